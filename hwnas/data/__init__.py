@@ -1,0 +1,1 @@
+"""Scans, data-set readers, range projection and synthetic driving scenes."""

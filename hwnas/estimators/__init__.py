@@ -1,0 +1,1 @@
+"""How good an architecture is, at a stated cost."""

@@ -1,0 +1,1 @@
+"""Bundles: what a vehicle runs, with its evidence."""

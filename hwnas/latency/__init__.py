@@ -1,0 +1,1 @@
+"""Measures latency where the network will run."""

@@ -1,0 +1,1 @@
+"""Quality figures as pure functions."""

@@ -1,0 +1,1 @@
+"""Building blocks of networks, and the hand-crafted baselines made of them."""

@@ -1,0 +1,123 @@
+"""The search-space contract that every strategy, estimator and meter relies on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+from torch import nn
+
+from hwnas.architecture import Architecture, Choice
+from hwnas.errors import ConfigError
+from hwnas.io_spec import NetworkContract
+from hwnas.plugins import load_plugin
+
+
+@dataclass(frozen=True)
+class BlockSignature:
+    """One part of a network whose latency can be known on its own.
+
+    Two blocks with equal signatures are the same computation.
+
+    Attributes:
+        kind: the block type, such as `inverted-bottleneck`.
+        input_shapes: shapes of its inputs, each (C, H, W).
+        output_shape: shape of its output, (C, H, W).
+        settings: everything else that shapes the computation, sorted by name.
+    """
+
+    kind: str
+    input_shapes: tuple[tuple[int, int, int], ...]
+    output_shape: tuple[int, int, int]
+    settings: tuple[tuple[str, Choice], ...] = ()
+
+
+@runtime_checkable
+class SearchSpace(Protocol):
+    """A set of networks, each described by one value for every gene.
+
+    Every combination of choices is valid: `decode` canonicalises inactive genes away, it
+    never rejects. Attributes and methods are deterministic and the same in every process.
+    """
+
+    @property
+    def name(self) -> str:
+        """The name under which the space is registered."""
+        ...
+
+    @property
+    def choices(self) -> Mapping[str, tuple[Choice, ...]]:
+        """All values of every gene, in a fixed order; each gene has at least one."""
+        ...
+
+    def decode(self, choices: Mapping[str, Choice]) -> Architecture:
+        """Return the architecture that one value for every gene describes.
+
+        Raises:
+            ArchitectureError: if a gene is missing or unknown, or a value is not among its choices.
+        """
+        ...
+
+    def encode(self, architecture: Architecture) -> npt.NDArray[np.float32]:
+        """Return a vector of fixed length; different architectures get different vectors."""
+        ...
+
+    def build(self, architecture: Architecture) -> nn.Module:
+        """Return the network: [N, C, H, W] float32 in, [N, num_classes, H, W] logits out."""
+        ...
+
+    def blocks(self, architecture: Architecture) -> list[BlockSignature]:
+        """Return the blocks that the network consists of, in order of execution."""
+        ...
+
+
+SearchSpaceFactory = Callable[[NetworkContract, Mapping[str, Sequence[Choice]]], SearchSpace]
+"""What plug-ins register in `hwnas.search_spaces`: contract and restricted choices to space."""
+
+
+def make_search_space(
+    name: str, contract: NetworkContract, restrictions: Mapping[str, Sequence[Choice]] | None = None
+) -> SearchSpace:
+    """Return the registered space `name` for networks that meet `contract`.
+
+    Args:
+        name: registered name.
+        contract: input and output of every network.
+        restrictions: genes that may take only some of their values.
+
+    Raises:
+        PluginError: if the name is unknown.
+        ConfigError: if a restriction names an unknown gene or value.
+    """
+    factory: SearchSpaceFactory = load_plugin("hwnas.search_spaces", name)
+    return factory(contract, restrictions or {})
+
+
+def restrict_choices(
+    choices: Mapping[str, tuple[Choice, ...]], restrictions: Mapping[str, Sequence[Choice]]
+) -> dict[str, tuple[Choice, ...]]:
+    """Return `choices` with the restricted genes reduced to the stated values, in their old order.
+
+    Raises:
+        ConfigError: if a restriction names an unknown gene, an unknown value, or leaves no value.
+    """
+    result = dict(choices)
+    for gene, wanted in restrictions.items():
+        if gene not in choices:
+            near = get_close_matches(gene, list(choices), n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise ConfigError(f"Unknown gene {gene!r}; the space has {sorted(choices)}.{hint}")
+        unknown = [value for value in wanted if value not in choices[gene]]
+        if unknown or not wanted:
+            raise ConfigError(f"Gene {gene!r} takes values of {list(choices[gene])}, but got {list(wanted)}.")
+        result[gene] = tuple(value for value in choices[gene] if value in wanted)
+    return result
+
+
+def sample_choices(space: SearchSpace, rng: np.random.Generator) -> dict[str, Any]:
+    """Return one value for every gene, each drawn uniformly."""
+    return {gene: values[int(rng.integers(len(values)))] for gene, values in space.choices.items()}

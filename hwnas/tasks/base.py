@@ -1,0 +1,178 @@
+"""The task contract: everything that search, training, export and verification need to know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from hwnas.architecture import Architecture
+from hwnas.io_spec import IoSpec, NetworkContract
+from hwnas.plugins import load_plugin
+
+FloatArray = npt.NDArray[np.float32]
+Predict = Callable[[FloatArray], FloatArray]
+"""Runs a network, whichever runtime it is in: input [1, C, H, W] to logits [1, K, H, W]."""
+
+LossFunction = Callable[[Tensor, Tensor], Tensor]
+"""Logits [N, K, H, W] and targets [N, H, W] to a scalar."""
+
+IGNORED_TARGET = 255
+"""Target of pixels that neither loss nor metric looks at."""
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How well a network does its task; a task's primary metric with its parts.
+
+    Attributes:
+        metric: name of the metric, such as `mIoU`.
+        value: the metric, 0 (worst) to 1 (best).
+        per_class: the metric of each class; None where the ground truth has no such class.
+        num_samples: scans or images judged.
+        num_items: points or pixels judged.
+        items_per_class: ground-truth items of each class.
+    """
+
+    metric: str
+    value: float
+    per_class: Mapping[str, float | None]
+    num_samples: int
+    num_items: int
+    items_per_class: Mapping[str, int]
+
+    @property
+    def error(self) -> float:
+        """1 - value, the objective to minimise."""
+        return 1.0 - self.value
+
+    @property
+    def absent_classes(self) -> tuple[str, ...]:
+        """Classes that the ground truth does not hold; they are left out of the mean."""
+        return tuple(name for name, value in self.per_class.items() if value is None)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "metric": self.metric,
+            "value": self.value,
+            "per_class": dict(self.per_class),
+            "num_samples": self.num_samples,
+            "num_items": self.num_items,
+            "items_per_class": dict(self.items_per_class),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Quality:
+        """Rebuild from `to_json`."""
+        return cls(**value)
+
+
+@dataclass(frozen=True)
+class LossSettings:
+    """Weights of the parts of a segmentation loss; zero leaves a part out."""
+
+    cross_entropy: float = 1.0
+    lovasz: float = 1.0
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture for people: what went in, what a network said, what was right."""
+
+    title: str
+    png: bytes
+
+
+@runtime_checkable
+class Task(Protocol):
+    """A job that networks are searched for.
+
+    The same `evaluate` judges PyTorch modules, ONNX files and engines: it hands the network
+    input tensors and does all pre- and post-processing itself.
+    """
+
+    @property
+    def name(self) -> str:
+        """The name under which the task is registered."""
+        ...
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Plain JSON settings that `make_task` turns into an equal task."""
+        ...
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the output channels."""
+        ...
+
+    @property
+    def contract(self) -> NetworkContract:
+        """What every network must accept and return."""
+        ...
+
+    def io_spec(self, architecture: Architecture) -> IoSpec:
+        """Return names, static shapes (batch 1) and types of input and output."""
+        ...
+
+    def train_dataset(
+        self, architecture: Architecture, *, augmentation: float, seed: int
+    ) -> Dataset[tuple[Tensor, Tensor]]:
+        """Return a map-style set of (input [C, H, W] float32, target [H, W] int64).
+
+        Args:
+            architecture: gives the input size.
+            augmentation: strength from 0 (none) to 1 (full).
+            seed: items are augmented afresh at every access, reproducibly for one seed.
+        """
+        ...
+
+    def loss(self, architecture: Architecture, settings: LossSettings) -> LossFunction:
+        """Return the training loss, class weights from the training split included."""
+        ...
+
+    def evaluate(
+        self, predict: Predict, architecture: Architecture, *, split: str = "val", limit: int | None = None
+    ) -> Quality:
+        """Judge a network on a split, or on its first `limit` samples, with post-processing."""
+        ...
+
+    def inputs(
+        self, architecture: Architecture, *, split: str = "val", limit: int | None = None
+    ) -> Iterator[FloatArray]:
+        """Yield network inputs [1, C, H, W] made of real samples, in a fixed order."""
+        ...
+
+    def deployment(self, architecture: Architecture) -> Mapping[str, Any]:
+        """Return what a runner must know to pre- and post-process, as plain JSON values."""
+        ...
+
+    def fingerprint(self) -> str:
+        """Return a hash of the data and of every setting that shapes quality figures."""
+        ...
+
+    def pictures(self, predict: Predict, architecture: Architecture, *, limit: int = 2) -> list[Picture]:
+        """Draw a few validation samples: input, prediction and ground truth."""
+        ...
+
+
+TaskFactory = Callable[[Mapping[str, Any]], Task]
+"""What plug-ins register in `hwnas.tasks`: settings as written in `run.yaml` to a task."""
+
+
+def make_task(name: str, settings: Mapping[str, Any]) -> Task:
+    """Return the registered task `name` with `settings`.
+
+    Raises:
+        PluginError: if the name is unknown.
+        ConfigError: if a setting is unknown or wrong.
+        DataError: if the data cannot be used.
+    """
+    factory: TaskFactory = load_plugin("hwnas.tasks", name)
+    return factory(settings)

@@ -1,0 +1,1 @@
+"""Turns architectures into trained weights."""
