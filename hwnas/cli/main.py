@@ -1,0 +1,60 @@
+"""The `hwnas` command: registers every subcommand and turns our errors into messages."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from hwnas.cli.console import err_console
+from hwnas.errors import HwnasError
+
+COMMANDS = ("quickstart", "init", "data", "search", "train", "export", "verify", "infer", "report")
+
+EPILOG = (
+    "Exit codes: 0 success, 1 other error, 2 wrong setting or option, 3 unusable data, 4 latency not measurable, "
+    "5 study not usable, 6 export refused, 7 bundle not usable, 8 verification failed, 9 plug-in problem, "
+    "130 interrupted."
+)
+
+
+def _print_version(value: bool) -> None:  # noqa: FBT001 - typer calls it with the flag's value
+    if value:
+        typer.echo(f"hwnas {version('hwnas')}")
+        raise typer.Exit
+
+
+def make_app() -> typer.Typer:
+    """Return the command line with all subcommands."""
+    app = typer.Typer(
+        help="Find neural networks that are accurate and fast on your hardware.",
+        epilog=EPILOG,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+
+    @app.callback()
+    def root(
+        _version: Annotated[
+            bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+        ] = False,
+    ) -> None:
+        """Find neural networks that are accurate and fast on your hardware."""
+
+    for command in COMMANDS:
+        importlib.import_module(f"hwnas.cli.{command}").register(app)
+    return app
+
+
+def main() -> None:
+    """Run the command line; exit with the documented code of the error, if there is one."""
+    try:
+        make_app()()
+    except HwnasError as error:
+        err_console.print(f"[bold red]{type(error).__name__}:[/] ", end="")
+        err_console.print(str(error), markup=False, highlight=False)
+        sys.exit(error.exit_code)

@@ -1,0 +1,26 @@
+"""Fixtures that several parts of the tests share."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def real_lidar(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SemanticKITTI directory with real labelled scans, or a skip that says why there is none."""
+    beside = Path(__file__).parents[2] / "shared" / "data" / "lidar"
+    packed = Path(os.environ.get("HWNAS_LIDAR_DATA", beside))
+    if (packed / "sequences").is_dir():
+        return packed
+    if not (packed / "unpack.py").is_file():
+        pytest.skip("no real scans: set HWNAS_LIDAR_DATA to a SemanticKITTI directory")
+    directory = tmp_path_factory.getbasetemp().parent / "real-lidar"
+    if not (directory / "complete").is_file():
+        subprocess.run([sys.executable, packed / "unpack.py", directory], check=True)
+        (directory / "complete").touch()
+    return directory
