@@ -81,16 +81,19 @@ class Architecture:
         if not isinstance(value, Mapping) or set(value) != expected:
             found = sorted(value) if isinstance(value, Mapping) else value
             raise ArchitectureError(f"An architecture has the fields {sorted(expected)}, but got {found!r}.")
-        genes, shape = value["genes"], value["input_shape"]
+        genes, shape, num_classes = value["genes"], value["input_shape"], value["num_classes"]
+        sizes = [*shape, num_classes] if isinstance(shape, list) else []
         if (
             not isinstance(value["space"], str)
             or not isinstance(genes, Mapping)
-            or not isinstance(shape, list)
+            or len(sizes) != 4
+            or not all(type(size) is int for size in sizes)
         ):
-            raise ArchitectureError(f"Not an architecture: {dict(value)!r}.")
-        return cls(
-            value["space"], genes, (int(shape[0]), int(shape[1]), int(shape[2])), int(value["num_classes"])
-        )
+            raise ArchitectureError(
+                "An architecture has a space name, genes, three input dimensions and a number of classes, "
+                f"but got {dict(value)!r}."
+            )
+        return cls(value["space"], genes, (sizes[0], sizes[1], sizes[2]), num_classes)
 
     def __eq__(self, other: object) -> bool:
         """Compare by content."""
