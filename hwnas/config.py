@@ -1,0 +1,291 @@
+"""The run file: what to search, on what data, for which hardware, at what cost.
+
+Everything has a default except the task's data; unknown keys are refused with their line and
+the nearest valid name, so that a typing mistake never silently means the default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+    field_validator,
+)
+
+from hwnas.errors import ConfigError
+from hwnas.files import write_bytes_atomically
+
+Gene = StrictBool | StrictInt | StrictFloat | StrictStr
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Section(BaseModel):
+    """A part of the run file; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TaskSection(BaseModel):
+    """The job. Every key but `name` goes to the task, which knows its own settings.
+
+    Strings that start with `./` or `../`, and `data`, count from the run file's directory.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str = "lidar-segmentation"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the task is made of."""
+        return dict(self.model_extra or {})
+
+
+class SpaceSection(Section):
+    """What can be built; `choices` restricts genes to some of their values."""
+
+    name: str = "range-unet"
+    choices: dict[str, Annotated[list[Gene], Field(min_length=1)]] = {}
+
+
+class BudgetSection(Section):
+    """Hard limits. A candidate over one is never trained."""
+
+    latency_ms: Positive | None = None
+
+
+class SearchSection(Section):
+    """How candidates are proposed and how many.
+
+    `trials` counts candidates that were trained; infeasible, failed and repeated ones come on
+    top. `timeout_min` is the time after which one invocation starts no further candidate.
+    `workers` null means one for every `threads_per_worker` usable cores.
+    """
+
+    strategy: str = "tpe"
+    trials: Annotated[int, Field(ge=1)] = 50
+    timeout_min: Positive | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    workers: Annotated[int, Field(ge=1)] | None = None
+    threads_per_worker: Annotated[int, Field(ge=1)] = 1
+
+
+class RecipeSection(Section):
+    """How a network is trained; the fields of `hwnas.training.recipe.Recipe`."""
+
+    steps: Annotated[int, Field(ge=1)] = 300
+    batch_size: Annotated[int, Field(ge=1)] = 2
+    learning_rate: Positive = 2e-3
+    weight_decay: NotNegative = 1e-2
+    cross_entropy: NotNegative = 1.0
+    lovasz: NotNegative = 1.0
+    augmentation: Annotated[float, Field(ge=0, le=1)] = 1.0
+    gradient_clip: NotNegative = 1.0
+    optimizer: str = "adamw"
+    mixed_precision: str = "auto"
+    workers: Annotated[int, Field(ge=0)] = 0
+    checkpoint_every: Annotated[int, Field(ge=1)] = 100
+
+    def recipe_fields(self) -> dict[str, Any]:
+        """Return the keyword arguments of a `Recipe`."""
+        return {name: getattr(self, name) for name in RecipeSection.model_fields}
+
+
+class FullRecipeSection(RecipeSection):
+    """How members of the front are trained before they are exported, and which of them.
+
+    `pick` is `all`, `knee`, or a number: that many members spread evenly over the front.
+    """
+
+    steps: Annotated[int, Field(ge=1)] = 3000
+    pick: Literal["all", "knee"] | Annotated[int, Field(ge=1)] = "all"
+
+
+class TrainingSection(Section):
+    """The budget of a candidate in the search, and of a member of the front afterwards."""
+
+    proxy: RecipeSection = RecipeSection()
+    full: FullRecipeSection = FullRecipeSection()
+
+
+class ProtocolSection(Section):
+    """Changes to a measuring protocol; what is null keeps the protocol's own value."""
+
+    processes: Annotated[int, Field(ge=1)] | None = None
+    confidence: Annotated[float, Field(gt=0, lt=1)] | None = None
+    relative_interval: Positive | None = None
+    warmup_s: NotNegative | None = None
+    min_samples: Annotated[int, Field(ge=1)] | None = None
+    max_s: Positive | None = None
+
+    def overrides(self) -> dict[str, Any]:
+        """Return the settings that are not null."""
+        return self.model_dump(exclude_none=True)
+
+
+class MeasuringSection(Section):
+    """The quick protocol of the search and the careful one for members of the front."""
+
+    search: ProtocolSection = ProtocolSection()
+    final: ProtocolSection = ProtocolSection()
+
+
+class RunConfig(Section):
+    """One run, as `run.yaml` states it."""
+
+    schema_version: Literal[1] = 1
+    task: TaskSection = TaskSection()
+    space: SpaceSection = SpaceSection()
+    target: str = "local?runtime=onnxruntime-cpu&threads=1"
+    budget: BudgetSection = BudgetSection()
+    search: SearchSection = SearchSection()
+    training: TrainingSection = TrainingSection()
+    measuring: MeasuringSection = MeasuringSection()
+
+    @field_validator("target")
+    @classmethod
+    def _target_is_named(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("a target looks like `local?runtime=onnxruntime-cpu&threads=1`")
+        return value
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values, defaults included."""
+        return self.model_dump(mode="json")
+
+
+def load_config(path: Path) -> RunConfig:
+    """Read a run file.
+
+    Raises:
+        ConfigError: if it is missing, not YAML, or holds an unknown key or a wrong value; the
+            message gives the line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"The run file {path} cannot be read: {error}. `hwnas init DIR` writes one."
+        ) from error
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"The run file {path} is not valid YAML: {error}") from error
+    _refuse_repeated_keys(root, path)
+    return parse_config(value if value is not None else {}, path=path, root=root)
+
+
+def parse_config(value: Any, *, path: Path | None = None, root: yaml.Node | None = None) -> RunConfig:
+    """Turn plain values into a run, relative paths of the task resolved.
+
+    Args:
+        value: what the run file holds.
+        path: of the run file, for messages and relative paths.
+        root: of the YAML tree, for line numbers.
+
+    Raises:
+        ConfigError: if a key is unknown or a value is wrong.
+    """
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{path or 'The run'} must hold a mapping of sections, but got {value!r}.")
+    if path is not None and isinstance(value.get("task"), Mapping):
+        base = path.resolve().parent
+        value = {**value, "task": {key: _resolved(key, item, base) for key, item in value["task"].items()}}
+    try:
+        return RunConfig.model_validate(value)
+    except ValidationError as error:
+        problems = dict.fromkeys(_problem(item, path, root) for item in error.errors(include_url=False))
+        raise ConfigError("\n".join(problems)) from error
+
+
+def save_config(config: RunConfig, path: Path) -> None:
+    """Write the resolved run, atomically; `load_config` gives an equal one back."""
+    text = "# Resolved by hwnas: every setting of this run, defaults included.\n"
+    text += yaml.safe_dump(config.to_json(), sort_keys=False, allow_unicode=True)
+    write_bytes_atomically(path, text.encode("utf-8"))
+
+
+def _resolved(key: str, value: Any, base: Path) -> Any:
+    if not isinstance(value, str):
+        return value
+    if value.startswith(("./", "../", "~/")) or (key == "data" and (base / value).exists()):
+        return str((base / Path(value).expanduser()).resolve())
+    return value
+
+
+def _problem(item: Any, path: Path | None, root: yaml.Node | None) -> str:
+    """Say where, what was expected and what was found."""
+    # Pydantic adds the tried type of a union to the location; keys of the file come first.
+    location = [part for part in item["loc"] if not _is_type_tag(part)]
+    dotted = ".".join(str(part) for part in location)
+    line = _line_of(root, location)
+    where = f"{path or 'run.yaml'}:{line}: " if line else ""
+    if item["type"] != "extra_forbidden":
+        return f"{where}`{dotted}` is {item['input']!r}: {item['msg']}."
+    valid = _valid_names(location[:-1])
+    near = get_close_matches(str(location[-1]), valid, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    section = ".".join(str(part) for part in location[:-1]) or "the top level"
+    return f"{where}unknown key {dotted!r}.{hint} Valid in {section}: {', '.join(valid)}."
+
+
+def _is_type_tag(part: int | str) -> bool:
+    return isinstance(part, str) and (
+        part in {"int", "float", "bool", "str"} or "[" in part or part.startswith("constrained-")
+    )
+
+
+def _valid_names(location: list[int | str]) -> list[str]:
+    model: Any = RunConfig
+    for part in location:
+        model = model.model_fields[part].annotation
+    return list(model.model_fields)
+
+
+def _line_of(node: yaml.Node | None, location: list[int | str]) -> int | None:
+    """Return the line, from 1, of the deepest part of `location` that the file holds."""
+    if node is None:
+        return None
+    line = node.start_mark.line + 1
+    for part in location:
+        if isinstance(node, yaml.MappingNode):
+            pair = next((pair for pair in node.value if pair[0].value == str(part)), None)
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            pair = (node.value[part], node.value[part])
+        else:
+            pair = None
+        if pair is None:
+            break
+        line, node = pair[0].start_mark.line + 1, pair[1]
+    return int(line)
+
+
+def _refuse_repeated_keys(node: yaml.Node | None, path: Path) -> None:
+    if isinstance(node, yaml.MappingNode):
+        seen: dict[Any, int] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if key.value in seen:
+                raise ConfigError(
+                    f"{path}:{line}: key {key.value!r} was already given in line {seen[key.value]}; "
+                    "keep one of them."
+                )
+            seen[key.value] = line
+            _refuse_repeated_keys(value, path)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            _refuse_repeated_keys(value, path)

@@ -1,0 +1,127 @@
+"""Where everything of one run lies. Names only: nothing here needs torch or optuna."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from hwnas.config import RunConfig, load_config
+from hwnas.errors import StudyError
+
+SCHEMA_VERSION = 1
+"""Of `front.json` and `trained.json`."""
+
+
+class RunDirectory:
+    """The directory of one run.
+
+    ```
+    run.yaml        the resolved run file
+    study.journal   what was asked and told: the one source of truth
+    driver.lock     held by the process that drives the study
+    front.json      all trials in short, members of the Pareto front in full
+    trained.json    members trained at full budget
+    events.jsonl    what happened, one JSON object a line
+    log.txt         the same for people, and what worker processes print
+    trials/N/       trial.json with everything measured in trial N
+    checkpoints/ID/ weights.safetensors of architecture ID at full budget
+    bundles/ID/     what a vehicle can run
+    report.html
+    ```
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        """Name a run directory; nothing is read or made."""
+        self.path = Path(path)
+        self.config = self.path / "run.yaml"
+        self.study_journal = self.path / "study.journal"
+        self.driver_lock = self.path / "driver.lock"
+        self.front = self.path / "front.json"
+        self.trained = self.path / "trained.json"
+        self.events = self.path / "events.jsonl"
+        self.log = self.path / "log.txt"
+        self.report = self.path / "report.html"
+        self.trials_dir = self.path / "trials"
+        self.checkpoints_dir = self.path / "checkpoints"
+        self.bundles_dir = self.path / "bundles"
+
+    def trial(self, number: int) -> Path:
+        """Directory of one trial."""
+        return self.trials_dir / str(number)
+
+    def trial_record(self, number: int) -> Path:
+        """JSON file with everything measured in one trial."""
+        return self.trial(number) / "trial.json"
+
+    def checkpoint(self, architecture_id: str) -> Path:
+        """Directory of the weights of one architecture at full budget."""
+        return self.checkpoints_dir / architecture_id
+
+    def bundle(self, architecture_id: str) -> Path:
+        """Directory of the bundle of one architecture."""
+        return self.bundles_dir / architecture_id
+
+    def make(self) -> None:
+        """Create the directory and those that are always there."""
+        for directory in (self.path, self.trials_dir, self.checkpoints_dir, self.bundles_dir):
+            directory.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def exists(self) -> bool:
+        """Whether a run was started here."""
+        return self.config.is_file()
+
+    def load_config(self) -> RunConfig:
+        """Return the run as resolved when it was started.
+
+        Raises:
+            StudyError: if there is no run here.
+            ConfigError: if the run file was damaged.
+        """
+        if not self.exists:
+            raise StudyError(
+                f"A run directory holds run.yaml, but {self.path} does not. "
+                "Start a run with `hwnas search run.yaml --out DIR`."
+            )
+        return load_config(self.config)
+
+    def read_front(self) -> dict[str, Any]:
+        """Return `front.json`.
+
+        Raises:
+            StudyError: if it is missing, unreadable or of another schema version.
+        """
+        return _read_versioned(self.front, "Run `hwnas search` on this directory first.")
+
+    def read_trained(self) -> dict[str, Any]:
+        """Return `trained.json`.
+
+        Raises:
+            StudyError: if it is missing, unreadable or of another schema version.
+        """
+        return _read_versioned(self.trained, "Run `hwnas train` on this directory first.")
+
+    def read_trial(self, number: int) -> dict[str, Any]:
+        """Return everything measured in one trial.
+
+        Raises:
+            StudyError: if there is no record or it cannot be read.
+        """
+        return _read_versioned(self.trial_record(number), "The study names a trial whose record is gone.")
+
+
+def _read_versioned(path: Path, remedy: str) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise StudyError(f"{path} does not exist. {remedy}") from error
+    except ValueError as error:
+        raise StudyError(f"{path} is not JSON: {error}. {remedy}") from error
+    if not isinstance(value, dict) or value.get("schema_version") != SCHEMA_VERSION:
+        found = value.get("schema_version") if isinstance(value, dict) else type(value).__name__
+        raise StudyError(
+            f"{path} must have schema version {SCHEMA_VERSION}, but has {found!r}; "
+            "another version of hwnas wrote it."
+        )
+    return value
