@@ -1,0 +1,35 @@
+"""One LiDAR scan in memory. Python 3.8 syntax, numpy only: this module travels to boards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional
+
+import numpy as np
+import numpy.typing as npt
+
+IGNORED_LABEL = 255
+"""Train id of points that neither loss nor metric looks at."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """One turn of a LiDAR, in the frame of the sensor.
+
+    Attributes:
+        points: [N, 3] float32, metres; x forward, y left, z up.
+        remission: [N] float32, scaled to 0..1.
+        ring: [N] int32, row of the sensor, 0 = top; None when the file does not say.
+        labels: [N] uint8, train ids 0..K-1, 255 = ignored; None when the scan has no labels.
+        id: sequence and name, such as `08/000004`.
+    """
+
+    points: npt.NDArray[np.float32]
+    remission: npt.NDArray[np.float32]
+    ring: Optional[npt.NDArray[np.int32]]
+    labels: Optional[npt.NDArray[np.uint8]]
+    id: str
+
+    def __len__(self) -> int:
+        """Return the number of points."""
+        return len(self.points)
