@@ -22,21 +22,8 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.data.rings import recover_rings
+from hwnas.data.rings import recover_rings as recover_rings  # noqa: PLC0414 - part of this API
 from hwnas.errors import DataError
-
-__all__ = [
-    "INPUT_CHANNELS",
-    "METHODS",
-    "Normalisation",
-    "ProjectionSpec",
-    "RangeImage",
-    "label_image",
-    "network_input",
-    "project",
-    "range_of",
-    "recover_rings",
-]
 
 INPUT_CHANNELS = ("range", "x", "y", "z", "remission")
 METHODS = ("ring", "spherical")
@@ -160,7 +147,7 @@ def range_of(points: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         squares = points[:, 0] * points[:, 0]
         squares += points[:, 1] * points[:, 1]
         squares += points[:, 2] * points[:, 2]
-        return np.sqrt(squares)
+        return np.asarray(np.sqrt(squares), np.float32)
 
 
 def project(

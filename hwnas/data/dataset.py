@@ -1,0 +1,275 @@
+"""Opens data sets: SemanticKITTI directories and whatever a `dataset.yaml` describes.
+
+Only file names are held in memory; scans are read when they are asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, overload
+
+from hwnas.data.dataset_config import CONFIG_NAME, EMBEDDED_LABELS, DatasetConfig, read_dataset_config
+from hwnas.data.files_of_dataset import missing_labels, scan_files
+from hwnas.data.label_maps import LabelMap, load_label_map
+from hwnas.data.reading import ScanFiles, ScanReader
+from hwnas.data.scan import Scan
+from hwnas.data.splits import Splits, split_sequences
+from hwnas.errors import DataError
+from hwnas.files import sha256_of_file
+from hwnas.plugins import load_plugin
+
+
+class DataWarning(UserWarning):
+    """Something in the data was left out."""
+
+
+@dataclass(frozen=True, eq=False)
+class ScanDataset(Sequence[Scan]):
+    """Some scans of a data set, read from disk at every access.
+
+    Attributes:
+        files: where the scans lie.
+        reader: how they are read.
+        sensor: name of the sensor.
+    """
+
+    files: tuple[ScanFiles, ...]
+    reader: ScanReader
+    sensor: str
+
+    def __len__(self) -> int:
+        """Return the number of scans."""
+        return len(self.files)
+
+    @overload
+    def __getitem__(self, index: int) -> Scan: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> ScanDataset: ...
+
+    def __getitem__(self, index: int | slice) -> Scan | ScanDataset:
+        """Return one scan, or a part of the data set.
+
+        Raises:
+            DataError: if the scan or its labels are malformed.
+        """
+        if isinstance(index, slice):
+            return replace(self, files=self.files[index])
+        scan, dropped = self.reader.read(self.files[index])
+        if dropped.not_finite:
+            warnings.warn(
+                f"{scan.id}: dropped {dropped.not_finite} points whose coordinates are NaN or infinite.",
+                DataWarning,
+                stacklevel=2,
+            )
+        return scan
+
+    def __iter__(self) -> Iterator[Scan]:
+        """Yield the scans in order, one in memory at a time."""
+        return (self[index] for index in range(len(self)))
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """`sequence/name` of every scan."""
+        return tuple(files.id for files in self.files)
+
+    @property
+    def label_map(self) -> LabelMap:
+        """The classes of the labels."""
+        return self.reader.label_map
+
+    def fingerprint(self) -> str:
+        """Return a SHA-256 over the scans, their labels, and how both are read; the same on every machine.
+
+        Reads every file once; the result is kept.
+        """
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        reader = self.reader
+        settings = {
+            "sensor": self.sensor,
+            "frame": reader.frame,
+            "options": reader.options,
+            "intensity_range": reader.intensity_range,
+            "label_map": reader.label_map.to_json(),
+            "label_dtype": reader.label_dtype,
+            "embedded_labels": reader.embedded_labels,
+            "strict": reader.strict,
+        }
+        digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
+        known: dict[Path, str] = {}  # links to one file are hashed once
+        for files in self.files:
+            digest.update(files.id.encode())
+            for name in (files.points, files.labels):
+                path = Path(name).resolve() if name is not None else None
+                if path is not None and path not in known:
+                    known[path] = sha256_of_file(path)
+                digest.update((known[path] if path is not None else "none").encode())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class DataSource(Mapping[str, ScanDataset]):
+    """A data set with its splits; a mapping from split names to scans.
+
+    Attributes:
+        path: the directory.
+        name: how the data set calls itself.
+        all_scans: every scan, of all splits and none.
+        sequences_of: sequences of each split.
+        intensity_range: intensities that are remission 0 and 1.
+        frame: the frame convention of the files; scans are always x forward, y left, z up.
+    """
+
+    path: Path
+    name: str
+    all_scans: ScanDataset
+    sequences_of: Splits
+    intensity_range: tuple[float, float]
+    frame: str
+
+    @property
+    def sensor(self) -> str:
+        """Name of the sensor."""
+        return self.all_scans.sensor
+
+    @property
+    def label_map(self) -> LabelMap:
+        """The classes of the labels."""
+        return self.all_scans.label_map
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of the splits that hold scans."""
+        return tuple(self.sequences_of)
+
+    def split(self, name: str) -> ScanDataset:
+        """Return the scans of `train`, `val` or `test`.
+
+        Raises:
+            DataError: if there is no such split, or a scan of `train` or `val` has no labels.
+        """
+        if name not in self.sequences_of:
+            raise DataError(
+                f"The data set {self.path} has no split {name!r}, it has {list(self.splits)}. "
+                "Splits are made of whole sequences: name them under 'splits', or add a sequence."
+            )
+        wanted = set(self.sequences_of[name])
+        files = tuple(files for files in self.all_scans.files if files.sequence in wanted)
+        if name != "test" and not self.all_scans.reader.embedded_labels:
+            _refuse_missing_labels(files, name)
+        return replace(self.all_scans, files=files)
+
+    def __getitem__(self, name: str) -> ScanDataset:
+        """Return the scans of a split; KeyError if there is none of that name."""
+        if name not in self.sequences_of:
+            raise KeyError(name)
+        return self.split(name)
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the names of the splits."""
+        return iter(self.sequences_of)
+
+    def __len__(self) -> int:
+        """Return the number of splits."""
+        return len(self.sequences_of)
+
+
+def open_dataset(
+    path: str | Path,
+    *,
+    label_map: str | Path | None = None,
+    strict: bool = False,
+    train_sequences: Sequence[str] | None = None,
+    val_sequences: Sequence[str] | None = None,
+) -> DataSource:
+    """Open a SemanticKITTI directory, a directory with a `dataset.yaml`, or a `dataset.yaml`.
+
+    Unless the data set or the arguments say otherwise, `val` is sequence 08 (the last labelled one where
+    there is no 08), `train` the other labelled sequences, and `test` the unlabelled ones.
+
+    Args:
+        path: the directory or the file.
+        label_map: name or path of another label map than the data set's own.
+        strict: refuse scans with coordinates that are not finite instead of dropping those points.
+        train_sequences: sequences to train on, over those of the data set.
+        val_sequences: sequences to validate on, over those of the data set.
+
+    Raises:
+        DataError: if this is not a data set, or its description is wrong.
+        PluginError: if its format is not registered.
+    """
+    directory, config = _find_config(Path(path))
+    chosen_map = load_label_map(label_map if label_map is not None else _own_label_map(config, directory))
+    reader = ScanReader(
+        read_file=load_plugin("hwnas.data_formats", config.format),
+        options=config.format_options,
+        frame=config.frame,
+        intensity_range=config.intensity_range,
+        label_map=chosen_map,
+        label_dtype=config.label_dtype,
+        embedded_labels=config.label_pattern == EMBEDDED_LABELS,
+        strict=strict,
+    )
+    files = scan_files(directory, config)
+    sequences = split_sequences(files, config, train=train_sequences, val=val_sequences)
+    return DataSource(
+        path=directory,
+        name=config.name or directory.resolve().name,
+        all_scans=ScanDataset(files, reader, config.sensor),
+        sequences_of=sequences,
+        intensity_range=config.intensity_range,
+        frame=config.frame,
+    )
+
+
+def _find_config(path: Path) -> tuple[Path, DatasetConfig]:
+    if path.is_file() and path.suffix in {".yaml", ".yml"}:
+        return path.parent, read_dataset_config(path)
+    if (path / CONFIG_NAME).is_file():
+        return path, read_dataset_config(path / CONFIG_NAME)
+    if (path / "sequences").is_dir():
+        return path, DatasetConfig()
+    if not path.exists():
+        raise DataError(f"There is no data set {path}: no such directory or file.")
+    raise DataError(
+        f"{path} is not a data set: expected a directory with {CONFIG_NAME} or with "
+        f"sequences/NN/velodyne/*.bin (SemanticKITTI), or the path of a {CONFIG_NAME}. "
+        "'hwnas data synthesize DIR' makes one."
+    )
+
+
+def _own_label_map(config: DatasetConfig, directory: Path) -> str | Path:
+    is_file = Path(config.label_map).suffix in {".yaml", ".yml"}
+    return directory / config.label_map if is_file else config.label_map
+
+
+def _refuse_missing_labels(files: tuple[ScanFiles, ...], split: str) -> None:
+    missing = missing_labels(files)
+    if missing:
+        first = missing[0].labels or f"of {missing[0].points}"
+        raise DataError(
+            f"{len(missing)} of the {len(files)} scans of the split {split!r} have no labels: "
+            f"the label file {first} is missing. "
+            "Add the label files, or take the sequence out of the split."
+        )
+
+
+def dataset_settings(source: DataSource) -> dict[str, Any]:
+    """Return what a bundle records about the data it was trained on, as plain JSON values."""
+    return {
+        "name": source.name,
+        "sensor": source.sensor,
+        "frame": source.frame,
+        "intensity_range": list(source.intensity_range),
+        "label_map": source.label_map.to_json(),
+        "splits": {name: list(sequences) for name, sequences in source.sequences_of.items()},
+    }

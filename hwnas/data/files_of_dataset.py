@@ -1,0 +1,112 @@
+"""Finds the files of a data set by its patterns or lists."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from hwnas.data.dataset_config import EMBEDDED_LABELS, DatasetConfig, ScanEntry
+from hwnas.data.reading import ScanFiles
+from hwnas.errors import DataError
+
+ONLY_SEQUENCE = "all"
+
+
+def scan_files(directory: Path, config: DatasetConfig) -> tuple[ScanFiles, ...]:
+    """Return all scans, ordered by sequence and name.
+
+    Scans of a sequence in which at least one label file exists name their label file, whether it
+    exists or not; `missing_labels` says which do not.
+
+    Raises:
+        DataError: if there is no scan, or two have the same id.
+    """
+    if isinstance(config.scans, str):
+        files = _from_pattern(directory, config.scans, config.label_pattern)
+        where = str(directory / config.scans)
+    else:
+        files = _from_list(directory, config.scans)
+        where = "the list of scans"
+    if not files:
+        raise DataError(f"{directory} holds no scan: nothing matches {where}. Check 'scans' in dataset.yaml.")
+    files.sort(key=lambda one: (one.sequence, one.id))
+    for one, other in itertools.pairwise(files):
+        if one.id == other.id:
+            raise DataError(
+                f"Two scans have the id {one.id!r}: {one.points} and {other.points}; name them apart."
+            )
+    return tuple(files)
+
+
+def missing_labels(files: Iterable[ScanFiles]) -> list[ScanFiles]:
+    """Return the scans without a label file, listing every directory only once."""
+    listed: dict[str, set[str]] = {}
+    missing = []
+    for one in files:
+        if one.labels is None:
+            missing.append(one)
+            continue
+        directory, name = os.path.split(one.labels)
+        if directory not in listed:
+            listed[directory] = set(os.listdir(directory)) if os.path.isdir(directory) else set()
+        if name not in listed[directory]:
+            missing.append(one)
+    return missing
+
+
+def _from_pattern(directory: Path, scans: str, labels: str | None) -> list[ScanFiles]:
+    found = _matches(directory, scans)
+    if labels is None or labels == EMBEDDED_LABELS:
+        return [
+            ScanFiles(f"{sequence}/{scan}", sequence, path, None) for (sequence, scan), path in found.items()
+        ]
+    labelled = _matches(directory, labels)
+    labelled_sequences = {sequence for sequence, _ in labelled}
+    return [
+        ScanFiles(
+            f"{sequence}/{scan}",
+            sequence,
+            path,
+            _label_path(directory, labels, sequence, scan) if sequence in labelled_sequences else None,
+        )
+        for (sequence, scan), path in found.items()
+    ]
+
+
+def _label_path(directory: Path, pattern: str, sequence: str, scan: str) -> str:
+    return str(directory / pattern.replace("{sequence}", sequence).replace("{scan}", scan))
+
+
+def _matches(directory: Path, pattern: str) -> dict[tuple[str, str], str]:
+    """Return (sequence, scan) -> path of all files that match."""
+    if ".." in Path(pattern).parts or Path(pattern).is_absolute():
+        raise DataError(
+            f"The pattern {pattern!r} must stay inside the directory of dataset.yaml; move the file up."
+        )
+    text = re.escape(pattern)
+    for name in ("sequence", "scan"):
+        placeholder = re.escape("{" + name + "}")
+        text = text.replace(placeholder, f"(?P<{name}>[^/]+)", 1).replace(placeholder, f"(?P={name})")
+    expression = re.compile(text)
+    found = {}
+    for path in directory.glob(pattern.replace("{sequence}", "*").replace("{scan}", "*")):
+        match = expression.fullmatch(path.relative_to(directory).as_posix())
+        if match:
+            groups = match.groupdict()
+            found[groups.get("sequence", ONLY_SEQUENCE), groups["scan"]] = str(path)
+    return found
+
+
+def _from_list(directory: Path, entries: tuple[ScanEntry, ...]) -> list[ScanFiles]:
+    return [
+        ScanFiles(
+            f"{entry.sequence}/{Path(entry.points).stem}",
+            entry.sequence,
+            str(directory / entry.points),
+            str(directory / entry.labels) if entry.labels is not None else None,
+        )
+        for entry in entries
+    ]

@@ -1,0 +1,175 @@
+"""Reads one scan with its labels and checks everything that can be wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas.data.formats import RawScan
+from hwnas.data.label_maps import LabelMap
+from hwnas.data.projection import range_of
+from hwnas.data.scan import Scan
+from hwnas.errors import DataError
+
+# Rounding when a tool rescaled the intensities; anything beyond is a wrong range.
+_INTENSITY_TOLERANCE = 1e-5
+
+# Column and sign of x, y, z (forward, left, up) in each frame convention.
+_AXES: dict[str, tuple[tuple[int, int, int], tuple[int, int, int]]] = {
+    "x-forward": ((0, 1, 2), (1, 1, 1)),
+    "y-forward": ((1, 0, 2), (1, -1, 1)),
+    "z-forward": ((2, 0, 1), (1, -1, -1)),
+}
+
+FormatReader = Callable[[Path, Mapping[str, Any]], RawScan]
+
+
+class ScanFiles(NamedTuple):
+    """Where one scan lies. Plain strings: data sets have tens of thousands of these."""
+
+    id: str
+    sequence: str
+    points: str
+    labels: str | None
+
+
+class Dropped(NamedTuple):
+    """Points that were left out of a scan on reading.
+
+    Attributes:
+        not_finite: with a coordinate that is NaN or infinite.
+        no_return: at the origin, which is how some drivers write a beam that met nothing.
+    """
+
+    not_finite: int
+    no_return: int
+
+
+@dataclass(frozen=True)
+class ScanReader:
+    """Reads the scans of one data set.
+
+    Attributes:
+        read_file: the reader of the file format.
+        options: options of the format.
+        frame: name of the frame convention.
+        intensity_range: intensities that become remission 0 and 1.
+        label_map: merges raw label ids.
+        label_dtype: number type of label files.
+        embedded_labels: whether labels are a column of the scan file.
+        strict: refuse scans with coordinates that are not finite instead of dropping the points.
+    """
+
+    read_file: FormatReader
+    options: Mapping[str, Any]
+    frame: str
+    intensity_range: tuple[float, float]
+    label_map: LabelMap
+    label_dtype: str
+    embedded_labels: bool
+    strict: bool
+
+    def read(self, files: ScanFiles) -> tuple[Scan, Dropped]:
+        """Return one scan in our frame and scale, and how many points were left out.
+
+        Raises:
+            DataError: for every kind of malformed input; the message names the file.
+        """
+        path = Path(files.points)
+        try:
+            raw = self.read_file(path, self.options)
+        except FileNotFoundError as error:
+            raise DataError(f"There is no scan file {path}.") from error
+        if not len(raw.points):
+            raise DataError(
+                f"{path} is empty: it holds no point. Remove the scan and its labels from the data set."
+            )
+        labels = self._labels(files, raw)
+        keep, dropped = self._usable(raw.points, path)
+        points = _to_our_frame(raw.points[keep], self.frame)
+        ring = None if raw.ring is None else raw.ring[keep]
+        remission = self._remission(raw.intensity[keep], path)
+        return Scan(points, remission, ring, None if labels is None else labels[keep], files.id), dropped
+
+    def _labels(self, files: ScanFiles, raw: RawScan) -> npt.NDArray[np.uint8] | None:
+        if self.embedded_labels:
+            if raw.labels is None:
+                raise DataError(
+                    f"{files.points} has no field 'label', but the data set says labels: embedded."
+                )
+            raw_labels, source = raw.labels, files.points
+        elif files.labels is None:
+            return None
+        else:
+            raw_labels, source = _read_labels(Path(files.labels), self.label_dtype), files.labels
+        if len(raw_labels) != len(raw.points):
+            raise DataError(
+                f"{source} holds {len(raw_labels)} labels, but {files.points} holds {len(raw.points)} "
+                "points; expected one for each. One file is cut off, or they belong to different scans."
+            )
+        try:
+            return self.label_map.to_train(raw_labels)
+        except DataError as error:
+            raise DataError(f"{source}: {error}") from error
+
+    def _usable(
+        self, points: npt.NDArray[np.float32], path: Path
+    ) -> tuple[npt.NDArray[np.bool_] | slice, Dropped]:
+        range_m = range_of(points)
+        finite = np.isfinite(range_m)
+        keep = finite & (range_m > 0)
+        if keep.all():
+            return slice(None), Dropped(0, 0)
+        num_not_finite = len(points) - int(np.count_nonzero(finite))
+        if num_not_finite and self.strict:
+            raise DataError(
+                f"{path}: {num_not_finite} of {len(points)} points have coordinates that are NaN or "
+                "infinite; read the data set without strict to drop them."
+            )
+        if not keep.any():
+            raise DataError(
+                f"{path}: none of its {len(points)} points has a usable position; remove the scan."
+            )
+        return keep, Dropped(num_not_finite, int(np.count_nonzero(finite & ~keep)))
+
+    def _remission(self, intensity: npt.NDArray[np.float32], path: Path) -> npt.NDArray[np.float32]:
+        low, high = self.intensity_range
+        lowest, highest = float(intensity.min()), float(intensity.max())
+        tolerance = _INTENSITY_TOLERANCE * (high - low)
+        if not (lowest >= low - tolerance and highest <= high + tolerance):  # true for NaN as well
+            raise DataError(
+                f"{path}: intensities are {lowest:g} to {highest:g}, outside the stated intensity_range "
+                f"[{low:g}, {high:g}]; state the range of the sensor in dataset.yaml, or mend the file."
+            )
+        if (low, high) == (0.0, 1.0):
+            return np.clip(intensity, 0.0, 1.0)
+        scaled = (intensity - np.float32(low)) / np.float32(high - low)
+        return np.asarray(np.clip(scaled, 0.0, 1.0), np.float32)
+
+
+def _read_labels(path: Path, dtype: str) -> npt.NDArray[np.uint32]:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise DataError(
+            f"The label file {path} is missing; expected one for every scan of a labelled sequence."
+        ) from error
+    stored = np.dtype(dtype).newbyteorder("<")
+    if len(content) % stored.itemsize:
+        raise DataError(
+            f"{path} has {len(content)} bytes, which is not a multiple of its record of "
+            f"{stored.itemsize} bytes ({dtype}); the file is cut off, or label_dtype does not describe it."
+        )
+    return np.frombuffer(content, stored).astype(np.uint32, copy=False)
+
+
+def _to_our_frame(points: npt.NDArray[np.float32], frame: str) -> npt.NDArray[np.float32]:
+    if frame == "x-forward":
+        return points
+    columns, signs = _AXES[frame]
+    return np.ascontiguousarray(points[:, columns] * np.asarray(signs, np.float32))

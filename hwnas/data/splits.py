@@ -1,0 +1,81 @@
+"""Divides a data set by whole sequences: neighbouring scans are nearly the same scan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from hwnas.data.dataset_config import EMBEDDED_LABELS, SPLITS, DatasetConfig
+from hwnas.data.reading import ScanFiles
+from hwnas.errors import DataError
+
+BENCHMARK_VALIDATION_SEQUENCE = "08"
+
+Splits = Mapping[str, tuple[str, ...]]
+"""Sequences of each split that has any."""
+
+
+def split_sequences(
+    files: Sequence[ScanFiles],
+    config: DatasetConfig,
+    *,
+    train: Sequence[str] | None = None,
+    val: Sequence[str] | None = None,
+) -> Splits:
+    """Return the sequences of each split; arguments go before the data set's own splits.
+
+    Raises:
+        DataError: if a sequence does not exist or belongs to two splits.
+    """
+    known = sorted({one.sequence for one in files})
+    labelled = _labelled(files, config)
+    given = {"train": train, "val": val, "test": None}
+    chosen = _chosen(given, config)
+    taken = {sequence for sequences in chosen.values() for sequence in sequences or ()}
+    if chosen["val"] is None:
+        free = [sequence for sequence in labelled if sequence not in taken]
+        official = [sequence for sequence in free if sequence == BENCHMARK_VALIDATION_SEQUENCE]
+        validation = official or free[-1:]
+        chosen["val"] = validation
+        taken.update(validation)
+    if chosen["train"] is None:
+        chosen["train"] = [sequence for sequence in labelled if sequence not in taken]
+    if chosen["test"] is None:
+        chosen["test"] = [
+            sequence for sequence in known if sequence not in labelled and sequence not in taken
+        ]
+    _check(chosen, known)
+    return {name: tuple(sequences) for name in SPLITS if (sequences := chosen[name])}
+
+
+def _chosen(
+    given: Mapping[str, Sequence[str] | None], config: DatasetConfig
+) -> dict[str, Sequence[str] | None]:
+    """Return what was asked for; a sequence that is asked for leaves the split the data set has it in."""
+    moved = {sequence for sequences in given.values() for sequence in sequences or ()}
+    chosen: dict[str, Sequence[str] | None] = {}
+    for split, sequences in given.items():
+        own: Sequence[str] | None = getattr(config.splits, split)
+        stays = None if own is None else [sequence for sequence in own if sequence not in moved]
+        chosen[split] = sequences if sequences is not None else stays
+    return chosen
+
+
+def _labelled(files: Sequence[ScanFiles], config: DatasetConfig) -> list[str]:
+    embedded = config.label_pattern == EMBEDDED_LABELS
+    return sorted({one.sequence for one in files if embedded or one.labels is not None})
+
+
+def _check(chosen: Mapping[str, Sequence[str] | None], known: Sequence[str]) -> None:
+    split_of: dict[str, str] = {}
+    for split, sequences in chosen.items():
+        for sequence in sequences or ():
+            if sequence not in known:
+                raise DataError(
+                    f"The split {split!r} names the sequence {sequence!r}; the data set has {list(known)}."
+                )
+            if sequence in split_of:
+                raise DataError(
+                    f"The sequence {sequence!r} is in the splits {split_of[sequence]!r} and {split!r}; "
+                    "scans of one sequence are nearly equal, so it may only be in one."
+                )
+            split_of[sequence] = split
