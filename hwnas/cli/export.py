@@ -1,0 +1,128 @@
+"""`hwnas export`: trained networks become bundles."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hwnas.cli.console import err_console, out_console, print_json
+from hwnas.errors import ConfigError
+
+if TYPE_CHECKING:
+    from hwnas.export.bundle import TrainedMember
+
+_BOUND = re.compile(r"(latency|error)\s*<=\s*([0-9.]+(?:[eE][-+]?\d+)?)\Z")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+
+    @app.command("export")
+    def export(
+        run: Annotated[Path, typer.Argument(help="Run directory with trained networks.")],
+        pick: Annotated[
+            str, typer.Option(help="knee, all, latency<=MS, error<=SHARE, or an architecture id.")
+        ] = "all",
+        out: Annotated[Path | None, typer.Option(help="Where to write bundles [RUN/bundles].")] = None,
+        *,
+        force: Annotated[bool, typer.Option("--force", help="Replace bundles that exist.")] = False,
+        as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    ) -> None:
+        """Write trained networks as bundles: ONNX, weights, manifest, measured latency."""
+        written = export_run(run, pick=pick, out=out, force=force)
+        if as_json:
+            print_json({"bundles": written})
+            return
+        for bundle in written:
+            out_console.print(bundle["path"], markup=False, highlight=False, soft_wrap=True)
+
+
+def export_run(run: Path, *, pick: str, out: Path | None, force: bool) -> list[dict[str, Any]]:
+    """Write the picked members of `run` as bundles and return path, error and latency of each.
+
+    Raises:
+        StudyError: if nothing was trained there.
+        ConfigError: if `pick` names nothing.
+        ExportError: if a bundle exists already or a network cannot be exported.
+        MeasurementError: if the target cannot be used.
+    """
+    from hwnas.export.bundle import TrainedMember, export_bundle
+    from hwnas.latency.meter import open_meter
+    from hwnas.latency.protocol import MeasuringProtocol
+    from hwnas.runtime.manifest import read_manifest
+    from hwnas.search.run_directory import RunDirectory
+    from hwnas.search_spaces.base import make_search_space
+    from hwnas.tasks.base import make_task
+
+    directory = RunDirectory(run)
+    config = directory.load_config()
+    members = [TrainedMember.from_json(entry, run) for entry in directory.read_trained()["members"]]
+    picked = pick_members(members, pick)
+    task = make_task(config.task.name, config.task.settings)
+    space = make_search_space(config.space.name, task.contract, config.space.choices)
+    protocol = replace(MeasuringProtocol.final(), **config.measuring.final.overrides())
+    meter = open_meter(config.target, protocol)
+    written = []
+    try:
+        for number, member in enumerate(picked, start=1):
+            name = member.architecture.id
+            bundle = directory.bundle(name) if out is None else out / name
+            with err_console.status(f"Exporting and measuring {name} ({number} of {len(picked)})"):
+                export_bundle(task, space, member, bundle, meter=meter, force=force)
+            content = read_manifest(bundle).content
+            written.append(
+                {
+                    "path": str(bundle),
+                    "architecture_id": name,
+                    "quality": content["quality"]["value"],
+                    "latency_ms": content["latency"]["latency_ms"],
+                    "interval_ms": content["latency"]["interval_ms"],
+                }
+            )
+    finally:
+        meter.close()
+    return written
+
+
+def pick_members(members: Sequence[TrainedMember], pick: str) -> list[TrainedMember]:
+    """Return the members that `pick` names.
+
+    Raises:
+        ConfigError: if it names none, or is not one of the known forms.
+    """
+    chosen = _chosen(members, pick)
+    if not chosen:
+        known = ", ".join(member.architecture.id for member in members) or "none"
+        raise ConfigError(
+            f"`--pick {pick}` selects none of the {len(members)} trained networks ({known}). "
+            "Give knee, all, latency<=MS, error<=SHARE, or one of these ids."
+        )
+    return chosen
+
+
+def _chosen(members: Sequence[TrainedMember], pick: str) -> list[TrainedMember]:
+    bound = _BOUND.match(pick)
+    if pick == "all":
+        return list(members)
+    if not bound and pick != "knee":
+        return [member for member in members if member.architecture.id == pick]
+    measured = [member for member in members if member.latency is not None]
+    points = [(member.quality.error, _latency_ms(member)) for member in measured]
+    if bound:
+        column, limit = operator.itemgetter(1 if bound[1] == "latency" else 0), float(bound[2])
+        return [member for member, point in zip(measured, points, strict=True) if column(point) <= limit]
+    from hwnas.pareto import front_indices
+    from hwnas.search.front import knee_index
+
+    front = front_indices(points)
+    return [measured[front[knee_index([points[index] for index in front])]]] if front else []
+
+
+def _latency_ms(member: TrainedMember) -> float:
+    return member.latency.latency_ms if member.latency is not None else float("inf")

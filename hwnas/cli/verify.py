@@ -1,0 +1,107 @@
+"""`hwnas verify`: does a bundle hold what it promises?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from hwnas.cli.console import err_console, out_console, print_json
+from hwnas.errors import VerificationError
+
+if TYPE_CHECKING:
+    from hwnas.export.verdict import Verdict, VerificationSettings
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+
+    @app.command("verify")
+    def verify(
+        bundle: Annotated[Path, typer.Argument(help="Bundle directory.")],
+        data: Annotated[
+            str | None, typer.Option(help="Judge on this data set instead of the one trained with.")
+        ] = None,
+        target: Annotated[
+            str | None, typer.Option(help="Measure on this target instead of the bundle's.")
+        ] = None,
+        latency_tolerance: Annotated[
+            float,
+            typer.Option(min=0.0, help="Relative difference of medians that still is the same latency."),
+        ] = 0.10,
+        threads: Annotated[
+            int, typer.Option(min=0, help="ONNX threads while judging quality; 0: all cores.")
+        ] = 1,
+        *,
+        as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
+    ) -> None:
+        """Check hashes, ONNX against PyTorch, quality and latency; write verdict.json."""
+        from hwnas.export.verdict import VerificationSettings
+
+        settings = VerificationSettings(latency_tolerance=latency_tolerance, threads=threads)
+        with err_console.status(f"Verifying {bundle}"):
+            verdict = judge(bundle, data=data, target=target, settings=settings)
+        if as_json:
+            print_json(verdict.to_json())
+        else:
+            _print_table(verdict)
+        if not verdict.passed:
+            failed = ", ".join(check.name for check in verdict.failed_checks)
+            raise VerificationError(
+                f"{bundle} does not hold what it promises: {failed}. See {bundle / 'verdict.json'}."
+            )
+
+
+def judge(
+    bundle: Path, *, data: str | None, target: str | None, settings: VerificationSettings | None = None
+) -> Verdict:
+    """Verify `bundle`, measuring under the protocol that its own latency was measured under.
+
+    Raises:
+        HwnasError: see `hwnas.export.verify.verify_bundle`.
+    """
+    from hwnas.errors import BundleError
+    from hwnas.export.verify import verify_bundle
+    from hwnas.latency.meter import open_meter
+    from hwnas.latency.protocol import MeasuringProtocol
+    from hwnas.runtime.manifest import read_manifest
+
+    promised = read_manifest(bundle, check_files=False).content["latency"]
+    try:
+        protocol, promised_target = MeasuringProtocol.from_json(promised["protocol"]), promised["target"]
+    except (KeyError, TypeError) as error:
+        raise BundleError(
+            f"The manifest of {bundle} does not say how its latency was measured ({error!r}). Export it again."
+        ) from error
+    meter = open_meter(target or promised_target, protocol)
+    try:
+        return verify_bundle(bundle, meter, data=data, other_target=target is not None, settings=settings)
+    finally:
+        meter.close()
+
+
+def _print_table(verdict: Verdict) -> None:
+    table = Table("Check", "Holds", "Promised", "Found", "Limit")
+    marks = {True: "[green]yes", False: "[bold red]no", None: "[yellow]not compared"}
+    for check in verdict.checks:
+        table.add_row(
+            check.name, marks[check.passed], _short(check.expected), _short(check.found), check.limit
+        )
+    out_console.print(table)
+    for check in verdict.checks:
+        if check.note:
+            out_console.print(f"{check.name}: {check.note}", markup=False, highlight=False)
+
+
+def _short(value: object) -> str:
+    """Return a cell's text; long evidence stays in verdict.json."""
+    if isinstance(value, float):
+        return f"{value:.5g}"
+    if isinstance(value, dict):
+        if "latency_ms" in value:
+            low, high = value["interval_ms"]
+            return f"{value['latency_ms']:.3f} ms [{low:.3f}, {high:.3f}]"
+        return f"{len(value)} entries"
+    return str(value)

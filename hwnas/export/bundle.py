@@ -1,0 +1,177 @@
+"""Writes bundles: directories that a vehicle can run, each with its evidence."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from hwnas.architecture import Architecture
+from hwnas.errors import ExportError
+from hwnas.export.directory import replaced_directory
+from hwnas.export.provenance import installed_versions
+from hwnas.files import sha256_of_file, write_json_atomically
+from hwnas.io_spec import IoSpec
+from hwnas.latency.base import LatencyMeasurement, LatencyMeter
+from hwnas.onnx_graphs.export import OPSET, export_onnx
+from hwnas.onnx_graphs.metadata import graph_metadata
+from hwnas.runtime.manifest import MANIFEST_NAME, SCHEMA_VERSION
+from hwnas.search_spaces.base import SearchSpace
+from hwnas.tasks.base import Quality, Task
+from hwnas.training.checkpoint import load_weights
+
+MODEL_NAME = "model.onnx"
+WEIGHTS_NAME = "weights.safetensors"
+LATENCY_NAME = "latency.json"
+
+
+@dataclass(frozen=True)
+class TrainedMember:
+    """A network that was trained at full budget.
+
+    Attributes:
+        architecture: of the network.
+        weights: safetensors file of its state.
+        quality: judged in PyTorch after training, on the validation split.
+        latency: measured on an ONNX file of this architecture; None when it was not.
+        recipe: with which it was trained, as plain JSON values.
+        seed: of the training.
+    """
+
+    architecture: Architecture
+    weights: Path
+    quality: Quality
+    latency: LatencyMeasurement | None
+    recipe: Mapping[str, Any]
+    seed: int
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any], run: Path) -> TrainedMember:
+        """Rebuild a member of `trained.json` of the run directory `run`.
+
+        Raises:
+            ExportError: if a field is missing or wrong.
+        """
+        try:
+            latency = value.get("latency")
+            return cls(
+                architecture=Architecture.from_json(value["architecture"]),
+                weights=run / value["checkpoint"],
+                quality=Quality.from_json(value["quality"]),
+                latency=LatencyMeasurement.from_json(latency) if latency else None,
+                recipe=dict(value["recipe"]),
+                seed=int(value["seed"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ExportError(
+                f"A trained member of {run} is not readable ({error!r}). Run `hwnas train` again."
+            ) from error
+
+
+def export_bundle(
+    task: Task,
+    space: SearchSpace,
+    member: TrainedMember,
+    directory: Path,
+    *,
+    meter: LatencyMeter,
+    force: bool = False,
+) -> Path:
+    """Write one trained network as a bundle.
+
+    The directory appears whole or not at all. The latency it states is that of its own
+    `model.onnx`: measured here, unless `member.latency` is of a file with the same SHA-256 and
+    from the same target.
+
+    Args:
+        task: what the network was trained for.
+        space: that builds it.
+        member: the trained network.
+        directory: the bundle; must not exist unless `force`.
+        meter: of the target that the bundle is for, under the final protocol.
+        force: replace an existing bundle, in one step.
+
+    Returns:
+        `directory`.
+
+    Raises:
+        ExportError: if `directory` exists and `force` is False, is no bundle, or the network cannot
+            be exported.
+        MeasurementError: if the exported file cannot be measured.
+    """
+    with replaced_directory(directory, force=force, marker=MANIFEST_NAME) as scratch:
+        io_spec = task.io_spec(member.architecture)
+        _write_model(task, space, member, io_spec, scratch)
+        latency = _latency_of(scratch / MODEL_NAME, member.latency, meter, io_spec)
+        write_json_atomically(scratch / LATENCY_NAME, latency.to_json())
+        files = {path.name: _file_entry(path) for path in sorted(scratch.iterdir())}
+        manifest = _manifest(task, space, member, io_spec, latency, files)
+        write_json_atomically(scratch / MANIFEST_NAME, manifest)
+    return directory
+
+
+def _write_model(
+    task: Task, space: SearchSpace, member: TrainedMember, io_spec: IoSpec, scratch: Path
+) -> None:
+    if not member.weights.is_file():
+        raise ExportError(f"The weights {member.weights} do not exist. Run `hwnas train` again.")
+    module = space.build(member.architecture)
+    load_weights(member.weights, module)
+    shutil.copyfile(member.weights, scratch / WEIGHTS_NAME)
+    metadata = graph_metadata(task, member.architecture)
+    export_onnx(module, io_spec, scratch / MODEL_NAME, metadata=metadata, opset=OPSET)
+
+
+def _latency_of(
+    model: Path, known: LatencyMeasurement | None, meter: LatencyMeter, io_spec: IoSpec
+) -> LatencyMeasurement:
+    """Return the latency of exactly this file on exactly this target."""
+    if (
+        known is not None
+        and known.model_sha256 == sha256_of_file(model)
+        and known.target == meter.target
+        and dict(known.fingerprint) == dict(meter.fingerprint())
+    ):
+        return known
+    return meter.measure(model, io_spec)
+
+
+def _file_entry(path: Path) -> dict[str, Any]:
+    return {"sha256": sha256_of_file(path), "bytes": path.stat().st_size}
+
+
+def _manifest(
+    task: Task,
+    space: SearchSpace,
+    member: TrainedMember,
+    io_spec: IoSpec,
+    latency: LatencyMeasurement,
+    files: Mapping[str, Any],
+) -> dict[str, Any]:
+    # The samples are evidence, in a file of their own; people read the manifest.
+    stated_latency = {key: value for key, value in latency.to_json().items() if key != "samples_ms"}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "architecture_id": member.architecture.id,
+        "files": dict(files),
+        "model": {"file": MODEL_NAME, "format": "onnx", "precision": "float32", "opset": OPSET},
+        "weights": WEIGHTS_NAME,
+        "io": io_spec.to_json(),
+        "class_names": list(task.class_names),
+        "deployment": dict(task.deployment(member.architecture)),
+        "quality": member.quality.to_json(),
+        "latency": stated_latency,
+        "data_fingerprint": task.fingerprint(),
+        "task": {"name": task.name, "settings": dict(task.settings), "contract": asdict(task.contract)},
+        "space": {
+            "name": space.name,
+            "restrictions": {gene: list(values) for gene, values in space.choices.items()},
+        },
+        "architecture": member.architecture.to_json(),
+        "training": {"recipe": dict(member.recipe), "seed": member.seed},
+        "versions": installed_versions(),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }

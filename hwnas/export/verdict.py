@@ -1,0 +1,90 @@
+"""What verification asks of a bundle, and what it found: one entry for each promise."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+VERDICT_SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class VerificationSettings:
+    """How close is close enough.
+
+    Attributes:
+        min_same_label_share: of pixels that ONNX and PyTorch must label alike.
+        max_relative_l2: norm of the difference of the logits over their norm.
+        max_quality_difference: of the task's metric (0..1), 0.001 = 0.1 point of mIoU.
+        latency_tolerance: relative difference of medians that is still the same latency. Medians
+            of separate processes on one machine differ by more than the interval of any one of
+            them says, by how memory was laid out and by what else runs.
+        latency_attempts: a measurement that its own protocol calls disturbed, or that is further
+            off than the tolerance, is repeated until there are so many; all are in the verdict.
+        parity_inputs: inputs on which logits are compared, from the start of the split.
+        split: of the data set.
+        threads: of the ONNX runtime while judging quality.
+    """
+
+    min_same_label_share: float = 0.999
+    max_relative_l2: float = 1e-3
+    max_quality_difference: float = 1e-3
+    latency_tolerance: float = 0.10
+    latency_attempts: int = 3
+    parity_inputs: int = 16
+    split: str = "val"
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class Check:
+    """One promise and what became of it.
+
+    Attributes:
+        name: of the promise.
+        passed: None when it does not apply, which `note` explains.
+        expected: what the bundle promises.
+        found: what was found here.
+        limit: how far the two may be apart, in words.
+        note: anything a reader must know.
+    """
+
+    name: str
+    passed: bool | None
+    expected: Any
+    found: Any
+    limit: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """All checks of one bundle.
+
+    Attributes:
+        architecture_id: of the bundle's network.
+        checks: in the order in which they were made.
+        facts: what was measured without a promise to compare it to.
+        versions: with what the bundle was verified.
+        created: when, ISO 8601, UTC.
+    """
+
+    architecture_id: str
+    checks: tuple[Check, ...]
+    facts: dict[str, Any]
+    versions: dict[str, str | None]
+    created: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check that applies holds."""
+        return all(check.passed is not False for check in self.checks)
+
+    @property
+    def failed_checks(self) -> tuple[Check, ...]:
+        """Checks that do not hold."""
+        return tuple(check for check in self.checks if check.passed is False)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {"schema_version": VERDICT_SCHEMA_VERSION, "passed": self.passed, **asdict(self)}

@@ -1,0 +1,203 @@
+"""Judges bundles: does a bundle hold, here and now, what its manifest promises?"""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from hwnas.architecture import Architecture
+from hwnas.errors import ConfigError
+from hwnas.export.latency_check import as_json, latency_check, measure_again, without_samples
+from hwnas.export.parity import compare
+from hwnas.export.provenance import installed_versions
+from hwnas.export.verdict import Check, Verdict, VerificationSettings
+from hwnas.files import write_json_atomically
+from hwnas.io_spec import NetworkContract
+from hwnas.latency.base import LatencyMeter
+from hwnas.runtime.manifest import VERDICT_NAME, Manifest, file_problems, read_manifest
+from hwnas.runtime.onnx_predictor import OnnxPredictor
+from hwnas.search_spaces.base import make_search_space
+from hwnas.tasks.base import Predict, Quality, Task, make_task
+from hwnas.training.checkpoint import load_weights
+from hwnas.training.predict import torch_predict
+
+
+def verify_bundle(
+    bundle: Path,
+    meter: LatencyMeter,
+    *,
+    data: str | None = None,
+    other_target: bool = False,
+    settings: VerificationSettings | None = None,
+) -> Verdict:
+    """Check every promise of a bundle and write `verdict.json` beside its manifest.
+
+    Args:
+        bundle: directory that `hwnas export` wrote.
+        meter: measures latency on the target, under the final protocol.
+        data: data set to judge on instead of the one the network was trained with. Then the
+            promised quality is compared only if it is the same data.
+        other_target: the meter is meant for another device than the bundle's. Then latency is
+            measured, and compared only if the devices are alike.
+        settings: limits.
+
+    Raises:
+        BundleError: if the bundle is incomplete or changed, or its weights do not fit its architecture.
+        ConfigError: if `data` is given for a task that has no setting of that name.
+        DataError: if the data cannot be read.
+        MeasurementError: if the target cannot be used.
+    """
+    settings = settings or VerificationSettings()
+    # A verdict of an earlier state must not stay beside files that were changed since.
+    (bundle / VERDICT_NAME).unlink(missing_ok=True)
+    manifest = read_manifest(bundle, check_files=False)
+    checks, facts = [_files_check(manifest)], dict[str, Any]()
+    if checks[0].passed:
+        checks += _output_checks(manifest, data, settings, facts)
+        measurements = measure_again(manifest, meter, settings)
+        facts["latency"] = [without_samples(measurement) for measurement in measurements]
+        checks.append(latency_check(manifest, measurements[-1], settings, other_target=other_target))
+    verdict = Verdict(
+        str(manifest.content["architecture_id"]),
+        tuple(checks),
+        facts,
+        installed_versions(),
+        datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    write_json_atomically(bundle / VERDICT_NAME, verdict.to_json())
+    return verdict
+
+
+def _files_check(manifest: Manifest) -> Check:
+    expected = {name: entry["sha256"] for name, entry in manifest.content["files"].items()}
+    problems = file_problems(manifest.directory, manifest.content["files"])
+    found = {name: problems.get(name, digest) for name, digest in expected.items()}
+    note = "nothing else was checked, since the files are not those of the export" if problems else ""
+    return Check("files", not problems, expected, found, "same size and SHA-256", note)
+
+
+def _output_checks(
+    manifest: Manifest, data: str | None, settings: VerificationSettings, facts: dict[str, Any]
+) -> list[Check]:
+    """Check what the network computes, and how well; add what was found to `facts`."""
+    task = _task_of(manifest, data)
+    architecture = Architecture.from_json(manifest.content["architecture"])
+    onnx_predict = OnnxPredictor(manifest.model_path, settings.threads)
+    reference = _reference(manifest, task.contract, architecture)
+    parity_checks, facts["parity"] = _parity_checks(task, architecture, onnx_predict, reference, settings)
+    quality = task.evaluate(onnx_predict, architecture, split=settings.split)
+    torch_quality = task.evaluate(reference, architecture, split=settings.split)
+    facts["quality"] = quality.to_json()
+    return [
+        _identity_check(manifest, task, architecture),
+        *parity_checks,
+        _quality_parity_check(quality, torch_quality, settings),
+        _quality_promise_check(manifest, task, quality, settings, other_data=data is not None),
+    ]
+
+
+def _identity_check(manifest: Manifest, task: Task, architecture: Architecture) -> Check:
+    """Compare what the manifest says about the network with what its task makes of its architecture."""
+    content = manifest.content
+    expected = {key: content[key] for key in ("architecture_id", "class_names", "io", "deployment")}
+    found = as_json(
+        {
+            "architecture_id": architecture.id,
+            "class_names": list(task.class_names),
+            "io": task.io_spec(architecture).to_json(),
+            "deployment": task.deployment(architecture),
+        }
+    )
+    return Check("identity", expected == found, expected, found, "equal")
+
+
+def _task_of(manifest: Manifest, data: str | None) -> Task:
+    """Make the task as it was for training, on other data if `data` is given."""
+    name, settings = str(manifest.content["task"]["name"]), dict(manifest.content["task"]["settings"])
+    if data is not None:
+        if "data" not in settings:
+            raise ConfigError(
+                f"The task {name!r} has no setting `data` (it has {sorted(settings)}), "
+                "so other data cannot be given. Leave `--data` out."
+            )
+        settings["data"] = data
+    return make_task(name, settings)
+
+
+def _reference(manifest: Manifest, contract: NetworkContract, architecture: Architecture) -> Predict:
+    """Rebuild the network in PyTorch from the bundle's weights."""
+    entry = manifest.content["space"]
+    space = make_search_space(str(entry["name"]), contract, entry["restrictions"])
+    module = space.build(architecture)
+    load_weights(manifest.weights_path, module)
+    return torch_predict(module)
+
+
+def _parity_checks(
+    task: Task,
+    architecture: Architecture,
+    onnx_predict: Predict,
+    reference: Predict,
+    settings: VerificationSettings,
+) -> tuple[list[Check], dict[str, Any]]:
+    inputs = task.inputs(architecture, split=settings.split, limit=settings.parity_inputs)
+    parity = compare(onnx_predict, reference, inputs)
+    checks = [
+        Check(
+            "same labels as PyTorch",
+            parity.same_label_share >= settings.min_same_label_share,
+            1.0,
+            parity.same_label_share,
+            f"at least {settings.min_same_label_share} of {parity.num_pixels} pixels",
+        ),
+        Check(
+            "logits as PyTorch",
+            parity.relative_l2 <= settings.max_relative_l2,
+            0.0,
+            _plain(parity.relative_l2),
+            f"relative L2 at most {settings.max_relative_l2}",
+        ),
+    ]
+    facts = {
+        "parity_inputs": parity.num_inputs,
+        "max_abs_difference": _plain(parity.max_abs_difference),
+        "relative_l2": _plain(parity.relative_l2),
+        "same_label_share": parity.same_label_share,
+    }
+    return checks, facts
+
+
+def _quality_parity_check(onnx: Quality, torch: Quality, settings: VerificationSettings) -> Check:
+    return Check(
+        f"{onnx.metric} as PyTorch",
+        abs(onnx.value - torch.value) <= settings.max_quality_difference,
+        torch.value,
+        onnx.value,
+        f"difference at most {settings.max_quality_difference}",
+    )
+
+
+def _quality_promise_check(
+    manifest: Manifest, task: Task, quality: Quality, settings: VerificationSettings, *, other_data: bool
+) -> Check:
+    promised = Quality.from_json(manifest.content["quality"])
+    name, limit = f"{promised.metric} as promised", f"difference at most {settings.max_quality_difference}"
+    same_data = task.fingerprint() == manifest.content["data_fingerprint"]
+    if same_data:
+        passed = abs(quality.value - promised.value) <= settings.max_quality_difference
+        return Check(name, passed, promised.value, quality.value, limit)
+    if other_data:
+        note = "not compared: the promise is about other data"
+        return Check(name, None, promised.value, quality.value, limit, note)
+    note = (
+        "the data set is no longer the one that the promise is about; "
+        "restore it, or judge on other data with `--data`"
+    )
+    return Check(name, False, promised.value, quality.value, limit, note)
+
+
+def _plain(value: float) -> float | None:
+    """Return what JSON can hold; infinity has no number there."""
+    return value if math.isfinite(value) else None

@@ -1,0 +1,167 @@
+"""The manifest of a bundle: what is in it, what it does and what was proved about it.
+
+Python 3.8 syntax, standard library only: this module travels to boards.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Dict, Mapping, Tuple, Union
+
+from hwnas.errors import BundleError
+from hwnas.files import sha256_of_file
+from hwnas.io_spec import IoSpec
+
+SCHEMA_VERSION = 1
+MANIFEST_NAME = "manifest.json"
+VERDICT_NAME = "verdict.json"
+
+_REQUIRED = {
+    "files": dict,
+    "model": dict,
+    "weights": str,
+    "io": dict,
+    "class_names": list,
+    "deployment": dict,
+    "task": dict,
+    "space": dict,
+    "architecture": dict,
+    "architecture_id": str,
+    "data_fingerprint": str,
+    "quality": dict,
+    "latency": dict,
+    "training": dict,
+    "versions": dict,
+}
+"""Keys every manifest has, with the type of their JSON value."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A manifest that was read, and whose files were checked.
+
+    Attributes:
+        directory: of the bundle.
+        content: the JSON document.
+        io_spec: inputs and outputs of the network.
+    """
+
+    directory: Path
+    content: Mapping[str, Any]
+    io_spec: IoSpec
+
+    @property
+    def model_path(self) -> Path:
+        """The ONNX file."""
+        return self.directory / str(self.content["model"]["file"])
+
+    @property
+    def weights_path(self) -> Path:
+        """The weights the model was exported from, as safetensors."""
+        return self.directory / str(self.content["weights"])
+
+    @property
+    def class_names(self) -> Tuple[str, ...]:
+        """Name of each train id."""
+        return tuple(str(name) for name in self.content["class_names"])
+
+    @property
+    def deployment(self) -> Mapping[str, Any]:
+        """What pre- and post-processing need to know."""
+        deployment: Mapping[str, Any] = self.content["deployment"]
+        return deployment
+
+
+def read_manifest(bundle: Union[str, os.PathLike[str]], *, check_files: bool = True) -> Manifest:
+    """Read the manifest of `bundle` and check every file that it lists.
+
+    Args:
+        bundle: directory that `hwnas export` wrote.
+        check_files: False leaves sizes and hashes to the caller, see `file_problems`.
+
+    Raises:
+        BundleError: if the manifest is missing, of another schema version or incomplete, or if a
+            file is missing, lies outside the bundle, or has another size or SHA-256 than listed.
+    """
+    directory = Path(bundle)
+    content = _read_json(directory / MANIFEST_NAME)
+    _check_keys(content, directory)
+    for name, entry in content["files"].items():
+        _check_entry(directory, name, entry)
+    for name in (content["model"].get("file"), content["weights"]):
+        if name not in content["files"]:
+            raise BundleError(f"The manifest of {directory} uses {name!r} without listing its SHA-256.")
+    try:
+        io_spec = IoSpec.from_json(content["io"])
+    except (KeyError, ValueError, TypeError) as error:
+        raise BundleError(f"The manifest of {directory} has no valid `io` section: {error!r}.") from error
+    problems = file_problems(directory, content["files"]) if check_files else {}
+    if problems:
+        raise BundleError(
+            f"{directory}: " + "; ".join(f"{name} {what}" for name, what in problems.items()) + "."
+            " Copy the bundle again, or export it again if a change was meant."
+        )
+    return Manifest(directory, content, io_spec)
+
+
+def file_problems(directory: Path, files: Mapping[str, Mapping[str, Any]]) -> Dict[str, str]:
+    """Return what is wrong with each listed file that is not as listed: size or SHA-256."""
+    problems = {}
+    for name, entry in files.items():
+        path = directory / name
+        if not path.is_file():
+            problems[name] = "is missing"
+        elif path.stat().st_size != entry["bytes"]:
+            problems[name] = f"has {path.stat().st_size} bytes instead of {entry['bytes']}"
+        else:
+            digest = sha256_of_file(path)
+            if digest != entry["sha256"]:
+                problems[name] = f"was changed: its SHA-256 is {digest} instead of {entry['sha256']}"
+    return problems
+
+
+def _read_json(path: Path) -> Dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise BundleError(
+            f"A bundle is a directory with a {MANIFEST_NAME}, but {path} does not exist. "
+            "`hwnas export RUN` writes bundles."
+        ) from error
+    except ValueError as error:
+        raise BundleError(f"{path} is not JSON: {error}. Copy the bundle again.") from error
+    if not isinstance(content, dict):
+        raise BundleError(f"{path} must hold a JSON object, but holds {type(content).__name__}.")
+    return content
+
+
+def _check_keys(content: Mapping[str, Any], directory: Path) -> None:
+    version = content.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise BundleError(
+            f"{directory} has manifest schema version {version!r}, but this hwnas reads "
+            f"{SCHEMA_VERSION}. Export again, or use the hwnas that wrote it."
+        )
+    for key, expected in _REQUIRED.items():
+        if key not in content:
+            raise BundleError(f"The manifest of {directory} lacks {key!r}. Export the bundle again.")
+        if not isinstance(content[key], expected):
+            raise BundleError(
+                f"`{key}` in the manifest of {directory} must be a {expected.__name__}, "
+                f"but is {content[key]!r}."
+            )
+
+
+def _check_entry(directory: Path, name: str, entry: Any) -> None:
+    """Refuse entries that lead out of the bundle, whatever they lead to."""
+    relative = PurePosixPath(name)
+    if relative.is_absolute() or ".." in relative.parts or "\\" in name or not relative.parts:
+        raise BundleError(f"The manifest of {directory} lists {name!r}, which is outside the bundle.")
+    path = directory / relative
+    if directory.resolve() not in path.resolve().parents:
+        raise BundleError(f"{path} is a link that leads out of the bundle; replace it by the file itself.")
+    if not isinstance(entry, dict) or set(entry) != {"sha256", "bytes"}:
+        raise BundleError(f"The manifest of {directory} must give `sha256` and `bytes` of {name!r}.")

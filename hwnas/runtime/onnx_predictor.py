@@ -1,0 +1,95 @@
+"""Runs an ONNX file with onnxruntime. Python 3.8 syntax: this module travels to boards."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Tuple, Union
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas.errors import BundleError
+
+FloatArray = npt.NDArray[np.float32]
+
+
+class OnnxPredictor:
+    """A network in an ONNX file, run on the CPU: input [1, C, H, W] to logits [1, K, H, W].
+
+    Attributes:
+        input_shape: (1, C, H, W), static.
+        output_shape: (1, K, H, W), static.
+    """
+
+    def __init__(self, path: Union[str, os.PathLike[str]], threads: int = 1) -> None:
+        """Load a file.
+
+        Args:
+            path: ONNX file with one float32 input and one float32 output of static shapes.
+            threads: that one inference may use; 0 means one for every core.
+
+        Raises:
+            BundleError: if onnxruntime is missing, refuses the file, or the file has another interface.
+        """
+        self._session = _open_session(os.fspath(path), threads)
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        if len(inputs) != 1 or len(outputs) != 1:
+            raise BundleError(
+                f"{path} must have one input and one output, but has {len(inputs)} and {len(outputs)}."
+            )
+        self._input, self._output = inputs[0].name, outputs[0].name
+        self.input_shape = _static_shape(inputs[0], path)
+        self.output_shape = _static_shape(outputs[0], path)
+
+    def __call__(self, image: FloatArray) -> FloatArray:
+        """Return the logits [1, K, H, W] of one input [1, C, H, W].
+
+        Raises:
+            BundleError: if the input has another shape than the file states.
+        """
+        if image.shape != self.input_shape:
+            raise BundleError(f"The network takes an input {self.input_shape}, but got {image.shape}.")
+        values = np.ascontiguousarray(image, dtype=np.float32)
+        (logits,) = self._session.run([self._output], {self._input: values})
+        return np.asarray(logits, dtype=np.float32)
+
+
+def _open_session(path: str, threads: int) -> Any:
+    try:
+        import onnxruntime
+        from onnxruntime.capi import onnxruntime_pybind11_state as states
+    except ImportError as error:
+        raise BundleError(
+            f"Running {path} needs onnxruntime, which cannot be imported ({error}). "
+            "Install it with `pip install hwnas[cpu]`."
+        ) from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    refusals = (
+        states.Fail,
+        states.InvalidArgument,
+        states.InvalidGraph,
+        states.InvalidProtobuf,
+        states.NoModel,
+        states.NoSuchFile,
+        states.NotImplemented,
+        states.RuntimeException,
+    )
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except refusals as error:
+        raise BundleError(
+            f"onnxruntime {onnxruntime.__version__} cannot load {path}: {error}. "
+            "Copy the file again or export it again."
+        ) from error
+
+
+def _static_shape(value: Any, path: Union[str, os.PathLike[str]]) -> Tuple[int, ...]:
+    shape = tuple(value.shape)
+    if value.type != "tensor(float)" or len(shape) != 4 or not all(isinstance(size, int) for size in shape):
+        raise BundleError(
+            f"{value.name!r} of {path} must be float32 with four fixed sizes, but is {value.type} {shape}."
+        )
+    return shape
