@@ -23,7 +23,8 @@ class RunDirectory:
     front.json      all trials in short, members of the Pareto front in full
     trained.json    members trained at full budget
     events.jsonl    what happened, one JSON object a line
-    log.txt         the same for people, and what worker processes print
+    log.txt         the same for people
+    workers/N.log   what worker process N printed
     trials/N/       trial.json with everything measured in trial N
     checkpoints/ID/ weights.safetensors of architecture ID at full budget
     bundles/ID/     what a vehicle can run
@@ -43,6 +44,7 @@ class RunDirectory:
         self.log = self.path / "log.txt"
         self.report = self.path / "report.html"
         self.trials_dir = self.path / "trials"
+        self.workers_dir = self.path / "workers"
         self.checkpoints_dir = self.path / "checkpoints"
         self.bundles_dir = self.path / "bundles"
 
@@ -64,7 +66,13 @@ class RunDirectory:
 
     def make(self) -> None:
         """Create the directory and those that are always there."""
-        for directory in (self.path, self.trials_dir, self.checkpoints_dir, self.bundles_dir):
+        for directory in (
+            self.path,
+            self.trials_dir,
+            self.workers_dir,
+            self.checkpoints_dir,
+            self.bundles_dir,
+        ):
             directory.mkdir(parents=True, exist_ok=True)
 
     @property

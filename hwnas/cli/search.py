@@ -1,0 +1,93 @@
+"""`hwnas search`: the study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from hwnas.cli.console import err_console, out_console, print_json
+from hwnas.config import RunConfig, load_config
+from hwnas.errors import ConfigError
+from hwnas.search.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    from hwnas.search.driver import SearchResult
+
+INTERRUPTED = 130
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(name="search")(search)
+
+
+def search(
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="A run file to start, or the directory of a run to resume.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Directory of the run; beside the run file, named like it, if not given."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that is there.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Search for accurate and fast networks, until enough candidates are trained."""
+    config, directory = _config_and_directory(run, out, resume=resume)
+
+    from hwnas.search.driver import search as run_search
+    from hwnas.search.progress import watched
+
+    with watched(err_console) as listener:
+        result = run_search(config, directory, resume=resume, progress=listener)
+    if as_json:
+        print_json(result.to_json())
+    else:
+        _show(result)
+    if result.interrupted:
+        err_console.print(f"Interrupted. Go on with: hwnas search {directory} --resume", soft_wrap=True)
+        raise typer.Exit(INTERRUPTED)
+
+
+def _config_and_directory(run: Path, out: Path | None, *, resume: bool) -> tuple[RunConfig, Path]:
+    if not run.is_dir():
+        return load_config(run), out if out is not None else run.with_suffix("")
+    if out is not None and out.resolve() != run.resolve():
+        raise ConfigError(f"--out goes with a run file, but {run} is the directory of a run.")
+    if not resume:
+        raise ConfigError(f"{run} is a directory: add --resume to go on with it, or name a run file.")
+    return RunDirectory(run).load_config(), run
+
+
+def _show(result: SearchResult) -> None:
+    """Print the front as a table, and where it lies."""
+    members: list[dict[str, Any]] = result.front["members"]
+    metric = members[0]["quality"]["metric"] if members else "metric"
+    table = Table(title="Pareto front, candidates on the budget of the search", title_justify="left")
+    for heading in ("trial", metric, "latency ms", "interval ms", "architecture"):
+        table.add_column(heading, justify="left" if heading == "architecture" else "right")
+    for member in members:
+        low, high = member["latency"]["interval_ms"]
+        genes = member["architecture"]["genes"]
+        table.add_row(
+            str(member["trial"]),
+            f"{member['quality']['value']:.4f}",
+            f"{member['latency_ms']:.2f}",
+            f"{low:.2f} to {high:.2f}",
+            ", ".join(f"{gene} {value}" for gene, value in genes.items()),
+        )
+    summary = result.to_json()
+    out_console.print(table)
+    out_console.print(
+        f"{summary['trained']} trained, {summary['infeasible']} over the budget, {summary['failed']} failed, "
+        f"{summary['duplicates']} repeated; hypervolume {summary['hypervolume']:.4f}. "
+        f"Ended because {result.ending}."
+        if not result.interrupted
+        else "Interrupted.",
+        soft_wrap=True,
+        highlight=False,
+    )
+    out_console.print(f"Run directory: {result.run}", soft_wrap=True, highlight=False)

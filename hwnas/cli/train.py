@@ -1,0 +1,89 @@
+"""`hwnas train`: members of the front at full budget."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from hwnas.cli.console import err_console, out_console, print_json
+from hwnas.errors import ConfigError
+
+if TYPE_CHECKING:
+    from hwnas.search.full_training import FullTrainingResult, TrainingStatus
+
+INTERRUPTED = 130
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(name="train")(train)
+
+
+def train(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a run that was searched.")],
+    pick: Annotated[
+        str | None,
+        typer.Option("--pick", help="all, knee, or a number of members; the run file's choice if not given."),
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option("--steps", min=1, help="Training steps instead of the run file's.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Train members of the front at full budget and measure them with the final protocol."""
+    chosen = _parsed(pick)
+
+    from hwnas.search.full_training import train_front
+
+    last = ""
+
+    def listener(status: TrainingStatus) -> None:
+        nonlocal last
+        under_way = ", ".join(f"{name} {step}/{of}" for name, (step, of) in status.steps.items())
+        line = f"[{status.finished}/{status.wanted}] {status.message}" + (
+            f" · {under_way}" if under_way else ""
+        )
+        if line != last:
+            last = line
+            # On a terminal every step is worth a line in place; in a file only what is finished.
+            end = "\r" if err_console.is_terminal else "\n"
+            if err_console.is_terminal or not under_way:
+                err_console.print(line, end=end, markup=False, highlight=False, soft_wrap=True)
+
+    result = train_front(run, pick=chosen, steps=steps, progress=listener)
+    if as_json:
+        print_json(result.trained)
+    else:
+        _show(result)
+    if result.interrupted:
+        err_console.print("Interrupted. The same command goes on from the checkpoints.")
+        raise typer.Exit(INTERRUPTED)
+
+
+def _parsed(pick: str | None) -> str | int | None:
+    if pick is None or pick in {"all", "knee"}:
+        return pick
+    if pick.isdecimal() and int(pick) > 0:
+        return int(pick)
+    raise ConfigError(f"--pick is `all`, `knee` or a positive number, but got {pick!r}.")
+
+
+def _show(result: FullTrainingResult) -> None:
+    members = result.trained["members"]
+    metric = members[0]["quality"]["metric"] if members else "metric"
+    table = Table(title="Members at full budget", title_justify="left")
+    for heading in ("architecture id", metric, "latency ms", "interval ms", "on front"):
+        table.add_column(heading, justify="right")
+    for member in members:
+        low, high = member["latency"]["interval_ms"]
+        table.add_row(
+            Path(member["checkpoint"]).parent.name,
+            f"{member['quality']['value']:.4f}",
+            f"{member['latency']['latency_ms']:.2f}",
+            f"{low:.2f} to {high:.2f}",
+            "yes" if member["on_front"] else "no",
+        )
+    out_console.print(table)

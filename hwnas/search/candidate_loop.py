@@ -1,0 +1,208 @@
+"""Propose, export, measure, train, tell: until enough candidates are trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hwnas.config import SearchSection
+from hwnas.errors import MeasurementError, StudyError
+from hwnas.latency.base import LatencyMeter
+from hwnas.search.interruption import StopRequest
+from hwnas.search.progress import ProgressListener, SearchStatus
+from hwnas.search.strategies import distributions_of, seed_after
+from hwnas.search.trial_book import Candidate, TrialBook
+from hwnas.search.worker_pool import Reply, Worker, WorkerPool
+from hwnas.search_spaces.base import SearchSpace
+from hwnas.tasks.base import Task
+
+MAX_CONSECUTIVE_FAILURES = 5
+REPEATS_BEFORE_UNIFORM = 10
+"""After so many repeated proposals in a row, genes are drawn uniformly."""
+MAX_REPEATS = 100
+"""After so many repeated proposals in a row, the space counts as exhausted."""
+
+
+class CandidateLoop:
+    """Drives trials through the pool; one call of `run` is one session.
+
+    A candidate stays with one worker: it exports, the driver clocks while all workers are
+    paused, and the same worker trains. Whatever goes wrong with a candidate is told as failed.
+    """
+
+    def __init__(
+        self,
+        settings: SearchSection,
+        *,
+        task: Task,
+        space: SearchSpace,
+        meter: LatencyMeter,
+        pool: WorkerPool,
+        book: TrialBook,
+        stop: StopRequest,
+        listener: ProgressListener,
+    ) -> None:
+        """Prepare a session."""
+        self._settings = settings
+        self._task = task
+        self._space = space
+        self._meter = meter
+        self._pool = pool
+        self._book = book
+        self._stop = stop
+        self._listener = listener
+        self._distributions = distributions_of(space)
+        self._running: dict[Worker, Candidate] = {}
+        self._trained_before = book.num_trained
+        self._num_candidates = 0
+        self._failures = 0
+        self._ending = "as many candidates as wanted are trained"
+
+    def run(self) -> str:
+        """Work until nothing is left to do, and return why it ended.
+
+        Raises:
+            StudyError: if too many candidates fail in a row.
+            HwnasError: if the workers cannot load the task.
+        """
+        try:
+            while not self._stop.requested and (self._wants_more() or self._running):
+                self._launch()
+                for reply in self._pool.wait(0.5):
+                    self._handle(reply)
+                self._listener(self._status())
+            if self._stop.requested:
+                self._ending = "interrupted"
+        finally:
+            self._abandon("interrupted" if self._stop.requested else "the search ended with an error")
+        self._listener(self._status())
+        return self._ending
+
+    def _wants_more(self) -> bool:
+        minutes = self._settings.timeout_min
+        if self._ending == "the space is exhausted":
+            return False
+        if minutes is not None and self._book.session_s > 60 * minutes:
+            self._ending = f"the time of {minutes:g} minutes is over"
+            return False
+        if self._num_candidates >= 50 + 10 * self._settings.trials:
+            self._ending = (
+                f"{self._num_candidates} candidates were tried in this session, too few could be trained"
+            )
+            return False
+        return self._book.num_trained + len(self._running) < self._settings.trials
+
+    def _launch(self) -> None:
+        for worker in self._pool.idle:
+            candidate = self._propose() if self._wants_more() else None
+            if candidate is None:
+                return
+            self._num_candidates += 1
+            self._running[worker] = candidate
+            self._submit(worker, candidate, "export", path=str(self._model(candidate)))
+
+    def _propose(self) -> Candidate | None:
+        """Ask until an architecture is new; None if none is."""
+        running = {candidate.architecture: candidate for candidate in self._running.values()}
+        study = self._book.study
+        for attempt in range(MAX_REPEATS):
+            uniform = attempt >= REPEATS_BEFORE_UNIFORM
+            seed = seed_after(self._settings.seed, study.num_trials) if uniform else None
+            trial, choices = study.ask(self._distributions, uniform_seed=seed)
+            architecture = self._space.decode(choices)
+            study.describe(trial, architecture)
+            if architecture in running:
+                running[architecture].repeats.append(trial)
+            elif not self._book.reused(trial, architecture):
+                return Candidate(trial, architecture, choices)
+        self._ending = "the space is exhausted"
+        return None
+
+    def _submit(self, worker: Worker, candidate: Candidate, job: str, **fields: Any) -> None:
+        # One seed for all: what a network reaches must not depend on the trial it came up in.
+        common = {"architecture": candidate.architecture.to_json(), "seed": self._settings.seed}
+        self._pool.submit(worker, {"job": job, **common, **fields})
+
+    def _handle(self, reply: Reply) -> None:
+        if reply.kind == "progress":
+            return
+        candidate = self._running.get(reply.worker)
+        if candidate is None:
+            return  # an idle worker died and was replaced
+        if reply.kind == "result" and candidate.latency is None:
+            self._exported(reply.worker, candidate, reply.value)
+            return
+        del self._running[reply.worker]
+        if reply.kind == "result":
+            self._book.trained(candidate, reply.value)
+            self._failures = 0
+        elif reply.kind == "error":
+            self._failed(candidate, f"{reply.value['kind']}: {reply.value['message']}")
+        else:
+            self._failed(candidate, str(reply.value))
+
+    def _exported(self, worker: Worker, candidate: Candidate, export: Mapping[str, Any]) -> None:
+        """Clock an exported candidate, and train it if it is within the budget."""
+        candidate.export = dict(export)
+        model = self._model(candidate)
+        try:
+            with self._pool.paused():
+                candidate.latency = self._meter.measure(model, self._task.io_spec(candidate.architecture))
+        except MeasurementError as error:
+            del self._running[worker]
+            self._failed(candidate, "interrupted" if self._stop.requested else f"MeasurementError: {error}")
+            return
+        finally:
+            model.unlink(missing_ok=True)
+        budget_ms = self._book.budget_ms
+        if budget_ms is not None and candidate.latency.latency_ms > budget_ms:
+            del self._running[worker]
+            self._book.infeasible(candidate, budget_ms)
+            self._failures = 0
+            return
+        self._submit(
+            worker, candidate, "estimate", directory=str(self._book.directory(candidate) / "training")
+        )
+
+    def _failed(self, candidate: Candidate, reason: str) -> None:
+        self._book.failed(candidate, reason)
+        self._failures += 1
+        if self._failures >= MAX_CONSECUTIVE_FAILURES and not self._stop.requested:
+            raise StudyError(
+                f"Single candidates may fail, but the last {self._failures} all did; the latest: {reason}. "
+                "Remove the cause and go on with --resume."
+            )
+
+    def _abandon(self, reason: str) -> None:
+        for candidate in self._running.values():
+            self._model(candidate).unlink(missing_ok=True)
+            self._book.failed(candidate, reason)
+        self._running = {}
+
+    def _model(self, candidate: Candidate) -> Path:
+        return self._book.directory(candidate) / "model.onnx"
+
+    def _status(self) -> SearchStatus:
+        trials, wanted = self._book.trials, self._settings.trials
+        own = [trial for trial in trials if trial.duplicate_of is None]
+        return SearchStatus(
+            trained=self._book.num_trained,
+            wanted=wanted,
+            infeasible=sum(trial.state == "PRUNED" for trial in own),
+            failed=sum(trial.state == "FAIL" for trial in own),
+            duplicates=len(trials) - len(own),
+            front_size=len(self._book.front["members"]),
+            hypervolume=self._book.front["hypervolume"],
+            elapsed_s=self._book.elapsed_s,
+            left_s=self._left_s(),
+            message=self._book.message,
+        )
+
+    def _left_s(self) -> float | None:
+        trained, minutes = self._book.num_trained, self._settings.timeout_min
+        bounds = [] if minutes is None else [max(0.0, 60 * minutes - self._book.session_s)]
+        if trained > self._trained_before:
+            pace_s = self._book.session_s / (trained - self._trained_before)
+            bounds.append(max(0, self._settings.trials - trained) * pace_s)
+        return min(bounds, default=None)

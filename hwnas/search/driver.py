@@ -1,0 +1,214 @@
+"""One search, from its run file to its front."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import hwnas
+from hwnas.config import RunConfig, save_config
+from hwnas.errors import StudyError
+from hwnas.latency.base import LatencyMeter
+from hwnas.latency.meter import open_meter
+from hwnas.latency.protocol import MeasuringProtocol
+from hwnas.search.candidate_loop import CandidateLoop
+from hwnas.search.interruption import StopRequest
+from hwnas.search.progress import ProgressListener
+from hwnas.search.run_directory import RunDirectory
+from hwnas.search.run_log import RunLog
+from hwnas.search.storage import DriverLease
+from hwnas.search.strategies import Limits, StrategyContext, make_sampler, seed_after
+from hwnas.search.study import SearchStudy, differences
+from hwnas.search.trial_book import TrialBook
+from hwnas.search.worker_pool import WorkerPool, WorkerSetup
+from hwnas.search_spaces.base import SearchSpace, make_search_space
+from hwnas.tasks.base import Task, make_task
+
+MAY_CHANGE = (
+    "hwnas_version",
+    "config.task.data",  # a data set may move; its fingerprint may not change
+    "config.search.trials",
+    "config.search.timeout_min",
+    "config.search.workers",
+    "config.search.threads_per_worker",
+    "config.training.full",
+    "config.measuring.final",
+)
+"""Parts of a study's identity that do not shape the values of its trials."""
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a session of a search leaves behind.
+
+    Attributes:
+        run: the run directory.
+        ending: why the session ended.
+        interrupted: whether that was Ctrl-C.
+        front: content of `front.json`.
+    """
+
+    run: Path
+    ending: str
+    interrupted: bool
+    front: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a summary as plain JSON values."""
+        trials = self.front["trials"]
+        own = [trial for trial in trials if trial["duplicate_of"] is None]
+        states = [trial["state"] for trial in own]
+        shown = ("trial", "error", "latency_ms")
+        return {
+            "run": str(self.run),
+            "ending": self.ending,
+            "interrupted": self.interrupted,
+            "trained": states.count("COMPLETE"),
+            "infeasible": states.count("PRUNED"),
+            "failed": states.count("FAIL"),
+            "duplicates": len(trials) - len(own),
+            "hypervolume": self.front["hypervolume"],
+            "reference_point": self.front["reference_point"],
+            "front": [{key: member[key] for key in shown} for member in self.front["members"]],
+        }
+
+
+def search(
+    config: RunConfig, run_dir: Path, *, resume: bool = False, progress: ProgressListener | None = None
+) -> SearchResult:
+    """Search until enough candidates are trained, time is over, or Ctrl-C ends it.
+
+    Args:
+        config: the run; on resume it may differ from the recorded one where that changes no value.
+        run_dir: of a new run, or of one to be resumed.
+        resume: go on with the run that is there; without it an existing run is refused.
+        progress: is told how far the search is.
+
+    Raises:
+        StudyError: if the run exists already, or does not; if another process drives it; if
+            settings, data or target differ from the recorded ones; if candidates keep failing.
+        HwnasError: if task, space, strategy or target cannot be used.
+    """
+    run = RunDirectory(run_dir.resolve())
+    run.path.mkdir(parents=True, exist_ok=True)
+    with DriverLease(run.driver_lock), StopRequest() as stop:
+        _check_start(run, resume=resume)
+        task = make_task(config.task.name, config.task.settings)
+        space = make_search_space(config.space.name, task.contract, config.space.choices)
+        with opened_meter(config, final=False) as meter:
+            study = _opened_study(run, config, task, space, meter)
+            try:
+                return _session(config, run, study, task, space, meter, stop, progress or _silent)
+            finally:
+                study.close()
+
+
+@contextmanager
+def opened_meter(config: RunConfig, *, final: bool) -> Iterator[LatencyMeter]:
+    """Open the run's target under its quick protocol, or the one for final figures.
+
+    Raises:
+        MeasurementError: if the target cannot be used.
+    """
+    protocol = MeasuringProtocol.final() if final else MeasuringProtocol.search()
+    changes = (config.measuring.final if final else config.measuring.search).overrides()
+    meter = open_meter(config.target, dataclasses.replace(protocol, **changes))
+    try:
+        yield meter
+    finally:
+        meter.close()
+
+
+def worker_setup(config: RunConfig, *, threads: int | None = None) -> WorkerSetup:
+    """Return what the workers of a run are made with."""
+    return WorkerSetup(
+        task={"name": config.task.name, "settings": config.task.settings},
+        space={"name": config.space.name, "choices": config.space.choices},
+        recipe=config.training.proxy.recipe_fields(),
+        threads=threads or config.search.threads_per_worker,
+    )
+
+
+def _session(
+    config: RunConfig,
+    run: RunDirectory,
+    study: SearchStudy,
+    task: Task,
+    space: SearchSpace,
+    meter: LatencyMeter,
+    stop: StopRequest,
+    progress: ProgressListener,
+) -> SearchResult:
+    log = RunLog(run)
+    limits = Limits(config.budget.latency_ms, config.search.trials)
+    context = StrategyContext(space, None, limits, seed_after(config.search.seed, study.num_trials))
+    study.set_sampler(make_sampler(config.search.strategy, context))
+    stale = study.fail_stale()
+    book = TrialBook(run, study, log, config.budget.latency_ms)
+    log.event(
+        "session",
+        f"search for {config.search.trials} trained candidates, {book.num_trained} are there; "
+        f"{len(stale)} trials of a killed driver failed",
+        version=hwnas.__version__,
+        stale=stale,
+    )
+    with WorkerPool(worker_setup(config), workers=config.search.workers, logs=run.workers_dir) as pool:
+        loop = CandidateLoop(
+            config.search,
+            task=task,
+            space=space,
+            meter=meter,
+            pool=pool,
+            book=book,
+            stop=stop,
+            listener=progress,
+        )
+        ending = loop.run()
+    log.event("ended", f"the search ended: {ending}")
+    return SearchResult(run.path, ending, stop.requested, book.front)
+
+
+def _check_start(run: RunDirectory, *, resume: bool) -> None:
+    if run.exists and not resume:
+        raise StudyError(
+            f"A new run needs a directory without one, but {run.path} holds a run. "
+            "Go on with --resume, or choose another directory."
+        )
+    if resume and not run.exists:
+        raise StudyError(f"There is no run in {run.path} to resume. Start it without --resume.")
+
+
+def _opened_study(
+    run: RunDirectory, config: RunConfig, task: Task, space: SearchSpace, meter: LatencyMeter
+) -> SearchStudy:
+    """Open or make the study; nothing is written before everything is known to fit."""
+    identity = {
+        "hwnas_version": hwnas.__version__,
+        "config": config.to_json(),
+        "task_fingerprint": task.fingerprint(),
+        "target_fingerprint": dict(meter.fingerprint()),
+        "choices": {gene: list(values) for gene, values in space.choices.items()},
+    }
+    run.make()
+    study = SearchStudy(run.study_journal)
+    recorded = study.identity
+    changed = differences(recorded, identity, ignored=MAY_CHANGE) if recorded else []
+    if changed:
+        study.close()
+        listing = "\n  ".join(changed)
+        raise StudyError(
+            f"Trials of one study must be comparable, but since {run.path} was started this changed:\n"
+            f"  {listing}\nRestore it, or start a new run."
+        )
+    if not recorded:
+        study.set_identity(identity)
+    save_config(config, run.config)
+    return study
+
+
+def _silent(_status: object) -> None:
+    """Listen to nothing."""

@@ -1,0 +1,121 @@
+"""What a study has found so far, as `front.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hwnas.files import write_json_atomically
+from hwnas.pareto import front_indices, hypervolume
+from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory
+from hwnas.search.study import OBJECTIVES, TrialSummary
+
+MARGIN = 1.1
+"""Without a budget, the reference latency lies this far beyond the slowest trained candidate."""
+
+
+def front_of(trials: Sequence[TrialSummary]) -> list[TrialSummary]:
+    """Return the trained trials that no other one dominates, by ascending error."""
+    trained = [trial for trial in trials if trial.is_trained]
+    return [trained[index] for index in front_indices([_point(trial) for trial in trained])]
+
+
+def reference_point(trials: Sequence[TrialSummary], budget_ms: float | None) -> tuple[float, float]:
+    """Return the worst corner for the hypervolume: error 1, and the budget.
+
+    Where there is no budget, the latency is `MARGIN` times that of the slowest trained
+    candidate, so that it grows with the study; figures of different corners do not compare.
+    """
+    if budget_ms is not None:
+        return 1.0, budget_ms
+    slowest = max((_point(trial)[1] for trial in trials if trial.is_trained), default=1.0)
+    return 1.0, MARGIN * slowest
+
+
+def hypervolume_history(
+    trials: Sequence[TrialSummary], reference: tuple[float, float]
+) -> list[tuple[int, float, float]]:
+    """Return (trial number, elapsed seconds, hypervolume) after every trained trial.
+
+    All figures share one reference point, so that they never fall. Trials count in the order
+    in which they finished.
+    """
+    history = []
+    front: list[tuple[float, float]] = []
+    for trial in sorted((t for t in trials if t.is_trained), key=lambda t: (t.elapsed_s, t.number)):
+        points = [*front, _point(trial)]
+        front = [points[index] for index in front_indices(points)]
+        history.append((trial.number, trial.elapsed_s, hypervolume(front, reference)))
+    return history
+
+
+def build_front(
+    trials: Sequence[TrialSummary], record: Callable[[int], dict[str, Any]], budget_ms: float | None
+) -> dict[str, Any]:
+    """Return the content of `front.json`.
+
+    Args:
+        trials: of the study, in order.
+        record: gives the `trial.json` of a trial by its number.
+        budget_ms: hard latency budget, or None.
+
+    Raises:
+        StudyError: if the record of a member is gone.
+    """
+    reference = reference_point(trials, budget_ms)
+    history = hypervolume_history(trials, reference)
+    members = []
+    for trial in front_of(trials):
+        measured = record(trial.number)
+        members.append(
+            {
+                "trial": trial.number,
+                "architecture": measured["architecture"],
+                "quality": measured["quality"],
+                "latency": measured["latency"],
+                "error": trial.error,
+                "latency_ms": trial.latency_ms,
+            }
+        )
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "objectives": list(OBJECTIVES),
+        "budget": {"latency_ms": budget_ms},
+        "reference_point": list(reference),
+        "hypervolume": history[-1][2] if history else 0.0,
+        "hypervolume_history": [list(entry) for entry in history],
+        "trials": [trial.to_json() for trial in trials],
+        "members": members,
+    }
+
+
+def write_front(run: RunDirectory, trials: Sequence[TrialSummary], budget_ms: float | None) -> dict[str, Any]:
+    """Write `front.json` atomically and return its content."""
+    front = build_front(trials, run.read_trial, budget_ms)
+    write_json_atomically(run.front, front)
+    return front
+
+
+def knee_index(points: Sequence[tuple[float, float]]) -> int:
+    """Return the point of a front that lies farthest below the line between its ends.
+
+    Both coordinates are scaled to 0..1 over the front first. Of two points or fewer it is the
+    first one, which has the smaller first coordinate.
+
+    Raises:
+        ValueError: if there is no point.
+
+    Source: Branke et al., "Finding Knees in Multi-objective Optimization", PPSN VIII, 2004.
+    """
+    if not points:
+        raise ValueError("A knee needs at least one point.")
+    first, last = min(points), max(points)
+    spans = (last[0] - first[0]) or 1.0, (first[1] - last[1]) or 1.0
+    sums = [(x - first[0]) / spans[0] + (y - last[1]) / spans[1] for x, y in points]
+    return min(range(len(points)), key=lambda index: (sums[index], points[index]))
+
+
+def _point(trial: TrialSummary) -> tuple[float, float]:
+    if trial.error is None or trial.latency_ms is None:
+        raise ValueError(f"Trial {trial.number} is {trial.state} and has no values.")
+    return trial.error, trial.latency_ms

@@ -1,0 +1,313 @@
+"""Members of the front at full budget: trained, judged and clocked again, as `trained.json`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hwnas.architecture import Architecture
+from hwnas.config import RunConfig
+from hwnas.errors import StudyError, TrainingError
+from hwnas.files import write_json_atomically
+from hwnas.latency.base import LatencyMeter
+from hwnas.pareto import front_indices
+from hwnas.search.driver import opened_meter, worker_setup
+from hwnas.search.front import knee_index
+from hwnas.search.interruption import StopRequest
+from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory
+from hwnas.search.run_log import RunLog
+from hwnas.search.storage import DriverLease
+from hwnas.search.study import SearchStudy, differences
+from hwnas.search.worker_pool import Reply, Worker, WorkerPool, usable_cores
+from hwnas.search_spaces.base import make_search_space
+from hwnas.tasks.base import Quality, Task, make_task
+
+Pick = str | int
+"""`all`, `knee`, or how many members, spread evenly over the front."""
+
+_ATTEMPTS = 2
+
+
+@dataclass(frozen=True)
+class TrainingStatus:
+    """Full training at one moment: members finished and wanted, and steps of those under way."""
+
+    finished: int
+    wanted: int
+    steps: Mapping[str, tuple[int, int]]
+    message: str
+
+
+TrainingListener = Callable[[TrainingStatus], None]
+
+
+@dataclass(frozen=True)
+class FullTrainingResult:
+    """What full training leaves behind: content of `trained.json`, and whether Ctrl-C ended it."""
+
+    trained: dict[str, Any]
+    interrupted: bool
+
+
+def train_front(
+    run_dir: Path,
+    *,
+    pick: Pick | None = None,
+    steps: int | None = None,
+    progress: TrainingListener | None = None,
+) -> FullTrainingResult:
+    """Train members of a run's front at full budget and measure them with the final protocol.
+
+    Members that were finished with the same recipe and seed are kept; an interrupted one goes
+    on from its checkpoint.
+
+    Args:
+        run_dir: of a run with a front.
+        pick: which members; the run file's choice if None.
+        steps: training steps instead of the recipe's.
+        progress: is told how far it is.
+
+    Raises:
+        StudyError: if there is no front, another process drives the run, or the target is not
+            the one of the search.
+        TrainingError: if a member cannot be trained.
+        MeasurementError: if a member cannot be measured.
+    """
+    run = RunDirectory(run_dir.resolve())
+    config = run.load_config()
+    with DriverLease(run.driver_lock), StopRequest() as stop:
+        front = run.read_front()
+        chosen = picked(front["members"], pick if pick is not None else config.training.full.pick)
+        recipe = config.training.full.recipe_fields() | ({"steps": steps} if steps else {})
+        architectures = [Architecture.from_json(member["architecture"]) for member in chosen]
+        training = _FullTraining(run, config, recipe, architectures, stop, progress or _silent)
+        training.run()
+        if stop.requested:
+            return FullTrainingResult(_listed(run), interrupted=True)
+        with opened_meter(config, final=True) as meter:
+            _refuse_other_target(run, meter)
+            training.measure(meter)
+        return FullTrainingResult(_listed(run), interrupted=False)
+
+
+def picked(members: list[dict[str, Any]], pick: Pick) -> list[dict[str, Any]]:
+    """Return the members of a front that `pick` means, in their order.
+
+    Raises:
+        StudyError: if the front is empty or `pick` means nothing.
+    """
+    if not members:
+        raise StudyError("The front has no member yet: no candidate was trained. Search longer first.")
+    knee = members[knee_index([(member["error"], member["latency_ms"]) for member in members])]
+    if pick == "all":
+        return members
+    if pick in {"knee", 1}:
+        return [knee]
+    if not isinstance(pick, int) or pick < 1:
+        raise StudyError(f"`pick` is `all`, `knee` or a positive number, but got {pick!r}.")
+    count = min(pick, len(members))
+    return [members[round(index * (len(members) - 1) / max(1, count - 1))] for index in range(count)]
+
+
+class _FullTraining:
+    """Trains several architectures, each in one worker, and keeps a result file for each."""
+
+    def __init__(
+        self,
+        run: RunDirectory,
+        config: RunConfig,
+        recipe: Mapping[str, Any],
+        architectures: list[Architecture],
+        stop: StopRequest,
+        listener: TrainingListener,
+    ) -> None:
+        self._run = run
+        self._config = config
+        self._recipe = dict(recipe)
+        self._architectures = architectures
+        self._stop = stop
+        self._listener = listener
+        self._log = RunLog(run)
+        self._message = "starting workers"
+        self._steps: dict[str, tuple[int, int]] = {}
+        self._failures: dict[str, str] = {}
+
+    def run(self) -> None:
+        """Train what is not trained yet.
+
+        Raises:
+            TrainingError: if a member cannot be trained; the others are finished first.
+        """
+        waiting = [each for each in self._architectures if not self._is_trained(each)]
+        cores = len(usable_cores())
+        threads = self._config.search.threads_per_worker
+        most = self._config.search.workers or max(1, cores // threads)
+        workers = min(len(waiting), most)
+        if workers == 0:
+            return
+        # Fewer members than workers: let each have the cores of those that are not there.
+        setup = worker_setup(self._config, threads=max(threads, cores // workers))
+        with WorkerPool(setup, workers=workers, logs=self._run.workers_dir) as pool:
+            self._train(waiting, pool)
+        if self._failures:
+            listing = "; ".join(f"{name}: {reason}" for name, reason in self._failures.items())
+            raise TrainingError(
+                f"Every picked member must train, but {len(self._failures)} did not: {listing}. "
+                "Change the recipe under training.full, or pick other members."
+            )
+
+    def _train(self, waiting: list[Architecture], pool: WorkerPool) -> None:
+        attempts: dict[str, int] = {}
+        running: dict[Worker, Architecture] = {}
+        while (waiting or running) and not self._stop.requested:
+            for worker in pool.idle[: len(waiting)]:
+                architecture = waiting.pop(0)
+                attempts[architecture.id] = attempts.get(architecture.id, 0) + 1
+                running[worker] = architecture
+                pool.submit(worker, self._job(architecture))
+            for reply in pool.wait(0.5):
+                if reply.worker not in running:
+                    continue
+                architecture = running[reply.worker]
+                if reply.kind == "progress":
+                    self._steps[architecture.id] = (reply.value[0], reply.value[1])
+                    continue
+                del running[reply.worker]
+                if not self._finish(architecture, reply) and attempts[architecture.id] < _ATTEMPTS:
+                    waiting.append(architecture)
+            self._tell()
+
+    def _job(self, architecture: Architecture) -> dict[str, Any]:
+        directory = self._run.checkpoint(architecture.id)
+        request = {"recipe": self._recipe, "seed": self._config.search.seed}
+        if _read(directory / "request.json") != request:
+            shutil.rmtree(directory, ignore_errors=True)
+            directory.mkdir(parents=True)
+            write_json_atomically(directory / "request.json", request)
+        return {
+            "job": "train",
+            "architecture": architecture.to_json(),
+            "directory": str(directory),
+            **request,
+        }
+
+    def _finish(self, architecture: Architecture, reply: Reply) -> bool:
+        """Keep a result or note a failure; False if another attempt may help."""
+        self._steps.pop(architecture.id, None)
+        if reply.kind == "result":
+            self._failures.pop(architecture.id, None)
+            self._keep(architecture, {**reply.value, "latency": None})
+            quality = Quality.from_json(reply.value["quality"])
+            self._note(
+                "fully-trained",
+                f"{architecture.id}: {quality.metric} {quality.value:.4f} in {reply.value['train_s']:.0f} s",
+            )
+            return True
+        died = reply.kind == "died"
+        reason = str(reply.value) if died else str(reply.value["message"])
+        self._failures[architecture.id] = reason
+        self._note("full-training-failed", f"{architecture.id}: {reason}")
+        return not died
+
+    def measure(self, meter: LatencyMeter) -> None:
+        """Clock every trained network that has no final figure yet, and list it.
+
+        Raises:
+            MeasurementError: if one cannot be measured.
+        """
+        task = make_task(self._config.task.name, self._config.task.settings)
+        space_name = self._config.space.name
+        make_search_space(space_name, task.contract, self._config.space.choices)
+        for architecture in self._architectures:
+            self._measure_one(architecture, task, meter)
+            self._tell()
+        write_json_atomically(self._run.trained, self._merged())
+
+    def _measure_one(self, architecture: Architecture, task: Task, meter: LatencyMeter) -> None:
+        directory = self._run.checkpoint(architecture.id)
+        result = _read(directory / "result.json")
+        if result["latency"] is not None:
+            return
+        model = directory / "model.onnx"
+        latency = meter.measure(model, task.io_spec(architecture))
+        self._keep(architecture, {**result, "latency": latency.to_json()})
+        model.unlink()
+        self._note("measured", f"{architecture.id}: {latency.latency_ms:.2f} ms")
+
+    def _keep(self, architecture: Architecture, result: Mapping[str, Any]) -> None:
+        directory = self._run.checkpoint(architecture.id)
+        kept = {
+            "architecture": architecture.to_json(),
+            "checkpoint": str((directory / "weights.safetensors").relative_to(self._run.path)),
+            "recipe": self._recipe,
+            "seed": self._config.search.seed,
+            "quality": result["quality"],
+            "latency": result["latency"],
+            "train_s": result["train_s"],
+        }
+        write_json_atomically(directory / "result.json", kept)
+
+    def _is_trained(self, architecture: Architecture) -> bool:
+        directory = self._run.checkpoint(architecture.id)
+        result = _read(directory / "result.json")
+        return (
+            result is not None
+            and result["recipe"] == self._recipe
+            and result["seed"] == self._config.search.seed
+            and (directory / "weights.safetensors").is_file()
+            and (result["latency"] is not None or (directory / "model.onnx").is_file())
+        )
+
+    def _merged(self) -> dict[str, Any]:
+        """Return the members of this and of earlier calls whose weights are there."""
+        ids = [architecture.id for architecture in self._architectures]
+        for member in _listed(self._run)["members"]:
+            ids.append(Architecture.from_json(member["architecture"]).id)
+        results = [_read(self._run.checkpoint(name) / "result.json") for name in dict.fromkeys(ids)]
+        members = [result for result in results if result is not None and result["latency"] is not None]
+        points = [(1 - member["quality"]["value"], member["latency"]["latency_ms"]) for member in members]
+        best = set(front_indices(points))
+        listed = [{**member, "on_front": index in best} for index, member in enumerate(members)]
+        listed.sort(key=lambda member: member["latency"]["latency_ms"])
+        return {"schema_version": SCHEMA_VERSION, "members": listed}
+
+    def _note(self, kind: str, message: str) -> None:
+        self._message = message
+        self._log.event(kind, message)
+
+    def _tell(self) -> None:
+        finished = sum(self._is_trained(each) for each in self._architectures)
+        status = TrainingStatus(finished, len(self._architectures), dict(self._steps), self._message)
+        self._listener(status)
+
+
+def _refuse_other_target(run: RunDirectory, meter: LatencyMeter) -> None:
+    study = SearchStudy(run.study_journal, read_only=True)
+    recorded = study.identity.get("target_fingerprint", {})
+    study.close()
+    changed = differences(recorded, json.loads(json.dumps(dict(meter.fingerprint()))))
+    if changed:
+        listing = "\n  ".join(changed)
+        raise StudyError(
+            "Figures of one run must come from one target, but since the search this changed:\n"
+            f"  {listing}\nRestore it, or start a new run."
+        )
+
+
+def _listed(run: RunDirectory) -> dict[str, Any]:
+    if run.trained.is_file():
+        return run.read_trained()
+    return {"schema_version": SCHEMA_VERSION, "members": []}
+
+
+def _read(path: Path) -> Any:
+    """Return the JSON value in a file, or None where there is no file."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def _silent(_status: object) -> None:
+    """Listen to nothing."""

@@ -1,0 +1,163 @@
+"""What runs in a worker process: exporting, training and judging one network at a time.
+
+Started by `WorkerPool` as `python -m hwnas.search.jobs COMMANDS REPLIES PARENT`, where the first
+two are inherited pipes. The first line tells what to load; every further line is a job and gets
+one reply, `{"result": …}` or `{"error": {"kind": …, "message": …}}`, perhaps after `{"progress": …}`.
+Anything else than an `HwnasError` ends the process: the pool reports that and starts another.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+
+from hwnas.architecture import Architecture
+from hwnas.errors import HwnasError
+from hwnas.estimators.training import TrainingEstimator
+from hwnas.onnx_graphs.export import export_onnx
+from hwnas.search_spaces.base import SearchSpace, make_search_space
+from hwnas.tasks.base import Task, make_task
+from hwnas.training.checkpoint import save_weights
+from hwnas.training.predict import torch_predict
+from hwnas.training.recipe import Recipe
+from hwnas.training.trainer import train
+
+_PR_SET_PDEATHSIG = 1
+_PROGRESS_INTERVAL_S = 1.0
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """The jobs that a worker knows, over one task and space."""
+
+    task: Task
+    space: SearchSpace
+    recipe: Recipe
+    report: Callable[[Mapping[str, Any]], None]
+
+    def run(self, job: Mapping[str, Any]) -> dict[str, Any]:
+        """Do one job, named by its `job` field."""
+        architecture = Architecture.from_json(job["architecture"])
+        if job["job"] == "export":
+            return self.export(architecture, Path(job["path"]), seed=job["seed"])
+        if job["job"] == "estimate":
+            return self.estimate(architecture, Path(job["directory"]), seed=job["seed"])
+        return self.train_fully(architecture, Path(job["directory"]), job["recipe"], seed=job["seed"])
+
+    def export(self, architecture: Architecture, path: Path, *, seed: int) -> dict[str, Any]:
+        """Write an untrained network as ONNX, to be clocked."""
+        started = time.monotonic()
+        torch.manual_seed(seed)
+        module = self.space.build(architecture).eval()
+        self._write_onnx(module, architecture, path)
+        return {
+            "parameters": sum(parameter.numel() for parameter in module.parameters()),
+            "export_s": time.monotonic() - started,
+        }
+
+    def estimate(self, architecture: Architecture, directory: Path, *, seed: int) -> dict[str, Any]:
+        """Judge an architecture by training it on the budget of the search."""
+        estimator = TrainingEstimator(self.task, self.space, self.recipe)
+        directory.mkdir(parents=True, exist_ok=True)
+        estimate = estimator.estimate(architecture, seed=seed, directory=directory)
+        return {**estimate.to_json(), "estimator": estimator.name}
+
+    def train_fully(
+        self, architecture: Architecture, directory: Path, recipe: Mapping[str, Any], *, seed: int
+    ) -> dict[str, Any]:
+        """Train at full budget, going on from a checkpoint, and leave weights and ONNX file."""
+        started = time.monotonic()
+        directory.mkdir(parents=True, exist_ok=True)
+        module = train(
+            self.task,
+            self.space,
+            architecture,
+            Recipe(**recipe),
+            seed=seed,
+            directory=directory,
+            resume=True,
+            progress=self._progress(),
+        )
+        train_s = time.monotonic() - started
+        module.eval()
+        save_weights(directory / "weights.safetensors", module)
+        quality = self.task.evaluate(torch_predict(module), architecture)
+        self._write_onnx(module.cpu(), architecture, directory / "model.onnx")
+        return {"quality": quality.to_json(), "train_s": train_s}
+
+    def _write_onnx(self, module: torch.nn.Module, architecture: Architecture, path: Path) -> None:
+        io_spec = self.task.io_spec(architecture)
+        export_onnx(module, io_spec, path, metadata={"architecture_id": architecture.id})
+
+    def _progress(self) -> Callable[[int, int, float], None]:
+        last = 0.0
+
+        def progress(step: int, steps: int, loss: float) -> None:
+            nonlocal last
+            if time.monotonic() - last > _PROGRESS_INTERVAL_S:
+                last = time.monotonic()
+                self.report({"progress": [step, steps, loss]})
+
+        return progress
+
+
+def die_with_parent(parent: int) -> None:
+    """Have the kernel kill this process as soon as process `parent` is gone, even when stopped.
+
+    Raises:
+        OSError: if the kernel refuses.
+    """
+    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
+        raise OSError(ctypes.get_errno(), "the parent-death signal cannot be set")
+    if os.getppid() != parent:  # it died before the kernel knew
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def serve(commands: IO[bytes], replies: IO[bytes]) -> None:
+    """Load what the first line names, then do one job a line until the pipe closes."""
+
+    def send(message: Mapping[str, Any]) -> None:
+        replies.write(json.dumps(message, allow_nan=False).encode("ascii") + b"\n")
+        replies.flush()
+
+    def refuse(error: HwnasError) -> None:
+        send({"error": {"kind": type(error).__name__, "message": str(error)}})
+
+    setup = json.loads(commands.readline())
+    os.sched_setaffinity(0, setup["cores"])
+    torch.set_num_threads(setup["threads"])
+    try:
+        task = make_task(setup["task"]["name"], setup["task"]["settings"])
+        space = make_search_space(setup["space"]["name"], task.contract, setup["space"]["choices"])
+        jobs = Jobs(task, space, Recipe(**setup["recipe"]), send)
+    except HwnasError as error:
+        refuse(error)
+        return
+    send({"ready": True})
+    for line in commands:
+        try:
+            send({"result": jobs.run(json.loads(line))})
+        except HwnasError as error:
+            refuse(error)
+
+
+def main(arguments: list[str]) -> None:
+    """Serve the pipes that the pool handed over."""
+    commands, replies, parent = (int(argument) for argument in arguments)
+    die_with_parent(parent)
+    with os.fdopen(commands, "rb") as incoming, os.fdopen(replies, "wb") as outgoing:
+        serve(incoming, outgoing)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,243 @@
+"""The Optuna study of a run: asking, telling, resuming. The one source of truth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import CategoricalDistribution
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.storages import JournalStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from hwnas.architecture import Architecture, Choice
+from hwnas.errors import StudyError
+from hwnas.search.storage import LockedJournal
+
+OBJECTIVES = ("error", "latency_ms")
+"""Both minimised, in this order."""
+
+LATENCY_CONSTRAINT = "latency_ms"
+"""Milliseconds over the budget; feasible at zero or less."""
+
+ABANDONED = "the driver was killed while this trial ran"
+"""Reason of trials that nobody told."""
+
+_NAME = "search"
+_IDENTITY = "identity"
+
+
+@dataclass(frozen=True)
+class TrialSummary:
+    """One trial in short, as told.
+
+    Attributes:
+        number: from 0, in order of asking.
+        state: `COMPLETE` (trained), `PRUNED` (over the budget, untrained), `FAIL` or `RUNNING`.
+        architecture: what was judged; None if the trial was stopped before it was decoded.
+        error: 1 - metric, of trained ones.
+        latency_ms: as measured, of trained and infeasible ones.
+        duplicate_of: number of the trial whose values this one reuses.
+        reason: why it failed.
+        seconds: from asking to telling.
+        elapsed_s: search time of the run when it was told, pauses between sessions left out.
+    """
+
+    number: int
+    state: str
+    architecture: Architecture | None
+    error: float | None
+    latency_ms: float | None
+    duplicate_of: int | None
+    reason: str | None
+    seconds: float | None
+    elapsed_s: float
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether a network was trained for this trial itself."""
+        return self.state == "COMPLETE" and self.duplicate_of is None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values; `feasible` is None for trials without a latency."""
+        return {
+            "number": self.number,
+            "state": self.state,
+            "architecture": self.architecture.to_json() if self.architecture else None,
+            "error": self.error,
+            "latency_ms": self.latency_ms,
+            "feasible": {"COMPLETE": True, "PRUNED": False}.get(self.state),
+            "duplicate_of": self.duplicate_of,
+            "reason": self.reason,
+            "seconds": self.seconds,
+            "elapsed_s": self.elapsed_s,
+        }
+
+
+class SearchStudy:
+    """Asks a strategy for candidates and remembers what became of them.
+
+    Raises:
+        StudyError: if the journal is damaged.
+    """
+
+    def __init__(self, journal: Path, *, read_only: bool = False) -> None:
+        """Open the study in `journal`, or make one there."""
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._backend = LockedJournal(journal, read_only=read_only)
+        storage = JournalStorage(self._backend)
+        known = {study.study_name for study in storage.get_all_studies()}
+        if _NAME not in known and read_only:
+            raise StudyError(f"{journal} holds no study yet. Run `hwnas search` on this directory first.")
+        self._study = optuna.create_study(
+            storage=storage,
+            study_name=_NAME,
+            directions=["minimize"] * len(OBJECTIVES),
+            load_if_exists=True,
+        )
+
+    def close(self) -> None:
+        """Let the journal go."""
+        self._backend.close()
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What must not change within a study; empty before `set_identity`."""
+        return dict(self._study.user_attrs.get(_IDENTITY, {}))
+
+    def set_identity(self, identity: Mapping[str, Any]) -> None:
+        """Record what must not change within this study."""
+        self._study.set_user_attr(_IDENTITY, dict(identity))
+
+    def set_sampler(self, sampler: BaseSampler) -> None:
+        """Propose with `sampler` from now on."""
+        self._study.sampler = sampler
+
+    @property
+    def num_trials(self) -> int:
+        """How many trials were asked, whatever became of them."""
+        return len(self._study.get_trials(deepcopy=False))
+
+    def ask(
+        self, distributions: Mapping[str, CategoricalDistribution], *, uniform_seed: int | None = None
+    ) -> tuple[optuna.Trial, dict[str, Choice]]:
+        """Open a trial and return it with one value for every gene.
+
+        Args:
+            distributions: of the genes.
+            uniform_seed: draw uniformly with this seed, past the strategy.
+        """
+        sampler = self._study.sampler
+        if uniform_seed is not None:
+            self._study.sampler = RandomSampler(seed=uniform_seed)
+        try:
+            trial = self._study.ask(fixed_distributions=dict(distributions))
+        finally:
+            self._study.sampler = sampler
+        return trial, dict(trial.params)
+
+    def describe(self, trial: optuna.Trial, architecture: Architecture) -> None:
+        """Note what a trial is about, before it is judged."""
+        trial.set_user_attr("architecture", architecture.to_json())
+
+    def tell_trained(
+        self,
+        trial: optuna.Trial,
+        *,
+        error: float,
+        latency_ms: float,
+        budget_ms: float | None,
+        elapsed_s: float,
+        duplicate_of: int | None = None,
+    ) -> None:
+        """Finish a trial whose network was trained."""
+        self._note(trial, elapsed_s, duplicate_of)
+        trial.set_user_attr("latency_ms", latency_ms)
+        self._constrain(trial, latency_ms, budget_ms)
+        self._study.tell(trial, [error, latency_ms])
+
+    def tell_infeasible(
+        self,
+        trial: optuna.Trial,
+        *,
+        latency_ms: float,
+        budget_ms: float,
+        elapsed_s: float,
+        duplicate_of: int | None = None,
+    ) -> None:
+        """Finish a trial that is over the budget and was therefore not trained."""
+        self._note(trial, elapsed_s, duplicate_of)
+        trial.set_user_attr("latency_ms", latency_ms)
+        self._constrain(trial, latency_ms, budget_ms)
+        self._study.tell(trial, state=TrialState.PRUNED)
+
+    def tell_failed(
+        self, trial: optuna.Trial, reason: str, *, elapsed_s: float, duplicate_of: int | None = None
+    ) -> None:
+        """Finish a trial that could not be judged."""
+        self._note(trial, elapsed_s, duplicate_of)
+        trial.set_user_attr("reason", reason)
+        self._study.tell(trial, state=TrialState.FAIL)
+
+    def fail_stale(self) -> list[int]:
+        """Tell trials that a killed driver left running as failed, and return their numbers."""
+        stale = self._study.get_trials(deepcopy=False, states=[TrialState.RUNNING, TrialState.WAITING])
+        for trial in stale:
+            self._study.tell(trial.number, state=TrialState.FAIL)
+        return [trial.number for trial in stale]
+
+    def summaries(self) -> list[TrialSummary]:
+        """Return all trials in order."""
+        return [_summary(trial) for trial in self._study.get_trials(deepcopy=False)]
+
+    @staticmethod
+    def _note(trial: optuna.Trial, elapsed_s: float, duplicate_of: int | None) -> None:
+        trial.set_user_attr("elapsed_s", round(elapsed_s, 3))
+        if duplicate_of is not None:
+            trial.set_user_attr("duplicate_of", duplicate_of)
+
+    @staticmethod
+    def _constrain(trial: optuna.Trial, latency_ms: float, budget_ms: float | None) -> None:
+        # Feasible trials need the constraint as well: samplers compare only equally constrained ones.
+        if budget_ms is not None:
+            trial.set_constraint(LATENCY_CONSTRAINT, latency_ms - budget_ms)
+
+
+def _summary(trial: FrozenTrial) -> TrialSummary:
+    notes = trial.user_attrs
+    complete = trial.state == TrialState.COMPLETE
+    duration = trial.duration
+    return TrialSummary(
+        number=trial.number,
+        state=trial.state.name,
+        architecture=Architecture.from_json(notes["architecture"]) if "architecture" in notes else None,
+        error=float(trial.values[0]) if complete else None,
+        latency_ms=float(trial.values[1]) if complete else notes.get("latency_ms"),
+        duplicate_of=notes.get("duplicate_of"),
+        reason=notes.get("reason", ABANDONED) if trial.state == TrialState.FAIL else None,
+        seconds=duration.total_seconds() if duration else None,
+        elapsed_s=float(notes.get("elapsed_s", 0.0)),
+    )
+
+
+def differences(before: Any, now: Any, *, ignored: Sequence[str] = (), path: str = "") -> list[str]:
+    """List where two JSON values differ, as `path: before -> now`.
+
+    Args:
+        before: the recorded value.
+        now: the value found.
+        ignored: dotted paths below which everything may differ.
+        path: of the two values themselves.
+    """
+    if path in ignored or before == now:
+        return []
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        found: list[str] = []
+        for key in sorted({*before, *now}, key=str):
+            below = f"{path}.{key}" if path else str(key)
+            found += differences(before.get(key), now.get(key), ignored=ignored, path=below)
+        return found
+    return [f"{path}: {before!r} -> {now!r}"]

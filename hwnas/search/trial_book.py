@@ -1,0 +1,200 @@
+"""Tells the study what became of trials, and saves everything that was measured."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import optuna
+
+from hwnas.architecture import Architecture, Choice
+from hwnas.files import write_json_atomically
+from hwnas.latency.base import LatencyMeasurement
+from hwnas.search.front import write_front
+from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory
+from hwnas.search.run_log import RunLog
+from hwnas.search.study import SearchStudy, TrialSummary
+from hwnas.tasks.base import Quality
+
+
+@dataclass(eq=False)
+class Candidate:
+    """A network on its way through a trial.
+
+    Attributes:
+        trial: to be told.
+        architecture: what is judged.
+        choices: what the strategy proposed.
+        export: what the export said: number of parameters and time.
+        latency: as measured untrained; None before.
+        repeats: trials that proposed the same while this one was running.
+    """
+
+    trial: optuna.Trial
+    architecture: Architecture
+    choices: dict[str, Choice]
+    export: dict[str, Any] = field(default_factory=dict)
+    latency: LatencyMeasurement | None = None
+    repeats: list[optuna.Trial] = field(default_factory=list)
+
+    @property
+    def number(self) -> int:
+        """Number of the trial."""
+        return self.trial.number
+
+
+class TrialBook:
+    """Keeps study, trial records, front and log in step.
+
+    The record of a trial is written before it is told, the front afterwards: a kill in between
+    leaves a study that is right and files that the next session brings up to date.
+    """
+
+    def __init__(self, run: RunDirectory, study: SearchStudy, log: RunLog, budget_ms: float | None) -> None:
+        """Take over a study; what earlier sessions told is known from the start."""
+        self.study = study
+        self.log = log
+        self.budget_ms = budget_ms
+        self._run = run
+        self._started = time.monotonic()
+        self.trials = study.summaries()
+        self._elapsed_before = max((trial.elapsed_s for trial in self.trials), default=0.0)
+        self.front = write_front(run, self.trials, budget_ms)
+        self.message = "starting workers"
+
+    @property
+    def elapsed_s(self) -> float:
+        """Search time of the run, pauses between sessions left out."""
+        return self._elapsed_before + self.session_s
+
+    @property
+    def session_s(self) -> float:
+        """Time since this session began."""
+        return time.monotonic() - self._started
+
+    @property
+    def num_trained(self) -> int:
+        """Candidates that were trained."""
+        return sum(trial.is_trained for trial in self.trials)
+
+    def directory(self, candidate: Candidate) -> Path:
+        """Return the directory of a trial, made if missing."""
+        directory = self._run.trial(candidate.number)
+        directory.mkdir(parents=True, exist_ok=True)
+        return directory
+
+    def trained(self, candidate: Candidate, estimate: dict[str, Any]) -> None:
+        """Tell a candidate whose training gave a quality, with the trials that repeat it."""
+        latency = _measured(candidate)
+        quality = Quality.from_json(estimate["quality"])
+        self._record(candidate, "COMPLETE", **estimate)
+        self._tell_trained(candidate.trial, quality.error, latency.latency_ms, None)
+        for trial in candidate.repeats:
+            self._tell_trained(trial, quality.error, latency.latency_ms, candidate.number)
+        self._after(
+            "trained",
+            f"trial {candidate.number}: {quality.metric} {quality.value:.4f} at {latency.latency_ms:.2f} ms, "
+            f"trained in {estimate['cost_s']:.0f} s",
+            candidate,
+        )
+
+    def infeasible(self, candidate: Candidate, budget_ms: float) -> None:
+        """Tell a candidate that is over the budget, with the trials that repeat it."""
+        latency = _measured(candidate)
+        self._record(candidate, "PRUNED")
+        self._tell_infeasible(candidate.trial, latency.latency_ms, budget_ms, None)
+        for trial in candidate.repeats:
+            self._tell_infeasible(trial, latency.latency_ms, budget_ms, candidate.number)
+        self._after(
+            "infeasible",
+            f"trial {candidate.number}: {latency.latency_ms:.2f} ms is over the budget of {budget_ms:g} ms",
+            candidate,
+        )
+
+    def failed(self, candidate: Candidate, reason: str) -> None:
+        """Tell a candidate that could not be judged, with the trials that repeat it."""
+        self._record(candidate, "FAIL", reason=reason)
+        self.study.tell_failed(candidate.trial, reason, elapsed_s=self.elapsed_s)
+        for trial in candidate.repeats:
+            self.study.tell_failed(trial, reason, elapsed_s=self.elapsed_s, duplicate_of=candidate.number)
+        self._after("failed", f"trial {candidate.number} failed: {reason}", candidate)
+
+    def reused(self, trial: optuna.Trial, architecture: Architecture) -> bool:
+        """Tell a trial with the values of an earlier one of the same architecture, if there is one."""
+        known = self._judged(architecture)
+        if known is None or known.latency_ms is None:
+            return False
+        if known.error is not None:
+            self._tell_trained(trial, known.error, known.latency_ms, known.number)
+        elif self.budget_ms is not None:
+            self._tell_infeasible(trial, known.latency_ms, self.budget_ms, known.number)
+        self.trials = self.study.summaries()
+        self.log.event(
+            "repeated",
+            f"trial {trial.number} repeats trial {known.number}",
+            trial=trial.number,
+            of=known.number,
+        )
+        return True
+
+    def _judged(self, architecture: Architecture) -> TrialSummary | None:
+        for trial in self.trials:
+            judged = trial.state in {"COMPLETE", "PRUNED"} and trial.duplicate_of is None
+            if judged and trial.architecture == architecture:
+                return trial
+        return None
+
+    def _tell_trained(
+        self, trial: optuna.Trial, error: float, latency_ms: float, duplicate_of: int | None
+    ) -> None:
+        self.study.tell_trained(
+            trial,
+            error=error,
+            latency_ms=latency_ms,
+            budget_ms=self.budget_ms,
+            elapsed_s=self.elapsed_s,
+            duplicate_of=duplicate_of,
+        )
+
+    def _tell_infeasible(
+        self, trial: optuna.Trial, latency_ms: float, budget_ms: float, duplicate_of: int | None
+    ) -> None:
+        self.study.tell_infeasible(
+            trial,
+            latency_ms=latency_ms,
+            budget_ms=budget_ms,
+            elapsed_s=self.elapsed_s,
+            duplicate_of=duplicate_of,
+        )
+
+    def _record(self, candidate: Candidate, state: str, **measured: Any) -> None:
+        """Write `trial.json`, then drop what training left beside it: fronts are trained anew."""
+        directory = self.directory(candidate)
+        record = {
+            "schema_version": SCHEMA_VERSION,
+            "number": candidate.number,
+            "state": state,
+            "architecture": candidate.architecture.to_json(),
+            "choices": candidate.choices,
+            "latency": candidate.latency.to_json() if candidate.latency else None,
+            "quality": None,
+            **candidate.export,
+            **measured,
+        }
+        write_json_atomically(self._run.trial_record(candidate.number), record)
+        shutil.rmtree(directory / "training", ignore_errors=True)
+
+    def _after(self, kind: str, message: str, candidate: Candidate) -> None:
+        self.message = message
+        self.log.event(kind, message, trial=candidate.number, architecture=candidate.architecture.id)
+        self.trials = self.study.summaries()
+        self.front = write_front(self._run, self.trials, self.budget_ms)
+
+
+def _measured(candidate: Candidate) -> LatencyMeasurement:
+    if candidate.latency is None:
+        raise ValueError(f"Trial {candidate.number} was told before it was measured.")
+    return candidate.latency

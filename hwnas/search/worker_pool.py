@@ -1,0 +1,279 @@
+"""A small pool of persistent worker processes that can be paused while a latency is clocked.
+
+Each worker is pinned to its own cores, dies with the driver even when that is killed, and
+talks JSON lines over two pipes. Linux only: it rests on process descriptors, affinity and the
+parent-death signal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+from hwnas import errors
+from hwnas.errors import HwnasError, StudyError
+
+_STOP_DEADLINE_S = 2.0
+
+
+@dataclass(frozen=True)
+class WorkerSetup:
+    """What every worker is made with.
+
+    Attributes:
+        task: registered name and settings, as `{"name": …, "settings": {…}}`.
+        space: registered name and restrictions, as `{"name": …, "choices": {…}}`.
+        recipe: fields of the recipe that candidates are trained with.
+        threads: computing threads and cores of one worker.
+    """
+
+    task: Mapping[str, Any]
+    space: Mapping[str, Any]
+    recipe: Mapping[str, Any]
+    threads: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "task": dict(self.task),
+            "space": dict(self.space),
+            "recipe": dict(self.recipe),
+            "threads": self.threads,
+        }
+
+
+@dataclass(eq=False)
+class Worker:
+    """One worker process.
+
+    Attributes:
+        slot: which cores and which log it has.
+        process: the process; leader of a session of its own.
+        is_ready: whether it has loaded its task.
+        is_busy: whether it has a job.
+    """
+
+    slot: int
+    process: subprocess.Popen[bytes]
+    commands: IO[bytes]
+    replies: IO[bytes]
+    sentinel: int
+    log: Path
+    is_ready: bool = False
+    is_busy: bool = False
+    unread: bytes = field(default=b"", repr=False)
+
+    def death(self) -> str:
+        """Say how a process that has ended did so."""
+        status = self.process.wait()
+        if status < 0:
+            hint = "; if nobody did, memory may have run out" if -status == signal.SIGKILL else ""
+            return f"worker was killed by signal {-status} ({signal.Signals(-status).name}{hint})"
+        lines = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        last = f": {lines[-1]}" if lines else ""
+        return f"worker ended with status {status}{last} (see {self.log})"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a worker said: `result`, `error` or `progress`; or `died`, with the reason."""
+
+    worker: Worker
+    kind: str
+    value: Any
+
+
+def error_from_reply(value: Mapping[str, str]) -> HwnasError:
+    """Rebuild the error that a worker reported."""
+    kind = getattr(errors, value["kind"], HwnasError)
+    return kind(value["message"]) if issubclass(kind, HwnasError) else HwnasError(value["message"])
+
+
+class WorkerPool:
+    """Keeps workers alive, hands them jobs and collects their replies.
+
+    Args:
+        setup: what every worker is made with.
+        workers: how many; None means one for every `setup.threads` usable cores.
+        logs: directory for what they print.
+    """
+
+    def __init__(self, setup: WorkerSetup, *, workers: int | None, logs: Path) -> None:
+        """Describe the pool; entering it starts the processes."""
+        self._setup = setup
+        self._cores = sorted(os.sched_getaffinity(0))
+        self.size = workers or max(1, len(self._cores) // setup.threads)
+        self._logs = logs
+        self._workers: list[Worker] = []
+        self._selector = selectors.DefaultSelector()
+        self._failed_starts = 0
+
+    def __enter__(self) -> Self:
+        """Start all workers; they load their task meanwhile."""
+        self._workers = [self._start(slot) for slot in range(self.size)]
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Kill all workers; whoever wants their results collects them before."""
+        for worker in self._workers:
+            self._end(worker)
+        self._workers = []
+        self._selector.close()
+
+    @property
+    def idle(self) -> list[Worker]:
+        """Workers that can take a job."""
+        return [worker for worker in self._workers if worker.is_ready and not worker.is_busy]
+
+    def submit(self, worker: Worker, job: Mapping[str, Any]) -> None:
+        """Hand a job to an idle worker; if it has just died, `wait` will say so."""
+        worker.is_busy = True
+        with contextlib.suppress(BrokenPipeError):
+            worker.commands.write(json.dumps(job).encode("ascii") + b"\n")
+            worker.commands.flush()
+
+    def wait(self, timeout_s: float) -> list[Reply]:
+        """Return what workers say within `timeout_s`; those that died are replaced.
+
+        Raises:
+            HwnasError: if a worker cannot load its task, with its reason.
+            StudyError: if workers keep dying while they start.
+        """
+        replies: list[Reply] = []
+        ready = {key.data[0].slot: key.data[0] for key, _ in self._selector.select(timeout_s)}
+        for worker in ready.values():
+            replies += self._read(worker)
+            if worker.process.poll() is not None:
+                replies += self._read(worker)
+                replies.append(Reply(worker, "died", worker.death()))
+                self._replace(worker)
+        return [reply for reply in replies if not self._is_start(reply)]
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Stop every worker process, and whatever it started, for the duration of the block."""
+        try:
+            for worker in self._workers:
+                _signal_group(worker.process, signal.SIGSTOP)
+            deadline = time.monotonic() + _STOP_DEADLINE_S
+            while not all(_is_stopped(worker.process.pid) for worker in self._workers):
+                if time.monotonic() > deadline:
+                    raise StudyError(
+                        "The workers cannot be paused for a measurement; is a debugger attached?"
+                    )
+                time.sleep(0.001)
+            yield
+        finally:
+            for worker in self._workers:
+                _signal_group(worker.process, signal.SIGCONT)
+
+    def _is_start(self, reply: Reply) -> bool:
+        if reply.kind == "died" and not reply.worker.is_ready:
+            self._failed_starts += 1
+            if self._failed_starts >= 3:
+                raise StudyError(f"Workers must start, but three in a row did not: {reply.value}.")
+            return True
+        if reply.kind == "error" and not reply.worker.is_ready:
+            raise error_from_reply(reply.value)
+        if reply.kind == "ready":
+            reply.worker.is_ready = True
+            self._failed_starts = 0
+            return True
+        return False
+
+    def _read(self, worker: Worker) -> list[Reply]:
+        replies = []
+        try:
+            while piece := os.read(worker.replies.fileno(), 1 << 16):
+                worker.unread += piece
+        except BlockingIOError:
+            pass
+        *lines, worker.unread = worker.unread.split(b"\n")
+        for line in lines:
+            ((kind, value),) = json.loads(line).items()
+            if kind in {"result", "error"} and worker.is_ready:
+                worker.is_busy = False
+            replies.append(Reply(worker, kind, value))
+        return replies
+
+    def _start(self, slot: int) -> Worker:
+        threads = self._setup.threads
+        cores = [self._cores[(slot * threads + thread) % len(self._cores)] for thread in range(threads)]
+        log = self._logs / f"{slot}.log"
+        command_read, command_write = os.pipe()
+        reply_read, reply_write = os.pipe()
+        arguments = ["-P", "-m", "hwnas.search.jobs", str(command_read), str(reply_write), str(os.getpid())]
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                [sys.executable, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=(command_read, reply_write),
+                # A session of its own: Ctrl-C reaches the driver alone, which then ends cleanly.
+                start_new_session=True,
+                env={**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)},
+            )
+        os.close(command_read)
+        os.close(reply_write)
+        os.set_blocking(reply_read, False)
+        worker = Worker(
+            slot=slot,
+            process=process,
+            commands=os.fdopen(command_write, "wb"),
+            replies=os.fdopen(reply_read, "rb", buffering=0),
+            sentinel=os.pidfd_open(process.pid),
+            log=log,
+        )
+        self._selector.register(worker.replies, selectors.EVENT_READ, (worker,))
+        self._selector.register(worker.sentinel, selectors.EVENT_READ, (worker,))
+        self.submit(worker, {**self._setup.to_json(), "cores": cores})
+        worker.is_busy = False
+        return worker
+
+    def _end(self, worker: Worker) -> None:
+        _signal_group(worker.process, signal.SIGKILL)
+        worker.process.wait()
+        self._selector.unregister(worker.replies)
+        self._selector.unregister(worker.sentinel)
+        worker.replies.close()
+        os.close(worker.sentinel)
+        with contextlib.suppress(BrokenPipeError):
+            worker.commands.close()
+
+    def _replace(self, worker: Worker) -> None:
+        self._end(worker)
+        self._workers[self._workers.index(worker)] = self._start(worker.slot)
+
+
+def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
+
+
+def _is_stopped(pid: int) -> bool:
+    """Whether a process is stopped, or gone and therefore as quiet."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    # The command name stands in parentheses and may hold spaces; the state follows it.
+    return status.rpartition(")")[2].split()[0] in "TtZX"
+
+
+def usable_cores() -> Sequence[int]:
+    """Return the cores that this process may run on."""
+    return sorted(os.sched_getaffinity(0))
