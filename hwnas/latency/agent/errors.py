@@ -1,0 +1,7 @@
+"""What an agent refuses on purpose; the message travels to the driver as it is."""
+
+from __future__ import annotations
+
+
+class AgentError(Exception):
+    """A request cannot be carried out; the message says why and what to do."""

@@ -1,0 +1,100 @@
+"""Lets one measurement run at a time on a machine, whoever started it."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import getpass
+import json
+import os
+import time
+
+from hwnas.latency.agent.errors import AgentError
+
+# Not the user's temporary directory: everyone who measures on this machine must meet at the same file.
+DEFAULT_PATH = "/tmp/hwnas-measuring.lock"  # noqa: S108
+PATH_VARIABLE = "HWNAS_MEASURING_LOCK"
+_POLL_S = 0.05
+
+
+class MeasuringLock:
+    """A lock that the kernel gives back when its holder ends, however it ends."""
+
+    def __init__(self, path: str = "") -> None:
+        self._path = path or os.environ.get(PATH_VARIABLE, DEFAULT_PATH)
+        self._descriptor = -1
+
+    def acquire(self, wait_s: float) -> None:
+        """Take the lock, waiting up to `wait_s` seconds.
+
+        Raises:
+            AgentError: if it stays taken, naming the holder, or its file cannot be used.
+        """
+        descriptor = self._open()
+        deadline = time.monotonic() + wait_s
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError as error:
+                if error.errno not in (errno.EAGAIN, errno.EACCES):
+                    os.close(descriptor)
+                    raise self._unusable(error) from error
+            if time.monotonic() >= deadline:
+                holder = os.pread(descriptor, 1000, 0).decode(errors="replace").strip()
+                os.close(descriptor)
+                raise AgentError(
+                    "Another measurement holds {!r} longer than {:g} s: {}. Wait for it, or end it.".format(
+                        self._path, wait_s, holder or "unknown holder"
+                    )
+                )
+            time.sleep(_POLL_S)
+        self._descriptor = descriptor
+        self._name_holder()
+
+    def release(self) -> None:
+        """Give the lock back; harmless without it."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _open(self) -> int:
+        flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+        try:
+            try:
+                # Without O_CREAT first: kernels refuse it for other users' files in shared directories.
+                return os.open(self._path, flags)
+            except FileNotFoundError:
+                descriptor = os.open(self._path, flags | os.O_CREAT, 0o666)
+                os.fchmod(descriptor, 0o666)
+                return descriptor
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def _name_holder(self) -> None:
+        """Write who holds the lock, for those who wait; the lock holds without it too."""
+        holder = {
+            "pid": os.getpid(),
+            "driver_pid": os.getppid(),
+            "user": _user(),
+            "since": time.strftime("%FT%T%z"),
+        }
+        try:
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, json.dumps(holder).encode(), 0)
+        except OSError as error:
+            self.release()
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: OSError) -> AgentError:
+        return AgentError(
+            f"The measuring lock {self._path!r} cannot be used: {error.strerror}. "
+            f"Remove the file, free disk space, or name another file in {PATH_VARIABLE}."
+        )
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())

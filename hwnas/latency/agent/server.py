@@ -1,0 +1,123 @@
+"""Answers the requests of one driver: lock, set_up, load, warm_up, clock."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, TextIO, Tuple
+
+from hwnas.io_spec import IoSpec, TensorSpec
+from hwnas.latency.agent.clock import clock, warm_up
+from hwnas.latency.agent.errors import AgentError
+from hwnas.latency.agent.lock import MeasuringLock
+from hwnas.latency.agent.machine import die_with_parent, fingerprint, pin
+from hwnas.latency.agent.runtime import InferenceRuntime, make_runtime
+
+PARENT_VARIABLE = "HWNAS_AGENT_PARENT"
+
+
+class Agent:
+    """One measuring process: at most one runtime and one model in its life."""
+
+    def __init__(self) -> None:
+        self._lock = MeasuringLock()
+        self._runtime: Optional[InferenceRuntime] = None
+        self._operations: Dict[str, Callable[..., Dict[str, Any]]] = {
+            "lock": self._take_lock,
+            "set_up": self._set_up,
+            "load": self._load,
+            "warm_up": self._warm_up,
+            "clock": self._clock,
+        }
+
+    def answer(self, request: Mapping[str, Any]) -> Dict[str, Any]:
+        """Return the reply to a request; `error` in it says why it was refused."""
+        arguments = dict(request)
+        operation = self._operations.get(arguments.pop("operation", ""))
+        if operation is None:
+            return {"error": f"The agent knows {sorted(self._operations)}, but was asked {request!r}."}
+        try:
+            return operation(**arguments)
+        except AgentError as error:
+            return {"error": str(error)}
+
+    def _take_lock(self, wait_s: float) -> Dict[str, Any]:
+        self._lock.acquire(wait_s)
+        return {}
+
+    def _set_up(self, runtime: str, threads: int, cores: Sequence[int]) -> Dict[str, Any]:
+        # Before the runtime is imported: its threads inherit the binding.
+        pinned = pin(cores, threads)
+        self._runtime = make_runtime(runtime, threads)
+        found = fingerprint(pinned)
+        found.update(threads=threads, runtime=runtime, runtime_versions=self._runtime.versions())
+        return {"fingerprint": found}
+
+    def _load(self, model: str, io_spec: Mapping[str, Any], seed: int) -> Dict[str, Any]:
+        runtime = self._need_runtime()
+        wished = IoSpec.from_json(io_spec).inputs
+        runtime.load(model)
+        found = runtime.inputs()
+        if found != wished:
+            raise AgentError(
+                f"The inputs of the model must be {_describe(wished)}, but are {_describe(found)}. "
+                "Export it for this input, or give the io_spec it was exported with."
+            )
+        runtime.bind(random_inputs(wished, seed))
+        return {}
+
+    def _warm_up(self, min_s: float, max_s: float, tolerance: float) -> Dict[str, Any]:
+        return warm_up(self._need_runtime().run, min_s, max_s, tolerance)
+
+    def _clock(self, count: int) -> Dict[str, Any]:
+        return {"samples_ms": clock(self._need_runtime().run, count)}
+
+    def _need_runtime(self) -> InferenceRuntime:
+        if self._runtime is None:
+            raise AgentError("The agent was not set up; send 'set_up' first.")
+        return self._runtime
+
+
+def random_inputs(specs: Sequence[TensorSpec], seed: int) -> Dict[str, Any]:
+    """Return one array for each input: normal numbers for floats, zeros and ones for the rest.
+
+    Raises:
+        AgentError: for a type that numpy does not know.
+    """
+    import numpy as np  # not before the lock is held
+
+    generator = np.random.default_rng(seed)
+    arrays: Dict[str, Any] = {}
+    for spec in specs:
+        try:
+            dtype = np.dtype(spec.dtype)
+        except TypeError as error:
+            raise AgentError(f"Input {spec.name!r} has the unknown type {spec.dtype!r}.") from error
+        is_float = np.issubdtype(dtype, np.floating)
+        values = generator.standard_normal(spec.shape) if is_float else generator.integers(2, size=spec.shape)
+        arrays[spec.name] = np.ascontiguousarray(values, dtype=dtype)
+    return arrays
+
+
+def _describe(specs: Tuple[TensorSpec, ...]) -> str:
+    return ", ".join(f"{spec.name} {spec.dtype}{list(spec.shape)}" for spec in specs) or "none"
+
+
+def serve(requests: TextIO, replies: TextIO) -> None:
+    """Answer requests, one JSON object a line, until the input ends."""
+    agent = Agent()
+    for line in requests:
+        replies.write(json.dumps(agent.answer(json.loads(line)), allow_nan=False) + "\n")
+        replies.flush()
+
+
+def main() -> int:
+    """Serve standard input until it closes; return the exit code."""
+    parent = os.environ.get(PARENT_VARIABLE)
+    die_with_parent(int(parent) if parent else None)
+    # Native libraries print what they like: their standard output becomes standard error, replies stay clean.
+    replies = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    serve(sys.stdin, replies)
+    return 0

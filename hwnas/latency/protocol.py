@@ -1,0 +1,108 @@
+"""The settings a latency measurement follows; recorded with every figure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from hwnas.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class MeasuringProtocol:
+    """How long to warm up, how to sample and when to stop.
+
+    `processes` fresh processes load the model, because medians differ more between processes than within
+    one. They are clocked in turn, one block each a round, so that heat and clock drift meet all alike. After
+    each round the interval of the median is computed; clocking ends when it is narrow enough, or at a limit.
+
+    Attributes:
+        processes: measuring processes, at least 1.
+        confidence: of the interval of the median, between 0 and 1.
+        relative_interval: wished half-width of that interval as a share of the median.
+        warmup_s: shortest warm-up of each process, seconds.
+        max_warmup_s: longest; a warm-up ends when the medians of its last two windows agree.
+        warmup_tolerance: relative difference at which they agree.
+        block_s: aimed duration of a block, seconds; its sample count is fixed after the warm-up.
+        max_block_samples: most samples in a block.
+        min_rounds: fewest rounds over all processes.
+        min_samples: fewest samples, all processes together.
+        max_samples: clocking ends at the round that reaches this many.
+        max_s: clocking ends at the round that reaches this many seconds.
+        max_spread: robust relative spread of the samples above which the run counts as disturbed.
+        lock_wait_s: how long to wait for another measurement on the target to finish.
+        reply_timeout_s: silence after which the measuring process counts as hung.
+        seed: of the input data.
+    """
+
+    processes: int = 2
+    confidence: float = 0.95
+    relative_interval: float = 0.02
+    warmup_s: float = 0.2
+    max_warmup_s: float = 3.0
+    warmup_tolerance: float = 0.02
+    block_s: float = 0.2
+    max_block_samples: int = 64
+    min_rounds: int = 3
+    min_samples: int = 30
+    max_samples: int = 2000
+    max_s: float = 3.0
+    max_spread: float = 0.05
+    lock_wait_s: float = 600.0
+    reply_timeout_s: float = 60.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse settings that cannot be followed.
+
+        Raises:
+            ConfigError: naming the setting, its range and its value.
+        """
+        for name, low, high in (
+            ("processes", 1, 100),
+            ("confidence", 0.5, 0.999),
+            ("relative_interval", 1e-4, 1.0),
+            ("warmup_s", 0.0, 600.0),
+            ("max_warmup_s", self.warmup_s, 600.0),
+            ("warmup_tolerance", 1e-4, 1.0),
+            ("block_s", 1e-3, 60.0),
+            ("max_block_samples", 1, 100_000),
+            ("min_rounds", 1, 10_000),
+            ("min_samples", 1, 1_000_000),
+            ("max_samples", self.min_samples, 1_000_000),
+            ("max_s", 0.01, 86_400.0),
+            ("max_spread", 1e-4, 10.0),
+            ("lock_wait_s", 0.0, 86_400.0),
+            ("reply_timeout_s", 0.1, 86_400.0),
+        ):
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ConfigError(f"Measuring setting {name!r} must lie in {low}..{high}, but is {value!r}.")
+
+    @classmethod
+    def search(cls) -> MeasuringProtocol:
+        """Return the settings for candidates of a search: few seconds each."""
+        return cls()
+
+    @classmethod
+    def final(cls) -> MeasuringProtocol:
+        """Return the settings for figures that are published: more processes, narrower interval."""
+        return cls(
+            processes=4,
+            relative_interval=0.01,
+            max_warmup_s=10.0,
+            min_rounds=5,
+            min_samples=100,
+            max_samples=4000,
+            max_s=12.0,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> MeasuringProtocol:
+        """Rebuild from `to_json`."""
+        return cls(**value)

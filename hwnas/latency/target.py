@@ -1,0 +1,102 @@
+"""Where a network is to run, written as a URL."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from urllib.parse import parse_qsl, quote, urlsplit
+
+from hwnas.errors import ConfigError
+
+DEFAULT_RUNTIME = "onnxruntime-cpu"
+EXAMPLE = f"local?runtime={DEFAULT_RUNTIME}&threads=1"
+_KEYS = ("runtime", "threads", "cores")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A machine, the runtime on it, and the processor time that a network gets there.
+
+    Attributes:
+        transport: `local` for this machine, `ssh` for another.
+        host: `user@name:port` as written, empty for `local`.
+        runtime: name in the entry-point group `hwnas.runtimes`.
+        threads: that the runtime may use for one inference, at least 1.
+        cores: processor numbers to pin to; empty lets the agent take the last `threads` of those it may use.
+    """
+
+    transport: str
+    host: str = ""
+    runtime: str = DEFAULT_RUNTIME
+    threads: int = 1
+    cores: tuple[int, ...] = ()
+
+    @classmethod
+    def parse(cls, url: str) -> Target:
+        """Read a target such as `local?runtime=onnxruntime-cpu&threads=1`.
+
+        `cores=2,3` or `cores=2-3` names the processors to pin to.
+
+        Raises:
+            ConfigError: if the transport or a key is unknown, or a value is out of range.
+        """
+        parts = urlsplit(url)
+        transport = parts.scheme or parts.path
+        if transport not in {"local", "ssh"} or (transport == "local" and (parts.netloc or parts.scheme)):
+            raise ConfigError(
+                f"A target is written like {EXAMPLE!r}, but got {url!r}. Start it with 'local'."
+            )
+        if transport == "ssh" and (not parts.netloc or parts.path not in {"", "/"}):
+            raise ConfigError(f"An ssh target is written 'ssh://user@host?runtime=...', but got {url!r}.")
+        values = _values(url, parts.query)
+        threads = _whole_number(url, "threads", values.get("threads", "1"))
+        cores = _cores(url, values["cores"]) if "cores" in values else ()
+        if threads < 1:
+            raise ConfigError(f"'threads' must be at least 1, but is {threads} in {url!r}.")
+        if cores and len(cores) < threads:
+            raise ConfigError(
+                f"{threads} threads need as many cores, but {url!r} names {len(cores)}; add some."
+            )
+        return cls(transport, parts.netloc, values.get("runtime", DEFAULT_RUNTIME), threads, cores)
+
+    @property
+    def url(self) -> str:
+        """The target in its canonical form; `parse` gives an equal one back."""
+        start = "local" if self.transport == "local" else f"ssh://{self.host}"
+        cores = "&cores=" + ",".join(str(core) for core in self.cores) if self.cores else ""
+        return f"{start}?runtime={quote(self.runtime)}&threads={self.threads}{cores}"
+
+
+def _values(url: str, query: str) -> dict[str, str]:
+    """Return the settings of a query, each known and given once."""
+    values: dict[str, str] = {}
+    for key, value in parse_qsl(query, keep_blank_values=True):
+        if key not in _KEYS:
+            near = get_close_matches(key, _KEYS, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise ConfigError(f"{key!r} in target {url!r} is unknown; known are {list(_KEYS)}.{hint}")
+        if key in values:
+            raise ConfigError(f"{key!r} stands twice in target {url!r}; keep one.")
+        if not value:
+            raise ConfigError(f"{key!r} has no value in target {url!r}; give one or leave it out.")
+        values[key] = value
+    return values
+
+
+def _whole_number(url: str, key: str, text: str) -> int:
+    if not text.isdecimal():
+        raise ConfigError(f"{key!r} must be a whole number, but is {text!r} in {url!r}.")
+    return int(text)
+
+
+def _cores(url: str, text: str) -> tuple[int, ...]:
+    """Read `0,2-3` as (0, 2, 3)."""
+    cores: set[int] = set()
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        start = _whole_number(url, "cores", first)
+        end = _whole_number(url, "cores", last) if last else start
+        if not start <= end < 4096:
+            raise ConfigError(f"'cores' must ascend and stay below 4096, but is {text!r} in {url!r}.")
+        cores.update(range(start, end + 1))
+    return tuple(sorted(cores))

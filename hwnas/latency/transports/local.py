@@ -1,0 +1,157 @@
+"""Agents on this machine: child processes that end with their parent."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hwnas.errors import MeasurementError
+
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+_MAX_REPLY_BYTES = 64 << 20
+
+
+class LocalTransport:
+    """Starts agents with this interpreter; every native thread pool of theirs gets `threads` threads."""
+
+    def __init__(self, threads: int, command: Sequence[str] = ()) -> None:
+        self._command = tuple(command) or (sys.executable, "-m", "hwnas.latency.agent")
+        self._threads = threads
+
+    def start_agent(self) -> LocalAgent:
+        """Start a fresh agent process.
+
+        Raises:
+            MeasurementError: if the process cannot be started.
+        """
+        environment = {**os.environ, **dict.fromkeys(_THREAD_VARIABLES, str(self._threads))}
+        environment["HWNAS_AGENT_PARENT"] = str(os.getpid())
+        try:
+            return LocalAgent(self._command, environment)
+        except OSError as error:
+            raise MeasurementError(
+                f"The measuring process {self._command[0]!r} cannot be started: {error}. "
+                "Check memory, disk space in the temporary directory and the process limit."
+            ) from error
+
+    def place_model(self, model: Path) -> str:
+        """Return the absolute path of the model: an agent here reads the same files."""
+        return str(model.resolve())
+
+
+class LocalAgent:
+    """One agent process, spoken to in JSON lines."""
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        # A file, not a pipe: the agent can never block on messages that nobody reads.
+        self._messages = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `close`
+        try:
+            # Its own session keeps a Ctrl-C at the terminal for the parent, which then ends it in order.
+            self._process = subprocess.Popen(
+                list(command),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._messages,
+                bufsize=0,
+                env=dict(environment),
+                start_new_session=True,
+            )
+        except OSError:
+            self._messages.close()
+            raise
+        self._unread = b""
+
+    @property
+    def pid(self) -> int:
+        """Process number of the agent."""
+        return self._process.pid
+
+    def request(self, operation: str, *, timeout_s: float, **arguments: Any) -> Mapping[str, Any]:
+        """Send one request and return its reply.
+
+        Raises:
+            MeasurementError: if the agent refuses, dies, answers nonsense, or is silent for `timeout_s`.
+        """
+        line = json.dumps({"operation": operation, **arguments}, allow_nan=False).encode() + b"\n"
+        deadline = time.monotonic() + timeout_s
+        try:
+            self._stdin.write(line)
+        except OSError as error:
+            raise self._death(operation) from error
+        answer = self._read_line(operation, deadline, timeout_s)
+        try:
+            reply = json.loads(answer)
+        except ValueError as error:
+            raise MeasurementError(
+                f"The measuring process must answer {operation!r} in JSON, but wrote {answer[:200]!r}. "
+                "The agent on the target does not fit this version of hwnas."
+            ) from error
+        if "error" in reply:
+            raise MeasurementError(str(reply["error"]))
+        return dict(reply)
+
+    def close(self) -> None:
+        """Kill the agent and wait until it is gone; calling it twice is harmless."""
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        self._stdin.close()
+        self._stdout.close()
+        self._messages.close()
+
+    @property
+    def _stdin(self) -> Any:
+        return self._process.stdin
+
+    @property
+    def _stdout(self) -> Any:
+        return self._process.stdout
+
+    def _read_line(self, operation: str, deadline: float, timeout_s: float) -> bytes:
+        poll = select.poll()
+        poll.register(self._stdout.fileno(), select.POLLIN | select.POLLHUP)
+        pieces = [self._unread]
+        size = len(self._unread)
+        while b"\n" not in pieces[-1]:
+            left_ms = (deadline - time.monotonic()) * 1000
+            if left_ms <= 0 or not poll.poll(left_ms):
+                raise MeasurementError(
+                    f"The measuring process gave no answer to {operation!r} within {timeout_s:g} s. "
+                    "The model may hang in the runtime, or the machine is overloaded; raise 'reply_timeout_s' "
+                    "for very slow models."
+                )
+            piece = os.read(self._stdout.fileno(), 1 << 16)
+            size += len(piece)
+            if not piece:
+                raise self._death(operation)
+            if size > _MAX_REPLY_BYTES:
+                raise MeasurementError(f"The answer to {operation!r} exceeds {_MAX_REPLY_BYTES} bytes.")
+            pieces.append(piece)
+        line, _, self._unread = b"".join(pieces).partition(b"\n")
+        return line
+
+    def _death(self, operation: str) -> MeasurementError:
+        """Return the error that says how the agent ended and what it said last."""
+        try:
+            code = self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            return MeasurementError(
+                f"The measuring process closed its output during {operation!r} but lives on."
+            )
+        how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+        self._messages.seek(max(0, self._messages.seek(0, os.SEEK_END) - 2000))
+        last = self._messages.read().decode(errors="replace").strip()
+        return MeasurementError(
+            f"The measuring process ended {how} during {operation!r}. "
+            + ("The kernel may have been short of memory. " if code == -signal.SIGKILL else "")
+            + (f"It said last: {last}" if last else "It left no message.")
+        )
