@@ -1,0 +1,65 @@
+"""Accuracy by training: fully, or briefly as a proxy that ranks candidates."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from hwnas.architecture import Architecture
+from hwnas.errors import TrainingError
+from hwnas.estimators.base import Estimate
+from hwnas.search_spaces.base import SearchSpace
+from hwnas.tasks.base import Task
+from hwnas.training.predict import torch_predict
+from hwnas.training.recipe import Recipe
+from hwnas.training.trainer import Progress, train
+
+
+@dataclass(frozen=True)
+class TrainingEstimator:
+    """Trains every architecture from scratch and judges it on the validation split.
+
+    Attributes:
+        task: gives the data and the metric.
+        space: builds the networks.
+        recipe: how long and how to train.
+        limit: validation samples to judge on; None for all.
+        progress: is told after every step.
+    """
+
+    task: Task
+    space: SearchSpace
+    recipe: Recipe
+    limit: int | None = None
+    progress: Progress | None = None
+
+    @property
+    def name(self) -> str:
+        """Such as `training-400-steps`."""
+        return f"training-{self.recipe.steps}-steps"
+
+    def estimate(self, architecture: Architecture, *, seed: int, directory: Path) -> Estimate:
+        """Train, resuming what `directory` may hold of it, and judge; weights stay in `directory`.
+
+        Raises:
+            TrainingError: if training fails, or the metric is not a number.
+        """
+        started_s = time.perf_counter()
+        module = train(
+            self.task,
+            self.space,
+            architecture,
+            self.recipe,
+            seed=seed,
+            directory=directory,
+            progress=self.progress,
+        )
+        quality = self.task.evaluate(torch_predict(module), architecture, limit=self.limit)
+        if not math.isfinite(quality.value):
+            raise TrainingError(
+                f"{quality.metric} of {architecture.id} is {quality.value}: the validation split has no "
+                "labelled items of any class. Name validation sequences that have labels."
+            )
+        return Estimate(quality, time.perf_counter() - started_s)

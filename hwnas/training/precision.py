@@ -1,0 +1,60 @@
+"""In which numbers and in which memory order a device trains fastest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from hwnas.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Precision:
+    """How a training computes.
+
+    Attributes:
+        name: `no`, `bf16` or `fp16`; anything but `no` means autocast.
+        memory_format: order of images in memory.
+    """
+
+    name: str
+    memory_format: torch.memory_format
+
+    @property
+    def autocast_dtype(self) -> torch.dtype:
+        """Type that autocast computes convolutions in."""
+        return torch.float16 if self.name == "fp16" else torch.bfloat16
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether autocast is on."""
+        return self.name != "no"
+
+
+def choose_precision(wanted: str, device: torch.device) -> Precision:
+    """Return what `wanted` means on a device; `auto` is what the device computes fast.
+
+    Args:
+        wanted: `auto`, `no`, `bf16` or `fp16`.
+        device: where training runs.
+
+    Raises:
+        ConfigError: if `fp16` is wanted on a CPU.
+    """
+    if device.type == "cpu" and wanted == "fp16":
+        raise ConfigError("mixed_precision 'fp16' needs a GPU; this is a CPU. Use 'auto', 'bf16' or 'no'.")
+    name = _automatic(device) if wanted == "auto" else wanted
+    # On CPUs the two go together: oneDNN is slow with bf16 in planes, and with fp32 depthwise
+    # convolutions in channels-last order (both about tenfold).
+    channels_last = device.type == "cuda" or (device.type == "cpu" and name == "bf16")
+    return Precision(name, torch.channels_last if channels_last else torch.contiguous_format)
+
+
+def _automatic(device: torch.device) -> str:
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    if device.type == "cpu":
+        abilities = torch.cpu.get_capabilities()
+        return "bf16" if abilities.get("avx512_bf16") or abilities.get("amx_bf16") else "no"
+    return "no"

@@ -1,0 +1,73 @@
+"""Which samples a step sees: a pure function of seed and step, so that training can be resumed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sized
+from typing import cast
+
+import numpy as np
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from hwnas.errors import DataError
+
+Sample = tuple[Tensor, Tensor]
+
+
+class EndlessDataset(Dataset[Sample]):
+    """A data set seen again and again: item i is in pass i // N, each pass in an order of its own.
+
+    The data set is told of the pass by its method `set_epoch`, if it has one, so that
+    augmentation too depends on nothing but the seed and i.
+    """
+
+    def __init__(self, dataset: Dataset[Sample], seed: int) -> None:
+        self._dataset = dataset
+        self._size = len(cast("Sized", dataset))
+        if not self._size:
+            raise DataError("The training split has no samples; name training sequences that have labels.")
+        self._seed = seed
+        self._pass = -1
+        self._order = np.empty(0, np.int64)
+
+    def __getitem__(self, index: int) -> Sample:
+        number, place = divmod(index, self._size)
+        if number != self._pass:
+            self._pass = number
+            self._order = np.random.default_rng([self._seed, number]).permutation(self._size)
+        set_epoch = getattr(self._dataset, "set_epoch", None)
+        if set_epoch is not None:
+            set_epoch(number)
+        return self._dataset[int(self._order[place])]
+
+
+class StepSampler(Sampler[list[int]]):
+    """Yields the items of each step from `first_step` on; one process's share of them."""
+
+    def __init__(
+        self, *, first_step: int, steps: int, batch_size: int, process: int = 0, num_processes: int = 1
+    ) -> None:
+        self._steps = range(first_step, steps)
+        self._batch_size = batch_size
+        self._share = slice(process, None, num_processes)
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for step in self._steps:
+            items = range(step * self._batch_size, (step + 1) * self._batch_size)
+            yield list(items[self._share])
+
+
+def load_batches(
+    dataset: Dataset[Sample], sampler: StepSampler, *, seed: int, workers: int
+) -> DataLoader[Sample]:
+    """Return the batches of the steps that `sampler` names, prepared by `workers` processes."""
+    return DataLoader(
+        EndlessDataset(dataset, seed),
+        batch_sampler=sampler,
+        num_workers=workers,
+        pin_memory=False,
+        persistent_workers=False,
+    )

@@ -1,0 +1,112 @@
+"""Trains one architecture on one task, and survives being killed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from hwnas.architecture import Architecture
+from hwnas.errors import ConfigError
+from hwnas.search_spaces.base import SearchSpace
+from hwnas.tasks.base import Task
+from hwnas.training.checkpoint import (
+    WEIGHTS_FILE,
+    Identity,
+    load_checkpoint,
+    load_weights,
+    save_checkpoint,
+    save_result,
+)
+from hwnas.training.loop import TrainingLoop
+from hwnas.training.recipe import Recipe
+from hwnas.training.samples import StepSampler, load_batches
+
+Progress = Callable[[int, int, float], None]
+"""Is told after every step: steps done, steps in all, loss."""
+
+
+def train(
+    task: Task,
+    space: SearchSpace,
+    architecture: Architecture,
+    recipe: Recipe,
+    *,
+    seed: int,
+    directory: Path,
+    resume: bool = True,
+    progress: Progress | None = None,
+) -> nn.Module:
+    """Train an architecture and return the network, on the CPU and in evaluation mode.
+
+    The same arguments on the same machine give the same network, whether or not the training was
+    interrupted. Started by `accelerate launch`, all processes train one network together; each gets it.
+
+    Args:
+        task: gives samples and loss.
+        space: builds the network.
+        architecture: what to train.
+        recipe: how to train.
+        seed: of initial weights, order of the samples and augmentation.
+        directory: where the checkpoint, and in the end `weights.safetensors` and `state.json`, go.
+        resume: go on from the checkpoint in `directory`; a finished training is only read.
+        progress: is told after every step.
+
+    Raises:
+        ConfigError: if the batch cannot be shared equally among the processes.
+        TrainingError: if the loss is not finite, or `directory` holds another training.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    identity = Identity(architecture.id, recipe.id, seed, task.fingerprint())
+    checkpoint = load_checkpoint(directory, identity) if resume else None
+    if checkpoint is None or not checkpoint.finished:
+        # What is random here must not change what the caller draws afterwards.
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            loss = task.loss(architecture, recipe.loss)
+            loop = TrainingLoop(space.build(architecture), loss, recipe, seed)
+            if checkpoint is not None:
+                loop.restore(checkpoint)
+            _run(loop, task, architecture, recipe, identity, directory, progress)
+    module = space.build(architecture)
+    load_weights(directory / WEIGHTS_FILE, module)
+    return module.eval()
+
+
+def _run(
+    loop: TrainingLoop,
+    task: Task,
+    architecture: Architecture,
+    recipe: Recipe,
+    identity: Identity,
+    directory: Path,
+    progress: Progress | None,
+) -> None:
+    """Do the steps that are left and write the result."""
+    accelerator = loop.accelerator
+    if recipe.batch_size % accelerator.num_processes:
+        raise ConfigError(
+            f"batch_size is {recipe.batch_size}; with {accelerator.num_processes} processes it must be "
+            "a multiple of their number."
+        )
+    dataset = task.train_dataset(architecture, augmentation=recipe.augmentation, seed=identity.seed)
+    sampler = StepSampler(
+        first_step=loop.step,
+        steps=recipe.steps,
+        batch_size=recipe.batch_size,
+        process=accelerator.process_index,
+        num_processes=accelerator.num_processes,
+    )
+    for inputs, targets in load_batches(dataset, sampler, seed=identity.seed, workers=recipe.workers):
+        loss = loop.advance(inputs, targets)
+        if progress is not None:
+            progress(loop.step, recipe.steps, loss)
+        if loop.step % recipe.checkpoint_every == 0 and loop.step < recipe.steps:
+            if accelerator.is_main_process:
+                save_checkpoint(directory, identity, loop.checkpoint())
+            accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        save_result(directory, identity, loop.step, loop.result)
+    accelerator.wait_for_everyone()
