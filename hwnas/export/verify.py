@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.architecture import Architecture
-from hwnas.errors import ConfigError
+from hwnas.errors import BundleError, ConfigError, TrainingError
 from hwnas.export.latency_check import as_json, latency_check, measure_again, without_samples
 from hwnas.export.parity import compare
 from hwnas.export.provenance import installed_versions
@@ -131,7 +131,12 @@ def _reference(manifest: Manifest, contract: NetworkContract, architecture: Arch
     entry = manifest.content["space"]
     space = make_search_space(str(entry["name"]), contract, entry["restrictions"])
     module = space.build(architecture)
-    load_weights(manifest.weights_path, module)
+    try:
+        load_weights(manifest.weights_path, module)
+    except TrainingError as error:
+        raise BundleError(
+            f"The weights in {manifest.directory} do not fit its architecture: {error}"
+        ) from error
     return torch_predict(module)
 
 
