@@ -86,18 +86,19 @@ class SearchSection(Section):
 class RecipeSection(Section):
     """How a network is trained; the fields of `hwnas.training.recipe.Recipe`."""
 
-    steps: Annotated[int, Field(ge=1)] = 300
+    steps: Annotated[int, Field(ge=1)] = 200
     batch_size: Annotated[int, Field(ge=1)] = 2
     learning_rate: Positive = 2e-3
     weight_decay: NotNegative = 1e-2
     cross_entropy: NotNegative = 1.0
     lovasz: NotNegative = 1.0
     augmentation: Annotated[float, Field(ge=0, le=1)] = 1.0
-    gradient_clip: NotNegative = 1.0
+    gradient_clip: Positive = 1.0
     optimizer: str = "adamw"
     mixed_precision: str = "auto"
+    average: Annotated[float, Field(ge=0, lt=1)] = 0.95
     workers: Annotated[int, Field(ge=0)] = 0
-    checkpoint_every: Annotated[int, Field(ge=1)] = 100
+    checkpoint_every: Annotated[int, Field(ge=1)] = 200
 
     def recipe_fields(self) -> dict[str, Any]:
         """Return the keyword arguments of a `Recipe`."""
@@ -110,7 +111,8 @@ class FullRecipeSection(RecipeSection):
     `pick` is `all`, `knee`, or a number: that many members spread evenly over the front.
     """
 
-    steps: Annotated[int, Field(ge=1)] = 3000
+    steps: Annotated[int, Field(ge=1)] = 1800
+    average: Annotated[float, Field(ge=0, lt=1)] = 0.99
     pick: Literal["all", "knee"] | Annotated[int, Field(ge=1)] = "all"
 
 
@@ -128,8 +130,18 @@ class ProtocolSection(Section):
     confidence: Annotated[float, Field(gt=0, lt=1)] | None = None
     relative_interval: Positive | None = None
     warmup_s: NotNegative | None = None
+    max_warmup_s: NotNegative | None = None
+    warmup_tolerance: Positive | None = None
+    block_s: Positive | None = None
+    max_block_samples: Annotated[int, Field(ge=1)] | None = None
+    min_rounds: Annotated[int, Field(ge=1)] | None = None
     min_samples: Annotated[int, Field(ge=1)] | None = None
+    max_samples: Annotated[int, Field(ge=1)] | None = None
     max_s: Positive | None = None
+    max_spread: Positive | None = None
+    lock_wait_s: NotNegative | None = None
+    reply_timeout_s: Positive | None = None
+    seed: Annotated[int, Field(ge=0)] | None = None
 
     def overrides(self) -> dict[str, Any]:
         """Return the settings that are not null."""

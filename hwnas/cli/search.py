@@ -32,6 +32,7 @@ def search(
         Path | None,
         typer.Option("--out", help="Directory of the run; beside the run file, named like it, if not given."),
     ] = None,
+    *,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that is there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:

@@ -31,6 +31,7 @@ def train(
     steps: Annotated[
         int | None, typer.Option("--steps", min=1, help="Training steps instead of the run file's.")
     ] = None,
+    *,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Train members of the front at full budget and measure them with the final protocol."""

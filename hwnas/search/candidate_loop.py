@@ -27,8 +27,9 @@ MAX_REPEATS = 100
 class CandidateLoop:
     """Drives trials through the pool; one call of `run` is one session.
 
-    A candidate stays with one worker: it exports, the driver clocks while all workers are
-    paused, and the same worker trains. Whatever goes wrong with a candidate is told as failed.
+    A candidate stays with one worker: it exports, the driver clocks, and the same worker trains.
+    The meter pauses the pool while its clock runs. Whatever goes wrong with a candidate is told
+    as failed.
     """
 
     def __init__(
@@ -147,8 +148,7 @@ class CandidateLoop:
         candidate.export = dict(export)
         model = self._model(candidate)
         try:
-            with self._pool.paused():
-                candidate.latency = self._meter.measure(model, self._task.io_spec(candidate.architecture))
+            candidate.latency = self._meter.measure(model, self._task.io_spec(candidate.architecture))
         except MeasurementError as error:
             del self._running[worker]
             self._failed(candidate, "interrupted" if self._stop.requested else f"MeasurementError: {error}")

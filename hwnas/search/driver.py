@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,24 +99,32 @@ def search(
         _check_start(run, resume=resume)
         task = make_task(config.task.name, config.task.settings)
         space = make_search_space(config.space.name, task.contract, config.space.choices)
-        with opened_meter(config, final=False) as meter:
+        pool = WorkerPool(worker_setup(config), workers=config.search.workers, logs=run.workers_dir)
+        with opened_meter(config, final=False, exclusive=pool.paused) as meter:
             study = _opened_study(run, config, task, space, meter)
             try:
-                return _session(config, run, study, task, space, meter, stop, progress or _silent)
+                return _session(config, run, study, task, space, meter, pool, stop, progress or _silent)
             finally:
                 study.close()
 
 
 @contextmanager
-def opened_meter(config: RunConfig, *, final: bool) -> Iterator[LatencyMeter]:
+def opened_meter(
+    config: RunConfig, *, final: bool, exclusive: Callable[[], AbstractContextManager[None]] = nullcontext
+) -> Iterator[LatencyMeter]:
     """Open the run's target under its quick protocol, or the one for final figures.
+
+    Args:
+        config: the run.
+        final: which protocol.
+        exclusive: context that is entered while the clock runs.
 
     Raises:
         MeasurementError: if the target cannot be used.
     """
     protocol = MeasuringProtocol.final() if final else MeasuringProtocol.search()
     changes = (config.measuring.final if final else config.measuring.search).overrides()
-    meter = open_meter(config.target, dataclasses.replace(protocol, **changes))
+    meter = open_meter(config.target, dataclasses.replace(protocol, **changes), exclusive=exclusive)
     try:
         yield meter
     finally:
@@ -140,6 +148,7 @@ def _session(
     task: Task,
     space: SearchSpace,
     meter: LatencyMeter,
+    pool: WorkerPool,
     stop: StopRequest,
     progress: ProgressListener,
 ) -> SearchResult:
@@ -156,7 +165,7 @@ def _session(
         version=hwnas.__version__,
         stale=stale,
     )
-    with WorkerPool(worker_setup(config), workers=config.search.workers, logs=run.workers_dir) as pool:
+    with pool:
         loop = CandidateLoop(
             config.search,
             task=task,

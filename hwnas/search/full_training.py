@@ -23,7 +23,6 @@ from hwnas.search.run_log import RunLog
 from hwnas.search.storage import DriverLease
 from hwnas.search.study import SearchStudy, differences
 from hwnas.search.worker_pool import Reply, Worker, WorkerPool, usable_cores
-from hwnas.search_spaces.base import make_search_space
 from hwnas.tasks.base import Quality, Task, make_task
 
 Pick = str | int
@@ -220,8 +219,6 @@ class _FullTraining:
             MeasurementError: if one cannot be measured.
         """
         task = make_task(self._config.task.name, self._config.task.settings)
-        space_name = self._config.space.name
-        make_search_space(space_name, task.contract, self._config.space.choices)
         for architecture in self._architectures:
             self._measure_one(architecture, task, meter)
             self._tell()
@@ -265,8 +262,8 @@ class _FullTraining:
     def _merged(self) -> dict[str, Any]:
         """Return the members of this and of earlier calls whose weights are there."""
         ids = [architecture.id for architecture in self._architectures]
-        for member in _listed(self._run)["members"]:
-            ids.append(Architecture.from_json(member["architecture"]).id)
+        earlier = _listed(self._run)["members"]
+        ids += [Architecture.from_json(member["architecture"]).id for member in earlier]
         results = [_read(self._run.checkpoint(name) / "result.json") for name in dict.fromkeys(ids)]
         members = [result for result in results if result is not None and result["latency"] is not None]
         points = [(1 - member["quality"]["value"], member["latency"]["latency_ms"]) for member in members]

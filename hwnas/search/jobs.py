@@ -27,7 +27,6 @@ from hwnas.estimators.training import TrainingEstimator
 from hwnas.onnx_graphs.export import export_onnx
 from hwnas.search_spaces.base import SearchSpace, make_search_space
 from hwnas.tasks.base import Task, make_task
-from hwnas.training.checkpoint import save_weights
 from hwnas.training.predict import torch_predict
 from hwnas.training.recipe import Recipe
 from hwnas.training.trainer import train
@@ -75,7 +74,7 @@ class Jobs:
     def train_fully(
         self, architecture: Architecture, directory: Path, recipe: Mapping[str, Any], *, seed: int
     ) -> dict[str, Any]:
-        """Train at full budget, going on from a checkpoint, and leave weights and ONNX file."""
+        """Train at full budget, going on from a checkpoint, and leave weights and an ONNX file."""
         started = time.monotonic()
         directory.mkdir(parents=True, exist_ok=True)
         module = train(
@@ -89,10 +88,8 @@ class Jobs:
             progress=self._progress(),
         )
         train_s = time.monotonic() - started
-        module.eval()
-        save_weights(directory / "weights.safetensors", module)
         quality = self.task.evaluate(torch_predict(module), architecture)
-        self._write_onnx(module.cpu(), architecture, directory / "model.onnx")
+        self._write_onnx(module, architecture, directory / "model.onnx")
         return {"quality": quality.to_json(), "train_s": train_s}
 
     def _write_onnx(self, module: torch.nn.Module, architecture: Architecture, path: Path) -> None:

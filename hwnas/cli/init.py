@@ -1,0 +1,87 @@
+"""`hwnas init`: a run file to start from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hwnas.cli.console import out_console
+from hwnas.config import load_config
+from hwnas.errors import ConfigError
+from hwnas.files import write_bytes_atomically
+
+TEMPLATE = """\
+# What hwnas searches for, on what data, for which hardware. Everything but task.data has a
+# default, which is what stands here; remove what you do not change. Unknown keys are errors.
+
+task:
+  name: lidar-segmentation
+  # A SemanticKITTI directory, a directory with a dataset.yaml, or such a file. Paths count from
+  # this file. `hwnas data synthesize data --scans 60` makes one to begin with.
+  data: ./data
+
+space:
+  name: range-unet
+  # Genes that may take only some of their values, for instance `choices: {width: [512, 1024]}`.
+  choices: {}
+
+# Where the networks are to run.
+target: local?runtime=onnxruntime-cpu&threads=1
+
+budget:
+  # Hard limit in milliseconds: a candidate over it is measured, but never trained. null for none.
+  latency_ms: null
+
+search:
+  strategy: tpe          # tpe, nsga2 or random
+  trials: 50             # candidates to be trained; those over the budget come on top
+  timeout_min: null      # start no further candidate after this time
+  seed: 0
+  workers: null          # null: one for every `threads_per_worker` cores
+  threads_per_worker: 1
+
+training:
+  proxy:                 # what every candidate gets
+    steps: 200
+    batch_size: 2
+    learning_rate: 0.002
+    weight_decay: 0.01
+    cross_entropy: 1.0   # weights of the parts of the loss
+    lovasz: 1.0
+    augmentation: 1.0    # 0 none to 1 full
+    gradient_clip: 1.0
+    optimizer: adamw
+    mixed_precision: auto
+    average: 0.95        # decay of the moving average of the weights, 0 for none
+    workers: 0           # processes that prepare samples
+    checkpoint_every: 200
+  full:                  # what members of the front get from `hwnas train`; same settings, and
+    steps: 1800
+    average: 0.99
+    pick: all            # all, knee, or a number of members spread over the front
+
+measuring:
+  # Settings of the measuring protocol to be changed, such as `max_s: 10`.
+  search: {}             # for candidates
+  final: {}              # for members of the front
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(name="init")(init)
+
+
+def init(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where run.yaml goes; made if missing.")],
+) -> None:
+    """Write a commented run.yaml."""
+    path = directory / "run.yaml"
+    if path.exists():
+        raise ConfigError(f"{path} exists already; remove it or choose another directory.")
+    directory.mkdir(parents=True, exist_ok=True)
+    write_bytes_atomically(path, TEMPLATE.encode("utf-8"))
+    load_config(path)
+    out_console.print(f"Wrote {path}. Set task.data in it, then: hwnas search {path}", soft_wrap=True)

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ENTRY_POINTS = """\
+[hwnas.tasks]
+tiny-stripes = hwnas_tiny_plugin:make_task
+
+[hwnas.search_spaces]
+tiny-space = hwnas_tiny_plugin:make_space
+"""
+
+
+@pytest.fixture(scope="session")
+def tiny_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the tiny plug-in as an installed distribution."""
+    site = tmp_path_factory.mktemp("site")
+    shutil.copy(Path(__file__).with_name("tiny_plugin.py"), site / "hwnas_tiny_plugin.py")
+    info = site / "hwnas_tiny_plugin-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: hwnas-tiny-plugin\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(ENTRY_POINTS)
+    return site
+
+
+@pytest.fixture
+def tiny_plugin(tiny_site: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The plug-in, visible in this process and in those it starts."""
+    monkeypatch.syspath_prepend(str(tiny_site))
+    before = os.environ.get("PYTHONPATH")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(tiny_site), before])))
+    yield tiny_site
+    sys.modules.pop("hwnas_tiny_plugin", None)
+
+
+def run_settings(**changes: Any) -> dict[str, Any]:
+    """A run that takes seconds; `changes` are dotted by double underscores."""
+    value: dict[str, Any] = {
+        "task": {"name": "tiny-stripes"},
+        "space": {"name": "tiny-space", "choices": {}},
+        "search": {"strategy": "random", "trials": 3, "workers": 2},
+        "training": {"proxy": {"steps": 6}, "full": {"steps": 12}},
+        "measuring": {
+            kind: {"processes": 1, "warmup_s": 0.01, "max_warmup_s": 0.05, "max_s": 0.05, "block_s": 0.01}
+            for kind in ("search", "final")
+        },
+    }
+    for dotted, change in changes.items():
+        *sections, key = dotted.split("__")
+        part = value
+        for section in sections:
+            part = part.setdefault(section, {})
+        part[key] = change
+    return value
+
+
+@pytest.fixture
+def write_run(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a run file with changes and returns its path."""
+
+    def write(**changes: Any) -> Path:
+        path = tmp_path / "run.yaml"
+        path.write_text(yaml.safe_dump(run_settings(**changes)))
+        return path
+
+    return write
