@@ -27,7 +27,12 @@ def ring_ordered_cloud(num_rings: int, steps: int, seed: int = 0) -> tuple[np.nd
 
 
 def write_scan(
-    root: Path, sequence: str, name: str, points: np.ndarray, remission: np.ndarray, raw_labels: np.ndarray | None
+    root: Path,
+    sequence: str,
+    name: str,
+    points: np.ndarray,
+    remission: np.ndarray,
+    raw_labels: np.ndarray | None,
 ) -> tuple[Path, Path]:
     """Write a scan in SemanticKITTI's layout; return the paths of the scan and of its labels."""
     scan = root / "sequences" / sequence / "velodyne" / f"{name}.bin"

@@ -11,10 +11,27 @@ from hypothesis import strategies as st
 from hwnas.data.label_maps import LabelMap, load_label_map
 from hwnas.errors import DataError
 
-BENCHMARK = (
-    "car bicycle motorcycle truck other-vehicle person bicyclist motorcyclist road parking sidewalk other-ground "
-    "building fence vegetation trunk terrain pole traffic-sign"
-).split()
+BENCHMARK = [
+    "car",
+    "bicycle",
+    "motorcycle",
+    "truck",
+    "other-vehicle",
+    "person",
+    "bicyclist",
+    "motorcyclist",
+    "road",
+    "parking",
+    "sidewalk",
+    "other-ground",
+    "building",
+    "fence",
+    "vegetation",
+    "trunk",
+    "terrain",
+    "pole",
+    "traffic-sign",
+]
 FIRST_RAW_IDS = [10, 11, 15, 18, 20, 30, 31, 32, 40, 44, 48, 49, 50, 51, 70, 71, 72, 80, 81]
 MERGED = {
     "vehicle": ["car", "bicycle", "motorcycle", "truck", "other-vehicle"],
@@ -40,8 +57,21 @@ def test_moving_classes_and_instances_are_merged() -> None:
     label_map = load_label_map("semantickitti-19")
     raw = np.array([252 | (3 << 16), 253, 254, 255, 256, 257, 258, 259, 60, 52, 99, 1], np.uint32)
     names = [*BENCHMARK, *["ignored"] * 237]
-    expected = "car bicyclist person motorcyclist other-vehicle other-vehicle truck other-vehicle road".split()
-    assert [names[i] if i < 19 else "ignored" for i in label_map.to_train(raw)] == [*expected, *["ignored"] * 3]
+    expected = [
+        "car",
+        "bicyclist",
+        "person",
+        "motorcyclist",
+        "other-vehicle",
+        "other-vehicle",
+        "truck",
+        "other-vehicle",
+        "road",
+    ]
+    assert [names[i] if i < 19 else "ignored" for i in label_map.to_train(raw)] == [
+        *expected,
+        *["ignored"] * 3,
+    ]
 
 
 def test_merged_8_merges_exactly_the_benchmark_classes() -> None:

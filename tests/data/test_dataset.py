@@ -1,0 +1,376 @@
+"""Opening data sets, splits, and every way in which data can be malformed."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hwnas.data.dataset import DataWarning, open_dataset
+from hwnas.data.dataset_config import read_dataset_config
+from hwnas.errors import DataError
+from tests.data.clouds import ring_ordered_cloud, write_dataset, write_scan
+
+
+def scan_path(root: Path) -> Path:
+    return root / "sequences" / "00" / "velodyne" / "000000.bin"
+
+
+def label_path(root: Path) -> Path:
+    return root / "sequences" / "00" / "labels" / "000000.label"
+
+
+def change_points(root: Path, row: int, column: int, value: float) -> None:
+    values = np.fromfile(scan_path(root), "<f4").reshape(-1, 4)
+    values[row, column] = value
+    values.tofile(scan_path(root))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return write_dataset(tmp_path)
+
+
+def test_reads_semantickitti(root: Path) -> None:
+    source = open_dataset(root)
+    assert source.splits == ("train", "val")
+    assert (source.sensor, source.frame, source.intensity_range) == ("hdl-64e", "x-forward", (0.0, 1.0))
+    train = source.split("train")
+    assert train.ids == ("00/000000", "00/000001", "01/000000", "01/000001")
+    assert source["val"].ids == ("08/000000", "08/000001")
+    scan = train[0]
+    points, _ = ring_ordered_cloud(16, 60, seed=0)
+    np.testing.assert_array_equal(scan.points, points)
+    np.testing.assert_allclose(scan.remission, np.linspace(0, 0.99, len(points)), atol=1e-6)
+    assert scan.labels is not None
+    assert scan.labels[:4].tolist() == [8, 0, 0, 255]
+    assert (scan.points.dtype, scan.remission.dtype, scan.labels.dtype) == (np.float32, np.float32, np.uint8)
+    assert scan.ring is None
+    assert [scan.id for scan in train[1:3]] == ["00/000001", "01/000000"]
+
+
+def test_another_label_map(root: Path) -> None:
+    scan = open_dataset(root, label_map="merged-8").split("train")[0]
+    assert scan.labels is not None
+    assert scan.labels[:4].tolist() == [2, 0, 0, 255]
+
+
+def test_splits_without_sequence_08(tmp_path: Path) -> None:
+    source = open_dataset(write_dataset(tmp_path, ("03", "05", "07")))
+    assert source.sequences_of == {"train": ("03", "05"), "val": ("07",)}
+
+
+def test_splits_can_be_chosen(root: Path) -> None:
+    assert open_dataset(root, val_sequences=["00"]).sequences_of == {"val": ("00",), "train": ("01", "08")}
+    source = open_dataset(root, train_sequences=["08"])
+    assert source.sequences_of == {"train": ("08",), "val": ("01",)}
+    with pytest.raises(DataError, match="names the sequence '09'"):
+        open_dataset(root, val_sequences=["09"])
+    with pytest.raises(DataError, match="in the splits"):
+        open_dataset(root, train_sequences=["00"], val_sequences=["00"])
+
+
+def test_unlabelled_sequences_are_the_test_split(root: Path) -> None:
+    points, _ = ring_ordered_cloud(16, 60)
+    write_scan(root, "11", "000000", points, np.zeros(len(points)), None)
+    source = open_dataset(root)
+    assert source.sequences_of["test"] == ("11",)
+    assert source.split("test")[0].labels is None
+
+
+def test_one_sequence_has_no_training_split(tmp_path: Path) -> None:
+    source = open_dataset(write_dataset(tmp_path, ("00",)))
+    assert source.splits == ("val",)
+    with pytest.raises(DataError, match="no split 'train'"):
+        source.split("train")
+    with pytest.raises(KeyError):
+        source["train"]
+
+
+def test_data_sets_travel_to_worker_processes(root: Path) -> None:
+    dataset = open_dataset(root).split("val")
+    copy = pickle.loads(pickle.dumps(dataset))
+    np.testing.assert_array_equal(copy[1].points, dataset[1].points)
+
+
+def test_fingerprint_follows_content_not_place(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    elsewhere = write_dataset(tmp_path_factory.mktemp("elsewhere"))
+    first = open_dataset(root).split("train").fingerprint()
+    assert open_dataset(elsewhere).split("train").fingerprint() == first
+    assert open_dataset(root, label_map="merged-8").split("train").fingerprint() != first
+    assert open_dataset(root).split("val").fingerprint() != first
+    change_points(root, 5, 0, 1.0)
+    assert open_dataset(root).split("train").fingerprint() != first
+
+
+# Malformed input ---------------------------------------------------------------------------------
+
+
+def test_scan_size_not_a_multiple_of_the_record(root: Path) -> None:
+    scan_path(root).write_bytes(scan_path(root).read_bytes()[:-3])
+    with pytest.raises(
+        DataError, match=r"000000.bin has 15357 bytes, which is not a multiple of its record of 16 bytes"
+    ):
+        open_dataset(root).split("train")[0]
+
+
+def test_label_size_not_a_multiple_of_the_record(root: Path) -> None:
+    label_path(root).write_bytes(label_path(root).read_bytes()[:-1])
+    with pytest.raises(
+        DataError, match=r"000000.label has 3839 bytes, which is not a multiple of its record of 4"
+    ):
+        open_dataset(root).split("train")[0]
+
+
+def test_label_count_unlike_point_count(root: Path) -> None:
+    label_path(root).write_bytes(label_path(root).read_bytes()[:-8])
+    with pytest.raises(DataError, match=r"holds 958 labels, but .*000000.bin holds 960 points"):
+        open_dataset(root).split("train")[0]
+
+
+def test_unknown_label_id(root: Path) -> None:
+    labels = np.fromfile(label_path(root), "<u4")
+    labels[3] = 123
+    labels.tofile(label_path(root))
+    with pytest.raises(DataError, match=r"000000.label: Unknown label id: 123 \(1 points\)"):
+        open_dataset(root).split("train")[0]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])
+def test_not_finite_coordinates_are_dropped_with_a_warning_or_refused(root: Path, value: float) -> None:
+    change_points(root, 1, 2, value)
+    with pytest.warns(DataWarning, match="00/000000: dropped 1 points"):
+        scan = open_dataset(root).split("train")[0]
+    assert len(scan) == 959
+    assert scan.labels is not None
+    assert scan.labels[:3].tolist() == [8, 0, 255]  # the label of the dropped point is gone with it
+    assert np.isfinite(scan.points).all()
+    with pytest.raises(DataError, match="1 of 960 points have coordinates that are NaN or infinite"):
+        open_dataset(root, strict=True).split("train")[0]
+
+
+def test_points_at_the_origin_are_no_returns(root: Path) -> None:
+    for column in range(3):
+        change_points(root, 0, column, 0.0)
+    scan = open_dataset(root, strict=True).split("train")[0]
+    assert len(scan) == 959
+    assert scan.labels is not None
+    assert scan.labels[0] == 0
+
+
+@pytest.mark.parametrize("value", [1.5, -0.2, np.nan])
+def test_intensity_outside_the_stated_range(root: Path, value: float) -> None:
+    change_points(root, 7, 3, value)
+    with pytest.raises(DataError, match=r"outside the stated intensity_range \[0, 1\]"):
+        open_dataset(root).split("train")[0]
+
+
+def test_empty_scan(root: Path) -> None:
+    scan_path(root).write_bytes(b"")
+    label_path(root).write_bytes(b"")
+    with pytest.raises(DataError, match=r"000000.bin is empty"):
+        open_dataset(root).split("train")[0]
+
+
+def test_scan_without_any_usable_point(root: Path) -> None:
+    np.full((960, 4), np.nan, "<f4").tofile(scan_path(root))
+    with pytest.raises(DataError, match="none of its 960 points has a usable position"):
+        open_dataset(root).split("train")[0]
+
+
+def test_missing_label_file(root: Path) -> None:
+    label_path(root).unlink()
+    source = open_dataset(root)
+    with pytest.raises(
+        DataError, match=r"1 of the 4 scans of the split 'train'.*labels/000000.label is missing"
+    ):
+        source.split("train")
+    with pytest.raises(DataError, match=r"label file .*000000.label is missing"):
+        source.all_scans[0]
+    assert len(source.split("val")) == 2
+
+
+def test_scan_that_vanished(root: Path) -> None:
+    dataset = open_dataset(root).split("train")
+    scan_path(root).unlink()
+    with pytest.raises(DataError, match="There is no scan file"):
+        dataset[0]
+
+
+def test_directory_that_is_not_a_data_set(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is not a data set: expected a directory with"):
+        open_dataset(tmp_path)
+    with pytest.raises(DataError, match="no such directory"):
+        open_dataset(tmp_path / "nowhere")
+    (tmp_path / "sequences").mkdir()
+    with pytest.raises(DataError, match="holds no scan"):
+        open_dataset(tmp_path)
+
+
+# dataset.yaml ------------------------------------------------------------------------------------
+
+
+def write_own(root: Path, text: str) -> Path:
+    (root / "dataset.yaml").write_text(text)
+    return root
+
+
+def write_records(path: Path, dtype: list[tuple[str, str]], **columns: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    records = np.zeros(len(next(iter(columns.values()))), dtype)
+    for name, values in columns.items():
+        records[name] = values
+    records.tofile(path)
+
+
+def test_own_binary_format_frame_intensity_and_labels(tmp_path: Path) -> None:
+    points, ring = ring_ordered_cloud(16, 60)
+    dtype = [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("i", "u1"), ("ring", "<u2"), ("skipped", "<f8")]
+    for sequence in ("town", "village"):
+        write_records(
+            tmp_path / "drives" / sequence / "lidar" / "a.bin",
+            dtype,
+            x=-points[:, 1],  # their x points right
+            y=points[:, 0],  # their y points forward
+            z=points[:, 2],
+            i=np.full(len(points), 51),
+            ring=ring,
+        )
+        labels = tmp_path / "drives" / sequence / "labels" / "a.u8"
+        labels.parent.mkdir()
+        np.full(len(points), 3, np.uint8).tofile(labels)
+    (tmp_path / "classes.yaml").write_text(
+        "{name: own, ignored_raw_ids: [0], classes: [{name: tree, raw_ids: [3], color: [0, 128, 0]}]}"
+    )
+    write_own(
+        tmp_path,
+        """
+        name: ours
+        sensor: vlp-16
+        frame: y-forward
+        scans: drives/{sequence}/lidar/{scan}.bin
+        labels: drives/{sequence}/labels/{scan}.u8
+        label_dtype: uint8
+        label_map: classes.yaml
+        format_options: {columns: [x, y, z, {intensity: uint8}, {ring: uint16}, {_: float64}]}
+        intensity_range: [0, 255]
+        splits: {train: [town], val: [village]}
+        """,
+    )
+    for path in (tmp_path, tmp_path / "dataset.yaml"):
+        source = open_dataset(path)
+        assert (source.name, source.sensor, source.frame) == ("ours", "vlp-16", "y-forward")
+        assert source.sequences_of == {"train": ("town",), "val": ("village",)}
+        scan = source.split("train")[0]
+        np.testing.assert_array_equal(scan.points, points)
+        np.testing.assert_allclose(scan.remission, 0.2, atol=1e-6)
+        np.testing.assert_array_equal(scan.ring, ring)
+        assert scan.labels is not None
+        assert set(scan.labels.tolist()) == {0}
+
+
+def test_camera_frame(tmp_path: Path) -> None:
+    write_records(
+        tmp_path / "a.bin", [(n, "<f4") for n in "xyzi"], x=np.ones(1), y=np.full(1, 2.0), z=np.full(1, 3.0)
+    )
+    write_own(tmp_path, "scans: '{scan}.bin'\nframe: z-forward")
+    # right 1, down 2, forward 3
+    assert open_dataset(tmp_path).all_scans[0].points.tolist() == [[3.0, -1.0, -2.0]]
+
+
+def test_list_of_scans_and_embedded_labels(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        dtype = [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("i", "<f4"), ("label", "<u4")]
+        write_records(tmp_path / f"{name}.bin", dtype, x=np.ones(3), label=np.array([10, 40, 0]))
+    write_own(
+        tmp_path,
+        """
+        scans: [{points: one.bin, sequence: a}, {points: two.bin, sequence: b}]
+        labels: embedded
+        format_options: {columns: [x, y, z, intensity, {label: uint32}]}
+        """,
+    )
+    source = open_dataset(tmp_path)
+    assert source.sequences_of == {"train": ("a",), "val": ("b",)}
+    scan = source.split("val")[0]
+    assert scan.id == "b/two"
+    assert scan.labels is not None
+    assert scan.labels.tolist() == [0, 8, 255]
+    write_own(
+        tmp_path,
+        "scans: [{points: one.bin}]\nlabels: embedded\nformat_options: {columns: [x, y, z, intensity, _]}",
+    )
+    with pytest.raises(DataError, match="has no field 'label'"):
+        open_dataset(tmp_path).all_scans[0]
+
+
+def test_an_empty_description_means_semantickitti(root: Path) -> None:
+    write_own(root, "")
+    assert open_dataset(root).split("train").ids == ("00/000000", "00/000001", "01/000000", "01/000001")
+
+
+def test_splits_of_the_description_yield_to_arguments(root: Path) -> None:
+    write_own(root, "splits: {train: ['00'], val: ['01'], test: ['08']}")
+    assert open_dataset(root).sequences_of == {"train": ("00",), "val": ("01",), "test": ("08",)}
+    assert open_dataset(root, val_sequences=["08"]).sequences_of == {"train": ("00",), "val": ("08",)}
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("senzor: a", "unknown key 'senzor'; did you mean 'sensor'"),
+        ("splits: {vall: ['00']}", "unknown key 'splits.vall'; did you mean 'val'"),
+        ("scans: [{point: a.bin}]", "did you mean 'points'"),
+        ("frame: sideways", "frame: Input should be 'x-forward', 'y-forward' or 'z-forward'"),
+        ("splits: {train: [01]}", "write sequence names in quotes"),
+        ("intensity_range: [1, 0]", "the first number must be the smaller"),
+        ("intensity_range: [0, .inf]", "finite"),
+        ("scans: lidar/*.bin", "must contain {scan}"),
+        ("{scans: '{scan}.bin', labels: '{sequence}/{scan}.label'}", "must both contain"),
+        ("{scans: [{points: a.bin}], labels: '{scan}.label'}", "give each scan its own labels"),
+        ("scans: ../{scan}.bin", "must stay inside"),
+        ("scans: nothing/{scan}.bin", "holds no scan"),
+        ("label_map: merged9", "Did you mean 'merged-8'"),
+        ("[1, 2]", "must hold keys and values"),
+        ("a: [", "is not YAML"),
+        ("schema_version: 2", "schema_version"),
+    ],
+)
+def test_refuses_wrong_descriptions(root: Path, text: str, match: str) -> None:
+    with pytest.raises(DataError, match=match):
+        open_dataset(write_own(root, text))
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ("{column: [x]}", "Did you mean 'columns'"),
+        ("{columns: [x, y, z]}", "no field for 'intensity'"),
+        ("{columns: [x, y, z, intensity, intensity]}", "names a column twice"),
+        ("{columns: [x, y, z, colour]}", "holds 'colour'"),
+        ("{columns: x}", "expected a list"),
+        ("{dtype: text}", "not a number type"),
+        ("{dtype: S4}", "not a number type"),
+    ],
+)
+def test_refuses_wrong_options_of_binary_files(root: Path, options: str, match: str) -> None:
+    write_own(root, f"format_options: {options}")
+    with pytest.raises(DataError, match=match):
+        open_dataset(root).split("train")[0]
+
+
+def test_the_same_id_twice(tmp_path: Path) -> None:
+    write_own(tmp_path, "scans: [{points: a/x.bin}, {points: b/x.bin}]")
+    with pytest.raises(DataError, match="Two scans have the id 'all/x'"):
+        open_dataset(tmp_path)
+
+
+def test_the_example_in_the_documentation_is_valid(tmp_path: Path) -> None:
+    import hwnas.data.dataset_config as module
+
+    assert module.__doc__ is not None
+    example = module.__doc__.split("```yaml")[1].split("```")[0]
+    (tmp_path / "dataset.yaml").write_text(example)
+    assert read_dataset_config(tmp_path / "dataset.yaml").frame == "y-forward"
