@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hwnas.errors import StudyError
+from hwnas.search.storage import DriverLease, LockedJournal, append_lines
+from hwnas.search.strategies import distributions_of
+from hwnas.search.study import ABANDONED, SearchStudy
+from tests.conformance.strategy_suite import GridSpace
+
+RECORDS = [{"op_code": 2, "value": "x" * size} for size in (3, 70_000, 5)]
+
+
+def written(path: Path) -> bytes:
+    journal = LockedJournal(path)
+    journal.append_logs(RECORDS)
+    journal.close()
+    return path.read_bytes()
+
+
+def test_records_come_back_from_any_number_on(tmp_path: Path) -> None:
+    written(tmp_path / "j")
+    journal = LockedJournal(tmp_path / "j")
+    for first in (2, 0, 1, 3):
+        assert list(journal.read_logs(first)) == RECORDS[first:]
+    journal.append_logs(RECORDS[:1])
+    assert list(journal.read_logs(3)) == RECORDS[:1]
+
+
+@settings(max_examples=30, deadline=None)
+@given(data=st.data())
+def test_a_torn_tail_is_cut_off_wherever_it_tears(tmp_path_factory, data) -> None:
+    path = tmp_path_factory.mktemp("torn") / "j"
+    whole = written(path)
+    cut = data.draw(st.integers(0, len(whole)))
+    path.write_bytes(whole[:cut])
+    survivors = whole[:cut].count(b"\n")
+    assert list(LockedJournal(path, read_only=True).read_logs(0)) == RECORDS[:survivors]
+    journal = LockedJournal(path)
+    journal.append_logs(RECORDS[2:])
+    assert list(LockedJournal(path).read_logs(0)) == [*RECORDS[:survivors], RECORDS[2]]
+
+
+def test_zeros_that_a_power_cut_left_are_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    whole = written(path)
+    path.write_bytes(whole + b"\0" * 5000)
+    assert list(LockedJournal(path).read_logs(0)) == RECORDS
+    assert path.read_bytes() == whole
+
+
+def test_a_tail_torn_while_it_is_open_is_cut_off_by_the_next_record(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    written(path)
+    journal = LockedJournal(path)
+    with path.open("ab") as stream:
+        stream.write(b'{"op_code": 2, "val')
+    assert list(journal.read_logs(0)) == RECORDS
+    journal.append_logs(RECORDS[:1])
+    assert list(journal.read_logs(0)) == [*RECORDS, RECORDS[0]]
+
+
+def test_damage_inside_is_named_and_not_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    whole = written(path)
+    path.write_bytes(whole.replace(b'{"op_code":2,"value":"xxx"}', b'{"op_code":2,"value":"x\x00"}'))
+    with pytest.raises(StudyError, match=r"j:1 must be a record"):
+        list(LockedJournal(path).read_logs(0))
+
+
+def test_a_full_disk_leaves_the_journal_as_it_was(tmp_path: Path, monkeypatch) -> None:
+    path = tmp_path / "j"
+    whole = written(path)
+    journal = LockedJournal(path)
+    real = os.write
+
+    def full(descriptor: int, content: bytes) -> int:
+        real(descriptor, bytes(content)[:4])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(StudyError, match="No space left"):
+        journal.append_logs(RECORDS)
+    assert path.read_bytes() == whole
+
+
+def _holder(code: str, *arguments: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_a_killed_lock_holder_blocks_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    written(path)
+    code = (
+        "import fcntl, sys, time\nstream = open(sys.argv[1], 'ab')\nfcntl.flock(stream, fcntl.LOCK_EX)\n"
+        "stream.write(b'{\"op_code\": 2, '); stream.flush(); print('held', flush=True); time.sleep(60)"
+    )
+    process = _holder(code, path)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    start = time.monotonic()
+    assert list(LockedJournal(path).read_logs(0)) == RECORDS
+    assert time.monotonic() - start < 1
+
+
+def test_a_second_driver_is_refused_until_the_first_is_gone(tmp_path: Path) -> None:
+    lock = tmp_path / "driver.lock"
+    code = (
+        "import sys, time\nfrom pathlib import Path\nfrom hwnas.search.storage import DriverLease\n"
+        "with DriverLease(Path(sys.argv[1])):\n    print('held', flush=True)\n    time.sleep(60)"
+    )
+    process = _holder(code, lock)
+    with pytest.raises(StudyError, match=f"process {process.pid} on "), DriverLease(lock):
+        pass
+    process.kill()
+    process.wait()
+    with DriverLease(lock):
+        assert f"process {os.getpid()} " in lock.read_text()
+
+
+def test_appended_lines_follow_whole_lines_only(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    append_lines(path, '{"a": 1}\n')
+    with path.open("a") as stream:
+        stream.write('{"torn')
+    append_lines(path, '{"b": 2}\n')
+    assert [json.loads(line) for line in path.read_text().splitlines()] == [{"a": 1}, {"b": 2}]
+
+
+def test_a_study_survives_a_tear_at_any_record(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    study = SearchStudy(path)
+    for number in range(3):
+        trial, choices = study.ask(distributions_of(GridSpace()))
+        study.describe(trial, GridSpace().decode(choices))
+        study.tell_trained(trial, error=0.5, latency_ms=1.0 + number, budget_ms=None, elapsed_s=number)
+    study.close()
+    whole = path.read_bytes()
+    told_before = 0
+    for cut in range(len(whole) // 2, len(whole), 97):
+        path.write_bytes(whole[:cut])
+        torn = SearchStudy(path)
+        torn.fail_stale()
+        summaries = torn.summaries()
+        torn.close()
+        assert {trial.state for trial in summaries} <= {"COMPLETE", "FAIL"}
+        assert all(trial.reason == ABANDONED for trial in summaries if trial.state == "FAIL")
+        told = sum(trial.is_trained for trial in summaries)
+        assert told >= told_before
+        told_before = told
