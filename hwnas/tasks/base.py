@@ -129,7 +129,10 @@ class Task(Protocol):
         Args:
             architecture: gives the input size.
             augmentation: strength from 0 (none) to 1 (full).
-            seed: items are augmented afresh at every access, reproducibly for one seed.
+            seed: what is random in an item follows from it, the pass and the index of the item.
+
+        A set with random items has a method `set_epoch(number: int)`, called before items of another
+        pass are taken; so a resumed training sees what an uninterrupted one would have seen.
         """
         ...
 

@@ -1,0 +1,280 @@
+"""The task `lidar-segmentation`: a class for every point of a LiDAR scan, in range view."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from hwnas.architecture import Architecture
+from hwnas.data.dataset import DataSource, ScanDataset, open_dataset
+from hwnas.data.knn import KnnSettings, labels_of_points
+from hwnas.data.pictures import draw_segmentation
+from hwnas.data.projection import (
+    INPUT_CHANNELS,
+    Normalisation,
+    ProjectionSpec,
+    RangeImage,
+    network_input,
+    project,
+)
+from hwnas.data.scan import IGNORED_LABEL, Scan
+from hwnas.data.sensors import load_sensor, sensor_names
+from hwnas.errors import ArchitectureError, ConfigError
+from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec
+from hwnas.metrics.confusion import confusion_matrix, iou_per_class, mean_iou
+from hwnas.tasks.base import FloatArray, LossFunction, LossSettings, Picture, Predict, Quality
+from hwnas.tasks.lidar_samples import (
+    RangeViewSamples,
+    ScanCache,
+    TrainingStatistics,
+    labels_of,
+    training_statistics,
+)
+from hwnas.tasks.lidar_settings import LidarSettings, parse_settings
+from hwnas.tasks.losses import class_weights, segmentation_loss
+
+DEPLOYMENT_KIND = "range-view-segmentation"
+_DEFAULT_HEIGHT = 64
+_MIB = 1 << 20
+
+
+def make_lidar_segmentation(settings: Mapping[str, Any]) -> LidarSegmentation:
+    """Return the task with settings as written in `run.yaml`, see `LidarSettings`.
+
+    Raises:
+        ConfigError: if a setting is unknown or wrong.
+        DataError: if the data cannot be used.
+    """
+    return LidarSegmentation(parse_settings(settings))
+
+
+class LidarSegmentation:
+    """Semantic segmentation of LiDAR scans by an image network.
+
+    Points are projected into a range image; the network gives each pixel a class; every point gets
+    its class by a vote of its neighbours in the image. Quality is the mean IoU over points of one
+    pooled confusion matrix, as in the SemanticKITTI benchmark.
+    """
+
+    name = "lidar-segmentation"
+
+    def __init__(self, settings: LidarSettings) -> None:
+        """Open the data; only file names are read.
+
+        Raises:
+            ConfigError: if a setting is wrong.
+            DataError: if the data cannot be used.
+        """
+        self._settings = settings
+        self._source: DataSource = open_dataset(
+            settings.data,
+            label_map=settings.label_map,
+            strict=settings.strict,
+            train_sequences=settings.train_sequences,
+            val_sequences=settings.val_sequences,
+        )
+        self._knn = KnnSettings(**settings.knn.model_dump())
+        self._spec(settings.widths[0])  # refuses a field of view that cannot be
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Plain JSON settings, defaults included."""
+        return self._settings.model_dump(mode="json")
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes of the label map."""
+        return self._source.label_map.class_names
+
+    @cached_property
+    def contract(self) -> NetworkContract:
+        """Range images in, a score for each class out; left and right edge are neighbours."""
+        return NetworkContract(
+            in_channels=len(INPUT_CHANNELS),
+            height=self._settings.height or _beams(self._source.sensor),
+            widths=tuple(self._settings.widths),
+            num_classes=len(self.class_names),
+            cyclic_width=True,
+        )
+
+    def io_spec(self, architecture: Architecture) -> IoSpec:
+        """Return `range_image` [1, 5, H, W] and `logits` [1, K, H, W]."""
+        spec = self._spec_of(architecture)
+        size = (spec.height, spec.width)
+        return IoSpec(
+            inputs=(TensorSpec("range_image", (1, len(INPUT_CHANNELS), *size)),),
+            outputs=(TensorSpec("logits", (1, len(self.class_names), *size)),),
+        )
+
+    def train_dataset(
+        self, architecture: Architecture, *, augmentation: float, seed: int
+    ) -> Dataset[tuple[Tensor, Tensor]]:
+        """Return the training split in range view, see `RangeViewSamples`.
+
+        Raises:
+            ConfigError: if the augmentation is outside 0..1.
+        """
+        if not 0.0 <= augmentation <= 1.0:
+            raise ConfigError(f"The augmentation strength must be 0 to 1, but is {augmentation}.")
+        return RangeViewSamples(
+            self._train_scans,
+            self._spec_of(architecture),
+            self._normalisation,
+            augmentation=augmentation,
+            seed=seed,
+        )
+
+    def loss(self, architecture: Architecture, settings: LossSettings) -> LossFunction:
+        """Return class-weighted cross-entropy plus Lovász-softmax."""
+        return segmentation_loss(settings, class_weights(self._statistics.items_per_class))
+
+    def evaluate(
+        self, predict: Predict, architecture: Architecture, *, split: str = "val", limit: int | None = None
+    ) -> Quality:
+        """Return the mIoU over all labelled points of a split, k-NN included.
+
+        Raises:
+            DataError: if the split does not exist or has no labels.
+            ValueError: if the logits have another shape than `io_spec` says.
+        """
+        num_classes = len(self.class_names)
+        matrix = np.zeros((num_classes, num_classes), np.int64)
+        num_samples = 0
+        for scan, image in self._images(architecture, split, limit):
+            predicted = self._labels_of_points(self._label_image(predict, architecture, image), image)
+            # A point at the sensor itself has no direction and no pixel: it is not a measurement.
+            truth = np.where(predicted == IGNORED_LABEL, np.uint8(IGNORED_LABEL), labels_of(scan))
+            matrix += confusion_matrix(truth, predicted, num_classes)
+            num_samples += 1
+        return _quality(matrix, self.class_names, num_samples)
+
+    def inputs(
+        self, architecture: Architecture, *, split: str = "val", limit: int | None = None
+    ) -> Iterator[FloatArray]:
+        """Yield the network inputs [1, 5, H, W] of a split, in the order of its scans."""
+        for _, image in self._images(architecture, split, limit):
+            yield network_input(image, self._normalisation)[None]
+
+    def deployment(self, architecture: Architecture) -> Mapping[str, Any]:
+        """Return projection, normalisation, k-NN, label map, and the sensor they were made for."""
+        low, high = self._source.intensity_range
+        return {
+            "kind": DEPLOYMENT_KIND,
+            "projection": self._spec_of(architecture).to_json(),
+            "input_channels": list(INPUT_CHANNELS),
+            "normalisation": self._normalisation.to_json(),
+            "knn": self._knn.to_json(),
+            "label_map": self._source.label_map.to_json(),
+            "class_names": list(self.class_names),
+            "sensor": self._source.sensor,
+            "intensity_range": [float(low), float(high)],
+            "frame": self._source.frame,
+        }
+
+    def fingerprint(self) -> str:
+        """Return a SHA-256 over scans, labels, and every setting that shapes training or judgement."""
+        return self._fingerprint
+
+    def pictures(self, predict: Predict, architecture: Architecture, *, limit: int = 2) -> list[Picture]:
+        """Draw up to `limit` validation scans spread evenly over the split."""
+        scans = self._source.split("val")
+        chosen = np.unique(np.linspace(0, len(scans) - 1, max(0, limit)).round().astype(int))
+        pictures = []
+        for index in chosen:
+            scan = scans[int(index)]
+            image = self._project(scan, self._spec_of(architecture))
+            predicted = self._labels_of_points(self._label_image(predict, architecture, image), image)
+            truth = labels_of(scan)
+            rows = [("Prediction", predicted), ("Ground truth", truth)]
+            png = draw_segmentation(image, rows, scan.points, self._source.label_map, truth=truth)
+            pictures.append(Picture(scan.id, png))
+        return pictures
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        settings = {key: value for key, value in self.settings.items() if key not in _NOT_IN_FINGERPRINT}
+        splits = {name: self._source.split(name).fingerprint() for name in ("train", "val")}
+        content = json.dumps({"settings": settings, "splits": splits}, sort_keys=True)
+        return hashlib.sha256(content.encode("ascii")).hexdigest()
+
+    @cached_property
+    def _train_scans(self) -> ScanCache:
+        return ScanCache(self._source.split("train"), self._settings.cache_mb * _MIB)
+
+    @cached_property
+    def _statistics(self) -> TrainingStatistics:
+        return training_statistics(self._train_scans, len(self.class_names))
+
+    @cached_property
+    def _normalisation(self) -> Normalisation:
+        given = self._settings.normalisation
+        if given is None:
+            return self._statistics.normalisation
+        return Normalisation(tuple(given.mean), tuple(given.std))  # type: ignore[arg-type]
+
+    def _spec(self, width: int) -> ProjectionSpec:
+        return ProjectionSpec(self.contract.height, width, **self._settings.projection.model_dump())
+
+    def _spec_of(self, architecture: Architecture) -> ProjectionSpec:
+        channels, height, width = architecture.input_shape
+        contract = self.contract
+        if (channels, height) != (contract.in_channels, contract.height) or width not in contract.widths:
+            raise ArchitectureError(
+                f"The architecture {architecture.id} takes images of {architecture.input_shape}; this task "
+                f"makes {contract.in_channels} channels, {contract.height} rows and one of "
+                f"{list(contract.widths)} columns. Use an architecture of a space made for this task."
+            )
+        return self._spec(width)
+
+    def _images(
+        self, architecture: Architecture, split: str, limit: int | None
+    ) -> Iterator[tuple[Scan, RangeImage]]:
+        scans: ScanDataset = self._source.split(split)[:limit]
+        spec = self._spec_of(architecture)
+        for scan in scans:
+            yield scan, self._project(scan, spec)
+
+    @staticmethod
+    def _project(scan: Scan, spec: ProjectionSpec) -> RangeImage:
+        return project(scan.points, scan.remission, spec, scan.ring)
+
+    def _label_image(
+        self, predict: Predict, architecture: Architecture, image: RangeImage
+    ) -> npt.NDArray[np.uint8]:
+        logits = predict(network_input(image, self._normalisation)[None])
+        expected = self.io_spec(architecture).outputs[0].shape
+        if logits.shape != expected:
+            raise ValueError(f"The network returned logits of shape {logits.shape}; expected {expected}.")
+        return np.asarray(logits[0].argmax(axis=0), np.uint8)
+
+    def _labels_of_points(self, labels: npt.NDArray[np.uint8], image: RangeImage) -> npt.NDArray[np.uint8]:
+        return labels_of_points(labels, image, self._knn, len(self.class_names))
+
+
+# Where the data lie and how much of them is kept in memory changes no figure; what the data are,
+# their own fingerprint says.
+_NOT_IN_FINGERPRINT = frozenset({"data", "cache_mb", "widths", "train_sequences", "val_sequences"})
+
+
+def _beams(sensor: str) -> int:
+    return load_sensor(sensor).beams if sensor in sensor_names() else _DEFAULT_HEIGHT
+
+
+def _quality(matrix: npt.NDArray[np.int64], class_names: tuple[str, ...], num_samples: int) -> Quality:
+    items = matrix.sum(axis=1)
+    return Quality(
+        metric="mIoU",
+        value=mean_iou(matrix) if items.sum() else float("nan"),
+        per_class=dict(zip(class_names, iou_per_class(matrix), strict=True)),
+        num_samples=num_samples,
+        num_items=int(items.sum()),
+        items_per_class={name: int(count) for name, count in zip(class_names, items, strict=True)},
+    )

@@ -1,0 +1,113 @@
+"""Settings of the task `lidar-segmentation`, as they stand in `run.yaml`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from hwnas.data.projection import MAX_HEIGHT, MAX_WIDTH, MIN_HEIGHT, MIN_WIDTH
+from hwnas.errors import ConfigError
+
+Width = Annotated[int, Field(ge=MIN_WIDTH, le=MAX_WIDTH)]
+Channels = Annotated[list[float], Field(min_length=5, max_length=5)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ProjectionSection(_Section):
+    """How points become an image; the field of view counts for `spherical` only."""
+
+    method: Literal["ring", "spherical"] = "ring"
+    fov_up_deg: float = 3.0
+    fov_down_deg: float = -25.0
+
+
+class KnnSection(_Section):
+    """How pixels give their labels to points, see `hwnas.data.knn.KnnSettings`."""
+
+    k: Annotated[int, Field(ge=1)] = 5
+    window: Annotated[int, Field(ge=1)] = 5
+    sigma: Positive = 1.0
+    cutoff_m: Positive = 1.0
+
+
+class NormalisationSection(_Section):
+    """Mean and standard deviation of range, x, y, z in metres and remission in 0..1."""
+
+    mean: Channels
+    std: Annotated[list[Positive], Field(min_length=5, max_length=5)]
+
+
+class LidarSettings(_Section):
+    """Data and pre- and post-processing of LiDAR segmentation in range view.
+
+    Attributes:
+        data: SemanticKITTI directory, directory with a `dataset.yaml`, or a `dataset.yaml`.
+        label_map: name or path; null means the data set's own.
+        train_sequences: sequences to train on; null means the data set's.
+        val_sequences: sequences to validate on; null means the data set's.
+        strict: refuse points that are NaN or infinite instead of dropping them.
+        height: rows of the image; null means one for each beam of the sensor.
+        widths: columns of the image that a search may choose from.
+        projection: how points become an image.
+        knn: how pixels give their labels to points.
+        normalisation: of the input channels; null means that of the training split.
+        cache_mb: memory for scans that training keeps instead of reading them again.
+    """
+
+    data: str
+    label_map: str | None = None
+    train_sequences: list[str] | None = None
+    val_sequences: list[str] | None = None
+    strict: bool = False
+    height: Annotated[int, Field(ge=MIN_HEIGHT, le=MAX_HEIGHT)] | None = None
+    widths: Annotated[list[Width], Field(min_length=1)] = [256, 512, 1024, 2048]
+    projection: ProjectionSection = ProjectionSection()
+    knn: KnnSection = KnnSection()
+    normalisation: NormalisationSection | None = None
+    cache_mb: Annotated[int, Field(ge=0)] = 2048
+
+    @field_validator("widths")
+    @classmethod
+    def _ascending(cls, widths: list[int]) -> list[int]:
+        return sorted(set(widths))
+
+
+def parse_settings(value: Mapping[str, Any]) -> LidarSettings:
+    """Turn plain values into settings.
+
+    Raises:
+        ConfigError: if a key is unknown (with the nearest name), missing, or its value is wrong.
+    """
+    try:
+        return LidarSettings.model_validate(dict(value))
+    except ValidationError as error:
+        problems = [_problem(item) for item in error.errors(include_url=False)]
+        raise ConfigError("\n".join(problems)) from error
+
+
+def _problem(item: Any) -> str:
+    location = [str(part) for part in item["loc"]]
+    dotted = ".".join(location)
+    if item["type"] == "missing":
+        return f"The task lidar-segmentation needs the setting {dotted!r}, but it is missing."
+    if item["type"] != "extra_forbidden":
+        return f"The setting {dotted!r} of lidar-segmentation is {item['input']!r}: {item['msg']}."
+    section = LidarSettings if len(location) == 1 else _SECTIONS[location[0]]
+    valid = list(section.model_fields)
+    near = get_close_matches(location[-1], valid, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return f"Unknown setting {dotted!r} of lidar-segmentation; known are {valid}.{hint}"
+
+
+_SECTIONS: Mapping[str, type[BaseModel]] = {
+    "projection": ProjectionSection,
+    "knn": KnnSection,
+    "normalisation": NormalisationSection,
+}
