@@ -1,0 +1,7 @@
+"""Synthetic driving scenes: labelled LiDAR scans by ray casting, so that everything runs without a download."""
+
+from __future__ import annotations
+
+from hwnas.data.synthetic.dataset import synthesize_dataset
+
+__all__ = ["synthesize_dataset"]

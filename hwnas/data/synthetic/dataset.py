@@ -1,0 +1,166 @@
+"""Data sets of synthetic scans in the layout of SemanticKITTI."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import tempfile
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, List, Optional
+
+import numpy as np
+import yaml
+
+from hwnas.data.sensors import load_sensor
+from hwnas.data.synthetic.lidar import Returns
+from hwnas.data.synthetic.scene import scans
+from hwnas.errors import ConfigError, DataError
+
+_MAX_SEQUENCES = 20
+_VALIDATION_SHARE = 0.22
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One scene to render: where its scans go and what decides them."""
+
+    directory: str
+    sensor: str
+    seed: int
+    scene: int
+    sequence: str
+    first_frame: int
+    count: int
+
+
+def synthesize_dataset(
+    directory: Path,
+    *,
+    num_scans: int,
+    sensor: str = "hdl-64e",
+    seed: int = 0,
+    scans_per_scene: int = 5,
+    workers: int = 1,
+    progress: Optional[Callable[[int], None]] = None,
+) -> Path:
+    """Write a data set of labelled synthetic scans that `open_dataset` reads.
+
+    The bytes depend on the arguments except `workers`. A sequence holds the scans of one or several whole scenes,
+    so no scene is in both splits; about the last fifth of the sequences is the split `val`.
+
+    Args:
+        directory: where to write; must not exist or be an empty directory.
+        num_scans: scans in all, at least 1.
+        sensor: name of a sensor of `hwnas.data.sensors`, or a sensor YAML file.
+        seed: decides every scene, >= 0.
+        scans_per_scene: scans along the way through one scene, at least 1.
+        workers: processes that draw scenes; 1 draws in this process.
+        progress: called with the number of scans written so far.
+
+    Returns:
+        `directory`.
+
+    Raises:
+        ConfigError: for numbers out of range.
+        DataError: if `directory` holds something already, or the sensor is unknown.
+    """
+    for name, value, least in (
+        ("num_scans", num_scans, 1),
+        ("scans_per_scene", scans_per_scene, 1),
+        ("workers", workers, 1),
+        ("seed", seed, 0),
+    ):
+        if value < least:
+            raise ConfigError(f"{name}: expected at least {least}, found {value}; choose a larger number")
+    directory = Path(directory)
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise DataError(
+            f"{directory}: expected a new or empty directory, found something there; name another or remove it"
+        )
+    name = load_sensor(sensor).name
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}."))
+    try:
+        jobs = _jobs(temporary, num_scans, sensor, seed, scans_per_scene)
+        _run(jobs, workers, progress)
+        _describe(temporary, jobs, name, seed)
+        temporary.chmod(0o755)
+        os.replace(temporary, directory)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    return directory
+
+
+def _jobs(directory: Path, num_scans: int, sensor: str, seed: int, scans_per_scene: int) -> List[_Job]:
+    # Two scenes at least, so that there is something to validate on.
+    per_scene = min(scans_per_scene, -(-num_scans // 2))
+    scenes = -(-num_scans // per_scene)
+    sequences = min(scenes, _MAX_SEQUENCES)
+    jobs: List[_Job] = []
+    frames = [0] * sequences
+    for scene in range(scenes):
+        number = scene * sequences // scenes
+        count = min(per_scene, num_scans - scene * per_scene)
+        jobs.append(_Job(str(directory), sensor, seed, scene, f"{number:02d}", frames[number], count))
+        frames[number] += count
+    for sequence in sorted({job.sequence for job in jobs}):
+        for part in ("velodyne", "labels"):
+            (directory / "sequences" / sequence / part).mkdir(parents=True)
+    return jobs
+
+
+def _run(jobs: List[_Job], workers: int, progress: Optional[Callable[[int], None]]) -> None:
+    done = 0
+    report = progress or (lambda _: None)
+    if workers == 1:
+        for job in jobs:
+            done += _render(job)
+            report(done)
+        return
+    # Spawned, not forked: the caller may hold threads (torch, a progress display).
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
+        futures = [pool.submit(_render, job) for job in jobs]
+        try:
+            for future in as_completed(futures):
+                done += future.result()
+                report(done)
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def _render(job: _Job) -> int:
+    """Draw one scene and write its scans; the scene's own seed makes it independent of all others."""
+    rng = np.random.default_rng([job.seed, job.scene])
+    sequence = Path(job.directory) / "sequences" / job.sequence
+    for k, returns in enumerate(scans(job.scene, rng, load_sensor(job.sensor), job.count)):
+        _write(returns, sequence, f"{job.first_frame + k:06d}")
+    return job.count
+
+
+def _write(returns: Returns, sequence: Path, frame: str) -> None:
+    scan = np.column_stack([returns.points, returns.remission]).astype("<f4")
+    (sequence / "velodyne" / f"{frame}.bin").write_bytes(scan.tobytes())
+    (sequence / "labels" / f"{frame}.label").write_bytes(returns.label.astype("<u4").tobytes())
+
+
+def _describe(directory: Path, jobs: List[_Job], sensor: str, seed: int) -> None:
+    sequences = sorted({job.sequence for job in jobs})
+    validation = 0 if len(sequences) == 1 else max(1, round(_VALIDATION_SHARE * len(sequences)))
+    cut = len(sequences) - validation
+    splits = {"train": sequences[:cut], "val": sequences[cut:]}
+    description = {
+        "schema_version": 1,
+        "name": f"synthetic driving scenes, seed {seed}",
+        "sensor": sensor,
+        "label_map": "semantickitti-19",
+        "intensity_range": [0.0, 1.0],
+        "splits": {split: members for split, members in splits.items() if members},
+    }
+    text = yaml.safe_dump(description, sort_keys=False)
+    (directory / "dataset.yaml").write_text(text, encoding="utf-8")

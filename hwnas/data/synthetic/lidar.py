@@ -1,0 +1,259 @@
+"""A rotating LiDAR in a scene: where its rays end, which come back, and how bright."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Tuple
+
+import numpy as np
+from embreex.mesh_construction import TriangleMesh
+from embreex.rtcore_scene import EmbreeScene
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from hwnas.data.sensors import Sensor
+from hwnas.data.synthetic.ground import HALF_SIZE_M, MAX_RISE_M, Ground
+from hwnas.data.synthetic.layout import Floats
+from hwnas.data.synthetic.materials import LAMBERT, LOSS, REFLECTANCE, SPECULAR, SPREAD
+from hwnas.data.synthetic.mesh import Mesh
+
+_ROOF_HEIGHT_M = 1.46  # of the vehicle that carries the sensor
+_ROOF_HALF_WIDTH_M = 0.5
+_ROOF_FRONT_M = 0.45
+_ROOF_REAR_M = -2.2
+_GROUND_STEPS = 6
+_OBJECTS, _GROUND = 0, 1  # geometries of the standing scene
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Where the sensor is: position in the world (m), and yaw, pitch, roll (rad)."""
+
+    x: float
+    y: float
+    z: float
+    yaw: float
+    pitch: float
+    roll: float
+
+    def rotation(self) -> Floats:
+        """Return the 3x3 matrix that turns sensor coordinates into world coordinates."""
+        cy, sy, cp, sp = np.cos(self.yaw), np.sin(self.yaw), np.cos(self.pitch), np.sin(self.pitch)
+        cr, sr = np.cos(self.roll), np.sin(self.roll)
+        yaw = np.array([[cy, -sy, 0], [sy, cy, 0], [0, 0, 1]])
+        pitch = np.array([[cp, 0, -sp], [0, 1, 0], [sp, 0, cp]])
+        roll = np.array([[1, 0, 0], [0, cr, -sr], [0, sr, cr]])
+        return np.asarray(yaw @ pitch @ roll, np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Returns:
+    """One turn of the sensor, ring by ring from the top, each ring by growing azimuth.
+
+    Attributes:
+        points: float32 [N, 3] in the sensor's frame, metres.
+        remission: float32 [N], 0..1.
+        label: uint8 [N], raw class ids.
+        ring: int32 [N], index of the beam, 0 = top.
+    """
+
+    points: Floats
+    remission: Floats
+    label: NDArray[np.uint8]
+    ring: NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False)
+class _Hits:
+    """What every ray [R] meets: distance (m, inf for nothing), |cosine| of incidence, class, material, tint."""
+
+    distance: Floats
+    cosine: Floats
+    label: NDArray[np.uint8]
+    material: NDArray[np.uint8]
+    tint: Floats
+
+
+class Caster:
+    """Ray caster over the standing part of a scene, to which moving things are added scan by scan."""
+
+    def __init__(self, static: Mesh, ground: Ground) -> None:
+        """Build the search tree over the meshes.
+
+        Args:
+            static: everything that stands still, in world coordinates.
+            ground: the ground under it.
+        """
+        self._static, self._ground = static, ground
+        self._scene = EmbreeScene()
+        # Geometries are numbered in the order in which they are added.
+        TriangleMesh(self._scene, _drawable(static))
+        TriangleMesh(self._scene, ground.triangles())
+
+    def scan(self, sensor: Sensor, pose: Pose, moving: Mesh, rng: Generator) -> Returns:
+        """Return one turn of `sensor` at `pose`, with the meshes `moving` (world coordinates) added."""
+        local, ring = _rays(sensor, rng)
+        directions = np.ascontiguousarray(local @ pose.rotation().T)
+        origin = np.array([pose.x, pose.y, pose.z], np.float32)
+        hits = self._cast(origin, directions, moving, sensor.range_max_m)
+        return _measure(sensor, local, ring, hits, rng)
+
+    def _cast(self, origin: Floats, directions: Floats, moving: Mesh, reach: float) -> _Hits:
+        origins = np.broadcast_to(origin, directions.shape).copy()
+        limit = np.full(len(directions), reach, np.float32)
+        found = self._scene.run(origins, directions, dists=limit, query="INTERSECT", output=True)
+        hits = _Hits(
+            distance=np.where(found["geomID"] < 0, np.float32(np.inf), found["tfar"]),
+            cosine=_cosine(found["Ng"], directions),
+            label=np.zeros(len(directions), np.uint8),
+            material=np.zeros(len(directions), np.uint8),
+            tint=np.ones(len(directions), np.float32),
+        )
+        on_object = found["geomID"] == _OBJECTS
+        _take(hits, on_object, self._static, found["primID"][on_object])
+        self._meet_ground(hits, np.flatnonzero(found["geomID"] == _GROUND), origin, directions, found["Ng"])
+        if len(moving.triangles):
+            _meet_moving(hits, moving, origins, directions, reach)
+        return hits
+
+    def _meet_ground(
+        self, hits: _Hits, rays: NDArray[np.int64], origin: Floats, directions: Floats, normals: Floats
+    ) -> None:
+        """Move hits on the coarse surface up to the curbs and the grass that stand on it.
+
+        Near a hit the coarse surface is a plane, so the height of a ray above it grows linearly towards the
+        sensor; the first of a few samples that is below the raster's rise brackets the true hit.
+        """
+        ground, ray, end = self._ground, directions[rays], hits.distance[rays]
+        normal = normals[rays]
+        fall = np.abs(np.sum(ray * normal, axis=1)) / np.maximum(np.abs(normal[:, 2]), 1e-6)
+        # Metres along the ray during which it sinks from the highest possible rise to the coarse surface.
+        last = np.minimum(MAX_RISE_M / np.maximum(fall, 1e-4), 0.9 * end)
+        stride = last / _GROUND_STEPS
+        low = np.zeros(len(rays), np.float32)
+        met = np.zeros(len(rays), np.bool_)
+        for step in range(_GROUND_STEPS):
+            back = last - (step + 0.5) * stride
+            cell = _cell_on(ground, origin, ray, end - back)
+            first = ~met & (ground.rise.ravel()[cell] > back * fall)
+            low[first] = back[first]
+            met |= first
+        above = low + np.where(met, stride, 0.5 * stride)
+        for _ in range(4):
+            middle = 0.5 * (above + low)
+            under = ground.rise.ravel()[_cell_on(ground, origin, ray, end - middle)] > middle * fall
+            low, above = np.where(under, middle, low), np.where(under, above, middle)
+        distance = end - low
+        cell = _cell_on(ground, origin, ray, distance + np.float32(1e-3))
+        hits.distance[rays] = distance
+        hits.label[rays] = ground.label.ravel()[cell]
+        hits.material[rays] = ground.material.ravel()[cell]
+        hits.tint[rays] = ground.tint.ravel()[cell]
+        place = origin[:2] + ray[:, :2] * distance[:, None]
+        outside = np.abs(place).max(axis=1, initial=0) > HALF_SIZE_M
+        hits.distance[rays[outside]] = np.inf
+
+
+def _drawable(mesh: Mesh) -> Floats:
+    return np.ascontiguousarray(mesh.triangles, np.float32)
+
+
+def _cell_on(ground: Ground, origin: Floats, ray: Floats, distance: Floats) -> NDArray[np.int64]:
+    return ground.cell(origin[0] + ray[:, 0] * distance, origin[1] + ray[:, 1] * distance)
+
+
+def _cosine(normal: Floats, direction: Floats) -> Floats:
+    length = np.sqrt(np.sum(normal * normal, axis=1))
+    return np.abs(np.sum(normal * direction, axis=1)) / np.maximum(length, np.float32(1e-12))
+
+
+def _take(hits: _Hits, rays: NDArray[np.bool_], mesh: Mesh, triangle: NDArray[np.int32]) -> None:
+    hits.label[rays] = mesh.label[triangle]
+    hits.material[rays] = mesh.material[triangle]
+    hits.tint[rays] = mesh.tint[triangle]
+
+
+def _meet_moving(hits: _Hits, moving: Mesh, origins: Floats, directions: Floats, reach: float) -> None:
+    scene = EmbreeScene()
+    TriangleMesh(scene, _drawable(moving))
+    limit = np.minimum(hits.distance, np.float32(reach))
+    found = scene.run(origins, directions, dists=limit, query="INTERSECT", output=True)
+    nearer = found["geomID"] >= 0
+    hits.distance[nearer] = found["tfar"][nearer]
+    hits.cosine[nearer] = _cosine(found["Ng"][nearer], directions[nearer])
+    _take(hits, nearer, moving, found["primID"][nearer])
+
+
+def _rays(sensor: Sensor, rng: Generator) -> Tuple[Floats, NDArray[np.int32]]:
+    """Return unit directions [R, 3] of one turn in the sensor's frame, and the ring of each.
+
+    A turn starts at a random fraction of a step, the same for all beams. Beams with an azimuth offset are cut at
+    azimuth zero and put together again, so that every ring runs from 0 to 2 pi.
+    """
+    step = 2 * np.pi / sensor.azimuth_steps
+    offset = np.deg2rad(sensor.azimuth_offset_deg)
+    first = np.mod(offset + step * rng.uniform(0.1, 0.9), step)
+    # Keeps every azimuth off the cut at zero, where rounding decides on which side of it a point lands.
+    first = np.clip(first, 0.02 * step, 0.98 * step)
+    azimuth = (first[:, None] + np.arange(sensor.azimuth_steps) * step).astype(np.float64)
+    elevation = np.deg2rad(np.array(sensor.elevation_deg))[:, None]
+    flat = np.cos(elevation)
+    direction = np.stack(
+        [flat * np.cos(azimuth), flat * np.sin(azimuth), np.sin(elevation) + 0 * azimuth], axis=-1
+    )
+    ring = np.repeat(np.arange(sensor.beams, dtype=np.int32), sensor.azimuth_steps)
+    return direction.reshape(-1, 3).astype(np.float32), ring
+
+
+def _measure(sensor: Sensor, local: Floats, ring: NDArray[np.int32], hits: _Hits, rng: Generator) -> Returns:
+    kept = np.flatnonzero(_returned(sensor, local, hits, rng))
+    distance = hits.distance[kept]
+    noise = rng.normal(0, sensor.range_noise_m, len(kept)).astype(np.float32)
+    # Oblique surfaces spread the spot along the ray.
+    noise *= 1 + 0.5 * np.clip(1 / np.maximum(hits.cosine[kept], 0.1) - 1, 0, 4)
+    distance = np.clip(distance + noise, sensor.range_min_m, sensor.range_max_m)
+    return Returns(
+        points=local[kept] * distance[:, None],
+        remission=_remission(sensor, hits, kept, rng),
+        label=hits.label[kept],
+        ring=ring[kept],
+    )
+
+
+def _returned(sensor: Sensor, local: Floats, hits: _Hits, rng: Generator) -> NDArray[np.bool_]:
+    """Return which rays come back.
+
+    Lost are rays into the sky, beyond the range, into the roof of the vehicle itself, mirrored away by glass and
+    lacquer at oblique incidence, swallowed at random, or too weak: received power falls with the square of the
+    distance and with the cosine of incidence, and is seen with a probability that rises with its logarithm.
+    """
+    material, distance = hits.material, hits.distance
+    inside = (distance > sensor.range_min_m) & (distance < sensor.range_max_m)
+    inside &= ~_hits_own_roof(sensor, local)
+    reach = np.where(inside, distance, 1)
+    signal = REFLECTANCE[material] * hits.tint * np.maximum(hits.cosine, 1e-3) / (reach * reach)
+    seen = 1 / (1 + (np.float32(sensor.sensitivity) / signal) ** np.float32(2.2))
+    mirrored = SPECULAR[material] * (1 - hits.cosine) ** 2
+    keep = seen * (1 - LOSS[material]) * (1 - mirrored)
+    return np.asarray(inside & (rng.random(len(keep), dtype=np.float32) < keep))
+
+
+def _hits_own_roof(sensor: Sensor, local: Floats) -> NDArray[np.bool_]:
+    clearance = max(sensor.height_m - _ROOF_HEIGHT_M, 0.05)
+    reach = clearance / np.maximum(-local[:, 2], 1e-3)
+    x, y = local[:, 0] * reach, local[:, 1] * reach
+    over = (np.abs(y) < _ROOF_HALF_WIDTH_M) & (x < _ROOF_FRONT_M) & (x > _ROOF_REAR_M)
+    return np.asarray((local[:, 2] < 0) & over)
+
+
+def _remission(sensor: Sensor, hits: _Hits, kept: NDArray[np.int64], rng: Generator) -> Floats:
+    """Return remission 0..1: reflectance by material, dimmer at oblique incidence, with speckle, quantised."""
+    material = hits.material[kept]
+    value = REFLECTANCE[material] * hits.tint[kept]
+    value *= np.maximum(hits.cosine[kept], np.float32(0.02)) ** LAMBERT[material]
+    # The receiver corrects for distance, but not quite at very short and at long distances.
+    distance = hits.distance[kept]
+    value *= np.clip(0.75 + distance * np.float32(0.04), 0, 1) * np.exp(-distance * np.float32(0.003))
+    value *= np.exp(SPREAD[material] * rng.standard_normal(len(kept), dtype=np.float32))
+    top = sensor.intensity_levels
+    return np.asarray(np.floor(np.clip(value, 0, 0.999) * top) / top, np.float32)
