@@ -16,13 +16,22 @@ from hwnas.files import sha256_of_file
 from hwnas.io_spec import IoSpec
 from hwnas.latency.base import LatencyMeasurement, LatencyMeter
 from hwnas.latency.protocol import MeasuringProtocol
-from hwnas.latency.statistics import median_interval, percentiles, relative_half_width, robust_spread
+from hwnas.latency.statistics import (
+    median_interval,
+    percentiles,
+    relative_half_width,
+    robust_spread,
+    slow_share,
+)
 from hwnas.latency.target import Target
 from hwnas.latency.transports.base import AgentConnection, Transport
 from hwnas.latency.transports.local import LocalTransport
 from hwnas.plugins import load_plugin
 
 Exclusive = Callable[[], AbstractContextManager[None]]
+
+# Each block begins with one inference that is not clocked; fewer samples would waste too much on it.
+_MIN_BLOCK_SAMPLES = 3
 
 
 def open_meter(
@@ -165,26 +174,28 @@ class AgentMeter:
 
     def _warm_up(self, agent: AgentConnection) -> Mapping[str, Any]:
         protocol = self._protocol
+        max_s = max(protocol.max_warmup_s, protocol.warmup_s)
         return self._ask(
             agent,
             "warm_up",
-            extra_s=protocol.max_warmup_s,
+            extra_s=max_s,
             min_s=protocol.warmup_s,
-            max_s=protocol.max_warmup_s,
+            max_s=max_s,
             tolerance=protocol.warmup_tolerance,
         )
 
     def _clock(self, agents: list[AgentConnection], medians_ms: list[float]) -> NDArray[np.float64]:
         """Return samples in ms, [processes, rounds, samples of a block]."""
         protocol = self._protocol
-        block = int(protocol.block_s * 1000 / float(np.median(medians_ms)))
-        block = min(max(block, 1), protocol.max_block_samples)
+        block = max(int(protocol.block_s * 1000 / float(np.median(medians_ms))), _MIN_BLOCK_SAMPLES)
+        block = min(block, protocol.max_block_samples)
+        most = max(protocol.max_samples, protocol.min_samples)
         rounds: list[list[list[float]]] = []
         start = time.monotonic()
         while True:
             rounds.append([self._ask(agent, "clock", count=block)["samples_ms"] for agent in agents])
             samples_ms = np.array(rounds, dtype=np.float64).swapaxes(0, 1)
-            if time.monotonic() - start >= protocol.max_s or samples_ms.size >= protocol.max_samples:
+            if time.monotonic() - start >= protocol.max_s or samples_ms.size >= most:
                 return samples_ms
             if len(rounds) < protocol.min_rounds or samples_ms.size < protocol.min_samples:
                 continue
@@ -201,15 +212,12 @@ class AgentMeter:
     ) -> LatencyMeasurement:
         median_ms = float(np.median(samples_ms))
         interval_ms = median_interval(samples_ms, self._protocol.confidence)
-        flat = [process.ravel() for process in samples_ms]
-        remark = self._remark(
-            samples_ms, relative_half_width(median_ms, interval_ms), robust_spread(flat), warmups
-        )
+        remark = self._remark(samples_ms, relative_half_width(median_ms, interval_ms), warmups)
         return LatencyMeasurement(
             latency_ms=median_ms,
             interval_ms=interval_ms,
             confidence=self._protocol.confidence,
-            samples_ms=tuple(tuple(process.tolist()) for process in flat),
+            samples_ms=tuple(tuple(process.ravel().tolist()) for process in samples_ms),
             percentiles_ms=percentiles(samples_ms),
             is_stable=not remark,
             remark=remark,
@@ -220,11 +228,11 @@ class AgentMeter:
             protocol=self._protocol.to_json(),
         )
 
-    def _remark(
-        self, samples_ms: NDArray[np.float64], width: float, spread: float, warmups: list[Mapping[str, Any]]
-    ) -> str:
+    def _remark(self, samples_ms: NDArray[np.float64], width: float, warmups: list[Mapping[str, Any]]) -> str:
         """Return what speaks against relying on the figure, empty if nothing does."""
         protocol = self._protocol
+        spread = robust_spread([process.ravel() for process in samples_ms])
+        slow = slow_share(samples_ms)
         remarks = []
         if samples_ms.size < protocol.min_samples:
             remarks.append(
@@ -236,6 +244,8 @@ class AgentMeter:
             remarks.append(
                 f"robust spread of the samples {spread:.1%}, at most {protocol.max_spread:.1%} is calm"
             )
+        if slow > protocol.max_slow_share:
+            remarks.append(f"{slow:.0%} of the samples took more than 1.5 medians")
         if not all(warmup["is_settled"] for warmup in warmups):
             remarks.append(f"still changing after {protocol.max_warmup_s:g} s of warm-up")
         return "; ".join(remarks)

@@ -22,15 +22,16 @@ class MeasuringProtocol:
         confidence: of the interval of the median, between 0 and 1.
         relative_interval: wished half-width of that interval as a share of the median.
         warmup_s: shortest warm-up of each process, seconds.
-        max_warmup_s: longest; a warm-up ends when the medians of its last two windows agree.
+        max_warmup_s: longest, unless `warmup_s` is longer; it ends when its last two windows' medians agree.
         warmup_tolerance: relative difference at which they agree.
-        block_s: aimed duration of a block, seconds; its sample count is fixed after the warm-up.
+        block_s: aimed duration of a block of at least 3 samples; their number is fixed after the warm-up.
         max_block_samples: most samples in a block.
         min_rounds: fewest rounds over all processes.
         min_samples: fewest samples, all processes together.
-        max_samples: clocking ends at the round that reaches this many.
+        max_samples: clocking ends at the round that reaches this many, and `min_samples`.
         max_s: clocking ends at the round that reaches this many seconds.
         max_spread: robust relative spread of the samples above which the run counts as disturbed.
+        max_slow_share: share of samples slower than 1.5 medians above which it counts as disturbed too.
         lock_wait_s: how long to wait for another measurement on the target to finish.
         reply_timeout_s: silence after which the measuring process counts as hung.
         seed: of the input data.
@@ -47,8 +48,9 @@ class MeasuringProtocol:
     min_rounds: int = 3
     min_samples: int = 30
     max_samples: int = 2000
-    max_s: float = 3.0
+    max_s: float = 5.0
     max_spread: float = 0.05
+    max_slow_share: float = 0.1
     lock_wait_s: float = 600.0
     reply_timeout_s: float = 60.0
     seed: int = 0
@@ -64,15 +66,16 @@ class MeasuringProtocol:
             ("confidence", 0.5, 0.999),
             ("relative_interval", 1e-4, 1.0),
             ("warmup_s", 0.0, 600.0),
-            ("max_warmup_s", self.warmup_s, 600.0),
+            ("max_warmup_s", 0.0, 600.0),
             ("warmup_tolerance", 1e-4, 1.0),
             ("block_s", 1e-3, 60.0),
             ("max_block_samples", 1, 100_000),
             ("min_rounds", 1, 10_000),
             ("min_samples", 1, 1_000_000),
-            ("max_samples", self.min_samples, 1_000_000),
+            ("max_samples", 1, 1_000_000),
             ("max_s", 0.01, 86_400.0),
             ("max_spread", 1e-4, 10.0),
+            ("max_slow_share", 0.0, 1.0),
             ("lock_wait_s", 0.0, 86_400.0),
             ("reply_timeout_s", 0.1, 86_400.0),
         ):
@@ -95,7 +98,7 @@ class MeasuringProtocol:
             min_rounds=5,
             min_samples=100,
             max_samples=4000,
-            max_s=12.0,
+            max_s=20.0,
         )
 
     def to_json(self) -> dict[str, Any]:

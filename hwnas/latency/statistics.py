@@ -27,8 +27,9 @@ def median_interval(
     Processes are drawn with replacement, then clocking blocks within each; the median is taken anew each
     time. The percentile interval is widened, in the logarithm, by sqrt(P / (P - 1)) for P processes: the
     bootstrap's variance is too small by (P - 1) / P (Hesterberg, "What Teachers Should Know About the
-    Bootstrap", The American Statistician 69(4), 2015, section 4.2). With two or three processes that differ much
-    it still covers less often than stated; the tests hold the measured coverage.
+    Bootstrap", The American Statistician 69(4), 2015, section 4.2). With few processes that differ as
+    much as their samples do (2 % each, simulated), a 95 % interval covers the true median 72 % of the time
+    for two processes and 85 % for four; 93 % and 99 % if only the samples differ.
 
     Args:
         samples: positive, [processes, rounds, samples of a block].
@@ -99,6 +100,11 @@ def robust_spread(samples: Sequence[NDArray[np.float64]]) -> float:
     Absolute Deviation", JASA 88(424), 1993), but single outliers, common on shared machines, do not move it.
     """
     return max(_spread(process) for process in samples)
+
+
+def slow_share(samples: NDArray[np.float64]) -> float:
+    """Return the share of samples slower than 1.5 medians; `robust_spread` does not see up to half of them."""
+    return float(np.mean(samples > 1.5 * np.median(samples)))
 
 
 def _spread(samples: NDArray[np.float64]) -> float:

@@ -126,7 +126,7 @@ class LocalAgent:
             if left_ms <= 0 or not poll.poll(left_ms):
                 raise MeasurementError(
                     f"The measuring process gave no answer to {operation!r} within {timeout_s:g} s. "
-                    "The model may hang in the runtime, or the machine is overloaded; raise 'reply_timeout_s' "
+                    "The model may hang in the runtime or the machine be overloaded; raise 'reply_timeout_s' "
                     "for very slow models."
                 )
             piece = os.read(self._stdout.fileno(), 1 << 16)

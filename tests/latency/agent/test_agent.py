@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import ast
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import hwnas
+from hwnas.errors import MeasurementError
+from hwnas.io_spec import TensorSpec
+from hwnas.latency.agent.clock import clock, warm_up
+from hwnas.latency.agent.errors import AgentError
+from hwnas.latency.agent.lock import MeasuringLock
+from hwnas.latency.agent.machine import die_with_parent
+from hwnas.latency.agent.server import random_inputs, serve
+from hwnas.latency.transports.local import LocalTransport
+
+PACKAGE = Path(hwnas.__file__).parent
+TRAVELLING = [
+    PACKAGE / "__init__.py",
+    PACKAGE / "io_spec.py",
+    PACKAGE / "latency" / "__init__.py",
+    *sorted((PACKAGE / "latency" / "agent").glob("*.py")),
+]
+
+
+def loaded_by(statement: str) -> set[str]:
+    code = f"import json, sys; {statement}; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    return set(json.loads(done.stdout))
+
+
+def test_agent_needs_neither_torch_nor_optuna() -> None:
+    modules = loaded_by(
+        "import hwnas.latency.agent.server; from hwnas.latency.agent.onnxruntime_cpu import OnnxRuntimeCpu; "
+        "OnnxRuntimeCpu(1)"
+    )
+    assert "onnxruntime" in modules
+    assert not {"torch", "optuna", "pydantic", "onnx", "hwnas.latency.meter"} & modules
+
+
+def test_agent_starts_with_the_standard_library_only() -> None:
+    modules = loaded_by("import hwnas.latency.agent.server")
+    assert not {"numpy", "onnxruntime"} & modules
+
+
+@pytest.mark.parametrize("path", TRAVELLING, ids=lambda path: path.name)
+def test_sources_are_python_3_8(path: Path) -> None:
+    ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 8))
+
+
+def test_agent_starts_on_a_python_3_8() -> None:
+    candidates = [os.environ.get("HWNAS_PYTHON38"), shutil.which("python3.8")]
+    python = next((path for path in candidates if path and _runs(path)), None)
+    if python is None:
+        pytest.skip("no Python 3.8: name one in HWNAS_PYTHON38")
+    environment = {"PYTHONPATH": str(PACKAGE.parent), "PATH": os.environ["PATH"]}
+    done = subprocess.run(
+        [python, "-m", "hwnas.latency.agent"],
+        input=b'{"operation": "none"}\n',
+        capture_output=True,
+        check=True,
+        env=environment,
+    )
+    assert "The agent knows" in json.loads(done.stdout)["error"]
+
+
+def _runs(python: str) -> bool:
+    return subprocess.run([python, "--version"], capture_output=True, check=False).returncode == 0
+
+
+def test_server_answers_line_by_line() -> None:
+    replies = io.StringIO()
+    serve(io.StringIO('{"operation": "dance"}\n{"operation": "clock", "count": 1}\n'), replies)
+    first, second = (json.loads(line)["error"] for line in replies.getvalue().splitlines())
+    assert "'dance'" in first
+    assert "set_up" in second
+
+
+def test_nonsense_from_an_agent_is_said() -> None:
+    agent = LocalTransport(1, command=(sys.executable, "-c", "input(); print('hello')")).start_agent()
+    try:
+        with pytest.raises(MeasurementError, match="must answer 'lock' in JSON"):
+            agent.request("lock", timeout_s=30)
+    finally:
+        agent.close()
+
+
+def test_agent_that_cannot_start_is_said() -> None:
+    with pytest.raises(MeasurementError, match="cannot be started"):
+        LocalTransport(1, command=("/no/such/program",)).start_agent()
+
+
+def test_agent_ends_when_its_input_closes() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "hwnas.latency.agent"], stdin=subprocess.DEVNULL, timeout=60, check=False
+    )
+    assert done.returncode == 0
+
+
+def test_agent_of_a_dead_parent_ends_at_once() -> None:
+    with pytest.raises(SystemExit, match="is gone"):
+        die_with_parent(parent=os.getpid())
+
+
+def test_random_inputs_are_repeatable() -> None:
+    specs = (TensorSpec("a", (2, 300)), TensorSpec("b", (4,), "int64"), TensorSpec("c", (3,), "bool"))
+    first, second = random_inputs(specs, 7), random_inputs(specs, 7)
+    for spec in specs:
+        assert first[spec.name].dtype == np.dtype(spec.dtype)
+        assert first[spec.name].shape == spec.shape
+        np.testing.assert_array_equal(first[spec.name], second[spec.name])
+    assert abs(first["a"].mean()) < 0.2
+    assert 0.8 < first["a"].std() < 1.2
+
+
+def test_unknown_input_type_is_said() -> None:
+    with pytest.raises(AgentError, match="bfloat17"):
+        random_inputs((TensorSpec("a", (1,), "bfloat17"),), 0)
+
+
+def test_warm_up_goes_on_until_its_windows_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    durations = iter([0.08] * 3 + [0.05] * 3 + [0.04] * 300)
+
+    def run() -> None:
+        nonlocal now
+        now += next(durations)
+
+    monkeypatch.setattr("hwnas.latency.agent.clock.time.perf_counter", lambda: now)
+    monkeypatch.setattr("hwnas.latency.agent.clock.time.perf_counter_ns", lambda: round(now * 1e9))
+    found = warm_up(run, min_s=0.1, max_s=10, tolerance=0.02)
+    assert found["is_settled"]
+    assert found["median_ms"] == pytest.approx(40)
+    assert found["seconds"] == pytest.approx(3 * 0.08 + 3 * 0.05 + 6 * 0.04)
+
+
+def test_warm_up_that_never_settles_ends_at_its_limit() -> None:
+    numbers = iter(range(10_000))
+    found = warm_up(lambda: _wait_ms(2 ** (next(numbers) // 40)), min_s=0.0, max_s=0.3, tolerance=1e-9)
+    assert not found["is_settled"]
+    assert found["seconds"] >= 0.3
+
+
+def _wait_ms(duration_ms: float) -> None:
+    import time
+
+    time.sleep(min(duration_ms, 50.0) / 1000)
+
+
+def test_first_inference_of_a_block_is_not_clocked() -> None:
+    runs: list[int] = []
+    assert len(clock(lambda: runs.append(0), 5)) == 5
+    assert len(runs) == 6
+
+
+def test_lock_is_exclusive_and_comes_back(tmp_path: Path) -> None:
+    path = str(tmp_path / "lock")
+    first, second = MeasuringLock(path), MeasuringLock(path)
+    first.acquire(0)
+    with pytest.raises(AgentError, match=f'"pid": {os.getpid()}'):
+        second.acquire(0.1)
+    first.release()
+    second.acquire(0)
+    second.release()
+
+
+def test_lock_does_not_follow_links(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / "lock").symlink_to(victim)
+    with pytest.raises(AgentError, match="cannot be used"):
+        MeasuringLock(str(tmp_path / "lock")).acquire(0)
+    assert victim.read_text() == "precious"

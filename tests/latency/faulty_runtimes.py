@@ -1,0 +1,64 @@
+"""Runtimes that fail, each in one way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from hwnas.io_spec import TensorSpec
+
+
+class Healthy:
+    def __init__(self, threads: int) -> None:
+        self.runs = 0
+
+    def versions(self) -> dict[str, str]:
+        return {"healthy": "1"}
+
+    def load(self, model: str) -> None:
+        pass
+
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        return (TensorSpec("image", (1, 5, 16, 64)),)
+
+    def bind(self, arrays: Mapping[str, Any]) -> None:
+        pass
+
+    def run(self) -> None:
+        self.runs += 1
+        time.sleep(0.001)
+
+
+class Dying(Healthy):
+    def run(self) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Hanging(Healthy):
+    def run(self) -> None:
+        time.sleep(3600)
+
+
+class Crashing(Healthy):
+    def load(self, model: str) -> None:
+        raise ZeroDivisionError("the runtime has a bug")
+
+
+class Talkative(Healthy):
+    def run(self) -> None:
+        super().run()
+        os.write(1, b"native libraries print\n")
+
+
+class Drifting(Healthy):
+    def versions(self) -> dict[str, str]:
+        return {"healthy": str(os.getpid())}
+
+
+class Disturbed(Healthy):
+    def run(self) -> None:
+        self.runs += 1
+        time.sleep(0.001 if self.runs % 3 else 0.01 * (self.runs % 7))

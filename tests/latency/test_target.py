@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hwnas.errors import ConfigError
+from hwnas.latency.target import Target
+
+
+def test_defaults() -> None:
+    assert Target.parse("local") == Target("local", "", "onnxruntime-cpu", 1, ())
+
+
+def test_all_keys() -> None:
+    target = Target.parse("ssh://user@orin:2222?runtime=tensorrt&threads=2&cores=1,4-5")
+    assert target == Target("ssh", "user@orin:2222", "tensorrt", 2, (1, 4, 5))
+
+
+@given(
+    st.sampled_from([("local", ""), ("ssh", "user@board:22")]),
+    st.text("abcdefgh-&=? ", min_size=1),
+    st.integers(1, 4),
+    st.sets(st.integers(0, 63), min_size=4),
+)
+def test_canonical_url_reads_back(
+    place: tuple[str, str], runtime: str, threads: int, cores: set[int]
+) -> None:
+    target = Target(*place, runtime, threads, tuple(sorted(cores)))
+    assert Target.parse(target.url) == target
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("", "is written like"),
+        ("locale", "is written like"),
+        ("local://?threads=1", "is written like"),
+        ("ssh://?threads=1", "user@host"),
+        ("local?treads=1", "Did you mean 'threads'"),
+        ("local?threads=1&threads=2", "twice"),
+        ("local?threads=", "no value"),
+        ("local?threads=two", "whole number"),
+        ("local?threads=-1", "whole number"),
+        ("local?threads=0", "at least 1"),
+        ("local?threads=2&cores=1", "as many cores"),
+        ("local?cores=3-1", "ascend"),
+        ("local?cores=a", "whole number"),
+    ],
+)
+def test_malformed_urls(url: str, reason: str) -> None:
+    with pytest.raises(ConfigError, match=reason):
+        Target.parse(url)
