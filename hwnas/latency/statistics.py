@@ -103,7 +103,7 @@ def robust_spread(samples: Sequence[NDArray[np.float64]]) -> float:
 
 
 def slow_share(samples: NDArray[np.float64]) -> float:
-    """Return the share of samples slower than 1.5 medians; `robust_spread` does not see up to half of them."""
+    """Return the share of samples slower than 1.5 medians; `robust_spread` overlooks up to half."""
     return float(np.mean(samples > 1.5 * np.median(samples)))
 
 
