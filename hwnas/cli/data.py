@@ -61,10 +61,10 @@ def synthesize(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Make labelled scans of synthetic driving scenes, in SemanticKITTI's layout."""
-    from hwnas.data.synthetic import synthesize_dataset
-
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise DataError(f"{directory} is not empty; name a new directory, or remove what is there.")
+    from hwnas.data.synthetic import synthesize_dataset
+
     with _progress() as progress:
         bar = progress.add_task("Casting rays", total=scans)
         path = synthesize_dataset(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -374,3 +375,21 @@ def test_the_example_in_the_documentation_is_valid(tmp_path: Path) -> None:
     example = module.__doc__.split("```yaml")[1].split("```")[0]
     (tmp_path / "dataset.yaml").write_text(example)
     assert read_dataset_config(tmp_path / "dataset.yaml").frame == "y-forward"
+
+
+def test_memory_does_not_grow_with_the_number_of_scans(tmp_path: Path) -> None:
+    original = write_dataset(tmp_path / "original", ("00",), scans=1)
+    peaks = {}
+    for num_scans in (50, 500):
+        root = tmp_path / str(num_scans)
+        for kind, path in (("velodyne", scan_path(original)), ("labels", label_path(original))):
+            (root / "sequences" / "00" / kind).mkdir(parents=True)
+            for number in range(num_scans):
+                (root / "sequences" / "00" / kind / f"{number:06d}{path.suffix}").symlink_to(path)
+        scans = open_dataset(root).all_scans
+        assert len(scans) == num_scans
+        tracemalloc.start()
+        assert sum(len(scan) for scan in scans) == 960 * num_scans
+        peaks[num_scans] = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peaks[500] < 1.2 * peaks[50]
