@@ -33,9 +33,10 @@ def make_optimizer(module: nn.Module, recipe: Recipe) -> Optimizer:
 
 def make_schedule(optimizer: Optimizer, recipe: Recipe) -> OneCycleLR:
     """Return the one-cycle schedule (Smith and Topin, 2018) over the recipe's steps."""
-    return OneCycleLR(
-        optimizer, max_lr=recipe.learning_rate, total_steps=max(recipe.steps, 2), pct_start=WARM_UP_SHARE
-    )
+    total = max(recipe.steps, 2)
+    # OneCycleLR divides by the length of the warm-up minus one step.
+    warm_up = max(WARM_UP_SHARE, 2 / total)
+    return OneCycleLR(optimizer, max_lr=recipe.learning_rate, total_steps=total, pct_start=warm_up)
 
 
 def moving_average(module: nn.Module, decay: float) -> AveragedModel:

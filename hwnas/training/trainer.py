@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 
 import torch
@@ -61,16 +62,15 @@ def train(
     directory.mkdir(parents=True, exist_ok=True)
     identity = Identity(architecture.id, recipe.id, seed, task.fingerprint())
     checkpoint = load_checkpoint(directory, identity) if resume else None
-    if checkpoint is None or not checkpoint.finished:
-        # What is random here must not change what the caller draws afterwards.
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            loss = task.loss(architecture, recipe.loss)
-            loop = TrainingLoop(space.build(architecture), loss, recipe, seed)
+    # What is random here must not change what the caller draws afterwards.
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        module = space.build(architecture)
+        if checkpoint is None or not checkpoint.finished:
+            loop = TrainingLoop(deepcopy(module), task.loss(architecture, recipe.loss), recipe, seed)
             if checkpoint is not None:
                 loop.restore(checkpoint)
             _run(loop, task, architecture, recipe, identity, directory, progress)
-    module = space.build(architecture)
     load_weights(directory / WEIGHTS_FILE, module)
     return module.eval()
 

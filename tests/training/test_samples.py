@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hwnas.errors import DataError
+from hwnas.training.samples import EndlessDataset, StepSampler, load_batches
+from tests.training.tiny import TinySamples
+
+
+@given(st.integers(0, 20), st.integers(1, 20), st.integers(1, 4), st.integers(1, 4))
+def test_processes_share_each_batch(first: int, more: int, share: int, processes: int) -> None:
+    batch = share * processes
+    parts = [
+        list(
+            StepSampler(
+                first_step=first,
+                steps=first + more,
+                batch_size=batch,
+                process=process,
+                num_processes=processes,
+            )
+        )
+        for process in range(processes)
+    ]
+    for step in range(more):
+        items = sorted(item for part in parts for item in part[step])
+        assert items == list(range((first + step) * batch, (first + step + 1) * batch))
+
+
+def test_every_pass_takes_every_sample_once_in_another_order() -> None:
+    seen: list[tuple[int, int]] = []
+
+    class Recording(TinySamples):
+        def __getitem__(self, index: int):
+            seen.append((self.number, index))
+            return super().__getitem__(index)
+
+    endless = EndlessDataset(Recording(20, 1.0, 0), seed=3)
+    for item in range(40):
+        endless[item]
+    first, second = [i for n, i in seen if n == 0], [i for n, i in seen if n == 1]
+    assert sorted(first) == sorted(second) == list(range(20))
+    assert first != second
+
+
+def test_batches_do_not_depend_on_workers() -> None:
+    def batches(workers: int) -> list[float]:
+        sampler = StepSampler(first_step=1, steps=5, batch_size=3)
+        loader = load_batches(TinySamples(4, 1.0, 0), sampler, seed=0, workers=workers)
+        return [float(inputs.sum()) for inputs, _ in loader]
+
+    assert batches(0) == batches(1)
+
+
+def test_no_samples_is_an_error() -> None:
+    with pytest.raises(DataError, match="no samples"):
+        EndlessDataset(TinySamples(0, 0.0, 0), 0)
