@@ -95,7 +95,7 @@ def _sequence(scan: Path) -> str:
 
 
 def _label_one(runner: Runner, path: Path, output: Path, *, picture: bool) -> dict[str, Any]:
-    scan = _read(path)
+    scan = _read(runner, path)
     start = time.perf_counter()
     result = runner.segment(scan.points, scan.intensity, scan.ring)
     label_ms = (time.perf_counter() - start) * 1e3
@@ -114,19 +114,14 @@ def _label_one(runner: Runner, path: Path, output: Path, *, picture: bool) -> di
     return entry
 
 
-def _read(path: Path) -> RawScan:
+def _read(runner: Runner, path: Path) -> RawScan:
     """Read a scan in the format that its name ends with; plug-ins add formats."""
     from hwnas.plugins import load_plugin, plugin_names
 
-    if not path.is_file():
-        raise DataError(f"The scan {path} does not exist.")
     name, known = path.suffix.lower().lstrip("."), plugin_names("hwnas.data_formats")
     if name not in known:
         raise DataError(f"{path} must end in one of {['.' + format_ for format_ in known]}.")
-    scan: RawScan = load_plugin("hwnas.data_formats", name)(path, {})
-    if not len(scan.points):
-        raise DataError(f"{path} holds no point.")
-    return scan
+    return runner.read_scan_with(load_plugin("hwnas.data_formats", name), name, path)
 
 
 def _draw(runner: Runner, scan: RawScan, result: Segmentation) -> bytes:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from hwnas.cli.console import err_console, out_console, print_json
 from hwnas.errors import VerificationError
@@ -46,7 +45,7 @@ def register(app: typer.Typer) -> None:
         if as_json:
             print_json(verdict.to_json())
         else:
-            _print_table(verdict)
+            _print_checks(verdict)
         if not verdict.passed:
             failed = ", ".join(check.name for check in verdict.failed_checks)
             raise VerificationError(
@@ -73,7 +72,8 @@ def judge(
         protocol, promised_target = MeasuringProtocol.from_json(promised["protocol"]), promised["target"]
     except (KeyError, TypeError) as error:
         raise BundleError(
-            f"The manifest of {bundle} does not say how its latency was measured ({error!r}). Export it again."
+            f"The manifest of {bundle} does not say how its latency was measured ({error!r}). "
+            "Export it again."
         ) from error
     meter = open_meter(target or promised_target, protocol)
     try:
@@ -82,17 +82,21 @@ def judge(
         meter.close()
 
 
-def _print_table(verdict: Verdict) -> None:
-    table = Table("Check", "Holds", "Promised", "Found", "Limit")
-    marks = {True: "[green]yes", False: "[bold red]no", None: "[yellow]not compared"}
+def _print_checks(verdict: Verdict) -> None:
+    """Print a line for each check; lines, unlike tables, stay whole in logs of any width."""
+    marks = {
+        True: "[green]holds[/]       ",
+        False: "[bold red]FAILS[/]       ",
+        None: "[yellow]not compared[/]",
+    }
     for check in verdict.checks:
-        table.add_row(
-            check.name, marks[check.passed], _short(check.expected), _short(check.found), check.limit
-        )
-    out_console.print(table)
-    for check in verdict.checks:
+        text = f"  {check.name}: {_short(check.found)}"
+        if check.expected != check.found:
+            text += f", promised {_short(check.expected)}"
+        out_console.print(marks[check.passed], end="")
+        out_console.print(f"{text} ({check.limit})", markup=False, highlight=False, soft_wrap=True)
         if check.note:
-            out_console.print(f"{check.name}: {check.note}", markup=False, highlight=False)
+            out_console.print(f"                {check.note}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _short(value: object) -> str:
@@ -103,5 +107,5 @@ def _short(value: object) -> str:
         if "latency_ms" in value:
             low, high = value["interval_ms"]
             return f"{value['latency_ms']:.3f} ms [{low:.3f}, {high:.3f}]"
-        return f"{len(value)} entries"
+        return f"{len(value)} entries, see verdict.json"
     return str(value)

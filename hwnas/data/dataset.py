@@ -127,6 +127,8 @@ class DataSource(Mapping[str, ScanDataset]):
         sequences_of: sequences of each split.
         intensity_range: intensities that are remission 0 and 1.
         frame: the frame convention of the files; scans are always x forward, y left, z up.
+        format: name of the file format, as registered.
+        format_options: of the format.
     """
 
     path: Path
@@ -135,6 +137,8 @@ class DataSource(Mapping[str, ScanDataset]):
     sequences_of: Splits
     intensity_range: tuple[float, float]
     frame: str
+    format: str
+    format_options: Mapping[str, Any]
 
     @property
     def sensor(self) -> str:
@@ -228,6 +232,8 @@ def open_dataset(
         sequences_of=sequences,
         intensity_range=config.intensity_range,
         frame=config.frame,
+        format=config.format,
+        format_options=config.format_options,
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.data.formats import RawScan
+from hwnas.data.frames import to_our_frame
 from hwnas.data.label_maps import LabelMap
 from hwnas.data.projection import range_of
 from hwnas.data.scan import Scan
@@ -18,13 +19,6 @@ from hwnas.errors import DataError
 
 # Rounding when a tool rescaled the intensities; anything beyond is a wrong range.
 _INTENSITY_TOLERANCE = 1e-5
-
-# Column and sign of x, y, z (forward, left, up) in each frame convention.
-_AXES: dict[str, tuple[tuple[int, int, int], tuple[int, int, int]]] = {
-    "x-forward": ((0, 1, 2), (1, 1, 1)),
-    "y-forward": ((1, 0, 2), (1, -1, 1)),
-    "z-forward": ((2, 0, 1), (1, -1, -1)),
-}
 
 FormatReader = Callable[[Path, Mapping[str, Any]], RawScan]
 
@@ -91,7 +85,7 @@ class ScanReader:
             )
         labels = self._labels(files, raw)
         keep, dropped = self._usable(raw.points, path)
-        points = _to_our_frame(raw.points[keep], self.frame)
+        points = to_our_frame(raw.points[keep], self.frame)
         ring = None if raw.ring is None else raw.ring[keep]
         remission = self._remission(raw.intensity[keep], path)
         return Scan(points, remission, ring, None if labels is None else labels[keep], files.id), dropped
@@ -166,10 +160,3 @@ def _read_labels(path: Path, dtype: str) -> npt.NDArray[np.uint32]:
             f"{stored.itemsize} bytes ({dtype}); the file is cut off, or label_dtype does not describe it."
         )
     return np.frombuffer(content, stored).astype(np.uint32, copy=False)
-
-
-def _to_our_frame(points: npt.NDArray[np.float32], frame: str) -> npt.NDArray[np.float32]:
-    if frame == "x-forward":
-        return points
-    columns, signs = _AXES[frame]
-    return np.ascontiguousarray(points[:, columns] * np.asarray(signs, np.float32))

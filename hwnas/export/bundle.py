@@ -21,6 +21,7 @@ from hwnas.onnx_graphs.metadata import graph_metadata
 from hwnas.runtime.manifest import MANIFEST_NAME, SCHEMA_VERSION
 from hwnas.search_spaces.base import SearchSpace
 from hwnas.tasks.base import Quality, Task
+from hwnas.tasks.pinned import pinned_settings
 from hwnas.training.checkpoint import load_weights
 
 MODEL_NAME = "model.onnx"
@@ -165,7 +166,12 @@ def _manifest(
         "quality": member.quality.to_json(),
         "latency": stated_latency,
         "data_fingerprint": task.fingerprint(),
-        "task": {"name": task.name, "settings": dict(task.settings), "contract": asdict(task.contract)},
+        "task": {
+            "name": task.name,
+            "settings": dict(task.settings),
+            "pinned_settings": pinned_settings(task, member.architecture),
+            "contract": asdict(task.contract),
+        },
         "space": {
             "name": space.name,
             "restrictions": {gene: list(values) for gene, values in space.choices.items()},

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from typing import Any
 
+from hwnas.export.json_values import as_json
 from hwnas.export.verdict import Check, VerificationSettings
 from hwnas.latency.base import LatencyMeasurement, LatencyMeter
 from hwnas.runtime.manifest import Manifest
@@ -63,12 +62,6 @@ def _fingerprint_differences(manifest: Manifest, found: LatencyMeasurement) -> d
     """Return what differs between the promised and the found device, runtime and settings."""
     old, new = manifest.content["latency"]["fingerprint"], as_json(found.fingerprint)
     return {key: (old.get(key), new.get(key)) for key in sorted({*old, *new}) if old.get(key) != new.get(key)}
-
-
-def as_json(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what JSON makes of a value: tuples become lists, keys become text."""
-    result: dict[str, Any] = json.loads(json.dumps(dict(value)))
-    return result
 
 
 def without_samples(measurement: LatencyMeasurement) -> dict[str, Any]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from hwnas.architecture import Architecture
-from hwnas.errors import BundleError, ConfigError, TrainingError
-from hwnas.export.latency_check import as_json, latency_check, measure_again, without_samples
+from hwnas.errors import BundleError, ConfigError, DataError, TrainingError
+from hwnas.export.json_values import as_json, is_same
+from hwnas.export.latency_check import latency_check, measure_again, without_samples
 from hwnas.export.parity import compare
 from hwnas.export.provenance import installed_versions
 from hwnas.export.verdict import Check, Verdict, VerificationSettings
@@ -82,7 +84,8 @@ def _output_checks(
     manifest: Manifest, data: str | None, settings: VerificationSettings, facts: dict[str, Any]
 ) -> list[Check]:
     """Check what the network computes, and how well; add what was found to `facts`."""
-    task = _task_of(manifest, data)
+    task, same_data = _task_of(manifest, data)
+    other_data = data is not None and not same_data
     architecture = Architecture.from_json(manifest.content["architecture"])
     onnx_predict = OnnxPredictor(manifest.model_path, settings.threads)
     reference = _reference(manifest, task.contract, architecture)
@@ -91,39 +94,47 @@ def _output_checks(
     torch_quality = task.evaluate(reference, architecture, split=settings.split)
     facts["quality"] = quality.to_json()
     return [
-        _identity_check(manifest, task, architecture),
+        _identity_check(manifest, task, architecture, other_data=other_data),
         *parity_checks,
         _quality_parity_check(quality, torch_quality, settings),
-        _quality_promise_check(manifest, task, quality, settings, other_data=data is not None),
+        _quality_promise_check(manifest, quality, settings, same_data=same_data, other_data=other_data),
     ]
 
 
-def _identity_check(manifest: Manifest, task: Task, architecture: Architecture) -> Check:
+def _identity_check(manifest: Manifest, task: Task, architecture: Architecture, *, other_data: bool) -> Check:
     """Compare what the manifest says about the network with what its task makes of its architecture."""
-    content = manifest.content
-    expected = {key: content[key] for key in ("architecture_id", "class_names", "io", "deployment")}
-    found = as_json(
-        {
-            "architecture_id": architecture.id,
-            "class_names": list(task.class_names),
-            "io": task.io_spec(architecture).to_json(),
-            "deployment": task.deployment(architecture),
-        }
-    )
-    return Check("identity", expected == found, expected, found, "equal")
+    found = {
+        "architecture_id": architecture.id,
+        "class_names": list(task.class_names),
+        "io": task.io_spec(architecture).to_json(),
+        "deployment": dict(task.deployment(architecture)),
+    }
+    note = ""
+    if other_data:
+        # Another data set may come from another sensor; classes and shapes must be the same.
+        del found["deployment"]
+        note = "sensor, intensity range and pre-processing are not compared, since other data was given"
+    expected = {key: manifest.content[key] for key in found}
+    return Check("identity", is_same(expected, as_json(found)), expected, as_json(found), "equal", note)
 
 
-def _task_of(manifest: Manifest, data: str | None) -> Task:
-    """Make the task as it was for training, on other data if `data` is given."""
-    name, settings = str(manifest.content["task"]["name"]), dict(manifest.content["task"]["settings"])
-    if data is not None:
-        if "data" not in settings:
-            raise ConfigError(
-                f"The task {name!r} has no setting `data` (it has {sorted(settings)}), "
-                "so other data cannot be given. Leave `--data` out."
-            )
-        settings["data"] = data
-    return make_task(name, settings)
+def _task_of(manifest: Manifest, data: str | None) -> tuple[Task, bool]:
+    """Make the task as it was for training, or on other data; return whether the data is the same."""
+    entry = manifest.content["task"]
+    name, settings = str(entry["name"]), dict(entry["settings"])
+    if data is None:
+        task = make_task(name, settings)
+        return task, task.fingerprint() == manifest.content["data_fingerprint"]
+    if "data" not in settings:
+        raise ConfigError(
+            f"The task {name!r} has no setting `data` (it has {sorted(settings)}), "
+            "so other data cannot be given. Leave `--data` out."
+        )
+    with contextlib.suppress(DataError):  # such as for splits that other data does not have
+        task = make_task(name, {**settings, "data": data})
+        if task.fingerprint() == manifest.content["data_fingerprint"]:
+            return task, True
+    return make_task(name, {**settings, **entry.get("pinned_settings", {}), "data": data}), False
 
 
 def _reference(manifest: Manifest, contract: NetworkContract, architecture: Architecture) -> Predict:
@@ -185,11 +196,10 @@ def _quality_parity_check(onnx: Quality, torch: Quality, settings: VerificationS
 
 
 def _quality_promise_check(
-    manifest: Manifest, task: Task, quality: Quality, settings: VerificationSettings, *, other_data: bool
+    manifest: Manifest, quality: Quality, settings: VerificationSettings, *, same_data: bool, other_data: bool
 ) -> Check:
     promised = Quality.from_json(manifest.content["quality"])
     name, limit = f"{promised.metric} as promised", f"difference at most {settings.max_quality_difference}"
-    same_data = task.fingerprint() == manifest.content["data_fingerprint"]
     if same_data:
         passed = abs(quality.value - promised.value) <= settings.max_quality_difference
         return Check(name, passed, promised.value, quality.value, limit)

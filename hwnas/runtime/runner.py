@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, Tuple, Union
 
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.data.frames import FRAMES, to_our_frame
 from hwnas.data.knn import KnnSettings, labels_of_points
 from hwnas.data.label_maps import LabelMap
 from hwnas.data.projection import (
@@ -30,6 +31,8 @@ from hwnas.runtime.onnx_predictor import OnnxPredictor
 
 if TYPE_CHECKING:
     from hwnas.data.formats import RawScan
+
+    ScanReader = Callable[[Path, Mapping[str, Any]], RawScan]
 
 FloatArray = npt.NDArray[np.float32]
 Predict = Callable[[FloatArray], FloatArray]
@@ -57,20 +60,6 @@ class Segmentation:
     label_image: npt.NDArray[np.uint8]
 
 
-def read_scan(path: Path) -> RawScan:
-    """Read the points of a .bin file (x, y, z, intensity as float32, as KITTI has them) or a .pcd file.
-
-    Raises:
-        DataError: if the file is missing, of another format or malformed.
-    """
-    from hwnas.data import formats
-
-    readers = {".bin": formats.read_bin, ".pcd": formats.read_pcd}
-    if path.suffix.lower() not in readers:
-        raise DataError(f"{path} must end in one of {sorted(readers)} to be read as a scan.")
-    return readers[path.suffix.lower()](path, {})
-
-
 class Runner:
     """Labels LiDAR scans as the bundle's network was trained and judged to.
 
@@ -95,6 +84,7 @@ class Runner:
             self._knn = KnnSettings.from_json(deployment["knn"])
             self.label_map = LabelMap.from_json(deployment["label_map"])
             low, high = deployment["intensity_range"]
+            self._frame = _frame_of(deployment)
         except (KeyError, TypeError, ValueError, DataError) as error:
             raise BundleError(
                 f"{manifest.directory} does not say how to label LiDAR points ({error!r}); it is a bundle "
@@ -157,13 +147,42 @@ class Runner:
         return Segmentation(labels, keep, image, label_image)
 
     def label_scan(self, path: PathLike) -> npt.NDArray[np.uint8]:
-        """Return the train ids [N] of the points of a .bin (KITTI layout) or .pcd file.
+        """Return the train ids [N] of the points of a scan file; see `read_scan`."""
+        scan = self.read_scan(path)
+        return self.label(scan.points, scan.intensity, scan.ring)
+
+    def read_scan(self, path: PathLike) -> RawScan:
+        """Read a .bin or .pcd file, laid out as the files that the network was trained on.
+
+        A file of another format than those is read as that format has it by default: x, y, z and
+        intensity as float32 in .bin, fields of these names in .pcd. Axes are turned to ours.
 
         Raises:
-            DataError: if the file is of another format or malformed.
+            DataError: if the file is missing, of another format or malformed.
         """
-        scan = read_scan(Path(path))
-        return self.label(scan.points, scan.intensity, scan.ring)
+        from hwnas.data import formats
+
+        name = Path(path).suffix.lower().lstrip(".")
+        readers = {"bin": formats.read_bin, "pcd": formats.read_pcd}
+        if name not in readers:
+            raise DataError(f"{path} must end in .bin or .pcd to be read as a scan.")
+        return self.read_scan_with(readers[name], name, path)
+
+    def read_scan_with(self, reader: ScanReader, format_name: str, path: PathLike) -> RawScan:
+        """Read a file with the reader of a format that a plug-in registered.
+
+        Raises:
+            DataError: if the file is missing or malformed.
+        """
+        trained_on = self.manifest.deployment.get("scan_format", {})
+        options = trained_on.get("options", {}) if trained_on.get("name") == format_name else {}
+        if not Path(path).is_file():
+            raise DataError(f"The scan {path} does not exist.")
+        scan = reader(Path(path), options)
+        if not len(scan.points):
+            raise DataError(f"{path} holds no point.")
+        points = to_our_frame(scan.points, self._frame)
+        return type(scan)(points, scan.intensity, scan.ring, scan.labels)
 
     def _remission(self, intensity: FloatArray) -> FloatArray:
         low, high = self.intensity_range
@@ -188,3 +207,10 @@ class Runner:
                 f"The projection and label map of {self.manifest.directory} need a network {expected[0]} to "
                 f"{expected[1]}, but its manifest states {found[0]} to {found[1]}. Export it again."
             )
+
+
+def _frame_of(deployment: Mapping[str, Any]) -> str:
+    frame = str(deployment.get("frame", "x-forward"))
+    if frame not in FRAMES:
+        raise ValueError(f"the frame is {frame!r}, not one of {FRAMES}")
+    return frame

@@ -177,6 +177,17 @@ class LidarSegmentation:
             "sensor": self._source.sensor,
             "intensity_range": [float(low), float(high)],
             "frame": self._source.frame,
+            "scan_format": {"name": self._source.format, "options": dict(self._source.format_options)},
+        }
+
+    def pinned_settings(self, architecture: Architecture) -> Mapping[str, Any]:
+        """Return what was derived from this data; the sequences of other data are its own affair."""
+        normalisation = self._normalisation
+        return {
+            "normalisation": {"mean": list(normalisation.mean), "std": list(normalisation.std)},
+            "height": self.contract.height,
+            "train_sequences": None,
+            "val_sequences": None,
         }
 
     def fingerprint(self) -> str:

@@ -9,6 +9,7 @@ import torch
 
 from hwnas.errors import BundleError, ConfigError
 from hwnas.export.bundle import TrainedMember, export_bundle
+from hwnas.export.json_values import is_same
 from hwnas.export.parity import compare
 from hwnas.export.verify import verify_bundle
 from hwnas.files import sha256_of_file
@@ -181,3 +182,40 @@ def test_differences_are_those_of_their_definition() -> None:
     assert result.same_label_share == 1.0
     assert compare(lambda x: -x, lambda x: x, images).same_label_share < 0.5
     assert compare(lambda x: x * np.nan, lambda x: x, images).relative_l2 == np.inf
+
+
+def test_other_data_is_treated_as_the_network_was_trained_to(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A task that derives a setting from its data must get the trained one, whatever the data."""
+    seen = []
+
+    def init(self: SmallTask, settings: dict[str, Any]) -> None:
+        seen.append(dict(settings))
+        self.settings = {"data": str(settings["data"])}
+
+    change_manifest(bundle, lambda content: content["task"].update(pinned_settings={"mean": 3.5}))
+    monkeypatch.setattr(SmallTask, "__init__", init)
+    verify_bundle(bundle, FixedMeter(5.0), data="7")
+    assert seen == [{"data": "7"}, {"data": "7", "mean": 3.5}]
+    # The same data at another place is not other data: the promise is compared.
+    assert {c.name: c.passed for c in verify_bundle(bundle, FixedMeter(5.0), data="0").checks}[
+        "mIoU as promised"
+    ]
+    assert seen[2:] == [{"data": "0"}]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ({"a": [1.0, 2]}, {"a": [1.0 + 1e-9, 2.0]}, True),
+        ({"a": 1.0}, {"a": 1.00001}, False),
+        ({"a": 1}, {"a": 1, "b": 1}, False),
+        ([1, 2], [1, 2, 3], False),
+        (True, 1, False),
+        ("a", "a", True),
+        (None, 0, False),
+    ],
+)
+def test_json_values_are_compared_up_to_rounding(one: Any, other: Any, *, same: bool) -> None:
+    assert is_same(one, other) is same

@@ -1,0 +1,146 @@
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hwnas.errors import BundleError
+from hwnas.files import sha256_of_file
+from hwnas.runtime.manifest import read_manifest
+
+CONTENT: dict[str, Any] = {
+    "schema_version": 1,
+    "architecture_id": "a" * 16,
+    "files": {},
+    "model": {"file": "model.onnx", "format": "onnx", "precision": "float32", "opset": 20},
+    "weights": "weights.safetensors",
+    "io": {
+        "inputs": [{"name": "image", "shape": [1, 5, 16, 256], "dtype": "float32"}],
+        "outputs": [{"name": "logits", "shape": [1, 3, 16, 256], "dtype": "float32"}],
+    },
+    "class_names": ["a", "b", "c"],
+    "deployment": {},
+    "task": {},
+    "space": {},
+    "architecture": {},
+    "data_fingerprint": "f",
+    "quality": {},
+    "latency": {},
+    "training": {},
+    "versions": {},
+}
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    directory = tmp_path / "bundle"
+    directory.mkdir()
+    content = json.loads(json.dumps(CONTENT))
+    for name in ("model.onnx", "weights.safetensors"):
+        path = directory / name
+        path.write_bytes(name.encode() * 100)
+        content["files"][name] = {"sha256": sha256_of_file(path), "bytes": path.stat().st_size}
+    (directory / "manifest.json").write_text(json.dumps(content))
+    return directory
+
+
+def change(bundle: Path, update: Any) -> None:
+    content = json.loads((bundle / "manifest.json").read_text())
+    update(content)
+    (bundle / "manifest.json").write_text(json.dumps(content))
+
+
+def test_whole_bundle_is_read_wherever_it_lies(bundle: Path, tmp_path: Path) -> None:
+    moved = shutil.move(bundle, tmp_path / "elsewhere")
+    manifest = read_manifest(moved)
+    assert manifest.model_path.read_bytes().startswith(b"model.onnx")
+    assert manifest.weights_path.name == "weights.safetensors"
+    assert manifest.class_names == ("a", "b", "c")
+    assert manifest.io_spec.inputs[0].shape == (1, 5, 16, 256)
+    (tmp_path / "elsewhere" / "verdict.json").write_text("{}")
+    read_manifest(moved)
+
+
+def test_changed_truncated_and_missing_files_are_refused(bundle: Path) -> None:
+    model = bundle / "model.onnx"
+    content = model.read_bytes()
+    model.write_bytes(content[:-1] + b"X")
+    with pytest.raises(BundleError, match=r"model\.onnx was changed"):
+        read_manifest(bundle)
+    model.write_bytes(content[:-1])
+    with pytest.raises(BundleError, match="999 bytes instead of 1000"):
+        read_manifest(bundle)
+    model.unlink()
+    with pytest.raises(BundleError, match=r"model\.onnx is missing"):
+        read_manifest(bundle)
+    assert read_manifest(bundle, check_files=False).model_path == model
+
+
+@pytest.mark.parametrize("key", [key for key in CONTENT if key != "schema_version"])
+def test_missing_and_mistyped_keys_are_named(bundle: Path, key: str) -> None:
+    change(bundle, lambda content: content.update({key: 3}))
+    with pytest.raises(BundleError, match=key):
+        read_manifest(bundle)
+    change(bundle, lambda content: content.pop(key))
+    with pytest.raises(BundleError, match=f"lacks '{key}'"):
+        read_manifest(bundle)
+
+
+@pytest.mark.parametrize("version", [None, 0, 2, "1"])
+def test_other_schema_versions_are_refused(bundle: Path, version: Any) -> None:
+    change(bundle, lambda content: content.update(schema_version=version))
+    with pytest.raises(BundleError, match="schema version"):
+        read_manifest(bundle)
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "a/../../secret", "..\\secret", ""])
+def test_files_outside_the_bundle_are_refused_unread(bundle: Path, name: str) -> None:
+    secret = bundle.parent / "secret"
+    secret.write_text("s")
+    entry = {"sha256": sha256_of_file(secret), "bytes": 1}
+    change(bundle, lambda content: content["files"].update({name: entry}))
+    with pytest.raises(BundleError, match="outside the bundle"):
+        read_manifest(bundle)
+    with pytest.raises(BundleError, match="outside the bundle"):
+        read_manifest(bundle, check_files=False)
+
+
+def test_links_out_of_the_bundle_are_refused(bundle: Path) -> None:
+    moved = bundle.parent / "model.onnx"
+    (bundle / "model.onnx").rename(moved)
+    (bundle / "model.onnx").symlink_to(moved)
+    with pytest.raises(BundleError, match="link"):
+        read_manifest(bundle)
+
+
+@pytest.mark.parametrize("key", ["model", "weights"])
+def test_used_files_must_be_listed(bundle: Path, key: str) -> None:
+    (bundle / "other").write_text("x")
+    change(bundle, lambda content: content.update({key: {"file": "other"} if key == "model" else "other"}))
+    with pytest.raises(BundleError, match="without listing"):
+        read_manifest(bundle)
+
+
+@pytest.mark.parametrize("entry", [None, "abc", {"sha256": "abc"}, {"sha256": "a", "bytes": 1, "x": 2}])
+def test_malformed_file_entries_are_refused(bundle: Path, entry: Any) -> None:
+    change(bundle, lambda content: content["files"].update({"model.onnx": entry}))
+    with pytest.raises(BundleError, match=r"model\.onnx"):
+        read_manifest(bundle)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"schema_version": NaN}', "\x00"])
+def test_what_is_no_manifest_is_refused(bundle: Path, text: str) -> None:
+    (bundle / "manifest.json").write_text(text)
+    with pytest.raises(BundleError):
+        read_manifest(bundle)
+
+
+def test_what_is_no_bundle_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"manifest\.json"):
+        read_manifest(tmp_path)
+    with pytest.raises(BundleError, match=r"manifest\.json"):
+        read_manifest(tmp_path / "missing")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(BundleError, match=r"manifest\.json"):
+        read_manifest(tmp_path / "file")
