@@ -92,12 +92,11 @@ class SearchStudy:
         known = {study.study_name for study in storage.get_all_studies()}
         if _NAME not in known and read_only:
             raise StudyError(f"{journal} holds no study yet. Run `hwnas search` on this directory first.")
-        self._study = optuna.create_study(
-            storage=storage,
-            study_name=_NAME,
-            directions=["minimize"] * len(OBJECTIVES),
-            load_if_exists=True,
-        )
+        if _NAME not in known:
+            optuna.create_study(
+                storage=storage, study_name=_NAME, directions=["minimize"] * len(OBJECTIVES)
+            )
+        self._study = optuna.load_study(study_name=_NAME, storage=storage)
 
     def close(self) -> None:
         """Let the journal go."""

@@ -1,30 +1,43 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hwnas.config import load_config
 from hwnas.errors import StudyError
+from hwnas.latency.meter import AgentMeter
+from hwnas.search import candidate_loop
 from hwnas.search.driver import search
 from hwnas.search.front import build_front
 from hwnas.search.run_directory import RunDirectory
-from hwnas.search.study import SearchStudy
+from hwnas.search.study import ABANDONED, SearchStudy
 
-pytestmark = pytest.mark.usefixtures("tiny_plugin")
+pytestmark = [pytest.mark.usefixtures("tiny_plugin"), pytest.mark.slow]
+
+
+def implied_front(run: RunDirectory, budget_ms: float | None = None) -> dict:
+    """What the finished trials of a study say, whatever was written beside it."""
+    study = SearchStudy(run.study_journal, read_only=True)
+    front = build_front(study.summaries(), run.read_trial, budget_ms)
+    study.close()
+    return json.loads(json.dumps(front))
+
+
+def states(front: dict) -> list[str]:
+    return [trial["state"] for trial in front["trials"]]
 
 
 def test_a_search_trains_as_many_candidates_as_wanted(write_run, tmp_path: Path) -> None:
-    out = tmp_path / "out"
     seen = []
-    result = search(load_config(write_run()), out, progress=seen.append)
+    result = search(load_config(write_run()), tmp_path / "out", progress=seen.append)
     summary = result.to_json()
     assert (summary["trained"], summary["failed"], summary["infeasible"]) == (3, 0, 0)
-    run = RunDirectory(out)
+    run = RunDirectory(tmp_path / "out")
     front = run.read_front()
-    assert front == json.loads(json.dumps(result.front))
-    assert front["members"]
+    assert front == json.loads(json.dumps(result.front)) == implied_front(run)
     for trial in front["trials"]:
         record = run.read_trial(trial["number"])
         assert record["latency"]["latency_ms"] == trial["latency_ms"]
@@ -32,6 +45,107 @@ def test_a_search_trains_as_many_candidates_as_wanted(write_run, tmp_path: Path)
         assert 1 - record["quality"]["value"] == trial["error"]
         assert [path.name for path in run.trial(trial["number"]).iterdir()] == ["trial.json"]
     assert seen[-1].trained == 3
-    assert [entry[2] for entry in front["hypervolume_history"]] == sorted(
-        entry[2] for entry in front["hypervolume_history"]
-    )
+    volumes = [entry[2] for entry in front["hypervolume_history"]]
+    assert volumes == sorted(volumes)
+
+    # Going on with more trials keeps what is there; starting over it is refused.
+    with pytest.raises(StudyError, match="--resume"):
+        search(load_config(write_run()), run.path)
+    more = search(load_config(write_run(search__trials=4)), run.path, resume=True)
+    assert more.to_json()["trained"] == 4
+    assert more.front["trials"][:3] == json.loads(json.dumps(front["trials"]))
+
+
+def test_a_repeated_architecture_is_trained_once_and_the_space_ends(write_run, tmp_path: Path) -> None:
+    choices = {"channels": [2], "depth": [1], "kernel": [1]}
+    result = search(load_config(write_run(space__choices=choices, search__trials=5)), tmp_path / "out")
+    assert result.ending == "the space is exhausted"
+    summary = result.to_json()
+    assert summary["trained"] == 2
+    assert summary["duplicates"] > 50
+    own = {t["number"]: t for t in result.front["trials"] if t["duplicate_of"] is None}
+    for trial in result.front["trials"]:
+        if trial["duplicate_of"] is not None:
+            original = own[trial["duplicate_of"]]
+            assert (trial["error"], trial["latency_ms"]) == (original["error"], original["latency_ms"])
+            assert not (tmp_path / "out" / "trials" / str(trial["number"])).exists()
+
+
+def test_over_the_budget_nothing_is_trained_and_every_trial_is_constrained(
+    write_run, tmp_path: Path, monkeypatch
+) -> None:
+    measure = AgentMeter.measure
+
+    def by_depth(self, model, io_spec):
+        depth = model.read_bytes().count(b"Conv") // 2
+        latency_ms = 1.0 if depth < 3 else 9.0
+        return replace(
+            measure(self, model, io_spec), latency_ms=latency_ms, interval_ms=(latency_ms, latency_ms)
+        )
+
+    monkeypatch.setattr(AgentMeter, "measure", by_depth)
+    run = RunDirectory(tmp_path / "out")
+    path = write_run(budget__latency_ms=5.0, search__trials=3, search__strategy="tpe")
+    front = search(load_config(path), run.path).front
+    assert front["reference_point"] == [1.0, 5.0]
+    seen = set(states(front))
+    assert seen == {"COMPLETE", "PRUNED"}, "choose another seed"
+    for trial in front["trials"]:
+        assert (trial["latency_ms"] > 5) == (trial["state"] == "PRUNED") == (trial["feasible"] is False)
+        if trial["state"] == "PRUNED" and trial["duplicate_of"] is None:
+            assert run.read_trial(trial["number"])["quality"] is None
+    study = SearchStudy(run.study_journal, read_only=True)
+    for trial in study._study.get_trials():
+        assert trial.constraints == {"latency_ms": trial.user_attrs["latency_ms"] - 5.0}
+
+
+def test_failing_candidates_are_told_as_failed_and_the_run_goes_on(write_run, tmp_path: Path) -> None:
+    choices = {"behaviour": ["good", "nan", "crash", "unexportable"], "activation": ["relu"]}
+    path = write_run(space__choices=choices, search__trials=4, search__seed=5)
+    run = RunDirectory(tmp_path / "out")
+    result = search(load_config(path), run.path)
+    assert result.to_json()["trained"] == 4
+    reasons = {"nan": "TrainingError", "crash": "killed by signal 9", "unexportable": "ExportError"}
+    failed = [trial for trial in result.front["trials"] if trial["state"] == "FAIL"]
+    assert len(failed) >= 2
+    for trial in failed:
+        assert reasons[trial["architecture"]["genes"]["behaviour"]] in trial["reason"]
+        assert run.read_trial(trial["number"])["reason"] == trial["reason"]
+    assert all(m["architecture"]["genes"]["behaviour"] == "good" for m in result.front["members"])
+
+
+def test_too_many_failures_in_a_row_stop_the_search(write_run, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(candidate_loop, "MAX_CONSECUTIVE_FAILURES", 3)
+    path = write_run(space__choices={"behaviour": ["nan"]})
+    with pytest.raises(StudyError, match=r"the last 3 all did.*not finite|the last 3 all did.*loss"):
+        search(load_config(path), tmp_path / "out")
+    front = RunDirectory(tmp_path / "out").read_front()
+    assert set(states(front)) == {"FAIL"}
+    assert ABANDONED not in [trial["reason"] for trial in front["trials"]]
+
+
+def test_what_shapes_values_must_not_change(write_run, tmp_path: Path, monkeypatch) -> None:
+    run = RunDirectory(tmp_path / "out")
+    search(load_config(write_run(search__trials=1)), run.path)
+    before = run.study_journal.read_bytes()
+    changes = {
+        "training__proxy": {"steps": 7},
+        "budget__latency_ms": 3.0,
+        "search__strategy": "tpe",
+        "task__version": 2,
+        "space__choices": {"depth": [1]},
+    }
+    for key, value in changes.items():
+        with pytest.raises(StudyError, match="must be comparable") as caught:
+            search(load_config(write_run(**{key: value})), run.path, resume=True)
+        assert key.split("__")[-1].split(".")[0] in str(caught.value)
+    monkeypatch.setattr(AgentMeter, "fingerprint", lambda self: {"cpu": "another one"})
+    with pytest.raises(StudyError, match=r"target_fingerprint\.cpu: .* -> 'another one'"):
+        search(load_config(write_run(search__trials=2)), run.path, resume=True)
+    assert run.study_journal.read_bytes() == before
+    assert run.load_config().search.trials == 1
+
+
+def test_resuming_what_is_not_there_is_refused(write_run, tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="no run in"):
+        search(load_config(write_run()), tmp_path / "out", resume=True)

@@ -1,0 +1,142 @@
+"""Kills drivers and workers for real, at random moments, and looks at what is left."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from hwnas.search.run_directory import RunDirectory
+from hwnas.search.study import ABANDONED
+from tests.search.test_driver import implied_front
+
+pytestmark = [pytest.mark.usefixtures("tiny_plugin"), pytest.mark.slow]
+
+TRIALS = 8
+
+
+def start(*arguments: Path | str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", "from hwnas.cli.search import *; app = typer.Typer(); register(app); app()"]
+    return subprocess.Popen(
+        [*command, *map(str, arguments), "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def events(run: RunDirectory, kind: str) -> list[dict]:
+    """Whole lines only: a killed driver may have torn the last one."""
+    lines = run.events.read_text().split("\n")[:-1] if run.events.exists() else []
+    return [event for event in map(json.loads, lines) if event["event"] == kind]
+
+
+def wait_for(condition, process: subprocess.Popen[str], timeout_s: float = 60) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def descendants(pid: int) -> list[psutil.Process]:
+    return psutil.Process(pid).children(recursive=True)
+
+
+def workers(pid: int) -> list[psutil.Process]:
+    return [process for process in descendants(pid) if "hwnas.search.jobs" in process.cmdline()]
+
+
+def assert_consistent(run: RunDirectory) -> dict:
+    front = run.read_front()
+    assert front == implied_front(run)
+    trained = [t for t in front["trials"] if t["state"] == "COMPLETE" and t["duplicate_of"] is None]
+    ids = [json.dumps(trial["architecture"], sort_keys=True) for trial in trained]
+    assert len(ids) == len(set(ids)), "an architecture was trained twice"
+    assert [trial["number"] for trial in front["trials"]] == list(range(len(front["trials"])))
+    assert "RUNNING" not in [trial["state"] for trial in front["trials"]]
+    return front
+
+
+def test_a_run_survives_killed_drivers_and_workers(write_run, tmp_path: Path) -> None:
+    random.seed(os.getpid())
+    run = RunDirectory(tmp_path / "out")
+    path = write_run(search__trials=TRIALS, task__delay_s=0.02)
+    process = start(path, "--out", run.path)
+    told: list[dict] = []
+    for number in range(2):
+        sessions = number + 1
+        wait_for(lambda sessions=sessions: len(events(run, "session")) == sessions, process)
+        before = len(events(run, "trained"))
+        wait_for(lambda before=before: len(events(run, "trained")) > before, process)
+        time.sleep(random.uniform(0, 1))
+        left = descendants(process.pid)
+        process.kill()
+        process.wait()
+        _, alive = psutil.wait_procs(left, timeout=5)
+        assert not [each for each in alive if each.status() != psutil.STATUS_ZOMBIE], "workers outlive the driver"
+        if run.front.exists():
+            earlier = {trial["number"]: trial for trial in told}
+            told = [t for t in implied_front(run)["trials"] if t["state"] in {"COMPLETE", "PRUNED"}]
+            assert earlier.items() <= {trial["number"]: trial for trial in told}.items()
+        process = start(run.path, "--resume")
+
+    sessions = 3
+    wait_for(lambda: len(events(run, "session")) == sessions and workers(process.pid), process)
+    second = start(run.path, "--resume")
+    output = second.communicate(timeout=60)
+    assert second.returncode != 0
+    assert f"process {process.pid} on" in output[1]
+    if process.poll() is None and workers(process.pid):
+        victim = workers(process.pid)[0]
+        victim.kill()
+    output = process.communicate(timeout=90)
+    assert process.returncode == 0, output
+    summary = json.loads(output[0])
+    assert summary["trained"] == TRIALS
+    front = assert_consistent(run)
+    known = {trial["number"]: trial for trial in front["trials"]}
+    assert all(known[trial["number"]] == trial for trial in told), "a told trial changed"
+    failed = [trial["reason"] for trial in front["trials"] if trial["state"] == "FAIL"]
+    assert all(reason == ABANDONED or "killed by signal 9" in reason for reason in failed)
+
+
+def test_a_killed_worker_costs_one_trial(write_run, tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "out")
+    process = start(write_run(search__trials=3, search__workers=1, task__delay_s=0.1), "--out", run.path)
+    wait_for(lambda: (run.trial(0) / "training").exists(), process)
+    (victim,) = workers(process.pid)
+    victim.kill()
+    killed = time.monotonic()
+    wait_for(lambda: events(run, "failed"), process, 5)
+    assert time.monotonic() - killed < 2
+    output = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    front = assert_consistent(run)
+    assert [trial["state"] for trial in front["trials"]] == ["FAIL", "COMPLETE", "COMPLETE", "COMPLETE"]
+    assert "killed by signal 9" in front["trials"][0]["reason"]
+
+
+def test_ctrl_c_ends_cleanly_and_the_run_goes_on(write_run, tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "out")
+    process = start(write_run(search__trials=3, task__delay_s=0.1), "--out", run.path)
+    wait_for(lambda: events(run, "trained"), process)
+    os.killpg(process.pid, signal.SIGINT)
+    output = process.communicate(timeout=20)
+    assert process.returncode == 130, output
+    assert "--resume" in output[1]
+    front = assert_consistent(run)
+    assert json.loads(output[0])["interrupted"]
+    assert {t["reason"] for t in front["trials"] if t["state"] == "FAIL"} <= {"interrupted"}
+    process = start(run.path, "--resume")
+    output = process.communicate(timeout=60)
+    assert json.loads(output[0])["trained"] == 3, output
