@@ -20,8 +20,9 @@ from hwnas.data.synthetic.mesh import Mesh
 _ROOF_HEIGHT_M = 1.46  # of the vehicle that carries the sensor
 _ROOF_HALF_WIDTH_M = 0.5
 _ROOF_FRONT_M = 0.45
-_ROOF_REAR_M = -2.2
+_ROOF_REAR_M = -0.95
 _GROUND_STEPS = 6
+_RUN = 6  # rays of one ring that share their luck
 _OBJECTS, _GROUND = 0, 1  # geometries of the standing scene
 
 
@@ -235,7 +236,14 @@ def _returned(sensor: Sensor, local: Floats, hits: _Hits, rng: Generator) -> NDA
     seen = 1 / (1 + (np.float32(sensor.sensitivity) / signal) ** np.float32(2.2))
     mirrored = SPECULAR[material] * (1 - hits.cosine) ** 2
     keep = seen * (1 - LOSS[material]) * (1 - mirrored)
-    return np.asarray(inside & (rng.random(len(keep), dtype=np.float32) < keep))
+    return np.asarray(inside & (_streaky(rng, len(keep)) < keep))
+
+
+def _streaky(rng: Generator, count: int) -> Floats:
+    """Return uniform numbers 0..1 [count] of which neighbours on a ring are often equal: rays get lost in runs."""
+    chance = rng.random(count, dtype=np.float32)
+    runs = np.repeat(rng.random(-(-count // _RUN), dtype=np.float32), _RUN)[:count]
+    return np.where(rng.random(count, dtype=np.float32) < 0.7, runs, chance)
 
 
 def _hits_own_roof(sensor: Sensor, local: Floats) -> NDArray[np.bool_]:

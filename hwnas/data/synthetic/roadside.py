@@ -34,7 +34,7 @@ def furnish(site: Site) -> None:
 
 def _parked_row(site: Site, bay: Bay) -> None:
     rng, across = site.rng, bay.width > 4
-    fill = float(rng.uniform(0.45, 0.95))
+    fill = float(rng.uniform(0.25, 0.85))
     u = bay.start + 1.5
     while u < bay.end - 3:
         draw = rng.random()
@@ -123,6 +123,7 @@ def _along(site: Site, side: int, u: float, length: float, out: float, kind: str
             "hedge": vegetation.hedge,
             "rail": lambda _, metres: street.guard_rail(metres),
             "barrier": street.noise_barrier,
+            "thicket": vegetation.thicket,
         }[kind](site.rng, run)
         site.put(mesh, x, y, yaw, sink=0.03)
 
@@ -231,7 +232,7 @@ def _standing_people(site: Site) -> None:
         side = int(rng.choice([-1, 1]))
         out = layout.strip[0 if side > 0 else 1] + float(rng.uniform(0.4, 4.0))
         x, y, _ = site.beside(float(rng.uniform(-40, 40)), side, out)
-        for _ in range(int(rng.choice([1, 1, 2, 3]))):
+        for _ in range(int(rng.choice([1, 1, 2]))):
             if site.claim(x, y, 0.0, (0.3, 0.3), WALKED):
                 site.put(people.pedestrian(rng), x, y, float(rng.uniform(0, 2 * np.pi)))
             x, y = x + float(rng.uniform(-1, 1)), y + float(rng.uniform(-1, 1))
@@ -252,6 +253,20 @@ def _street_trees(site: Site) -> None:
                 site.put(mesh, x, y, float(rng.uniform(0, 6.3)), float(rng.uniform(0.75, 1.05)))
 
 
+def _thickets(site: Site) -> None:
+    """Grow shrubs along the road and, as the back of the scene, behind the plots."""
+    rng, layout = site.rng, site.layout
+    for side in (1, -1):
+        first = layout.frontage(side) + (2.5 if layout.preset.dual else 0.8)
+        for low, high, share in ((first, first + 5, layout.preset.thicket), (22, 30, 0.55), (34, 55, 0.65)):
+            u = -_LIMIT
+            while u < _LIMIT:
+                length = float(rng.uniform(8, 26))
+                if rng.random() < share:
+                    _along(site, side, u, length, float(rng.uniform(low, high)), "thicket")
+                u += length + float(rng.uniform(0, 6))
+
+
 def _greenery(site: Site) -> None:
     """Scatter trees, bushes and tall grass over plots, and close the view with more trees behind."""
     rng, preset = site.rng, site.layout.preset
@@ -269,6 +284,7 @@ def _greenery(site: Site) -> None:
             kinds = far if out > _NEAR_M or behind else near
             mesh = kinds[int(rng.integers(len(kinds)))]
             site.put(mesh, x, y, float(rng.uniform(0, 6.3)), float(rng.uniform(0.65, 1.25)))
+    _thickets(site)
     for _ in range(preset.bushes):
         side = int(rng.choice([-1, 1]))
         out = site.layout.frontage(side) + first + float(rng.exponential(7))

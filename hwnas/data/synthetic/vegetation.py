@@ -40,7 +40,7 @@ def broadleaf(rng: Generator, *, detail: float = 1.0) -> Mesh:
         detail: share of the leaves; fewer leaves are drawn larger, for trees far away.
     """
     height = float(rng.uniform(5, 14))
-    clear = float(rng.uniform(1.6, 3.2))
+    clear = float(rng.uniform(0.9, 2.8))
     radius = float(np.clip(rng.normal(0.017, 0.004) * height, 0.06, 0.35))
     crown = (float(rng.uniform(0.22, 0.36)) * height,) * 2 + ((height - clear) / 2,)
     lean = rng.normal(0, 0.03, 2) * height
@@ -103,6 +103,21 @@ def hedge(rng: Generator, length: float) -> Mesh:
     face = rng.random(count) < 0.6
     points[face, 1] = np.sign(points[face, 1]) * width / 2 + rng.normal(0, 0.04, int(face.sum()))
     return surface(leaves(rng, points, 0.13), classes.VEGETATION, Material.LEAF, float(rng.uniform(0.8, 1.2)))
+
+
+def thicket(rng: Generator, length: float) -> Mesh:
+    """Return an overgrown strip of shrubs along x from 0 to `length` metres, 1.5..5 m tall, wavy and dense in front."""
+    height, depth = float(rng.uniform(1.5, 5.0)), float(rng.uniform(1.0, 2.2))
+    count = int(length * height * 75)
+    along, level = rng.uniform(0, length, count), rng.uniform(0, 1, count)
+    wave = np.sin(along * rng.uniform(0.6, 1.4) + rng.uniform(0, 6)) + np.sin(along * 2.3 + rng.uniform(0, 6))
+    top = height * (1 + 0.18 * wave)
+    # The front leans back towards the top; leaves lie behind it, ever fewer.
+    behind = 0.35 * depth * level + 0.25 * wave + rng.exponential(0.22 * depth, count)
+    points = np.column_stack([along, behind, level * top])
+    return surface(
+        leaves(rng, points, 0.2), classes.VEGETATION, Material.LEAF, float(rng.uniform(0.75, 1.25))
+    )
 
 
 def tall_grass(rng: Generator, count: int, spread: float) -> Mesh:
