@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError, model_validator
@@ -146,6 +146,3 @@ def _known_keys(location: tuple[int | str, ...]) -> list[str]:
     sections: dict[str, type[_Section]] = {"splits": SplitSection, "scans": ScanEntry}
     section = sections.get(str(location[0]), DatasetConfig) if location else DatasetConfig
     return list(section.model_fields)
-
-
-FRAMES: tuple[str, ...] = get_args(Frame)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import pickle
 import tracemalloc
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 
 from hwnas.data.dataset import DataWarning, open_dataset
-from hwnas.data.dataset_config import read_dataset_config
+from hwnas.data.dataset_config import Frame, read_dataset_config
+from hwnas.data.frames import FRAMES
 from hwnas.errors import DataError
 from tests.data.clouds import ring_ordered_cloud, write_dataset, write_scan
 
@@ -270,6 +272,10 @@ def test_own_binary_format_frame_intensity_and_labels(tmp_path: Path) -> None:
         np.testing.assert_array_equal(scan.ring, ring)
         assert scan.labels is not None
         assert set(scan.labels.tolist()) == {0}
+
+
+def test_every_frame_convention_can_be_written() -> None:
+    assert get_args(Frame) == FRAMES
 
 
 def test_camera_frame(tmp_path: Path) -> None:

@@ -62,8 +62,12 @@ def test_all_classes_present_equals_torchmetrics_macro_jaccard() -> None:
     truth = rng.integers(0, NUM_CLASSES, 5000).astype(np.uint8)
     predicted = np.where(rng.random(5000) < 0.7, truth, rng.integers(0, NUM_CLASSES, 5000)).astype(np.uint8)
     jaccard = MulticlassJaccardIndex(NUM_CLASSES, average="macro")
-    reference = jaccard(torch.from_numpy(predicted.astype(np.int64)), torch.from_numpy(truth.astype(np.int64)))
-    assert mean_iou(confusion_matrix(truth, predicted, NUM_CLASSES)) == pytest.approx(float(reference), abs=1e-6)
+    reference = jaccard(
+        torch.from_numpy(predicted.astype(np.int64)), torch.from_numpy(truth.astype(np.int64))
+    )
+    assert mean_iou(confusion_matrix(truth, predicted, NUM_CLASSES)) == pytest.approx(
+        float(reference), abs=1e-6
+    )
 
 
 def test_pooling_scans_is_not_averaging_them() -> None:
