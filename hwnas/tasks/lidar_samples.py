@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from hwnas.data.augmentation import augment_scan
+from hwnas.data.mixing import mix_scans
 from hwnas.data.projection import (
     Normalisation,
     ProjectionSpec,
@@ -25,6 +26,8 @@ from hwnas.data.scan import IGNORED_LABEL, Scan
 from hwnas.errors import DataError
 
 MAX_SCANS_FOR_STATISTICS = 200
+MIX_PROBABILITY = 0.5
+"""How often a sample is made of two scans, at full augmentation."""
 _MIN_STD = 1e-3
 
 
@@ -87,6 +90,9 @@ class RangeViewSamples(Dataset[tuple[Tensor, Tensor]]):
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         rng = np.random.default_rng([self._seed, self._pass, index])
         scan = augment_scan(self._scans[index], self._augmentation, rng)
+        if rng.random() < MIX_PROBABILITY * self._augmentation:
+            other = self._scans[int(rng.integers(len(self._scans)))]
+            scan = mix_scans(scan, augment_scan(other, self._augmentation, rng), rng)
         image = project(scan.points, scan.remission, self._spec, scan.ring)
         targets = label_image(labels_of(scan), image).astype(np.int64)
         return torch.from_numpy(network_input(image, self._normalisation)), torch.from_numpy(targets)
