@@ -139,6 +139,7 @@ class ProtocolSection(Section):
     max_samples: Annotated[int, Field(ge=1)] | None = None
     max_s: Positive | None = None
     max_spread: Positive | None = None
+    max_slow_share: Positive | None = None
     lock_wait_s: NotNegative | None = None
     reply_timeout_s: Positive | None = None
     seed: Annotated[int, Field(ge=0)] | None = None

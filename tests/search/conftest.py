@@ -46,7 +46,7 @@ def run_settings(**changes: Any) -> dict[str, Any]:
     value: dict[str, Any] = {
         "task": {"name": "tiny-stripes"},
         "space": {"name": "tiny-space", "choices": {}},
-        "search": {"strategy": "random", "trials": 3, "workers": 2},
+        "search": {"strategy": "random", "trials": 3, "workers": 1},
         "training": {"proxy": {"steps": 6}, "full": {"steps": 12}},
         "measuring": {
             kind: {"processes": 1, "warmup_s": 0.01, "max_warmup_s": 0.05, "max_s": 0.05, "block_s": 0.01}

@@ -24,7 +24,11 @@ TRIALS = 8
 
 
 def start(*arguments: Path | str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", "from hwnas.cli.search import *; app = typer.Typer(); register(app); app()"]
+    command = [
+        sys.executable,
+        "-c",
+        "from hwnas.cli.search import *; app = typer.Typer(); register(app); app()",
+    ]
     return subprocess.Popen(
         [*command, *map(str, arguments), "--json"],
         stdout=subprocess.PIPE,
@@ -70,7 +74,7 @@ def assert_consistent(run: RunDirectory) -> dict:
 def test_a_run_survives_killed_drivers_and_workers(write_run, tmp_path: Path) -> None:
     random.seed(os.getpid())
     run = RunDirectory(tmp_path / "out")
-    path = write_run(search__trials=TRIALS, task__delay_s=0.02)
+    path = write_run(search__trials=TRIALS, search__workers=2, task__delay_s=0.02)
     process = start(path, "--out", run.path)
     told: list[dict] = []
     for number in range(2):
@@ -83,7 +87,9 @@ def test_a_run_survives_killed_drivers_and_workers(write_run, tmp_path: Path) ->
         process.kill()
         process.wait()
         _, alive = psutil.wait_procs(left, timeout=5)
-        assert not [each for each in alive if each.status() != psutil.STATUS_ZOMBIE], "workers outlive the driver"
+        assert not [each for each in alive if each.status() != psutil.STATUS_ZOMBIE], (
+            "workers outlive the driver"
+        )
         if run.front.exists():
             earlier = {trial["number"]: trial for trial in told}
             told = [t for t in implied_front(run)["trials"] if t["state"] in {"COMPLETE", "PRUNED"}]
@@ -112,8 +118,8 @@ def test_a_run_survives_killed_drivers_and_workers(write_run, tmp_path: Path) ->
 
 def test_a_killed_worker_costs_one_trial(write_run, tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "out")
-    process = start(write_run(search__trials=3, search__workers=1, task__delay_s=0.1), "--out", run.path)
-    wait_for(lambda: (run.trial(0) / "training").exists(), process)
+    process = start(write_run(search__trials=3, task__delay_s=0.1), "--out", run.path)
+    wait_for((run.trial(0) / "training").exists, process)
     (victim,) = workers(process.pid)
     victim.kill()
     killed = time.monotonic()
@@ -128,7 +134,7 @@ def test_a_killed_worker_costs_one_trial(write_run, tmp_path: Path) -> None:
 
 def test_ctrl_c_ends_cleanly_and_the_run_goes_on(write_run, tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "out")
-    process = start(write_run(search__trials=3, task__delay_s=0.1), "--out", run.path)
+    process = start(write_run(search__trials=3, search__workers=2, task__delay_s=0.1), "--out", run.path)
     wait_for(lambda: events(run, "trained"), process)
     os.killpg(process.pid, signal.SIGINT)
     output = process.communicate(timeout=20)

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hwnas.architecture import Architecture
+from hwnas.search.front import MARGIN, build_front, front_of, hypervolume_history, knee_index, reference_point
+from hwnas.search.study import TrialSummary, differences
+
+UNIT = st.floats(0.0, 1.0)
+LATENCY = st.floats(0.1, 100.0)
+
+
+def trial(number: int, error: float | None, latency_ms: float | None, **changes) -> TrialSummary:
+    values = {
+        "state": "COMPLETE",
+        "architecture": Architecture("s", {"n": number}, (1, 8, 8), 2),
+        "duplicate_of": None,
+        "reason": None,
+        "seconds": 1.0,
+        "elapsed_s": float(number),
+        **changes,
+    }
+    return TrialSummary(number=number, error=error, latency_ms=latency_ms, **values)
+
+
+@given(st.lists(st.tuples(UNIT, LATENCY), min_size=1, max_size=20), st.none() | LATENCY)
+def test_the_history_never_falls_and_ends_at_the_hypervolume(points, budget_ms) -> None:
+    trials = [trial(number, *point) for number, point in enumerate(points)]
+    record = {"architecture": {}, "quality": {}, "latency": {}}
+    front = build_front(trials, lambda _: record, budget_ms)
+    volumes = [volume for _, _, volume in front["hypervolume_history"]]
+    assert volumes == sorted(volumes)
+    assert volumes[-1] == front["hypervolume"]
+    assert len(volumes) == len(trials)
+    errors = [member["error"] for member in front["members"]]
+    assert errors == sorted(errors)
+
+
+def test_only_trained_trials_are_members() -> None:
+    trials = [
+        trial(0, 0.5, 2.0),
+        trial(1, 0.5, 2.0, duplicate_of=0),
+        trial(2, None, 9.0, state="PRUNED"),
+        trial(3, None, None, state="FAIL", reason="no luck", architecture=None),
+        trial(4, 0.4, 3.0),
+        trial(5, 0.6, 4.0),
+    ]
+    assert [member.number for member in front_of(trials)] == [4, 0]
+    assert [each.to_json()["feasible"] for each in trials] == [True, True, False, None, True, True]
+
+
+def test_the_reference_point_is_the_budget_or_beyond_the_slowest() -> None:
+    trials = [trial(0, 0.5, 2.0), trial(1, 0.4, 3.0), trial(2, None, 9.0, state="PRUNED")]
+    assert reference_point(trials, 5.0) == (1.0, 5.0)
+    assert reference_point(trials, None) == (1.0, MARGIN * 3.0)
+    assert hypervolume_history(trials, (1.0, 5.0))[-1][2] == pytest.approx(0.5 * 3 + 0.1 * 2)
+
+
+def test_nothing_trained_is_an_empty_front() -> None:
+    front = build_front([], lambda _: {}, None)
+    assert (front["members"], front["hypervolume"], front["hypervolume_history"]) == ([], 0.0, [])
+
+
+def test_the_knee_is_where_the_front_bends() -> None:
+    assert knee_index([(0.1, 10.0), (0.15, 2.0), (0.5, 1.0)]) == 1
+    assert knee_index([(0.1, 10.0)]) == 0
+    assert knee_index([(0.1, 10.0), (0.2, 5.0)]) == 0
+
+
+def test_differences_are_named_by_path() -> None:
+    before = {"a": {"b": 1, "c": 2}, "d": [1]}
+    now = {"a": {"b": 2, "c": 3}, "d": [1], "e": None}
+    assert differences(before, now, ignored=["a.c"]) == ["a.b: 1 -> 2"]
+    assert differences(before, {**now, "d": [2]}, ignored=["a"]) == ["d: [1] -> [2]"]

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from hwnas.config import load_config
+from hwnas.errors import StudyError
+from hwnas.latency.meter import AgentMeter
+from hwnas.pareto import front_indices
+from hwnas.search.driver import search
+from hwnas.search.full_training import picked, train_front
+from hwnas.search.run_directory import RunDirectory
+
+pytestmark = pytest.mark.usefixtures("tiny_plugin")
+
+MEMBERS = [{"error": error, "latency_ms": 1 / error} for error in (0.1, 0.2, 0.3, 0.4, 0.9)]
+
+
+def test_members_are_picked_evenly_with_both_ends() -> None:
+    assert picked(MEMBERS, "all") == MEMBERS
+    assert picked(MEMBERS, 3) == [MEMBERS[0], MEMBERS[2], MEMBERS[4]]
+    assert picked(MEMBERS, 2) == [MEMBERS[0], MEMBERS[4]]
+    assert picked(MEMBERS, 99) == MEMBERS
+    assert picked(MEMBERS, "knee") == picked(MEMBERS, 1) == [MEMBERS[2]]
+    with pytest.raises(StudyError, match="no member"):
+        picked([], "all")
+    with pytest.raises(StudyError, match="positive number"):
+        picked(MEMBERS, "best")
+
+
+@pytest.mark.slow
+def test_the_front_is_trained_measured_and_kept(write_run, tmp_path: Path, monkeypatch) -> None:
+    run = RunDirectory(tmp_path / "out")
+    search(load_config(write_run()), run.path)
+    seen = []
+    result = train_front(run.path, progress=seen.append)
+    members = result.trained["members"]
+    assert run.read_trained() == json.loads(json.dumps(result.trained))
+    assert len(members) == len(run.read_front()["members"]) == seen[-1].finished
+    points = [(1 - m["quality"]["value"], m["latency"]["latency_ms"]) for m in members]
+    assert {index for index, m in enumerate(members) if m["on_front"]} == set(front_indices(points))
+    for member in members:
+        assert (run.path / member["checkpoint"]).is_file()
+        assert member["recipe"]["steps"] == 12
+        assert member["latency"]["samples_ms"]
+        assert not (run.path / member["checkpoint"]).with_name("model.onnx").exists()
+
+    again = train_front(run.path, pick="knee")
+    assert again.trained == result.trained
+    longer = train_front(run.path, pick="knee", steps=13).trained
+    assert sorted(m["recipe"]["steps"] for m in longer["members"]) == sorted([13] + [12] * (len(members) - 1))
+
+    monkeypatch.setattr(AgentMeter, "fingerprint", lambda self: {"cpu": "another one"})
+    with pytest.raises(StudyError, match="one target"):
+        train_front(run.path)
+
+
+def test_a_run_without_a_front_is_refused(tmp_path: Path) -> None:
+    import typer
+
+    from hwnas.cli import train
+
+    app = typer.Typer()
+    train.register(app)
+    result = CliRunner().invoke(app, [str(tmp_path)])
+    assert isinstance(result.exception, StudyError)
+    assert "hwnas search" in str(result.exception)
