@@ -15,13 +15,13 @@ from hwnas.errors import HwnasError
 COMMANDS = ("quickstart", "init", "data", "search", "train", "export", "verify", "infer", "report")
 
 EPILOG = (
-    "Exit codes: 0 success, 1 other error, 2 wrong setting or option, 3 unusable data, 4 latency not measurable, "
-    "5 study not usable, 6 export refused, 7 bundle not usable, 8 verification failed, 9 plug-in problem, "
+    "Exit codes: 0 success, 1 other error, 2 wrong setting or option, 3 unusable data, "
+    "4 latency not measurable, 5 study not usable, 6 export refused, 7 bundle not usable, 8 verification failed, 9 plug-in problem, "
     "130 interrupted."
 )
 
 
-def _print_version(value: bool) -> None:  # noqa: FBT001 - typer calls it with the flag's value
+def _print_version(value: bool) -> None:  # noqa: FBT001 - typer passes it by position
     if value:
         typer.echo(f"hwnas {version('hwnas')}")
         raise typer.Exit
@@ -39,6 +39,7 @@ def make_app() -> typer.Typer:
 
     @app.callback()
     def root(
+        *,
         _version: Annotated[
             bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
         ] = False,

@@ -1,0 +1,222 @@
+"""The whole pipeline on embedded defaults: every stage resumable, every stage timed."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.progress import Progress
+
+import hwnas
+from hwnas.cli.console import err_console
+from hwnas.cli.export import export_run
+from hwnas.cli.verify import judge
+from hwnas.config import parse_config
+from hwnas.data.synthetic import synthesize_dataset
+from hwnas.errors import ConfigError
+from hwnas.export.verdict import VerificationSettings
+from hwnas.files import write_json_atomically
+from hwnas.report.build import build_report
+from hwnas.search.driver import search
+from hwnas.search.full_training import TrainingStatus, picked, train_front
+from hwnas.search.progress import watched
+from hwnas.search.run_directory import RunDirectory
+from hwnas.search.worker_pool import usable_cores
+
+CHOICES: dict[str, list[Any]] = {
+    "input_width": [256, 512],
+    "stem_width": [8, 16, 24],
+    "stem_stride": ["1x2", "2x2"],
+    "num_stages": [2, 3],
+    **{f"stage{stage}_depth": [1, 2] for stage in (1, 2, 3)},
+    **{f"stage{stage}_kernel": [3, 5] for stage in (1, 2, 3)},
+    "stage1_width": [16, 24, 32],
+    "stage1_stride": ["1x2", "2x2"],
+    "stage2_width": [24, 32, 48],
+    "stage3_width": [32, 48, 64],
+    "decoder_width": [16, 24, 32],
+}
+"""The corner of `range-unet` whose networks train in seconds and run in milliseconds on a CPU."""
+
+NUM_MEMBERS = 3
+"""Members of the front that are trained in full, exported and verified."""
+
+LATENCY_TOLERANCE = 0.25
+"""Of verification: a busy desktop or a shared server repeats a median no better than this."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a number of minutes is spent on, on two cores.
+
+    Attributes:
+        scans: synthetic scans to make.
+        trials: candidates to train.
+        proxy_steps: training steps of each.
+        search_min: after this time no further candidate is started.
+        full_s: wall-clock seconds for training the picked members in full.
+    """
+
+    scans: int
+    trials: int
+    proxy_steps: int
+    search_min: float
+    full_s: float
+
+    @classmethod
+    def of_minutes(cls, minutes: float) -> Budget:
+        """Share out `minutes`; about a fifth of them stays in reserve."""
+        return cls(
+            scans=max(15, round(6 * minutes)),
+            trials=max(4, round(2.4 * minutes)),
+            proxy_steps=max(10, min(60, round(6 * minutes))),
+            search_min=0.5 * minutes,
+            full_s=60 * 0.15 * minutes,
+        )
+
+
+@dataclass
+class Quickstart:
+    """One quickstart in one directory.
+
+    Attributes:
+        directory: holds the data (`data`), the run (`run`) and what was asked for.
+        minutes: wall-clock time to spend on two cores.
+        seconds: time of each stage of this call, by name.
+    """
+
+    directory: Path
+    minutes: float
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def run_directory(self) -> RunDirectory:
+        """Where search and everything after it happen."""
+        return RunDirectory(self.directory / "run")
+
+    def run(self) -> dict[str, Any]:
+        """Do every stage that is not done yet and return the summary.
+
+        Raises:
+            ConfigError: if the directory holds something else.
+            HwnasError: if a stage fails.
+        """
+        self._claim()
+        budget = Budget.of_minutes(self.minutes)
+        self._make_data(budget)
+        self._search(budget)
+        self._train(budget)
+        with self._stage("export"):
+            bundles = export_run(self.run_directory.path, pick="all", out=None, force=True)
+        with self._stage("verify"):
+            settings = VerificationSettings(latency_tolerance=LATENCY_TOLERANCE, threads=1)
+            verdicts = [
+                judge(Path(bundle["path"]), data=None, target=None, settings=settings) for bundle in bundles
+            ]
+        with self._stage("report"):
+            report = build_report(self.run_directory.path)
+        return self._summary(bundles, [verdict.passed for verdict in verdicts], report)
+
+    def _claim(self) -> None:
+        """Make the directory ours, or recognise that it is."""
+        marker = self.directory / "quickstart.json"
+        request = {"schema_version": 1, "hwnas": hwnas.__version__, "minutes": self.minutes}
+        if marker.is_file():
+            found = json.loads(marker.read_text(encoding="utf-8"))
+            if found != request:
+                raise ConfigError(
+                    f"{self.directory} holds a quickstart of {found}, which {request} cannot go on with. "
+                    "Choose another directory with --out, or remove that one."
+                )
+            return
+        if self.directory.exists() and (not self.directory.is_dir() or any(self.directory.iterdir())):
+            raise ConfigError(
+                f"A quickstart needs a new or empty directory, but {self.directory} holds something else. "
+                "Choose another one with --out."
+            )
+        self.directory.mkdir(parents=True, exist_ok=True)
+        write_json_atomically(marker, request)
+
+    def _make_data(self, budget: Budget) -> None:
+        data = self.directory / "data"
+        if data.exists():  # it is renamed into place when it is complete
+            return
+        workers = len(usable_cores())
+        with self._stage("synthesize"), Progress(console=err_console, transient=True) as progress:
+            bar = progress.add_task("ray-casting driving scenes", total=budget.scans)
+            synthesize_dataset(
+                data,
+                num_scans=budget.scans,
+                scans_per_scene=3,
+                workers=workers,
+                progress=lambda done: progress.update(bar, completed=done),
+            )
+
+    def _search(self, budget: Budget) -> None:
+        config = parse_config(
+            {
+                "task": {
+                    "name": "lidar-segmentation",
+                    "data": str((self.directory / "data").resolve()),
+                    "label_map": "merged-8",
+                    "widths": CHOICES["input_width"],
+                },
+                "space": {"name": "range-unet", "choices": CHOICES},
+                "search": {"trials": budget.trials, "timeout_min": budget.search_min},
+                "training": {"proxy": {"steps": budget.proxy_steps}, "full": {"pick": NUM_MEMBERS}},
+                "measuring": {"search": {"max_s": 3.0}, "final": {"max_s": 6.0}},
+            }
+        )
+        run = self.run_directory
+        with self._stage("search"), watched(err_console) as listener:
+            result = search(config, run.path, resume=run.exists, progress=listener)
+        if result.interrupted:
+            raise KeyboardInterrupt
+
+    def _train(self, budget: Budget) -> None:
+        if self.run_directory.trained.is_file():
+            return
+        steps = self._full_steps(budget)
+        with self._stage("train"), err_console.status("starting full training") as status:
+
+            def show(progress: TrainingStatus) -> None:
+                under_way = ", ".join(f"{step}/{of} steps" for step, of in progress.steps.values())
+                status.update(f"full training: {progress.finished}/{progress.wanted} members; {under_way}")
+
+            result = train_front(self.run_directory.path, pick=NUM_MEMBERS, steps=steps, progress=show)
+        if result.interrupted:
+            raise KeyboardInterrupt
+
+    def _full_steps(self, budget: Budget) -> int:
+        """Return how many steps the picked members can train within the budget, by what they took so far."""
+        run = self.run_directory
+        members = picked(run.read_front()["members"], NUM_MEMBERS)
+        cost_s = [run.read_trial(member["trial"])["cost_s"] for member in members]
+        workers = min(len(members), len(usable_cores()))
+        # The slowest member bounds it too: one network never trains on two workers.
+        wall_s = max(sum(cost_s) / workers, *cost_s) if len(cost_s) > 1 else cost_s[0]
+        return max(budget.proxy_steps, round(budget.proxy_steps * budget.full_s / wall_s))
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        started = time.monotonic()
+        yield
+        self.seconds[name] = time.monotonic() - started
+        err_console.print(f"[green]done[/] {name} in {self.seconds[name]:.0f} s", highlight=False)
+
+    def _summary(self, bundles: list[dict[str, Any]], verified: list[bool], report: Path) -> dict[str, Any]:
+        trials = self.run_directory.read_front()["trials"]
+        return {
+            "directory": str(self.directory),
+            "seconds": self.seconds,
+            "trained_candidates": sum(trial["state"] == "COMPLETE" for trial in trials),
+            "bundles": [
+                {**bundle, "verified": passed} for bundle, passed in zip(bundles, verified, strict=True)
+            ],
+            "report": str(report),
+        }
