@@ -16,8 +16,8 @@ COMMANDS = ("quickstart", "init", "data", "search", "train", "export", "verify",
 
 EPILOG = (
     "Exit codes: 0 success, 1 other error, 2 wrong setting or option, 3 unusable data, "
-    "4 latency not measurable, 5 study not usable, 6 export refused, 7 bundle not usable, 8 verification failed, 9 plug-in problem, "
-    "130 interrupted."
+    "4 latency not measurable, 5 study not usable, 6 export refused, 7 bundle not usable, "
+    "8 verification failed, 9 plug-in problem, 130 interrupted."
 )
 
 

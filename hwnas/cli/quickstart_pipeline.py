@@ -196,7 +196,7 @@ class Quickstart:
         """Return how many steps the picked members can train within the budget, by what they took so far."""
         run = self.run_directory
         members = picked(run.read_front()["members"], NUM_MEMBERS)
-        cost_s = [run.read_trial(member["trial"])["cost_s"] for member in members]
+        cost_s: list[float] = [run.read_trial(member["trial"])["cost_s"] for member in members]
         workers = min(len(members), len(usable_cores()))
         # The slowest member bounds it too: one network never trains on two workers.
         wall_s = max(sum(cost_s) / workers, *cost_s) if len(cost_s) > 1 else cost_s[0]
