@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, List, Mapping, Tuple, Union
 
+import numpy as np
 import yaml
 
 from hwnas.errors import DataError
@@ -111,9 +112,7 @@ def _problems(sensor: Sensor) -> List[str]:
     elevation = sensor.elevation_deg
     checks = {
         "elevation_deg must hold at least two beams": len(elevation) >= 2,
-        "elevation_deg must fall from the top beam to the bottom one": all(
-            upper > lower for upper, lower in zip(elevation, elevation[1:])
-        ),
+        "elevation_deg must fall from the top beam to the bottom one": bool(np.all(np.diff(elevation) < 0)),
         "elevation_deg must lie within -90..90": all(-90 < value < 90 for value in elevation),
         "azimuth_offset_deg needs one value for every beam": len(sensor.azimuth_offset_deg) == len(elevation),
         "azimuth_steps must be 16..8192": 16 <= sensor.azimuth_steps <= 8192,

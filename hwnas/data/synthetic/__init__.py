@@ -1,4 +1,4 @@
-"""Synthetic driving scenes: labelled LiDAR scans by ray casting, so that everything runs without a download."""
+"""Synthetic driving scenes: labelled LiDAR scans by ray casting, so no download is needed."""
 
 from __future__ import annotations
 

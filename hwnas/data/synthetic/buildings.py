@@ -1,4 +1,4 @@
-"""Buildings with bays of windows, doors, balconies and roofs. Their front is the side at -y, its middle at 0."""
+"""Buildings with bays of windows, doors, balconies and roofs. The front is at y = 0, facing -y."""
 
 from __future__ import annotations
 

@@ -48,8 +48,8 @@ def synthesize_dataset(
 ) -> Path:
     """Write a data set of labelled synthetic scans that `open_dataset` reads.
 
-    The bytes depend on the arguments except `workers`. A sequence holds the scans of one or several whole scenes,
-    so no scene is in both splits; about the last fifth of the sequences is the split `val`.
+    The bytes depend on the arguments except `workers`. A sequence holds the scans of one or several whole
+    scenes, so no scene is in both splits; about the last fifth of the sequences is the split `val`.
 
     Args:
         directory: where to write; must not exist or be an empty directory.
@@ -78,7 +78,7 @@ def synthesize_dataset(
     directory = Path(directory)
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise DataError(
-            f"{directory}: expected a new or empty directory, found something there; name another or remove it"
+            f"{directory}: expected a new or empty directory, found files; name another or remove it"
         )
     name = load_sensor(sensor).name
     directory.parent.mkdir(parents=True, exist_ok=True)

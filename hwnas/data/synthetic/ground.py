@@ -1,6 +1,6 @@
 """The ground of a scene: classes and materials on a fine raster above a coarse surface of slopes and hills.
 
-Curbs and grass are at most `MAX_RISE_M` above the coarse surface; the ray caster finds where a ray meets them.
+Curbs and grass are at most `MAX_RISE_M` above the coarse surface; the caster finds where rays meet them.
 """
 
 from __future__ import annotations
@@ -59,22 +59,26 @@ class Ground:
 
     def label_at(self, x: float, y: float) -> int:
         """Return the raw class of one place."""
-        return int(self.label.ravel()[self.cell(np.float32(x), np.float32(y))])
+        return int(self.label.ravel()[self.cell(*_place(x, y))])
 
-    def base_at(self, x: float, y: float) -> float:
-        """Return the height (m) of the coarse surface at one place."""
-        u = float(np.clip((x + HALF_SIZE_M) / NODE_M, 0, _NODES - 1.001))
-        v = float(np.clip((y + HALF_SIZE_M) / NODE_M, 0, _NODES - 1.001))
-        column, row = int(u), int(v)
+    def base_heights(self, x: Floats, y: Floats) -> Floats:
+        """Return the heights (m) of the coarse surface at places."""
+        u = np.clip((x + HALF_SIZE_M) / NODE_M, 0, _NODES - 1.001)
+        v = np.clip((y + HALF_SIZE_M) / NODE_M, 0, _NODES - 1.001)
+        column, row = np.floor(u).astype(np.int64), np.floor(v).astype(np.int64)
         s, t = u - column, v - row
         b = self.base
         low = (1 - s) * b[row, column] + s * b[row, column + 1]
         high = (1 - s) * b[row + 1, column] + s * b[row + 1, column + 1]
-        return float((1 - t) * low + t * high)
+        return np.asarray((1 - t) * low + t * high, np.float32)
+
+    def base_at(self, x: float, y: float) -> float:
+        """Return the height (m) of the coarse surface at one place."""
+        return float(self.base_heights(*_place(x, y)))
 
     def height_at(self, x: float, y: float) -> float:
         """Return the height (m) of the ground with curbs and grass at one place."""
-        return self.base_at(x, y) + float(self.rise.ravel()[self.cell(np.float32(x), np.float32(y))])
+        return self.base_at(x, y) + float(self.rise.ravel()[self.cell(*_place(x, y))])
 
     def triangles(self) -> Triangles:
         """Return the coarse surface as a mesh."""
@@ -82,6 +86,10 @@ class Ground:
         x, y = np.meshgrid(axis, axis)
         grid = np.stack([x, y, self.base], axis=2)
         return quads(np.stack([grid[:-1, :-1], grid[:-1, 1:], grid[1:, 1:], grid[1:, :-1]], axis=2))
+
+
+def _place(x: float, y: float) -> Tuple[Floats, Floats]:
+    return np.array(x, np.float32), np.array(y, np.float32)
 
 
 def make_ground(layout: Layout, rng: Generator) -> Ground:
@@ -146,7 +154,7 @@ def _cross(label: NDArray[np.uint8], edge: Floats, edge_cross: Floats, layout: L
 
 
 def _patches(label: NDArray[np.uint8], x: Floats, y: Floats, layout: Layout, rng: Generator) -> None:
-    """Lay yards, driveways and squares (other ground, some of it parking) beside the road, as turned rectangles."""
+    """Lay yards, driveways and squares beside the road: rectangles of other ground and parking."""
     count = layout.preset.other_ground
     kinds = [classes.OTHER_GROUND] * count + [classes.PARKING] * (2 if layout.preset.parking > 0 else 0)
     kinds += [classes.SIDEWALK] * (1 if layout.preset.parking > 0.5 else 0)
@@ -234,7 +242,7 @@ def _rise(label: NDArray[np.uint8], layout: Layout, rng: Generator) -> Floats:
     rough = np.zeros(256, np.float32)
     rough[classes.TERRAIN], rough[classes.OTHER_GROUND] = 1.0, 0.3
     bumps = np.abs(_noise(rng, 8, 0.035)) + np.abs(_noise(rng, 2, 0.03))
-    return np.clip(level[label] + rough[label] * bumps, 0, MAX_RISE_M)
+    return np.asarray(np.clip(level[label] + rough[label] * bumps, 0, MAX_RISE_M), np.float32)
 
 
 def _base(layout: Layout, rng: Generator) -> Floats:

@@ -66,7 +66,7 @@ class Returns:
 
 @dataclass(frozen=True, eq=False)
 class _Hits:
-    """What every ray [R] meets: distance (m, inf for nothing), |cosine| of incidence, class, material, tint."""
+    """What every ray [R] meets: distance (m, or inf), |cosine| of incidence, class, material, tint."""
 
     distance: Floats
     cosine: Floats
@@ -165,7 +165,7 @@ def _cell_on(ground: Ground, origin: Floats, ray: Floats, distance: Floats) -> N
 
 def _cosine(normal: Floats, direction: Floats) -> Floats:
     length = np.sqrt(np.sum(normal * normal, axis=1))
-    return np.abs(np.sum(normal * direction, axis=1)) / np.maximum(length, np.float32(1e-12))
+    return np.asarray(np.abs(np.sum(normal * direction, axis=1)) / np.maximum(length, np.float32(1e-12)))
 
 
 def _take(hits: _Hits, rays: NDArray[np.bool_], mesh: Mesh, triangle: NDArray[np.int32]) -> None:
@@ -188,8 +188,8 @@ def _meet_moving(hits: _Hits, moving: Mesh, origins: Floats, directions: Floats,
 def _rays(sensor: Sensor, rng: Generator) -> Tuple[Floats, NDArray[np.int32]]:
     """Return unit directions [R, 3] of one turn in the sensor's frame, and the ring of each.
 
-    A turn starts at a random fraction of a step, the same for all beams. Beams with an azimuth offset are cut at
-    azimuth zero and put together again, so that every ring runs from 0 to 2 pi.
+    A turn starts at a random fraction of a step, the same for all beams. Beams with an azimuth offset are cut
+    at azimuth zero and put together again, so that every ring runs from 0 to 2 pi.
     """
     step = 2 * np.pi / sensor.azimuth_steps
     offset = np.deg2rad(sensor.azimuth_offset_deg)
@@ -224,9 +224,9 @@ def _measure(sensor: Sensor, local: Floats, ring: NDArray[np.int32], hits: _Hits
 def _returned(sensor: Sensor, local: Floats, hits: _Hits, rng: Generator) -> NDArray[np.bool_]:
     """Return which rays come back.
 
-    Lost are rays into the sky, beyond the range, into the roof of the vehicle itself, mirrored away by glass and
-    lacquer at oblique incidence, swallowed at random, or too weak: received power falls with the square of the
-    distance and with the cosine of incidence, and is seen with a probability that rises with its logarithm.
+    Lost are rays into the sky, beyond the range, into the roof of the vehicle itself, mirrored away by glass
+    and lacquer at oblique incidence, swallowed at random, or too weak: received power falls with the square
+    of the distance and with the cosine of incidence; the probability of a return rises with its logarithm.
     """
     material, distance = hits.material, hits.distance
     inside = (distance > sensor.range_min_m) & (distance < sensor.range_max_m)
@@ -240,7 +240,7 @@ def _returned(sensor: Sensor, local: Floats, hits: _Hits, rng: Generator) -> NDA
 
 
 def _streaky(rng: Generator, count: int) -> Floats:
-    """Return uniform numbers 0..1 [count] of which neighbours on a ring are often equal: rays get lost in runs."""
+    """Return uniform numbers 0..1 [count], often equal for neighbours on a ring: rays get lost in runs."""
     chance = rng.random(count, dtype=np.float32)
     runs = np.repeat(rng.random(-(-count // _RUN), dtype=np.float32), _RUN)[:count]
     return np.where(rng.random(count, dtype=np.float32) < 0.7, runs, chance)
@@ -255,7 +255,7 @@ def _hits_own_roof(sensor: Sensor, local: Floats) -> NDArray[np.bool_]:
 
 
 def _remission(sensor: Sensor, hits: _Hits, kept: NDArray[np.int64], rng: Generator) -> Floats:
-    """Return remission 0..1: reflectance by material, dimmer at oblique incidence, with speckle, quantised."""
+    """Return remission 0..1: reflectance, dimmer at oblique incidence, with speckle, quantised."""
     material = hits.material[kept]
     value = REFLECTANCE[material] * hits.tint[kept]
     value *= np.maximum(hits.cosine[kept], np.float32(0.02)) ** LAMBERT[material]

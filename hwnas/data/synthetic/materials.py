@@ -45,8 +45,8 @@ class Material(IntEnum):
 class _Optics:
     """Diffuse reflectance 0..1, its spread within one surface (log), and what makes returns vanish.
 
-    `lambert` is the exponent of the cosine of incidence (0: looks equally bright from everywhere, 1: Lambert);
-    `loss` the share of rays that never come back; `specular` the share mirrored away once the incidence is oblique.
+    `lambert` is the exponent of the cosine of incidence (0: equally bright from everywhere, 1: Lambert);
+    `loss` the share of rays that never come back; `specular` the share mirrored away at oblique incidence.
     """
 
     reflectance: float

@@ -88,7 +88,7 @@ def box(centre: ArrayLike, size: ArrayLike) -> Triangles:
 
 
 def loft(sections: ArrayLike, *, closed: bool = True, capped: bool = True) -> Triangles:
-    """Return the skin over cross-sections [S, K, 3]; `closed` joins each section's last corner to its first."""
+    """Return the skin over cross-sections [S, K, 3]; `closed` joins their last corners to their first."""
     s = np.asarray(sections, np.float32)
     following = np.roll(s, -1, axis=1) if closed else s[:, 1:]
     own = s if closed else s[:, :-1]
@@ -104,6 +104,13 @@ def _fan(ring: NDArray[np.float32]) -> Triangles:
     return np.stack([first, ring[1:-1], ring[2:]], axis=1)
 
 
+def _cross(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the cross product of two vectors; `np.cross` costs 60 microseconds a call, most of a tube."""
+    return np.array(
+        [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]], np.float32
+    )
+
+
 def tube(
     start: ArrayLike,
     end: ArrayLike,
@@ -113,13 +120,13 @@ def tube(
     sides: int = 8,
     flatten: float = 1.0,
 ) -> Triangles:
-    """Return a closed cone stump from `start` to `end` (metres); `flatten` squeezes it along one side axis."""
+    """Return a closed cone stump from `start` to `end` (metres); `flatten` squeezes it sideways."""
     p, q = np.asarray(start, np.float32), np.asarray(end, np.float32)
     axis = (q - p) / max(float(np.linalg.norm(q - p)), 1e-6)
     helper = np.array([1, 0, 0] if abs(axis[0]) < 0.7 else [0, 0, 1], np.float32)
-    across = np.cross(axis, helper)
+    across = _cross(axis, helper)
     across /= np.linalg.norm(across)
-    along = np.cross(axis, across) * flatten
+    along = _cross(axis, across) * flatten
     angle = np.linspace(0, 2 * np.pi, sides, endpoint=False)[:, None]
     ring = np.cos(angle) * across + np.sin(angle) * along
     return loft(np.stack([p + ring * radius, q + ring * (radius if end_radius is None else end_radius)]))
@@ -172,7 +179,7 @@ def panel(
     v = np.asarray(up, np.float32)[:, None, None]
     grid = (1 - v) * ((1 - u) * c[0] + u * c[1]) + v * ((1 - u) * c[3] + u * c[2])
     cells = np.stack([grid[:-1, :-1], grid[:-1, 1:], grid[1:, 1:], grid[1:, :-1]], axis=2)
-    normal = np.cross(c[1] - c[0], c[3] - c[0])
+    normal = _cross(c[1] - c[0], c[3] - c[0])
     normal /= np.linalg.norm(normal)
     front = cells[window]
     back = front - normal * np.float32(depth)

@@ -1,4 +1,4 @@
-"""People: walking, and riding bicycles and motorcycles. They face +x and stand on the ground at the origin."""
+"""People: walking, and riding bicycles and motorcycles. They face +x and stand at the origin."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.random import Generator
 from hwnas.data.synthetic import classes
 from hwnas.data.synthetic.materials import Material
 from hwnas.data.synthetic.mesh import Mesh, Triangles, box, ellipsoid, join, surface, tube
-from hwnas.data.synthetic.vehicles import bicycle, motorcycle
+from hwnas.data.synthetic.two_wheelers import bicycle, motorcycle
 
 _Point = Tuple[float, float, float]
 

@@ -27,7 +27,7 @@ class Site:
         self._taken: NDArray[np.bool_] = np.zeros((cells, cells), np.bool_)
 
     def beside(self, u: float, side: int, out: float) -> Tuple[float, float, float]:
-        """Return (x, y, yaw) `out` metres outside the main road's edge; +y of a thing there points away from it."""
+        """Return (x, y, yaw) `out` metres outside the main road; +y there points away from it."""
         road = self.layout.main
         x, y, yaw = road.point(u, side * (road.outer_edge + out))
         return x, y, yaw if side > 0 else yaw + np.pi

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from hwnas.data.synthetic import buildings, classes, people, street, vehicles, vegetation
+from hwnas.data.synthetic import buildings, classes, people, street, two_wheelers, vehicles
+from hwnas.data.synthetic.greenery import plant, street_trees
 from hwnas.data.synthetic.layout import Bay
+from hwnas.data.synthetic.lines import along
 from hwnas.data.synthetic.mesh import Mesh
 from hwnas.data.synthetic.placement import PAVED, PLOT, WALKED, Site
 
 _LIMIT = 92.0  # metres along the road on both sides of the scene's middle
-_NEAR_M = 34.0  # trees nearer than this to the main road are drawn with all their leaves
 
 
 def furnish(site: Site) -> None:
@@ -28,8 +29,8 @@ def furnish(site: Site) -> None:
     _parked_elsewhere(site)
     _bicycle_stands(site)
     _standing_people(site)
-    _street_trees(site)
-    _greenery(site)
+    street_trees(site)
+    plant(site)
 
 
 def _parked_row(site: Site, bay: Bay) -> None:
@@ -59,7 +60,7 @@ def _parked(site: Site, draw: float) -> tuple[Mesh, float]:
         return vehicles.truck(rng), 6.0
     if draw < 0.91:
         return vehicles.bus(rng), 5.0
-    return vehicles.motorcycle(rng), 2.0
+    return two_wheelers.motorcycle(rng), 2.0
 
 
 def _building_row(site: Site, side: int) -> None:
@@ -93,7 +94,7 @@ def _front_line(site: Site, side: int) -> None:
     while u < _LIMIT:
         length = float(rng.uniform(4, 16))
         if rng.random() < preset.front_fence:
-            _along(site, side, u, length, out, "hedge" if rng.random() < 0.35 else "fence")
+            along(site, side, u, length, out, "hedge" if rng.random() < 0.35 else "fence")
         u += length + float(rng.uniform(1.0, 4.5))
     # Boundaries between neighbours run away from the street.
     for u in np.arange(-_LIMIT, _LIMIT, 18.0):
@@ -104,28 +105,6 @@ def _front_line(site: Site, side: int) -> None:
             middle = (x + np.cos(turned) * length / 2, y + np.sin(turned) * length / 2)
             if site.claim(*middle, turned, (length, 0.5), PAVED):
                 site.put(street.fence(rng, length), x, y, turned)
-
-
-def _along(site: Site, side: int, u: float, length: float, out: float, kind: str) -> None:
-    """Put a fence, hedge, rail or barrier along the road, in pieces that follow its bends and slopes."""
-    pieces = max(1, round(length / 6))
-    piece = length / pieces
-    for k in range(pieces):
-        start = u + k * piece + (0 if side > 0 else piece)
-        x, y, _ = site.beside(start, side, out)
-        end_x, end_y, _ = site.beside(u + k * piece + (piece if side > 0 else 0), side, out)
-        yaw = float(np.arctan2(end_y - y, end_x - x))
-        if not site.claim((x + end_x) / 2, (y + end_y) / 2, yaw, (piece * 0.9, 0.4), PAVED):
-            continue
-        run = float(np.hypot(end_x - x, end_y - y))
-        mesh = {
-            "fence": street.fence,
-            "hedge": vegetation.hedge,
-            "rail": lambda _, metres: street.guard_rail(metres),
-            "barrier": street.noise_barrier,
-            "thicket": vegetation.thicket,
-        }[kind](site.rng, run)
-        site.put(mesh, x, y, yaw, sink=0.03)
 
 
 def _street_poles(site: Site, side: int) -> None:
@@ -145,13 +124,19 @@ def _street_poles(site: Site, side: int) -> None:
             x, y, yaw = site.beside(float(u), side, out + 3)
             if site.claim(x, y, yaw, (0.5, 0.5), PLOT):
                 site.put(street.utility_pole(rng), x, y, yaw)
+    _signs(site, side, out)
+
+
+def _signs(site: Site, side: int, out: float) -> None:
+    """Put signs, bollards and clutter along a line `out` metres beside the road."""
+    rng, preset = site.rng, site.layout.preset
     for u in rng.uniform(-55, 55, int(rng.integers(3, 7)) + 3 * (preset.name == "urban")):
         x, y, yaw = site.beside(float(u), side, out + float(rng.uniform(-0.1, 0.4)))
         if site.claim(x, y, yaw, (0.5, 0.5), WALKED):
             large = preset.dual or (preset.name == "rural" and rng.random() < 0.2)
             sign = street.motorway_sign(rng) if large and rng.random() < 0.6 else street.traffic_sign(rng)
             # Signs face who drives on their side of the road.
-            site.put(sign, x, y, (yaw + np.pi if side > 0 else yaw + np.pi) + float(rng.normal(0, 0.1)))
+            site.put(sign, x, y, yaw + np.pi + float(rng.normal(0, 0.1)))
     for u in rng.uniform(-60, 60, 3 + 4 * (preset.name in ("urban", "residential"))):
         x, y, yaw = site.beside(float(u), side, out + float(rng.uniform(0, 1.5)))
         if rng.random() < 0.5 and site.claim(x, y, yaw, (0.8, 0.8), WALKED):
@@ -160,11 +145,11 @@ def _street_poles(site: Site, side: int) -> None:
 
 def _motorway_edges(site: Site) -> None:
     rng, road = site.rng, site.layout.main
-    _along(site, 1, -_LIMIT, 2 * _LIMIT, -road.outer_edge + 0.3, "rail")
+    along(site, 1, -_LIMIT, 2 * _LIMIT, -road.outer_edge + 0.3, "rail")
     for side in (1, -1):
-        _along(site, side, -_LIMIT, 2 * _LIMIT, 0.8, "rail" if rng.random() < 0.7 else "fence")
-        if rng.random() < 0.35:
-            _along(site, side, -_LIMIT, 2 * _LIMIT, float(rng.uniform(3, 6)), "barrier")
+        along(site, side, -_LIMIT, 2 * _LIMIT, 0.8, "rail" if rng.random() < 0.7 else "fence")
+        if rng.random() < 0.22:
+            along(site, side, -_LIMIT, 2 * _LIMIT, float(rng.uniform(3, 6)), "barrier")
     if rng.random() < 0.6:
         x, y, yaw = road.point(float(rng.uniform(-30, 50)), 0.0)
         site.put(street.gantry(2 * road.outer_edge + 3), x, y, yaw)
@@ -220,7 +205,7 @@ def _bicycle_stands(site: Site) -> None:
         across = rng.random() < 0.6
         for k in range(min(count, 3) if motor else count):
             x, y, yaw = site.beside(start + k * ((1.0 if motor else 0.75) if across else 2.3), side, out)
-            mesh = vehicles.motorcycle(rng) if motor else vehicles.bicycle(rng)
+            mesh = two_wheelers.motorcycle(rng) if motor else two_wheelers.bicycle(rng)
             turn = (np.pi / 2 if across else 0.0) + float(rng.normal(0, 0.12))
             if site.claim(x, y, yaw + turn, (1.5, 0.3), WALKED):
                 site.put(mesh, x, y, yaw + turn)
@@ -236,66 +221,3 @@ def _standing_people(site: Site) -> None:
             if site.claim(x, y, 0.0, (0.3, 0.3), WALKED):
                 site.put(people.pedestrian(rng), x, y, float(rng.uniform(0, 2 * np.pi)))
             x, y = x + float(rng.uniform(-1, 1)), y + float(rng.uniform(-1, 1))
-
-
-def _street_trees(site: Site) -> None:
-    rng, preset, layout = site.rng, site.layout.preset, site.layout
-    for side in (1, -1):
-        if rng.random() >= preset.street_trees:
-            continue
-        index = 0 if side > 0 else 1
-        out = layout.strip[index] + (layout.verge / 2 if layout.verge > 0 else 0.7)
-        crowns = [vegetation.broadleaf(rng) for _ in range(3)]
-        for u in np.arange(-_LIMIT, _LIMIT, float(rng.uniform(8, 14))):
-            x, y, yaw = site.beside(float(u), side, out)
-            if rng.random() < 0.85 and site.claim(x, y, yaw, (0.5, 0.5), PAVED):
-                mesh = crowns[int(rng.integers(3))]
-                site.put(mesh, x, y, float(rng.uniform(0, 6.3)), float(rng.uniform(0.75, 1.05)))
-
-
-def _thickets(site: Site) -> None:
-    """Grow shrubs along the road and, as the back of the scene, behind the plots."""
-    rng, layout = site.rng, site.layout
-    for side in (1, -1):
-        first = layout.frontage(side) + (2.5 if layout.preset.dual else 0.8)
-        for low, high, share in ((first, first + 5, layout.preset.thicket), (22, 30, 0.55), (34, 55, 0.65)):
-            u = -_LIMIT
-            while u < _LIMIT:
-                length = float(rng.uniform(8, 26))
-                if rng.random() < share:
-                    _along(site, side, u, length, float(rng.uniform(low, high)), "thicket")
-                u += length + float(rng.uniform(0, 6))
-
-
-def _greenery(site: Site) -> None:
-    """Scatter trees, bushes and tall grass over plots, and close the view with more trees behind."""
-    rng, preset = site.rng, site.layout.preset
-    near = [vegetation.broadleaf(rng) for _ in range(4)] + [vegetation.conifer(rng) for _ in range(2)]
-    far = [vegetation.broadleaf(rng, detail=0.2) for _ in range(4)]
-    far += [vegetation.conifer(rng, detail=0.25) for _ in range(2)]
-    bushes = [vegetation.bush(rng) for _ in range(6)]
-    first = 4.0 if preset.dual else 0.6
-    for k in range(preset.trees + 45):
-        behind = k >= preset.trees
-        side = int(rng.choice([-1, 1]))
-        out = float(rng.uniform(22, 75)) if behind else first + float(rng.exponential(11))
-        x, y, _ = site.beside(float(rng.uniform(-_LIMIT, _LIMIT)), side, site.layout.frontage(side) + out)
-        if site.claim(x, y, 0.0, (0.9, 0.9), PLOT):
-            kinds = far if out > _NEAR_M or behind else near
-            mesh = kinds[int(rng.integers(len(kinds)))]
-            site.put(mesh, x, y, float(rng.uniform(0, 6.3)), float(rng.uniform(0.65, 1.25)))
-    _thickets(site)
-    for _ in range(preset.bushes):
-        side = int(rng.choice([-1, 1]))
-        out = site.layout.frontage(side) + first + float(rng.exponential(7))
-        x, y, _ = site.beside(float(rng.uniform(-70, 70)), side, out)
-        if site.claim(x, y, 0.0, (1.0, 1.0), PLOT):
-            mesh = bushes[int(rng.integers(len(bushes)))]
-            site.put(mesh, x, y, float(rng.uniform(0, 6.3)), float(rng.uniform(0.6, 1.3)))
-    if preset.name in ("rural", "motorway"):
-        for _ in range(14):
-            x, y, _ = site.beside(
-                float(rng.uniform(-50, 50)), int(rng.choice([-1, 1])), 4 + float(rng.exponential(6))
-            )
-            if site.allowed(x, y, PLOT):
-                site.put(vegetation.tall_grass(rng, 500, float(rng.uniform(1, 3))), x, y)

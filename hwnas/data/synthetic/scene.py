@@ -11,14 +11,16 @@ from numpy.random import Generator
 from hwnas.data.sensors import Sensor
 from hwnas.data.synthetic import people, vehicles
 from hwnas.data.synthetic.ground import Ground, make_ground
-from hwnas.data.synthetic.layout import PRESETS, Layout, Preset, draw_layout
+from hwnas.data.synthetic.layout import Layout, draw_layout
 from hwnas.data.synthetic.lidar import Caster, Pose, Returns
 from hwnas.data.synthetic.mesh import Mesh, join
 from hwnas.data.synthetic.placement import Site
+from hwnas.data.synthetic.presets import PRESETS, Preset
 from hwnas.data.synthetic.roadside import furnish
 
 _ORDER = ("urban", "residential", "rural", "residential", "motorway", "urban", "rural", "residential")
 _ROUTE_HALF_M = 28.0
+_CLEAR_M, _CLEAR_HEIGHT_M = 1.9, 4.4  # room that the vehicle needs to each side and above the road
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,12 +67,23 @@ def scans(scene: int, rng: Generator, sensor: Sensor, count: int) -> Iterator[Re
     )
     lane = _lane(layout)
     movers = _movers(layout, rng, start, lane, speed, spacing * count)
-    caster = Caster(join(site.meshes), ground)
+    caster = Caster(_trimmed(join(site.meshes), layout, ground, lane), ground)
     for k in range(count):
         u = start + k * spacing
         pose = _pose(layout, ground, sensor, rng, u, lane + float(rng.normal(0, 0.15)))
         moving = join([_moved(mover, layout, ground, k * spacing / speed) for mover in movers])
         yield caster.scan(sensor, pose, moving, rng)
+
+
+def _trimmed(mesh: Mesh, layout: Layout, ground: Ground, lane: float) -> Mesh:
+    """Return the mesh without what reaches into the lane of the sensor's vehicle, such as branches."""
+    corner = mesh.triangles[:, 0]
+    _, d = layout.main.coordinates(corner[:, 0], corner[:, 1])
+    near = np.flatnonzero(np.abs(d - np.float32(lane)) < _CLEAR_M)
+    level = ground.base_heights(corner[near, 0], corner[near, 1])
+    keep = np.ones(len(corner), np.bool_)
+    keep[near[corner[near, 2] < level + _CLEAR_HEIGHT_M]] = False
+    return Mesh(mesh.triangles[keep], mesh.label[keep], mesh.material[keep], mesh.tint[keep])
 
 
 def _lane(layout: Layout) -> float:

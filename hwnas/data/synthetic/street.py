@@ -1,4 +1,4 @@
-"""What lines a street: fences, walls, rails, poles, signs, lights, and small things outside the 19 classes."""
+"""What lines a street: fences, walls, rails, poles, signs, lights, and objects outside the 19 classes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def fence(rng: Generator, length: float) -> Mesh:
         return surface(wall, classes.FENCE, Material.BRICK, float(rng.uniform(0.7, 1.4)))
     posts = [box((x, 0, height / 2), (0.09, 0.09, height + 0.1)) for x in np.arange(0, length + 0.1, 2.4)]
     if kind == "boards":
-        parts = posts + [box((length / 2, 0, height / 2 + 0.05), (length, 0.04, height - 0.1))]
+        parts = [*posts, box((length / 2, 0, height / 2 + 0.05), (length, 0.04, height - 0.1))]
         return surface(np.concatenate(parts), classes.FENCE, Material.WOOD, float(rng.uniform(0.6, 1.3)))
     rails = [box((length / 2, 0, z), (length, 0.04, 0.07)) for z in (0.2, height - 0.12)]
     gap, width = (0.16, 0.07) if kind == "pickets" else (0.11, 0.022)
@@ -85,16 +85,16 @@ def traffic_sign(rng: Generator) -> Mesh:
     foot = float(rng.uniform(1.9, 2.5))
     kind = str(rng.choice(["round", "triangle", "square", "wide"], p=[0.4, 0.25, 0.2, 0.15]))
     size = float(rng.uniform(0.55, 0.8))
-    plates = [_plate(kind, size, foot + size / 2)]
+    plates = [_plate(kind, size, foot + size / 2, float(rng.uniform(0.15, 1.0)))]
     if rng.random() < 0.35:
-        plates.append(_plate("wide", 0.45, foot - 0.22))
+        plates.append(_plate("wide", 0.45, foot - 0.22, float(rng.uniform(0.15, 1.0))))
     pole = surface(
         tube((0, 0, -0.1), (0, 0, foot + size * 0.7), 0.035, sides=7), classes.POLE, Material.METAL
     )
     return join([pole, *plates])
 
 
-def _plate(kind: str, size: float, height: float) -> Mesh:
+def _plate(kind: str, size: float, height: float, tint: float) -> Mesh:
     """Return a plate 2 cm thick: its front (-x) retro-reflective foil, its back bare metal."""
     corners = {"round": 12, "triangle": 3, "square": 4, "wide": 4}[kind]
     angle = np.linspace(0, 2 * np.pi, corners, endpoint=False) + (np.pi / 4 if corners == 4 else np.pi / 2)
@@ -103,10 +103,10 @@ def _plate(kind: str, size: float, height: float) -> Mesh:
     outline *= [1, 1.0, 0.5] if kind == "wide" else [1, 1, 1]
     outline += [0, 0, height]
     fan = np.stack([np.repeat(outline[:1], corners - 2, 0), outline[1:-1], outline[2:]], axis=1)
-    front, back = fan - [0.06, 0, 0], fan - [0.04, 0, 0]
+    front, back = ((fan - [shift, 0, 0]).astype(np.float32) for shift in (0.06, 0.04))
     return join(
         [
-            surface(front, classes.TRAFFIC_SIGN, Material.SIGN_FOIL),
+            surface(front, classes.TRAFFIC_SIGN, Material.SIGN_FOIL, tint),
             surface(back, classes.TRAFFIC_SIGN, Material.METAL, 1.2),
         ]
     )

@@ -47,12 +47,14 @@ def broadleaf(rng: Generator, *, detail: float = 1.0) -> Mesh:
     fork = np.array([lean[0] * 0.4, lean[1] * 0.4, clear + 0.25 * (height - clear)])
     wood = [tube((0, 0, -0.4), fork, radius * 1.15, radius * 0.7, sides=9)]
     for turn in rng.uniform(0, 2 * np.pi, 4):
-        reach = fork + [np.cos(turn) * crown[0] * 0.6, np.sin(turn) * crown[0] * 0.6, 0.3 * (height - clear)]
+        spread = np.array([np.cos(turn), np.sin(turn)]) * crown[0] * 0.6
+        reach = fork + np.append(spread, 0.3 * (height - clear))
         wood.append(tube(fork - [0, 0, 0.2], reach, radius * 0.5, radius * 0.15, sides=5))
     volume = 4 / 3 * np.pi * crown[0] * crown[1] * crown[2]
     size = 0.17 / np.sqrt(detail)
     count = int(np.clip(volume * 46 * detail, 150, 7000))
-    points = _clumps(rng, count, crown, 0.13 * crown[0] + 0.1) + [lean[0], lean[1], clear + crown[2]]
+    points = _clumps(rng, count, crown, 0.13 * crown[0] + 0.1)
+    points += np.array([lean[0], lean[1], clear + crown[2]])
     # Young leaves hang down to the lower limit of the crown, not through it.
     points[:, 2] = np.where(points[:, 2] < clear * 0.8, 2 * clear * 0.8 - points[:, 2], points[:, 2])
     return join(
@@ -106,7 +108,7 @@ def hedge(rng: Generator, length: float) -> Mesh:
 
 
 def thicket(rng: Generator, length: float) -> Mesh:
-    """Return an overgrown strip of shrubs along x from 0 to `length` metres, 1.5..5 m tall, wavy and dense in front."""
+    """Return an overgrown strip of shrubs along x from 0 to `length` metres, 1.5..5 m tall."""
     height, depth = float(rng.uniform(1.5, 5.0)), float(rng.uniform(1.0, 2.2))
     count = int(length * height * 75)
     along, level = rng.uniform(0, length, count), rng.uniform(0, 1, count)
