@@ -41,6 +41,13 @@ def register(app: typer.Typer) -> None:
             return
         for bundle in written:
             out_console.print(bundle["path"], markup=False, highlight=False, soft_wrap=True)
+            if not bundle["is_stable"]:
+                err_console.print(
+                    f"The latency of {bundle['architecture_id']} was measured while the target was disturbed "
+                    f"({bundle['remark']}); export again with `--force` when it is calm.",
+                    markup=False,
+                    highlight=False,
+                )
 
 
 def export_run(run: Path, *, pick: str, out: Path | None, force: bool) -> list[dict[str, Any]]:
@@ -83,6 +90,8 @@ def export_run(run: Path, *, pick: str, out: Path | None, force: bool) -> list[d
                     "quality": content["quality"]["value"],
                     "latency_ms": content["latency"]["latency_ms"],
                     "interval_ms": content["latency"]["interval_ms"],
+                    "is_stable": content["latency"]["is_stable"],
+                    "remark": content["latency"]["remark"],
                 }
             )
     finally:

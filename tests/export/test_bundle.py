@@ -117,3 +117,14 @@ def test_missing_weights_are_named(member: TrainedMember, tmp_path: Path) -> Non
     with pytest.raises(ExportError, match=r"gone\.safetensors"):
         export(replace(member, weights=tmp_path / "gone.safetensors"), tmp_path / "bundle")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("disturbed", "latency_ms", "is_stable"), [(1, 5.0, True), (5, 10.0, False)])
+def test_disturbed_measurements_are_repeated_and_named(
+    member: TrainedMember, tmp_path: Path, disturbed: int, latency_ms: float, *, is_stable: bool
+) -> None:
+    meter = FixedMeter(5.0, disturbed=disturbed)
+    latency = read_manifest(export(member, tmp_path / "bundle", meter=meter)).content["latency"]
+    assert meter.measured == 2
+    assert (latency["latency_ms"], latency["is_stable"]) == (latency_ms, is_stable)
+    assert bool(latency["remark"]) is not is_stable
