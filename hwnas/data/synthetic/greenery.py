@@ -53,7 +53,7 @@ def plant(site: Site) -> None:
     for k in range(preset.trees + 45):
         behind = k >= preset.trees
         side = int(rng.choice([-1, 1]))
-        out = float(rng.uniform(22, 75)) if behind else first + float(rng.exponential(11))
+        out = float(rng.uniform(22, 75)) if behind else first + float(rng.exponential(8))
         x, y, _ = site.beside(float(rng.uniform(-_LIMIT, _LIMIT)), side, site.layout.frontage(side) + out)
         if site.claim(x, y, 0.0, (0.9, 0.9), PLOT):
             kinds = far if out > _NEAR_M or behind else near

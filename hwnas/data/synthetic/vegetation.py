@@ -51,7 +51,7 @@ def broadleaf(rng: Generator, *, detail: float = 1.0) -> Mesh:
         reach = fork + np.append(spread, 0.3 * (height - clear))
         wood.append(tube(fork - [0, 0, 0.2], reach, radius * 0.5, radius * 0.15, sides=5))
     volume = 4 / 3 * np.pi * crown[0] * crown[1] * crown[2]
-    size = 0.17 / np.sqrt(detail)
+    size = 0.2 / np.sqrt(detail)
     count = int(np.clip(volume * 46 * detail, 150, 7000))
     points = _clumps(rng, count, crown, 0.13 * crown[0] + 0.1)
     points += np.array([lean[0], lean[1], clear + crown[2]])
@@ -118,7 +118,7 @@ def thicket(rng: Generator, length: float) -> Mesh:
     behind = 0.35 * depth * level + 0.25 * wave + rng.exponential(0.22 * depth, count)
     points = np.column_stack([along, behind, level * top])
     return surface(
-        leaves(rng, points, 0.2), classes.VEGETATION, Material.LEAF, float(rng.uniform(0.75, 1.25))
+        leaves(rng, points, 0.24), classes.VEGETATION, Material.LEAF, float(rng.uniform(0.75, 1.25))
     )
 
 
