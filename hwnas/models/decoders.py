@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hwnas.models.layers import Size, convolution
+from hwnas.models.layers import Size, activation, convolution
 
 
 @dataclass(frozen=True)
@@ -107,12 +107,13 @@ class Concatenation(nn.Module):
 class LearnedEnlarging(nn.Module):
     """From the coarsest level on enlarge by learned layers, concatenate with the finer level, and filter."""
 
-    def __init__(self, settings: DecoderSettings, enlarging: Callable[[int, Size], nn.Module]) -> None:
+    def __init__(self, settings: DecoderSettings, enlarging: Callable[[int, Size, str], nn.Module]) -> None:
         super().__init__()
         width = settings.width
         self.enter = convolution(settings.channels[-1], width, 1, act=settings.act)
         self.enlarge = nn.ModuleList(
-            nn.Identity() if stride == (1, 1) else enlarging(width, stride) for stride in settings.strides
+            nn.Identity() if stride == (1, 1) else enlarging(width, stride, settings.act)
+            for stride in settings.strides
         )
         self.fuse = nn.ModuleList(
             convolution(width + c, width, 3, is_cyclic=settings.is_cyclic, act=settings.act)
@@ -128,16 +129,19 @@ class LearnedEnlarging(nn.Module):
         return result
 
 
-def enlarging_by_shuffle(width: int, stride: Size) -> nn.Module:
+def enlarging_by_shuffle(width: int, stride: Size, act: str) -> nn.Module:
     """Return a convolution to more channels that are then moved to space.
 
     Source: Shi et al., "Real-Time Single Image and Video Super-Resolution Using an Efficient
     Sub-Pixel Convolutional Neural Network", CVPR 2016.
     """
-    return nn.Sequential(nn.Conv2d(width, width * stride[0] * stride[1], 1), PixelShuffle(stride))
+    return nn.Sequential(
+        convolution(width, width * stride[0] * stride[1], 1, act=act),
+        PixelShuffle(stride),
+    )
 
 
-def enlarging_by_transposed(width: int, stride: Size) -> nn.Module:
+def enlarging_by_transposed(width: int, stride: Size, act: str) -> nn.Module:
     """Return a transposed convolution twice as wide as its stride, as in RangeNet++.
 
     Source: Milioto et al., "RangeNet++: Fast and Accurate LiDAR Semantic Segmentation", IROS 2019.
@@ -147,7 +151,7 @@ def enlarging_by_transposed(width: int, stride: Size) -> nn.Module:
     return nn.Sequential(
         nn.ConvTranspose2d(width, width, kernel, stride=stride, padding=padding, bias=False),
         nn.BatchNorm2d(width),
-        nn.ReLU(),
+        activation(act),
     )
 
 

@@ -17,19 +17,17 @@ from torch import nn
 from hwnas.architecture import Architecture, Choice
 from hwnas.errors import ArchitectureError
 from hwnas.io_spec import NetworkContract
-from hwnas.models.blocks import BLOCKS, FIXED_KERNEL, BlockSettings
-from hwnas.models.decoders import DECODERS, DecoderSettings
+from hwnas.models.blocks import BLOCKS, FIXED_KERNEL
+from hwnas.models.decoders import DECODERS
 from hwnas.models.layers import Size
-from hwnas.models.unet import StagePlan, UNet, UNetPlan
+from hwnas.models.unet import UNet, UNetPlan
 from hwnas.search_spaces.base import BlockSignature, SearchSpace, restrict_choices
+from hwnas.search_spaces.range_unet_plan import STRIDES, block_signatures, make_plan
 
 NAME = "range-unet"
-MAX_STAGES = 4
+MAX_STAGES = 5
 MIN_HEIGHT, MIN_WIDTH = 4, 8
 """No level of the encoder is smaller than this, in pixels."""
-
-STRIDES: Mapping[str, Size] = MappingProxyType({"1x1": (1, 1), "1x2": (1, 2), "2x2": (2, 2)})
-"""Strides by gene value, height x width."""
 
 
 def full_choices(contract: NetworkContract) -> dict[str, tuple[Choice, ...]]:
@@ -39,7 +37,7 @@ def full_choices(contract: NetworkContract) -> dict[str, tuple[Choice, ...]]:
         "stem_width": (8, 16, 24, 32, 48, 64, 128),
         "stem_stride": tuple(STRIDES),
         "activation": ("relu", "hardswish"),
-        "num_stages": (2, 3, 4),
+        "num_stages": (2, 3, 4, 5),
     }
     for stage in range(1, MAX_STAGES + 1):
         choices |= {
@@ -132,21 +130,20 @@ class RangeUNetSpace:
 
     def _check(self, architecture: Architecture) -> None:
         """Refuse what `decode` of the unrestricted space cannot have made."""
-        first = {gene: values[0] for gene, values in self._full.items()}
-        genes = architecture.genes
-        # A narrowed stride need not be among a stage's choices; it is the canonical form of one that is.
-        allowed = {
-            gene: tuple(STRIDES) if gene.endswith("_stride") else values
-            for gene, values in self._full.items()
-        }
-        unknown = sorted(set(genes) - set(allowed))
+        unknown = sorted(set(architecture.genes) - set(self._full))
         if architecture.space != NAME or unknown:
             raise ArchitectureError(
                 f"Expected an architecture of {NAME!r}, but got one of {architecture.space!r} "
                 f"with the unknown genes {unknown}."
             )
-        _check_genes({**first, **genes}, allowed)
-        if self._architecture({**first, **genes}) != architecture:
+        choices = {}
+        for gene, values in self._full.items():
+            value = architecture.genes.get(gene, values[0])
+            # A stride made smaller for want of pixels comes from the largest one.
+            is_narrowed = gene.endswith("_stride") and value not in values
+            choices[gene] = "2x2" if is_narrowed else value
+        _check_genes(choices, self._full)
+        if self._architecture(choices) != architecture:
             raise ArchitectureError(
                 f"Architecture {architecture.id} does not fit this space: its genes or shapes "
                 f"{architecture.input_shape} -> {architecture.num_classes} are not those of {self._contract}."
@@ -160,96 +157,6 @@ def make_range_unet(contract: NetworkContract, restrictions: Mapping[str, Sequen
         ConfigError: if a restriction names an unknown gene or value.
     """
     return RangeUNetSpace(contract, restrictions)
-
-
-def make_plan(architecture: Architecture) -> UNetPlan:
-    """Return the parts of an architecture that is known to be valid."""
-    genes = architecture.genes
-    act, is_cyclic = str(genes["activation"]), bool(genes.get("cyclic_padding", False))
-    channels, height, width = architecture.input_shape
-    stem = BlockSettings(
-        channels,
-        int(genes["stem_width"]),
-        stride=STRIDES[str(genes["stem_stride"])],
-        is_cyclic=is_cyclic,
-        act=act,
-    )
-    stem_shape = (stem.out_channels, height // stem.stride[0], width // stem.stride[1])
-    shape, stages = stem_shape, []
-    for index in range(1, int(genes["num_stages"]) + 1):
-        stages.append(_stage_plan(genes, f"stage{index}_", shape, is_cyclic=is_cyclic, act=act))
-        shape = stages[-1].output_shape
-    decoder = DecoderSettings(
-        channels=(stem.out_channels, *(stage.output_shape[0] for stage in stages)),
-        strides=tuple(stage.blocks[0].stride for stage in stages),
-        width=int(genes["decoder_width"]),
-        is_cyclic=is_cyclic,
-        act=act,
-    )
-    return UNetPlan(
-        architecture.input_shape,
-        stem,
-        stem_shape,
-        tuple(stages),
-        str(genes["decoder"]),
-        decoder,
-        architecture.num_classes,
-    )
-
-
-def _stage_plan(
-    genes: Mapping[str, Choice], prefix: str, shape: tuple[int, int, int], *, is_cyclic: bool, act: str
-) -> StagePlan:
-    width, stride = int(genes[prefix + "width"]), STRIDES[str(genes[prefix + "stride"])]
-    blocks = tuple(
-        BlockSettings(
-            in_channels=shape[0] if index == 0 else width,
-            out_channels=width,
-            kernel=int(genes.get(prefix + "kernel", 3)),
-            stride=stride if index == 0 else (1, 1),
-            has_squeeze_excite=bool(genes[prefix + "squeeze_excite"]),
-            is_cyclic=is_cyclic,
-            act=act,
-        )
-        for index in range(int(genes[prefix + "depth"]))
-    )
-    output_shape = (width, shape[1] // stride[0], shape[2] // stride[1])
-    return StagePlan(str(genes[prefix + "block"]), blocks, shape, output_shape)
-
-
-def block_signatures(plan: UNetPlan) -> list[BlockSignature]:
-    """Return the signatures of all parts of a plan, in order of execution."""
-    signatures = [_block_signature("stem", plan.stem, plan.input_shape, plan.stem_shape)]
-    for stage in plan.stages:
-        shape = stage.input_shape
-        for block in stage.blocks:
-            signatures.append(_block_signature(stage.kind, block, shape, stage.output_shape))
-            shape = stage.output_shape
-    decoded = (plan.decoder.width, *plan.stem_shape[1:])
-    signatures.append(
-        BlockSignature(
-            f"decoder-{plan.decoder_kind}",
-            (plan.stem_shape, *(stage.output_shape for stage in plan.stages)),
-            decoded,
-            (("act", plan.decoder.act), ("is_cyclic", plan.decoder.is_cyclic)),
-        )
-    )
-    logits = (plan.num_classes, *plan.input_shape[1:])
-    signatures.append(BlockSignature("head", (decoded,), logits))
-    return signatures
-
-
-def _block_signature(
-    kind: str, block: BlockSettings, input_shape: tuple[int, int, int], output_shape: tuple[int, int, int]
-) -> BlockSignature:
-    settings: tuple[tuple[str, Choice], ...] = (
-        ("act", block.act),
-        ("has_squeeze_excite", block.has_squeeze_excite),
-        ("is_cyclic", block.is_cyclic),
-        ("kernel", block.kernel),
-        ("stride", f"{block.stride[0]}x{block.stride[1]}"),
-    )
-    return BlockSignature(kind, (input_shape,), output_shape, settings)
 
 
 def _fitting_stride(stride: str, size: Size) -> tuple[str, Size]:
