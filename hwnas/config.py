@@ -250,8 +250,7 @@ def _problem(item: Any, path: Path | None, root: yaml.Node | None) -> str:
     if item["type"] != "extra_forbidden":
         return f"{where}`{dotted}` is {item['input']!r}: {item['msg']}."
     valid = _valid_names(location[:-1])
-    near = get_close_matches(str(location[-1]), valid, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    hint = "".join(f" Did you mean {near!r}?" for near in get_close_matches(str(location[-1]), valid, n=1))
     section = ".".join(str(part) for part in location[:-1]) or "the top level"
     return f"{where}unknown key {dotted!r}.{hint} Valid in {section}: {', '.join(valid)}."
 
@@ -289,7 +288,7 @@ def _line_of(node: yaml.Node | None, location: list[int | str]) -> int | None:
 
 def _refuse_repeated_keys(node: yaml.Node | None, path: Path) -> None:
     if isinstance(node, yaml.MappingNode):
-        seen: dict[Any, int] = {}
+        seen: dict[str, int] = {}
         for key, value in node.value:
             line = key.start_mark.line + 1
             if key.value in seen:
@@ -298,7 +297,4 @@ def _refuse_repeated_keys(node: yaml.Node | None, path: Path) -> None:
                     "keep one of them."
                 )
             seen[key.value] = line
-            _refuse_repeated_keys(value, path)
-    elif isinstance(node, yaml.SequenceNode):
-        for value in node.value:
             _refuse_repeated_keys(value, path)

@@ -116,7 +116,9 @@ class CandidateLoop:
             if architecture in running:
                 running[architecture].repeats.append(trial)
             elif not self._book.reused(trial, architecture):
+                self._book.refresh()
                 return Candidate(trial, architecture, choices)
+        self._book.refresh()
         self._ending = "the space is exhausted"
         return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -139,6 +140,24 @@ def worker_setup(config: RunConfig, *, threads: int | None = None) -> WorkerSetu
         recipe=config.training.proxy.recipe_fields(),
         threads=threads or config.search.threads_per_worker,
     )
+
+
+def refuse_other_target(run: RunDirectory, meter: LatencyMeter) -> None:
+    """Compare a meter's target with the one that the run's study was measured on.
+
+    Raises:
+        StudyError: if they differ, with what differs.
+    """
+    study = SearchStudy(run.study_journal, read_only=True)
+    recorded = study.identity.get("target_fingerprint", {})
+    study.close()
+    changed = differences(recorded, json.loads(json.dumps(dict(meter.fingerprint()))))
+    if changed:
+        listing = "\n  ".join(changed)
+        raise StudyError(
+            "Figures of one run must come from one target, but since the search this changed:\n"
+            f"  {listing}\nRestore it, or start a new run."
+        )
 
 
 def _session(

@@ -15,13 +15,12 @@ from hwnas.errors import StudyError, TrainingError
 from hwnas.files import write_json_atomically
 from hwnas.latency.base import LatencyMeter
 from hwnas.pareto import front_indices
-from hwnas.search.driver import opened_meter, worker_setup
+from hwnas.search.driver import opened_meter, refuse_other_target, worker_setup
 from hwnas.search.front import knee_index
 from hwnas.search.interruption import StopRequest
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory
 from hwnas.search.run_log import RunLog
 from hwnas.search.storage import DriverLease
-from hwnas.search.study import SearchStudy, differences
 from hwnas.search.worker_pool import Reply, Worker, WorkerPool, usable_cores
 from hwnas.tasks.base import Quality, Task, make_task
 
@@ -88,7 +87,7 @@ def train_front(
         if stop.requested:
             return FullTrainingResult(_listed(run), interrupted=True)
         with opened_meter(config, final=True) as meter:
-            _refuse_other_target(run, meter)
+            refuse_other_target(run, meter)
             training.measure(meter)
         return FullTrainingResult(_listed(run), interrupted=False)
 
@@ -280,19 +279,6 @@ class _FullTraining:
         finished = sum(self._is_trained(each) for each in self._architectures)
         status = TrainingStatus(finished, len(self._architectures), dict(self._steps), self._message)
         self._listener(status)
-
-
-def _refuse_other_target(run: RunDirectory, meter: LatencyMeter) -> None:
-    study = SearchStudy(run.study_journal, read_only=True)
-    recorded = study.identity.get("target_fingerprint", {})
-    study.close()
-    changed = differences(recorded, json.loads(json.dumps(dict(meter.fingerprint()))))
-    if changed:
-        listing = "\n  ".join(changed)
-        raise StudyError(
-            "Figures of one run must come from one target, but since the search this changed:\n"
-            f"  {listing}\nRestore it, or start a new run."
-        )
 
 
 def _listed(run: RunDirectory) -> dict[str, Any]:

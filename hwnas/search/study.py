@@ -93,9 +93,7 @@ class SearchStudy:
         if _NAME not in known and read_only:
             raise StudyError(f"{journal} holds no study yet. Run `hwnas search` on this directory first.")
         if _NAME not in known:
-            optuna.create_study(
-                storage=storage, study_name=_NAME, directions=["minimize"] * len(OBJECTIVES)
-            )
+            optuna.create_study(storage=storage, study_name=_NAME, directions=["minimize"] * len(OBJECTIVES))
         self._study = optuna.load_study(study_name=_NAME, storage=storage)
 
     def close(self) -> None:

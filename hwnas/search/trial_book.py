@@ -140,6 +140,11 @@ class TrialBook:
         )
         return True
 
+    def refresh(self) -> None:
+        """Bring `front.json` in step with the study."""
+        self.trials = self.study.summaries()
+        self.front = write_front(self._run, self.trials, self.budget_ms)
+
     def _judged(self, architecture: Architecture) -> TrialSummary | None:
         for trial in self.trials:
             judged = trial.state in {"COMPLETE", "PRUNED"} and trial.duplicate_of is None
@@ -190,8 +195,7 @@ class TrialBook:
     def _after(self, kind: str, message: str, candidate: Candidate) -> None:
         self.message = message
         self.log.event(kind, message, trial=candidate.number, architecture=candidate.architecture.id)
-        self.trials = self.study.summaries()
-        self.front = write_front(self._run, self.trials, self.budget_ms)
+        self.refresh()
 
 
 def _measured(candidate: Candidate) -> LatencyMeasurement:
