@@ -50,7 +50,7 @@ def main() -> None:
     picture = Image.open(io.BytesIO(png)).convert("RGB")
     picture.paste(_remission_view(scan), (picture.width // 2 + 8, _view_top(picture)))
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    picture.quantize(128).save(options.output, optimize=True)
+    picture.save(options.output, optimize=True)
 
 
 def _view_top(picture: Image.Image) -> int:

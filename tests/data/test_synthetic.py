@@ -97,6 +97,16 @@ def test_points_come_ring_by_ring_from_the_top(dataset: Path) -> None:
         np.testing.assert_allclose(elevation, np.array(load_sensor("hdl-64e").elevation_deg)[ring], atol=0.02)
 
 
+def test_sensors_that_look_up_state_their_rings(tmp_path: Path) -> None:
+    path = synthesize_dataset(tmp_path / "scans", num_scans=1, sensor="os1-128", seed=2)
+    scan = open_dataset(path).split("train")[0]
+    assert scan.ring is not None
+    elevation = np.degrees(np.arctan2(scan.points[:, 2], np.hypot(scan.points[:, 0], scan.points[:, 1])))
+    np.testing.assert_allclose(
+        elevation, np.array(load_sensor("os1-128").elevation_deg)[scan.ring], atol=0.02
+    )
+
+
 def test_values_lie_within_the_sensor_limits(dataset: Path) -> None:
     sensor = load_sensor("hdl-64e")
     for points, _ in _scans(dataset):

@@ -9,18 +9,19 @@ import tempfile
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, List, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 import numpy as np
 import yaml
 
-from hwnas.data.sensors import load_sensor
-from hwnas.data.synthetic.lidar import Returns
+from hwnas.data.sensors import Sensor, load_sensor
 from hwnas.data.synthetic.scene import scans
 from hwnas.errors import ConfigError, DataError
 
 _MAX_SEQUENCES = 20
 _VALIDATION_SHARE = 0.22
+# Beams above this may see sky over half a turn; then rings cannot be told from the order of the points.
+_RING_COLUMN_ABOVE_DEG = 5.0
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,9 @@ def synthesize_dataset(
     progress: Optional[Callable[[int], None]] = None,
 ) -> Path:
     """Write a data set of labelled synthetic scans that `open_dataset` reads.
+
+    Scan files hold x, y, z and remission as float32 like those of SemanticKITTI. For sensors that look far
+    up, whose rings cannot always be recovered from the order of points, a fifth column holds the ring.
 
     The bytes depend on the arguments except `workers`. A sequence holds the scans of one or several whole
     scenes, so no scene is in both splits; about the last fifth of the sequences is the split `val`.
@@ -80,13 +84,13 @@ def synthesize_dataset(
         raise DataError(
             f"{directory}: expected a new or empty directory, found files; name another or remove it"
         )
-    name = load_sensor(sensor).name
+    used = load_sensor(sensor)
     directory.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}."))
     try:
         jobs = _jobs(temporary, num_scans, sensor, seed, scans_per_scene)
         _run(jobs, workers, progress)
-        _describe(temporary, jobs, name, seed)
+        _describe(temporary, jobs, used, seed)
         temporary.chmod(0o755)
         os.replace(temporary, directory)
     except BaseException:
@@ -138,29 +142,36 @@ def _render(job: _Job) -> int:
     """Draw one scene and write its scans; the scene's own seed makes it independent of all others."""
     rng = np.random.default_rng([job.seed, job.scene])
     sequence = Path(job.directory) / "sequences" / job.sequence
-    for k, returns in enumerate(scans(job.scene, rng, load_sensor(job.sensor), job.count)):
-        _write(returns, sequence, f"{job.first_frame + k:06d}")
+    sensor = load_sensor(job.sensor)
+    for k, returns in enumerate(scans(job.scene, rng, sensor, job.count)):
+        columns = [returns.points, returns.remission[:, None]]
+        if _has_ring_column(sensor):
+            columns.append(returns.ring[:, None].astype(np.float32))
+        frame = f"{job.first_frame + k:06d}"
+        points = np.concatenate(columns, axis=1).astype("<f4")
+        (sequence / "velodyne" / f"{frame}.bin").write_bytes(points.tobytes())
+        (sequence / "labels" / f"{frame}.label").write_bytes(returns.label.astype("<u4").tobytes())
     return job.count
 
 
-def _write(returns: Returns, sequence: Path, frame: str) -> None:
-    scan = np.column_stack([returns.points, returns.remission]).astype("<f4")
-    (sequence / "velodyne" / f"{frame}.bin").write_bytes(scan.tobytes())
-    (sequence / "labels" / f"{frame}.label").write_bytes(returns.label.astype("<u4").tobytes())
+def _has_ring_column(sensor: Sensor) -> bool:
+    return sensor.elevation_deg[0] > _RING_COLUMN_ABOVE_DEG
 
 
-def _describe(directory: Path, jobs: List[_Job], sensor: str, seed: int) -> None:
+def _describe(directory: Path, jobs: List[_Job], sensor: Sensor, seed: int) -> None:
     sequences = sorted({job.sequence for job in jobs})
     validation = 0 if len(sequences) == 1 else max(1, round(_VALIDATION_SHARE * len(sequences)))
     cut = len(sequences) - validation
     splits = {"train": sequences[:cut], "val": sequences[cut:]}
-    description = {
+    description: Dict[str, Any] = {
         "schema_version": 1,
         "name": f"synthetic driving scenes, seed {seed}",
-        "sensor": sensor,
+        "sensor": sensor.name,
         "label_map": "semantickitti-19",
         "intensity_range": [0.0, 1.0],
         "splits": {split: members for split, members in splits.items() if members},
     }
+    if _has_ring_column(sensor):
+        description["format_options"] = {"columns": ["x", "y", "z", "intensity", "ring"]}
     text = yaml.safe_dump(description, sort_keys=False)
     (directory / "dataset.yaml").write_text(text, encoding="utf-8")
