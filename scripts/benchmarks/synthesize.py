@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Measure how fast synthetic scans are made, start of the processes and scene building included.
 
-    .venv/bin/python scripts/benchmarks/synthesize.py --scans 40 --workers 2
+.venv/bin/python scripts/benchmarks/synthesize.py --scans 40 --workers 2
 """
 
 from __future__ import annotations
