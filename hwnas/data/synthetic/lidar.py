@@ -17,10 +17,11 @@ from hwnas.data.synthetic.layout import Floats
 from hwnas.data.synthetic.materials import LAMBERT, LOSS, REFLECTANCE, SPECULAR, SPREAD
 from hwnas.data.synthetic.mesh import Mesh
 
-_ROOF_HEIGHT_M = 1.46  # of the vehicle that carries the sensor
-_ROOF_HALF_WIDTH_M = 0.5
-_ROOF_FRONT_M = 0.45
-_ROOF_REAR_M = -0.95
+# Roof panel of the vehicle that carries the sensor: nominal dimensions of a mid-size car, 1.1 m by 1.7 m.
+_ROOF_HEIGHT_M = 1.46
+_ROOF_HALF_WIDTH_M = 0.55
+_ROOF_FRONT_M = 0.6
+_ROOF_REAR_M = -1.1
 _GROUND_STEPS = 6
 _RUN = 6  # rays of one ring that share their luck
 _OBJECTS, _GROUND = 0, 1  # geometries of the standing scene
