@@ -68,17 +68,18 @@ def _show(result: SearchResult) -> None:
     members: list[dict[str, Any]] = result.front["members"]
     metric = members[0]["quality"]["metric"] if members else "metric"
     table = Table(title="Pareto front, candidates on the budget of the search", title_justify="left")
-    for heading in ("trial", metric, "latency ms", "interval ms", "architecture"):
-        table.add_column(heading, justify="left" if heading == "architecture" else "right")
-    for member in members:
+    for heading in ("trial", metric, "latency ms", "interval ms"):
+        table.add_column(heading, justify="right")
+    table.add_column("genes in which members differ", justify="left")
+    genes = [member["architecture"]["genes"] for member in members]
+    for member, differing in zip(members, _differing(genes), strict=True):
         low, high = member["latency"]["interval_ms"]
-        genes = member["architecture"]["genes"]
         table.add_row(
             str(member["trial"]),
             f"{member['quality']['value']:.4f}",
             f"{member['latency_ms']:.2f}",
             f"{low:.2f} to {high:.2f}",
-            ", ".join(f"{gene} {value}" for gene, value in genes.items()),
+            ", ".join(f"{gene} {value}" for gene, value in differing.items()),
         )
     summary = result.to_json()
     out_console.print(table)
@@ -92,3 +93,11 @@ def _show(result: SearchResult) -> None:
         highlight=False,
     )
     out_console.print(f"Run directory: {result.run}", soft_wrap=True, highlight=False)
+
+
+def _differing(genes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return of each architecture the genes that not all of them share."""
+    return [
+        {gene: value for gene, value in own.items() if any(other.get(gene) != value for other in genes)}
+        for own in genes
+    ]
