@@ -71,13 +71,15 @@ class SearchSection(Section):
     """How candidates are proposed and how many.
 
     `trials` counts candidates that were trained; infeasible, failed and repeated ones come on
-    top. `timeout_min` is the time after which one invocation starts no further candidate.
-    `workers` null means one for every `threads_per_worker` usable cores.
+    top. One invocation starts no further candidate after `timeout_min`, and gives up one that
+    takes longer than `candidate_timeout_min`. `workers` null means one for every
+    `threads_per_worker` usable cores.
     """
 
     strategy: str = "tpe"
     trials: Annotated[int, Field(ge=1)] = 50
     timeout_min: Positive | None = None
+    candidate_timeout_min: Positive | None = None
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     workers: Annotated[int, Field(ge=1)] | None = None
     threads_per_worker: Annotated[int, Field(ge=1)] = 1
@@ -227,8 +229,9 @@ def parse_config(value: Any, *, path: Path | None = None, root: yaml.Node | None
 
 def save_config(config: RunConfig, path: Path) -> None:
     """Write the resolved run, atomically; `load_config` gives an equal one back."""
-    text = "# Resolved by hwnas: every setting of this run, defaults included.\n"
-    text += yaml.safe_dump(config.to_json(), sort_keys=False, allow_unicode=True)
+    text = "# Resolved by hwnas: every setting of this run, defaults included.\n" + yaml.safe_dump(
+        config.to_json(), sort_keys=False, allow_unicode=True
+    )
     write_bytes_atomically(path, text.encode("utf-8"))
 
 

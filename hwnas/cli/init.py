@@ -38,6 +38,7 @@ search:
   strategy: tpe          # tpe, nsga2 or random
   trials: 50             # candidates to be trained; those over the budget come on top
   timeout_min: null      # start no further candidate after this time
+  candidate_timeout_min: null  # give up a candidate that takes longer
   seed: 0
   workers: null          # null: one for every `threads_per_worker` cores
   threads_per_worker: 1

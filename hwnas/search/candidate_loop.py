@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,7 @@ class CandidateLoop:
                 self._launch()
                 for reply in self._pool.wait(0.5):
                     self._handle(reply)
+                self._give_up_overdue()
                 self._listener(self._status())
             if self._stop.requested:
                 self._ending = "interrupted"
@@ -142,6 +144,10 @@ class CandidateLoop:
             self._failures = 0
         elif reply.kind == "error":
             self._failed(candidate, f"{reply.value['kind']}: {reply.value['message']}")
+        elif candidate.is_overdue:
+            # Says nothing about the next candidate, so it does not count as a failure in a row.
+            minutes = self._settings.candidate_timeout_min
+            self._book.failed(candidate, f"not finished within {minutes:g} minutes")
         else:
             self._failed(candidate, str(reply.value))
 
@@ -166,6 +172,13 @@ class CandidateLoop:
         self._submit(
             worker, candidate, "estimate", directory=str(self._book.directory(candidate) / "training")
         )
+
+    def _give_up_overdue(self) -> None:
+        minutes = self._settings.candidate_timeout_min
+        for worker, candidate in self._running.items():
+            if minutes is not None and time.monotonic() - candidate.started_s > 60 * minutes:
+                candidate.is_overdue = True
+                self._pool.kill(worker)
 
     def _failed(self, candidate: Candidate, reason: str) -> None:
         self._book.failed(candidate, reason)

@@ -34,6 +34,7 @@ MAY_CHANGE = (
     "config.task.data",  # a data set may move; its fingerprint may not change
     "config.search.trials",
     "config.search.timeout_min",
+    "config.search.candidate_timeout_min",
     "config.search.workers",
     "config.search.threads_per_worker",
     "config.training.full",

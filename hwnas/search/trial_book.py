@@ -31,6 +31,8 @@ class Candidate:
         export: what the export said: number of parameters and time.
         latency: as measured untrained; None before.
         repeats: trials that proposed the same while this one was running.
+        started_s: when it was proposed, on the monotonic clock.
+        is_overdue: whether it was given up for taking too long.
     """
 
     trial: optuna.Trial
@@ -39,6 +41,8 @@ class Candidate:
     export: dict[str, Any] = field(default_factory=dict)
     latency: LatencyMeasurement | None = None
     repeats: list[optuna.Trial] = field(default_factory=list)
+    started_s: float = field(default_factory=time.monotonic)
+    is_overdue: bool = False
 
     @property
     def number(self) -> int:

@@ -145,6 +145,10 @@ class WorkerPool:
             worker.commands.write(json.dumps(job).encode("ascii") + b"\n")
             worker.commands.flush()
 
+    def kill(self, worker: Worker) -> None:
+        """End a worker and its job; `wait` will say that it died."""
+        _signal_group(worker.process, signal.SIGKILL)
+
     def wait(self, timeout_s: float) -> list[Reply]:
         """Return what workers say within `timeout_s`; those that died are replaced.
 

@@ -13,6 +13,7 @@ from hwnas.latency.meter import AgentMeter
 from hwnas.search import candidate_loop
 from hwnas.search.driver import search
 from hwnas.search.front import build_front
+from hwnas.search.progress import SearchStatus
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.study import ABANDONED, SearchStudy
 
@@ -153,3 +154,15 @@ def test_what_shapes_values_must_not_change(write_run, tmp_path: Path, monkeypat
 def test_resuming_what_is_not_there_is_refused(write_run, tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="no run in"):
         search(load_config(write_run()), tmp_path / "out", resume=True)
+
+
+def test_a_candidate_that_takes_too_long_is_given_up(write_run, tmp_path: Path) -> None:
+    def stop(status: SearchStatus) -> None:
+        if status.failed:
+            raise KeyboardInterrupt
+
+    slow = load_config(write_run(task__delay_s=2.0, search__candidate_timeout_min=0.1))
+    with pytest.raises(KeyboardInterrupt):
+        search(slow, tmp_path / "out", progress=stop)
+    front = RunDirectory(tmp_path / "out").read_front()
+    assert [trial["reason"] for trial in front["trials"]] == ["not finished within 0.1 minutes"]
