@@ -1,0 +1,95 @@
+"""A distribution that hwnas knows nothing of goes through everything that hwnas does."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from hwnas.io_spec import NetworkContract
+from hwnas.plugins import plugin_names
+from hwnas.search_spaces.base import SearchSpace, make_search_space
+from hwnas.tasks.base import Task, make_task
+from tests.conformance.search_space_suite import Restrictions, SearchSpaceSuite
+
+SOURCE = Path(__file__).with_name("camera_plugin")
+QUICK = {"processes": 1, "warmup_s": 0.01, "max_warmup_s": 0.1, "max_s": 0.3, "block_s": 0.02}
+RUN = {
+    "task": {"name": "camera-shapes", "train_images": 24, "val_images": 6},
+    "space": {"name": "camera-cnn", "choices": {"stride": [2], "width": [8, 16]}},
+    "search": {"strategy": "random", "trials": 3, "workers": 1},
+    "training": {"proxy": {"steps": 20, "batch_size": 4}, "full": {"steps": 80, "batch_size": 4, "pick": 2}},
+    "measuring": {"search": QUICK, "final": QUICK},
+}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the plug-in installed from its own wheel, as pip does it."""
+    site = tmp_path_factory.mktemp("site")
+    options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check"]
+    command = [sys.executable, "-m", "pip", "install", *options, "--target", site, SOURCE]
+    subprocess.run(command, check=True, cwd=site)
+    return site
+
+
+@pytest.fixture
+def installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The plug-in, visible in this process too."""
+    monkeypatch.syspath_prepend(str(site))
+    yield site
+    for name in [name for name in sys.modules if name.startswith("hwnas_camera_plugin")]:
+        del sys.modules[name]
+
+
+def hwnas(site: Path, *arguments: str | Path) -> Any:
+    """Run the command line beside the plug-in and return what it prints as JSON."""
+    path = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")]))
+    command = [sys.executable, "-c", "from hwnas.cli.main import main; main()", *arguments, "--json"]
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{arguments}\n{done.stdout}\n{done.stderr}"
+    return json.loads(done.stdout)
+
+
+class TestCameraCnn(SearchSpaceSuite):
+    @pytest.fixture(autouse=True)
+    def plugin(self, installed: Path) -> None:
+        assert "camera-cnn" in plugin_names("hwnas.search_spaces")
+
+    def make_space(self, restrictions: Restrictions) -> SearchSpace:
+        contract = NetworkContract(in_channels=3, height=24, widths=(32,), num_classes=4)
+        return make_search_space("camera-cnn", contract, restrictions)
+
+
+def test_the_task_meets_the_contract(installed: Path) -> None:
+    task = make_task("camera-shapes", {"train_images": 4, "val_images": 2})
+    assert isinstance(task, Task)
+    again = make_task("camera-shapes", task.settings)
+    assert again.fingerprint() == task.fingerprint()
+    assert make_task("camera-shapes", {"seed": 1}).fingerprint() != task.fingerprint()
+
+
+def test_from_search_to_verified_bundles(site: Path, tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(RUN))
+    run = tmp_path / "run"
+    found = hwnas(site, "search", tmp_path / "run.yaml", "--out", run)
+    assert found["trained"] == 3
+    trained = hwnas(site, "train", run)
+    assert max(member["quality"]["value"] for member in trained["members"]) > 0.25
+    bundles = hwnas(site, "export", run)["bundles"]
+    assert len(bundles) == len(trained["members"])
+    for bundle in bundles:
+        # Half a second of measuring beside other tests repeats no better than this.
+        verdict = hwnas(site, "verify", bundle["path"], "--latency-tolerance", "5")
+        assert verdict["passed"]
+    page = Path(hwnas(site, "report", run)["report"]).read_text()
+    assert "camera-shapes" in page
