@@ -1,7 +1,7 @@
 """The run file: what to search, on what data, for which hardware, at what cost.
 
-Everything has a default except the task's data; unknown keys are refused with their line and
-the nearest valid name, so that a typing mistake never silently means the default.
+Unknown keys are refused with their line and the nearest valid name, so that a typing mistake
+never silently means the default.
 """
 
 from __future__ import annotations
@@ -244,7 +244,6 @@ def _resolved(key: str, value: Any, base: Path) -> Any:
 
 
 def _problem(item: Any, path: Path | None, root: yaml.Node | None) -> str:
-    """Say where, what was expected and what was found."""
     # Pydantic adds the tried type of a union to the location; keys of the file come first.
     location = [part for part in item["loc"] if not _is_type_tag(part)]
     dotted = ".".join(str(part) for part in location)
