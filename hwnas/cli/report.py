@@ -1,4 +1,4 @@
-"""`hwnas report`: a run as one page to show."""
+"""`hwnas report`: a run as one HTML file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from hwnas.cli.console import err_console, out_console, print_json
+from hwnas.cli.console import out_console, print_json
+from hwnas.errors import ConfigError
 
 
 def register(app: typer.Typer) -> None:
@@ -17,18 +18,18 @@ def register(app: typer.Typer) -> None:
 
 def report(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a run that was searched.")],
-    samples: Annotated[
-        int, typer.Option("--samples", min=0, max=20, help="Segmented samples to draw of each network.")
-    ] = 2,
+    out: Annotated[Path | None, typer.Option("--out", help="File to write [RUN/report.html].")] = None,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print the path as JSON.")] = False,
 ) -> None:
-    """Write RUN/report.html: front, hypervolume, classes, architectures, samples, settings."""
+    """Write a run's front, networks, figures and settings as one HTML file that opens offline."""
+    if out is not None and not out.parent.is_dir():
+        raise ConfigError(f"--out names a file in a directory that exists, but {out.parent} does not.")
+
     from hwnas.report.build import build_report
 
-    with err_console.status(f"Drawing {run}"):
-        path = build_report(run, samples=samples)
+    written = build_report(run, out)
     if as_json:
-        print_json({"report": str(path)})
+        print_json({"report": str(written)})
     else:
-        out_console.print(str(path), markup=False, highlight=False, soft_wrap=True)
+        out_console.print(str(written), markup=False, highlight=False, soft_wrap=True)

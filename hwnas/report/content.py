@@ -1,0 +1,171 @@
+"""What a report tells, gathered from the files of a run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hwnas.architecture import Architecture
+from hwnas.config import RunConfig
+from hwnas.errors import StudyError
+from hwnas.search.run_directory import RunDirectory
+from hwnas.search.study import SearchStudy
+
+
+@dataclass(frozen=True)
+class Member:
+    """A network of the search's front, or one that was trained at full budget, or both.
+
+    Attributes:
+        architecture: the network.
+        trial: number of the trial that found it; None if the search does not list it any more.
+        parameters: number of weights; None if no record states it.
+        search_quality: `Quality.to_json()` after the short training of the search.
+        search_latency: `LatencyMeasurement.to_json()` of the search.
+        trained: its entry in `trained.json`, or None.
+        verified: outcome of `hwnas verify` on its bundle; None where there is no verdict.
+    """
+
+    architecture: Architecture
+    trial: int | None
+    parameters: int | None
+    search_quality: Mapping[str, Any] | None
+    search_latency: Mapping[str, Any] | None
+    trained: Mapping[str, Any] | None
+    verified: bool | None
+
+    @property
+    def quality(self) -> Mapping[str, Any] | None:
+        """Quality at full budget if there is one, else that of the search."""
+        return self.trained["quality"] if self.trained else self.search_quality
+
+    @property
+    def latency(self) -> Mapping[str, Any] | None:
+        """The final measurement if there is one, else that of the search."""
+        final: Mapping[str, Any] | None = self.trained["latency"] if self.trained else None
+        return final or self.search_latency
+
+
+@dataclass(frozen=True)
+class RunContent:
+    """Everything that the run directory states.
+
+    Attributes:
+        run: where it lies.
+        config: the resolved run file.
+        front: content of `front.json`.
+        members: by ascending latency.
+        identity: what the study was started with (versions, fingerprints); empty if unknown.
+        finished: time of the last event, ISO 8601; None if there is no log of events.
+    """
+
+    run: RunDirectory
+    config: RunConfig
+    front: Mapping[str, Any]
+    members: tuple[Member, ...]
+    identity: Mapping[str, Any]
+    finished: str | None
+
+    @property
+    def trained(self) -> tuple[Member, ...]:
+        """Members at full budget."""
+        return tuple(member for member in self.members if member.trained)
+
+    @property
+    def metric(self) -> str:
+        """Name of the task's metric."""
+        for member in self.members:
+            if member.quality:
+                return str(member.quality["metric"])
+        return "metric"
+
+
+def load_content(run: RunDirectory) -> RunContent:
+    """Gather what a run directory states.
+
+    Raises:
+        StudyError: if there is no run, or a file of it is damaged.
+        ConfigError: if the run file is damaged.
+    """
+    config = run.load_config()
+    front = run.read_front()
+    trained = run.read_trained()["members"] if run.trained.is_file() else []
+    return RunContent(run, config, front, _members(run, front, trained), _identity(run), _last_event(run))
+
+
+def _members(
+    run: RunDirectory, front: Mapping[str, Any], trained: list[dict[str, Any]]
+) -> tuple[Member, ...]:
+    by_id = {Architecture.from_json(entry["architecture"]).id: entry for entry in trained}
+    members = {}
+    for entry in front["members"]:
+        architecture = Architecture.from_json(entry["architecture"])
+        members[architecture.id] = _member(run, architecture, entry["trial"], by_id.get(architecture.id))
+    numbers = _numbers(front)
+    for name, entry in by_id.items():
+        if name not in members:
+            architecture = Architecture.from_json(entry["architecture"])
+            members[name] = _member(run, architecture, numbers.get(name), entry)
+    return tuple(sorted(members.values(), key=_latency_ms))
+
+
+def _numbers(front: Mapping[str, Any]) -> dict[str, int]:
+    """Return the trial that first trained an architecture, by id."""
+    return {
+        Architecture.from_json(trial["architecture"]).id: int(trial["number"])
+        for trial in reversed(front["trials"])
+        if trial["architecture"] and trial["state"] == "COMPLETE" and trial["duplicate_of"] is None
+    }
+
+
+def _member(
+    run: RunDirectory, architecture: Architecture, trial: int | None, trained: Mapping[str, Any] | None
+) -> Member:
+    record = run.read_trial(trial) if trial is not None else {}
+    return Member(
+        architecture=architecture,
+        trial=trial,
+        parameters=record.get("parameters"),
+        search_quality=record.get("quality"),
+        search_latency=record.get("latency"),
+        trained=trained,
+        verified=_verdict(run.bundle(architecture.id)),
+    )
+
+
+def _latency_ms(member: Member) -> float:
+    return float(member.latency["latency_ms"]) if member.latency else float("inf")
+
+
+def _verdict(bundle: Path) -> bool | None:
+    try:
+        passed = json.loads((bundle / "verdict.json").read_text(encoding="utf-8"))["passed"]
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise StudyError(f"{bundle / 'verdict.json'} is not a verdict: {error}. Verify again.") from error
+    return None if passed is None else bool(passed)
+
+
+def _identity(run: RunDirectory) -> Mapping[str, Any]:
+    if not run.study_journal.is_file():
+        return {}
+    study = SearchStudy(run.study_journal, read_only=True)
+    try:
+        return study.identity
+    finally:
+        study.close()
+
+
+def _last_event(run: RunDirectory) -> str | None:
+    if not run.events.is_file():
+        return None
+    for line in reversed(run.events.read_text(encoding="utf-8").splitlines()):
+        try:
+            return str(json.loads(line)["time"])
+        except (ValueError, KeyError, TypeError):
+            continue  # a line cut off by a power failure
+    return None

@@ -1,0 +1,247 @@
+"""The interactive figures: plotly figures as HTML fragments that share one copy of plotly.js."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+import plotly.graph_objects as go
+import plotly.io
+from plotly.offline import get_plotlyjs
+
+from hwnas.architecture import Architecture
+from hwnas.report.content import Member, RunContent
+from hwnas.report.words import gene_lines, milliseconds, percent
+
+SEARCHED, FRONT, FULL, REFUSED, BUDGET = "#8fa3bf", "#3b7dd8", "#e08a1e", "#d1495b", "#d1495b"
+_GREY = "rgba(128,140,155,0.25)"
+_LOG_FROM = 12.0
+"""Latencies that span more than this factor are drawn on a logarithmic axis."""
+
+
+def plotly_script() -> str:
+    """Return plotly.js as one inline script element; figures of `pareto_figure` and others need it."""
+    # A closing tag inside the library would end the element early.
+    library: str = get_plotlyjs().replace("</script", "<\\/script")
+    return f'<script type="text/javascript">{library}</script>'
+
+
+def pareto_figure(content: RunContent) -> str:
+    """Return error over latency: all trials, the front of the search, members at full budget."""
+    trials = content.front["trials"]
+    trained = [trial for trial in trials if trial["state"] == "COMPLETE"]
+    refused = [trial for trial in trials if trial["state"] == "PRUNED" and trial["latency_ms"] is not None]
+    points = [(float(trial["latency_ms"]), float(trial["error"])) for trial in trained]
+    full = [member for member in content.trained if member.latency]
+    errors = [error for _, error in points] + [_error(member) for member in full]
+    figure = go.Figure()
+    metric = content.metric
+    front_trials = {member["trial"] for member in content.front["members"]}
+    dominated = [trial for trial in trained if trial["number"] not in front_trials]
+    figure.add_trace(_trial_points(dominated, metric))
+    ceiling = _ceiling(errors)
+    if refused:
+        figure.add_trace(_refused_points(refused, ceiling))
+    figure.add_trace(_front_line(content.front["members"], metric, content.config.training.proxy.steps))
+    if full:
+        figure.add_trace(_moves(full))
+        figure.add_trace(_full_points(full, metric))
+    budget_ms = content.config.budget.latency_ms
+    if budget_ms is not None:
+        label = f"budget {milliseconds(budget_ms)}"
+        figure.add_vline(
+            x=budget_ms, line={"dash": "dash", "color": BUDGET, "width": 1.5}, annotation_text=label
+        )
+    latencies = [x for x, _ in points] + [float(trial["latency_ms"]) for trial in refused]
+    figure.update_xaxes(title="latency, ms", **_latency_axis(latencies))
+    figure.update_yaxes(title=f"error (1 − {escape(metric)})", tickformat=".2f")
+    return _html(figure, "pareto-figure", height=560)
+
+
+def hypervolume_figure(front: Mapping[str, Any]) -> str:
+    """Return hypervolume over trained trials, in the order in which they finished."""
+    history = front["hypervolume_history"]
+    figure = go.Figure(
+        go.Scatter(
+            x=list(range(1, len(history) + 1)),
+            y=[entry[2] for entry in history],
+            customdata=[[entry[0], entry[1] / 60] for entry in history],
+            mode="lines+markers",
+            line={"shape": "hv", "color": FRONT, "width": 2},
+            marker={"size": 5},
+            hovertemplate="after %{x} trained (trial %{customdata[0]})<br>hypervolume %{y:.4g}"
+            "<br>%{customdata[1]:.1f} min of search<extra></extra>",
+        )
+    )
+    figure.update_xaxes(title="trained candidates", rangemode="tozero")
+    figure.update_yaxes(title="hypervolume, ms", rangemode="tozero")
+    return _html(figure, "hypervolume-figure", height=340)
+
+
+def genes_as_hover(architecture: Architecture) -> str:
+    """Return the genes as escaped lines for a hover label."""
+    return "<br>".join(escape(line) for line in gene_lines(architecture))
+
+
+def _trial_points(trials: Sequence[Mapping[str, Any]], metric: str) -> go.Scatter:
+    return go.Scatter(
+        name="trained candidate",
+        x=[trial["latency_ms"] for trial in trials],
+        y=[trial["error"] for trial in trials],
+        mode="markers",
+        marker={"color": SEARCHED, "size": 8, "opacity": 0.75},
+        text=[_hover(trial, metric) for trial in trials],
+        hovertemplate="%{text}<extra></extra>",
+    )
+
+
+def _refused_points(trials: Sequence[Mapping[str, Any]], ceiling: float) -> go.Scatter:
+    return go.Scatter(
+        name="over the budget, not trained",
+        x=[trial["latency_ms"] for trial in trials],
+        y=[ceiling] * len(trials),
+        mode="markers",
+        marker={"symbol": "x-thin", "size": 9, "line": {"color": REFUSED, "width": 1.8}},
+        text=[_hover(trial, "") for trial in trials],
+        hovertemplate="%{text}<extra></extra>",
+    )
+
+
+def _front_line(members: Iterable[Mapping[str, Any]], metric: str, steps: int) -> go.Scatter:
+    ordered = sorted(members, key=lambda member: float(member["latency_ms"]))
+    trials = [{**member, "number": member["trial"], "duplicate_of": None} for member in ordered]
+    return go.Scatter(
+        name=f"front of the search ({steps} steps)",
+        x=[member["latency_ms"] for member in ordered],
+        y=[member["error"] for member in ordered],
+        mode="lines+markers",
+        line={"shape": "hv", "color": FRONT, "width": 2},
+        marker={"size": 10, "color": FRONT},
+        error_x=_interval_bars([member["latency"] for member in ordered], FRONT),
+        text=[_hover(trial, metric) for trial in trials],
+        hovertemplate="%{text}<extra>front</extra>",
+    )
+
+
+def _full_points(members: Sequence[Member], metric: str) -> go.Scatter:
+    steps = {member.trained["recipe"]["steps"] for member in members if member.trained}
+    name = "trained at full budget" + (f" ({steps.pop()} steps)" if len(steps) == 1 else "")
+    return go.Scatter(
+        name=name,
+        x=[_final_ms(member) for member in members],
+        y=[_error(member) for member in members],
+        mode="markers",
+        marker={"symbol": "diamond", "size": 13, "color": FULL, "line": {"color": "white", "width": 1}},
+        error_x=_interval_bars([member.latency for member in members], FULL),
+        text=[
+            _hover(
+                {
+                    "number": member.trial,
+                    "architecture": member.architecture.to_json(),
+                    "error": _error(member),
+                    "latency_ms": _final_ms(member),
+                    "duplicate_of": None,
+                },
+                metric,
+            )
+            for member in members
+        ],
+        hovertemplate="%{text}<extra>full budget</extra>",
+    )
+
+
+def _moves(members: Sequence[Member]) -> go.Scatter:
+    """Return thin lines from what the search said of a member to what full training made of it."""
+    x: list[float | None] = []
+    y: list[float | None] = []
+    for member in members:
+        if member.search_latency and member.search_quality:
+            x += [float(member.search_latency["latency_ms"]), _final_ms(member), None]
+            y += [1.0 - float(member.search_quality["value"]), _error(member), None]
+    return go.Scatter(
+        x=x,
+        y=y,
+        mode="lines",
+        line={"color": FULL, "width": 1, "dash": "dot"},
+        hoverinfo="skip",
+        showlegend=False,
+    )
+
+
+def _interval_bars(measurements: Sequence[Mapping[str, Any] | None], colour: str) -> dict[str, Any]:
+    ends = [
+        (each["interval_ms"][1] - each["latency_ms"], each["latency_ms"] - each["interval_ms"][0])
+        for each in measurements
+        if each
+    ]
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [above for above, _ in ends],
+        "arrayminus": [below for _, below in ends],
+        "color": colour,
+        "thickness": 1.2,
+        "width": 4,
+    }
+
+
+def _hover(trial: Mapping[str, Any], metric: str) -> str:
+    number = trial["number"]
+    lines = [f"<b>trial {number}</b>" if number is not None else "<b>not in the search any more</b>"]
+    if trial.get("error") is not None:
+        said = f"{escape(metric)} {percent(1.0 - float(trial['error']))}"
+        lines.append(f"{said} · {milliseconds(float(trial['latency_ms']))}")
+    else:
+        lines.append(f"{milliseconds(float(trial['latency_ms']))}, over the budget: not trained")
+    if trial.get("duplicate_of") is not None:
+        lines.append(f"same network as trial {trial['duplicate_of']}")
+    if trial["architecture"]:
+        architecture = Architecture.from_json(trial["architecture"])
+        lines += [f"id {architecture.id}", "", genes_as_hover(architecture)]
+    return "<br>".join(lines)
+
+
+def _error(member: Member) -> float:
+    return 1.0 - float(member.quality["value"]) if member.quality else math.nan
+
+
+def _final_ms(member: Member) -> float:
+    return float(member.latency["latency_ms"]) if member.latency else math.nan
+
+
+def _ceiling(errors: Sequence[float]) -> float:
+    """Return where to draw candidates without an error: a little above all others."""
+    if not errors:
+        return 1.0
+    return max(errors) + max(0.02, 0.08 * (max(errors) - min(errors)))
+
+
+def _latency_axis(latencies: Sequence[float]) -> dict[str, Any]:
+    if latencies and max(latencies) > _LOG_FROM * min(latencies):
+        return {"type": "log", "dtick": "D2"}
+    return {"rangemode": "tozero"}
+
+
+def _html(figure: go.Figure, name: str, *, height: int) -> str:
+    figure.update_layout(
+        template="none",
+        height=height,
+        margin={"l": 70, "r": 24, "t": 16, "b": 56},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": "system-ui, -apple-system, Segoe UI, Roboto, sans-serif", "color": "#5b6675"},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        hoverlabel={"align": "left", "font": {"size": 12}},
+    )
+    figure.update_xaxes(gridcolor=_GREY, zerolinecolor=_GREY, linecolor=_GREY)
+    figure.update_yaxes(gridcolor=_GREY, zerolinecolor=_GREY, linecolor=_GREY)
+    html: str = plotly.io.to_html(
+        figure,
+        include_plotlyjs=False,
+        full_html=False,
+        div_id=name,
+        config={"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["lasso2d", "select2d"]},
+    )
+    return html

@@ -1,0 +1,244 @@
+"""The page: sections of a report put together to one HTML document that needs no network."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from importlib.resources import files
+from typing import Any
+
+from hwnas.report.content import Member, RunContent
+from hwnas.report.figures import hypervolume_figure, pareto_figure, plotly_script
+from hwnas.report.tables import classes_table, members_table, settings_table, trials_table
+from hwnas.report.words import ABSENT, count, duration, gene_lines, milliseconds, percent
+from hwnas.tasks.base import Picture
+
+# Nothing outside the file may be loaded, whatever a name in the run contains.
+_POLICY = (
+    "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; "
+    "script-src 'unsafe-inline'; font-src data:"
+)
+_SECTIONS = (
+    ("task", "Task"),
+    ("space", "Search space"),
+    ("search", "Search"),
+    ("training", "Training"),
+    ("measuring", "Measuring"),
+)
+
+
+@dataclass(frozen=True)
+class Illustrations:
+    """What is drawn with the help of the task and the search space.
+
+    Attributes:
+        drawings: SVG elements by architecture id.
+        pictures: pictures of the task by architecture id.
+        notes: why something is missing, for readers.
+    """
+
+    drawings: Mapping[str, str] = field(default_factory=dict)
+    pictures: Mapping[str, Sequence[Picture]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def render_page(content: RunContent, illustrations: Illustrations, versions: Mapping[str, str | None]) -> str:
+    """Return the whole report as one HTML document.
+
+    Args:
+        content: of the run directory.
+        illustrations: drawings and pictures; whatever is missing is left out, with its note.
+        versions: of hwnas and the libraries that made the report.
+    """
+    resources = files("hwnas.report")
+    title = f"{content.config.task.name} on {content.config.target}"
+    sections = [
+        _front_section(content),
+        _hypervolume_section(content),
+        _members_section(content),
+        _classes_section(content),
+        _drawings_section(content, illustrations),
+        _pictures_section(content, illustrations),
+        _trials_section(content),
+        _settings_section(content, versions),
+    ]
+    return (
+        "<!DOCTYPE html>\n<html lang='en'><head><meta charset='utf-8'>"
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+        "<meta name='viewport' content='width=device-width, initial-scale=1'>"
+        "<meta name='color-scheme' content='light dark'>"
+        f"<title>{escape(title)}</title><style>{resources.joinpath('report.css').read_text('utf-8')}</style>"
+        f"{plotly_script()}</head><body><main>{_header(content, title)}{''.join(sections)}</main>"
+        f"<script>{resources.joinpath('report.js').read_text('utf-8')}</script></body></html>\n"
+    )
+
+
+def _header(content: RunContent, title: str) -> str:
+    data = (content.config.task.model_extra or {}).get("data")
+    facts = [f"run {content.run.path.resolve().name}"]
+    facts += [f"data {data}"] if data else []
+    facts += [f"finished {content.finished[:16].replace('T', ' ')} UTC"] if content.finished else []
+    boxes = "".join(
+        f"<div><b>{escape(value)}</b><span>{escape(label)}</span></div>"
+        for value, label in _key_figures(content)
+    )
+    return (
+        f"<header><h1>{escape(title)}</h1><p>{escape(' · '.join(facts))}</p></header>"
+        f"<div class='figures'>{boxes}</div>"
+    )
+
+
+def _key_figures(content: RunContent) -> list[tuple[str, str]]:
+    """Return the numbers at the top with their labels."""
+    judged = [member for member in (content.trained or content.members) if member.quality]
+    best = max((float(member.quality["value"]) for member in judged if member.quality), default=None)
+    when = "full budget" if content.trained else "in the search"
+    latencies = [
+        float(member.latency["latency_ms"]) for member in content.trained or content.members if member.latency
+    ]
+    span = ABSENT
+    if latencies:
+        low, high = milliseconds(min(latencies)), milliseconds(max(latencies))
+        span = low if low == high else f"{low.removesuffix(' ms')} – {high}"
+    trials = content.front["trials"]
+    states = [trial["state"] for trial in trials]
+    repeated = sum(trial["duplicate_of"] is not None for trial in trials)
+    search_s = max((float(trial["elapsed_s"]) for trial in trials), default=0.0)
+    full_s = sum(float(member.trained["train_s"]) for member in content.trained if member.trained)
+    figures = [
+        (percent(best), f"best {content.metric}, {when}"),
+        (span, "latency of members, median"),
+        (
+            f"{content.front['hypervolume']:.4g}",
+            f"hypervolume, corner at error 1 and {milliseconds(content.front['reference_point'][1])}",
+        ),
+        (
+            f"{states.count('COMPLETE') - repeated} · {states.count('PRUNED')} · {states.count('FAIL')}",
+            "trials trained · over budget · failed",
+        ),
+        (duration(search_s), "search"),
+    ]
+    return [*figures, (duration(full_s), "full training, all members")] if content.trained else figures
+
+
+def _section(title: str, hint: str, body: str, *, name: str) -> str:
+    said = f"<p class='hint'>{hint}</p>" if hint else ""
+    return f"<section id='{name}'><h2>{escape(title)}</h2>{said}{body}</section>"
+
+
+def _front_section(content: RunContent) -> str:
+    hint = (
+        "Each point is one candidate; lower left is better. The line is the front that the search found with "
+        "short training, and bars are confidence intervals of the median."
+    )
+    if content.trained:
+        hint += " Diamonds are members trained at full budget and measured with the final protocol."
+    else:
+        hint += " No member was trained at full budget yet: <code>hwnas train</code> does that."
+    return _section("Accuracy and latency", hint, pareto_figure(content), name="front")
+
+
+def _hypervolume_section(content: RunContent) -> str:
+    hint = "Area between the front and the reference corner: while it still rises, more trials pay off."
+    return _section("Progress of the search", hint, hypervolume_figure(content.front), name="hypervolume")
+
+
+def _members_section(content: RunContent) -> str:
+    body = members_table(content) if content.members else "<p class='note'>No candidate was trained yet.</p>"
+    hint = (
+        "By latency. “calm” says whether the measurement reached the wished interval undisturbed; "
+        "where it did not, the reason shows on the word."
+    )
+    return _section("Members", hint, body, name="members")
+
+
+def _classes_section(content: RunContent) -> str:
+    members = [member for member in content.trained or content.members if member.quality]
+    if not members:
+        return ""
+    quality = members[0].quality or {}
+    when = "at full budget" if content.trained else "after the short training of the search"
+    hint = (
+        f"IoU in percent {when}, over {count(quality['num_items'])} items of {quality['num_samples']} "
+        "validation samples. A dash: the class is not in the ground truth and not in the mean."
+    )
+    return _section("Classes", hint, classes_table(members), name="classes")
+
+
+def _drawings_section(content: RunContent, illustrations: Illustrations) -> str:
+    hint = (
+        "Resolution falls from top to bottom, execution runs from left to right; dashed lines are skip "
+        "connections. Box heights hint at resolution, box widths at channels."
+    )
+    shown = [m for m in _illustrated(content) if m.architecture.id in illustrations.drawings]
+    body = "".join(
+        f"<details{' open' if number < 2 else ''}><summary>{_summary(member)}</summary>"
+        f"<p class='hint'>{'<br>'.join(escape(line) for line in gene_lines(member.architecture))}</p>"
+        f"<div class='wide'>{illustrations.drawings[member.architecture.id]}</div></details>"
+        for number, member in enumerate(shown)
+    )
+    return _section("Architectures", hint, body, name="architectures") if body else ""
+
+
+def _pictures_section(content: RunContent, illustrations: Illustrations) -> str:
+    body = "".join(f"<p class='note'>{escape(note)}</p>" for note in illustrations.notes)
+    shown = [member for member in content.trained if illustrations.pictures.get(member.architecture.id)]
+    shown.sort(key=lambda member: -float((member.quality or {})["value"]))
+    for number, member in enumerate(shown):
+        figures = "".join(_picture(picture) for picture in illustrations.pictures[member.architecture.id])
+        is_open = " open" if number == 0 else ""
+        body += f"<details{is_open}><summary>{_summary(member)}</summary>{figures}</details>"
+    hint = "Validation samples: what went in, what the network said, what was right, and where it erred."
+    return _section("Samples", hint if shown else "", body, name="samples") if body else ""
+
+
+def _illustrated(content: RunContent) -> Sequence[Member]:
+    return content.trained or content.members
+
+
+def _summary(member: Member) -> str:
+    quality = percent(member.quality["value"]) if member.quality else ABSENT
+    latency = milliseconds(member.latency["latency_ms"]) if member.latency else ABSENT
+    return (
+        f"<code>{member.architecture.id}</code> <span class='soft'>{quality} · {latency} · "
+        f"{count(member.parameters)} parameters</span>"
+    )
+
+
+def _picture(picture: Picture) -> str:
+    coded = base64.b64encode(picture.png).decode("ascii")
+    title = escape(picture.title)
+    return (
+        f"<figure><figcaption>{title}</figcaption>"
+        f"<img alt='{title}' loading='lazy' src='data:image/png;base64,{coded}'></figure>"
+    )
+
+
+def _trials_section(content: RunContent) -> str:
+    table = trials_table(content)
+    number = len(content.front["trials"])
+    body = f"<details><summary>{number} trials</summary>{table}</details>"
+    return _section("All trials", "", body, name="trials")
+
+
+def _settings_section(content: RunContent, versions: Mapping[str, str | None]) -> str:
+    settings = content.config.to_json()
+    general = {name: value for name, value in settings.items() if name not in dict(_SECTIONS)}
+    identity = content.identity
+    general |= {name: identity[name] for name in ("hwnas_version", "task_fingerprint") if identity.get(name)}
+    parts = [("Run", general), *((title, settings[name]) for name, title in _SECTIONS)]
+    measured = next((member.latency for member in reversed(content.members) if member.latency), None)
+    fingerprint: Mapping[str, Any] = identity.get("target_fingerprint") or (
+        measured["fingerprint"] if measured else {}
+    )
+    parts.append(("Target fingerprint", fingerprint))
+    if measured:
+        parts.append(("Protocol as measured", measured["protocol"]))
+    parts.append(("Report made with", versions))
+    body = "".join(
+        f"<div><h3>{escape(title)}</h3>{settings_table(value)}</div>" for title, value in parts if value
+    )
+    hint = "A dash under measuring means the protocol's own value, which stands under “Protocol as measured”."
+    return _section("Settings and versions", hint, f"<div class='settings'>{body}</div>", name="settings")

@@ -1,0 +1,162 @@
+"""Tables of a report as HTML: members, IoU of classes, trials, settings. Everything is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from typing import Any
+
+from hwnas.architecture import Architecture
+from hwnas.report.content import Member, RunContent
+from hwnas.report.words import ABSENT, count, duration, gene_lines, interval, milliseconds, percent
+
+_STATES = {
+    "COMPLETE": "trained",
+    "PRUNED": "over the budget",
+    "FAIL": "failed",
+    "RUNNING": "running",
+    "WAITING": "waiting",
+}
+
+
+def members_table(content: RunContent) -> str:
+    """Return the members of the front and those at full budget, by latency."""
+    metric = escape(content.metric)
+    head = (
+        "<th>architecture</th><th>trial</th><th>parameters</th>"
+        f"<th>{metric}<span class='unit'>in the search</span></th>"
+        f"<th>{metric}<span class='unit'>full budget</span></th>"
+        "<th>latency<span class='unit'>median</span></th><th>interval<span class='unit'>ms</span></th>"
+        "<th>p99</th><th>calm</th><th>training</th><th>bundle</th>"
+    )
+    rows = [_member_row(member) for member in content.members]
+    return _table(head, rows)
+
+
+def _member_row(member: Member) -> str:
+    latency, trained = member.latency, member.trained
+    searched = member.search_quality["value"] if member.search_quality else None
+    full = f"<b>{percent(trained['quality']['value'])}</b>" if trained else ABSENT
+    off_front = "" if trained is None or trained["on_front"] else " <span class='soft'>off the front</span>"
+    cells = [
+        f"<code>{member.architecture.id}</code>{off_front}",
+        ABSENT if member.trial is None else str(member.trial),
+        count(member.parameters),
+        percent(searched),
+        full,
+        milliseconds(latency["latency_ms"] if latency else None),
+        interval(latency),
+        milliseconds(latency["percentiles_ms"].get("p99") if latency else None),
+        _calm(latency),
+        duration(trained["train_s"]) if trained else ABSENT,
+        _verified(member),
+    ]
+    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+
+
+def _calm(latency: Mapping[str, Any] | None) -> str:
+    if latency is None:
+        return ABSENT
+    if latency["is_stable"]:
+        return "<span class='yes'>yes</span>"
+    return f"<span class='no' title='{escape(str(latency['remark']))}'>no</span>"
+
+
+def _verified(member: Member) -> str:
+    if member.verified is None:
+        return ABSENT
+    return "<span class='yes'>verified</span>" if member.verified else "<span class='no'>failed</span>"
+
+
+def classes_table(members: Sequence[Member]) -> str:
+    """Return the metric of every class (rows) and member (columns), coloured by value."""
+    shown = [member for member in members if member.quality]
+    names = list(dict.fromkeys(name for member in shown for name in _quality(member)["per_class"]))
+    head = "<th>class</th><th>points</th>" + "".join(
+        f"<th><code>{member.architecture.id[:8]}</code>"
+        "<span class='unit'>"
+        f"{milliseconds(member.latency['latency_ms'] if member.latency else None)}</span></th>"
+        for member in shown
+    )
+    rows = []
+    for name in names:
+        items = max(int(_quality(member)["items_per_class"].get(name, 0)) for member in shown)
+        cells = "".join(_heat_cell(_quality(member)["per_class"].get(name)) for member in shown)
+        rows.append(f"<tr><td>{escape(name)}</td><td class='soft'>{count(items)}</td>{cells}</tr>")
+    means = "".join(f"<td class='cell'><b>{percent(_quality(member)['value'])}</b></td>" for member in shown)
+    metric = escape(str(_quality(shown[0])["metric"])) if shown else "mean"
+    rows.append(f"<tr><td><b>{metric}</b></td><td></td>{means}</tr>")
+    return _table(head, rows, style="heat")
+
+
+def _quality(member: Member) -> Mapping[str, Any]:
+    return member.quality or {}
+
+
+def _heat_cell(value: float | None) -> str:
+    if value is None:
+        return "<td class='cell soft' title='not in the ground truth'>–</td>"
+    # One hue whose strength says it all works on light and on dark pages.
+    back = f"background:rgba(47,125,216,{0.04 + 0.62 * max(0.0, min(1.0, value)):.3f})"
+    return f"<td class='cell' style='{back}'>{100 * value:.1f}</td>"
+
+
+def trials_table(content: RunContent) -> str:
+    """Return every trial of the study in one line each."""
+    head = (
+        f"<th>trial</th><th class='left'>outcome</th><th>{escape(content.metric)}</th><th>latency</th>"
+        "<th>took</th><th class='left'>architecture</th><th class='left'>remark</th>"
+    )
+    return _table(head, [_trial_row(trial) for trial in content.front["trials"]])
+
+
+def _trial_row(trial: Mapping[str, Any]) -> str:
+    remark = escape(str(trial["reason"])) if trial["reason"] else ""
+    if trial["duplicate_of"] is not None:
+        remark = f"same network as trial {trial['duplicate_of']}"
+    named = ""
+    if trial["architecture"]:
+        architecture = Architecture.from_json(trial["architecture"])
+        genes = escape("\n".join(gene_lines(architecture)))
+        named = f"<code title='{genes}'>{architecture.id}</code>"
+    value = percent(None if trial["error"] is None else 1.0 - trial["error"])
+    took = ABSENT if trial["seconds"] is None else duration(trial["seconds"])
+    state = escape(_STATES.get(trial["state"], str(trial["state"])))
+    return (
+        f"<tr class='trial'><td>{trial['number']}</td><td class='left'>{state}</td><td>{value}</td>"
+        f"<td>{milliseconds(trial['latency_ms'])}</td><td>{took}</td>"
+        f"<td class='left'>{named}</td><td class='left'>{remark}</td></tr>"
+    )
+
+
+def settings_table(value: Mapping[str, Any]) -> str:
+    """Return nested settings as two columns with dotted names."""
+    rows = [
+        f"<tr><td>{escape(name)}</td><td>{_setting(setting)}</td></tr>" for name, setting in _flat(value, "")
+    ]
+    return f"<table><tbody>{''.join(rows)}</tbody></table>"
+
+
+def _flat(value: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, setting in value.items():
+        if isinstance(setting, Mapping) and setting:
+            yield from _flat(setting, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", setting
+
+
+def _setting(value: Any) -> str:
+    if value is None or value == {}:
+        return "<span class='soft'>–</span>"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return escape(", ".join(str(item) for item in value))
+    return escape(str(value))
+
+
+def _table(head: str, rows: Sequence[str], *, style: str = "") -> str:
+    return (
+        f"<div class='wide'><table class='{style}'><thead><tr>{head}</tr></thead>"
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
+    )
