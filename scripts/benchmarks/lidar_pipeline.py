@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import shutil
 import subprocess
 import sys
 import time
@@ -48,6 +49,7 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--synthetic", type=int, default=40, help="synthetic scans to train on as well")
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--proxy-steps", type=int, default=60)
     parser.add_argument("--steps", type=int, default=1800)
@@ -63,8 +65,9 @@ def main() -> None:
 def merged_classes(arguments: argparse.Namespace) -> None:
     """Do the whole job with the merged classes."""
     run = arguments.out / "run"
-    write_config(arguments, arguments.out / "run.yaml", CHOICES, "merged-8", arguments.trials)
     stages: dict[str, float] = {}
+    data = joined_data(arguments, stages)
+    write_config(arguments, data, arguments.out / "run.yaml", CHOICES, "merged-8", arguments.trials)
     resumed = (run / "run.yaml").exists()
     search = [str(run), "--resume"] if resumed else [str(arguments.out / "run.yaml"), "--out", str(run)]
     timed(stages, "search", ["search", *search])
@@ -90,21 +93,55 @@ def usual_classes(arguments: argparse.Namespace) -> None:
     genes = best_member(arguments.out / "run")["architecture"]["genes"]
     choices = {gene: [value] for gene, value in genes.items()}
     run = arguments.out / "run19"
-    write_config(arguments, arguments.out / "run19.yaml", choices, "semantickitti-19", 1)
     stages: dict[str, float] = {}
+    data = joined_data(arguments, stages)
+    write_config(arguments, data, arguments.out / "run19.yaml", choices, "semantickitti-19", 1)
     if not (run / "front.json").exists():
         timed(stages, "search", ["search", str(arguments.out / "run19.yaml"), "--out", str(run)])
     timed(stages, "train", ["train", str(run)])
     print_members(run)
 
 
+def joined_data(arguments: argparse.Namespace, stages: dict[str, float]) -> Path:
+    """Return a directory with links to the real sequences and to those of synthetic scenes, as `sNN`.
+
+    Few real places teach a network little of what roads and pavements can look like; rendered
+    scenes add places. Validation stays on the real sequence 08 alone.
+    """
+    joined = arguments.out / "data"
+    if joined.exists():
+        return joined
+    making = arguments.out / "data.partial"
+    shutil.rmtree(making, ignore_errors=True)
+    (making / "sequences").mkdir(parents=True)
+    for sequence in sorted((arguments.data.resolve() / "sequences").iterdir()):
+        (making / "sequences" / sequence.name).symlink_to(sequence)
+    if arguments.synthetic:
+        synthetic = arguments.out / "synthetic"
+        options = ["--scans", str(arguments.synthetic), "--scans-per-scene", "1", "--workers", "2"]
+        if not synthetic.exists():
+            timed(stages, "synthesize", ["data", "synthesize", str(synthetic), *options])
+        for sequence in sorted((synthetic.resolve() / "sequences").iterdir()):
+            (making / "sequences" / f"s{sequence.name}").symlink_to(sequence)
+    return making.rename(joined)
+
+
 def write_config(
-    arguments: argparse.Namespace, path: Path, choices: dict[str, list[object]], label_map: str, trials: int
+    arguments: argparse.Namespace,
+    data: Path,
+    path: Path,
+    choices: dict[str, list[object]],
+    label_map: str,
+    trials: int,
 ) -> None:
     """Write the run file."""
-    data = str(arguments.data.resolve())
     config = {
-        "task": {"name": "lidar-segmentation", "data": data, "label_map": label_map, "widths": [512]},
+        "task": {
+            "name": "lidar-segmentation",
+            "data": str(data.resolve()),
+            "label_map": label_map,
+            "widths": [512],
+        },
         "space": {"name": "range-unet", "choices": choices},
         "search": {"trials": trials, "strategy": "tpe"},
         "training": {
@@ -148,7 +185,8 @@ def print_members(run: Path) -> None:
         name = Path(member["checkpoint"]).parent.name
         print(
             f"| {name} | {member['latency']['latency_ms']:.1f} "
-            f"[{low:.1f}, {high:.1f}] | {member['quality']['value']:.3f} | **{mean:.3f}** | {' | '.join(cells)} |"
+            f"[{low:.1f}, {high:.1f}] | {member['quality']['value']:.3f} | **{mean:.3f}** | "
+            f"{' | '.join(cells)} |"
         )
 
 
