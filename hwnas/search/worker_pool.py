@@ -200,11 +200,12 @@ class WorkerPool:
 
     def _read(self, worker: Worker) -> list[Reply]:
         replies = []
-        try:
+        with contextlib.suppress(BlockingIOError):
             while piece := os.read(worker.replies.fileno(), 1 << 16):
                 worker.unread += piece
-        except BlockingIOError:
-            pass
+            # The pipe closes a moment before the process is gone; only its end is still of interest.
+            if worker.replies in self._selector.get_map():
+                self._selector.unregister(worker.replies)
         *lines, worker.unread = worker.unread.split(b"\n")
         for line in lines:
             ((kind, value),) = json.loads(line).items()
@@ -251,8 +252,9 @@ class WorkerPool:
     def _end(self, worker: Worker) -> None:
         _signal_group(worker.process, signal.SIGKILL)
         worker.process.wait()
-        self._selector.unregister(worker.replies)
-        self._selector.unregister(worker.sentinel)
+        for source in (worker.replies, worker.sentinel):
+            if source in self._selector.get_map():
+                self._selector.unregister(source)
         worker.replies.close()
         os.close(worker.sentinel)
         with contextlib.suppress(BrokenPipeError):

@@ -56,7 +56,7 @@ def test_workers_pause_are_pinned_and_are_replaced(tmp_path: Path) -> None:
         assert psutil.Process(victim.process.pid).status() != psutil.STATUS_STOPPED
         with pool.paused():
             os.kill(victim.process.pid, signal.SIGKILL)
-        replies = pool.wait(5) or pool.wait(5)  # its pipe may close a moment before it is gone
+        replies = pool.wait(5) or pool.wait(5)  # its pipe closes a moment before it is gone
         (reply,) = replies
         assert (reply.kind, reply.worker) == ("died", victim)
         assert "killed by signal 9" in reply.value
