@@ -25,7 +25,7 @@ RUN = {
     "task": {"name": "camera-shapes", "train_images": 24, "val_images": 6},
     "space": {"name": "camera-cnn", "choices": {"stride": [2], "width": [8, 16]}},
     "search": {"strategy": "random", "trials": 3, "workers": 1},
-    "training": {"proxy": {"steps": 20, "batch_size": 4}, "full": {"steps": 80, "batch_size": 4, "pick": 2}},
+    "training": {"proxy": {"steps": 20, "batch_size": 4}, "full": {"steps": 80, "batch_size": 4, "pick": 1}},
     "measuring": {"search": QUICK, "final": QUICK},
 }
 
@@ -78,18 +78,18 @@ def test_the_task_meets_the_contract(installed: Path) -> None:
     assert make_task("camera-shapes", {"seed": 1}).fingerprint() != task.fingerprint()
 
 
+@pytest.mark.slow
 def test_from_search_to_verified_bundles(site: Path, tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(RUN))
     run = tmp_path / "run"
     found = hwnas(site, "search", tmp_path / "run.yaml", "--out", run)
     assert found["trained"] == 3
     trained = hwnas(site, "train", run)
-    assert max(member["quality"]["value"] for member in trained["members"]) > 0.25
-    bundles = hwnas(site, "export", run)["bundles"]
-    assert len(bundles) == len(trained["members"])
-    for bundle in bundles:
-        # Half a second of measuring beside other tests repeats no better than this.
-        verdict = hwnas(site, "verify", bundle["path"], "--latency-tolerance", "5")
-        assert verdict["passed"]
+    (member,) = trained["members"]
+    assert member["quality"]["value"] > 0.3
+    (bundle,) = hwnas(site, "export", run)["bundles"]
+    # Half a second of measuring beside other tests repeats no better than this.
+    verdict = hwnas(site, "verify", bundle["path"], "--latency-tolerance", "5")
+    assert verdict["passed"]
     page = Path(hwnas(site, "report", run)["report"]).read_text()
     assert "camera-shapes" in page

@@ -119,7 +119,7 @@ def _check_genes(choices: Mapping[str, Choice], allowed: Mapping[str, tuple[Choi
         )
 
 
-def make_camera_cnn(contract: NetworkContract, restrictions: Mapping[str, Sequence[Choice]]) -> SearchSpace:
+def make_space(contract: NetworkContract, restrictions: Mapping[str, Sequence[Choice]]) -> SearchSpace:
     """Return the space for networks that meet `contract`.
 
     Raises:

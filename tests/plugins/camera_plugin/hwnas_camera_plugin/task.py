@@ -63,9 +63,8 @@ class CameraShapes:
 
     def loss(self, architecture: Architecture, settings: LossSettings) -> LossFunction:
         """Return cross-entropy and Lovász-softmax with the classes weighted by their pixels."""
-        counts = sum(
-            np.bincount(classes[classes != IGNORED], minlength=4) for _, classes in self.images("train")
-        )
+        classes = np.concatenate([classes[classes != IGNORED] for _, classes in self.images("train")])
+        counts = np.bincount(classes, minlength=len(CLASS_NAMES))
         return segmentation_loss(settings, class_weights([int(count) for count in counts]))
 
     def evaluate(
@@ -161,7 +160,7 @@ def _predicted(predict: Predict, image: npt.NDArray[np.float32]) -> npt.NDArray[
     return np.asarray(predict(normalised(image)[None])[0].argmax(axis=0), np.uint8)
 
 
-def make_camera_shapes(settings: Mapping[str, Any]) -> Task:
+def make_task(settings: Mapping[str, Any]) -> Task:
     """Return the task.
 
     Raises:
