@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from hwnas.errors import HwnasError
@@ -54,12 +54,7 @@ def _illustrate(content: RunContent) -> Illustrations:
     space = _space(content, task, notes)
     if space is None:
         return Illustrations(notes=tuple(notes))
-    drawings = {}
-    for member in content.trained or content.members:
-        blocks = space.blocks(member.architecture)
-        if blocks:
-            title = f"architecture {member.architecture.id}"
-            drawings[member.architecture.id] = draw_architecture(blocks, title=title)
+    drawings = _drawings(content, space)
     pictures = {}
     if task is not None:
         for number, member in enumerate(_pictured(content)):
@@ -67,6 +62,17 @@ def _illustrate(content: RunContent) -> Illustrations:
                 content, task, space, member, notes, limit=2 if number == 0 else 1
             )
     return Illustrations(drawings, pictures, tuple(notes))
+
+
+def _drawings(content: RunContent, space: SearchSpace) -> dict[str, str]:
+    members = content.trained or content.members
+    blocks = {member.architecture.id: space.blocks(member.architecture) for member in members}
+    kinds = list(dict.fromkeys(block.kind for listed in blocks.values() for block in listed))
+    return {
+        name: draw_architecture(listed, title=f"architecture {name}", kinds=kinds)
+        for name, listed in blocks.items()
+        if listed
+    }
 
 
 def _task(content: RunContent, notes: list[str]) -> Task | None:
@@ -78,24 +84,34 @@ def _task(content: RunContent, notes: list[str]) -> Task | None:
 
 
 def _space(content: RunContent, task: Task | None, notes: list[str]) -> SearchSpace | None:
-    contract = task.contract if task is not None else _contract_of(content.members)
-    if contract is None:
-        return None
-    try:
-        return make_search_space(content.config.space.name, contract)
-    except HwnasError as error:
-        notes.append(f"There are no drawings, because the search space cannot be opened here: {error}")
-        return None
+    """Return the search space that built the members, or None with a note."""
+    contracts = [task.contract] if task is not None else _possible_contracts(content.members)
+    problem: HwnasError | None = None
+    for contract in contracts:
+        try:
+            space = make_search_space(content.config.space.name, contract)
+            for member in content.members:
+                space.blocks(member.architecture)
+        except HwnasError as error:
+            problem = error
+        else:
+            return space
+    if problem is not None:
+        notes.append(f"There are no drawings, because the search space does not open here: {problem}")
+    return None
 
 
-def _contract_of(members: Iterable[Member]) -> NetworkContract | None:
-    """Return a contract that all members meet, for when the task cannot be asked."""
-    architectures = [member.architecture for member in members]
-    if not architectures:
-        return None
-    channels, height, _ = architectures[0].input_shape
-    widths = tuple(sorted({architecture.input_shape[2] for architecture in architectures}))
-    return NetworkContract(channels, height, widths, architectures[0].num_classes)
+def _possible_contracts(members: Sequence[Member]) -> list[NetworkContract]:
+    """Return contracts that all members may have met, for when the task cannot be asked."""
+    if not members:
+        return []
+    first = members[0].architecture
+    channels, height, _ = first.input_shape
+    widths = tuple(sorted({member.architecture.input_shape[2] for member in members}))
+    return [
+        NetworkContract(channels, height, widths, first.num_classes, cyclic_width=cyclic)
+        for cyclic in (True, False)
+    ]
 
 
 def _pictured(content: RunContent) -> list[Member]:

@@ -12,9 +12,11 @@ from hwnas.search_spaces.base import BlockSignature
 
 Shape = tuple[int, int, int]
 
-_PITCH_X, _PITCH_Y = 158.0, 104.0
-_MARGIN_X, _MARGIN_TOP = 86.0, 34.0
+_PITCH_X, _PITCH_Y = 170.0, 108.0
+_MARGIN_X, _MARGIN_TOP = 90.0, 40.0
 _LINE_PX = 14.0
+_LONGEST_NAME = 24
+"""Characters of a name that fit between two columns."""
 _COLOURS = ("#3b7dd8", "#e08a1e", "#2a9d6f", "#b0529e", "#d1495b", "#6c63c7", "#7a8450", "#1f9bb0")
 
 
@@ -100,7 +102,7 @@ def _sources(parts: Sequence[Part], block: BlockSignature) -> tuple[int | None, 
     return tuple(reversed(sources))
 
 
-def draw_architecture(blocks: Sequence[BlockSignature], *, title: str) -> str:
+def draw_architecture(blocks: Sequence[BlockSignature], *, title: str, kinds: Sequence[str]) -> str:
     """Return an SVG element: resolution falls from top to bottom, execution runs from left to right.
 
     The height of a box hints at its resolution, its width at its channels. Boxes with several
@@ -109,16 +111,16 @@ def draw_architecture(blocks: Sequence[BlockSignature], *, title: str) -> str:
     Args:
         blocks: of the network, in order of execution; not empty.
         title: for screen readers.
+        kinds: all kinds of blocks of a page, so that a kind has one colour in all its drawings.
     """
     parts = parts_of(blocks)
     source = blocks[0].input_shapes[0]
     rows = _rows([source, *(part.block.output_shape for part in parts)])
     boxes = _place(parts, source, rows)
-    kinds = list(dict.fromkeys(part.block.kind for part in parts))
     columns = len(parts) + 1
     width = 2 * _MARGIN_X + (columns - 1) * _PITCH_X
     lowest = max(box.bottom for box in boxes)
-    height = lowest + 4 * _LINE_PX + 8
+    height = lowest + 5 * _LINE_PX + 4
     # An id of its own: a marker that another, folded drawing defines would not show.
     tip = f"tip-{crc32(title.encode()):08x}"
     body = [
@@ -206,10 +208,15 @@ def _box_svg(box: _Box, colour: str) -> str:
 
 
 def _label(box: _Box, lines: list[str]) -> list[str]:
+    name, *others = lines
+    names = [name]
+    if len(name) > _LONGEST_NAME and "-" in name:
+        first, _, rest = name.partition("-")
+        names = [f"{first}-", rest]
     return [
         f'<text x="{box.x:.1f}" y="{box.bottom + _LINE_PX * (number + 1):.1f}" '
-        f'class="{"name" if number == 0 else "note"}">{escape(line)}</text>'
-        for number, line in enumerate(lines)
+        f'class="{"name" if number < len(names) else "note"}">{escape(line)}</text>'
+        for number, line in enumerate([*names, *others])
     ]
 
 

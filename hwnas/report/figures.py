@@ -17,6 +17,7 @@ from hwnas.report.words import gene_lines, milliseconds, percent
 
 SEARCHED, FRONT, FULL, REFUSED, BUDGET = "#8fa3bf", "#3b7dd8", "#e08a1e", "#d1495b", "#d1495b"
 _GREY = "rgba(128,140,155,0.25)"
+_FEW = 10
 _LOG_FROM = 12.0
 """Latencies that span more than this factor are drawn on a logarithmic axis."""
 
@@ -75,7 +76,9 @@ def hypervolume_figure(front: Mapping[str, Any]) -> str:
             "<br>%{customdata[1]:.1f} min of search<extra></extra>",
         )
     )
-    figure.update_xaxes(title="trained candidates", rangemode="tozero")
+    figure.update_xaxes(title="trained candidates", rangemode="tozero", tickformat="d", nticks=12)
+    if len(history) < _FEW:
+        figure.update_xaxes(dtick=1)
     figure.update_yaxes(title="hypervolume, ms", rangemode="tozero")
     return _html(figure, "hypervolume-figure", height=340)
 
@@ -234,6 +237,7 @@ def _html(figure: go.Figure, name: str, *, height: int) -> str:
         font={"family": "system-ui, -apple-system, Segoe UI, Roboto, sans-serif", "color": "#5b6675"},
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         hoverlabel={"align": "left", "font": {"size": 12}},
+        modebar={"bgcolor": "rgba(0,0,0,0)", "color": "#9aa7b8", "activecolor": FRONT},
     )
     figure.update_xaxes(gridcolor=_GREY, zerolinecolor=_GREY, linecolor=_GREY)
     figure.update_yaxes(gridcolor=_GREY, zerolinecolor=_GREY, linecolor=_GREY)

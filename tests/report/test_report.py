@@ -1,0 +1,218 @@
+"""The report of made-up runs: complete, self-contained, safe, and drawn by a real browser."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from hwnas.cli.main import make_app
+from hwnas.errors import StudyError
+from hwnas.report.build import build_report
+from hwnas.search.run_directory import RunDirectory
+from tests.report.made_up_run import CLASSES, write_run, write_trained
+from tests.tasks.lidar_data import write_scans
+
+VOID = {"meta", "img", "br", "link", "input", "hr"}
+HOSTILE = "</script><img src=x onerror=alert(1)>"
+
+
+class Reader(HTMLParser):
+    """Collects what a page says and loads, and checks that elements nest."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.styles = ""
+        self.text = ""
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] == "style":
+            self.styles += data
+        elif not self.open or self.open[-1] != "script":
+            self.text += data
+
+    def count(self, tag: str, **attributes: str) -> int:
+        return sum(
+            name == tag and all(found.get(key.strip("_")) == value for key, value in attributes.items())
+            for name, found in self.elements
+        )
+
+
+@pytest.fixture(scope="module")
+def full_run(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
+    """A run with data and two trained members; its report is written."""
+    directory = tmp_path_factory.mktemp("report")
+    run = write_run(directory / "run", write_scans(directory / "data"))
+    write_trained(run)
+    assert build_report(run.path) == run.report
+    return run
+
+
+@pytest.fixture(scope="module")
+def page(full_run: RunDirectory) -> Reader:
+    return Reader(full_run.report.read_text(encoding="utf-8"))
+
+
+def test_every_trial_is_there(page: Reader, full_run: RunDirectory) -> None:
+    trials = full_run.read_front()["trials"]
+    assert page.count("tr", class_="trial") == len(trials) == 17
+    for member in full_run.read_trained()["members"]:
+        assert Path(member["checkpoint"]).parent.name in page.text
+    for name in CLASSES:
+        assert name in page.text
+
+
+def test_key_figures(page: Reader, full_run: RunDirectory) -> None:
+    best = max(member["quality"]["value"] for member in full_run.read_trained()["members"])
+    assert f"{100 * best:.1f} %" in page.text
+    assert "12 · 3 · 1" in page.text
+    assert f"{full_run.read_front()['hypervolume']:.4g}" in page.text
+
+
+def test_settings_are_all_there(page: Reader, full_run: RunDirectory) -> None:
+    for section in ("proxy", "full"):
+        for name in full_run.load_config().to_json()["training"][section]:
+            assert f"{section}.{name}" in page.text
+    assert "A <fast> CPU" in page.text
+    assert "torch" in page.text
+
+
+def test_nothing_is_loaded_from_elsewhere(page: Reader) -> None:
+    for tag, attributes in page.elements:
+        for name in ("src", "href", "srcset", "data", "poster", "action", "xlink:href"):
+            value = attributes.get(name)
+            assert value is None or value.startswith("data:image/png;base64,"), (tag, name)
+        assert "url(" not in (attributes.get("style") or "")
+        assert tag not in {"link", "iframe", "object", "embed", "base"}
+    assert "url(" not in page.styles
+    assert "@import" not in page.styles
+    policies = [found["content"] for tag, found in page.elements if tag == "meta" and "http-equiv" in found]
+    assert len(policies) == 1
+    assert "default-src 'none'" in policies[0]
+
+
+def test_drawings_and_pictures(page: Reader) -> None:
+    assert page.count("svg", class_="architecture") == 2
+    # Two samples of the most accurate member, one of the other.
+    assert page.count("img") == 3
+
+
+def test_report_before_training_shows_the_front(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", write_scans(tmp_path / "data", scans=1))
+    out = tmp_path / "other.html"
+    assert build_report(run.path, out) == out
+    assert not run.report.exists()
+    page = Reader(out.read_text(encoding="utf-8"))
+    assert "hwnas train" in page.text
+    assert page.count("svg", class_="architecture") == len(run.read_front()["members"]) > 1
+    assert page.count("img") == 0
+
+
+def test_without_any_trained_candidate(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", tmp_path / "gone", num_trained=1)
+    front = run.read_front()
+    front |= {"members": [], "trials": [], "hypervolume_history": [], "hypervolume": 0.0}
+    run.front.write_text(json.dumps(front), encoding="utf-8")
+    assert "No candidate was trained yet" in Reader(build_report(run.path).read_text("utf-8")).text
+
+
+def test_without_data_a_note_takes_the_place_of_pictures(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", tmp_path / "gone")
+    write_trained(run)
+    page = Reader(build_report(run.path).read_text(encoding="utf-8"))
+    assert "There are no sample pictures" in page.text
+    assert str(tmp_path / "gone") in page.text
+    assert page.count("img") == 0
+    assert page.count("svg", class_="architecture") == 2
+
+
+def test_without_weights_a_note_takes_the_place_of_the_picture(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", write_scans(tmp_path / "data", scans=1))
+    architectures = write_trained(run)
+    (run.checkpoint(architectures[0].id) / "weights.safetensors").unlink()
+    page = Reader(build_report(run.path).read_text(encoding="utf-8"))
+    assert f"There is no sample picture of {architectures[0].id}" in page.text
+    assert page.count("img") in {1, 2}
+
+
+def test_hostile_names_stay_text(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", tmp_path / "gone", classes=(HOSTILE, *CLASSES[1:]))
+    text = run.front.read_text(encoding="utf-8")
+    renamed = text.replace('"activation"', json.dumps(HOSTILE)).replace("depthwise-separable", HOSTILE)
+    run.front.write_text(renamed, encoding="utf-8")
+    front = run.read_front()
+    front["trials"][-1]["reason"] = HOSTILE
+    run.front.write_text(json.dumps({**front, "members": front["members"][:0]}), encoding="utf-8")
+    text = build_report(run.path).read_text(encoding="utf-8")
+    page = Reader(text)
+    assert HOSTILE in page.text
+    assert page.count("img") == 0
+    assert HOSTILE not in text
+
+
+def test_hostile_class_names_stay_text(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", tmp_path / "gone", classes=(HOSTILE, *CLASSES[1:]))
+    text = build_report(run.path).read_text(encoding="utf-8")
+    assert HOSTILE in Reader(text).text
+    assert HOSTILE not in text
+
+
+def test_a_directory_without_a_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=r"run\.yaml"):
+        build_report(tmp_path)
+
+
+def test_command(full_run: RunDirectory, tmp_path: Path) -> None:
+    out = tmp_path / "page.html"
+    result = CliRunner().invoke(make_app(), ["report", str(full_run.path), "--out", str(out), "--json"])
+    assert result.exit_code == 0
+    assert json.loads(result.stdout) == {"report": str(out)}
+    assert out.stat().st_size > 1_000_000
+
+
+def test_a_browser_draws_it(full_run: RunDirectory, tmp_path: Path) -> None:
+    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if browser is None:
+        pytest.skip("no Chromium on this machine to open the report with")
+    flags = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-sync",
+    ]
+    flags += ["--disable-background-networking", "--disable-component-update", "--virtual-time-budget=10000"]
+    flags += [f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr", "--dump-dom"]
+    done = subprocess.run(
+        [browser, *flags, full_run.report.as_uri()], capture_output=True, text=True, timeout=120, check=True
+    )
+    body = done.stdout.split("</head>", 1)[1]
+    assert len(re.findall(r'<svg class="main-svg"', body)) >= 2
+    assert len(re.findall(r'class="scatterlayer', body)) >= 2
+    # One marker for every trained, repeated and infeasible candidate at least.
+    assert len(re.findall(r'<path class="point"', body)) >= 16
+    console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    assert console == []
