@@ -12,7 +12,7 @@ from hwnas.search_spaces.base import BlockSignature
 
 Shape = tuple[int, int, int]
 
-_PITCH_X, _PITCH_Y = 170.0, 108.0
+_PITCH_X, _PITCH_Y = 178.0, 108.0
 _MARGIN_X, _MARGIN_TOP = 90.0, 40.0
 _LINE_PX = 14.0
 _LONGEST_NAME = 24
@@ -188,7 +188,7 @@ def _edge(begin: _Box, end: _Box, between: Sequence[_Box], tip: str, *, is_skip:
         # Something stands in the way: pass above it.
         over = min(box.top for box in between if box.top <= y <= box.bottom) - 10
         over = min(over, begin.top - 10)
-        path = f"M{begin.x:.1f} {begin.top:.1f}V{over:.1f}"
+        path = f"M{begin.x + begin.width / 4:.1f} {begin.top:.1f}V{over:.1f}"
         path += f"H{end.left:.1f}" if end.top <= over <= end.bottom else f"H{end.x:.1f}V{end.top:.1f}"
     elif end.top <= y <= end.bottom:
         path = f"M{begin.right:.1f} {y:.1f}H{end.left:.1f}"

@@ -18,7 +18,7 @@ from hwnas.report.words import gene_lines, milliseconds, percent
 SEARCHED, FRONT, FULL, REFUSED, BUDGET = "#8fa3bf", "#3b7dd8", "#e08a1e", "#d1495b", "#d1495b"
 _GREY = "rgba(128,140,155,0.25)"
 _FEW = 10
-_LOG_FROM = 12.0
+_LOG_FROM = 15.0
 """Latencies that span more than this factor are drawn on a logarithmic axis."""
 
 
@@ -49,14 +49,13 @@ def pareto_figure(content: RunContent) -> str:
     if full:
         figure.add_trace(_moves(full))
         figure.add_trace(_full_points(full, metric))
+    latencies = [float(trial["latency_ms"]) for trial in [*trained, *refused]]
+    latencies += [_final_ms(member) for member in full]
     budget_ms = content.config.budget.latency_ms
+    axis = _latency_axis([*latencies, budget_ms] if budget_ms is not None else latencies)
     if budget_ms is not None:
-        label = f"budget {milliseconds(budget_ms)}"
-        figure.add_vline(
-            x=budget_ms, line={"dash": "dash", "color": BUDGET, "width": 1.5}, annotation_text=label
-        )
-    latencies = [x for x, _ in points] + [float(trial["latency_ms"]) for trial in refused]
-    figure.update_xaxes(title="latency, ms", **_latency_axis(latencies))
+        _mark_budget(figure, budget_ms, is_log=axis.get("type") == "log")
+    figure.update_xaxes(title="latency, ms", **axis)
     figure.update_yaxes(title=f"error (1 − {escape(metric)})", tickformat=".2f")
     return _html(figure, "pareto-figure", height=560)
 
@@ -223,8 +222,31 @@ def _ceiling(errors: Sequence[float]) -> float:
 
 def _latency_axis(latencies: Sequence[float]) -> dict[str, Any]:
     if latencies and max(latencies) > _LOG_FROM * min(latencies):
-        return {"type": "log", "dtick": "D2"}
+        ends = math.log10(min(latencies)) - 0.1, math.log10(max(latencies)) + 0.1
+        decades = range(math.floor(ends[0]), math.ceil(ends[1]) + 1)
+        ticks = [digit * 10.0**decade for decade in decades for digit in (1, 2, 5)]
+        return {
+            "type": "log",
+            "range": ends,
+            "tickvals": ticks,
+            "ticktext": [f"{tick:.10g}" for tick in ticks],
+        }
     return {"rangemode": "tozero"}
+
+
+def _mark_budget(figure: go.Figure, budget_ms: float, *, is_log: bool) -> None:
+    line = {"dash": "dash", "color": BUDGET, "width": 1.5}
+    figure.add_shape(type="line", x0=budget_ms, x1=budget_ms, y0=0, y1=1, yref="paper", line=line)
+    figure.add_annotation(
+        # On a logarithmic axis plotly wants logarithms for annotations, but not for shapes.
+        x=math.log10(budget_ms) if is_log else budget_ms,
+        y=1,
+        yref="paper",
+        yanchor="top",
+        xanchor="left",
+        text=f" budget {milliseconds(budget_ms)}",
+        showarrow=False,
+    )
 
 
 def _html(figure: go.Figure, name: str, *, height: int) -> str:

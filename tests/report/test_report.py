@@ -16,7 +16,7 @@ from hwnas.cli.main import make_app
 from hwnas.errors import StudyError
 from hwnas.report.build import build_report
 from hwnas.search.run_directory import RunDirectory
-from tests.report.made_up_run import CLASSES, write_run, write_trained
+from tests.report.made_up_run import BUDGET_MS, CLASSES, write_run, write_trained
 from tests.tasks.lidar_data import write_scans
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -216,3 +216,14 @@ def test_a_browser_draws_it(full_run: RunDirectory, tmp_path: Path) -> None:
     assert len(re.findall(r'<path class="point"', body)) >= 16
     console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
     assert console == []
+
+
+def test_the_budget_is_inside_the_frame_on_a_logarithmic_axis(full_run: RunDirectory) -> None:
+    text = full_run.report.read_text(encoding="utf-8")
+    found = re.search(r'"xaxis":(\{.*?\}),"yaxis"', text[text.index('id="pareto-figure"') :])
+    assert found is not None
+    axis = json.loads(found[1])
+    assert axis["type"] == "log"
+    low, high = (10**end for end in axis["range"])
+    latencies = [trial["latency_ms"] for trial in full_run.read_front()["trials"] if trial["latency_ms"]]
+    assert low < min(*latencies, BUDGET_MS) < max(*latencies, BUDGET_MS) < high < 2 * max(latencies)
