@@ -29,17 +29,24 @@ CHOICES = {
     "input_width": [512],
     "stem_width": [16, 24, 32],
     "stem_stride": ["1x1", "1x2"],
+    "activation": ["relu"],
     "num_stages": [3, 4],
+    "decoder": ["bilinear-sum", "concatenation", "pixel-shuffle"],
     "stage1_width": [24, 32, 48],
     "stage2_width": [32, 48, 64],
     "stage3_width": [48, 64, 96],
     "stage4_width": [64, 96, 128],
+    **{f"stage{stage}_block": ["basic-residual", "dilated-context"] for stage in (1, 2)},
+    **{
+        f"stage{stage}_block": ["basic-residual", "dilated-context", "inverted-bottleneck"]
+        for stage in (3, 4)
+    },
     **{f"stage{stage}_depth": [1, 2] for stage in (1, 2, 3, 4)},
-    **{f"stage{stage}_kernel": [3, 5] for stage in (1, 2, 3, 4)},
-    "decoder_width": [24, 32, 48],
+    **{f"stage{stage}_kernel": [3] for stage in (1, 2, 3, 4)},
+    "decoder_width": [24, 32],
     "cyclic_padding": [True],
 }
-"""Networks of 0.1 to 1 million parameters, which two cores can train in minutes."""
+"""Networks of 0.1 to 1 million parameters of dense convolutions, which two cores can train in minutes."""
 
 
 def main() -> None:
@@ -51,6 +58,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--synthetic", type=int, default=40, help="synthetic scans to train on as well")
     parser.add_argument("--trials", type=int, default=20)
+    parser.add_argument("--budget-ms", type=float, default=80.0, help="hard limit of latency")
     parser.add_argument("--proxy-steps", type=int, default=60)
     parser.add_argument("--steps", type=int, default=1800)
     parser.add_argument("--members", type=int, default=3)
@@ -143,6 +151,7 @@ def write_config(
             "widths": [512],
         },
         "space": {"name": "range-unet", "choices": choices},
+        "budget": {"latency_ms": arguments.budget_ms},
         "search": {"trials": trials, "strategy": "tpe"},
         "training": {
             "proxy": {"steps": arguments.proxy_steps},
