@@ -134,14 +134,13 @@ def _latency_of(
 
     A disturbed measurement is repeated, and of disturbed ones the narrowest interval is kept.
     """
-    if (
+    is_of_this = (
         known is not None
         and known.model_sha256 == sha256_of_file(model)
         and known.target == meter.target
         and dict(known.fingerprint) == dict(meter.fingerprint())
-    ):
-        return known
-    measurements: list[LatencyMeasurement] = []
+    )
+    measurements = [known] if known is not None and is_of_this else []
     while len(measurements) < MEASURING_ATTEMPTS and not any(found.is_stable for found in measurements):
         measurements.append(meter.measure(model, io_spec))
     return min(measurements, key=lambda found: (not found.is_stable, _relative_width(found)))

@@ -25,6 +25,7 @@ from hwnas.architecture import Architecture
 from hwnas.errors import HwnasError
 from hwnas.estimators.training import TrainingEstimator
 from hwnas.onnx_graphs.export import export_onnx
+from hwnas.onnx_graphs.metadata import graph_metadata
 from hwnas.search_spaces.base import SearchSpace, make_search_space
 from hwnas.tasks.base import Task, make_task
 from hwnas.training.predict import torch_predict
@@ -58,7 +59,8 @@ class Jobs:
         started = time.monotonic()
         torch.manual_seed(seed)
         module = self.space.build(architecture).eval()
-        self._write_onnx(module, architecture, path)
+        io_spec, metadata = self.task.io_spec(architecture), {"architecture_id": architecture.id}
+        export_onnx(module, io_spec, path, metadata=metadata)
         return {
             "parameters": sum(parameter.numel() for parameter in module.parameters()),
             "export_s": time.monotonic() - started,
@@ -89,12 +91,10 @@ class Jobs:
         )
         train_s = time.monotonic() - started
         quality = self.task.evaluate(torch_predict(module), architecture)
-        self._write_onnx(module, architecture, directory / "model.onnx")
+        # The very file that a bundle will hold, so that the bundle can state what is measured on it.
+        metadata = graph_metadata(self.task, architecture)
+        export_onnx(module, self.task.io_spec(architecture), directory / "model.onnx", metadata=metadata)
         return {"quality": quality.to_json(), "train_s": train_s}
-
-    def _write_onnx(self, module: torch.nn.Module, architecture: Architecture, path: Path) -> None:
-        io_spec = self.task.io_spec(architecture)
-        export_onnx(module, io_spec, path, metadata={"architecture_id": architecture.id})
 
     def _progress(self) -> Callable[[int, int, float], None]:
         last = 0.0

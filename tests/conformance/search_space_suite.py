@@ -13,7 +13,7 @@ import json
 import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import onnxruntime
@@ -79,6 +79,8 @@ class SearchSpaceSuite:
     num_decodes = 200
     num_builds = 12
     num_exports = 6
+    cheap: ClassVar[Restrictions] = {}
+    """Keeps the networks that are run and exported small; nothing else is restricted by it."""
 
     def make_space(self, restrictions: Restrictions) -> SearchSpace:
         raise NotImplementedError
@@ -125,6 +127,24 @@ class SearchSpaceSuite:
                 architecture = space.decode({**sample_choices(space, rng), gene: value})
                 assert np.isfinite(space.encode(architecture)).all()
 
+    def test_absent_genes_have_no_influence(self, space: SearchSpace) -> None:
+        """One network has one id: filled up with whatever values, the genes decode to the same again."""
+        rng = np.random.default_rng(4)
+        for _ in range(self.num_decodes):
+            choices = sample_choices(space, rng)
+            architecture = space.decode(choices)
+            assert space.decode(choices) == architecture
+            others = sample_choices(space, rng)
+            filled = {gene: (choices if gene in architecture.genes else others)[gene] for gene in choices}
+            assert space.decode(filled) == architecture
+            # Where a value was made smaller, the smaller one is the canonical form of itself.
+            canonical = {
+                gene: architecture.genes[gene] if architecture.genes[gene] in space.choices[gene] else value
+                for gene, value in filled.items()
+                if gene in architecture.genes
+            }
+            assert space.decode({**filled, **canonical}) == architecture
+
     def test_encoding_tells_architectures_apart(self, space: SearchSpace) -> None:
         architectures = set(self.sample(space, self.num_decodes))
         # Neighbours in one gene are the hardest to tell apart.
@@ -149,7 +169,8 @@ class SearchSpaceSuite:
             key = (architecture.input_shape, tuple(space.blocks(architecture)))
             assert described.setdefault(key, architecture) == architecture
 
-    def test_networks_compute_and_learn(self, space: SearchSpace) -> None:
+    def test_networks_compute_and_learn(self) -> None:
+        space = self.make_space(self.cheap)
         for architecture in self.sample(space, self.num_builds):
             module = space.build(architecture)
             images = torch.randn(2, *architecture.input_shape)
@@ -170,7 +191,8 @@ class SearchSpaceSuite:
             assert blocks == self.make_space({}).blocks(architecture)
             assert hash(tuple(blocks)) == hash(tuple(space.blocks(architecture)))
 
-    def test_networks_export(self, space: SearchSpace, tmp_path: Path) -> None:
+    def test_networks_export(self, tmp_path: Path) -> None:
+        space = self.make_space(self.cheap)
         for architecture in self.sample(space, self.num_exports, seed=3):
             assert_exports_exactly(space, architecture, tmp_path / f"{architecture.id}.onnx")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -10,9 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
+import hwnas as hwnas_package
+from hwnas.errors import ConfigError
 from hwnas.io_spec import NetworkContract
 from hwnas.plugins import plugin_names
 from hwnas.search_spaces.base import SearchSpace, make_search_space
@@ -78,18 +82,49 @@ def test_the_task_meets_the_contract(installed: Path) -> None:
     assert make_task("camera-shapes", {"seed": 1}).fingerprint() != task.fingerprint()
 
 
+@pytest.mark.parametrize("wrong", [{"train_image": 4}, {"seed": "1"}, {"val_images": 2.5}])
+def test_wrong_settings_are_refused(installed: Path, wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="train_images"):
+        make_task("camera-shapes", wrong)
+
+
+def test_images_follow_the_seed_and_hold_every_class(installed: Path) -> None:
+    scenes = importlib.import_module("hwnas_camera_plugin.scenes")
+    image, classes = scenes.scene(3, 1)
+    assert image.shape == (3, 48, 64)
+    assert all(np.array_equal(*pair) for pair in zip(scenes.scene(3, 1), (image, classes), strict=True))
+    assert not np.array_equal(scenes.scene(4, 1)[0], image)
+    assert {*np.unique(np.stack([scenes.scene(0, index)[1] for index in range(6)]))} == {0, 1, 2, 3, 255}
+
+
+def test_nothing_in_hwnas_knows_of_it() -> None:
+    package = Path(hwnas_package.__file__).parent
+    assert not [path for path in package.rglob("*.py") if "camera" in path.read_text(encoding="utf-8")]
+
+
 @pytest.mark.slow
 def test_from_search_to_verified_bundles(site: Path, tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(RUN))
     run = tmp_path / "run"
     found = hwnas(site, "search", tmp_path / "run.yaml", "--out", run)
     assert found["trained"] == 3
+    front = json.loads((run / "front.json").read_text())["members"]
+    assert front
+    for member in front:
+        assert member["architecture"]["space"] == "camera-cnn"
+        assert member["architecture"]["genes"]["stride"] == 2
+        assert member["latency_ms"] > 0
+        assert set(member["quality"]["per_class"]) == {"background", "disc", "box", "stripe"}
     trained = hwnas(site, "train", run)
+    assert trained == json.loads((run / "trained.json").read_text())
     (member,) = trained["members"]
+    assert member["architecture"] in [each["architecture"] for each in front]
     assert member["quality"]["value"] > 0.3
     (bundle,) = hwnas(site, "export", run)["bundles"]
     # Half a second of measuring beside other tests repeats no better than this.
     verdict = hwnas(site, "verify", bundle["path"], "--latency-tolerance", "5")
     assert verdict["passed"]
+    assert [check["name"] for check in verdict["checks"] if check["passed"] is not True] == []
+    assert verdict == json.loads((Path(bundle["path"]) / "verdict.json").read_text())
     page = Path(hwnas(site, "report", run)["report"]).read_text()
     assert "camera-shapes" in page

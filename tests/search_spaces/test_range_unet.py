@@ -21,6 +21,7 @@ from hwnas.models.unet import UNet
 from hwnas.search_spaces.base import SearchSpace, make_search_space, sample_choices
 from hwnas.search_spaces.range_unet import RangeUNetSpace, make_range_unet
 from hwnas.search_spaces.range_unet_neighbours import nearest_baselines
+from hwnas.search_spaces.range_unet_plan import STRIDES
 from tests.conformance.search_space_suite import Restrictions, SearchSpaceSuite, assert_exports_exactly
 
 torch.set_num_threads(1)
@@ -41,6 +42,8 @@ def choices_of(space: SearchSpace, **wanted: Any) -> dict[str, Any]:
 
 
 class TestRangeUNet(SearchSpaceSuite):
+    cheap = NARROW
+
     def make_space(self, restrictions: Restrictions) -> SearchSpace:
         return make_range_unet(SMALL, restrictions)
 
@@ -49,6 +52,7 @@ class TestRangeUNetOfACamera(SearchSpaceSuite):
     """Odd sizes that strides do not divide, and edges that are no neighbours."""
 
     contract = NetworkContract(in_channels=3, height=22, widths=(36, 50), num_classes=2)
+    cheap = NARROW
     num_builds = 4
     num_exports = 2
 
@@ -63,20 +67,22 @@ def test_is_registered() -> None:
     assert make_search_space("range-unet", SMALL).name == "range-unet"
 
 
-@pytest.mark.parametrize("stride", ["1x2", "2x2"])
+@pytest.mark.parametrize("stride", sorted(STRIDES))
 @pytest.mark.parametrize("decoder", sorted(DECODERS))
-def test_every_decoder_exports(decoder: str, stride: str, tmp_path: Path) -> None:
-    space = make_range_unet(SMALL, {})
-    choices = choices_of(space, decoder=decoder, stage2_stride=stride, stem_stride="1x2", cyclic_padding=True)
-    assert_exports_exactly(space, space.decode(choices), tmp_path / "model.onnx")
-
-
-@pytest.mark.parametrize("block", sorted(BLOCKS))
-def test_every_block_exports(block: str, tmp_path: Path) -> None:
-    space = make_range_unet(SMALL, {})
-    stages = {"stage1_block": block, "stage2_block": block, "stage1_depth": 2, "stage2_kernel": 5}
-    stages |= {"stage1_squeeze_excite": True, "cyclic_padding": True, "activation": "hardswish"}
-    assert_exports_exactly(space, space.decode(choices_of(space, **stages)), tmp_path / "model.onnx")
+def test_every_block_exports_with_every_decoder_and_stride(decoder: str, stride: str, tmp_path: Path) -> None:
+    """Five stages hold all five blocks; stem and first stage alone may keep the size."""
+    space = make_range_unet(NetworkContract(5, 128, (256,), 3, cyclic_width=True), NARROW)
+    wanted: dict[str, Any] = {"decoder": decoder, "num_stages": len(BLOCKS), "cyclic_padding": True}
+    for number, block in enumerate(BLOCKS, start=1):
+        wanted |= {f"stage{number}_block": block, f"stage{number}_kernel": (3, 5, 7)[number % 3]}
+        wanted[f"stage{number}_stride"] = (
+            stride if stride in space.choices[f"stage{number}_stride"] else "1x2"
+        )
+    wanted |= {"stem_stride": stride if decoder == "concatenation" else "1x1"}
+    wanted |= {"stage1_depth": 2, "stage3_squeeze_excite": True, "activation": "hardswish"}
+    architecture = space.decode(choices_of(space, **wanted))
+    assert [architecture.genes[f"stage{number}_block"] for number in range(1, 6)] == list(BLOCKS)
+    assert_exports_exactly(space, architecture, tmp_path / "model.onnx")
 
 
 def modules_in_order(network: UNet) -> list[torch.nn.Module]:
