@@ -70,7 +70,7 @@ def test_is_registered() -> None:
 @pytest.mark.parametrize("stride", sorted(STRIDES))
 @pytest.mark.parametrize("decoder", sorted(DECODERS))
 def test_every_block_exports_with_every_decoder_and_stride(decoder: str, stride: str, tmp_path: Path) -> None:
-    """Five stages hold all five blocks; stem and first stage alone may keep the size."""
+    """Five stages hold all five blocks; with one of the decoders the stem strides, too."""
     space = make_range_unet(NetworkContract(5, 128, (256,), 3, cyclic_width=True), NARROW)
     wanted: dict[str, Any] = {"decoder": decoder, "num_stages": len(BLOCKS), "cyclic_padding": True}
     for number, block in enumerate(BLOCKS, start=1):
