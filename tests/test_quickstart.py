@@ -58,7 +58,7 @@ def test_a_directory_of_something_else_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_quickstart_of_another_length_is_refused(tmp_path: Path) -> None:
-    request = {"schema_version": 1, "hwnas": "0.0.0", "minutes": 5.0}
+    request = {"schema_version": 1, "hwnas": "0.0.0", "minutes": 5.0, "seconds": {}}
     (tmp_path / "quickstart.json").write_text(json.dumps(request))
     with pytest.raises(ConfigError, match="minutes"):
         Quickstart(tmp_path, 1.0).run()
