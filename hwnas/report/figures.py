@@ -21,6 +21,15 @@ _FEW = 10
 _LOG_FROM = 15.0
 """Latencies that span more than this factor are drawn on a logarithmic axis."""
 
+_CONFIG = {
+    "displaylogo": False,
+    "responsive": True,
+    "modeBarButtonsToRemove": ["lasso2d", "select2d"],
+    # A report may hold what must not leave the house: no button that uploads it to plotly's service.
+    "showSendToCloud": False,
+    "plotlyServerURL": "",
+}
+
 
 def plotly_script() -> str:
     """Return plotly.js as one inline script element; figures of `pareto_figure` and others need it."""
@@ -268,6 +277,6 @@ def _html(figure: go.Figure, name: str, *, height: int) -> str:
         include_plotlyjs=False,
         full_html=False,
         div_id=name,
-        config={"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["lasso2d", "select2d"]},
+        config=_CONFIG,
     )
     return html

@@ -214,6 +214,9 @@ def test_a_browser_draws_it(full_run: RunDirectory, tmp_path: Path) -> None:
     assert len(re.findall(r'class="scatterlayer', body)) >= 2
     # One marker for every trained, repeated and infeasible candidate at least.
     assert len(re.findall(r'<path class="point"', body)) >= 16
+    # No button that uploads the figures.
+    assert "Zoom in" in body
+    assert "Share" not in body
     console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
     assert console == []
 
