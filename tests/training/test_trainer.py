@@ -136,6 +136,11 @@ def test_a_loss_that_is_not_a_number_ends_training(tmp_path: Path) -> None:
     assert not (tmp_path / "weights.safetensors").exists()
 
 
+def test_a_cpu_computes_in_full_precision_unless_asked() -> None:
+    assert not choose_precision("auto", torch.device("cpu")).is_mixed
+    assert choose_precision("bf16", torch.device("cpu")).is_mixed
+
+
 def test_half_precision_on_a_cpu_is_refused() -> None:
     with pytest.raises(ConfigError, match="GPU"):
         choose_precision("fp16", torch.device("cpu"))
