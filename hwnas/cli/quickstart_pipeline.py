@@ -77,12 +77,12 @@ class Budget:
 
     @classmethod
     def of_minutes(cls, minutes: float) -> Budget:
-        """Share out `minutes`; a calm machine leaves a quarter of them over."""
+        """Share out `minutes`; a calm machine leaves some of them over."""
         return cls(
             scans=min(MOST_SCANS, max(15, round(6 * minutes))),
             trials=max(4, round(2.4 * minutes)),
-            proxy_steps=max(10, min(60, round(4.5 * minutes))),
-            search_min=0.45 * minutes,
+            proxy_steps=max(10, min(60, round(3.5 * minutes))),
+            search_min=0.55 * minutes,
             full_s=60 * 0.15 * minutes,
         )
 
