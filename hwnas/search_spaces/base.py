@@ -12,7 +12,7 @@ import numpy.typing as npt
 from torch import nn
 
 from hwnas.architecture import Architecture, Choice
-from hwnas.errors import ConfigError
+from hwnas.errors import ArchitectureError, ConfigError
 from hwnas.io_spec import NetworkContract
 from hwnas.plugins import load_plugin
 
@@ -111,11 +111,33 @@ def restrict_choices(
             near = get_close_matches(gene, list(choices), n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise ConfigError(f"Unknown gene {gene!r}; the space has {sorted(choices)}.{hint}")
-        unknown = [value for value in wanted if value not in choices[gene]]
+        unknown = [value for value in wanted if not _is_among(value, choices[gene])]
         if unknown or not wanted:
             raise ConfigError(f"Gene {gene!r} takes values of {list(choices[gene])}, but got {list(wanted)}.")
-        result[gene] = tuple(value for value in choices[gene] if value in wanted)
+        result[gene] = tuple(value for value in choices[gene] if _is_among(value, wanted))
     return result
+
+
+def check_genes(choices: Mapping[str, Choice], allowed: Mapping[str, tuple[Choice, ...]]) -> None:
+    """Refuse anything but exactly one allowed value for every gene.
+
+    Raises:
+        ArchitectureError: if a gene is missing or unknown, or a value is not among its choices.
+    """
+    missing, unknown = sorted(set(allowed) - set(choices)), sorted(set(choices) - set(allowed))
+    if missing or unknown:
+        raise ArchitectureError(
+            f"Expected one value for each of {len(allowed)} genes; missing are {missing}, "
+            f"unknown are {unknown}."
+        )
+    for gene, values in allowed.items():
+        if not _is_among(choices[gene], values):
+            raise ArchitectureError(f"Gene {gene!r} takes one of {list(values)}, but got {choices[gene]!r}.")
+
+
+def _is_among(value: Choice, values: Sequence[Choice]) -> bool:
+    # `True == 1` in Python, but they are different values of a gene.
+    return any(value == one and type(value) is type(one) for one in values)
 
 
 def sample_choices(space: SearchSpace, rng: np.random.Generator) -> dict[str, Any]:

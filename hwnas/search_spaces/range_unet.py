@@ -21,7 +21,7 @@ from hwnas.models.blocks import BLOCKS, FIXED_KERNEL
 from hwnas.models.decoders import DECODERS
 from hwnas.models.layers import Size
 from hwnas.models.unet import UNet, UNetPlan
-from hwnas.search_spaces.base import BlockSignature, SearchSpace, restrict_choices
+from hwnas.search_spaces.base import BlockSignature, SearchSpace, check_genes, restrict_choices
 from hwnas.search_spaces.range_unet_plan import STRIDES, block_signatures, make_plan
 
 NAME = "range-unet"
@@ -83,7 +83,7 @@ class RangeUNetSpace:
         Raises:
             ArchitectureError: if a gene is missing or unknown, or a value is not among its choices.
         """
-        _check_genes(choices, self._choices)
+        check_genes(choices, self._choices)
         return self._architecture(choices)
 
     def encode(self, architecture: Architecture) -> npt.NDArray[np.float32]:
@@ -142,7 +142,7 @@ class RangeUNetSpace:
             # A stride made smaller for want of pixels comes from the largest one.
             is_narrowed = gene.endswith("_stride") and value not in values
             choices[gene] = "2x2" if is_narrowed else value
-        _check_genes(choices, self._full)
+        check_genes(choices, self._full)
         if self._architecture(choices) != architecture:
             raise ArchitectureError(
                 f"Architecture {architecture.id} does not fit this space: its genes or shapes "
@@ -168,16 +168,3 @@ def _fitting_stride(stride: str, size: Size) -> tuple[str, Size]:
     if width % across or width // across < MIN_WIDTH:
         down, across = 1, 1
     return f"{down}x{across}", (height // down, width // across)
-
-
-def _check_genes(choices: Mapping[str, Choice], allowed: Mapping[str, tuple[Choice, ...]]) -> None:
-    missing, unknown = sorted(set(allowed) - set(choices)), sorted(set(choices) - set(allowed))
-    if missing or unknown:
-        raise ArchitectureError(
-            f"Expected one value for each of {len(allowed)} genes; missing are {missing}, "
-            f"unknown are {unknown}."
-        )
-    for gene, values in allowed.items():
-        # `True == 1` in Python, but they are different values of a gene.
-        if not any(choices[gene] == value and type(choices[gene]) is type(value) for value in values):
-            raise ArchitectureError(f"Gene {gene!r} takes one of {list(values)}, but got {choices[gene]!r}.")

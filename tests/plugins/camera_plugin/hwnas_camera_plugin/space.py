@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from hwnas.architecture import Architecture, Choice
 from hwnas.errors import ArchitectureError
 from hwnas.io_spec import NetworkContract
-from hwnas.search_spaces.base import BlockSignature, SearchSpace, restrict_choices
+from hwnas.search_spaces.base import BlockSignature, SearchSpace, check_genes, restrict_choices
 
 NAME = "camera-cnn"
 _CHOICES: Mapping[str, tuple[Choice, ...]] = MappingProxyType(
@@ -41,7 +41,7 @@ class CameraCnn:
         Raises:
             ArchitectureError: if a gene is missing or unknown, or a value is not among its choices.
         """
-        _check_genes(choices, self.choices)
+        check_genes(choices, self.choices)
         return self._architecture(choices)
 
     def encode(self, architecture: Architecture) -> npt.NDArray[np.float32]:
@@ -73,7 +73,7 @@ class CameraCnn:
         return Architecture(NAME, genes, shape, contract.num_classes)
 
     def _check(self, architecture: Architecture) -> None:
-        _check_genes(architecture.genes, _CHOICES)
+        check_genes(architecture.genes, _CHOICES)
         if self._architecture(architecture.genes) != architecture:
             raise ArchitectureError(
                 f"{architecture.id} is not an architecture of {NAME} for {self._contract}."
@@ -106,17 +106,6 @@ def _convolution(inputs: int, outputs: int, kernel: int, *, stride: int = 1, gro
     if groups > 1:
         layers[1:1] = [nn.Conv2d(outputs, outputs, 1, bias=False)]
     return nn.Sequential(*layers)
-
-
-def _check_genes(choices: Mapping[str, Choice], allowed: Mapping[str, tuple[Choice, ...]]) -> None:
-    fits = set(choices) == set(allowed) and all(
-        any(choices[gene] == value and type(choices[gene]) is type(value) for value in values)
-        for gene, values in allowed.items()
-    )
-    if not fits:
-        raise ArchitectureError(
-            f"{NAME} takes one value for each gene of {dict(allowed)}, but got {choices}."
-        )
 
 
 def make_space(contract: NetworkContract, restrictions: Mapping[str, Sequence[Choice]]) -> SearchSpace:
