@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,26 @@ class AgentMeter:
                 warmups = [self._warm_up(process) for process in processes]
                 samples_ms = self._clock(processes, [float(warmup["median_ms"]) for warmup in warmups])
         return self._judge(samples_ms, warmups, sha256, fingerprint)
+
+    @contextmanager
+    def alone(self, model: Path) -> Iterator[tuple[Callable[..., Mapping[str, Any]], str]]:
+        """Yield one fresh process that has the target to itself, and the path of `model` there.
+
+        The process is set up and has loaded nothing; it is asked with the name of an operation, `extra_s`
+        that the operation may take beyond the usual silence, and its arguments.
+
+        Raises:
+            MeasurementError: as `measure`.
+        """
+        self._refuse_closed()
+        _hash_of_model(model)
+        with ExitStack() as agents:
+            agent = self._start(agents)
+            self._ask(agent, "lock", extra_s=self._protocol.lock_wait_s, wait_s=self._protocol.lock_wait_s)
+            path = self._transport.place_model(model)
+            self._set_up(agent)
+            with self._exclusive():
+                yield partial(self._ask, agent), path
 
     def close(self) -> None:
         """Release the target; measuring afterwards is an error."""

@@ -1,17 +1,18 @@
-"""Answers the requests of one driver: lock, set_up, load, warm_up, clock."""
+"""Answers the requests of one driver: lock, set_up, load, warm_up, clock, and `OtherOperations`."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
-from typing import Any, Callable, Dict, Mapping, Optional, Sequence, TextIO, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, TextIO
 
-from hwnas.io_spec import IoSpec, TensorSpec
 from hwnas.latency.agent.clock import clock, warm_up
 from hwnas.latency.agent.errors import AgentError
+from hwnas.latency.agent.inputs import bind_random_inputs
 from hwnas.latency.agent.lock import MeasuringLock
 from hwnas.latency.agent.machine import die_with_parent, fingerprint, pin
+from hwnas.latency.agent.other_operations import OtherOperations
 from hwnas.latency.agent.runtime import InferenceRuntime, make_runtime
 
 PARENT_VARIABLE = "HWNAS_AGENT_PARENT"
@@ -23,12 +24,15 @@ class Agent:
     def __init__(self) -> None:
         self._lock = MeasuringLock()
         self._runtime: Optional[InferenceRuntime] = None
+        self._make: Optional[Callable[[], InferenceRuntime]] = None
+        self._other = OtherOperations(self._fresh_runtime)
         self._operations: Dict[str, Callable[..., Dict[str, Any]]] = {
             "lock": self._take_lock,
             "set_up": self._set_up,
             "load": self._load,
             "warm_up": self._warm_up,
             "clock": self._clock,
+            **self._other.table(),
         }
 
     def answer(self, request: Mapping[str, Any]) -> Dict[str, Any]:
@@ -49,22 +53,17 @@ class Agent:
     def _set_up(self, runtime: str, threads: int, cores: Sequence[int]) -> Dict[str, Any]:
         # Before the runtime is imported: its threads inherit the binding.
         pinned = pin(cores, threads)
-        self._runtime = make_runtime(runtime, threads)
+        self._make = lambda: make_runtime(runtime, threads)
+        self._runtime = self._make()
         found = fingerprint(pinned)
+        found.update(self._other.identity())
         found.update(threads=threads, runtime=runtime, runtime_versions=self._runtime.versions())
         return {"fingerprint": found}
 
     def _load(self, model: str, io_spec: Mapping[str, Any], seed: int) -> Dict[str, Any]:
         runtime = self._need_runtime()
-        wished = IoSpec.from_json(io_spec).inputs
         runtime.load(model)
-        found = runtime.inputs()
-        if found != wished:
-            raise AgentError(
-                f"The inputs of the model must be {_describe(wished)}, but are {_describe(found)}. "
-                "Export it for this input, or give the io_spec it was exported with."
-            )
-        runtime.bind(random_inputs(wished, seed))
+        bind_random_inputs(runtime, io_spec, seed)
         return {}
 
     def _warm_up(self, min_s: float, max_s: float, tolerance: float) -> Dict[str, Any]:
@@ -73,35 +72,15 @@ class Agent:
     def _clock(self, count: int) -> Dict[str, Any]:
         return {"samples_ms": clock(self._need_runtime().run, count)}
 
+    def _fresh_runtime(self) -> InferenceRuntime:
+        if self._make is None:
+            raise AgentError("The agent was not set up; send 'set_up' first.")
+        return self._make()
+
     def _need_runtime(self) -> InferenceRuntime:
         if self._runtime is None:
             raise AgentError("The agent was not set up; send 'set_up' first.")
         return self._runtime
-
-
-def random_inputs(specs: Sequence[TensorSpec], seed: int) -> Dict[str, Any]:
-    """Return one array for each input: normal numbers for floats, zeros and ones for the rest.
-
-    Raises:
-        AgentError: for a type that numpy does not know.
-    """
-    import numpy as np  # not before the lock is held
-
-    generator = np.random.default_rng(seed)
-    arrays: Dict[str, Any] = {}
-    for spec in specs:
-        try:
-            dtype = np.dtype(spec.dtype)
-        except TypeError as error:
-            raise AgentError(f"Input {spec.name!r} has the unknown type {spec.dtype!r}.") from error
-        is_float = np.issubdtype(dtype, np.floating)
-        values = generator.standard_normal(spec.shape) if is_float else generator.integers(2, size=spec.shape)
-        arrays[spec.name] = np.ascontiguousarray(values, dtype=dtype)
-    return arrays
-
-
-def _describe(specs: Tuple[TensorSpec, ...]) -> str:
-    return ", ".join(f"{spec.name} {spec.dtype}{list(spec.shape)}" for spec in specs) or "none"
 
 
 def serve(requests: TextIO, replies: TextIO) -> None:

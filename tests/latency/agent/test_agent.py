@@ -17,9 +17,10 @@ from hwnas.errors import MeasurementError
 from hwnas.io_spec import TensorSpec
 from hwnas.latency.agent.clock import clock, warm_up
 from hwnas.latency.agent.errors import AgentError
+from hwnas.latency.agent.inputs import random_inputs
 from hwnas.latency.agent.lock import MeasuringLock
 from hwnas.latency.agent.machine import die_with_parent
-from hwnas.latency.agent.server import random_inputs, serve
+from hwnas.latency.agent.server import serve
 from hwnas.latency.transports.local import LocalTransport
 
 PACKAGE = Path(hwnas.__file__).parent

@@ -1,0 +1,50 @@
+"""Made-up inputs for a network, checked against those it was said to have."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Mapping, Sequence, Tuple
+
+from hwnas.io_spec import IoSpec, TensorSpec
+from hwnas.latency.agent.errors import AgentError
+from hwnas.latency.agent.runtime import InferenceRuntime
+
+
+def bind_random_inputs(runtime: InferenceRuntime, io_spec: Mapping[str, Any], seed: int) -> None:
+    """Give a runtime that has loaded a model inputs of the stated shapes.
+
+    Raises:
+        AgentError: if the model has other inputs than `io_spec` states.
+    """
+    wished = IoSpec.from_json(io_spec).inputs
+    found = runtime.inputs()
+    if found != wished:
+        raise AgentError(
+            f"The inputs of the model must be {_describe(wished)}, but are {_describe(found)}. "
+            "Export it for this input, or give the io_spec it was exported with."
+        )
+    runtime.bind(random_inputs(wished, seed))
+
+
+def random_inputs(specs: Sequence[TensorSpec], seed: int) -> Dict[str, Any]:
+    """Return one array for each input: normal numbers for floats, zeros and ones for the rest.
+
+    Raises:
+        AgentError: for a type that numpy does not know.
+    """
+    import numpy as np  # not before the lock is held
+
+    generator = np.random.default_rng(seed)
+    arrays: Dict[str, Any] = {}
+    for spec in specs:
+        try:
+            dtype = np.dtype(spec.dtype)
+        except TypeError as error:
+            raise AgentError(f"Input {spec.name!r} has the unknown type {spec.dtype!r}.") from error
+        is_float = np.issubdtype(dtype, np.floating)
+        values = generator.standard_normal(spec.shape) if is_float else generator.integers(2, size=spec.shape)
+        arrays[spec.name] = np.ascontiguousarray(values, dtype=dtype)
+    return arrays
+
+
+def _describe(specs: Tuple[TensorSpec, ...]) -> str:
+    return ", ".join(f"{spec.name} {spec.dtype}{list(spec.shape)}" for spec in specs) or "none"
