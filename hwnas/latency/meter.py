@@ -76,6 +76,7 @@ class AgentMeter:
             "runtime": f"{runtime.__module__}:{runtime.__qualname__}",
             "threads": target.threads,
             "cores": list(target.cores),
+            "options": dict(target.options),
         }
         self._target = target
         self._transport = transport

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from hwnas.errors import ConfigError
+from hwnas.plugins import load_plugin
 
 DEFAULT_RUNTIME = "onnxruntime-cpu"
 EXAMPLE = f"local?runtime={DEFAULT_RUNTIME}&threads=1"
@@ -23,6 +24,7 @@ class Target:
         runtime: name in the entry-point group `hwnas.runtimes`.
         threads: that the runtime may use for one inference, at least 1.
         cores: processor numbers to pin to; empty lets the agent take the last `threads` of those it may use.
+        options: of the runtime, as (name, value) pairs sorted by name, such as (("provider", "..."),).
     """
 
     transport: str
@@ -30,15 +32,18 @@ class Target:
     runtime: str = DEFAULT_RUNTIME
     threads: int = 1
     cores: tuple[int, ...] = ()
+    options: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def parse(cls, url: str) -> Target:
         """Read a target such as `local?runtime=onnxruntime-cpu&threads=1`.
 
-        `cores=2,3` or `cores=2-3` names the processors to pin to.
+        `cores=2,3` or `cores=2-3` names the processors to pin to. Further keys are options that the runtime
+        declares, such as `runtime=onnxruntime&provider=CUDAExecutionProvider`.
 
         Raises:
             ConfigError: if the transport or a key is unknown, or a value is out of range.
+            PluginError: if there is a key that only the runtime could know, but no such runtime is installed.
         """
         parts = urlsplit(url)
         transport = parts.scheme or parts.path
@@ -57,30 +62,42 @@ class Target:
             raise ConfigError(
                 f"{threads} threads need as many cores, but {url!r} names {len(cores)}; add some."
             )
-        return cls(transport, parts.netloc, values.get("runtime", DEFAULT_RUNTIME), threads, cores)
+        options = tuple(sorted((key, value) for key, value in values.items() if key not in _KEYS))
+        return cls(transport, parts.netloc, values.get("runtime", DEFAULT_RUNTIME), threads, cores, options)
 
     @property
     def url(self) -> str:
         """The target in its canonical form; `parse` gives an equal one back."""
         start = "local" if self.transport == "local" else f"ssh://{self.host}"
         cores = "&cores=" + ",".join(str(core) for core in self.cores) if self.cores else ""
-        return f"{start}?runtime={quote(self.runtime)}&threads={self.threads}{cores}"
+        options = "".join(f"&{quote(key)}={quote(value)}" for key, value in self.options)
+        return f"{start}?runtime={quote(self.runtime)}&threads={self.threads}{cores}{options}"
 
 
 def _values(url: str, query: str) -> dict[str, str]:
     """Return the settings of a query, each known and given once."""
+    pairs = parse_qsl(query, keep_blank_values=True)
+    known = _known_keys(pairs)
     values: dict[str, str] = {}
-    for key, value in parse_qsl(query, keep_blank_values=True):
-        if key not in _KEYS:
-            near = get_close_matches(key, _KEYS, n=1)
+    for key, value in pairs:
+        if key not in known:
+            near = get_close_matches(key, known, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise ConfigError(f"{key!r} in target {url!r} is unknown; known are {list(_KEYS)}.{hint}")
+            raise ConfigError(f"{key!r} in target {url!r} is unknown; known are {known}.{hint}")
         if key in values:
             raise ConfigError(f"{key!r} stands twice in target {url!r}; keep one.")
         if not value:
             raise ConfigError(f"{key!r} has no value in target {url!r}; give one or leave it out.")
         values[key] = value
     return values
+
+
+def _known_keys(pairs: list[tuple[str, str]]) -> list[str]:
+    """Return the keys that a target may have; the runtime is imported only if there are others than ours."""
+    if all(key in _KEYS for key, _ in pairs):
+        return list(_KEYS)
+    runtime = load_plugin("hwnas.runtimes", dict(pairs).get("runtime", DEFAULT_RUNTIME))
+    return [*_KEYS, *getattr(runtime, "OPTIONS", {})]
 
 
 def _whole_number(url: str, key: str, text: str) -> int:

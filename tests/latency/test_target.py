@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hwnas.errors import ConfigError
+from hwnas.errors import ConfigError, PluginError
 from hwnas.latency.target import Target
 
 
@@ -15,6 +15,17 @@ def test_defaults() -> None:
 def test_all_keys() -> None:
     target = Target.parse("ssh://user@orin:2222?runtime=tensorrt&threads=2&cores=1,4-5")
     assert target == Target("ssh", "user@orin:2222", "tensorrt", 2, (1, 4, 5))
+
+
+def test_options_of_the_runtime() -> None:
+    target = Target.parse("local?provider=CUDAExecutionProvider&runtime=onnxruntime&device=1")
+    assert target.options == (("device", "1"), ("provider", "CUDAExecutionProvider"))
+    assert Target.parse(target.url) == target
+
+
+def test_options_of_an_unknown_runtime() -> None:
+    with pytest.raises(PluginError, match="Did you mean 'onnxruntime'"):
+        Target.parse("local?runtime=onnxruntim&provider=x")
 
 
 @given(
@@ -38,6 +49,8 @@ def test_canonical_url_reads_back(
         ("local://?threads=1", "is written like"),
         ("ssh://?threads=1", "user@host"),
         ("local?treads=1", "Did you mean 'threads'"),
+        ("local?runtime=onnxruntime&provder=x", "Did you mean 'provider'"),
+        ("local?runtime=onnxruntime-cpu&provider=x", "'provider' .* is unknown"),
         ("local?threads=1&threads=2", "twice"),
         ("local?threads=", "no value"),
         ("local?threads=two", "whole number"),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from importlib import import_module
-from typing import Any, Dict, Mapping, Protocol, Tuple
+from typing import Any, ClassVar, Dict, Mapping, Optional, Protocol, Tuple
 
 from hwnas.io_spec import TensorSpec
 from hwnas.latency.agent.errors import AgentError
@@ -13,10 +14,16 @@ class InferenceRuntime(Protocol):
     """One model in one runtime.
 
     The class is imported on the driver too, to be found by name: import the runtime itself in `__init__`.
+
+    Attributes:
+        OPTIONS: what a target may set for this runtime beside its threads: name in the target URL -> what it
+            means. They reach `__init__` as keywords, as the text that stood in the URL.
     """
 
-    def __init__(self, threads: int) -> None:
-        """Import the runtime; AgentError if it is not installed."""
+    OPTIONS: ClassVar[Mapping[str, str]]
+
+    def __init__(self, threads: int, **options: str) -> None:
+        """Import the runtime; AgentError if it is not installed or an option has no such value."""
         ...
 
     def versions(self) -> Dict[str, str]:
@@ -39,12 +46,18 @@ class InferenceRuntime(Protocol):
         """Run one inference and return when its output is complete; AgentError if it fails."""
         ...
 
+    def outputs(self) -> Dict[str, Any]:
+        """Return what the last `run` computed, as numpy arrays by name, in graph order."""
+        ...
 
-def make_runtime(import_path: str, threads: int) -> InferenceRuntime:
+
+def make_runtime(
+    import_path: str, threads: int, options: Optional[Mapping[str, str]] = None
+) -> InferenceRuntime:
     """Return the runtime at `module:Class`.
 
     Raises:
-        AgentError: if there is none, or its libraries are missing.
+        AgentError: if there is none, its libraries are missing, or it has no such option.
     """
     module_name, _, class_name = import_path.partition(":")
     try:
@@ -54,5 +67,11 @@ def make_runtime(import_path: str, threads: int) -> InferenceRuntime:
             f"The runtime {import_path!r} cannot be imported on the target: {error}. "
             "Install its package there."
         ) from error
-    made: InferenceRuntime = runtime(threads)
+    known = getattr(runtime, "OPTIONS", {})
+    for name in options or {}:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise AgentError(f"{class_name} has no option {name!r}; it has {sorted(known)}.{hint}")
+    made: InferenceRuntime = runtime(threads, **(options or {}))
     return made

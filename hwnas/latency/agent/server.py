@@ -50,14 +50,17 @@ class Agent:
         self._lock.acquire(wait_s)
         return {}
 
-    def _set_up(self, runtime: str, threads: int, cores: Sequence[int]) -> Dict[str, Any]:
+    def _set_up(
+        self, runtime: str, threads: int, cores: Sequence[int], options: Optional[Mapping[str, str]] = None
+    ) -> Dict[str, Any]:
         # Before the runtime is imported: its threads inherit the binding.
         pinned = pin(cores, threads)
-        self._make = lambda: make_runtime(runtime, threads)
+        self._make = lambda: make_runtime(runtime, threads, options)
         self._runtime = self._make()
         found = fingerprint(pinned)
         found.update(self._other.identity())
-        found.update(threads=threads, runtime=runtime, runtime_versions=self._runtime.versions())
+        found.update(threads=threads, runtime=runtime, runtime_options=dict(options or {}))
+        found.update(runtime_versions=self._runtime.versions())
         return {"fingerprint": found}
 
     def _load(self, model: str, io_spec: Mapping[str, Any], seed: int) -> Dict[str, Any]:

@@ -29,6 +29,7 @@ TRAVELLING = [
     PACKAGE / "io_spec.py",
     PACKAGE / "latency" / "__init__.py",
     *sorted((PACKAGE / "latency" / "agent").glob("*.py")),
+    *sorted((PACKAGE / "latency" / "runtimes").glob("*.py")),
 ]
 
 
@@ -40,7 +41,7 @@ def loaded_by(statement: str) -> set[str]:
 
 def test_agent_needs_neither_torch_nor_optuna() -> None:
     modules = loaded_by(
-        "import hwnas.latency.agent.server; from hwnas.latency.agent.onnxruntime_cpu import OnnxRuntimeCpu; "
+        "import hwnas.latency.agent.server; from hwnas.latency.runtimes.onnxruntime import OnnxRuntimeCpu; "
         "OnnxRuntimeCpu(1)"
     )
     assert "onnxruntime" in modules

@@ -1,0 +1,174 @@
+"""ONNX Runtime with any of its execution providers."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import Any, ClassVar, Dict, List, Mapping, Tuple
+
+from hwnas.io_spec import TensorSpec
+from hwnas.latency.agent.errors import AgentError
+from hwnas.latency.runtimes.options import whole_number
+
+CPU_PROVIDER = "CPUExecutionProvider"
+
+# Where a provider keeps its tensors; the others work in ordinary memory.
+_MEMORY = {
+    "CUDAExecutionProvider": "cuda",
+    "TensorrtExecutionProvider": "cuda",
+    "NvTensorRTRTXExecutionProvider": "cuda",
+    "NvTensorRtRtxExecutionProvider": "cuda",
+    "MIGraphXExecutionProvider": "cuda",
+    "ROCMExecutionProvider": "cuda",
+    "DmlExecutionProvider": "dml",
+    "CANNExecutionProvider": "cann",
+}
+_DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(double)": "float64",
+    "tensor(uint8)": "uint8",
+    "tensor(int8)": "int8",
+    "tensor(int32)": "int32",
+    "tensor(int64)": "int64",
+    "tensor(bool)": "bool",
+}
+_ERRORS = (
+    "EPFail",
+    "Fail",
+    "InvalidArgument",
+    "InvalidGraph",
+    "InvalidProtobuf",
+    "ModelLoaded",
+    "NoModel",
+    "NoSuchFile",
+    "NotImplemented",
+    "RuntimeException",
+)
+
+
+class OnnxRuntime:
+    """One model in one execution provider, sequential execution, all graph optimisations.
+
+    Inputs and outputs lie in the memory of the provider, so that a run copies nothing; a run ends when the
+    provider has finished.
+    """
+
+    OPTIONS: ClassVar[Mapping[str, str]] = {
+        "provider": f"execution provider by its name in ONNX Runtime, {CPU_PROVIDER} unless given",
+        "device": "number of the device that the provider uses, 0 unless given",
+    }
+
+    def __init__(self, threads: int, provider: str = CPU_PROVIDER, device: str = "0") -> None:
+        """Import ONNX Runtime; `threads` run inside an operator, one operator at a time.
+
+        Raises:
+            AgentError: if ONNX Runtime is missing, or has no such provider or device number.
+        """
+        try:
+            import onnxruntime
+            from onnxruntime.capi import onnxruntime_pybind11_state as native
+        except ImportError as error:
+            raise AgentError(
+                f"The runtime 'onnxruntime' needs the package onnxruntime, but importing it fails: {error}. "
+                "Install it with: pip install 'hwnas[cpu]' (or 'hwnas[gpu]' for NVIDIA GPUs)."
+            ) from error
+        available = list(onnxruntime.get_available_providers())
+        if provider not in available:
+            near = get_close_matches(provider, available, n=1, cutoff=0.8)
+            hint = f"Did you mean {near[0]!r}?" if near else "Install the onnxruntime package that has it."
+            raise AgentError(
+                f"ONNX Runtime {onnxruntime.__version__} has no provider {provider!r} here, only "
+                f"{available}. {hint}"
+            )
+        self._onnxruntime = onnxruntime
+        self._threads = threads
+        self._provider = provider
+        self._device = whole_number("device", device)
+        self._memory = _MEMORY.get(provider, "cpu")
+        found = [getattr(native, name) for name in _ERRORS if hasattr(native, name)]
+        # Which classes exist depends on the version; the last three cover what the binding itself raises.
+        self._errors: Tuple[Any, ...] = (*found, RuntimeError, ValueError, MemoryError)
+        self._session: Any = None
+        self._binding: Any = None
+
+    def versions(self) -> Dict[str, str]:
+        """Return the version of ONNX Runtime."""
+        return {"onnxruntime": str(self._onnxruntime.__version__)}
+
+    def load(self, model: str) -> None:
+        """Load an ONNX file; AgentError if ONNX Runtime or the provider refuses it."""
+        options = self._onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self._threads
+        options.inter_op_num_threads = 1
+        options.execution_mode = self._onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+        options.graph_optimization_level = self._onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+        options.log_severity_level = 3
+        try:
+            session = self._onnxruntime.InferenceSession(
+                model, sess_options=options, providers=self._providers()
+            )
+        except self._errors as error:
+            raise AgentError(
+                f"ONNX Runtime {self._onnxruntime.__version__} refuses the model: {error}. "
+                "Export it with operators and an opset that this version knows."
+            ) from error
+        # ONNX Runtime goes on without a provider whose libraries do not load, and says so in its log only.
+        active = session.get_providers()
+        if self._provider not in active:
+            raise AgentError(
+                f"ONNX Runtime cannot start {self._provider!r} and would use {active} instead. Install the "
+                "driver and libraries that this provider needs; its own message is in the log above."
+            )
+        self._session = session
+        self._binding = None
+
+    def inputs(self) -> Tuple[TensorSpec, ...]:
+        """Return the inputs of the loaded model, in graph order; -1 for an axis that is not fixed."""
+        specs = []
+        for tensor in self._session.get_inputs():
+            shape = tuple(axis if isinstance(axis, int) else -1 for axis in tensor.shape)
+            specs.append(TensorSpec(tensor.name, shape, _DTYPES.get(tensor.type, tensor.type)))
+        return tuple(specs)
+
+    def bind(self, arrays: Mapping[str, Any]) -> None:
+        """Copy the inputs to the provider's memory and have it keep the outputs there."""
+        self._binding = self._session.io_binding()
+        make_value = self._onnxruntime.OrtValue.ortvalue_from_numpy
+        try:
+            for name, array in arrays.items():
+                self._binding.bind_ortvalue_input(name, make_value(array, self._memory, self._device))
+            for tensor in self._session.get_outputs():
+                self._binding.bind_output(tensor.name, self._memory, self._device)
+        except self._errors as error:
+            raise AgentError(f"ONNX Runtime cannot take these inputs: {error}") from error
+
+    def run(self) -> None:
+        """Run one inference; AgentError if it fails."""
+        try:
+            self._session.run_with_iobinding(self._binding)
+            if self._memory != "cpu":
+                self._binding.synchronize_outputs()
+        except self._errors as error:
+            raise AgentError(f"ONNX Runtime cannot run the model: {error}") from error
+
+    def outputs(self) -> Dict[str, Any]:
+        """Return what the last `run` computed, as numpy arrays by name, in graph order."""
+        names = [tensor.name for tensor in self._session.get_outputs()]
+        return dict(zip(names, self._binding.copy_outputs_to_cpu()))  # noqa: B905 - Python 3.8
+
+    def _providers(self) -> List[Any]:
+        if self._provider == CPU_PROVIDER:
+            return [CPU_PROVIDER]
+        settings = {"device_id": str(self._device)} if self._memory != "cpu" else {}
+        # What a provider cannot do falls to the processor, which is then part of the measured latency.
+        return [(self._provider, settings), CPU_PROVIDER]
+
+
+class OnnxRuntimeCpu(OnnxRuntime):
+    """ONNX Runtime on the processor: the runtime that every machine has."""
+
+    OPTIONS: ClassVar[Mapping[str, str]] = {}
+
+    def __init__(self, threads: int) -> None:
+        """Import ONNX Runtime; see `OnnxRuntime`."""
+        super().__init__(threads)
