@@ -151,6 +151,16 @@ class AgentMeter:
             with self._exclusive():
                 yield partial(self._ask, agent), path
 
+    @contextmanager
+    def beside(self, model: Path) -> Iterator[tuple[Callable[..., Mapping[str, Any]], str]]:
+        """Yield one more process, as `alone` does, while that has the target to itself."""
+        _hash_of_model(model)
+        with ExitStack() as agents:
+            agent = self._start(agents)
+            path = self._transport.place_model(model)
+            self._set_up(agent)
+            yield partial(self._ask, agent), path
+
     def close(self) -> None:
         """Release the target; measuring afterwards is an error."""
         self._is_closed = True

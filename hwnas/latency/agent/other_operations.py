@@ -1,11 +1,14 @@
-"""What an agent answers beside the clock of `latency_ms`: the machine's state, and a network's resources."""
+"""What an agent answers beside the clock of `latency_ms`: state, resources, paced runs, background load."""
 
 from __future__ import annotations
 
 from typing import Any, Callable, Dict, Mapping, Optional
 
+from hwnas.latency.agent.clock import warm_up
+from hwnas.latency.agent.errors import AgentError
 from hwnas.latency.agent.inputs import bind_random_inputs
 from hwnas.latency.agent.nvml import Nvml, open_nvml
+from hwnas.latency.agent.paced import BackgroundLoad, PacedClock, use_all_cores
 from hwnas.latency.agent.resources import resources
 from hwnas.latency.agent.runtime import InferenceRuntime
 from hwnas.latency.agent.state import read_identity, read_state
@@ -19,10 +22,19 @@ class OtherOperations:
         self._make = make
         self._nvml: Optional[Nvml] = None
         self._is_nvml_opened = False
+        self._paced: Optional[PacedClock] = None
+        self._background: Optional[BackgroundLoad] = None
 
     def table(self) -> Dict[str, Callable[..., Dict[str, Any]]]:
         """Return the operations by name."""
-        return {"state": self.state, "resources": self.resources}
+        return {
+            "state": self.state,
+            "resources": self.resources,
+            "start_paced": self.start_paced,
+            "paced": self.paced,
+            "start_background": self.start_background,
+            "stop_background": self.stop_background,
+        }
 
     def identity(self) -> Dict[str, Any]:
         """Return how the machine is set up, see `read_identity`."""
@@ -45,6 +57,52 @@ class OtherOperations:
             nvml=self._opened_nvml(),
         )
         return {"resources": found}
+
+    def start_paced(
+        self,
+        model: str,
+        io_spec: Mapping[str, Any],
+        seed: int,
+        rate_hz: float,
+        min_s: float,
+        max_s: float,
+        tolerance: float,
+    ) -> Dict[str, Any]:
+        """Load a model, warm it up back to back, and begin a schedule for it."""
+        runtime = self._loaded(model, io_spec, seed)
+        found = warm_up(runtime.run, min_s, max_s, tolerance)
+        self._paced = PacedClock(runtime.run, rate_hz)
+        return found
+
+    def paced(self, seconds: float) -> Dict[str, Any]:
+        """Go on with the schedule, see `PacedClock.frames`."""
+        if self._paced is None:
+            raise AgentError("No schedule was begun; send 'start_paced' first.")
+        return self._paced.frames(seconds)
+
+    def start_background(
+        self, model: str, io_spec: Mapping[str, Any], seed: int, rate_hz: float
+    ) -> Dict[str, Any]:
+        """Load a model and run it at a rate until `stop_background`, on any processor."""
+        use_all_cores()
+        runtime = self._loaded(model, io_spec, seed)
+        runtime.run()
+        self._background = BackgroundLoad(runtime.run, rate_hz)
+        self._background.start()
+        return {}
+
+    def stop_background(self) -> Dict[str, Any]:
+        """End the background load, see `BackgroundLoad.stop`."""
+        if self._background is None:
+            raise AgentError("No background load was begun; send 'start_background' first.")
+        background, self._background = self._background, None
+        return background.stop()
+
+    def _loaded(self, model: str, io_spec: Mapping[str, Any], seed: int) -> InferenceRuntime:
+        runtime = self._make()
+        runtime.load(model)
+        bind_random_inputs(runtime, io_spec, seed)
+        return runtime
 
     def _opened_nvml(self) -> Optional[Nvml]:
         if not self._is_nvml_opened:
