@@ -10,6 +10,19 @@ from pathlib import Path
 import pytest
 
 
+# A driver for discrete GPUs, and the two names that Jetsons give theirs.
+_GPU_DEVICES = ("/dev/nvidiactl", "/dev/nvgpu", "/dev/nvhost-gpu")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs an NVIDIA GPU where there is none."""
+    if any(Path(device).exists() for device in _GPU_DEVICES):
+        return
+    for item in items:
+        if item.get_closest_marker("gpu"):
+            item.add_marker(pytest.mark.skip(reason="no NVIDIA GPU on this machine"))
+
+
 @pytest.fixture(scope="session")
 def real_lidar(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SemanticKITTI directory with real labelled scans, or a skip that says why there is none."""

@@ -25,6 +25,40 @@ def write_conv_model(path: Path, *, channels: int = 8, layers: int = 2) -> IoSpe
     return io_spec
 
 
+def _conv_relu_weights() -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(1)
+    return (
+        generator.standard_normal((4, 3, 3, 3)).astype(np.float32),
+        generator.standard_normal(4).astype(np.float32),
+    )
+
+
+def write_conv_relu(path: Path, *, width: int = 16) -> IoSpec:
+    """Write a 3x3 convolution with bias and a ReLU on a [1, 3, 8, width] image."""
+    weight, bias = _conv_relu_weights()
+    weights = [numpy_helper.from_array(weight, "weight"), numpy_helper.from_array(bias, "bias")]
+    nodes = [
+        helper.make_node("Conv", ["image", "weight", "bias"], ["value"], name="convolution", pads=[1] * 4),
+        helper.make_node("Relu", ["value"], ["score"], name="rectifier"),
+    ]
+    io_spec = IoSpec((TensorSpec("image", (1, 3, 8, width)),), (TensorSpec("score", (1, 4, 8, width)),))
+    _save(path, nodes, io_spec, weights)
+    return io_spec
+
+
+def conv_relu_reference(image: np.ndarray) -> np.ndarray:
+    """Return what the network of `write_conv_relu` must give, computed in float64 by its definition."""
+    weight, bias = _conv_relu_weights()
+    padded = np.pad(image.astype(np.float64), ((0, 0), (0, 0), (1, 1), (1, 1)))
+    height, width = image.shape[2:]
+    value = np.zeros((1, 4, height, width)) + bias[None, :, None, None]
+    for row in range(3):
+        for column in range(3):
+            window = padded[:, :, row : row + height, column : column + width]
+            value += np.einsum("oc,nchw->nohw", weight[:, :, row, column], window)
+    return np.maximum(value, 0)
+
+
 def write_unknown_operator(path: Path) -> IoSpec:
     """Write a model with an operator that no runtime has."""
     io_spec = IoSpec((TensorSpec("x", (1, 4)),), (TensorSpec("y", (1, 4)),))

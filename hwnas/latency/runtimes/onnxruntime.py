@@ -74,7 +74,7 @@ class OnnxRuntime:
             ) from error
         available = list(onnxruntime.get_available_providers())
         if provider not in available:
-            near = get_close_matches(provider, available, n=1, cutoff=0.8)
+            near = get_close_matches(provider, available, n=1, cutoff=0.95)
             hint = f"Did you mean {near[0]!r}?" if near else "Install the onnxruntime package that has it."
             raise AgentError(
                 f"ONNX Runtime {onnxruntime.__version__} has no provider {provider!r} here, only "
