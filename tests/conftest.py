@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-
 # A driver for discrete GPUs, and the two names that Jetsons give theirs.
 _GPU_DEVICES = ("/dev/nvidiactl", "/dev/nvgpu", "/dev/nvhost-gpu")
 
