@@ -62,8 +62,3 @@ def _fingerprint_differences(manifest: Manifest, found: LatencyMeasurement) -> d
     """Return what differs between the promised and the found device, runtime and settings."""
     old, new = manifest.content["latency"]["fingerprint"], as_json(found.fingerprint)
     return {key: (old.get(key), new.get(key)) for key in sorted({*old, *new}) if old.get(key) != new.get(key)}
-
-
-def without_samples(measurement: LatencyMeasurement) -> dict[str, Any]:
-    """Return a measurement as JSON values without its raw samples."""
-    return {key: value for key, value in measurement.to_json().items() if key != "samples_ms"}

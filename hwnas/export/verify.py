@@ -11,7 +11,7 @@ from typing import Any
 from hwnas.architecture import Architecture
 from hwnas.errors import BundleError, ConfigError, DataError, TrainingError
 from hwnas.export.json_values import as_json, is_same
-from hwnas.export.latency_check import latency_check, measure_again, without_samples
+from hwnas.export.latency_check import latency_check, measure_again
 from hwnas.export.parity import compare
 from hwnas.export.provenance import installed_versions
 from hwnas.export.verdict import Check, Verdict, VerificationSettings
@@ -59,7 +59,7 @@ def verify_bundle(
     if checks[0].passed:
         checks += _output_checks(manifest, data, settings, facts)
         measurements = measure_again(manifest, meter, settings)
-        facts["latency"] = [without_samples(measurement) for measurement in measurements]
+        facts["latency"] = [measurement.to_json(with_samples=False) for measurement in measurements]
         checks.append(latency_check(manifest, measurements[-1], settings, other_target=other_target))
     verdict = Verdict(
         str(manifest.content["architecture_id"]),

@@ -13,6 +13,30 @@ from hwnas.io_spec import IoSpec
 
 
 @dataclass(frozen=True)
+class ReferenceFigures:
+    """The fixed reference network, clocked by turns with a model in the same processes.
+
+    Attributes:
+        sha256: of the reference network's file.
+        latency_ms: median of its samples.
+        interval_ms: lower and upper end of the confidence interval of that median.
+        samples_ms: every sample, in order, one tuple a process.
+        block_samples: samples a round and process, half of them before the model's and half after.
+    """
+
+    sha256: str
+    latency_ms: float
+    interval_ms: tuple[float, float]
+    samples_ms: tuple[tuple[float, ...], ...] = ()
+    block_samples: int = 0
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> ReferenceFigures:
+        """Rebuild from the JSON values of a measurement; samples may be missing."""
+        return cls(**_with_tuples(value))
+
+
+@dataclass(frozen=True)
 class LatencyMeasurement:
     """Time one inference takes on one target, in milliseconds.
 
@@ -24,13 +48,21 @@ class LatencyMeasurement:
         confidence: of the interval, such as 0.95.
         samples_ms: every sample after warm-up, in order, one tuple a process.
         percentiles_ms: `p90`, `p95`, `p99`; None where the samples are too few to state it.
-        is_stable: False when the run did not reach the wished interval or looked disturbed.
+        is_stable: False when the run looked disturbed or was given up early.
         remark: why it is not stable, empty otherwise.
         warmup_s: duration of the warm-up of each process.
         model_sha256: of the measured file.
         target: the target URL.
         fingerprint: of the device, runtime and settings.
         protocol: the settings that the measurement followed.
+        ratio: median over rounds of the model's latency divided by that of the reference network in the same
+            round, which cancels drift; None where no reference was clocked.
+        ratio_interval: its confidence interval.
+        reference: figures of the reference network.
+        block_samples: samples a round and process; `samples_ms` holds whole rounds.
+        ended: why clocking ended: `precise`, `time limit`, `sample limit` or `over the limit`.
+        attempts: times the model was clocked; the calmest of them is stated.
+        other_attempts: `latency_ms`, `ratio` and `remark` of those that are not stated.
     """
 
     latency_ms: float
@@ -45,6 +77,13 @@ class LatencyMeasurement:
     target: str
     fingerprint: Mapping[str, Any]
     protocol: Mapping[str, Any]
+    ratio: float | None = None
+    ratio_interval: tuple[float, float] | None = None
+    reference: ReferenceFigures | None = None
+    block_samples: int = 0
+    ended: str = ""
+    attempts: int = 1
+    other_attempts: tuple[Mapping[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what cannot be a latency.
@@ -59,18 +98,32 @@ class LatencyMeasurement:
                 f"{self.latency_ms!r} ms in {self.interval_ms!r} on {self.target!r}. Measure again."
             )
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values, raw samples included."""
-        return asdict(self)
+    def to_json(self, *, with_samples: bool = True) -> dict[str, Any]:
+        """Return plain JSON values; raw samples, which are many, only if wished."""
+        fields = asdict(self)
+        if not with_samples:
+            for figures in (fields, fields["reference"] or {}):
+                figures.pop("samples_ms", None)
+        return fields
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> LatencyMeasurement:
-        """Rebuild from `to_json`."""
-        fields = dict(value)
-        fields["interval_ms"] = tuple(fields["interval_ms"])
-        fields["samples_ms"] = tuple(tuple(process) for process in fields["samples_ms"])
-        fields["warmup_s"] = tuple(fields["warmup_s"])
+        """Rebuild from `to_json`; fields that older files lack get their defaults."""
+        fields = _with_tuples(value)
+        if fields.get("reference") is not None:
+            fields["reference"] = ReferenceFigures.from_json(fields["reference"])
         return cls(**fields)
+
+
+def _with_tuples(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return fields with JSON's lists as the tuples they were."""
+    fields = dict(value)
+    for name in ("interval_ms", "ratio_interval", "warmup_s", "other_attempts"):
+        if fields.get(name) is not None:
+            fields[name] = tuple(fields[name])
+    if "samples_ms" in fields:
+        fields["samples_ms"] = tuple(tuple(process) for process in fields["samples_ms"])
+    return fields
 
 
 @runtime_checkable

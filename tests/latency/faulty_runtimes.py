@@ -18,6 +18,9 @@ class Healthy:
     def versions(self) -> dict[str, str]:
         return {"healthy": "1"}
 
+    def settings(self) -> dict[str, Any]:
+        return {}
+
     def load(self, model: str) -> None:
         pass
 

@@ -1,4 +1,4 @@
-"""What runs on a target: loads one model into one runtime and clocks it on request.
+"""What runs on a target: loads models into one runtime and clocks them on request.
 
 Python 3.8 syntax, standard library, numpy and the runtime only, because all of it travels to boards.
 Requests come as JSON lines on standard input, one reply line each goes to standard output.

@@ -30,6 +30,13 @@ class InferenceRuntime(Protocol):
         """Return the versions that latency depends on, by name."""
         ...
 
+    def settings(self) -> Dict[str, Any]:
+        """Return what the runtime is told beyond its defaults, as plain JSON values; part of the fingerprint.
+
+        An agent holds several models at once. Threads of one that is idle must not spin meanwhile.
+        """
+        ...
+
     def load(self, model: str) -> None:
         """Load a model file and make it ready to run; AgentError if the runtime refuses it."""
         ...

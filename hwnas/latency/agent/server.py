@@ -1,4 +1,4 @@
-"""Answers the requests of one driver: lock, set_up, load, warm_up, clock, and `OtherOperations`."""
+"""Answers the requests of one driver: lock, set_up, load, unload, warm_up, clock, and `OtherOperations`."""
 
 from __future__ import annotations
 
@@ -16,20 +16,22 @@ from hwnas.latency.agent.other_operations import OtherOperations
 from hwnas.latency.agent.runtime import InferenceRuntime, make_runtime
 
 PARENT_VARIABLE = "HWNAS_AGENT_PARENT"
+DEFAULT_NAME = "model"
 
 
 class Agent:
-    """One measuring process: at most one runtime and one model in its life."""
+    """One measuring process: one runtime, and any number of models by name."""
 
     def __init__(self) -> None:
         self._lock = MeasuringLock()
-        self._runtime: Optional[InferenceRuntime] = None
         self._make: Optional[Callable[[], InferenceRuntime]] = None
+        self._models: Dict[str, InferenceRuntime] = {}
         self._other = OtherOperations(self._fresh_runtime)
         self._operations: Dict[str, Callable[..., Dict[str, Any]]] = {
             "lock": self._take_lock,
             "set_up": self._set_up,
             "load": self._load,
+            "unload": self._unload,
             "warm_up": self._warm_up,
             "clock": self._clock,
             **self._other.table(),
@@ -56,34 +58,53 @@ class Agent:
         # Before the runtime is imported: its threads inherit the binding.
         pinned = pin(cores, threads)
         self._make = lambda: make_runtime(runtime, threads, options)
-        self._runtime = self._make()
+        first = self._make()
         found = fingerprint(pinned)
         found.update(self._other.identity())
         found.update(threads=threads, runtime=runtime, runtime_options=dict(options or {}))
-        found.update(runtime_versions=self._runtime.versions())
+        found.update(runtime_versions=first.versions(), runtime_settings=first.settings())
         return {"fingerprint": found}
 
-    def _load(self, model: str, io_spec: Mapping[str, Any], seed: int) -> Dict[str, Any]:
-        runtime = self._need_runtime()
+    def _load(
+        self, model: str, io_spec: Mapping[str, Any], seed: int, name: str = DEFAULT_NAME
+    ) -> Dict[str, Any]:
+        """Load a model file under a name; a model that has the name already goes first, with its memory."""
+        self._models.pop(name, None)
+        runtime = self._fresh_runtime()
         runtime.load(model)
         bind_random_inputs(runtime, io_spec, seed)
+        self._models[name] = runtime
         return {}
 
-    def _warm_up(self, min_s: float, max_s: float, tolerance: float) -> Dict[str, Any]:
-        return warm_up(self._need_runtime().run, min_s, max_s, tolerance)
+    def _unload(self, name: str = DEFAULT_NAME) -> Dict[str, Any]:
+        self._models.pop(name, None)
+        return {}
 
-    def _clock(self, count: int) -> Dict[str, Any]:
-        return {"samples_ms": clock(self._need_runtime().run, count)}
+    def _warm_up(
+        self, min_s: float, max_s: float, tolerance: float, name: str = DEFAULT_NAME
+    ) -> Dict[str, Any]:
+        return warm_up(self.loaded(name).run, min_s, max_s, tolerance)
+
+    def _clock(self, count: int, name: str = DEFAULT_NAME) -> Dict[str, Any]:
+        return {"samples_ms": clock(self.loaded(name).run, count)}
+
+    def loaded(self, name: str) -> InferenceRuntime:
+        """Return the runtime that holds the model of that name.
+
+        Raises:
+            AgentError: if there is none.
+        """
+        if name not in self._models:
+            raise AgentError(
+                f"The agent holds no model {name!r}, only {sorted(self._models)}; "
+                "send 'set_up', then 'load' with that name."
+            )
+        return self._models[name]
 
     def _fresh_runtime(self) -> InferenceRuntime:
         if self._make is None:
             raise AgentError("The agent was not set up; send 'set_up' first.")
         return self._make()
-
-    def _need_runtime(self) -> InferenceRuntime:
-        if self._runtime is None:
-            raise AgentError("The agent was not set up; send 'set_up' first.")
-        return self._runtime
 
 
 def serve(requests: TextIO, replies: TextIO) -> None:

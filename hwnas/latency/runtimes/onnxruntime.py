@@ -32,6 +32,9 @@ _DTYPES = {
     "tensor(int64)": "int64",
     "tensor(bool)": "bool",
 }
+# Threads wait for work by spinning inside a run, as they do on a vehicle, but not once it has returned: several
+# sessions live in one process and are clocked in turn.
+_SESSION_ENTRIES = {"session.force_spinning_stop": "1"}
 _ERRORS = (
     "EPFail",
     "Fail",
@@ -95,6 +98,15 @@ class OnnxRuntime:
         """Return the version of ONNX Runtime."""
         return {"onnxruntime": str(self._onnxruntime.__version__)}
 
+    def settings(self) -> Dict[str, Any]:
+        """Return the settings of a session."""
+        return {
+            "execution_mode": "sequential",
+            "graph_optimization_level": "all",
+            "inter_op_num_threads": 1,
+            **_SESSION_ENTRIES,
+        }
+
     def load(self, model: str) -> None:
         """Load an ONNX file; AgentError if ONNX Runtime or the provider refuses it."""
         options = self._onnxruntime.SessionOptions()
@@ -103,6 +115,8 @@ class OnnxRuntime:
         options.execution_mode = self._onnxruntime.ExecutionMode.ORT_SEQUENTIAL
         options.graph_optimization_level = self._onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
         options.log_severity_level = 3
+        for key, value in _SESSION_ENTRIES.items():
+            options.add_session_config_entry(key, value)
         try:
             session = self._onnxruntime.InferenceSession(
                 model, sess_options=options, providers=self._providers()
