@@ -32,8 +32,8 @@ _DTYPES = {
     "tensor(int64)": "int64",
     "tensor(bool)": "bool",
 }
-# Threads wait for work by spinning inside a run, as they do on a vehicle, but not once it has returned: several
-# sessions live in one process and are clocked in turn.
+# Threads wait for work by spinning inside a run, as they do on a vehicle, but not once it has returned:
+# several sessions live in one process and are clocked in turn.
 _SESSION_ENTRIES = {"session.force_spinning_stop": "1"}
 _ERRORS = (
     "EPFail",

@@ -14,13 +14,13 @@ import pytest
 
 import hwnas
 from hwnas.errors import MeasurementError
-from hwnas.io_spec import TensorSpec
+from hwnas.io_spec import IoSpec, TensorSpec
 from hwnas.latency.agent.clock import clock, warm_up
 from hwnas.latency.agent.errors import AgentError
 from hwnas.latency.agent.inputs import random_inputs
 from hwnas.latency.agent.lock import MeasuringLock
 from hwnas.latency.agent.machine import die_with_parent
-from hwnas.latency.agent.server import serve
+from hwnas.latency.agent.server import Agent, serve
 from hwnas.latency.transports.local import LocalTransport
 
 PACKAGE = Path(hwnas.__file__).parent
@@ -84,6 +84,27 @@ def test_server_answers_line_by_line() -> None:
     first, second = (json.loads(line)["error"] for line in replies.getvalue().splitlines())
     assert "'dance'" in first
     assert "set_up" in second
+
+
+def test_an_agent_holds_several_models_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("hwnas.latency.agent.server.pin", lambda cores, threads: [0])
+    agent, io_spec = Agent(), IoSpec((TensorSpec("image", (1, 5, 16, 64)),), ()).to_json()
+
+    def ask(operation: str, **arguments: object) -> dict:
+        return agent.answer({"operation": operation, **arguments})
+
+    assert "set_up" in ask("load", model="a", io_spec=io_spec, seed=0)["error"]
+    found = ask("set_up", runtime="tests.latency.faulty_runtimes:Healthy", threads=1, cores=[])
+    assert found["fingerprint"]["runtime_settings"] == {}
+    for name in ("a", "b"):
+        assert ask("load", model=name, io_spec=io_spec, seed=0, name=name) == {}
+    assert len(ask("clock", count=3, name="a")["samples_ms"]) == 3
+    assert (agent.loaded("a").runs, agent.loaded("b").runs) == (4, 0)
+    ask("load", model="c", io_spec=io_spec, seed=0, name="a")
+    assert agent.loaded("a").runs == 0
+    assert ask("unload", name="a") == {}
+    assert "'a', only ['b']" in ask("clock", count=3, name="a")["error"]
+    assert "'model', only" in ask("warm_up", min_s=0, max_s=1, tolerance=1)["error"]
 
 
 def test_nonsense_from_an_agent_is_said() -> None:
