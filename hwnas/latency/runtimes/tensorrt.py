@@ -1,0 +1,198 @@
+"""TensorRT 10.x and 11.x, through one code path."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Dict, List, Mapping, Tuple
+
+from hwnas.files import sha256_of_file
+from hwnas.io_spec import TensorSpec
+from hwnas.latency.agent.errors import AgentError
+from hwnas.latency.runtimes.cuda_driver import CudaDriver
+from hwnas.latency.runtimes.engine_cache import EngineCache, key_of
+from hwnas.latency.runtimes.onnx_file import read_outline
+from hwnas.latency.runtimes.options import one_of, whole_number
+from hwnas.latency.runtimes.tensorrt_build import build_engine, import_tensorrt, make_log
+
+_DTYPES = {
+    "FLOAT": "float32",
+    "HALF": "float16",
+    "BF16": "bfloat16",
+    "INT8": "int8",
+    "UINT8": "uint8",
+    "INT32": "int32",
+    "INT64": "int64",
+    "BOOL": "bool",
+}
+
+
+class TensorRt:
+    """One engine on one GPU: built from the ONNX file once, kept by content, run on a stream of its own.
+
+    One inference is enqueued and waited for before the next, as a vehicle does: unlike trtexec, whose figures
+    overlap one enqueue with the inference before. The types of the file decide the precision.
+    """
+
+    OPTIONS: ClassVar[Mapping[str, str]] = {
+        "device": "number of the GPU, 0 unless given",
+        "dla_core": "number of the DLA core, with the GPU for what it cannot run; GPU only unless given",
+        "optimization_level": "effort of the builder, 0 to 5; 3 unless given, as TensorRT has it",
+        "workspace_mb": "most scratch memory of a layer in MiB; all of it unless given",
+        "tf32": "on or off: whether float32 may be computed in TF32; on unless given, as TensorRT has it",
+        "build": "number of the build; a higher one builds anew without known timings, to compare builds",
+    }
+    PRODUCT: ClassVar[str] = "tensorrt"
+
+    def __init__(
+        self,
+        threads: int,
+        device: str = "0",
+        dla_core: str = "",
+        optimization_level: str = "3",
+        workspace_mb: str = "0",
+        tf32: str = "on",
+        build: str = "0",
+    ) -> None:
+        """Import TensorRT and open the GPU; `threads` is what the host gives, one thread enqueues.
+
+        Raises:
+            AgentError: if TensorRT or the GPU is missing, or an option is out of range.
+        """
+        self._settings: Dict[str, Any] = {
+            "product": self.PRODUCT,
+            "dla_core": whole_number("dla_core", dla_core) if dla_core else -1,
+            "optimization_level": whole_number("optimization_level", optimization_level, 0, 5),
+            "workspace_mb": whole_number("workspace_mb", workspace_mb, 0, 1 << 20),
+            "tf32": one_of("tf32", tf32, ("on", "off")) == "on",
+            "compute_capabilities": [],
+        }
+        self._build_number = whole_number("build", build)
+        self._trt = import_tensorrt(self.PRODUCT)
+        self._driver = CudaDriver(whole_number("device", device))
+        self._log = make_log(self._trt)
+        self._cache = EngineCache()
+        self._record: Dict[str, Any] = {}
+        self._engine: Any = None
+        self._context: Any = None
+        self._inputs: Tuple[TensorSpec, ...] = ()
+        self._output_names: Tuple[str, ...] = ()
+        self._addresses: Dict[str, int] = {}
+        self._stream = self._driver.stream()
+
+    def versions(self) -> Dict[str, str]:
+        """Return the versions of TensorRT and the driver, and which GPU it is."""
+        return {self.PRODUCT: str(self._trt.__version__), **self._driver.identity()}
+
+    def load(self, model: str) -> None:
+        """Build the engine of an ONNX file, or take the one built before, and make it ready to run.
+
+        Raises:
+            AgentError: if the model is refused, the build fails, or the engine does not load.
+        """
+        outline = read_outline(model)
+        key = key_of(
+            {
+                "model": sha256_of_file(model),
+                "build": self._build_number,
+                "settings": self._settings,
+                "versions": self.versions(),
+            }
+        )
+        record = self._cache.find(key)
+        if record is None:
+            record = build_engine({**self._settings, **self._build_paths(model, key)})
+            self._cache.keep(key, record)
+        self._open_engine(self._cache.path(key))
+        self._record = record
+        self._output_names = tuple(spec.name for spec in outline.outputs)
+        self._inputs = tuple(self._spec(spec.name) for spec in outline.inputs)
+
+    def build_record(self) -> Dict[str, Any]:
+        """Return how the loaded engine was built, see `tensorrt_build.build_engine`."""
+        return dict(self._record)
+
+    def engine_bytes(self) -> int:
+        """Return the size of the loaded engine."""
+        return int(self._record["engine_bytes"])
+
+    def inputs(self) -> Tuple[TensorSpec, ...]:
+        """Return the inputs of the loaded model, in graph order; -1 for an axis that is not fixed."""
+        return self._inputs
+
+    def bind(self, arrays: Mapping[str, Any]) -> None:
+        """Copy the inputs to the GPU and reserve memory for the outputs there.
+
+        Raises:
+            AgentError: if an input is missing or unknown, or memory is short.
+        """
+        names = [spec.name for spec in self._inputs]
+        if sorted(arrays) != sorted(names):
+            raise AgentError(f"The engine has inputs {names}, but was given {sorted(arrays)}.")
+        self._driver.free()
+        self._addresses = {}
+        for name, array in arrays.items():
+            if not self._context.set_input_shape(name, tuple(array.shape)):
+                raise AgentError(f"The engine does not take {name!r} in the shape {list(array.shape)}.")
+            self._place(name, array.nbytes)
+            self._driver.write(self._addresses[name], array)
+        for name in self._output_names:
+            self._place(name, self._empty(name).nbytes)
+
+    def run(self) -> None:
+        """Run one inference and wait for it; AgentError if it fails."""
+        if not self._context.execute_async_v3(self._stream):
+            raise AgentError(f"TensorRT cannot run the engine: {'; '.join(self._log.messages[-3:])}")
+        self._driver.synchronize(self._stream)
+
+    def outputs(self) -> Dict[str, Any]:
+        """Return what the last `run` computed, as numpy arrays by name, in graph order."""
+        found = {}
+        for name in self._output_names:
+            found[name] = self._empty(name)
+            self._driver.read(self._addresses[name], found[name])
+        return found
+
+    def _build_paths(self, model: str, key: str) -> Dict[str, str]:
+        # Known timings would make a second build choose what the first one chose.
+        timing_cache = "" if self._build_number else self._cache.timing_cache(self.versions())
+        return {"model": model, "engine": self._cache.path(key), "timing_cache": timing_cache}
+
+    def _open_engine(self, path: str) -> None:
+        runtime = self._trt.Runtime(self._log)
+        if self._settings["dla_core"] >= 0:
+            runtime.DLA_core = self._settings["dla_core"]
+        with open(path, "rb") as stream:
+            engine = runtime.deserialize_cuda_engine(stream.read())
+        context = engine.create_execution_context() if engine is not None else None
+        if context is None:
+            raise AgentError(
+                f"{self.PRODUCT} {self._trt.__version__} cannot load the engine it built: "
+                f"{'; '.join(self._log.messages[-3:]) or 'no reason given'}. Free GPU memory; if that does "
+                f"not help, delete {path!r} to have it built anew."
+            )
+        self._engine, self._context = engine, context
+
+    def _spec(self, name: str) -> TensorSpec:
+        shape = tuple(int(size) for size in self._engine.get_tensor_shape(name))
+        return TensorSpec(name, shape, self._dtype(name))
+
+    def _dtype(self, name: str) -> str:
+        kind = str(self._engine.get_tensor_dtype(name).name)
+        return _DTYPES.get(kind, kind.lower())
+
+    def _empty(self, name: str) -> Any:
+        import numpy as np
+
+        try:
+            dtype = np.dtype(self._dtype(name))
+        except TypeError as error:
+            raise AgentError(
+                f"Output {name!r} has type {self._dtype(name)}, which numpy does not know; "
+                "add a cast to the model."
+            ) from error
+        shape: List[int] = [int(size) for size in self._context.get_tensor_shape(name)]
+        return np.empty(shape, dtype)
+
+    def _place(self, name: str, size_bytes: int) -> None:
+        self._addresses[name] = self._driver.allocate(size_bytes)
+        if not self._context.set_tensor_address(name, self._addresses[name]):
+            raise AgentError(f"TensorRT does not take memory for {name!r}: {self._log.messages[-1:]}")
