@@ -17,7 +17,9 @@ from hwnas.data.rings import recover_rings
 from hwnas.data.scan import Scan
 
 MAX_TURN_DEG = 15.0
-"""Vehicles drive along roads. Full turns would hide that road lies ahead and behind, and pavement beside."""
+TURN_BACK_PROBABILITY = 0.5
+"""Vehicles drive along roads, in either direction: a scene is seen from ahead and from behind, never across.
+Full turns would hide that road lies ahead and behind, and pavement beside."""
 
 MAX_SCALE = 0.05
 RANGE_NOISE_M = 0.02
@@ -32,9 +34,9 @@ def augment_scan(scan: Scan, strength: float, rng: np.random.Generator) -> Scan:
 
     Args:
         scan: stays as it is.
-        strength: 0 (unchanged) to 1: mirrored left-right with probability 0.5, turned by up to 15
-            degrees, scaled by up to 5 %, range noise of 2 cm (standard deviation), up to 30 % of the
-            points dropped.
+        strength: 0 (unchanged) to 1: mirrored left-right with probability 0.5, turned back to front with
+            probability 0.5, turned by up to 15 degrees, scaled by up to 5 %, range noise of 2 cm (standard
+            deviation), up to 30 % of the points dropped.
         rng: the source of randomness.
 
     Raises:
@@ -50,7 +52,10 @@ def augment_scan(scan: Scan, strength: float, rng: np.random.Generator) -> Scan:
     points = scan.points
     if rng.random() < _FLIP_PROBABILITY * strength:
         points = flip_left_right(points)
-    points = turn(points, np.radians(rng.uniform(-MAX_TURN_DEG, MAX_TURN_DEG)) * strength)
+    yaw = np.radians(rng.uniform(-MAX_TURN_DEG, MAX_TURN_DEG)) * strength
+    if rng.random() < TURN_BACK_PROBABILITY * strength:
+        yaw += np.pi
+    points = turn(points, yaw)
     points = scale_range(points, 1.0 + rng.uniform(-MAX_SCALE, MAX_SCALE) * strength)
     points = jitter_range(points, RANGE_NOISE_M * strength, rng)
     return replace(scan, points=points)

@@ -40,6 +40,22 @@ def test_every_point_stays_on_its_beam_with_its_label(strength: float, seed: int
     assert (np.abs(ratio - 1) < 0.05 * strength + 0.06).all()
 
 
+def test_scenes_are_turned_back_to_front_and_never_across() -> None:
+    ahead = Scan(
+        np.array([[10.0, 0.0, 0.0]], np.float32),
+        np.zeros(1, np.float32),
+        np.zeros(1, np.int32),
+        np.zeros(1, np.uint8),
+        "00/000000",
+    )
+    turned = [augment_scan(ahead, 1.0, np.random.default_rng(seed)).points[0] for seed in range(200)]
+    yaw_deg = np.degrees([np.arctan2(abs(point[1]), point[0]) for point in turned])
+    assert ((yaw_deg <= 15.01) | (yaw_deg >= 164.99)).all()
+    assert 60 < (yaw_deg > 90).sum() < 140
+    half = [augment_scan(ahead, 0.5, np.random.default_rng(seed)).points[0, 0] for seed in range(200)]
+    assert 20 < sum(x < 0 for x in half) < 80
+
+
 def test_strength_zero_changes_nothing() -> None:
     scan = make_scan()
     assert augment_scan(scan, 0.0, np.random.default_rng(0)) is scan

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hwnas.errors import ConfigError
 from hwnas.tasks.base import LossSettings
-from hwnas.tasks.losses import MAX_CLASS_WEIGHT, class_weights, lovasz_softmax, segmentation_loss
+from hwnas.tasks.losses import FREQUENCY_OFFSET, class_weights, lovasz_softmax, segmentation_loss
 
 
 def _jaccard_loss(wrong: np.ndarray, truth: np.ndarray) -> float:
@@ -112,7 +112,9 @@ def test_rarer_classes_weigh_more(counts: list[int]) -> None:
     weights = class_weights(counts)
     present = sorted((count, weight) for count, weight in zip(counts, weights, strict=True) if count)
     assert all(first[1] >= second[1] - 1e-9 for first, second in itertools.pairwise(present))
-    assert all(0 < weight <= MAX_CLASS_WEIGHT for weight in weights)
+    assert present[0][1] <= present[-1][1] * (1 + 1 / FREQUENCY_OFFSET)
+    shares = [count / sum(counts) for count in counts]
+    assert sum(share * weight for share, weight in zip(shares, weights, strict=True)) == pytest.approx(1)
     assert all(weight == 1.0 for count, weight in zip(counts, weights, strict=True) if count == 0)
 
 
