@@ -41,7 +41,7 @@ class Section(BaseModel):
 class TaskSection(BaseModel):
     """The job. Every key but `name` goes to the task, which knows its own settings.
 
-    Strings that start with `./` or `../`, and `data`, count from the run file's directory.
+    Strings that start with `./` or `../`, `data` and `pretraining_data` count from the run file's directory.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -89,6 +89,7 @@ class RecipeSection(Section):
     """How a network is trained; the fields of `hwnas.training.recipe.Recipe`."""
 
     steps: Annotated[int, Field(ge=1)] = 200
+    pretraining_steps: Annotated[int, Field(ge=0)] = 0
     batch_size: Annotated[int, Field(ge=1)] = 2
     learning_rate: Positive = 2e-3
     weight_decay: NotNegative = 1e-2
@@ -238,7 +239,9 @@ def save_config(config: RunConfig, path: Path) -> None:
 def _resolved(key: str, value: Any, base: Path) -> Any:
     if not isinstance(value, str):
         return value
-    if value.startswith(("./", "../", "~/")) or (key == "data" and (base / value).exists()):
+    if value.startswith(("./", "../", "~/")) or (
+        key in ("data", "pretraining_data") and (base / value).exists()
+    ):
         return str((base / Path(value).expanduser()).resolve())
     return value
 

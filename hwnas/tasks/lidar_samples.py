@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from hwnas.data.augmentation import augment_scan
 from hwnas.data.mixing import mix_scans
 from hwnas.data.projection import (
+    INPUT_CHANNELS,
     Normalisation,
     ProjectionSpec,
     label_image,
@@ -28,6 +29,10 @@ from hwnas.errors import DataError
 MAX_SCANS_FOR_STATISTICS = 200
 MIX_PROBABILITY = 0.5
 """How often a sample is made of two scans, at full augmentation."""
+HIDE_PROBABILITY = 0.3
+"""How often a sample keeps only range and remission, at full augmentation: where something stands is easily
+learnt by heart when there are few places."""
+_COORDINATES = [INPUT_CHANNELS.index(name) for name in ("x", "y", "z")]
 _MIN_STD = 1e-3
 
 
@@ -95,7 +100,10 @@ class RangeViewSamples(Dataset[tuple[Tensor, Tensor]]):
             scan = mix_scans(scan, augment_scan(other, self._augmentation, rng), rng)
         image = project(scan.points, scan.remission, self._spec, scan.ring)
         targets = label_image(labels_of(scan), image).astype(np.int64)
-        return torch.from_numpy(network_input(image, self._normalisation)), torch.from_numpy(targets)
+        pixels = network_input(image, self._normalisation)
+        if rng.random() < HIDE_PROBABILITY * self._augmentation:
+            pixels[_COORDINATES] = 0.0  # the mean of the training split
+        return torch.from_numpy(pixels), torch.from_numpy(targets)
 
 
 def labels_of(scan: Scan) -> npt.NDArray[np.uint8]:

@@ -122,15 +122,18 @@ class LidarSegmentation:
         Raises:
             ConfigError: if the augmentation is outside 0..1.
         """
-        if not 0.0 <= augmentation <= 1.0:
-            raise ConfigError(f"The augmentation strength must be 0 to 1, but is {augmentation}.")
-        return RangeViewSamples(
-            self._train_scans,
-            self._spec_of(architecture),
-            self._normalisation,
-            augmentation=augmentation,
-            seed=seed,
-        )
+        return self._samples(self._train_scans, architecture, augmentation, seed)
+
+    def pretraining_dataset(
+        self, architecture: Architecture, *, augmentation: float, seed: int
+    ) -> Dataset[tuple[Tensor, Tensor]]:
+        """Return the training split of `pretraining_data` in range view, normalised like `data`.
+
+        Raises:
+            ConfigError: if the settings name no such data, or the augmentation is outside 0..1.
+            DataError: if that data cannot be used.
+        """
+        return self._samples(self._pretraining_scans, architecture, augmentation, seed)
 
     def loss(self, architecture: Architecture, settings: LossSettings) -> LossFunction:
         """Return class-weighted cross-entropy plus Lovász-softmax."""
@@ -188,6 +191,7 @@ class LidarSegmentation:
             "height": self.contract.height,
             "train_sequences": None,
             "val_sequences": None,
+            "pretraining_data": None,
         }
 
     def fingerprint(self) -> str:
@@ -209,16 +213,47 @@ class LidarSegmentation:
             pictures.append(Picture(scan.id, png))
         return pictures
 
+    def _samples(
+        self, scans: ScanCache, architecture: Architecture, augmentation: float, seed: int
+    ) -> RangeViewSamples:
+        if not 0.0 <= augmentation <= 1.0:
+            raise ConfigError(f"The augmentation strength must be 0 to 1, but is {augmentation}.")
+        spec = self._spec_of(architecture)
+        return RangeViewSamples(scans, spec, self._normalisation, augmentation=augmentation, seed=seed)
+
     @cached_property
     def _fingerprint(self) -> str:
         settings = {key: value for key, value in self.settings.items() if key not in _NOT_IN_FINGERPRINT}
         splits = {name: self._source.split(name).fingerprint() for name in ("train", "val")}
+        if self._settings.pretraining_data is not None:
+            splits["pretraining"] = self._pretraining_source.split("train").fingerprint()
         content = json.dumps({"settings": settings, "splits": splits}, sort_keys=True)
         return hashlib.sha256(content.encode("ascii")).hexdigest()
 
     @cached_property
     def _train_scans(self) -> ScanCache:
         return ScanCache(self._source.split("train"), self._settings.cache_mb * _MIB)
+
+    @cached_property
+    def _pretraining_source(self) -> DataSource:
+        # Opened when it is needed: whoever runs a finished network does not have it.
+        data = self._settings.pretraining_data
+        if data is None:
+            raise ConfigError(
+                "The recipe asks for pretraining_steps, but lidar-segmentation was given no "
+                "`pretraining_data`. Name a data set there, or set pretraining_steps to 0."
+            )
+        source = open_dataset(data, label_map=self._settings.label_map, strict=self._settings.strict)
+        if source.label_map.class_names != self.class_names:
+            raise ConfigError(
+                f"`data` and `pretraining_data` must have the same classes, but have {self.class_names} and "
+                f"{source.label_map.class_names}. Name a `label_map` that fits both."
+            )
+        return source
+
+    @cached_property
+    def _pretraining_scans(self) -> ScanCache:
+        return ScanCache(self._pretraining_source.split("train"), self._settings.cache_mb * _MIB)
 
     @cached_property
     def _statistics(self) -> TrainingStatistics:
@@ -272,7 +307,9 @@ class LidarSegmentation:
 
 # Where the data lie and how much of them is kept in memory changes no figure; what the data are,
 # their own fingerprint says.
-_NOT_IN_FINGERPRINT = frozenset({"data", "cache_mb", "widths", "train_sequences", "val_sequences"})
+_NOT_IN_FINGERPRINT = frozenset(
+    {"data", "pretraining_data", "cache_mb", "widths", "train_sequences", "val_sequences"}
+)
 
 
 def _beams(sensor: str) -> int:

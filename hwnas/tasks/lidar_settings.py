@@ -49,6 +49,8 @@ class LidarSettings(_Section):
 
     Attributes:
         data: SemanticKITTI directory, directory with a `dataset.yaml`, or a `dataset.yaml`.
+        pretraining_data: labelled scans like `data` that a training may begin with, see
+            `Recipe.pretraining_steps`; null means none.
         label_map: name or path; null means the data set's own.
         train_sequences: sequences to train on; null means the data set's.
         val_sequences: sequences to validate on; null means the data set's.
@@ -62,6 +64,7 @@ class LidarSettings(_Section):
     """
 
     data: str
+    pretraining_data: str | None = None
     label_map: str | None = None
     train_sequences: list[str] | None = None
     val_sequences: list[str] | None = None

@@ -23,6 +23,7 @@ class Recipe:
 
     Attributes:
         steps: optimiser steps, at least 1.
+        pretraining_steps: how many of them, the first ones, see the task's data for pre-training instead.
         batch_size: samples a step, over all GPUs together.
         learning_rate: peak of the one-cycle schedule (Smith, Topin, 2018).
         weight_decay: of kernels; biases and norms are not decayed.
@@ -40,6 +41,7 @@ class Recipe:
     """
 
     steps: int = 1800
+    pretraining_steps: int = 0
     batch_size: int = 2
     learning_rate: float = 2e-3
     weight_decay: float = 0.01
@@ -62,6 +64,11 @@ class Recipe:
         for name in ("steps", "batch_size", "checkpoint_every"):
             self._expect(name, "a whole number of at least 1", _is_whole(getattr(self, name), 1))
         self._expect("workers", "a whole number of at least 0", _is_whole(self.workers, 0))
+        self._expect(
+            "pretraining_steps",
+            f"a whole number from 0 to below steps = {self.steps}",
+            _is_whole(self.pretraining_steps, 0) and self.pretraining_steps < self.steps,
+        )
         for name in ("learning_rate", "gradient_clip"):
             self._expect(name, "a finite number above 0", _is_number(getattr(self, name), above=0.0))
         for name in ("weight_decay", "cross_entropy", "lovasz"):

@@ -41,6 +41,16 @@ class EndlessDataset(Dataset[Sample]):
         return self._dataset[int(self._order[place])]
 
 
+class PretrainingDataset(Dataset[Sample]):
+    """The first items come from one endless data set, all further ones from another."""
+
+    def __init__(self, first: EndlessDataset, items: int, then: EndlessDataset) -> None:
+        self._first, self._items, self._then = first, items, then
+
+    def __getitem__(self, index: int) -> Sample:
+        return self._first[index] if index < self._items else self._then[index - self._items]
+
+
 class StepSampler(Sampler[list[int]]):
     """Yields the items of each step from `first_step` on; one process's share of them."""
 
@@ -60,12 +70,10 @@ class StepSampler(Sampler[list[int]]):
             yield list(items[self._share])
 
 
-def load_batches(
-    dataset: Dataset[Sample], sampler: StepSampler, *, seed: int, workers: int
-) -> DataLoader[Sample]:
+def load_batches(dataset: Dataset[Sample], sampler: StepSampler, *, workers: int) -> DataLoader[Sample]:
     """Return the batches of the steps that `sampler` names, prepared by `workers` processes."""
     return DataLoader(
-        EndlessDataset(dataset, seed),
+        dataset,
         batch_sampler=sampler,
         num_workers=workers,
         pin_memory=False,

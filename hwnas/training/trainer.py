@@ -8,11 +8,13 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from torch.utils.data import Dataset
 
 from hwnas.architecture import Architecture
 from hwnas.errors import ConfigError
 from hwnas.search_spaces.base import SearchSpace
 from hwnas.tasks.base import Task
+from hwnas.tasks.pretraining import pretraining_dataset
 from hwnas.training.checkpoint import (
     WEIGHTS_FILE,
     Identity,
@@ -23,7 +25,7 @@ from hwnas.training.checkpoint import (
 )
 from hwnas.training.loop import TrainingLoop
 from hwnas.training.recipe import Recipe
-from hwnas.training.samples import StepSampler, load_batches
+from hwnas.training.samples import EndlessDataset, PretrainingDataset, Sample, StepSampler, load_batches
 
 Progress = Callable[[int, int, float], None]
 """Is told after every step: steps done, steps in all, loss."""
@@ -91,7 +93,6 @@ def _run(
             f"batch_size is {recipe.batch_size}; with {accelerator.num_processes} processes it must be "
             "a multiple of their number."
         )
-    dataset = task.train_dataset(architecture, augmentation=recipe.augmentation, seed=identity.seed)
     sampler = StepSampler(
         first_step=loop.step,
         steps=recipe.steps,
@@ -99,7 +100,9 @@ def _run(
         process=accelerator.process_index,
         num_processes=accelerator.num_processes,
     )
-    for inputs, targets in load_batches(dataset, sampler, seed=identity.seed, workers=recipe.workers):
+    for inputs, targets in load_batches(
+        _samples(task, architecture, recipe, identity.seed), sampler, workers=recipe.workers
+    ):
         loss = loop.advance(inputs, targets)
         if progress is not None:
             progress(loop.step, recipe.steps, loss)
@@ -110,3 +113,13 @@ def _run(
     if accelerator.is_main_process:
         save_result(directory, identity, loop.step, loop.result)
     accelerator.wait_for_everyone()
+
+
+def _samples(task: Task, architecture: Architecture, recipe: Recipe, seed: int) -> Dataset[Sample]:
+    """Return the samples of all steps: item i belongs to step i // batch_size."""
+    own = EndlessDataset(task.train_dataset(architecture, augmentation=recipe.augmentation, seed=seed), seed)
+    if not recipe.pretraining_steps:
+        return own
+    other = pretraining_dataset(task, architecture, augmentation=recipe.augmentation, seed=seed)
+    items = recipe.pretraining_steps * recipe.batch_size
+    return PretrainingDataset(EndlessDataset(other, seed), items, own)

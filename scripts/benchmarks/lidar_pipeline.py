@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import shutil
 import subprocess
 import sys
 import time
@@ -56,12 +55,13 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--synthetic", type=int, default=40, help="synthetic scans to train on as well")
-    parser.add_argument("--trials", type=int, default=20)
+    parser.add_argument("--synthetic", type=int, default=300, help="synthetic scans to train on first")
+    parser.add_argument("--trials", type=int, default=12)
     parser.add_argument("--budget-ms", type=float, default=80.0, help="hard limit of latency")
-    parser.add_argument("--proxy-steps", type=int, default=60)
-    parser.add_argument("--steps", type=int, default=1800)
-    parser.add_argument("--members", type=int, default=3)
+    parser.add_argument("--proxy-steps", type=int, default=100)
+    parser.add_argument("--steps", type=int, default=1600)
+    parser.add_argument("--pretraining-steps", type=int, default=550, help="of them on synthetic scans")
+    parser.add_argument("--members", type=int, default=4)
     parser.add_argument("--classes", type=int, choices=(8, 19), default=8)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -74,8 +74,8 @@ def merged_classes(arguments: argparse.Namespace) -> None:
     """Do the whole job with the merged classes."""
     run = arguments.out / "run"
     stages: dict[str, float] = {}
-    data = joined_data(arguments, stages)
-    write_config(arguments, data, arguments.out / "run.yaml", CHOICES, "merged-8", arguments.trials)
+    synthetic = synthetic_data(arguments, stages)
+    write_config(arguments, synthetic, arguments.out / "run.yaml", CHOICES, "merged-8", arguments.trials)
     resumed = (run / "run.yaml").exists()
     search = [str(run), "--resume"] if resumed else [str(arguments.out / "run.yaml"), "--out", str(run)]
     timed(stages, "search", ["search", *search])
@@ -102,41 +102,30 @@ def usual_classes(arguments: argparse.Namespace) -> None:
     choices = {gene: [value] for gene, value in genes.items()}
     run = arguments.out / "run19"
     stages: dict[str, float] = {}
-    data = joined_data(arguments, stages)
-    write_config(arguments, data, arguments.out / "run19.yaml", choices, "semantickitti-19", 1)
+    synthetic = synthetic_data(arguments, stages)
+    write_config(arguments, synthetic, arguments.out / "run19.yaml", choices, "semantickitti-19", 1)
     if not (run / "front.json").exists():
         timed(stages, "search", ["search", str(arguments.out / "run19.yaml"), "--out", str(run)])
     timed(stages, "train", ["train", str(run)])
     print_members(run)
 
 
-def joined_data(arguments: argparse.Namespace, stages: dict[str, float]) -> Path:
-    """Return a directory with links to the real sequences and to those of synthetic scenes, as `sNN`.
+def synthetic_data(arguments: argparse.Namespace, stages: dict[str, float]) -> Path:
+    """Return a directory of synthetic scans to begin every full training with.
 
-    Few real places teach a network little of what roads and pavements can look like; rendered
-    scenes add places. Validation stays on the real sequence 08 alone.
+    Few real places teach a network little of what roads and houses can look like; rendered scenes
+    add places. Validation stays on the real sequence 08 alone.
     """
-    joined = arguments.out / "data"
-    if joined.exists():
-        return joined
-    making = arguments.out / "data.partial"
-    shutil.rmtree(making, ignore_errors=True)
-    (making / "sequences").mkdir(parents=True)
-    for sequence in sorted((arguments.data.resolve() / "sequences").iterdir()):
-        (making / "sequences" / sequence.name).symlink_to(sequence)
-    if arguments.synthetic:
-        synthetic = arguments.out / "synthetic"
-        options = ["--scans", str(arguments.synthetic), "--scans-per-scene", "1", "--workers", "2"]
-        if not synthetic.exists():
-            timed(stages, "synthesize", ["data", "synthesize", str(synthetic), *options])
-        for sequence in sorted((synthetic.resolve() / "sequences").iterdir()):
-            (making / "sequences" / f"s{sequence.name}").symlink_to(sequence)
-    return making.rename(joined)
+    synthetic: Path = arguments.out / "synthetic"
+    options = ["--scans", str(arguments.synthetic), "--scans-per-scene", "1", "--workers", "2"]
+    if not synthetic.exists():
+        timed(stages, "synthesize", ["data", "synthesize", str(synthetic), *options])
+    return synthetic
 
 
 def write_config(
     arguments: argparse.Namespace,
-    data: Path,
+    synthetic: Path,
     path: Path,
     choices: dict[str, list[object]],
     label_map: str,
@@ -146,7 +135,8 @@ def write_config(
     config = {
         "task": {
             "name": "lidar-segmentation",
-            "data": str(data.resolve()),
+            "data": str(arguments.data.resolve()),
+            "pretraining_data": str(synthetic.resolve()),
             "label_map": label_map,
             "widths": [512],
         },
@@ -155,7 +145,11 @@ def write_config(
         "search": {"trials": trials, "strategy": "tpe"},
         "training": {
             "proxy": {"steps": arguments.proxy_steps},
-            "full": {"steps": arguments.steps, "pick": arguments.members},
+            "full": {
+                "steps": arguments.steps,
+                "pretraining_steps": arguments.pretraining_steps,
+                "pick": arguments.members,
+            },
         },
     }
     path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hwnas.errors import DataError
-from hwnas.training.samples import EndlessDataset, StepSampler, load_batches
+from hwnas.training.samples import EndlessDataset, PretrainingDataset, StepSampler, load_batches
 from tests.training.tiny import TinySamples
 
 
@@ -48,7 +49,7 @@ def test_every_pass_takes_every_sample_once_in_another_order() -> None:
 def test_batches_do_not_depend_on_workers() -> None:
     def batches(workers: int) -> list[float]:
         sampler = StepSampler(first_step=1, steps=5, batch_size=3)
-        loader = load_batches(TinySamples(4, 1.0, 0), sampler, seed=0, workers=workers)
+        loader = load_batches(EndlessDataset(TinySamples(4, 1.0, 0), 0), sampler, workers=workers)
         return [float(inputs.sum()) for inputs, _ in loader]
 
     assert batches(0) == batches(1)
@@ -57,3 +58,11 @@ def test_batches_do_not_depend_on_workers() -> None:
 def test_no_samples_is_an_error() -> None:
     with pytest.raises(DataError, match="no samples"):
         EndlessDataset(TinySamples(0, 0.0, 0), 0)
+
+
+def test_pretraining_comes_first_and_the_own_data_starts_at_its_beginning() -> None:
+    first, own = EndlessDataset(TinySamples(3, 1.0, 5), 0), EndlessDataset(TinySamples(4, 1.0, 0), 0)
+    both = PretrainingDataset(first, 7, own)
+    for item in range(12):
+        expected = first[item] if item < 7 else own[item - 7]
+        assert torch.equal(both[item][0], expected[0])

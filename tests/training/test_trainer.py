@@ -60,8 +60,9 @@ def _equal(first: nn.Module, second: nn.Module) -> bool:
         replace(RECIPE, optimizer="sgd"),
         replace(RECIPE, average=0.0),
         replace(RECIPE, mixed_precision="bf16"),
+        replace(RECIPE, pretraining_steps=4),
     ],
-    ids=["adamw", "sgd", "no average", "bf16"],
+    ids=["adamw", "sgd", "no average", "bf16", "pre-training"],
 )
 @pytest.mark.parametrize("stop_at", [3, 5, 9])
 def test_resumed_training_gives_the_same_network(tmp_path: Path, recipe: Recipe, stop_at: int) -> None:
@@ -201,3 +202,14 @@ def test_a_killed_training_goes_on(tmp_path: Path, delay_s: float) -> None:
 def test_any_number_of_steps_trains(tmp_path: Path, steps: int) -> None:
     _train(tmp_path, replace(RECIPE, steps=steps))
     assert (tmp_path / "weights.safetensors").is_file()
+
+
+def test_pretraining_changes_the_result_and_needs_data(tmp_path: Path) -> None:
+    recipe = replace(RECIPE, pretraining_steps=4)
+    assert not _equal(_train(tmp_path / "without"), _train(tmp_path / "with", recipe))
+
+    class Without(TinyTask):
+        pretraining_dataset = None  # type: ignore[assignment]
+
+    with pytest.raises(ConfigError, match="pretraining_steps to 0"):
+        train(Without(), TinySpace(), ARCHITECTURE, recipe, seed=0, directory=tmp_path / "none")

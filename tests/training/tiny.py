@@ -60,6 +60,11 @@ class TinyTask:
     def train_dataset(self, architecture: Architecture, *, augmentation: float, seed: int) -> TinySamples:
         return TinySamples(self.size, augmentation, seed)
 
+    def pretraining_dataset(
+        self, architecture: Architecture, *, augmentation: float, seed: int
+    ) -> TinySamples:
+        return TinySamples(self.size, augmentation, seed + 1000)
+
     def loss(self, architecture: Architecture, settings: LossSettings) -> LossFunction:
         return segmentation_loss(settings, (1.0,) * CLASSES)
 
