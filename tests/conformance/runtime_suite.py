@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -39,6 +40,10 @@ class RuntimeSuite:
         versions = make().versions()
         assert versions
         assert all(isinstance(version, str) and version for version in versions.values())
+
+    def test_settings_are_plain_json(self, make: Callable[..., InferenceRuntime]) -> None:
+        settings = make().settings()
+        assert json.loads(json.dumps(settings, allow_nan=False)) == settings
 
     def test_inputs_are_those_of_the_file(
         self, make: Callable[..., InferenceRuntime], model: tuple[Path, IoSpec]

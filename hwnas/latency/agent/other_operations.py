@@ -48,6 +48,7 @@ class OtherOperations:
         self, model: str, io_spec: Mapping[str, Any], seed: int, idle_s: float, busy_s: float
     ) -> Dict[str, Any]:
         """Load and run a model, see `hwnas.latency.agent.resources`."""
+        self._need_our_clock(self._make(), "resources")
         found = resources(
             self._make,
             lambda runtime: bind_random_inputs(runtime, io_spec, seed),
@@ -100,9 +101,18 @@ class OtherOperations:
 
     def _loaded(self, model: str, io_spec: Mapping[str, Any], seed: int) -> InferenceRuntime:
         runtime = self._make()
+        self._need_our_clock(runtime, "paced runs and background load")
         runtime.load(model)
         bind_random_inputs(runtime, io_spec, seed)
         return runtime
+
+    def _need_our_clock(self, runtime: InferenceRuntime, what: str) -> None:
+        """Refuse runtimes that clock themselves: one inference of theirs starts a process."""
+        if hasattr(runtime, "clock"):
+            raise AgentError(
+                f"{type(runtime).__name__} clocks itself, so it cannot be measured for {what}. "
+                "Use the runtime 'tensorrt' on a board that has its Python module."
+            )
 
     def _opened_nvml(self) -> Optional[Nvml]:
         if not self._is_nvml_opened:

@@ -13,6 +13,10 @@ from hwnas.latency.agent.errors import AgentError
 class InferenceRuntime(Protocol):
     """One model in one runtime.
 
+    A runtime may have further methods that are looked for by name: `clock(count)` returns that many durations
+    in ms where the runtime clocks itself (trtexec), and is then used in place of the agent's clock;
+    `engine_bytes()` and `build_record()` tell about an engine built from the model.
+
     The class is imported on the driver too, to be found by name: import the runtime itself in `__init__`.
 
     Attributes:

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import Any, Callable, Dict, Mapping, Optional, Sequence, TextIO
 
-from hwnas.latency.agent.clock import clock, warm_up
+from hwnas.latency.agent.clock import clock, warm_up, warm_up_self_clocked
 from hwnas.latency.agent.errors import AgentError
 from hwnas.latency.agent.inputs import bind_random_inputs
 from hwnas.latency.agent.lock import MeasuringLock
@@ -83,10 +83,16 @@ class Agent:
     def _warm_up(
         self, min_s: float, max_s: float, tolerance: float, name: str = DEFAULT_NAME
     ) -> Dict[str, Any]:
-        return warm_up(self.loaded(name).run, min_s, max_s, tolerance)
+        runtime = self.loaded(name)
+        own_clock = getattr(runtime, "clock", None)
+        if own_clock is not None:
+            return warm_up_self_clocked(own_clock, min_s, max_s, tolerance)
+        return warm_up(runtime.run, min_s, max_s, tolerance)
 
     def _clock(self, count: int, name: str = DEFAULT_NAME) -> Dict[str, Any]:
-        return {"samples_ms": clock(self.loaded(name).run, count)}
+        runtime = self.loaded(name)
+        own_clock = getattr(runtime, "clock", None)
+        return {"samples_ms": clock(runtime.run, count) if own_clock is None else own_clock(count)}
 
     def loaded(self, name: str) -> InferenceRuntime:
         """Return the runtime that holds the model of that name.

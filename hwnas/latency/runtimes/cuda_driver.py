@@ -47,6 +47,11 @@ class CudaDriver:
         self._call("cuCtxSetCurrent", context)
         self._buffers: List[int] = []
 
+    def __del__(self) -> None:
+        """Give the memory back when the object goes, at the latest."""
+        if getattr(self, "_buffers", None):
+            self.free()
+
     def identity(self) -> Dict[str, str]:
         """Return `gpu`, its `compute_capability` such as 8.7, and the CUDA version of the driver."""
         name = ctypes.create_string_buffer(256)

@@ -82,6 +82,10 @@ class TensorRt:
         """Return the versions of TensorRT and the driver, and which GPU it is."""
         return {self.PRODUCT: str(self._trt.__version__), **self._driver.identity()}
 
+    def settings(self) -> Dict[str, Any]:
+        """Return how engines are built."""
+        return {**self._settings, "build": self._build_number}
+
     def load(self, model: str) -> None:
         """Build the engine of an ONNX file, or take the one built before, and make it ready to run.
 

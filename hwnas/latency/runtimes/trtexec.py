@@ -1,0 +1,273 @@
+"""NVIDIA's program trtexec, for boards that have TensorRT but not its Python module."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from typing import Any, ClassVar, Dict, List, Mapping, Optional, Tuple
+
+from hwnas.files import sha256_of_file
+from hwnas.io_spec import TensorSpec
+from hwnas.latency.agent.errors import AgentError
+from hwnas.latency.agent.machine import die_with_parent
+from hwnas.latency.runtimes.cuda_driver import open_driver_if_any
+from hwnas.latency.runtimes.engine_cache import EngineCache, key_of
+from hwnas.latency.runtimes.onnx_file import OnnxOutline, read_outline
+from hwnas.latency.runtimes.options import one_of, whole_number
+from hwnas.latency.runtimes.trtexec_flags import (
+    STRONG_TYPING_COMPLETE,
+    build_flags,
+    named_files,
+    parse_version,
+    read_times,
+    run_flags,
+    text_of,
+    weak_typing_flags,
+)
+
+WARMUP_MS = 500
+"""Every run warms up anew: it is a process of its own that loads the engine first."""
+
+_USUAL_PLACES = (
+    "/usr/src/tensorrt/bin/trtexec",
+    "/opt/tensorrt/bin/trtexec",
+    "/usr/local/tensorrt/bin/trtexec",
+)
+
+
+class Trtexec:
+    """One engine, built and clocked by trtexec.
+
+    It clocks itself: `clock` is its `--exportTimes`, read from events on the GPU around the kernels of a
+    query while the next one is being enqueued. Launching and waiting is not in it, so these figures are lower
+    than those of the runtime `tensorrt` and never mix with them; paced and end-to-end clocks are refused.
+    """
+
+    OPTIONS: ClassVar[Mapping[str, str]] = {
+        "program": "path of trtexec on the target; searched on PATH and in the usual places unless given",
+        "device": "number of the GPU, 0 unless given",
+        "dla_core": "number of the DLA core, with the GPU for what it cannot run; GPU only unless given",
+        "optimization_level": "effort of the builder, 0 to 5; 3 unless given, as TensorRT has it",
+        "workspace_mb": "most scratch memory of a layer in MiB; all of it unless given",
+        "tf32": "on or off: whether float32 may be computed in TF32; on unless given, as TensorRT has it",
+        "build": "number of the build; a higher one builds anew without known timings, to compare builds",
+        "timeout_s": "seconds after which a build or a run of trtexec is ended; 1800 unless given",
+    }
+
+    def __init__(
+        self,
+        threads: int,
+        program: str = "",
+        device: str = "0",
+        dla_core: str = "",
+        optimization_level: str = "3",
+        workspace_mb: str = "0",
+        tf32: str = "on",
+        build: str = "0",
+        timeout_s: str = "1800",
+    ) -> None:
+        """Find trtexec and ask its version; `threads` is what the host gives, trtexec enqueues from one.
+
+        Raises:
+            AgentError: if it is missing or of an unknown version, or an option is out of range.
+        """
+        self._settings: Dict[str, Any] = {
+            "device": whole_number("device", device),
+            "dla_core": whole_number("dla_core", dla_core) if dla_core else -1,
+            "optimization_level": whole_number("optimization_level", optimization_level, 0, 5),
+            "workspace_mb": whole_number("workspace_mb", workspace_mb, 0, 1 << 20),
+            "tf32": one_of("tf32", tf32, ("on", "off")) == "on",
+        }
+        self._build_number = whole_number("build", build)
+        self._timeout_s = whole_number("timeout_s", timeout_s, 1, 86_400)
+        self._program = find_program(program)
+        self._version = parse_version(self._call(["--help"])[0])
+        driver = open_driver_if_any(self._settings["device"])
+        self._gpu = driver.identity() if driver is not None else {}
+        self._cache = EngineCache()
+        self._files = tempfile.TemporaryDirectory(prefix="hwnas-trtexec-")
+        self._outline: Optional[OnnxOutline] = None
+        self._engine = ""
+        self._record: Dict[str, Any] = {}
+        self._input_files: Dict[str, str] = {}
+
+    def versions(self) -> Dict[str, str]:
+        """Return the version of TensorRT and, where the driver tells, which GPU it is."""
+        return {"trtexec": text_of(self._version), **self._gpu}
+
+    def settings(self) -> Dict[str, Any]:
+        """Return how engines are built and clocked."""
+        flags = run_flags(self._version, self._settings, iterations=1, warmup_ms=WARMUP_MS)
+        return {**self._settings, "build": self._build_number, "run_flags": flags, "clock": "GPU events"}
+
+    def load(self, model: str) -> None:
+        """Build the engine of an ONNX file, or take the one built before.
+
+        Raises:
+            AgentError: if the file is none, or trtexec refuses it, with its reason.
+        """
+        outline = read_outline(model)
+        identity = {"runtime": "trtexec", "versions": self.versions()}
+        key = key_of(
+            {
+                **identity,
+                "model": sha256_of_file(model),
+                "build": self._build_number,
+                "settings": self._settings,
+            }
+        )
+        record = self._cache.find(key)
+        if record is None:
+            timing_cache = "" if self._build_number else self._cache.timing_cache(identity)
+            record = self._build(model, outline, self._cache.path(key), timing_cache)
+            self._cache.keep(key, record)
+        self._outline, self._engine, self._record = outline, self._cache.path(key), record
+        self._input_files = {}
+
+    def build_record(self) -> Dict[str, Any]:
+        """Return how the loaded engine was built: `typing`, `build_s`, `engine_bytes`, `engine_sha256`."""
+        return dict(self._record)
+
+    def engine_bytes(self) -> int:
+        """Return the size of the loaded engine."""
+        return int(self._record["engine_bytes"])
+
+    def inputs(self) -> Tuple[TensorSpec, ...]:
+        """Return the inputs of the loaded model, in graph order; -1 for an axis that is not fixed."""
+        return self._loaded().inputs
+
+    def bind(self, arrays: Mapping[str, Any]) -> None:
+        """Write the inputs to files that every run of trtexec reads."""
+        names = [spec.name for spec in self._loaded().inputs]
+        if sorted(arrays) != sorted(names):
+            raise AgentError(f"The engine has inputs {names}, but was given {sorted(arrays)}.")
+        self._input_files = {}
+        for index, (name, array) in enumerate(arrays.items()):
+            self._input_files[name] = self._file(f"input{index}.bin")
+            array.tofile(self._input_files[name])
+
+    def clock(self, count: int) -> List[float]:
+        """Have trtexec run at least `count` inferences after a warm-up; return the last `count` times in ms.
+
+        Raises:
+            AgentError: if it fails or reports fewer.
+        """
+        path = self._file("times.json")
+        self._run(count, WARMUP_MS, [f"--exportTimes={path}"])
+        samples_ms = read_times(self._read(path), WARMUP_MS, "The report of trtexec")
+        if len(samples_ms) < count:
+            raise AgentError(f"trtexec was to time {count} inferences, but reports {len(samples_ms)}.")
+        return samples_ms[-count:]
+
+    def run(self) -> None:
+        """Run one inference in a process of its own and keep its outputs; AgentError if it fails."""
+        self._run(1, 0, [f"--exportOutput={self._file('outputs.json')}"])
+
+    def outputs(self) -> Dict[str, Any]:
+        """Return what the last `run` computed, as numpy arrays by name, in graph order."""
+        import numpy as np
+
+        try:
+            written = {entry["name"]: entry for entry in json.loads(self._read(self._file("outputs.json")))}
+            found = {}
+            for spec in self._loaded().outputs:
+                shape = [int(size) for size in written[spec.name]["dimensions"].split("x")]
+                found[spec.name] = np.array(written[spec.name]["values"], np.dtype(spec.dtype)).reshape(shape)
+        except (ValueError, KeyError, TypeError) as error:
+            raise AgentError(f"The outputs that trtexec wrote cannot be read: {error!r}.") from error
+        return found
+
+    def _build(self, model: str, outline: OnnxOutline, engine: str, timing_cache: str) -> Dict[str, Any]:
+        files = [f"--onnx={model}", f"--saveEngine={engine}"]
+        files += [f"--timingCacheFile={timing_cache}"] if timing_cache else []
+        flags = build_flags(self._version, self._settings)
+        typing, start = "strong", time.perf_counter()
+        output, code = self._call(files + flags)
+        if code != 0 and self._version < STRONG_TYPING_COMPLETE:
+            typing = "weak"
+            output, code = self._call(files + weak_typing_flags(flags, outline))
+        if code != 0 or not os.path.isfile(engine):
+            raise AgentError(
+                f"trtexec {text_of(self._version)} refuses the model: {_errors(output)}. "
+                "Export it with operators and types that this version parses."
+            )
+        return {
+            "typing": typing,
+            "build_s": time.perf_counter() - start,
+            "engine_bytes": os.path.getsize(engine),
+            "engine_sha256": sha256_of_file(engine),
+        }
+
+    def _run(self, iterations: int, warmup_ms: int, reports: List[str]) -> None:
+        if not self._input_files:
+            raise AgentError("No inputs are bound; call 'bind' before running.")
+        flags = run_flags(self._version, self._settings, iterations=iterations, warmup_ms=warmup_ms)
+        inputs = named_files("--loadInputs", self._input_files)
+        output, code = self._call([f"--loadEngine={self._engine}", inputs, *flags, *reports])
+        if code != 0:
+            raise AgentError(f"trtexec cannot run the engine: {_errors(output)}")
+
+    def _call(self, arguments: List[str]) -> Tuple[str, int]:
+        """Run trtexec and return what it wrote and its exit code."""
+        try:
+            done = subprocess.run(
+                [self._program, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                timeout=self._timeout_s,
+                check=False,
+                preexec_fn=functools.partial(die_with_parent, os.getpid()),
+            )
+        except subprocess.TimeoutExpired as error:
+            raise AgentError(
+                f"trtexec was ended after {self._timeout_s} s without a result. Raise 'timeout_s' if the "
+                "build needs longer, or lower 'optimization_level'."
+            ) from error
+        except OSError as error:
+            raise AgentError(f"{self._program!r} cannot be started: {error.strerror}.") from error
+        return done.stdout.decode(errors="replace"), done.returncode
+
+    def _file(self, name: str) -> str:
+        return os.path.join(self._files.name, name)
+
+    def _read(self, path: str) -> str:
+        try:
+            with open(path, encoding="utf-8") as stream:
+                return stream.read()
+        except OSError as error:
+            raise AgentError(f"trtexec wrote no {os.path.basename(path)}: {error.strerror}.") from error
+
+    def _loaded(self) -> OnnxOutline:
+        if self._outline is None:
+            raise AgentError("No model is loaded; call 'load' first.")
+        return self._outline
+
+
+def find_program(program: str) -> str:
+    """Return the path of trtexec.
+
+    Raises:
+        AgentError: if there is none.
+    """
+    wished = [program] if program else ["trtexec", *_USUAL_PLACES]
+    for candidate in wished:
+        found = shutil.which(candidate)
+        if found:
+            return found
+    raise AgentError(
+        f"trtexec is not here; looked for {wished}. On a Jetson install libnvinfer-bin (apt), else unpack "
+        "TensorRT, and name it with 'program=' in the target."
+    )
+
+
+def _errors(output: str) -> str:
+    """Return what trtexec says is wrong: the lines it marks as errors, else the last ones."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    errors = [line.partition("[E]")[2].strip() for line in lines if "[E]" in line]
+    return "; ".join(errors[:3] or lines[-3:]) or "it wrote nothing"
