@@ -7,7 +7,6 @@ stands in the environment variable FAKE_TRTEXEC_BANNER, what it was called with 
 from __future__ import annotations
 
 # ruff: noqa: T201 - the real one prints too
-
 import json
 import os
 import sys
