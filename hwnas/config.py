@@ -24,11 +24,13 @@ from pydantic import (
     field_validator,
 )
 
+from hwnas.budget import LATENCY, Costs, Limit, Metric
 from hwnas.errors import ConfigError
 from hwnas.files import write_bytes_atomically
 
 Gene = StrictBool | StrictInt | StrictFloat | StrictStr
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+AUTO = "auto"
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -62,9 +64,37 @@ class SpaceSection(Section):
 
 
 class BudgetSection(Section):
-    """Hard limits. A candidate over one is never trained."""
+    """Hard limits. A candidate over one is never trained.
+
+    `limits` are written like `p99_ms@10hz <= 40`, see `hwnas.budget`. `objective` limits whatever the second
+    objective is; a mere number in place of the section means that.
+    """
 
     latency_ms: Positive | None = None
+    objective: Positive | None = None
+    limits: list[str] = []
+
+    @field_validator("limits")
+    @classmethod
+    def _limits_are_readable(cls, value: list[str]) -> list[str]:
+        try:
+            return [str(Limit.parse(text)) for text in value]
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+
+    def costs(self, objective: str) -> Costs:
+        """Return objective and limits of a run.
+
+        Raises:
+            ConfigError: if a figure has two limits.
+        """
+        metric = Metric.parse(objective)
+        limits = [Limit.parse(text) for text in self.limits]
+        if self.latency_ms is not None:
+            limits.insert(0, Limit(Metric(LATENCY), self.latency_ms))
+        if self.objective is not None:
+            limits.insert(0, Limit(metric, self.objective))
+        return Costs(metric, tuple(limits))
 
 
 class SearchSection(Section):
@@ -160,16 +190,36 @@ class MeasuringSection(Section):
 
 
 class RunConfig(Section):
-    """One run, as `run.yaml` states it."""
+    """One run, as `run.yaml` states it.
+
+    `objective` is the figure that is minimised beside the error; `auto` means `e2e_ms` where input width is
+    searched and the task can be clocked from scan to labels, since narrow images are cheap to run and costly
+    to post-process, and `latency_ms` otherwise.
+    """
 
     schema_version: Literal[1] = 1
     task: TaskSection = TaskSection()
     space: SpaceSection = SpaceSection()
     target: str = "local?runtime=onnxruntime-cpu&threads=1"
+    objective: str = AUTO
     budget: BudgetSection = BudgetSection()
     search: SearchSection = SearchSection()
     training: TrainingSection = TrainingSection()
     measuring: MeasuringSection = MeasuringSection()
+
+    @field_validator("objective")
+    @classmethod
+    def _objective_is_a_figure(cls, value: str) -> str:
+        try:
+            return value if value == AUTO else str(Metric.parse(value))
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+
+    @field_validator("budget", mode="before")
+    @classmethod
+    def _number_limits_the_objective(cls, value: Any) -> Any:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return {"objective": value} if is_number else value
 
     @field_validator("target")
     @classmethod

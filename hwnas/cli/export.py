@@ -122,7 +122,7 @@ def _chosen(members: Sequence[TrainedMember], pick: str) -> list[TrainedMember]:
     if not bound and pick != "knee":
         return [member for member in members if member.architecture.id == pick]
     measured = [member for member in members if member.latency is not None]
-    points = [(member.quality.error, _latency_ms(member)) for member in measured]
+    points = [(member.quality.error, _latency_ms(member) if bound else _cost(member)) for member in measured]
     if bound:
         column, limit = operator.itemgetter(1 if bound[1] == "latency" else 0), float(bound[2])
         return [member for member, point in zip(measured, points, strict=True) if column(point) <= limit]
@@ -131,6 +131,11 @@ def _chosen(members: Sequence[TrainedMember], pick: str) -> list[TrainedMember]:
 
     front = front_indices(points)
     return [measured[front[knee_index([points[index] for index in front])]]] if front else []
+
+
+def _cost(member: TrainedMember) -> float:
+    """Return the second objective of the run that the member comes from."""
+    return member.cost if member.cost is not None else _latency_ms(member)
 
 
 def _latency_ms(member: TrainedMember) -> float:

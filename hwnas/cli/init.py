@@ -30,9 +30,15 @@ space:
 # Where the networks are to run.
 target: local?runtime=onnxruntime-cpu&threads=1
 
+# What is minimised beside the error: latency_ms (the network alone), e2e_ms (scan to labels), p99_ms@10hz,
+# energy_mj, peak_memory_mb, ...; auto is e2e_ms where input width is searched and it can be clocked.
+objective: auto
+
 budget:
-  # Hard limit in milliseconds: a candidate over it is measured, but never trained. null for none.
-  latency_ms: null
+  # Hard limits: a candidate over one is measured, but never trained. null for none.
+  objective: null        # on the objective, in its unit
+  latency_ms: null       # on the network alone, milliseconds
+  limits: []             # on any figure, such as "p99_ms@10hz <= 40" or "peak_memory_mb <= 500"
 
 search:
   strategy: tpe          # tpe, nsga2 or random

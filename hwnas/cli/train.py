@@ -76,13 +76,15 @@ def _show(result: FullTrainingResult) -> None:
     members = result.trained["members"]
     metric = members[0]["quality"]["metric"] if members else "metric"
     table = Table(title="Members at full budget", title_justify="left")
-    for heading in ("architecture id", metric, "latency ms", "interval ms", "on front"):
+    objective = f"{result.trained['objectives'][1]} ({result.trained['unit']})" if members else "objective"
+    for heading in ("architecture id", metric, objective, "latency ms", "interval ms", "on front"):
         table.add_column(heading, justify="right")
     for member in members:
         low, high = member["latency"]["interval_ms"]
         table.add_row(
             Path(member["checkpoint"]).parent.name,
             f"{member['quality']['value']:.4f}",
+            "n/a" if member["cost"] is None else f"{member['cost']:.2f}",
             f"{member['latency']['latency_ms']:.2f}",
             f"{low:.2f} to {high:.2f}",
             "yes" if member["on_front"] else "no",

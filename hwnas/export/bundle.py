@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from hwnas.architecture import Architecture
+from hwnas.budget import LATENCY
 from hwnas.errors import ExportError
 from hwnas.export.directory import replaced_directory
 from hwnas.export.provenance import installed_versions
@@ -41,6 +42,8 @@ class TrainedMember:
         latency: measured on an ONNX file of this architecture; None when it was not.
         recipe: with which it was trained, as plain JSON values.
         seed: of the training.
+        figures: everything that was measured with `latency`, by name, see `hwnas.budget`.
+        cost: second objective of the run; None when it was not measured.
     """
 
     architecture: Architecture
@@ -49,6 +52,8 @@ class TrainedMember:
     latency: LatencyMeasurement | None
     recipe: Mapping[str, Any]
     seed: int
+    figures: Mapping[str, float] = field(default_factory=dict)
+    cost: float | None = None
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any], run: Path) -> TrainedMember:
@@ -64,6 +69,8 @@ class TrainedMember:
                 weights=run / value["checkpoint"],
                 quality=Quality.from_json(value["quality"]),
                 latency=LatencyMeasurement.from_json(latency) if latency else None,
+                figures=dict(value.get("figures", {})),
+                cost=value.get("cost"),
                 recipe=dict(value["recipe"]),
                 seed=int(value["seed"]),
             )
@@ -151,6 +158,18 @@ def _relative_width(measurement: LatencyMeasurement) -> float:
     return (high - low) / measurement.latency_ms
 
 
+def _figures(member: TrainedMember, latency: LatencyMeasurement) -> dict[str, float]:
+    """Return the figures of this file on this target, each under the name of its clock."""
+    known = member.latency
+    is_of_this = (
+        known is not None
+        and known.model_sha256 == latency.model_sha256
+        and known.target == latency.target
+        and dict(known.fingerprint) == dict(latency.fingerprint)
+    )
+    return {**(member.figures if is_of_this else {}), LATENCY: latency.latency_ms}
+
+
 def _file_entry(path: Path) -> dict[str, Any]:
     return {"sha256": sha256_of_file(path), "bytes": path.stat().st_size}
 
@@ -176,6 +195,7 @@ def _manifest(
         "deployment": dict(task.deployment(member.architecture)),
         "quality": member.quality.to_json(),
         "latency": stated_latency,
+        "figures": _figures(member, latency),
         "data_fingerprint": task.fingerprint(),
         "task": {
             "name": task.name,

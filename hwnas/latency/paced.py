@@ -135,10 +135,10 @@ def measure_paced(
     )
 
 
-def seconds_for_tail(tail: str, rate_hz: float, minimum: int) -> float:
-    """Return how long a run at `rate_hz` takes to state a tail that needs `minimum` samples."""
+def seconds_for_tail(rate_hz: float, samples: int) -> float:
+    """Return how long a run at `rate_hz` takes for so many samples, a few dropped frames allowed for."""
     _check_rate(rate_hz)
-    return math.ceil(minimum * 1.02 + 2) / rate_hz
+    return math.ceil(samples * 1.02 + 2) / rate_hz
 
 
 def _check_rate(rate_hz: float) -> None:

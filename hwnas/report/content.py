@@ -25,6 +25,7 @@ class Member:
         parameters: number of weights; None if no record states it.
         search_quality: `Quality.to_json()` after the short training of the search.
         search_latency: `LatencyMeasurement.to_json()` of the search.
+        search_cost: second objective, as measured in the search.
         trained: its entry in `trained.json`, or None.
         verified: outcome of `hwnas verify` on its bundle; None where there is no verdict.
     """
@@ -34,6 +35,7 @@ class Member:
     parameters: int | None
     search_quality: Mapping[str, Any] | None
     search_latency: Mapping[str, Any] | None
+    search_cost: float | None
     trained: Mapping[str, Any] | None
     verified: bool | None
 
@@ -41,6 +43,12 @@ class Member:
     def quality(self) -> Mapping[str, Any] | None:
         """Quality at full budget if there is one, else that of the search."""
         return self.trained["quality"] if self.trained else self.search_quality
+
+    @property
+    def cost(self) -> float | None:
+        """Second objective: the final figure if there is one, else that of the search."""
+        final: float | None = self.trained.get("cost") if self.trained else None
+        return self.search_cost if final is None else final
 
     @property
     def latency(self) -> Mapping[str, Any] | None:
@@ -75,6 +83,16 @@ class RunContent:
         return tuple(member for member in self.members if member.trained)
 
     @property
+    def objective(self) -> str:
+        """Name of the figure that was minimised beside the error."""
+        return str(self.front["objectives"][1])
+
+    @property
+    def unit(self) -> str:
+        """Unit of the objective."""
+        return str(self.front["unit"])
+
+    @property
     def metric(self) -> str:
         """Name of the task's metric."""
         for member in self.members:
@@ -99,16 +117,19 @@ def load_content(run: RunDirectory) -> RunContent:
 def _members(
     run: RunDirectory, front: Mapping[str, Any], trained: list[dict[str, Any]]
 ) -> tuple[Member, ...]:
+    objective = str(front["objectives"][1])
     by_id = {Architecture.from_json(entry["architecture"]).id: entry for entry in trained}
     members = {}
     for entry in front["members"]:
         architecture = Architecture.from_json(entry["architecture"])
-        members[architecture.id] = _member(run, architecture, entry["trial"], by_id.get(architecture.id))
+        members[architecture.id] = _member(
+            run, architecture, entry["trial"], by_id.get(architecture.id), objective
+        )
     numbers = _numbers(front)
     for name, entry in by_id.items():
         if name not in members:
             architecture = Architecture.from_json(entry["architecture"])
-            members[name] = _member(run, architecture, numbers.get(name), entry)
+            members[name] = _member(run, architecture, numbers.get(name), entry, objective)
     return tuple(sorted(members.values(), key=_latency_ms))
 
 
@@ -122,7 +143,11 @@ def _numbers(front: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _member(
-    run: RunDirectory, architecture: Architecture, trial: int | None, trained: Mapping[str, Any] | None
+    run: RunDirectory,
+    architecture: Architecture,
+    trial: int | None,
+    trained: Mapping[str, Any] | None,
+    objective: str,
 ) -> Member:
     record = run.read_trial(trial) if trial is not None else {}
     return Member(
@@ -131,6 +156,7 @@ def _member(
         parameters=record.get("parameters"),
         search_quality=record.get("quality"),
         search_latency=record.get("latency"),
+        search_cost=record.get("figures", {}).get(objective),
         trained=trained,
         verified=_verdict(run.bundle(architecture.id)),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -12,8 +12,9 @@ import plotly.io
 from plotly.offline import get_plotlyjs
 
 from hwnas.architecture import Architecture
+from hwnas.budget import LATENCY
 from hwnas.report.content import Member, RunContent
-from hwnas.report.words import gene_lines, milliseconds, percent
+from hwnas.report.words import amount, gene_lines, percent
 
 SEARCHED, FRONT, FULL, REFUSED, BUDGET = "#8fa3bf", "#3b7dd8", "#e08a1e", "#d1495b", "#d1495b"
 _GREY = "rgba(128,140,155,0.25)"
@@ -42,29 +43,31 @@ def pareto_figure(content: RunContent) -> str:
     """Return error over latency: all trials, the front of the search, members at full budget."""
     trials = content.front["trials"]
     trained = [trial for trial in trials if trial["state"] == "COMPLETE"]
-    refused = [trial for trial in trials if trial["state"] == "PRUNED" and trial["latency_ms"] is not None]
-    points = [(float(trial["latency_ms"]), float(trial["error"])) for trial in trained]
-    full = [member for member in content.trained if member.latency]
+    refused = [trial for trial in trials if trial["state"] == "PRUNED" and trial["cost"] is not None]
+    points = [(float(trial["cost"]), float(trial["error"])) for trial in trained]
+    full = [member for member in content.trained if member.cost is not None]
+    is_clocked = content.objective == LATENCY  # the only figure with an interval
+    unit = content.unit
     errors = [error for _, error in points] + [_error(member) for member in full]
     figure = go.Figure()
     metric = content.metric
     front_trials = {member["trial"] for member in content.front["members"]}
     dominated = [trial for trial in trained if trial["number"] not in front_trials]
-    figure.add_trace(_trial_points(dominated, metric))
+    figure.add_trace(_trial_points(dominated, metric, unit))
     ceiling = _ceiling(errors)
     if refused:
-        figure.add_trace(_refused_points(refused, ceiling))
-    figure.add_trace(_front_line(content.front["members"], metric, content.config.training.proxy.steps))
+        figure.add_trace(_refused_points(refused, ceiling, unit))
+    figure.add_trace(_front_line(content, is_clocked=is_clocked))
     if full:
         figure.add_trace(_moves(full))
-        figure.add_trace(_full_points(full, metric))
-    latencies = [float(trial["latency_ms"]) for trial in [*trained, *refused]]
-    latencies += [_final_ms(member) for member in full]
-    budget_ms = content.config.budget.latency_ms
-    axis = _latency_axis([*latencies, budget_ms] if budget_ms is not None else latencies)
-    if budget_ms is not None:
-        _mark_budget(figure, budget_ms, is_log=axis.get("type") == "log")
-    figure.update_xaxes(title="latency, ms", **axis)
+        figure.add_trace(_full_points(full, metric, unit, is_clocked=is_clocked))
+    costs = [float(trial["cost"]) for trial in [*trained, *refused]]
+    costs += [_cost(member) for member in full]
+    limit = content.front["limit"]
+    axis = _latency_axis([*costs, limit] if limit is not None else costs)
+    if limit is not None:
+        _mark_budget(figure, limit, content.unit, is_log=axis.get("type") == "log")
+    figure.update_xaxes(title=f"{content.objective}, {content.unit}", **axis)
     figure.update_yaxes(title=f"error (1 − {escape(metric)})", tickformat=".2f")
     return _html(figure, "pareto-figure", height=560)
 
@@ -96,66 +99,68 @@ def genes_as_hover(architecture: Architecture) -> str:
     return "<br>".join(escape(line) for line in gene_lines(architecture))
 
 
-def _trial_points(trials: Sequence[Mapping[str, Any]], metric: str) -> go.Scatter:
+def _trial_points(trials: Sequence[Mapping[str, Any]], metric: str, unit: str) -> go.Scatter:
     return go.Scatter(
         name="trained candidate",
-        x=[trial["latency_ms"] for trial in trials],
+        x=[trial["cost"] for trial in trials],
         y=[trial["error"] for trial in trials],
         mode="markers",
         marker={"color": SEARCHED, "size": 8, "opacity": 0.75},
-        text=[_hover(trial, metric) for trial in trials],
+        text=[_hover(trial, metric, unit) for trial in trials],
         hovertemplate="%{text}<extra></extra>",
     )
 
 
-def _refused_points(trials: Sequence[Mapping[str, Any]], ceiling: float) -> go.Scatter:
+def _refused_points(trials: Sequence[Mapping[str, Any]], ceiling: float, unit: str) -> go.Scatter:
     return go.Scatter(
         name="over the budget, not trained",
-        x=[trial["latency_ms"] for trial in trials],
+        x=[trial["cost"] for trial in trials],
         y=[ceiling] * len(trials),
         mode="markers",
         marker={"symbol": "x-thin", "size": 9, "line": {"color": REFUSED, "width": 1.8}},
-        text=[_hover(trial, "") for trial in trials],
+        text=[_hover(trial, "", unit) for trial in trials],
         hovertemplate="%{text}<extra></extra>",
     )
 
 
-def _front_line(members: Iterable[Mapping[str, Any]], metric: str, steps: int) -> go.Scatter:
-    ordered = sorted(members, key=lambda member: float(member["latency_ms"]))
+def _front_line(content: RunContent, *, is_clocked: bool) -> go.Scatter:
+    metric, unit, steps = content.metric, content.unit, content.config.training.proxy.steps
+    ordered = sorted(content.front["members"], key=lambda member: float(member["cost"]))
     trials = [{**member, "number": member["trial"], "duplicate_of": None} for member in ordered]
     return go.Scatter(
         name=f"front of the search ({steps} steps)",
-        x=[member["latency_ms"] for member in ordered],
+        x=[member["cost"] for member in ordered],
         y=[member["error"] for member in ordered],
         mode="lines+markers",
         line={"shape": "hv", "color": FRONT, "width": 2},
         marker={"size": 10, "color": FRONT},
-        error_x=_interval_bars([member["latency"] for member in ordered], FRONT),
-        text=[_hover(trial, metric) for trial in trials],
+        error_x=_interval_bars([member["latency"] for member in ordered], FRONT) if is_clocked else None,
+        text=[_hover(trial, metric, unit) for trial in trials],
         hovertemplate="%{text}<extra>front</extra>",
     )
 
 
-def _full_points(members: Sequence[Member], metric: str) -> go.Scatter:
+def _full_points(members: Sequence[Member], metric: str, unit: str, *, is_clocked: bool) -> go.Scatter:
     steps = {member.trained["recipe"]["steps"] for member in members if member.trained}
     name = "trained at full budget" + (f" ({steps.pop()} steps)" if len(steps) == 1 else "")
     return go.Scatter(
         name=name,
-        x=[_final_ms(member) for member in members],
+        x=[_cost(member) for member in members],
         y=[_error(member) for member in members],
         mode="markers",
         marker={"symbol": "diamond", "size": 13, "color": FULL, "line": {"color": "white", "width": 1}},
-        error_x=_interval_bars([member.latency for member in members], FULL),
+        error_x=_interval_bars([member.latency for member in members], FULL) if is_clocked else None,
         text=[
             _hover(
                 {
                     "number": member.trial,
                     "architecture": member.architecture.to_json(),
                     "error": _error(member),
-                    "latency_ms": _final_ms(member),
+                    "cost": _cost(member),
                     "duplicate_of": None,
                 },
                 metric,
+                unit,
             )
             for member in members
         ],
@@ -168,8 +173,8 @@ def _moves(members: Sequence[Member]) -> go.Scatter:
     x: list[float | None] = []
     y: list[float | None] = []
     for member in members:
-        if member.search_latency and member.search_quality:
-            x += [float(member.search_latency["latency_ms"]), _final_ms(member), None]
+        if member.search_cost is not None and member.search_quality:
+            x += [member.search_cost, _cost(member), None]
             y += [1.0 - float(member.search_quality["value"]), _error(member), None]
     return go.Scatter(
         x=x,
@@ -198,14 +203,14 @@ def _interval_bars(measurements: Sequence[Mapping[str, Any] | None], colour: str
     }
 
 
-def _hover(trial: Mapping[str, Any], metric: str) -> str:
+def _hover(trial: Mapping[str, Any], metric: str, unit: str) -> str:
     number = trial["number"]
     lines = [f"<b>trial {number}</b>" if number is not None else "<b>not in the search any more</b>"]
     if trial.get("error") is not None:
         said = f"{escape(metric)} {percent(1.0 - float(trial['error']))}"
-        lines.append(f"{said} · {milliseconds(float(trial['latency_ms']))}")
+        lines.append(f"{said} · {amount(float(trial['cost']), unit)}")
     else:
-        lines.append(f"{milliseconds(float(trial['latency_ms']))}, over the budget: not trained")
+        lines.append(f"{amount(float(trial['cost']), unit)}, over the budget: not trained")
     if trial.get("duplicate_of") is not None:
         lines.append(f"same network as trial {trial['duplicate_of']}")
     if trial["architecture"]:
@@ -218,8 +223,8 @@ def _error(member: Member) -> float:
     return 1.0 - float(member.quality["value"]) if member.quality else math.nan
 
 
-def _final_ms(member: Member) -> float:
-    return float(member.latency["latency_ms"]) if member.latency else math.nan
+def _cost(member: Member) -> float:
+    return member.cost if member.cost is not None else math.nan
 
 
 def _ceiling(errors: Sequence[float]) -> float:
@@ -243,17 +248,17 @@ def _latency_axis(latencies: Sequence[float]) -> dict[str, Any]:
     return {"rangemode": "tozero"}
 
 
-def _mark_budget(figure: go.Figure, budget_ms: float, *, is_log: bool) -> None:
+def _mark_budget(figure: go.Figure, limit: float, unit: str, *, is_log: bool) -> None:
     line = {"dash": "dash", "color": BUDGET, "width": 1.5}
-    figure.add_shape(type="line", x0=budget_ms, x1=budget_ms, y0=0, y1=1, yref="paper", line=line)
+    figure.add_shape(type="line", x0=limit, x1=limit, y0=0, y1=1, yref="paper", line=line)
     figure.add_annotation(
         # On a logarithmic axis plotly wants logarithms for annotations, but not for shapes.
-        x=math.log10(budget_ms) if is_log else budget_ms,
+        x=math.log10(limit) if is_log else limit,
         y=1,
         yref="paper",
         yanchor="top",
         xanchor="left",
-        text=f" budget {milliseconds(budget_ms)}",
+        text=f" budget {amount(limit, unit)}",
         showarrow=False,
     )
 

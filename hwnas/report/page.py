@@ -12,7 +12,7 @@ from typing import Any
 from hwnas.report.content import Member, RunContent
 from hwnas.report.figures import hypervolume_figure, pareto_figure, plotly_script
 from hwnas.report.tables import classes_table, members_table, settings_table, trials_table
-from hwnas.report.words import ABSENT, count, duration, gene_lines, milliseconds, percent
+from hwnas.report.words import ABSENT, amount, count, duration, gene_lines, milliseconds, percent
 from hwnas.tasks.base import Picture
 
 # Nothing outside the file may be loaded, whatever a name in the run contains.
@@ -95,13 +95,12 @@ def _key_figures(content: RunContent) -> list[tuple[str, str]]:
     judged = [member for member in (content.trained or content.members) if member.quality]
     best = max((float(member.quality["value"]) for member in judged if member.quality), default=None)
     when = "full budget" if content.trained else "in the search"
-    latencies = [
-        float(member.latency["latency_ms"]) for member in content.trained or content.members if member.latency
-    ]
+    unit = content.unit
+    costs = [member.cost for member in content.trained or content.members if member.cost is not None]
     span = ABSENT
-    if latencies:
-        low, high = milliseconds(min(latencies)), milliseconds(max(latencies))
-        span = low if low == high else f"{low.removesuffix(' ms')} – {high}"
+    if costs:
+        low, high = amount(min(costs), unit), amount(max(costs), unit)
+        span = low if low == high else f"{low.removesuffix(f' {unit}')} – {high}"
     trials = content.front["trials"]
     states = [trial["state"] for trial in trials]
     repeated = sum(trial["duplicate_of"] is not None for trial in trials)
@@ -109,10 +108,10 @@ def _key_figures(content: RunContent) -> list[tuple[str, str]]:
     full_s = sum(float(member.trained["train_s"]) for member in content.trained if member.trained)
     figures = [
         (percent(best), f"best {content.metric}, {when}"),
-        (span, "latency of members, median"),
+        (span, f"{content.objective} of members"),
         (
             f"{content.front['hypervolume']:.4g}",
-            f"hypervolume, corner at error 1 and {milliseconds(content.front['reference_point'][1])}",
+            f"hypervolume, corner at error 1 and {amount(content.front['reference_point'][1], unit)}",
         ),
         (
             f"{states.count('COMPLETE') - repeated} · {states.count('PRUNED')} · {states.count('FAIL')}",

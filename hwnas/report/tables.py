@@ -7,8 +7,9 @@ from html import escape
 from typing import Any
 
 from hwnas.architecture import Architecture
+from hwnas.budget import LATENCY
 from hwnas.report.content import Member, RunContent
-from hwnas.report.words import ABSENT, count, duration, gene_lines, interval, milliseconds, percent
+from hwnas.report.words import ABSENT, amount, count, duration, gene_lines, interval, milliseconds, percent
 
 _STATES = {
     "COMPLETE": "trained",
@@ -26,14 +27,22 @@ def members_table(content: RunContent) -> str:
         "<th>architecture</th><th>trial</th><th>parameters</th>"
         f"<th>{metric}<span class='unit'>in the search</span></th>"
         f"<th>{metric}<span class='unit'>full budget</span></th>"
-        "<th>latency<span class='unit'>median</span></th><th>interval<span class='unit'>ms</span></th>"
+        f"{_objective_head(content)}"
+        "<th>latency_ms<span class='unit'>median</span></th><th>interval<span class='unit'>ms</span></th>"
         "<th>p99</th><th>calm</th><th>training</th><th>bundle</th>"
     )
-    rows = [_member_row(member) for member in content.members]
+    rows = [_member_row(member, content) for member in content.members]
     return _table(head, rows)
 
 
-def _member_row(member: Member) -> str:
+def _objective_head(content: RunContent) -> str:
+    """Return a column of its own for an objective of another clock than `latency_ms`."""
+    if content.objective == LATENCY:
+        return ""
+    return f"<th>{escape(content.objective)}<span class='unit'>objective</span></th>"
+
+
+def _member_row(member: Member, content: RunContent) -> str:
     latency, trained = member.latency, member.trained
     searched = member.search_quality["value"] if member.search_quality else None
     full = f"<b>{percent(trained['quality']['value'])}</b>" if trained else ABSENT
@@ -44,6 +53,7 @@ def _member_row(member: Member) -> str:
         count(member.parameters),
         percent(searched),
         full,
+        *([] if content.objective == LATENCY else [amount(member.cost, content.unit)]),
         milliseconds(latency["latency_ms"] if latency else None),
         interval(latency),
         milliseconds(latency["percentiles_ms"].get("p99") if latency else None),
@@ -104,13 +114,14 @@ def _heat_cell(value: float | None) -> str:
 def trials_table(content: RunContent) -> str:
     """Return every trial of the study in one line each."""
     head = (
-        f"<th>trial</th><th class='left'>outcome</th><th>{escape(content.metric)}</th><th>latency</th>"
+        f"<th>trial</th><th class='left'>outcome</th><th>{escape(content.metric)}</th>"
+        f"<th>{escape(content.objective)}</th>"
         "<th>took</th><th class='left'>architecture</th><th class='left'>remark</th>"
     )
-    return _table(head, [_trial_row(trial) for trial in content.front["trials"]])
+    return _table(head, [_trial_row(trial, content.unit) for trial in content.front["trials"]])
 
 
-def _trial_row(trial: Mapping[str, Any]) -> str:
+def _trial_row(trial: Mapping[str, Any], unit: str) -> str:
     remark = escape(str(trial["reason"])) if trial["reason"] else ""
     if trial["duplicate_of"] is not None:
         remark = f"same network as trial {trial['duplicate_of']}"
@@ -124,7 +135,7 @@ def _trial_row(trial: Mapping[str, Any]) -> str:
     state = escape(_STATES.get(trial["state"], str(trial["state"])))
     return (
         f"<tr class='trial'><td>{trial['number']}</td><td class='left'>{state}</td><td>{value}</td>"
-        f"<td>{milliseconds(trial['latency_ms'])}</td><td>{took}</td>"
+        f"<td>{amount(trial['cost'], unit)}</td><td>{took}</td>"
         f"<td class='left'>{named}</td><td class='left'>{remark}</td></tr>"
     )
 

@@ -19,10 +19,15 @@ def percent(value: float | None) -> str:
 
 def milliseconds(value: float | None) -> str:
     """Return a latency with three significant digits, at most three decimals, or a dash."""
+    return amount(value, "ms")
+
+
+def amount(value: float | None, unit: str) -> str:
+    """Return a figure with three significant digits, at most three decimals, and its unit, or a dash."""
     if value is None:
         return ABSENT
     decimals = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 1 else 3
-    return f"{value:.{decimals}f} ms"
+    return f"{value:.{decimals}f} {unit}"
 
 
 def interval(measurement: Mapping[str, Any] | None) -> str:

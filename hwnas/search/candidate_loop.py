@@ -10,6 +10,7 @@ from typing import Any
 from hwnas.config import SearchSection
 from hwnas.errors import MeasurementError, StudyError
 from hwnas.latency.base import LatencyMeter
+from hwnas.latency.figures import measure_figures
 from hwnas.search.interruption import StopRequest
 from hwnas.search.progress import ProgressListener, SearchStatus
 from hwnas.search.strategies import distributions_of, seed_after
@@ -135,7 +136,7 @@ class CandidateLoop:
         candidate = self._running.get(reply.worker)
         if candidate is None:
             return  # an idle worker died and was replaced
-        if reply.kind == "result" and candidate.latency is None:
+        if reply.kind == "result" and candidate.measured is None:
             self._exported(reply.worker, candidate, reply.value)
             return
         del self._running[reply.worker]
@@ -156,17 +157,21 @@ class CandidateLoop:
         candidate.export = dict(export)
         model = self._model(candidate)
         try:
-            candidate.latency = self._meter.measure(model, self._task.io_spec(candidate.architecture))
+            candidate.measured = measure_figures(
+                self._meter,
+                model,
+                self._task.io_spec(candidate.architecture),
+                self._book.costs.metrics,
+            )
         except MeasurementError as error:
             del self._running[worker]
             self._failed(candidate, "interrupted" if self._stop.requested else f"MeasurementError: {error}")
             return
         finally:
             model.unlink(missing_ok=True)
-        budget_ms = self._book.budget_ms
-        if budget_ms is not None and candidate.latency.latency_ms > budget_ms:
+        if self._book.costs.exceeded(candidate.measured.figures):
             del self._running[worker]
-            self._book.infeasible(candidate, budget_ms)
+            self._book.infeasible(candidate)
             self._failures = 0
             return
         self._submit(

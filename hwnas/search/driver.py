@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import hwnas
-from hwnas.config import RunConfig, save_config
+from hwnas.budget import LATENCY, Costs, Metric
+from hwnas.config import AUTO, RunConfig, save_config
 from hwnas.errors import StudyError
 from hwnas.latency.base import LatencyMeter
 from hwnas.latency.meter import open_meter
@@ -23,7 +24,7 @@ from hwnas.search.run_directory import RunDirectory
 from hwnas.search.run_log import RunLog
 from hwnas.search.storage import DriverLease
 from hwnas.search.strategies import Limits, StrategyContext, make_sampler, seed_after
-from hwnas.search.study import SearchStudy, differences
+from hwnas.search.study import ERROR, SearchStudy, differences
 from hwnas.search.trial_book import TrialBook
 from hwnas.search.worker_pool import WorkerPool, WorkerSetup
 from hwnas.search_spaces.base import SearchSpace, make_search_space
@@ -64,7 +65,7 @@ class SearchResult:
         trials = self.front["trials"]
         own = [trial for trial in trials if trial["duplicate_of"] is None]
         states = [trial["state"] for trial in own]
-        shown = ("trial", "error", "latency_ms")
+        shown = ("trial", "error", "latency_ms", "cost", "figures")
         return {
             "run": str(self.run),
             "ending": self.ending,
@@ -75,6 +76,7 @@ class SearchResult:
             "duplicates": len(trials) - len(own),
             "hypervolume": self.front["hypervolume"],
             "reference_point": self.front["reference_point"],
+            "objectives": self.front["objectives"],
             "front": [{key: member[key] for key in shown} for member in self.front["members"]],
         }
 
@@ -108,6 +110,15 @@ def search(
                 return _session(config, run, study, task, space, meter, pool, stop, progress or _silent)
             finally:
                 study.close()
+
+
+def costs_of_run(config: RunConfig, task: Task, space: SearchSpace) -> Costs:
+    """Return what a run minimises beside the error, and its limits.
+
+    Raises:
+        ConfigError: if a figure has two limits.
+    """
+    return config.budget.costs(LATENCY if config.objective == AUTO else config.objective)
 
 
 @contextmanager
@@ -173,11 +184,12 @@ def _session(
     progress: ProgressListener,
 ) -> SearchResult:
     log = RunLog(run)
-    limits = Limits(config.budget.latency_ms, config.search.trials)
+    costs = costs_of_run(config, task, space)
+    limits = Limits(costs.most(Metric(LATENCY)), config.search.trials)
     context = StrategyContext(space, None, limits, seed_after(config.search.seed, study.num_trials))
     study.set_sampler(make_sampler(config.search.strategy, context))
     stale = study.fail_stale()
-    book = TrialBook(run, study, log, config.budget.latency_ms)
+    book = TrialBook(run, study, log, costs)
     log.event(
         "session",
         f"search for {config.search.trials} trained candidates, {book.num_trained} are there; "
@@ -215,9 +227,11 @@ def _opened_study(
     run: RunDirectory, config: RunConfig, task: Task, space: SearchSpace, meter: LatencyMeter
 ) -> SearchStudy:
     """Open or make the study; nothing is written before everything is known to fit."""
+    costs = costs_of_run(config, task, space)
     identity = {
         "hwnas_version": hwnas.__version__,
         "config": config.to_json(),
+        "objectives": [ERROR, str(costs.objective)],
         "task_fingerprint": task.fingerprint(),
         "target_fingerprint": dict(meter.fingerprint()),
         "choices": {gene: list(values) for gene, values in space.choices.items()},

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from hwnas.budget import Costs, Limit, Metric
 from hwnas.files import write_json_atomically
 from hwnas.pareto import front_indices, hypervolume
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory
-from hwnas.search.study import OBJECTIVES, TrialSummary
+from hwnas.search.study import ERROR, TrialSummary
 
 MARGIN = 1.1
-"""Without a budget, the reference latency lies this far beyond the slowest trained candidate."""
+"""Without a budget, the reference point lies this far beyond the slowest trained candidate."""
 
 
 def front_of(trials: Sequence[TrialSummary]) -> list[TrialSummary]:
@@ -20,14 +21,14 @@ def front_of(trials: Sequence[TrialSummary]) -> list[TrialSummary]:
     return [trained[index] for index in front_indices([_point(trial) for trial in trained])]
 
 
-def reference_point(trials: Sequence[TrialSummary], budget_ms: float | None) -> tuple[float, float]:
-    """Return the worst corner for the hypervolume: error 1, and the budget.
+def reference_point(trials: Sequence[TrialSummary], limit: float | None) -> tuple[float, float]:
+    """Return the worst corner for the hypervolume: error 1, and the limit on the second objective.
 
-    Where there is no budget, the latency is `MARGIN` times that of the slowest trained
+    Where there is no limit, it is `MARGIN` times that of the slowest (or largest) trained
     candidate, so that it grows with the study; figures of different corners do not compare.
     """
-    if budget_ms is not None:
-        return 1.0, budget_ms
+    if limit is not None:
+        return 1.0, limit
     slowest = max((_point(trial)[1] for trial in trials if trial.is_trained), default=1.0)
     return 1.0, MARGIN * slowest
 
@@ -53,19 +54,20 @@ def hypervolume_history(
 
 
 def build_front(
-    trials: Sequence[TrialSummary], record: Callable[[int], dict[str, Any]], budget_ms: float | None
+    trials: Sequence[TrialSummary], record: Callable[[int], dict[str, Any]], costs: Costs
 ) -> dict[str, Any]:
     """Return the content of `front.json`.
 
     Args:
         trials: of the study, in order.
         record: gives the `trial.json` of a trial by its number.
-        budget_ms: hard latency budget, or None.
+        costs: second objective and limits of the run.
 
     Raises:
         StudyError: if the record of a member is gone.
     """
-    reference = reference_point(trials, budget_ms)
+    limit = costs.most(costs.objective)
+    reference = reference_point(trials, limit)
     history = hypervolume_history(trials, reference)
     members = []
     for trial in front_of(trials):
@@ -78,12 +80,16 @@ def build_front(
                 "latency": measured["latency"],
                 "error": trial.error,
                 "latency_ms": trial.latency_ms,
+                "cost": trial.cost,
+                "figures": dict(trial.figures),
             }
         )
     return {
         "schema_version": SCHEMA_VERSION,
-        "objectives": list(OBJECTIVES),
-        "budget": {"latency_ms": budget_ms},
+        "objectives": [ERROR, str(costs.objective)],
+        "unit": costs.objective.unit,
+        "limit": limit,
+        "limits": [str(each) for each in costs.limits],
         "reference_point": list(reference),
         "hypervolume": history[-1][2] if history else 0.0,
         "hypervolume_history": [list(entry) for entry in history],
@@ -92,11 +98,16 @@ def build_front(
     }
 
 
-def write_front(run: RunDirectory, trials: Sequence[TrialSummary], budget_ms: float | None) -> dict[str, Any]:
+def write_front(run: RunDirectory, trials: Sequence[TrialSummary], costs: Costs) -> dict[str, Any]:
     """Write `front.json` atomically and return its content."""
-    front = build_front(trials, run.read_trial, budget_ms)
+    front = build_front(trials, run.read_trial, costs)
     write_json_atomically(run.front, front)
     return front
+
+
+def costs_of_front(front: Mapping[str, Any]) -> Costs:
+    """Return the second objective and the limits that the content of `front.json` states."""
+    return Costs(Metric.parse(front["objectives"][1]), tuple(Limit.parse(text) for text in front["limits"]))
 
 
 def knee_index(points: Sequence[tuple[float, float]]) -> int:
@@ -119,6 +130,6 @@ def knee_index(points: Sequence[tuple[float, float]]) -> int:
 
 
 def _point(trial: TrialSummary) -> tuple[float, float]:
-    if trial.error is None or trial.latency_ms is None:
+    if trial.error is None or trial.cost is None:
         raise ValueError(f"Trial {trial.number} is {trial.state} and has no values.")
-    return trial.error, trial.latency_ms
+    return trial.error, trial.cost

@@ -10,17 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.architecture import Architecture
+from hwnas.budget import Costs
 from hwnas.config import RunConfig
 from hwnas.errors import StudyError, TrainingError
 from hwnas.files import write_json_atomically
 from hwnas.latency.base import LatencyMeter
+from hwnas.latency.figures import NOT_MEASURED, measure_figures
 from hwnas.pareto import front_indices
 from hwnas.search.driver import opened_meter, refuse_other_target, worker_setup
-from hwnas.search.front import knee_index
+from hwnas.search.front import costs_of_front, knee_index
 from hwnas.search.interruption import StopRequest
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory
 from hwnas.search.run_log import RunLog
 from hwnas.search.storage import DriverLease
+from hwnas.search.study import ERROR
 from hwnas.search.worker_pool import Reply, Worker, WorkerPool, usable_cores
 from hwnas.tasks.base import Quality, Task, make_task
 
@@ -88,7 +91,7 @@ def train_front(
             return FullTrainingResult(_listed(run), interrupted=True)
         with opened_meter(config, final=True) as meter:
             refuse_other_target(run, meter)
-            training.measure(meter)
+            training.measure(meter, costs_of_front(front))
         return FullTrainingResult(_listed(run), interrupted=False)
 
 
@@ -100,7 +103,7 @@ def picked(members: list[dict[str, Any]], pick: Pick) -> list[dict[str, Any]]:
     """
     if not members:
         raise StudyError("The front has no member yet: no candidate was trained. Search longer first.")
-    knee = members[knee_index([(member["error"], member["latency_ms"]) for member in members])]
+    knee = members[knee_index([(member["error"], member["cost"]) for member in members])]
     if pick == "all":
         return members
     if pick in {"knee", 1}:
@@ -211,28 +214,29 @@ class _FullTraining:
         self._note("full-training-failed", f"{architecture.id}: {reason}")
         return not died
 
-    def measure(self, meter: LatencyMeter) -> None:
-        """Clock every trained network that has no final figure yet, and list it.
+    def measure(self, meter: LatencyMeter, costs: Costs) -> None:
+        """Measure every trained network that has no final figures yet, and list it.
 
         Raises:
             MeasurementError: if one cannot be measured.
         """
         task = make_task(self._config.task.name, self._config.task.settings)
         for architecture in self._architectures:
-            self._measure_one(architecture, task, meter)
+            self._measure_one(architecture, task, meter, costs)
             self._tell()
-        write_json_atomically(self._run.trained, self._merged())
+        write_json_atomically(self._run.trained, self._merged(costs))
 
-    def _measure_one(self, architecture: Architecture, task: Task, meter: LatencyMeter) -> None:
+    def _measure_one(self, architecture: Architecture, task: Task, meter: LatencyMeter, costs: Costs) -> None:
         directory = self._run.checkpoint(architecture.id)
         result = _read(directory / "result.json")
         if result["latency"] is not None:
             return
         model = directory / "model.onnx"
-        latency = meter.measure(model, task.io_spec(architecture))
-        self._keep(architecture, {**result, "latency": latency.to_json()})
+        found = measure_figures(meter, model, task.io_spec(architecture), costs.metrics)
+        self._keep(architecture, {**result, **found.to_json()})
         model.unlink()
-        self._note("measured", f"{architecture.id}: {latency.latency_ms:.2f} ms")
+        shown = ", ".join(f"{metric} {found.figures[str(metric)]:.2f}" for metric in costs.metrics)
+        self._note("measured", f"{architecture.id}: {shown}")
 
     def _keep(self, architecture: Architecture, result: Mapping[str, Any]) -> None:
         directory = self._run.checkpoint(architecture.id)
@@ -242,7 +246,7 @@ class _FullTraining:
             "recipe": self._recipe,
             "seed": self._config.search.seed,
             "quality": result["quality"],
-            "latency": result["latency"],
+            **{key: result.get(key, empty) for key, empty in NOT_MEASURED.items()},
             "train_s": result["train_s"],
         }
         write_json_atomically(directory / "result.json", kept)
@@ -258,18 +262,26 @@ class _FullTraining:
             and (result["latency"] is not None or (directory / "model.onnx").is_file())
         )
 
-    def _merged(self) -> dict[str, Any]:
+    def _merged(self, costs: Costs) -> dict[str, Any]:
         """Return the members of this and of earlier calls whose weights are there."""
         ids = [architecture.id for architecture in self._architectures]
         earlier = _listed(self._run)["members"]
         ids += [Architecture.from_json(member["architecture"]).id for member in earlier]
         results = [_read(self._run.checkpoint(name) / "result.json") for name in dict.fromkeys(ids)]
         members = [result for result in results if result is not None and result["latency"] is not None]
-        points = [(1 - member["quality"]["value"], member["latency"]["latency_ms"]) for member in members]
-        best = set(front_indices(points))
-        listed = [{**member, "on_front": index in best} for index, member in enumerate(members)]
+        objective = str(costs.objective)
+        members = [{**member, "cost": member["figures"].get(objective)} for member in members]
+        comparable = [member for member in members if member["cost"] is not None]
+        points = [(1 - member["quality"]["value"], member["cost"]) for member in comparable]
+        best = {id(comparable[index]) for index in front_indices(points)}
+        listed = [{**member, "on_front": id(member) in best} for member in members]
         listed.sort(key=lambda member: member["latency"]["latency_ms"])
-        return {"schema_version": SCHEMA_VERSION, "members": listed}
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "objectives": [ERROR, objective],
+            "unit": costs.objective.unit,
+            "members": listed,
+        }
 
     def _note(self, kind: str, message: str) -> None:
         self._message = message

@@ -14,17 +14,18 @@ from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from hwnas.architecture import Architecture, Choice
+from hwnas.budget import LATENCY, Costs
 from hwnas.errors import StudyError
 from hwnas.search.storage import LockedJournal
 
-OBJECTIVES = ("error", "latency_ms")
-"""Both minimised, in this order."""
-
-LATENCY_CONSTRAINT = "latency_ms"
-"""Milliseconds over the budget; feasible at zero or less."""
+ERROR = "error"
+"""The first objective; the second one is a figure of `hwnas.budget`. Both are minimised."""
 
 ABANDONED = "the driver was killed while this trial ran"
 """Reason of trials that nobody told."""
+
+FIGURES, COST = "figures", "cost"
+"""User attributes of trials that were measured."""
 
 _NAME = "search"
 _IDENTITY = "identity"
@@ -39,7 +40,9 @@ class TrialSummary:
         state: `COMPLETE` (trained), `PRUNED` (over the budget, untrained), `FAIL` or `RUNNING`.
         architecture: what was judged; None if the trial was stopped before it was decoded.
         error: 1 - metric, of trained ones.
-        latency_ms: as measured, of trained and infeasible ones.
+        latency_ms: of the network alone, as measured, of trained and infeasible ones.
+        cost: the second objective, of the same trials; another figure than `latency_ms` in some runs.
+        figures: everything that was measured for objective and limits, by name.
         duplicate_of: number of the trial whose values this one reuses.
         reason: why it failed.
         seconds: from asking to telling.
@@ -51,6 +54,8 @@ class TrialSummary:
     architecture: Architecture | None
     error: float | None
     latency_ms: float | None
+    cost: float | None
+    figures: Mapping[str, float]
     duplicate_of: int | None
     reason: str | None
     seconds: float | None
@@ -69,6 +74,8 @@ class TrialSummary:
             "architecture": self.architecture.to_json() if self.architecture else None,
             "error": self.error,
             "latency_ms": self.latency_ms,
+            "cost": self.cost,
+            "figures": dict(self.figures),
             "feasible": {"COMPLETE": True, "PRUNED": False}.get(self.state),
             "duplicate_of": self.duplicate_of,
             "reason": self.reason,
@@ -93,7 +100,7 @@ class SearchStudy:
         if _NAME not in known and read_only:
             raise StudyError(f"{journal} holds no study yet. Run `hwnas search` on this directory first.")
         if _NAME not in known:
-            optuna.create_study(storage=storage, study_name=_NAME, directions=["minimize"] * len(OBJECTIVES))
+            optuna.create_study(storage=storage, study_name=_NAME, directions=["minimize"] * 2)
         self._study = optuna.load_study(study_name=_NAME, storage=storage)
 
     def close(self) -> None:
@@ -145,30 +152,28 @@ class SearchStudy:
         trial: optuna.Trial,
         *,
         error: float,
-        latency_ms: float,
-        budget_ms: float | None,
+        figures: Mapping[str, float],
+        costs: Costs,
         elapsed_s: float,
         duplicate_of: int | None = None,
     ) -> None:
         """Finish a trial whose network was trained."""
         self._note(trial, elapsed_s, duplicate_of)
-        trial.set_user_attr("latency_ms", latency_ms)
-        self._constrain(trial, latency_ms, budget_ms)
-        self._study.tell(trial, [error, latency_ms])
+        self._constrain(trial, figures, costs)
+        self._study.tell(trial, [error, figures[str(costs.objective)]])
 
     def tell_infeasible(
         self,
         trial: optuna.Trial,
         *,
-        latency_ms: float,
-        budget_ms: float,
+        figures: Mapping[str, float],
+        costs: Costs,
         elapsed_s: float,
         duplicate_of: int | None = None,
     ) -> None:
-        """Finish a trial that is over the budget and was therefore not trained."""
+        """Finish a trial that is over a limit and was therefore not trained."""
         self._note(trial, elapsed_s, duplicate_of)
-        trial.set_user_attr("latency_ms", latency_ms)
-        self._constrain(trial, latency_ms, budget_ms)
+        self._constrain(trial, figures, costs)
         self._study.tell(trial, state=TrialState.PRUNED)
 
     def tell_failed(
@@ -197,10 +202,12 @@ class SearchStudy:
             trial.set_user_attr("duplicate_of", duplicate_of)
 
     @staticmethod
-    def _constrain(trial: optuna.Trial, latency_ms: float, budget_ms: float | None) -> None:
-        # Feasible trials need the constraint as well: samplers compare only equally constrained ones.
-        if budget_ms is not None:
-            trial.set_constraint(LATENCY_CONSTRAINT, latency_ms - budget_ms)
+    def _constrain(trial: optuna.Trial, figures: Mapping[str, float], costs: Costs) -> None:
+        trial.set_user_attr(FIGURES, dict(figures))
+        trial.set_user_attr(COST, figures[str(costs.objective)])
+        # Feasible trials need the constraints as well: samplers compare only equally constrained ones.
+        for name, excess in costs.excess(figures).items():
+            trial.set_constraint(name, excess)
 
 
 def _summary(trial: FrozenTrial) -> TrialSummary:
@@ -212,7 +219,9 @@ def _summary(trial: FrozenTrial) -> TrialSummary:
         state=trial.state.name,
         architecture=Architecture.from_json(notes["architecture"]) if "architecture" in notes else None,
         error=float(trial.values[0]) if complete else None,
-        latency_ms=float(trial.values[1]) if complete else notes.get("latency_ms"),
+        latency_ms=notes.get(FIGURES, {}).get(LATENCY),
+        cost=notes.get(COST),
+        figures=dict(notes.get(FIGURES, {})),
         duplicate_of=notes.get("duplicate_of"),
         reason=notes.get("reason", ABANDONED) if trial.state == TrialState.FAIL else None,
         seconds=duration.total_seconds() if duration else None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ from typing import Any
 import optuna
 
 from hwnas.architecture import Architecture, Choice
+from hwnas.budget import Costs, Metric
 from hwnas.files import write_json_atomically
-from hwnas.latency.base import LatencyMeasurement
+from hwnas.latency.figures import NOT_MEASURED, MeasuredFigures
 from hwnas.search.front import write_front
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory
 from hwnas.search.run_log import RunLog
@@ -29,7 +31,7 @@ class Candidate:
         architecture: what is judged.
         choices: what the strategy proposed.
         export: what the export said: number of parameters and time.
-        latency: as measured untrained; None before.
+        measured: everything that was measured on the untrained network; None before.
         repeats: trials that proposed the same while this one was running.
         started_s: when it was proposed, on the monotonic clock.
         is_overdue: whether it was given up for taking too long.
@@ -39,7 +41,7 @@ class Candidate:
     architecture: Architecture
     choices: dict[str, Choice]
     export: dict[str, Any] = field(default_factory=dict)
-    latency: LatencyMeasurement | None = None
+    measured: MeasuredFigures | None = None
     repeats: list[optuna.Trial] = field(default_factory=list)
     started_s: float = field(default_factory=time.monotonic)
     is_overdue: bool = False
@@ -57,16 +59,16 @@ class TrialBook:
     leaves a study that is right and files that the next session brings up to date.
     """
 
-    def __init__(self, run: RunDirectory, study: SearchStudy, log: RunLog, budget_ms: float | None) -> None:
+    def __init__(self, run: RunDirectory, study: SearchStudy, log: RunLog, costs: Costs) -> None:
         """Take over a study; what earlier sessions told is known from the start."""
         self.study = study
         self.log = log
-        self.budget_ms = budget_ms
+        self.costs = costs
         self._run = run
         self._started = time.monotonic()
         self.trials = study.summaries()
         self._elapsed_before = max((trial.elapsed_s for trial in self.trials), default=0.0)
-        self.front = write_front(run, self.trials, budget_ms)
+        self.front = write_front(run, self.trials, costs)
         self.message = "starting workers"
 
     @property
@@ -92,31 +94,32 @@ class TrialBook:
 
     def trained(self, candidate: Candidate, estimate: dict[str, Any]) -> None:
         """Tell a candidate whose training gave a quality, with the trials that repeat it."""
-        latency = _measured(candidate)
+        figures = _measured(candidate).figures
         quality = Quality.from_json(estimate["quality"])
         self._record(candidate, "COMPLETE", **estimate)
-        self._tell_trained(candidate.trial, quality.error, latency.latency_ms, None)
+        self._tell_trained(candidate.trial, quality.error, figures, None)
         for trial in candidate.repeats:
-            self._tell_trained(trial, quality.error, latency.latency_ms, candidate.number)
+            self._tell_trained(trial, quality.error, figures, candidate.number)
         self._after(
             "trained",
-            f"trial {candidate.number}: {quality.metric} {quality.value:.4f} at {latency.latency_ms:.2f} ms, "
+            f"trial {candidate.number}: {quality.metric} {quality.value:.4f} at "
+            f"{self._in_words(self.costs.objective, figures)}, "
             f"trained in {estimate['cost_s']:.0f} s",
             candidate,
         )
 
-    def infeasible(self, candidate: Candidate, budget_ms: float) -> None:
-        """Tell a candidate that is over the budget, with the trials that repeat it."""
-        latency = _measured(candidate)
+    def infeasible(self, candidate: Candidate) -> None:
+        """Tell a candidate that is over a limit, with the trials that repeat it."""
+        figures = _measured(candidate).figures
         self._record(candidate, "PRUNED")
-        self._tell_infeasible(candidate.trial, latency.latency_ms, budget_ms, None)
+        self._tell_infeasible(candidate.trial, figures, None)
         for trial in candidate.repeats:
-            self._tell_infeasible(trial, latency.latency_ms, budget_ms, candidate.number)
-        self._after(
-            "infeasible",
-            f"trial {candidate.number}: {latency.latency_ms:.2f} ms is over the budget of {budget_ms:g} ms",
-            candidate,
-        )
+            self._tell_infeasible(trial, figures, candidate.number)
+        broken = [
+            f"{self._in_words(limit.metric, figures)} is over the limit of {limit.most:g}"
+            for limit in self.costs.exceeded(figures)
+        ]
+        self._after("infeasible", f"trial {candidate.number}: {'; '.join(broken)}", candidate)
 
     def failed(self, candidate: Candidate, reason: str) -> None:
         """Tell a candidate that could not be judged, with the trials that repeat it."""
@@ -129,12 +132,12 @@ class TrialBook:
     def reused(self, trial: optuna.Trial, architecture: Architecture) -> bool:
         """Tell a trial with the values of an earlier one of the same architecture, if there is one."""
         known = self._judged(architecture)
-        if known is None or known.latency_ms is None:
+        if known is None:
             return False
-        if known.error is not None:
-            self._tell_trained(trial, known.error, known.latency_ms, known.number)
-        elif self.budget_ms is not None:
-            self._tell_infeasible(trial, known.latency_ms, self.budget_ms, known.number)
+        if known.state == "COMPLETE" and known.error is not None:
+            self._tell_trained(trial, known.error, known.figures, known.number)
+        else:
+            self._tell_infeasible(trial, known.figures, known.number)
         self.trials = self.study.summaries()
         self.log.event(
             "repeated",
@@ -147,7 +150,7 @@ class TrialBook:
     def refresh(self) -> None:
         """Bring `front.json` in step with the study."""
         self.trials = self.study.summaries()
-        self.front = write_front(self._run, self.trials, self.budget_ms)
+        self.front = write_front(self._run, self.trials, self.costs)
 
     def _judged(self, architecture: Architecture) -> TrialSummary | None:
         for trial in self.trials:
@@ -157,27 +160,31 @@ class TrialBook:
         return None
 
     def _tell_trained(
-        self, trial: optuna.Trial, error: float, latency_ms: float, duplicate_of: int | None
+        self, trial: optuna.Trial, error: float, figures: Mapping[str, float], duplicate_of: int | None
     ) -> None:
         self.study.tell_trained(
             trial,
             error=error,
-            latency_ms=latency_ms,
-            budget_ms=self.budget_ms,
+            figures=figures,
+            costs=self.costs,
             elapsed_s=self.elapsed_s,
             duplicate_of=duplicate_of,
         )
 
     def _tell_infeasible(
-        self, trial: optuna.Trial, latency_ms: float, budget_ms: float, duplicate_of: int | None
+        self, trial: optuna.Trial, figures: Mapping[str, float], duplicate_of: int | None
     ) -> None:
         self.study.tell_infeasible(
             trial,
-            latency_ms=latency_ms,
-            budget_ms=budget_ms,
+            figures=figures,
+            costs=self.costs,
             elapsed_s=self.elapsed_s,
             duplicate_of=duplicate_of,
         )
+
+    @staticmethod
+    def _in_words(metric: Metric, figures: Mapping[str, float]) -> str:
+        return f"{metric} {figures[str(metric)]:.2f} {metric.unit}"
 
     def _record(self, candidate: Candidate, state: str, **measured: Any) -> None:
         """Write `trial.json`, then drop what training left beside it: fronts are trained anew."""
@@ -188,7 +195,7 @@ class TrialBook:
             "state": state,
             "architecture": candidate.architecture.to_json(),
             "choices": candidate.choices,
-            "latency": candidate.latency.to_json() if candidate.latency else None,
+            **(candidate.measured.to_json() if candidate.measured else NOT_MEASURED),
             "quality": None,
             **candidate.export,
             **measured,
@@ -202,7 +209,7 @@ class TrialBook:
         self.refresh()
 
 
-def _measured(candidate: Candidate) -> LatencyMeasurement:
-    if candidate.latency is None:
+def _measured(candidate: Candidate) -> MeasuredFigures:
+    if candidate.measured is None:
         raise ValueError(f"Trial {candidate.number} was told before it was measured.")
-    return candidate.latency
+    return candidate.measured

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import pytest
 
 from hwnas.architecture import Architecture
+from hwnas.budget import Costs, Limit, Metric
 from hwnas.search.strategies import Limits, StrategyContext, distributions_of, make_sampler
 from hwnas.search.study import SearchStudy
 
@@ -55,20 +56,22 @@ class StrategySuite:
 
     def play(self, study: SearchStudy, rounds: int, budget_ms: float | None = None) -> list[dict[str, Any]]:
         proposed = []
+        costs = Costs(limits=() if budget_ms is None else (Limit(Metric("latency_ms"), budget_ms),))
         for number in range(rounds):
             trial, choices = study.ask(distributions_of(GridSpace()))
             study.describe(trial, GridSpace().decode(choices))
             latency_ms = latency_of(choices)
+            figures = {"latency_ms": latency_ms}
             if number % 7 == 6:
                 study.tell_failed(trial, "it happens", elapsed_s=number)
             elif budget_ms is not None and latency_ms > budget_ms:
-                study.tell_infeasible(trial, latency_ms=latency_ms, budget_ms=budget_ms, elapsed_s=number)
+                study.tell_infeasible(trial, figures=figures, costs=costs, elapsed_s=number)
             else:
                 study.tell_trained(
                     trial,
                     error=error_of(choices),
-                    latency_ms=latency_ms,
-                    budget_ms=budget_ms,
+                    figures=figures,
+                    costs=costs,
                     elapsed_s=number,
                 )
             proposed.append(choices)

@@ -99,7 +99,7 @@ def _tuples(value: dict[str, Any]) -> dict[str, Any]:
 def test_enough_frames_give_a_p99_and_the_drift(model: Path) -> None:
     settling = [9.0] * 20
     scripted = ScriptedMeter(settling + [1.0] * 350 + [2.0] * 350, [CALM])
-    seconds = seconds_for_tail("p99", 10.0, 662)
+    seconds = seconds_for_tail(10.0, 662)
     found = measure_paced(scripted, model, IoSpec((), ()), rate_hz=10.0, duration_s=seconds)
     assert 66.2 < seconds < 70
     assert found.duration_s == pytest.approx(seconds)

@@ -95,9 +95,11 @@ def write_run(
         _trial(len(trials), repeated.architecture, repeated.error, repeated.latency_ms, duplicate_of=0)
     )
     trials.append(
-        TrialSummary(len(trials), "FAIL", None, None, None, None, "loss <b>not</b> a number", 3.0, 500.0)
+        TrialSummary(
+            len(trials), "FAIL", None, None, None, None, {}, None, "loss <b>not</b> a number", 3.0, 500.0
+        )
     )
-    write_front(run, trials, BUDGET_MS)
+    write_front(run, trials, parse_config(config).budget.costs("latency_ms"))
     return run
 
 
@@ -121,6 +123,7 @@ def write_trained(run: RunDirectory) -> list[Architecture]:
                 "seed": 0,
                 "quality": quality(min(1.0, 1.1 - member["error"]), names),
                 "latency": latency(1.05 * member["latency_ms"]),
+                "cost": 1.05 * member["latency_ms"],
                 "train_s": 12.5,
                 "on_front": True,
             }
@@ -141,7 +144,17 @@ def _trial(
     state = "COMPLETE" if trained else "PRUNED"
     value = error if trained else None
     return TrialSummary(
-        number, state, architecture, value, median_ms, duplicate_of, None, 30.0, 30.0 * (number + 1)
+        number=number,
+        state=state,
+        architecture=architecture,
+        error=value,
+        latency_ms=median_ms,
+        cost=median_ms,
+        figures={"latency_ms": median_ms},
+        duplicate_of=duplicate_of,
+        reason=None,
+        seconds=30.0,
+        elapsed_s=30.0 * (number + 1),
     )
 
 
@@ -158,6 +171,7 @@ def _write_record(
         "number": number,
         "architecture": architecture.to_json(),
         "latency": measured,
+        "figures": {"latency_ms": measured["latency_ms"]},
         "quality": judged,
         "parameters": 12_345,
     }

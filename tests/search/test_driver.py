@@ -7,6 +7,7 @@ from pathlib import Path
 import onnx
 import pytest
 
+from hwnas.budget import Costs
 from hwnas.config import load_config
 from hwnas.errors import StudyError
 from hwnas.latency.meter import AgentMeter
@@ -20,10 +21,10 @@ from hwnas.search.study import ABANDONED, SearchStudy
 pytestmark = [pytest.mark.usefixtures("tiny_plugin"), pytest.mark.slow]
 
 
-def implied_front(run: RunDirectory, budget_ms: float | None = None) -> dict:
+def implied_front(run: RunDirectory, costs: Costs | None = None) -> dict:
     """What the finished trials of a study say, whatever was written beside it."""
     study = SearchStudy(run.study_journal, read_only=True)
-    front = build_front(study.summaries(), run.read_trial, budget_ms)
+    front = build_front(study.summaries(), run.read_trial, costs or Costs())
     study.close()
     return json.loads(json.dumps(front))
 
@@ -98,7 +99,33 @@ def test_over_the_budget_nothing_is_trained_and_every_trial_is_constrained(
             assert run.read_trial(trial["number"])["quality"] is None
     study = SearchStudy(run.study_journal, read_only=True)
     for trial in study._study.get_trials():
-        assert trial.constraints == {"latency_ms": trial.user_attrs["latency_ms"] - 5.0}
+        assert trial.constraints == {"latency_ms": trial.user_attrs["figures"]["latency_ms"] - 5.0}
+
+
+def test_another_clock_can_be_the_objective_and_limits_hold_for_every_figure(
+    write_run, tmp_path: Path
+) -> None:
+    run = RunDirectory(tmp_path / "out")
+    path = write_run(
+        objective="median_ms@500hz",
+        budget__limits=["model_size_mb<=100"],
+        search__trials=2,
+        budget__objective=1e6,
+    )
+    front = search(load_config(path), run.path).front
+    assert front["objectives"] == ["error", "median_ms@500hz"]
+    assert front["limits"] == ["median_ms@500hz <= 1000000", "model_size_mb <= 100"]
+    record = run.read_trial(0)
+    assert record["evidence"]["paced@500hz"]["samples_ms"]
+    assert set(record["figures"]) == {"latency_ms", "median_ms@500hz", "model_size_mb"}
+    study = SearchStudy(run.study_journal, read_only=True)
+    for trial in study._study.get_trials():
+        figures = trial.user_attrs["figures"]
+        assert trial.values[1] == figures["median_ms@500hz"] != figures["latency_ms"]
+        assert trial.constraints == {
+            "median_ms@500hz": figures["median_ms@500hz"] - 1e6,
+            "model_size_mb": figures["model_size_mb"] - 100,
+        }
 
 
 def test_failing_candidates_are_told_as_failed_and_the_run_goes_on(

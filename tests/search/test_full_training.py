@@ -16,7 +16,7 @@ from hwnas.search.run_directory import RunDirectory
 
 pytestmark = pytest.mark.usefixtures("tiny_plugin")
 
-MEMBERS = [{"error": error, "latency_ms": 1 / error} for error in (0.1, 0.2, 0.3, 0.4, 0.9)]
+MEMBERS = [{"error": error, "cost": 1 / error} for error in (0.1, 0.2, 0.3, 0.4, 0.9)]
 
 
 def test_members_are_picked_evenly_with_both_ends() -> None:

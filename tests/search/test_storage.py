@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hwnas.budget import Costs
 from hwnas.errors import StudyError
 from hwnas.search.storage import DriverLease, LockedJournal, append_lines
 from hwnas.search.strategies import distributions_of
@@ -146,7 +147,8 @@ def test_a_study_survives_a_tear_at_any_record(tmp_path: Path) -> None:
     for number in range(3):
         trial, choices = study.ask(distributions_of(GridSpace()))
         study.describe(trial, GridSpace().decode(choices))
-        study.tell_trained(trial, error=0.5, latency_ms=1.0 + number, budget_ms=None, elapsed_s=number)
+        figures = {"latency_ms": 1.0 + number}
+        study.tell_trained(trial, error=0.5, figures=figures, costs=Costs(), elapsed_s=number)
     study.close()
     whole = path.read_bytes()
     told_before = 0

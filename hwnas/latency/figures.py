@@ -1,0 +1,125 @@
+"""All figures of one network that a search asks for, each by its own clock or sensor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hwnas.budget import LATENCY, PACED, RESOURCES, Metric
+from hwnas.errors import MeasurementError
+from hwnas.io_spec import IoSpec
+from hwnas.latency.base import LatencyMeasurement, LatencyMeter
+from hwnas.latency.meter import AgentMeter
+from hwnas.latency.paced import PacedMeasurement, measure_paced, seconds_for_tail
+from hwnas.latency.resources import ResourceUse, measure_resources
+from hwnas.latency.statistics import MIN_SAMPLES_OF_TAIL
+
+NOT_MEASURED: Mapping[str, Any] = {"latency": None, "figures": {}, "evidence": {}}
+_MIN_SAMPLES_OF_MEDIAN = 100
+
+
+@dataclass(frozen=True)
+class MeasuredFigures:
+    """What was measured of one network.
+
+    Attributes:
+        latency: of the network alone.
+        figures: by canonical name, `latency_ms` always among them.
+        evidence: the measurements behind the other figures, as JSON values.
+    """
+
+    latency: LatencyMeasurement
+    figures: Mapping[str, float]
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values, with the keys of `NOT_MEASURED`."""
+        return {
+            "latency": self.latency.to_json(),
+            "figures": dict(self.figures),
+            "evidence": dict(self.evidence),
+        }
+
+
+def measure_figures(
+    meter: LatencyMeter,
+    model: Path,
+    io_spec: IoSpec,
+    metrics: Iterable[Metric],
+    *,
+    latency: LatencyMeasurement | None = None,
+) -> MeasuredFigures:
+    """Measure an ONNX file in every way that `metrics` need.
+
+    A paced run lasts as long as its tail needs to be stated, see `MIN_SAMPLES_OF_TAIL`.
+
+    Args:
+        meter: of the target.
+        model: the file.
+        io_spec: its inputs and outputs.
+        metrics: what is wanted.
+        latency: of the network alone, where it is known already.
+
+    Raises:
+        MeasurementError: if the file cannot be measured, or the platform does not tell a figure.
+    """
+    wanted = list(metrics)
+    latency = latency or meter.measure(model, io_spec)
+    figures: dict[str, float] = {LATENCY: latency.latency_ms}
+    evidence: dict[str, Any] = {}
+    if any(metric.name in RESOURCES for metric in wanted):
+        use = measure_resources(_with_agents(meter), model, io_spec)
+        evidence["resources"] = use.to_json()
+        figures |= {m.name: _of_resources(use, m, meter) for m in wanted if m.name in RESOURCES}
+    for rate_hz in sorted({m.rate_hz for m in wanted if m.rate_hz is not None}):
+        of_rate = [metric for metric in wanted if metric.rate_hz == rate_hz and metric.name in PACED]
+        found = _paced(_with_agents(meter), model, io_spec, rate_hz, of_rate)
+        evidence[f"paced@{rate_hz:g}hz"] = found.to_json()
+        figures |= {str(metric): _of_paced(found, metric) for metric in of_rate}
+    return MeasuredFigures(latency, figures, evidence)
+
+
+def _with_agents(meter: LatencyMeter) -> AgentMeter:
+    if not isinstance(meter, AgentMeter):
+        raise MeasurementError(
+            f"{type(meter).__name__} clocks the network alone; memory, energy and paced figures need a "
+            "target that `hwnas.latency.meter.open_meter` opens."
+        )
+    return meter
+
+
+def _paced(
+    meter: AgentMeter, model: Path, io_spec: IoSpec, rate_hz: float, metrics: list[Metric]
+) -> PacedMeasurement:
+    samples = max(
+        MIN_SAMPLES_OF_TAIL.get(metric.name.removesuffix("_ms"), _MIN_SAMPLES_OF_MEDIAN) for metric in metrics
+    )
+    duration_s = seconds_for_tail(rate_hz, samples)
+    return measure_paced(meter, model, io_spec, rate_hz=rate_hz, duration_s=duration_s)
+
+
+def _of_paced(found: PacedMeasurement, metric: Metric) -> float:
+    tail = metric.name.removesuffix("_ms")
+    value = found.latency_ms if tail == "median" else found.percentiles_ms[tail]
+    if value is None:
+        raise MeasurementError(
+            f"{metric} needs {MIN_SAMPLES_OF_TAIL[tail]} inferences, but only {len(found.samples_ms)} were "
+            f"in time and {found.dropped} frames were dropped: the network is too slow for that rate."
+        )
+    return value
+
+
+def _of_resources(use: ResourceUse, metric: Metric, meter: LatencyMeter) -> float:
+    value = {
+        "load_ms": use.load_cold_s * 1000,
+        "load_warm_ms": use.load_warm_s * 1000,
+        "energy_mj": use.energy_mj,
+    }.get(metric.name, getattr(use, metric.name, None))
+    if value is None:
+        raise MeasurementError(
+            f"{metric} cannot be measured on {meter.target!r}: nothing there tells it. Leave it out of "
+            "objective and limits, or search on a target with such a sensor."
+        )
+    return float(value)

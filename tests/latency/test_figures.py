@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hwnas.budget import Metric
+from hwnas.errors import MeasurementError
+from hwnas.io_spec import IoSpec
+from hwnas.latency import figures
+from hwnas.latency.figures import NOT_MEASURED, measure_figures
+from hwnas.latency.meter import AgentMeter, open_meter
+from hwnas.latency.protocol import MeasuringProtocol
+from tests.latency.onnx_models import write_conv_model
+
+SHORT = MeasuringProtocol(processes=1, warmup_s=0.01, max_warmup_s=0.05, max_s=0.05, block_s=0.01)
+
+
+@pytest.fixture
+def meter() -> AgentMeter:
+    return open_meter("local?runtime=onnxruntime-cpu&threads=1", SHORT)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> tuple[Path, IoSpec]:
+    path = tmp_path / "model.onnx"
+    return path, write_conv_model(path)
+
+
+def metrics(*names: str) -> list[Metric]:
+    return [Metric.parse(name) for name in names]
+
+
+def test_every_figure_has_its_clock_and_its_evidence(
+    meter: AgentMeter, model: tuple[Path, IoSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hwnas.latency.resources.IDLE_S", 0.0)
+    found = measure_figures(
+        meter, *model, metrics("latency_ms", "median_ms@500hz", "model_size_mb", "load_ms", "peak_memory_mb")
+    )
+    assert set(found.figures) == {
+        "latency_ms",
+        "median_ms@500hz",
+        "model_size_mb",
+        "load_ms",
+        "peak_memory_mb",
+    }
+    assert found.figures["latency_ms"] == found.latency.latency_ms
+    assert found.figures["median_ms@500hz"] == found.evidence["paced@500hz"]["latency_ms"]
+    assert found.figures["load_ms"] == found.evidence["resources"]["load_cold_s"] * 1000
+    assert all(value > 0 for value in found.figures.values())
+    assert set(found.to_json()) == set(NOT_MEASURED)
+
+
+def test_nothing_is_measured_that_nobody_asked_for(
+    meter: AgentMeter, model: tuple[Path, IoSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figures, "measure_resources", None)
+    monkeypatch.setattr(figures, "measure_paced", None)
+    found = measure_figures(meter, *model, metrics("latency_ms"))
+    assert list(found.figures) == ["latency_ms"]
+    assert measure_figures(meter, *model, [], latency=found.latency).latency is found.latency
+
+
+def test_a_figure_that_the_platform_does_not_tell_is_said(
+    meter: AgentMeter, model: tuple[Path, IoSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(MeasurementError, match="engine_size_mb cannot be measured"):
+        measure_figures(meter, *model, metrics("engine_size_mb"))
+
+
+def test_a_tail_of_too_few_frames_is_no_figure(
+    meter: AgentMeter, model: tuple[Path, IoSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figures, "seconds_for_tail", lambda *_: 0.1)
+    with pytest.raises(MeasurementError, match=r"p99_ms@100hz needs 662 inferences"):
+        measure_figures(meter, *model, metrics("p99_ms@100hz"))
