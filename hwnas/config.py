@@ -7,7 +7,6 @@ never silently means the default.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -25,7 +24,7 @@ from pydantic import (
 )
 
 from hwnas.budget import LATENCY, Costs, Limit, Metric
-from hwnas.errors import ConfigError
+from hwnas.errors import ConfigError, did_you_mean
 from hwnas.files import write_bytes_atomically
 
 Gene = StrictBool | StrictInt | StrictFloat | StrictStr
@@ -305,7 +304,7 @@ def _problem(item: Any, path: Path | None, root: yaml.Node | None) -> str:
     if item["type"] != "extra_forbidden":
         return f"{where}`{dotted}` is {item['input']!r}: {item['msg']}."
     valid = _valid_names(location[:-1])
-    hint = "".join(f" Did you mean {near!r}?" for near in get_close_matches(str(location[-1]), valid, n=1))
+    hint = did_you_mean(str(location[-1]), valid)
     section = ".".join(str(part) for part in location[:-1]) or "the top level"
     return f"{where}unknown key {dotted!r}.{hint} Valid in {section}: {', '.join(valid)}."
 

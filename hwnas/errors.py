@@ -7,6 +7,15 @@ Python 3.8 syntax: this module travels to boards.
 
 from __future__ import annotations
 
+from difflib import get_close_matches
+from typing import Iterable
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ` Did you mean 'NAME'?` with the nearest known name, for the end of a message; or nothing."""
+    near = get_close_matches(name, list(known), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
 
 class HwnasError(Exception):
     """Base of all errors raised on purpose; anything else is a defect in hwnas."""

@@ -6,11 +6,10 @@ distribution, in one group a family.
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from importlib.metadata import entry_points
 from typing import Any
 
-from hwnas.errors import PluginError
+from hwnas.errors import PluginError, did_you_mean
 
 GROUPS = (
     "hwnas.search_spaces",
@@ -35,9 +34,9 @@ def load_plugin(group: str, name: str) -> Any:
     entries = {entry.value: entry for entry in entry_points(group=group) if entry.name == name}
     if not entries:
         known = plugin_names(group)
-        near = get_close_matches(name, known, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise PluginError(f"No {name!r} is registered in {group!r}; known are {known}.{hint}")
+        raise PluginError(
+            f"No {name!r} is registered in {group!r}; known are {known}.{did_you_mean(name, known)}"
+        )
     if len(entries) > 1:
         raise PluginError(
             f"{name!r} is registered in {group!r} more than once, as {sorted(entries)}; "

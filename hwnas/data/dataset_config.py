@@ -19,7 +19,6 @@ Everything has a default; an empty file describes a SemanticKITTI directory.
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -27,7 +26,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from hwnas.errors import DataError
+from hwnas.errors import DataError, did_you_mean
 
 CONFIG_NAME = "dataset.yaml"
 EMBEDDED_LABELS = "embedded"
@@ -133,9 +132,7 @@ def _explain(detail: ErrorDetails) -> str:
     if detail["type"] == "extra_forbidden":
         key = str(detail["loc"][-1])
         known = _known_keys(detail["loc"][:-1])
-        near = get_close_matches(key, known, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        return f"unknown key {where!r}{hint} Valid keys are {known}."
+        return f"unknown key {where!r}; valid keys are {known}.{did_you_mean(key, known)}"
     message = detail["msg"].removeprefix("Value error, ")
     if detail["loc"] and detail["loc"][0] == "splits" and isinstance(detail["input"], int):
         message += '; write sequence names in quotes, such as "01"'

@@ -9,14 +9,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.errors import DataError
+from hwnas.errors import DataError, did_you_mean
 
 FIELDS = ("x", "y", "z", "intensity", "ring", "label")
 REQUIRED_FIELDS = ("x", "y", "z", "intensity")
@@ -156,6 +155,6 @@ def _from_fields(values: npt.NDArray[np.void], names: Mapping[str, str], path: P
 def _refuse_unknown_keys(options: Mapping[str, Any], known: Sequence[str], where: str) -> None:
     for key in options:
         if key not in known:
-            near = get_close_matches(str(key), known, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise DataError(f"Unknown key {key!r} in {where}; known are {list(known)}.{hint}")
+            raise DataError(
+                f"Unknown key {key!r} in {where}; known are {list(known)}.{did_you_mean(str(key), known)}"
+            )

@@ -6,7 +6,6 @@ Python 3.8 syntax, numpy only (YAML is read on demand): this module travels to b
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Sequence, Tuple, Union
 
@@ -14,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.data.scan import IGNORED_LABEL
-from hwnas.errors import DataError
+from hwnas.errors import DataError, did_you_mean
 
 LABEL_MAP_DIRECTORY = Path(__file__).parent / "label_maps"
 MAX_CLASSES = 254
@@ -132,10 +131,9 @@ def load_label_map(name_or_path: Union[str, Path]) -> LabelMap:
         path = LABEL_MAP_DIRECTORY / f"{name_or_path}.yaml"
     if not path.is_file():
         known = sorted(file.stem for file in LABEL_MAP_DIRECTORY.glob("*.yaml"))
-        near = get_close_matches(str(name_or_path), known, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
         raise DataError(
-            f"There is no label map {str(name_or_path)!r}; known are {known} and paths of YAML files.{hint}"
+            f"There is no label map {str(name_or_path)!r}; known are {known} and paths of YAML files."
+            + did_you_mean(str(name_or_path), known)
         )
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))

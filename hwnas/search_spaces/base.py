@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy.typing as npt
 from torch import nn
 
 from hwnas.architecture import Architecture, Choice
-from hwnas.errors import ArchitectureError, ConfigError
+from hwnas.errors import ArchitectureError, ConfigError, did_you_mean
 from hwnas.io_spec import NetworkContract
 from hwnas.plugins import load_plugin
 
@@ -108,9 +107,9 @@ def restrict_choices(
     result = dict(choices)
     for gene, wanted in restrictions.items():
         if gene not in choices:
-            near = get_close_matches(gene, list(choices), n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise ConfigError(f"Unknown gene {gene!r}; the space has {sorted(choices)}.{hint}")
+            raise ConfigError(
+                f"Unknown gene {gene!r}; the space has {sorted(choices)}.{did_you_mean(gene, choices)}"
+            )
         unknown = [value for value in wanted if not _is_among(value, choices[gene])]
         if unknown or not wanted:
             raise ConfigError(f"Gene {gene!r} takes values of {list(choices[gene])}, but got {list(wanted)}.")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from hwnas.data.projection import MAX_HEIGHT, MAX_WIDTH, MIN_HEIGHT, MIN_WIDTH
-from hwnas.errors import ConfigError
+from hwnas.errors import ConfigError, did_you_mean
 
 Width = Annotated[int, Field(ge=MIN_WIDTH, le=MAX_WIDTH)]
 Channels = Annotated[list[float], Field(min_length=5, max_length=5)]
@@ -104,8 +103,7 @@ def _problem(item: Any) -> str:
         return f"The setting {dotted!r} of lidar-segmentation is {item['input']!r}: {item['msg']}."
     section = LidarSettings if len(location) == 1 else _SECTIONS[location[0]]
     valid = list(section.model_fields)
-    near = get_close_matches(location[-1], valid, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    hint = did_you_mean(location[-1], valid)
     return f"Unknown setting {dotted!r} of lidar-segmentation; known are {valid}.{hint}"
 
 

@@ -7,10 +7,9 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from difflib import get_close_matches
 from typing import Any
 
-from hwnas.errors import ConfigError
+from hwnas.errors import ConfigError, did_you_mean
 from hwnas.tasks.base import LossSettings
 
 OPTIMIZERS = ("adamw", "sgd")
@@ -118,9 +117,9 @@ class Recipe:
         known = [field.name for field in fields(cls)]
         for name in value:
             if name not in known:
-                near = get_close_matches(str(name), known, n=1)
-                hint = f" Did you mean {near[0]!r}?" if near else ""
-                raise ConfigError(f"Unknown recipe setting {name!r}; known are {known}.{hint}")
+                raise ConfigError(
+                    f"Unknown recipe setting {name!r}; known are {known}.{did_you_mean(str(name), known)}"
+                )
         return cls(**value)
 
     @classmethod
