@@ -57,10 +57,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--synthetic", type=int, default=300, help="synthetic scans to train on first")
     parser.add_argument("--trials", type=int, default=12)
-    parser.add_argument("--budget-ms", type=float, default=80.0, help="hard limit of latency")
+    parser.add_argument("--budget-ms", type=float, default=100.0, help="hard limit of latency")
     parser.add_argument("--proxy-steps", type=int, default=100)
-    parser.add_argument("--steps", type=int, default=1600)
-    parser.add_argument("--pretraining-steps", type=int, default=550, help="of them on synthetic scans")
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--pretraining-steps", type=int, default=500, help="of them on synthetic scans")
     parser.add_argument("--members", type=int, default=4)
     parser.add_argument("--classes", type=int, choices=(8, 19), default=8)
     arguments = parser.parse_args()
@@ -117,7 +117,7 @@ def synthetic_data(arguments: argparse.Namespace, stages: dict[str, float]) -> P
     add places. Validation stays on the real sequence 08 alone.
     """
     synthetic: Path = arguments.out / "synthetic"
-    options = ["--scans", str(arguments.synthetic), "--scans-per-scene", "1", "--workers", "2"]
+    options = ["--scans", str(arguments.synthetic), "--scans-per-scene", "3", "--workers", "2"]
     if not synthetic.exists():
         timed(stages, "synthesize", ["data", "synthesize", str(synthetic), *options])
     return synthetic
