@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hwnas.budget import LATENCY, PACED, RESOURCES, Metric
+from hwnas.budget import END_TO_END, LATENCY, PACED, RESOURCES, Metric
 from hwnas.errors import MeasurementError
 from hwnas.io_spec import IoSpec
 from hwnas.latency.base import LatencyMeasurement, LatencyMeter
+from hwnas.latency.end_to_end import EndToEndJob, measure_end_to_end
 from hwnas.latency.meter import AgentMeter
 from hwnas.latency.paced import PacedMeasurement, measure_paced, seconds_for_tail
 from hwnas.latency.resources import ResourceUse, measure_resources
@@ -50,6 +51,7 @@ def measure_figures(
     metrics: Iterable[Metric],
     *,
     latency: LatencyMeasurement | None = None,
+    end_to_end: EndToEndJob | None = None,
 ) -> MeasuredFigures:
     """Measure an ONNX file in every way that `metrics` need.
 
@@ -61,6 +63,7 @@ def measure_figures(
         io_spec: its inputs and outputs.
         metrics: what is wanted.
         latency: of the network alone, where it is known already.
+        end_to_end: needed for `e2e_ms`.
 
     Raises:
         MeasurementError: if the file cannot be measured, or the platform does not tell a figure.
@@ -73,6 +76,12 @@ def measure_figures(
         use = measure_resources(_with_agents(meter), model, io_spec)
         evidence["resources"] = use.to_json()
         figures |= {m.name: _of_resources(use, m, meter) for m in wanted if m.name in RESOURCES}
+    if any(metric.name == END_TO_END for metric in wanted):
+        if end_to_end is None:
+            raise MeasurementError(f"{END_TO_END} needs a task that is clocked from a scan to its labels.")
+        whole = measure_end_to_end(_with_agents(meter), model, io_spec, end_to_end)
+        evidence["end_to_end"] = whole.to_json()
+        figures[END_TO_END] = whole.e2e_ms
     for rate_hz in sorted({m.rate_hz for m in wanted if m.rate_hz is not None}):
         of_rate = [metric for metric in wanted if metric.rate_hz == rate_hz and metric.name in PACED]
         found = _paced(_with_agents(meter), model, io_spec, rate_hz, of_rate)

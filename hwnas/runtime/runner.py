@@ -14,20 +14,18 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.data.frames import FRAMES, to_our_frame
-from hwnas.data.knn import KnnSettings, labels_of_points
+from hwnas.data.knn import KnnSettings
 from hwnas.data.label_maps import LabelMap
 from hwnas.data.projection import (
     Normalisation,
     ProjectionSpec,
     RangeImage,
-    network_input,
-    project,
     range_of,
 )
-from hwnas.data.scan import IGNORED_LABEL
 from hwnas.errors import BundleError, DataError
 from hwnas.runtime.manifest import Manifest, read_manifest
 from hwnas.runtime.onnx_predictor import OnnxPredictor
+from hwnas.runtime.range_view import RangeView
 
 if TYPE_CHECKING:
     from hwnas.data.formats import RawScan
@@ -134,17 +132,14 @@ class Runner:
         Raises:
             DataError: if shapes do not fit, or an intensity is outside the range.
         """
-        # Data sets drop such points before anything else, so the network never saw their effect.
         range_m = range_of(points)
+        remission = np.zeros(len(points), np.float32)
         keep = np.isfinite(range_m) & (range_m > 0)
-        ring = None if ring is None else ring[keep]
-        image = project(points[keep], self._remission(intensity[keep]), self._projection, ring)
-        logits = self._predict(network_input(image, self._normalisation)[None])[0]
-        label_image = logits.argmax(axis=0).astype(np.uint8)
-        label_image[~image.valid] = IGNORED_LABEL
-        labels = np.full(len(points), IGNORED_LABEL, np.uint8)
-        labels[keep] = labels_of_points(label_image, image, self._knn, self.label_map.num_classes)
-        return Segmentation(labels, keep, image, label_image)
+        remission[keep] = self._remission(intensity[keep])
+        view = RangeView(self._projection, self._normalisation, self._knn, self.label_map.num_classes)
+        scan = view.project(points, remission, ring)
+        label_image = view.label_image(self._predict(view.network_input(scan)), scan)
+        return Segmentation(view.labels(label_image, scan), scan.has_direction, scan.image, label_image)
 
     def label_scan(self, path: PathLike) -> npt.NDArray[np.uint8]:
         """Return the train ids [N] of the points of a scan file; see `read_scan`."""

@@ -11,6 +11,7 @@ from hwnas.config import SearchSection
 from hwnas.errors import MeasurementError, StudyError
 from hwnas.latency.base import LatencyMeter
 from hwnas.latency.figures import measure_figures
+from hwnas.search.costs import end_to_end_job
 from hwnas.search.interruption import StopRequest
 from hwnas.search.progress import ProgressListener, SearchStatus
 from hwnas.search.strategies import distributions_of, seed_after
@@ -162,6 +163,7 @@ class CandidateLoop:
                 model,
                 self._task.io_spec(candidate.architecture),
                 self._book.costs.metrics,
+                end_to_end=end_to_end_job(self._task, candidate.architecture, self._book.costs),
             )
         except MeasurementError as error:
             del self._running[worker]

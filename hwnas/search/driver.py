@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import hwnas
-from hwnas.budget import LATENCY, Costs, Metric
-from hwnas.config import AUTO, RunConfig, save_config
+from hwnas.budget import LATENCY, Metric
+from hwnas.config import RunConfig, save_config
 from hwnas.errors import StudyError
 from hwnas.latency.base import LatencyMeter
 from hwnas.latency.meter import open_meter
 from hwnas.latency.protocol import MeasuringProtocol
 from hwnas.search.candidate_loop import CandidateLoop
+from hwnas.search.costs import costs_of_run
 from hwnas.search.interruption import StopRequest
 from hwnas.search.progress import ProgressListener
 from hwnas.search.run_directory import RunDirectory
@@ -110,15 +111,6 @@ def search(
                 return _session(config, run, study, task, space, meter, pool, stop, progress or _silent)
             finally:
                 study.close()
-
-
-def costs_of_run(config: RunConfig, task: Task, space: SearchSpace) -> Costs:
-    """Return what a run minimises beside the error, and its limits.
-
-    Raises:
-        ConfigError: if a figure has two limits.
-    """
-    return config.budget.costs(LATENCY if config.objective == AUTO else config.objective)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from hwnas.files import write_json_atomically
 from hwnas.latency.base import LatencyMeter
 from hwnas.latency.figures import NOT_MEASURED, measure_figures
 from hwnas.pareto import front_indices
+from hwnas.search.costs import end_to_end_job
 from hwnas.search.driver import opened_meter, refuse_other_target, worker_setup
 from hwnas.search.front import costs_of_front, knee_index
 from hwnas.search.interruption import StopRequest
@@ -232,7 +233,13 @@ class _FullTraining:
         if result["latency"] is not None:
             return
         model = directory / "model.onnx"
-        found = measure_figures(meter, model, task.io_spec(architecture), costs.metrics)
+        found = measure_figures(
+            meter,
+            model,
+            task.io_spec(architecture),
+            costs.metrics,
+            end_to_end=end_to_end_job(task, architecture, costs),
+        )
         self._keep(architecture, {**result, **found.to_json()})
         model.unlink()
         shown = ", ".join(f"{metric} {found.figures[str(metric)]:.2f}" for metric in costs.metrics)

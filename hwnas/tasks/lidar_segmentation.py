@@ -183,6 +183,11 @@ class LidarSegmentation:
             "scan_format": {"name": self._source.format, "options": dict(self._source.format_options)},
         }
 
+    def end_to_end_sample(self, architecture: Architecture) -> Scan:
+        """Return the scan in the middle of the validation split."""
+        scans = self._source.split("val")
+        return scans[len(scans) // 2]
+
     def pinned_settings(self, architecture: Architecture) -> Mapping[str, Any]:
         """Return what was derived from this data; the sequences of other data are its own affair."""
         normalisation = self._normalisation

@@ -11,8 +11,8 @@ from onnx import TensorProto, helper, numpy_helper
 from hwnas.io_spec import IoSpec, TensorSpec
 
 
-def write_conv_model(path: Path, *, channels: int = 8, layers: int = 2) -> IoSpec:
-    """Write a stack of 3x3 convolutions on a [1, 5, 16, 64] image and return its inputs and outputs."""
+def write_conv_model(path: Path, *, channels: int = 8, layers: int = 2, width: int = 64) -> IoSpec:
+    """Write a stack of 3x3 convolutions on a [1, 5, 16, width] image and return its inputs and outputs."""
     generator = np.random.default_rng(0)
     nodes, weights, value, fan_in = [], [], "image", 5
     for layer in range(layers):
@@ -20,7 +20,9 @@ def write_conv_model(path: Path, *, channels: int = 8, layers: int = 2) -> IoSpe
         weights.append(numpy_helper.from_array(kernel, f"weight{layer}"))
         nodes.append(helper.make_node("Conv", [value, f"weight{layer}"], [f"value{layer}"], pads=[1] * 4))
         value, fan_in = f"value{layer}", channels
-    io_spec = IoSpec((TensorSpec("image", (1, 5, 16, 64)),), (TensorSpec(value, (1, channels, 16, 64)),))
+    io_spec = IoSpec(
+        (TensorSpec("image", (1, 5, 16, width)),), (TensorSpec(value, (1, channels, 16, width)),)
+    )
     _save(path, nodes, io_spec, weights)
     return io_spec
 

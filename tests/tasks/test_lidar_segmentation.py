@@ -18,6 +18,7 @@ from hwnas.data.label_maps import LabelMap
 from hwnas.data.projection import Normalisation, ProjectionSpec, label_image, network_input, project
 from hwnas.errors import ArchitectureError, ConfigError, DataError
 from hwnas.tasks.base import FloatArray, LossSettings, Task, make_task
+from hwnas.tasks.end_to_end import ClockedEndToEnd, end_to_end_sample
 from hwnas.tasks.lidar_samples import ScanCache, training_statistics
 from hwnas.tasks.lidar_segmentation import LidarSegmentation, make_lidar_segmentation
 from tests.tasks.lidar_data import ARCHITECTURE, RINGS, write_scans
@@ -314,3 +315,13 @@ def test_augmentation_hides_coordinates_of_some_samples(task: LidarSegmentation)
         assert bool((pixels[0] != 0).any())
         hidden += int(not bool(pixels[1:4].any()))
     assert 1 <= hidden <= 13
+
+
+def test_the_scan_for_the_clock_is_one_of_the_validation_split(task: LidarSegmentation) -> None:
+    assert isinstance(task, ClockedEndToEnd)
+    scan = task.end_to_end_sample(ARCHITECTURE)
+    again = end_to_end_sample(task, ARCHITECTURE)
+    assert again is not None
+    np.testing.assert_array_equal(scan.points, again.points)
+    split = open_dataset(task.settings["data"], label_map="merged-8").split("val")
+    assert scan.id in {each.id for each in split}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, Mapping, Optional
 
 from hwnas.latency.agent.clock import warm_up
+from hwnas.latency.agent.end_to_end import EndToEndClock
 from hwnas.latency.agent.errors import AgentError
 from hwnas.latency.agent.inputs import bind_random_inputs
 from hwnas.latency.agent.nvml import Nvml, open_nvml
@@ -24,6 +25,7 @@ class OtherOperations:
         self._is_nvml_opened = False
         self._paced: Optional[PacedClock] = None
         self._background: Optional[BackgroundLoad] = None
+        self._end_to_end: Optional[EndToEndClock] = None
 
     def table(self) -> Dict[str, Callable[..., Dict[str, Any]]]:
         """Return the operations by name."""
@@ -34,6 +36,8 @@ class OtherOperations:
             "paced": self.paced,
             "start_background": self.start_background,
             "stop_background": self.stop_background,
+            "start_end_to_end": self.start_end_to_end,
+            "end_to_end": self.end_to_end,
         }
 
     def identity(self) -> Dict[str, Any]:
@@ -98,6 +102,33 @@ class OtherOperations:
             raise AgentError("No background load was begun; send 'start_background' first.")
         background, self._background = self._background, None
         return background.stop()
+
+    def start_end_to_end(
+        self,
+        model: str,
+        io_spec: Mapping[str, Any],
+        seed: int,
+        deployment: Mapping[str, Any],
+        scan: Mapping[str, Any],
+        min_s: float,
+        max_s: float,
+        tolerance: float,
+    ) -> Dict[str, Any]:
+        """Load a model, prepare a scan from `end_to_end.packed` for it, and warm both up."""
+        self._end_to_end = EndToEndClock(self._loaded(model, io_spec, seed), deployment, scan)
+        return warm_up(self._run_end_to_end, min_s, max_s, tolerance)
+
+    def end_to_end(self, count: int) -> Dict[str, Any]:
+        """Clock the scan from points to labels, see `EndToEndClock.clock`."""
+        return dict(self._needed_end_to_end().clock(count))
+
+    def _run_end_to_end(self) -> None:
+        self._needed_end_to_end().run()
+
+    def _needed_end_to_end(self) -> EndToEndClock:
+        if self._end_to_end is None:
+            raise AgentError("No scan was prepared; send 'start_end_to_end' first.")
+        return self._end_to_end
 
     def _loaded(self, model: str, io_spec: Mapping[str, Any], seed: int) -> InferenceRuntime:
         runtime = self._make()

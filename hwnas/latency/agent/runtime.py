@@ -15,6 +15,7 @@ class InferenceRuntime(Protocol):
 
     A runtime may have further methods that are looked for by name: `clock(count)` returns that many durations
     in ms where the runtime clocks itself (trtexec), and is then used in place of the agent's clock;
+    `write(arrays)` copies further inputs to the memory that `bind` reserved, in place of a new `bind`;
     `engine_bytes()` and `build_record()` tell about an engine built from the model.
 
     The class is imported on the driver too, to be found by name: import the runtime itself in `__init__`.

@@ -93,6 +93,7 @@ class OnnxRuntime:
         self._errors: Tuple[Any, ...] = (*found, RuntimeError, ValueError, MemoryError)
         self._session: Any = None
         self._binding: Any = None
+        self._values: Dict[str, Any] = {}
 
     def versions(self) -> Dict[str, str]:
         """Return the version of ONNX Runtime."""
@@ -147,12 +148,22 @@ class OnnxRuntime:
     def bind(self, arrays: Mapping[str, Any]) -> None:
         """Copy the inputs to the provider's memory and have it keep the outputs there."""
         self._binding = self._session.io_binding()
+        self._values = {}
         make_value = self._onnxruntime.OrtValue.ortvalue_from_numpy
         try:
             for name, array in arrays.items():
-                self._binding.bind_ortvalue_input(name, make_value(array, self._memory, self._device))
+                self._values[name] = make_value(array, self._memory, self._device)
+                self._binding.bind_ortvalue_input(name, self._values[name])
             for tensor in self._session.get_outputs():
                 self._binding.bind_output(tensor.name, self._memory, self._device)
+        except self._errors as error:
+            raise AgentError(f"ONNX Runtime cannot take these inputs: {error}") from error
+
+    def write(self, arrays: Mapping[str, Any]) -> None:
+        """Copy further inputs of the same shapes to the memory that `bind` reserved."""
+        try:
+            for name, array in arrays.items():
+                self._values[name].update_inplace(array)
         except self._errors as error:
             raise AgentError(f"ONNX Runtime cannot take these inputs: {error}") from error
 

@@ -141,6 +141,11 @@ class TensorRt:
         for name in self._output_names:
             self._place(name, self._empty(name).nbytes)
 
+    def write(self, arrays: Mapping[str, Any]) -> None:
+        """Copy further inputs of the same shapes to the memory that `bind` reserved."""
+        for name, array in arrays.items():
+            self._driver.write(self._addresses[name], array)
+
     def run(self) -> None:
         """Run one inference and wait for it; AgentError if it fails."""
         if not self._context.execute_async_v3(self._stream):
