@@ -49,6 +49,13 @@ class MeasurementError(HwnasError):
     exit_code = 4
 
 
+class TargetLostError(MeasurementError):
+    """The target or the process that measures there is gone: cut off, killed or rebooted.
+
+    The model is not to blame; measuring again after a reconnect may work.
+    """
+
+
 class StudyError(HwnasError):
     """A study cannot be opened, resumed or continued."""
 

@@ -26,7 +26,7 @@ from hwnas.latency.statistics import (
 )
 from hwnas.latency.target import Target
 from hwnas.latency.transports.base import AgentConnection, Transport
-from hwnas.latency.transports.local import LocalTransport
+from hwnas.latency.transports.opening import open_transport
 from hwnas.plugins import load_plugin
 
 Exclusive = Callable[[], AbstractContextManager[None]]
@@ -49,15 +49,12 @@ def open_meter(
     Raises:
         ConfigError: if the URL is malformed.
         PluginError: if no runtime of that name is installed.
-        MeasurementError: if this version cannot reach the target.
+        MeasurementError: if the runtime cannot travel to the target.
     """
     target = Target.parse(target_url)
+    transport = open_transport(target)
     if target.transport != "local":
-        raise MeasurementError(
-            f"Measuring over {target.transport!r} is not supported yet, but {target_url!r} asks for it. "
-            "Run hwnas on that machine with a 'local' target."
-        )
-    transport = LocalTransport(target.threads)
+        exclusive = None  # work on this machine does not disturb a clock on another
     return AgentMeter(target, transport, protocol or MeasuringProtocol.search(), exclusive or nullcontext)
 
 
@@ -164,6 +161,7 @@ class AgentMeter:
     def close(self) -> None:
         """Release the target; measuring afterwards is an error."""
         self._is_closed = True
+        self._transport.close()
 
     def __enter__(self) -> AgentMeter:
         """Return the meter itself."""

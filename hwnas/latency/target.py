@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from difflib import get_close_matches
 from urllib.parse import parse_qsl, quote, urlsplit
@@ -11,7 +12,12 @@ from hwnas.plugins import load_plugin
 
 DEFAULT_RUNTIME = "onnxruntime-cpu"
 EXAMPLE = f"local?runtime={DEFAULT_RUNTIME}&threads=1"
-_KEYS = ("runtime", "threads", "cores")
+_KEYS = ("runtime", "threads", "cores", "python")
+_NAME = r"\w[\w.-]*"
+_HOST = re.compile(
+    rf"(?:(?P<user>{_NAME})@)?(?P<name>{_NAME}|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{{1,5}}))?", re.ASCII
+)
+_PYTHON = re.compile(r"[\w/][\w./+-]*", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,7 @@ class Target:
         threads: that the runtime may use for one inference, at least 1.
         cores: processor numbers to pin to; empty lets the agent take the last `threads` of those it may use.
         options: of the runtime, as (name, value) pairs sorted by name, such as (("provider", "..."),).
+        python: interpreter on the board that has numpy and the runtime, for `ssh`; empty for `python3`.
     """
 
     transport: str
@@ -33,6 +40,7 @@ class Target:
     threads: int = 1
     cores: tuple[int, ...] = ()
     options: tuple[tuple[str, str], ...] = ()
+    python: str = ""
 
     @classmethod
     def parse(cls, url: str) -> Target:
@@ -51,9 +59,15 @@ class Target:
             raise ConfigError(
                 f"A target is written like {EXAMPLE!r}, but got {url!r}. Start it with 'local'."
             )
-        if transport == "ssh" and (not parts.netloc or parts.path not in {"", "/"}):
-            raise ConfigError(f"An ssh target is written 'ssh://user@host?runtime=...', but got {url!r}.")
+        if transport == "ssh" and (
+            not is_host(parts.netloc) or parts.path not in {"", "/"} or parts.fragment
+        ):
+            raise ConfigError(
+                f"An ssh target is written 'ssh://user@host:port?runtime=...', but got {url!r}. Names hold "
+                "letters, digits, '.', '-' and '_'; passwords, keys and detours belong into ~/.ssh/config."
+            )
         values = _values(url, parts.query)
+        _check_python(url, transport, values.get("python", ""))
         threads = _whole_number(url, "threads", values.get("threads", "1"))
         cores = _cores(url, values["cores"]) if "cores" in values else ()
         if threads < 1:
@@ -63,7 +77,15 @@ class Target:
                 f"{threads} threads need as many cores, but {url!r} names {len(cores)}; add some."
             )
         options = tuple(sorted((key, value) for key, value in values.items() if key not in _KEYS))
-        return cls(transport, parts.netloc, values.get("runtime", DEFAULT_RUNTIME), threads, cores, options)
+        return cls(
+            transport,
+            parts.netloc,
+            values.get("runtime", DEFAULT_RUNTIME),
+            threads,
+            cores,
+            options,
+            values.get("python", ""),
+        )
 
     @property
     def url(self) -> str:
@@ -71,7 +93,31 @@ class Target:
         start = "local" if self.transport == "local" else f"ssh://{self.host}"
         cores = "&cores=" + ",".join(str(core) for core in self.cores) if self.cores else ""
         options = "".join(f"&{quote(key)}={quote(value)}" for key, value in self.options)
-        return f"{start}?runtime={quote(self.runtime)}&threads={self.threads}{cores}{options}"
+        python = f"&python={quote(self.python)}" if self.python else ""
+        return f"{start}?runtime={quote(self.runtime)}&threads={self.threads}{cores}{options}{python}"
+
+
+def is_host(text: str) -> bool:
+    """Return whether `text` is `name`, `user@name` or either with `:port`, and cannot pass for an option."""
+    found = _HOST.fullmatch(text)
+    return found is not None and (found["port"] is None or 0 < int(found["port"]) < 65536)
+
+
+def split_host(host: str) -> tuple[str, str, str]:
+    """Return user, name and port of a host that `is_host`; empty where it does not say."""
+    found = _HOST.fullmatch(host)
+    if found is None:
+        raise ConfigError(f"A host is written 'user@name:port', but got {host!r}.")
+    return found["user"] or "", found["name"].strip("[]"), found["port"] or ""
+
+
+def _check_python(url: str, transport: str, python: str) -> None:
+    if python and transport != "ssh":
+        raise ConfigError(f"'python' names the interpreter on an ssh target; leave it out of {url!r}.")
+    if python and not _PYTHON.fullmatch(python):
+        raise ConfigError(
+            f"'python' must be a path or name of letters, digits and '/._+-', but is {python!r} in {url!r}."
+        )
 
 
 def _values(url: str, query: str) -> dict[str, str]:

@@ -216,7 +216,7 @@ def test_too_many_threads_and_absent_cores_are_refused() -> None:
 def test_what_cannot_be_opened() -> None:
     with pytest.raises(PluginError, match="Did you mean 'onnxruntime-cpu'"):
         open_meter("local?runtime=onnxruntime-cpi")
-    with pytest.raises(MeasurementError, match="not supported yet"):
-        open_meter("ssh://user@orin?runtime=onnxruntime-cpu")
+    with pytest.raises(ConfigError, match="written 'ssh://user@host"):
+        open_meter("ssh://user@orin/path?runtime=onnxruntime-cpu")
     with pytest.raises(ConfigError, match="Did you mean 'threads'"):
         open_meter("local?thread=1")

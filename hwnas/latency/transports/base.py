@@ -14,7 +14,8 @@ class AgentConnection(Protocol):
         """Send one request and return its reply.
 
         Raises:
-            MeasurementError: if the agent refuses, dies, hangs or answers nonsense, with the reason.
+            TargetLostError: if the connection is cut or the agent is killed.
+            MeasurementError: if the agent refuses, crashes, hangs or answers nonsense, with the reason.
         """
         ...
 
@@ -30,10 +31,20 @@ class Transport(Protocol):
         """Start a fresh agent.
 
         Raises:
+            TargetLostError: if the target cannot be reached.
             MeasurementError: if it cannot be started.
         """
         ...
 
     def place_model(self, model: Path) -> str:
-        """Make a model readable on the target and return its path there."""
+        """Make a model readable on the target and return its path there.
+
+        Raises:
+            TargetLostError: if the connection is cut meanwhile; no part of the model is then taken for it.
+            MeasurementError: if the target cannot keep it, for instance because its disk is full.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back the connection; starting an agent afterwards makes a new one."""
         ...

@@ -14,9 +14,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hwnas.errors import MeasurementError
+from hwnas.errors import MeasurementError, TargetLostError
+from hwnas.latency.agent.guardian import THREAD_VARIABLES
 
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+# Signals that come from outside, be it from a person, a service manager or a kernel short of memory.
+_FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 _MAX_REPLY_BYTES = 64 << 20
 
 
@@ -33,7 +35,7 @@ class LocalTransport:
         Raises:
             MeasurementError: if the process cannot be started.
         """
-        environment = {**os.environ, **dict.fromkeys(_THREAD_VARIABLES, str(self._threads))}
+        environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(self._threads))}
         environment["HWNAS_AGENT_PARENT"] = str(os.getpid())
         try:
             return LocalAgent(self._command, environment)
@@ -46,6 +48,9 @@ class LocalTransport:
     def place_model(self, model: Path) -> str:
         """Return the absolute path of the model: an agent here reads the same files."""
         return str(model.resolve())
+
+    def close(self) -> None:
+        """Release nothing: there is no connection."""
 
 
 class LocalAgent:
@@ -84,7 +89,7 @@ class LocalAgent:
         line = json.dumps({"operation": operation, **arguments}, allow_nan=False).encode() + b"\n"
         deadline = time.monotonic() + timeout_s
         try:
-            self._stdin.write(line)
+            self._send(line)
         except OSError as error:
             raise self._death(operation) from error
         answer = self._read_line(operation, deadline, timeout_s)
@@ -107,6 +112,10 @@ class LocalAgent:
         self._stdin.close()
         self._stdout.close()
         self._messages.close()
+
+    def _send(self, line: bytes) -> None:
+        while line:
+            line = line[self._stdin.write(line) :]
 
     @property
     def _stdin(self) -> Any:
@@ -147,11 +156,27 @@ class LocalAgent:
             return MeasurementError(
                 f"The measuring process closed its output during {operation!r} but lives on."
             )
-        how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
         self._messages.seek(max(0, self._messages.seek(0, os.SEEK_END) - 2000))
         last = self._messages.read().decode(errors="replace").strip()
-        return MeasurementError(
-            f"The measuring process ended {how} during {operation!r}. "
-            + ("The kernel may have been short of memory. " if code == -signal.SIGKILL else "")
-            + (f"It said last: {last}" if last else "It left no message.")
-        )
+        return self._describe_end(code, operation, last)
+
+    def _describe_end(self, code: int, operation: str, last: str) -> MeasurementError:
+        return describe_end(code, operation, last)
+
+
+def describe_end(code: int, operation: str, last: str) -> MeasurementError:
+    """Return the error for an agent that ended.
+
+    Args:
+        code: exit code, minus the number of the signal if one ended it.
+        operation: that it was asked for.
+        last: what it said last.
+    """
+    ending = signal.Signals(-code) if code < 0 else None
+    how = f"by signal {ending.name}" if ending else f"with exit code {code}"
+    kind = TargetLostError if ending in _FROM_OUTSIDE else MeasurementError
+    return kind(
+        f"The measuring process ended {how} during {operation!r}. "
+        + ("The kernel may have been short of memory. " if ending == signal.SIGKILL else "")
+        + (f"It said last: {last}" if last else "It left no message.")
+    )

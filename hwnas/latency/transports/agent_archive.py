@@ -1,0 +1,127 @@
+"""Packs the agent, the runtimes and what they import into one zipapp, the same bytes every time."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import io
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from hwnas.errors import MeasurementError
+
+_ROOTS = ("hwnas.latency.agent", "hwnas.latency.runtimes")
+_MAIN = b"import sys\n\nfrom hwnas.latency.agent.guardian import main\n\nsys.exit(main())\n"
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class AgentArchive:
+    """One zipapp: run it with the number of threads, see `hwnas.latency.agent.guardian`.
+
+    Attributes:
+        content: of the file.
+        sha256: of the content, 64 hexadecimal digits.
+    """
+
+    content: bytes
+    sha256: str
+
+
+def agent_archive(runtime_module: str = "") -> AgentArchive:
+    """Return the archive of this version.
+
+    Args:
+        runtime_module: of a runtime outside of hwnas, which then travels with what it imports of its own
+            top-level package. Other packages that it imports must be installed on the board.
+
+    Raises:
+        MeasurementError: if a module that must travel is not Python source.
+    """
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:
+        _add(archive, "__main__.py", _MAIN)
+        for name, path in sorted(travelling_modules(runtime_module).items()):
+            inside = name.replace(".", "/") + ("/__init__.py" if path.name == "__init__.py" else ".py")
+            _add(archive, inside, path.read_bytes())
+    return AgentArchive(content.getvalue(), hashlib.sha256(content.getvalue()).hexdigest())
+
+
+def travelling_modules(runtime_module: str = "") -> dict[str, Path]:
+    """Return the source files that travel, by module name.
+
+    All of agent and runtimes, and whatever of the same top-level packages they import, at any depth.
+
+    Raises:
+        MeasurementError: as `agent_archive`.
+    """
+    left = [name for root in _ROOTS for name in _members(root)] + ([runtime_module] if runtime_module else [])
+    found: dict[str, Path] = {}
+    while left:
+        name = left.pop()
+        if name in found:
+            continue
+        source = _source(name)
+        found[name] = source
+        left.extend(_imports(name, source))
+        left.extend([name.rpartition(".")[0]] if "." in name else [])
+    return found
+
+
+def _members(package: str) -> Iterator[str]:
+    yield package
+    for path in _source(package).parent.glob("*.py"):
+        if path.name != "__init__.py":
+            yield f"{package}.{path.stem}"
+
+
+def _source(name: str) -> Path:
+    spec = find_spec(name)
+    if spec is None or not (spec.origin or "").endswith(".py"):
+        raise MeasurementError(
+            f"What runs on a board travels as Python source, but {name!r} is none "
+            f"({'not found' if spec is None else spec.origin}). Let the runtime import it inside a function "
+            "from a package that is installed on the board."
+        )
+    return Path(str(spec.origin))
+
+
+def _imports(module: str, source: Path) -> Iterator[str]:
+    """Yield the modules of the same top-level package that a module imports, wherever in it."""
+    top = module.partition(".")[0]
+    for node in ast.walk(ast.parse(source.read_bytes(), str(source))):
+        names: Sequence[str] = ()
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = _names_from(node, module, is_package=source.name == "__init__.py")
+        yield from (name for name in names if name.partition(".")[0] == top)
+
+
+def _names_from(node: ast.ImportFrom, module: str, *, is_package: bool) -> list[str]:
+    """Return the module of a `from` import, and those of its names that are modules."""
+    start = node.module or ""
+    if node.level:
+        parts = module.split(".")
+        kept = parts[: len(parts) - node.level + is_package]
+        start = ".".join([*kept, *([node.module] if node.module else [])])
+    if start.partition(".")[0] != module.partition(".")[0]:
+        return []
+    return [start, *(name for alias in node.names if _is_module(name := f"{start}.{alias.name}"))]
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+    entry = zipfile.ZipInfo(name, _EPOCH)
+    entry.create_system = 3
+    entry.external_attr = 0o644 << 16
+    archive.writestr(entry, content)

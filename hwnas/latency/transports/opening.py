@@ -1,0 +1,21 @@
+"""From a target to the way there."""
+
+from __future__ import annotations
+
+from hwnas.latency.target import Target
+from hwnas.latency.transports.base import Transport
+from hwnas.latency.transports.local import LocalTransport
+from hwnas.latency.transports.ssh import SshTransport
+from hwnas.plugins import load_plugin
+
+
+def open_transport(target: Target) -> Transport:
+    """Return what starts agents on a target; nothing is connected yet.
+
+    Raises:
+        PluginError: if no runtime of that name is installed.
+        MeasurementError: if the runtime is not Python source and so cannot travel.
+    """
+    if target.transport == "local":
+        return LocalTransport(target.threads)
+    return SshTransport(target, load_plugin("hwnas.runtimes", target.runtime).__module__)

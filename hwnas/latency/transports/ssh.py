@@ -1,0 +1,198 @@
+"""Agents on another machine, through the system's OpenSSH client: the user's keys, hosts and detours hold."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import shutil
+import subprocess
+import tempfile
+import threading
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+
+from hwnas.errors import MeasurementError, TargetLostError
+from hwnas.files import sha256_of_file
+from hwnas.latency.agent.guardian import HEARTBEAT_S
+from hwnas.latency.target import Target, split_host
+from hwnas.latency.transports.agent_archive import AgentArchive, agent_archive
+from hwnas.latency.transports.local import LocalAgent, describe_end
+from hwnas.latency.transports.upload import Upload, upload
+
+CONFIG_VARIABLE = "HWNAS_SSH_CONFIG"
+"""Names an OpenSSH configuration file to use instead of the user's."""
+CONNECT_S = 10
+LOST_AFTER_S = 15
+"""A connection whose other end says nothing for so long is lost."""
+MAX_MODELS_BYTES = 4 << 30
+MAX_AGENTS_BYTES = 64 << 20
+_ALIVE_S = 5
+_PERSIST_S = 60
+_CONNECTION_ENDED = 255
+_NOT_FOUND = (126, 127)
+_REFUSED = {
+    "Host key verification failed": "Compare the key with the one the board shows, then accept it by "
+    "connecting once by hand with 'ssh'.",
+    "REMOTE HOST IDENTIFICATION HAS CHANGED": "Find out why before you remove the old key.",
+    "Permission denied": "Give this user a key without a pass phrase, or one in ssh-agent, since nobody can "
+    "type here; test it with 'ssh -o BatchMode=yes'.",
+    "Bad owner or permissions": "Repair the file it names.",
+    "Bad configuration option": "Repair the file it names.",
+}
+
+
+class SshTransport:
+    """Starts agents on one board; all share one connection, which closes a minute after the last."""
+
+    def __init__(self, target: Target, runtime_module: str) -> None:
+        """Prepare; the first use connects.
+
+        Args:
+            target: with its host and the interpreter to use there.
+            runtime_module: of the runtime that agents will load.
+
+        Raises:
+            ConfigError: if the host could not be written on a command line.
+            MeasurementError: if the runtime cannot travel.
+        """
+        self._host = target.host
+        self._python = target.python or "python3"
+        self._threads = target.threads
+        module = "" if runtime_module.startswith("hwnas.") else runtime_module
+        self._archive: AgentArchive = agent_archive(module)
+        # Short: the path of a socket has at most about 100 characters.
+        self._directory = tempfile.mkdtemp(prefix="hwnas-ssh-", dir="/tmp")
+        self._client = _client(target.host, Path(self._directory) / "socket")
+        self._finalizer = weakref.finalize(self, _disconnect, self._client, self._directory)
+
+    def start_agent(self) -> SshAgent:
+        """Start a fresh agent, after sending the program if the board does not have this version.
+
+        Raises:
+            TargetLostError: if the board cannot be reached.
+            MeasurementError: if it refuses us, or has no fitting Python.
+        """
+        content = self._archive.content
+        path = self._place("agents", ".pyz", Upload(self._archive.sha256, content), MAX_AGENTS_BYTES)
+        return SshAgent(self._remote(path, str(self._threads)), dict(os.environ), self._host)
+
+    def place_model(self, model: Path) -> str:
+        """Send a model unless the board has it, and return its path there.
+
+        Raises:
+            TargetLostError: if the connection is cut; no part of the model is then taken for it.
+            MeasurementError: if it cannot be read here or kept there, for instance because the disk is full.
+        """
+        try:
+            wanted = Upload(sha256_of_file(model), model.read_bytes())
+        except OSError as error:
+            raise MeasurementError(f"The model {str(model)!r} cannot be read: {error.strerror}.") from error
+        return self._place("models", ".onnx", wanted, MAX_MODELS_BYTES)
+
+    def close(self) -> None:
+        """End the shared connection."""
+        self._finalizer()
+
+    def _place(self, kind: str, ending: str, wanted: Upload, limit_bytes: int) -> str:
+        if not self._finalizer.alive:
+            raise MeasurementError(f"The connection to {self._host!r} was closed; open a new one.")
+        return upload(self._remote, kind, ending, wanted, limit_bytes, self._explain)
+
+    def _remote(self, *arguments: str) -> list[str]:
+        """Return the command that runs the board's Python; each argument reaches it as it is."""
+        # A shell that stays lets the client tell how Python ended; after `exec` it could not.
+        python = " ".join(shlex.quote(word) for word in (self._python, *arguments))
+        return [*self._client, "--", split_host(self._host)[1], f"{python}; exit $?"]
+
+    def _explain(self, code: int, operation: str, last: str) -> MeasurementError:
+        return explain_end(self._host, code, operation, last)
+
+
+class SshAgent(LocalAgent):
+    """The near end of one agent: the client process, kept from silence by empty lines."""
+
+    def __init__(self, command: Sequence[str], environment: dict[str, str], host: str) -> None:
+        """Start the client."""
+        self._host = host
+        self._writing = threading.Lock()
+        self._is_closed = threading.Event()
+        super().__init__(command, environment)
+        threading.Thread(target=self._show_life, name="hwnas-heartbeat", daemon=True).start()
+
+    def close(self) -> None:
+        """End the agent by ending its connection; calling it twice is harmless."""
+        self._is_closed.set()
+        with self._writing:
+            super().close()
+
+    def _send(self, line: bytes) -> None:
+        with self._writing:
+            super()._send(line)
+
+    def _show_life(self) -> None:
+        while not self._is_closed.wait(HEARTBEAT_S):
+            try:
+                self._send(b"\n")
+            except (OSError, ValueError):
+                return  # the next request finds out and says how it ended
+
+    def _describe_end(self, code: int, operation: str, last: str) -> MeasurementError:
+        return explain_end(self._host, code, operation, last)
+
+
+def explain_end(host: str, code: int, operation: str, last: str) -> MeasurementError:
+    """Return the error for a client that ended with `code` during `operation`, having said `last`."""
+    if code in _NOT_FOUND:
+        return MeasurementError(
+            f"Python cannot be started on {host!r}: {last}. Install Python 3.8 or later there, or name one "
+            "with 'python=/path/to/python' in the target."
+        )
+    if code != _CONNECTION_ENDED:
+        return describe_end(128 - code if 128 < code < 160 else code, operation, last)
+    for sign, advice in _REFUSED.items():
+        if sign in last:
+            return MeasurementError(f"OpenSSH does not connect to {host!r}: {last}. {advice}")
+    return TargetLostError(
+        f"The connection to {host!r} was lost during {operation!r}: {last or 'OpenSSH gave no reason'}. "
+        "Check that the board runs and that the network reaches it."
+    )
+
+
+def _client(host: str, socket: Path) -> list[str]:
+    """Return the command line of the client up to the host; the user's configuration fills the rest."""
+    user, _, port = split_host(host)
+    options = {
+        "BatchMode": "yes",
+        # An unknown key is refused whatever the configuration says: figures must come from the board meant.
+        "StrictHostKeyChecking": "yes",
+        "ControlMaster": "auto",
+        "ControlPath": str(socket),
+        "ControlPersist": str(_PERSIST_S),
+        "ConnectTimeout": str(CONNECT_S),
+        "ServerAliveInterval": str(_ALIVE_S),
+        "ServerAliveCountMax": str(LOST_AFTER_S // _ALIVE_S),
+        "ClearAllForwardings": "yes",
+        "PermitLocalCommand": "no",
+        "RemoteCommand": "none",
+        "LogLevel": "ERROR",
+    }
+    config = os.environ.get(CONFIG_VARIABLE)
+    return [
+        "ssh",
+        *(["-F", config] if config else []),
+        *("-T", "-a", "-x"),
+        *(word for name, value in options.items() for word in ("-o", f"{name}={value}")),
+        *(["-l", user] if user else []),
+        *(["-p", port] if port else []),
+    ]
+
+
+def _disconnect(client: Sequence[str], directory: str) -> None:
+    if (Path(directory) / "socket").exists():
+        # Asks the process behind the socket only; no connection is made.
+        command = [*client, "-O", "exit", "--", "any"]
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=10)
+    shutil.rmtree(directory, ignore_errors=True)

@@ -1,0 +1,137 @@
+"""Sends a file to a board once, under its content's name; the far end is `hwnas.latency.agent.store`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from hwnas.errors import MeasurementError, TargetLostError
+from hwnas.latency.agent import store
+
+_ANSWER_S = 60.0
+_SLOWEST_BYTES_PER_S = 100_000
+# One short line for whatever shell the user has there; the program itself follows on standard input.
+_BOOTSTRAP = "import sys; exec(sys.stdin.buffer.read(int(sys.argv[1])))"
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file to be sent.
+
+    Attributes:
+        sha256: of the content, 64 hexadecimal digits.
+        content: all of it.
+    """
+
+    sha256: str
+    content: bytes
+
+
+def upload(
+    remote: Callable[..., list[str]],
+    kind: str,
+    ending: str,
+    wanted: Upload,
+    limit_bytes: int,
+    explain: Callable[[int, str, str], MeasurementError],
+) -> str:
+    """Have a file on the board and return its path there; what is there already is not sent again.
+
+    Args:
+        remote: returns the command that runs the board's Python with some arguments.
+        kind: directory in the board's cache.
+        ending: of the file's name.
+        wanted: the file.
+        limit_bytes: of all files of that kind; those used longest ago make room.
+        explain: returns the error for a command that ended: exit code, what it was to do, what it said last.
+
+    Raises:
+        TargetLostError: if the connection is cut, or the board takes too long.
+        MeasurementError: if the board cannot keep the file.
+    """
+    program = Path(store.__file__).read_bytes()
+    size = len(wanted.content)
+    arguments = (str(len(program)), kind, wanted.sha256, ending, str(size), str(limit_bytes))
+    operation = f"upload to {kind}"
+    with tempfile.TemporaryFile() as messages:
+        process = subprocess.Popen(
+            remote("-c", _BOOTSTRAP, *arguments),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=messages,
+            start_new_session=True,
+        )
+        limit_s = _ANSWER_S + size / _SLOWEST_BYTES_PER_S
+        too_long = threading.Event()
+
+        def give_up() -> None:
+            too_long.set()
+            process.kill()
+
+        timer = threading.Timer(limit_s, give_up)
+        timer.start()
+        try:
+            reply = _converse(process, program, wanted.content)
+        finally:
+            timer.cancel()
+            process.kill()
+            code = process.wait()
+            _close(process)
+        if too_long.is_set():
+            raise TargetLostError(f"The target did not finish the {operation} within {limit_s:.0f} s.")
+        messages.seek(0)
+        last = messages.read()[-2000:].decode(errors="replace").strip()
+    if "error" in reply:
+        raise MeasurementError(str(reply["error"]))
+    if "path" not in reply:
+        raise explain(code, operation, last)
+    return str(reply["path"])
+
+
+def _converse(process: subprocess.Popen[bytes], program: bytes, content: bytes) -> Mapping[str, Any]:
+    """Send the program and, if asked, the file; return the last reply, empty if the far end is gone."""
+    reply = _exchange(process, program)
+    if "send" in reply:
+        reply = _exchange(process, content)
+    if not reply:
+        _close_input(process)
+        process.wait()
+    return reply
+
+
+def _exchange(process: subprocess.Popen[bytes], content: bytes) -> Mapping[str, Any]:
+    sink, source = _pipes(process)
+    with contextlib.suppress(BrokenPipeError):  # what it said before it ended is still to be read
+        sink.write(content)
+        sink.flush()
+    line = source.readline()
+    try:
+        return dict(json.loads(line)) if line else {}
+    except ValueError as error:
+        raise MeasurementError(
+            f"The target must answer in JSON, but wrote {line[:200]!r}. Its login scripts may print; "
+            "they must be silent when nobody sits at a terminal."
+        ) from error
+
+
+def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
+    assert process.stdin is not None  # noqa: S101 - opened as pipes above
+    assert process.stdout is not None  # noqa: S101
+    return process.stdin, process.stdout
+
+
+def _close_input(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(BrokenPipeError):
+        _pipes(process)[0].close()
+
+
+def _close(process: subprocess.Popen[bytes]) -> None:
+    _close_input(process)
+    _pipes(process)[1].close()

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hwnas.errors import ConfigError, MeasurementError
+from hwnas.files import sha256_of_file
+from hwnas.latency.base import LatencyMeter
+from hwnas.latency.meter import open_meter
+from hwnas.latency.target import Target
+from hwnas.latency.transports.ssh import SshTransport
+from tests.conformance.latency_meter_suite import LatencyMeterSuite
+from tests.latency.onnx_models import write_conv_model
+from tests.latency.test_meter import QUICK
+from tests.latency.transports.board import Board
+
+
+class TestSshMeter(LatencyMeterSuite):
+    @pytest.fixture
+    def meter(self, board: Board) -> Iterator[LatencyMeter]:
+        meter = open_meter(board.url, QUICK)
+        yield meter
+        meter.close()
+
+
+@pytest.fixture
+def transport(board: Board) -> Iterator[SshTransport]:
+    transport = SshTransport(Target.parse(board.url), "hwnas.latency.runtimes.onnxruntime")
+    yield transport
+    transport.close()
+
+
+def test_a_model_is_sent_once_and_whole(board: Board, transport: SshTransport, tmp_path: Path) -> None:
+    model = tmp_path / "a model; $(touch owned) 'of' \"mine\".onnx"
+    write_conv_model(model)
+    first = Path(transport.place_model(model))
+    arrived = first.stat()
+    assert first == board.home / ".cache" / "hwnas" / "models" / f"{sha256_of_file(model)}.onnx"
+    assert first.read_bytes() == model.read_bytes()
+    assert arrived.st_uid == board.home.stat().st_uid
+    assert Path(transport.place_model(model)).stat().st_ino == arrived.st_ino
+
+
+def test_a_damaged_file_on_the_board_is_replaced(transport: SshTransport, tmp_path: Path) -> None:
+    model = tmp_path / "model.onnx"
+    write_conv_model(model)
+    there = Path(transport.place_model(model))
+    there.write_bytes(b"damaged")
+    assert Path(transport.place_model(model)).read_bytes() == model.read_bytes()
+
+
+def test_the_board_needs_no_hwnas(board: Board, transport: SshTransport) -> None:
+    found = subprocess.run([board.python, "-c", "import hwnas"], cwd="/", capture_output=True, check=False)
+    assert b"No module named 'hwnas'" in found.stderr
+    agent = transport.start_agent()
+    try:
+        assert agent.request("lock", timeout_s=60, wait_s=0) == {}
+    finally:
+        agent.close()
+
+
+def test_unknown_host_key_is_refused(board: Board) -> None:
+    known = board.known_hosts.read_text()
+    board.known_hosts.write_text("")
+    try:
+        with pytest.raises(MeasurementError, match=r"Host key verification failed.*by hand"):
+            open_meter(board.url, QUICK).fingerprint()
+        assert board.known_hosts.read_text() == ""
+    finally:
+        board.known_hosts.write_text(known)
+
+
+def test_refused_key_is_said(board: Board) -> None:
+    keys = board.root / "authorized_keys"
+    allowed = keys.read_text()
+    keys.write_text("")
+    try:
+        with pytest.raises(MeasurementError, match=r"(?s)Permission denied.*ssh-agent"):
+            open_meter(board.url, QUICK).fingerprint()
+    finally:
+        keys.write_text(allowed)
+
+
+def test_absent_python_is_said(board: Board) -> None:
+    with pytest.raises(MeasurementError, match=r"(?s)/no/such/python.*not found.*'python='?"):
+        open_meter("ssh://board?python=/no/such/python", QUICK).fingerprint()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ssh://-oProxyCommand=touch@board",
+        "ssh://-Fother",
+        "ssh://user:secret@board",
+        "ssh://board;reboot",
+        "ssh://board:0",
+        "ssh://board:70000",
+        "ssh://board/path",
+        "ssh://",
+        "ssh://board?python=python3;reboot",
+        "ssh://board?python=-c",
+        "local?python=/usr/bin/python3",
+    ],
+)
+def test_hosts_that_are_no_hosts(url: str) -> None:
+    with pytest.raises(ConfigError):
+        Target.parse(url)
+
+
+@pytest.mark.parametrize("url", ["ssh://u@h:22?python=/opt/my-env/bin/python3.8", "ssh://[::1]:2222"])
+def test_ssh_target_survives_its_url(url: str) -> None:
+    target = Target.parse(url)
+    assert Target.parse(target.url) == target
+    assert replace(target, host="other") != target
