@@ -59,11 +59,10 @@ def run(arguments: dict[str, str]) -> int:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(arguments["loadEngine"], providers=["CPUExecutionProvider"])
-    files = dict(pair.split(":") for pair in arguments["loadInputs"].split(","))
-    inputs = {
-        tensor.name: np.fromfile(files[tensor.name], np.float32).reshape(tensor.shape)
-        for tensor in session.get_inputs()
-    }
+    files = dict(pair.split(":") for pair in arguments.get("loadInputs", "").split(",") if pair)
+    inputs = {tensor.name: np.ones(tensor.shape, np.float32) for tensor in session.get_inputs()}
+    for name, file in files.items():
+        inputs[name] = np.fromfile(file, np.float32).reshape(inputs[name].shape)
     trace, outputs, start = [], [], time.perf_counter()
     warmup_ms = float(arguments["warmUp"])
     measured = 0
