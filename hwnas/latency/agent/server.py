@@ -34,6 +34,7 @@ class Agent:
             "unload": self._unload,
             "warm_up": self._warm_up,
             "clock": self._clock,
+            "inspect": self._inspect,
             **self._other.table(),
         }
 
@@ -106,6 +107,12 @@ class Agent:
                 "send 'set_up', then 'load' with that name."
             )
         return self._models[name]
+
+    def _inspect(self, runtimes: Mapping[str, str]) -> Dict[str, Any]:
+        # Imported when asked for: measuring needs none of it.
+        from hwnas.latency.agent.inspection import inspect_machine
+
+        return {"facts": inspect_machine(runtimes)}
 
     def _fresh_runtime(self) -> InferenceRuntime:
         if self._make is None:
