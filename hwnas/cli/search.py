@@ -34,16 +34,24 @@ def search(
     ] = None,
     *,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that is there.")] = False,
+    rebase: Annotated[
+        bool,
+        typer.Option(
+            "--rebase", help="With --resume: measure all networks again if the target is not what it was."
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Search for accurate and fast networks, until enough candidates are trained."""
+    if rebase and not resume:
+        raise ConfigError("--rebase goes with --resume: it measures the networks of a run again.")
     config, directory = _config_and_directory(run, out, resume=resume)
 
     from hwnas.search.driver import search as run_search
     from hwnas.search.progress import watched
 
     with watched(err_console) as listener:
-        result = run_search(config, directory, resume=resume, progress=listener)
+        result = run_search(config, directory, resume=resume, rebase=rebase, progress=listener)
     if as_json:
         print_json(result.to_json())
     else:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import hwnas
+from hwnas.architecture import Architecture
 from hwnas.budget import LATENCY, Metric
 from hwnas.config import RunConfig, save_config
 from hwnas.errors import StudyError
@@ -20,7 +21,9 @@ from hwnas.latency.protocol import MeasuringProtocol
 from hwnas.search.candidate_loop import CandidateLoop
 from hwnas.search.costs import costs_of_run
 from hwnas.search.interruption import StopRequest
+from hwnas.search.jobs import Jobs
 from hwnas.search.progress import ProgressListener
+from hwnas.search.rebase import Rebase, update_records
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.run_log import RunLog
 from hwnas.search.storage import DriverLease
@@ -30,6 +33,7 @@ from hwnas.search.trial_book import TrialBook
 from hwnas.search.worker_pool import WorkerPool, WorkerSetup
 from hwnas.search_spaces.base import SearchSpace, make_search_space
 from hwnas.tasks.base import Task, make_task
+from hwnas.training.recipe import Recipe
 
 MAY_CHANGE = (
     "hwnas_version",
@@ -83,7 +87,12 @@ class SearchResult:
 
 
 def search(
-    config: RunConfig, run_dir: Path, *, resume: bool = False, progress: ProgressListener | None = None
+    config: RunConfig,
+    run_dir: Path,
+    *,
+    resume: bool = False,
+    rebase: bool = False,
+    progress: ProgressListener | None = None,
 ) -> SearchResult:
     """Search until enough candidates are trained, time is over, or Ctrl-C ends it.
 
@@ -91,6 +100,7 @@ def search(
         config: the run; on resume it may differ from the recorded one where that changes no value.
         run_dir: of a new run, or of one to be resumed.
         resume: go on with the run that is there; without it an existing run is refused.
+        rebase: on resume, measure everything again if the target has changed, see `Rebase`.
         progress: is told how far the search is.
 
     Raises:
@@ -106,8 +116,11 @@ def search(
         space = make_search_space(config.space.name, task.contract, config.space.choices)
         pool = WorkerPool(worker_setup(config), workers=config.search.workers, logs=run.workers_dir)
         with opened_meter(config, final=False, exclusive=pool.paused) as meter:
-            study = _opened_study(run, config, task, space, meter)
+            study, identity, moved = _opened_study(run, config, task, space, meter, rebase=rebase)
             try:
+                if moved and not _rebased(config, run, study, task, space, meter, stop, identity, moved):
+                    return SearchResult(run.path, "interrupted", stop.requested, run.read_front())
+                update_records(run, study)
                 return _session(config, run, study, task, space, meter, pool, stop, progress or _silent)
             finally:
                 study.close()
@@ -215,10 +228,48 @@ def _check_start(run: RunDirectory, *, resume: bool) -> None:
         raise StudyError(f"There is no run in {run.path} to resume. Start it without --resume.")
 
 
+def _rebased(
+    config: RunConfig,
+    run: RunDirectory,
+    study: SearchStudy,
+    task: Task,
+    space: SearchSpace,
+    meter: LatencyMeter,
+    stop: StopRequest,
+    identity: dict[str, Any],
+    moved: list[str],
+) -> bool:
+    jobs = Jobs(task, space, Recipe(**config.training.proxy.recipe_fields()), _silent)
+
+    def export(architecture: Architecture, path: Path) -> None:
+        jobs.export(architecture, path, seed=config.search.seed)
+
+    rebase = Rebase(
+        run,
+        study,
+        task=task,
+        meter=meter,
+        costs=costs_of_run(config, task, space),
+        export=export,
+        is_stopped=lambda: stop.requested,
+    )
+    return rebase.run(identity, moved)
+
+
 def _opened_study(
-    run: RunDirectory, config: RunConfig, task: Task, space: SearchSpace, meter: LatencyMeter
-) -> SearchStudy:
-    """Open or make the study; nothing is written before everything is known to fit."""
+    run: RunDirectory,
+    config: RunConfig,
+    task: Task,
+    space: SearchSpace,
+    meter: LatencyMeter,
+    *,
+    rebase: bool,
+) -> tuple[SearchStudy, dict[str, Any], list[str]]:
+    """Open or make the study; nothing is written before everything is known to fit.
+
+    Returns:
+        the study, what it is to be identified by, and what calls for a rebase.
+    """
     costs = costs_of_run(config, task, space)
     identity = {
         "hwnas_version": hwnas.__version__,
@@ -232,17 +283,19 @@ def _opened_study(
     study = SearchStudy(run.study_journal)
     recorded = study.identity
     changed = differences(recorded, identity, ignored=MAY_CHANGE) if recorded else []
-    if changed:
+    on_target = [change for change in changed if change.startswith("target_fingerprint")]
+    if changed and not (rebase and changed == on_target):
         study.close()
         listing = "\n  ".join(changed)
+        remedy = " With --rebase, all networks are measured again." if changed == on_target else ""
         raise StudyError(
             f"Trials of one study must be comparable, but since {run.path} was started this changed:\n"
-            f"  {listing}\nRestore it, or start a new run."
+            f"  {listing}\nRestore it, or start a new run.{remedy}"
         )
     if not recorded:
         study.set_identity(identity)
     save_config(config, run.config)
-    return study
+    return study, identity, on_target
 
 
 def _silent(_status: object) -> None:

@@ -16,6 +16,8 @@ from hwnas.errors import StudyError, TrainingError
 from hwnas.files import write_json_atomically
 from hwnas.latency.base import LatencyMeter
 from hwnas.latency.figures import NOT_MEASURED, measure_figures
+from hwnas.onnx_graphs.export import export_onnx
+from hwnas.onnx_graphs.metadata import graph_metadata
 from hwnas.pareto import front_indices
 from hwnas.search.costs import end_to_end_job
 from hwnas.search.driver import opened_meter, refuse_other_target, worker_setup
@@ -26,7 +28,9 @@ from hwnas.search.run_log import RunLog
 from hwnas.search.storage import DriverLease
 from hwnas.search.study import ERROR
 from hwnas.search.worker_pool import Reply, Worker, WorkerPool, usable_cores
+from hwnas.search_spaces.base import make_search_space
 from hwnas.tasks.base import Quality, Task, make_task
+from hwnas.training.checkpoint import load_weights
 
 Pick = str | int
 """`all`, `knee`, or how many members, spread evenly over the front."""
@@ -225,14 +229,16 @@ class _FullTraining:
         for architecture in self._architectures:
             self._measure_one(architecture, task, meter, costs)
             self._tell()
-        write_json_atomically(self._run.trained, self._merged(costs))
+        write_json_atomically(self._run.trained, self._merged(costs, meter))
 
     def _measure_one(self, architecture: Architecture, task: Task, meter: LatencyMeter, costs: Costs) -> None:
         directory = self._run.checkpoint(architecture.id)
         result = _read(directory / "result.json")
-        if result["latency"] is not None:
+        if result["latency"] is not None and _is_of(result["latency"], meter):
             return
         model = directory / "model.onnx"
+        if not model.is_file():
+            self._export_again(architecture, task, directory)
         found = measure_figures(
             meter,
             model,
@@ -244,6 +250,14 @@ class _FullTraining:
         model.unlink()
         shown = ", ".join(f"{metric} {found.figures[str(metric)]:.2f}" for metric in costs.metrics)
         self._note("measured", f"{architecture.id}: {shown}")
+
+    def _export_again(self, architecture: Architecture, task: Task, directory: Path) -> None:
+        """Write the ONNX file of trained weights, whose figures are of a target that has changed since."""
+        space = make_search_space(self._config.space.name, task.contract, self._config.space.choices)
+        module = space.build(architecture).eval()
+        load_weights(directory / "weights.safetensors", module)
+        metadata = graph_metadata(task, architecture)
+        export_onnx(module, task.io_spec(architecture), directory / "model.onnx", metadata=metadata)
 
     def _keep(self, architecture: Architecture, result: Mapping[str, Any]) -> None:
         directory = self._run.checkpoint(architecture.id)
@@ -269,13 +283,14 @@ class _FullTraining:
             and (result["latency"] is not None or (directory / "model.onnx").is_file())
         )
 
-    def _merged(self, costs: Costs) -> dict[str, Any]:
+    def _merged(self, costs: Costs, meter: LatencyMeter) -> dict[str, Any]:
         """Return the members of this and of earlier calls whose weights are there."""
         ids = [architecture.id for architecture in self._architectures]
         earlier = _listed(self._run)["members"]
         ids += [Architecture.from_json(member["architecture"]).id for member in earlier]
         results = [_read(self._run.checkpoint(name) / "result.json") for name in dict.fromkeys(ids)]
-        members = [result for result in results if result is not None and result["latency"] is not None]
+        measured = [result for result in results if result is not None and result["latency"] is not None]
+        members = [result for result in measured if _is_of(result["latency"], meter)]
         objective = str(costs.objective)
         members = [{**member, "cost": member["figures"].get(objective)} for member in members]
         comparable = [member for member in members if member["cost"] is not None]
@@ -304,6 +319,11 @@ def _listed(run: RunDirectory) -> dict[str, Any]:
     if run.trained.is_file():
         return run.read_trained()
     return {"schema_version": SCHEMA_VERSION, "members": []}
+
+
+def _is_of(latency: Mapping[str, Any], meter: LatencyMeter) -> bool:
+    """Whether figures are of the target as it is now."""
+    return bool(latency["fingerprint"] == json.loads(json.dumps(dict(meter.fingerprint()))))
 
 
 def _read(path: Path) -> Any:

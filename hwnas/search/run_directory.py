@@ -28,6 +28,7 @@ class RunDirectory:
     trials/N/       trial.json with everything measured in trial N
     checkpoints/ID/ weights.safetensors of architecture ID at full budget
     bundles/ID/     what a vehicle can run
+    rebases/G/      figures before and after the rebase that began generation G of the study
     report.html
     ```
     """
@@ -47,6 +48,7 @@ class RunDirectory:
         self.workers_dir = self.path / "workers"
         self.checkpoints_dir = self.path / "checkpoints"
         self.bundles_dir = self.path / "bundles"
+        self.rebases_dir = self.path / "rebases"
 
     def trial(self, number: int) -> Path:
         """Directory of one trial."""
@@ -55,6 +57,10 @@ class RunDirectory:
     def trial_record(self, number: int) -> Path:
         """JSON file with everything measured in one trial."""
         return self.trial(number) / "trial.json"
+
+    def rebase(self, generation: int) -> Path:
+        """Directory of the rebase that began a generation of the study."""
+        return self.rebases_dir / str(generation)
 
     def checkpoint(self, architecture_id: str) -> Path:
         """Directory of the weights of one architecture at full budget."""

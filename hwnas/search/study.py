@@ -11,7 +11,7 @@ import optuna
 from optuna.distributions import CategoricalDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.storages import JournalStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hwnas.architecture import Architecture, Choice
 from hwnas.budget import LATENCY, Costs
@@ -27,8 +27,19 @@ ABANDONED = "the driver was killed while this trial ran"
 FIGURES, COST = "figures", "cost"
 """User attributes of trials that were measured."""
 
+SUPERSEDED = "it was over a limit on the target as it was before; it may be proposed again"
+"""Reason of infeasible trials after a rebase."""
+
 _NAME = "search"
-_IDENTITY = "identity"
+_IDENTITY, _IS_WHOLE = "identity", "is_whole"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What measuring a trial again gave: its figures, or the reason why there are none."""
+
+    figures: Mapping[str, float] | None
+    reason: str | None
 
 
 @dataclass(frozen=True)
@@ -96,16 +107,48 @@ class SearchStudy:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._backend = LockedJournal(journal, read_only=read_only)
         storage = JournalStorage(self._backend)
+        self._storage = storage
         known = {study.study_name for study in storage.get_all_studies()}
         if _NAME not in known and read_only:
             raise StudyError(f"{journal} holds no study yet. Run `hwnas search` on this directory first.")
         if _NAME not in known:
             optuna.create_study(storage=storage, study_name=_NAME, directions=["minimize"] * 2)
+        self.generation = 1
         self._study = optuna.load_study(study_name=_NAME, storage=storage)
+        while _name(self.generation + 1) in known:
+            newer = optuna.load_study(study_name=_name(self.generation + 1), storage=storage)
+            if not newer.user_attrs.get(_IS_WHOLE):
+                break  # a rebase was killed while it wrote this one
+            self.generation += 1
+            self._study = newer
 
     def close(self) -> None:
         """Let the journal go."""
         self._backend.close()
+
+    def replace(self, identity: Mapping[str, Any], outcomes: Mapping[int, Outcome], costs: Costs) -> None:
+        """Continue as a new study with the same trials and other figures.
+
+        The journal switches over with its last record, so that a kill leaves the old study or the new one.
+        Trained trials get their new figures; those over a limit become infeasible, those without figures
+        fail. Trials that were infeasible fail as `SUPERSEDED`; repeated ones follow those that they repeat.
+
+        Args:
+            identity: of the new study.
+            outcomes: by the number of every trial that was trained.
+            costs: second objective and limits.
+        """
+        name = _name(self.generation + 1)
+        if name in {study.study_name for study in self._storage.get_all_studies()}:
+            optuna.delete_study(study_name=name, storage=self._storage)
+        new = optuna.create_study(storage=self._storage, study_name=name, directions=["minimize"] * 2)
+        for trial in self._study.get_trials():
+            original = trial.user_attrs.get("duplicate_of", trial.number)
+            new.add_trial(_replaced(trial, outcomes.get(original), costs))
+        new.set_user_attr(_IDENTITY, dict(identity))
+        new.set_user_attr(_IS_WHOLE, True)
+        self._study = new
+        self.generation += 1
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -208,6 +251,40 @@ class SearchStudy:
         # Feasible trials need the constraints as well: samplers compare only equally constrained ones.
         for name, excess in costs.excess(figures).items():
             trial.set_constraint(name, excess)
+
+
+def _name(generation: int) -> str:
+    return _NAME if generation == 1 else f"{_NAME}-{generation}"
+
+
+def _replaced(trial: FrozenTrial, outcome: Outcome | None, costs: Costs) -> FrozenTrial:
+    """Return a finished trial with the figures of `outcome`, see `SearchStudy.replace`."""
+    notes = {key: value for key, value in trial.user_attrs.items() if key not in {FIGURES, COST}}
+    state, values, constraints = trial.state, None, None
+    if state == TrialState.COMPLETE and outcome is not None and outcome.figures is not None:
+        notes |= {FIGURES: dict(outcome.figures), COST: outcome.figures[str(costs.objective)]}
+        constraints = costs.excess(outcome.figures)
+        if costs.exceeded(outcome.figures):
+            state = TrialState.PRUNED
+        else:
+            values = [trial.values[0], notes[COST]]
+    elif state != TrialState.FAIL:
+        state = TrialState.FAIL
+        notes["reason"] = SUPERSEDED if outcome is None else outcome.reason
+    # What samplers noted stays, such as the generation of NSGA-II; constraints are set anew.
+    old = tuple(f":{name}" for name in trial.constraints)
+    noted = {key: value for key, value in trial.system_attrs.items() if not (old and key.endswith(old))}
+    replaced = create_trial(
+        state=state,
+        values=values,
+        params=trial.params,
+        distributions=trial.distributions,
+        user_attrs=notes,
+        system_attrs=noted,
+        constraints=constraints,
+    )
+    replaced.datetime_start, replaced.datetime_complete = trial.datetime_start, trial.datetime_complete
+    return replaced
 
 
 def _summary(trial: FrozenTrial) -> TrialSummary:
