@@ -165,13 +165,18 @@ class ProtocolSection(Section):
     max_warmup_s: NotNegative | None = None
     warmup_tolerance: Positive | None = None
     block_s: Positive | None = None
+    reference_block_s: Positive | None = None
     max_block_samples: Annotated[int, Field(ge=1)] | None = None
     min_rounds: Annotated[int, Field(ge=1)] | None = None
     min_samples: Annotated[int, Field(ge=1)] | None = None
     max_samples: Annotated[int, Field(ge=1)] | None = None
     max_s: Positive | None = None
+    limit_s: Positive | None = None
     max_spread: Positive | None = None
     max_slow_share: Positive | None = None
+    max_interval: Positive | None = None
+    max_slowdown: Positive | None = None
+    max_attempts: Annotated[int, Field(ge=1)] | None = None
     lock_wait_s: NotNegative | None = None
     reply_timeout_s: Positive | None = None
     seed: Annotated[int, Field(ge=0)] | None = None

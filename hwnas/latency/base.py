@@ -63,6 +63,7 @@ class LatencyMeasurement:
         ended: why clocking ended: `precise`, `time limit`, `sample limit` or `over the limit`.
         attempts: times the model was clocked; the calmest of them is stated.
         other_attempts: `latency_ms`, `ratio` and `remark` of those that are not stated.
+        states: of the target (clocks, temperatures, alarms) before and after clocking.
     """
 
     latency_ms: float
@@ -84,6 +85,7 @@ class LatencyMeasurement:
     ended: str = ""
     attempts: int = 1
     other_attempts: tuple[Mapping[str, Any], ...] = ()
+    states: tuple[Mapping[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what cannot be a latency.
@@ -118,7 +120,7 @@ class LatencyMeasurement:
 def _with_tuples(value: Mapping[str, Any]) -> dict[str, Any]:
     """Return fields with JSON's lists as the tuples they were."""
     fields = dict(value)
-    for name in ("interval_ms", "ratio_interval", "warmup_s", "other_attempts"):
+    for name in ("interval_ms", "ratio_interval", "warmup_s", "other_attempts", "states"):
         if fields.get(name) is not None:
             fields[name] = tuple(fields[name])
     if "samples_ms" in fields:

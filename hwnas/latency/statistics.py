@@ -6,7 +6,8 @@ No sample is ever clipped or dropped: tails are what a vehicle meets.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,14 +23,7 @@ def median_interval(
 ) -> tuple[float, float]:
     """Return the confidence interval of the median of all samples.
 
-    One process: the order-statistic interval, see `order_statistic_interval`. Several: a two-stage block
-    bootstrap (Davison & Hinkley, Bootstrap Methods and their Application, 1997, sections 3.8 and 8.2).
-    Processes are drawn with replacement, then clocking blocks within each; the median is taken anew each
-    time. The percentile interval is widened, in the logarithm, by sqrt(P / (P - 1)) for P processes: the
-    bootstrap's variance is too small by (P - 1) / P (Hesterberg, "What Teachers Should Know About the
-    Bootstrap", The American Statistician 69(4), 2015, section 4.2). With few processes that differ as
-    much as their samples do (2 % each, simulated), a 95 % interval covers the true median 72 % of the time
-    for two processes and 85 % for four; 93 % and 99 % if only the samples differ.
+    One process: the order-statistic interval, see `order_statistic_interval`. Several: see `_bootstrap`.
 
     Args:
         samples: positive, [processes, rounds, samples of a block].
@@ -37,23 +31,117 @@ def median_interval(
         resamples: bootstrap repetitions.
         seed: of the bootstrap; equal samples give equal intervals.
     """
-    processes, rounds, _ = samples.shape
-    if processes == 1:
+    if len(samples) == 1:
         return order_statistic_interval(samples.ravel(), confidence)
+
+    def medians(processes: NDArray[np.int64], rounds: NDArray[np.int64]) -> NDArray[np.float64]:
+        return np.array([np.median(samples[pair]) for pair in zip(processes, rounds, strict=True)])
+
+    return _bootstrap(medians, np.median(samples, axis=2), float(np.median(samples)), confidence, resamples, seed)
+
+
+def round_ratios(samples: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how much slower a model is than the reference, for each process and round: [processes, rounds].
+
+    Both were clocked within a second of each other, so that heat and clock drift cancel.
+
+    Args:
+        samples: of the model, [processes, rounds, samples of a block].
+        reference: of the reference, [processes, rounds, samples of its blocks].
+    """
+    ratios: NDArray[np.float64] = np.median(samples, axis=2) / np.median(reference, axis=2)
+    return ratios
+
+
+def ratio_interval(
+    ratios: NDArray[np.float64], confidence: float, *, resamples: int = _RESAMPLES, seed: int = 0
+) -> tuple[float, float]:
+    """Return the confidence interval of the median of ratios, see `_bootstrap`.
+
+    With one process it says nothing about how processes differ.
+
+    Args:
+        ratios: positive, [processes, rounds], see `round_ratios`; two of them at least.
+        confidence: between 0 and 1.
+        resamples: bootstrap repetitions.
+        seed: of the bootstrap; equal ratios give equal intervals.
+    """
+
+    def medians(processes: NDArray[np.int64], rounds: NDArray[np.int64]) -> NDArray[np.float64]:
+        found: NDArray[np.float64] = np.median(ratios[processes, rounds], axis=(1, 2))
+        return found
+
+    return _bootstrap(medians, ratios, float(np.median(ratios)), confidence, resamples, seed)
+
+
+def _bootstrap(
+    medians: Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float64]],
+    blocks: NDArray[np.float64],
+    centre: float,
+    confidence: float,
+    resamples: int,
+    seed: int,
+) -> tuple[float, float]:
+    """Return the interval of a median by a two-stage block bootstrap.
+
+    Processes are drawn with replacement, then rounds within each (Davison & Hinkley, Bootstrap Methods and
+    their Application, 1997, section 3.8); the median is taken anew each time. Few processes make such an
+    interval too narrow. It is widened, in the logarithm, by sqrt(P / (P - 1)) for P processes and by the
+    ratio of Student's to the normal quantile (Hesterberg, "What Teachers Should Know About the Bootstrap",
+    The American Statistician 69(4), 2015, section 4.2), the degrees of freedom after Satterthwaite
+    (Biometrics Bulletin 2(6), 1946) from the spread between processes and within. With three to five
+    processes a 95 % interval covers the truth 89 to 99 % of the time in simulation (normal samples, one in
+    ten of them five times as far off), least where processes differ twice as much as rounds.
+
+    Args:
+        medians: gives one median a resample from indices [resamples, P, 1] and [resamples, P, rounds].
+        blocks: the median of each block, positive, [P, rounds].
+        centre: the median itself.
+        confidence: between 0 and 1.
+        resamples: bootstrap repetitions.
+        seed: of the bootstrap.
+    """
+    processes, rounds = blocks.shape
     generator = np.random.default_rng(seed)
-    medians = np.empty(resamples)
-    for index in range(resamples):
-        drawn = generator.integers(processes, size=(processes, 1))
-        blocks = generator.integers(rounds, size=(processes, rounds))
-        medians[index] = np.median(samples[drawn, blocks])
+    drawn = generator.integers(processes, size=(resamples, processes, 1))
+    found = medians(drawn, generator.integers(rounds, size=(resamples, processes, rounds)))
     tail = (1 - confidence) / 2
-    low, high = np.quantile(medians, (tail, 1 - tail))
-    centre = float(np.median(samples))
-    widening = math.sqrt(processes / (processes - 1))
+    low, high = np.quantile(found, (tail, 1 - tail))
+    widening = _widening(np.log(blocks), confidence)
     return (
         min(centre, centre * (float(low) / centre) ** widening),
         max(centre, centre * (float(high) / centre) ** widening),
     )
+
+
+def _widening(blocks: NDArray[np.float64], confidence: float) -> float:
+    """Return the factor by which a bootstrap over few processes and rounds is too narrow."""
+    processes, rounds = blocks.shape
+    between = float(blocks.mean(axis=1).var(ddof=1)) / processes if processes > 1 else 0.0
+    within = float(blocks.var(axis=1, ddof=1).mean()) / (processes * rounds) if rounds > 1 else 0.0
+    few = processes if processes > 1 else rounds
+    if between + within == 0:
+        return 1.0
+    uncertainty = 0.0
+    if processes > 1:
+        uncertainty += between**2 / (processes - 1)
+    if rounds > 1:
+        uncertainty += within**2 / (processes * (rounds - 1))
+    freedom = (between + within) ** 2 / uncertainty
+    normal = NormalDist().inv_cdf((1 + confidence) / 2)
+    return math.sqrt(few / (few - 1)) * student_quantile(confidence, freedom) / normal
+
+
+def student_quantile(confidence: float, freedom: float) -> float:
+    """Return t for which a Student variable lies in -t..t with probability `confidence`.
+
+    With t = sqrt(f) tan(a) the density for f degrees of freedom becomes cos(a)^(f - 1), summed here in steps.
+    """
+    angles = np.linspace(0.0, math.pi / 2, 20_001)
+    density = np.cos(angles) ** (max(freedom, 1.0) - 1)
+    below = np.concatenate([[0.0], np.cumsum(density[1:] + density[:-1])])
+    angle = float(np.interp(confidence * below[-1], below, angles))
+    return math.sqrt(max(freedom, 1.0)) * math.tan(angle)
 
 
 def order_statistic_interval(samples: NDArray[np.float64], confidence: float) -> tuple[float, float]:

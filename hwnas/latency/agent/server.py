@@ -82,18 +82,23 @@ class Agent:
         return {}
 
     def _warm_up(
-        self, min_s: float, max_s: float, tolerance: float, name: str = DEFAULT_NAME
+        self,
+        min_s: float,
+        max_s: float,
+        tolerance: float,
+        name: str = DEFAULT_NAME,
+        give_up_over_ms: Optional[float] = None,
     ) -> Dict[str, Any]:
         runtime = self.loaded(name)
         own_clock = getattr(runtime, "clock", None)
         if own_clock is not None:
-            return warm_up_self_clocked(own_clock, min_s, max_s, tolerance)
-        return warm_up(runtime.run, min_s, max_s, tolerance)
+            return warm_up_self_clocked(own_clock, min_s, max_s, tolerance, give_up_over_ms)
+        return warm_up(runtime.run, min_s, max_s, tolerance, give_up_over_ms)
 
-    def _clock(self, count: int, name: str = DEFAULT_NAME) -> Dict[str, Any]:
+    def _clock(self, count: int, name: str = DEFAULT_NAME, lead: int = 1) -> Dict[str, Any]:
         runtime = self.loaded(name)
         own_clock = getattr(runtime, "clock", None)
-        return {"samples_ms": clock(runtime.run, count) if own_clock is None else own_clock(count)}
+        return {"samples_ms": clock(runtime.run, count, lead) if own_clock is None else own_clock(count)}
 
     def loaded(self, name: str) -> InferenceRuntime:
         """Return the runtime that holds the model of that name.
