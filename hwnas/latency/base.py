@@ -141,8 +141,16 @@ class LatencyMeter(Protocol):
         """Return what identifies the target; figures of different fingerprints do not mix."""
         ...
 
-    def measure(self, model: Path, io_spec: IoSpec) -> LatencyMeasurement:
+    def measure(
+        self, model: Path, io_spec: IoSpec, *, give_up_over_ms: float | None = None
+    ) -> LatencyMeasurement:
         """Clock an ONNX file.
+
+        Args:
+            model: the file.
+            io_spec: its inputs and outputs.
+            give_up_over_ms: a hard limit; a model that is clearly over it may be given up early, which the
+                remark says.
 
         Raises:
             MeasurementError: if the runtime refuses the model or the target cannot be used.

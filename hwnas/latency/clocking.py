@@ -13,7 +13,6 @@ from hwnas.latency.agent.state import throttling
 from hwnas.latency.protocol import MeasuringProtocol
 from hwnas.latency.session import Block, Session, Warmup, block_of, stacked
 from hwnas.latency.statistics import median_interval, ratio_interval, relative_half_width, round_ratios
-from hwnas.latency.transports.base import AgentConnection
 
 MODEL = "model"
 OTHER = "other"
@@ -66,7 +65,7 @@ def clock_model(session: Session, protocol: MeasuringProtocol, give_up_over_ms: 
 
 
 def clock_pair(session: Session, protocol: MeasuringProtocol) -> Clocked:
-    """Clock `MODEL`, `OTHER` and `REFERENCE` by turns, all loaded, until the ratio of the first two is known."""
+    """Clock `MODEL`, `OTHER` and `REFERENCE` by turns, until the ratio of the first two is known."""
     before = session.state()
     names = (MODEL, OTHER, REFERENCE)
     warmups = {name: [session.warm_up(agent, name) for agent in session.agents] for name in names}

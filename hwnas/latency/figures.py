@@ -52,6 +52,7 @@ def measure_figures(
     *,
     latency: LatencyMeasurement | None = None,
     end_to_end: EndToEndJob | None = None,
+    give_up_over_ms: float | None = None,
 ) -> MeasuredFigures:
     """Measure an ONNX file in every way that `metrics` need.
 
@@ -64,12 +65,13 @@ def measure_figures(
         metrics: what is wanted.
         latency: of the network alone, where it is known already.
         end_to_end: needed for `e2e_ms`.
+        give_up_over_ms: hard limit of that latency, see `LatencyMeter.measure`.
 
     Raises:
         MeasurementError: if the file cannot be measured, or the platform does not tell a figure.
     """
     wanted = list(metrics)
-    latency = latency or meter.measure(model, io_spec)
+    latency = latency or meter.measure(model, io_spec, give_up_over_ms=give_up_over_ms)
     figures: dict[str, float] = {LATENCY: latency.latency_ms}
     evidence: dict[str, Any] = {}
     if any(metric.name in RESOURCES for metric in wanted):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hwnas.errors import MeasurementError
 from hwnas.latency.base import LatencyMeasurement, ReferenceFigures
 from hwnas.latency.clocking import MODEL, OVER_LIMIT, REFERENCE, Clocked
 from hwnas.latency.protocol import MeasuringProtocol
@@ -54,11 +55,13 @@ class Attempt:
         measurement: its figures.
         disturbance: how far the worst sign of disturbance is over what counts as calm; above 1 is disturbed.
         is_final: whether another attempt is not wanted.
+        throttling: what slowed the target down meanwhile; such an attempt does not count.
     """
 
     measurement: LatencyMeasurement
     disturbance: float
     is_final: bool
+    throttling: tuple[str, ...] = ()
 
 
 def judge(clocked: Clocked, subject: Subject, name: str = MODEL, base: str = REFERENCE) -> Attempt:
@@ -103,11 +106,12 @@ def judge(clocked: Clocked, subject: Subject, name: str = MODEL, base: str = REF
         states=clocked.states,
     )
     disturbance = max((size for size, _ in signs), default=0.0)
-    return Attempt(measurement, disturbance, gave_up or disturbance <= 1)
+    is_final = gave_up or (disturbance <= 1 and not clocked.throttling)
+    return Attempt(measurement, disturbance, is_final, clocked.throttling)
 
 
 def disturbances(clocked: Clocked, subject: Subject, name: str, base: str) -> list[tuple[float, str]]:
-    """Return the signs of a disturbed run: how large each is (1 is the most that counts as calm), and its text."""
+    """Return the signs of a disturbed run: their size (up to 1 is calm), and what they say."""
     protocol = subject.protocol
     samples = clocked.samples_ms[name]
     spread = robust_spread([process.ravel() for process in samples])
@@ -118,12 +122,13 @@ def disturbances(clocked: Clocked, subject: Subject, name: str, base: str) -> li
             f"robust spread of the samples {spread:.1%}, at most {protocol.max_spread:.1%} is calm",
         ),
         # A share of zero may be all that is allowed.
-        (_share_of_limit(slow, protocol.max_slow_share), f"{slow:.0%} of the samples took more than 1.5 medians"),
+        (
+            _share_of_limit(slow, protocol.max_slow_share),
+            f"{slow:.0%} of the samples took more than 1.5 medians",
+        ),
     ]
     if not all(_has_settled(warmup) for warmup in clocked.warmups[name]):
         signs.append((2.0, f"still changing after {protocol.max_warmup_s:g} s of warm-up"))
-    if clocked.throttling:
-        signs.append((1e6, "slowed down meanwhile: " + ", ".join(clocked.throttling)))
     ratio, interval = ratio_of(clocked, name, base, protocol)
     if ratio is not None and interval is not None:
         width = relative_half_width(ratio, interval)
@@ -151,26 +156,35 @@ def ratio_of(
     return ratio, ratio_interval(ratios, protocol.confidence)
 
 
-def calmest(attempts: Sequence[Attempt]) -> LatencyMeasurement:
-    """Return the measurement of the calmest attempt, which names the others.
+def calmest(attempts: Sequence[Attempt]) -> int:
+    """Return the index of the calmest attempt.
 
     The calmest, not the fastest: choosing by latency would make every figure too low.
+
+    Raises:
+        MeasurementError: if the target throttled during all of them.
     """
-    best = min(attempts, key=lambda attempt: (not attempt.is_final, attempt.disturbance))
+    counted = [index for index, attempt in enumerate(attempts) if not attempt.throttling]
+    if not counted:
+        raise MeasurementError(
+            f"A measurement during which the target throttles does not count, but all {len(attempts)} did "
+            f"({', '.join(attempts[-1].throttling)}). Cool it or choose another power mode."
+        )
+    return min(counted, key=lambda index: (not attempts[index].is_final, attempts[index].disturbance))
+
+
+def stated(attempts: Sequence[Attempt], index: int) -> LatencyMeasurement:
+    """Return the measurement of one attempt, which names the others."""
+    chosen = attempts[index].measurement
     others = tuple(
-        {
-            "latency_ms": attempt.measurement.latency_ms,
-            "ratio": attempt.measurement.ratio,
-            "remark": attempt.measurement.remark,
-        }
-        for attempt in attempts
-        if attempt is not best
+        {key: getattr(attempt.measurement, key) for key in ("latency_ms", "ratio", "remark")}
+        for number, attempt in enumerate(attempts)
+        if number != index
     )
-    fields = {"attempts": len(attempts), "other_attempts": others}
-    if best.is_final or len(attempts) == 1:
-        return best.measurement.replaced(**fields)
-    remark = f"{best.measurement.remark} (the calmest of {len(attempts)} attempts)"
-    return best.measurement.replaced(**fields, remark=remark)
+    remark = chosen.remark
+    if remark and others and not attempts[index].is_final:
+        remark += f" (the calmest of {len(attempts)} attempts)"
+    return replace(chosen, attempts=len(attempts), other_attempts=others, remark=remark)
 
 
 def _median(samples: NDArray[np.float64], protocol: MeasuringProtocol) -> tuple[float, tuple[float, float]]:
@@ -187,9 +201,7 @@ def _reference(clocked: Clocked, subject: Subject) -> ReferenceFigures | None:
     )
 
 
-def _shortcomings(
-    clocked: Clocked, samples: NDArray[np.float64], protocol: MeasuringProtocol
-) -> list[str]:
+def _shortcomings(clocked: Clocked, samples: NDArray[np.float64], protocol: MeasuringProtocol) -> list[str]:
     """Return what a further attempt would not change."""
     if samples.size >= protocol.min_samples:
         return []

@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hwnas.errors import MeasurementError
 from hwnas.files import sha256_of_file
 from hwnas.io_spec import IoSpec
 from hwnas.latency.base import LatencyMeasurement, LatencyMeter
+from hwnas.latency.clocking import MODEL, OTHER, REFERENCE, Clocked, clock_model, clock_pair
+from hwnas.latency.comparison import Comparison, Pair, calmest_pair, judge_pair
+from hwnas.latency.judgement import Attempt, Subject, calmest, judge, stated
 from hwnas.latency.protocol import MeasuringProtocol
-from hwnas.latency.statistics import (
-    median_interval,
-    percentiles,
-    relative_half_width,
-    robust_spread,
-    slow_share,
-)
+from hwnas.latency.reference import REFERENCE_IO, write_reference
+from hwnas.latency.session import Session
 from hwnas.latency.target import Target
 from hwnas.latency.transports.base import AgentConnection, Transport
 from hwnas.latency.transports.opening import open_transport
 from hwnas.plugins import load_plugin
 
 Exclusive = Callable[[], AbstractContextManager[None]]
-
-# Each block begins with one inference that is not clocked; fewer samples would waste too much on it.
-_MIN_BLOCK_SAMPLES = 3
 
 
 def open_meter(
@@ -80,6 +75,8 @@ class AgentMeter:
         self._protocol = protocol
         self._exclusive = exclusive
         self._fingerprint: Mapping[str, Any] | None = None
+        self._best_reference_ms: float | None = None
+        self._directory: TemporaryDirectory[str] | None = None
         self._is_closed = False
 
     @property
@@ -105,28 +102,69 @@ class AgentMeter:
         assert self._fingerprint is not None  # noqa: S101 - `_set_up` has set it
         return self._fingerprint
 
-    def measure(self, model: Path, io_spec: IoSpec) -> LatencyMeasurement:
+    def measure(
+        self, model: Path, io_spec: IoSpec, *, give_up_over_ms: float | None = None
+    ) -> LatencyMeasurement:
         """Clock an ONNX file; waits while another measurement runs on the target.
+
+        A run that looks disturbed is repeated, and the calmest is stated with the reason.
+
+        Args:
+            model: the file.
+            io_spec: its inputs and outputs.
+            give_up_over_ms: a hard limit; a model that is clearly over it gets no more time than that takes.
 
         Raises:
             MeasurementError: if the file is missing or refused, its inputs differ from `io_spec`,
-                the target is busy too long or has changed, or a process dies or hangs.
+                the target is busy too long, has changed or throttles, or a process dies or hangs.
+        """
+        attempts: list[Attempt] = []
+        with self.together({MODEL: (model, io_spec)}) as session:
+            subject = self._subject(model, give_up_over_ms)
+            while len(attempts) < self._protocol.max_attempts and not any(a.is_final for a in attempts):
+                clocked = clock_model(session, self._protocol, give_up_over_ms)
+                attempts.append(judge(clocked, replace(subject, best_reference_ms=self._best(clocked))))
+        return stated(attempts, calmest(attempts))
+
+    def compare(self, first: tuple[Path, IoSpec], second: tuple[Path, IoSpec]) -> Comparison:
+        """Clock two ONNX files by turns and say how many times slower the second one is.
+
+        Raises:
+            MeasurementError: as `measure`.
+        """
+        pairs: list[Pair] = []
+        with self.together({MODEL: first, OTHER: second}) as session:
+            subjects = self._subject(first[0]), self._subject(second[0])
+            while len(pairs) < self._protocol.max_attempts and not any(pair.is_final for pair in pairs):
+                clocked = clock_pair(session, self._protocol)
+                best_ms = self._best(clocked)
+                one, two = (replace(subject, best_reference_ms=best_ms) for subject in subjects)
+                pairs.append(judge_pair(clocked, one, two))
+        return calmest_pair(pairs)
+
+    @contextmanager
+    def together(self, models: Mapping[str, tuple[Path, IoSpec]]) -> Iterator[Session]:
+        """Yield fresh processes that have the target to themselves and hold `models` and `REFERENCE` by name.
+
+        Raises:
+            MeasurementError: as `measure`.
         """
         self._refuse_closed()
-        sha256 = _hash_of_model(model)
+        for model, _ in models.values():
+            _hash_of_model(model)
         with ExitStack() as agents:
             first = self._start(agents)
             # Before anything that costs time: the lock keeps even our loading away from another's clock.
             self._ask(first, "lock", extra_s=self._protocol.lock_wait_s, wait_s=self._protocol.lock_wait_s)
             processes = [first, *(self._start(agents) for _ in range(self._protocol.processes - 1))]
-            path = self._transport.place_model(model)
             for process in processes:
-                fingerprint = self._set_up(process)
-                self._ask(process, "load", model=path, io_spec=io_spec.to_json(), seed=self._protocol.seed)
+                self._set_up(process)
+            session = Session(processes, self._ask, self._transport.place_model, self._protocol)
+            for name, (model, io_spec) in models.items():
+                session.load(name, model, io_spec)
+            session.load(REFERENCE, self._reference_file(), REFERENCE_IO)
             with self._exclusive():
-                warmups = [self._warm_up(process) for process in processes]
-                samples_ms = self._clock(processes, [float(warmup["median_ms"]) for warmup in warmups])
-        return self._judge(samples_ms, warmups, sha256, fingerprint)
+                yield session
 
     @contextmanager
     def alone(self, model: Path) -> Iterator[tuple[Callable[..., Mapping[str, Any]], str]]:
@@ -162,6 +200,9 @@ class AgentMeter:
         """Release the target; measuring afterwards is an error."""
         self._is_closed = True
         self._transport.close()
+        if self._directory is not None:
+            self._directory.cleanup()
+            self._directory = None
 
     def __enter__(self) -> AgentMeter:
         """Return the meter itself."""
@@ -202,83 +243,30 @@ class AgentMeter:
             )
         return found
 
-    def _warm_up(self, agent: AgentConnection) -> Mapping[str, Any]:
-        protocol = self._protocol
-        max_s = max(protocol.max_warmup_s, protocol.warmup_s)
-        return self._ask(
-            agent,
-            "warm_up",
-            extra_s=max_s,
-            min_s=protocol.warmup_s,
-            max_s=max_s,
-            tolerance=protocol.warmup_tolerance,
-        )
-
-    def _clock(self, agents: list[AgentConnection], medians_ms: list[float]) -> NDArray[np.float64]:
-        """Return samples in ms, [processes, rounds, samples of a block]."""
-        protocol = self._protocol
-        block = max(int(protocol.block_s * 1000 / float(np.median(medians_ms))), _MIN_BLOCK_SAMPLES)
-        block = min(block, protocol.max_block_samples)
-        most = max(protocol.max_samples, protocol.min_samples)
-        rounds: list[list[list[float]]] = []
-        start = time.monotonic()
-        while True:
-            rounds.append([self._ask(agent, "clock", count=block)["samples_ms"] for agent in agents])
-            samples_ms = np.array(rounds, dtype=np.float64).swapaxes(0, 1)
-            if time.monotonic() - start >= protocol.max_s or samples_ms.size >= most:
-                return samples_ms
-            if len(rounds) < protocol.min_rounds or samples_ms.size < protocol.min_samples:
-                continue
-            interval = median_interval(samples_ms, protocol.confidence, resamples=300)
-            if relative_half_width(float(np.median(samples_ms)), interval) <= protocol.relative_interval:
-                return samples_ms
-
-    def _judge(
-        self,
-        samples_ms: NDArray[np.float64],
-        warmups: list[Mapping[str, Any]],
-        sha256: str,
-        fingerprint: Mapping[str, Any],
-    ) -> LatencyMeasurement:
-        median_ms = float(np.median(samples_ms))
-        interval_ms = median_interval(samples_ms, self._protocol.confidence)
-        remark = self._remark(samples_ms, relative_half_width(median_ms, interval_ms), warmups)
-        return LatencyMeasurement(
-            latency_ms=median_ms,
-            interval_ms=interval_ms,
-            confidence=self._protocol.confidence,
-            samples_ms=tuple(tuple(process.ravel().tolist()) for process in samples_ms),
-            percentiles_ms=percentiles(samples_ms),
-            is_stable=not remark,
-            remark=remark,
-            warmup_s=tuple(float(warmup["seconds"]) for warmup in warmups),
-            model_sha256=sha256,
+    def _subject(self, model: Path, give_up_over_ms: float | None = None) -> Subject:
+        return Subject(
             target=self.target,
-            fingerprint=fingerprint,
-            protocol=self._protocol.to_json(),
+            fingerprint=self.fingerprint(),
+            protocol=self._protocol,
+            model_sha256=_hash_of_model(model),
+            reference_sha256=_hash_of_model(self._reference_file()),
+            give_up_over_ms=give_up_over_ms,
         )
 
-    def _remark(self, samples_ms: NDArray[np.float64], width: float, warmups: list[Mapping[str, Any]]) -> str:
-        """Return what speaks against relying on the figure, empty if nothing does."""
-        protocol = self._protocol
-        spread = robust_spread([process.ravel() for process in samples_ms])
-        slow = slow_share(samples_ms)
-        remarks = []
-        if samples_ms.size < protocol.min_samples:
-            remarks.append(
-                f"{samples_ms.size} samples in {protocol.max_s:g} s, wished {protocol.min_samples}"
-            )
-        if width > protocol.relative_interval:
-            remarks.append(f"interval of the median +-{width:.1%}, wished +-{protocol.relative_interval:.1%}")
-        if spread > protocol.max_spread:
-            remarks.append(
-                f"robust spread of the samples {spread:.1%}, at most {protocol.max_spread:.1%} is calm"
-            )
-        if slow > protocol.max_slow_share:
-            remarks.append(f"{slow:.0%} of the samples took more than 1.5 medians")
-        if not all(warmup["is_settled"] for warmup in warmups):
-            remarks.append(f"still changing after {protocol.max_warmup_s:g} s of warm-up")
-        return "; ".join(remarks)
+    def _best(self, clocked: Clocked) -> float | None:
+        """Return the lowest median of the reference on this target so far, this attempt included."""
+        if REFERENCE in clocked.samples_ms:
+            median_ms = float(np.median(clocked.samples_ms[REFERENCE]))
+            self._best_reference_ms = min(median_ms, self._best_reference_ms or median_ms)
+        return self._best_reference_ms
+
+    def _reference_file(self) -> Path:
+        if self._directory is None:
+            self._directory = TemporaryDirectory(prefix="hwnas-reference-")
+        path = Path(self._directory.name) / "reference.onnx"
+        if not path.exists():
+            write_reference(path)
+        return path
 
 
 def _hash_of_model(model: Path) -> str:

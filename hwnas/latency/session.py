@@ -119,7 +119,9 @@ class Session:
             gave_up=bool(found["gave_up"]),
         )
 
-    def clock(self, agents: Sequence[AgentConnection], blocks: Sequence[Block]) -> list[dict[str, list[float]]]:
+    def clock(
+        self, agents: Sequence[AgentConnection], blocks: Sequence[Block]
+    ) -> list[dict[str, list[float]]]:
         """Clock one round: in each process all blocks in order.
 
         Returns:
@@ -130,7 +132,9 @@ class Session:
             samples: dict[str, list[float]] = {}
             for block in blocks:
                 arguments = {"name": block.name, "count": block.count, "lead": block.lead}
-                samples.setdefault(block.name, []).extend(self._ask(agent, "clock", **arguments)["samples_ms"])
+                samples.setdefault(block.name, []).extend(
+                    self._ask(agent, "clock", **arguments)["samples_ms"]
+                )
             rounds.append(samples)
         return rounds
 

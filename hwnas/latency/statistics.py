@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 # confidence and no tolerance, that is the smallest n with P(Binomial(n, 1 - tail) <= 1) <= 1 %.
 MIN_SAMPLES_OF_TAIL = {"p90": 64, "p95": 130, "p99": 662}
 _RESAMPLES = 1000
+_PIECE = 100
 
 
 def median_interval(
@@ -35,9 +36,14 @@ def median_interval(
         return order_statistic_interval(samples.ravel(), confidence)
 
     def medians(processes: NDArray[np.int64], rounds: NDArray[np.int64]) -> NDArray[np.float64]:
-        return np.array([np.median(samples[pair]) for pair in zip(processes, rounds, strict=True)])
+        # In pieces, since all resamples at once would take resamples x samples x 8 bytes.
+        pieces = range(0, len(processes), _PIECE)
+        drawn = (samples[processes[i : i + _PIECE], rounds[i : i + _PIECE]] for i in pieces)
+        return np.concatenate([np.median(piece.reshape(len(piece), -1), axis=1) for piece in drawn])
 
-    return _bootstrap(medians, np.median(samples, axis=2), float(np.median(samples)), confidence, resamples, seed)
+    return _bootstrap(
+        medians, np.median(samples, axis=2), float(np.median(samples)), confidence, resamples, seed
+    )
 
 
 def round_ratios(samples: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hwnas.budget import LATENCY, Metric
 from hwnas.config import SearchSection
 from hwnas.errors import MeasurementError, StudyError
 from hwnas.latency.base import LatencyMeter
@@ -164,6 +165,7 @@ class CandidateLoop:
                 self._task.io_spec(candidate.architecture),
                 self._book.costs.metrics,
                 end_to_end=end_to_end_job(self._task, candidate.architecture, self._book.costs),
+                give_up_over_ms=self._book.costs.most(Metric(LATENCY)),
             )
         except MeasurementError as error:
             del self._running[worker]

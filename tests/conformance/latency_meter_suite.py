@@ -40,9 +40,32 @@ class LatencyMeterSuite:
         assert found.fingerprint == meter.fingerprint()
         assert found.is_stable == (not found.remark)
         assert len(found.warmup_s) == len(found.samples_ms)
+        assert {len(process) % found.block_samples for process in found.samples_ms} == {0}
+        assert found.ended
+        assert len(found.other_attempts) == found.attempts - 1
         assert LatencyMeasurement.from_json(json.loads(json.dumps(found.to_json()))) == replace(
             found, fingerprint=json.loads(json.dumps(found.fingerprint))
         )
+
+    def test_the_ratio_to_the_reference_is_stated_with_its_interval(
+        self, meter: LatencyMeter, model: tuple[Path, IoSpec]
+    ) -> None:
+        found = meter.measure(*model)
+        assert found.reference is not None
+        assert found.ratio is not None
+        assert found.ratio_interval is not None
+        low, high = found.ratio_interval
+        assert 0 < low <= found.ratio <= high
+        assert len(found.reference.samples_ms) == len(found.samples_ms)
+        assert found.reference.interval_ms[0] <= found.reference.latency_ms <= found.reference.interval_ms[1]
+
+    def test_a_model_far_over_a_limit_is_given_up_with_the_reason(
+        self, meter: LatencyMeter, model: tuple[Path, IoSpec]
+    ) -> None:
+        found = meter.measure(*model, give_up_over_ms=1e-6)
+        assert not found.is_stable
+        assert "over the limit" in found.remark
+        assert found.interval_ms[0] > 1e-6
 
     def test_larger_network_takes_longer(self, meter: LatencyMeter, tmp_path: Path) -> None:
         small, large = tmp_path / "small.onnx", tmp_path / "large.onnx"

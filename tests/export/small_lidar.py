@@ -165,7 +165,9 @@ class FixedMeter:
     def fingerprint(self) -> Mapping[str, Any]:
         return {"device": self.device}
 
-    def measure(self, model: Path, io_spec: IoSpec) -> LatencyMeasurement:
+    def measure(
+        self, model: Path, io_spec: IoSpec, *, give_up_over_ms: float | None = None
+    ) -> LatencyMeasurement:
         self.measured += 1
         is_stable = self.measured > self.disturbed
         # Disturbed measurements are slower, and the more so the later they are.

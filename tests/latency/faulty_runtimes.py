@@ -1,4 +1,4 @@
-"""Runtimes that fail, each in one way."""
+"""Runtimes that run nothing: some take a known time, others fail, each in one way."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from hwnas.io_spec import TensorSpec
+from hwnas.latency.reference import REFERENCE_IO
 
 
 class Healthy:
     def __init__(self, threads: int) -> None:
         self.runs = 0
+        self.is_reference = False
 
     def versions(self) -> dict[str, str]:
         return {"healthy": "1"}
@@ -22,9 +24,11 @@ class Healthy:
         return {}
 
     def load(self, model: str) -> None:
-        pass
+        self.is_reference = model.endswith("reference.onnx")
 
     def inputs(self) -> tuple[TensorSpec, ...]:
+        if self.is_reference:
+            return REFERENCE_IO.inputs
         return (TensorSpec("image", (1, 5, 16, 64)),)
 
     def bind(self, arrays: Mapping[str, Any]) -> None:
@@ -33,6 +37,30 @@ class Healthy:
     def run(self) -> None:
         self.runs += 1
         time.sleep(0.001)
+
+
+class ThriceTheReference(Healthy):
+    def run(self) -> None:
+        time.sleep(0.005 if self.is_reference else 0.015)
+
+
+class Slow(Healthy):
+    def run(self) -> None:
+        time.sleep(0.005 if self.is_reference else 0.25)
+
+
+class VerySlow(Healthy):
+    def run(self) -> None:
+        time.sleep(0.005 if self.is_reference else 1.0)
+
+
+class TwiceByName(Healthy):
+    def load(self, model: str) -> None:
+        super().load(model)
+        self.duration_s = 0.02 if model.endswith("twice.onnx") else 0.01
+
+    def run(self) -> None:
+        time.sleep(self.duration_s)
 
 
 class Dying(Healthy):

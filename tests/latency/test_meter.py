@@ -17,17 +17,30 @@ import psutil
 import pytest
 
 from hwnas.errors import ConfigError, MeasurementError, PluginError
+from hwnas.files import sha256_of_file
 from hwnas.io_spec import IoSpec
 from hwnas.latency.base import LatencyMeter
+from hwnas.latency.clocking import OVER_LIMIT, TIME_LIMIT
 from hwnas.latency.meter import open_meter
 from hwnas.latency.protocol import MeasuringProtocol
+from hwnas.latency.reference import REFERENCE_SHA256
+from hwnas.latency.session import Session
+from hwnas.latency.statistics import relative_half_width
 from tests.conformance.latency_meter_suite import LatencyMeterSuite
 from tests.latency import faulty_runtimes
 from tests.latency.onnx_models import write_conv_model
 
 ROOT = Path(__file__).parents[2]
 QUICK = MeasuringProtocol(
-    warmup_s=0.01, max_warmup_s=0.3, block_s=0.02, min_samples=10, max_s=0.5, reply_timeout_s=60.0
+    processes=2,
+    warmup_s=0.01,
+    max_warmup_s=0.3,
+    block_s=0.02,
+    reference_block_s=0.01,
+    min_samples=10,
+    max_s=0.5,
+    max_attempts=1,
+    reply_timeout_s=60.0,
 )
 
 
@@ -83,20 +96,109 @@ def test_processes_and_protocol_are_followed(model: tuple[Path, IoSpec]) -> None
     protocol = replace(QUICK, processes=3, min_rounds=2, relative_interval=1.0, max_block_samples=5)
     found = open_meter("local", protocol).measure(*model)
     assert [len(process) for process in found.samples_ms] == [10, 10, 10]
+    assert (found.block_samples, found.ended) == (5, "precise")
     assert MeasuringProtocol.from_json(found.protocol) == protocol
     assert found.percentiles_ms == {"p90": None, "p95": None, "p99": None}
 
 
 def test_unreachable_precision_is_said(model: tuple[Path, IoSpec]) -> None:
     found = open_meter("local", replace(QUICK, relative_interval=1e-4, max_s=0.2)).measure(*model)
-    assert not found.is_stable
-    assert "interval of the median" in found.remark
+    assert found.ended == TIME_LIMIT
+    assert found.ratio is not None
+    assert relative_half_width(found.ratio, found.ratio_interval) > 1e-4
 
 
 def test_disturbance_is_said(with_runtime, model: tuple[Path, IoSpec]) -> None:
-    found = with_runtime("Disturbed").measure(*model)
+    found = with_runtime("Disturbed", replace(QUICK, max_attempts=3)).measure(*model)
     assert not found.is_stable
     assert "took more than 1.5 medians" in found.remark
+    assert "the calmest of 3 attempts" in found.remark
+    assert found.attempts == 3
+    assert len(found.other_attempts) == 2
+
+
+def test_the_ratio_is_to_the_reference_in_the_same_rounds(with_runtime, model: tuple[Path, IoSpec]) -> None:
+    found = with_runtime("ThriceTheReference", replace(QUICK, relative_interval=0.2)).measure(*model)
+    assert found.reference is not None
+    assert found.reference.sha256 == REFERENCE_SHA256
+    assert found.ratio == pytest.approx(3.0, rel=0.3)
+    low, high = found.ratio_interval
+    assert low <= found.ratio <= high
+    rounds = len(found.samples_ms[0]) / found.block_samples
+    assert [len(process) for process in found.reference.samples_ms] == [
+        rounds * found.reference.block_samples
+    ] * 2
+
+
+def test_what_is_far_over_a_limit_is_given_up_at_once(with_runtime, model: tuple[Path, IoSpec]) -> None:
+    meter = with_runtime("Slow", replace(QUICK, processes=3, max_warmup_s=5.0, min_samples=1000, max_s=60))
+    start = time.monotonic()
+    found = meter.measure(*model, give_up_over_ms=20.0)
+    assert time.monotonic() - start < 30
+    assert found.ended == OVER_LIMIT
+    assert not found.is_stable
+    assert "clearly over the limit of 20 ms" in found.remark
+    assert found.interval_ms[0] > 20.0
+    assert (found.ratio, found.reference, found.attempts) == (None, None, 1)
+
+
+def test_what_is_slightly_over_a_limit_is_given_up_after_two_rounds(
+    with_runtime, model: tuple[Path, IoSpec]
+) -> None:
+    meter = with_runtime("Slow", replace(QUICK, min_samples=1000, max_s=60))
+    found = meter.measure(*model, give_up_over_ms=200.0)
+    assert found.ended == OVER_LIMIT
+    assert found.interval_ms[0] > 200.0
+    assert len(found.samples_ms[0]) == 2 * found.block_samples
+    assert found.ratio is not None
+
+
+def test_a_network_slower_than_all_limits_is_measured_in_one_round(
+    with_runtime, model: tuple[Path, IoSpec]
+) -> None:
+    meter = with_runtime("VerySlow", replace(QUICK, max_warmup_s=0.3, max_s=0.3, limit_s=0.3))
+    start = time.monotonic()
+    found = meter.measure(*model)
+    assert time.monotonic() - start < 40
+    assert [len(process) for process in found.samples_ms] == [1, 1]
+    assert found.ended == TIME_LIMIT
+    assert "2 samples in 0.3 s, wished 10" in found.remark
+    assert "warm-up" not in found.remark
+
+
+def test_a_reference_slower_than_at_its_best_is_said(with_runtime, model: tuple[Path, IoSpec]) -> None:
+    meter = with_runtime("Healthy")
+    first = meter.measure(*model)
+    meter._best_reference_ms = first.reference.latency_ms / 2
+    assert "longer than at its best on this target" in meter.measure(*model).remark
+
+
+def test_throttling_discards_the_measurement(with_runtime, model, monkeypatch: pytest.MonkeyPatch) -> None:
+    alarms = iter([[], ["hot"], [], [], [], []])
+    state = {"throttle_counters": {}, "gpus": None}
+    monkeypatch.setattr(Session, "state", lambda _self: {**state, "alarms": next(alarms)})
+    found = with_runtime("Healthy", replace(QUICK, max_attempts=2)).measure(*model)
+    assert found.attempts == 2
+    assert found.states == ({**state, "alarms": []},) * 2
+    alarms = iter([["hot"]] * 4)
+    with pytest.raises(MeasurementError, match=r"all 2 did \(hot\)"):
+        with_runtime("Healthy", replace(QUICK, max_attempts=2)).measure(*model)
+
+
+def test_two_models_are_compared_by_turns(with_runtime, model: tuple[Path, IoSpec], tmp_path: Path) -> None:
+    slow = tmp_path / "twice.onnx"
+    slow_spec = write_conv_model(slow)
+    found = with_runtime("TwiceByName", replace(QUICK, relative_interval=0.2)).compare(
+        model, (slow, slow_spec)
+    )
+    assert found.ratio == pytest.approx(2.0, rel=0.2)
+    assert found.ratio_interval[0] <= found.ratio <= found.ratio_interval[1]
+    assert found.differs
+    assert found.first.ratio < found.second.ratio
+    assert found.second.model_sha256 == sha256_of_file(slow)
+    value = json.loads(json.dumps(found.to_json(with_samples=False)))
+    assert value["second"]["latency_ms"] == found.second.latency_ms
+    assert "samples_ms" not in value["first"]
 
 
 @pytest.mark.parametrize(
@@ -169,7 +271,7 @@ DRIVER = textwrap.dedent("""
     from tests.latency.onnx_models import write_conv_model
 
     path = Path(sys.argv[1])
-    protocol = MeasuringProtocol(relative_interval=1e-4, max_s=600, max_samples=1_000_000)
+    protocol = MeasuringProtocol(processes=2, relative_interval=1e-4, max_s=600, max_samples=1_000_000)
     open_meter("local", protocol).measure(path, write_conv_model(path))
 """)
 

@@ -16,7 +16,9 @@ def test_presets_survive_json() -> None:
 def test_final_is_stricter() -> None:
     search, final = MeasuringProtocol.search(), MeasuringProtocol.final()
     assert final.processes > search.processes
-    assert final.relative_interval < search.relative_interval
+    assert final.max_s > search.max_s
+    assert final.min_samples > search.min_samples
+    assert min(search.processes, final.processes) >= 3
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,8 @@ def test_over_the_budget_nothing_is_trained_and_every_trial_is_constrained(
 ) -> None:
     measure = AgentMeter.measure
 
-    def by_depth(self, model, io_spec):
+    def by_depth(self, model, io_spec, *, give_up_over_ms=None):
+        assert give_up_over_ms == 5.0
         depth = sum(node.op_type == "Conv" for node in onnx.load(model).graph.node) - 1
         latency_ms = 1.0 if depth < 2 else 9.0
         return replace(
