@@ -205,7 +205,7 @@ def test_two_models_are_compared_by_turns(with_runtime, model: tuple[Path, IoSpe
     ("runtime", "reason"),
     [
         ("Dying", "ended by signal SIGKILL during 'warm_up'"),
-        ("Hanging", r"no answer to 'warm_up' within 1\.\d s"),
+        ("Hanging", r"no answer to 'warm_up' within 8\.\d s"),
         ("Crashing", "ended with exit code 1 during 'load'.*the runtime has a bug"),
         ("Drifting", "is not what it was"),
     ],
@@ -215,8 +215,8 @@ def test_a_failing_runtime_is_an_error_with_its_reason(
 ) -> None:
     start = time.monotonic()
     with pytest.raises(MeasurementError, match=f"(?s){reason}"):
-        with_runtime(runtime, replace(QUICK, reply_timeout_s=1.0)).measure(*model)
-    assert time.monotonic() - start < 20
+        with_runtime(runtime, replace(QUICK, reply_timeout_s=8.0)).measure(*model)
+    assert time.monotonic() - start < 60
     assert agents() == []
 
 
