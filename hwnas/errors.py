@@ -56,6 +56,10 @@ class TargetLostError(MeasurementError):
     """
 
 
+class TargetUnreachableError(TargetLostError):
+    """No connection to the target comes about; nothing was asked of it."""
+
+
 class StudyError(HwnasError):
     """A study cannot be opened, resumed or continued."""
 

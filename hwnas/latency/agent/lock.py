@@ -9,12 +9,15 @@ import json
 import os
 import time
 
+from hwnas.latency.agent import working
 from hwnas.latency.agent.errors import AgentError
 
 # Not the user's temporary directory: everyone who measures on this machine must meet at the same file.
 DEFAULT_PATH = "/tmp/hwnas-measuring.lock"  # noqa: S108
 PATH_VARIABLE = "HWNAS_MEASURING_LOCK"
 _POLL_S = 0.05
+_SAY_AFTER_S = 1.0
+_SAY_EVERY_S = 30.0
 
 
 class MeasuringLock:
@@ -31,7 +34,9 @@ class MeasuringLock:
             AgentError: if it stays taken, naming the holder, or its file cannot be used.
         """
         descriptor = self._open()
-        deadline = time.monotonic() + wait_s
+        start = time.monotonic()
+        deadline = start + wait_s
+        say_at = start + _SAY_AFTER_S
         while True:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -40,13 +45,20 @@ class MeasuringLock:
                 if error.errno not in (errno.EAGAIN, errno.EACCES):
                     os.close(descriptor)
                     raise self._unusable(error) from error
-            if time.monotonic() >= deadline:
-                holder = os.pread(descriptor, 1000, 0).decode(errors="replace").strip()
+            now = time.monotonic()
+            if now >= deadline:
+                holder = _holder(descriptor)
                 os.close(descriptor)
                 raise AgentError(
-                    "Another measurement holds {!r} longer than {:g} s: {}. Wait for it, or end it.".format(
-                        self._path, wait_s, holder or "unknown holder"
-                    )
+                    f"Another measurement holds {self._path!r} longer than {wait_s:g} s: {holder}. "
+                    "Wait for it, or end it."
+                )
+            if now >= say_at:
+                say_at = now + _SAY_EVERY_S
+                working.say(
+                    f"Another measurement holds the target: {_holder(descriptor)}. Waiting for it since "
+                    f"{now - start:.0f} s, at most {wait_s:g} s.",
+                    is_waiting=True,
                 )
             time.sleep(_POLL_S)
         self._descriptor = descriptor
@@ -91,6 +103,10 @@ class MeasuringLock:
             f"The measuring lock {self._path!r} cannot be used: {error.strerror}. "
             f"Remove the file, free disk space, or name another file in {PATH_VARIABLE}."
         )
+
+
+def _holder(descriptor: int) -> str:
+    return os.pread(descriptor, 1000, 0).decode(errors="replace").strip() or "unknown holder"
 
 
 def _user() -> str:

@@ -7,6 +7,7 @@ import os
 import sys
 from typing import Any, Callable, Dict, Mapping, Optional, Sequence, TextIO
 
+from hwnas.latency.agent import working
 from hwnas.latency.agent.clock import clock, warm_up, warm_up_self_clocked
 from hwnas.latency.agent.errors import AgentError
 from hwnas.latency.agent.inputs import bind_random_inputs
@@ -127,10 +128,15 @@ class Agent:
 
 def serve(requests: TextIO, replies: TextIO) -> None:
     """Answer requests, one JSON object a line, until the input ends."""
+
+    def reply(value: Mapping[str, Any]) -> None:
+        replies.write(json.dumps(value, allow_nan=False) + "\n")
+        replies.flush()
+
+    working.listen(lambda what, is_waiting: reply({"working": what, "is_waiting": is_waiting}))
     agent = Agent()
     for line in requests:
-        replies.write(json.dumps(agent.answer(json.loads(line)), allow_nan=False) + "\n")
-        replies.flush()
+        reply(agent.answer(json.loads(line)))
 
 
 def main() -> int:

@@ -31,7 +31,7 @@ class Transport(Protocol):
         """Start a fresh agent.
 
         Raises:
-            TargetLostError: if the target cannot be reached.
+            TargetUnreachableError: if no connection comes about.
             MeasurementError: if it cannot be started.
         """
         ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import select
 import signal
@@ -20,6 +21,8 @@ from hwnas.latency.agent.guardian import THREAD_VARIABLES
 # Signals that come from outside, be it from a person, a service manager or a kernel short of memory.
 _FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 _MAX_REPLY_BYTES = 64 << 20
+
+_log = logging.getLogger(__name__)
 
 
 class LocalTransport:
@@ -84,7 +87,8 @@ class LocalAgent:
         """Send one request and return its reply.
 
         Raises:
-            MeasurementError: if the agent refuses, dies, answers nonsense, or is silent for `timeout_s`.
+            TargetLostError: if the agent is killed or cut off.
+            MeasurementError: if it refuses, crashes, answers nonsense, or is silent for `timeout_s`.
         """
         line = json.dumps({"operation": operation, **arguments}, allow_nan=False).encode() + b"\n"
         deadline = time.monotonic() + timeout_s
@@ -92,14 +96,11 @@ class LocalAgent:
             self._send(line)
         except OSError as error:
             raise self._death(operation) from error
-        answer = self._read_line(operation, deadline, timeout_s)
-        try:
-            reply = json.loads(answer)
-        except ValueError as error:
-            raise MeasurementError(
-                f"The measuring process must answer {operation!r} in JSON, but wrote {answer[:200]!r}. "
-                "The agent on the target does not fit this version of hwnas."
-            ) from error
+        reply = _parsed(operation, self._read_line(operation, deadline, timeout_s))
+        while "working" in reply:
+            _log.log(logging.WARNING if reply.get("is_waiting") else logging.INFO, "%s", reply["working"])
+            deadline = time.monotonic() + timeout_s
+            reply = _parsed(operation, self._read_line(operation, deadline, timeout_s))
         if "error" in reply:
             raise MeasurementError(str(reply["error"]))
         return dict(reply)
@@ -162,6 +163,16 @@ class LocalAgent:
 
     def _describe_end(self, code: int, operation: str, last: str) -> MeasurementError:
         return describe_end(code, operation, last)
+
+
+def _parsed(operation: str, answer: bytes) -> dict[str, Any]:
+    try:
+        return dict(json.loads(answer))
+    except (ValueError, TypeError) as error:
+        raise MeasurementError(
+            f"The measuring process must answer {operation!r} in JSON, but wrote {answer[:200]!r}. "
+            "The agent on the target does not fit this version of hwnas."
+        ) from error
 
 
 def describe_end(code: int, operation: str, last: str) -> MeasurementError:

@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
-from hwnas.errors import MeasurementError, TargetLostError
+from hwnas.errors import MeasurementError, TargetLostError, TargetUnreachableError
 from hwnas.files import sha256_of_file
 from hwnas.latency.agent.guardian import HEARTBEAT_S
 from hwnas.latency.target import Target, split_host
@@ -71,11 +71,14 @@ class SshTransport:
         """Start a fresh agent, after sending the program if the board does not have this version.
 
         Raises:
-            TargetLostError: if the board cannot be reached.
+            TargetUnreachableError: if no connection comes about.
             MeasurementError: if it refuses us, or has no fitting Python.
         """
-        content = self._archive.content
-        path = self._place("agents", ".pyz", Upload(self._archive.sha256, content), MAX_AGENTS_BYTES)
+        program = Upload(self._archive.sha256, self._archive.content)
+        try:
+            path = self._place("agents", ".pyz", program, MAX_AGENTS_BYTES)
+        except TargetLostError as error:
+            raise TargetUnreachableError(str(error)) from error
         return SshAgent(self._remote(path, str(self._threads)), dict(os.environ), self._host)
 
     def place_model(self, model: Path) -> str:

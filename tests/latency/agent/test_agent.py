@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import ast
 import io
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import hwnas
 from hwnas.errors import MeasurementError
 from hwnas.io_spec import IoSpec, TensorSpec
 from hwnas.latency.agent.clock import clock, warm_up
@@ -22,15 +19,6 @@ from hwnas.latency.agent.lock import MeasuringLock
 from hwnas.latency.agent.machine import die_with_parent
 from hwnas.latency.agent.server import Agent, serve
 from hwnas.latency.transports.local import LocalTransport
-
-PACKAGE = Path(hwnas.__file__).parent
-TRAVELLING = [
-    PACKAGE / "__init__.py",
-    PACKAGE / "io_spec.py",
-    PACKAGE / "latency" / "__init__.py",
-    *sorted((PACKAGE / "latency" / "agent").glob("*.py")),
-    *sorted((PACKAGE / "latency" / "runtimes").glob("*.py")),
-]
 
 
 def loaded_by(statement: str) -> set[str]:
@@ -51,31 +39,6 @@ def test_agent_needs_neither_torch_nor_optuna() -> None:
 def test_agent_starts_with_the_standard_library_only() -> None:
     modules = loaded_by("import hwnas.latency.agent.server")
     assert not {"numpy", "onnxruntime"} & modules
-
-
-@pytest.mark.parametrize("path", TRAVELLING, ids=lambda path: path.name)
-def test_sources_are_python_3_8(path: Path) -> None:
-    ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 8))
-
-
-def test_agent_starts_on_a_python_3_8() -> None:
-    candidates = [os.environ.get("HWNAS_PYTHON38"), shutil.which("python3.8")]
-    python = next((path for path in candidates if path and _runs(path)), None)
-    if python is None:
-        pytest.skip("no Python 3.8: name one in HWNAS_PYTHON38")
-    environment = {"PYTHONPATH": str(PACKAGE.parent), "PATH": os.environ["PATH"]}
-    done = subprocess.run(
-        [python, "-m", "hwnas.latency.agent"],
-        input=b'{"operation": "none"}\n',
-        capture_output=True,
-        check=True,
-        env=environment,
-    )
-    assert "The agent knows" in json.loads(done.stdout)["error"]
-
-
-def _runs(python: str) -> bool:
-    return subprocess.run([python, "--version"], capture_output=True, check=False).returncode == 0
 
 
 def test_server_answers_line_by_line() -> None:
