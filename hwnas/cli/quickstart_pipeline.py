@@ -191,8 +191,8 @@ class Quickstart:
                 "search": {"trials": budget.trials, "timeout_min": budget.search_min},
                 "training": {"proxy": {"steps": budget.proxy_steps}, "full": {"pick": NUM_MEMBERS}},
                 "measuring": {
-                    "search": {"max_s": 1.5, "max_warmup_s": 1.0},
-                    "final": {"max_s": 6.0, "max_warmup_s": 3.0},
+                    "search": {"max_s": 1.5, "max_warmup_s": 0.5, "max_attempts": 2},
+                    "final": {"max_s": 6.0, "max_warmup_s": 2.0, "limit_s": 20.0},
                 },
             }
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,30 +49,55 @@ class Clocked:
         return round_ratios(self.samples_ms[name], self.samples_ms[base])
 
 
-def clock_model(session: Session, protocol: MeasuringProtocol, give_up_over_ms: float | None) -> Clocked:
-    """Clock `MODEL` by turns with `REFERENCE`, both loaded; stop early once it is clearly over a limit."""
+def clock_model(
+    session: Session,
+    protocol: MeasuringProtocol,
+    give_up_over_ms: float | None,
+    earlier: Clocked | None = None,
+) -> Clocked:
+    """Clock `MODEL` by turns with `REFERENCE`, both loaded; stop early once it is clearly over a limit.
+
+    Args:
+        session: the processes.
+        protocol: how.
+        give_up_over_ms: the limit.
+        earlier: the attempt before this one, which has warmed everything up.
+    """
     before = session.state()
-    warmups: dict[str, list[Warmup]] = {MODEL: [], REFERENCE: []}
-    for agent in session.agents:
-        warmup = session.warm_up(agent, MODEL, give_up_over_ms)
-        warmups[MODEL].append(warmup)
-        if warmup.gave_up:
-            return _given_up(warmups)
-        warmups[REFERENCE].append(session.warm_up(agent, REFERENCE))
+    if earlier is not None:
+        warmups = _warm_since(earlier)
+    else:
+        warmups = {MODEL: [], REFERENCE: []}
+        for agent in session.agents:
+            warmups[MODEL].append(session.warm_up(agent, MODEL, give_up_over_ms))
+            if warmups[MODEL][-1].gave_up:
+                return _given_up(warmups)
+            warmups[REFERENCE].append(session.warm_up(agent, REFERENCE))
     half = _half(_block(REFERENCE, warmups, protocol.reference_block_s, protocol))
     plan = (half, _block(MODEL, warmups, protocol.block_s, protocol), half)
     return _clock(session, plan, (MODEL, REFERENCE), warmups, before, protocol, give_up_over_ms)
 
 
-def clock_pair(session: Session, protocol: MeasuringProtocol) -> Clocked:
+def clock_pair(session: Session, protocol: MeasuringProtocol, earlier: Clocked | None = None) -> Clocked:
     """Clock `MODEL`, `OTHER` and `REFERENCE` by turns, until the ratio of the first two is known."""
     before = session.state()
-    names = (MODEL, OTHER, REFERENCE)
-    warmups = {name: [session.warm_up(agent, name) for agent in session.agents] for name in names}
+    if earlier is not None:
+        warmups = _warm_since(earlier)
+    else:
+        names = (MODEL, OTHER, REFERENCE)
+        warmups = {name: [session.warm_up(agent, name) for agent in session.agents] for name in names}
     reference = _half(_block(REFERENCE, warmups, protocol.reference_block_s, protocol))
     model = _half(_block(MODEL, warmups, protocol.block_s, protocol))
     plan = (reference, model, _block(OTHER, warmups, protocol.block_s, protocol), model, reference)
     return _clock(session, plan, (OTHER, MODEL), warmups, before, protocol, None)
+
+
+def _warm_since(earlier: Clocked) -> dict[str, list[Warmup]]:
+    """Return the warm-ups of an attempt as settled: its clocking went on where they ended."""
+    return {
+        name: [replace(warmup, is_settled=True) for warmup in warmups]
+        for name, warmups in earlier.warmups.items()
+    }
 
 
 def _block(

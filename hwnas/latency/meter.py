@@ -119,10 +119,11 @@ class AgentMeter:
                 the target is busy too long, has changed or throttles, or a process dies or hangs.
         """
         attempts: list[Attempt] = []
+        clocked: Clocked | None = None
         with self.together({MODEL: (model, io_spec)}) as session:
             subject = self._subject(model, give_up_over_ms)
             while len(attempts) < self._protocol.max_attempts and not any(a.is_final for a in attempts):
-                clocked = clock_model(session, self._protocol, give_up_over_ms)
+                clocked = clock_model(session, self._protocol, give_up_over_ms, clocked)
                 attempts.append(judge(clocked, replace(subject, best_reference_ms=self._best(clocked))))
         return stated(attempts, calmest(attempts))
 
@@ -133,10 +134,11 @@ class AgentMeter:
             MeasurementError: as `measure`.
         """
         pairs: list[Pair] = []
+        clocked: Clocked | None = None
         with self.together({MODEL: first, OTHER: second}) as session:
             subjects = self._subject(first[0]), self._subject(second[0])
             while len(pairs) < self._protocol.max_attempts and not any(pair.is_final for pair in pairs):
-                clocked = clock_pair(session, self._protocol)
+                clocked = clock_pair(session, self._protocol, clocked)
                 best_ms = self._best(clocked)
                 one, two = (replace(subject, best_reference_ms=best_ms) for subject in subjects)
                 pairs.append(judge_pair(clocked, one, two))

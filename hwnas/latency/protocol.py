@@ -49,7 +49,7 @@ class MeasuringProtocol:
     confidence: float = 0.95
     relative_interval: float = 0.01
     warmup_s: float = 0.1
-    max_warmup_s: float = 3.0
+    max_warmup_s: float = 1.5
     warmup_tolerance: float = 0.02
     block_s: float = 0.1
     reference_block_s: float = 0.06

@@ -233,7 +233,8 @@ def write_run(directory: Path, widths: Sequence[int] = (4, 8)) -> Path:
     (directory / "trained.json").write_text(json.dumps({"schema_version": 1, "members": members}))
     (directory / "run.yaml").write_text(
         "task: {name: small-lidar, data: '0'}\nspace: {name: small-space}\n"
-        "measuring: {final: {processes: 2, warmup_s: 0.05, min_samples: 20, max_s: 1.0, relative_interval: 0.5}}\n"
+        "measuring: {final: {processes: 2, warmup_s: 0.05, min_samples: 20, max_s: 1.0, relative_interval: 0.5, "
+        "max_attempts: 1}}\n"
     )
     return directory
 

@@ -61,6 +61,16 @@ def conv_relu_reference(image: np.ndarray) -> np.ndarray:
     return np.maximum(value, 0)
 
 
+def write_dynamic_model(path: Path) -> None:
+    """Write a model whose input `image` is [batch, 5, rows, 64]."""
+    weight = numpy_helper.from_array(np.ones((4, 5, 1, 1), np.float32), "weight")
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 5, "rows", 64])
+    scores = helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch", 4, "rows", 64])
+    node = helper.make_node("Conv", ["image", "weight"], ["scores"])
+    graph = helper.make_graph([node], "graph", [image], [scores], [weight])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9), path)
+
+
 def write_unknown_operator(path: Path) -> IoSpec:
     """Write a model with an operator that no runtime has."""
     io_spec = IoSpec((TensorSpec("x", (1, 4)),), (TensorSpec("y", (1, 4)),))

@@ -24,7 +24,14 @@ from hwnas.tasks.base import Task, make_task
 from tests.conformance.search_space_suite import Restrictions, SearchSpaceSuite
 
 SOURCE = Path(__file__).with_name("camera_plugin")
-QUICK = {"processes": 1, "warmup_s": 0.01, "max_warmup_s": 0.1, "max_s": 0.3, "block_s": 0.02}
+QUICK = {
+    "processes": 1,
+    "warmup_s": 0.01,
+    "max_warmup_s": 0.1,
+    "max_s": 0.3,
+    "block_s": 0.02,
+    "max_attempts": 1,
+}
 RUN = {
     "task": {"name": "camera-shapes", "train_images": 24, "val_images": 6},
     "space": {"name": "camera-cnn", "choices": {"stride": [2], "width": [8, 16]}},

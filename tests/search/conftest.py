@@ -49,7 +49,17 @@ def run_settings(**changes: Any) -> dict[str, Any]:
         "search": {"strategy": "random", "trials": 3, "workers": 1},
         "training": {"proxy": {"steps": 6}, "full": {"steps": 12}},
         "measuring": {
-            kind: {"processes": 1, "warmup_s": 0.01, "max_warmup_s": 0.05, "max_s": 0.05, "block_s": 0.01}
+            kind: {
+                "processes": 1,
+                "warmup_s": 0.01,
+                "max_warmup_s": 0.05,
+                "block_s": 0.01,
+                "reference_block_s": 0.01,
+                "min_samples": 6,
+                "max_s": 0.05,
+                "limit_s": 0.2,
+                "max_attempts": 1,
+            }
             for kind in ("search", "final")
         },
     }

@@ -17,7 +17,7 @@ def bind_random_inputs(runtime: InferenceRuntime, io_spec: Mapping[str, Any], se
     """
     wished = IoSpec.from_json(io_spec).inputs
     found = runtime.inputs()
-    if found != wished:
+    if len(found) != len(wished) or not all(map(_fits, found, wished)):
         raise AgentError(
             f"The inputs of the model must be {_describe(wished)}, but are {_describe(found)}. "
             "Export it for this input, or give the io_spec it was exported with."
@@ -44,6 +44,18 @@ def random_inputs(specs: Sequence[TensorSpec], seed: int) -> Dict[str, Any]:
         values = generator.standard_normal(spec.shape) if is_float else generator.integers(2, size=spec.shape)
         arrays[spec.name] = np.ascontiguousarray(values, dtype=dtype)
     return arrays
+
+
+def _fits(found: TensorSpec, wished: TensorSpec) -> bool:
+    """Return whether a tensor is the wished one; an axis that the model does not fix takes any size."""
+    return (found.name, found.dtype, len(found.shape)) == (
+        wished.name,
+        wished.dtype,
+        len(wished.shape),
+    ) and all(
+        own in (-1, axis)
+        for own, axis in zip(found.shape, wished.shape)  # noqa: B905 - Python 3.8
+    )
 
 
 def _describe(specs: Tuple[TensorSpec, ...]) -> str:

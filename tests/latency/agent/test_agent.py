@@ -59,11 +59,13 @@ def test_an_agent_holds_several_models_by_name(monkeypatch: pytest.MonkeyPatch, 
     assert "set_up" in ask("load", model="a", io_spec=io_spec, seed=0)["error"]
     found = ask("set_up", runtime="tests.latency.faulty_runtimes:Healthy", threads=1, cores=[])
     assert found["fingerprint"]["runtime_settings"] == {}
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"")
     for name in ("a", "b"):
-        assert ask("load", model=name, io_spec=io_spec, seed=0, name=name) == {}
+        assert ask("load", model=str(path), io_spec=io_spec, seed=0, name=name) == {}
     assert len(ask("clock", count=3, name="a")["samples_ms"]) == 3
     assert (agent.loaded("a").runs, agent.loaded("b").runs) == (4, 0)
-    ask("load", model="c", io_spec=io_spec, seed=0, name="a")
+    ask("load", model=str(path), io_spec=io_spec, seed=0, name="a")
     assert agent.loaded("a").runs == 0
     assert ask("unload", name="a") == {}
     assert "'a', only ['b']" in ask("clock", count=3, name="a")["error"]

@@ -1,0 +1,102 @@
+"""Latency measurements as tables on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from hwnas.latency.base import LatencyMeasurement
+    from hwnas.latency.comparison import Comparison
+
+_FINGERPRINT = (
+    ("cpu_model", "processor"),
+    ("board", "board"),
+    ("gpus", "GPU"),
+    ("l4t", "L4T"),
+    ("power_mode", "power mode"),
+    ("governor", "governor"),
+    ("runtime_versions", "runtime"),
+    ("runtime_options", "options"),
+    ("threads", "threads"),
+    ("pinned_cores", "on processors"),
+)
+
+
+def measurement_table(path: Path, found: LatencyMeasurement) -> Table:
+    """Return one measurement, a line a fact."""
+    table = _table(f"Latency of {path} on {found.target}")
+    for name, text in _facts(found).items():
+        table.add_row(name, text)
+    return table
+
+
+def comparison_table(first: Path, second: Path, found: Comparison) -> Table:
+    """Return two measurements side by side, and their ratio."""
+    table = _table(f"Latency on {found.first.target}", (str(first), str(second)))
+    one, two = _facts(found.first), _facts(found.second)
+    for name in one:
+        same = name in {"target", "device", "samples of"}
+        table.add_row(name, one[name], "" if same else two[name])
+    verdict = "they differ" if found.differs else "no difference shown"
+    table.add_section()
+    table.add_row(
+        "second / first", "", f"{_interval(found.ratio, found.ratio_interval, found.confidence)}: {verdict}"
+    )
+    return table
+
+
+def interval_text(low: float, high: float) -> str:
+    """Return an interval as `4.91 to 5.02`."""
+    return f"{low:.3f} to {high:.3f}"
+
+
+def mark(latency: Mapping[str, Any]) -> str:
+    """Return the mark of a measurement that may not be relied on; empty for one that may."""
+    return "" if latency["is_stable"] else " (!)"
+
+
+def _table(title: str, columns: tuple[str, ...] = ("",)) -> Table:
+    table = Table(title=escape(title), title_justify="left", show_header=len(columns) > 1)
+    table.add_column("")
+    for column in columns:
+        table.add_column(escape(column), overflow="fold")
+    return table
+
+
+def _facts(found: LatencyMeasurement) -> dict[str, str]:
+    facts = {"median": f"{_interval(found.latency_ms, found.interval_ms, found.confidence)} ms"}
+    if found.ratio is not None and found.ratio_interval is not None:
+        facts["ratio to the reference"] = _interval(found.ratio, found.ratio_interval, found.confidence)
+    if found.reference is not None:
+        facts["reference network"] = f"{found.reference.latency_ms:.3f} ms"
+    for name, value in found.percentiles_ms.items():
+        facts[name] = "n/a, too few samples" if value is None else f"{value:.3f} ms"
+    count = sum(len(process) for process in found.samples_ms)
+    facts["samples"] = f"{count} in {len(found.samples_ms)} processes; ended: {found.ended or 'n/a'}"
+    facts["warm-up"] = ", ".join(f"{seconds:.1f}" for seconds in found.warmup_s) + " s"
+    facts["attempts"] = str(found.attempts)
+    facts["stable"] = "[green]yes[/]" if found.is_stable else f"[bold red]no[/]: {escape(found.remark)}"
+    device = (
+        f"{word} {_plain(found.fingerprint[key])}" for key, word in _FINGERPRINT if found.fingerprint.get(key)
+    )
+    facts["device"] = escape("; ".join(device))
+    facts["sha256"] = found.model_sha256[:16]
+    return facts
+
+
+def _interval(value: float, interval: tuple[float, float], confidence: float) -> str:
+    low, high = interval
+    return f"{value:.3f}, {confidence:.0%} interval {interval_text(low, high)}"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return " ".join(f"{name} {item}" for name, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return ",".join(_plain(item) for item in value)
+    return str(value)

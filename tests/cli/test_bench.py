@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from hwnas.cli import bench
+from hwnas.errors import ConfigError
+from hwnas.files import sha256_of_file
+from hwnas.latency.base import LatencyMeasurement
+from hwnas.latency.protocol import MeasuringProtocol
+from tests.latency.onnx_models import write_conv_model, write_dynamic_model
+
+QUICK = MeasuringProtocol(
+    processes=2,
+    warmup_s=0.01,
+    max_warmup_s=0.1,
+    block_s=0.02,
+    reference_block_s=0.01,
+    min_samples=10,
+    max_s=0.2,
+    limit_s=1.0,
+    max_attempts=1,
+)
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """Return a function that runs `hwnas bench` with arguments."""
+    monkeypatch.setenv("HWNAS_MEASURING_LOCK", str(tmp_path / "lock"))
+    monkeypatch.setattr(MeasuringProtocol, "final", lambda: QUICK)
+    app = typer.Typer()
+    bench.register(app)
+
+    def invoke(*arguments: object):
+        return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+    return invoke
+
+
+def test_json_states_the_figures_and_the_file_every_sample(run, tmp_path: Path) -> None:
+    model, samples = tmp_path / "model.onnx", tmp_path / "samples.json"
+    write_conv_model(model)
+    result = run(model, "--json", "--samples-out", samples)
+    assert result.exit_code == 0, result.output
+    figures = json.loads(result.stdout)
+    assert "samples_ms" not in figures
+    assert figures["model_sha256"] == sha256_of_file(model)
+    whole = LatencyMeasurement.from_json(json.loads(samples.read_text()))
+    assert whole.to_json(with_samples=False) == LatencyMeasurement.from_json(
+        {**figures, "samples_ms": ()}
+    ).to_json(with_samples=False)
+    assert sum(len(process) for process in whole.samples_ms) >= QUICK.min_samples
+
+
+def test_the_table_states_interval_ratio_tails_and_stability(run, tmp_path: Path) -> None:
+    model = tmp_path / "model.onnx"
+    write_conv_model(model)
+    result = run(model)
+    assert result.exit_code == 0, result.output
+    for word in ("95% interval", "ratio to the reference", "n/a, too few samples", "stable", "warm-up"):
+        assert word in result.stdout
+
+
+def test_two_models_are_compared(run, tmp_path: Path) -> None:
+    small, large = tmp_path / "small.onnx", tmp_path / "large.onnx"
+    write_conv_model(small, channels=4, layers=1)
+    write_conv_model(large, channels=32, layers=6)
+    result = run(small, "--compare", large, "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert found["ratio"] > 1.5
+    assert found["ratio_interval"][0] <= found["ratio"] <= found["ratio_interval"][1]
+    table = run(small, "--compare", large)
+    assert "second / first" in table.stdout
+
+
+def test_a_dynamic_model_is_measured_at_the_given_shape(run, tmp_path: Path) -> None:
+    model = tmp_path / "dynamic.onnx"
+    write_dynamic_model(model)
+    assert isinstance(run(model).exception, ConfigError)
+    result = run(model, "--input", "image=1x5x16x64", "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["latency_ms"] > 0
+
+
+def test_samples_that_cannot_be_written_are_said(run, tmp_path: Path) -> None:
+    model = tmp_path / "model.onnx"
+    write_conv_model(model)
+    result = run(model, "--samples-out", tmp_path / "none" / "samples.json")
+    assert isinstance(result.exception, ConfigError)
+    assert "cannot be written" in str(result.exception)
