@@ -61,7 +61,7 @@ class RangeView:
             ProjectionSpec.from_json(deployment["projection"]),
             Normalisation.from_json(deployment["normalisation"]),
             KnnSettings.from_json(deployment["knn"]),
-            len(deployment["class_names"]),
+            len(deployment["label_map"]["classes"]),
         )
 
     def project(

@@ -22,6 +22,7 @@ from hwnas.data.projection import (
     RangeImage,
     range_of,
 )
+from hwnas.data.scan import Scan
 from hwnas.errors import BundleError, DataError
 from hwnas.runtime.manifest import Manifest, read_manifest
 from hwnas.runtime.onnx_predictor import OnnxPredictor
@@ -132,10 +133,7 @@ class Runner:
         Raises:
             DataError: if shapes do not fit, or an intensity is outside the range.
         """
-        range_m = range_of(points)
-        remission = np.zeros(len(points), np.float32)
-        keep = np.isfinite(range_m) & (range_m > 0)
-        remission[keep] = self._remission(intensity[keep])
+        remission = self._remission_of_kept(points, intensity)
         view = RangeView(self._projection, self._normalisation, self._knn, self.label_map.num_classes)
         scan = view.project(points, remission, ring)
         label_image = view.label_image(self._predict(view.network_input(scan)), scan)
@@ -178,6 +176,24 @@ class Runner:
             raise DataError(f"{path} holds no point.")
         points = to_our_frame(scan.points, self._frame)
         return type(scan)(points, scan.intensity, scan.ring, scan.labels)
+
+    def as_trained(self, path: PathLike) -> Scan:
+        """Return a scan file as the network was trained on it: our axes, remission 0..1, no labels.
+
+        Raises:
+            DataError: as `read_scan`, or if an intensity is outside the range.
+        """
+        raw = self.read_scan(path)
+        remission = self._remission_of_kept(raw.points, raw.intensity)
+        return Scan(raw.points, remission, raw.ring, None, Path(path).name)
+
+    def _remission_of_kept(self, points: FloatArray, intensity: FloatArray) -> FloatArray:
+        """Scale the intensity of points that have a direction; that of others may be anything: 0."""
+        range_m = range_of(points)
+        keep = np.isfinite(range_m) & (range_m > 0)
+        remission = np.zeros(len(points), np.float32)
+        remission[keep] = self._remission(intensity[keep])
+        return remission
 
     def _remission(self, intensity: FloatArray) -> FloatArray:
         low, high = self.intensity_range

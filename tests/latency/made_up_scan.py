@@ -14,7 +14,7 @@ DEPLOYMENT: dict[str, Any] = {
     "projection": ProjectionSpec(16, 256, "spherical", 3.0, -25.0).to_json(),
     "normalisation": Normalisation((10.0, 0.0, 0.0, -1.0, 0.5), (5.0, 8.0, 8.0, 1.0, 0.3)).to_json(),
     "knn": KnnSettings().to_json(),
-    "class_names": ["far", "near"],
+    "label_map": {"classes": [{"name": "far"}, {"name": "near"}]},
 }
 
 

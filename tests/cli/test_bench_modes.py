@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from hwnas.cli.bench_modes import (
+    background_of,
+    clock_end_to_end,
+    end_to_end_table,
+    io_spec_of,
+    paced_table,
+    seconds_of,
+)
+from hwnas.errors import ConfigError, MeasurementError
+from hwnas.export.bundle import TrainedMember, export_bundle
+from hwnas.latency.end_to_end import EndToEndMeasurement
+from hwnas.latency.meter import open_meter
+from hwnas.latency.paced import PacedMeasurement
+from hwnas.latency.protocol import MeasuringProtocol
+from tests.export.small_lidar import FixedMeter, SmallSpace, SmallTask, make_scan, write_run
+from tests.latency.onnx_models import write_conv_model
+
+PACED = PacedMeasurement(
+    rate_hz=10.0,
+    duration_s=120.0,
+    latency_ms=8.0,
+    percentiles_ms={"p90": 9.0, "p95": 9.5, "p99": None},
+    worst_ms=31.0,
+    missed=2,
+    dropped=1,
+    lateness_p99_ms=None,
+    drift=0.125,
+    window_medians_ms=(8.0, 9.0),
+    throttling=("40 s: VDD_IN curr1_crit_alarm",),
+    states=(),
+    background={"rate_hz": 20.0, "achieved_hz": 19.5, "median_ms": 4.0},
+    samples_ms=(8.0,) * 1200,
+    model_sha256="0" * 64,
+    target="local",
+    fingerprint={},
+)
+WHOLE = EndToEndMeasurement(
+    e2e_ms=42.0,
+    interval_ms=(41.0, 43.0),
+    confidence=0.95,
+    percentiles_ms={"p90": 50.0, "p95": None, "p99": None},
+    stages_ms={"project_ms": 12.0, "network_ms": 10.0, "label_ms": 20.0},
+    samples_ms=((42.0,),),
+    num_points=120_000,
+    scan_sha256="0" * 64,
+    states=(),
+    model_sha256="0" * 64,
+    target="local",
+    fingerprint={},
+)
+
+
+def shown(table: object) -> str:
+    console = Console(file=io.StringIO(), width=100)
+    console.print(table)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90.0), ("90s", 90.0), ("20m", 1200.0), ("1.5 h", 5400.0)]
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert seconds_of(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "m", "0s", "-5m", "20 days", "1.2.3s"])
+def test_no_durations(text: str) -> None:
+    with pytest.raises(ConfigError, match="like 90s, 20m or 1h"):
+        seconds_of(text)
+
+
+def test_background(tmp_path: Path) -> None:
+    path = tmp_path / "other@home.onnx"
+    io_spec = write_conv_model(path)
+    for text in (f"{path}@20", f"{path}@20 Hz"):
+        found = background_of(text)
+        assert (found.model, found.rate_hz, found.io_spec.inputs) == (path, 20.0, io_spec.inputs)
+    for text in (str(path.with_name("plain.onnx")), f"{path}@fast", f"{path}@0", "@20"):
+        with pytest.raises(ConfigError, match=r"detector\.onnx@20"):
+            background_of(text)
+    with pytest.raises(MeasurementError, match="does not exist"):
+        background_of(f"{tmp_path}/none.onnx@20")
+
+
+def test_a_file_that_is_no_model_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "text.onnx"
+    path.write_text("this is no network")
+    with pytest.raises(MeasurementError, match=r"text\.onnx"):
+        io_spec_of(path)
+
+
+def test_a_bundle_is_clocked_from_a_scan_file(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", widths=(8,))
+    member = TrainedMember.from_json(json.loads((run / "trained.json").read_text())["members"][0], run)
+    task = SmallTask({})
+    bundle = export_bundle(task, SmallSpace(task.contract, {}), member, run / "b", meter=FixedMeter())
+    points, intensity, _ = make_scan(1)
+    scan = tmp_path / "scan.bin"
+    scan.write_bytes(np.column_stack([points, intensity]).astype("<f4").tobytes())
+    protocol = MeasuringProtocol(processes=1, warmup_s=0.01, max_warmup_s=0.05, max_s=0.05, block_s=0.01)
+    with open_meter("local?runtime=onnxruntime-cpu&threads=1", protocol) as meter:
+        found = clock_end_to_end(meter, bundle, scan)
+    assert found.num_points == len(points)
+    assert found.e2e_ms > found.stages_ms["label_ms"] > 0
+
+
+def test_a_paced_run_is_shown_with_its_clock_and_what_went_wrong() -> None:
+    text = shown(paced_table(PACED))
+    for part in ("median_ms@10hz", "p99_ms@10hz", "n/a", "2 of 1200", "+12.5%", "VDD_IN", "19.5 of 20 Hz"):
+        assert part in text
+    assert "latency_ms" not in text
+    assert "no" in shown(paced_table(replace(PACED, throttling=())))
+
+
+def test_an_end_to_end_measurement_is_shown_with_its_stages() -> None:
+    text = shown(end_to_end_table(WHOLE))
+    for part in ("120000 points", "42.00 (41.00 to 43.00)", "label_ms", "20.00", "n/a"):
+        assert part in text
