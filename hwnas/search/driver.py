@@ -173,7 +173,7 @@ def refuse_other_target(run: RunDirectory, meter: LatencyMeter) -> None:
         listing = "\n  ".join(changed)
         raise StudyError(
             "Figures of one run must come from one target, but since the search this changed:\n"
-            f"  {listing}\nRestore it, or start a new run."
+            f"  {listing}\nRestore it, or measure again with: hwnas search {run.path} --resume --rebase"
         )
 
 
