@@ -12,7 +12,19 @@ import typer
 from hwnas.cli.console import err_console
 from hwnas.errors import HwnasError
 
-COMMANDS = ("quickstart", "init", "data", "search", "train", "export", "verify", "bench", "infer", "report")
+COMMANDS = (
+    "quickstart",
+    "init",
+    "doctor",
+    "data",
+    "search",
+    "train",
+    "export",
+    "verify",
+    "bench",
+    "infer",
+    "report",
+)
 
 EPILOG = (
     "Exit codes: 0 success, 1 other error, 2 wrong setting or option, 3 unusable data, "

@@ -76,7 +76,7 @@ def emit_job(
     """Write a job that measures ONNX files with trtexec and return the path of its script.
 
     Args:
-        models: ONNX files with static shapes; their names without suffix must differ.
+        models: ONNX files with static shapes, or bundle directories; their names must differ.
         directory: new or empty.
         reference: network that every model is compared with.
         settings: how to measure.
@@ -105,7 +105,8 @@ def emit_job(
 def _named(models: Sequence[Path]) -> dict[str, Path]:
     named: dict[str, Path] = {}
     for path in models:
-        name = path.stem
+        is_bundle = path.is_dir()
+        name = path.name if is_bundle else path.stem
         if not _NAME.match(name) or name.partition(".")[0] == REFERENCE:
             raise ConfigError(
                 f"The model name {name!r} cannot be used in a job; rename {str(path)!r} to letters, digits, "
@@ -115,7 +116,7 @@ def _named(models: Sequence[Path]) -> dict[str, Path]:
             raise ConfigError(
                 f"Two models are named {name!r}: {str(named[name])!r} and {str(path)!r}; rename one."
             )
-        named[name] = path
+        named[name] = path / "model.onnx" if is_bundle else path
     if not named:
         raise ConfigError("A job needs at least one model to measure; name an ONNX file.")
     return named

@@ -1,0 +1,78 @@
+"""`hwnas bench --emit-job` and `--ingest`: boards that neither SSH nor Python reaches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hwnas.cli.console import out_console, print_json
+from hwnas.errors import MeasurementError
+
+if TYPE_CHECKING:
+    from hwnas.latency.base import LatencyMeasurement
+    from hwnas.latency.jobs import JobSettings
+
+
+def emit(
+    models: Sequence[Path], directory: Path, *, settings: JobSettings | None = None, as_json: bool
+) -> None:
+    """Write a job for trtexec and say what to do with it.
+
+    Raises:
+        HwnasError: see `hwnas.latency.jobs.emit_job`.
+    """
+    import tempfile
+
+    from hwnas.latency.jobs import emit_job
+    from hwnas.latency.reference import write_reference
+
+    with tempfile.TemporaryDirectory() as temporary:
+        reference = Path(temporary) / "reference.onnx"
+        write_reference(reference)
+        script = emit_job(models, directory, reference=reference, settings=settings)
+    if as_json:
+        print_json({"directory": str(directory), "script": str(script)})
+        return
+    out_console.print(
+        f"Wrote {directory}. Carry it to the board, run there: sh run.sh\n"
+        f"Carry it back, then run: hwnas bench --ingest {directory}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def ingest(directory: Path, *, as_json: bool) -> None:
+    """Check what a job brought back, print it and write `measurements.json`.
+
+    Raises:
+        MeasurementError: see `hwnas.latency.job_results.ingest_job`; also if no model has a figure.
+    """
+    from hwnas.latency.job_results import ingest_job
+
+    results = ingest_job(directory)
+    if as_json:
+        print_json(results.to_json())
+    else:
+        for name, found in results.measurements.items():
+            out_console.print(f"{name}: {_line(found)}", markup=False, highlight=False, soft_wrap=True)
+        for name, reason in results.failures.items():
+            out_console.print(
+                f"{name}: not measured: {reason}", markup=False, highlight=False, soft_wrap=True
+            )
+    if not results.measurements:
+        raise MeasurementError(
+            f"The job in {str(directory)!r} brought no figure back; see the reasons above."
+        )
+
+
+def _line(found: LatencyMeasurement) -> str:
+    low, high = found.interval_ms
+    tail = found.percentiles_ms["p99"]
+    shown = "n/a" if tail is None else f"{tail:.3f} ms"
+    text = f"{found.latency_ms:.3f} ms [{low:.3f}, {high:.3f}], p99 {shown}"
+    if found.ratio is not None and found.ratio_interval is not None:
+        below, above = found.ratio_interval
+        text += f", {found.ratio:.3f} [{below:.3f}, {above:.3f}] of the reference"
+    return text + ("" if found.is_stable else f"; not stable: {found.remark}")
