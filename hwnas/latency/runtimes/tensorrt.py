@@ -6,12 +6,16 @@ from typing import Any, ClassVar, Dict, List, Mapping, Tuple
 
 from hwnas.files import sha256_of_file
 from hwnas.io_spec import TensorSpec
+from hwnas.latency.agent.build import run_in_child
 from hwnas.latency.agent.errors import AgentError
 from hwnas.latency.runtimes.cuda_driver import CudaDriver
 from hwnas.latency.runtimes.engine_cache import EngineCache, key_of
 from hwnas.latency.runtimes.onnx_file import read_outline
 from hwnas.latency.runtimes.options import one_of, whole_number
-from hwnas.latency.runtimes.tensorrt_build import build_engine, import_tensorrt, make_log
+from hwnas.latency.runtimes.tensorrt_build import import_tensorrt, make_log
+
+# A build may crash, take all memory or hang; that must not end the agent.
+_BUILD = "hwnas.latency.runtimes.tensorrt_build:build_engine"
 
 _DTYPES = {
     "FLOAT": "float32",
@@ -103,7 +107,7 @@ class TensorRt:
         )
         record = self._cache.find(key)
         if record is None:
-            record = build_engine({**self._settings, **self._build_paths(model, key)})
+            record = run_in_child(_BUILD, {**self._settings, **self._build_paths(model, key)})
             self._cache.keep(key, record)
         self._open_engine(self._cache.path(key))
         self._record = record

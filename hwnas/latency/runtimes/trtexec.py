@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import shutil
@@ -13,8 +12,8 @@ from typing import Any, ClassVar, Dict, List, Mapping, Optional, Tuple
 
 from hwnas.files import sha256_of_file
 from hwnas.io_spec import TensorSpec
+from hwnas.latency.agent.build import run_program
 from hwnas.latency.agent.errors import AgentError
-from hwnas.latency.agent.machine import die_with_parent
 from hwnas.latency.runtimes.cuda_driver import open_driver_if_any
 from hwnas.latency.runtimes.engine_cache import EngineCache, key_of
 from hwnas.latency.runtimes.onnx_file import OnnxOutline, read_outline
@@ -33,6 +32,7 @@ from hwnas.latency.runtimes.trtexec_flags import (
 WARMUP_MS = 500
 """Every run warms up anew: it is a process of its own that loads the engine first."""
 
+_HELP_S = 60.0
 _USUAL_PLACES = (
     "/usr/src/tensorrt/bin/trtexec",
     "/opt/tensorrt/bin/trtexec",
@@ -86,7 +86,7 @@ class Trtexec:
         self._build_number = whole_number("build", build)
         self._timeout_s = whole_number("timeout_s", timeout_s, 1, 86_400)
         self._program = find_program(program)
-        self._version = parse_version(self._call(["--help"])[0])
+        self._version = parse_version(self._help())
         driver = open_driver_if_any(self._settings["device"])
         self._gpu = driver.identity() if driver is not None else {}
         self._cache = EngineCache()
@@ -187,51 +187,47 @@ class Trtexec:
         files += [f"--timingCacheFile={timing_cache}"] if timing_cache else []
         flags = build_flags(self._version, self._settings)
         typing, start = "strong", time.perf_counter()
-        output, code = self._call(files + flags)
-        if code != 0 and self._version < STRONG_TYPING_COMPLETE:
-            typing = "weak"
-            output, code = self._call(files + weak_typing_flags(flags, outline))
-        if code != 0 or not os.path.isfile(engine):
+        try:
+            try:
+                self._call(files + flags)
+            except AgentError:
+                if self._version >= STRONG_TYPING_COMPLETE:
+                    raise
+                typing = "weak"
+                self._call(files + weak_typing_flags(flags, outline))
+            size, digest = os.path.getsize(engine), sha256_of_file(engine)
+        except (AgentError, OSError) as error:
             raise AgentError(
-                f"trtexec {text_of(self._version)} refuses the model: {_errors(output)}. "
+                f"trtexec {text_of(self._version)} refuses the model: {_errors(str(error))}. "
                 "Export it with operators and types that this version parses."
-            )
-        return {
-            "typing": typing,
-            "build_s": time.perf_counter() - start,
-            "engine_bytes": os.path.getsize(engine),
-            "engine_sha256": sha256_of_file(engine),
-        }
+            ) from error
+        build_s = time.perf_counter() - start
+        return {"typing": typing, "build_s": build_s, "engine_bytes": size, "engine_sha256": digest}
 
     def _run(self, iterations: int, warmup_ms: int, reports: List[str]) -> None:
         if not self._input_files:
             raise AgentError("No inputs are bound; call 'bind' before running.")
         flags = run_flags(self._version, self._settings, iterations=iterations, warmup_ms=warmup_ms)
         inputs = named_files("--loadInputs", self._input_files)
-        output, code = self._call([f"--loadEngine={self._engine}", inputs, *flags, *reports])
-        if code != 0:
-            raise AgentError(f"trtexec cannot run the engine: {_errors(output)}")
+        self._call([f"--loadEngine={self._engine}", inputs, *flags, *reports])
 
-    def _call(self, arguments: List[str]) -> Tuple[str, int]:
-        """Run trtexec and return what it wrote and its exit code."""
+    def _call(self, arguments: List[str]) -> None:
+        run_program([self._program, *arguments], self._timeout_s, "trtexec")
+
+    def _help(self) -> str:
+        """Return what trtexec says first; its version is there."""
         try:
             done = subprocess.run(
-                [self._program, *arguments],
+                [self._program, "--help"],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                timeout=self._timeout_s,
+                timeout=_HELP_S,
                 check=False,
-                preexec_fn=functools.partial(die_with_parent, os.getpid()),
             )
-        except subprocess.TimeoutExpired as error:
-            raise AgentError(
-                f"trtexec was ended after {self._timeout_s} s without a result. Raise 'timeout_s' if the "
-                "build needs longer, or lower 'optimization_level'."
-            ) from error
-        except OSError as error:
-            raise AgentError(f"{self._program!r} cannot be started: {error.strerror}.") from error
-        return done.stdout.decode(errors="replace"), done.returncode
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise AgentError(f"{self._program!r} does not tell its version: {error}.") from error
+        return done.stdout.decode(errors="replace")
 
     def _file(self, name: str) -> str:
         return os.path.join(self._files.name, name)
@@ -266,8 +262,7 @@ def find_program(program: str) -> str:
     )
 
 
-def _errors(output: str) -> str:
-    """Return what trtexec says is wrong: the lines it marks as errors, else the last ones."""
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    errors = [line.partition("[E]")[2].strip() for line in lines if "[E]" in line]
-    return "; ".join(errors[:3] or lines[-3:]) or "it wrote nothing"
+def _errors(message: str) -> str:
+    """Return the lines that trtexec marks as errors, else the whole message."""
+    errors = [line.partition("[E]")[2].strip() for line in message.splitlines() if "[E]" in line]
+    return "; ".join(errors[:3]) or message

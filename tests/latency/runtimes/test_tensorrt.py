@@ -46,6 +46,9 @@ def imagine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., An
         trt = make_tensorrt(version, **settings)
         for module in (tensorrt, tensorrt_build):
             monkeypatch.setattr(module, "import_tensorrt", lambda _product: trt)
+        # In this process: a child would know nothing of what is imagined here.
+        build = tensorrt_build.build_engine
+        monkeypatch.setattr(tensorrt, "run_in_child", lambda _path, argument: build(argument))
         monkeypatch.setattr(tensorrt, "CudaDriver", lambda device: CudaDriver(device, FakeCuda()))
         return trt
 

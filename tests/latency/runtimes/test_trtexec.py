@@ -12,9 +12,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from hwnas.errors import MeasurementError
 from hwnas.latency.agent.errors import AgentError
-from hwnas.latency.meter import open_meter
-from hwnas.latency.protocol import MeasuringProtocol
 from hwnas.latency.runtimes.onnx_file import OnnxOutline
 from hwnas.latency.runtimes.trtexec import Trtexec, find_program
 from hwnas.latency.runtimes.trtexec_flags import (
@@ -25,6 +24,7 @@ from hwnas.latency.runtimes.trtexec_flags import (
     run_flags,
     weak_typing_flags,
 )
+from hwnas.latency.transports.local import LocalTransport
 from tests.conformance.runtime_suite import RuntimeSuite
 from tests.latency.onnx_models import write_conv_relu
 
@@ -88,7 +88,7 @@ def test_version_of_the_banner(banner: str, version: tuple[int, ...]) -> None:
     ("banner", "reason"),
     [
         ("&&&& RUNNING TensorRT.trtexec [TensorRT v8602]", "TensorRT 10 or 11 is needed"),
-        ("trtexec: not found", "must begin with a line"),
+        ("trtexec: not found", "must begin with"),
         ("&&&& RUNNING TensorRT.trtexec [TensorRT v120000]", "pinned for the major versions"),
     ],
 )
@@ -196,7 +196,7 @@ def test_hanging_program_is_ended(program: str, tmp_path: Path, monkeypatch: pyt
     write_conv_relu(tmp_path / "model.onnx")
     runtime = Trtexec(1, program=program, timeout_s="1")
     monkeypatch.setenv("FAKE_TRTEXEC_FAULT", "hang")
-    with pytest.raises(AgentError, match="ended after 1 s"):
+    with pytest.raises(AgentError, match="did not end within 1 s"):
         runtime.load(str(tmp_path / "model.onnx"))
 
 
@@ -205,12 +205,22 @@ def test_missing_program_is_said() -> None:
         Trtexec(1, program="/no/such/trtexec")
 
 
-def test_meter_uses_its_clock(program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HWNAS_MEASURING_LOCK", str(tmp_path / "lock"))
-    io_spec = write_conv_relu(tmp_path / "model.onnx")
-    protocol = MeasuringProtocol(processes=1, min_samples=6, max_samples=6, max_block_samples=3, max_s=0.1)
-    with open_meter(f"local?runtime=trtexec&program={program}", protocol) as meter:
-        found = meter.measure(tmp_path / "model.onnx", io_spec)
-    assert found.fingerprint["runtime_versions"]["trtexec"] == "10.13.3.9"
-    assert found.fingerprint["runtime_settings"]["clock"] == "GPU events"
-    assert found.latency_ms > 0
+def test_agent_uses_its_clock_and_refuses_other_clocks(program: str, tmp_path: Path) -> None:
+    io_spec = write_conv_relu(tmp_path / "model.onnx").to_json()
+    model = {"model": str(tmp_path / "model.onnx"), "io_spec": io_spec, "seed": 0}
+    agent = LocalTransport(1).start_agent()
+    try:
+        runtime = "hwnas.latency.runtimes.trtexec:Trtexec"
+        settings = {"runtime": runtime, "threads": 1, "cores": [], "options": {"program": program}}
+        fingerprint = agent.request("set_up", timeout_s=60, **settings)["fingerprint"]
+        agent.request("load", timeout_s=60, **model)
+        warmup = agent.request("warm_up", timeout_s=60, min_s=0, max_s=0, tolerance=0.1)
+        samples_ms = agent.request("clock", timeout_s=60, count=3)["samples_ms"]
+        with pytest.raises(MeasurementError, match="clocks itself"):
+            agent.request("resources", timeout_s=60, **model, idle_s=0, busy_s=0)
+    finally:
+        agent.close()
+    assert fingerprint["runtime_versions"]["trtexec"] == "10.13.3.9"
+    assert fingerprint["runtime_settings"]["clock"] == "GPU events"
+    assert warmup["median_ms"] > 0
+    assert len(samples_ms) == 3
