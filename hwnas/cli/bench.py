@@ -12,6 +12,7 @@ from hwnas.errors import ConfigError
 from hwnas.files import write_json_atomically
 
 if TYPE_CHECKING:
+    from hwnas.cli.bench_modes import Modes
     from hwnas.io_spec import IoSpec
     from hwnas.latency.meter import AgentMeter
 
@@ -35,6 +36,18 @@ def bench(
         list[str] | None,
         typer.Option("--input", help="Shape of an input whose axes are not fixed: image=1x5x64x512."),
     ] = None,
+    rate_hz: Annotated[
+        float | None, typer.Option(help="Run at the rate of a sensor, idle between frames, for two minutes.")
+    ] = None,
+    duration: Annotated[
+        str | None, typer.Option(help="Run that long at the rate (10 Hz unless given): drift and throttling.")
+    ] = None,
+    background: Annotated[
+        str | None, typer.Option(help="Another model that runs beside it at a rate: detector.onnx@20.")
+    ] = None,
+    e2e: Annotated[
+        Path | None, typer.Option(help="A scan file: clock a bundle from its points to their labels.")
+    ] = None,
     samples_out: Annotated[
         Path | None, typer.Option(help="Write everything, every sample included, as JSON to this file.")
     ] = None,
@@ -42,22 +55,28 @@ def bench(
     quick: Annotated[
         bool, typer.Option("--quick", help="The protocol of a search: seconds, and a wider interval.")
     ] = False,
+    resources: Annotated[
+        bool, typer.Option("--resources", help="Memory, load time, sizes, energy of one inference.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Measure latency on a target: median with interval, ratio to the reference network, tails, stability."""
+    from hwnas.cli.bench_modes import Modes
     from hwnas.latency.meter import AgentMeter, open_meter
     from hwnas.latency.model_files import model_and_io, shapes_from
     from hwnas.latency.protocol import MeasuringProtocol
 
     if samples_out is not None and not samples_out.parent.is_dir():
         raise ConfigError(f"The samples cannot be written to {samples_out}: its directory does not exist.")
+    modes = Modes(rate_hz, duration, background, e2e, resources)
+    modes.check(compares=compare is not None)
     shapes = shapes_from(inputs or [])
     subjects = [model_and_io(path, shapes) for path in (model, compare) if path is not None]
     protocol = MeasuringProtocol.search() if quick else MeasuringProtocol.final()
     meter = open_meter(target, protocol)
     assert isinstance(meter, AgentMeter)  # noqa: S101 - the only kind that a target opens
     with meter, err_console.status(f"Measuring on {meter.target}"):
-        result, show = _measured(meter, subjects)
+        result, show = _measured(meter, model, subjects, modes)
     if samples_out is not None:
         _write_samples(samples_out, result.to_json())
     if as_json:
@@ -66,10 +85,16 @@ def bench(
         out_console.print(show(result))
 
 
-def _measured(meter: AgentMeter, subjects: list[tuple[Path, IoSpec]]) -> tuple[Any, Any]:
+def _measured(
+    meter: AgentMeter, given: Path, subjects: list[tuple[Path, IoSpec]], modes: Modes
+) -> tuple[Any, Any]:
     """Return a measurement or a comparison, and what draws it."""
+    from hwnas.cli.bench_modes import measured_by
     from hwnas.cli.latency_tables import comparison_table, measurement_table
 
+    by_other_clock = measured_by(modes, meter, given, *subjects[0])
+    if by_other_clock is not None:
+        return by_other_clock
     if len(subjects) == 1:
         (path, io_spec) = subjects[0]
         return meter.measure(path, io_spec), lambda found: measurement_table(path, found)

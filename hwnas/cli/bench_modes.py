@@ -3,22 +3,100 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from hwnas.errors import ConfigError, MeasurementError
-from hwnas.io_spec import IoSpec
+from hwnas.errors import ConfigError
 
 if TYPE_CHECKING:
+    from hwnas.io_spec import IoSpec
     from hwnas.latency.end_to_end import EndToEndMeasurement
     from hwnas.latency.meter import AgentMeter
     from hwnas.latency.paced import BackgroundModel, PacedMeasurement
+    from hwnas.latency.resources import ResourceUse
 
 _UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"([0-9.]+)\s*([a-z]*)")
 _SHOWN_LINES = 5
+_DEFAULT_RATE_HZ = 10.0
+
+
+@dataclass(frozen=True)
+class Modes:
+    """Options of `hwnas bench` that choose another clock than the tight loop; at most one clock at a time.
+
+    Attributes:
+        rate_hz: paced at this rate; 10 where only `duration` or `background` is given.
+        duration: of the paced run, such as `20m`; throttling is then reported instead of refused.
+        background: what runs beside it, such as `detector.onnx@20`.
+        e2e: scan file; clocked from its points to their labels.
+        resources: memory, load time, sizes and energy.
+    """
+
+    rate_hz: float | None = None
+    duration: str | None = None
+    background: str | None = None
+    e2e: Path | None = None
+    resources: bool = False
+
+    @property
+    def is_paced(self) -> bool:
+        """Whether frames come at a rate."""
+        return any(option is not None for option in (self.rate_hz, self.duration, self.background))
+
+    def check(self, *, compares: bool) -> None:
+        """Refuse what does not go together.
+
+        Raises:
+            ConfigError: if more than one clock is asked for, or two models are to be compared by another.
+        """
+        chosen = [self.is_paced, self.e2e is not None, self.resources, compares]
+        if sum(chosen) > 1:
+            raise ConfigError(
+                "Of --rate-hz (with --duration and --background), --e2e, --resources and --compare only one "
+                "can be measured at a time: their figures do not compare."
+            )
+
+
+def measured_by(
+    modes: Modes, meter: AgentMeter, given: Path, model: Path, io_spec: IoSpec
+) -> tuple[Any, Callable[[Any], Table]] | None:
+    """Measure by the clock that `modes` choose; return result and drawing, None for the usual clock.
+
+    Args:
+        modes: that were checked.
+        meter: of the target.
+        given: ONNX file or bundle as the user named it.
+        model: its ONNX file.
+        io_spec: its inputs and outputs.
+
+    Raises:
+        ConfigError: if an option cannot be read.
+        HwnasError: if it cannot be measured.
+    """
+    from hwnas.latency.paced import DEFAULT_DURATION_S, measure_paced
+    from hwnas.latency.resources import measure_resources
+
+    if modes.resources:
+        return measure_resources(meter, model, io_spec), resources_table
+    if modes.e2e is not None:
+        return clock_end_to_end(meter, given, modes.e2e), end_to_end_table
+    if not modes.is_paced:
+        return None
+    found = measure_paced(
+        meter,
+        model,
+        io_spec,
+        rate_hz=_DEFAULT_RATE_HZ if modes.rate_hz is None else modes.rate_hz,
+        duration_s=DEFAULT_DURATION_S if modes.duration is None else seconds_of(modes.duration),
+        background=None if modes.background is None else background_of(modes.background),
+        discard_throttled=modes.duration is None,
+    )
+    return found, paced_table
 
 
 def seconds_of(text: str) -> float:
@@ -37,40 +115,18 @@ def background_of(text: str) -> BackgroundModel:
     """Return the model and the rate of such as `detector.onnx@20`, the unit `hz` being optional.
 
     Raises:
-        ConfigError: if it is not a file, `@` and a positive number.
+        ConfigError: if it is not a file, `@` and a positive number, or an axis of the model is not fixed.
         MeasurementError: if the file is no ONNX model.
     """
+    from hwnas.latency.model_files import model_and_io
     from hwnas.latency.paced import BackgroundModel
 
     path, sign, rate = text.rpartition("@")
     rate = rate.strip().lower().removesuffix("hz").strip()
     if not sign or not path or not _is_positive(rate):
         raise ConfigError(f"--background is written like detector.onnx@20, but got {text!r}.")
-    return BackgroundModel(Path(path), io_spec_of(Path(path)), float(rate))
-
-
-def io_spec_of(model: Path) -> IoSpec:
-    """Return inputs and outputs of any ONNX file.
-
-    Raises:
-        MeasurementError: if the file is missing, no ONNX model, or an axis of an input is not fixed.
-    """
-    from hwnas.latency.agent.errors import AgentError
-    from hwnas.latency.runtimes.onnx_file import read_outline
-
-    if not model.is_file():
-        raise MeasurementError(f"The model {model} does not exist.")
-    try:
-        outline = read_outline(str(model))
-    except AgentError as error:
-        raise MeasurementError(str(error)) from error
-    dynamic = [spec.name for spec in outline.inputs if any(axis < 1 for axis in spec.shape)]
-    if dynamic:
-        raise MeasurementError(
-            f"Inputs must have fixed shapes to be measured, but {dynamic} of {model} have not. "
-            "Export the model with static shapes."
-        )
-    return IoSpec(tuple(outline.inputs), tuple(outline.outputs))
+    model, io_spec = model_and_io(Path(path))
+    return BackgroundModel(model, io_spec, float(rate))
 
 
 def clock_end_to_end(meter: AgentMeter, bundle: Path, scan: Path) -> EndToEndMeasurement:
@@ -111,6 +167,28 @@ def end_to_end_table(found: EndToEndMeasurement) -> Table:
         table.add_row(f"  of it {stage}", f"{value:.2f}")
     for name, tail in found.percentiles_ms.items():
         table.add_row(f"e2e_ms, {name}", _or_not_available(tail))
+    return table
+
+
+def resources_table(use: ResourceUse) -> Table:
+    """Return what a network costs besides time for people."""
+    table = Table(title="Resources", title_justify="left")
+    table.add_column("figure")
+    table.add_column("value", justify="right")
+    for name, value in (
+        ("load_ms, cold", use.load_cold_s * 1000),
+        ("load_warm_ms", use.load_warm_s * 1000),
+        ("first inference, ms", use.first_inference_ms),
+        ("peak_memory_mb of the process", use.peak_memory_mb),
+        ("  of it by this network", use.memory_increase_mb),
+        ("gpu_memory_mb", use.gpu_memory_mb),
+        ("model_size_mb", use.model_size_mb),
+        ("engine_size_mb", use.engine_size_mb),
+        ("energy_mj of an inference", use.energy_mj),
+    ):
+        table.add_row(name, _or_not_available(value))
+    if use.energy is not None:
+        table.add_row("  by rails", f"{' + '.join(use.energy['rails'])} ({use.energy['source']})")
     return table
 
 

@@ -69,9 +69,12 @@ class EndToEndMeasurement:
     target: str
     fingerprint: Mapping[str, Any]
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values, raw samples included."""
-        return asdict(self)
+    def to_json(self, *, with_samples: bool = True) -> dict[str, Any]:
+        """Return plain JSON values, raw samples included unless told otherwise."""
+        value = asdict(self)
+        if not with_samples:
+            del value["samples_ms"]
+        return value
 
 
 def measure_end_to_end(

@@ -81,9 +81,12 @@ class PacedMeasurement:
     target: str
     fingerprint: Mapping[str, Any]
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values, raw samples included."""
-        return asdict(self)
+    def to_json(self, *, with_samples: bool = True) -> dict[str, Any]:
+        """Return plain JSON values, raw samples included unless told otherwise."""
+        value = asdict(self)
+        if not with_samples:
+            del value["samples_ms"]
+        return value
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> PacedMeasurement:

@@ -47,8 +47,8 @@ class ResourceUse:
         """Millijoules of one inference above the idle machine."""
         return None if self.energy is None else self.energy["energy_mj"]
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values."""
+    def to_json(self, *, with_samples: bool = True) -> dict[str, Any]:
+        """Return plain JSON values; there are no samples to leave out."""
         return asdict(self)
 
     @classmethod

@@ -4,25 +4,30 @@ import io
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 from hwnas.cli.bench_modes import (
+    Modes,
     background_of,
     clock_end_to_end,
     end_to_end_table,
-    io_spec_of,
     paced_table,
+    resources_table,
     seconds_of,
 )
+from hwnas.cli.main import make_app
 from hwnas.errors import ConfigError, MeasurementError
 from hwnas.export.bundle import TrainedMember, export_bundle
 from hwnas.latency.end_to_end import EndToEndMeasurement
 from hwnas.latency.meter import open_meter
 from hwnas.latency.paced import PacedMeasurement
 from hwnas.latency.protocol import MeasuringProtocol
+from hwnas.latency.resources import ResourceUse
 from tests.export.small_lidar import FixedMeter, SmallSpace, SmallTask, make_scan, write_run
 from tests.latency.onnx_models import write_conv_model
 
@@ -89,15 +94,42 @@ def test_background(tmp_path: Path) -> None:
     for text in (str(path.with_name("plain.onnx")), f"{path}@fast", f"{path}@0", "@20"):
         with pytest.raises(ConfigError, match=r"detector\.onnx@20"):
             background_of(text)
-    with pytest.raises(MeasurementError, match="does not exist"):
+    with pytest.raises(MeasurementError, match="readable file"):
         background_of(f"{tmp_path}/none.onnx@20")
 
 
-def test_a_file_that_is_no_model_is_said(tmp_path: Path) -> None:
-    path = tmp_path / "text.onnx"
-    path.write_text("this is no network")
-    with pytest.raises(MeasurementError, match=r"text\.onnx"):
-        io_spec_of(path)
+@pytest.mark.parametrize(
+    ("options", "compares"),
+    [
+        ({"rate_hz": 10.0, "resources": True}, False),
+        ({"e2e": Path("scan.bin"), "duration": "20m"}, False),
+        ({"background": "a@1"}, True),
+    ],
+)
+def test_one_clock_at_a_time(options: dict[str, Any], compares: bool) -> None:
+    with pytest.raises(ConfigError, match="only one"):
+        Modes(**options).check(compares=compares)
+
+
+def test_the_command_line_measures_paced_and_resources(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    write_conv_model(path)
+    app = make_app()
+    options = ["bench", str(path), "--quick", "--json"]
+    paced = CliRunner().invoke(app, [*options, "--rate-hz", "100", "--duration", "0.3s"])
+    found = json.loads(paced.stdout)
+    assert (found["rate_hz"], found["duration_s"], found["percentiles_ms"]["p99"]) == (100.0, 0.3, None)
+    assert "samples_ms" not in found
+    used = json.loads(CliRunner().invoke(app, [*options, "--resources"]).stdout)
+    assert used["model_size_mb"] == pytest.approx(path.stat().st_size / 2**20)
+
+
+def test_resources_are_shown_and_what_is_not_told_is_said() -> None:
+    energy = {"energy_mj": 12.5, "rails": ["VDD_IN"], "source": "INA3221"}
+    use = ResourceUse(0.5, 0.25, 9.0, 300.0, 20.0, None, 1.5, None, energy)
+    text = shown(resources_table(use))
+    for part in ("500.00", "250.00", "300.00", "n/a", "12.50", "VDD_IN (INA3221)"):
+        assert part in text
 
 
 def test_a_bundle_is_clocked_from_a_scan_file(tmp_path: Path) -> None:
