@@ -18,6 +18,7 @@ from hwnas.io_spec import IoSpec
 from hwnas.latency.agent.end_to_end import STAGES, packed
 from hwnas.latency.agent.state import throttling
 from hwnas.latency.meter import AgentMeter
+from hwnas.latency.retrying import again_when_lost
 from hwnas.latency.statistics import median_interval, percentiles
 
 ATTEMPTS = 3
@@ -106,6 +107,7 @@ def measure_end_to_end(
 _Run = tuple[dict[str, list[list[float]]], tuple[Mapping[str, Any], Mapping[str, Any]]]
 
 
+@again_when_lost
 def _one_process(meter: AgentMeter, model: Path, io_spec: IoSpec, job: EndToEndJob) -> _Run:
     """Return samples by figure, [rounds][samples of a block], and the states at start and end."""
     protocol = meter.protocol

@@ -21,6 +21,7 @@ from hwnas.latency.comparison import Comparison, Pair, calmest_pair, judge_pair
 from hwnas.latency.judgement import Attempt, Subject, calmest, judge, stated
 from hwnas.latency.protocol import MeasuringProtocol
 from hwnas.latency.reference import REFERENCE_IO, write_reference
+from hwnas.latency.retrying import again_when_lost
 from hwnas.latency.session import Session
 from hwnas.latency.target import Target
 from hwnas.latency.transports.base import AgentConnection, Transport
@@ -102,6 +103,7 @@ class AgentMeter:
         assert self._fingerprint is not None  # noqa: S101 - `_set_up` has set it
         return self._fingerprint
 
+    @again_when_lost
     def measure(
         self, model: Path, io_spec: IoSpec, *, give_up_over_ms: float | None = None
     ) -> LatencyMeasurement:
@@ -117,6 +119,7 @@ class AgentMeter:
         Raises:
             MeasurementError: if the file is missing or refused, its inputs differ from `io_spec`,
                 the target is busy too long, has changed or throttles, or a process dies or hangs.
+            TargetLostError: if it is lost again and again, or stays away.
         """
         attempts: list[Attempt] = []
         clocked: Clocked | None = None
@@ -127,6 +130,7 @@ class AgentMeter:
                 attempts.append(judge(clocked, replace(subject, best_reference_ms=self._best(clocked))))
         return stated(attempts, calmest(attempts))
 
+    @again_when_lost
     def compare(self, first: tuple[Path, IoSpec], second: tuple[Path, IoSpec]) -> Comparison:
         """Clock two ONNX files by turns and say how many times slower the second one is.
 

@@ -17,6 +17,7 @@ from hwnas.files import sha256_of_file
 from hwnas.io_spec import IoSpec
 from hwnas.latency.agent.state import throttling
 from hwnas.latency.meter import AgentMeter
+from hwnas.latency.retrying import again_when_lost
 from hwnas.latency.statistics import percentiles
 
 DEFAULT_DURATION_S = 120.0
@@ -149,6 +150,7 @@ def _check_rate(rate_hz: float) -> None:
         raise ConfigError(f"A rate lies above 0 and up to {MAX_RATE_HZ:g} Hz, but is {rate_hz:g}.")
 
 
+@again_when_lost
 def _measure_once(
     meter: AgentMeter,
     model: Path,

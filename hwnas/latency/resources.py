@@ -9,6 +9,7 @@ from typing import Any
 
 from hwnas.io_spec import IoSpec
 from hwnas.latency.meter import AgentMeter
+from hwnas.latency.retrying import again_when_lost
 
 IDLE_S = 1.0
 BUSY_S = 2.0
@@ -57,6 +58,7 @@ class ResourceUse:
         return cls(**value)
 
 
+@again_when_lost
 def measure_resources(
     meter: AgentMeter, model: Path, io_spec: IoSpec, *, idle_s: float = IDLE_S, busy_s: float = BUSY_S
 ) -> ResourceUse:

@@ -35,7 +35,7 @@ def test_what_travels_is_python_3_8(name: str) -> None:
         ("try: pass\nexcept* ValueError: pass", "xcept"),
         ("type X = int", "line 1"),
         ("def f[T](x: T): pass", "line 1"),
-        ("@a[0].b\ndef f(): pass", "line 1"),
+        ("@a[0].b\ndef f(): pass", "decorator"),
         ("import numpy", "imports numpy"),
         ("if True:\n    from torch import nn", "imports torch"),
         ("class A:\n    import onnx", "imports onnx"),
