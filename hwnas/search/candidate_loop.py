@@ -9,9 +9,9 @@ from typing import Any
 
 from hwnas.budget import LATENCY, Metric
 from hwnas.config import SearchSection
-from hwnas.errors import MeasurementError, StudyError
+from hwnas.errors import MeasurementError, StudyError, TargetLostError, TargetUnreachableError
 from hwnas.latency.base import LatencyMeter
-from hwnas.latency.figures import measure_figures
+from hwnas.latency.figures import MeasuredFigures, measure_figures
 from hwnas.search.costs import end_to_end_job
 from hwnas.search.interruption import StopRequest
 from hwnas.search.progress import ProgressListener, SearchStatus
@@ -22,6 +22,8 @@ from hwnas.search_spaces.base import SearchSpace
 from hwnas.tasks.base import Task
 
 MAX_CONSECUTIVE_FAILURES = 5
+MAX_CONSECUTIVE_LOSSES = 3
+"""So many candidates in a row, each with retries of its own, before a lost target counts as gone."""
 REPEATS_BEFORE_UNIFORM = 10
 """After so many repeated proposals in a row, genes are drawn uniformly."""
 MAX_REPEATS = 100
@@ -62,13 +64,15 @@ class CandidateLoop:
         self._trained_before = book.num_trained
         self._num_candidates = 0
         self._failures = 0
+        self._losses = 0
         self._ending = "as many candidates as wanted are trained"
 
     def run(self) -> str:
         """Work until nothing is left to do, and return why it ended.
 
         Raises:
-            StudyError: if too many candidates fail in a row.
+            StudyError: if too many candidates fail in a row, or if the target is gone; what is being trained
+                then is finished first.
             HwnasError: if the workers cannot load the task.
         """
         try:
@@ -83,11 +87,20 @@ class CandidateLoop:
         finally:
             self._abandon("interrupted" if self._stop.requested else "the search ended with an error")
         self._listener(self._status())
+        if self._is_target_gone and not self._stop.requested:
+            raise StudyError(
+                f"The target {self._meter.target!r} was lost with {self._losses} candidates in a row. "
+                "All that was measured is kept: bring the target back and go on with --resume."
+            )
         return self._ending
+
+    @property
+    def _is_target_gone(self) -> bool:
+        return self._losses >= MAX_CONSECUTIVE_LOSSES
 
     def _wants_more(self) -> bool:
         minutes = self._settings.timeout_min
-        if self._ending == "the space is exhausted":
+        if self._is_target_gone or self._ending == "the space is exhausted":
             return False
         if minutes is not None and self._book.session_s > 60 * minutes:
             self._ending = f"the time of {minutes:g} minutes is over"
@@ -157,22 +170,15 @@ class CandidateLoop:
     def _exported(self, worker: Worker, candidate: Candidate, export: Mapping[str, Any]) -> None:
         """Clock an exported candidate, and train it if it is within the budget."""
         candidate.export = dict(export)
-        model = self._model(candidate)
         try:
-            candidate.measured = measure_figures(
-                self._meter,
-                model,
-                self._task.io_spec(candidate.architecture),
-                self._book.costs.metrics,
-                end_to_end=end_to_end_job(self._task, candidate.architecture, self._book.costs),
-                give_up_over_ms=self._book.costs.most(Metric(LATENCY)),
-            )
+            candidate.measured = self._measured(candidate)
         except MeasurementError as error:
             del self._running[worker]
-            self._failed(candidate, "interrupted" if self._stop.requested else f"MeasurementError: {error}")
+            self._unmeasured(candidate, error)
             return
         finally:
-            model.unlink(missing_ok=True)
+            self._model(candidate).unlink(missing_ok=True)
+        self._losses = 0
         if self._book.costs.exceeded(candidate.measured.figures):
             del self._running[worker]
             self._book.infeasible(candidate)
@@ -181,6 +187,28 @@ class CandidateLoop:
         self._submit(
             worker, candidate, "estimate", directory=str(self._book.directory(candidate) / "training")
         )
+
+    def _measured(self, candidate: Candidate) -> MeasuredFigures:
+        if self._is_target_gone:
+            raise TargetUnreachableError("The target was lost with the candidates before.")
+        return measure_figures(
+            self._meter,
+            self._model(candidate),
+            self._task.io_spec(candidate.architecture),
+            self._book.costs.metrics,
+            end_to_end=end_to_end_job(self._task, candidate.architecture, self._book.costs),
+            give_up_over_ms=self._book.costs.most(Metric(LATENCY)),
+        )
+
+    def _unmeasured(self, candidate: Candidate, error: MeasurementError) -> None:
+        """Tell a candidate as failed; a lost target says nothing about candidates and counts for itself."""
+        reason = "interrupted" if self._stop.requested else f"{type(error).__name__}: {error}"
+        if isinstance(error, TargetLostError):
+            self._losses += 1
+            self._book.failed(candidate, reason)
+        else:
+            self._losses = 0
+            self._failed(candidate, reason)
 
     def _give_up_overdue(self) -> None:
         minutes = self._settings.candidate_timeout_min
