@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hwnas.cli import bench_jobs
 from hwnas.cli.console import err_console, out_console, print_json
 from hwnas.errors import ConfigError
 from hwnas.files import write_json_atomically
@@ -23,9 +24,13 @@ def register(app: typer.Typer) -> None:
 
 
 def bench(
-    model: Annotated[
-        Path, typer.Argument(metavar="MODEL_OR_BUNDLE", help="An ONNX file, or the directory of a bundle.")
-    ],
+    models: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="MODEL_OR_BUNDLE",
+            help="An ONNX file, or the directory of a bundle; several with --emit-job.",
+        ),
+    ] = None,
     target: Annotated[
         str, typer.Option(help="Where to measure, such as `ssh://user@orin?runtime=tensorrt`.")
     ] = "local?runtime=onnxruntime-cpu&threads=1",
@@ -51,6 +56,16 @@ def bench(
     samples_out: Annotated[
         Path | None, typer.Option(help="Write everything, every sample included, as JSON to this file.")
     ] = None,
+    emit_job: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="For a board that neither SSH nor Python reaches: write a job for trtexec, to carry there.",
+        ),
+    ] = None,
+    ingest: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Read what such a job brought back, and check it.")
+    ] = None,
     *,
     quick: Annotated[
         bool, typer.Option("--quick", help="The protocol of a search: seconds, and a wider interval.")
@@ -61,6 +76,9 @@ def bench(
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Measure latency on a target: median with interval, ratio to the reference network, tails, stability."""
+    if emit_job is not None or ingest is not None:
+        bench_jobs.run(models or [], emit_job, ingest, as_json=as_json)
+        return
     from hwnas.cli.bench_modes import Modes
     from hwnas.latency.meter import AgentMeter, open_meter
     from hwnas.latency.model_files import model_and_io, shapes_from
@@ -68,6 +86,7 @@ def bench(
 
     if samples_out is not None and not samples_out.parent.is_dir():
         raise ConfigError(f"The samples cannot be written to {samples_out}: its directory does not exist.")
+    model = _only(models)
     modes = Modes(rate_hz, duration, background, e2e, resources)
     modes.check(compares=compare is not None)
     shapes = shapes_from(inputs or [])
@@ -83,6 +102,15 @@ def bench(
         print_json(result.to_json(with_samples=False))
     else:
         out_console.print(show(result))
+
+
+def _only(models: list[Path] | None) -> Path:
+    if not models or len(models) > 1:
+        raise ConfigError(
+            f"bench measures one model, but {len(models or [])} were named. Name one, and another with "
+            "--compare; several can be measured by one job, see --emit-job."
+        )
+    return models[0]
 
 
 def _measured(

@@ -7,11 +7,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hwnas.cli.console import out_console, print_json
-from hwnas.errors import MeasurementError
+from hwnas.errors import ConfigError, MeasurementError
 
 if TYPE_CHECKING:
     from hwnas.latency.base import LatencyMeasurement
     from hwnas.latency.jobs import JobSettings
+
+
+def run(models: Sequence[Path], emit_job: Path | None, ingest_from: Path | None, *, as_json: bool) -> None:
+    """Do what `--emit-job` or `--ingest` asks for.
+
+    Raises:
+        ConfigError: if both are given, or models with `--ingest`.
+        HwnasError: see `emit` and `ingest`.
+    """
+    if emit_job is not None and ingest_from is None:
+        emit(models, emit_job, as_json=as_json)
+    elif ingest_from is not None and emit_job is None and not models:
+        ingest(ingest_from, as_json=as_json)
+    else:
+        raise ConfigError("Give models with --emit-job, or --ingest alone: it knows the models of its job.")
 
 
 def emit(

@@ -1,20 +1,17 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
-from hwnas.cli import bench_jobs
-from hwnas.errors import MeasurementError
+from hwnas.cli import bench, bench_jobs
+from hwnas.errors import HwnasError, MeasurementError
 from tests.latency.onnx_models import write_conv_relu, write_unknown_operator
 from tests.latency.test_jobs import QUICK, run_on_board
-
-
-@pytest.fixture(autouse=True)
-def _small_reference(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put a small network in the reference's place: what a stand-in measures means nothing."""
-    monkeypatch.setattr("hwnas.latency.reference.write_reference", write_conv_relu)
 
 
 def test_job_of_files_and_bundles_there_and_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -32,6 +29,38 @@ def test_job_of_files_and_bundles_there_and_back(tmp_path: Path, capsys: pytest.
     assert set(found["measurements"]) == {"5cfe01b9", "wide"}
     bench_jobs.ingest(tmp_path / "job", as_json=False)
     assert "of the reference" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["m.onnx", "--ingest", "job"], "--ingest alone"),
+        (["--emit-job", "job", "--ingest", "job"], "--ingest alone"),
+        (["--emit-job", "job"], "at least one model"),
+        (["--ingest", "none"], r"job\.json"),
+        ([], "one model, but 0"),
+        (["a.onnx", "b.onnx"], "one model, but 2"),
+    ],
+)
+def test_options_that_do_not_fit(arguments: list[str], reason: str, tmp_path: Path) -> None:
+    app = typer.Typer()
+    bench.register(app)
+    result = CliRunner().invoke(
+        app, [str(tmp_path / text) if text in {"job", "none"} else text for text in arguments]
+    )
+    assert isinstance(result.exception, HwnasError)
+    assert re.search(reason, str(result.exception))
+
+
+def test_command_writes_a_job(tmp_path: Path) -> None:
+    write_conv_relu(tmp_path / "small.onnx")
+    app = typer.Typer()
+    bench.register(app)
+    result = CliRunner().invoke(
+        app, [str(tmp_path / "small.onnx"), "--emit-job", str(tmp_path / "job"), "--json"]
+    )
+    assert result.exit_code == 0, result.output
+    assert Path(json.loads(result.stdout)["script"]).is_file()
 
 
 def test_job_without_any_figure_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
