@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 from rich.table import Table
 
+from hwnas.cli.console import out_console
+
 if TYPE_CHECKING:
     from hwnas.latency.base import LatencyMeasurement
     from hwnas.latency.comparison import Comparison
@@ -58,6 +60,14 @@ def interval_text(low: float, high: float) -> str:
 def mark(latency: Mapping[str, Any]) -> str:
     """Return the mark of a measurement that may not be relied on; empty for one that may."""
     return "" if latency["is_stable"] else " (!)"
+
+
+def print_remarks(latencies: Mapping[str, Mapping[str, Any]]) -> None:
+    """Print below a table why the latencies that carry a mark may not be relied on, by name."""
+    for name, latency in latencies.items():
+        if not latency["is_stable"]:
+            text = f"(!) {name}: {latency['remark']}"
+            out_console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _table(title: str, columns: tuple[str, ...] = ("",)) -> Table:

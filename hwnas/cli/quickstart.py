@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from hwnas.cli.console import err_console, out_console, print_json
+from hwnas.cli.latency_tables import mark, print_remarks
 from hwnas.errors import VerificationError
 
 INTERRUPTED = 130
@@ -57,11 +58,12 @@ def _show(summary: dict[str, Any]) -> None:
         table.add_row(
             bundle["architecture_id"],
             f"{bundle['quality']:.3f}",
-            f"{bundle['latency_ms']:.2f}",
+            f"{bundle['latency_ms']:.2f}{mark(bundle)}",
             f"{low:.2f} to {high:.2f}",
             "yes" if bundle["verified"] else "NO",
         )
     out_console.print(table)
+    print_remarks({bundle["architecture_id"]: bundle for bundle in summary["bundles"]})
     seconds = sum(summary["seconds"].values())
     lines = [
         f"{summary['trained_candidates']} candidates trained, {seconds:.0f} s in all",

@@ -279,5 +279,6 @@ def _bundle_summary(bundle: Path) -> dict[str, Any]:
         "latency_ms": manifest["latency"]["latency_ms"],
         "interval_ms": manifest["latency"]["interval_ms"],
         "is_stable": manifest["latency"]["is_stable"],
+        "remark": manifest["latency"]["remark"],
         "verified": bool(verdict["passed"]),
     }

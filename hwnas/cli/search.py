@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from hwnas.cli.console import err_console, out_console, print_json
+from hwnas.cli.latency_tables import mark, print_remarks
 from hwnas.config import RunConfig, load_config
 from hwnas.errors import ConfigError
 from hwnas.search.run_directory import RunDirectory
@@ -87,12 +88,13 @@ def _show(result: SearchResult) -> None:
             str(member["trial"]),
             f"{member['quality']['value']:.4f}",
             f"{member['cost']:.2f}",
-            f"{member['latency_ms']:.2f}",
+            f"{member['latency_ms']:.2f}{mark(member['latency'])}",
             f"{low:.2f} to {high:.2f}",
             ", ".join(f"{gene} {value}" for gene, value in differing.items()),
         )
     summary = result.to_json()
     out_console.print(table)
+    print_remarks({f"trial {member['trial']}": member["latency"] for member in members})
     out_console.print(
         f"{summary['trained']} trained, {summary['infeasible']} over the budget, {summary['failed']} failed, "
         f"{summary['duplicates']} repeated; hypervolume {summary['hypervolume']:.4f}. "

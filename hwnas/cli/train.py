@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from hwnas.cli.console import err_console, out_console, print_json
+from hwnas.cli.latency_tables import mark, print_remarks
 from hwnas.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -85,8 +86,9 @@ def _show(result: FullTrainingResult) -> None:
             Path(member["checkpoint"]).parent.name,
             f"{member['quality']['value']:.4f}",
             "n/a" if member["cost"] is None else f"{member['cost']:.2f}",
-            f"{member['latency']['latency_ms']:.2f}",
+            f"{member['latency']['latency_ms']:.2f}{mark(member['latency'])}",
             f"{low:.2f} to {high:.2f}",
             "yes" if member["on_front"] else "no",
         )
     out_console.print(table)
+    print_remarks({Path(member["checkpoint"]).parent.name: member["latency"] for member in members})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from html import escape
+from textwrap import wrap
 from typing import Any
 
 import plotly.graph_objects as go
@@ -20,6 +21,7 @@ SEARCHED, FRONT, FULL, REFUSED, BUDGET = "#8fa3bf", "#3b7dd8", "#e08a1e", "#d149
 _GREY = "rgba(128,140,155,0.25)"
 _FEW = 10
 _LOG_FROM = 15.0
+_HOVER_WIDTH = 60
 """Latencies that span more than this factor are drawn on a logarithmic axis."""
 
 _CONFIG = {
@@ -158,6 +160,7 @@ def _full_points(members: Sequence[Member], metric: str, unit: str, *, is_clocke
                     "error": _error(member),
                     "cost": _cost(member),
                     "duplicate_of": None,
+                    "latency_remark": member.latency["remark"] if member.latency else "",
                 },
                 metric,
                 unit,
@@ -213,6 +216,8 @@ def _hover(trial: Mapping[str, Any], metric: str, unit: str) -> str:
         lines.append(f"{amount(float(trial['cost']), unit)}, over the budget: not trained")
     if trial.get("duplicate_of") is not None:
         lines.append(f"same network as trial {trial['duplicate_of']}")
+    if trial.get("latency_remark"):
+        lines.append("latency (!): " + "<br>".join(wrap(escape(str(trial["latency_remark"])), _HOVER_WIDTH)))
     if trial["architecture"]:
         architecture = Architecture.from_json(trial["architecture"])
         lines += [f"id {architecture.id}", "", genes_as_hover(architecture)]

@@ -69,7 +69,7 @@ def _calm(latency: Mapping[str, Any] | None) -> str:
         return ABSENT
     if latency["is_stable"]:
         return "<span class='yes'>yes</span>"
-    return f"<span class='no' title='{escape(str(latency['remark']))}'>no</span>"
+    return f"<span class='no'>no</span><span class='unit'>{escape(str(latency['remark']))}</span>"
 
 
 def _verified(member: Member) -> str:
@@ -125,6 +125,10 @@ def _trial_row(trial: Mapping[str, Any], unit: str) -> str:
     remark = escape(str(trial["reason"])) if trial["reason"] else ""
     if trial["duplicate_of"] is not None:
         remark = f"same network as trial {trial['duplicate_of']}"
+    doubt = trial.get("latency_remark")
+    if doubt and trial["duplicate_of"] is None:
+        remark = f"latency: {escape(str(doubt))}"
+    mark = " <span class='no'>(!)</span>" if doubt else ""
     named = ""
     if trial["architecture"]:
         architecture = Architecture.from_json(trial["architecture"])
@@ -135,7 +139,7 @@ def _trial_row(trial: Mapping[str, Any], unit: str) -> str:
     state = escape(_STATES.get(trial["state"], str(trial["state"])))
     return (
         f"<tr class='trial'><td>{trial['number']}</td><td class='left'>{state}</td><td>{value}</td>"
-        f"<td>{amount(trial['cost'], unit)}</td><td>{took}</td>"
+        f"<td>{amount(trial['cost'], unit)}{mark}</td><td>{took}</td>"
         f"<td class='left'>{named}</td><td class='left'>{remark}</td></tr>"
     )
 

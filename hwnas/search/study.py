@@ -25,6 +25,7 @@ ABANDONED = "the driver was killed while this trial ran"
 """Reason of trials that nobody told."""
 
 FIGURES, COST = "figures", "cost"
+REMARK = "latency_remark"
 """User attributes of trials that were measured."""
 
 SUPERSEDED = "it was over a limit on the target as it was before; it may be proposed again"
@@ -58,6 +59,7 @@ class TrialSummary:
         reason: why it failed.
         seconds: from asking to telling.
         elapsed_s: search time of the run when it was told, pauses between sessions left out.
+        latency_remark: why its latency may not be relied on; empty for one that may.
     """
 
     number: int
@@ -71,6 +73,7 @@ class TrialSummary:
     reason: str | None
     seconds: float | None
     elapsed_s: float
+    latency_remark: str = ""
 
     @property
     def is_trained(self) -> bool:
@@ -89,6 +92,7 @@ class TrialSummary:
             "figures": dict(self.figures),
             "feasible": {"COMPLETE": True, "PRUNED": False}.get(self.state),
             "duplicate_of": self.duplicate_of,
+            "latency_remark": self.latency_remark,
             "reason": self.reason,
             "seconds": self.seconds,
             "elapsed_s": self.elapsed_s,
@@ -190,6 +194,11 @@ class SearchStudy:
         """Note what a trial is about, before it is judged."""
         trial.set_user_attr("architecture", architecture.to_json())
 
+    def mark(self, trial: optuna.Trial, latency_remark: str) -> None:
+        """Note why the latency of a trial may not be relied on, before it is told; empty notes nothing."""
+        if latency_remark:
+            trial.set_user_attr(REMARK, latency_remark)
+
     def tell_trained(
         self,
         trial: optuna.Trial,
@@ -259,7 +268,7 @@ def _name(generation: int) -> str:
 
 def _replaced(trial: FrozenTrial, outcome: Outcome | None, costs: Costs) -> FrozenTrial:
     """Return a finished trial with the figures of `outcome`, see `SearchStudy.replace`."""
-    notes = {key: value for key, value in trial.user_attrs.items() if key not in {FIGURES, COST}}
+    notes = {key: value for key, value in trial.user_attrs.items() if key not in {FIGURES, COST, REMARK}}
     state, values, constraints = trial.state, None, None
     if state == TrialState.COMPLETE and outcome is not None and outcome.figures is not None:
         notes |= {FIGURES: dict(outcome.figures), COST: outcome.figures[str(costs.objective)]}
@@ -303,6 +312,7 @@ def _summary(trial: FrozenTrial) -> TrialSummary:
         reason=notes.get("reason", ABANDONED) if trial.state == TrialState.FAIL else None,
         seconds=duration.total_seconds() if duration else None,
         elapsed_s=float(notes.get("elapsed_s", 0.0)),
+        latency_remark=str(notes.get(REMARK, "")),
     )
 
 

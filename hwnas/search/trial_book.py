@@ -97,6 +97,7 @@ class TrialBook:
         figures = _measured(candidate).figures
         quality = Quality.from_json(estimate["quality"])
         self._record(candidate, "COMPLETE", **estimate)
+        self._mark(candidate)
         self._tell_trained(candidate.trial, quality.error, figures, None)
         for trial in candidate.repeats:
             self._tell_trained(trial, quality.error, figures, candidate.number)
@@ -112,6 +113,7 @@ class TrialBook:
         """Tell a candidate that is over a limit, with the trials that repeat it."""
         figures = _measured(candidate).figures
         self._record(candidate, "PRUNED")
+        self._mark(candidate)
         self._tell_infeasible(candidate.trial, figures, None)
         for trial in candidate.repeats:
             self._tell_infeasible(trial, figures, candidate.number)
@@ -134,6 +136,7 @@ class TrialBook:
         known = self._judged(architecture)
         if known is None:
             return False
+        self.study.mark(trial, known.latency_remark)
         if known.state == "COMPLETE" and known.error is not None:
             self._tell_trained(trial, known.error, known.figures, known.number)
         else:
@@ -158,6 +161,10 @@ class TrialBook:
             if judged and trial.architecture == architecture:
                 return trial
         return None
+
+    def _mark(self, candidate: Candidate) -> None:
+        for trial in (candidate.trial, *candidate.repeats):
+            self.study.mark(trial, _measured(candidate).latency.remark)
 
     def _tell_trained(
         self, trial: optuna.Trial, error: float, figures: Mapping[str, float], duplicate_of: int | None

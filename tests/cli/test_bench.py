@@ -8,6 +8,7 @@ import typer
 from typer.testing import CliRunner
 
 from hwnas.cli import bench
+from hwnas.cli.latency_tables import mark, print_remarks
 from hwnas.errors import ConfigError
 from hwnas.files import sha256_of_file
 from hwnas.latency.base import LatencyMeasurement
@@ -93,3 +94,10 @@ def test_samples_that_cannot_be_written_are_said(run, tmp_path: Path) -> None:
     result = run(model, "--samples-out", tmp_path / "none" / "samples.json")
     assert isinstance(result.exception, ConfigError)
     assert "cannot be written" in str(result.exception)
+
+
+def test_what_may_not_be_relied_on_is_marked_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    calm, disturbed = {"is_stable": True, "remark": ""}, {"is_stable": False, "remark": "19% were slow"}
+    assert (mark(calm), mark(disturbed)) == ("", " (!)")
+    print_remarks({"trial 3": calm, "trial 4": disturbed})
+    assert capsys.readouterr().out == "(!) trial 4: 19% were slow\n"

@@ -83,8 +83,13 @@ def test_over_the_budget_nothing_is_trained_and_every_trial_is_constrained(
         assert give_up_over_ms == 5.0
         depth = sum(node.op_type == "Conv" for node in onnx.load(model).graph.node) - 1
         latency_ms = 1.0 if depth < 2 else 9.0
+        remark = "" if depth < 2 else "made up"
         return replace(
-            measure(self, model, io_spec), latency_ms=latency_ms, interval_ms=(latency_ms, latency_ms)
+            measure(self, model, io_spec),
+            latency_ms=latency_ms,
+            interval_ms=(latency_ms, latency_ms),
+            is_stable=not remark,
+            remark=remark,
         )
 
     monkeypatch.setattr(AgentMeter, "measure", by_depth)
@@ -96,6 +101,7 @@ def test_over_the_budget_nothing_is_trained_and_every_trial_is_constrained(
     assert seen == {"COMPLETE", "PRUNED"}, "choose another seed"
     for trial in front["trials"]:
         assert (trial["latency_ms"] > 5) == (trial["state"] == "PRUNED") == (trial["feasible"] is False)
+        assert trial["latency_remark"] == ("made up" if trial["latency_ms"] > 5 else "")
         if trial["state"] == "PRUNED" and trial["duplicate_of"] is None:
             assert run.read_trial(trial["number"])["quality"] is None
     study = SearchStudy(run.study_journal, read_only=True)
