@@ -51,7 +51,8 @@ def supported_capabilities() -> List[str]:
         AgentError: if it is not installed.
     """
     trt = import_tensorrt(TensorRtRtx.PRODUCT)
-    return [name for name in dir(trt.ComputeCapability) if name.startswith("SM")]
+    names = [name for name in dir(trt.ComputeCapability) if name.startswith("SM")]
+    return sorted(names, key=lambda name: int(name[2:]))
 
 
 def compile_for(model: str, capabilities: Sequence[str], engine: str) -> Dict[str, Any]:

@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from hwnas.files import sha256_of_file
 from hwnas.latency.agent.errors import AgentError
+from hwnas.latency.reference import write_reference
 from hwnas.latency.runtimes.plan_file import read_plan_header
 from hwnas.latency.runtimes.tensorrt_build import import_tensorrt
 from hwnas.latency.runtimes.tensorrt_rtx import TensorRtRtx, compile_for, supported_capabilities
@@ -55,6 +56,16 @@ def test_engine_compiles_for_named_capabilities(tmp_path: Path) -> None:
     header = read_plan_header(str(engine))
     assert header.product == "tensorrt-rtx"
     assert header.version.startswith(import_tensorrt("tensorrt-rtx").__version__.split(".")[0] + ".")
+
+
+@needs_rtx
+def test_reference_network_compiles_for_every_capability(tmp_path: Path) -> None:
+    write_reference(tmp_path / "reference.onnx")
+    capabilities = supported_capabilities()
+    assert {"SM75", "SM86", "SM89"} <= set(capabilities)
+    for capability in capabilities:
+        record = compile_for(str(tmp_path / "reference.onnx"), [capability], str(tmp_path / "engine"))
+        assert record["engine_bytes"] > 10_000
 
 
 @needs_rtx
