@@ -70,6 +70,12 @@ def print_remarks(latencies: Mapping[str, Mapping[str, Any]]) -> None:
             out_console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
+def cost_heading(front: Mapping[str, Any]) -> list[str]:
+    """Return the heading of the objective's column; nothing where the latency's own column shows it."""
+    objective = front["objectives"][1]
+    return [] if objective == "latency_ms" else [f"{objective} ({front['unit']})"]
+
+
 def _table(title: str, columns: tuple[str, ...] = ("",)) -> Table:
     table = Table(title=escape(title), title_justify="left", show_header=len(columns) > 1)
     table.add_column("")

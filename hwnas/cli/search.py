@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from hwnas.cli.console import err_console, out_console, print_json
-from hwnas.cli.latency_tables import mark, print_remarks
+from hwnas.cli.latency_tables import cost_heading, mark, print_remarks
 from hwnas.config import RunConfig, load_config
 from hwnas.errors import ConfigError
 from hwnas.search.run_directory import RunDirectory
@@ -75,10 +75,10 @@ def _config_and_directory(run: Path, out: Path | None, *, resume: bool) -> tuple
 def _show(result: SearchResult) -> None:
     """Print the front as a table, and where it lies."""
     members: list[dict[str, Any]] = result.front["members"]
-    objective = f"{result.front['objectives'][1]} ({result.front['unit']})"
+    cost = cost_heading(result.front)
     metric = members[0]["quality"]["metric"] if members else "metric"
     table = Table(title="Pareto front, candidates on the budget of the search", title_justify="left")
-    for heading in ("trial", metric, objective, "latency ms", "interval ms"):
+    for heading in ("trial", metric, *cost, "latency ms", "interval ms"):
         table.add_column(heading, justify="right")
     table.add_column("genes in which members differ", justify="left")
     genes = [member["architecture"]["genes"] for member in members]
@@ -87,7 +87,7 @@ def _show(result: SearchResult) -> None:
         table.add_row(
             str(member["trial"]),
             f"{member['quality']['value']:.4f}",
-            f"{member['cost']:.2f}",
+            *(f"{member['cost']:.2f}" for _ in cost),
             f"{member['latency_ms']:.2f}{mark(member['latency'])}",
             f"{low:.2f} to {high:.2f}",
             ", ".join(f"{gene} {value}" for gene, value in differing.items()),

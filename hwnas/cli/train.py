@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from hwnas.cli.console import err_console, out_console, print_json
-from hwnas.cli.latency_tables import mark, print_remarks
+from hwnas.cli.latency_tables import cost_heading, mark, print_remarks
 from hwnas.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -77,15 +77,15 @@ def _show(result: FullTrainingResult) -> None:
     members = result.trained["members"]
     metric = members[0]["quality"]["metric"] if members else "metric"
     table = Table(title="Members at full budget", title_justify="left")
-    objective = f"{result.trained['objectives'][1]} ({result.trained['unit']})" if members else "objective"
-    for heading in ("architecture id", metric, objective, "latency ms", "interval ms", "on front"):
+    cost = cost_heading(result.trained) if members else []
+    for heading in ("architecture id", metric, *cost, "latency ms", "interval ms", "on front"):
         table.add_column(heading, justify="right")
     for member in members:
         low, high = member["latency"]["interval_ms"]
         table.add_row(
             Path(member["checkpoint"]).parent.name,
             f"{member['quality']['value']:.4f}",
-            "n/a" if member["cost"] is None else f"{member['cost']:.2f}",
+            *("n/a" if member["cost"] is None else f"{member['cost']:.2f}" for _ in cost),
             f"{member['latency']['latency_ms']:.2f}{mark(member['latency'])}",
             f"{low:.2f} to {high:.2f}",
             "yes" if member["on_front"] else "no",
