@@ -60,6 +60,10 @@ class TargetUnreachableError(TargetLostError):
     """No connection to the target comes about; nothing was asked of it."""
 
 
+class LatencyTableError(MeasurementError):
+    """A latency table is damaged, or was measured on something else."""
+
+
 class StudyError(HwnasError):
     """A study cannot be opened, resumed or continued."""
 

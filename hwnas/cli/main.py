@@ -17,6 +17,7 @@ COMMANDS = (
     "init",
     "doctor",
     "data",
+    "profile",
     "search",
     "train",
     "export",

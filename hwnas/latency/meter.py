@@ -192,6 +192,15 @@ class AgentMeter:
             with self._exclusive():
                 yield partial(self._ask, agent), path
 
+    def place_model(self, model: Path) -> str:
+        """Make one more model readable on the target and return its path there.
+
+        Raises:
+            MeasurementError: if the file cannot be read.
+        """
+        _hash_of_model(model)
+        return self._transport.place_model(model)
+
     @contextmanager
     def beside(self, model: Path) -> Iterator[tuple[Callable[..., Mapping[str, Any]], str]]:
         """Yield one more process, as `alone` does, while that has the target to itself."""

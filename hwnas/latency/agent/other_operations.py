@@ -32,6 +32,7 @@ class OtherOperations:
         return {
             "state": self.state,
             "resources": self.resources,
+            "kernels": self.kernels,
             "start_paced": self.start_paced,
             "paced": self.paced,
             "start_background": self.start_background,
@@ -62,6 +63,14 @@ class OtherOperations:
             nvml=self._opened_nvml(),
         )
         return {"resources": found}
+
+    def kernels(self, model: str, io_spec: Mapping[str, Any], seed: int, runs: int) -> Dict[str, Any]:
+        """Return the kernels of a model with their times, where the runtime can tell."""
+        runtime = self._make()
+        time_kernels = getattr(runtime, "kernels", None)
+        if time_kernels is None:
+            raise AgentError(f"{type(runtime).__name__} does not tell the times of single kernels.")
+        return {"kernels": time_kernels(model, lambda: bind_random_inputs(runtime, io_spec, seed), runs)}
 
     def start_paced(
         self,

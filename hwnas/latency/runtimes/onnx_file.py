@@ -75,7 +75,7 @@ def read_outline(path: str) -> OnnxOutline:
 
 
 def _only_graph(model: memoryview) -> memoryview:
-    graphs = [_message(value) for number, value in _fields(model) if number == _MODEL_GRAPH]
+    graphs = [_message(value) for number, value in fields(model) if number == _MODEL_GRAPH]
     if len(graphs) != 1:
         raise ValueError(f"it holds {len(graphs)} graphs instead of one")
     return graphs[0]
@@ -86,12 +86,12 @@ def _outline(graph: memoryview) -> OnnxOutline:
     outputs: List[TensorSpec] = []
     operators = set()
     weights = {}
-    for number, value in _fields(graph):
+    for number, value in fields(graph):
         if number == _GRAPH_NODE:
             operators.add(_text(_message(value), _NODE_OPERATOR))
         elif number == _GRAPH_INITIALIZER:
             tensor = _message(value)
-            dtype = [found for field, found in _fields(tensor) if field == _TENSOR_TYPE]
+            dtype = [found for field, found in fields(tensor) if field == _TENSOR_TYPE]
             weights[_text(tensor, _TENSOR_NAME)] = _dtype(dtype[0]) if dtype else "unknown"
         elif number == _GRAPH_INPUT:
             inputs.append(_value_info(_message(value)))
@@ -108,11 +108,11 @@ def _outline(graph: memoryview) -> OnnxOutline:
 def _value_info(message: memoryview) -> TensorSpec:
     name = _text(message, _VALUE_NAME)
     tensor_type = _child(_child(message, _VALUE_TYPE), 1)
-    dtype = [value for number, value in _fields(tensor_type) if number == 1]
+    dtype = [value for number, value in fields(tensor_type) if number == 1]
     shape = []
-    for number, dimension in _fields(_child(tensor_type, 2)):
+    for number, dimension in fields(_child(tensor_type, 2)):
         if number == 1:
-            sizes = [size for field, size in _fields(_message(dimension)) if field == 1]
+            sizes = [size for field, size in fields(_message(dimension)) if field == 1]
             shape.append(int(sizes[0]) if sizes and isinstance(sizes[0], int) else -1)
     return TensorSpec(name, tuple(shape), _dtype(dtype[0]) if dtype else "unknown")
 
@@ -122,7 +122,7 @@ def _dtype(code: Union[int, memoryview]) -> str:
 
 
 def _child(message: memoryview, wished: int) -> memoryview:
-    found = [_message(value) for number, value in _fields(message) if number == wished]
+    found = [_message(value) for number, value in fields(message) if number == wished]
     return found[-1] if found else memoryview(b"")
 
 
@@ -136,8 +136,8 @@ def _message(value: Union[int, memoryview]) -> memoryview:
     return value
 
 
-def _fields(data: memoryview) -> Iterator[Field]:
-    """Yield the fields of a message: a number for integers, the content for everything of stated length."""
+def fields(data: memoryview) -> Iterator[Field]:
+    """Yield numbered fields: a number for integers, the content for everything of stated length."""
     position = 0
     while position < len(data):
         key, position = _varint(data, position)

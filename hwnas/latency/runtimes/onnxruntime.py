@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from difflib import get_close_matches
-from typing import Any, ClassVar, Dict, List, Mapping, Tuple
+from typing import Any, Callable, ClassVar, Dict, List, Mapping, Tuple
 
 from hwnas.io_spec import TensorSpec
 from hwnas.latency.agent.errors import AgentError
+from hwnas.latency.runtimes.onnxruntime_kernels import read_kernels
 from hwnas.latency.runtimes.options import whole_number
 
 CPU_PROVIDER = "CPUExecutionProvider"
@@ -35,6 +38,8 @@ _DTYPES = {
 # Threads wait for work by spinning inside a run, as they do on a vehicle, but not once it has returned:
 # several sessions live in one process and are clocked in turn.
 _SESSION_ENTRIES = {"session.force_spinning_stop": "1"}
+# The first run plans the memory, the second touches it for the first time: both are much slower.
+_UNTIMED_RUNS = 2
 _ERRORS = (
     "EPFail",
     "Fail",
@@ -94,6 +99,7 @@ class OnnxRuntime:
         self._session: Any = None
         self._binding: Any = None
         self._values: Dict[str, Any] = {}
+        self._trace_directory = ""
 
     def versions(self) -> Dict[str, str]:
         """Return the version of ONNX Runtime."""
@@ -118,6 +124,10 @@ class OnnxRuntime:
         options.log_severity_level = 3
         for key, value in _SESSION_ENTRIES.items():
             options.add_session_config_entry(key, value)
+        if self._trace_directory:
+            options.enable_profiling = True
+            options.profile_file_prefix = os.path.join(self._trace_directory, "trace")
+            options.optimized_model_filepath = os.path.join(self._trace_directory, "graph.onnx")
         try:
             session = self._onnxruntime.InferenceSession(
                 model, sess_options=options, providers=self._providers()
@@ -136,6 +146,34 @@ class OnnxRuntime:
             )
         self._session = session
         self._binding = None
+
+    def kernels(self, model: str, bind: Callable[[], None], runs: int) -> List[Dict[str, Any]]:
+        """Run a model with ONNX Runtime's profiler and return its kernels, see `read_kernels`.
+
+        Args:
+            model: file; what was loaded before is gone.
+            bind: binds its inputs once it is loaded.
+            runs: how often to run it; two more come before.
+
+        Raises:
+            AgentError: if the provider runs kernels that the profiler cannot time, or the model is refused.
+        """
+        if self._provider != CPU_PROVIDER:
+            raise AgentError(
+                f"Kernels of {self._provider!r} run on after their calls and cannot be timed so."
+            )
+        with tempfile.TemporaryDirectory() as directory:
+            self._trace_directory = directory
+            try:
+                self.load(model)
+                bind()
+                for _ in range(runs + _UNTIMED_RUNS):
+                    self.run()
+                trace = self._session.end_profiling()
+                return read_kernels(trace, os.path.join(directory, "graph.onnx"), skipped_runs=_UNTIMED_RUNS)
+            finally:
+                self._trace_directory = ""
+                self._session = self._binding = None
 
     def inputs(self) -> Tuple[TensorSpec, ...]:
         """Return the inputs of the loaded model, in graph order; -1 for an axis that is not fixed."""

@@ -1,0 +1,170 @@
+"""`hwnas profile`: a latency table of a target."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from hwnas.cli.console import err_console, out_console, print_json
+from hwnas.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hwnas.io_spec import NetworkContract
+    from hwnas.latency.profiling import ProfileProgress
+    from hwnas.latency.table import LatencyTable
+    from hwnas.search_spaces.base import SearchSpace
+
+_UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(name="profile")(profile)
+
+
+def profile(
+    target: Annotated[str, typer.Option(help="What to measure.")] = "local?runtime=onnxruntime-cpu&threads=1",
+    space: Annotated[str, typer.Option(help="Search space to draw networks from.")] = "range-unet",
+    run: Annotated[
+        Path | None,
+        typer.Option(help="Run file whose task, space and choices the table is for; instead of --space."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="File of the table; latency_tables/<target>.json if not given.")
+    ] = None,
+    budget: Annotated[str, typer.Option(help="Time to spend on networks, such as 600s, 10m or 1h.")] = "10m",
+    networks: Annotated[int, typer.Option(min=10, help="Measure at most so many networks.")] = 1000,
+    widths: Annotated[str, typer.Option(help="Input widths without --run, such as 512,1024.")] = "512",
+    height: Annotated[int, typer.Option(min=4, help="Input height without --run.")] = 64,
+    channels: Annotated[int, typer.Option(min=1, help="Input channels without --run.")] = 5,
+    classes: Annotated[int, typer.Option(min=1, help="Classes without --run.")] = 19,
+    seed: Annotated[int, typer.Option(min=0, help="Of the choice of networks.")] = 0,
+    *,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the raw figures beside the table.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a summary as JSON.")] = False,
+) -> None:
+    """Measure a latency table of a target, and state how well it predicts networks left out.
+
+    Killed or interrupted, the same command goes on where it was.
+    """
+    from hwnas.latency.profiling import ProfileSettings
+    from hwnas.latency.table_making import make_table
+
+    drawn, contract = _space(run, space, (channels, height, _widths(widths), classes))
+    path = out or Path("latency_tables") / f"{_slug(target)}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    settings = ProfileSettings(_seconds(budget), networks, seed)
+    raw = path.with_suffix(".partial")
+    with _watched() as listener:
+        table = make_table(target, drawn, contract, raw, settings, listener)
+    table.save(path)
+    if not keep:
+        shutil.rmtree(raw)
+    if as_json:
+        print_json(_summary(table, path))
+    else:
+        _show(table, path)
+
+
+def _space(
+    run: Path | None, name: str, sizes: tuple[int, int, tuple[int, ...], int]
+) -> tuple[SearchSpace, NetworkContract]:
+    from hwnas.io_spec import NetworkContract
+    from hwnas.search_spaces.base import make_search_space
+
+    if run is None:
+        channels, height, widths, classes = sizes
+        contract = NetworkContract(channels, height, widths, classes, cyclic_width=True)
+        return make_search_space(name, contract), contract
+    from hwnas.config import load_config
+    from hwnas.tasks.base import make_task
+
+    config = load_config(run)
+    contract = make_task(config.task.name, config.task.settings).contract
+    return make_search_space(config.space.name, contract, config.space.choices), contract
+
+
+def _seconds(text: str) -> float:
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smh]?)", text.strip())
+    if match is None or float(match[1]) <= 0:
+        raise ConfigError(f"A budget is a positive time such as 600s, 10m or 1h, but got {text!r}.")
+    return float(match[1]) * _UNITS_S[match[2] or "s"]
+
+
+def _widths(text: str) -> tuple[int, ...]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise ConfigError(f"Widths are whole numbers such as 512,1024, but got {text!r}.")
+    return tuple(sorted({int(part) for part in parts}))
+
+
+def _slug(target: str) -> str:
+    """Return a file name that says which target it is of."""
+    return re.sub(r"[^a-z0-9]+", "-", target.lower()).strip("-")
+
+
+@contextmanager
+def _watched() -> Iterator[Callable[[ProfileProgress], None]]:
+    """Show a bar with the time left on a terminal; elsewhere print one line a network."""
+    if not err_console.is_terminal:
+        yield _print_line
+        return
+    columns = (TextColumn("{task.fields[measured]} networks"), BarColumn(), TimeElapsedColumn())
+    progress = Progress(*columns, TextColumn("{task.description}"), console=err_console, transient=True)
+    with progress:
+        bar = progress.add_task("starting", total=1.0, measured=0)
+
+        def show(state: ProfileProgress) -> None:
+            progress.update(
+                bar,
+                total=state.budget_s,
+                completed=min(state.spent_s, state.budget_s),
+                measured=state.measured,
+                description=f"{_left(state)} left · {state.message}",
+            )
+
+        yield show
+
+
+def _print_line(state: ProfileProgress) -> None:
+    line = f"[{state.measured} networks, {_left(state)} left] {state.message}"
+    err_console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _left(state: ProfileProgress) -> str:
+    seconds = max(0, round(state.budget_s - state.spent_s))
+    return f"{seconds // 60}:{seconds % 60:02d}"
+
+
+def _summary(table: LatencyTable, path: Path) -> dict[str, Any]:
+    return {
+        "table": str(path),
+        "target": table.target,
+        "space": table.space,
+        "networks": len(table.networks),
+        "kernels": len(table.kernels),
+        "held_out": dict(table.held_out),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def _show(table: LatencyTable, path: Path) -> None:
+    found = table.held_out
+    out_console.print(
+        f"{len(table.networks)} networks and {len(table.kernels)} different kernels of {table.space!r} on "
+        f"{table.target}.\nPredicting each network from the others: {found['within_5']:.1%} within 5 %, "
+        f"{found['within_10']:.1%} within 10 %, mean error {found['mape']:.1%}, "
+        f"rank correlation {found['spearman']:.4f}.\nTable: {path}",
+        soft_wrap=True,
+        highlight=False,
+    )

@@ -1,0 +1,119 @@
+"""Exports the next networks to be measured on processors that the measurement leaves idle."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
+
+from hwnas.architecture import Architecture
+from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec
+from hwnas.latency.meter import AgentMeter
+from hwnas.search_spaces.base import SearchSpace
+
+_AHEAD = 3
+_MORE_PATIENT = 5
+"""By how much exporting is nicer than measuring, should they meet."""
+
+
+def io_spec_of(architecture: Architecture) -> IoSpec:
+    """Return inputs and outputs of a network that is exported only to be measured."""
+    channels, height, width = architecture.input_shape
+    return IoSpec(
+        (TensorSpec("image", (1, channels, height, width)),),
+        (TensorSpec("logits", (1, architecture.num_classes, height, width)),),
+    )
+
+
+def idle_cores(meter: AgentMeter) -> set[int]:
+    """Return processors of this machine that the meter's target does not use."""
+    usable = os.sched_getaffinity(0)
+    if not meter.target.startswith("local"):
+        return usable
+    return usable - set(meter.fingerprint()["pinned_cores"])
+
+
+class Exporter:
+    """Exports in a process of its own, ahead of its use; in turn with it where no processor is idle."""
+
+    def __init__(self, space: str, contract: NetworkContract, cores: set[int]) -> None:
+        """Prepare for networks of a registered space that meet a contract, on processors of this machine."""
+        self._setup = (space, contract, sorted(cores))
+        self._cores = cores
+        self._scratch = TemporaryDirectory()
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Exporter:
+        """Start the process."""
+        context = multiprocessing.get_context("spawn")
+        self._pool = ProcessPoolExecutor(1, mp_context=context, initializer=_prepare, initargs=self._setup)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the process and remove what it wrote."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+        self._scratch.cleanup()
+
+    def exported(self, architectures: Iterable[Architecture]) -> Iterator[tuple[Architecture, Path]]:
+        """Yield each architecture with its ONNX file, which is gone when the next one comes.
+
+        Raises:
+            ExportError: if one cannot be exported.
+        """
+        ahead = _AHEAD if self._cores else 0
+        waiting: deque[tuple[Architecture, Future[str]]] = deque()
+        for architecture in architectures:
+            waiting.append((architecture, self._submit(architecture)))
+            if len(waiting) > ahead:
+                yield from self._finished(waiting)
+        while waiting:
+            yield from self._finished(waiting)
+
+    def _submit(self, architecture: Architecture) -> Future[str]:
+        if self._pool is None:
+            raise ValueError("An exporter exports inside its `with` statement.")
+        return self._pool.submit(_export, architecture, str(Path(self._scratch.name) / architecture.id))
+
+    def _finished(
+        self, waiting: deque[tuple[Architecture, Future[str]]]
+    ) -> Iterator[tuple[Architecture, Path]]:
+        architecture, future = waiting.popleft()
+        model = Path(future.result())
+        try:
+            yield architecture, model
+        finally:
+            model.unlink(missing_ok=True)
+
+
+_SPACES: dict[str, SearchSpace] = {}
+"""The one space of an exporting process."""
+
+
+def _prepare(space: str, contract: NetworkContract, cores: list[int]) -> None:
+    """Set up the exporting process."""
+    import torch
+
+    from hwnas.search_spaces.base import make_search_space
+
+    if cores:
+        os.sched_setaffinity(0, cores)
+    os.nice(_MORE_PATIENT)
+    torch.set_num_threads(1)
+    _SPACES[space] = make_search_space(space, contract)
+
+
+def _export(architecture: Architecture, path: str) -> str:
+    from hwnas.onnx_graphs.export import export_onnx
+
+    model = Path(path + ".onnx")
+    module = _SPACES[architecture.space].build(architecture)
+    export_onnx(module, io_spec_of(architecture), model, metadata={})
+    return str(model)

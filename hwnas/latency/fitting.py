@@ -1,0 +1,204 @@
+"""From a profile to a table: kernels gathered, a predictor fitted, its error on networks left out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas.errors import LatencyTableError
+from hwnas.io_spec import NetworkContract
+from hwnas.latency.correction import fit_correction
+from hwnas.latency.gaussian_process import Hyperparameters
+from hwnas.latency.kernel_times import KernelTimes
+from hwnas.latency.kernels import Rows, group_rows, row_of_kernel
+from hwnas.latency.lowering import Index
+from hwnas.latency.lowerings import BLOCKS, lowering_of
+from hwnas.latency.parts import Parts
+from hwnas.latency.predictor import Floats, claims_of
+from hwnas.latency.profiling import ProfiledNetwork
+from hwnas.latency.table import KernelEntry, LatencyTable, NetworkEntry
+from hwnas.search_spaces.base import SearchSpace
+
+CONFIDENCE = 0.9
+MIN_NETWORKS = 10
+_FOLDS = 10
+
+
+@dataclass(frozen=True)
+class _Observed:
+    """Kernels that were timed: what they compute, their time, and the network they ran in."""
+
+    rows: Rows
+    ms: Floats
+    owners: Index
+
+    def of(self, networks: npt.NDArray[np.bool_]) -> _Observed:
+        chosen = networks[self.owners]
+        return _Observed(self.rows[chosen], self.ms[chosen], self.owners[chosen])
+
+    def entries(self) -> tuple[Rows, list[Floats]]:
+        """Return every different kernel, and all its times."""
+        rows, index = group_rows(self.rows)
+        order = np.argsort(index, kind="stable")
+        bounds = np.searchsorted(index[order], np.arange(1, len(rows)))
+        return rows, list(np.split(self.ms[order], bounds))
+
+    def times(self, hyperparameters: Mapping[str, Hyperparameters]) -> KernelTimes:
+        rows, ms = self.entries()
+        return KernelTimes(rows, np.array([np.median(own) for own in ms]), hyperparameters)
+
+
+def fit_table(
+    profiled: Sequence[ProfiledNetwork],
+    header: Mapping[str, Any],
+    space: SearchSpace,
+    contract: NetworkContract,
+    provenance: Mapping[str, Any],
+) -> LatencyTable:
+    """Return the table that a profile makes.
+
+    Args:
+        profiled: networks that were measured.
+        header: what the profile says of itself, see `hwnas.latency.profiling.header_of`.
+        space: that the networks are of.
+        contract: that they meet.
+        provenance: goes into the table as it is.
+
+    Raises:
+        LatencyTableError: if the networks are too few.
+    """
+    if len(profiled) < MIN_NETWORKS:
+        raise LatencyTableError(
+            f"A table needs at least {MIN_NETWORKS} networks, but {len(profiled)} were measured. "
+            "Raise --budget."
+        )
+    architectures = [network.architecture for network in profiled]
+    ms = np.array([network.latency_ms for network in profiled])
+    observed = _observed(profiled)
+    block = 1 if observed is None else block_of_runtime(profiled, space.name)
+    parts = Parts(space, block)
+    rows, owners = parts.rows(architectures)
+    times = None if observed is None or not parts.are_kernels else observed.times({})
+    if times is None or observed is None:
+        claims = claims_of(parts, None, rows, owners, len(ms))
+    else:
+        claims = _claims_of_others(observed, times, parts, rows, owners, len(ms))
+    correction, predicted = fit_correction(claims, ms, are_times=times is not None)
+    return LatencyTable(
+        target=str(header["target"]),
+        fingerprint=dict(header["fingerprint"]),
+        space=space.name,
+        contract=contract,
+        choices=dict(header["choices"]),
+        provenance=provenance,
+        block=block,
+        kernels=() if observed is None or times is None else _kernel_entries(observed),
+        networks=tuple(_network_entry(*pair) for pair in zip(profiled, predicted.tolist(), strict=True)),
+        hyperparameters={} if times is None else times.hyperparameters,
+        kinds=parts.kinds,
+        correction=correction,
+        confidence=CONFIDENCE,
+        held_out=errors_of(predicted, ms),
+    )
+
+
+def errors_of(predicted: Floats, measured: Floats) -> dict[str, float]:
+    """Return shares within 5 and 10 %, mean absolute relative error, and Spearman's rank correlation."""
+    relative = np.abs(predicted / measured - 1.0)
+    return {
+        "networks": float(len(measured)),
+        "within_5": round(float(np.mean(relative <= 0.05)), 4),
+        "within_10": round(float(np.mean(relative <= 0.10)), 4),
+        "mape": round(float(np.mean(relative)), 4),
+        "spearman": round(rank_correlation(predicted, measured), 5),
+    }
+
+
+def rank_correlation(left: Floats, right: Floats) -> float:
+    """Return Spearman's rank correlation; equal values share the mean of their ranks."""
+    ranks = [_ranks(values) for values in (left, right)]
+    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
+
+
+def _ranks(values: Floats) -> Floats:
+    _, index, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    return np.asarray((ends - (counts - 1) / 2.0)[index], np.float64)
+
+
+def block_of_runtime(profiled: Sequence[ProfiledNetwork], space: str) -> int:
+    """Return the block with which the lowering agrees best with the kernels that ran."""
+    sample = [network for network in profiled if network.measured.kernels][:20]
+    ran = Counter(
+        (index, tuple(row_of_kernel(kernel)))
+        for index, network in enumerate(sample)
+        for kernel in network.measured.kernels or ()
+    )
+
+    def agreement(block: int) -> int:
+        lower = lowering_of(space, block)
+        if lower is None:
+            return 0
+        rows, owners = lower([network.architecture for network in sample])
+        made = Counter((int(owner), tuple(row)) for owner, row in zip(owners, rows.tolist(), strict=True))
+        return (made & ran).total()
+
+    return max(BLOCKS, key=agreement)
+
+
+def _observed(profiled: Sequence[ProfiledNetwork]) -> _Observed | None:
+    """Return all kernels, or None if the runtime did not tell them."""
+    rows, ms, owners = [], [], []
+    for index, network in enumerate(profiled):
+        for kernel in network.measured.kernels or ():
+            rows.append(row_of_kernel(kernel))
+            ms.append(float(kernel["ms"]))
+            owners.append(index)
+    if not rows:
+        return None
+    return _Observed(np.array(rows, np.int32), np.array(ms), np.array(owners))
+
+
+def _claims_of_others(
+    observed: _Observed, times: KernelTimes, parts: Parts, rows: Rows, owners: Index, networks: int
+) -> Floats:
+    """Return what the parts of each network claim according to networks other than it.
+
+    A network's own kernels fit it too well to say how one that was never measured is predicted.
+    """
+    folds = np.random.default_rng(0).permutation(networks) % min(_FOLDS, networks)
+    claims = np.zeros((networks, 0))
+    for fold in range(folds.max() + 1):
+        others = observed.of(folds != fold).times(times.hyperparameters)
+        own = (folds == fold)[owners]
+        found = claims_of(parts, others, rows[own], owners[own], networks)
+        claims = found if not claims.size else claims + found
+    return claims
+
+
+def _kernel_entries(observed: _Observed) -> tuple[KernelEntry, ...]:
+    entries = []
+    for row, times in zip(*observed.entries(), strict=True):
+        low, high = np.quantile(times, (0.05, 0.95)) if len(times) >= 20 else (times.min(), times.max())
+        interval = round(float(low), 5), round(float(high), 5)
+        median = round(float(np.median(times)), 5)
+        entries.append(KernelEntry(tuple(row.tolist()), max(median, 1e-5), interval, len(times)))
+    return tuple(sorted(entries, key=lambda entry: entry.row))
+
+
+def _network_entry(network: ProfiledNetwork, predicted_ms: float) -> NetworkEntry:
+    medians = [float(np.median(block)) for block in network.measured.samples_ms]
+    return NetworkEntry(
+        network.architecture,
+        network.latency_ms,
+        (min(medians), max(medians)),
+        network.measured.samples_ms,
+        network.measured.reference_ms,
+        round(predicted_ms, 5),
+        network.measured.model_sha256,
+    )

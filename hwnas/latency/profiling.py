@@ -1,0 +1,190 @@
+"""Measures networks of a space until a budget of time is used; what was measured survives a kill."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hwnas.architecture import Architecture
+from hwnas.errors import MeasurementError
+from hwnas.files import write_json_atomically
+from hwnas.io_spec import NetworkContract
+from hwnas.latency.covering import covering_design
+from hwnas.latency.exporting import Exporter, idle_cores, io_spec_of
+from hwnas.latency.lowerings import lowering_of
+from hwnas.latency.meter import AgentMeter
+from hwnas.latency.survey import SurveyedNetwork, open_survey
+from hwnas.search_spaces.base import SearchSpace
+
+SCHEMA_VERSION = 1
+_HEADER = "profile.json"
+
+
+@dataclass(frozen=True)
+class ProfileProgress:
+    """How far a profile is.
+
+    Attributes:
+        measured: networks so far, earlier sessions included.
+        spent_s: time so far, earlier sessions included.
+        budget_s: time to spend.
+        message: the latest event.
+    """
+
+    measured: int
+    spent_s: float
+    budget_s: float
+    message: str
+
+
+@dataclass(frozen=True)
+class ProfiledNetwork:
+    """A network of the profile; `seconds` is what exporting and measuring it took."""
+
+    architecture: Architecture
+    measured: SurveyedNetwork
+    seconds: float
+
+    @property
+    def latency_ms(self) -> float:
+        """Median of the medians of blocks."""
+        return self.measured.latency_ms
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "architecture": self.architecture.to_json(),
+            "measured": self.measured.to_json(),
+            "seconds": self.seconds,
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> ProfiledNetwork:
+        """Rebuild from `to_json`."""
+        return cls(
+            Architecture.from_json(value["architecture"]),
+            SurveyedNetwork.from_json(value["measured"]),
+            float(value["seconds"]),
+        )
+
+
+@dataclass(frozen=True)
+class ProfileSettings:
+    """What to spend and what to draw.
+
+    Attributes:
+        budget_s: time for exporting and measuring; the network that is being measured is finished.
+        max_networks: where building one takes long, time is not the only limit.
+        seed: of the design.
+    """
+
+    budget_s: float = 600.0
+    max_networks: int = 1000
+    seed: int = 0
+
+
+def profile(
+    meter: AgentMeter,
+    space: SearchSpace,
+    contract: NetworkContract,
+    directory: Path,
+    settings: ProfileSettings,
+    listener: Callable[[ProfileProgress], None] = lambda _: None,
+) -> list[ProfiledNetwork]:
+    """Return measured networks; go on with those that `directory` holds.
+
+    Args:
+        meter: of the target.
+        space: to draw from; registered under its name.
+        contract: that its networks meet.
+        directory: keeps each network's raw figures as soon as they are there.
+        settings: see `ProfileSettings`.
+        listener: is told after every network.
+
+    Raises:
+        MeasurementError: if the directory belongs to another profile, the target cannot be used, or it
+            refuses every network.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    _check_header(directory / _HEADER, meter, space, settings)
+    done = {network.architecture: network for network in read_profile(directory)}
+    spent_s = sum(network.seconds for network in done.values())
+    # The widest blocks tell most kernels apart; a design need not fit the target exactly.
+    design = covering_design(space, lowering_of(space.name, 16), settings.seed)
+    if spent_s >= settings.budget_s or len(done) >= settings.max_networks:
+        return list(done.values())
+    failures = 0
+    started = time.monotonic()
+    wanted = (architecture for architecture in design if architecture not in done)
+    with ExitStack() as stack:
+        survey, tells_kernels = stack.enter_context(open_survey(meter))
+        exporter = stack.enter_context(Exporter(space.name, contract, idle_cores(meter)))
+        for architecture, model in exporter.exported(wanted):
+            try:
+                measured = survey.measure(model, io_spec_of(architecture), with_kernels=tells_kernels)
+            except MeasurementError as error:
+                failures += 1
+                if failures >= 5 and not done:
+                    raise
+                listener(ProfileProgress(len(done), spent_s, settings.budget_s, f"refused: {error}"))
+                continue
+            seconds, started = time.monotonic() - started, time.monotonic()
+            network = ProfiledNetwork(architecture, measured, seconds)
+            write_json_atomically(directory / f"{architecture.id}.json", network.to_json())
+            done[architecture] = network
+            spent_s += seconds
+            message = f"{architecture.id}: {measured.ratio:.2f} times the reference network"
+            listener(ProfileProgress(len(done), spent_s, settings.budget_s, message))
+            if spent_s >= settings.budget_s or len(done) >= settings.max_networks:
+                break
+    return list(done.values())
+
+
+def read_profile(directory: Path) -> list[ProfiledNetwork]:
+    """Return the networks that a directory holds, in the order of their ids."""
+    files = [path for path in sorted(directory.glob("*.json")) if path.name != _HEADER]
+    return [ProfiledNetwork.from_json(json.loads(path.read_text("utf-8"))) for path in files]
+
+
+def _check_header(path: Path, meter: AgentMeter, space: SearchSpace, settings: ProfileSettings) -> None:
+    """Write what this profile is about, or compare with what is there."""
+    header = {
+        "schema_version": SCHEMA_VERSION,
+        "target": meter.target,
+        "fingerprint": dict(meter.fingerprint()),
+        "space": space.name,
+        "choices": {gene: list(values) for gene, values in space.choices.items()},
+        "seed": settings.seed,
+    }
+    header = json.loads(json.dumps(header))
+    if not path.exists():
+        write_json_atomically(path, header)
+        return
+    found = json.loads(path.read_text("utf-8"))
+    changed = sorted(key for key in {*header, *found} if header.get(key) != found.get(key))
+    if changed:
+        differs = {key: (found.get(key), header.get(key)) for key in changed}
+        raise MeasurementError(
+            f"{path.parent} holds a profile of something else; it differs in {differs} (there, now). "
+            "Remove the directory to begin anew, or restore the setting to go on."
+        )
+
+
+def header_of(directory: Path) -> dict[str, Any]:
+    """Return what `profile` wrote about a directory.
+
+    Raises:
+        MeasurementError: if there is no profile.
+    """
+    try:
+        header: dict[str, Any] = json.loads((directory / _HEADER).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise MeasurementError(
+            f"{directory} holds no profile: {error}. Run `hwnas profile` first."
+        ) from error
+    return header
