@@ -60,6 +60,6 @@ def test_a_target_that_is_gone_ends_the_search_which_can_be_resumed(
 
     monkeypatch.setattr(AgentMeter, "measure", measure)
     resumed = search(load_config(write_run(search__workers=2)), run.path, resume=True)
-    assert resumed.to_json()["trained"] == 3
+    assert resumed.to_json()["trained"] == 3, resumed.to_json()
     kept = [trial for trial in told["trials"] if trial["state"] == "COMPLETE"]
     assert kept[0] in resumed.front["trials"]

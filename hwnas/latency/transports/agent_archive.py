@@ -6,7 +6,7 @@ import ast
 import hashlib
 import io
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -53,12 +53,14 @@ def agent_archive(runtime_module: str = "") -> AgentArchive:
 def travelling_modules(runtime_module: str = "") -> dict[str, Path]:
     """Return the source files that travel, by module name.
 
-    All of agent and runtimes, and whatever of the same top-level packages they import, at any depth.
+    All of agent and runtimes, and whatever of hwnas, or of a runtime's own top-level package, they import, at
+    any depth.
 
     Raises:
         MeasurementError: as `agent_archive`.
     """
     left = [name for root in _ROOTS for name in _members(root)] + ([runtime_module] if runtime_module else [])
+    tops = {name.partition(".")[0] for name in left}
     found: dict[str, Path] = {}
     while left:
         name = left.pop()
@@ -66,7 +68,7 @@ def travelling_modules(runtime_module: str = "") -> dict[str, Path]:
             continue
         source = _source(name)
         found[name] = source
-        left.extend(_imports(name, source))
+        left.extend(_imports(name, source, tops))
         left.extend([name.rpartition(".")[0]] if "." in name else [])
     return found
 
@@ -89,28 +91,26 @@ def _source(name: str) -> Path:
     return Path(str(spec.origin))
 
 
-def _imports(module: str, source: Path) -> Iterator[str]:
-    """Yield the modules of the same top-level package that a module imports, wherever in it."""
-    top = module.partition(".")[0]
+def _imports(module: str, source: Path, tops: set[str]) -> Iterator[str]:
+    """Yield the modules of some top-level packages that a module imports, wherever in it."""
     for node in ast.walk(ast.parse(source.read_bytes(), str(source))):
-        names: Sequence[str] = ()
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            yield from (alias.name for alias in node.names if alias.name.partition(".")[0] in tops)
         elif isinstance(node, ast.ImportFrom):
-            names = _names_from(node, module, is_package=source.name == "__init__.py")
-        yield from (name for name in names if name.partition(".")[0] == top)
+            start = _start(node, module, is_package=source.name == "__init__.py")
+            if start.partition(".")[0] in tops:
+                yield start
+                # What is imported from a package may be a module of it.
+                yield from (name for alias in node.names if _is_module(name := f"{start}.{alias.name}"))
 
 
-def _names_from(node: ast.ImportFrom, module: str, *, is_package: bool) -> list[str]:
-    """Return the module of a `from` import, and those of its names that are modules."""
-    start = node.module or ""
-    if node.level:
-        parts = module.split(".")
-        kept = parts[: len(parts) - node.level + is_package]
-        start = ".".join([*kept, *([node.module] if node.module else [])])
-    if start.partition(".")[0] != module.partition(".")[0]:
-        return []
-    return [start, *(name for alias in node.names if _is_module(name := f"{start}.{alias.name}"))]
+def _start(node: ast.ImportFrom, module: str, *, is_package: bool) -> str:
+    """Return the absolute name of the module that a `from` import names."""
+    if not node.level:
+        return node.module or ""
+    parts = module.split(".")
+    kept = parts[: len(parts) - node.level + is_package]
+    return ".".join([*kept, *([node.module] if node.module else [])])
 
 
 def _is_module(name: str) -> bool:
