@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import psutil
 import pytest
 
 from hwnas.latency.transports.agent_archive import agent_archive
+from tests.latency.onnx_models import write_conv_model
 
 
 @pytest.fixture
@@ -26,6 +28,7 @@ class Guarded:
     """A guardian and what is under it."""
 
     def __init__(self, archive: Path, silence_s: float = 60) -> None:
+        self.model = archive.parent / "model.onnx"
         environment = {**os.environ, "HWNAS_MEASURING_LOCK": str(archive.parent / "lock")}
         environment.pop("PYTHONPATH", None)
         self.process = subprocess.Popen(
@@ -56,8 +59,8 @@ class Guarded:
         """Have the agent load a model into a runtime that never returns."""
         runtime = "tests.latency.faulty_runtimes:Hanging"
         assert "fingerprint" in self.ask(operation="set_up", runtime=runtime, threads=1, cores=[])
-        spec = {"inputs": [{"name": "image", "shape": [1, 5, 16, 64], "dtype": "float32"}], "outputs": []}
-        assert self.ask(operation="load", model="", io_spec=spec, seed=0) == {}
+        spec = write_conv_model(self.model).to_json()
+        assert self.ask(operation="load", model=str(self.model), io_spec=spec, seed=0) == {}
         self.send(operation="warm_up", min_s=0, max_s=1, tolerance=0.1)
         return self.agent()
 
@@ -86,17 +89,25 @@ def test_an_agent_in_a_hung_runtime_ends_when_the_driver_closes(guarded: Guarded
 
 
 def test_an_agent_in_a_hung_runtime_ends_when_the_driver_is_silent(archive: Path) -> None:
-    guarded = Guarded(archive, silence_s=3)
+    guarded = Guarded(archive, silence_s=5)
+    is_silent = threading.Event()
+
+    def show_life() -> None:
+        while not is_silent.wait(0.2):
+            guarded.stdin.write(b"\n")
+            guarded.stdin.flush()
+
+    thread = threading.Thread(target=show_life)
+    thread.start()
     agent = guarded.hang()
-    for _ in range(4):
-        time.sleep(1)
-        guarded.stdin.write(b"\n")
-        guarded.stdin.flush()
+    time.sleep(7)
     assert agent.is_running()
+    is_silent.set()
+    thread.join()
     assert guarded.process.wait(timeout=30) == 128 + signal.SIGKILL
     assert not agent.is_running()
     assert guarded.process.stderr is not None
-    assert b"silent for 3 s" in guarded.process.stderr.read()
+    assert b"silent for 5 s" in guarded.process.stderr.read()
 
 
 def test_an_agent_ends_with_its_guardian(guarded: Guarded) -> None:
