@@ -31,7 +31,7 @@ class Transport(Protocol):
         """Start a fresh agent.
 
         Raises:
-            TargetUnreachableError: if no connection comes about.
+            TargetUnreachableError: if no connection comes about any more.
             MeasurementError: if it cannot be started.
         """
         ...

@@ -65,20 +65,24 @@ class SshTransport:
         # Short: the path of a socket has at most about 100 characters.
         self._directory = tempfile.mkdtemp(prefix="hwnas-ssh-", dir="/tmp")
         self._client = _client(target.host, Path(self._directory) / "socket")
+        self._was_reached = False
         self._finalizer = weakref.finalize(self, _disconnect, self._client, self._directory)
 
     def start_agent(self) -> SshAgent:
         """Start a fresh agent, after sending the program if the board does not have this version.
 
         Raises:
-            TargetUnreachableError: if no connection comes about.
-            MeasurementError: if it refuses us, or has no fitting Python.
+            TargetUnreachableError: if no connection comes about any more.
+            MeasurementError: if none ever came about, the board refuses us, or has no fitting Python.
         """
         program = Upload(self._archive.sha256, self._archive.content)
         try:
             path = self._place("agents", ".pyz", program, MAX_AGENTS_BYTES)
         except TargetLostError as error:
-            raise TargetUnreachableError(str(error)) from error
+            # A board that never answered is more likely misspelt than rebooting: nothing to wait for.
+            kind = TargetUnreachableError if self._was_reached else MeasurementError
+            raise kind(f"There is no way to {self._host!r}. {error}") from error
+        self._was_reached = True
         return SshAgent(self._remote(path, str(self._threads)), dict(os.environ), self._host)
 
     def place_model(self, model: Path) -> str:

@@ -150,7 +150,7 @@ def make_board() -> Board:
         if is_root:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
             options = ["--system", "--no-create-home", "--home-dir", str(board.home), "--shell", "/bin/sh"]
-            subprocess.run(["useradd", *options, "--password", "*", user], check=True)
+            _add_user(["useradd", *options, "--password", "*", user])
         _make_home(board)
         _make_python(board)
         _make_keys(board)
@@ -159,6 +159,14 @@ def make_board() -> Board:
         board.remove()
         raise
     return board
+
+
+def _add_user(command: list[str]) -> None:
+    for _ in range(20):
+        if subprocess.run(command, check=False, capture_output=True).returncode == 0:
+            return
+        time.sleep(0.5)  # another test process is changing the list of users
+    subprocess.run(command, check=True)
 
 
 def _free_port() -> int:

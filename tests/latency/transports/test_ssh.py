@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hwnas.errors import ConfigError, MeasurementError
+from hwnas.errors import ConfigError, MeasurementError, TargetLostError
 from hwnas.files import sha256_of_file
 from hwnas.latency.base import LatencyMeter
 from hwnas.latency.meter import open_meter
@@ -32,6 +32,11 @@ def transport(board: Board) -> Iterator[SshTransport]:
     transport = SshTransport(Target.parse(board.url), "hwnas.latency.runtimes.onnxruntime")
     yield transport
     transport.close()
+
+
+@pytest.fixture
+def model_file(tmp_path: Path) -> Path:
+    return tmp_path / "model.onnx"
 
 
 def test_a_model_is_sent_once_and_whole(board: Board, transport: SshTransport, tmp_path: Path) -> None:
@@ -83,6 +88,13 @@ def test_refused_key_is_said(board: Board) -> None:
             open_meter(board.url, QUICK).fingerprint()
     finally:
         keys.write_text(allowed)
+
+
+def test_a_board_that_is_not_there_is_said_at_once(board: Board, model_file: Path) -> None:
+    meter = open_meter("ssh://board:1", QUICK)
+    with pytest.raises(MeasurementError, match=r"no way to 'board:1'.*Connection refused") as caught:
+        meter.measure(model_file, write_conv_model(model_file))
+    assert not isinstance(caught.value, TargetLostError)
 
 
 def test_absent_python_is_said(board: Board) -> None:

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import subprocess
+import sys
+import zipfile
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+
+import pytest
+
+from hwnas.errors import MeasurementError
+from hwnas.latency.transports.agent_archive import agent_archive, travelling_modules
+
+
+def test_the_same_bytes_in_every_process_and_at_every_time() -> None:
+    code = "from hwnas.latency.transports.agent_archive import agent_archive; print(agent_archive().sha256)"
+    hashes = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "TZ": zone, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+            text=True,
+        ).stdout.strip()
+        for zone, seed in (("UTC", "1"), ("Asia/Tokyo", "2"))
+    }
+    assert hashes == {agent_archive().sha256}
+    assert hashlib.sha256(agent_archive().content).hexdigest() == agent_archive().sha256
+
+
+def test_what_travels_is_small_and_knows_no_torch_nor_driver() -> None:
+    archive = agent_archive()
+    names = zipfile.ZipFile(io.BytesIO(archive.content)).namelist()
+    assert "__main__.py" in names
+    assert {"hwnas/latency/agent/server.py", "hwnas/latency/runtimes/onnxruntime.py"} <= set(names)
+    for part in (
+        "search",
+        "cli",
+        "tasks",
+        "models",
+        "training",
+        "export",
+        "latency/meter",
+        "latency/transports",
+    ):
+        assert not [name for name in names if name.startswith(f"hwnas/{part}")]
+    assert len(archive.content) < 1 << 20
+
+
+@pytest.fixture
+def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package of another distribution."""
+    package = tmp_path / "outside_runtimes"
+    (package / "parts").mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "runtime.py").write_text("from . import parts\nfrom .other import thing\nimport numpy\n")
+    (package / "other.py").write_text("def thing():\n    import outside_runtimes.late\n")
+    (package / "late.py").write_text("from hwnas.pareto import non_dominated\n")
+    (package / "unused.py").write_text("raise RuntimeError\n")
+    (package / "parts" / "__init__.py").write_text("from .. import parts\n")
+    (package / "native.so").write_bytes(b"")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return package
+
+
+def test_a_runtime_from_outside_travels_with_what_it_uses(outside: Path) -> None:
+    added = set(travelling_modules("outside_runtimes.runtime")) - set(travelling_modules())
+    assert added == {
+        "outside_runtimes",
+        "outside_runtimes.runtime",
+        "outside_runtimes.other",
+        "outside_runtimes.late",
+        "outside_runtimes.parts",
+        "hwnas.pareto",
+    }
+    assert agent_archive("outside_runtimes.runtime").sha256 != agent_archive().sha256
+
+
+def test_a_runtime_that_is_no_source_is_refused(outside: Path) -> None:
+    suffix = EXTENSION_SUFFIXES[0]
+    (outside / "native.so").rename(outside / f"native{suffix}")
+    with pytest.raises(MeasurementError, match=r"'outside_runtimes\.native' is none"):
+        agent_archive("outside_runtimes.native")
