@@ -104,7 +104,7 @@ def test_the_archive_measures_under_python_3_8(old_python: str, tmp_path: Path) 
     ]
     environment = {"PATH": os.environ["PATH"], "HWNAS_MEASURING_LOCK": str(tmp_path / "lock")}
     process = subprocess.Popen(
-        [old_python, "-W", "error", str(archive), "1"],
+        [old_python, "-W", "error", str(archive), "1", "600"],
         cwd=tmp_path,
         env=environment,
         stdin=subprocess.PIPE,
