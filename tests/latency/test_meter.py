@@ -9,7 +9,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,7 +66,12 @@ def with_runtime(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
 
 
 def agents() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children() if "hwnas.latency.agent" in child.cmdline()]
+    found = []
+    for child in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):  # ended meanwhile; what nobody waited for yet is a zombie
+            if "hwnas.latency.agent" in child.cmdline():
+                found.append(child)
+    return found
 
 
 class TestLocalMeter(LatencyMeterSuite):

@@ -44,7 +44,7 @@ def events(run: RunDirectory, kind: str) -> list[dict]:
     return [event for event in map(json.loads, lines) if event["event"] == kind]
 
 
-def wait_for(condition, process: subprocess.Popen[str], timeout_s: float = 60) -> None:
+def wait_for(condition, process: subprocess.Popen[str], timeout_s: float = 240) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert process.poll() is None, process.communicate()
@@ -99,13 +99,13 @@ def test_a_run_survives_killed_drivers_and_workers(write_run, tmp_path: Path) ->
     sessions = 3
     wait_for(lambda: len(events(run, "session")) == sessions and workers(process.pid), process)
     second = start(run.path, "--resume")
-    output = second.communicate(timeout=60)
+    output = second.communicate(timeout=240)
     assert second.returncode != 0
     assert f"process {process.pid} on" in output[1]
     if process.poll() is None and workers(process.pid):
         victim = workers(process.pid)[0]
         victim.kill()
-    output = process.communicate(timeout=90)
+    output = process.communicate(timeout=300)
     assert process.returncode == 0, output
     summary = json.loads(output[0])
     assert summary["trained"] == TRIALS
@@ -125,7 +125,7 @@ def test_a_killed_worker_costs_one_trial(write_run, tmp_path: Path) -> None:
     killed = time.monotonic()
     wait_for(lambda: events(run, "failed"), process, 5)
     assert time.monotonic() - killed < 2
-    output = process.communicate(timeout=60)
+    output = process.communicate(timeout=240)
     assert process.returncode == 0, output
     front = assert_consistent(run)
     assert [trial["state"] for trial in front["trials"]] == ["FAIL", "COMPLETE", "COMPLETE", "COMPLETE"]
@@ -137,12 +137,12 @@ def test_ctrl_c_ends_cleanly_and_the_run_goes_on(write_run, tmp_path: Path) -> N
     process = start(write_run(search__trials=3, search__workers=2, task__delay_s=0.1), "--out", run.path)
     wait_for(lambda: events(run, "trained"), process)
     os.killpg(process.pid, signal.SIGINT)
-    output = process.communicate(timeout=20)
+    output = process.communicate(timeout=60)
     assert process.returncode == 130, output
     assert "--resume" in output[1]
     front = assert_consistent(run)
     assert json.loads(output[0])["interrupted"]
     assert {t["reason"] for t in front["trials"] if t["state"] == "FAIL"} <= {"interrupted"}
     process = start(run.path, "--resume")
-    output = process.communicate(timeout=60)
+    output = process.communicate(timeout=240)
     assert json.loads(output[0])["trained"] == 3, output
