@@ -13,6 +13,9 @@ from hwnas.latency.transports.agent_archive import agent_archive, travelling_mod
 from tests.latency.agent.python_3_8 import problems
 from tests.latency.onnx_models import write_conv_model
 
+PREPARED = Path(__file__).parents[3] / ".venv38" / "bin" / "python"
+"""What `scripts/prepare_board_tests` leaves."""
+
 TRAVELLING = travelling_modules()
 # The network's own stages need numpy wherever they run; everything else imports it where it is used.
 NEEDS_NUMPY = ("hwnas.data.", "hwnas.runtime.")
@@ -78,10 +81,11 @@ def test_what_is_old_enough_is_let_through(source: str) -> None:
 @pytest.fixture(scope="module")
 def old_python() -> str:
     """A Python 3.8 with numpy and onnxruntime."""
-    for python in (os.environ.get("HWNAS_PYTHON38"), shutil.which("python3.8")):
+    prepared = str(PREPARED) if PREPARED.is_file() else None
+    for python in (os.environ.get("HWNAS_PYTHON38"), prepared, shutil.which("python3.8")):
         if python and _runs(python):
             return python
-    pytest.skip("no Python 3.8 with numpy and onnxruntime: name one in HWNAS_PYTHON38")
+    pytest.skip("no Python 3.8 with numpy and onnxruntime: see scripts/prepare_board_tests")
 
 
 def _runs(python: str) -> bool:
