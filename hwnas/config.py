@@ -187,10 +187,15 @@ class ProtocolSection(Section):
 
 
 class MeasuringSection(Section):
-    """The quick protocol of the search and the careful one for members of the front."""
+    """The quick protocol of the search and the careful one for members of the front.
+
+    `table` is the file of a latency table, whose predictions spare measuring networks that are far over the
+    limit; `auto` means one of this target among `latency_tables/`, null none.
+    """
 
     search: ProtocolSection = ProtocolSection()
     final: ProtocolSection = ProtocolSection()
+    table: StrictStr | None = AUTO
 
 
 class RunConfig(Section):

@@ -71,7 +71,7 @@ def pareto_figure(content: RunContent) -> str:
         _mark_budget(figure, limit, content.unit, is_log=axis.get("type") == "log")
     figure.update_xaxes(title=f"{content.objective}, {content.unit}", **axis)
     figure.update_yaxes(title=f"error (1 − {escape(metric)})", tickformat=".2f")
-    return _html(figure, "pareto-figure", height=560)
+    return as_html(figure, "pareto-figure", height=560)
 
 
 def hypervolume_figure(front: Mapping[str, Any]) -> str:
@@ -93,7 +93,7 @@ def hypervolume_figure(front: Mapping[str, Any]) -> str:
     if len(history) < _FEW:
         figure.update_xaxes(dtick=1)
     figure.update_yaxes(title="hypervolume, ms", rangemode="tozero")
-    return _html(figure, "hypervolume-figure", height=340)
+    return as_html(figure, "hypervolume-figure", height=340)
 
 
 def genes_as_hover(architecture: Architecture) -> str:
@@ -268,7 +268,8 @@ def _mark_budget(figure: go.Figure, limit: float, unit: str, *, is_log: bool) ->
     )
 
 
-def _html(figure: go.Figure, name: str, *, height: int) -> str:
+def as_html(figure: go.Figure, name: str, *, height: int) -> str:
+    """Return a figure as an HTML fragment that needs `plotly_script`; `name` is the id of its element."""
     figure.update_layout(
         template="none",
         height=height,

@@ -11,6 +11,7 @@ from typing import Any
 
 from hwnas.report.content import Member, RunContent
 from hwnas.report.figures import hypervolume_figure, pareto_figure, plotly_script
+from hwnas.report.prediction import both_latencies, prediction_figure, prediction_in_words
 from hwnas.report.tables import classes_table, members_table, settings_table, trials_table
 from hwnas.report.words import ABSENT, amount, count, duration, gene_lines, milliseconds, percent
 from hwnas.tasks.base import Picture
@@ -57,6 +58,7 @@ def render_page(content: RunContent, illustrations: Illustrations, versions: Map
     sections = [
         _front_section(content),
         _hypervolume_section(content),
+        _prediction_section(content),
         _members_section(content),
         _classes_section(content),
         _drawings_section(content, illustrations),
@@ -142,6 +144,16 @@ def _front_section(content: RunContent) -> str:
 def _hypervolume_section(content: RunContent) -> str:
     hint = "Area between the front and the reference corner: while it still rises, more trials pay off."
     return _section("Progress of the search", hint, hypervolume_figure(content.front), name="hypervolume")
+
+
+def _prediction_section(content: RunContent) -> str:
+    trials = both_latencies(content.front)
+    if not trials:
+        return ""
+    body = prediction_figure(trials)
+    return _section(
+        "Predicted and measured latency", prediction_in_words(content.front), body, name="prediction"
+    )
 
 
 def _members_section(content: RunContent) -> str:

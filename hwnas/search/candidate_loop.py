@@ -13,6 +13,7 @@ from hwnas.errors import MeasurementError, StudyError, TargetLostError, TargetUn
 from hwnas.latency.base import LatencyMeter
 from hwnas.latency.figures import MeasuredFigures, measure_figures
 from hwnas.search.costs import end_to_end_job
+from hwnas.search.foresight import Foresight
 from hwnas.search.interruption import StopRequest
 from hwnas.search.progress import ProgressListener, SearchStatus
 from hwnas.search.strategies import distributions_of, seed_after
@@ -47,6 +48,7 @@ class CandidateLoop:
         meter: LatencyMeter,
         pool: WorkerPool,
         book: TrialBook,
+        foresight: Foresight,
         stop: StopRequest,
         listener: ProgressListener,
     ) -> None:
@@ -57,12 +59,14 @@ class CandidateLoop:
         self._meter = meter
         self._pool = pool
         self._book = book
+        self._foresight = foresight
         self._stop = stop
         self._listener = listener
         self._distributions = distributions_of(space)
         self._running: dict[Worker, Candidate] = {}
         self._trained_before = book.num_trained
         self._num_candidates = 0
+        self._num_turned_down = 0
         self._failures = 0
         self._losses = 0
         self._ending = "as many candidates as wanted are trained"
@@ -110,6 +114,11 @@ class CandidateLoop:
                 f"{self._num_candidates} candidates were tried in this session, too few could be trained"
             )
             return False
+        if self._num_turned_down >= 500 + 100 * self._settings.trials:
+            self._ending = (
+                f"{self._num_turned_down} candidates were predicted to be over the limit in this session"
+            )
+            return False
         return self._book.num_trained + len(self._running) < self._settings.trials
 
     def _launch(self) -> None:
@@ -125,20 +134,38 @@ class CandidateLoop:
         """Ask until an architecture is new; None if none is."""
         running = {candidate.architecture: candidate for candidate in self._running.values()}
         study = self._book.study
-        for attempt in range(MAX_REPEATS):
+        attempt = 0
+        while attempt < MAX_REPEATS:
             uniform = attempt >= REPEATS_BEFORE_UNIFORM
             seed = seed_after(self._settings.seed, study.num_trials) if uniform else None
             trial, choices = study.ask(self._distributions, uniform_seed=seed)
             architecture = self._space.decode(choices)
             study.describe(trial, architecture)
+            candidate = Candidate(trial, architecture, choices)
+            attempt += 1
             if architecture in running:
                 running[architecture].repeats.append(trial)
-            elif not self._book.reused(trial, architecture):
+            elif self._book.reused(trial, architecture):
+                continue
+            elif not self._turned_down(candidate):
                 self._book.refresh()
-                return Candidate(trial, architecture, choices)
+                return candidate
+            elif self._stop.requested or not self._wants_more():
+                return None
+            else:
+                attempt = 0
         self._book.refresh()
         self._ending = "the space is exhausted"
         return None
+
+    def _turned_down(self, candidate: Candidate) -> bool:
+        """Predict a candidate's latency, and tell it if that is over the limit beyond doubt."""
+        candidate.predicted = self._foresight.predict(candidate.architecture)
+        if candidate.predicted is None or not self._foresight.turns_down(candidate.predicted):
+            return False
+        self._num_turned_down += 1
+        self._book.turned_down(candidate, candidate.predicted)
+        return True
 
     def _submit(self, worker: Worker, candidate: Candidate, job: str, **fields: Any) -> None:
         # One seed for all: what a network reaches must not depend on the trial it came up in.
@@ -179,6 +206,7 @@ class CandidateLoop:
         finally:
             self._model(candidate).unlink(missing_ok=True)
         self._losses = 0
+        self._foresight.learn(candidate.architecture, candidate.measured.latency.latency_ms)
         if self._book.costs.exceeded(candidate.measured.figures):
             del self._running[worker]
             self._book.infeasible(candidate)

@@ -20,6 +20,7 @@ from hwnas.latency.meter import open_meter
 from hwnas.latency.protocol import MeasuringProtocol
 from hwnas.search.candidate_loop import CandidateLoop
 from hwnas.search.costs import costs_of_run
+from hwnas.search.foresight import Foresight, table_of_run
 from hwnas.search.interruption import StopRequest
 from hwnas.search.jobs import Jobs
 from hwnas.search.progress import ProgressListener
@@ -45,6 +46,7 @@ MAY_CHANGE = (
     "config.search.threads_per_worker",
     "config.training.full",
     "config.measuring.final",
+    "config.measuring.table",
 )
 """Parts of a study's identity that do not shape the values of its trials."""
 
@@ -191,7 +193,10 @@ def _session(
     log = RunLog(run)
     costs = costs_of_run(config, task, space)
     limits = Limits(costs.most(Metric(LATENCY)), config.search.trials)
-    context = StrategyContext(space, None, limits, seed_after(config.search.seed, study.num_trials))
+    found = table_of_run(config, space, meter)
+    foresight = Foresight(found[1] if found else None, space, costs)
+    predict = foresight.predict if foresight.is_available else None
+    context = StrategyContext(space, predict, limits, seed_after(config.search.seed, study.num_trials))
     study.set_sampler(make_sampler(config.search.strategy, context))
     stale = study.fail_stale()
     book = TrialBook(run, study, log, costs)
@@ -202,6 +207,9 @@ def _session(
         version=hwnas.__version__,
         stale=stale,
     )
+    if found:
+        log.event("table", f"latencies are predicted from {found[0]}", table=str(found[0]))
+        foresight.learn_from(book.trials)
     with pool:
         loop = CandidateLoop(
             config.search,
@@ -210,6 +218,7 @@ def _session(
             meter=meter,
             pool=pool,
             book=book,
+            foresight=foresight,
             stop=stop,
             listener=progress,
         )

@@ -45,13 +45,13 @@ class StrategyContext:
 
     Attributes:
         space: what can be built.
-        predict_latency: None where there is no latency table.
+        predict_latency: None where there is no latency table; returns None for what it does not cover.
         limits: of the search.
         seed: differs at every resume, so that a strategy does not propose the same again.
     """
 
     space: SearchSpace
-    predict_latency: Callable[[Architecture], LatencyPrediction] | None
+    predict_latency: Callable[[Architecture], LatencyPrediction | None] | None
     limits: Limits
     seed: int
 

@@ -25,6 +25,7 @@ ABANDONED = "the driver was killed while this trial ran"
 """Reason of trials that nobody told."""
 
 FIGURES, COST = "figures", "cost"
+PREDICTED = "predicted"
 REMARK = "latency_remark"
 """User attributes of trials that were measured."""
 
@@ -60,6 +61,7 @@ class TrialSummary:
         seconds: from asking to telling.
         elapsed_s: search time of the run when it was told, pauses between sessions left out.
         latency_remark: why its latency may not be relied on; empty for one that may.
+        predicted: `latency_ms` and `interval_ms` as a latency table foresaw them; None without one.
     """
 
     number: int
@@ -74,6 +76,7 @@ class TrialSummary:
     seconds: float | None
     elapsed_s: float
     latency_remark: str = ""
+    predicted: Mapping[str, Any] | None = None
 
     @property
     def is_trained(self) -> bool:
@@ -93,6 +96,7 @@ class TrialSummary:
             "feasible": {"COMPLETE": True, "PRUNED": False}.get(self.state),
             "duplicate_of": self.duplicate_of,
             "latency_remark": self.latency_remark,
+            "predicted": dict(self.predicted) if self.predicted else None,
             "reason": self.reason,
             "seconds": self.seconds,
             "elapsed_s": self.elapsed_s,
@@ -193,6 +197,19 @@ class SearchStudy:
     def describe(self, trial: optuna.Trial, architecture: Architecture) -> None:
         """Note what a trial is about, before it is judged."""
         trial.set_user_attr("architecture", architecture.to_json())
+
+    def foresee(self, trial: optuna.Trial, predicted: Mapping[str, Any]) -> None:
+        """Note what a latency table says of a trial's network, before it is told."""
+        trial.set_user_attr(PREDICTED, dict(predicted))
+
+    def tell_turned_down(
+        self, trial: optuna.Trial, *, predicted_ms: float, costs: Costs, elapsed_s: float
+    ) -> None:
+        """Finish a trial whose network was not measured: it is over the limit of its latency beyond doubt."""
+        self._note(trial, elapsed_s, None)
+        for name, excess in costs.excess({LATENCY: predicted_ms}).items():
+            trial.set_constraint(name, excess)
+        self._study.tell(trial, state=TrialState.PRUNED)
 
     def mark(self, trial: optuna.Trial, latency_remark: str) -> None:
         """Note why the latency of a trial may not be relied on, before it is told; empty notes nothing."""
@@ -313,6 +330,7 @@ def _summary(trial: FrozenTrial) -> TrialSummary:
         seconds=duration.total_seconds() if duration else None,
         elapsed_s=float(notes.get("elapsed_s", 0.0)),
         latency_remark=str(notes.get(REMARK, "")),
+        predicted=notes.get(PREDICTED),
     )
 
 

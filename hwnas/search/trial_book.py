@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from hwnas.latency.figures import NOT_MEASURED, MeasuredFigures
 from hwnas.search.front import write_front
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory
 from hwnas.search.run_log import RunLog
+from hwnas.search.strategies import LatencyPrediction
 from hwnas.search.study import SearchStudy, TrialSummary
 from hwnas.tasks.base import Quality
 
@@ -32,6 +33,7 @@ class Candidate:
         choices: what the strategy proposed.
         export: what the export said: number of parameters and time.
         measured: everything that was measured on the untrained network; None before.
+        predicted: its latency as a table foresaw it; None without one.
         repeats: trials that proposed the same while this one was running.
         started_s: when it was proposed, on the monotonic clock.
         is_overdue: whether it was given up for taking too long.
@@ -42,6 +44,7 @@ class Candidate:
     choices: dict[str, Choice]
     export: dict[str, Any] = field(default_factory=dict)
     measured: MeasuredFigures | None = None
+    predicted: LatencyPrediction | None = None
     repeats: list[optuna.Trial] = field(default_factory=list)
     started_s: float = field(default_factory=time.monotonic)
     is_overdue: bool = False
@@ -123,6 +126,21 @@ class TrialBook:
         ]
         self._after("infeasible", f"trial {candidate.number}: {'; '.join(broken)}", candidate)
 
+    def turned_down(self, candidate: Candidate, predicted: LatencyPrediction) -> None:
+        """Tell a candidate that is over the limit of its latency even by the lower end of its prediction."""
+        self._record(candidate, "PRUNED")
+        self.study.foresee(candidate.trial, asdict(predicted))
+        self.study.tell_turned_down(
+            candidate.trial, predicted_ms=predicted.latency_ms, costs=self.costs, elapsed_s=self.elapsed_s
+        )
+        message = (
+            f"trial {candidate.number}: predicted {predicted.latency_ms:.2f} ms, at least "
+            f"{predicted.interval_ms[0]:.2f} ms, is over the limit; not measured"
+        )
+        # No refresh of the front, which stays as it is: there may be hundreds of these.
+        self.message = message
+        self.log.event("turned down", message, trial=candidate.number)
+
     def failed(self, candidate: Candidate, reason: str) -> None:
         """Tell a candidate that could not be judged, with the trials that repeat it."""
         self._record(candidate, "FAIL", reason=reason)
@@ -157,7 +175,8 @@ class TrialBook:
 
     def _judged(self, architecture: Architecture) -> TrialSummary | None:
         for trial in self.trials:
-            judged = trial.state in {"COMPLETE", "PRUNED"} and trial.duplicate_of is None
+            # What was only predicted is predicted anew: the predictor has learned since.
+            judged = trial.state in {"COMPLETE", "PRUNED"} and trial.duplicate_of is None and trial.figures
             if judged and trial.architecture == architecture:
                 return trial
         return None
@@ -165,6 +184,8 @@ class TrialBook:
     def _mark(self, candidate: Candidate) -> None:
         for trial in (candidate.trial, *candidate.repeats):
             self.study.mark(trial, _measured(candidate).latency.remark)
+            if candidate.predicted is not None:
+                self.study.foresee(trial, asdict(candidate.predicted))
 
     def _tell_trained(
         self, trial: optuna.Trial, error: float, figures: Mapping[str, float], duplicate_of: int | None
@@ -204,6 +225,7 @@ class TrialBook:
             "choices": candidate.choices,
             **(candidate.measured.to_json() if candidate.measured else NOT_MEASURED),
             "quality": None,
+            "predicted": asdict(candidate.predicted) if candidate.predicted else None,
             **candidate.export,
             **measured,
         }

@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 from hwnas.architecture import Architecture
 from hwnas.errors import ConfigError
 from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec
-from hwnas.search_spaces.base import restrict_choices
+from hwnas.search_spaces.base import BlockSignature, restrict_choices
 from hwnas.tasks.base import IGNORED_TARGET, Quality
 
 HEIGHT, WIDTH, CLASSES = 8, 16, 3
@@ -146,7 +146,9 @@ class TinySpace:
         return nn.Sequential(*layers, *extra, nn.Conv2d(before, CLASSES, 1))
 
     def blocks(self, architecture: Architecture) -> list[Any]:
-        return []
+        shape = (int(architecture.genes["channels"]), HEIGHT, WIDTH)
+        settings = (("channels", int(architecture.genes["channels"])),)
+        return [BlockSignature("body", (shape,), shape, settings)] * int(architecture.genes["depth"])
 
 
 def make_task(settings: Mapping[str, Any]) -> StripesTask:
