@@ -98,7 +98,11 @@ def test_a_saved_table_predicts_the_same(table: LatencyTable, tmp_path: Path) ->
     assert np.allclose(again.predictor(small_space()).predict(others).latency_ms, expected, rtol=1e-3)
     assert again.to_json() == json.loads(path.read_text())
     assert again.covers(others[0])
-    assert not again.covers(replace(others[0], num_classes=7))
+    assert again.covers(replace(others[0], num_classes=7)), "the classes shape one kernel, which is timed"
+    assert not again.covers(replace(others[0], input_shape=(5, 16, 80)))
+    without_kernels = replace(again, kernels=())
+    assert without_kernels.covers(others[0])
+    assert not without_kernels.covers(replace(others[0], num_classes=7))
 
 
 def test_a_table_of_another_target_is_refused_with_what_differs(table: LatencyTable) -> None:
