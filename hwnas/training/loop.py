@@ -46,7 +46,7 @@ class TrainingLoop:
         self.device = self.accelerator.device
         self.step = 0
         self._recipe, self._seed, self._loss = recipe, seed, loss
-        self._precision = choose_precision(recipe.mixed_precision, self.device)
+        self._precision = choose_precision(recipe.mixed_precision, self.device, module)
         if self.accelerator.num_processes > 1 and self.device.type == "cuda":
             module = nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
         self._plain = module.to(device=self.device, memory_format=self._precision.memory_format)  # type: ignore[call-overload]

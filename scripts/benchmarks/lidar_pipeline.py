@@ -26,26 +26,26 @@ MIN_POINTS = 5000
 
 CHOICES = {
     "input_width": [512],
-    "stem_width": [16, 24, 32],
+    "stem_width": [24, 32],
     "stem_stride": ["1x1", "1x2"],
     "activation": ["relu"],
-    "num_stages": [3, 4],
+    "num_stages": [4],
     "decoder": ["bilinear-sum", "concatenation", "pixel-shuffle"],
-    "stage1_width": [24, 32, 48],
-    "stage2_width": [32, 48, 64],
-    "stage3_width": [48, 64, 96],
-    "stage4_width": [64, 96, 128],
-    **{f"stage{stage}_block": ["basic-residual", "dilated-context"] for stage in (1, 2)},
-    **{
-        f"stage{stage}_block": ["basic-residual", "dilated-context", "inverted-bottleneck"]
-        for stage in (3, 4)
-    },
+    "stage1_width": [24, 32],
+    "stage2_width": [32, 48],
+    "stage3_width": [48, 64],
+    "stage4_width": [64, 96],
+    **{f"stage{stage}_stride": ["1x2", "2x2"] for stage in (1, 2, 3, 4)},
+    **{f"stage{stage}_block": ["basic-residual", "dilated-context"] for stage in (1, 2, 3, 4)},
     **{f"stage{stage}_depth": [1, 2] for stage in (1, 2, 3, 4)},
     **{f"stage{stage}_kernel": [3] for stage in (1, 2, 3, 4)},
     "decoder_width": [24, 32],
     "cyclic_padding": [True],
 }
-"""Networks of 0.1 to 1 million parameters of dense convolutions, which two cores can train in minutes."""
+"""Networks of 0.1 to 0.9 million parameters of dense convolutions, which two cores can train in minutes.
+
+Four stages see far enough to tell a road from a sidewalk; networks of three trained worse.
+"""
 
 
 def main() -> None:
@@ -59,8 +59,8 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=12)
     parser.add_argument("--budget-ms", type=float, default=100.0, help="hard limit of latency")
     parser.add_argument("--proxy-steps", type=int, default=100)
-    parser.add_argument("--steps", type=int, default=1500)
-    parser.add_argument("--pretraining-steps", type=int, default=500, help="of them on synthetic scans")
+    parser.add_argument("--steps", type=int, default=1800)
+    parser.add_argument("--pretraining-steps", type=int, default=600, help="of them on synthetic scans")
     parser.add_argument("--members", type=int, default=4)
     parser.add_argument("--classes", type=int, choices=(8, 19), default=8)
     arguments = parser.parse_args()

@@ -138,13 +138,20 @@ def test_a_loss_that_is_not_a_number_ends_training(tmp_path: Path) -> None:
 
 
 def test_a_cpu_computes_in_full_precision_unless_asked() -> None:
-    assert not choose_precision("auto", torch.device("cpu")).is_mixed
-    assert choose_precision("bf16", torch.device("cpu")).is_mixed
+    assert not choose_precision("auto", torch.device("cpu"), nn.Conv2d(4, 4, 3)).is_mixed
+    assert choose_precision("bf16", torch.device("cpu"), nn.Conv2d(4, 4, 3)).is_mixed
+
+
+def test_images_of_depthwise_convolutions_stay_in_planes_on_a_cpu() -> None:
+    dense, depthwise = nn.Sequential(nn.Conv2d(4, 4, 3)), nn.Sequential(nn.Conv2d(4, 4, 3, groups=4))
+    assert choose_precision("auto", torch.device("cpu"), dense).memory_format == torch.channels_last
+    assert choose_precision("auto", torch.device("cpu"), depthwise).memory_format == torch.contiguous_format
+    assert choose_precision("bf16", torch.device("cpu"), depthwise).memory_format == torch.channels_last
 
 
 def test_half_precision_on_a_cpu_is_refused() -> None:
     with pytest.raises(ConfigError, match="GPU"):
-        choose_precision("fp16", torch.device("cpu"))
+        choose_precision("fp16", torch.device("cpu"), nn.Conv2d(4, 4, 3))
 
 
 def test_memory_order_does_not_change_what_is_computed() -> None:
