@@ -140,7 +140,8 @@ class RecipeSection(Section):
 class FullRecipeSection(RecipeSection):
     """How members of the front are trained before they are exported, and which of them.
 
-    `pick` is `all`, `knee`, or a number: that many members spread evenly over the front.
+    `pick` is `all`, `knee`, or a number: that many candidates spread evenly over the
+    front, and the next best ones where it has fewer members.
     """
 
     steps: Annotated[int, Field(ge=1)] = 1800

@@ -67,7 +67,7 @@ training:
   full:                  # what members of the front get from `hwnas train`; same settings, and
     steps: 1800
     average: 0.99
-    pick: all            # all, knee, or a number of members spread over the front
+    pick: all            # all, knee, or a number: spread over the front, then the next best
 
 measuring:
   # Settings of the measuring protocol to be changed, such as `max_s: 10`.

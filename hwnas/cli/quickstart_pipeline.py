@@ -24,7 +24,8 @@ from hwnas.files import write_json_atomically
 from hwnas.report.build import build_report
 from hwnas.runtime.manifest import VERDICT_NAME, read_manifest
 from hwnas.search.driver import search
-from hwnas.search.full_training import TrainingStatus, picked, train_front
+from hwnas.search.full_training import TrainingStatus, train_front
+from hwnas.search.picking import picked
 from hwnas.search.progress import watched
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.worker_pool import usable_cores
@@ -217,8 +218,8 @@ class Quickstart:
     def _full_steps(self, budget: Budget) -> int:
         """Return how many steps the picked members can train within the budget, by what they took so far."""
         run = self.run_directory
-        members = picked(run.read_front()["members"], NUM_MEMBERS)
-        cost_s: list[float] = [run.read_trial(member["trial"])["cost_s"] for member in members]
+        members = picked(run.read_front(), NUM_MEMBERS)
+        cost_s: list[float] = [run.read_trial(member["number"])["cost_s"] for member in members]
         workers = min(len(members), len(usable_cores()))
         # The slowest member bounds it too: one network never trains on two workers.
         wall_s = max(sum(cost_s) / workers, *cost_s) if len(cost_s) > 1 else cost_s[0]

@@ -27,7 +27,7 @@ def train(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a run that was searched.")],
     pick: Annotated[
         str | None,
-        typer.Option("--pick", help="all, knee, or a number of members; the run file's choice if not given."),
+        typer.Option("--pick", help="all, knee, or how many candidates; the run file's choice if not given."),
     ] = None,
     steps: Annotated[
         int | None, typer.Option("--steps", min=1, help="Training steps instead of the run file's.")

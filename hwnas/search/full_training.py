@@ -1,4 +1,4 @@
-"""Members of the front at full budget: trained, judged and clocked again, as `trained.json`."""
+"""The best candidates at full budget: trained, judged and clocked again, as `trained.json`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from hwnas.architecture import Architecture
 from hwnas.budget import Costs
 from hwnas.config import RunConfig
-from hwnas.errors import StudyError, TrainingError
+from hwnas.errors import TrainingError
 from hwnas.files import write_json_atomically
 from hwnas.latency.base import LatencyMeter
 from hwnas.latency.figures import NOT_MEASURED, measure_figures
@@ -21,8 +21,9 @@ from hwnas.onnx_graphs.metadata import graph_metadata
 from hwnas.pareto import front_indices
 from hwnas.search.costs import end_to_end_job
 from hwnas.search.driver import opened_meter, refuse_other_target, worker_setup
-from hwnas.search.front import costs_of_front, knee_index
+from hwnas.search.front import costs_of_front
 from hwnas.search.interruption import StopRequest
+from hwnas.search.picking import Pick, picked
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory
 from hwnas.search.run_log import RunLog
 from hwnas.search.storage import DriverLease
@@ -31,9 +32,6 @@ from hwnas.search.worker_pool import Reply, Worker, WorkerPool, usable_cores
 from hwnas.search_spaces.base import make_search_space
 from hwnas.tasks.base import Quality, Task, make_task
 from hwnas.training.checkpoint import load_weights
-
-Pick = str | int
-"""`all`, `knee`, or how many members, spread evenly over the front."""
 
 _ATTEMPTS = 2
 
@@ -66,14 +64,14 @@ def train_front(
     steps: int | None = None,
     progress: TrainingListener | None = None,
 ) -> FullTrainingResult:
-    """Train members of a run's front at full budget and measure them with the final protocol.
+    """Train the best candidates of a run at full budget and measure them with the final protocol.
 
     Members that were finished with the same recipe and seed are kept; an interrupted one goes
     on from its checkpoint.
 
     Args:
         run_dir: of a run with a front.
-        pick: which members; the run file's choice if None.
+        pick: which candidates, see `hwnas.search.picking`; the run file's choice if None.
         steps: training steps instead of the recipe's.
         progress: is told how far it is.
 
@@ -87,7 +85,7 @@ def train_front(
     config = run.load_config()
     with DriverLease(run.driver_lock), StopRequest() as stop:
         front = run.read_front()
-        chosen = picked(front["members"], pick if pick is not None else config.training.full.pick)
+        chosen = picked(front, pick if pick is not None else config.training.full.pick)
         recipe = config.training.full.recipe_fields() | ({"steps": steps} if steps else {})
         architectures = [Architecture.from_json(member["architecture"]) for member in chosen]
         training = _FullTraining(run, config, recipe, architectures, stop, progress or _silent)
@@ -98,25 +96,6 @@ def train_front(
             refuse_other_target(run, meter)
             training.measure(meter, costs_of_front(front))
         return FullTrainingResult(_listed(run), interrupted=False)
-
-
-def picked(members: list[dict[str, Any]], pick: Pick) -> list[dict[str, Any]]:
-    """Return the members of a front that `pick` means, in their order.
-
-    Raises:
-        StudyError: if the front is empty or `pick` means nothing.
-    """
-    if not members:
-        raise StudyError("The front has no member yet: no candidate was trained. Search longer first.")
-    knee = members[knee_index([(member["error"], member["cost"]) for member in members])]
-    if pick == "all":
-        return members
-    if pick in {"knee", 1}:
-        return [knee]
-    if not isinstance(pick, int) or pick < 1:
-        raise StudyError(f"`pick` is `all`, `knee` or a positive number, but got {pick!r}.")
-    count = min(pick, len(members))
-    return [members[round(index * (len(members) - 1) / max(1, count - 1))] for index in range(count)]
 
 
 class _FullTraining:

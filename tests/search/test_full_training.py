@@ -11,24 +11,10 @@ from hwnas.errors import StudyError
 from hwnas.latency.meter import AgentMeter
 from hwnas.pareto import front_indices
 from hwnas.search.driver import search
-from hwnas.search.full_training import picked, train_front
+from hwnas.search.full_training import train_front
 from hwnas.search.run_directory import RunDirectory
 
 pytestmark = pytest.mark.usefixtures("tiny_plugin")
-
-MEMBERS = [{"error": error, "cost": 1 / error} for error in (0.1, 0.2, 0.3, 0.4, 0.9)]
-
-
-def test_members_are_picked_evenly_with_both_ends() -> None:
-    assert picked(MEMBERS, "all") == MEMBERS
-    assert picked(MEMBERS, 3) == [MEMBERS[0], MEMBERS[2], MEMBERS[4]]
-    assert picked(MEMBERS, 2) == [MEMBERS[0], MEMBERS[4]]
-    assert picked(MEMBERS, 99) == MEMBERS
-    assert picked(MEMBERS, "knee") == picked(MEMBERS, 1) == [MEMBERS[2]]
-    with pytest.raises(StudyError, match="no member"):
-        picked([], "all")
-    with pytest.raises(StudyError, match="positive number"):
-        picked(MEMBERS, "best")
 
 
 @pytest.mark.slow
