@@ -42,7 +42,7 @@ def profile(
     out: Annotated[
         Path | None, typer.Option(help="File of the table; latency_tables/<target>.json if not given.")
     ] = None,
-    budget: Annotated[str, typer.Option(help="Time to spend on networks, such as 600s, 10m or 1h.")] = "10m",
+    budget: Annotated[str, typer.Option(help="Time to spend on networks, such as 600s, 10m or 1h.")] = "9m",
     networks: Annotated[int, typer.Option(min=10, help="Measure at most so many networks.")] = 1000,
     widths: Annotated[str, typer.Option(help="Input widths without --run, such as 512,1024.")] = "512",
     height: Annotated[int, typer.Option(min=4, help="Input height without --run.")] = 64,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -19,7 +20,9 @@ _OVERHEAD_MACS = 5e9
 """A network costs about as much time before it is clocked as one of so many operations takes to run."""
 
 
-def covering_design(space: SearchSpace, lower: Lower | None, seed: int) -> Iterator[Architecture]:
+def covering_design(
+    space: SearchSpace, lower: Lower | None, seed: int, most_operations: float = math.inf
+) -> Iterator[Architecture]:
     """Yield different networks without end, until the space is exhausted.
 
     Every other one is drawn uniformly, so that whole networks are judged as they come. The others are those
@@ -30,6 +33,7 @@ def covering_design(space: SearchSpace, lower: Lower | None, seed: int) -> Itera
         space: to choose from.
         lower: from networks to kernels; None where those are unknown, then all are drawn uniformly.
         seed: equal seeds give equal networks.
+        most_operations: multiply-accumulate operations of one network, where kernels are known.
     """
     rng = np.random.default_rng(seed)
     met: set[Architecture] = set()
@@ -39,6 +43,7 @@ def covering_design(space: SearchSpace, lower: Lower | None, seed: int) -> Itera
         size = 1 if lower is None or index % 2 == 0 else _POOL
         pool = [space.decode(sample_choices(space, rng)) for _ in range(size)]
         pool = [architecture for architecture in dict.fromkeys(pool) if architecture not in met]
+        pool = affordable(pool, lower, most_operations)
         if not pool:
             repeats += 1
             continue
@@ -47,6 +52,17 @@ def covering_design(space: SearchSpace, lower: Lower | None, seed: int) -> Itera
         met.add(chosen)
         index += 1
         yield chosen
+
+
+def affordable(
+    architectures: Sequence[Architecture], lower: Lower | None, most_operations: float
+) -> list[Architecture]:
+    """Return those that need no more multiply-accumulate operations; all, where kernels are unknown."""
+    if lower is None or not architectures:
+        return list(architectures)
+    rows, owners = lower(architectures)
+    totals = np.bincount(owners, operations(rows), len(architectures))
+    return [each for each, total in zip(architectures, totals, strict=True) if total <= most_operations]
 
 
 def _most_telling(pool: Sequence[Architecture], lower: Lower, known: set[bytes]) -> int:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from hwnas.errors import LatencyTableError
 from hwnas.io_spec import NetworkContract
 from hwnas.latency.correction import fit_correction
-from hwnas.latency.gaussian_process import Hyperparameters
+from hwnas.latency.gaussian_process import Hyperparameters, one_thread
 from hwnas.latency.kernel_times import KernelTimes
 from hwnas.latency.kernels import Rows, group_rows, row_of_kernel
 from hwnas.latency.lowering import Index
@@ -77,6 +77,17 @@ def fit_table(
             f"A table needs at least {MIN_NETWORKS} networks, but {len(profiled)} were measured. "
             "Raise --budget."
         )
+    with one_thread():
+        return _fitted(profiled, header, space, contract, provenance)
+
+
+def _fitted(
+    profiled: Sequence[ProfiledNetwork],
+    header: Mapping[str, Any],
+    space: SearchSpace,
+    contract: NetworkContract,
+    provenance: Mapping[str, Any],
+) -> LatencyTable:
     architectures = [network.architecture for network in profiled]
     ms = np.array([network.latency_ms for network in profiled])
     observed = _observed(profiled)
@@ -192,7 +203,7 @@ def _kernel_entries(observed: _Observed) -> tuple[KernelEntry, ...]:
 
 
 def _network_entry(network: ProfiledNetwork, predicted_ms: float) -> NetworkEntry:
-    medians = [float(np.median(block)) for block in network.measured.samples_ms]
+    medians = [float(np.median(block)) for block in network.measured.samples_ms] + [network.latency_ms]
     return NetworkEntry(
         network.architecture,
         network.latency_ms,

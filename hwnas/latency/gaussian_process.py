@@ -1,22 +1,35 @@
-"""A Gaussian process for some hundreds of measured points, on numpy alone.
+"""A Gaussian process for some hundreds of measured points, with bases that stay linear.
 
 Source: Rasmussen & Williams, "Gaussian Processes for Machine Learning", MIT Press 2006, chapters 2 and 5.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import linalg
+from threadpoolctl import threadpool_limits
 
 Floats = npt.NDArray[np.float64]
 
 _PRIOR_OF_WEIGHTS = 100.0
 _SCALES = (0.25, 0.5, 0.8, 1.25, 2.0, 4.0)
 _MIN_NOISE = 1e-5
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one thread: matrices of some hundreds of rows lose more than they gain by several.
+
+    Where the cores are busy with something else, waiting for each other makes threads ten times slower.
+    """
+    with threadpool_limits(1, user_api="blas"):
+        yield
 
 
 @dataclass(frozen=True)
@@ -48,24 +61,41 @@ class GaussianProcess:
     """A function of a basis and of coordinates, known at some points."""
 
     def __init__(
-        self, basis: Floats, coordinates: Floats, values: Floats, hyperparameters: Hyperparameters
+        self,
+        basis: Floats,
+        coordinates: Floats,
+        values: Floats,
+        hyperparameters: Hyperparameters,
+        trust: Floats | None = None,
     ) -> None:
-        """Take over the points: basis [n, b], coordinates [n, d], values [n]."""
+        """Take over the points: basis [n, b], coordinates [n, d], values [n], trust [n] from 0 to 1."""
         self.hyperparameters = hyperparameters
         self._centre = basis.mean(axis=0)
         self._mean = float(values.mean())
         self._basis = self._centred(basis)
         self._scaled = coordinates / np.array(hyperparameters.lengths)
         covariance = self._covariance(self._basis, self._scaled)
-        covariance[np.diag_indices_from(covariance)] += hyperparameters.noise
-        self._factor = np.linalg.cholesky(covariance)
-        half = np.linalg.solve(self._factor, values - self._mean)
-        self._weights = np.linalg.solve(self._factor.T, half)
+        noise = hyperparameters.noise * np.ones(len(values))
+        covariance[np.diag_indices_from(covariance)] += noise if trust is None else noise / trust
+        factor, _ = self._factor = linalg.cho_factor(covariance, lower=True, overwrite_a=True)
+        residuals = values - self._mean
+        self._weights: Floats = linalg.cho_solve(self._factor, residuals)
         self.log_likelihood = float(
-            -0.5 * half @ half - np.log(np.diag(self._factor)).sum() - 0.5 * len(values) * np.log(2 * np.pi)
+            -0.5 * residuals @ self._weights
+            - np.log(np.diag(factor)).sum()
+            - 0.5 * len(values) * np.log(2 * np.pi)
         )
         # The basis part of the prediction is one product; only the rest needs every point.
         self._slopes = _PRIOR_OF_WEIGHTS * (self._basis.T @ self._weights)
+
+    def surprises(self) -> Floats:
+        """Return by how much each point lies above what all others predict for it, [n].
+
+        Source: the book, equation 5.12.
+        """
+        factor, _ = self._factor
+        inverse_factor = linalg.solve_triangular(factor, np.eye(len(factor)), lower=True)
+        return np.asarray(self._weights / np.square(inverse_factor).sum(axis=0))
 
     def predict(self, basis: Floats, coordinates: Floats) -> Floats:
         """Return the mean at other points."""
@@ -93,7 +123,9 @@ def _squared_exponential(left: Floats, right: Floats) -> npt.NDArray[np.float32]
     return np.asarray(np.exp(squares, out=squares))
 
 
-def fit(basis: Floats, coordinates: Floats, values: Floats, *, sweeps: int = 2) -> GaussianProcess:
+def fit(
+    basis: Floats, coordinates: Floats, values: Floats, trust: Floats | None = None, *, sweeps: int = 2
+) -> GaussianProcess:
     """Return the process whose hyperparameters make the points likeliest.
 
     Each hyperparameter is multiplied by a few factors in turn, and the likeliest value kept: slow and safe.
@@ -102,19 +134,20 @@ def fit(basis: Floats, coordinates: Floats, values: Floats, *, sweeps: int = 2) 
         basis: [n, b].
         coordinates: [n, d].
         values: [n].
+        trust: [n], from 0 to 1; all are trusted alike if None.
         sweeps: over all hyperparameters.
     """
     spread = coordinates.std(axis=0)
     lengths = np.where(spread > 1e-9, np.maximum(2.0 * spread, 0.5), 1.0)
-    best = GaussianProcess(basis, coordinates, values, Hyperparameters(tuple(lengths), 0.05, 0.002))
+    first = Hyperparameters(tuple(lengths), 0.05, 0.002)
+    best = GaussianProcess(basis, coordinates, values, first, trust)
     movable = [index for index in range(len(lengths)) if spread[index] > 1e-9]
     for _ in range(sweeps):
         names: list[str | int] = ["signal", "noise", *movable]
         for name in names:
             for factor in _SCALES:
-                tried = GaussianProcess(
-                    basis, coordinates, values, _changed(best.hyperparameters, name, factor)
-                )
+                changed = _changed(best.hyperparameters, name, factor)
+                tried = GaussianProcess(basis, coordinates, values, changed, trust)
                 if tried.log_likelihood > best.log_likelihood:
                     best = tried
     return best

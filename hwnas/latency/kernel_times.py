@@ -18,7 +18,10 @@ Floats = npt.NDArray[np.float64]
 _MIN_POINTS = 8
 """A kind with fewer different kernels takes the mean of them: it hardly occurs in the space."""
 _MAX_POINTS = 1200
+_SEARCH_POINTS = 400
+"""Each of hundreds of trials of hyperparameters costs the cube of it."""
 _UNSEEN_MS = 0.005
+_FAR, _LEAST_SPREAD, _LITTLE_TRUST = 4.0, 0.02, 0.001
 
 
 class KernelTimes:
@@ -45,10 +48,10 @@ class KernelTimes:
             if len(own) < _MIN_POINTS:
                 continue
             points = basis(rows[own]), coordinates(rows[own]), values
-            known = hyperparameters.get(KINDS[kind])
-            process = fit(*points) if known is None else GaussianProcess(*points, known)
-            self._processes[kind] = process
-            found[KINDS[kind]] = process.hyperparameters
+            known = hyperparameters.get(KINDS[kind]) or _searched(*points)
+            trust = _trust(GaussianProcess(*points, known).surprises())
+            self._processes[kind] = GaussianProcess(*points, known, trust)
+            found[KINDS[kind]] = known
         self.hyperparameters: Mapping[str, Hyperparameters] = MappingProxyType(found)
 
     def predict(self, rows: Rows) -> Floats:
@@ -69,6 +72,23 @@ class KernelTimes:
         cells = owners * len(KINDS) + rows[:, KIND]
         sums = np.bincount(cells, self.predict(rows), networks * len(KINDS))
         return np.asarray(sums, np.float64).reshape(networks, len(KINDS))
+
+
+def _searched(basis: Floats, coordinates: Floats, values: Floats) -> Hyperparameters:
+    """Return the likeliest hyperparameters, of some of the points where there are many."""
+    some = np.random.default_rng(0).permutation(len(values))[:_SEARCH_POINTS]
+    points = basis[some], coordinates[some], values[some]
+    trust = _trust(fit(*points, sweeps=1).surprises())
+    return fit(*points, trust).hyperparameters
+
+
+def _trust(surprises: Floats) -> Floats:
+    """Return how much each point counts: hardly, where it lies far above all that is around it.
+
+    A kernel that was interrupted took longer, never shorter. Its time stays in the table.
+    """
+    spread = 1.4826 * float(np.median(np.abs(surprises - np.median(surprises))))
+    return np.where(surprises > _FAR * max(spread, _LEAST_SPREAD), _LITTLE_TRUST, 1.0)
 
 
 def hyperparameters_to_json(values: Mapping[str, Hyperparameters]) -> dict[str, Any]:

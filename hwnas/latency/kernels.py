@@ -53,6 +53,7 @@ KINDS = (
     "activation",
     "mean",
     "resize",
+    "blocked-resize",
     "move",
 )
 """Kinds of kernels, by code. `direct-convolution` reads an image that is not blocked; `vector-convolution`
@@ -75,7 +76,7 @@ _OPERATORS = {
     "ReduceMean": "mean",
     "GlobalAveragePool": "mean",
     "Resize": "resize",
-    "Upsample": "resize",
+    "Upsample": "blocked-resize",
 }
 _MOVES = {"DepthToSpace": (2, 2), "Transpose": (1, 2)}
 """Moving operators, told apart by their factors in `range-unet`."""
@@ -124,7 +125,7 @@ def row_of_kernel(kernel: Mapping[str, Any]) -> list[int]:
         kind = "multiply" if inputs[0] == inputs[1] else "scale"
     elif kind == "mean":
         row[HEIGHT], row[WIDTH] = inputs[0][2:]
-    elif kind == "resize":
+    elif kind in {"resize", "blocked-resize"}:
         row[STRIDE_H], row[STRIDE_W] = (output[axis] // inputs[0][axis] for axis in (2, 3))
     elif kind in {"reorder-input", "reorder-output"}:
         row[OUT] = row[IN]  # before the change: plain channels, or those with padding

@@ -241,7 +241,8 @@ class Lowering:
         channels = np.where(is_blocked, self._padded(images.channels), images.channels)
         height, width = images.height * stride[0], images.width * stride[1]
         values = {IN: channels, OUT: channels, HEIGHT: height, WIDTH: width}
-        self._emit(images.networks, CODES["resize"], {**values, STRIDE_H: stride[0], STRIDE_W: stride[1]})
+        kinds = np.where(is_blocked, CODES["blocked-resize"], CODES["resize"])
+        self._emit(images.networks, kinds, {**values, STRIDE_H: stride[0], STRIDE_W: stride[1]})
         return self.image(images.networks, images.channels, height, width, is_blocked=is_blocked)
 
     def transposed(self, images: Images, stride: tuple[Ints, Ints], activation: Ints) -> Images:

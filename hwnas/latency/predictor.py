@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from hwnas.architecture import Architecture
 from hwnas.latency.correction import Correction
+from hwnas.latency.gaussian_process import one_thread
 from hwnas.latency.kernel_times import KernelTimes
 from hwnas.latency.kernels import KINDS
 from hwnas.latency.parts import Parts, summed
@@ -82,7 +83,8 @@ class LatencyPredictor:
         if not architectures:
             nothing = np.zeros(0)
             return Prediction(nothing, nothing, nothing, self._confidence)
-        claims = self.claims(architectures)
+        with one_thread():
+            claims = self.claims(architectures)
         ms = self._correction.apply(claims) * np.exp(self._shift(_place(claims)))
         factor = math.exp(self._half_width())
         return Prediction(ms, ms / factor, ms * factor, self._confidence)

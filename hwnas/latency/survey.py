@@ -24,12 +24,13 @@ from hwnas.latency.meter import AgentMeter
 from hwnas.latency.reference import REFERENCE_IO, write_reference
 
 SEED = 0
-_BLOCK_S = 0.2
+_BLOCK_S = 0.15
 _MAX_BLOCK_RUNS = 20
 _REFERENCE_RUNS = 10
-_ROUNDS, _ROUNDS_OF_SLOW, _SLOW_MS = 4, 2, 150.0
+# A slow network has one sample a round: fewer than five, and one interruption would move the median.
+_ROUNDS, _ROUNDS_OF_SLOW, _SLOW_MS = 5, 3, 500.0
 _LONG_MS = 300.0
-_KERNEL_S, _MIN_KERNEL_RUNS, _MAX_KERNEL_RUNS = 0.4, 2, 10
+_KERNEL_S, _MIN_KERNEL_RUNS, _MAX_KERNEL_RUNS = 0.5, 3, 10
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,8 @@ class SurveyedNetwork:
 
     @property
     def latency_ms(self) -> float:
-        """Median of the medians of blocks."""
-        return float(np.median([np.median(block) for block in self.samples_ms]))
+        """Median of all samples."""
+        return float(np.median([sample for block in self.samples_ms for sample in block]))
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""

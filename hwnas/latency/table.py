@@ -16,7 +16,7 @@ from hwnas.errors import LatencyTableError
 from hwnas.files import write_json_atomically
 from hwnas.io_spec import NetworkContract
 from hwnas.latency.correction import Correction
-from hwnas.latency.gaussian_process import Hyperparameters
+from hwnas.latency.gaussian_process import Hyperparameters, one_thread
 from hwnas.latency.kernel_times import KernelTimes, hyperparameters_from_json, hyperparameters_to_json
 from hwnas.latency.kernels import Rows, parse_signature, signature
 from hwnas.latency.parts import Parts
@@ -66,7 +66,7 @@ class NetworkEntry:
 
     Attributes:
         architecture: the network.
-        latency_ms: median of the medians of blocks of samples.
+        latency_ms: median of all samples.
         interval_ms: smallest and largest block median.
         samples_ms: every sample, in order, one tuple a block.
         reference_ms: median of the reference network before the first block and after each one.
@@ -178,7 +178,8 @@ class LatencyTable:
         times = None
         if self.kernels:
             ms = np.array([entry.ms for entry in self.kernels])
-            times = KernelTimes(self.rows, ms, self.hyperparameters)
+            with one_thread():
+                times = KernelTimes(self.rows, ms, self.hyperparameters)
         errors = [np.log(entry.latency_ms / entry.predicted_ms) for entry in self.networks]
         parts = Parts(space, self.block, self.kinds)
         return LatencyPredictor(parts, times, self.correction, errors, self.confidence)

@@ -1,0 +1,250 @@
+#!/usr/bin/env python3
+"""How well a latency table predicts networks that it has never seen.
+
+    python scripts/benchmarks/latency_prediction.py --target 'local?threads=1' --out DIR [--json]
+
+Makes a table (`hwnas profile`) unless `--table` names one, then measures other networks, drawn uniformly
+from the same space, and some of them once more from the start: how well the second measurement predicts the
+first is the best that any prediction can do. Everything that was measured stays in DIR, and the same command
+goes on with it. Prints Markdown, draws DIR/prediction.svg, and with `--json` ends in one line of JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+
+from hwnas.architecture import Architecture
+from hwnas.errors import MeasurementError
+from hwnas.files import write_json_atomically
+from hwnas.io_spec import NetworkContract
+from hwnas.latency.covering import affordable
+from hwnas.latency.exporting import Exporter, idle_cores, io_spec_of
+from hwnas.latency.fitting import errors_of
+from hwnas.latency.lowerings import lowering_of
+from hwnas.latency.meter import AgentMeter, open_meter
+from hwnas.latency.profiling import ProfileProgress, ProfileSettings
+from hwnas.latency.survey import SurveyedNetwork, open_survey
+from hwnas.latency.table import LatencyTable, load_table
+from hwnas.latency.table_making import make_table
+from hwnas.search_spaces.base import SearchSpace, make_search_space, sample_choices
+
+TIMED = 10_000
+CONFIDENCE = 0.95
+
+
+def main() -> None:
+    """Measure what is missing, predict, print."""
+    arguments = _arguments()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    contract = NetworkContract(5, 64, (arguments.width,), 19, cyclic_width=True)
+    space = make_search_space(arguments.space, contract)
+    table = _table(arguments, space, contract)
+    unseen = _unseen(space, table, arguments)
+    first = _measured(arguments, space, contract, unseen, "first")
+    again = _measured(arguments, space, contract, unseen[: arguments.repeats], "again")
+    print(f"command: {' '.join(['scripts/benchmarks/latency_prediction.py', *sys.argv[1:]])}")
+    print(f"machine: {_machine()}, {os.cpu_count()} processors; target: {table.target}\n")
+    summary = _judged(table, space, first, again)
+    _draw(arguments.out / "prediction.svg", table, space, first)
+    if arguments.json:
+        print(json.dumps(summary))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--target", default="local?runtime=onnxruntime-cpu&threads=1")
+    parser.add_argument("--space", default="range-unet")
+    parser.add_argument("--width", type=int, default=512, help="input width")
+    parser.add_argument("--table", type=Path, help="an existing table; one is made in --out if absent")
+    parser.add_argument("--budget-s", type=float, default=540.0, help="of making a table")
+    parser.add_argument("--networks", type=int, default=300, help="to measure that the table has not seen")
+    parser.add_argument("--repeats", type=int, default=100, help="of these to measure once more")
+    parser.add_argument("--seed", type=int, default=12345, help="of the networks not seen")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--json", action="store_true")
+    return parser.parse_args()
+
+
+def _machine() -> str:
+    for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines() if sys.platform == "linux" else ():
+        if line.startswith("model name"):
+            return f"{line.partition(':')[2].strip()}, {platform.machine()}"
+    return platform.machine()
+
+
+def _table(arguments: argparse.Namespace, space: SearchSpace, contract: NetworkContract) -> LatencyTable:
+    """Return the table that is asked for, made if there is none."""
+    path = arguments.table or arguments.out / "table.json"
+    if not path.exists() and not arguments.table:
+        settings = ProfileSettings(budget_s=arguments.budget_s)
+        started = time.monotonic()
+        made = make_table(
+            arguments.target, space, contract, arguments.out / "profile", settings, _say_progress
+        )
+        made.save(path)
+        _say(f"table of {len(made.networks)} networks made in {time.monotonic() - started:.0f} s")
+    return load_table(path)
+
+
+def _say_progress(state: ProfileProgress) -> None:
+    _say(f"[{state.measured} networks, {state.spent_s:.0f} of {state.budget_s:.0f} s] {state.message}")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _unseen(space: SearchSpace, table: LatencyTable, arguments: argparse.Namespace) -> list[Architecture]:
+    """Return networks drawn uniformly that are not in the table.
+
+    As in a profile of the same budget, networks that take longer than a share of it are left out.
+    """
+    seen = {entry.architecture for entry in table.networks}
+    lower = lowering_of(space.name, table.block)
+    most = ProfileSettings(budget_s=arguments.budget_s).most_operations
+    rng = np.random.default_rng(arguments.seed)
+    chosen: dict[Architecture, None] = {}
+    while len(chosen) < arguments.networks:
+        drawn = space.decode(sample_choices(space, rng))
+        if drawn not in seen and affordable([drawn], lower, most):
+            chosen[drawn] = None
+    return list(chosen)
+
+
+def _measured(
+    arguments: argparse.Namespace,
+    space: SearchSpace,
+    contract: NetworkContract,
+    networks: Sequence[Architecture],
+    name: str,
+) -> dict[Architecture, SurveyedNetwork]:
+    """Return the measurements of networks; those that `out/name` holds are not made again."""
+    directory = arguments.out / name
+    directory.mkdir(exist_ok=True)
+    files = {architecture: directory / f"{architecture.id}.json" for architecture in networks}
+    missing = [architecture for architecture, path in files.items() if not path.exists()]
+    if missing:
+        meter = open_meter(arguments.target)
+        assert isinstance(meter, AgentMeter)
+        with ExitStack() as stack:
+            stack.enter_context(meter)
+            survey, _ = stack.enter_context(open_survey(meter))
+            exporter = stack.enter_context(Exporter(space.name, contract, idle_cores(meter)))
+            for number, (architecture, model) in enumerate(exporter.exported(missing), start=1):
+                try:
+                    found = survey.measure(model, io_spec_of(architecture), with_kernels=False)
+                except MeasurementError as error:
+                    _say(f"{name}: {architecture.id} could not be measured: {error}")
+                    continue
+                write_json_atomically(files[architecture], found.to_json())
+                _say(f"{name} [{number} of {len(missing)}] {architecture.id}: {found.latency_ms:.2f} ms")
+    return {
+        architecture: SurveyedNetwork.from_json(json.loads(path.read_text("utf-8")))
+        for architecture, path in files.items()
+        if path.exists()
+    }
+
+
+def _judged(
+    table: LatencyTable,
+    space: SearchSpace,
+    first: dict[Architecture, SurveyedNetwork],
+    again: dict[Architecture, SurveyedNetwork],
+) -> dict[str, float]:
+    """Print how far predictions and second measurements lie from the first ones; return it."""
+    predictor = table.predictor(space)
+    measured = np.array([network.latency_ms for network in first.values()])
+    found = predictor.predict(list(first))
+    errors = errors_of(found.latency_ms, measured)
+    covered = (measured >= found.low_ms) & (measured <= found.high_ms)
+    twice = [network for network in again if network in first]
+    floor = errors_of(
+        np.array([again[network].latency_ms for network in twice]),
+        np.array([first[network].latency_ms for network in twice]),
+    )
+    rng = np.random.default_rng(0)
+    many = [space.decode(sample_choices(space, rng)) for _ in range(TIMED)]
+    started = time.perf_counter()
+    predictor.predict(many)
+    seconds = time.perf_counter() - started
+    print("| | networks | within 5 % | within 10 % | mean error | Spearman |")
+    print("|---|---|---|---|---|---|")
+    print(f"| predicted | {_row(errors)}")
+    print(f"| measured again | {_row(floor)}")
+    bounds = _binomial(int(covered.sum()), len(covered))
+    print(
+        f"\nIntervals of {table.confidence:.0%} held {covered.mean():.1%} {bounds} of the networks. Square "
+        f"brackets are {CONFIDENCE:.0%} binomial intervals (Clopper and Pearson).\n"
+        f"The table: {len(table.networks)} networks, {len(table.kernels)} different kernels, measured in "
+        f"{table.provenance.get('measuring_s', float('nan'))} s. {TIMED} predictions took {seconds:.2f} s. "
+        f"The networks take {measured.min():.1f} to {measured.max():.0f} ms, half of them less than "
+        f"{np.median(measured):.0f} ms."
+    )
+    return {
+        "within_10": errors["within_10"],
+        "within_5": errors["within_5"],
+        "spearman": errors["spearman"],
+        "mape": errors["mape"],
+        "coverage": round(float(covered.mean()), 4),
+        "noise_floor_within_5": floor["within_5"],
+        "noise_floor_within_10": floor["within_10"],
+        "num_architectures": len(measured),
+        "seconds_per_10000": round(seconds, 3),
+    }
+
+
+def _row(errors: dict[str, float]) -> str:
+    networks = int(errors["networks"])
+    shares = " | ".join(
+        f"{errors[name]:.1%} {_binomial(round(errors[name] * networks), networks)}"
+        for name in ("within_5", "within_10")
+    )
+    return f"{networks} | {shares} | {errors['mape']:.2%} | {errors['spearman']:.4f} |"
+
+
+def _binomial(successes: int, trials: int) -> str:
+    interval = stats.binomtest(successes, trials).proportion_ci(CONFIDENCE, method="exact")
+    return f"[{interval.low:.1%}, {interval.high:.1%}]"
+
+
+def _draw(
+    path: Path, table: LatencyTable, space: SearchSpace, first: dict[Architecture, SurveyedNetwork]
+) -> None:
+    """Draw predicted against measured, and the error over the latency."""
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError:
+        _say("No picture: it needs matplotlib. Install it with: pip install 'hwnas[benchmarks]'")
+        return
+    measured = np.array([network.latency_ms for network in first.values()])
+    predicted = table.predictor(space).predict(list(first)).latency_ms
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    ends = measured.min() * 0.8, measured.max() * 1.25
+    left.plot(ends, ends, color="0.7", linewidth=1)
+    left.scatter(measured, predicted, s=9, alpha=0.7)
+    left.set(xscale="log", yscale="log", xlim=ends, ylim=ends, xlabel="measured ms", ylabel="predicted ms")
+    for limit, style in ((5, ":"), (10, "--")):
+        for sign in (-1, 1):
+            right.axhline(sign * limit, color="0.6", linewidth=1, linestyle=style)
+    right.scatter(measured, 100 * (predicted / measured - 1), s=9, alpha=0.7)
+    right.set(xscale="log", xlabel="measured ms", ylabel="error of the prediction in %")
+    figure.suptitle(f"{len(first)} networks of {table.space} that the table has not seen")
+    figure.savefig(path, metadata={"Date": None})
+
+
+if __name__ == "__main__":
+    main()
