@@ -19,7 +19,7 @@ from hwnas.data.projection import Normalisation, ProjectionSpec, network_input, 
 from hwnas.errors import ConfigError
 from hwnas.files import sha256_of_file
 from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec
-from hwnas.latency.base import LatencyMeasurement
+from hwnas.latency.base import LatencyMeasurement, ReferenceFigures
 from hwnas.metrics.confusion import confusion_matrix, iou_per_class, mean_iou
 from hwnas.search_spaces.base import BlockSignature, restrict_choices
 from hwnas.tasks.base import FloatArray, Picture, Predict, Quality
@@ -155,12 +155,20 @@ class SmallSpace:
 
 
 class FixedMeter:
-    """Says that every model takes `latency_ms`."""
+    """Says that every model takes `latency_ms`, and the reference network `reference_ms`."""
 
     target = "local?runtime=onnxruntime-cpu&threads=1"
 
-    def __init__(self, latency_ms: float = 5.0, device: str = "desk", disturbed: int = 0) -> None:
+    def __init__(
+        self,
+        latency_ms: float = 5.0,
+        device: str = "desk",
+        disturbed: int = 0,
+        reference_ms: float = 2.0,
+        reference: str = "0" * 64,
+    ) -> None:
         self.latency_ms, self.device, self.disturbed, self.measured = latency_ms, device, disturbed, 0
+        self.reference_ms, self.reference = reference_ms, reference
 
     def fingerprint(self) -> Mapping[str, Any]:
         return {"device": self.device}
@@ -186,6 +194,11 @@ class FixedMeter:
             target=self.target,
             fingerprint=self.fingerprint(),
             protocol={},
+            ratio=median / self.reference_ms,
+            ratio_interval=(median * 0.99 / self.reference_ms, median * 1.01 / self.reference_ms),
+            reference=ReferenceFigures(
+                self.reference, self.reference_ms, (self.reference_ms * 0.99, self.reference_ms * 1.01)
+            ),
         )
 
     def close(self) -> None:

@@ -132,6 +132,22 @@ def test_promised_latency_must_be_met(bundle: Path, latency_ms: float, *, holds:
     assert len(verdict.facts["latency"]) == meter.measured
 
 
+@pytest.mark.parametrize(
+    ("latency_ms", "reference_ms", "holds"), [(10.0, 4.0, True), (10.8, 4.0, True), (12.0, 4.0, False)]
+)
+def test_on_a_busy_machine_the_ratio_to_the_reference_counts(
+    bundle: Path, latency_ms: float, reference_ms: float, *, holds: bool
+) -> None:
+    verdict = verify_bundle(bundle, FixedMeter(latency_ms, reference_ms=reference_ms))
+    assert failed(verdict) == (set() if holds else {"latency as promised"})
+    assert ("2.00 times" in verdict.checks[-1].note) is holds
+
+
+def test_another_reference_network_excuses_nothing(bundle: Path) -> None:
+    meter = FixedMeter(10.0, reference_ms=4.0, reference="1" * 64)
+    assert failed(verify_bundle(bundle, meter)) == {"latency as promised"}
+
+
 def test_latency_of_another_device_is_no_evidence(bundle: Path) -> None:
     assert failed(verify_bundle(bundle, FixedMeter(5.0, device="board"))) == {"latency as promised"}
     verdict = verify_bundle(bundle, FixedMeter(50.0, device="board"), other_target=True)
