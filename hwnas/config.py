@@ -119,6 +119,7 @@ class RecipeSection(Section):
 
     steps: Annotated[int, Field(ge=1)] = 200
     pretraining_steps: Annotated[int, Field(ge=0)] = 0
+    pretraining_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     batch_size: Annotated[int, Field(ge=1)] = 2
     learning_rate: Positive = 2e-3
     weight_decay: NotNegative = 1e-2

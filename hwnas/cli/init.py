@@ -52,6 +52,8 @@ search:
 training:
   proxy:                 # what every candidate gets
     steps: 200
+    pretraining_steps: 0   # of them on the task's pretraining_data
+    pretraining_share: 0.0 # how often a later sample still comes from there
     batch_size: 2
     learning_rate: 0.002
     weight_decay: 0.01

@@ -245,8 +245,9 @@ class LidarSegmentation:
         data = self._settings.pretraining_data
         if data is None:
             raise ConfigError(
-                "The recipe asks for pretraining_steps, but lidar-segmentation was given no "
-                "`pretraining_data`. Name a data set there, or set pretraining_steps to 0."
+                "The recipe asks for pre-training, but lidar-segmentation was given no "
+                "`pretraining_data`. Name a data set there, or set pretraining_steps and "
+                "pretraining_share to 0."
             )
         source = open_dataset(data, label_map=self._settings.label_map, strict=self._settings.strict)
         if source.label_map.class_names != self.class_names:

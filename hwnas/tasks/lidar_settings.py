@@ -49,7 +49,7 @@ class LidarSettings(_Section):
     Attributes:
         data: SemanticKITTI directory, directory with a `dataset.yaml`, or a `dataset.yaml`.
         pretraining_data: labelled scans like `data` that a training may begin with, see
-            `Recipe.pretraining_steps`; null means none.
+            `Recipe.pretraining_steps` and `pretraining_share`; null means none.
         label_map: name or path; null means the data set's own.
         train_sequences: sequences to train on; null means the data set's.
         val_sequences: sequences to validate on; null means the data set's.

@@ -37,7 +37,7 @@ def pretraining_dataset(
     """
     if not isinstance(task, HasPretraining):
         raise ConfigError(
-            f"The recipe asks for pretraining_steps, but the task {task.name!r} has no data to train on "
-            "first. Set pretraining_steps to 0."
+            f"The recipe asks for pre-training, but the task {task.name!r} has no data to train on "
+            "first. Set pretraining_steps and pretraining_share to 0."
         )
     return task.pretraining_dataset(architecture, augmentation=augmentation, seed=seed)

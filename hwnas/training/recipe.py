@@ -23,6 +23,8 @@ class Recipe:
     Attributes:
         steps: optimiser steps, at least 1.
         pretraining_steps: how many of them, the first ones, see the task's data for pre-training instead.
+        pretraining_share: probability that a later sample comes from there too, 0 to 1: other places keep a
+            network from learning by heart the few that are labelled.
         batch_size: samples a step, over all GPUs together.
         learning_rate: peak of the one-cycle schedule (Smith, Topin, 2018).
         weight_decay: of kernels; biases and norms are not decayed.
@@ -41,6 +43,7 @@ class Recipe:
 
     steps: int = 1800
     pretraining_steps: int = 0
+    pretraining_share: float = 0.0
     batch_size: int = 2
     learning_rate: float = 2e-3
     weight_decay: float = 0.01
@@ -73,11 +76,9 @@ class Recipe:
         for name in ("weight_decay", "cross_entropy", "lovasz"):
             self._expect(name, "a finite number of at least 0", _is_number(getattr(self, name), least=0.0))
         self._expect("lovasz", "above 0 where cross_entropy is 0", self.cross_entropy + self.lovasz > 0)
-        self._expect(
-            "augmentation",
-            "a number from 0 to 1",
-            _is_number(self.augmentation, least=0.0) and self.augmentation <= 1,
-        )
+        for name in ("augmentation", "pretraining_share"):
+            value = getattr(self, name)
+            self._expect(name, "a number from 0 to 1", _is_number(value, least=0.0) and value <= 1)
         self._expect(
             "average", "at least 0 and below 1", _is_number(self.average, least=0.0) and self.average < 1
         )

@@ -42,13 +42,27 @@ class EndlessDataset(Dataset[Sample]):
 
 
 class PretrainingDataset(Dataset[Sample]):
-    """The first items come from one endless data set, all further ones from another."""
+    """The first items come from one endless data set, later ones from another, or still from the first."""
 
-    def __init__(self, first: EndlessDataset, items: int, then: EndlessDataset) -> None:
+    def __init__(
+        self, first: EndlessDataset, items: int, then: EndlessDataset, *, share: float = 0.0, seed: int = 0
+    ) -> None:
+        """Join two data sets.
+
+        Args:
+            first: what training begins with.
+            items: how many come from there alone.
+            then: where later items come from.
+            share: probability that one of those comes from `first` nevertheless.
+            seed: decides, with the index, which of them do.
+        """
         self._first, self._items, self._then = first, items, then
+        self._share, self._seed = share, seed
 
     def __getitem__(self, index: int) -> Sample:
-        return self._first[index] if index < self._items else self._then[index - self._items]
+        if index < self._items or np.random.default_rng([self._seed, index]).random() < self._share:
+            return self._first[index]
+        return self._then[index - self._items]
 
 
 class StepSampler(Sampler[list[int]]):

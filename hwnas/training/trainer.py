@@ -118,8 +118,10 @@ def _run(
 def _samples(task: Task, architecture: Architecture, recipe: Recipe, seed: int) -> Dataset[Sample]:
     """Return the samples of all steps: item i belongs to step i // batch_size."""
     own = EndlessDataset(task.train_dataset(architecture, augmentation=recipe.augmentation, seed=seed), seed)
-    if not recipe.pretraining_steps:
+    if not (recipe.pretraining_steps or recipe.pretraining_share):
         return own
     other = pretraining_dataset(task, architecture, augmentation=recipe.augmentation, seed=seed)
     items = recipe.pretraining_steps * recipe.batch_size
-    return PretrainingDataset(EndlessDataset(other, seed), items, own)
+    return PretrainingDataset(
+        EndlessDataset(other, seed), items, own, share=recipe.pretraining_share, seed=seed
+    )

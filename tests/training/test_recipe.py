@@ -28,6 +28,7 @@ def test_unknown_setting_names_the_nearest() -> None:
         ("steps", 0),
         ("steps", 2.5),
         ("pretraining_steps", -1),
+        ("pretraining_share", 1.5),
         ("pretraining_steps", 1800),
         ("batch_size", True),
         ("learning_rate", 0.0),

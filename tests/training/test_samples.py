@@ -66,3 +66,16 @@ def test_pretraining_comes_first_and_the_own_data_starts_at_its_beginning() -> N
     for item in range(12):
         expected = first[item] if item < 7 else own[item - 7]
         assert torch.equal(both[item][0], expected[0])
+
+
+def test_a_share_of_later_items_still_comes_from_the_first_data() -> None:
+    first, own = EndlessDataset(TinySamples(3, 1.0, 5), 0), EndlessDataset(TinySamples(4, 1.0, 0), 0)
+    both = PretrainingDataset(first, 5, own, share=0.25, seed=1)
+    again = PretrainingDataset(first, 5, own, share=0.25, seed=1)
+    from_first = 0
+    for item in range(5, 405):
+        sample = both[item][0]
+        assert torch.equal(sample, again[item][0])
+        from_first += torch.equal(sample, first[item][0])
+        assert torch.equal(sample, first[item][0]) or torch.equal(sample, own[item - 5][0])
+    assert 70 <= from_first <= 130

@@ -213,10 +213,13 @@ def test_any_number_of_steps_trains(tmp_path: Path, steps: int) -> None:
 
 def test_pretraining_changes_the_result_and_needs_data(tmp_path: Path) -> None:
     recipe = replace(RECIPE, pretraining_steps=4)
-    assert not _equal(_train(tmp_path / "without"), _train(tmp_path / "with", recipe))
+    without, begun = _train(tmp_path / "without"), _train(tmp_path / "with", recipe)
+    shared = _train(tmp_path / "shared", replace(recipe, pretraining_share=0.5))
+    assert not _equal(without, begun)
+    assert not _equal(begun, shared)
 
     class Without(TinyTask):
         pretraining_dataset = None  # type: ignore[assignment]
 
-    with pytest.raises(ConfigError, match="pretraining_steps to 0"):
+    with pytest.raises(ConfigError, match="pretraining_share to 0"):
         train(Without(), TinySpace(), ARCHITECTURE, recipe, seed=0, directory=tmp_path / "none")
