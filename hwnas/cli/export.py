@@ -30,12 +30,15 @@ def register(app: typer.Typer) -> None:
             str, typer.Option(help="knee, all, latency<=MS, error<=SHARE, or an architecture id.")
         ] = "all",
         out: Annotated[Path | None, typer.Option(help="Where to write bundles [RUN/bundles].")] = None,
+        tensorrt: Annotated[
+            str | None, typer.Option(help="TensorRT version that must take the graph, such as 10.3.")
+        ] = None,
         *,
         force: Annotated[bool, typer.Option("--force", help="Replace bundles that exist.")] = False,
         as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     ) -> None:
         """Write trained networks as bundles: ONNX, weights, manifest, measured latency."""
-        written = export_run(run, pick=pick, out=out, force=force)
+        written = export_run(run, pick=pick, out=out, force=force, tensorrt=tensorrt)
         if as_json:
             print_json({"bundles": written})
             return
@@ -50,7 +53,9 @@ def register(app: typer.Typer) -> None:
                 )
 
 
-def export_run(run: Path, *, pick: str, out: Path | None, force: bool) -> list[dict[str, Any]]:
+def export_run(
+    run: Path, *, pick: str, out: Path | None, force: bool, tensorrt: str | None = None
+) -> list[dict[str, Any]]:
     """Write the picked members of `run` as bundles and return path, error and latency of each.
 
     Raises:
@@ -81,7 +86,7 @@ def export_run(run: Path, *, pick: str, out: Path | None, force: bool) -> list[d
             name = member.architecture.id
             bundle = directory.bundle(name) if out is None else out / name
             with err_console.status(f"Exporting and measuring {name} ({number} of {len(picked)})"):
-                export_bundle(task, space, member, bundle, meter=meter, force=force)
+                export_bundle(task, space, member, bundle, meter=meter, force=force, tensorrt=tensorrt)
             content = read_manifest(bundle).content
             written.append(
                 {

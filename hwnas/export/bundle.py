@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import onnx
+
 from hwnas.architecture import Architecture
 from hwnas.budget import LATENCY
 from hwnas.errors import ExportError
@@ -19,6 +21,7 @@ from hwnas.io_spec import IoSpec
 from hwnas.latency.base import LatencyMeasurement, LatencyMeter
 from hwnas.onnx_graphs.export import OPSET, export_onnx
 from hwnas.onnx_graphs.metadata import graph_metadata
+from hwnas.onnx_graphs.tensorrt_gate import check_for_tensorrt, tensorrt_version
 from hwnas.runtime.manifest import MANIFEST_NAME, SCHEMA_VERSION
 from hwnas.search_spaces.base import SearchSpace
 from hwnas.tasks.base import Quality, Task
@@ -88,6 +91,7 @@ def export_bundle(
     *,
     meter: LatencyMeter,
     force: bool = False,
+    tensorrt: str | None = None,
 ) -> Path:
     """Write one trained network as a bundle.
 
@@ -102,18 +106,20 @@ def export_bundle(
         directory: the bundle; must not exist unless `force`.
         meter: of the target that the bundle is for, under the final protocol.
         force: replace an existing bundle, in one step.
+        tensorrt: version that must take the graph, such as `10.3`; None asks the target for its own.
 
     Returns:
         `directory`.
 
     Raises:
         ExportError: if `directory` exists and `force` is False, is no bundle, or the network cannot
-            be exported.
+            be exported or not be taken by that TensorRT.
         MeasurementError: if the exported file cannot be measured.
     """
     with replaced_directory(directory, force=force, marker=MANIFEST_NAME) as scratch:
         io_spec = task.io_spec(member.architecture)
-        _write_model(task, space, member, io_spec, scratch)
+        version = tensorrt or tensorrt_version(meter.fingerprint())
+        _write_model(task, space, member, io_spec, scratch, version)
         latency = _latency_of(scratch / MODEL_NAME, member.latency, meter, io_spec)
         write_json_atomically(scratch / LATENCY_NAME, latency.to_json())
         files = {path.name: _file_entry(path) for path in sorted(scratch.iterdir())}
@@ -123,7 +129,12 @@ def export_bundle(
 
 
 def _write_model(
-    task: Task, space: SearchSpace, member: TrainedMember, io_spec: IoSpec, scratch: Path
+    task: Task,
+    space: SearchSpace,
+    member: TrainedMember,
+    io_spec: IoSpec,
+    scratch: Path,
+    tensorrt: str | None,
 ) -> None:
     if not member.weights.is_file():
         raise ExportError(f"The weights {member.weights} do not exist. Run `hwnas train` again.")
@@ -132,6 +143,8 @@ def _write_model(
     shutil.copyfile(member.weights, scratch / WEIGHTS_NAME)
     metadata = graph_metadata(task, member.architecture)
     export_onnx(module, io_spec, scratch / MODEL_NAME, metadata=metadata, opset=OPSET)
+    if tensorrt is not None:
+        check_for_tensorrt(onnx.load(scratch / MODEL_NAME), tensorrt, module)
 
 
 def _latency_of(

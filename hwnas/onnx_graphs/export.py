@@ -18,6 +18,8 @@ from hwnas.errors import ExportError
 from hwnas.files import write_bytes_atomically
 from hwnas.io_spec import IoSpec, TensorSpec
 from hwnas.onnx_graphs.cleaning import remove_traces
+from hwnas.onnx_graphs.naming import name_nodes_after_modules
+from hwnas.onnx_graphs.simplifying import simplified
 
 OPSET = 20
 """ONNX operator set of exported graphs; the exporter translates to it without version conversion."""
@@ -38,9 +40,9 @@ def export_onnx(
 ) -> None:
     """Write `module` in evaluation mode as a checked ONNX file with static shapes.
 
-    Constants are folded, batch normalisation becomes part of the convolution before it, and
-    weights are inside the file. The same weights, shapes and metadata give the same bytes,
-    in whatever directory and process. `module` itself stays as it is.
+    Constants are folded, batch normalisation becomes part of the convolution before it, nodes carry the
+    path of the module they come from, and weights are inside the file. The same weights, shapes and
+    metadata give the same bytes, in whatever directory and process. `module` itself stays as it is.
 
     Args:
         module: takes one tensor for each input of `io_spec`, in order.
@@ -55,6 +57,9 @@ def export_onnx(
     """
     name = type(module).__name__
     model = _translated(module, io_spec, opset, name)
+    name_nodes_after_modules(model)
+    remove_traces(model)
+    model = simplified(model)
     remove_traces(model)
     onnx.helper.set_model_props(model, dict(sorted(metadata.items())))
     model = _checked(model, name)

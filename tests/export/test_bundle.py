@@ -128,3 +128,13 @@ def test_disturbed_measurements_are_repeated_and_named(
     assert meter.measured == 2
     assert (latency["latency_ms"], latency["is_stable"]) == (latency_ms, is_stable)
     assert bool(latency["remark"]) is not is_stable
+
+
+def test_a_target_with_tensorrt_refuses_what_it_cannot_take(member: TrainedMember, tmp_path: Path) -> None:
+    class Board(FixedMeter):
+        def fingerprint(self):
+            return {"runtime_versions": {"tensorrt": "10.2.0"}}
+
+    with pytest.raises(ExportError, match=r"10\.3 or later"):
+        export(member, tmp_path / "bundle", meter=Board())
+    assert list(tmp_path.iterdir()) == []
