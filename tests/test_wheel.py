@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -32,6 +33,9 @@ def test_it_holds_the_package_its_data_and_its_licence(wheel: Path) -> None:
     } <= set(names)
     assert {"hwnas/report/report.css", "hwnas/report/report.js"} <= set(names)
     assert any(name.endswith("licenses/LICENSE") for name in names)
+    has_compiler = shutil.which(os.environ.get("CXX", "c++")) is not None
+    assert ("hwnas/data/range_view.so" in names) is has_compiler
+    assert wheel.name.endswith("-py3-none-any.whl") is not has_compiler
     assert not [name for name in names if name.startswith(("tests", "scripts"))]
 
 

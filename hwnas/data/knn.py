@@ -15,6 +15,7 @@ from typing import Any, Dict, List, Mapping, Tuple
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.data.compiled import compiled_kernel
 from hwnas.data.projection import RangeImage
 from hwnas.errors import DataError
 
@@ -88,6 +89,14 @@ def labels_of_points(
     Returns:
         [N] classes; 255 where no neighbour has a vote, and for points without a direction.
     """
+    kernel = compiled_kernel()
+    if kernel is not None:
+        projected = (image.valid, image.point_index, image.row, image.column, image.range_m)
+        sizes = (settings.k, settings.window, settings.cutoff_m)
+        weights = _window(settings)[1]
+        return kernel.label_points(
+            label_image, image.channels[0], projected, weights, sizes, num_classes, only_lost=only_lost
+        )
     voting = image.valid & (label_image < num_classes)
     labels = labels_of_pixels(label_image, image)
     undecided = _has_direction(image)

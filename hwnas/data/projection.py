@@ -22,6 +22,8 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.data.angles import angle_of, ground_distance_of
+from hwnas.data.compiled import compiled_kernel
 from hwnas.data.rings import recover_rings as recover_rings  # noqa: PLC0414 - part of this API
 from hwnas.errors import DataError
 
@@ -172,9 +174,24 @@ def project(
         DataError: if the shapes do not fit together, or a given ring is not a row of the image.
     """
     points, remission = _checked(points, remission)
+    ring = None if ring is None or spec.method != "ring" else _checked_ring(ring, len(points), spec.height)
+    kernel = compiled_kernel()
+    if kernel is None:
+        return _project(points, remission, spec, ring)
+    size, fov_deg = (spec.height, spec.width), (spec.fov_up_deg, spec.fov_down_deg)
+    arrays, method = kernel.project(points, remission, ring, size, spec.method, fov_deg)
+    return RangeImage(*arrays, method)
+
+
+def _project(
+    points: npt.NDArray[np.float32],
+    remission: npt.NDArray[np.float32],
+    spec: ProjectionSpec,
+    ring: Optional[npt.NDArray[np.int32]],
+) -> RangeImage:
     range_m = range_of(points)
     usable = np.isfinite(range_m) & (range_m > 0)
-    method, row = _rows(points, range_m, spec, ring)
+    method, row = _rows(points, spec, ring)
     column = _columns(points, spec.width)
     if not usable.all():
         row, column = np.where(usable, row, 0), np.where(usable, column, 0)
@@ -228,17 +245,16 @@ def _checked(
 
 def _rows(
     points: npt.NDArray[np.float32],
-    range_m: npt.NDArray[np.float32],
     spec: ProjectionSpec,
     ring: Optional[npt.NDArray[np.int32]],
 ) -> Tuple[str, npt.NDArray[np.int32]]:
     if spec.method == "ring":
         if ring is not None:
-            return "ring", _checked_ring(ring, len(points), spec.height)
+            return "ring", ring
         recovered = recover_rings(points)
         if recovered is not None and int(recovered[-1]) < spec.height and int(recovered[0]) < spec.height:
             return "ring", recovered
-    return "spherical", _spherical_rows(points, range_m, spec)
+    return "spherical", _spherical_rows(points, spec)
 
 
 def _checked_ring(ring: npt.NDArray[np.int32], num_points: int, height: int) -> npt.NDArray[np.int32]:
@@ -252,19 +268,15 @@ def _checked_ring(ring: npt.NDArray[np.int32], num_points: int, height: int) -> 
     return np.asarray(ring, np.int32)
 
 
-def _spherical_rows(
-    points: npt.NDArray[np.float32], range_m: npt.NDArray[np.float32], spec: ProjectionSpec
-) -> npt.NDArray[np.int32]:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        elevation_deg = np.degrees(np.arcsin(points[:, 2] / range_m))
+def _spherical_rows(points: npt.NDArray[np.float32], spec: ProjectionSpec) -> npt.NDArray[np.int32]:
+    elevation_deg = angle_of(points[:, 2], ground_distance_of(points)) * np.float32(180.0 / np.pi)
     above_bottom = (elevation_deg - spec.fov_down_deg) / (spec.fov_up_deg - spec.fov_down_deg)
     row = np.floor((1.0 - above_bottom) * spec.height)
     return _to_pixels(row, spec.height)
 
 
 def _columns(points: npt.NDArray[np.float32], width: int) -> npt.NDArray[np.int32]:
-    with np.errstate(invalid="ignore"):
-        azimuth = np.arctan2(points[:, 1], points[:, 0])
+    azimuth = angle_of(points[:, 1], points[:, 0])
     return _to_pixels(np.floor((0.5 * width) * (1.0 - azimuth * np.float32(1.0 / np.pi))), width)
 
 

@@ -13,6 +13,8 @@ from typing import Optional, Tuple
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.data.angles import angle_of, ground_distance_of
+
 MIN_RINGS, MAX_RINGS = 8, 128
 _MIN_STEADY_SHARE = 0.8
 _MIN_ORDERED_SHARE = 0.8
@@ -39,7 +41,7 @@ def recover_rings(points: npt.NDArray[np.float32]) -> Optional[npt.NDArray[np.in
 
 def _azimuth(points: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     # In [0, 2 pi): where a turn starts at x > 0, y = 0, its end is the jump.
-    azimuth = np.arctan2(points[:, 1], points[:, 0])
+    azimuth = angle_of(points[:, 1], points[:, 0])
     azimuth[azimuth < 0] += np.float32(2 * np.pi)
     return azimuth
 
@@ -58,7 +60,7 @@ def _jumps(step: npt.NDArray[np.float32]) -> Optional[npt.NDArray[np.bool_]]:
 def _top_first(
     ring: npt.NDArray[np.int32], points: npt.NDArray[np.float32]
 ) -> Optional[npt.NDArray[np.int32]]:
-    slope = points[:, 2] / np.maximum(np.hypot(points[:, 0], points[:, 1]), np.float32(1e-3))
+    slope = points[:, 2] / np.maximum(ground_distance_of(points), np.float32(1e-3))
     num_rings = int(ring[-1]) + 1
     sums = np.bincount(ring, weights=slope, minlength=num_rings)
     change = np.diff(sums / np.bincount(ring, minlength=num_rings))

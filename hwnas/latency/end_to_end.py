@@ -51,6 +51,7 @@ class EndToEndMeasurement:
         samples_ms: every sample, one tuple a process.
         num_points: of the scan.
         scan_sha256: of its points.
+        kernel: what projected and labelled the points there: `compiled` or `numpy`.
         states: of the target at the start and the end of every process.
         model_sha256: of the measured file.
         target: the target URL.
@@ -65,6 +66,7 @@ class EndToEndMeasurement:
     samples_ms: tuple[tuple[float, ...], ...]
     num_points: int
     scan_sha256: str
+    kernel: str
     states: tuple[Mapping[str, Any], ...]
     model_sha256: str
     target: str
@@ -95,7 +97,7 @@ def measure_end_to_end(
     alarms: list[str] = []
     for _ in range(ATTEMPTS):
         runs = [_one_process(meter, model, io_spec, job) for _ in range(meter.protocol.processes)]
-        alarms = [what for run in runs for what in throttling(*run[1])]
+        alarms = [what for run in runs for what in throttling(*run.states)]
         if not alarms:
             return _judged(meter, model, job, runs)
     raise MeasurementError(
@@ -104,12 +106,17 @@ def measure_end_to_end(
     )
 
 
-_Run = tuple[dict[str, list[list[float]]], tuple[Mapping[str, Any], Mapping[str, Any]]]
+@dataclass(frozen=True)
+class _Run:
+    """One process: samples by figure, [rounds][samples of a block], states at start and end, kernel."""
+
+    samples: dict[str, list[list[float]]]
+    states: tuple[Mapping[str, Any], Mapping[str, Any]]
+    kernel: str
 
 
 @again_when_lost
 def _one_process(meter: AgentMeter, model: Path, io_spec: IoSpec, job: EndToEndJob) -> _Run:
-    """Return samples by figure, [rounds][samples of a block], and the states at start and end."""
     protocol = meter.protocol
     with meter.alone(model) as (ask, path):
         max_s = max(protocol.max_warmup_s, protocol.warmup_s)
@@ -127,7 +134,7 @@ def _one_process(meter: AgentMeter, model: Path, io_spec: IoSpec, job: EndToEndJ
         )
         start = ask("state")["state"]
         samples = _rounds(ask, float(warmup["median_ms"]), meter)
-        return samples, (start, ask("state")["state"])
+        return _Run(samples, (start, ask("state")["state"]), str(warmup["kernel"]))
 
 
 def _rounds(
@@ -148,7 +155,7 @@ def _rounds(
 
 def _judged(meter: AgentMeter, model: Path, job: EndToEndJob, runs: list[_Run]) -> EndToEndMeasurement:
     # The first process decides about the size of blocks; of the others as much counts as fits.
-    figures = {name: _stacked([samples[name] for samples, _ in runs]) for name in ("e2e_ms", *STAGES)}
+    figures = {name: _stacked([run.samples[name] for run in runs]) for name in ("e2e_ms", *STAGES)}
     samples = figures["e2e_ms"]
     return EndToEndMeasurement(
         e2e_ms=float(np.median(samples)),
@@ -159,7 +166,8 @@ def _judged(meter: AgentMeter, model: Path, job: EndToEndJob, runs: list[_Run]) 
         samples_ms=tuple(tuple(process.ravel().tolist()) for process in samples),
         num_points=len(job.scan),
         scan_sha256=hashlib.sha256(np.ascontiguousarray(job.scan.points).tobytes()).hexdigest(),
-        states=tuple(state for _, states in runs for state in states),
+        kernel=runs[0].kernel,
+        states=tuple(state for run in runs for state in run.states),
         model_sha256=sha256_of_file(model),
         target=meter.target,
         fingerprint=meter.fingerprint(),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, Tuple, Union
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.data.compiled import kernel_name
 from hwnas.data.frames import FRAMES, to_our_frame
 from hwnas.data.knn import KnnSettings
 from hwnas.data.label_maps import LabelMap
@@ -107,6 +108,11 @@ class Runner:
         """
         manifest = read_manifest(bundle)
         return cls(manifest, OnnxPredictor(manifest.model_path, threads))
+
+    @property
+    def kernel(self) -> str:
+        """What projects and labels points: `compiled`, or `numpy` where the package has no such kernel."""
+        return kernel_name()
 
     def label(
         self,

@@ -10,6 +10,8 @@ from hwnas.data.projection import ProjectionSpec, RangeImage, label_image, proje
 from hwnas.errors import DataError
 from tests.data.clouds import ring_ordered_cloud
 
+pytestmark = pytest.mark.usefixtures("kernel")
+
 
 def crowded_scan(seed: int, num_classes: int) -> tuple[RangeImage, np.ndarray]:
     """An image in which many points share pixels, and random labels of its points."""

@@ -27,6 +27,8 @@ from tests.data.clouds import ring_ordered_cloud
 coordinates = st.floats(-100, 100, width=32) | st.sampled_from([0.0, np.nan, np.inf, -np.inf, 1e-30, 3e38])
 clouds = hnp.arrays(np.float32, st.tuples(st.integers(1, 60), st.just(3)), elements=coordinates)
 
+pytestmark = pytest.mark.usefixtures("kernel")
+
 
 def specs(method: str) -> st.SearchStrategy[ProjectionSpec]:
     return st.builds(

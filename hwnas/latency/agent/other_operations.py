@@ -125,7 +125,9 @@ class OtherOperations:
     ) -> Dict[str, Any]:
         """Load a model, prepare a scan from `end_to_end.packed` for it, and warm both up."""
         self._end_to_end = EndToEndClock(self._loaded(model, io_spec, seed), deployment, scan)
-        return warm_up(self._run_end_to_end, min_s, max_s, tolerance)
+        from hwnas.data.compiled import kernel_name
+
+        return {**warm_up(self._run_end_to_end, min_s, max_s, tolerance), "kernel": kernel_name()}
 
     def end_to_end(self, count: int) -> Dict[str, Any]:
         """Clock the scan from points to labels, see `EndToEndClock.clock`."""
