@@ -107,7 +107,7 @@ def measure_end_to_end(
 
 
 @dataclass(frozen=True)
-class _Run:
+class ProcessRun:
     """One process: samples by figure, [rounds][samples of a block], states at start and end, kernel."""
 
     samples: dict[str, list[list[float]]]
@@ -116,7 +116,7 @@ class _Run:
 
 
 @again_when_lost
-def _one_process(meter: AgentMeter, model: Path, io_spec: IoSpec, job: EndToEndJob) -> _Run:
+def _one_process(meter: AgentMeter, model: Path, io_spec: IoSpec, job: EndToEndJob) -> ProcessRun:
     protocol = meter.protocol
     with meter.alone(model) as (ask, path):
         max_s = max(protocol.max_warmup_s, protocol.warmup_s)
@@ -134,7 +134,7 @@ def _one_process(meter: AgentMeter, model: Path, io_spec: IoSpec, job: EndToEndJ
         )
         start = ask("state")["state"]
         samples = _rounds(ask, float(warmup["median_ms"]), meter)
-        return _Run(samples, (start, ask("state")["state"]), str(warmup["kernel"]))
+        return ProcessRun(samples, (start, ask("state")["state"]), str(warmup["kernel"]))
 
 
 def _rounds(
@@ -153,7 +153,7 @@ def _rounds(
     return found
 
 
-def _judged(meter: AgentMeter, model: Path, job: EndToEndJob, runs: list[_Run]) -> EndToEndMeasurement:
+def _judged(meter: AgentMeter, model: Path, job: EndToEndJob, runs: list[ProcessRun]) -> EndToEndMeasurement:
     # The first process decides about the size of blocks; of the others as much counts as fits.
     figures = {name: _stacked([run.samples[name] for run in runs]) for name in ("e2e_ms", *STAGES)}
     samples = figures["e2e_ms"]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from hwnas.budget import Metric
+from hwnas.data.compiled import kernel_name
 from hwnas.errors import MeasurementError
 from hwnas.latency import end_to_end
 from hwnas.latency.agent.end_to_end import STAGES
@@ -40,6 +41,7 @@ def test_a_scan_is_clocked_from_points_to_labels(meter: AgentMeter, tmp_path: Pa
     assert low <= whole["e2e_ms"] <= high
     assert (whole["num_points"], len(whole["samples_ms"]), len(whole["states"])) == (3000, 2, 4)
     assert whole["e2e_ms"] == pytest.approx(np.median(whole["samples_ms"]))
+    assert whole["kernel"] == kernel_name()
 
 
 def test_a_network_for_other_images_is_refused(meter: AgentMeter, tmp_path: Path) -> None:
@@ -59,7 +61,8 @@ def test_throttling_discards_it(meter: AgentMeter, tmp_path: Path, monkeypatch: 
     def one_process(*_: object) -> object:
         runs.append(1)
         samples = {name: [[1.0, 2.0, 3.0]] * 3 for name in ("e2e_ms", *STAGES)}
-        return samples, (calm, hot if len(runs) <= SHORT.processes else calm)
+        states = calm, hot if len(runs) <= SHORT.processes else calm
+        return end_to_end.ProcessRun(samples, states, "numpy")
 
     monkeypatch.setattr(end_to_end, "_one_process", one_process)
     path = tmp_path / "model.onnx"
