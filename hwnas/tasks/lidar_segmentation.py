@@ -24,6 +24,7 @@ from hwnas.data.projection import (
     RangeImage,
     network_input,
     project,
+    range_of,
 )
 from hwnas.data.scan import IGNORED_LABEL, Scan
 from hwnas.data.sensors import load_sensor, sensor_names
@@ -31,6 +32,7 @@ from hwnas.errors import ArchitectureError, ConfigError
 from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec
 from hwnas.metrics.confusion import confusion_matrix, iou_per_class, mean_iou
 from hwnas.tasks.base import FloatArray, LossFunction, LossSettings, Picture, Predict, Quality
+from hwnas.tasks.judging import Judged, PointTally
 from hwnas.tasks.lidar_samples import (
     RangeViewSamples,
     ScanCache,
@@ -158,6 +160,34 @@ class LidarSegmentation:
             matrix += confusion_matrix(truth, predicted, num_classes)
             num_samples += 1
         return _quality(matrix, self.class_names, num_samples)
+
+    def judge_together(
+        self,
+        predicts: Mapping[str, Predict],
+        architecture: Architecture,
+        *,
+        reference: str,
+        split: str = "val",
+        limit: int | None = None,
+    ) -> Mapping[str, Judged]:
+        """Judge several networks on the points of a split in one pass, see `hwnas.tasks.judging`."""
+        tallies = {name: PointTally(len(self.class_names)) for name in predicts}
+        num_samples = 0
+        for scan, image in self._images(architecture, split, limit):
+            truth, range_m = labels_of(scan), range_of(scan.points)
+            labels = {
+                name: self._labels_of_points(self._label_image(predict, architecture, image), image)
+                for name, predict in predicts.items()
+            }
+            for name, predicted in labels.items():
+                tallies[name].add(truth, predicted, labels[reference], range_m)
+            num_samples += 1
+        return {
+            name: Judged(
+                _quality(tally.matrix, self.class_names, num_samples), tally.bands(), tally.same_label_share
+            )
+            for name, tally in tallies.items()
+        }
 
     def inputs(
         self, architecture: Architecture, *, split: str = "val", limit: int | None = None

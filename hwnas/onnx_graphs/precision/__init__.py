@@ -1,0 +1,1 @@
+"""One network in several precisions, each written into its ONNX file; inputs and outputs stay float32."""

@@ -1,0 +1,60 @@
+"""The precisions, and what the runtimes make of them."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+from hwnas.errors import ConfigError
+
+FP32, FP16, INT8, MIXED = "fp32", "fp16", "int8", "mixed"
+
+PRECISIONS = (FP32, FP16, INT8, MIXED)
+"""From the most exact to the one that is looked for last."""
+
+
+class Dialect(Enum):
+    """How a runtime wants quantised graphs written.
+
+    Attributes:
+        TENSORRT: symmetric signed activations at the inputs of convolutions, no quantised bias, half
+            precision elsewhere; what NVIDIA calls explicit quantisation.
+        ONNXRUNTIME_CPU: unsigned activations at inputs and outputs of every operator that has an integer
+            kernel, so that these join, and single precision elsewhere; processors compute no halves.
+    """
+
+    TENSORRT = "tensorrt"
+    ONNXRUNTIME_CPU = "onnxruntime-cpu"
+
+    @property
+    def has_fast_half(self) -> bool:
+        """Whether what is not quantised is computed in half precision."""
+        return self is Dialect.TENSORRT
+
+
+_DIALECTS = {
+    "tensorrt": Dialect.TENSORRT,
+    "tensorrt-rtx": Dialect.TENSORRT,
+    "trtexec": Dialect.TENSORRT,
+}
+
+
+def dialect_of(runtime: str, options: dict[str, Any] | None = None) -> Dialect:
+    """Return the dialect of a runtime of `hwnas.runtimes`; providers of NVIDIA take that of TensorRT."""
+    provider = str((options or {}).get("provider", ""))
+    if provider.startswith(("Tensorrt", "NvTensorRT", "CUDA")):
+        return Dialect.TENSORRT
+    return _DIALECTS.get(runtime, Dialect.ONNXRUNTIME_CPU)
+
+
+def parse_precisions(text: str) -> tuple[str, ...]:
+    """Return precisions written like `fp32,int8`, in the order of `PRECISIONS`, `fp32` always among them.
+
+    Raises:
+        ConfigError: if one is unknown.
+    """
+    named = {part.strip() for part in text.split(",") if part.strip()}
+    unknown = sorted(named - set(PRECISIONS))
+    if unknown:
+        raise ConfigError(f"Precisions are {', '.join(PRECISIONS)}, but got {', '.join(unknown)}.")
+    return tuple(name for name in PRECISIONS if name in named | {FP32})

@@ -1,0 +1,145 @@
+"""Judges several networks of one architecture side by side, on the same samples, by distance too."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas.architecture import Architecture
+from hwnas.metrics.confusion import IGNORED_LABEL, confusion_matrix, mean_iou
+from hwnas.tasks.base import Predict, Quality, Task
+
+BANDS_M = ((0.0, 20.0), (20.0, 40.0), (40.0, math.inf))
+"""Distances from the sensor that are judged apart: lower end included, upper end not."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """How well one of several networks does.
+
+    Attributes:
+        quality: on all items.
+        bands: the metric by distance, such as `0-20 m`; None for a band without labelled points. Empty for
+            tasks that know no distance.
+        same_label_share: of all items, labelled or not, that it labels like the reference network, 0..1.
+    """
+
+    quality: Quality
+    bands: Mapping[str, float | None]
+    same_label_share: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {**asdict(self), "quality": self.quality.to_json()}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Judged:
+        """Rebuild from `to_json`."""
+        return cls(
+            Quality.from_json(value["quality"]), dict(value["bands"]), float(value["same_label_share"])
+        )
+
+
+@runtime_checkable
+class JudgesTogether(Protocol):
+    """A task that judges several networks in one pass over its samples."""
+
+    def judge_together(
+        self,
+        predicts: Mapping[str, Predict],
+        architecture: Architecture,
+        *,
+        reference: str,
+        split: str = "val",
+        limit: int | None = None,
+    ) -> Mapping[str, Judged]:
+        """Judge every network by name; labels are compared with those of `reference`, one of them."""
+        ...
+
+
+def judge_together(
+    task: Task,
+    predicts: Mapping[str, Predict],
+    architecture: Architecture,
+    *,
+    reference: str,
+    split: str = "val",
+    limit: int | None = None,
+) -> Mapping[str, Judged]:
+    """Judge several networks, see `JudgesTogether`; tasks without it judge in turn and compare pixels."""
+    if isinstance(task, JudgesTogether):
+        return task.judge_together(predicts, architecture, reference=reference, split=split, limit=limit)
+    same = dict.fromkeys(predicts, 0)
+    count = 0
+    for image in task.inputs(architecture, split=split, limit=limit):
+        labels = {name: predict(image)[0].argmax(axis=0) for name, predict in predicts.items()}
+        count += labels[reference].size
+        for name, found in labels.items():
+            same[name] += int(np.count_nonzero(found == labels[reference]))
+    return {
+        name: Judged(
+            task.evaluate(predict, architecture, split=split, limit=limit), {}, same[name] / max(count, 1)
+        )
+        for name, predict in predicts.items()
+    }
+
+
+class PointTally:
+    """Counts what a network made of the points of many scans, by distance."""
+
+    def __init__(self, num_classes: int) -> None:
+        """Begin with nothing."""
+        self._num_classes = num_classes
+        self._matrices = np.zeros((len(BANDS_M), num_classes, num_classes), np.int64)
+        self._same = self._count = 0
+
+    def add(
+        self,
+        truth: npt.NDArray[np.uint8],
+        predicted: npt.NDArray[np.uint8],
+        reference: npt.NDArray[np.uint8],
+        range_m: npt.NDArray[np.floating[Any]],
+    ) -> None:
+        """Count one scan of N points.
+
+        Args:
+            truth: [N] train ids, 255 for unlabelled points.
+            predicted: [N] train ids, 255 for points without a direction; these are not judged.
+            reference: [N] likewise, of the reference network.
+            range_m: [N] distances.
+        """
+        truth = np.where(predicted == IGNORED_LABEL, np.uint8(IGNORED_LABEL), truth)
+        for index, (low, high) in enumerate(BANDS_M):
+            inside = (low <= range_m) & (range_m < high)
+            self._matrices[index] += confusion_matrix(truth[inside], predicted[inside], self._num_classes)
+        self._same += int(np.count_nonzero(predicted == reference))
+        self._count += len(predicted)
+
+    @property
+    def matrix(self) -> npt.NDArray[np.int64]:
+        """The confusion matrix [K, K] over all distances."""
+        total: npt.NDArray[np.int64] = self._matrices.sum(axis=0)
+        return total
+
+    @property
+    def same_label_share(self) -> float:
+        """The share of points labelled like the reference."""
+        return self._same / self._count if self._count else 1.0
+
+    def bands(self) -> dict[str, float | None]:
+        """Return the mIoU of each band, over the classes that its ground truth holds."""
+        return {
+            band_name(band): mean_iou(matrix) if matrix.any() else None
+            for band, matrix in zip(BANDS_M, self._matrices, strict=True)
+        }
+
+
+def band_name(band: tuple[float, float]) -> str:
+    """Return `0-20 m` or, without an upper end, `40+ m`."""
+    low, high = band
+    return f"{low:g}+ m" if math.isinf(high) else f"{low:g}-{high:g} m"
