@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +16,7 @@ from hwnas.errors import ConfigError
 
 if TYPE_CHECKING:
     from hwnas.export.bundle import TrainedMember
+    from hwnas.export.precision_figures import PrecisionSettings
 
 _BOUND = re.compile(r"(latency|error)\s*<=\s*([0-9.]+(?:[eE][-+]?\d+)?)\Z")
 
@@ -30,6 +31,22 @@ def register(app: typer.Typer) -> None:
             str, typer.Option(help="knee, all, latency<=MS, error<=SHARE, or an architecture id.")
         ] = "all",
         out: Annotated[Path | None, typer.Option(help="Where to write bundles [RUN/bundles].")] = None,
+        precision: Annotated[
+            str, typer.Option(help="Comma-separated: fp32, fp16, int8, mixed; each is judged and clocked.")
+        ] = "fp32",
+        calibration: Annotated[
+            str, typer.Option(help="How INT8 ranges are found: min-max, entropy, percentile.")
+        ] = "min-max",
+        calibration_inputs: Annotated[
+            int, typer.Option(min=1, help="Training samples that INT8 ranges are found on.")
+        ] = 32,
+        max_fp16_drop: Annotated[float, typer.Option(help="Points of mIoU that fp16 may lose.")] = 0.2,
+        max_int8_drop: Annotated[
+            float, typer.Option(help="Points of mIoU that int8 and mixed may lose.")
+        ] = 1.0,
+        max_class_drop: Annotated[
+            float, typer.Option(help="Points of IoU that int8 and mixed may lose on any class.")
+        ] = 2.0,
         tensorrt: Annotated[
             str | None, typer.Option(help="TensorRT version that must take the graph, such as 10.3.")
         ] = None,
@@ -38,12 +55,22 @@ def register(app: typer.Typer) -> None:
         as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     ) -> None:
         """Write trained networks as bundles: ONNX, weights, manifest, measured latency."""
-        written = export_run(run, pick=pick, out=out, force=force, tensorrt=tensorrt)
+        settings = precision_settings(
+            precision,
+            calibration,
+            calibration_inputs=calibration_inputs,
+            fp16_drop_points=max_fp16_drop,
+            int8_drop_points=max_int8_drop,
+            class_drop_points=max_class_drop,
+        )
+        written = export_run(run, pick=pick, out=out, force=force, tensorrt=tensorrt, precision=settings)
         if as_json:
             print_json({"bundles": written})
             return
         for bundle in written:
             out_console.print(bundle["path"], markup=False, highlight=False, soft_wrap=True)
+            for line in bundle["precisions"]:
+                out_console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
             if not bundle["is_stable"]:
                 err_console.print(
                     f"The latency of {bundle['architecture_id']} was measured while the target was disturbed "
@@ -53,8 +80,32 @@ def register(app: typer.Typer) -> None:
                 )
 
 
+def precision_settings(precision: str, calibration: str, **limits: float) -> PrecisionSettings:
+    """Return settings from text and limits as `PrecisionSettings` names them.
+
+    Raises:
+        ConfigError: if a precision or the calibration is unknown.
+    """
+    from hwnas.export.precision_figures import PrecisionSettings
+    from hwnas.onnx_graphs.precision.calibration import CalibrationMethod
+    from hwnas.onnx_graphs.precision.kinds import parse_precisions
+
+    methods = [method.value for method in CalibrationMethod]
+    if calibration not in methods:
+        raise ConfigError(f"`--calibration` is one of {', '.join(methods)}, but got {calibration!r}.")
+    wanted = parse_precisions(precision)
+    values: dict[str, Any] = dict(limits)
+    return PrecisionSettings(wanted, CalibrationMethod(calibration), **values)
+
+
 def export_run(
-    run: Path, *, pick: str, out: Path | None, force: bool, tensorrt: str | None = None
+    run: Path,
+    *,
+    pick: str,
+    out: Path | None,
+    force: bool,
+    tensorrt: str | None = None,
+    precision: PrecisionSettings | None = None,
 ) -> list[dict[str, Any]]:
     """Write the picked members of `run` as bundles and return path, error and latency of each.
 
@@ -86,7 +137,16 @@ def export_run(
             name = member.architecture.id
             bundle = directory.bundle(name) if out is None else out / name
             with err_console.status(f"Exporting and measuring {name} ({number} of {len(picked)})"):
-                export_bundle(task, space, member, bundle, meter=meter, force=force, tensorrt=tensorrt)
+                export_bundle(
+                    task,
+                    space,
+                    member,
+                    bundle,
+                    meter=meter,
+                    force=force,
+                    tensorrt=tensorrt,
+                    precision=precision,
+                )
             content = read_manifest(bundle).content
             written.append(
                 {
@@ -97,11 +157,35 @@ def export_run(
                     "interval_ms": content["latency"]["interval_ms"],
                     "is_stable": content["latency"]["is_stable"],
                     "remark": content["latency"]["remark"],
+                    "recommended_precision": content["recommended_precision"],
+                    "precisions": precision_lines(content),
                 }
             )
     finally:
         meter.close()
     return written
+
+
+def precision_lines(content: Mapping[str, Any]) -> list[str]:
+    """Return a line about each judged precision of a manifest, and one where none of the wanted holds."""
+    lines = []
+    for name, entry in content["precisions"].items():
+        if "judged" not in entry:
+            continue
+        judged, speed = entry["judged"], entry["speed"]
+        clocked = f", {speed['ratio']:.2f} times the latency" if speed else ""
+        worst = f" (worst {entry['worst_class']})" if entry["worst_class"] else ""
+        line = (
+            f"{name}: {judged['quality']['metric']} {judged['quality']['value']:.4f}, "
+            f"{entry['drop_points']:+.2f} points lost{worst}, "
+            f"{judged['same_label_share']:.2%} same labels{clocked}"
+        )
+        notes = [*entry["remarks"], *(["recommended"] if name == content["recommended_precision"] else [])]
+        lines.append(line + (": " + "; ".join(notes) if notes else ""))
+    judged_int8 = content["precisions"].get("int8", {})
+    if judged_int8 and not judged_int8["holds"] and "mixed" not in content["precisions"]:
+        lines.append("no mixture of INT8 and exact layers keeps the limits either")
+    return lines
 
 
 def pick_members(members: Sequence[TrainedMember], pick: str) -> list[TrainedMember]:

@@ -27,13 +27,18 @@ def register(app: typer.Typer) -> None:
         scans: Annotated[list[Path], typer.Argument(help="Scans: .bin, .pcd, or what plug-ins read.")],
         out: Annotated[Path, typer.Option("-o", "--out", help="Directory for the labels.")],
         threads: Annotated[int, typer.Option(min=0, help="Threads of one inference; 0: all cores.")] = 1,
+        precision: Annotated[
+            str, typer.Option(help="fp32, fp16, int8, mixed, or recommended for the bundle's target.")
+        ] = "fp32",
         *,
         picture: Annotated[bool, typer.Option("--picture", help="Draw each scan as PNG, too.")] = False,
         force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
         as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     ) -> None:
         """Label scans: one .label file each, raw ids as uint32, one for every point."""
-        written = label_scans(bundle, scans, out, threads=threads, picture=picture, force=force)
+        written = label_scans(
+            bundle, scans, out, threads=threads, precision=precision, picture=picture, force=force
+        )
         if as_json:
             print_json({"bundle": str(bundle), "scans": written})
             return
@@ -47,7 +52,14 @@ def register(app: typer.Typer) -> None:
 
 
 def label_scans(
-    bundle: Path, scans: Sequence[Path], out: Path, *, threads: int, picture: bool, force: bool
+    bundle: Path,
+    scans: Sequence[Path],
+    out: Path,
+    *,
+    threads: int,
+    picture: bool,
+    force: bool,
+    precision: str = "fp32",
 ) -> list[dict[str, Any]]:
     """Label every scan and return what was written; nothing is labelled if an output exists already.
 
@@ -61,7 +73,7 @@ def label_scans(
     from hwnas.runtime.runner import Runner
 
     outputs = _outputs(scans, out, force=force, picture=picture)
-    runner = Runner.open(bundle, threads)
+    runner = Runner.open(bundle, threads, precision)
     out.mkdir(parents=True, exist_ok=True)
     progress = track(list(zip(scans, outputs, strict=True)), "Labelling scans", console=err_console)
     return [_label_one(runner, scan, output, picture=picture) for scan, output in progress]

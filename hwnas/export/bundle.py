@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import onnx
+from torch import nn
 
 from hwnas.architecture import Architecture
 from hwnas.budget import LATENCY
 from hwnas.errors import ExportError
 from hwnas.export.directory import replaced_directory
+from hwnas.export.precision_figures import (
+    PrecisionFigures,
+    PrecisionSettings,
+    recommended,
+    with_remarks_of_speed,
+)
+from hwnas.export.precision_latency import speed_of
+from hwnas.export.precisions import PrecisionMaker, file_name
 from hwnas.export.provenance import installed_versions
 from hwnas.files import sha256_of_file, write_json_atomically
 from hwnas.io_spec import IoSpec
 from hwnas.latency.base import LatencyMeasurement, LatencyMeter
+from hwnas.latency.target import Target
 from hwnas.onnx_graphs.export import OPSET, export_onnx
 from hwnas.onnx_graphs.metadata import graph_metadata
+from hwnas.onnx_graphs.precision.kinds import FP32, dialect_of
 from hwnas.onnx_graphs.tensorrt_gate import check_for_tensorrt, tensorrt_version
 from hwnas.runtime.manifest import MANIFEST_NAME, SCHEMA_VERSION
 from hwnas.search_spaces.base import SearchSpace
@@ -92,6 +103,7 @@ def export_bundle(
     meter: LatencyMeter,
     force: bool = False,
     tensorrt: str | None = None,
+    precision: PrecisionSettings | None = None,
 ) -> Path:
     """Write one trained network as a bundle.
 
@@ -107,6 +119,7 @@ def export_bundle(
         meter: of the target that the bundle is for, under the final protocol.
         force: replace an existing bundle, in one step.
         tensorrt: version that must take the graph, such as `10.3`; None asks the target for its own.
+        precision: which precisions to write beside fp32, and how they are judged; None writes fp32 only.
 
     Returns:
         `directory`.
@@ -119,11 +132,12 @@ def export_bundle(
     with replaced_directory(directory, force=force, marker=MANIFEST_NAME) as scratch:
         io_spec = task.io_spec(member.architecture)
         version = tensorrt or tensorrt_version(meter.fingerprint())
-        _write_model(task, space, member, io_spec, scratch, version)
+        module = _write_model(task, space, member, io_spec, scratch, version)
         latency = _latency_of(scratch / MODEL_NAME, member.latency, meter, io_spec)
         write_json_atomically(scratch / LATENCY_NAME, latency.to_json())
+        found = _precisions(task, member, module, io_spec, scratch, meter, precision, version)
         files = {path.name: _file_entry(path) for path in sorted(scratch.iterdir())}
-        manifest = _manifest(task, space, member, io_spec, latency, files)
+        manifest = _manifest(task, space, member, io_spec, latency, files, found)
         write_json_atomically(scratch / MANIFEST_NAME, manifest)
     return directory
 
@@ -135,7 +149,7 @@ def _write_model(
     io_spec: IoSpec,
     scratch: Path,
     tensorrt: str | None,
-) -> None:
+) -> nn.Module:
     if not member.weights.is_file():
         raise ExportError(f"The weights {member.weights} do not exist. Run `hwnas train` again.")
     module = space.build(member.architecture)
@@ -145,6 +159,34 @@ def _write_model(
     export_onnx(module, io_spec, scratch / MODEL_NAME, metadata=metadata, opset=OPSET)
     if tensorrt is not None:
         check_for_tensorrt(onnx.load(scratch / MODEL_NAME), tensorrt, module)
+    return module
+
+
+def _precisions(
+    task: Task,
+    member: TrainedMember,
+    module: nn.Module,
+    io_spec: IoSpec,
+    scratch: Path,
+    meter: LatencyMeter,
+    settings: PrecisionSettings | None,
+    tensorrt: str | None,
+) -> list[PrecisionFigures]:
+    """Write, judge and clock the wanted precisions beside `model.onnx`; none wanted gives none."""
+    if settings is None or settings.wanted == (FP32,):
+        return []
+    target = Target.parse(meter.target)
+    dialect = dialect_of(target.runtime, dict(target.options))
+    maker = PrecisionMaker(task, member.architecture, module, scratch, dialect, settings)
+    found = []
+    for entry in maker.make():
+        model = scratch / file_name(entry.name)
+        if tensorrt is not None:
+            check_for_tensorrt(onnx.load(model), tensorrt, module)
+        is_reference = entry.name == FP32
+        speed = None if is_reference else speed_of(meter, scratch / MODEL_NAME, model, io_spec)
+        found.append(replace(entry, speed=speed))
+    return with_remarks_of_speed(found)
 
 
 def _latency_of(
@@ -194,6 +236,7 @@ def _manifest(
     io_spec: IoSpec,
     latency: LatencyMeasurement,
     files: Mapping[str, Any],
+    precisions: Sequence[PrecisionFigures],
 ) -> dict[str, Any]:
     # The samples are evidence, in a file of their own; people read the manifest.
     stated_latency = latency.to_json(with_samples=False)
@@ -202,6 +245,11 @@ def _manifest(
         "architecture_id": member.architecture.id,
         "files": dict(files),
         "model": {"file": MODEL_NAME, "format": "onnx", "precision": "float32", "opset": OPSET},
+        "precisions": {
+            FP32: {"file": MODEL_NAME},
+            **{entry.name: {"file": file_name(entry.name), **entry.to_json()} for entry in precisions},
+        },
+        "recommended_precision": recommended(precisions),
         "weights": WEIGHTS_NAME,
         "io": io_spec.to_json(),
         "class_names": list(task.class_names),

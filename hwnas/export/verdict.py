@@ -23,6 +23,9 @@ class VerificationSettings:
             off than the tolerance, is repeated until there are so many; all are in the verdict.
         parity_inputs: inputs on which logits are compared, from the start of the split.
         split: of the data set.
+        min_same_label_share_fp16: of points that the FP16 file must label like fp32.
+        max_same_label_difference: between the promised and the found share of points that a precision
+            labels like fp32; kernels of other processors sum in another order.
         threads: of the ONNX runtime while judging quality.
     """
 
@@ -33,6 +36,8 @@ class VerificationSettings:
     latency_attempts: int = 3
     parity_inputs: int = 16
     split: str = "val"
+    min_same_label_share_fp16: float = 0.99
+    max_same_label_difference: float = 0.005
     threads: int = 1
 
 

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from hwnas.architecture import Architecture
 from hwnas.errors import BundleError, ConfigError, DataError, TrainingError
 from hwnas.export.json_values import as_json, is_same
@@ -15,6 +17,7 @@ from hwnas.export.latency_check import latency_check, measure_again
 from hwnas.export.parity import compare
 from hwnas.export.provenance import installed_versions
 from hwnas.export.verdict import Check, Verdict, VerificationSettings
+from hwnas.export.verify_precisions import precision_checks, speed_checks
 from hwnas.files import write_json_atomically
 from hwnas.io_spec import NetworkContract
 from hwnas.latency.base import LatencyMeter
@@ -61,6 +64,7 @@ def verify_bundle(
         measurements = measure_again(manifest, meter, settings)
         facts["latency"] = [measurement.to_json(with_samples=False) for measurement in measurements]
         checks.append(latency_check(manifest, measurements[-1], settings, other_target=other_target))
+        checks += speed_checks(manifest, meter, settings, other_target=other_target)
     verdict = Verdict(
         str(manifest.content["architecture_id"]),
         tuple(checks),
@@ -88,7 +92,8 @@ def _output_checks(
     other_data = data is not None and not same_data
     architecture = Architecture.from_json(manifest.content["architecture"])
     onnx_predict = OnnxPredictor(manifest.model_path, settings.threads)
-    reference = _reference(manifest, task.contract, architecture)
+    module = _module(manifest, task.contract, architecture)
+    reference = torch_predict(module)
     parity_checks, facts["parity"] = _parity_checks(task, architecture, onnx_predict, reference, settings)
     quality = task.evaluate(onnx_predict, architecture, split=settings.split)
     torch_quality = task.evaluate(reference, architecture, split=settings.split)
@@ -98,6 +103,7 @@ def _output_checks(
         *parity_checks,
         _quality_parity_check(quality, torch_quality, settings),
         _quality_promise_check(manifest, quality, settings, same_data=same_data, other_data=other_data),
+        *precision_checks(manifest, task, architecture, module, settings, same_data=same_data, facts=facts),
     ]
 
 
@@ -137,7 +143,7 @@ def _task_of(manifest: Manifest, data: str | None) -> tuple[Task, bool]:
     return make_task(name, {**settings, **entry.get("pinned_settings", {}), "data": data}), False
 
 
-def _reference(manifest: Manifest, contract: NetworkContract, architecture: Architecture) -> Predict:
+def _module(manifest: Manifest, contract: NetworkContract, architecture: Architecture) -> nn.Module:
     """Rebuild the network in PyTorch from the bundle's weights."""
     entry = manifest.content["space"]
     space = make_search_space(str(entry["name"]), contract, entry["restrictions"])
@@ -148,7 +154,7 @@ def _reference(manifest: Manifest, contract: NetworkContract, architecture: Arch
         raise BundleError(
             f"The weights in {manifest.directory} do not fit its architecture: {error}"
         ) from error
-    return torch_predict(module)
+    return module
 
 
 def _parity_checks(

@@ -15,7 +15,10 @@ from hwnas.errors import BundleError
 from hwnas.files import sha256_of_file
 from hwnas.io_spec import IoSpec
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""2 added `precisions` and `recommended_precision`; bundles of version 1 hold fp32 only."""
+READABLE_VERSIONS = (1, 2)
+FP32 = "fp32"
 MANIFEST_NAME = "manifest.json"
 VERDICT_NAME = "verdict.json"
 
@@ -37,6 +40,7 @@ _REQUIRED = {
     "versions": dict,
 }
 """Keys every manifest has, with the type of their JSON value."""
+_REQUIRED_SINCE_2 = {"precisions": dict, "recommended_precision": str}
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,33 @@ class Manifest:
     def model_path(self) -> Path:
         """The ONNX file."""
         return self.directory / str(self.content["model"]["file"])
+
+    @property
+    def precisions(self) -> Mapping[str, Mapping[str, Any]]:
+        """The precisions that the bundle holds, each with its file and the figures of its judgement."""
+        precisions: Mapping[str, Mapping[str, Any]] = self.content.get(
+            "precisions", {FP32: {"file": self.content["model"]["file"]}}
+        )
+        return precisions
+
+    @property
+    def recommended_precision(self) -> str:
+        """The fastest precision that keeps the limits on the bundle's target."""
+        return str(self.content.get("recommended_precision", FP32))
+
+    def model_path_of(self, precision: str) -> Path:
+        """Return the ONNX file of a precision, or of the recommended one for `recommended`.
+
+        Raises:
+            BundleError: if the bundle does not hold it.
+        """
+        name = self.recommended_precision if precision == "recommended" else precision
+        if name not in self.precisions:
+            raise BundleError(
+                f"{self.directory} holds the precisions {', '.join(self.precisions)}, not {name!r}. "
+                f"Export it with `--precision {name}`."
+            )
+        return self.directory / str(self.precisions[name]["file"])
 
     @property
     def weights_path(self) -> Path:
@@ -91,7 +122,8 @@ def read_manifest(bundle: Union[str, os.PathLike[str]], *, check_files: bool = T
     _check_keys(content, directory)
     for name, entry in content["files"].items():
         _check_entry(directory, name, entry)
-    for name in (content["model"].get("file"), content["weights"]):
+    models = _model_files(content, directory)
+    for name in (content["model"].get("file"), content["weights"], *models):
         if name not in content["files"]:
             raise BundleError(f"The manifest of {directory} uses {name!r} without listing its SHA-256.")
     try:
@@ -140,12 +172,13 @@ def _read_json(path: Path) -> Dict[str, Any]:
 
 def _check_keys(content: Mapping[str, Any], directory: Path) -> None:
     version = content.get("schema_version")
-    if version != SCHEMA_VERSION:
+    if isinstance(version, bool) or version not in READABLE_VERSIONS:
         raise BundleError(
             f"{directory} has manifest schema version {version!r}, but this hwnas reads "
-            f"{SCHEMA_VERSION}. Export again, or use the hwnas that wrote it."
+            f"{' and '.join(map(str, READABLE_VERSIONS))}. Export again, or use the hwnas that wrote it."
         )
-    for key, expected in _REQUIRED.items():
+    required = {**_REQUIRED, **(_REQUIRED_SINCE_2 if version > 1 else {})}
+    for key, expected in required.items():
         if key not in content:
             raise BundleError(f"The manifest of {directory} lacks {key!r}. Export the bundle again.")
         if not isinstance(content[key], expected):
@@ -153,6 +186,22 @@ def _check_keys(content: Mapping[str, Any], directory: Path) -> None:
                 f"`{key}` in the manifest of {directory} must be a {expected.__name__}, "
                 f"but is {content[key]!r}."
             )
+
+
+def _model_files(content: Mapping[str, Any], directory: Path) -> Tuple[str, ...]:
+    """Return the files of all precisions, which must be well described from schema version 2 on."""
+    if content["schema_version"] == 1:
+        return ()
+    precisions = content["precisions"]
+    is_whole = all(
+        isinstance(entry, dict) and isinstance(entry.get("file"), str) for entry in precisions.values()
+    )
+    if not is_whole or FP32 not in precisions or content["recommended_precision"] not in precisions:
+        raise BundleError(
+            f"The manifest of {directory} does not describe its precisions with their files, "
+            "fp32 and a recommended one among them. Export the bundle again."
+        )
+    return tuple(entry["file"] for entry in precisions.values())
 
 
 def _check_entry(directory: Path, name: str, entry: Any) -> None:

@@ -95,19 +95,20 @@ class Runner:
         self._check_shapes()
 
     @classmethod
-    def open(cls, bundle: PathLike, threads: int = 1) -> Runner:
+    def open(cls, bundle: PathLike, threads: int = 1, precision: str = "fp32") -> Runner:
         """Check a bundle and load its network.
 
         Args:
             bundle: directory that `hwnas export` wrote.
             threads: that one inference may use; 0 means one for every core.
+            precision: that the bundle holds, or `recommended` for what was found best on its target.
 
         Raises:
             BundleError: if the bundle is changed, incomplete, or not for LiDAR segmentation, or if
                 onnxruntime is missing or refuses the model.
         """
         manifest = read_manifest(bundle)
-        return cls(manifest, OnnxPredictor(manifest.model_path, threads))
+        return cls(manifest, OnnxPredictor(manifest.model_path_of(precision), threads))
 
     @property
     def kernel(self) -> str:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from hwnas.errors import ConfigError
 from hwnas.files import sha256_of_file
 from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec
 from hwnas.latency.base import LatencyMeasurement, ReferenceFigures
+from hwnas.latency.comparison import Comparison
 from hwnas.metrics.confusion import confusion_matrix, iou_per_class, mean_iou
 from hwnas.search_spaces.base import BlockSignature, restrict_choices
 from hwnas.tasks.base import FloatArray, Picture, Predict, Quality
@@ -200,6 +201,14 @@ class FixedMeter:
                 self.reference, self.reference_ms, (self.reference_ms * 0.99, self.reference_ms * 1.01)
             ),
         )
+
+    def compare(self, first: tuple[Path, IoSpec], second: tuple[Path, IoSpec]) -> Comparison:
+        """The second model is as many times slower as `ratios` says of its file name."""
+        one, two = self.measure(*first), self.measure(*second)
+        ratio = self.ratios.get(second[0].name, 1.0)
+        return Comparison(ratio, (ratio * 0.99, ratio * 1.01), 0.95, one, two)
+
+    ratios: ClassVar[Mapping[str, float]] = {}
 
     def close(self) -> None:
         return

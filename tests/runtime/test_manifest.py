@@ -10,7 +10,9 @@ from hwnas.files import sha256_of_file
 from hwnas.runtime.manifest import read_manifest
 
 CONTENT: dict[str, Any] = {
-    "schema_version": 1,
+    "schema_version": 2,
+    "precisions": {"fp32": {"file": "model.onnx"}},
+    "recommended_precision": "fp32",
     "architecture_id": "a" * 16,
     "files": {},
     "model": {"file": "model.onnx", "format": "onnx", "precision": "float32", "opset": 20},
@@ -87,7 +89,7 @@ def test_missing_and_mistyped_keys_are_named(bundle: Path, key: str) -> None:
         read_manifest(bundle)
 
 
-@pytest.mark.parametrize("version", [None, 0, 2, "1"])
+@pytest.mark.parametrize("version", [None, 0, 3, True, "1"])
 def test_other_schema_versions_are_refused(bundle: Path, version: Any) -> None:
     change(bundle, lambda content: content.update(schema_version=version))
     with pytest.raises(BundleError, match="schema version"):
@@ -144,3 +146,39 @@ def test_what_is_no_bundle_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(BundleError, match=r"manifest\.json"):
         read_manifest(tmp_path / "file")
+
+
+def test_bundles_of_version_1_hold_fp32_only(bundle: Path) -> None:
+    def older(content: dict[str, Any]) -> None:
+        content["schema_version"] = 1
+        del content["precisions"], content["recommended_precision"]
+
+    change(bundle, older)
+    manifest = read_manifest(bundle)
+    assert list(manifest.precisions) == ["fp32"]
+    assert manifest.model_path_of("recommended") == manifest.model_path_of("fp32") == bundle / "model.onnx"
+    with pytest.raises(BundleError, match="--precision int8"):
+        manifest.model_path_of("int8")
+
+
+@pytest.mark.parametrize(
+    "update",
+    [
+        {"precisions": {}},
+        {"precisions": {"fp32": "model.onnx"}},
+        {"precisions": {"fp32": {"file": 3}}},
+        {"precisions": {"int8": {"file": "model.onnx"}}},
+        {"recommended_precision": "int8"},
+    ],
+)
+def test_badly_described_precisions_are_refused(bundle: Path, update: dict[str, Any]) -> None:
+    change(bundle, lambda content: content.update(update))
+    with pytest.raises(BundleError, match="precisions"):
+        read_manifest(bundle)
+
+
+def test_files_of_precisions_must_be_listed(bundle: Path) -> None:
+    (bundle / "evil.onnx").write_text("x")
+    change(bundle, lambda content: content["precisions"].update(int8={"file": "evil.onnx"}))
+    with pytest.raises(BundleError, match="without listing"):
+        read_manifest(bundle)
