@@ -24,6 +24,7 @@ COMMANDS = (
     "verify",
     "bench",
     "infer",
+    "inspect",
     "report",
 )
 

@@ -1,0 +1,59 @@
+"""`hwnas inspect`: what is in a model file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hwnas.cli.console import out_console, print_json
+
+if TYPE_CHECKING:
+    from hwnas.onnx_graphs.inspection import GraphReport
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+
+    @app.command("inspect")
+    def inspect(
+        file: Annotated[Path, typer.Argument(help="ONNX file.")],
+        *,
+        layers: Annotated[bool, typer.Option("--layers", help="Print every layer, too.")] = False,
+        as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    ) -> None:
+        """Say what is in a model file: layers, operators, work, parameters, precision."""
+        from hwnas.onnx_graphs.inspection import inspect_onnx
+
+        report = inspect_onnx(file)
+        if as_json:
+            print_json(report.to_json())
+            return
+        for line in _lines(report, with_layers=layers):
+            out_console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _lines(report: GraphReport, *, with_layers: bool) -> list[str]:
+    """Return what people read; lines stay whole in logs of any width."""
+    lines = [
+        f"{kind:<8}{value['name']}  {value['dtype']} {value['shape']}"
+        for kind, values in (("input", report.inputs), ("output", report.outputs))
+        for value in values
+    ]
+    opsets = ", ".join(f"{domain or 'ai.onnx'} {version}" for domain, version in report.opsets.items())
+    lines.append(f"opsets  {opsets}")
+    lines.append(
+        f"{len(report.layers)} layers, {report.macs / 1e6:,.1f} M MACs, "
+        f"{report.parameters:,} parameters, {report.size_bytes / 1e6:.2f} MB"
+    )
+    for precision, macs in report.macs_by_precision.items():
+        lines.append(f"  {precision:<9}{macs / max(report.macs, 1):7.1%} of the MACs")
+    lines.append("  ".join(f"{name} {count}" for name, count in report.operators.items()))
+    if with_layers:
+        lines += [
+            f"{layer.precision:<9}{layer.operator:<16}{'x'.join(map(str, layer.output_shape)):<18}"
+            f"{layer.macs / 1e6:>10,.2f} M MACs{layer.parameters:>10,} parameters  {layer.name}"
+            for layer in report.layers
+        ]
+    return lines

@@ -1,0 +1,76 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from hwnas.cli.main import make_app
+from hwnas.errors import ExportError
+from hwnas.models.cost import count_macs
+from hwnas.onnx_graphs.export import export_onnx
+from hwnas.onnx_graphs.inspection import inspect_onnx
+from hwnas.onnx_graphs.precision.calibration import CalibrationMethod, calibrate
+from hwnas.onnx_graphs.precision.half import half_precision
+from hwnas.onnx_graphs.precision.int8 import layers_of, quantised
+from hwnas.onnx_graphs.precision.kinds import Dialect
+from tests.onnx_graphs.covering_networks import SPEC, network
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("inspect") / "model.onnx"
+    export_onnx(network("transposed-convolution"), SPEC, path, metadata={"hwnas.task": "t"})
+    return path
+
+
+def test_work_is_that_of_the_module(path: Path) -> None:
+    report = inspect_onnx(path)
+    assert report.macs == count_macs(network("transposed-convolution"), SPEC.inputs[0].shape[1:])
+    assert report.macs_by_precision == {"float32": report.macs}
+    assert report.inputs == ({"name": "range_image", "dtype": "float32", "shape": [1, 5, 16, 64]},)
+    assert report.opsets == {"": 20}
+    assert report.size_bytes == path.stat().st_size
+    head = report.layers[-1]
+    assert {layer.module for layer in report.layers} >= {"head", "stem.1"}
+    assert head.output_shape[1] == 3
+    assert json.loads(json.dumps(report.to_json()))["metadata"] == {"hwnas.task": "t"}
+
+
+def test_precision_of_each_layer_is_told(path: Path, tmp_path: Path) -> None:
+    model = onnx.load(path)
+    reference = inspect_onnx(path)
+    onnx.save(half_precision(model), tmp_path / "half.onnx")
+    half = inspect_onnx(tmp_path / "half.onnx")
+    assert half.macs_by_precision == {"float16": reference.macs}
+    image = np.random.default_rng(0).normal(size=(1, 5, 16, 64)).astype(np.float32)
+    ranges = calibrate(model, [image], CalibrationMethod.MIN_MAX, symmetric=True)
+    kept = layers_of(model)[0]
+    onnx.save(quantised(model, ranges, Dialect.TENSORRT, keep=[kept]), tmp_path / "int8.onnx")
+    mixed = inspect_onnx(tmp_path / "int8.onnx")
+    precision = {layer.name: layer.precision for layer in mixed.layers}
+    assert precision[kept] == "float16"
+    assert {precision[name] for name in layers_of(model)[1:]} == {"int8"}
+    assert mixed.macs == reference.macs
+    assert mixed.parameters == reference.parameters
+
+
+def test_command_prints_lines_and_json(path: Path) -> None:
+    lines = CliRunner().invoke(make_app(), ["inspect", str(path), "--layers"])
+    assert lines.exit_code == 0
+    assert "head/Conv" in lines.output
+    document = CliRunner().invoke(make_app(), ["inspect", str(path), "--json"])
+    assert json.loads(document.output)["kind"] == "onnx"
+
+
+@pytest.mark.parametrize("content", [b"", b"not a model", b"\x08\x01" * 50])
+def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x.onnx").write_bytes(content)
+    with pytest.raises(ExportError, match=r"x\.onnx"):
+        inspect_onnx(tmp_path / "x.onnx")
+    with pytest.raises(ExportError, match="cannot be read"):
+        inspect_onnx(tmp_path / "missing.onnx")
