@@ -97,6 +97,20 @@ def test_kept_layers_stay_and_lower_the_error(model: onnx.ModelProto, dialect: D
     assert relative_error(found, model) < relative_error(quantised(model, ranges, dialect), model)
 
 
+def test_input_of_a_kept_first_layer_is_not_rounded(model: onnx.ModelProto) -> None:
+    ranges = calibrate(model, IMAGES[:1], CalibrationMethod.MIN_MAX, symmetric=False)
+    readers = {
+        keep: {
+            node.op_type
+            for node in quantised(model, ranges, Dialect.ONNXRUNTIME_CPU, keep=keep).graph.node
+            if "range_image" in node.input
+        }
+        for keep in ((), tuple(layers_of(model)[:1]))
+    }
+    assert "QuantizeLinear" in readers[()]
+    assert "QuantizeLinear" not in readers[tuple(layers_of(model)[:1])]
+
+
 def edges(method: CalibrationMethod, model: onnx.ModelProto) -> tuple[float, float]:
     data = calibrate(model, IMAGES, method, symmetric=False).tensors["range_image"]
     low, high = (np.asarray(value).item() for value in data.range_value)

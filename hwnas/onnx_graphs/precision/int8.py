@@ -67,7 +67,7 @@ def quantised(
             activation_qType=types.QInt8 if is_tensorrt else types.QUInt8,
             tensors_range=ranges.tensors,
             nodes_to_quantize=[],
-            nodes_to_exclude=sorted({*keep, *_followers(model, keep)}),
+            nodes_to_exclude=sorted({*keep, *_neighbours(model, keep)}),
             op_types_to_quantize=operators,
             extra_options=options,
         )
@@ -76,13 +76,21 @@ def quantised(
     return half_precision(result) if dialect.has_fast_half else result
 
 
-def _followers(model: onnx.ModelProto, keep: Collection[str]) -> set[str]:
-    """Return the nodes without weights that any value of the layers `keep` reaches before the next layer."""
-    layers, followers, values = set(layers_of(model)), set[str](), set[str]()
+def _neighbours(model: onnx.ModelProto, keep: Collection[str]) -> set[str]:
+    """Return the nodes without weights between the layers `keep` and the layers before and after them.
+
+    Exact values rounded to eight bits on the way in or out would make keeping a layer pointless; above all
+    the input of the network, which padding before the first layer would otherwise round.
+    """
+    layers, exact = set(layers_of(model)), set[str]()
+    after: set[str] = set()
     for node in model.graph.node:
-        is_layer = node.name in layers
-        if node.name in keep or (not is_layer and values.intersection(node.input)):
-            values.update(node.output)
-            if not is_layer:
-                followers.add(node.name)
-    return followers
+        if node.name in keep or (node.name not in layers and after.intersection(node.input)):
+            after.update(node.output)
+            exact.add(node.name)
+    before: set[str] = set()
+    for node in reversed(model.graph.node):
+        if node.name in keep or (node.name not in layers and before.intersection(node.output)):
+            before.update(node.input)
+            exact.add(node.name)
+    return exact - layers
