@@ -37,15 +37,9 @@ def emit(
     Raises:
         HwnasError: see `hwnas.latency.jobs.emit_job`.
     """
-    import tempfile
-
     from hwnas.latency.jobs import emit_job
-    from hwnas.latency.reference import write_reference
 
-    with tempfile.TemporaryDirectory() as temporary:
-        reference = Path(temporary) / "reference.onnx"
-        write_reference(reference)
-        script = emit_job(models, directory, reference=reference, settings=settings)
+    script = emit_job(models, directory, settings=settings)
     if as_json:
         print_json({"directory": str(directory), "script": str(script)})
         return

@@ -63,12 +63,12 @@ def examine(target_url: str, noise_s: float) -> Diagnosis:
     transport = open_transport(target)
     try:
         facts = inspect_target(transport)
-        refusal = try_runtime(transport, target)
         noise = None
-        if not refusal:
-            with tempfile.TemporaryDirectory() as directory:
-                model = Path(directory) / "reference.onnx"
-                write_reference(model)
+        with tempfile.TemporaryDirectory() as directory:
+            model = Path(directory) / "reference.onnx"
+            write_reference(model)
+            refusal = try_runtime(transport, target, model, REFERENCE_IO)
+            if not refusal:
                 noise = measure_noise(transport, target, model, REFERENCE_IO, noise_s)
     finally:
         transport.close()

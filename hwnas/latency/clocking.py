@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from hwnas.latency.agent.state import throttling
 from hwnas.latency.protocol import MeasuringProtocol
+from hwnas.latency.reference import REFERENCE
 from hwnas.latency.session import Block, Session, Warmup, block_of, stacked
 from hwnas.latency.statistics import median_interval, ratio_interval, relative_half_width, round_ratios
 
 MODEL = "model"
 OTHER = "other"
-REFERENCE = "reference"
 
 PRECISE = "precise"
 TIME_LIMIT = "time limit"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
-from hwnas.errors import MeasurementError
+from hwnas.errors import MeasurementError, TargetUnreachableError
+from hwnas.io_spec import IoSpec
 from hwnas.latency.doctor_nvidia import check_nvidia
 from hwnas.latency.findings import Finding, ok, problem, warn
 from hwnas.latency.noise import Noise
@@ -15,7 +17,7 @@ from hwnas.latency.transports.base import Transport
 from hwnas.plugins import load_plugin, plugin_names
 
 Facts = Mapping[str, Any]
-_INSPECTION_S = 180.0
+_INSPECTION_S, _LOAD_S = 180.0, 600.0
 _SMALL_MB = 1024
 _HOT_C = 85
 _CALM_DRIFT, _WILD_DRIFT = 0.03, 0.10
@@ -66,8 +68,23 @@ def inspect_target(transport: Transport) -> Facts:
     return facts
 
 
-def try_runtime(transport: Transport, target: Target) -> str:
-    """Set the runtime of a target up as a measurement would; return why that fails, empty if it does not."""
+def try_runtime(transport: Transport, target: Target, model: Path, io_spec: IoSpec) -> str:
+    """Set the runtime of a target up and load a model as a measurement would; return why that fails.
+
+    Some runtimes find only with a model at hand that a library is missing.
+
+    Args:
+        transport: to the target.
+        target: whose runtime is tried.
+        model: that any runtime takes, such as the reference network.
+        io_spec: its inputs and outputs.
+
+    Returns:
+        The reason, empty if it does not fail.
+
+    Raises:
+        TargetUnreachableError: if the target is gone.
+    """
     runtime = load_plugin("hwnas.runtimes", target.runtime)
     agent = transport.start_agent()
     try:
@@ -79,6 +96,10 @@ def try_runtime(transport: Transport, target: Target) -> str:
             cores=list(target.cores),
             options=dict(target.options),
         )
+        path = transport.place_model(model)
+        agent.request("load", timeout_s=_LOAD_S, model=path, io_spec=io_spec.to_json(), seed=0)
+    except TargetUnreachableError:
+        raise
     except MeasurementError as error:
         return str(error)
     finally:

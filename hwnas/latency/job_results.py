@@ -16,8 +16,9 @@ from hwnas.files import sha256_of_file, write_json_atomically
 from hwnas.latency.agent.errors import AgentError
 from hwnas.latency.agent.state import read_identity, read_state, throttling
 from hwnas.latency.base import LatencyMeasurement, ReferenceFigures
-from hwnas.latency.jobs import JOB_FILE, REFERENCE, RESULTS, SCHEMA_VERSION
+from hwnas.latency.jobs import JOB_FILE, RESULTS, SCHEMA_VERSION
 from hwnas.latency.protocol import MeasuringProtocol
+from hwnas.latency.reference import REFERENCE
 from hwnas.latency.runtimes.trtexec_flags import RUN_FLAGS_BY_MAJOR, parse_version, read_times, text_of
 from hwnas.latency.statistics import (
     median_interval,

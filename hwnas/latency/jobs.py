@@ -10,18 +10,19 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from hwnas.errors import ConfigError, MeasurementError
 from hwnas.files import sha256_of_file, write_bytes_atomically, write_json_atomically
 from hwnas.latency.agent.errors import AgentError
 from hwnas.latency.job_script import JobModel, job_script
+from hwnas.latency.reference import REFERENCE, write_reference
 from hwnas.latency.runtimes.onnx_file import read_outline
 from hwnas.latency.runtimes.trtexec_flags import weak_typing_flags
 
 JOB_FILE = "job.json"
 RESULTS = "results"
-REFERENCE = "reference"
 SCHEMA_VERSION = 1
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}\Z")
 
@@ -70,15 +71,14 @@ class JobSettings:
                 raise ConfigError(f"Job setting {name!r} must lie in {low}..{high}, but is {value!r}.")
 
 
-def emit_job(
-    models: Sequence[Path], directory: Path, *, reference: Path, settings: JobSettings | None = None
-) -> Path:
+def emit_job(models: Sequence[Path], directory: Path, *, settings: JobSettings | None = None) -> Path:
     """Write a job that measures ONNX files with trtexec and return the path of its script.
+
+    Every model is compared with the reference network, see `hwnas.latency.reference`.
 
     Args:
         models: ONNX files with static shapes, or bundle directories; their names must differ.
         directory: new or empty.
-        reference: network that every model is compared with.
         settings: how to measure.
 
     Raises:
@@ -90,11 +90,14 @@ def emit_job(
         raise ConfigError(
             f"A job needs a new or empty directory, but {str(directory)!r} is not; name another."
         )
-    files = {REFERENCE: reference, **_named(models)}
-    described = [_describe(name, path) for name, path in files.items()]
-    (directory / "models").mkdir(parents=True, exist_ok=True)
-    for entry, path in zip(described, files.values(), strict=True):
-        write_bytes_atomically(directory / entry.file, path.read_bytes())
+    with TemporaryDirectory() as temporary:
+        reference = Path(temporary) / f"{REFERENCE}.onnx"
+        write_reference(reference)
+        files = {REFERENCE: reference, **_named(models)}
+        described = [_describe(name, path) for name, path in files.items()]
+        (directory / "models").mkdir(parents=True, exist_ok=True)
+        for entry, path in zip(described, files.values(), strict=True):
+            write_bytes_atomically(directory / entry.file, path.read_bytes())
     write_json_atomically(directory / JOB_FILE, _content(described, chosen))
     script = directory / "run.sh"
     write_bytes_atomically(script, job_script(described, vars(chosen)).encode("utf-8"))

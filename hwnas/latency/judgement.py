@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from hwnas.errors import MeasurementError
 from hwnas.latency.base import LatencyMeasurement, ReferenceFigures
-from hwnas.latency.clocking import MODEL, OVER_LIMIT, REFERENCE, Clocked
+from hwnas.latency.clocking import MODEL, OVER_LIMIT, Clocked
 from hwnas.latency.protocol import MeasuringProtocol
+from hwnas.latency.reference import REFERENCE
 from hwnas.latency.session import Warmup
 from hwnas.latency.statistics import (
     median_interval,

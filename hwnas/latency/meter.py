@@ -16,11 +16,11 @@ from hwnas.errors import MeasurementError
 from hwnas.files import sha256_of_file
 from hwnas.io_spec import IoSpec
 from hwnas.latency.base import LatencyMeasurement, LatencyMeter
-from hwnas.latency.clocking import MODEL, OTHER, REFERENCE, Clocked, clock_model, clock_pair
+from hwnas.latency.clocking import MODEL, OTHER, Clocked, clock_model, clock_pair
 from hwnas.latency.comparison import Comparison, Pair, calmest_pair, judge_pair
 from hwnas.latency.judgement import Attempt, Subject, calmest, judge, stated
 from hwnas.latency.protocol import MeasuringProtocol
-from hwnas.latency.reference import REFERENCE_IO, write_reference
+from hwnas.latency.reference import REFERENCE, REFERENCE_IO, write_reference
 from hwnas.latency.retrying import again_when_lost
 from hwnas.latency.session import Session
 from hwnas.latency.target import Target

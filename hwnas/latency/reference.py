@@ -18,6 +18,9 @@ from hwnas.io_spec import IoSpec, TensorSpec
 if TYPE_CHECKING:
     from onnx import GraphProto, NodeProto, TensorProto
 
+REFERENCE = "reference"
+"""Its name beside the models that it is clocked with, here and in jobs."""
+
 REFERENCE_IO = IoSpec(
     (TensorSpec("image", (1, 5, 64, 512)),),
     (TensorSpec("logits", (1, 8, 64, 512)),),
@@ -64,7 +67,7 @@ def _graph() -> GraphProto:
     (image,), (logits,) = REFERENCE_IO.inputs, REFERENCE_IO.outputs
     inputs = [helper.make_tensor_value_info(image.name, TensorProto.FLOAT, list(image.shape))]
     outputs = [helper.make_tensor_value_info(logits.name, TensorProto.FLOAT, list(logits.shape))]
-    return helper.make_graph(nodes, "reference", inputs, outputs, weights)
+    return helper.make_graph(nodes, REFERENCE, inputs, outputs, weights)
 
 
 def _weight(name: str, shape: tuple[int, ...]) -> TensorProto:

@@ -21,7 +21,7 @@ from hwnas.errors import MeasurementError
 from hwnas.files import sha256_of_file
 from hwnas.io_spec import IoSpec
 from hwnas.latency.meter import AgentMeter
-from hwnas.latency.reference import REFERENCE_IO, write_reference
+from hwnas.latency.reference import REFERENCE, REFERENCE_IO, write_reference
 
 SEED = 0
 _BLOCK_S = 0.15
@@ -114,7 +114,7 @@ class Survey:
         return tuple(self._ask("kernels", **arguments, runs=runs)["kernels"])
 
     def _reference_ms(self) -> float:
-        return float(np.median(self._clock("reference", _REFERENCE_RUNS)))
+        return float(np.median(self._clock(REFERENCE, _REFERENCE_RUNS)))
 
     def _clock(self, name: str, count: int, lead: int = 1) -> list[float]:
         samples: list[float] = self._ask("clock", name=name, count=count, lead=lead)["samples_ms"]
@@ -141,7 +141,7 @@ def open_survey(meter: AgentMeter) -> Iterator[tuple[Survey, bool]]:
         reference = Path(directory) / "reference.onnx"
         write_reference(reference)
         with meter.alone(reference) as (ask, path):
-            ask("load", model=path, io_spec=REFERENCE_IO.to_json(), seed=SEED, name="reference")
-            ask("warm_up", name="reference", min_s=1.0, max_s=10.0, tolerance=0.02)
+            ask("load", model=path, io_spec=REFERENCE_IO.to_json(), seed=SEED, name=REFERENCE)
+            ask("warm_up", name=REFERENCE, min_s=1.0, max_s=10.0, tolerance=0.02)
             survey = Survey(ask, meter.place_model)
             yield survey, survey.tells_kernels(path)

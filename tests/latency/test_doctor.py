@@ -13,7 +13,7 @@ from hwnas.latency.noise import measure_noise, noise_of
 from hwnas.latency.target import Target
 from hwnas.latency.tensorrt_support import lacks_capability, load_table, may_have_dla, release_of
 from hwnas.latency.transports.local import LocalTransport
-from tests.latency.onnx_models import write_conv_model
+from tests.latency.onnx_models import write_conv_model, write_unknown_operator
 
 ORIN: dict[str, Any] = {
     "machine": {"cpu_model": "ARMv8", "cpu_quota": None, "governor": None, "board": "NVIDIA Jetson AGX Orin"},
@@ -191,15 +191,22 @@ def test_local_target_from_inspection_to_noise(tmp_path: Path, monkeypatch: pyte
     target, transport = Target.parse("local"), LocalTransport(1)
     facts = inspect_target(transport)
     assert {"onnxruntime", "tensorrt", "trtexec", "torch"} <= set(facts["runtimes"])
-    assert try_runtime(transport, target) == ""
+    assert try_runtime(transport, target, tmp_path / "model.onnx", io_spec) == ""
     noise = measure_noise(transport, target, tmp_path / "model.onnx", io_spec, 0.2)
     assert noise.seconds >= 0.2
     assert len(noise.windows_ms) == 10
     assert judge(target, facts, "", noise).is_usable
 
 
-def test_runtime_that_cannot_be_set_up_is_said() -> None:
-    reason = try_runtime(
-        LocalTransport(1), Target("local", runtime="trtexec", options=(("program", "/none"),))
-    )
+def test_runtime_that_cannot_be_set_up_is_said(tmp_path: Path) -> None:
+    io_spec = write_conv_model(tmp_path / "model.onnx")
+    target = Target("local", runtime="trtexec", options=(("program", "/none"),))
+    reason = try_runtime(LocalTransport(1), target, tmp_path / "model.onnx", io_spec)
     assert "trtexec is not here" in reason
+
+
+def test_runtime_that_fails_only_when_it_loads_is_said(tmp_path: Path) -> None:
+    write_unknown_operator(tmp_path / "odd.onnx")
+    io_spec = write_conv_model(tmp_path / "model.onnx")
+    reason = try_runtime(LocalTransport(1), Target("local"), tmp_path / "odd.onnx", io_spec)
+    assert "refuses the model" in reason

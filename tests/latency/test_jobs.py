@@ -15,6 +15,7 @@ from hwnas.files import sha256_of_file
 from hwnas.latency.base import LatencyMeasurement
 from hwnas.latency.job_results import ingest_job
 from hwnas.latency.jobs import JobSettings, emit_job
+from hwnas.latency.reference import REFERENCE_SHA256
 from tests.latency.onnx_models import write_conv_model, write_conv_relu, write_unknown_operator
 
 FAKE = Path(__file__).parent / "runtimes" / "fake_trtexec.py"
@@ -23,11 +24,10 @@ QUICK = JobSettings(processes=2, iterations=10, duration_s=0, warmup_ms=1)
 
 @pytest.fixture
 def job(tmp_path: Path) -> Path:
-    write_conv_relu(tmp_path / "reference-network.onnx")
     write_conv_model(tmp_path / "small.onnx")
     write_unknown_operator(tmp_path / "odd.onnx")
     models = [tmp_path / "small.onnx", tmp_path / "odd.onnx"]
-    emit_job(models, tmp_path / "job", reference=tmp_path / "reference-network.onnx", settings=QUICK)
+    emit_job(models, tmp_path / "job", settings=QUICK)
     return tmp_path / "job"
 
 
@@ -85,7 +85,7 @@ def test_there_and_back(job: Path, tmp_path: Path, banner: str) -> None:
     assert len(small.samples_ms) == 2
     assert all(len(run) >= 10 for run in small.samples_ms)
     assert small.ratio_interval[0] <= small.ratio <= small.ratio_interval[1]
-    assert small.reference.sha256 == sha256_of_file(tmp_path / "reference-network.onnx")
+    assert small.reference.sha256 == REFERENCE_SHA256
     expected = "10.16.2.10" if "1016" in banner else "11.1.0.106"
     assert small.fingerprint["runtime_versions"] == {"trtexec": expected}
     assert small.fingerprint["build"]["typing"] == "strong"
@@ -200,27 +200,26 @@ def test_changed_power_mode_is_refused(came_back: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a b", "a'b", "$(touch x)", "-rf", "reference", "reference.a", "ä"])
 def test_names_that_a_shell_could_misread_are_refused(tmp_path: Path, name: str) -> None:
-    write_conv_relu(tmp_path / "base.onnx")
     write_conv_relu(tmp_path / f"{name}.onnx")
     with pytest.raises(ConfigError, match="cannot be used in a job"):
-        emit_job([tmp_path / f"{name}.onnx"], tmp_path / "job", reference=tmp_path / "base.onnx")
+        emit_job([tmp_path / f"{name}.onnx"], tmp_path / "job")
     assert not (tmp_path / "job").exists()
 
 
 def test_jobs_that_cannot_be_written(tmp_path: Path) -> None:
-    reference = tmp_path / "base.onnx"
-    write_conv_relu(reference)
+    model = tmp_path / "base.onnx"
+    write_conv_relu(model)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
     with pytest.raises(ConfigError, match="new or empty directory"):
-        emit_job([reference], tmp_path / "full", reference=reference)
+        emit_job([model], tmp_path / "full")
     with pytest.raises(ConfigError, match="at least one model"):
-        emit_job([], tmp_path / "job", reference=reference)
+        emit_job([], tmp_path / "job")
     with pytest.raises(ConfigError, match="Two models"):
-        emit_job([reference, reference], tmp_path / "job", reference=reference)
+        emit_job([model, model], tmp_path / "job")
     (tmp_path / "text.onnx").write_text("no network")
     with pytest.raises(MeasurementError, match="no whole ONNX file"):
-        emit_job([tmp_path / "text.onnx"], tmp_path / "job", reference=reference)
+        emit_job([tmp_path / "text.onnx"], tmp_path / "job")
     with pytest.raises(ConfigError, match=r"'processes' must lie in 1\.\.100"):
         JobSettings(processes=0)
 

@@ -10,9 +10,10 @@ from typing import Any, Callable, ClassVar, Dict, List, Mapping, Tuple
 from hwnas.io_spec import TensorSpec
 from hwnas.latency.agent.errors import AgentError
 from hwnas.latency.runtimes.onnxruntime_kernels import read_kernels
-from hwnas.latency.runtimes.options import whole_number
+from hwnas.latency.runtimes.options import one_of, whole_number
 
 CPU_PROVIDER = "CPUExecutionProvider"
+_CUDA_PROVIDER = "CUDAExecutionProvider"
 
 # Where a provider keeps its tensors; the others work in ordinary memory.
 _MEMORY = {
@@ -64,13 +65,17 @@ class OnnxRuntime:
     OPTIONS: ClassVar[Mapping[str, str]] = {
         "provider": f"execution provider by its name in ONNX Runtime, {CPU_PROVIDER} unless given",
         "device": "number of the device that the provider uses, 0 unless given",
+        "tf32": "on or off: whether the CUDA provider may compute float32 in TF32; on unless given",
     }
 
-    def __init__(self, threads: int, provider: str = CPU_PROVIDER, device: str = "0") -> None:
+    def __init__(
+        self, threads: int, provider: str = CPU_PROVIDER, device: str = "0", tf32: str = "on"
+    ) -> None:
         """Import ONNX Runtime; `threads` run inside an operator, one operator at a time.
 
         Raises:
-            AgentError: if ONNX Runtime is missing, or has no such provider or device number.
+            AgentError: if ONNX Runtime is missing, has no such provider or device number, or the provider
+                knows no TF32.
         """
         try:
             import onnxruntime
@@ -92,7 +97,13 @@ class OnnxRuntime:
         self._threads = threads
         self._provider = provider
         self._device = whole_number("device", device)
+        self._tf32 = one_of("tf32", tf32, ("on", "off")) == "on"
+        if not self._tf32 and provider != _CUDA_PROVIDER:
+            raise AgentError(f"'tf32' is a setting of {_CUDA_PROVIDER!r}; leave it out for {provider!r}.")
         self._memory = _MEMORY.get(provider, "cpu")
+        if self._memory == "cuda" and hasattr(onnxruntime, "preload_dlls"):
+            # CUDA and cuDNN as packages of pip, such as those of PyTorch, lie where no loader looks.
+            onnxruntime.preload_dlls()
         found = [getattr(native, name) for name in _ERRORS if hasattr(native, name)]
         # Which classes exist depends on the version; the last three cover what the binding itself raises.
         self._errors: Tuple[Any, ...] = (*found, RuntimeError, ValueError, MemoryError)
@@ -111,6 +122,7 @@ class OnnxRuntime:
             "execution_mode": "sequential",
             "graph_optimization_level": "all",
             "inter_op_num_threads": 1,
+            **({} if self._tf32 else {"tf32": False}),
             **_SESSION_ENTRIES,
         }
 
@@ -223,6 +235,8 @@ class OnnxRuntime:
         if self._provider == CPU_PROVIDER:
             return [CPU_PROVIDER]
         settings = {"device_id": str(self._device)} if self._memory != "cpu" else {}
+        if not self._tf32:
+            settings["use_tf32"] = "0"
         # What a provider cannot do falls to the processor, which is then part of the measured latency.
         return [(self._provider, settings), CPU_PROVIDER]
 

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from hwnas.latency.agent.errors import AgentError
@@ -48,6 +49,33 @@ def test_unknown_provider_is_refused_with_those_there_are() -> None:
 def test_device_must_be_a_number() -> None:
     with pytest.raises(AgentError, match="'device' must be a whole number"):
         OnnxRuntime(1, device="first")
+
+
+def test_tf32_is_for_the_cuda_provider_alone() -> None:
+    with pytest.raises(AgentError, match="setting of 'CUDAExecutionProvider'"):
+        OnnxRuntime(1, tf32="off")
+    with pytest.raises(AgentError, match="one of"):
+        OnnxRuntime(1, tf32="maybe")
+
+
+def test_cuda_provider_is_told_device_and_tf32_and_finds_packaged_libraries(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: asked.append("preloaded"), raising=False)
+
+    def start(_model: str, **settings: Any) -> None:
+        asked.append(settings["providers"])
+        raise RuntimeError("this machine has no GPU")
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", start)
+    runtime = OnnxRuntime(1, provider="CUDAExecutionProvider", device="1", tf32="off")
+    with pytest.raises(AgentError, match="no GPU"):
+        runtime.load(str(tmp_path / "model.onnx"))
+    provider = ("CUDAExecutionProvider", {"device_id": "1", "use_tf32": "0"})
+    assert asked == ["preloaded", [provider, "CPUExecutionProvider"]]
+    assert runtime.settings()["tf32"] is False
 
 
 def test_inputs_of_another_name_are_refused(tmp_path: Path) -> None:
