@@ -59,6 +59,7 @@ WHOLE = EndToEndMeasurement(
     samples_ms=((42.0,),),
     num_points=120_000,
     scan_sha256="0" * 64,
+    kernel="numpy",
     states=(),
     model_sha256="0" * 64,
     target="local",
