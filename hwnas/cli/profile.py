@@ -49,6 +49,13 @@ def profile(
     channels: Annotated[int, typer.Option(min=1, help="Input channels without --run.")] = 5,
     classes: Annotated[int, typer.Option(min=1, help="Classes without --run.")] = 19,
     seed: Annotated[int, typer.Option(min=0, help="Of the choice of networks.")] = 0,
+    from_tables: Annotated[
+        str | None,
+        typer.Option(
+            help="Tables of other devices, separated by commas: then --samples networks are enough."
+        ),
+    ] = None,
+    samples: Annotated[int, typer.Option(min=5, help="Networks to measure with --from-tables.")] = 10,
     *,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the raw figures beside the table.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a summary as JSON.")] = False,
@@ -58,15 +65,23 @@ def profile(
     Killed or interrupted, the same command goes on where it was.
     """
     from hwnas.latency.profiling import ProfileSettings
+    from hwnas.latency.table import load_table
     from hwnas.latency.table_making import make_table
+    from hwnas.latency.transfer import make_table_from_others
 
     drawn, contract = _space(run, space, (channels, height, _widths(widths), classes))
     path = out or Path("latency_tables") / f"{_slug(target)}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     settings = ProfileSettings(_seconds(budget), networks, seed)
+    others = [load_table(Path(name.strip())) for name in (from_tables or "").split(",") if name.strip()]
     raw = path.with_suffix(".partial")
     with _watched() as listener:
-        table = make_table(target, drawn, contract, raw, settings, listener)
+        if others:
+            table = make_table_from_others(
+                target, drawn, contract, raw, others, samples, seed=seed, listener=listener
+            )
+        else:
+            table = make_table(target, drawn, contract, raw, settings, listener)
     table.save(path)
     if not keep:
         shutil.rmtree(raw)
@@ -154,6 +169,7 @@ def _summary(table: LatencyTable, path: Path) -> dict[str, Any]:
         "networks": len(table.networks),
         "kernels": len(table.kernels),
         "held_out": dict(table.held_out),
+        "from_tables": [str(other["target"]) for other in table.provenance.get("from_tables", [])],
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
 
@@ -168,3 +184,9 @@ def _show(table: LatencyTable, path: Path) -> None:
         soft_wrap=True,
         highlight=False,
     )
+    if "from_tables" in table.provenance:
+        out_console.print(
+            "The kernels are those of another device, weighted by a few measurements here; the figures above "
+            "rest on these. A profile without --from-tables says more.",
+            soft_wrap=True,
+        )

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import stats
 
 from hwnas.errors import LatencyTableError
 from hwnas.io_spec import NetworkContract
@@ -109,7 +110,7 @@ def _fitted(
         provenance=provenance,
         block=block,
         kernels=() if observed is None or times is None else _kernel_entries(observed),
-        networks=tuple(_network_entry(*pair) for pair in zip(profiled, predicted.tolist(), strict=True)),
+        networks=tuple(network_entry(*pair) for pair in zip(profiled, predicted.tolist(), strict=True)),
         hyperparameters={} if times is None else times.hyperparameters,
         kinds=parts.kinds,
         correction=correction,
@@ -126,20 +127,8 @@ def errors_of(predicted: Floats, measured: Floats) -> dict[str, float]:
         "within_5": round(float(np.mean(relative <= 0.05)), 4),
         "within_10": round(float(np.mean(relative <= 0.10)), 4),
         "mape": round(float(np.mean(relative)), 4),
-        "spearman": round(rank_correlation(predicted, measured), 5),
+        "spearman": round(float(stats.spearmanr(predicted, measured).statistic), 5),
     }
-
-
-def rank_correlation(left: Floats, right: Floats) -> float:
-    """Return Spearman's rank correlation; equal values share the mean of their ranks."""
-    ranks = [_ranks(values) for values in (left, right)]
-    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
-
-
-def _ranks(values: Floats) -> Floats:
-    _, index, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    return np.asarray((ends - (counts - 1) / 2.0)[index], np.float64)
 
 
 def block_of_runtime(profiled: Sequence[ProfiledNetwork], space: str) -> int:
@@ -202,7 +191,8 @@ def _kernel_entries(observed: _Observed) -> tuple[KernelEntry, ...]:
     return tuple(sorted(entries, key=lambda entry: entry.row))
 
 
-def _network_entry(network: ProfiledNetwork, predicted_ms: float) -> NetworkEntry:
+def network_entry(network: ProfiledNetwork, predicted_ms: float) -> NetworkEntry:
+    """Return what a table keeps of a network that was measured, and predicted without itself."""
     medians = [float(np.median(block)) for block in network.measured.samples_ms] + [network.latency_ms]
     return NetworkEntry(
         network.architecture,

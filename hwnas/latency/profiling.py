@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,6 +104,7 @@ def profile(
     directory: Path,
     settings: ProfileSettings,
     listener: Callable[[ProfileProgress], None] = lambda _: None,
+    design: Iterable[Architecture] | None = None,
 ) -> list[ProfiledNetwork]:
     """Return measured networks; go on with those that `directory` holds.
 
@@ -114,6 +115,7 @@ def profile(
         directory: keeps each network's raw figures as soon as they are there.
         settings: see `ProfileSettings`.
         listener: is told after every network.
+        design: networks to measure, in this order; chosen from the space to tell most if None.
 
     Raises:
         MeasurementError: if the directory belongs to another profile, the target cannot be used, or it
@@ -124,7 +126,9 @@ def profile(
     done = {network.architecture: network for network in read_profile(directory)}
     spent_s = sum(network.seconds for network in done.values())
     # The widest blocks tell most kernels apart; a design need not fit the target exactly.
-    design = covering_design(space, lowering_of(space.name, 16), settings.seed, settings.most_operations)
+    if design is None:
+        lower = lowering_of(space.name, 16)
+        design = covering_design(space, lower, settings.seed, settings.most_operations)
     if spent_s >= settings.budget_s or len(done) >= settings.max_networks:
         return list(done.values())
     failures = 0

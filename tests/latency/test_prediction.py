@@ -16,7 +16,7 @@ from hwnas.errors import LatencyTableError
 from hwnas.latency import fitting
 from hwnas.latency.correction import fit_correction
 from hwnas.latency.covering import covering_design
-from hwnas.latency.fitting import errors_of, fit_table, rank_correlation
+from hwnas.latency.fitting import errors_of, fit_table
 from hwnas.latency.gaussian_process import fit
 from hwnas.latency.kernel_features import operations
 from hwnas.latency.kernels import HEIGHT, OUT, WIDTH, Rows
@@ -226,10 +226,3 @@ def test_a_process_follows_a_smooth_function() -> None:
     others = rng.uniform(0.5, 5.5, (50, 2))
     found = process.predict(np.column_stack([np.ones(50), others]), others)
     assert np.abs(found - value(others)).max() < 0.1
-
-
-def test_rank_correlation_shares_ranks_of_equal_values() -> None:
-    scipy_stats = pytest.importorskip("scipy.stats")
-    left = np.array([1.0, 2.0, 2.0, 5.0, 3.0, 3.0, 9.0])
-    right = np.array([2.0, 2.0, 1.0, 6.0, 4.0, 3.0, 7.0])
-    assert rank_correlation(left, right) == pytest.approx(scipy_stats.spearmanr(left, right).statistic)

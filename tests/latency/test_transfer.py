@@ -1,0 +1,83 @@
+"""A table from few measurements on this machine and the table of another device."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from hwnas.cli import profile as profile_command
+from hwnas.errors import LatencyTableError
+from hwnas.latency.profiling import ProfileSettings
+from hwnas.latency.table import LatencyTable, load_table
+from hwnas.latency.table_making import make_table
+from hwnas.latency.transfer import make_table_from_others
+from tests.latency.small_space import CONTRACT, small_space, some
+
+TARGET = "local?runtime=onnxruntime-cpu&threads=1"
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> LatencyTable:
+    """This machine three times as slow: what another device might be."""
+    directory = tmp_path_factory.mktemp("other")
+    settings = ProfileSettings(budget_s=300.0, max_networks=14)
+    table = make_table(TARGET, small_space(), CONTRACT, directory, settings)
+    weights = tuple(3.0 * weight for weight in table.correction.weights)
+    return replace(table, target="ssh://other", correction=replace(table.correction, weights=weights))
+
+
+def test_a_few_networks_here_and_a_table_of_another_device_make_one(
+    other: LatencyTable, tmp_path: Path
+) -> None:
+    raw = tmp_path / "raw"
+    table = make_table_from_others(TARGET, small_space(), CONTRACT, raw, [other], 6)
+    assert len(table.networks) == 6
+    assert table.target == TARGET
+    assert table.provenance["kernels_of"] == "ssh://other"
+    table.save(tmp_path / "table.json")
+    again = load_table(tmp_path / "table.json")
+    networks = some(30, seed=3)
+    found = again.predictor(small_space()).predict(networks)
+    slow = other.predictor(small_space()).predict(networks)
+    ratio = np.median(slow.latency_ms / found.latency_ms)
+    assert 2.0 < ratio < 4.5
+    assert (found.low_ms < found.latency_ms).all()
+    # What was measured is not measured again.
+    before = {path.name: path.stat().st_mtime_ns for path in raw.glob("*.json")}
+    make_table_from_others(TARGET, small_space(), CONTRACT, raw, [other], 6)
+    assert {path.name: path.stat().st_mtime_ns for path in raw.glob("*.json")} == before
+
+
+def test_too_few_samples_and_other_networks_are_refused(other: LatencyTable, tmp_path: Path) -> None:
+    with pytest.raises(LatencyTableError, match="At least 5"):
+        make_table_from_others(TARGET, small_space(), CONTRACT, tmp_path, [other], 3)
+    elsewhere = replace(other, contract=replace(CONTRACT, height=32))
+    with pytest.raises(LatencyTableError, match="cover 0"):
+        make_table_from_others(TARGET, small_space(), CONTRACT, tmp_path, [elsewhere], 6)
+
+
+def test_the_command_line_takes_tables(other: LatencyTable, tmp_path: Path) -> None:
+    other.save(tmp_path / "other.json")
+    app = typer.Typer()
+    profile_command.register(app)
+    options = [
+        "--from-tables",
+        str(tmp_path / "other.json"),
+        "--samples",
+        "5",
+        "--out",
+        str(tmp_path / "t.json"),
+    ]
+    sizes = ["--height", "16", "--widths", "64", "--classes", "6"]
+    result = CliRunner().invoke(app, [*options, *sizes, "--json"])
+    assert result.exit_code == 0, result.output
+    summary = json.loads(result.stdout)
+    assert summary["from_tables"] == ["ssh://other"]
+    assert summary["networks"] == 5
+    assert load_table(tmp_path / "t.json").networks
