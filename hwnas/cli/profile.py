@@ -48,6 +48,9 @@ def profile(
     height: Annotated[int, typer.Option(min=4, help="Input height without --run.")] = 64,
     channels: Annotated[int, typer.Option(min=1, help="Input channels without --run.")] = 5,
     classes: Annotated[int, typer.Option(min=1, help="Classes without --run.")] = 19,
+    precision: Annotated[
+        str, typer.Option(help="Of the networks, as written into their files: fp32 or fp16.")
+    ] = "fp32",
     seed: Annotated[int, typer.Option(min=0, help="Of the choice of networks.")] = 0,
     from_tables: Annotated[
         str | None,
@@ -64,21 +67,32 @@ def profile(
 
     Killed or interrupted, the same command goes on where it was.
     """
+    from hwnas.latency.exporting import check_precision
     from hwnas.latency.profiling import ProfileSettings
     from hwnas.latency.table import load_table
     from hwnas.latency.table_making import make_table
     from hwnas.latency.transfer import make_table_from_others
 
     drawn, contract = _space(run, space, (channels, height, _widths(widths), classes))
-    path = out or Path("latency_tables") / f"{_slug(target)}.json"
+    check_precision(precision)
+    named = target if precision == "fp32" else f"{target} {precision}"
+    path = out or Path("latency_tables") / f"{_slug(named)}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    settings = ProfileSettings(_seconds(budget), networks, seed)
+    settings = ProfileSettings(_seconds(budget), networks, seed, precision)
     others = [load_table(Path(name.strip())) for name in (from_tables or "").split(",") if name.strip()]
     raw = path.with_suffix(".partial")
     with _watched() as listener:
         if others:
             table = make_table_from_others(
-                target, drawn, contract, raw, others, samples, seed=seed, listener=listener
+                target,
+                drawn,
+                contract,
+                raw,
+                others,
+                samples,
+                seed=seed,
+                precision=precision,
+                listener=listener,
             )
         else:
             table = make_table(target, drawn, contract, raw, settings, listener)
@@ -166,6 +180,7 @@ def _summary(table: LatencyTable, path: Path) -> dict[str, Any]:
         "table": str(path),
         "target": table.target,
         "space": table.space,
+        "precision": table.precision,
         "networks": len(table.networks),
         "kernels": len(table.kernels),
         "held_out": dict(table.held_out),

@@ -12,13 +12,29 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 
 from hwnas.architecture import Architecture
+from hwnas.errors import ConfigError
+from hwnas.files import write_bytes_atomically
 from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec
 from hwnas.latency.meter import AgentMeter
+from hwnas.onnx_graphs.precision.kinds import FP16, FP32
 from hwnas.search_spaces.base import SearchSpace
 
 _AHEAD = 3
 _MORE_PATIENT = 5
 """By how much exporting is nicer than measuring, should they meet."""
+
+
+def check_precision(precision: str) -> None:
+    """Refuse precisions that need more than the network.
+
+    Raises:
+        ConfigError: for anything but `fp32` and `fp16`.
+    """
+    if precision not in {FP32, FP16}:
+        raise ConfigError(
+            f"Networks are profiled in {FP32!r} or {FP16!r}, but got {precision!r}; quantised ones need the "
+            "data of a task and are measured when they are exported."
+        )
 
 
 def io_spec_of(architecture: Architecture) -> IoSpec:
@@ -41,9 +57,18 @@ def idle_cores(meter: AgentMeter) -> set[int]:
 class Exporter:
     """Exports in a process of its own, ahead of its use; in turn with it where no processor is idle."""
 
-    def __init__(self, space: str, contract: NetworkContract, cores: set[int]) -> None:
-        """Prepare for networks of a registered space that meet a contract, on processors of this machine."""
+    def __init__(self, space: str, contract: NetworkContract, cores: set[int], precision: str = FP32) -> None:
+        """Prepare.
+
+        Args:
+            space: name of a registered space.
+            contract: that its networks meet.
+            cores: processors of this machine to use.
+            precision: `fp32` or `fp16`, as written into the files; inputs and outputs are float32 in both.
+        """
+        check_precision(precision)
         self._setup = (space, contract, sorted(cores))
+        self._precision = precision
         self._cores = cores
         self._scratch = TemporaryDirectory()
         self._pool: ProcessPoolExecutor | None = None
@@ -80,7 +105,9 @@ class Exporter:
     def _submit(self, architecture: Architecture) -> Future[str]:
         if self._pool is None:
             raise ValueError("An exporter exports inside its `with` statement.")
-        return self._pool.submit(_export, architecture, str(Path(self._scratch.name) / architecture.id))
+        return self._pool.submit(
+            _export, architecture, self._precision, str(Path(self._scratch.name) / architecture.id)
+        )
 
     def _finished(
         self, waiting: deque[tuple[Architecture, Future[str]]]
@@ -110,10 +137,15 @@ def _prepare(space: str, contract: NetworkContract, cores: list[int]) -> None:
     _SPACES[space] = make_search_space(space, contract)
 
 
-def _export(architecture: Architecture, path: str) -> str:
+def _export(architecture: Architecture, precision: str, path: str) -> str:
+    import onnx
+
     from hwnas.onnx_graphs.export import export_onnx
+    from hwnas.onnx_graphs.precision.half import half_precision
 
     model = Path(path + ".onnx")
     module = _SPACES[architecture.space].build(architecture)
     export_onnx(module, io_spec_of(architecture), model, metadata={})
+    if precision == FP16:
+        write_bytes_atomically(model, half_precision(onnx.load(model)).SerializeToString(deterministic=True))
     return str(model)

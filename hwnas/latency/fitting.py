@@ -23,6 +23,7 @@ from hwnas.latency.parts import Parts
 from hwnas.latency.predictor import Floats, claims_of
 from hwnas.latency.profiling import ProfiledNetwork
 from hwnas.latency.table import KernelEntry, LatencyTable, NetworkEntry
+from hwnas.onnx_graphs.precision.kinds import FP32
 from hwnas.search_spaces.base import SearchSpace
 
 CONFIDENCE = 0.9
@@ -116,6 +117,7 @@ def _fitted(
         correction=correction,
         confidence=CONFIDENCE,
         held_out=errors_of(predicted, ms),
+        precision=str(header.get("precision", FP32)),
     )
 
 

@@ -19,6 +19,7 @@ from hwnas.latency.exporting import Exporter, idle_cores, io_spec_of
 from hwnas.latency.lowerings import lowering_of
 from hwnas.latency.meter import AgentMeter
 from hwnas.latency.survey import SurveyedNetwork, open_survey
+from hwnas.onnx_graphs.precision.kinds import FP32
 from hwnas.search_spaces.base import SearchSpace
 
 SCHEMA_VERSION = 1
@@ -85,11 +86,13 @@ class ProfileSettings:
         budget_s: time for exporting and measuring; the network that is being measured is finished.
         max_networks: where building one takes long, time is not the only limit.
         seed: of the design.
+        precision: of the networks, `fp32` or `fp16`.
     """
 
     budget_s: float = 540.0
     max_networks: int = 1000
     seed: int = 0
+    precision: str = FP32
 
     @property
     def most_operations(self) -> float:
@@ -136,7 +139,7 @@ def profile(
     wanted = (architecture for architecture in design if architecture not in done)
     with ExitStack() as stack:
         survey, tells_kernels = stack.enter_context(open_survey(meter))
-        exporter = stack.enter_context(Exporter(space.name, contract, idle_cores(meter)))
+        exporter = stack.enter_context(Exporter(space.name, contract, idle_cores(meter), settings.precision))
         for architecture, model in exporter.exported(wanted):
             try:
                 measured = survey.measure(model, io_spec_of(architecture), with_kernels=tells_kernels)
@@ -173,12 +176,13 @@ def _check_header(path: Path, meter: AgentMeter, space: SearchSpace, settings: P
         "space": space.name,
         "choices": {gene: list(values) for gene, values in space.choices.items()},
         "seed": settings.seed,
+        "precision": settings.precision,
     }
     header = json.loads(json.dumps(header))
     if not path.exists():
         write_json_atomically(path, header)
         return
-    found = json.loads(path.read_text("utf-8"))
+    found = {"precision": FP32, **json.loads(path.read_text("utf-8"))}
     changed = sorted(key for key in {*header, *found} if header.get(key) != found.get(key))
     if changed:
         differs = {key: (found.get(key), header.get(key)) for key in changed}

@@ -21,6 +21,7 @@ from hwnas.latency.kernel_times import KernelTimes, hyperparameters_from_json, h
 from hwnas.latency.kernels import Rows, parse_signature, signature
 from hwnas.latency.parts import Parts
 from hwnas.latency.predictor import LatencyPredictor
+from hwnas.onnx_graphs.precision.kinds import FP32
 from hwnas.search_spaces.base import SearchSpace
 
 SCHEMA_VERSION = 1
@@ -128,6 +129,7 @@ class LatencyTable:
         correction: from parts to networks.
         confidence: of predicted intervals.
         held_out: errors of predictions for networks that were left out.
+        precision: of the networks.
     """
 
     target: str
@@ -144,6 +146,7 @@ class LatencyTable:
     correction: Correction
     confidence: float
     held_out: Mapping[str, float]
+    precision: str = FP32
 
     @cached_property
     def rows(self) -> Rows:
@@ -209,6 +212,7 @@ class LatencyTable:
             "target": self.target,
             "fingerprint": dict(self.fingerprint),
             "space": self.space,
+            "precision": self.precision,
             "contract": {
                 "in_channels": contract.in_channels,
                 "height": contract.height,
@@ -248,6 +252,7 @@ class LatencyTable:
             correction=Correction.from_json(value["correction"]),
             confidence=float(value["confidence"]),
             held_out={name: float(figure) for name, figure in value["held_out"].items()},
+            precision=str(value.get("precision", FP32)),
         )
 
     def save(self, path: Path) -> None:

@@ -30,6 +30,7 @@ from hwnas.latency.lowerings import lowering_of
 from hwnas.latency.meter import AgentMeter, open_meter
 from hwnas.latency.profiling import ProfiledNetwork, ProfileProgress, ProfileSettings, header_of, profile
 from hwnas.latency.table import LatencyTable
+from hwnas.onnx_graphs.precision.kinds import FP32
 from hwnas.search_spaces.base import SearchSpace, sample_choices
 
 _POOL = 1000
@@ -48,6 +49,7 @@ def make_table_from_others(
     samples: int,
     *,
     seed: int = 0,
+    precision: str = FP32,
     listener: Callable[[ProfileProgress], None] = lambda _: None,
 ) -> LatencyTable:
     """Return a table of a target; goes on with what `directory` holds.
@@ -64,6 +66,7 @@ def make_table_from_others(
         tables: of other devices, of the same space and input.
         samples: networks to measure, from 5.
         seed: of the networks.
+        precision: of the networks on the target, `fp32` or `fp16`; tables may be of another.
         listener: is told how far it is.
 
     Raises:
@@ -80,7 +83,9 @@ def make_table_from_others(
         likeness = learn_likeness(pool, everything, samples, rng)
         chosen = choose_samples(pool, everything, samples, rng, likeness)
     design = [networks[index] for index in chosen]
-    settings = ProfileSettings(budget_s=_MOST_S * samples, max_networks=samples, seed=seed)
+    settings = ProfileSettings(
+        budget_s=_MOST_S * samples, max_networks=samples, seed=seed, precision=precision
+    )
     meter = open_meter(target)
     assert isinstance(meter, AgentMeter)  # noqa: S101 - the only kind that a target opens
     with meter:
@@ -183,4 +188,5 @@ def _table(
         correction=correction,
         confidence=base.confidence,
         held_out=errors_of(prediction.left_out_ms, measured_ms),
+        precision=str(header["precision"]),
     )

@@ -16,6 +16,7 @@ from hwnas.errors import LatencyTableError
 from hwnas.latency.base import LatencyMeter
 from hwnas.latency.predictor import LatencyPredictor
 from hwnas.latency.table import LatencyTable, load_table
+from hwnas.onnx_graphs.precision.kinds import FP32
 from hwnas.search.strategies import LatencyPrediction
 from hwnas.search.study import TrialSummary
 from hwnas.search_spaces.base import SearchSpace
@@ -88,10 +89,10 @@ def table_of_run(
         path = Path(wanted)
         table = load_table(path)
         table.check_fingerprint(meter.fingerprint())
-        if table.space != space.name:
+        if (table.space, table.precision) != (space.name, FP32):
             raise LatencyTableError(
-                f"{path} is of the space {table.space!r}, but the run searches {space.name!r}. "
-                "Make one with `hwnas profile --run`."
+                f"{path} is of the space {table.space!r} in {table.precision}, but the run searches "
+                f"{space.name!r} in {FP32}. Make one with `hwnas profile --run`."
             )
         return path, table
     for directory in (Path.cwd() / DIRECTORY, _SHIPPED):
@@ -109,4 +110,4 @@ def _fitting(path: Path, space: SearchSpace, meter: LatencyMeter) -> LatencyTabl
         table.check_fingerprint(meter.fingerprint())
     except LatencyTableError:
         return None
-    return table if table.space == space.name else None
+    return table if (table.space, table.precision) == (space.name, FP32) else None

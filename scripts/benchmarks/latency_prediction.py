@@ -37,6 +37,7 @@ from hwnas.latency.profiling import ProfileProgress, ProfileSettings
 from hwnas.latency.survey import SurveyedNetwork, open_survey
 from hwnas.latency.table import LatencyTable, load_table
 from hwnas.latency.table_making import make_table
+from hwnas.onnx_graphs.precision.kinds import FP16, FP32
 from hwnas.search_spaces.base import SearchSpace, make_search_space, sample_choices
 
 TIMED = 10_000
@@ -67,6 +68,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--target", default="local?runtime=onnxruntime-cpu&threads=1")
     parser.add_argument("--space", default="range-unet")
+    parser.add_argument("--precision", choices=(FP32, FP16), default=FP32, help="of the networks")
     parser.add_argument("--width", type=int, default=512, help="input width")
     parser.add_argument("--table", type=Path, help="an existing table; one is made in --out if absent")
     parser.add_argument("--budget-s", type=float, default=540.0, help="of making a table")
@@ -89,14 +91,19 @@ def _table(arguments: argparse.Namespace, space: SearchSpace, contract: NetworkC
     """Return the table that is asked for, made if there is none."""
     path = arguments.table or arguments.out / "table.json"
     if not path.exists() and not arguments.table:
-        settings = ProfileSettings(budget_s=arguments.budget_s)
+        settings = ProfileSettings(budget_s=arguments.budget_s, precision=arguments.precision)
         started = time.monotonic()
         made = make_table(
             arguments.target, space, contract, arguments.out / "profile", settings, _say_progress
         )
         made.save(path)
         _say(f"table of {len(made.networks)} networks made in {time.monotonic() - started:.0f} s")
-    return load_table(path)
+    table = load_table(path)
+    if table.precision != arguments.precision:
+        raise SystemExit(
+            f"{path} is of {table.precision} networks, but --precision is {arguments.precision}."
+        )
+    return table
 
 
 def _say_progress(state: ProfileProgress) -> None:
@@ -142,7 +149,9 @@ def _measured(
         with ExitStack() as stack:
             stack.enter_context(meter)
             survey, _ = stack.enter_context(open_survey(meter))
-            exporter = stack.enter_context(Exporter(space.name, contract, idle_cores(meter)))
+            exporter = stack.enter_context(
+                Exporter(space.name, contract, idle_cores(meter), arguments.precision)
+            )
             for number, (architecture, model) in enumerate(exporter.exported(missing), start=1):
                 try:
                     found = survey.measure(model, io_spec_of(architecture), with_kernels=False)

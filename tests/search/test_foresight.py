@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,10 @@ def test_a_search_uses_the_table(write_run, tmp_path: Path) -> None:
         named = load_config(write_run(measuring__table=str(other)))
         with pytest.raises(LatencyTableError, match="cpu_model"):
             table_of_run(named, tiny_space(), meter)
+        halves = tmp_path / "halves.json"
+        replace(table, precision="fp16").save(halves)
+        with pytest.raises(LatencyTableError, match="in fp16, but the run"):
+            table_of_run(load_config(write_run(measuring__table=str(halves))), tiny_space(), meter)
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(tmp_path)
             assert table_of_run(load_config(write_run()), tiny_space(), meter) is None

@@ -1,0 +1,56 @@
+"""A profile of real networks in half precision, from drawing to the table."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+import pytest
+
+from hwnas.errors import ConfigError, MeasurementError
+from hwnas.latency.exporting import Exporter, io_spec_of
+from hwnas.latency.fitting import MIN_NETWORKS
+from hwnas.latency.model_files import model_and_io
+from hwnas.latency.profiling import ProfileSettings
+from hwnas.latency.table import load_table
+from hwnas.latency.table_making import make_table
+from tests.latency.small_space import CONTRACT, small_space, some
+
+SETTINGS = ProfileSettings(budget_s=600.0, max_networks=MIN_NETWORKS, precision="fp16")
+TARGET = "local?runtime=onnxruntime-cpu&threads=1"
+
+
+def test_exported_halves_take_and_give_singles() -> None:
+    (architecture,) = some(1)
+    with Exporter("range-unet", CONTRACT, set(), "fp16") as exporter:
+        for _, path in exporter.exported([architecture]):
+            graph = onnx.load(path).graph
+            assert model_and_io(path)[1] == io_spec_of(architecture)
+    assert not path.exists()
+    weights = {tensor.data_type for tensor in graph.initializer if len(tensor.dims) == 4}
+    assert weights == {onnx.TensorProto.FLOAT16}
+
+
+def test_other_precisions_are_refused() -> None:
+    with pytest.raises(ConfigError, match="'fp32' or 'fp16'"):
+        Exporter("range-unet", CONTRACT, set(), "int8")
+
+
+@pytest.mark.slow
+def test_a_table_says_its_precision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HWNAS_MEASURING_LOCK", str(tmp_path / "lock"))
+    raw = tmp_path / "raw"
+    table = make_table(TARGET, small_space(), CONTRACT, raw, SETTINGS)
+    table.save(tmp_path / "table.json")
+    assert load_table(tmp_path / "table.json").precision == "fp16"
+    assert len(table.networks) == MIN_NETWORKS
+    with pytest.raises(MeasurementError, match=r"'precision': \('fp16', 'fp32'\)"):
+        make_table(TARGET, small_space(), CONTRACT, raw, replace(SETTINGS, precision="fp32"))
+    # Profiles from before precisions were told apart are of singles.
+    header = json.loads((raw / "profile.json").read_text())
+    del header["precision"]
+    (raw / "profile.json").write_text(json.dumps(header))
+    again = make_table(TARGET, small_space(), CONTRACT, raw, replace(SETTINGS, precision="fp32"))
+    assert again.precision == "fp32"
