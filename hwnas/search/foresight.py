@@ -21,9 +21,11 @@ from hwnas.search.strategies import LatencyPrediction
 from hwnas.search.study import TrialSummary
 from hwnas.search_spaces.base import SearchSpace
 
-_SHIPPED = Path(__file__).parents[2] / "latency_tables"
 DIRECTORY = "latency_tables"
 """Where tables are looked for, below the working directory and beside the package."""
+_PACKAGE = Path(__file__).parents[1]
+_SHIPPED = (_PACKAGE / DIRECTORY, _PACKAGE.parent / DIRECTORY)
+"""Where tables come with an installed wheel, and with a checkout."""
 
 
 class Foresight:
@@ -95,7 +97,7 @@ def table_of_run(
                 f"{space.name!r} in {FP32}. Make one with `hwnas profile --run`."
             )
         return path, table
-    for directory in (Path.cwd() / DIRECTORY, _SHIPPED):
+    for directory in (Path.cwd() / DIRECTORY, *_SHIPPED):
         for path in sorted(directory.glob("*.json")):
             found = _fitting(path, space, meter)
             if found is not None:

@@ -1,7 +1,8 @@
-"""Compiles the kernel of projection and k-NN while the package is built, where there is a C++ compiler.
+"""What a wheel holds beside the Python sources: shipped latency tables and a compiled kernel.
 
-Without one the package is built without it, and numpy does its work. Set HWNAS_BUILD_KERNEL to `0` to leave
-it out, or to `1` to fail where it cannot be built. CXX names the compiler.
+The kernel of projection and k-NN is compiled where there is a C++ compiler. Without one the package is built
+without it, and numpy does its work. Set HWNAS_BUILD_KERNEL to `0` to leave it out, or to `1` to fail where it
+cannot be built. CXX names the compiler.
 """
 
 from __future__ import annotations
@@ -21,13 +22,19 @@ LIBRARY = Path("hwnas/data/range_view.so")
 FLAGS = ("-std=c++17", "-O3", "-ffp-contract=off", "-fPIC", "-shared", "-fvisibility=hidden")
 
 
-class KernelBuildHook(BuildHookInterface):  # type: ignore[type-arg]
-    """Adds the library to the wheel, which then is one for this platform."""
+TABLES = {"latency_tables": "hwnas/latency_tables"}
+
+
+class BuildHook(BuildHookInterface):  # type: ignore[type-arg]
+    """Adds tables, and the library; with it the wheel is one for this platform."""
 
     PLUGIN_NAME = "custom"
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile, or say why not."""
+        if version == "standard":
+            # An editable installation finds them in the checkout.
+            build_data["force_include"].update(TABLES)
         wanted = os.environ.get("HWNAS_BUILD_KERNEL", "")
         if wanted == "0":
             (Path(self.root) / LIBRARY).unlink(missing_ok=True)
