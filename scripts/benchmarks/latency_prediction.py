@@ -52,8 +52,10 @@ def main() -> None:
     space = make_search_space(arguments.space, contract)
     table = _table(arguments, space, contract)
     unseen = _unseen(space, table, arguments)
-    first = _measured(arguments, space, contract, unseen, "first")
-    again = _measured(arguments, space, contract, unseen[: arguments.repeats], "again")
+    first = _measured(arguments, space, contract, unseen, "first", arguments.test_budget_s)
+    repeated = list(first)[: arguments.repeats]
+    half_s = arguments.test_budget_s and arguments.test_budget_s / 2
+    again = _measured(arguments, space, contract, repeated, "again", half_s)
     print(f"command: {' '.join(['scripts/benchmarks/latency_prediction.py', *sys.argv[1:]])}")
     print(f"machine: {_machine()}, {os.cpu_count()} processors; target: {table.target}\n")
     summary = _judged(table, space, first, again)
@@ -73,6 +75,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--table", type=Path, help="an existing table; one is made in --out if absent")
     parser.add_argument("--budget-s", type=float, default=540.0, help="of making a table")
     parser.add_argument("--networks", type=int, default=300, help="to measure that the table has not seen")
+    parser.add_argument(
+        "--test-budget-s", type=float, help="measure no more of them after so long; half of it for repeats"
+    )
     parser.add_argument("--repeats", type=int, default=100, help="of these to measure once more")
     parser.add_argument("--seed", type=int, default=12345, help="of the networks not seen")
     parser.add_argument("--out", type=Path, required=True)
@@ -137,6 +142,7 @@ def _measured(
     contract: NetworkContract,
     networks: Sequence[Architecture],
     name: str,
+    budget_s: float | None,
 ) -> dict[Architecture, SurveyedNetwork]:
     """Return the measurements of networks; those that `out/name` holds are not made again."""
     directory = arguments.out / name
@@ -152,7 +158,11 @@ def _measured(
             exporter = stack.enter_context(
                 Exporter(space.name, contract, idle_cores(meter), arguments.precision)
             )
+            started = time.monotonic()
             for number, (architecture, model) in enumerate(exporter.exported(missing), start=1):
+                if budget_s is not None and time.monotonic() - started > budget_s:
+                    _say(f"{name}: {budget_s:.0f} s are over")
+                    break
                 try:
                     found = survey.measure(model, io_spec_of(architecture), with_kernels=False)
                 except MeasurementError as error:
