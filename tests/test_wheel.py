@@ -30,6 +30,7 @@ def test_it_holds_the_package_its_data_and_its_licence(wheel: Path) -> None:
         "hwnas/py.typed",
         "hwnas/data/sensors/hdl-64e.yaml",
         "hwnas/data/label_maps/merged-8.yaml",
+        "hwnas/latency_tables/README.md",
     } <= set(names)
     assert {"hwnas/report/report.css", "hwnas/report/report.js"} <= set(names)
     assert any(name.endswith("licenses/LICENSE") for name in names)
