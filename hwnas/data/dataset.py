@@ -129,6 +129,7 @@ class DataSource(Mapping[str, ScanDataset]):
         frame: the frame convention of the files; scans are always x forward, y left, z up.
         format: name of the file format, as registered.
         format_options: of the format.
+        sensor_height_m: of the sensor above the ground; None where the data set does not state it.
     """
 
     path: Path
@@ -139,6 +140,7 @@ class DataSource(Mapping[str, ScanDataset]):
     frame: str
     format: str
     format_options: Mapping[str, Any]
+    sensor_height_m: float | None = None
 
     @property
     def sensor(self) -> str:
@@ -234,6 +236,7 @@ def open_dataset(
         frame=config.frame,
         format=config.format,
         format_options=config.format_options,
+        sensor_height_m=config.sensor_height_m,
     )
 
 

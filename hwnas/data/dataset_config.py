@@ -2,6 +2,7 @@
 
 ```yaml
 sensor: vlp-32c                # a name for the record; a network is made for one sensor
+sensor_height_m: 1.85          # above the ground; bundles state it (default: usual for a sensor that we know)
 frame: y-forward               # how the axes point: x-forward (x forward, y left, z up; the default),
                                # y-forward (x right, y forward, z up), z-forward (x right, y down, z forward)
 scans: drives/{sequence}/lidar/{scan}.bin     # a pattern, or a list of {points, labels, sequence}
@@ -68,6 +69,7 @@ class DatasetConfig(_Section):
     schema_version: Literal[1] = 1
     name: StrictStr | None = None
     sensor: StrictStr = "hdl-64e"
+    sensor_height_m: Annotated[Finite, Field(gt=0, lt=20)] | None = None
     frame: Frame = "x-forward"
     scans: StrictStr | tuple[ScanEntry, ...] = SEMANTICKITTI_SCANS
     format: StrictStr = "bin"

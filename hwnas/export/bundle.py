@@ -36,6 +36,7 @@ from hwnas.onnx_graphs.tensorrt_gate import check_for_tensorrt, tensorrt_version
 from hwnas.runtime.manifest import MANIFEST_NAME, SCHEMA_VERSION
 from hwnas.search_spaces.base import SearchSpace
 from hwnas.tasks.base import Quality, Task
+from hwnas.tasks.expectations import expectations
 from hwnas.tasks.pinned import pinned_settings
 from hwnas.training.checkpoint import load_weights
 
@@ -254,6 +255,7 @@ def _manifest(
         "io": io_spec.to_json(),
         "class_names": list(task.class_names),
         "deployment": dict(task.deployment(member.architecture)),
+        "expects": expectations(task, member.architecture),
         "quality": member.quality.to_json(),
         "latency": stated_latency,
         "figures": _figures(member, latency),

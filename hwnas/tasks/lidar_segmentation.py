@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 
 from hwnas.architecture import Architecture
 from hwnas.data.dataset import DataSource, ScanDataset, open_dataset
+from hwnas.data.expectations import ScanExpectations, expectations_of
 from hwnas.data.knn import KnnSettings, labels_of_points
 from hwnas.data.pictures import draw_segmentation
 from hwnas.data.projection import (
@@ -46,6 +47,7 @@ from hwnas.tasks.losses import class_weights, segmentation_loss
 DEPLOYMENT_KIND = "range-view-segmentation"
 _DEFAULT_HEIGHT = 64
 _MIB = 1 << 20
+_SCANS_TO_LOOK_AT = 8
 
 
 def make_lidar_segmentation(settings: Mapping[str, Any]) -> LidarSegmentation:
@@ -213,6 +215,10 @@ class LidarSegmentation:
             "scan_format": {"name": self._source.format, "options": dict(self._source.format_options)},
         }
 
+    def expectations(self, architecture: Architecture) -> Mapping[str, Any]:
+        """Return what training scans look like, see `ScanExpectations`."""
+        return self._expectations.to_json()
+
     def end_to_end_sample(self, architecture: Architecture) -> Scan:
         """Return the scan in the middle of the validation split."""
         scans = self._source.split("val")
@@ -296,6 +302,19 @@ class LidarSegmentation:
         return training_statistics(self._train_scans, len(self.class_names))
 
     @cached_property
+    def _expectations(self) -> ScanExpectations:
+        source = self._source
+        scans = source.split("train")
+        chosen = np.unique(np.linspace(0, len(scans) - 1, _SCANS_TO_LOOK_AT).round().astype(int))
+        return expectations_of(
+            (scans[int(index)] for index in chosen),
+            sensor=source.sensor,
+            frame=source.frame,
+            intensity_range=source.intensity_range,
+            sensor_height_m=_height_m(source),
+        )
+
+    @cached_property
     def _normalisation(self) -> Normalisation:
         given = self._settings.normalisation
         if given is None:
@@ -350,6 +369,13 @@ _NOT_IN_FINGERPRINT = frozenset(
 
 def _beams(sensor: str) -> int:
     return load_sensor(sensor).beams if sensor in sensor_names() else _DEFAULT_HEIGHT
+
+
+def _height_m(source: DataSource) -> float | None:
+    """Return the height that the data set states, or the usual one of a sensor that we know."""
+    if source.sensor_height_m is not None or source.sensor not in sensor_names():
+        return source.sensor_height_m
+    return load_sensor(source.sensor).height_m
 
 
 def _quality(matrix: npt.NDArray[np.int64], class_names: tuple[str, ...], num_samples: int) -> Quality:

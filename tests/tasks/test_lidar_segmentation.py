@@ -13,12 +13,15 @@ from PIL import Image
 
 from hwnas.architecture import Architecture
 from hwnas.data.dataset import open_dataset
+from hwnas.data.expectations import ScanExpectations
 from hwnas.data.knn import KnnSettings, labels_of_points
 from hwnas.data.label_maps import LabelMap
 from hwnas.data.projection import Normalisation, ProjectionSpec, label_image, network_input, project
+from hwnas.data.sensors import load_sensor
 from hwnas.errors import ArchitectureError, ConfigError, DataError
 from hwnas.tasks.base import FloatArray, LossSettings, Task, make_task
 from hwnas.tasks.end_to_end import ClockedEndToEnd, end_to_end_sample
+from hwnas.tasks.expectations import expectations
 from hwnas.tasks.lidar_samples import ScanCache, training_statistics
 from hwnas.tasks.lidar_segmentation import LidarSegmentation, make_lidar_segmentation
 from tests.tasks.lidar_data import ARCHITECTURE, RINGS, write_scans
@@ -185,6 +188,26 @@ def test_judging_a_part_and_another_split(task: LidarSegmentation) -> None:
 def test_logits_of_a_wrong_shape_are_refused(task: LidarSegmentation) -> None:
     with pytest.raises(ValueError, match="shape"):
         task.evaluate(lambda inputs: np.zeros((1, 3, 64, 256), np.float32), ARCHITECTURE)
+
+
+def test_expectations_describe_the_training_scans(task: LidarSegmentation) -> None:
+    found = ScanExpectations.from_json(json.loads(json.dumps(expectations(task, ARCHITECTURE))))
+    assert found.rings == (RINGS, RINGS)
+    assert found.point_order == "ring-by-ring"
+    assert found.intensity_range == (0.0, 1.0)
+    assert 0.39 < found.intensity_p99 < 0.41
+    assert found.field_of_view_deg == pytest.approx((2.0, -24.0), abs=0.5)
+    # Nobody stated the height of this mounting; that of a known sensor is the usual one.
+    assert found.sensor_height_m == load_sensor("hdl-64e").height_m
+
+
+def test_a_data_set_states_the_height_of_its_sensor(tmp_path: Path) -> None:
+    data = write_scans(tmp_path / "kitti")
+    for height, sensor, expected in ((2.4, "hdl-64e", 2.4), (None, "home-made", None)):
+        text = f"sensor: {sensor}\n" + (f"sensor_height_m: {height}\n" if height else "")
+        (data / "dataset.yaml").write_text(text)
+        task = make_lidar_segmentation({"data": str(data), "label_map": "merged-8"})
+        assert task.expectations(ARCHITECTURE)["sensor_height_m"] == expected
 
 
 def test_deployment_rebuilds_the_processing(task: LidarSegmentation) -> None:

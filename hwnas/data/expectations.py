@@ -1,0 +1,141 @@
+"""What a network expects of the scans it is given, in words that people and programs can check.
+
+Python 3.8 syntax, numpy only: this module travels to boards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas.data.rings import recover_rings
+from hwnas.data.scan import Scan
+from hwnas.errors import DataError
+
+RING_FIELD, RING_BY_RING, ANY_ORDER = "ring-field", "ring-by-ring", "any"
+POINT_ORDERS = (RING_FIELD, RING_BY_RING, ANY_ORDER)
+"""Every point says its ring; points come ring by ring, so that rings can be recovered; or neither."""
+_OUTER_PERCENT = 0.5
+
+
+@dataclass(frozen=True)
+class ScanExpectations:
+    """What scans looked like in training; anything else is another sensor, unit or mounting.
+
+    Attributes:
+        sensor: name of the sensor.
+        frame: axes of the scan files, see `hwnas.data.frames`; the runner takes x forward, y left, z up.
+        intensity_range: intensities of the sensor that are remission 0 and 1.
+        intensity_p99: intensity that 99 percent of the points stay below, in the sensor's unit, from
+            `num_scans` scans; tells units apart whose ranges overlap.
+        rings: least and most rings of a scan; None where they are neither given nor recoverable.
+        point_order: one of `POINT_ORDERS`.
+        field_of_view_deg: elevation of the upper and the lower edge, without the outer 0.5 percent of points.
+        sensor_height_m: of the sensor above the ground; None where nobody stated it.
+        points: least and most points of a scan.
+        num_scans: training scans that were looked at for all that is not stated.
+    """
+
+    sensor: str
+    frame: str
+    intensity_range: Tuple[float, float]
+    intensity_p99: float
+    rings: Optional[Tuple[int, int]]
+    point_order: str
+    field_of_view_deg: Tuple[float, float]
+    sensor_height_m: Optional[float]
+    points: Tuple[int, int]
+    num_scans: int
+
+    def to_json(self) -> Dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> ScanExpectations:
+        """Rebuild from `to_json`; KeyError, TypeError or ValueError for anything else."""
+        order, rings, height = str(value["point_order"]), value["rings"], value["sensor_height_m"]
+        if order not in POINT_ORDERS:
+            raise ValueError(f"the point order is {order!r}, not one of {POINT_ORDERS}")
+        return cls(
+            str(value["sensor"]),
+            str(value["frame"]),
+            _pair(value["intensity_range"]),
+            float(value["intensity_p99"]),
+            None if rings is None else (int(rings[0]), int(rings[1])),
+            order,
+            _pair(value["field_of_view_deg"]),
+            None if height is None else float(height),
+            (int(value["points"][0]), int(value["points"][1])),
+            int(value["num_scans"]),
+        )
+
+
+def expectations_of(
+    scans: Iterable[Scan],
+    *,
+    sensor: str,
+    frame: str,
+    intensity_range: Tuple[float, float],
+    sensor_height_m: Optional[float] = None,
+) -> ScanExpectations:
+    """Look at some scans of a training split.
+
+    Args:
+        scans: a few, in our axes, remission 0..1; rings as their files say them.
+        sensor: name of the sensor.
+        frame: axes of their files.
+        intensity_range: intensities that are remission 0 and 1.
+        sensor_height_m: above the ground, if it is known.
+
+    Raises:
+        DataError: if there is no scan with a point.
+    """
+    low, high = intensity_range
+    counts: List[int] = []
+    rings: List[Optional[int]] = []
+    remission, elevation = [], []
+    are_given = True
+    for scan in scans:
+        if not len(scan):
+            continue
+        ring = scan.ring if scan.ring is not None else recover_rings(scan.points)
+        are_given = are_given and scan.ring is not None
+        counts.append(len(scan))
+        rings.append(None if ring is None else int(ring.max()) + 1)
+        remission.append(scan.remission)
+        elevation.append(_elevation_deg(scan.points))
+    if not counts:
+        raise DataError("No scan of the training split has a point, so what a network expects is unknown.")
+    known = [ring for ring in rings if ring is not None]
+    are_known = len(known) == len(rings)
+    down, up = np.percentile(np.concatenate(elevation), [_OUTER_PERCENT, 100.0 - _OUTER_PERCENT])
+    p99 = low + (high - low) * float(np.percentile(np.concatenate(remission), 99.0))
+    return ScanExpectations(
+        sensor=sensor,
+        frame=frame,
+        intensity_range=(float(low), float(high)),
+        # Rounded: the last digits differ between versions of numpy and mean nothing.
+        intensity_p99=float(f"{p99:.3g}"),
+        rings=(min(known), max(known)) if are_known else None,
+        point_order=(RING_FIELD if are_given else RING_BY_RING) if are_known else ANY_ORDER,
+        field_of_view_deg=(round(float(up), 1), round(float(down), 1)),
+        sensor_height_m=sensor_height_m,
+        points=(min(counts), max(counts)),
+        num_scans=len(counts),
+    )
+
+
+def _elevation_deg(points: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    values = points.astype(np.float64)
+    return np.degrees(np.arctan2(values[:, 2], np.hypot(values[:, 0], values[:, 1])))
+
+
+def _pair(value: Any) -> Tuple[float, float]:
+    first, second = value
+    return float(first), float(second)

@@ -1,0 +1,55 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hwnas.data.expectations import ScanExpectations, expectations_of
+from hwnas.data.scan import Scan
+from hwnas.errors import DataError
+from tests.export.small_lidar import HEIGHT, make_scan
+
+
+def scan_of(seed: int, *, columns: int = 180, ring: bool = False) -> Scan:
+    points, intensity, _ = make_scan(seed)
+    rows = np.repeat(np.arange(HEIGHT, dtype=np.int32), columns) if ring else None
+    return Scan(points, intensity / np.float32(255), rows, None, str(seed))
+
+
+def look_at(*scans: Scan) -> ScanExpectations:
+    return expectations_of(
+        scans, sensor="test-16", frame="y-forward", intensity_range=(0.0, 255.0), sensor_height_m=1.9
+    )
+
+
+def test_scans_say_what_a_network_expects() -> None:
+    found = look_at(scan_of(0), scan_of(1))
+    assert (found.rings, found.point_order, found.num_scans) == ((HEIGHT, HEIGHT), "ring-by-ring", 2)
+    assert found.field_of_view_deg == pytest.approx((2.0, -24.0), abs=0.2)
+    assert 250 <= found.intensity_p99 <= 255
+    assert found.points == (HEIGHT * 180, HEIGHT * 180)
+    assert (found.sensor_height_m, found.frame) == (1.9, "y-forward")
+    assert ScanExpectations.from_json(json.loads(json.dumps(found.to_json()))) == found
+
+
+def test_rings_in_files_and_points_in_no_order_are_told_apart() -> None:
+    assert look_at(scan_of(0, ring=True)).point_order == "ring-field"
+    shuffled = scan_of(1)
+    shuffled = replace(shuffled, points=np.random.default_rng(0).permutation(shuffled.points))
+    mixed = look_at(scan_of(0), shuffled)
+    assert (mixed.point_order, mixed.rings) == ("any", None)
+    assert ScanExpectations.from_json(mixed.to_json()) == mixed
+
+
+def test_no_scan_says_nothing() -> None:
+    with pytest.raises(DataError, match="No scan"):
+        look_at()
+
+
+@pytest.mark.parametrize(
+    "update",
+    [{"point_order": "random"}, {"field_of_view_deg": [1]}, {"rings": "many"}, {"points": None}],
+)
+def test_other_values_are_refused(update: dict[str, object]) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        ScanExpectations.from_json({**look_at(scan_of(0)).to_json(), **update})
