@@ -1,33 +1,37 @@
 """Runs a LiDAR bundle: points in, labels out, with numpy and one inference runtime.
 
+    with Runner("bundles/4f1c...") as runner:
+        labels, scores = runner(points)  # points [N, 4]: x, y, z, intensity
+
+Conventions: x forward, y left, z up, in metres, origin in the sensor; intensity in the sensor's own unit;
+labels are train ids, see `Runner.label_map`. Other numbers than float32 are converted.
+
 Python 3.8 syntax, neither torch nor optuna: this module travels to boards.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, Tuple, Union
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, Tuple, Type, Union
 
 import numpy as np
 import numpy.typing as npt
 
 from hwnas.data.compiled import kernel_name
+from hwnas.data.expectations import ScanExpectations
 from hwnas.data.frames import FRAMES, to_our_frame
 from hwnas.data.knn import KnnSettings
 from hwnas.data.label_maps import LabelMap
-from hwnas.data.projection import (
-    Normalisation,
-    ProjectionSpec,
-    RangeImage,
-    range_of,
-)
+from hwnas.data.projection import Normalisation, ProjectionSpec
 from hwnas.data.scan import Scan
 from hwnas.errors import BundleError, DataError
-from hwnas.runtime.manifest import Manifest, read_manifest
+from hwnas.runtime.manifest import read_manifest
 from hwnas.runtime.onnx_predictor import OnnxPredictor
 from hwnas.runtime.range_view import RangeView
+from hwnas.runtime.results import PointLabels, Segmentation
+from hwnas.runtime.scan_checks import ScanChecks, as_points, as_ring, check_intensity_range, has_direction
 
 if TYPE_CHECKING:
     from hwnas.data.formats import RawScan
@@ -39,44 +43,39 @@ Predict = Callable[[FloatArray], FloatArray]
 PathLike = Union[str, "os.PathLike[str]"]
 
 
-# Rounding when a tool rescaled the intensities; anything beyond is another unit.
-_INTENSITY_TOLERANCE = 1e-5
-
-
-@dataclass(frozen=True, eq=False)
-class Segmentation:
-    """A labelled scan of N points, with the range image in between.
-
-    Attributes:
-        labels: [N] uint8 train ids; 255 for points without a direction.
-        has_direction: [N] bool; False for points that are not finite or lie at the origin, M are left.
-        image: the range image of the other M points, in metres.
-        label_image: [H, W] uint8 train ids as the network gave them, 255 where no point fell.
-    """
-
-    labels: npt.NDArray[np.uint8]
-    has_direction: npt.NDArray[np.bool_]
-    image: RangeImage
-    label_image: npt.NDArray[np.uint8]
-
-
 class Runner:
     """Labels LiDAR scans as the bundle's network was trained and judged to.
+
+    Several threads may use one runner at once and get what each would get alone; nothing is kept between
+    scans. Inferences of onnxruntime run side by side.
+
+    Scans that contradict the manifest - intensities of another unit, another number of rings, points whose
+    order does not tell their rings, another field of view - are refused: they would be labelled, but wrongly.
 
     Attributes:
         manifest: of the bundle, every file checked.
         label_map: names, raw ids and colours of the classes.
         intensity_range: lowest and highest intensity of the sensor; scaled to remission 0..1.
+        expects: what scans looked like in training; None if the manifest does not say.
     """
 
-    def __init__(self, manifest: Manifest, predict: Predict) -> None:
-        """Prepare pre- and post-processing around a network.
+    def __init__(
+        self, bundle: PathLike, *, threads: int = 1, precision: str = "fp32", check_scans: bool = True
+    ) -> None:
+        """Check a bundle and load its network.
+
+        Args:
+            bundle: directory that `hwnas export` wrote.
+            threads: that one inference may use; 0 means one for every core.
+            precision: that the bundle holds, or `recommended` for what was found best on its target.
+            check_scans: False labels scans that contradict the manifest, too, as long as their values can
+                be understood.
 
         Raises:
-            BundleError: if the bundle is not one for LiDAR segmentation.
+            BundleError: if the bundle is changed, incomplete, or not for LiDAR segmentation, or if
+                onnxruntime is missing or refuses the model.
         """
-        self.manifest = manifest
-        self._predict = predict
+        self.manifest = manifest = read_manifest(bundle)
         deployment = manifest.deployment
         try:
             self._projection = ProjectionSpec.from_json(deployment["projection"])
@@ -85,6 +84,8 @@ class Runner:
             self.label_map = LabelMap.from_json(deployment["label_map"])
             low, high = deployment["intensity_range"]
             self._frame = _frame_of(deployment)
+            expects = manifest.content.get("expects")
+            self.expects = ScanExpectations.from_json(expects) if expects else None
         except (KeyError, TypeError, ValueError, DataError) as error:
             raise BundleError(
                 f"{manifest.directory} does not say how to label LiDAR points ({error!r}); it is a bundle "
@@ -92,23 +93,49 @@ class Runner:
                 "'lidar-segmentation'."
             ) from error
         self.intensity_range: Tuple[float, float] = (float(low), float(high))
+        self._checks = ScanChecks(self.expects if check_scans else None, self._projection.method)
         self._check_shapes()
+        self._predict: Optional[Predict] = OnnxPredictor(manifest.model_path_of(precision), threads)
 
     @classmethod
     def open(cls, bundle: PathLike, threads: int = 1, precision: str = "fp32") -> Runner:
-        """Check a bundle and load its network.
+        """Return a runner, see `__init__`."""
+        return cls(bundle, threads=threads, precision=precision)
+
+    def __enter__(self) -> Runner:
+        """Return the runner itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        """Give the network back, see `close`."""
+        self.close()
+
+    def close(self) -> None:
+        """Give the network's memory back; scans under way in other threads are finished."""
+        self._predict = None
+
+    def __call__(self, points: FloatArray, ring: Optional[npt.NDArray[np.int32]] = None) -> PointLabels:
+        """Label one scan.
 
         Args:
-            bundle: directory that `hwnas export` wrote.
-            threads: that one inference may use; 0 means one for every core.
-            precision: that the bundle holds, or `recommended` for what was found best on its target.
+            points: [N, 4]: x forward, y left, z up in metres, and intensity in the sensor's own unit, inside
+                `intensity_range`. N may be 0. Points that are not finite or lie at the origin get label 255
+                and score 0; their intensity may be anything.
+            ring: [N] row of the sensor, 0 = top; recovered from the order of the points when None.
 
         Raises:
-            BundleError: if the bundle is changed, incomplete, or not for LiDAR segmentation, or if
-                onnxruntime is missing or refuses the model.
+            BundleError: if the runner was closed.
+            DataError: if shapes or types do not fit, an intensity is outside the range, or the scan
+                contradicts the manifest.
         """
-        manifest = read_manifest(bundle)
-        return cls(manifest, OnnxPredictor(manifest.model_path_of(precision), threads))
+        values = as_points(points, 4)
+        found = self.segment(values[:, :3], values[:, 3], ring)
+        return PointLabels(found.labels, found.scores)
 
     @property
     def kernel(self) -> str:
@@ -130,7 +157,7 @@ class Runner:
         intensity: FloatArray,
         ring: Optional[npt.NDArray[np.int32]] = None,
     ) -> Segmentation:
-        """Label one scan.
+        """Label one scan, as `__call__` does, and return what lies between points and labels, too.
 
         Args:
             points: [N, 3] in metres; x forward, y left, z up.
@@ -138,13 +165,24 @@ class Runner:
             ring: [N] row of the sensor, 0 = top; recovered from the order of the points when None.
 
         Raises:
-            DataError: if shapes do not fit, or an intensity is outside the range.
+            BundleError: if the runner was closed.
+            DataError: if shapes or types do not fit, an intensity is outside the range, or the scan
+                contradicts the manifest.
         """
-        remission = self._remission_of_kept(points, intensity)
+        predict = self._predict
+        if predict is None:
+            raise BundleError(f"The runner of {self.manifest.directory} was closed; open another one.")
+        points, intensity = as_points(points, 3), np.asarray(intensity, np.float32)
+        ring = None if ring is None else as_ring(ring, len(points))
+        keep = has_direction(points)
+        remission = self._remission_of_kept(points, intensity, keep)
         view = RangeView(self._projection, self._normalisation, self._knn, self.label_map.num_classes)
         scan = view.project(points, remission, ring)
-        label_image = view.label_image(self._predict(view.network_input(scan)), scan)
-        return Segmentation(view.labels(label_image, scan), scan.has_direction, scan.image, label_image)
+        self._checks.check(points[keep], intensity[keep], scan.image, None if ring is None else ring[keep])
+        logits = predict(view.network_input(scan))
+        label_image = view.label_image(logits, scan)
+        labels = view.labels(label_image, scan)
+        return Segmentation(labels, scan.has_direction, scan.image, label_image, logits[0])
 
     def label_scan(self, path: PathLike) -> npt.NDArray[np.uint8]:
         """Return the train ids [N] of the points of a scan file; see `read_scan`."""
@@ -191,28 +229,23 @@ class Runner:
             DataError: as `read_scan`, or if an intensity is outside the range.
         """
         raw = self.read_scan(path)
-        remission = self._remission_of_kept(raw.points, raw.intensity)
+        remission = self._remission_of_kept(raw.points, raw.intensity, has_direction(raw.points))
         return Scan(raw.points, remission, raw.ring, None, Path(path).name)
 
-    def _remission_of_kept(self, points: FloatArray, intensity: FloatArray) -> FloatArray:
+    def _remission_of_kept(
+        self, points: FloatArray, intensity: FloatArray, keep: npt.NDArray[np.bool_]
+    ) -> FloatArray:
         """Scale the intensity of points that have a direction; that of others may be anything: 0."""
-        range_m = range_of(points)
-        keep = np.isfinite(range_m) & (range_m > 0)
-        remission = np.zeros(len(points), np.float32)
-        remission[keep] = self._remission(intensity[keep])
-        return remission
-
-    def _remission(self, intensity: FloatArray) -> FloatArray:
-        low, high = self.intensity_range
-        values = np.asarray(intensity, np.float32)
-        tolerance = _INTENSITY_TOLERANCE * (high - low)
-        if values.size and not (low - tolerance <= values.min() and values.max() <= high + tolerance):
+        if intensity.shape != (len(points),):
             raise DataError(
-                f"Intensities must lie in {low:g} to {high:g}, the range of the sensor "
-                f"{self.manifest.deployment.get('sensor')!r} that the network was trained for, but they are "
-                f"{values.min():g} to {values.max():g}. Convert them to that unit."
+                f"Expected one intensity for each of the {len(points)} points, found {intensity.shape}."
             )
-        return np.asarray(np.clip((values - low) / np.float32(high - low), 0.0, 1.0), np.float32)
+        low, high = self.intensity_range
+        values = intensity[keep]
+        check_intensity_range(values, (low, high), self.manifest.deployment.get("sensor"))
+        remission = np.zeros(len(points), np.float32)
+        remission[keep] = np.clip((values - low) / np.float32(high - low), 0.0, 1.0)
+        return remission
 
     def _check_shapes(self) -> None:
         """Compare the network's interface with what pre- and post-processing make of it."""
