@@ -32,6 +32,8 @@ def test_it_holds_the_package_its_data_and_its_licence(wheel: Path) -> None:
         "hwnas/data/label_maps/merged-8.yaml",
         "hwnas/latency_tables/README.md",
     } <= set(names)
+    templates = "hwnas/export/integrations/templates"
+    assert {f"{templates}/triton/config.pbtxt", f"{templates}/isaac_ros/triton.launch.py"} <= set(names)
     assert {"hwnas/report/report.css", "hwnas/report/report.js"} <= set(names)
     assert any(name.endswith("licenses/LICENSE") for name in names)
     has_compiler = shutil.which(os.environ.get("CXX", "c++")) is not None

@@ -50,11 +50,17 @@ def register(app: typer.Typer) -> None:
         tensorrt: Annotated[
             str | None, typer.Option(help="TensorRT version that must take the graph, such as 10.3.")
         ] = None,
+        for_: Annotated[
+            str, typer.Option("--for", help="Comma-separated: triton, isaac-ros; files that these load.")
+        ] = "",
+        sign: Annotated[Path | None, typer.Option(help="Key of OpenSSH to sign the manifests with.")] = None,
         *,
         force: Annotated[bool, typer.Option("--force", help="Replace bundles that exist.")] = False,
         as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     ) -> None:
         """Write trained networks as bundles: ONNX, weights, manifest, measured latency."""
+        from hwnas.export.integrations.choice import parse_integrations
+
         settings = precision_settings(
             precision,
             calibration,
@@ -63,7 +69,16 @@ def register(app: typer.Typer) -> None:
             int8_drop_points=max_int8_drop,
             class_drop_points=max_class_drop,
         )
-        written = export_run(run, pick=pick, out=out, force=force, tensorrt=tensorrt, precision=settings)
+        written = export_run(
+            run,
+            pick=pick,
+            out=out,
+            force=force,
+            tensorrt=tensorrt,
+            precision=settings,
+            integrations=parse_integrations(for_),
+            key=sign,
+        )
         if as_json:
             print_json({"bundles": written})
             return
@@ -106,6 +121,8 @@ def export_run(
     force: bool,
     tensorrt: str | None = None,
     precision: PrecisionSettings | None = None,
+    integrations: Sequence[str] = (),
+    key: Path | None = None,
 ) -> list[dict[str, Any]]:
     """Write the picked members of `run` as bundles and return path, error and latency of each.
 
@@ -146,6 +163,8 @@ def export_run(
                     force=force,
                     tensorrt=tensorrt,
                     precision=precision,
+                    integrations=integrations,
+                    key=key,
                 )
             content = read_manifest(bundle).content
             written.append(

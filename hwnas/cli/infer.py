@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hwnas.cli.console import err_console, out_console, print_json
+from hwnas.cli.trust import AllowedSigners, Identity, RequireSignature, trust_of
 from hwnas.errors import ConfigError, DataError
 from hwnas.files import write_bytes_atomically
 
 if TYPE_CHECKING:
     from hwnas.data.formats import RawScan
     from hwnas.runtime.runner import Runner, Segmentation
+    from hwnas.runtime.signature import Trust
 
 
 def register(app: typer.Typer) -> None:
@@ -30,14 +32,27 @@ def register(app: typer.Typer) -> None:
         precision: Annotated[
             str, typer.Option(help="fp32, fp16, int8, mixed, or recommended for the bundle's target.")
         ] = "fp32",
+        allowed_signers: AllowedSigners = None,
+        identity: Identity = None,
         *,
+        require_signature: RequireSignature = False,
         picture: Annotated[bool, typer.Option("--picture", help="Draw each scan as PNG, too.")] = False,
         force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
         as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     ) -> None:
         """Label scans: one .label file each, raw ids as uint32, one for every point."""
+        trust = trust_of(
+            require_signature=require_signature, allowed_signers=allowed_signers, identity=identity
+        )
         written = label_scans(
-            bundle, scans, out, threads=threads, precision=precision, picture=picture, force=force
+            bundle,
+            scans,
+            out,
+            threads=threads,
+            precision=precision,
+            picture=picture,
+            force=force,
+            trust=trust,
         )
         if as_json:
             print_json({"bundle": str(bundle), "scans": written})
@@ -60,11 +75,12 @@ def label_scans(
     picture: bool,
     force: bool,
     precision: str = "fp32",
+    trust: Trust | None = None,
 ) -> list[dict[str, Any]]:
     """Label every scan and return what was written; nothing is labelled if an output exists already.
 
     Raises:
-        BundleError: if the bundle cannot be used.
+        BundleError: if the bundle cannot be used, or is not signed as `trust` wants.
         ConfigError: if two scans would be written to one file, or a file exists and `force` is False.
         DataError: if a scan cannot be read.
     """
@@ -73,7 +89,7 @@ def label_scans(
     from hwnas.runtime.runner import Runner
 
     outputs = _outputs(scans, out, force=force, picture=picture)
-    runner = Runner.open(bundle, threads, precision)
+    runner = Runner.open(bundle, threads, precision, trust=trust)
     out.mkdir(parents=True, exist_ok=True)
     progress = track(list(zip(scans, outputs, strict=True)), "Labelling scans", console=err_console)
     return [_label_one(runner, scan, output, picture=picture) for scan, output in progress]

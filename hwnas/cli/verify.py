@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hwnas.cli.console import err_console, out_console, print_json
+from hwnas.cli.trust import AllowedSigners, Identity, RequireSignature, trust_of
 from hwnas.errors import VerificationError
 
 if TYPE_CHECKING:
     from hwnas.export.verdict import Verdict, VerificationSettings
+    from hwnas.runtime.signature import Trust
 
 
 def register(app: typer.Typer) -> None:
@@ -33,15 +35,21 @@ def register(app: typer.Typer) -> None:
         threads: Annotated[
             int, typer.Option(min=0, help="ONNX threads while judging quality; 0: all cores.")
         ] = 1,
+        allowed_signers: AllowedSigners = None,
+        identity: Identity = None,
         *,
+        require_signature: RequireSignature = False,
         as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
     ) -> None:
-        """Check hashes, ONNX against PyTorch, quality and latency; write verdict.json."""
+        """Check signature, hashes, ONNX against PyTorch, quality and latency; write verdict.json."""
         from hwnas.export.verdict import VerificationSettings
 
         settings = VerificationSettings(latency_tolerance=latency_tolerance, threads=threads)
+        trust = trust_of(
+            require_signature=require_signature, allowed_signers=allowed_signers, identity=identity
+        )
         with err_console.status(f"Verifying {bundle}"):
-            verdict = judge(bundle, data=data, target=target, settings=settings)
+            verdict = judge(bundle, data=data, target=target, settings=settings, trust=trust)
         if as_json:
             print_json(verdict.to_json())
         else:
@@ -54,7 +62,12 @@ def register(app: typer.Typer) -> None:
 
 
 def judge(
-    bundle: Path, *, data: str | None, target: str | None, settings: VerificationSettings | None = None
+    bundle: Path,
+    *,
+    data: str | None,
+    target: str | None,
+    settings: VerificationSettings | None = None,
+    trust: Trust | None = None,
 ) -> Verdict:
     """Verify `bundle`, measuring under the protocol that its own latency was measured under.
 
@@ -67,7 +80,7 @@ def judge(
     from hwnas.latency.protocol import MeasuringProtocol
     from hwnas.runtime.manifest import read_manifest
 
-    promised = read_manifest(bundle, check_files=False).content["latency"]
+    promised = read_manifest(bundle, check_files=False, trust=trust).content["latency"]
     try:
         protocol, promised_target = MeasuringProtocol.from_json(promised["protocol"]), promised["target"]
     except (KeyError, TypeError) as error:
@@ -77,7 +90,9 @@ def judge(
         ) from error
     meter = open_meter(target or promised_target, protocol)
     try:
-        return verify_bundle(bundle, meter, data=data, other_target=target is not None, settings=settings)
+        return verify_bundle(
+            bundle, meter, data=data, other_target=target is not None, settings=settings, trust=trust
+        )
     finally:
         meter.close()
 

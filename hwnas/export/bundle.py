@@ -16,6 +16,8 @@ from hwnas.architecture import Architecture
 from hwnas.budget import LATENCY
 from hwnas.errors import ExportError
 from hwnas.export.directory import replaced_directory
+from hwnas.export.integrations.base import Deployed
+from hwnas.export.integrations.choice import write_integrations
 from hwnas.export.precision_figures import (
     PrecisionFigures,
     PrecisionSettings,
@@ -25,6 +27,7 @@ from hwnas.export.precision_figures import (
 from hwnas.export.precision_latency import speed_of
 from hwnas.export.precisions import PrecisionMaker, file_name
 from hwnas.export.provenance import installed_versions
+from hwnas.export.signing import sign_bundle
 from hwnas.files import sha256_of_file, write_json_atomically
 from hwnas.io_spec import IoSpec
 from hwnas.latency.base import LatencyMeasurement, LatencyMeter
@@ -105,6 +108,8 @@ def export_bundle(
     force: bool = False,
     tensorrt: str | None = None,
     precision: PrecisionSettings | None = None,
+    integrations: Sequence[str] = (),
+    key: Path | None = None,
 ) -> Path:
     """Write one trained network as a bundle.
 
@@ -121,13 +126,16 @@ def export_bundle(
         force: replace an existing bundle, in one step.
         tensorrt: version that must take the graph, such as `10.3`; None asks the target for its own.
         precision: which precisions to write beside fp32, and how they are judged; None writes fp32 only.
+        integrations: other programs that get files of their own, see `hwnas.export.integrations.choice`;
+            they load the recommended precision.
+        key: of OpenSSH, to sign the manifest with; None leaves it unsigned.
 
     Returns:
         `directory`.
 
     Raises:
         ExportError: if `directory` exists and `force` is False, is no bundle, or the network cannot
-            be exported or not be taken by that TensorRT.
+            be exported or not be taken by that TensorRT, or the key cannot be used.
         MeasurementError: if the exported file cannot be measured.
     """
     with replaced_directory(directory, force=force, marker=MANIFEST_NAME) as scratch:
@@ -137,9 +145,14 @@ def export_bundle(
         latency = _latency_of(scratch / MODEL_NAME, member.latency, meter, io_spec)
         write_json_atomically(scratch / LATENCY_NAME, latency.to_json())
         found = _precisions(task, member, module, io_spec, scratch, meter, precision, version)
-        files = {path.name: _file_entry(path) for path in sorted(scratch.iterdir())}
-        manifest = _manifest(task, space, member, io_spec, latency, files, found)
+        chosen = recommended(found)
+        deployed = Deployed(scratch, member.architecture.id, chosen, file_name(chosen), io_spec)
+        manifest = _manifest(task, space, member, io_spec, latency, found)
+        manifest["integrations"] = write_integrations(deployed, integrations)
+        manifest["files"] = _file_entries(scratch)
         write_json_atomically(scratch / MANIFEST_NAME, manifest)
+        if key is not None:
+            sign_bundle(scratch, key)
     return directory
 
 
@@ -226,8 +239,13 @@ def _figures(member: TrainedMember, latency: LatencyMeasurement) -> dict[str, fl
     return {**(member.figures if is_of_this else {}), LATENCY: latency.latency_ms}
 
 
-def _file_entry(path: Path) -> dict[str, Any]:
-    return {"sha256": sha256_of_file(path), "bytes": path.stat().st_size}
+def _file_entries(directory: Path) -> dict[str, Any]:
+    """Return size and SHA-256 of every file below a directory, by its path there."""
+    return {
+        path.relative_to(directory).as_posix(): {"sha256": sha256_of_file(path), "bytes": path.stat().st_size}
+        for path in sorted(directory.rglob("*"))
+        if path.is_file()
+    }
 
 
 def _manifest(
@@ -236,7 +254,6 @@ def _manifest(
     member: TrainedMember,
     io_spec: IoSpec,
     latency: LatencyMeasurement,
-    files: Mapping[str, Any],
     precisions: Sequence[PrecisionFigures],
 ) -> dict[str, Any]:
     # The samples are evidence, in a file of their own; people read the manifest.
@@ -244,7 +261,6 @@ def _manifest(
     return {
         "schema_version": SCHEMA_VERSION,
         "architecture_id": member.architecture.id,
-        "files": dict(files),
         "model": {"file": MODEL_NAME, "format": "onnx", "precision": "float32", "opset": OPSET},
         "precisions": {
             FP32: {"file": MODEL_NAME},

@@ -23,6 +23,7 @@ from hwnas.io_spec import NetworkContract
 from hwnas.latency.base import LatencyMeter
 from hwnas.runtime.manifest import VERDICT_NAME, Manifest, file_problems, read_manifest
 from hwnas.runtime.onnx_predictor import OnnxPredictor
+from hwnas.runtime.signature import Trust
 from hwnas.search_spaces.base import make_search_space
 from hwnas.tasks.base import Predict, Quality, Task, make_task
 from hwnas.training.checkpoint import load_weights
@@ -36,6 +37,7 @@ def verify_bundle(
     data: str | None = None,
     other_target: bool = False,
     settings: VerificationSettings | None = None,
+    trust: Trust | None = None,
 ) -> Verdict:
     """Check every promise of a bundle and write `verdict.json` beside its manifest.
 
@@ -47,9 +49,11 @@ def verify_bundle(
         other_target: the meter is meant for another device than the bundle's. Then latency is
             measured, and compared only if the devices are alike.
         settings: limits.
+        trust: who must have signed the manifest; None takes unsigned ones, too.
 
     Raises:
-        BundleError: if the bundle is incomplete or changed, or its weights do not fit its architecture.
+        BundleError: if the bundle is incomplete or changed, not signed as wanted, or its weights do not
+            fit its architecture.
         ConfigError: if `data` is given for a task that has no setting of that name.
         DataError: if the data cannot be read.
         MeasurementError: if the target cannot be used.
@@ -57,9 +61,9 @@ def verify_bundle(
     settings = settings or VerificationSettings()
     # A verdict of an earlier state must not stay beside files that were changed since.
     (bundle / VERDICT_NAME).unlink(missing_ok=True)
-    manifest = read_manifest(bundle, check_files=False)
-    checks, facts = [_files_check(manifest)], dict[str, Any]()
-    if checks[0].passed:
+    manifest = read_manifest(bundle, check_files=False, trust=trust)
+    checks, facts = [*_signature_checks(trust), _files_check(manifest)], dict[str, Any]()
+    if checks[-1].passed:
         checks += _output_checks(manifest, data, settings, facts)
         measurements = measure_again(manifest, meter, settings)
         facts["latency"] = [measurement.to_json(with_samples=False) for measurement in measurements]
@@ -74,6 +78,13 @@ def verify_bundle(
     )
     write_json_atomically(bundle / VERDICT_NAME, verdict.to_json())
     return verdict
+
+
+def _signature_checks(trust: Trust | None) -> list[Check]:
+    """Record whose signature was found; a wanted one that is missing or wrong ended everything before."""
+    if trust is None:
+        return []
+    return [Check("signature", True, trust.identity, trust.identity, f"a key of {trust.allowed_signers}")]
 
 
 def _files_check(manifest: Manifest) -> Check:

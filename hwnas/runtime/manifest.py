@@ -9,15 +9,17 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Dict, Mapping, Tuple, Union
+from typing import Any, Dict, Mapping, Optional, Tuple, Union
 
 from hwnas.errors import BundleError
 from hwnas.files import sha256_of_file
 from hwnas.io_spec import IoSpec
+from hwnas.runtime.signature import Trust, check_signature
 
 SCHEMA_VERSION = 2
 """2 added `precisions` and `recommended_precision`; bundles of version 1 hold fp32 only."""
 READABLE_VERSIONS = (1, 2)
+_MAX_MANIFEST_BYTES = 1 << 24
 FP32 = "fp32"
 MANIFEST_NAME = "manifest.json"
 VERDICT_NAME = "verdict.json"
@@ -106,19 +108,26 @@ class Manifest:
         return deployment
 
 
-def read_manifest(bundle: Union[str, os.PathLike[str]], *, check_files: bool = True) -> Manifest:
+def read_manifest(
+    bundle: Union[str, os.PathLike[str]], *, check_files: bool = True, trust: Optional[Trust] = None
+) -> Manifest:
     """Read the manifest of `bundle` and check every file that it lists.
 
     Args:
         bundle: directory that `hwnas export` wrote.
         check_files: False leaves sizes and hashes to the caller, see `file_problems`.
+        trust: who must have signed the manifest; None takes unsigned ones, too.
 
     Raises:
         BundleError: if the manifest is missing, of another schema version or incomplete, or if a
-            file is missing, lies outside the bundle, or has another size or SHA-256 than listed.
+            file is missing, lies outside the bundle, or has another size or SHA-256 than listed; or if
+            it is not signed as `trust` wants.
     """
     directory = Path(bundle)
-    content = _read_json(directory / MANIFEST_NAME)
+    raw = _read_bytes(directory / MANIFEST_NAME)
+    if trust is not None:  # before anything is made of these bytes
+        check_signature(directory, raw, trust)
+    content = _json_object(raw, directory / MANIFEST_NAME)
     _check_keys(content, directory)
     for name, entry in content["files"].items():
         _check_entry(directory, name, entry)
@@ -155,15 +164,27 @@ def file_problems(directory: Path, files: Mapping[str, Mapping[str, Any]]) -> Di
     return problems
 
 
-def _read_json(path: Path) -> Dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError) as error:
+def _read_bytes(path: Path) -> bytes:
+    """Return the content of a manifest, which must be a plain file of a plausible size."""
+    if not path.is_file():
         raise BundleError(
-            f"A bundle is a directory with a {MANIFEST_NAME}, but {path} does not exist. "
+            f"A bundle is a directory with a {MANIFEST_NAME}, but {path} is no file. "
             "`hwnas export RUN` writes bundles."
-        ) from error
-    except ValueError as error:
+        )
+    try:
+        with open(path, "rb") as stream:
+            raw = stream.read(_MAX_MANIFEST_BYTES + 1)
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read: {error}. Copy the bundle again.") from error
+    if len(raw) > _MAX_MANIFEST_BYTES:
+        raise BundleError(f"{path} is larger than any manifest ({_MAX_MANIFEST_BYTES} bytes). Copy it again.")
+    return raw
+
+
+def _json_object(raw: bytes, path: Path) -> Dict[str, Any]:
+    try:
+        content = json.loads(raw.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
         raise BundleError(f"{path} is not JSON: {error}. Copy the bundle again.") from error
     if not isinstance(content, dict):
         raise BundleError(f"{path} must hold a JSON object, but holds {type(content).__name__}.")

@@ -32,6 +32,7 @@ from hwnas.runtime.onnx_predictor import OnnxPredictor
 from hwnas.runtime.range_view import RangeView
 from hwnas.runtime.results import PointLabels, Segmentation
 from hwnas.runtime.scan_checks import ScanChecks, as_points, as_ring, check_intensity_range, has_direction
+from hwnas.runtime.signature import Trust
 
 if TYPE_CHECKING:
     from hwnas.data.formats import RawScan
@@ -60,7 +61,13 @@ class Runner:
     """
 
     def __init__(
-        self, bundle: PathLike, *, threads: int = 1, precision: str = "fp32", check_scans: bool = True
+        self,
+        bundle: PathLike,
+        *,
+        threads: int = 1,
+        precision: str = "fp32",
+        check_scans: bool = True,
+        trust: Optional[Trust] = None,
     ) -> None:
         """Check a bundle and load its network.
 
@@ -70,12 +77,13 @@ class Runner:
             precision: that the bundle holds, or `recommended` for what was found best on its target.
             check_scans: False labels scans that contradict the manifest, too, as long as their values can
                 be understood.
+            trust: who must have signed the bundle; None runs unsigned ones, too.
 
         Raises:
-            BundleError: if the bundle is changed, incomplete, or not for LiDAR segmentation, or if
-                onnxruntime is missing or refuses the model.
+            BundleError: if the bundle is changed, incomplete, not signed as wanted, or not for LiDAR
+                segmentation, or if onnxruntime is missing or refuses the model.
         """
-        self.manifest = manifest = read_manifest(bundle)
+        self.manifest = manifest = read_manifest(bundle, trust=trust)
         deployment = manifest.deployment
         try:
             self._projection = ProjectionSpec.from_json(deployment["projection"])
@@ -98,9 +106,11 @@ class Runner:
         self._predict: Optional[Predict] = OnnxPredictor(manifest.model_path_of(precision), threads)
 
     @classmethod
-    def open(cls, bundle: PathLike, threads: int = 1, precision: str = "fp32") -> Runner:
+    def open(
+        cls, bundle: PathLike, threads: int = 1, precision: str = "fp32", *, trust: Optional[Trust] = None
+    ) -> Runner:
         """Return a runner, see `__init__`."""
-        return cls(bundle, threads=threads, precision=precision)
+        return cls(bundle, threads=threads, precision=precision, trust=trust)
 
     def __enter__(self) -> Runner:
         """Return the runner itself."""

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from hwnas.cli import export, infer, verify
-from hwnas.errors import ConfigError, DataError, ExportError, StudyError, VerificationError
+from hwnas.errors import BundleError, ConfigError, DataError, ExportError, StudyError, VerificationError
 from hwnas.runtime.runner import Runner
 from tests.export import small_lidar
 from tests.export.small_lidar import LABELS, make_scan, write_run
+from tests.runtime.test_signature import make_key
 
 torch.set_num_threads(1)
 
@@ -164,3 +166,29 @@ def test_infer_names_unreadable_scans(run: Path, tmp_path: Path, name: str) -> N
     (tmp_path / "scan.xyz").write_text("1 2 3")
     with pytest.raises(DataError, match=name):
         call("infer", first_bundle(run), tmp_path / name, "-o", tmp_path / "out")
+
+
+@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="needs OpenSSH's ssh-keygen")
+def test_signed_bundles_are_told_from_others(run: Path, scan: Path, tmp_path: Path) -> None:
+    key = make_key(tmp_path / "key")
+    (tmp_path / "allowed").write_text(f"me {(tmp_path / 'key.pub').read_text()}")
+    options = ("--require-signature", "--allowed-signers", tmp_path / "allowed", "--identity", "me")
+    with pytest.raises(BundleError, match="not signed"):
+        call("infer", first_bundle(run), scan, "-o", tmp_path / "a", *options)
+    with pytest.raises(BundleError, match="not signed"):
+        call("verify", first_bundle(run), *options)
+    written = call("export", run, "--pick", "knee", "--out", tmp_path / "out", "--sign", key, "--json")
+    signed = json.loads(written)["bundles"][0]["path"]
+    call("infer", signed, scan, "-o", tmp_path / "b", *options)
+    assert (tmp_path / "b" / "scan.label").is_file()
+    verdict = json.loads(call("verify", signed, "--latency-tolerance", "1000", "--json", *options))
+    assert verdict["checks"][0]["name"] == "signature"
+    assert verdict["checks"][0]["found"] == "me"
+
+
+@pytest.mark.parametrize(
+    "options", [["--require-signature"], ["--identity", "me"], ["--allowed-signers", "x"]]
+)
+def test_half_a_demand_for_a_signature_is_refused(run: Path, options: list[str]) -> None:
+    with pytest.raises(ConfigError, match="go together"):
+        call("verify", first_bundle(run), *options)

@@ -1,4 +1,3 @@
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -8,49 +7,12 @@ import pytest
 from hwnas.errors import BundleError
 from hwnas.files import sha256_of_file
 from hwnas.runtime.manifest import read_manifest
-
-CONTENT: dict[str, Any] = {
-    "schema_version": 2,
-    "precisions": {"fp32": {"file": "model.onnx"}},
-    "recommended_precision": "fp32",
-    "architecture_id": "a" * 16,
-    "files": {},
-    "model": {"file": "model.onnx", "format": "onnx", "precision": "float32", "opset": 20},
-    "weights": "weights.safetensors",
-    "io": {
-        "inputs": [{"name": "image", "shape": [1, 5, 16, 256], "dtype": "float32"}],
-        "outputs": [{"name": "logits", "shape": [1, 3, 16, 256], "dtype": "float32"}],
-    },
-    "class_names": ["a", "b", "c"],
-    "deployment": {},
-    "task": {},
-    "space": {},
-    "architecture": {},
-    "data_fingerprint": "f",
-    "quality": {},
-    "latency": {},
-    "training": {},
-    "versions": {},
-}
+from tests.runtime.made_up_bundle import CONTENT, change, write_bundle
 
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
-    directory = tmp_path / "bundle"
-    directory.mkdir()
-    content = json.loads(json.dumps(CONTENT))
-    for name in ("model.onnx", "weights.safetensors"):
-        path = directory / name
-        path.write_bytes(name.encode() * 100)
-        content["files"][name] = {"sha256": sha256_of_file(path), "bytes": path.stat().st_size}
-    (directory / "manifest.json").write_text(json.dumps(content))
-    return directory
-
-
-def change(bundle: Path, update: Any) -> None:
-    content = json.loads((bundle / "manifest.json").read_text())
-    update(content)
-    (bundle / "manifest.json").write_text(json.dumps(content))
+    return write_bundle(tmp_path / "bundle")
 
 
 def test_whole_bundle_is_read_wherever_it_lies(bundle: Path, tmp_path: Path) -> None:

@@ -1,0 +1,88 @@
+"""Damages a bundle in thousands of ways and loads it: nothing may crash, hang, or reach out of the bundle.
+
+    python scripts/fuzz_bundles.py --cases 20000 --seed 1
+
+Prints a table of how the cases ended, and every case that ended badly; exits with 1 if there is one.
+`--first N --cases 1` runs case N again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tests.export.integrations.deployed import export_with
+from tests.fuzz.run import Findings, fuzz, sign_for_fuzzing
+
+
+def main() -> int:
+    """Run the cases that the command line asks for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--cases", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--first", type=int, default=0, help="number of the first case")
+    parser.add_argument("--timeout-s", type=float, default=60.0, help="for one case")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="hwnas-fuzz-") as scratch:
+        bundle = export_with(Path(scratch), "triton,isaac-ros")
+        sign_for_fuzzing(bundle)
+        root = Path(scratch).resolve() / "fuzz"
+        root.mkdir()
+        start = time.monotonic()
+        findings = fuzz(
+            bundle,
+            root,
+            cases=options.cases,
+            seed=options.seed,
+            timeout_s=options.timeout_s,
+            first=options.first,
+        )
+    if options.json:
+        print(json.dumps(as_json(findings), indent=2))
+    else:
+        for line in table(findings):
+            print(line)
+        took_s = time.monotonic() - start
+        print(f"{findings.num_cases} cases in {took_s:.0f} s, {len(findings.problems)} problems")
+        for problem in findings.problems:
+            print(json.dumps(problem))
+    return 1 if findings.problems else 0
+
+
+def table(findings: Findings) -> list[str]:
+    """Return a Markdown table: what was done, and how often each loader ended in which way."""
+    lines = ["| done to a file | hashes | reader | cases | refused | judged as wrong | loaded | bad |"]
+    lines.append("|---|---|---|---|---|---|---|---|")
+    for (kind, are_new), counts in sorted(findings.counts.items()):
+        for loader, outcomes in counts.items():
+            total = sum(outcomes.values())
+            good = [outcomes[word] for word in ("refused", "judged as wrong", "loaded")]
+            cells = [kind, "new" if are_new else "stale", loader, total, *good, total - sum(good)]
+            lines.append("| " + " | ".join(map(str, cells)) + " |")
+    return lines
+
+
+def as_json(findings: Findings) -> dict[str, object]:
+    """Return plain JSON values."""
+    counts = [
+        {
+            "kind": kind,
+            "are_hashes_new": are_new,
+            "outcomes": {name: dict(found) for name, found in each.items()},
+        }
+        for (kind, are_new), each in sorted(findings.counts.items())
+    ]
+    return {"num_cases": findings.num_cases, "counts": counts, "problems": findings.problems}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
