@@ -16,6 +16,13 @@ from hwnas.errors import ExportError
 from hwnas.onnx_graphs.naming import module_of
 
 _WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+_INVALID = (
+    google.protobuf.message.DecodeError,
+    google.protobuf.message.EncodeError,
+    onnx.checker.ValidationError,
+    onnx.shape_inference.InferenceError,
+    ValueError,
+)
 _QUANTISERS = ("QuantizeLinear", "DequantizeLinear")
 
 
@@ -101,12 +108,15 @@ def inspect_onnx(path: Path) -> GraphReport:
         ExportError: if the file is missing, no ONNX file, or not valid.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise ExportError(f"{path} is no file. Give one that `hwnas export` wrote.")
         content = path.read_bytes()
         model = onnx.load_model_from_string(content)
+        onnx.checker.check_model(model)
         model = onnx.shape_inference.infer_shapes(model, data_prop=True)
     except OSError as error:
         raise ExportError(f"{path} cannot be read: {error.strerror}.") from error
-    except (google.protobuf.message.DecodeError, onnx.shape_inference.InferenceError, ValueError) as error:
+    except _INVALID as error:
         raise ExportError(f"{path} is not a valid ONNX file: {error}") from error
     if not model.graph.node:
         raise ExportError(f"{path} holds no ONNX graph. Give a file that `hwnas export` wrote.")
@@ -147,7 +157,7 @@ def _layer(
     values: Mapping[str, onnx.TypeProto.Tensor],
     dequantised: Mapping[str, str],
 ) -> Layer:
-    output = values.get(node.output[0])
+    output = values.get(node.output[0]) if node.output else None
     shape = _shape(output) if output is not None else ()
     # Weights may be constants themselves or come out of DequantizeLinear.
     weights = [
@@ -197,4 +207,7 @@ def _io(value: onnx.ValueInfoProto) -> dict[str, Any]:
 
 def _type_name(code: int) -> str:
     names = {1: "float32", 10: "float16", 16: "bfloat16"}
-    return names.get(code) or onnx.TensorProto.DataType.Name(code).lower()
+    known = onnx.TensorProto.DataType.values()
+    return names.get(code) or (
+        onnx.TensorProto.DataType.Name(code).lower() if code in known else f"type {code}"
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Tuple, Union
+from typing import Any, Tuple, Type, Union
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +31,8 @@ class OnnxPredictor:
         Raises:
             BundleError: if onnxruntime is missing, refuses the file, or the file has another interface.
         """
-        self._session = _open_session(os.fspath(path), threads)
+        self._path = os.fspath(path)
+        self._session = _open_session(self._path, threads)
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         if len(inputs) != 1 or len(outputs) != 1:
             raise BundleError(
@@ -45,19 +46,29 @@ class OnnxPredictor:
         """Return the logits [1, K, H, W] of one input [1, C, H, W].
 
         Raises:
-            BundleError: if the input has another shape than the file states.
+            BundleError: if the input has another shape than the file states, or onnxruntime cannot run it,
+                such as for lack of memory.
         """
         if image.shape != self.input_shape:
             raise BundleError(f"The network takes an input {self.input_shape}, but got {image.shape}.")
         values = np.ascontiguousarray(image, dtype=np.float32)
-        (logits,) = self._session.run([self._output], {self._input: values})
+        try:
+            (logits,) = self._session.run([self._output], {self._input: values})
+        except _refusals() as error:
+            raise BundleError(
+                f"onnxruntime cannot run {self._path}: {error}. Copy the file again or export it again."
+            ) from error
+        if np.shape(logits) != self.output_shape:
+            raise BundleError(
+                f"{self._path} states an output {self.output_shape}, but gives {np.shape(logits)}. "
+                "Export it again."
+            )
         return np.asarray(logits, dtype=np.float32)
 
 
 def _open_session(path: str, threads: int) -> Any:
     try:
         import onnxruntime
-        from onnxruntime.capi import onnxruntime_pybind11_state as states
     except ImportError as error:
         raise BundleError(
             f"Running {path} needs onnxruntime, which cannot be imported ({error}). "
@@ -67,7 +78,20 @@ def _open_session(path: str, threads: int) -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    refusals = (
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except _refusals() as error:
+        raise BundleError(
+            f"onnxruntime {onnxruntime.__version__} cannot load {path}: {error}. "
+            "Copy the file again or export it again."
+        ) from error
+
+
+def _refusals() -> Tuple[Type[Exception], ...]:
+    """Return what onnxruntime raises for files and inputs that it cannot take."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as states
+
+    return (
         states.Fail,
         states.InvalidArgument,
         states.InvalidGraph,
@@ -77,13 +101,6 @@ def _open_session(path: str, threads: int) -> Any:
         states.NotImplemented,
         states.RuntimeException,
     )
-    try:
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except refusals as error:
-        raise BundleError(
-            f"onnxruntime {onnxruntime.__version__} cannot load {path}: {error}. "
-            "Copy the file again or export it again."
-        ) from error
 
 
 def _static_shape(value: Any, path: Union[str, os.PathLike[str]]) -> Tuple[int, ...]:
