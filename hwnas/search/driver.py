@@ -28,7 +28,7 @@ from hwnas.search.rebase import Rebase, update_records
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.run_log import RunLog
 from hwnas.search.storage import DriverLease
-from hwnas.search.strategies import Limits, StrategyContext, make_sampler, seed_after
+from hwnas.search.strategies import Limits, StrategyContext, make_sampler
 from hwnas.search.study import ERROR, SearchStudy, differences
 from hwnas.search.trial_book import TrialBook
 from hwnas.search.worker_pool import WorkerPool, WorkerSetup
@@ -192,11 +192,12 @@ def _session(
 ) -> SearchResult:
     log = RunLog(run)
     costs = costs_of_run(config, task, space)
-    limits = Limits(costs.most(Metric(LATENCY)), config.search.trials)
+    limits = Limits(costs.most(Metric(LATENCY)), config.search.trials, costs.most(costs.objective))
     found = table_of_run(config, space, meter)
     foresight = Foresight(found[1] if found else None, space, costs)
     predict = foresight.predict if foresight.is_available else None
-    context = StrategyContext(space, predict, limits, seed_after(config.search.seed, study.num_trials))
+    predict_many = foresight.predict_many if foresight.is_available else None
+    context = StrategyContext(space, predict, limits, config.search.seed, predict_many)
     study.set_sampler(make_sampler(config.search.strategy, context))
     stale = study.fail_stale()
     book = TrialBook(run, study, log, costs)

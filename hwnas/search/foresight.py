@@ -6,7 +6,7 @@ interval is over the limit. Every network that is measured corrects the predicto
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from hwnas.architecture import Architecture
@@ -52,11 +52,19 @@ class Foresight:
 
     def predict(self, architecture: Architecture) -> LatencyPrediction | None:
         """Return the latency of a network; None where the table does not cover it."""
-        if self._predictor is None or self._table is None or not self._table.covers(architecture):
-            return None
-        found = self._predictor.predict([architecture])
-        interval = float(found.low_ms[0]), float(found.high_ms[0])
-        return LatencyPrediction(float(found.latency_ms[0]), interval)
+        return self.predict_many([architecture])[0]
+
+    def predict_many(self, architectures: Sequence[Architecture]) -> list[LatencyPrediction | None]:
+        """Return the latencies of networks, in their order; None where the table does not cover one."""
+        predictions: list[LatencyPrediction | None] = [None] * len(architectures)
+        if self._predictor is None or self._table is None:
+            return predictions
+        covered = [index for index, one in enumerate(architectures) if self._table.covers(one)]
+        found = self._predictor.predict([architectures[index] for index in covered])
+        for place, index in enumerate(covered):
+            interval = float(found.low_ms[place]), float(found.high_ms[place])
+            predictions[index] = LatencyPrediction(float(found.latency_ms[place]), interval)
+        return predictions
 
     def turns_down(self, prediction: LatencyPrediction | None) -> bool:
         """Return whether a network is over the limit even if it is as fast as can be."""

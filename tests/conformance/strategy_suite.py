@@ -11,11 +11,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+import optuna
 import pytest
 
 from hwnas.architecture import Architecture
 from hwnas.budget import Costs, Limit, Metric
-from hwnas.search.strategies import Limits, StrategyContext, distributions_of, make_sampler
+from hwnas.search.strategies import (
+    LatencyPrediction,
+    Limits,
+    StrategyContext,
+    distributions_of,
+    make_sampler,
+)
 from hwnas.search.study import SearchStudy
 
 BUDGET_MS = 6.0
@@ -36,6 +44,12 @@ class GridSpace:
     def decode(self, choices: dict[str, Any]) -> Architecture:
         return Architecture(self.name, choices, (1, 8, 8), 2)
 
+    def encode(self, architecture: Architecture) -> np.ndarray[Any, Any]:
+        return np.array(
+            [architecture.genes[gene] == value for gene, values in self.choices.items() for value in values],
+            np.float32,
+        )
+
 
 def latency_of(choices: dict[str, Any]) -> float:
     return 1 + choices["a"] + choices["b"] + 2 * choices["c"] + 3 * (choices["d"] == "large")
@@ -45,19 +59,31 @@ def error_of(choices: dict[str, Any]) -> float:
     return 1 / (1 + latency_of(choices)) + (0.2 if choices["c"] else 0.0)
 
 
+def predict(architecture: Architecture) -> LatencyPrediction:
+    latency_ms = latency_of(dict(architecture.genes))
+    return LatencyPrediction(latency_ms, (0.9 * latency_ms, 1.1 * latency_ms))
+
+
 class StrategySuite:
     strategy: str
+    knows_limits = True
+    """Whether it never proposes what a latency table says to be over the hard limit; Optuna's own do."""
 
-    def study(self, journal: Path, *, seed: int = 0, budget_ms: float | None = None) -> SearchStudy:
+    def study(
+        self, journal: Path, *, seed: int = 0, budget_ms: float | None = None, table: bool = False
+    ) -> SearchStudy:
         study = SearchStudy(journal)
-        context = StrategyContext(GridSpace(), None, Limits(budget_ms, 40), seed)
+        limits = Limits(budget_ms, 40)
+        context = StrategyContext(GridSpace(), predict if table else None, limits, seed)
         study.set_sampler(make_sampler(self.strategy, context))
         return study
 
-    def play(self, study: SearchStudy, rounds: int, budget_ms: float | None = None) -> list[dict[str, Any]]:
+    def play(
+        self, study: SearchStudy, rounds: int, budget_ms: float | None = None, first: int = 0
+    ) -> list[dict[str, Any]]:
         proposed = []
         costs = Costs(limits=() if budget_ms is None else (Limit(Metric("latency_ms"), budget_ms),))
-        for number in range(rounds):
+        for number in range(first, first + rounds):
             trial, choices = study.ask(distributions_of(GridSpace()))
             study.describe(trial, GridSpace().decode(choices))
             latency_ms = latency_of(choices)
@@ -111,3 +137,72 @@ class StrategySuite:
         assert again.fail_stale() == [15]
         self.play(again, 15)
         assert [trial.number for trial in again.summaries()] == list(range(31))
+
+    @pytest.mark.parametrize("table", [False, True])
+    def test_a_resumed_study_proposes_as_if_it_had_not_stopped(self, tmp_path: Path, table: bool) -> None:
+        whole = self.study(tmp_path / "whole", budget_ms=BUDGET_MS, table=table)
+        expected = self.play(whole, 36, BUDGET_MS)
+        proposed = []
+        for rounds in (3, 15, 18):
+            study = self.study(tmp_path / "parts", budget_ms=BUDGET_MS, table=table)
+            proposed += self.play(study, rounds, BUDGET_MS, first=len(proposed))
+            study.close()
+        assert proposed == expected
+
+    def test_the_study_is_a_plain_one(self, tmp_path: Path) -> None:
+        """Whatever reads Optuna's studies reads these; nothing that a strategy notes hinders another one."""
+        self.play(self.study(tmp_path / "j"), 20)
+        loaded = SearchStudy(tmp_path / "j", read_only=True)
+        assert [trial.state for trial in loaded.summaries()].count("COMPLETE") == 18
+        storage = optuna.storages.JournalStorage(
+            optuna.storages.journal.JournalFileBackend(str(tmp_path / "j"))
+        )
+        (summary,) = optuna.get_all_study_summaries(storage)
+        plain = optuna.load_study(study_name=summary.study_name, storage=storage)
+        assert len(plain.trials) == 20
+        assert plain.best_trials
+        other = "random" if self.strategy != "random" else "tpe"
+        loaded.close()
+        study = self.study(tmp_path / "j")
+        study.set_sampler(make_sampler(other, StrategyContext(GridSpace(), None, Limits(None, 40), 0)))
+        self.play(study, 5)
+        study.set_sampler(
+            make_sampler(self.strategy, StrategyContext(GridSpace(), None, Limits(None, 40), 0))
+        )
+        assert len(self.play(study, 5)) == 5
+
+    def test_what_the_table_forbids_is_not_proposed(self, tmp_path: Path) -> None:
+        if not self.knows_limits:
+            pytest.skip("an Optuna sampler; the candidate loop turns down what it proposes over the limit")
+        study = self.study(tmp_path / "j", budget_ms=4.0, table=True)
+        for choices in self.play(study, 15, 4.0):
+            assert 0.9 * latency_of(choices) <= 4.0
+
+    def test_a_limit_that_nothing_keeps_ends_no_search(self, tmp_path: Path) -> None:
+        study = self.study(tmp_path / "j", budget_ms=0.1, table=True)
+        assert len(self.play(study, 3, 0.1)) == 3
+
+
+class OwnStrategySuite(StrategySuite):
+    """What strategies of ours promise beyond that."""
+
+    def test_nothing_is_proposed_twice_while_there_is_other(self, tmp_path: Path) -> None:
+        study = self.study(tmp_path / "j")
+        everything = 4 * 2 * 2 * 2
+        proposed = []
+        for _ in range(everything):
+            trial, choices = study.ask(distributions_of(GridSpace()))
+            latency_ms = latency_of(choices)
+            figures = {"latency_ms": latency_ms}
+            study.tell_trained(
+                trial, error=error_of(choices), figures=figures, costs=Costs(), elapsed_s=float(trial.number)
+            )
+            proposed.append(GridSpace().decode(choices).id)
+        assert len(set(proposed[: everything // 2])) == everything // 2
+        assert len(set(proposed)) == everything
+
+    def test_running_trials_are_not_proposed_again(self, tmp_path: Path) -> None:
+        study = self.study(tmp_path / "j")
+        self.play(study, 12)
+        running = [GridSpace().decode(study.ask(distributions_of(GridSpace()))[1]).id for _ in range(6)]
+        assert len(set(running)) == 6

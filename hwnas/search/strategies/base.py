@@ -1,4 +1,4 @@
-"""How candidates are proposed: factories of Optuna samplers, registered as `hwnas.strategies`.
+"""What a strategy gets, and how it is found.
 
 A strategy needs to know nothing of the space but its choices: every gene is suggested in every
 trial as a categorical, and the space maps equal networks to equal architectures.
@@ -6,12 +6,12 @@ trial as a categorical, and the space maps equal networks to equal architectures
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from optuna.distributions import CategoricalDistribution
-from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler
 
 from hwnas.architecture import Architecture
 from hwnas.plugins import load_plugin
@@ -25,10 +25,12 @@ class Limits:
     Attributes:
         latency_ms: hard budget, or None.
         trials: how many candidates are to be trained.
+        objective: hard limit on the second objective, in its unit, or None.
     """
 
     latency_ms: float | None
     trials: int
+    objective: float | None = None
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,9 @@ class LatencyPrediction:
     interval_ms: tuple[float, float]
 
 
+Predictions = Sequence[LatencyPrediction | None]
+
+
 @dataclass(frozen=True)
 class StrategyContext:
     """Everything that a strategy may use.
@@ -47,43 +52,32 @@ class StrategyContext:
         space: what can be built.
         predict_latency: None where there is no latency table; returns None for what it does not cover.
         limits: of the search.
-        seed: differs at every resume, so that a strategy does not propose the same again.
+        seed: of the run; the same at every resume.
+        predict_latencies: the same as `predict_latency` for many at once, where that is cheaper.
     """
 
     space: SearchSpace
     predict_latency: Callable[[Architecture], LatencyPrediction | None] | None
     limits: Limits
     seed: int
+    predict_latencies: Callable[[Sequence[Architecture]], Predictions] | None = None
+
+    def latencies(self, architectures: Sequence[Architecture]) -> Predictions:
+        """Return what is known of latencies beforehand, in their order; None for what is not."""
+        if self.predict_latencies is not None:
+            return self.predict_latencies(architectures)
+        if self.predict_latency is not None:
+            return [self.predict_latency(architecture) for architecture in architectures]
+        return [None] * len(architectures)
+
+    def is_forbidden(self, prediction: LatencyPrediction | None) -> bool:
+        """Return whether a network is over the hard limit even if it is as fast as can be."""
+        most_ms = self.limits.latency_ms
+        return prediction is not None and most_ms is not None and prediction.interval_ms[0] > most_ms
 
 
 StrategyFactory = Callable[[StrategyContext], BaseSampler]
 """What plug-ins register in `hwnas.strategies`."""
-
-
-def random_sampler(context: StrategyContext) -> BaseSampler:
-    """Draw every gene uniformly."""
-    return RandomSampler(seed=context.seed)
-
-
-def tpe_sampler(context: StrategyContext) -> BaseSampler:
-    """Multi-objective tree-structured Parzen estimator over all genes together.
-
-    Candidates over the budget are learned from as constraint violations, and those still in
-    training count as bad ones, so that workers do not all try the same.
-
-    Source: Ozaki et al., "Multiobjective Tree-Structured Parzen Estimator", JAIR 73, 2022.
-    """
-    return TPESampler(multivariate=True, constant_liar=True, seed=context.seed)
-
-
-def nsga2_sampler(context: StrategyContext) -> BaseSampler:
-    """NSGA-II, with a population that leaves room for several generations.
-
-    Source: Deb et al., "A fast and elitist multiobjective genetic algorithm: NSGA-II", IEEE
-    TEC 6(2), 2002.
-    """
-    population = min(50, max(8, context.limits.trials // 5))
-    return NSGAIISampler(population_size=population, seed=context.seed)
 
 
 def make_sampler(name: str, context: StrategyContext) -> BaseSampler:
@@ -102,5 +96,5 @@ def distributions_of(space: SearchSpace) -> dict[str, CategoricalDistribution]:
 
 
 def seed_after(seed: int, num_trials: int) -> int:
-    """Return the seed of a sampler that starts when `num_trials` were asked before."""
+    """Return the seed of what is drawn when `num_trials` were asked before."""
     return int(np.random.SeedSequence([seed, num_trials]).generate_state(1)[0])

@@ -1,0 +1,95 @@
+"""Candidates among which a surrogate chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas.search.strategies.proposing import GeneCodec
+from hwnas.search.strategies.told import Genes, Judged, ToldTrials
+
+Floats = npt.NDArray[np.float64]
+
+_UNIFORM = 120
+_CHILDREN = 240
+_CROSSED = 0.3
+_TWO_CHANGES = 0.3
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Architectures as numbers.
+
+    Attributes:
+        genes: of n architectures.
+        vectors: their encodings, [n, d].
+        log_ms: logarithms of their predicted latencies, NaN for those without a prediction, [n].
+        log_spreads: standard deviations that these claim, [n].
+    """
+
+    genes: list[Genes]
+    vectors: Floats
+    log_ms: Floats
+    log_spreads: Floats
+
+
+class CandidatePool:
+    """Draws and encodes what is neither known nor forbidden."""
+
+    def __init__(self, codec: GeneCodec, told: ToldTrials) -> None:
+        """Take over space and trials."""
+        self._codec = codec
+        self._told = told
+        self._vectors: dict[str, Floats] = {}
+
+    def around(self, parents: Sequence[Judged], rng: np.random.Generator) -> Encoded:
+        """Return uniform draws, and children of parents by mutation and crossover."""
+        drawn = [self._codec.uniform(rng) for _ in range(_UNIFORM)]
+        drawn += [self._child(parents, rng) for _ in range(_CHILDREN if parents else 0)]
+        return self.encoded(drawn)
+
+    def neighbours(self, genes: Iterable[Genes], each: int, rng: np.random.Generator) -> Encoded:
+        """Return mutants of candidates."""
+        return self.encoded([self._codec.mutated(one, rng) for one in genes for _ in range(each)])
+
+    def encoded(self, genes: Iterable[Genes]) -> Encoded:
+        """Encode those that are new and allowed, each once."""
+        codec = self._codec
+        distinct = {codec.architecture(one).id: one for one in genes}
+        fresh = [one for one in distinct.values() if not self._told.is_known(codec.architecture(one))]
+        found = self.described(fresh)
+        most_ms = codec.context.limits.latency_ms
+        if most_ms is None or not fresh:
+            return found
+        predictions = codec.context.latencies([codec.architecture(one) for one in fresh])
+        kept = [index for index, one in enumerate(predictions) if not codec.context.is_forbidden(one)]
+        return Encoded(
+            [fresh[index] for index in kept], found.vectors[kept], found.log_ms[kept], found.log_spreads[kept]
+        )
+
+    def described(self, genes: Sequence[Genes]) -> Encoded:
+        """Encode architectures as they are."""
+        architectures = [self._codec.architecture(one) for one in genes]
+        for architecture in architectures:
+            if architecture.id not in self._vectors:
+                vector = self._codec.space.encode(architecture).astype(np.float64)
+                self._vectors[architecture.id] = vector
+        vectors = [self._vectors[architecture.id] for architecture in architectures]
+        log_ms, log_spreads = np.full(len(genes), np.nan), np.zeros(len(genes))
+        for index, prediction in enumerate(self._codec.context.latencies(architectures)):
+            if prediction is not None and prediction.interval_ms[0] > 0:
+                low_ms, high_ms = prediction.interval_ms
+                log_ms[index] = np.log(prediction.latency_ms)
+                log_spreads[index] = np.log(high_ms / low_ms) / 3.3
+        return Encoded(list(genes), np.array(vectors, np.float64, ndmin=2), log_ms, log_spreads)
+
+    def _child(self, parents: Sequence[Judged], rng: np.random.Generator) -> Genes:
+        parent = parents[int(rng.integers(len(parents)))].genes
+        if rng.random() < _CROSSED:
+            other = parents[int(rng.integers(len(parents)))].genes
+            takes = rng.random(len(parent)) < 0.5
+            parent = tuple(b if take else a for a, b, take in zip(parent, other, takes, strict=True))
+        return self._codec.mutated(parent, rng, 2 if rng.random() < _TWO_CHANGES else 1)

@@ -1,0 +1,109 @@
+"""Searched cells: operations on the edges of a small directed graph, as in NAS-Bench-201.
+
+Four nodes are joined by six edges, from each node to every later one. Node 0 is the input; a node is the sum
+of what its incoming edges make of the nodes they come from; node 3 is the output.
+
+Source: Dong and Yang, "NAS-Bench-201: Extending the Scope of Reproducible Neural Architecture Search", ICLR
+2020.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas.errors import ArchitectureError
+
+OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+"""What an edge may do, in the order of NAS-Bench-201's digits."""
+
+EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
+"""From node to node, in the order of NAS-Bench-201's strings."""
+
+PATHS = ((3,), (0, 4), (1, 5), (0, 2, 5))
+"""All ways from input to output, as positions of edges."""
+
+NONE, SKIP = OPERATIONS[0], OPERATIONS[1]
+_NUM_NODES = 4
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell; `operations` holds one of `OPERATIONS` for each of `EDGES`."""
+
+    operations: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Check the operations.
+
+        Raises:
+            ArchitectureError: if there are not six, or one is unknown.
+        """
+        unknown = sorted(set(self.operations) - set(OPERATIONS))
+        if len(self.operations) != len(EDGES) or unknown:
+            raise ArchitectureError(
+                f"A cell has {len(EDGES)} operations out of {list(OPERATIONS)}, but got "
+                f"{list(self.operations)}."
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> Cell:
+        """Read a string such as `|nor_conv_3x3~0|+|none~0|skip_connect~1|+|none~0|none~1|avg_pool_3x3~2|`.
+
+        Raises:
+            ArchitectureError: if it is not of that form.
+        """
+        found = re.findall(r"\|([a-z0-9_]+)~(\d)(?=\|)", text)
+        cell = cls(tuple(name for name, _ in found))
+        if str(cell) != text:
+            raise ArchitectureError(f"A cell is written like {cls((NONE,) * len(EDGES))}, but got {text!r}.")
+        return cell
+
+    def __str__(self) -> str:
+        """Return the string of NAS-Bench-201; `parse` gives the same cell back."""
+        nodes = []
+        for node in range(1, _NUM_NODES):
+            into = [index for index, edge in enumerate(EDGES) if edge[1] == node]
+            nodes.append("|" + "|".join(f"{self.operations[i]}~{EDGES[i][0]}" for i in into) + "|")
+        return "+".join(nodes)
+
+    @property
+    def live_edges(self) -> frozenset[int]:
+        """Positions of edges on a way from input to output that no `none` interrupts."""
+        ways = [path for path in PATHS if all(self.operations[edge] != NONE for edge in path)]
+        return frozenset(edge for path in ways for edge in path)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether anything of the input reaches the output."""
+        return bool(self.live_edges)
+
+    def pruned(self) -> Cell:
+        """Return the cell with `none` on all edges that nothing depends on."""
+        live = self.live_edges
+        return Cell(tuple(name if index in live else NONE for index, name in enumerate(self.operations)))
+
+
+def encode_cell(cell: Cell) -> npt.NDArray[np.float32]:
+    """Return one indicator for every operation of every edge, and what stands on the ways through the cell.
+
+    For each way of `PATHS`: whether it is open, and how often each operation but `none` stands on it; and
+    the same as sums over the ways. Networks that compute alike are near each other in these, which single
+    edges do not tell.
+
+    Source: ways as features: White et al., "BANANAS: Bayesian Optimization with Neural Architectures for
+    Neural Architecture Search", AAAI 2021.
+    """
+    edges = [name == each for name in cell.operations for each in OPERATIONS]
+    ways = [_way([cell.operations[edge] for edge in path]) for path in PATHS]
+    return np.concatenate([np.array(edges, np.float32), *ways, np.sum(ways, axis=0)])
+
+
+def _way(names: Sequence[str]) -> npt.NDArray[np.float32]:
+    if NONE in names:
+        return np.zeros(len(OPERATIONS), np.float32)
+    return np.array([1.0, *(names.count(each) for each in OPERATIONS[1:])], np.float32)
