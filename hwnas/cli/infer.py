@@ -16,7 +16,7 @@ from hwnas.files import write_bytes_atomically
 
 if TYPE_CHECKING:
     from hwnas.data.formats import RawScan
-    from hwnas.runtime.runner import Runner, Segmentation
+    from hwnas.runtime import Runner, Segmentation
     from hwnas.runtime.signature import Trust
 
 
@@ -86,7 +86,7 @@ def label_scans(
     """
     from rich.progress import track
 
-    from hwnas.runtime.runner import Runner
+    from hwnas.runtime import Runner
 
     outputs = _outputs(scans, out, force=force, picture=picture)
     runner = Runner.open(bundle, threads, precision, trust=trust)

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec
-from hwnas.models.blocks import BLOCKS
 from hwnas.models.decoders import DECODERS
 from hwnas.onnx_graphs.export import export_onnx
 from hwnas.search_spaces.base import make_search_space
+from hwnas.search_spaces.range_unet_covering import covering_choices
 
 CONTRACT = NetworkContract(in_channels=5, height=16, widths=(64,), num_classes=3, cyclic_width=True)
 SPEC = IoSpec((TensorSpec("range_image", (1, 5, 16, 64)),), (TensorSpec("logits", (1, 3, 16, 64)),))
@@ -20,15 +20,7 @@ SPEC = IoSpec((TensorSpec("range_image", (1, 5, 16, 64)),), (TensorSpec("logits"
 
 def choices(name: str) -> dict[str, Any]:
     """Return the genes of the covering network with the decoder `name`."""
-    space = make_search_space("range-unet", CONTRACT, {})
-    number, blocks = sorted(DECODERS).index(name), sorted(BLOCKS)
-    wanted: dict[str, Any] = {gene: values[0] for gene, values in space.choices.items()}
-    wanted |= {"decoder": name, "num_stages": 2, "stem_stride": "1x2", "cyclic_padding": number % 2 == 0}
-    wanted |= {"activation": ("relu", "hardswish")[number % 2]}
-    for stage in (1, 2):
-        block = blocks[(2 * number + stage - 1) % len(blocks)]
-        wanted |= {f"stage{stage}_block": block, f"stage{stage}_squeeze_excite": stage == 1}
-    return wanted
+    return covering_choices(make_search_space("range-unet", CONTRACT, {}), name, num_stages=2)
 
 
 def network(name: str) -> nn.Module:

@@ -17,7 +17,7 @@ Field = Tuple[int, Union[int, memoryview]]
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MODEL_GRAPH = 7
 _GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT = 1, 5, 11, 12
-_NODE_OPERATOR = 4
+_NODE_NAME, _NODE_OPERATOR = 3, 4
 _TENSOR_TYPE, _TENSOR_NAME = 2, 8
 _VALUE_NAME, _VALUE_TYPE = 1, 2
 _DTYPES = {
@@ -47,12 +47,14 @@ class OnnxOutline:
         outputs: likewise.
         operators: names of the operators in it, sorted, each once.
         weight_dtypes: types of its weights, sorted, each once.
+        nodes: name and operator of every node, in the order of the file.
     """
 
     inputs: Tuple[TensorSpec, ...]
     outputs: Tuple[TensorSpec, ...]
     operators: Tuple[str, ...]
     weight_dtypes: Tuple[str, ...]
+    nodes: Tuple[Tuple[str, str], ...]
 
 
 def read_outline(path: str) -> OnnxOutline:
@@ -84,11 +86,12 @@ def _only_graph(model: memoryview) -> memoryview:
 def _outline(graph: memoryview) -> OnnxOutline:
     inputs: List[TensorSpec] = []
     outputs: List[TensorSpec] = []
-    operators = set()
+    nodes: List[Tuple[str, str]] = []
     weights = {}
     for number, value in fields(graph):
         if number == _GRAPH_NODE:
-            operators.add(_text(_message(value), _NODE_OPERATOR))
+            node = _message(value)
+            nodes.append((_text(node, _NODE_NAME), _text(node, _NODE_OPERATOR)))
         elif number == _GRAPH_INITIALIZER:
             tensor = _message(value)
             dtype = [found for field, found in fields(tensor) if field == _TENSOR_TYPE]
@@ -100,8 +103,9 @@ def _outline(graph: memoryview) -> OnnxOutline:
     return OnnxOutline(
         tuple(spec for spec in inputs if spec.name not in weights),
         tuple(outputs),
-        tuple(sorted(operators)),
+        tuple(sorted({operator for _, operator in nodes})),
         tuple(sorted(set(weights.values()))),
+        tuple(nodes),
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 from hwnas.latency.agent.errors import AgentError
 from hwnas.latency.runtimes.onnx_file import OnnxOutline, read_outline
+from hwnas.latency.runtimes.tensorrt_refusals import CannotRunThereError, build_error, parse_model
 
 MODULES = {
     "tensorrt": ("tensorrt",),
@@ -72,34 +73,45 @@ def build_engine(request: Mapping[str, Any]) -> Dict[str, Any]:
             its default).
 
     Returns:
-        `typing` (strong or weak), `build_s`, `engine_bytes`, `engine_sha256`, `layers_on_gpu` (those that the
-        DLA cannot run; None without DLA), `messages` (last warnings).
+        `typing` (strong or weak), `fallback` (why strong typing did not do, empty if it did), `build_s`,
+        `engine_bytes`, `engine_sha256`, `layers_on_gpu` (those that the DLA cannot run; None without DLA),
+        `messages` (last warnings).
 
     Raises:
-        AgentError: if the model is refused, naming the node, or the engine cannot be built, with the reason.
+        ModelRefusedError: if the parser refuses the model, naming the node and its module.
+        CannotRunThereError: if a GPU that it is built for cannot run it.
+        AgentError: if the engine cannot be built for another reason, with that.
     """
     trt = import_tensorrt(request["product"])
     outline = read_outline(request["model"])
     log = make_log(trt)
     start = time.perf_counter()
     typing = "strong" if hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED") else "weak"
+    fallback = ""
     try:
         plan, on_gpu = _build(trt, log, request, outline, typing)
-    except AgentError:
-        if typing == "weak" or version_of(trt) >= _STRONG_TYPING_COMPLETE:
+    except AgentError as error:
+        if typing == "weak" or not _knows_weak_typing(trt, request["product"]):
             raise
-        typing = "weak"
+        typing, fallback = "weak", str(error)
         plan, on_gpu = _build(trt, log, request, outline, typing)
     with open(request["engine"], "wb") as stream:
         stream.write(plan)
     return {
         "typing": typing,
+        "fallback": fallback,
         "build_s": time.perf_counter() - start,
         "engine_bytes": len(plan),
         "engine_sha256": hashlib.sha256(plan).hexdigest(),
         "layers_on_gpu": on_gpu,
         "messages": log.messages,
     }
+
+
+def _knows_weak_typing(trt: Any, product: str) -> bool:
+    """Return whether to try weak typing where strong typing fails; TensorRT for RTX has none of it."""
+    is_old = version_of(trt) < _STRONG_TYPING_COMPLETE
+    return product == "tensorrt" and is_old and hasattr(trt.BuilderFlag, "FP16")
 
 
 def version_of(trt: Any) -> Tuple[int, ...]:
@@ -113,7 +125,7 @@ def _build(
     builder = trt.Builder(log)
     flags = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED) if typing == "strong" else 0
     network = builder.create_network(flags)
-    _parse(trt, log, network, request["model"])
+    parse_model(trt, log, network, request["model"], outline)
     config = builder.create_builder_config()
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     config.builder_optimization_level = int(request["optimization_level"])
@@ -128,35 +140,9 @@ def _build(
     _load_timing_cache(config, request["timing_cache"])
     plan = builder.build_serialized_network(network, config)
     if plan is None:
-        raise AgentError(
-            f"TensorRT {trt.__version__} cannot build an engine of the model: {_reason(log)}. Look for the "
-            "operator or type it names; for lack of memory lower 'workspace_mb' or end other programs."
-        )
+        raise build_error(trt, log, outline)
     _save_timing_cache(config, request["timing_cache"])
     return bytes(memoryview(plan)), on_gpu
-
-
-def _parse(trt: Any, log: Any, network: Any, model: str) -> None:
-    parser = trt.OnnxParser(network, log)
-    if parser.parse_from_file(model) and network.num_outputs > 0:
-        return
-    errors = [_describe(parser.get_error(index)) for index in range(parser.num_errors)]
-    raise AgentError(
-        f"TensorRT {trt.__version__} refuses the model: {'; '.join(errors) or _reason(log)}. "
-        "Export it with operators and types that this version parses."
-    )
-
-
-def _describe(error: Any) -> str:
-    """Return one line for an error of the parser; which details it has depends on the version."""
-    operator = error.node_operator() if hasattr(error, "node_operator") else ""
-    name = error.node_name() if hasattr(error, "node_name") else ""
-    node = f"node {error.node()}" if error.node() >= 0 else "the graph"
-    return f"{node} {name!r} ({operator}): {error.desc()}"
-
-
-def _reason(log: Any) -> str:
-    return "; ".join(log.messages[-3:]) or "it gives no reason"
 
 
 def _allow_types_of_file(trt: Any, config: Any, outline: OnnxOutline) -> None:
@@ -187,7 +173,9 @@ def _set_compute_capabilities(trt: Any, config: Any, names: Sequence[str]) -> No
     config.num_compute_capabilities = len(names)
     for index, name in enumerate(names):
         if name not in known:
-            raise AgentError(f"{trt.__name__} {trt.__version__} builds for {known}, but not for {name!r}.")
+            raise CannotRunThereError(
+                f"{trt.__name__} {trt.__version__} builds for {known}, but not for {name!r}."
+            )
         config.set_compute_capability(getattr(trt.ComputeCapability, name), index)
 
 

@@ -114,7 +114,7 @@ def test_build_flags_hold_no_precision() -> None:
 
 
 def test_weak_typing_follows_the_types_of_the_file() -> None:
-    outline = OnnxOutline((), (), ("Conv", "QuantizeLinear"), ("float16",))
+    outline = OnnxOutline((), (), ("Conv", "QuantizeLinear"), ("float16",), ())
     assert weak_typing_flags(["--stronglyTyped", "--device=0"], outline) == ["--device=0", "--fp16", "--int8"]
 
 
