@@ -33,7 +33,9 @@ def test_ends_with_verified_bundles_and_is_not_done_twice(tmp_path: Path) -> Non
     summary = quickstart(out)
     assert list(summary["seconds"]) == ["synthesize", "search", "train", "export", "verify", "report"]
     assert 1 <= len(summary["bundles"]) <= summary["trained_candidates"]
+    assert any(bundle["on_front"] for bundle in summary["bundles"])
     for bundle in summary["bundles"]:
+        assert bundle["cost"] > 0
         assert bundle["verified"]
         low, high = bundle["interval_ms"]
         assert 0 < low <= bundle["latency_ms"] <= high

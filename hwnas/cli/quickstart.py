@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from hwnas.cli.console import err_console, out_console, print_json
-from hwnas.cli.latency_tables import mark, print_remarks
+from hwnas.cli.latency_tables import cost_heading, mark, print_remarks
 from hwnas.errors import VerificationError
 
 INTERRUPTED = 130
@@ -50,16 +50,19 @@ def quickstart(
 
 
 def _show(summary: dict[str, Any]) -> None:
-    table = Table(title="Pareto front, trained in full, exported and verified", title_justify="left")
-    for heading in ("architecture id", "mIoU", "latency ms", "interval ms", "verified"):
+    table = Table(title="The front, trained in full, exported and verified", title_justify="left")
+    cost = cost_heading(summary)
+    table.add_column("architecture id", no_wrap=True)
+    for heading in ("mIoU", *cost, "latency ms", "on front", "verified"):
         table.add_column(heading, justify="right")
     for bundle in summary["bundles"]:
         low, high = bundle["interval_ms"]
         table.add_row(
             bundle["architecture_id"],
             f"{bundle['quality']:.3f}",
-            f"{bundle['latency_ms']:.2f}{mark(bundle)}",
-            f"{low:.2f} to {high:.2f}",
+            *("n/a" if bundle["cost"] is None else f"{bundle['cost']:.2f}" for _ in cost),
+            f"{bundle['latency_ms']:.2f} ({low:.2f} to {high:.2f}){mark(bundle)}",
+            "yes" if bundle["on_front"] else "no",
             "yes" if bundle["verified"] else "NO",
         )
     out_console.print(table)

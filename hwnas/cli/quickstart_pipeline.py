@@ -247,13 +247,19 @@ class Quickstart:
 
     def _summary(self) -> dict[str, Any]:
         trials = self.run_directory.read_front()["trials"]
+        trained = self.run_directory.read_trained()
         return {
             "directory": str(self.directory),
             "seconds": self.seconds,
             "trained_candidates": sum(
                 trial["state"] == "COMPLETE" and trial["duplicate_of"] is None for trial in trials
             ),
-            "bundles": [_bundle_summary(bundle) for bundle in self._bundles()],
+            "objectives": trained["objectives"],
+            "unit": trained["unit"],
+            "bundles": [
+                {**_bundle_summary(bundle), "cost": member["cost"], "on_front": member["on_front"]}
+                for bundle, member in zip(self._bundles(), trained["members"], strict=True)
+            ],
             "report": str(self.run_directory.report),
         }
 
