@@ -10,6 +10,7 @@ import typer
 from hwnas.cli.console import out_console, print_json
 
 if TYPE_CHECKING:
+    from hwnas.latency.engine_inspection import EngineReport
     from hwnas.onnx_graphs.inspection import GraphReport
 
 
@@ -18,20 +19,42 @@ def register(app: typer.Typer) -> None:
 
     @app.command("inspect")
     def inspect(
-        file: Annotated[Path, typer.Argument(help="ONNX file.")],
+        file: Annotated[Path, typer.Argument(help="ONNX file, or engine of TensorRT.")],
         *,
         layers: Annotated[bool, typer.Option("--layers", help="Print every layer, too.")] = False,
         as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     ) -> None:
-        """Say what is in a model file: layers, operators, work, parameters, precision."""
+        """Say what is in a model file: layers, operators, work, parameters, precision.
+
+        Of an engine: who wrote it, without a GPU; with --layers and a GPU, its layers. That runs native code
+        of the file, so give only engines that you trust.
+        """
+        from hwnas.latency.engine_inspection import inspect_engine, is_engine
         from hwnas.onnx_graphs.inspection import inspect_onnx
 
-        report = inspect_onnx(file)
+        report: EngineReport | GraphReport
+        if is_engine(file):
+            report = inspect_engine(file, with_layers=layers)
+            lines = _engine_lines(report)
+        else:
+            report = inspect_onnx(file)
+            lines = _lines(report, with_layers=layers)
         if as_json:
             print_json(report.to_json())
             return
-        for line in _lines(report, with_layers=layers):
+        for line in lines:
             out_console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _engine_lines(report: EngineReport) -> list[str]:
+    lines = [
+        f"engine  {report.product} {report.version}, {report.size_bytes / 1e6:.2f} MB",
+        f"sha256  {report.sha256}",
+    ]
+    if report.layers is None:
+        return [*lines, f"layers  not known: {report.why_no_layers}"]
+    lines.append(f"{len(report.layers)} layers")
+    return lines + [f"{layer.get('LayerType', '')!s:<24}{layer.get('Name', '')}" for layer in report.layers]
 
 
 def _lines(report: GraphReport, *, with_layers: bool) -> list[str]:

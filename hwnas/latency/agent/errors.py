@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hwnas.errors import HwnasError
 
-class AgentError(Exception):
+
+class AgentError(HwnasError):
     """A request cannot be carried out; the message says why and what to do."""

@@ -19,6 +19,15 @@ class PlanHeader:
     version: str
 
 
+def is_plan(path: str) -> bool:
+    """Return whether the file at `path` begins as engines do; False if it cannot be read."""
+    try:
+        with open(path, "rb") as stream:
+            return stream.read(4) in _PRODUCTS
+    except OSError:
+        return False
+
+
 def read_plan_header(path: str) -> PlanHeader:
     """Return who wrote the engine at `path`.
 

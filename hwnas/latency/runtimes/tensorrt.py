@@ -10,9 +10,11 @@ from hwnas.latency.agent.build import run_in_child
 from hwnas.latency.agent.errors import AgentError
 from hwnas.latency.runtimes.cuda_driver import CudaDriver
 from hwnas.latency.runtimes.engine_cache import EngineCache, key_of
+from hwnas.latency.runtimes.engine_identity import EngineIdentity, Machine, check_engine
 from hwnas.latency.runtimes.onnx_file import read_outline
 from hwnas.latency.runtimes.options import one_of, whole_number
 from hwnas.latency.runtimes.tensorrt_build import import_tensorrt, make_log
+from hwnas.latency.runtimes.tensorrt_compatibility import HARDWARE_LEVELS
 
 # A build may crash, take all memory or hang; that must not end the agent.
 _BUILD = "hwnas.latency.runtimes.tensorrt_build:build_engine"
@@ -42,6 +44,10 @@ class TensorRt:
         "optimization_level": "effort of the builder, 0 to 5; 3 unless given, as TensorRT has it",
         "workspace_mb": "most scratch memory of a layer in MiB; all of it unless given",
         "tf32": "on or off: whether float32 may be computed in TF32; on unless given, as TensorRT has it",
+        "hardware_compatibility": "none, ampere-plus or same-compute-capability: GPUs that the engine is for "
+        "beside this one; none unless given",
+        "version_compatible": "on or off: whether later versions of TensorRT may run it; off unless given",
+        "build_route": "knobs of the builder, as TensorRT 11.1 and later have them; its own unless given",
         "build": "number of the build; a higher one builds anew without known timings, to compare builds",
     }
     PRODUCT: ClassVar[str] = "tensorrt"
@@ -54,6 +60,9 @@ class TensorRt:
         optimization_level: str = "3",
         workspace_mb: str = "0",
         tf32: str = "on",
+        hardware_compatibility: str = "none",
+        version_compatible: str = "off",
+        build_route: str = "",
         build: str = "0",
     ) -> None:
         """Import TensorRT and open the GPU; `threads` is what the host gives, one thread enqueues.
@@ -67,6 +76,11 @@ class TensorRt:
             "optimization_level": whole_number("optimization_level", optimization_level, 0, 5),
             "workspace_mb": whole_number("workspace_mb", workspace_mb, 0, 1 << 20),
             "tf32": one_of("tf32", tf32, ("on", "off")) == "on",
+            "hardware_compatibility": one_of(
+                "hardware_compatibility", hardware_compatibility, tuple(HARDWARE_LEVELS)
+            ),
+            "version_compatible": one_of("version_compatible", version_compatible, ("on", "off")) == "on",
+            "build_route": build_route,
             "compute_capabilities": [],
         }
         self._build_number = whole_number("build", build)
@@ -75,6 +89,7 @@ class TensorRt:
         self._log = make_log(self._trt)
         self._cache = EngineCache()
         self._record: Dict[str, Any] = {}
+        self._path = ""
         self._engine: Any = None
         self._context: Any = None
         self._inputs: Tuple[TensorSpec, ...] = ()
@@ -97,22 +112,52 @@ class TensorRt:
             AgentError: if the model is refused, the build fails, or the engine does not load.
         """
         outline = read_outline(model)
-        key = key_of(
-            {
-                "model": sha256_of_file(model),
-                "build": self._build_number,
-                "settings": self._settings,
-                "versions": self.versions(),
-            }
-        )
+        model_sha256 = sha256_of_file(model)
+        settings = self.settings()
+        key = key_of({"model": model_sha256, "settings": settings, "versions": self.versions()})
         record = self._cache.find(key)
-        if record is None:
-            record = run_in_child(_BUILD, {**self._settings, **self._build_paths(model, key)})
+        if record is None or "identity" not in record:
+            built = run_in_child(_BUILD, {**self._settings, **self._build_paths(model, key)})
+            record = {**built, "identity": self._identity_of(built, model_sha256).to_json()}
             self._cache.keep(key, record)
-        self._open_engine(self._cache.path(key))
-        self._record = record
+        path, identity = self._cache.path(key), EngineIdentity.from_json(record["identity"])
+        check_engine(path, identity, self._machine(), model_sha256)
+        self._open_engine(path, identity.settings)
+        self._record, self._path = record, path
         self._output_names = tuple(spec.name for spec in outline.outputs)
         self._inputs = tuple(self._spec(spec.name) for spec in outline.inputs)
+
+    def load_engine(self, path: str, identity: Mapping[str, Any]) -> None:
+        """Load an engine that was built earlier, perhaps elsewhere; doing so runs native code of it.
+
+        Args:
+            path: of the engine.
+            identity: its record, see `EngineIdentity`.
+
+        Raises:
+            AgentError: if it is not what its record says, if anything it depends on is otherwise here, or if
+                TensorRT does not load it.
+        """
+        found = EngineIdentity.from_json(identity)
+        check_engine(path, found, self._machine())
+        self._open_engine(path, found.settings)
+        names = [self._engine.get_tensor_name(index) for index in range(self._engine.num_io_tensors)]
+        is_input = {
+            name: self._engine.get_tensor_mode(name) == self._trt.TensorIOMode.INPUT for name in names
+        }
+        self._record = {
+            "typing": found.typing,
+            "engine_bytes": found.engine_bytes,
+            "engine_sha256": found.engine_sha256,
+            "identity": found.to_json(),
+        }
+        self._path = path
+        self._output_names = tuple(name for name in names if not is_input[name])
+        self._inputs = tuple(self._spec(name) for name in names if is_input[name])
+
+    def engine_file(self) -> Tuple[str, Dict[str, Any]]:
+        """Return the path of the loaded engine and its record, see `EngineIdentity`."""
+        return self._path, dict(self._record["identity"])
 
     def build_record(self) -> Dict[str, Any]:
         """Return how the loaded engine was built, see `tensorrt_build.build_engine`."""
@@ -169,10 +214,30 @@ class TensorRt:
         timing_cache = "" if self._build_number else self._cache.timing_cache(self.versions())
         return {"model": model, "engine": self._cache.path(key), "timing_cache": timing_cache}
 
-    def _open_engine(self, path: str) -> None:
+    def _machine(self) -> Machine:
+        found = self._driver.identity()
+        return Machine(self.PRODUCT, str(self._trt.__version__), found["gpu"], found["compute_capability"])
+
+    def _identity_of(self, record: Mapping[str, Any], model_sha256: str) -> EngineIdentity:
+        here = self._machine()
+        return EngineIdentity(
+            product=here.product,
+            version=here.version,
+            gpu=here.gpu,
+            compute_capabilities=(here.compute_capability,),
+            model_sha256=model_sha256,
+            settings=self.settings(),
+            engine_sha256=str(record["engine_sha256"]),
+            engine_bytes=int(record["engine_bytes"]),
+            typing=str(record["typing"]),
+        )
+
+    def _open_engine(self, path: str, settings: Mapping[str, Any]) -> None:
         runtime = self._trt.Runtime(self._log)
-        if self._settings["dla_core"] >= 0:
-            runtime.DLA_core = self._settings["dla_core"]
+        if settings.get("dla_core", -1) >= 0:
+            runtime.DLA_core = settings["dla_core"]
+        if settings.get("version_compatible"):
+            runtime.engine_host_code_allowed = True  # such engines bring a runtime of their own
         with open(path, "rb") as stream:
             engine = runtime.deserialize_cuda_engine(stream.read())
         context = engine.create_execution_context() if engine is not None else None

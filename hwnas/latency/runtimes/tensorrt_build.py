@@ -14,6 +14,7 @@ from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 from hwnas.latency.agent.errors import AgentError
 from hwnas.latency.runtimes.onnx_file import OnnxOutline, read_outline
+from hwnas.latency.runtimes.tensorrt_compatibility import set_compatibility
 from hwnas.latency.runtimes.tensorrt_refusals import CannotRunThereError, build_error, parse_model
 
 MODULES = {
@@ -70,7 +71,8 @@ def build_engine(request: Mapping[str, Any]) -> Dict[str, Any]:
         request: `product` (a key of `MODULES`), `model` and `engine` (paths), `timing_cache` (path, or empty
             for none), `optimization_level` (0 to 5), `workspace_mb` (0: all memory), `tf32` (bool),
             `dla_core` (-1: GPU only), `compute_capabilities` (TensorRT for RTX: names such as SM86; empty:
-            its default).
+            its default), and, where wanted, `hardware_compatibility` (none, ampere-plus or
+            same-compute-capability), `version_compatible` (bool), `build_route` (text; empty for its own).
 
     Returns:
         `typing` (strong or weak), `fallback` (why strong typing did not do, empty if it did), `build_s`,
@@ -135,6 +137,7 @@ def _build(
         config.clear_flag(trt.BuilderFlag.TF32)
     if typing == "weak":
         _allow_types_of_file(trt, config, outline)
+    set_compatibility(trt, config, request)
     _set_compute_capabilities(trt, config, request["compute_capabilities"])
     on_gpu = _use_dla(trt, builder, config, network, int(request["dla_core"]))
     _load_timing_cache(config, request["timing_cache"])

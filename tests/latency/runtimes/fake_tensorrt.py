@@ -26,8 +26,12 @@ class DataType(IntEnum):
 def make_tensorrt(version: str, *, dla_cores: int = 0, strong_typing_works: bool = True) -> Any:
     """Return a module-like object with the part of TensorRT `version` that hwnas uses."""
     major = int(version.split(".", 1)[0])
-    builder_flags = {"TF32": 7, "GPU_FALLBACK": 3}
+    builder_flags = {"TF32": 7, "GPU_FALLBACK": 3, "VERSION_COMPATIBLE": 13}
     creation_flags = {"STRONGLY_TYPED": 1}
+    hardware_levels = {"NONE": 0, "AMPERE_PLUS": 1}
+    numbers = tuple(int(part) for part in version.split("."))
+    if numbers >= (10, 9):
+        hardware_levels |= {"SAME_COMPUTE_CAPABILITY": 2}
     if major < 11:
         builder_flags |= {"FP16": 0, "INT8": 1, "BF16": 17}
         creation_flags |= {"EXPLICIT_BATCH": 0}
@@ -41,21 +45,21 @@ def make_tensorrt(version: str, *, dla_cores: int = 0, strong_typing_works: bool
             return Network(flags)
 
         def create_builder_config(self) -> Config:
-            return Config(major)
+            return Config(numbers)
 
         def build_serialized_network(self, network: Network, config: Config) -> bytes | None:
             config.network = network
             builds.append(config)
             if network.flags == 2 and not strong_typing_works:
                 return None
-            return json.dumps(network.tensors).encode()
+            return plan_of(version, network.tensors)
 
     class Runtime:
         def __init__(self, log: Any) -> None:
             pass
 
         def deserialize_cuda_engine(self, plan: bytes) -> Engine:
-            return Engine(json.loads(plan))
+            return Engine(json.loads(plan[28:]))
 
     return SimpleNamespace(
         __name__="tensorrt",
@@ -68,9 +72,17 @@ def make_tensorrt(version: str, *, dla_cores: int = 0, strong_typing_works: bool
         DeviceType=SimpleNamespace(DLA=1),
         Builder=Builder,
         Runtime=Runtime,
+        TensorIOMode=SimpleNamespace(INPUT=1, OUTPUT=2),
+        HardwareCompatibilityLevel=SimpleNamespace(**hardware_levels),
         OnnxParser=OnnxParser,
         builds=builds,
     )
+
+
+def plan_of(version: str, tensors: dict[str, Any], tag: bytes = b"ftrt") -> bytes:
+    """Return an engine: a header as TensorRT writes it, then what `Engine` needs."""
+    numbers = [int(part) for part in version.split(".")]
+    return tag + bytes(20) + bytes((*numbers, 0, 0)[:4]) + json.dumps(tensors).encode()
 
 
 class Network:
@@ -104,7 +116,9 @@ class OnnxParser:
 
 
 class Config:
-    def __init__(self, major: int) -> None:
+    def __init__(self, version: tuple[int, ...]) -> None:
+        if version >= (11, 1):
+            self.all_build_routes, self.build_route = "-a=[on|off]", ""
         self.flags = {7}
         self.timing_cache: Any = None
         self.network: Any = None
@@ -133,8 +147,17 @@ class Config:
 
 class Engine:
     def __init__(self, tensors: dict[str, Any]) -> None:
+        self.inputs = list(tensors["inputs"])
+        self.io_names = [*tensors["inputs"], *tensors["outputs"]]
+        self.num_io_tensors = len(self.io_names)
         self.shapes = {**tensors["inputs"], **tensors["outputs"]}
         self.names = (next(iter(tensors["inputs"])), next(iter(tensors["outputs"])))
+
+    def get_tensor_name(self, index: int) -> str:
+        return self.io_names[index]
+
+    def get_tensor_mode(self, name: str) -> int:
+        return 1 if name in self.inputs else 2
 
     def get_tensor_shape(self, name: str) -> list[int]:
         return self.shapes[name]

@@ -112,6 +112,7 @@ def test_old_versions_fall_back_to_weak_typing_and_say_so(imagine: Callable[...,
     runtime = TensorRt(1)
     runtime.load(model)
     assert runtime.build_record()["typing"] == "weak"
+    assert "cannot build an engine" in runtime.build_record()["fallback"]
     assert trt.builds[1].flags == {7}, "a float32 file needs no precision flag"
 
 
@@ -134,6 +135,52 @@ def test_absent_dla_is_refused(imagine: Callable[..., Any], model: str) -> None:
     imagine("10.16.2.10")
     with pytest.raises(AgentError, match=r"DLA core 0 was asked for, but TensorRT 10\.16\.2\.10 finds 0"):
         TensorRt(1, dla_core="0").load(model)
+
+
+def test_engine_is_loaded_without_its_model(imagine: Callable[..., Any], model: str) -> None:
+    imagine("10.13.3.9")
+    runtime = TensorRt(1)
+    runtime.load(model)
+    path, identity = runtime.engine_file()
+    assert identity["settings"] == runtime.settings()
+    again = TensorRt(1)
+    again.load_engine(path, identity)
+    assert again.inputs() == runtime.inputs()
+    image = np.random.default_rng(0).standard_normal((1, 3, 8, 16)).astype(np.float32)
+    for each in (runtime, again):
+        each.bind({"image": image})
+        each.run()
+    np.testing.assert_array_equal(again.outputs()["score"], runtime.outputs()["score"])
+    imagine("10.16.2.10")
+    with pytest.raises(AgentError, match=r"built with tensorrt 10\.13\.3\.9, here is 10\.16"):
+        TensorRt(1).load_engine(path, identity)
+
+
+def test_compatibility_is_set_where_it_is_offered(imagine: Callable[..., Any], model: str) -> None:
+    trt = imagine("11.4.0.106")
+    options = {"hardware_compatibility": "same-compute-capability", "version_compatible": "on"}
+    TensorRt(1, **options, build_route="-a=on").load(model)
+    (config,) = trt.builds
+    assert (config.hardware_compatibility_level, config.build_route) == (2, "-a=on")
+    assert 13 in config.flags
+    TensorRt(1).load(model)
+    assert not hasattr(trt.builds[1], "hardware_compatibility_level"), "an engine of its own"
+    assert 13 not in trt.builds[1].flags
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"hardware_compatibility": "same-compute-capability"}, "hardware_compatibility=same-compute"),
+        ({"build_route": "-a=on"}, "build_route=-a=on"),
+    ],
+)
+def test_what_a_version_lacks_is_not_ignored(
+    imagine: Callable[..., Any], model: str, options: dict[str, str], told: str
+) -> None:
+    imagine("10.3.0")
+    with pytest.raises(AgentError, match=f"{told}.* was asked for, but TensorRT 10.3.0 does not offer it"):
+        TensorRt(1, **options).load(model)
 
 
 @pytest.mark.parametrize(
