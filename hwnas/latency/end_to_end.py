@@ -32,10 +32,14 @@ class EndToEndJob:
     Attributes:
         deployment: of the task, for the network's architecture: projection, normalisation, k-NN, classes.
         scan: a typical one.
+        is_trained: whether the network says something of the scan. The time to label points depends on what
+            it says: where all neighbours agree there is nothing to vote about. For networks that are not
+            trained, neighbours vote over the scan's own labels instead, if it has any.
     """
 
     deployment: Mapping[str, Any]
     scan: Scan
+    is_trained: bool = True
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,7 @@ def _one_process(meter: AgentMeter, model: Path, io_spec: IoSpec, job: EndToEndJ
             io_spec=io_spec.to_json(),
             seed=protocol.seed,
             deployment=dict(job.deployment),
-            scan=_packed(job.scan),
+            scan=_packed(job.scan, with_labels=not job.is_trained),
             min_s=protocol.warmup_s,
             max_s=max_s,
             tolerance=protocol.warmup_tolerance,
@@ -181,8 +185,10 @@ def _stacked(processes: list[list[list[float]]]) -> NDArray[np.float64]:
     return np.array([[each[:block] for each in process[:rounds]] for process in processes])
 
 
-def _packed(scan: Scan) -> dict[str, Any]:
+def _packed(scan: Scan, *, with_labels: bool) -> dict[str, Any]:
+    labels = scan.labels if with_labels else None
     return {
+        "labels": None if labels is None else packed(np.ascontiguousarray(labels, np.uint8)),
         "points": packed(np.ascontiguousarray(scan.points, np.float32)),
         "remission": packed(np.ascontiguousarray(scan.remission, np.float32)),
         "ring": None if scan.ring is None else packed(np.ascontiguousarray(scan.ring, np.int32)),

@@ -84,6 +84,10 @@ class RangeView:
         label_image[~scan.image.valid] = IGNORED_LABEL
         return label_image
 
+    def empty_label_image(self) -> npt.NDArray[np.uint8]:
+        """Return an image [H, W] without any label: 255 everywhere."""
+        return np.full((self.projection.height, self.projection.width), IGNORED_LABEL, np.uint8)
+
     def labels(self, label_image: npt.NDArray[np.uint8], scan: ProjectedScan) -> npt.NDArray[np.uint8]:
         """Return the train ids [N] of all points; 255 for those without a direction."""
         labels = np.full(len(scan.has_direction), IGNORED_LABEL, np.uint8)

@@ -224,7 +224,7 @@ class CandidateLoop:
             self._model(candidate),
             self._task.io_spec(candidate.architecture),
             self._book.costs.metrics,
-            end_to_end=end_to_end_job(self._task, candidate.architecture, self._book.costs),
+            end_to_end=end_to_end_job(self._task, candidate.architecture, self._book.costs, is_trained=False),
             give_up_over_ms=self._book.costs.most(Metric(LATENCY)),
         )
 

@@ -39,12 +39,14 @@ def costs_of_run(config: RunConfig, task: Task, space: SearchSpace) -> Costs:
     return costs
 
 
-def end_to_end_job(task: Task, architecture: Architecture, costs: Costs) -> EndToEndJob | None:
+def end_to_end_job(
+    task: Task, architecture: Architecture, costs: Costs, *, is_trained: bool
+) -> EndToEndJob | None:
     """Return what the end-to-end clock needs; None where no figure of it is asked for."""
     if Metric(END_TO_END) not in costs.metrics:
         return None
     scan = end_to_end_sample(task, architecture)
-    return None if scan is None else EndToEndJob(task.deployment(architecture), scan)
+    return None if scan is None else EndToEndJob(task.deployment(architecture), scan, is_trained)
 
 
 def input_widths(space: SearchSpace) -> set[int]:

@@ -223,7 +223,7 @@ class _FullTraining:
             model,
             task.io_spec(architecture),
             costs.metrics,
-            end_to_end=end_to_end_job(task, architecture, costs),
+            end_to_end=end_to_end_job(task, architecture, costs, is_trained=True),
         )
         self._keep(architecture, {**result, **found.to_json()})
         model.unlink()

@@ -123,7 +123,7 @@ class Rebase:
     def _measured(self, architecture: Architecture) -> MeasuredFigures:
         model = self._directory / "model.onnx"
         io_spec: IoSpec = self._task.io_spec(architecture)
-        job: EndToEndJob | None = end_to_end_job(self._task, architecture, self._costs)
+        job: EndToEndJob | None = end_to_end_job(self._task, architecture, self._costs, is_trained=False)
         try:
             self._export(architecture, model)
             return measure_figures(self._meter, model, io_spec, self._costs.metrics, end_to_end=job)

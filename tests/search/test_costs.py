@@ -60,11 +60,13 @@ def test_end_to_end_without_a_way_to_clock_it_is_refused() -> None:
 
 def test_a_scan_is_read_only_for_the_clock_that_needs_it() -> None:
     architecture = WideSpace(256).decode({"input_width": 256, "depth": 1})
-    assert end_to_end_job(WHOLE, architecture, Costs()) is None
-    job = end_to_end_job(WHOLE, architecture, Costs(Metric("e2e_ms")))
-    assert job is not None
-    assert (len(job.scan), job.deployment) == (3000, DEPLOYMENT)
-    assert end_to_end_job(NETWORK_ONLY, architecture, Costs(Metric("e2e_ms"))) is None
+    assert end_to_end_job(WHOLE, architecture, Costs(), is_trained=True) is None
+    whole = Costs(Metric("e2e_ms"))
+    for is_trained in (True, False):
+        job = end_to_end_job(WHOLE, architecture, whole, is_trained=is_trained)
+        assert job is not None
+        assert (len(job.scan), job.deployment, job.is_trained) == (3000, DEPLOYMENT, is_trained)
+    assert end_to_end_job(NETWORK_ONLY, architecture, whole, is_trained=True) is None
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ class EndToEndClock:
 
     `project_ms` is projection and normalisation; `network_ms` writing the input to where the runtime wants
     it, the network, and reading its output back; `label_ms` the best class of every pixel and the vote of
-    neighbours for every point.
+    neighbours for every point. Where the scan comes with labels, neighbours vote over these.
     """
 
     def __init__(
@@ -56,6 +56,9 @@ class EndToEndClock:
         self._input = spec
         self._write: Optional[Callable[[Mapping[str, Any]], None]] = None
         self.num_points = len(self._points)
+        self._stand_in: Any = None
+        if scan["labels"] is not None:
+            self._stand_in = self._labelled_image(unpacked(scan["labels"]))
 
     def clock(self, count: int) -> Dict[str, List[float]]:
         """Return `e2e_ms` and the stages, `count` durations each; one scan before is not clocked."""
@@ -89,9 +92,18 @@ class EndToEndClock:
         self._runtime.run()
         (logits,) = self._runtime.outputs().values()
         moments.append(time.perf_counter())
-        self._view.labels(self._view.label_image(logits, scan), scan)
+        label_image = self._view.label_image(logits, scan)
+        self._view.labels(label_image if self._stand_in is None else self._stand_in, scan)
         moments.append(time.perf_counter())
         return moments
+
+    def _labelled_image(self, labels: Any) -> Any:
+        """Return the labels of those points that won a pixel, 255 elsewhere."""
+        scan = self._view.project(self._points, self._remission, self._ring)
+        image = scan.image
+        found = self._view.empty_label_image()
+        found[image.valid] = labels[scan.has_direction][image.point_index[image.valid]]
+        return found
 
 
 def packed(array: Any) -> Dict[str, Any]:

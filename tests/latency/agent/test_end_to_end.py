@@ -39,10 +39,11 @@ class Recording:
         return {"logits": np.concatenate([self.image[:, :1], -self.image[:, :1]], axis=1)}
 
 
-def scan_as_json() -> dict[str, Any]:
+def scan_as_json(labels: np.ndarray[Any, Any] | None = None) -> dict[str, Any]:
     scan = made_up_scan()
+    arrays = {"points": scan.points, "remission": scan.remission, "ring": None, "labels": labels}
     return json.loads(
-        json.dumps({"points": packed(scan.points), "remission": packed(scan.remission), "ring": None})
+        json.dumps({name: None if array is None else packed(array) for name, array in arrays.items()})
     )
 
 
@@ -68,6 +69,28 @@ def test_labels_come_back_to_every_point() -> None:
     assert labels.shape == (len(scan),)
     assert set(np.unique(labels[:-1])) == {0, 1}
     assert labels[-1] == 255  # the last point lies at the sensor itself
+
+
+def test_neighbours_vote_over_given_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    scan = made_up_scan()
+    given = (scan.points[:, 0] > 0).astype(np.uint8)
+    seen = []
+    vote = RangeView.labels
+
+    def remembered(view: RangeView, label_image: Any, projected: Any) -> Any:
+        seen.append(label_image)
+        return vote(view, label_image, projected)
+
+    monkeypatch.setattr(RangeView, "labels", remembered)
+    for labels in (None, given):
+        EndToEndClock(Recording(), DEPLOYMENT, scan_as_json(labels)).run()
+    of_network, of_scan = seen
+    image = RangeView.from_deployment(DEPLOYMENT).project(scan.points, scan.remission).image
+    for label_image in seen:
+        np.testing.assert_array_equal(label_image == 255, ~image.valid)
+    assert not np.array_equal(of_network, of_scan)
+    has_ahead = image.channels[1] > 0
+    np.testing.assert_array_equal(of_scan[image.valid], has_ahead[image.valid])
 
 
 def test_arrays_survive_the_way_and_damage_is_said() -> None:
