@@ -82,7 +82,9 @@ def loaders(root: Path) -> dict[str, Callable[[Path], str]]:
         return "loaded"
 
     def runner(bundle: Path) -> str:
-        labels = Runner.open(bundle, precision="recommended").label(points, intensity)
+        cloud = np.column_stack([points, intensity])
+        with Runner(bundle, precision="recommended") as run:
+            labels = run(cloud).labels
         assert labels.shape == (len(points),)
         assert labels.dtype == np.uint8
         return "loaded"
