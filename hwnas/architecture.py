@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -47,6 +48,8 @@ class Architecture:
                 raise ArchitectureError(
                     f"Gene {name!r} must be a number, a string or a boolean, but got {value!r}."
                 )
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ArchitectureError(f"Gene {name!r} must be a finite number, but is {value!r}.")
         if len(self.input_shape) != 3 or min(*self.input_shape, self.num_classes) < 1:
             raise ArchitectureError(
                 "`input_shape` must be three positive numbers and `num_classes` positive, "

@@ -17,8 +17,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tests.export.integrations.deployed import export_with
-from tests.fuzz.run import Findings, fuzz, sign_for_fuzzing
+from tests.fuzz.bundle import write_bundle
+from tests.fuzz.run import Findings, fuzz
 
 
 def main() -> int:
@@ -33,8 +33,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="hwnas-fuzz-") as scratch:
-        bundle = export_with(Path(scratch), "triton,isaac-ros")
-        sign_for_fuzzing(bundle)
+        bundle = write_bundle(Path(scratch).resolve())
         root = Path(scratch).resolve() / "fuzz"
         root.mkdir()
         start = time.monotonic()

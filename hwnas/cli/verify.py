@@ -75,15 +75,18 @@ def judge(
         HwnasError: see `hwnas.export.verify.verify_bundle`.
     """
     from hwnas.errors import BundleError
+    from hwnas.export.promises import check_promises
     from hwnas.export.verify import verify_bundle
     from hwnas.latency.meter import open_meter
     from hwnas.latency.protocol import MeasuringProtocol
     from hwnas.runtime.manifest import read_manifest
 
-    promised = read_manifest(bundle, check_files=False, trust=trust).content["latency"]
+    manifest = read_manifest(bundle, check_files=False, trust=trust)
+    check_promises(manifest)
+    promised = manifest.content["latency"]
     try:
         protocol, promised_target = MeasuringProtocol.from_json(promised["protocol"]), promised["target"]
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise BundleError(
             f"The manifest of {bundle} does not say how its latency was measured ({error!r}). "
             "Export it again."

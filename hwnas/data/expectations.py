@@ -67,11 +67,11 @@ class ScanExpectations:
             str(value["frame"]),
             _pair(value["intensity_range"]),
             float(value["intensity_p99"]),
-            None if rings is None else (int(rings[0]), int(rings[1])),
+            None if rings is None else _counts(rings),
             order,
             _pair(value["field_of_view_deg"]),
             None if height is None else float(height),
-            (int(value["points"][0]), int(value["points"][1])),
+            _counts(value["points"]),
             int(value["num_scans"]),
         )
 
@@ -137,5 +137,14 @@ def _elevation_deg(points: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
 
 
 def _pair(value: Any) -> Tuple[float, float]:
-    first, second = value
-    return float(first), float(second)
+    first, second = (float(number) for number in value)
+    if not (np.isfinite(first) and np.isfinite(second)):
+        raise ValueError(f"{value!r} are no finite numbers")
+    return first, second
+
+
+def _counts(value: Any) -> Tuple[int, int]:
+    least, most = (int(number) for number in value)
+    if not 0 < least <= most < 1 << 40:
+        raise ValueError(f"{value!r} are not the least and the most of something")
+    return least, most

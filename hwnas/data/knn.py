@@ -20,6 +20,8 @@ from hwnas.data.projection import RangeImage
 from hwnas.errors import DataError
 
 NO_LABEL = 255
+MAX_WINDOW = 31
+_MIN_SIGMA = 1e-3
 _FAR = np.float32(np.inf)
 
 
@@ -43,12 +45,19 @@ class KnnSettings:
     cutoff_m: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.window < 1 or self.window % 2 == 0:
-            raise DataError(f"The k-NN window is {self.window}; expected an odd number of pixels.")
+        if type(self.window) is not int or type(self.k) is not int:
+            raise DataError(f"Expected whole numbers for window and k, found {self.window!r}, {self.k!r}.")
+        if not 1 <= self.window <= MAX_WINDOW or self.window % 2 == 0:
+            raise DataError(
+                f"The k-NN window is {self.window}; expected an odd number of pixels up to {MAX_WINDOW}."
+            )
         if not 1 <= self.k <= self.window**2:
             raise DataError(f"The k-NN k is {self.k}; expected 1 to window * window = {self.window**2}.")
-        if not (self.sigma > 0 and self.cutoff_m > 0):
-            raise DataError(f"Expected positive sigma and cutoff_m, found {self.sigma} and {self.cutoff_m}.")
+        if not (_MIN_SIGMA <= self.sigma < _FAR and 0 < self.cutoff_m < _FAR):
+            raise DataError(
+                f"Expected a finite sigma of at least {_MIN_SIGMA} and a finite, positive cutoff_m, found "
+                f"{self.sigma} and {self.cutoff_m}."
+            )
 
     def to_json(self) -> Dict[str, Any]:
         """Return plain JSON values."""

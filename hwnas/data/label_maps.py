@@ -5,6 +5,7 @@ Python 3.8 syntax, numpy only (YAML is read on demand): this module travels to b
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Sequence, Tuple, Union
@@ -172,7 +173,7 @@ def _check_map(label_map: LabelMap) -> None:
     ids = [*label_map.ignored_raw_ids, *(raw_id for raw_ids in label_map.raw_ids for raw_id in raw_ids)]
     if any(not 0 <= raw_id < _RAW_IDS for raw_id in ids):
         raise DataError(f"{where} holds a raw id outside 0..{_RAW_IDS - 1}.")
-    twice = sorted({raw_id for raw_id in ids if ids.count(raw_id) > 1})
+    twice = sorted(raw_id for raw_id, count in Counter(ids).items() if count > 1)
     if twice:
         raise DataError(f"{where} uses raw ids twice: {twice}; every id belongs to one class or is ignored.")
     if any(not 0 <= value <= 255 for color in label_map.colors for value in color):

@@ -56,6 +56,10 @@ class ProjectionSpec:
     fov_down_deg: float = -25.0
 
     def __post_init__(self) -> None:
+        if type(self.height) is not int or type(self.width) is not int:
+            raise DataError(
+                f"Expected whole numbers of rows and columns, found {self.height!r}, {self.width!r}."
+            )
         if not MIN_HEIGHT <= self.height <= MAX_HEIGHT:
             raise DataError(f"The image height is {self.height}; expected {MIN_HEIGHT} to {MAX_HEIGHT} rows.")
         if not MIN_WIDTH <= self.width <= MAX_WIDTH:

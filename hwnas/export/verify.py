@@ -15,6 +15,7 @@ from hwnas.errors import BundleError, ConfigError, DataError, TrainingError
 from hwnas.export.json_values import as_json, is_same
 from hwnas.export.latency_check import latency_check, measure_again
 from hwnas.export.parity import compare
+from hwnas.export.promises import check_promises
 from hwnas.export.provenance import installed_versions
 from hwnas.export.verdict import Check, Verdict, VerificationSettings
 from hwnas.export.verify_precisions import precision_checks, speed_checks
@@ -62,6 +63,7 @@ def verify_bundle(
     # A verdict of an earlier state must not stay beside files that were changed since.
     (bundle / VERDICT_NAME).unlink(missing_ok=True)
     manifest = read_manifest(bundle, check_files=False, trust=trust)
+    check_promises(manifest)
     checks, facts = [*_signature_checks(trust), _files_check(manifest)], dict[str, Any]()
     if checks[-1].passed:
         checks += _output_checks(manifest, data, settings, facts)

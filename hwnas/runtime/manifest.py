@@ -20,6 +20,7 @@ SCHEMA_VERSION = 2
 """2 added `precisions` and `recommended_precision`; bundles of version 1 hold fp32 only."""
 READABLE_VERSIONS = (1, 2)
 _MAX_MANIFEST_BYTES = 1 << 24
+_MAX_NAME_BYTES = 255
 FP32 = "fp32"
 MANIFEST_NAME = "manifest.json"
 VERDICT_NAME = "verdict.json"
@@ -133,12 +134,14 @@ def read_manifest(
         _check_entry(directory, name, entry)
     models = _model_files(content, directory)
     for name in (content["model"].get("file"), content["weights"], *models):
-        if name not in content["files"]:
+        if not isinstance(name, str) or name not in content["files"]:
             raise BundleError(f"The manifest of {directory} uses {name!r} without listing its SHA-256.")
     try:
         io_spec = IoSpec.from_json(content["io"])
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, OverflowError) as error:
         raise BundleError(f"The manifest of {directory} has no valid `io` section: {error!r}.") from error
+    if not io_spec.inputs or not io_spec.outputs:
+        raise BundleError(f"The manifest of {directory} states no inputs or no outputs. Export it again.")
     problems = file_problems(directory, content["files"]) if check_files else {}
     if problems:
         raise BundleError(
@@ -154,7 +157,7 @@ def file_problems(directory: Path, files: Mapping[str, Mapping[str, Any]]) -> Di
     for name, entry in files.items():
         path = directory / name
         if not path.is_file():
-            problems[name] = "is missing"
+            problems[name] = "is missing, or no file"
         elif path.stat().st_size != entry["bytes"]:
             problems[name] = f"has {path.stat().st_size} bytes instead of {entry['bytes']}"
         else:
@@ -229,9 +232,19 @@ def _check_entry(directory: Path, name: str, entry: Any) -> None:
     """Refuse entries that lead out of the bundle, whatever they lead to."""
     relative = PurePosixPath(name)
     if relative.is_absolute() or ".." in relative.parts or "\\" in name or not relative.parts:
-        raise BundleError(f"The manifest of {directory} lists {name!r}, which is outside the bundle.")
+        raise BundleError(f"The manifest of {directory} lists {name[:200]!r}, which is outside the bundle.")
+    if not name.isprintable() or len(name.encode("utf-8")) > _MAX_NAME_BYTES or str(relative) != name:
+        raise BundleError(
+            f"The manifest of {directory} lists {name[:200]!r}, which is no plain name of a file. "
+            "Export the bundle again."
+        )
     path = directory / relative
-    if directory.resolve() not in path.resolve().parents:
+    try:
+        is_inside = directory.resolve() in path.resolve().parents
+    except (OSError, RuntimeError):  # links that lead in a circle
+        is_inside = False
+    if not is_inside:
         raise BundleError(f"{path} is a link that leads out of the bundle; replace it by the file itself.")
-    if not isinstance(entry, dict) or set(entry) != {"sha256", "bytes"}:
+    is_whole = isinstance(entry, dict) and set(entry) == {"sha256", "bytes"}
+    if not is_whole or type(entry["bytes"]) is not int or not isinstance(entry["sha256"], str):
         raise BundleError(f"The manifest of {directory} must give `sha256` and `bytes` of {name!r}.")

@@ -27,7 +27,7 @@ from hwnas.data.label_maps import LabelMap
 from hwnas.data.projection import Normalisation, ProjectionSpec
 from hwnas.data.scan import Scan
 from hwnas.errors import BundleError, DataError
-from hwnas.runtime.manifest import read_manifest
+from hwnas.runtime.manifest import Manifest, read_manifest
 from hwnas.runtime.onnx_predictor import OnnxPredictor
 from hwnas.runtime.range_view import RangeView
 from hwnas.runtime.results import PointLabels, Segmentation
@@ -90,20 +90,22 @@ class Runner:
             self._normalisation = Normalisation.from_json(deployment["normalisation"])
             self._knn = KnnSettings.from_json(deployment["knn"])
             self.label_map = LabelMap.from_json(deployment["label_map"])
-            low, high = deployment["intensity_range"]
+            self.intensity_range = _intensity_range(deployment)
+            self._format_name, self._format_options = _scan_format(deployment)
             self._frame = _frame_of(deployment)
             expects = manifest.content.get("expects")
             self.expects = ScanExpectations.from_json(expects) if expects else None
-        except (KeyError, TypeError, ValueError, DataError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError, DataError) as error:
             raise BundleError(
                 f"{manifest.directory} does not say how to label LiDAR points ({error!r}); it is a bundle "
                 f"for the task {manifest.content['task'].get('name')!r}. This runner needs one for "
                 "'lidar-segmentation'."
             ) from error
-        self.intensity_range: Tuple[float, float] = (float(low), float(high))
         self._checks = ScanChecks(self.expects if check_scans else None, self._projection.method)
         self._check_shapes()
-        self._predict: Optional[Predict] = OnnxPredictor(manifest.model_path_of(precision), threads)
+        network = OnnxPredictor(manifest.model_path_of(precision), threads)
+        _check_interface(network, manifest)
+        self._predict: Optional[Predict] = network
 
     @classmethod
     def open(
@@ -222,8 +224,7 @@ class Runner:
         Raises:
             DataError: if the file is missing or malformed.
         """
-        trained_on = self.manifest.deployment.get("scan_format", {})
-        options = trained_on.get("options", {}) if trained_on.get("name") == format_name else {}
+        options = self._format_options if self._format_name == format_name else {}
         if not Path(path).is_file():
             raise DataError(f"The scan {path} does not exist.")
         scan = reader(Path(path), options)
@@ -268,6 +269,33 @@ class Runner:
                 f"The projection and label map of {self.manifest.directory} need a network {expected[0]} to "
                 f"{expected[1]}, but its manifest states {found[0]} to {found[1]}. Export it again."
             )
+
+
+def _check_interface(network: OnnxPredictor, manifest: Manifest) -> None:
+    """Compare the shapes that the file of the network states with those of the manifest."""
+    expected = (manifest.io_spec.inputs[0].shape, manifest.io_spec.outputs[0].shape)
+    found = (network.input_shape, network.output_shape)
+    if found != expected:
+        raise BundleError(
+            f"The manifest of {manifest.directory} states a network {expected[0]} to {expected[1]}, but its "
+            f"file is one {found[0]} to {found[1]}. Export it again."
+        )
+
+
+def _intensity_range(deployment: Mapping[str, Any]) -> Tuple[float, float]:
+    low, high = (float(value) for value in deployment["intensity_range"])
+    if not 0.0 < high - low < np.inf:
+        raise ValueError(f"the intensity range is {low} to {high}")
+    return low, high
+
+
+def _scan_format(deployment: Mapping[str, Any]) -> Tuple[str, Mapping[str, Any]]:
+    """Return name and options of the format that the network was trained on."""
+    stated = deployment.get("scan_format", {})
+    name, options = stated.get("name", ""), stated.get("options", {})
+    if not isinstance(options, dict):
+        raise TypeError(f"the options of the scan format are {options!r}")
+    return str(name), options
 
 
 def _frame_of(deployment: Mapping[str, Any]) -> str:

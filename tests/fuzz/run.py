@@ -16,7 +16,7 @@ from typing import Any
 
 from hwnas.runtime.manifest import MANIFEST_NAME
 from tests.fuzz.cases import Case, case_of
-from tests.fuzz.worker import ALLOWED_SIGNERS, IDENTITY
+from tests.fuzz.worker import ALLOWED_SIGNERS
 
 ROOT = Path(__file__).parents[2]
 _TICK_S = 0.25
@@ -91,6 +91,8 @@ def fuzz(
 def _prepare(bundle: Path, root: Path) -> set[str]:
     shutil.copytree(bundle, root / "pristine")
     shutil.copyfile(bundle.parent / ALLOWED_SIGNERS, root / ALLOWED_SIGNERS)
+    scans = sorted(bundle.parent.glob("data/sequences/*/velodyne/*.bin"))
+    shutil.copyfile(scans[0], root / "scan.bin")
     (root / "tmp").mkdir()
     (root / "outside").mkdir()
     (root / "outside" / "secret").write_text("nobody reads this")
@@ -165,15 +167,3 @@ def _read(worker: subprocess.Popen[str], lines: queue.Queue[str | None]) -> None
     for line in worker.stdout:
         lines.put(line.rstrip("\n"))
     lines.put(None)
-
-
-def sign_for_fuzzing(bundle: Path) -> None:
-    """Make a key beside the bundle, sign the bundle with it, and list it as allowed."""
-    from hwnas.export.signing import sign_bundle
-
-    key = bundle.parent / "key"
-    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)]
-    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
-    sign_bundle(bundle, key)
-    public = key.with_suffix(".pub").read_text()
-    (bundle.parent / ALLOWED_SIGNERS).write_text(f"{IDENTITY} {public}")

@@ -68,9 +68,9 @@ def loaders(root: Path) -> dict[str, Callable[[Path], str]]:
     from hwnas.runtime.manifest import read_manifest
     from hwnas.runtime.runner import Runner
     from hwnas.runtime.signature import Trust
-    from tests.export.small_lidar import FixedMeter, make_scan
+    from tests.export.small_lidar import FixedMeter
 
-    points, intensity, _ = make_scan(3)
+    cloud = np.fromfile(root / "scan.bin", "<f4").reshape(-1, 4)
     trust = Trust(root / ALLOWED_SIGNERS, IDENTITY)
 
     def manifest(bundle: Path) -> str:
@@ -82,10 +82,9 @@ def loaders(root: Path) -> dict[str, Callable[[Path], str]]:
         return "loaded"
 
     def runner(bundle: Path) -> str:
-        cloud = np.column_stack([points, intensity])
         with Runner(bundle, precision="recommended") as run:
             labels = run(cloud).labels
-        assert labels.shape == (len(points),)
+        assert labels.shape == (len(cloud),)
         assert labels.dtype == np.uint8
         return "loaded"
 
@@ -121,26 +120,24 @@ def main(root: Path, seed: int, start: int, stop: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     import torch
 
-    from tests.export import small_lidar
     from tests.fuzz.cases import apply, case_of
 
     torch.set_num_threads(1)
-    with _plugins(small_lidar):
-        reading = loaders(root)
-        files = tuple(json.loads((root / "files.json").read_text()))
-        bundle, watch = root / "bundle", Watch(root)
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-        for number in range(start, stop):
-            _say(f"begin {number}")
-            shutil.rmtree(bundle, ignore_errors=True)
-            shutil.copytree(root / "pristine", bundle)
-            case = case_of(seed, number, files)
-            apply(case, seed, bundle)
-            with watch.on(), contextlib.redirect_stdout(io.StringIO()):
-                found = {name: outcome(load, bundle) for name, load in reading.items()}
-            is_changed = _is_changed(bundle / case.file, root / "pristine" / case.file)
-            ended = {"number": number, "found": found, "outside": watch.seen, "is_changed": is_changed}
-            _say("end " + json.dumps(ended))
+    reading = loaders(root)
+    files = tuple(json.loads((root / "files.json").read_text()))
+    bundle, watch = root / "bundle", Watch(root)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    for number in range(start, stop):
+        _say(f"begin {number}")
+        shutil.rmtree(bundle, ignore_errors=True)
+        shutil.copytree(root / "pristine", bundle)
+        case = case_of(seed, number, files)
+        apply(case, seed, bundle)
+        with watch.on(), contextlib.redirect_stdout(io.StringIO()):
+            found = {name: outcome(load, bundle) for name, load in reading.items()}
+        is_changed = _is_changed(bundle / case.file, root / "pristine" / case.file)
+        ended = {"number": number, "found": found, "outside": watch.seen, "is_changed": is_changed}
+        _say("end " + json.dumps(ended))
 
 
 def _say(line: str) -> None:
@@ -153,15 +150,6 @@ def _is_changed(path: Path, before: Path) -> bool:
     if path.is_symlink() or not path.is_file() or path.stat().st_size != before.stat().st_size:
         return True
     return path.read_bytes() != before.read_bytes()
-
-
-@contextlib.contextmanager
-def _plugins(small_lidar: Any) -> Iterator[None]:
-    import pytest
-
-    with pytest.MonkeyPatch.context() as patch:
-        small_lidar.register(patch)
-        yield
 
 
 if __name__ == "__main__":

@@ -1,0 +1,67 @@
+"""A short run over damaged bundles, and that it finds what it is there to find.
+
+`scripts/fuzz_bundles.py` does thousands; what came of them stands in `docs/results/fuzz.md`.
+"""
+
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.fuzz.bundle import write_bundle
+from tests.fuzz.cases import FILE_CHANGES, case_of
+from tests.fuzz.run import Findings, fuzz
+
+pytestmark = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="needs OpenSSH's ssh-keygen")
+NUM_CASES = 120
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_bundle(tmp_path_factory.mktemp("fuzz"))
+
+
+def test_nothing_crashes_hangs_or_reaches_out(bundle: Path, tmp_path: Path) -> None:
+    findings = fuzz(bundle, tmp_path, cases=NUM_CASES, seed=7)
+    assert findings.num_cases == NUM_CASES
+    assert findings.problems == []
+    outcomes = Counter(
+        outcome for counts in findings.counts.values() for found in counts.values() for outcome in found
+    )
+    # Each of these must have been met, or the cases do not reach what they are meant for.
+    assert {"refused", "loaded", "judged as wrong"} <= set(outcomes)
+    for (kind, are_new), counts in findings.counts.items():
+        if kind in {"truncate", "random"} and not are_new:
+            assert counts["signed"]["loaded"] <= counts["manifest"]["loaded"]
+
+
+def test_cases_are_the_same_again_and_meet_every_file() -> None:
+    files = ("manifest.json", "manifest.json.sig", "model.onnx", "weights.safetensors")
+    cases = [case_of(1, number, files) for number in range(1000)]
+    assert cases == [case_of(1, number, files) for number in range(1000)]
+    assert {case.kind for case in cases} == {*FILE_CHANGES, "manifest", "model", "header"}
+    assert {case.file for case in cases} == set(files)
+    assert 0.3 < sum(case.are_hashes_new for case in cases) / len(cases) < 0.8
+
+
+def test_a_changed_file_that_loads_is_a_problem() -> None:
+    findings, files = Findings(), ("model.onnx",)
+    stale = next(
+        case
+        for case in (case_of(0, number, files) for number in range(100))
+        if case.kind == "truncate" and not case.are_hashes_new
+    )
+    found = dict.fromkeys(("manifest", "signed", "runner", "inspect", "verify"), "refused")
+    ended = {"found": found, "outside": [], "is_changed": True}
+    findings.add(stale, ended, {"model.onnx"})
+    assert findings.problems == []
+    findings.add(stale, {**ended, "found": {**found, "runner": "loaded"}}, {"model.onnx"})
+    assert "changed file" in findings.problems[0]["what"]
+    findings.add(stale, {**ended, "outside": ["open /etc/passwd"]}, {"model.onnx"})
+    findings.add(stale, {**ended, "found": {**found, "verify": "error: KeyError: 'x'"}}, {"model.onnx"})
+    findings.died(stale, "crash: status -11: ")
+    assert len(findings.problems) == 4
+    assert findings.num_cases == 5
+    json.dumps(findings.problems)
