@@ -14,19 +14,20 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, Tuple, Type, Union
+from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, Type, Union
 
 import numpy as np
 import numpy.typing as npt
 
 from hwnas.data.compiled import kernel_name
 from hwnas.data.expectations import ScanExpectations
-from hwnas.data.frames import FRAMES, to_our_frame
+from hwnas.data.frames import to_our_frame
 from hwnas.data.knn import KnnSettings
 from hwnas.data.label_maps import LabelMap
 from hwnas.data.projection import Normalisation, ProjectionSpec
 from hwnas.data.scan import Scan
 from hwnas.errors import BundleError, DataError
+from hwnas.runtime.deployment import frame_of, intensity_range_of, scan_format_of
 from hwnas.runtime.manifest import Manifest, read_manifest
 from hwnas.runtime.onnx_predictor import OnnxPredictor
 from hwnas.runtime.range_view import RangeView
@@ -90,9 +91,9 @@ class Runner:
             self._normalisation = Normalisation.from_json(deployment["normalisation"])
             self._knn = KnnSettings.from_json(deployment["knn"])
             self.label_map = LabelMap.from_json(deployment["label_map"])
-            self.intensity_range = _intensity_range(deployment)
-            self._format_name, self._format_options = _scan_format(deployment)
-            self._frame = _frame_of(deployment)
+            self.intensity_range = intensity_range_of(deployment)
+            self._format_name, self._format_options = scan_format_of(deployment)
+            self._frame = frame_of(deployment)
             expects = manifest.content.get("expects")
             self.expects = ScanExpectations.from_json(expects) if expects else None
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError, DataError) as error:
@@ -280,26 +281,3 @@ def _check_interface(network: OnnxPredictor, manifest: Manifest) -> None:
             f"The manifest of {manifest.directory} states a network {expected[0]} to {expected[1]}, but its "
             f"file is one {found[0]} to {found[1]}. Export it again."
         )
-
-
-def _intensity_range(deployment: Mapping[str, Any]) -> Tuple[float, float]:
-    low, high = (float(value) for value in deployment["intensity_range"])
-    if not 0.0 < high - low < np.inf:
-        raise ValueError(f"the intensity range is {low} to {high}")
-    return low, high
-
-
-def _scan_format(deployment: Mapping[str, Any]) -> Tuple[str, Mapping[str, Any]]:
-    """Return name and options of the format that the network was trained on."""
-    stated = deployment.get("scan_format", {})
-    name, options = stated.get("name", ""), stated.get("options", {})
-    if not isinstance(options, dict):
-        raise TypeError(f"the options of the scan format are {options!r}")
-    return str(name), options
-
-
-def _frame_of(deployment: Mapping[str, Any]) -> str:
-    frame = str(deployment.get("frame", "x-forward"))
-    if frame not in FRAMES:
-        raise ValueError(f"the frame is {frame!r}, not one of {FRAMES}")
-    return frame
