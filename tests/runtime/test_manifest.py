@@ -1,3 +1,4 @@
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -143,4 +144,65 @@ def test_files_of_precisions_must_be_listed(bundle: Path) -> None:
     (bundle / "evil.onnx").write_text("x")
     change(bundle, lambda content: content["precisions"].update(int8={"file": "evil.onnx"}))
     with pytest.raises(BundleError, match="without listing"):
+        read_manifest(bundle)
+
+
+@pytest.mark.parametrize(
+    "name", ["a\x00b", "\ud800", "a" * 300, "model.onnx/", "./model.onnx", "a//b", "a\nb"]
+)
+def test_names_that_no_file_of_ours_has_are_refused(bundle: Path, name: str) -> None:
+    change(bundle, lambda content: content["files"].update({name: {"sha256": "a", "bytes": 1}}))
+    with pytest.raises(BundleError, match="no plain name"):
+        read_manifest(bundle)
+
+
+@pytest.mark.parametrize(
+    "update",
+    [
+        {"model": {"file": []}},
+        {"model": {}},
+        {"io": {"inputs": [], "outputs": []}},
+        {"io": {"inputs": [{"name": "x", "shape": [1e999], "dtype": "float32"}], "outputs": []}},
+        {"io": {"inputs": 3, "outputs": "x"}},
+    ],
+)
+def test_values_of_the_wrong_kind_are_refused(bundle: Path, update: dict[str, Any]) -> None:
+    change(bundle, lambda content: content.update(update))
+    with pytest.raises(BundleError):
+        read_manifest(bundle)
+
+
+@pytest.mark.parametrize(
+    "entry", [{"sha256": 3, "bytes": 1}, {"sha256": "a", "bytes": "1"}, {"sha256": "a", "bytes": 1.0}]
+)
+def test_sizes_and_hashes_have_their_types(bundle: Path, entry: dict[str, Any]) -> None:
+    change(bundle, lambda content: content["files"].update({"model.onnx": entry}))
+    with pytest.raises(BundleError, match="`sha256` and `bytes`"):
+        read_manifest(bundle)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "1" * 10_000, "\ufeff{}"])
+def test_deep_and_long_documents_are_refused(bundle: Path, text: str) -> None:
+    (bundle / "manifest.json").write_text(text)
+    with pytest.raises(BundleError):
+        read_manifest(bundle)
+
+
+def test_pipes_links_in_circles_and_endless_files_do_not_stop_it(bundle: Path) -> None:
+    model, manifest = bundle / "model.onnx", bundle / "manifest.json"
+    model.unlink()
+    os.mkfifo(model)
+    with pytest.raises(BundleError, match=r"model\.onnx is missing, or no file"):
+        read_manifest(bundle)
+    model.unlink()
+    model.symlink_to("model.onnx")
+    with pytest.raises(BundleError, match="link"):
+        read_manifest(bundle)
+    with manifest.open("r+b") as stream:
+        stream.truncate(1 << 30)
+    with pytest.raises(BundleError, match="larger than any manifest"):
+        read_manifest(bundle)
+    manifest.unlink()
+    os.mkfifo(manifest)
+    with pytest.raises(BundleError, match="no file"):
         read_manifest(bundle)
