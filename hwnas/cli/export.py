@@ -50,6 +50,10 @@ def register(app: typer.Typer) -> None:
         tensorrt: Annotated[
             str | None, typer.Option(help="TensorRT version that must take the graph, such as 10.3.")
         ] = None,
+        engine: Annotated[
+            str,
+            typer.Option(help="tensorrt (built on the target), rtx (for RTX GPUs; needs none), or none."),
+        ] = "none",
         for_: Annotated[
             str, typer.Option("--for", help="Comma-separated: triton, isaac-ros; files that these load.")
         ] = "",
@@ -78,13 +82,14 @@ def register(app: typer.Typer) -> None:
             precision=settings,
             integrations=parse_integrations(for_),
             key=sign,
+            engine=engine,
         )
         if as_json:
             print_json({"bundles": written})
             return
         for bundle in written:
             out_console.print(bundle["path"], markup=False, highlight=False, soft_wrap=True)
-            for line in bundle["precisions"]:
+            for line in [*bundle["precisions"], *bundle["engines"]]:
                 out_console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
             if not bundle["is_stable"]:
                 err_console.print(
@@ -123,16 +128,18 @@ def export_run(
     precision: PrecisionSettings | None = None,
     integrations: Sequence[str] = (),
     key: Path | None = None,
+    engine: str = "none",
 ) -> list[dict[str, Any]]:
     """Write the picked members of `run` as bundles and return path, error and latency of each.
 
     Raises:
         StudyError: if nothing was trained there.
-        ConfigError: if `pick` names nothing.
+        ConfigError: if `pick` names nothing, or the target cannot build the engine.
         ExportError: if a bundle exists already or a network cannot be exported.
         MeasurementError: if the target cannot be used.
     """
     from hwnas.export.bundle import TrainedMember, export_bundle
+    from hwnas.export.engines import check_engine_choice
     from hwnas.latency.meter import open_meter
     from hwnas.latency.protocol import MeasuringProtocol
     from hwnas.runtime.manifest import read_manifest
@@ -142,6 +149,7 @@ def export_run(
 
     directory = RunDirectory(run)
     config = directory.load_config()
+    check_engine_choice(engine, config.target)
     members = [TrainedMember.from_json(entry, run) for entry in directory.read_trained()["members"]]
     picked = pick_members(members, pick)
     task = make_task(config.task.name, config.task.settings)
@@ -165,6 +173,7 @@ def export_run(
                     precision=precision,
                     integrations=integrations,
                     key=key,
+                    engine=engine,
                 )
             content = read_manifest(bundle).content
             written.append(
@@ -178,6 +187,7 @@ def export_run(
                     "remark": content["latency"]["remark"],
                     "recommended_precision": content["recommended_precision"],
                     "precisions": precision_lines(content),
+                    "engines": [entry["file"] for entry in content["engines"]],
                 }
             )
     finally:

@@ -16,6 +16,7 @@ from hwnas.architecture import Architecture
 from hwnas.budget import LATENCY
 from hwnas.errors import ExportError
 from hwnas.export.directory import replaced_directory
+from hwnas.export.engines import NO_ENGINE, write_engine
 from hwnas.export.integrations.base import Deployed
 from hwnas.export.integrations.choice import write_integrations
 from hwnas.export.precision_figures import (
@@ -110,6 +111,7 @@ def export_bundle(
     precision: PrecisionSettings | None = None,
     integrations: Sequence[str] = (),
     key: Path | None = None,
+    engine: str = NO_ENGINE,
 ) -> Path:
     """Write one trained network as a bundle.
 
@@ -129,6 +131,7 @@ def export_bundle(
         integrations: other programs that get files of their own, see `hwnas.export.integrations.choice`;
             they load the recommended precision.
         key: of OpenSSH, to sign the manifest with; None leaves it unsigned.
+        engine: `tensorrt`, `rtx` or `none`, of the recommended precision, see `hwnas.export.engines`.
 
     Returns:
         `directory`.
@@ -148,6 +151,7 @@ def export_bundle(
         chosen = recommended(found)
         deployed = Deployed(scratch, member.architecture.id, chosen, file_name(chosen), io_spec)
         manifest = _manifest(task, space, member, io_spec, latency, found)
+        manifest["engines"] = write_engine(engine, meter, scratch / file_name(chosen), chosen)
         manifest["integrations"] = write_integrations(deployed, integrations)
         manifest["files"] = _file_entries(scratch)
         write_json_atomically(scratch / MANIFEST_NAME, manifest)

@@ -28,6 +28,7 @@ from hwnas.data.projection import Normalisation, ProjectionSpec
 from hwnas.data.scan import Scan
 from hwnas.errors import BundleError, DataError
 from hwnas.runtime.deployment import frame_of, intensity_range_of, scan_format_of
+from hwnas.runtime.engine_predictor import EnginePredictor
 from hwnas.runtime.manifest import Manifest, read_manifest
 from hwnas.runtime.onnx_predictor import OnnxPredictor
 from hwnas.runtime.range_view import RangeView
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float32]
 Predict = Callable[[FloatArray], FloatArray]
+ONNXRUNTIME = "onnxruntime"
 PathLike = Union[str, "os.PathLike[str]"]
 
 
@@ -49,7 +51,7 @@ class Runner:
     """Labels LiDAR scans as the bundle's network was trained and judged to.
 
     Several threads may use one runner at once and get what each would get alone; nothing is kept between
-    scans. Inferences of onnxruntime run side by side.
+    scans. Inferences of onnxruntime run side by side, those of an engine one after the other.
 
     Scans that contradict the manifest - intensities of another unit, another number of rings, points whose
     order does not tell their rings, another field of view - are refused: they would be labelled, but wrongly.
@@ -67,6 +69,7 @@ class Runner:
         *,
         threads: int = 1,
         precision: str = "fp32",
+        runtime: str = ONNXRUNTIME,
         check_scans: bool = True,
         trust: Optional[Trust] = None,
     ) -> None:
@@ -76,13 +79,15 @@ class Runner:
             bundle: directory that `hwnas export` wrote.
             threads: that one inference may use; 0 means one for every core.
             precision: that the bundle holds, or `recommended` for what was found best on its target.
+            runtime: `onnxruntime`, on the CPU; or `tensorrt` or `tensorrt-rtx`, with the engine that was
+                exported into the bundle for this GPU and version.
             check_scans: False labels scans that contradict the manifest, too, as long as their values can
                 be understood.
             trust: who must have signed the bundle; None runs unsigned ones, too.
 
         Raises:
             BundleError: if the bundle is changed, incomplete, not signed as wanted, or not for LiDAR
-                segmentation, or if onnxruntime is missing or refuses the model.
+                segmentation, or if the runtime is missing or refuses the model or engine.
         """
         self.manifest = manifest = read_manifest(bundle, trust=trust)
         deployment = manifest.deployment
@@ -104,9 +109,7 @@ class Runner:
             ) from error
         self._checks = ScanChecks(self.expects if check_scans else None, self._projection.method)
         self._check_shapes()
-        network = OnnxPredictor(manifest.model_path_of(precision), threads)
-        _check_interface(network, manifest)
-        self._predict: Optional[Predict] = network
+        self._predict: Optional[Predict] = _network_of(manifest, runtime, precision, threads)
 
     @classmethod
     def open(
@@ -281,3 +284,11 @@ def _check_interface(network: OnnxPredictor, manifest: Manifest) -> None:
             f"The manifest of {manifest.directory} states a network {expected[0]} to {expected[1]}, but its "
             f"file is one {found[0]} to {found[1]}. Export it again."
         )
+
+
+def _network_of(manifest: Manifest, runtime: str, precision: str, threads: int) -> Predict:
+    if runtime != ONNXRUNTIME:
+        return EnginePredictor(manifest, runtime, precision)
+    network = OnnxPredictor(manifest.model_path_of(precision), threads)
+    _check_interface(network, manifest)
+    return network

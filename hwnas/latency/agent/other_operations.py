@@ -6,6 +6,7 @@ from typing import Any, Callable, Dict, Mapping, Optional
 
 from hwnas.latency.agent.clock import warm_up
 from hwnas.latency.agent.end_to_end import EndToEndClock
+from hwnas.latency.agent.engine_files import EngineFiles
 from hwnas.latency.agent.errors import AgentError
 from hwnas.latency.agent.inputs import bind_random_inputs
 from hwnas.latency.agent.nvml import Nvml, open_nvml
@@ -26,6 +27,7 @@ class OtherOperations:
         self._paced: Optional[PacedClock] = None
         self._background: Optional[BackgroundLoad] = None
         self._end_to_end: Optional[EndToEndClock] = None
+        self._engines = EngineFiles(make)
 
     def table(self) -> Dict[str, Callable[..., Dict[str, Any]]]:
         """Return the operations by name."""
@@ -39,6 +41,8 @@ class OtherOperations:
             "stop_background": self.stop_background,
             "start_end_to_end": self.start_end_to_end,
             "end_to_end": self.end_to_end,
+            "build_engine": self._engines.build_engine,
+            "read_engine": self._engines.read_engine,
         }
 
     def identity(self) -> Dict[str, Any]:

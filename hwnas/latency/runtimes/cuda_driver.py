@@ -42,15 +42,19 @@ class CudaDriver:
             )
         self._device = ctypes.c_int()
         self._call("cuDeviceGet", ctypes.byref(self._device), device)
-        context = ctypes.c_void_p()
-        self._call("cuDevicePrimaryCtxRetain", ctypes.byref(context), self._device)
-        self._call("cuCtxSetCurrent", context)
+        self._context = ctypes.c_void_p()
+        self._call("cuDevicePrimaryCtxRetain", ctypes.byref(self._context), self._device)
+        self.use_in_this_thread()
         self._buffers: List[int] = []
 
     def __del__(self) -> None:
         """Give the memory back when the object goes, at the latest."""
         if getattr(self, "_buffers", None):
             self.free()
+
+    def use_in_this_thread(self) -> None:
+        """Make the other methods work in the calling thread, too; CUDA wants that of each."""
+        self._call("cuCtxSetCurrent", self._context)
 
     def identity(self) -> Dict[str, str]:
         """Return `gpu`, its `compute_capability` such as 8.7, and the CUDA version of the driver."""

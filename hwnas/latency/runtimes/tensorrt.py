@@ -159,6 +159,10 @@ class TensorRt:
         """Return the path of the loaded engine and its record, see `EngineIdentity`."""
         return self._path, dict(self._record["identity"])
 
+    def use_in_this_thread(self) -> None:
+        """Prepare the calling thread, where it is not the one that made this runtime."""
+        self._driver.use_in_this_thread()
+
     def build_record(self) -> Dict[str, Any]:
         """Return how the loaded engine was built, see `tensorrt_build.build_engine`."""
         return dict(self._record)

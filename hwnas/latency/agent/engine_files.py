@@ -1,0 +1,56 @@
+"""Builds the engine of a model on the target and hands its file out in pieces."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any, Callable, Dict
+
+from hwnas.latency.agent.errors import AgentError
+from hwnas.latency.agent.runtime import InferenceRuntime
+
+MAX_PIECE_BYTES = 1 << 20
+TOLD = ("fallback", "build_s", "layers_on_gpu")
+"""What the record of an engine says of its build."""
+
+
+class EngineFiles:
+    """The engine that was asked for last."""
+
+    def __init__(self, make: Callable[[], InferenceRuntime]) -> None:
+        """Build with runtimes from `make`."""
+        self._make = make
+        self._path = ""
+
+    def build_engine(self, model: str) -> Dict[str, Any]:
+        """Build the engine of a model, or take the one built before from the same; return its records.
+
+        Raises:
+            AgentError: if the runtime builds none, or refuses the model.
+        """
+        runtime = self._make()
+        engine_file = getattr(runtime, "engine_file", None)
+        if engine_file is None:
+            raise AgentError(
+                f"{type(runtime).__name__} builds no engines that can be kept. Give the target "
+                "runtime=tensorrt or runtime=tensorrt-rtx."
+            )
+        runtime.load(model)
+        self._path, identity = engine_file()
+        record: Dict[str, Any] = getattr(runtime, "build_record", dict)()
+        return {"identity": identity, "build": {key: record.get(key) for key in TOLD}}
+
+    def read_engine(self, offset: int, size_bytes: int) -> Dict[str, Any]:
+        """Return a piece of the engine that was built last, as base64 text; empty behind its end.
+
+        Raises:
+            AgentError: if none was built, or it cannot be read.
+        """
+        if not self._path:
+            raise AgentError("No engine was built; send 'build_engine' first.")
+        try:
+            with open(self._path, "rb") as stream:
+                stream.seek(max(offset, 0))
+                piece = stream.read(min(max(size_bytes, 0), MAX_PIECE_BYTES))
+        except OSError as error:
+            raise AgentError(f"The engine {self._path!r} cannot be read: {error.strerror}.") from error
+        return {"piece": base64.b64encode(piece).decode("ascii")}
