@@ -9,6 +9,8 @@ from torch import nn
 
 from hwnas.errors import ConfigError
 
+_SMALLEST_SAFE_CHANNELS = 16
+
 
 @dataclass(frozen=True)
 class Precision:
@@ -50,7 +52,8 @@ def choose_precision(wanted: str, device: torch.device, module: nn.Module) -> Pr
     # On CPUs channels-last order is faster by a tenth or two, but about ten times slower for depthwise
     # convolutions in fp32; bf16 is as slow in planes.
     if device.type == "cpu":
-        channels_last = name == "bf16" or not _has_grouped_convolutions(module)
+        is_fast = name == "bf16" or not _has_grouped_convolutions(module)
+        channels_last = is_fast and not _has_narrow_strided_convolutions(module)
     else:
         channels_last = device.type == "cuda"
     return Precision(name, torch.channels_last if channels_last else torch.contiguous_format)
@@ -58,6 +61,21 @@ def choose_precision(wanted: str, device: torch.device, module: nn.Module) -> Pr
 
 def _has_grouped_convolutions(module: nn.Module) -> bool:
     return any(isinstance(part, nn.Conv2d) and part.groups > 1 for part in module.modules())
+
+
+def _has_narrow_strided_convolutions(module: nn.Module) -> bool:
+    """Return whether oneDNN would write beyond its buffers in channels-last order.
+
+    The backward pass of a 1 x 1 convolution with a stride and fewer than 16 input channels does (torch 2.13,
+    AVX-512): it crashes the process, or silently changes other memory.
+    """
+    return any(
+        isinstance(part, nn.Conv2d)
+        and set(part.kernel_size) == {1}
+        and set(part.stride) != {1}
+        and part.in_channels < _SMALLEST_SAFE_CHANNELS
+        for part in module.modules()
+    )
 
 
 def _automatic(device: torch.device) -> str:

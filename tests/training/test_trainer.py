@@ -147,6 +147,9 @@ def test_images_of_depthwise_convolutions_stay_in_planes_on_a_cpu() -> None:
     assert choose_precision("auto", torch.device("cpu"), dense).memory_format == torch.channels_last
     assert choose_precision("auto", torch.device("cpu"), depthwise).memory_format == torch.contiguous_format
     assert choose_precision("bf16", torch.device("cpu"), depthwise).memory_format == torch.channels_last
+    for channels, expected in ((8, torch.contiguous_format), (16, torch.channels_last)):
+        shortcut = nn.Conv2d(channels, 24, 1, stride=(1, 2))
+        assert choose_precision("auto", torch.device("cpu"), shortcut).memory_format == expected
 
 
 def test_half_precision_on_a_cpu_is_refused() -> None:
@@ -223,3 +226,24 @@ def test_pretraining_changes_the_result_and_needs_data(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match="pretraining_share to 0"):
         train(Without(), TinySpace(), ARCHITECTURE, recipe, seed=0, directory=tmp_path / "none")
+
+
+@pytest.mark.slow
+def test_training_in_the_chosen_order_keeps_the_process_alive() -> None:
+    """oneDNN crashes where narrow strided shortcuts are trained in channels-last order."""
+    script = """
+import torch
+from torch import nn
+from hwnas.training.precision import choose_precision
+torch.set_num_threads(1)
+for channels in (8, 12, 16, 24):
+    module = nn.Sequential(nn.Conv2d(5, channels, 3, padding=1), nn.Conv2d(channels, 24, 1, (1, 2), bias=False))
+    order = choose_precision("auto", torch.device("cpu"), module).memory_format
+    module.to(memory_format=order)
+    for _ in range(3):
+        image = torch.randn(2, 5, 64, 256).contiguous(memory_format=order)
+        module(image).square().mean().backward()
+print("alive")
+"""
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stdout) == (0, "alive\n"), found.stderr
