@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -64,8 +65,15 @@ class UNetPlan:
 class UNet(nn.Module):
     """A convolutional encoder whose levels a decoder joins; logits in the size of the input."""
 
-    def __init__(self, plan: UNetPlan) -> None:
-        """Build all parts of the plan with fresh weights."""
+    def __init__(
+        self, plan: UNetPlan, extra: Callable[[StagePlan], Sequence[nn.Module]] = lambda _: ()
+    ) -> None:
+        """Build all parts of the plan with fresh weights.
+
+        Args:
+            plan: shapes and settings of every part.
+            extra: what follows the blocks of a stage; keeps the shape of the image.
+        """
         super().__init__()
         self.stem_stride: Size = plan.stem.stride
         self.stem = convolution(
@@ -77,7 +85,8 @@ class UNet(nn.Module):
             act=plan.stem.act,
         )
         self.stages = nn.ModuleList(
-            nn.Sequential(*(BLOCKS[stage.kind](block) for block in stage.blocks)) for stage in plan.stages
+            nn.Sequential(*(BLOCKS[stage.kind](block) for block in stage.blocks), *extra(stage))
+            for stage in plan.stages
         )
         self.decoder = DECODERS[plan.decoder_kind](plan.decoder)
         self.head = nn.Conv2d(plan.decoder.width, plan.num_classes, 1)

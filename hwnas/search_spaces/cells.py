@@ -10,8 +10,9 @@ Source: Dong and Yang, "NAS-Bench-201: Extending the Scope of Reproducible Neura
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +29,11 @@ PATHS = ((3,), (0, 4), (1, 5), (0, 2, 5))
 """All ways from input to output, as positions of edges."""
 
 NONE, SKIP = OPERATIONS[0], OPERATIONS[1]
+IDENTITY = (NONE, NONE, NONE, SKIP, NONE, NONE)
 _NUM_NODES = 4
+_INNER = EDGES.index((1, 2))
+_MIRRORED = (1, 0, 2, 3, 5, 4)
+"""Positions of edges after the inner nodes have changed places; the edge between them must be `none`."""
 
 
 @dataclass(frozen=True)
@@ -82,10 +87,42 @@ class Cell:
         """Whether anything of the input reaches the output."""
         return bool(self.live_edges)
 
+    @property
+    def is_identity(self) -> bool:
+        """Whether the input reaches the output unchanged and alone."""
+        return self.operations == IDENTITY
+
     def pruned(self) -> Cell:
         """Return the cell with `none` on all edges that nothing depends on."""
         live = self.live_edges
         return Cell(tuple(name if index in live else NONE for index, name in enumerate(self.operations)))
+
+    def canonical(self) -> Cell:
+        """Return the cell that stands for all that are built alike.
+
+        Edges that nothing depends on are `none`; a cell without a way from input to output is the identity;
+        and of two inner nodes that do not see each other, the order does not matter.
+        """
+        if not self.is_connected:
+            return Cell(IDENTITY)
+        pruned = self.pruned()
+        mirrored = Cell(tuple(pruned.operations[edge] for edge in _MIRRORED))
+        if pruned.operations[_INNER] != NONE:
+            return pruned
+        return max(pruned, mirrored, key=lambda cell: [OPERATIONS.index(name) for name in cell.operations])
+
+    def choices(self) -> dict[str, str]:
+        """Return the cell as genes, `edge1` to `edge6`, such as restrict a space to it."""
+        return {f"edge{number}": name for number, name in enumerate(self.operations, start=1)}
+
+    @classmethod
+    def of(cls, genes: Mapping[str, Any]) -> Cell:
+        """Return the cell of the genes `edge1` to `edge6`; there may be others.
+
+        Raises:
+            ArchitectureError: if one is missing or is no operation.
+        """
+        return cls(tuple(str(genes.get(f"edge{number}")) for number in range(1, len(EDGES) + 1)))
 
 
 def encode_cell(cell: Cell) -> npt.NDArray[np.float32]:

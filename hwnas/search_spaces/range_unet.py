@@ -19,15 +19,12 @@ from hwnas.errors import ArchitectureError
 from hwnas.io_spec import NetworkContract
 from hwnas.models.blocks import BLOCKS, FIXED_KERNEL
 from hwnas.models.decoders import DECODERS
-from hwnas.models.layers import Size
 from hwnas.models.unet import UNet, UNetPlan
 from hwnas.search_spaces.base import BlockSignature, SearchSpace, check_genes, restrict_choices
-from hwnas.search_spaces.range_unet_plan import STRIDES, block_signatures, make_plan
+from hwnas.search_spaces.range_unet_plan import STRIDES, block_signatures, fitting_stride, make_plan
 
 NAME = "range-unet"
 MAX_STAGES = 5
-MIN_HEIGHT, MIN_WIDTH = 4, 8
-"""No level of the encoder is smaller than this, in pixels."""
 
 
 def full_choices(contract: NetworkContract) -> dict[str, tuple[Choice, ...]]:
@@ -118,11 +115,11 @@ class RangeUNetSpace:
     def _architecture(self, choices: Mapping[str, Choice]) -> Architecture:
         genes = {gene: value for gene, value in choices.items() if not gene.startswith("stage")}
         size = (self._contract.height, int(choices["input_width"]))
-        genes["stem_stride"], size = _fitting_stride(str(choices["stem_stride"]), size)
+        genes["stem_stride"], size = fitting_stride(str(choices["stem_stride"]), size)
         for stage in range(1, int(choices["num_stages"]) + 1):
             prefix = f"stage{stage}_"
             genes |= {gene: value for gene, value in choices.items() if gene.startswith(prefix)}
-            genes[prefix + "stride"], size = _fitting_stride(str(choices[prefix + "stride"]), size)
+            genes[prefix + "stride"], size = fitting_stride(str(choices[prefix + "stride"]), size)
             if choices[prefix + "block"] in FIXED_KERNEL:
                 del genes[prefix + "kernel"]
         shape = (self._contract.in_channels, self._contract.height, int(choices["input_width"]))
@@ -157,14 +154,3 @@ def make_range_unet(contract: NetworkContract, restrictions: Mapping[str, Sequen
         ConfigError: if a restriction names an unknown gene or value.
     """
     return RangeUNetSpace(contract, restrictions)
-
-
-def _fitting_stride(stride: str, size: Size) -> tuple[str, Size]:
-    """Return the largest stride up to `stride` whose output is large enough and whole, and that output."""
-    height, width = size
-    down, across = STRIDES[stride]
-    if height % down or height // down < MIN_HEIGHT:
-        down = 1
-    if width % across or width // across < MIN_WIDTH:
-        down, across = 1, 1
-    return f"{down}x{across}", (height // down, width // across)

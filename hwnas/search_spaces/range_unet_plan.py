@@ -15,6 +15,9 @@ from hwnas.search_spaces.base import BlockSignature
 STRIDES: Mapping[str, Size] = MappingProxyType({"1x1": (1, 1), "1x2": (1, 2), "2x2": (2, 2)})
 """Strides by gene value, height x width."""
 
+MIN_HEIGHT, MIN_WIDTH = 4, 8
+"""No level of the encoder is smaller than this, in pixels."""
+
 
 def make_plan(architecture: Architecture) -> UNetPlan:
     """Return the parts of an architecture that is known to be valid."""
@@ -104,3 +107,14 @@ def _block_signature(
         ("stride", f"{block.stride[0]}x{block.stride[1]}"),
     )
     return BlockSignature(kind, (input_shape,), output_shape, settings)
+
+
+def fitting_stride(stride: str, size: Size) -> tuple[str, Size]:
+    """Return the largest stride up to `stride` whose output is large enough and whole, and that output."""
+    height, width = size
+    down, across = STRIDES[stride]
+    if height % down or height // down < MIN_HEIGHT:
+        down = 1
+    if width % across or width // across < MIN_WIDTH:
+        down, across = 1, 1
+    return f"{down}x{across}", (height // down, width // across)
