@@ -105,7 +105,7 @@ class SearchSection(Section):
     `threads_per_worker` usable cores.
     """
 
-    strategy: str = "tpe"
+    strategy: str = "surrogate"
     trials: Annotated[int, Field(ge=1)] = 50
     timeout_min: Positive | None = None
     candidate_timeout_min: Positive | None = None

@@ -41,7 +41,7 @@ budget:
   limits: []             # on any figure, such as "p99_ms@10hz <= 40" or "peak_memory_mb <= 500"
 
 search:
-  strategy: tpe          # tpe, nsga2 or random
+  strategy: surrogate    # or random, quasi-random, tpe, nsga2, nsga3, gp, evolution, reinforce
   trials: 50             # candidates to be trained; those over the budget come on top
   timeout_min: null      # start no further candidate after this time
   candidate_timeout_min: null  # give up a candidate that takes longer

@@ -56,8 +56,8 @@ class TableSpace:
         return Architecture(self.name, choices, (3, 32, 32), 10)
 
     def encode(self, architecture: Architecture) -> npt.NDArray[np.float32]:
-        """Return the features of its cell."""
-        return encode_cell(Cell(tuple(str(architecture.genes[gene]) for gene in self.choices)))
+        """Return the features of its cell; edges that nothing depends on are as if there were none."""
+        return encode_cell(Cell.of(architecture.genes).pruned())
 
 
 @dataclass(frozen=True)

@@ -142,7 +142,8 @@ class SurrogateSampler(ProposingSampler):
                 data.features, data.log_costs, self._covariance("cost", has_predictions=has_predictions)
             )
         feasibility = self._feasibility(data.log_ms, has_predictions=has_predictions)
-        front = np.column_stack([data.costs, data.errors])
+        # What the model believes of trained networks: a lucky training must not hide what is better.
+        front = np.column_stack([data.costs, error.predict(data.features)[0]])
         models = _Models(error, cost, feasibility, has_predictions, data.log_ms, front, self._reference())
         return self._with_running(models, data)
 
