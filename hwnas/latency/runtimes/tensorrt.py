@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Dict, List, Mapping, Tuple
+from typing import TYPE_CHECKING, Any, ClassVar, Dict, List, Mapping, Tuple
 
 from hwnas.files import sha256_of_file
 from hwnas.io_spec import TensorSpec
@@ -15,6 +15,9 @@ from hwnas.latency.runtimes.onnx_file import read_outline
 from hwnas.latency.runtimes.options import one_of, whole_number
 from hwnas.latency.runtimes.tensorrt_build import import_tensorrt, make_log
 from hwnas.latency.runtimes.tensorrt_compatibility import HARDWARE_LEVELS
+
+if TYPE_CHECKING:
+    import tensorrt
 
 # A build may crash, take all memory or hang; that must not end the agent.
 _BUILD = "hwnas.latency.runtimes.tensorrt_build:build_engine"
@@ -90,8 +93,8 @@ class TensorRt:
         self._cache = EngineCache()
         self._record: Dict[str, Any] = {}
         self._path = ""
-        self._engine: Any = None
-        self._context: Any = None
+        self._engine: tensorrt.ICudaEngine  # both come with `load`
+        self._context: tensorrt.IExecutionContext
         self._inputs: Tuple[TensorSpec, ...] = ()
         self._output_names: Tuple[str, ...] = ()
         self._addresses: Dict[str, int] = {}
@@ -237,7 +240,7 @@ class TensorRt:
         )
 
     def _open_engine(self, path: str, settings: Mapping[str, Any]) -> None:
-        runtime = self._trt.Runtime(self._log)
+        runtime: tensorrt.Runtime = self._trt.Runtime(self._log)
         if settings.get("dla_core", -1) >= 0:
             runtime.DLA_core = settings["dla_core"]
         if settings.get("version_compatible"):
@@ -254,7 +257,7 @@ class TensorRt:
         self._engine, self._context = engine, context
 
     def _spec(self, name: str) -> TensorSpec:
-        shape = tuple(int(size) for size in self._engine.get_tensor_shape(name))
+        shape = tuple(_sizes(self._engine.get_tensor_shape(name)))
         return TensorSpec(name, shape, self._dtype(name))
 
     def _dtype(self, name: str) -> str:
@@ -271,10 +274,14 @@ class TensorRt:
                 f"Output {name!r} has type {self._dtype(name)}, which numpy does not know; "
                 "add a cast to the model."
             ) from error
-        shape: List[int] = [int(size) for size in self._context.get_tensor_shape(name)]
+        shape: List[int] = _sizes(self._context.get_tensor_shape(name))
         return np.empty(shape, dtype)
 
     def _place(self, name: str, size_bytes: int) -> None:
         self._addresses[name] = self._driver.allocate(size_bytes)
         if not self._context.set_tensor_address(name, self._addresses[name]):
             raise AgentError(f"TensorRT does not take memory for {name!r}: {self._log.messages[-1:]}")
+
+
+def _sizes(shape: tensorrt.Dims) -> List[int]:
+    return [int(shape[axis]) for axis in range(len(shape))]

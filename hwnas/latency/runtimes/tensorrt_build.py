@@ -10,12 +10,15 @@ from __future__ import annotations
 import hashlib
 import time
 from importlib import import_module
-from typing import Any, Dict, List, Mapping, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Sequence, Tuple
 
 from hwnas.latency.agent.errors import AgentError
 from hwnas.latency.runtimes.onnx_file import OnnxOutline, read_outline
 from hwnas.latency.runtimes.tensorrt_compatibility import set_compatibility
 from hwnas.latency.runtimes.tensorrt_refusals import CannotRunThereError, build_error, parse_model
+
+if TYPE_CHECKING:
+    import tensorrt
 
 MODULES = {
     "tensorrt": ("tensorrt",),
@@ -35,7 +38,10 @@ def import_tensorrt(product: str) -> Any:
     reasons = []
     for name in MODULES[product]:
         try:
-            return import_module(name)
+            module = import_module(name)
+            if hasattr(module, "Builder"):
+                return module
+            reasons.append(f"{name}: it is not TensorRT itself, but for instance its type stubs")
         except (ImportError, OSError, FileNotFoundError) as error:
             reasons.append(f"{name}: {error}")
     hint = {
@@ -124,11 +130,11 @@ def version_of(trt: Any) -> Tuple[int, ...]:
 def _build(
     trt: Any, log: Any, request: Mapping[str, Any], outline: OnnxOutline, typing: str
 ) -> Tuple[bytes, Any]:
-    builder = trt.Builder(log)
+    builder: tensorrt.Builder = trt.Builder(log)
     flags = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED) if typing == "strong" else 0
-    network = builder.create_network(flags)
+    network: tensorrt.INetworkDefinition = builder.create_network(flags)
     parse_model(trt, log, network, request["model"], outline)
-    config = builder.create_builder_config()
+    config: tensorrt.IBuilderConfig = builder.create_builder_config()
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     config.builder_optimization_level = int(request["optimization_level"])
     if request["workspace_mb"]:
@@ -148,7 +154,7 @@ def _build(
     return bytes(memoryview(plan)), on_gpu
 
 
-def _allow_types_of_file(trt: Any, config: Any, outline: OnnxOutline) -> None:
+def _allow_types_of_file(trt: Any, config: tensorrt.IBuilderConfig, outline: OnnxOutline) -> None:
     """Let a weakly typed network use the types that its file states; older versions know no other way."""
     wished = {
         "FP16": "float16" in outline.weight_dtypes,
@@ -182,7 +188,13 @@ def _set_compute_capabilities(trt: Any, config: Any, names: Sequence[str]) -> No
         config.set_compute_capability(getattr(trt.ComputeCapability, name), index)
 
 
-def _use_dla(trt: Any, builder: Any, config: Any, network: Any, core: int) -> Any:
+def _use_dla(
+    trt: Any,
+    builder: tensorrt.Builder,
+    config: tensorrt.IBuilderConfig,
+    network: tensorrt.INetworkDefinition,
+    core: int,
+) -> Any:
     """Put the network on a DLA core and return the names of the layers that the GPU must run instead."""
     if core < 0:
         return None
@@ -198,7 +210,7 @@ def _use_dla(trt: Any, builder: Any, config: Any, network: Any, core: int) -> An
     return [layer.name for layer in layers if not config.can_run_on_DLA(layer)]
 
 
-def _load_timing_cache(config: Any, path: str) -> None:
+def _load_timing_cache(config: tensorrt.IBuilderConfig, path: str) -> None:
     """Start from the kernel timings of earlier builds, so that layers seen before are not timed again."""
     if not path:
         return
@@ -212,7 +224,7 @@ def _load_timing_cache(config: Any, path: str) -> None:
     config.set_timing_cache(cache, ignore_mismatch=False)
 
 
-def _save_timing_cache(config: Any, path: str) -> None:
+def _save_timing_cache(config: tensorrt.IBuilderConfig, path: str) -> None:
     from hwnas.files import write_bytes_atomically
 
     cache = config.get_timing_cache() if path else None

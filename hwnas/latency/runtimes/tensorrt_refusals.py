@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Iterable, List
+from typing import TYPE_CHECKING, Any, Iterable, List
 
 from hwnas.latency.agent.errors import AgentError
 from hwnas.latency.runtimes.onnx_file import OnnxOutline
+
+if TYPE_CHECKING:
+    import tensorrt
 
 _LACKS_TYPE = re.compile(r"Cannot compile for target\(s\) ([\w, ]+), because the model contains ([^.]+)")
 _IMPORTER = re.compile(r"(?:import|check)([A-Z]\w*)\Z")
@@ -21,13 +24,15 @@ class CannotRunThereError(AgentError):
     """The model is understood, but a GPU that the engine is for could not run it."""
 
 
-def parse_model(trt: Any, log: Any, network: Any, model: str, outline: OnnxOutline) -> None:
+def parse_model(
+    trt: Any, log: Any, network: tensorrt.INetworkDefinition, model: str, outline: OnnxOutline
+) -> None:
     """Parse the ONNX file `model` into `network`.
 
     Raises:
         ModelRefusedError: naming nodes and modules.
     """
-    parser = trt.OnnxParser(network, log)
+    parser: tensorrt.OnnxParser = trt.OnnxParser(network, log)
     if parser.parse_from_file(model) and network.num_outputs > 0:
         return
     errors = [_described(parser.get_error(index), network, outline) for index in range(parser.num_errors)]
@@ -54,7 +59,9 @@ def build_error(trt: Any, log: Any, outline: OnnxOutline) -> AgentError:
     )
 
 
-def _described(error: Any, network: Any, outline: OnnxOutline) -> str:
+def _described(
+    error: tensorrt.ParserError, network: tensorrt.INetworkDefinition, outline: OnnxOutline
+) -> str:
     """Return one line for an error of the parser; which details it has depends on the version."""
     operator = error.node_operator() if hasattr(error, "node_operator") else ""
     name = error.node_name() if hasattr(error, "node_name") else ""
@@ -65,7 +72,9 @@ def _described(error: Any, network: Any, outline: OnnxOutline) -> str:
     return f"node {error.node()} {name!r} ({operator}){_origin(name)}: {error.desc()}"
 
 
-def _first_unparsed(error: Any, network: Any, outline: OnnxOutline) -> str:
+def _first_unparsed(
+    error: tensorrt.ParserError, network: tensorrt.INetworkDefinition, outline: OnnxOutline
+) -> str:
     """Return the node that an error without one is about.
 
     Errors of attributes name only the parser's own function, such as importScatterElements. Nodes are parsed

@@ -224,6 +224,14 @@ def test_missing_module_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         import_tensorrt("tensorrt")
 
 
+def test_type_stubs_are_not_taken_for_tensorrt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "stubs_alone").mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setitem(tensorrt_build.MODULES, "tensorrt", ("stubs_alone",))
+    with pytest.raises(AgentError, match="stubs_alone: it is not TensorRT itself"):
+        import_tensorrt("tensorrt")
+
+
 def test_plan_header(tmp_path: Path) -> None:
     path = tmp_path / "plan"
     path.write_bytes(b"ftrt" + bytes(20) + bytes([10, 16, 2, 10]) + b"more")
