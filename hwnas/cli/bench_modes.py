@@ -140,7 +140,7 @@ def clock_end_to_end(meter: AgentMeter, bundle: Path, scan: Path) -> EndToEndMea
     from hwnas.latency.end_to_end import EndToEndJob, measure_end_to_end
     from hwnas.runtime.runner import Runner
 
-    runner = Runner.open(bundle)
+    runner = Runner(bundle)
     manifest = runner.manifest
     job = EndToEndJob(manifest.deployment, runner.as_trained(scan))
     return measure_end_to_end(meter, manifest.model_path, manifest.io_spec, job)

@@ -89,7 +89,7 @@ def label_scans(
     from hwnas.runtime import Runner
 
     outputs = _outputs(scans, out, force=force, picture=picture)
-    runner = Runner.open(bundle, threads, precision, trust=trust)
+    runner = Runner(bundle, threads=threads, precision=precision, trust=trust)
     out.mkdir(parents=True, exist_ok=True)
     progress = track(list(zip(scans, outputs, strict=True)), "Labelling scans", console=err_console)
     return [_label_one(runner, scan, output, picture=picture) for scan, output in progress]

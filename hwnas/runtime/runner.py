@@ -111,13 +111,6 @@ class Runner:
         self._check_shapes()
         self._predict: Optional[Predict] = _network_of(manifest, runtime, precision, threads)
 
-    @classmethod
-    def open(
-        cls, bundle: PathLike, threads: int = 1, precision: str = "fp32", *, trust: Optional[Trust] = None
-    ) -> Runner:
-        """Return a runner, see `__init__`."""
-        return cls(bundle, threads=threads, precision=precision, trust=trust)
-
     def __enter__(self) -> Runner:
         """Return the runner itself."""
         return self

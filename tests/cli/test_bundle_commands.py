@@ -126,7 +126,7 @@ def test_infer_writes_raw_labels_and_a_picture(run: Path, scan: Path, tmp_path: 
     entry = json.loads(call("infer", first_bundle(run), scan, "-o", out, "--picture", "--json"))["scans"][0]
     raw = np.fromfile(out / "scan.label", "<u4")
     points, intensity, _ = make_scan(5)
-    expected = LABELS.to_raw(Runner.open(first_bundle(run)).label(points, intensity))
+    expected = LABELS.to_raw(Runner(first_bundle(run)).label(points, intensity))
     np.testing.assert_array_equal(raw, expected)
     assert set(np.unique(raw)) <= {40, 50, 70}
     assert entry["points"] == len(points)

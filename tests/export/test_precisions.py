@@ -79,7 +79,7 @@ def test_runner_and_verification_take_every_precision(member: TrainedMember, tmp
     bundle = export(member, tmp_path / "bundle", "fp16", "int8")
     points, intensity, _ = small_lidar.make_scan(0)
     labels = {
-        name: Runner.open(bundle, precision=name).label(points, intensity)
+        name: Runner(bundle, precision=name).label(points, intensity)
         for name in ("fp32", "fp16", "int8", "recommended")
     }
     assert (labels["int8"] == labels["recommended"]).all()

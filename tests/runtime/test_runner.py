@@ -33,7 +33,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def runner(bundle: Path) -> Runner:
-    return Runner.open(bundle)
+    return Runner(bundle)
 
 
 def test_labels_are_those_that_the_network_was_judged_by(runner: Runner) -> None:
@@ -91,14 +91,14 @@ import sys
 import numpy as np
 from hwnas.runtime.runner import Runner
 scan = np.load({str(tmp_path / "scan.npz")!r})
-labels = Runner.open({str(bundle)!r}).label(scan["points"], scan["intensity"])
+labels = Runner({str(bundle)!r}).label(scan["points"], scan["intensity"])
 labels.tofile({str(tmp_path / "labels")!r})
 print(sorted({{"torch", "optuna", "pydantic", "onnx", "yaml"}} & set(sys.modules)))
 """
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert (result.returncode, result.stdout.strip(), result.stderr) == (0, "[]", "")
     np.testing.assert_array_equal(
-        np.fromfile(tmp_path / "labels", np.uint8), Runner.open(bundle).label(points, intensity)
+        np.fromfile(tmp_path / "labels", np.uint8), Runner(bundle).label(points, intensity)
     )
 
 
@@ -120,7 +120,7 @@ def test_bundle_of_another_kind_of_task_is_refused(bundle: Path, tmp_path: Path,
     del content["deployment"][key]
     rewrite(forged, content)
     with pytest.raises(BundleError, match=f"{key}.*small-lidar"):
-        Runner.open(forged)
+        Runner(forged)
 
 
 def test_projection_must_fit_the_network(bundle: Path, tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_projection_must_fit_the_network(bundle: Path, tmp_path: Path) -> None:
     content["deployment"]["projection"]["width"] = 512
     rewrite(forged, content)
     with pytest.raises(BundleError, match="512"):
-        Runner.open(forged)
+        Runner(forged)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model", None])
@@ -151,7 +151,7 @@ def test_missing_model_is_an_error_of_the_bundle(tmp_path: Path) -> None:
 def test_missing_runtime_says_what_to_install(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(BundleError, match=r"hwnas\[cpu\]"):
-        Runner.open(bundle)
+        Runner(bundle)
 
 
 def test_models_with_another_interface_are_refused(bundle: Path, tmp_path: Path) -> None:
@@ -176,10 +176,8 @@ def test_scans_are_read_as_the_files_of_the_training_were_laid_out(bundle: Path,
     right_forward_up = np.column_stack([-points[:, 1], points[:, 0], points[:, 2], intensity, 0 * intensity])
     path = tmp_path / "scan.bin"
     path.write_bytes(right_forward_up.astype("<f4").tobytes())
-    np.testing.assert_array_equal(
-        Runner.open(forged).label_scan(path), Runner.open(bundle).label(points, intensity)
-    )
+    np.testing.assert_array_equal(Runner(forged).label_scan(path), Runner(bundle).label(points, intensity))
     content["deployment"]["frame"] = "sideways"
     rewrite(forged, content)
     with pytest.raises(BundleError, match="sideways"):
-        Runner.open(forged)
+        Runner(forged)
