@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit, urlunsplit
 
 import yaml
 from pydantic import (
@@ -30,6 +31,7 @@ from hwnas.files import write_bytes_atomically
 Gene = StrictBool | StrictInt | StrictFloat | StrictStr
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 AUTO = "auto"
+JOURNAL = "journal"
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -96,13 +98,29 @@ class BudgetSection(Section):
         return Costs(metric, tuple(limits))
 
 
+class ExecutorSection(BaseModel):
+    """Where candidates are trained. Every key but `name` goes to the executor, which knows its own settings.
+
+    A mere name in place of the section means that executor with its defaults.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str = "local"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Settings of the executor."""
+        return dict(self.model_extra or {})
+
+
 class SearchSection(Section):
     """How candidates are proposed and how many.
 
     `trials` counts candidates that were trained; infeasible, failed and repeated ones come on
     top. One invocation starts no further candidate after `timeout_min`, and gives up one that
     takes longer than `candidate_timeout_min`. `workers` null means one for every
-    `threads_per_worker` usable cores.
+    `threads_per_worker` usable cores. `executor` says where they run.
     """
 
     strategy: str = "surrogate"
@@ -112,6 +130,12 @@ class SearchSection(Section):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     workers: Annotated[int, Field(ge=1)] | None = None
     threads_per_worker: Annotated[int, Field(ge=1)] = 1
+    executor: ExecutorSection = ExecutorSection()
+
+    @field_validator("executor", mode="before")
+    @classmethod
+    def _name_is_an_executor(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
 
 
 class RecipeSection(Section):
@@ -206,6 +230,10 @@ class RunConfig(Section):
     `objective` is the figure that is minimised beside the error; `auto` means `e2e_ms` where input width is
     searched and the task can be clocked from scan to labels, since narrow images are cheap to run and costly
     to post-process, and `latency_ms` otherwise.
+
+    `storage` is where the study lies: `journal`, a file in the run directory, or the address of a PostgreSQL
+    database, `postgresql+psycopg://user@host:port/database`. There it is named `study`, or like the run
+    directory if that is null. A password in the address is used and never written.
     """
 
     schema_version: Literal[1] = 1
@@ -214,6 +242,8 @@ class RunConfig(Section):
     target: str = "local?runtime=onnxruntime-cpu&threads=1"
     objective: str = AUTO
     budget: BudgetSection = BudgetSection()
+    storage: StrictStr = JOURNAL
+    study: Annotated[StrictStr, Field(min_length=1)] | None = None
     search: SearchSection = SearchSection()
     training: TrainingSection = TrainingSection()
     measuring: MeasuringSection = MeasuringSection()
@@ -239,9 +269,32 @@ class RunConfig(Section):
             raise ValueError("a target looks like `local?runtime=onnxruntime-cpu&threads=1`")
         return value
 
+    @field_validator("storage")
+    @classmethod
+    def _storage_is_known(cls, value: str) -> str:
+        if value != JOURNAL and not value.startswith(("postgresql://", "postgresql+psycopg://")):
+            raise ValueError(
+                f"a storage is `{JOURNAL}` or looks like `postgresql+psycopg://user@host:5432/database`"
+            )
+        return value
+
     def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values, defaults included."""
-        return self.model_dump(mode="json")
+        """Return plain JSON values, defaults included and passwords left out."""
+        return {**self.model_dump(mode="json"), "storage": without_password(self.storage)}
+
+    def __repr__(self) -> str:
+        """Show everything but passwords."""
+        return f"RunConfig({self.to_json()})"
+
+    __str__ = __repr__
+
+
+def without_password(address: str) -> str:
+    """Return the address of a database without the passwords in it."""
+    parts = urlsplit(address)
+    user, at, host = parts.netloc.rpartition("@")
+    query = [item for item in parts.query.split("&") if "password" not in item.partition("=")[0].lower()]
+    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}{at}{host}", query="&".join(query)))
 
 
 def load_config(path: Path) -> RunConfig:
@@ -314,7 +367,8 @@ def _problem(item: Any, path: Path | None, root: yaml.Node | None) -> str:
     line = _line_of(root, location)
     where = f"{path or 'run.yaml'}:{line}: " if line else ""
     if item["type"] != "extra_forbidden":
-        return f"{where}`{dotted}` is {item['input']!r}: {item['msg']}."
+        found = without_password(item["input"]) if dotted == "storage" else item["input"]
+        return f"{where}`{dotted}` is {found!r}: {item['msg']}."
     valid = _valid_names(location[:-1])
     hint = did_you_mean(str(location[-1]), valid)
     section = ".".join(str(part) for part in location[:-1]) or "the top level"

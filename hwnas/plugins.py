@@ -1,4 +1,4 @@
-"""Finds search spaces, tasks, data formats, runtimes and strategies by name.
+"""Finds search spaces, tasks, data formats, runtimes, strategies and executors by name.
 
 Built-in and third-party ones register the same way: as entry points of an installed
 distribution, in one group a family.
@@ -17,6 +17,7 @@ GROUPS = (
     "hwnas.data_formats",
     "hwnas.runtimes",
     "hwnas.strategies",
+    "hwnas.executors",
 )
 
 

@@ -24,11 +24,11 @@ from hwnas.files import write_json_atomically
 from hwnas.report.build import build_report
 from hwnas.runtime.manifest import VERDICT_NAME, read_manifest
 from hwnas.search.driver import search
+from hwnas.search.executors.local import usable_cores
 from hwnas.search.full_training import TrainingStatus, train_front
 from hwnas.search.picking import picked
 from hwnas.search.progress import watched
 from hwnas.search.run_directory import RunDirectory
-from hwnas.search.worker_pool import usable_cores
 
 CHOICES: dict[str, list[Any]] = {
     "input_width": [256, 512],

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.architecture import Architecture
-from hwnas.config import RunConfig
+from hwnas.config import JOURNAL, RunConfig
 from hwnas.errors import StudyError
 from hwnas.search.run_directory import RunDirectory
+from hwnas.search.storage.place import place_of_run
 from hwnas.search.study import SearchStudy
 
 
@@ -177,9 +178,12 @@ def _verdict(bundle: Path) -> bool | None:
 
 
 def _identity(run: RunDirectory) -> Mapping[str, Any]:
-    if not run.study_journal.is_file():
+    if not run.exists:
         return {}
-    study = SearchStudy(run.study_journal, read_only=True)
+    config = run.load_config()
+    if config.storage == JOURNAL and not run.study_journal.is_file():
+        return {}
+    study = SearchStudy(place_of_run(run, config), read_only=True)
     try:
         return study.identity
     finally:

@@ -13,12 +13,12 @@ from hwnas.errors import MeasurementError, StudyError, TargetLostError, TargetUn
 from hwnas.latency.base import LatencyMeter
 from hwnas.latency.figures import MeasuredFigures, measure_figures
 from hwnas.search.costs import end_to_end_job
+from hwnas.search.executors.base import Executor, Reply, Worker
 from hwnas.search.foresight import Foresight
 from hwnas.search.interruption import StopRequest
 from hwnas.search.progress import ProgressListener, SearchStatus
 from hwnas.search.strategies import distributions_of, seed_after
 from hwnas.search.trial_book import Candidate, TrialBook
-from hwnas.search.worker_pool import Reply, Worker, WorkerPool
 from hwnas.search_spaces.base import SearchSpace
 from hwnas.tasks.base import Task
 
@@ -46,7 +46,7 @@ class CandidateLoop:
         task: Task,
         space: SearchSpace,
         meter: LatencyMeter,
-        pool: WorkerPool,
+        pool: Executor,
         book: TrialBook,
         foresight: Foresight,
         stop: StopRequest,

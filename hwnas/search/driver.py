@@ -13,25 +13,27 @@ from typing import Any
 import hwnas
 from hwnas.architecture import Architecture
 from hwnas.budget import LATENCY, Metric
-from hwnas.config import RunConfig, save_config
+from hwnas.config import JOURNAL, RunConfig, save_config
 from hwnas.errors import StudyError
 from hwnas.latency.base import LatencyMeter
 from hwnas.latency.meter import open_meter
 from hwnas.latency.protocol import MeasuringProtocol
 from hwnas.search.candidate_loop import CandidateLoop
 from hwnas.search.costs import costs_of_run
+from hwnas.search.executors.base import Executor, ExecutorContext, WorkerSetup, make_executor
 from hwnas.search.foresight import Foresight, table_of_run
 from hwnas.search.interruption import StopRequest
 from hwnas.search.jobs import Jobs
 from hwnas.search.progress import ProgressListener
 from hwnas.search.rebase import Rebase, update_records
+from hwnas.search.recovery import tell_recorded
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.run_log import RunLog
 from hwnas.search.storage import DriverLease
+from hwnas.search.storage.place import StudyPlace, place_of_run
 from hwnas.search.strategies import Limits, StrategyContext, make_sampler
 from hwnas.search.study import ERROR, SearchStudy, differences
 from hwnas.search.trial_book import TrialBook
-from hwnas.search.worker_pool import WorkerPool, WorkerSetup
 from hwnas.search_spaces.base import SearchSpace, make_search_space
 from hwnas.tasks.base import Task, make_task
 from hwnas.training.recipe import Recipe
@@ -43,6 +45,8 @@ MAY_CHANGE = (
     "config.search.timeout_min",
     "config.search.candidate_timeout_min",
     "config.search.workers",
+    "config.search.executor",
+    "config.storage",  # a database may move; it must hold the study
     "config.search.threads_per_worker",
     "config.training.full",
     "config.measuring.final",
@@ -112,13 +116,15 @@ def search(
     """
     run = RunDirectory(run_dir.resolve())
     run.path.mkdir(parents=True, exist_ok=True)
-    with DriverLease(run.driver_lock), StopRequest() as stop:
+    config = _with_study_name(config, run)
+    place = place_of_run(run, config)
+    with DriverLease(run.driver_lock), place.held(), StopRequest() as stop:
         _check_start(run, resume=resume)
         task = make_task(config.task.name, config.task.settings)
         space = make_search_space(config.space.name, task.contract, config.space.choices)
-        pool = WorkerPool(worker_setup(config), workers=config.search.workers, logs=run.workers_dir)
+        pool = executor_of_run(config, run, worker_setup(config), workers=config.search.workers)
         with opened_meter(config, final=False, exclusive=pool.paused) as meter:
-            study, identity, moved = _opened_study(run, config, task, space, meter, rebase=rebase)
+            study, identity, moved = _opened_study(run, place, config, task, space, meter, rebase=rebase)
             try:
                 if moved and not _rebased(config, run, study, task, space, meter, stop, identity, moved):
                     return SearchResult(run.path, "interrupted", stop.requested, run.read_front())
@@ -161,13 +167,26 @@ def worker_setup(config: RunConfig, *, threads: int | None = None) -> WorkerSetu
     )
 
 
+def executor_of_run(
+    config: RunConfig, run: RunDirectory, setup: WorkerSetup, *, workers: int | None
+) -> Executor:
+    """Return the executor that a run names; entering it starts its workers.
+
+    Raises:
+        PluginError: if there is none of that name.
+        ConfigError: if its settings are wrong.
+    """
+    section = config.search.executor
+    return make_executor(section.name, ExecutorContext(setup, workers, run.workers_dir, section.options))
+
+
 def refuse_other_target(run: RunDirectory, meter: LatencyMeter) -> None:
     """Compare a meter's target with the one that the run's study was measured on.
 
     Raises:
         StudyError: if they differ, with what differs.
     """
-    study = SearchStudy(run.study_journal, read_only=True)
+    study = SearchStudy(place_of_run(run, run.load_config()), read_only=True)
     recorded = study.identity.get("target_fingerprint", {})
     study.close()
     changed = differences(recorded, json.loads(json.dumps(dict(meter.fingerprint()))))
@@ -186,7 +205,7 @@ def _session(
     task: Task,
     space: SearchSpace,
     meter: LatencyMeter,
-    pool: WorkerPool,
+    pool: Executor,
     stop: StopRequest,
     progress: ProgressListener,
 ) -> SearchResult:
@@ -199,14 +218,16 @@ def _session(
     predict_many = foresight.predict_many if foresight.is_available else None
     context = StrategyContext(space, predict, limits, config.search.seed, predict_many)
     study.set_sampler(make_sampler(config.search.strategy, context))
+    recovered = tell_recorded(run, study, costs)
     stale = study.fail_stale()
     book = TrialBook(run, study, log, costs)
     log.event(
         "session",
         f"search for {config.search.trials} trained candidates, {book.num_trained} are there; "
-        f"{len(stale)} trials of a killed driver failed",
+        f"{len(stale)} trials of a killed driver failed, {len(recovered)} were finished and count",
         version=hwnas.__version__,
         stale=stale,
+        recovered=recovered,
     )
     if found:
         log.event("table", f"latencies are predicted from {found[0]}", table=str(found[0]))
@@ -226,6 +247,14 @@ def _session(
         ending = loop.run()
     log.event("ended", f"the search ended: {ending}")
     return SearchResult(run.path, ending, stop.requested, book.front)
+
+
+def _with_study_name(config: RunConfig, run: RunDirectory) -> RunConfig:
+    """Name the study in a database: like the run directory, or as it was when the run began."""
+    if config.storage == JOURNAL or config.study is not None:
+        return config
+    recorded = run.load_config().study if run.exists else None
+    return config.model_copy(update={"study": recorded or run.path.name})
 
 
 def _check_start(run: RunDirectory, *, resume: bool) -> None:
@@ -268,6 +297,7 @@ def _rebased(
 
 def _opened_study(
     run: RunDirectory,
+    place: StudyPlace,
     config: RunConfig,
     task: Task,
     space: SearchSpace,
@@ -290,8 +320,13 @@ def _opened_study(
         "choices": {gene: list(values) for gene, values in space.choices.items()},
     }
     run.make()
-    study = SearchStudy(run.study_journal)
+    study = SearchStudy(place, must_exist=run.exists)
     recorded = study.identity
+    if recorded and not run.exists and study.num_trials:
+        study.close()
+        raise StudyError(
+            f"A new run needs a new study, but {place} is there already. Name another one: `study`."
+        )
     changed = differences(recorded, identity, ignored=MAY_CHANGE) if recorded else []
     on_target = [change for change in changed if change.startswith("target_fingerprint")]
     if changed and not (rebase and changed == on_target):

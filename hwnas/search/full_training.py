@@ -20,7 +20,9 @@ from hwnas.onnx_graphs.export import export_onnx
 from hwnas.onnx_graphs.metadata import graph_metadata
 from hwnas.pareto import front_indices
 from hwnas.search.costs import end_to_end_job
-from hwnas.search.driver import opened_meter, refuse_other_target, worker_setup
+from hwnas.search.driver import executor_of_run, opened_meter, refuse_other_target, worker_setup
+from hwnas.search.executors.base import Executor, Reply, Worker
+from hwnas.search.executors.local import usable_cores
 from hwnas.search.front import costs_of_front
 from hwnas.search.interruption import StopRequest
 from hwnas.search.picking import Pick, picked
@@ -28,7 +30,6 @@ from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory
 from hwnas.search.run_log import RunLog
 from hwnas.search.storage import DriverLease
 from hwnas.search.study import ERROR
-from hwnas.search.worker_pool import Reply, Worker, WorkerPool, usable_cores
 from hwnas.search_spaces.base import make_search_space
 from hwnas.tasks.base import Quality, Task, make_task
 from hwnas.training.checkpoint import load_weights
@@ -136,7 +137,7 @@ class _FullTraining:
             return
         # Fewer members than workers: let each have the cores of those that are not there.
         setup = worker_setup(self._config, threads=max(threads, cores // workers))
-        with WorkerPool(setup, workers=workers, logs=self._run.workers_dir) as pool:
+        with executor_of_run(self._config, self._run, setup, workers=workers) as pool:
             self._train(waiting, pool)
         if self._failures:
             listing = "; ".join(f"{name}: {reason}" for name, reason in self._failures.items())
@@ -145,7 +146,7 @@ class _FullTraining:
                 "Change the recipe under training.full, or pick other members."
             )
 
-    def _train(self, waiting: list[Architecture], pool: WorkerPool) -> None:
+    def _train(self, waiting: list[Architecture], pool: Executor) -> None:
         attempts: dict[str, int] = {}
         running: dict[Worker, Architecture] = {}
         while (waiting or running) and not self._stop.requested:

@@ -1,9 +1,9 @@
 """What runs in a worker process: exporting, training and judging one network at a time.
 
-Started by `WorkerPool` as `python -m hwnas.search.jobs COMMANDS REPLIES PARENT`, where the first
+Started by `LocalExecutor` as `python -m hwnas.search.jobs COMMANDS REPLIES PARENT`, where the first
 two are inherited pipes. The first line tells what to load; every further line is a job and gets
 one reply, `{"result": …}` or `{"error": {"kind": …, "message": …}}`, perhaps after `{"progress": …}`.
-Anything else than an `HwnasError` ends the process: the pool reports that and starts another.
+Anything else than an `HwnasError` ends the process: the executor reports that and starts another.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,12 @@ from typing import Any
 import optuna
 from optuna.distributions import CategoricalDistribution
 from optuna.samplers import BaseSampler, RandomSampler
-from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hwnas.architecture import Architecture, Choice
 from hwnas.budget import LATENCY, Costs
 from hwnas.errors import StudyError
-from hwnas.search.storage import LockedJournal
+from hwnas.search.storage.place import JournalPlace, StudyPlace
 
 ERROR = "error"
 """The first objective; the second one is a figure of `hwnas.budget`. Both are minimised."""
@@ -32,7 +32,6 @@ REMARK = "latency_remark"
 SUPERSEDED = "it was over a limit on the target as it was before; it may be proposed again"
 """Reason of infeasible trials after a rebase."""
 
-_NAME = "search"
 _IDENTITY, _IS_WHOLE = "identity", "is_whole"
 
 
@@ -107,37 +106,44 @@ class SearchStudy:
     """Asks a strategy for candidates and remembers what became of them.
 
     Raises:
-        StudyError: if the journal is damaged.
+        StudyError: if the study cannot be opened, is damaged, or is not there and must be.
     """
 
-    def __init__(self, journal: Path, *, read_only: bool = False) -> None:
-        """Open the study in `journal`, or make one there."""
+    def __init__(
+        self, place: Path | StudyPlace, *, read_only: bool = False, must_exist: bool = False
+    ) -> None:
+        """Open the study at `place`, or make one there; a path is that of a journal."""
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._backend = LockedJournal(journal, read_only=read_only)
-        storage = JournalStorage(self._backend)
-        self._storage = storage
-        known = {study.study_name for study in storage.get_all_studies()}
-        if _NAME not in known and read_only:
-            raise StudyError(f"{journal} holds no study yet. Run `hwnas search` on this directory first.")
-        if _NAME not in known:
-            optuna.create_study(storage=storage, study_name=_NAME, directions=["minimize"] * 2)
+        place = JournalPlace(place) if isinstance(place, Path) else place
+        self._base = place.name
+        with ExitStack() as opened:
+            self._storage = opened.enter_context(place.opened(read_only=read_only))
+            known = {study.study_name for study in self._storage.get_all_studies()}
+            if self._base not in known and (read_only or must_exist):
+                raise StudyError(f"{place} is not there yet. Run `hwnas search` on this directory first.")
+            if self._base not in known:
+                optuna.create_study(storage=self._storage, study_name=self._base, directions=["minimize"] * 2)
+            self._opened = opened.pop_all()
         self.generation = 1
-        self._study = optuna.load_study(study_name=_NAME, storage=storage)
-        while _name(self.generation + 1) in known:
-            newer = optuna.load_study(study_name=_name(self.generation + 1), storage=storage)
+        self._study = optuna.load_study(study_name=self._base, storage=self._storage)
+        while self._name(self.generation + 1) in known:
+            newer = optuna.load_study(study_name=self._name(self.generation + 1), storage=self._storage)
             if not newer.user_attrs.get(_IS_WHOLE):
                 break  # a rebase was killed while it wrote this one
             self.generation += 1
             self._study = newer
 
     def close(self) -> None:
-        """Let the journal go."""
-        self._backend.close()
+        """Let the storage go."""
+        self._opened.close()
+
+    def _name(self, generation: int) -> str:
+        return self._base if generation == 1 else f"{self._base}-{generation}"
 
     def replace(self, identity: Mapping[str, Any], outcomes: Mapping[int, Outcome], costs: Costs) -> None:
         """Continue as a new study with the same trials and other figures.
 
-        The journal switches over with its last record, so that a kill leaves the old study or the new one.
+        The storage switches over with its last record, so that a kill leaves the old study or the new one.
         Trained trials get their new figures; those over a limit become infeasible, those without figures
         fail. Trials that were infeasible fail as `SUPERSEDED`; repeated ones follow those that they repeat.
 
@@ -146,13 +152,19 @@ class SearchStudy:
             outcomes: by the number of every trial that was trained.
             costs: second objective and limits.
         """
-        name = _name(self.generation + 1)
+        name = self._name(self.generation + 1)
         if name in {study.study_name for study in self._storage.get_all_studies()}:
             optuna.delete_study(study_name=name, storage=self._storage)
         new = optuna.create_study(storage=self._storage, study_name=name, directions=["minimize"] * 2)
-        for trial in self._study.get_trials():
+        trials = self._study.get_trials()
+        for trial in trials:
             original = trial.user_attrs.get("duplicate_of", trial.number)
             new.add_trial(_replaced(trial, outcomes.get(original), costs))
+        if len(new.get_trials(deepcopy=False)) != len(trials):
+            raise StudyError(
+                "The database was lost while trials were copied, and some are there twice. Nothing is "
+                "switched over yet: do the same again."
+            )
         new.set_user_attr(_IDENTITY, dict(identity))
         new.set_user_attr(_IS_WHOLE, True)
         self._study = new
@@ -253,6 +265,21 @@ class SearchStudy:
         trial.set_user_attr("reason", reason)
         self._study.tell(trial, state=TrialState.FAIL)
 
+    def open_trials(self) -> list[int]:
+        """Return the numbers of trials that nobody told yet."""
+        stale = self._study.get_trials(deepcopy=False, states=[TrialState.RUNNING, TrialState.WAITING])
+        return [trial.number for trial in stale]
+
+    def reopened(self, number: int) -> optuna.Trial:
+        """Return a trial that an earlier session opened and did not tell, to be told now."""
+        sampler = self._study.sampler
+        self._study.sampler = RandomSampler()  # a trial asks its sampler at once; nothing is to be proposed
+        try:
+            identifier = self._storage.get_trial_id_from_study_id_trial_number(self._study._study_id, number)  # noqa: SLF001
+            return optuna.Trial(self._study, identifier)
+        finally:
+            self._study.sampler = sampler
+
     def fail_stale(self) -> list[int]:
         """Tell trials that a killed driver left running as failed, and return their numbers."""
         stale = self._study.get_trials(deepcopy=False, states=[TrialState.RUNNING, TrialState.WAITING])
@@ -275,12 +302,10 @@ class SearchStudy:
         trial.set_user_attr(FIGURES, dict(figures))
         trial.set_user_attr(COST, figures[str(costs.objective)])
         # Feasible trials need the constraints as well: samplers compare only equally constrained ones.
+        known = trial.constraints  # of a driver that was killed before it told
         for name, excess in costs.excess(figures).items():
-            trial.set_constraint(name, excess)
-
-
-def _name(generation: int) -> str:
-    return _NAME if generation == 1 else f"{_NAME}-{generation}"
+            if name not in known:
+                trial.set_constraint(name, excess)
 
 
 def _replaced(trial: FrozenTrial, outcome: Outcome | None, costs: Costs) -> FrozenTrial:

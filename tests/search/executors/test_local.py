@@ -8,27 +8,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from hwnas.errors import ConfigError, StudyError
-from hwnas.search.worker_pool import WorkerPool, WorkerSetup
-from hwnas.training.recipe import Recipe
+from hwnas.errors import StudyError
+from hwnas.search.executors.local import LocalExecutor
+from tests.conformance.executor_suite import ExecutorSuite, setup_with, wait_until_idle
 
 pytestmark = [pytest.mark.usefixtures("tiny_plugin"), pytest.mark.slow]
 
 
-def setup_with(**settings) -> WorkerSetup:
-    return WorkerSetup(
-        task={"name": "tiny-stripes", "settings": settings},
-        space={"name": "tiny-space", "choices": {}},
-        recipe=Recipe.proxy().to_json(),
-        threads=1,
-    )
-
-
-def wait_until_idle(pool: WorkerPool, count: int) -> None:
-    deadline = time.monotonic() + 60
-    while len(pool.idle) < count:
-        assert time.monotonic() < deadline
-        assert pool.wait(0.1) == []
+class TestLocal(ExecutorSuite):
+    executor = "local"
 
 
 def cpu_s(pid: int) -> float:
@@ -36,7 +24,7 @@ def cpu_s(pid: int) -> float:
 
 
 def test_workers_pause_are_pinned_and_are_replaced(tmp_path: Path) -> None:
-    with WorkerPool(setup_with(), workers=2, logs=tmp_path) as pool:
+    with LocalExecutor(setup_with(), workers=2, logs=tmp_path) as pool:
         with pool.paused():  # also while they start
             assert all(
                 psutil.Process(worker.process.pid).status() == psutil.STATUS_STOPPED
@@ -65,14 +53,8 @@ def test_workers_pause_are_pinned_and_are_replaced(tmp_path: Path) -> None:
     assert not any(psutil.pid_exists(pid) for pid in pids)
 
 
-def test_a_task_that_cannot_be_loaded_is_its_own_error(tmp_path: Path) -> None:
-    pool = WorkerPool(setup_with(colour="red"), workers=1, logs=tmp_path)
-    with pytest.raises(ConfigError, match="colour"), pool:
-        wait_until_idle(pool, 1)
-
-
 def test_workers_that_never_start_are_given_up(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("PYTHONHOME", str(tmp_path))
-    pool = WorkerPool(setup_with(), workers=1, logs=tmp_path)
+    pool = LocalExecutor(setup_with(), workers=1, logs=tmp_path)
     with pytest.raises(StudyError, match="three in a row did not: worker ended with status 1"), pool:
         wait_until_idle(pool, 1)

@@ -18,60 +18,40 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any, Self
 
-from hwnas import errors
-from hwnas.errors import HwnasError, StudyError
+from hwnas.errors import StudyError
+from hwnas.search.executors.base import (
+    ExecutorContext,
+    Reply,
+    Worker,
+    WorkerSetup,
+    error_from_reply,
+    refuse_unknown_options,
+)
+from hwnas.search.machine import is_stopped
 
 _STOP_DEADLINE_S = 2.0
 
 
-@dataclass(frozen=True)
-class WorkerSetup:
-    """What every worker is made with.
+@dataclass(eq=False, kw_only=True)
+class LocalWorker(Worker):
+    """One worker process; its slot says which cores and which log it has.
 
     Attributes:
-        task: registered name and settings, as `{"name": …, "settings": {…}}`.
-        space: registered name and restrictions, as `{"name": …, "choices": {…}}`.
-        recipe: fields of the recipe that candidates are trained with.
-        threads: computing threads and cores of one worker.
-    """
-
-    task: Mapping[str, Any]
-    space: Mapping[str, Any]
-    recipe: Mapping[str, Any]
-    threads: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return {
-            "task": dict(self.task),
-            "space": dict(self.space),
-            "recipe": dict(self.recipe),
-            "threads": self.threads,
-        }
-
-
-@dataclass(eq=False)
-class Worker:
-    """One worker process.
-
-    Attributes:
-        slot: which cores and which log it has.
         process: the process; leader of a session of its own.
-        is_ready: whether it has loaded its task.
-        is_busy: whether it has a job.
+        commands: pipe to it.
+        replies: pipe from it.
+        sentinel: descriptor of the process, readable when it has ended.
+        log: what it prints.
+        unread: the beginning of a reply.
     """
 
-    slot: int
     process: subprocess.Popen[bytes]
     commands: IO[bytes]
     replies: IO[bytes]
     sentinel: int
     log: Path
-    is_ready: bool = False
-    is_busy: bool = False
     unread: bytes = field(default=b"", repr=False)
 
     def death(self) -> str:
@@ -85,37 +65,28 @@ class Worker:
         return f"worker ended with status {status}{last} (see {self.log})"
 
 
-@dataclass(frozen=True)
-class Reply:
-    """What a worker said: `result`, `error` or `progress`; or `died`, with the reason."""
+class LocalExecutor:
+    """Worker processes on this machine.
 
-    worker: Worker
-    kind: str
-    value: Any
-
-
-def error_from_reply(value: Mapping[str, str]) -> HwnasError:
-    """Rebuild the error that a worker reported."""
-    kind = getattr(errors, value["kind"], HwnasError)
-    return kind(value["message"]) if issubclass(kind, HwnasError) else HwnasError(value["message"])
-
-
-class WorkerPool:
-    """Keeps workers alive, hands them jobs and collects their replies.
+    A worker that dies is replaced and its job not repeated: what killed it was most likely the network.
 
     Args:
         setup: what every worker is made with.
         workers: how many; None means one for every `setup.threads` usable cores.
         logs: directory for what they print.
+        are_pinned: whether each is kept on cores of its own.
     """
 
-    def __init__(self, setup: WorkerSetup, *, workers: int | None, logs: Path) -> None:
-        """Describe the pool; entering it starts the processes."""
+    def __init__(
+        self, setup: WorkerSetup, *, workers: int | None, logs: Path, are_pinned: bool = True
+    ) -> None:
+        """Describe the workers; entering starts the processes."""
         self._setup = setup
         self._cores = sorted(os.sched_getaffinity(0))
         self.size = workers or max(1, len(self._cores) // setup.threads)
         self._logs = logs
-        self._workers: list[Worker] = []
+        self._are_pinned = are_pinned
+        self._workers: list[LocalWorker] = []
         self._selector = selectors.DefaultSelector()
         self._failed_starts = 0
 
@@ -124,9 +95,7 @@ class WorkerPool:
         self._workers = [self._start(slot) for slot in range(self.size)]
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         """Kill all workers; whoever wants their results collects them before."""
         for worker in self._workers:
             self._end(worker)
@@ -138,16 +107,26 @@ class WorkerPool:
         """Workers that can take a job."""
         return [worker for worker in self._workers if worker.is_ready and not worker.is_busy]
 
+    @property
+    def workers(self) -> Sequence[Worker]:
+        """All workers, by slot."""
+        return tuple(self._workers)
+
+    @property
+    def process_ids(self) -> list[int]:
+        """Process of each worker, by slot."""
+        return [worker.process.pid for worker in self._workers]
+
     def submit(self, worker: Worker, job: Mapping[str, Any]) -> None:
         """Hand a job to an idle worker; if it has just died, `wait` will say so."""
         worker.is_busy = True
-        with contextlib.suppress(BrokenPipeError):
-            worker.commands.write(json.dumps(job).encode("ascii") + b"\n")
-            worker.commands.flush()
+        if (own := self._workers[worker.slot]) is worker:
+            self._send(own, job)
 
     def kill(self, worker: Worker) -> None:
         """End a worker and its job; `wait` will say that it died."""
-        _signal_group(worker.process, signal.SIGKILL)
+        if (own := self._workers[worker.slot]) is worker:
+            _signal_group(own.process.pid, signal.SIGKILL)
 
     def wait(self, timeout_s: float) -> list[Reply]:
         """Return what workers say within `timeout_s`; those that died are replaced.
@@ -166,23 +145,15 @@ class WorkerPool:
                 self._replace(worker)
         return [reply for reply in replies if not self._is_start(reply)]
 
-    @contextlib.contextmanager
-    def paused(self) -> Iterator[None]:
+    def paused(self) -> contextlib.AbstractContextManager[None]:
         """Stop every worker process, and whatever it started, for the duration of the block."""
-        try:
-            for worker in self._workers:
-                _signal_group(worker.process, signal.SIGSTOP)
-            deadline = time.monotonic() + _STOP_DEADLINE_S
-            while not all(_is_stopped(worker.process.pid) for worker in self._workers):
-                if time.monotonic() > deadline:
-                    raise StudyError(
-                        "The workers cannot be paused for a measurement; is a debugger attached?"
-                    )
-                time.sleep(0.001)
-            yield
-        finally:
-            for worker in self._workers:
-                _signal_group(worker.process, signal.SIGCONT)
+        return stopped_groups(self.process_ids)
+
+    @staticmethod
+    def _send(worker: LocalWorker, line: Mapping[str, Any]) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            worker.commands.write(json.dumps(line).encode("ascii") + b"\n")
+            worker.commands.flush()
 
     def _is_start(self, reply: Reply) -> bool:
         if reply.kind == "died" and not reply.worker.is_ready:
@@ -198,7 +169,7 @@ class WorkerPool:
             return True
         return False
 
-    def _read(self, worker: Worker) -> list[Reply]:
+    def _read(self, worker: LocalWorker) -> list[Reply]:
         replies = []
         with contextlib.suppress(BlockingIOError):
             while piece := os.read(worker.replies.fileno(), 1 << 16):
@@ -214,9 +185,11 @@ class WorkerPool:
             replies.append(Reply(worker, kind, value))
         return replies
 
-    def _start(self, slot: int) -> Worker:
+    def _start(self, slot: int) -> LocalWorker:
         threads = self._setup.threads
-        cores = [self._cores[(slot * threads + thread) % len(self._cores)] for thread in range(threads)]
+        cores = self._cores
+        if self._are_pinned:
+            cores = [cores[(slot * threads + thread) % len(cores)] for thread in range(threads)]
         log = self._logs / f"{slot}.log"
         command_read, command_write = os.pipe()
         reply_read, reply_write = os.pipe()
@@ -235,7 +208,7 @@ class WorkerPool:
         os.close(command_read)
         os.close(reply_write)
         os.set_blocking(reply_read, False)
-        worker = Worker(
+        worker = LocalWorker(
             slot=slot,
             process=process,
             commands=os.fdopen(command_write, "wb"),
@@ -245,12 +218,11 @@ class WorkerPool:
         )
         self._selector.register(worker.replies, selectors.EVENT_READ, (worker,))
         self._selector.register(worker.sentinel, selectors.EVENT_READ, (worker,))
-        self.submit(worker, {**self._setup.to_json(), "cores": cores})
-        worker.is_busy = False
+        self._send(worker, {**self._setup.to_json(), "cores": cores})
         return worker
 
-    def _end(self, worker: Worker) -> None:
-        _signal_group(worker.process, signal.SIGKILL)
+    def _end(self, worker: LocalWorker) -> None:
+        _signal_group(worker.process.pid, signal.SIGKILL)
         worker.process.wait()
         for source in (worker.replies, worker.sentinel):
             if source in self._selector.get_map():
@@ -260,24 +232,45 @@ class WorkerPool:
         with contextlib.suppress(BrokenPipeError):
             worker.commands.close()
 
-    def _replace(self, worker: Worker) -> None:
+    def _replace(self, worker: LocalWorker) -> None:
         self._end(worker)
         self._workers[self._workers.index(worker)] = self._start(worker.slot)
 
 
-def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, number)
+def make_local_executor(context: ExecutorContext) -> LocalExecutor:
+    """Return an executor of worker processes on this machine; it has no settings.
+
+    Raises:
+        ConfigError: if there are settings.
+    """
+    refuse_unknown_options("local", context.options, ())
+    return LocalExecutor(context.setup, workers=context.workers, logs=context.logs)
 
 
-def _is_stopped(pid: int) -> bool:
-    """Whether a process is stopped, or gone and therefore as quiet."""
+@contextlib.contextmanager
+def stopped_groups(leaders: Sequence[int]) -> Iterator[None]:
+    """Stop process groups of this machine for the duration of a block.
+
+    Raises:
+        StudyError: if one cannot be stopped.
+    """
     try:
-        status = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-    # The command name stands in parentheses and may hold spaces; the state follows it.
-    return status.rpartition(")")[2].split()[0] in "TtZX"
+        for leader in leaders:
+            _signal_group(leader, signal.SIGSTOP)
+        deadline = time.monotonic() + _STOP_DEADLINE_S
+        while not all(is_stopped(leader) for leader in leaders):
+            if time.monotonic() > deadline:
+                raise StudyError("The workers cannot be paused for a measurement; is a debugger attached?")
+            time.sleep(0.001)
+        yield
+    finally:
+        for leader in leaders:
+            _signal_group(leader, signal.SIGCONT)
+
+
+def _signal_group(leader: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(leader, number)
 
 
 def usable_cores() -> Sequence[int]:

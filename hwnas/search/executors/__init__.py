@@ -1,0 +1,1 @@
+"""Where candidates are exported and trained: on this machine, or on many."""

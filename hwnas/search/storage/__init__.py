@@ -1,0 +1,5 @@
+"""Where a study lies, and who may write it: a journal file, or a PostgreSQL database."""
+
+from hwnas.search.storage.journal import DriverLease, LockedJournal, append_lines
+
+__all__ = ["DriverLease", "LockedJournal", "append_lines"]

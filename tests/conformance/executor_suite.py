@@ -1,0 +1,172 @@
+"""What every executor must do; a test class inherits, names one and gives its settings.
+
+```python
+class TestMine(ExecutorSuite):
+    executor = "mine"
+```
+
+The class needs the fixture `tiny_plugin`, or another way to make `tiny-stripes` known to workers.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import onnx
+import psutil
+import pytest
+
+from hwnas.architecture import Architecture
+from hwnas.errors import ConfigError
+from hwnas.search.executors.base import (
+    Executor,
+    ExecutorContext,
+    Reply,
+    Worker,
+    WorkerSetup,
+    error_from_reply,
+    make_executor,
+)
+from hwnas.training.recipe import Recipe
+
+GENES = {"channels": 2, "depth": 1, "kernel": 1, "activation": "relu", "behaviour": "good"}
+BEHAVIOURS = ["good", "nan", "crash", "unexportable"]
+
+
+def setup_with(**settings: Any) -> WorkerSetup:
+    return WorkerSetup(
+        task={"name": "tiny-stripes", "settings": settings},
+        space={"name": "tiny-space", "choices": {"behaviour": BEHAVIOURS}},
+        recipe={**Recipe.proxy().to_json(), "steps": 4, "checkpoint_every": 2},
+        threads=1,
+    )
+
+
+def job(kind: str, behaviour: str = "good", **fields: Any) -> dict[str, Any]:
+    genes = {**GENES, "behaviour": behaviour}
+    architecture = Architecture("tiny-space", genes, (2, 8, 16), 3)
+    fields = {name: str(value) if isinstance(value, Path) else value for name, value in fields.items()}
+    return {"job": kind, "architecture": architecture.to_json(), "seed": 0, **fields}
+
+
+def wait_until_idle(executor: Executor, count: int, timeout_s: float = 240) -> None:
+    deadline = time.monotonic() + timeout_s
+    while len(executor.idle) < count:
+        assert time.monotonic() < deadline
+        assert executor.wait(0.1) == []
+
+
+def answers(executor: Executor, count: int = 1, timeout_s: float = 240) -> list[Reply]:
+    """What comes of `count` jobs, progress left out."""
+    deadline = time.monotonic() + timeout_s
+    replies: list[Reply] = []
+    while len(replies) < count:
+        assert time.monotonic() < deadline, replies
+        replies += [reply for reply in executor.wait(0.2) if reply.kind != "progress"]
+    return replies
+
+
+def answer(executor: Executor, worker: Worker, job: dict[str, Any]) -> Reply:
+    executor.submit(worker, job)
+    (reply,) = answers(executor)
+    assert reply.worker is worker
+    return reply
+
+
+def job_processes() -> list[psutil.Process]:
+    """Worker processes on this machine that this process started, over however many others."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        try:
+            if "hwnas.search.jobs" in process.cmdline():
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.ZombieProcess):
+            continue
+    return found
+
+
+class ExecutorSuite:
+    executor: str
+    options: ClassVar[dict[str, Any]] = {}
+
+    def make(self, logs: Path, setup: WorkerSetup | None = None, workers: int = 2) -> Executor:
+        context = ExecutorContext(setup or setup_with(), workers, logs, self.options)
+        return make_executor(self.executor, context)
+
+    @pytest.fixture
+    def running(self, tmp_path: Path) -> Iterator[Executor]:
+        with self.make(tmp_path) as executor:
+            wait_until_idle(executor, 2)
+            yield executor
+
+    def test_jobs_leave_their_files_and_their_figures(self, running: Executor, tmp_path: Path) -> None:
+        first, second = running.idle
+        model, full = tmp_path / "model.onnx", tmp_path / "full"
+        running.submit(first, job("export", path=model))
+        recipe = {**Recipe.proxy().to_json(), "steps": 4}
+        running.submit(second, job("train", directory=full, recipe=recipe))
+        assert running.idle == []
+        found = {reply.worker: reply for reply in answers(running, 2)}
+        assert [found[first].kind, found[second].kind] == ["result", "result"]
+        assert found[first].value["parameters"] > 0
+        onnx.checker.check_model(onnx.load(model))
+        assert found[second].value["quality"]["metric"] == "accuracy"
+        assert {"weights.safetensors", "model.onnx"} <= {path.name for path in full.iterdir()}
+        assert set(running.idle) == {first, second}
+        reply = answer(running, first, job("estimate", directory=tmp_path / "training"))
+        assert reply.kind == "result"
+        assert 0 < reply.value["quality"]["value"] <= 1
+
+    def test_errors_and_deaths_are_told_and_work_goes_on(self, running: Executor, tmp_path: Path) -> None:
+        worker = running.idle[0]
+        reply = answer(running, worker, job("export", "unexportable", path=tmp_path / "model.onnx"))
+        assert reply.kind == "error"
+        assert type(error_from_reply(reply.value)).__name__ == "ExportError"
+        reply = answer(running, worker, job("estimate", "crash", directory=tmp_path / "crash"))
+        assert reply.kind == "died"
+        assert "killed by signal 9" in reply.value
+        wait_until_idle(running, 2)
+        reply = answer(running, running.idle[0], job("estimate", directory=tmp_path / "good"))
+        assert reply.kind == "result"
+
+    def test_a_job_can_be_killed(self, running: Executor, tmp_path: Path) -> None:
+        worker = running.idle[0]
+        recipe = {**Recipe.proxy().to_json(), "steps": 1_000_000}
+        running.submit(worker, job("train", directory=tmp_path / "endless", recipe=recipe))
+        while not any(reply.kind == "progress" for reply in running.wait(0.2)):
+            continue
+        started = time.monotonic()
+        running.kill(worker)
+        (reply,) = answers(running)
+        assert (reply.kind, reply.worker) == ("died", worker)
+        assert time.monotonic() - started < 30
+        wait_until_idle(running, 2)
+
+    def test_workers_on_this_machine_pause(self, running: Executor) -> None:
+        processes = job_processes()
+        assert len(processes) == 2
+        with running.paused():
+            assert {process.status() for process in processes} == {psutil.STATUS_STOPPED}
+        assert psutil.STATUS_STOPPED not in {process.status() for process in processes}
+
+    def test_nothing_outlives_it(self, tmp_path: Path) -> None:
+        with self.make(tmp_path) as executor:
+            wait_until_idle(executor, 2)
+            assert executor.size == 2
+            processes = job_processes()
+        _, alive = psutil.wait_procs(processes, timeout=10)
+        assert len(processes) == 2
+        assert alive == []
+
+    def test_a_task_that_cannot_be_loaded_is_its_own_error(self, tmp_path: Path) -> None:
+        executor = self.make(tmp_path, setup_with(colour="red"), workers=1)
+        with pytest.raises(ConfigError, match="colour"), executor:
+            wait_until_idle(executor, 1)
+
+    def test_an_unknown_setting_is_refused(self, tmp_path: Path) -> None:
+        context = ExecutorContext(setup_with(), 1, tmp_path, {"colour": "red"})
+        with pytest.raises(ConfigError, match="colour"):
+            make_executor(self.executor, context)
