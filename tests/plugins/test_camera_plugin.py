@@ -36,7 +36,7 @@ RUN = {
     "task": {"name": "camera-shapes", "train_images": 24, "val_images": 6},
     "space": {"name": "camera-cnn", "choices": {"stride": [2], "width": [8, 16]}},
     "search": {"strategy": "random", "trials": 3, "workers": 1},
-    "training": {"proxy": {"steps": 20, "batch_size": 4}, "full": {"steps": 80, "batch_size": 4, "pick": 1}},
+    "training": {"proxy": {"steps": 20, "batch_size": 4}, "full": {"steps": 160, "batch_size": 4, "pick": 1}},
     "measuring": {"search": QUICK, "final": QUICK},
 }
 

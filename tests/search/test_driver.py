@@ -140,7 +140,7 @@ def test_failing_candidates_are_told_as_failed_and_the_run_goes_on(
 ) -> None:
     monkeypatch.setattr(candidate_loop, "MAX_CONSECUTIVE_FAILURES", 50)
     choices = {"behaviour": ["good", "nan", "crash", "unexportable"], "activation": ["relu"]}
-    path = write_run(space__choices=choices, search__trials=2)
+    path = write_run(space__choices=choices, search__trials=2, search__seed=1)
     run = RunDirectory(tmp_path / "out")
     result = search(load_config(path), run.path)
     assert result.to_json()["trained"] == 2
