@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import tempfile
 import time
@@ -30,6 +31,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0, help="number of the first case")
     parser.add_argument("--timeout-s", type=float, default=60.0, help="for one case")
+    parser.add_argument(
+        "--minutes", type=float, default=math.inf, help="after which no further case is begun"
+    )
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="hwnas-fuzz-") as scratch:
@@ -44,6 +48,7 @@ def main() -> int:
             seed=options.seed,
             timeout_s=options.timeout_s,
             first=options.first,
+            limit_s=60.0 * options.minutes,
         )
     if options.json:
         print(json.dumps(as_json(findings), indent=2))
@@ -58,15 +63,18 @@ def main() -> int:
 
 
 def table(findings: Findings) -> list[str]:
-    """Return a Markdown table: what was done, and how often each loader ended in which way."""
-    lines = ["| done to a file | hashes | reader | cases | refused | judged as wrong | loaded | bad |"]
-    lines.append("|---|---|---|---|---|---|---|---|")
+    """Return a Markdown table: what was done, and how many cases each reader did not refuse."""
+    names = ("manifest", "signed", "runner", "inspect", "verify")
+    lines = ["| done | hashes | cases | " + " | ".join(names) + " | judged as wrong | bad |"]
+    lines.append("|---|---|" + "---:|" * (len(names) + 3))
     for (kind, are_new), counts in sorted(findings.counts.items()):
-        for loader, outcomes in counts.items():
-            total = sum(outcomes.values())
-            good = [outcomes[word] for word in ("refused", "judged as wrong", "loaded")]
-            cells = [kind, "new" if are_new else "stale", loader, total, *good, total - sum(good)]
-            lines.append("| " + " | ".join(map(str, cells)) + " |")
+        loaded = [counts.get(name, {}).get("loaded", 0) for name in names]
+        ended = sum(counts.get("manifest", {}).values()) + sum(counts.get("process", {}).values())
+        errors = sum(found.get("error", 0) for found in counts.values())
+        bad = errors + sum(counts.get("process", {}).values())
+        wrong = counts.get("verify", {}).get("judged as wrong", 0)
+        cells = [kind, "new" if are_new else "stale", ended, *loaded, wrong, bad]
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
     return lines
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
+import math
 import os
 import queue
 import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +23,7 @@ from tests.fuzz.worker import ALLOWED_SIGNERS
 
 ROOT = Path(__file__).parents[2]
 _TICK_S = 0.25
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -55,6 +59,7 @@ class Findings:
 
     def _problem(self, case: Case, what: str) -> None:
         self.problems.append({"case": case.__dict__, "what": what})
+        logger.warning("%s: %s", case, what)
 
     def died(self, case: Case, how: str) -> None:
         """Count a case that ended its process, or did not end."""
@@ -65,7 +70,14 @@ class Findings:
 
 
 def fuzz(
-    bundle: Path, root: Path, *, cases: int, seed: int, timeout_s: float = 60.0, first: int = 0
+    bundle: Path,
+    root: Path,
+    *,
+    cases: int,
+    seed: int,
+    timeout_s: float = 60.0,
+    first: int = 0,
+    limit_s: float = math.inf,
 ) -> Findings:
     """Damage copies of a signed bundle in many ways and load them.
 
@@ -77,12 +89,14 @@ def fuzz(
         timeout_s: for one case, of the time in which this process itself was running: a machine that stands
             still for a while is no hang.
         first: number of the first case.
+        limit_s: after which no further case is begun.
     """
     listed = _prepare(bundle, root)
     files = tuple(json.loads((root / "files.json").read_text()))
     before, findings, start = _snapshot(root / "outside"), Findings(), first
-    while start < first + cases:
-        start = _batch(root, seed, start, first + cases, timeout_s, files, listed, findings)
+    end_s = time.monotonic() + limit_s
+    while start < first + cases and time.monotonic() < end_s:
+        start = _batch(root, seed, start, first + cases, timeout_s, end_s, files, listed, findings)
     if _snapshot(root / "outside") != before:
         findings.problems.append({"case": None, "what": "files outside of the bundle were changed"})
     return findings
@@ -116,6 +130,7 @@ def _batch(
     start: int,
     stop: int,
     timeout_s: float,
+    end_s: float,
     files: tuple[str, ...],
     listed: set[str],
     findings: Findings,
@@ -150,6 +165,10 @@ def _batch(
                 ended = json.loads(rest)
                 findings.add(case_of(seed, ended["number"], files), ended, listed)
                 begun, start = None, ended["number"] + 1
+                if time.monotonic() > end_s:
+                    worker.kill()
+                    worker.wait()
+                    return start
         status = worker.wait()
     if begun is None:
         if status:
