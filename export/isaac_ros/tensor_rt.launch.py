@@ -2,7 +2,8 @@
 
     ros2 launch tensor_rt.launch.py engine_file_path:=/path/to/the.engine
 
-The engine must have been built on this device, from the ONNX file that README.md names. It is never rebuilt
+Where the bundle holds an engine of TensorRT, that is the default. An engine must have been built for this
+kind of device, with this version of TensorRT, from the ONNX file that README.md names. It is never rebuilt
 here: the node would do so without a word if the file were missing, so that is checked first.
 """
 
@@ -16,6 +17,7 @@ from launch_ros.descriptions import ComposableNode
 
 HERE = Path(__file__).resolve().parent
 MODEL = HERE.parent / "$source"
+ENGINE = "$engine"
 
 
 def containers(context: LaunchContext) -> list[ComposableNodeContainer]:
@@ -48,5 +50,8 @@ def containers(context: LaunchContext) -> list[ComposableNodeContainer]:
 
 def generate_launch_description() -> LaunchDescription:
     """Return the launch description."""
-    engine = DeclareLaunchArgument("engine_file_path", description="Engine, built on this device.")
+    default = {"default_value": str(HERE.parent / ENGINE)} if ENGINE else {}
+    engine = DeclareLaunchArgument(
+        "engine_file_path", description="Engine, built for this device.", **default
+    )
     return LaunchDescription([engine, OpaqueFunction(function=containers)])

@@ -28,6 +28,7 @@ class Deployed:
         precision: of the file.
         file: name of the ONNX file in the bundle.
         io_spec: its inputs and outputs.
+        engine: name of its TensorRT engine in the bundle; None where there is none.
     """
 
     bundle: Path
@@ -35,6 +36,7 @@ class Deployed:
     precision: str
     file: str
     io_spec: IoSpec
+    engine: str | None = None
 
     @property
     def name(self) -> str:

@@ -37,6 +37,7 @@ def write_isaac_ros(deployed: Deployed) -> Mapping[str, Any]:
     directory = deployed.bundle / DIRECTORY
     values = {
         "source": deployed.file,
+        "engine": deployed.engine or "",
         "precision": deployed.precision,
         "table": markdown_rows(deployed.io_spec),
         "input": deployed.io_spec.inputs[0].name,

@@ -122,6 +122,15 @@ def test_the_tensorrt_node_gets_a_ready_engine(bundle: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.usefixtures("_ros")
+def test_the_engine_of_a_bundle_is_the_default(tmp_path: Path) -> None:
+    spec = IoSpec((TensorSpec("x", (1, 5)),), (TensorSpec("y", (1,)),))
+    write_isaac_ros(Deployed(tmp_path, "a" * 16, "fp16", "model.fp16.onnx", spec, "orin.engine"))
+    launch = runpy.run_path(str(tmp_path / "isaac_ros" / "tensor_rt.launch.py"))
+    argument, _ = launch["generate_launch_description"]().args[0]
+    assert argument.default_value == str((tmp_path / "orin.engine").resolve())
+
+
+@pytest.mark.usefixtures("_ros")
 def test_the_triton_node_gets_the_repository(bundle: Path) -> None:
     launch = runpy.run_path(str(bundle / "isaac_ros" / "triton.launch.py"))
     (container,) = launch["generate_launch_description"]().args[0]
