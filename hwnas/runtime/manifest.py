@@ -169,9 +169,9 @@ def file_problems(directory: Path, files: Mapping[str, Mapping[str, Any]]) -> Di
 
 def _read_bytes(path: Path) -> bytes:
     """Return the content of a manifest, which must be a plain file of a plausible size."""
-    if not path.is_file():
+    if path.is_symlink() or not path.is_file():  # a link may lead out of the bundle
         raise BundleError(
-            f"A bundle is a directory with a {MANIFEST_NAME}, but {path} is no file. "
+            f"A bundle is a directory with a {MANIFEST_NAME}, but {path} is no file, or a link to one. "
             "`hwnas export RUN` writes bundles."
         )
     try:
@@ -187,6 +187,8 @@ def _read_bytes(path: Path) -> bytes:
 def _json_object(raw: bytes, path: Path) -> Dict[str, Any]:
     try:
         content = json.loads(raw.decode("utf-8"))
+        # Halves of characters, which JSON can escape but nothing can write, are refused wherever they are.
+        json.dumps(content, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{path} is not JSON: {error}. Copy the bundle again.") from error
     if not isinstance(content, dict):

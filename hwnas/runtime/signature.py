@@ -112,7 +112,7 @@ def run_ssh_keygen(command: List[str], content: bytes, timeout_s: float = _TIMEO
 
 def _read_signature(directory: Path) -> bytes:
     path = directory / SIGNATURE_NAME
-    if not path.is_file():
+    if path.is_symlink() or not path.is_file():  # a link may lead out of the bundle
         raise BundleError(
             f"{directory} is not signed (it holds no {SIGNATURE_NAME}), but a signature is required. "
             "Export it with `hwnas export --sign KEY`, or get it from its signer."
