@@ -1,0 +1,179 @@
+"""What an estimator is worth: how far it orders architectures as full training does.
+
+Kendall's tau-b (`scipy.stats.kendalltau`; Kendall, "The treatment of ties in ranking problems",
+Biometrika 1945) between what the estimator says and the error after full training, with a percentile
+bootstrap interval over architectures (Efron, "Bootstrap methods", Annals of Statistics 1979). FLOPs and
+the number of parameters cost nothing, so an estimator has to order better than both.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from hwnas.errors import ConfigError
+
+MIN_NETWORKS = 4
+"""Fewer architectures give no interval at all."""
+ENOUGH_NETWORKS = 30
+"""With fewer the interval is too wide to choose an estimator by."""
+
+_Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class RankAgreement:
+    """How alike two orders of the same architectures are.
+
+    Attributes:
+        tau: Kendall's tau-b, -1 (reversed) to 1 (equal); 0 where one side says the same of all.
+        low: lower end of its 95 % bootstrap interval.
+        high: upper end.
+        networks: architectures compared.
+    """
+
+    tau: float
+    low: float
+    high: float
+    networks: int
+
+    def __str__(self) -> str:
+        """Return such as `0.61 [0.43, 0.75]`."""
+        return f"{self.tau:.2f} [{self.low:.2f}, {self.high:.2f}]"
+
+
+@dataclass(frozen=True)
+class Worth:
+    """An estimator beside the figures that cost nothing.
+
+    Attributes:
+        estimator: its name.
+        agreement: of its scores with the errors after full training.
+        macs: the same of multiply-accumulates, more of them taken as better.
+        parameters: the same of the number of parameters.
+        cost_s: mean seconds for one architecture.
+        gain_low: lower end of the 95 % interval of tau minus that of `macs`, resampled together.
+    """
+
+    estimator: str
+    agreement: RankAgreement
+    macs: RankAgreement
+    parameters: RankAgreement
+    cost_s: float
+    gain_low: float
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What speaks against trusting the estimator; empty if nothing does."""
+        found = []
+        if self.agreement.low <= 0:
+            found.append(
+                f"{self.estimator} may order architectures no better than chance: Kendall tau "
+                f"{self.agreement}, not surely above zero. Train longer or compare more networks."
+            )
+        if self.agreement.tau <= self.macs.tau:
+            found.append(
+                f"{self.estimator} is no better than counting FLOPs: Kendall tau {self.agreement} against "
+                f"{self.macs}. It only costs time."
+            )
+        if self.agreement.networks < ENOUGH_NETWORKS:
+            found.append(
+                f"The worth of {self.estimator} rests on {self.agreement.networks} networks; "
+                f"{ENOUGH_NETWORKS} or more are needed to rely on it."
+            )
+        return tuple(found)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values, warnings included."""
+        return {**asdict(self), "warnings": list(self.warnings)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Worth:
+        """Rebuild from `to_json`."""
+        return cls(
+            str(value["estimator"]),
+            RankAgreement(**value["agreement"]),
+            RankAgreement(**value["macs"]),
+            RankAgreement(**value["parameters"]),
+            cost_s=float(value["cost_s"]),
+            gain_low=float(value["gain_low"]),
+        )
+
+
+def judge_worth(
+    estimator: str,
+    scores: Sequence[float],
+    errors: Sequence[float],
+    *,
+    macs: Sequence[float],
+    parameters: Sequence[float],
+    cost_s: float,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Worth:
+    """Compare the scores of an estimator with the errors of networks trained in full.
+
+    The networks must be unseen by the estimator: a learned predictor must not have been fitted on them.
+
+    Args:
+        estimator: its name.
+        scores: error-like, less is better; one for each architecture.
+        errors: after full training, of the same architectures in the same order.
+        macs: multiply-accumulates of each.
+        parameters: number of trained values of each.
+        cost_s: mean seconds for one architecture.
+        resamples: bootstrap draws.
+        seed: of the draws.
+
+    Raises:
+        ConfigError: if the lengths differ, there are fewer than 4 architectures, or a value is not finite.
+    """
+    columns = [np.asarray(values, np.float64) for values in (scores, errors, macs, parameters)]
+    _check(columns)
+    # Larger networks are expected to err less; the sign makes tau positive where that holds.
+    said, truth, by_macs, by_parameters = columns[0], columns[1], -columns[2], -columns[3]
+    picks = np.random.default_rng(seed).integers(len(truth), size=(resamples, len(truth)))
+    drawn = [_taus(values, truth, picks) for values in (said, by_macs, by_parameters)]
+    return Worth(
+        estimator,
+        _agreement(said, truth, drawn[0]),
+        _agreement(by_macs, truth, drawn[1]),
+        _agreement(by_parameters, truth, drawn[2]),
+        cost_s=cost_s,
+        gain_low=float(np.percentile(drawn[0] - drawn[1], 2.5)),
+    )
+
+
+def kendall_tau(first: _Floats, second: _Floats) -> float:
+    """Return Kendall's tau-b of two columns; 0 where one of them is constant, which orders nothing."""
+    tau = float(stats.kendalltau(first, second).statistic)
+    return 0.0 if math.isnan(tau) else tau
+
+
+def _taus(values: _Floats, truth: _Floats, picks: npt.NDArray[np.int64]) -> _Floats:
+    return np.array([kendall_tau(values[pick], truth[pick]) for pick in picks])
+
+
+def _agreement(values: _Floats, truth: _Floats, taus: _Floats) -> RankAgreement:
+    low, high = np.percentile(taus, [2.5, 97.5])
+    return RankAgreement(kendall_tau(values, truth), float(low), float(high), len(truth))
+
+
+def _check(columns: Sequence[_Floats]) -> None:
+    lengths = [len(column) for column in columns]
+    if len(set(lengths)) != 1 or lengths[0] < MIN_NETWORKS:
+        raise ConfigError(
+            "Expected scores, errors, multiply-accumulates and parameters of the same architectures, at "
+            f"least {MIN_NETWORKS}, but got {lengths} of them. Train more reference networks."
+        )
+    if not all(np.isfinite(column).all() for column in columns):
+        raise ConfigError(
+            "Expected finite scores and errors, but at least one is not; leave that architecture out of "
+            "all columns."
+        )
