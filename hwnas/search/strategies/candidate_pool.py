@@ -13,7 +13,7 @@ from hwnas.search.strategies.told import Genes, Judged, ToldTrials
 
 Floats = npt.NDArray[np.float64]
 
-_UNIFORM = 120
+_UNIFORM = 500
 _CHILDREN = 240
 _CROSSED = 0.3
 _TWO_CHANGES = 0.3

@@ -32,6 +32,8 @@ _GROWTH = 1.2
 _EXACT = 1e-3
 """Where predictions miss costs by a smaller share, they are taken as they are."""
 _LATENCY_WEIGHT = 0.5
+_USUAL, _USUAL_DRAWS = 0.6, 300
+"""Networks with a larger error than this share of uniform draws add nothing to a front."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ class SurrogateSampler(ProposingSampler):
         super().__init__(context)
         self._pool = CandidatePool(self.codec, self.told)
         self._start = min(_MAX_START, max(_MIN_START, context.limits.trials // 5))
+        self._everywhere: Encoded | None = None
         self._covariances: dict[tuple[str, int, bool], Covariance] = {}
 
     def propose(self, number: int, rng: np.random.Generator) -> Genes:
@@ -144,7 +147,8 @@ class SurrogateSampler(ProposingSampler):
         feasibility = self._feasibility(data.log_ms, has_predictions=has_predictions)
         # What the model believes of trained networks: a lucky training must not hide what is better.
         front = np.column_stack([data.costs, error.predict(data.features)[0]])
-        models = _Models(error, cost, feasibility, has_predictions, data.log_ms, front, self._reference())
+        reference = self._corner(error, data, has_predictions=has_predictions)
+        models = _Models(error, cost, feasibility, has_predictions, data.log_ms, front, reference)
         return self._with_running(models, data)
 
     def _with_running(self, models: _Models, data: _Data) -> _Models:
@@ -192,6 +196,26 @@ class SurrogateSampler(ProposingSampler):
         costs = _points(self.told.trained)[:, 1]
         most = self.context.limits.objective or 1.1 * float(costs.max())
         return most, float(np.quantile(first[:, 0], 0.75))
+
+    def _corner(self, error: GaussianProcess, data: _Data, *, has_predictions: bool) -> tuple[float, float]:
+        """Return the worst corner of what is worth having: (cost, error).
+
+        Asked of the models over uniform draws, it does not hang on what happened to be trained first: slow
+        networks are worth having even while all trained ones are faster.
+        """
+        if self._everywhere is None:
+            rng = np.random.default_rng([self.context.seed, _USUAL_DRAWS])
+            drawn = [self.codec.uniform(rng) for _ in range(_USUAL_DRAWS)]
+            self._everywhere = self._pool.described(drawn)
+        everywhere = self._everywhere
+        features = self._features(everywhere, data.log_ms, has_predictions=has_predictions)
+        usual = float(np.quantile(error.predict(features)[0], _USUAL))
+        most, limit_ms = self._reference()[0], self.context.limits.latency_ms
+        known = everywhere.log_ms[np.isfinite(everywhere.log_ms)]
+        if self.context.limits.objective is not None or not has_predictions or not len(known):
+            return most, usual
+        slowest = min(float(known.max()), np.log(limit_ms) if limit_ms else np.inf)
+        return max(most, 1.1 * float(np.exp(slowest + np.median(data.log_costs)))), usual
 
     def _features(self, known: Encoded, log_ms: tuple[float, float], *, has_predictions: bool) -> Floats:
         if not has_predictions:
