@@ -72,8 +72,8 @@ class SurrogateSampler(ProposingSampler):
       not all try the same.
     - The first trials are drawn: with a table spread over its latencies, else uniformly.
 
-    A proposal takes tenths of a second, at 10,000 told trials as at 300. Use it wherever training a network
-    takes longer than that.
+    A proposal takes about a second at 300 told trials of `range-unet` and some seconds at 10,000. Use it
+    wherever training a network takes longer than that.
 
     Source: expected hypervolume improvement as in `expected_improvement`; believer: Ginsbourger et al.,
     "Kriging Is Well-Suited to Parallelize Optimization", 2010; weighting by feasibility: Gardner et al.,
