@@ -212,6 +212,22 @@ class ProtocolSection(Section):
         return self.model_dump(exclude_none=True)
 
 
+class FinalProtocolSection(ProtocolSection):
+    """The careful protocol, and what else differs from the search when final figures are measured.
+
+    `options` are options of the target's runtime in place of those of the search, such as a higher
+    `optimization_level` of TensorRT: the search then builds quickly, and `hwnas train` states how far both
+    ranks agree. Where builds of one network differ, `builds` of each are compared and the fastest is kept.
+    """
+
+    options: dict[str, StrictStr | StrictInt] = {}
+    builds: Annotated[int, Field(ge=1)] = 3
+
+    def overrides(self) -> dict[str, Any]:
+        """Return the settings of the protocol that are not null."""
+        return self.model_dump(exclude_none=True, exclude={"options", "builds"})
+
+
 class MeasuringSection(Section):
     """The quick protocol of the search and the careful one for members of the front.
 
@@ -220,7 +236,7 @@ class MeasuringSection(Section):
     """
 
     search: ProtocolSection = ProtocolSection()
-    final: ProtocolSection = ProtocolSection()
+    final: FinalProtocolSection = FinalProtocolSection()
     table: StrictStr | None = AUTO
 
 

@@ -14,6 +14,7 @@ import sysconfig
 from pathlib import Path
 from typing import Any
 
+from hatchling.builders.config import BuilderConfig
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 SOURCE = Path("export/cpp/range_view.cpp")
@@ -25,7 +26,7 @@ FLAGS = ("-std=c++17", "-O3", "-ffp-contract=off", "-fPIC", "-shared", "-fvisibi
 TABLES = {"latency_tables": "hwnas/latency_tables"}
 
 
-class BuildHook(BuildHookInterface):  # type: ignore[type-arg]
+class BuildHook(BuildHookInterface[BuilderConfig]):
     """Adds tables, and the library; with it the wheel is one for this platform."""
 
     PLUGIN_NAME = "custom"

@@ -40,15 +40,15 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from hwnas.budget import Costs  # noqa: E402
-from hwnas.config import RunConfig  # noqa: E402
-from hwnas.search.front import build_front  # noqa: E402
-from hwnas.search.run_directory import RunDirectory  # noqa: E402
-from hwnas.search.storage.place import place_of_run  # noqa: E402
-from hwnas.search.study import SearchStudy  # noqa: E402
-from hwnas.tasks.base import Quality  # noqa: E402
-from tests.postgres_server import PostgresServer, why_not  # noqa: E402
-from tests.search.conftest import ENTRY_POINTS, run_settings  # noqa: E402
+from hwnas.budget import Costs
+from hwnas.config import RunConfig
+from hwnas.search.front import build_front
+from hwnas.search.run_directory import RunDirectory
+from hwnas.search.storage.place import place_of_run
+from hwnas.search.study import SearchStudy
+from hwnas.tasks.base import Quality
+from tests.postgres_server import PostgresServer, why_not
+from tests.search.conftest import ENTRY_POINTS, run_settings
 
 SOAK_SPACE = """\
 from hwnas_tiny_plugin import CHOICES, TinySpace, make_task

@@ -80,7 +80,7 @@ def bench(
         bench_jobs.run(models or [], emit_job, ingest, as_json=as_json)
         return
     from hwnas.cli.bench_modes import Modes
-    from hwnas.latency.meter import AgentMeter, open_meter
+    from hwnas.latency.meter import open_meter
     from hwnas.latency.model_files import model_and_io, shapes_from
     from hwnas.latency.protocol import MeasuringProtocol
 
@@ -93,7 +93,6 @@ def bench(
     subjects = [model_and_io(path, shapes) for path in (model, compare) if path is not None]
     protocol = MeasuringProtocol.search() if quick else MeasuringProtocol.final()
     meter = open_meter(target, protocol)
-    assert isinstance(meter, AgentMeter)  # noqa: S101 - the only kind that a target opens
     with meter, err_console.status(f"Measuring on {meter.target}"):
         result, show = _measured(meter, model, subjects, modes)
     if samples_out is not None:
@@ -118,7 +117,7 @@ def _measured(
 ) -> tuple[Any, Any]:
     """Return a measurement or a comparison, and what draws it."""
     from hwnas.cli.bench_modes import measured_by
-    from hwnas.cli.latency_tables import comparison_table, measurement_table
+    from hwnas.cli.measurement_tables import comparison_table, measurement_table
 
     by_other_clock = measured_by(modes, meter, given, *subjects[0])
     if by_other_clock is not None:

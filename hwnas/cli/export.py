@@ -142,20 +142,21 @@ def export_run(
     from hwnas.export.engines import check_engine_choice
     from hwnas.latency.meter import open_meter
     from hwnas.latency.protocol import MeasuringProtocol
-    from hwnas.runtime.manifest import read_manifest
     from hwnas.search.run_directory import RunDirectory
+    from hwnas.search.run_target import final_target
     from hwnas.search_spaces.base import make_search_space
     from hwnas.tasks.base import make_task
 
     directory = RunDirectory(run)
     config = directory.load_config()
-    check_engine_choice(engine, config.target)
+    target = final_target(config)
+    check_engine_choice(engine, target)
     members = [TrainedMember.from_json(entry, run) for entry in directory.read_trained()["members"]]
     picked = pick_members(members, pick)
     task = make_task(config.task.name, config.task.settings)
     space = make_search_space(config.space.name, task.contract, config.space.choices)
     protocol = replace(MeasuringProtocol.final(), **config.measuring.final.overrides())
-    meter = open_meter(config.target, protocol)
+    meter = open_meter(target, protocol)
     written = []
     try:
         for number, member in enumerate(picked, start=1):
@@ -174,25 +175,28 @@ def export_run(
                     integrations=integrations,
                     key=key,
                     engine=engine,
+                    builds=config.measuring.final.builds,
                 )
-            content = read_manifest(bundle).content
-            written.append(
-                {
-                    "path": str(bundle),
-                    "architecture_id": name,
-                    "quality": content["quality"]["value"],
-                    "latency_ms": content["latency"]["latency_ms"],
-                    "interval_ms": content["latency"]["interval_ms"],
-                    "is_stable": content["latency"]["is_stable"],
-                    "remark": content["latency"]["remark"],
-                    "recommended_precision": content["recommended_precision"],
-                    "precisions": precision_lines(content),
-                    "engines": [entry["file"] for entry in content["engines"]],
-                }
-            )
+            written.append(_summary(bundle))
     finally:
         meter.close()
     return written
+
+
+def _summary(bundle: Path) -> dict[str, Any]:
+    from hwnas.runtime.manifest import read_manifest
+
+    content = read_manifest(bundle).content
+    latency = content["latency"]
+    return {
+        "path": str(bundle),
+        "architecture_id": content["architecture_id"],
+        "quality": content["quality"]["value"],
+        **{key: latency[key] for key in ("latency_ms", "interval_ms", "is_stable", "remark")},
+        "recommended_precision": content["recommended_precision"],
+        "precisions": precision_lines(content),
+        "engines": [entry["file"] for entry in content["engines"]],
+    }
 
 
 def precision_lines(content: Mapping[str, Any]) -> list[str]:

@@ -74,7 +74,9 @@ training:
 measuring:
   # Settings of the measuring protocol to be changed, such as `max_s: 10`.
   search: {}             # for candidates
-  final: {}              # for members of the front
+  # For members of the front; with `options` of the runtime in place of the search's (such as
+  # `options: {optimization_level: 5}`) and `builds` of each engine, of which the fastest is kept.
+  final: {}
 """
 
 

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from hwnas.cli.console import err_console, out_console, print_json
-from hwnas.cli.latency_tables import cost_heading, mark, print_remarks
+from hwnas.cli.measurement_tables import cost_heading, mark, print_remarks
 from hwnas.errors import VerificationError
 
 INTERRUPTED = 130

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
 from hwnas.cli.console import err_console, out_console, print_json
-from hwnas.cli.latency_tables import cost_heading, mark, print_remarks
+from hwnas.cli.measurement_tables import cost_heading, mark, print_remarks
 from hwnas.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -65,6 +65,14 @@ def train(
         raise typer.Exit(INTERRUPTED)
 
 
+def _build_line(member: dict[str, Any]) -> str:
+    builds = member["builds"]
+    return (
+        f"{Path(member['checkpoint']).parent.name}: the slowest of {len(builds['made'])} builds takes "
+        f"{builds['spread']:.1%} longer than the fastest, which is kept."
+    )
+
+
 def _parsed(pick: str | None) -> str | int | None:
     if pick is None or pick in {"all", "knee"}:
         return pick
@@ -91,4 +99,14 @@ def _show(result: FullTrainingResult) -> None:
             "yes" if member["on_front"] else "no",
         )
     out_console.print(table)
+    agreement = result.trained.get("rank_agreement")
+    if agreement is not None:
+        out_console.print(
+            f"The search ranked the latencies of {agreement['members']} members like this measurement with "
+            f"Kendall tau {agreement['kendall']:.2f} (Spearman {agreement['spearman']:.2f}).",
+            highlight=False,
+        )
+    for member in members:
+        if member.get("builds") is not None:
+            out_console.print(_build_line(member), highlight=False)
     print_remarks({Path(member["checkpoint"]).parent.name: member["latency"] for member in members})

@@ -2,29 +2,47 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from hwnas.architecture import Architecture
-from hwnas.tasks.base import Quality
+from hwnas.plugins import load_plugin
+from hwnas.search_spaces.base import SearchSpace
+from hwnas.tasks.base import Quality, Task
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A quality with what it cost.
+    """What an estimator says of an architecture, and what it cost.
 
     Attributes:
-        quality: the estimate.
+        score: less is better. Only the order counts, unless the estimator says in what unit it is.
         cost_s: wall-clock seconds spent on it.
     """
 
-    quality: Quality
+    score: float
     cost_s: float
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        return {"quality": self.quality.to_json(), "cost_s": self.cost_s}
+        return {"score": self.score, "cost_s": self.cost_s}
+
+
+@dataclass(frozen=True)
+class JudgedEstimate(Estimate):
+    """An estimate whose score is the error of a network that did the task.
+
+    Attributes:
+        quality: of that network.
+    """
+
+    quality: Quality
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {**super().to_json(), "quality": self.quality.to_json()}
 
 
 @runtime_checkable
@@ -48,3 +66,33 @@ class AccuracyEstimator(Protocol):
             TrainingError: if no number can be given, with the reason.
         """
         ...
+
+
+@dataclass(frozen=True)
+class EstimatorContext:
+    """What estimators are made of.
+
+    Attributes:
+        task: gives data, loss and metric.
+        space: builds the networks.
+        settings: of the estimator, each has a default.
+    """
+
+    task: Task
+    space: SearchSpace
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+EstimatorFactory = Callable[[EstimatorContext], AccuracyEstimator]
+"""What plug-ins register in `hwnas.estimators`."""
+
+
+def make_estimator(name: str, context: EstimatorContext) -> AccuracyEstimator:
+    """Return the registered estimator `name`.
+
+    Raises:
+        PluginError: if the name is unknown.
+        ConfigError: if a setting is unknown or wrong.
+    """
+    factory: EstimatorFactory = load_plugin("hwnas.estimators", name)
+    return factory(context)

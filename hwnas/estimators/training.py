@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hwnas.architecture import Architecture
-from hwnas.errors import TrainingError
-from hwnas.estimators.base import Estimate
+from hwnas.errors import ConfigError, TrainingError, did_you_mean
+from hwnas.estimators.base import AccuracyEstimator, EstimatorContext, JudgedEstimate
 from hwnas.search_spaces.base import SearchSpace
 from hwnas.tasks.base import Task
 from hwnas.training.predict import torch_predict
@@ -40,7 +40,7 @@ class TrainingEstimator:
         """Such as `training-400-steps`."""
         return f"training-{self.recipe.steps}-steps"
 
-    def estimate(self, architecture: Architecture, *, seed: int, directory: Path) -> Estimate:
+    def estimate(self, architecture: Architecture, *, seed: int, directory: Path) -> JudgedEstimate:
         """Train, resuming what `directory` may hold of it, and judge; weights stay in `directory`.
 
         Raises:
@@ -62,4 +62,23 @@ class TrainingEstimator:
                 f"{quality.metric} of {architecture.id} is {quality.value}: the validation split has no "
                 "labelled items of any class. Name validation sequences that have labels."
             )
-        return Estimate(quality, time.perf_counter() - started_s)
+        return JudgedEstimate(quality.error, time.perf_counter() - started_s, quality)
+
+
+def make_training_estimator(context: EstimatorContext) -> AccuracyEstimator:
+    """Return brief training; settings are `limit` and the fields of `Recipe.proxy()` that are to change.
+
+    Raises:
+        ConfigError: if a setting is unknown.
+    """
+    settings = dict(context.settings)
+    limit = settings.pop("limit", None)
+    recipe = Recipe.proxy()
+    known = recipe.to_json()
+    for name in settings:
+        if name not in known:
+            raise ConfigError(
+                f"The estimator 'training' has the settings {[*known, 'limit']}, but got {name!r}."
+                f"{did_you_mean(name, known)}"
+            )
+    return TrainingEstimator(context.task, context.space, replace(recipe, **settings), limit)

@@ -8,7 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hwnas.tasks.base import LossFunction
+
 _ACTIVATIONS = (nn.ReLU, nn.Hardswish)
+_EPSILON = 1e-5
 
 
 def synflow(module: nn.Module, input_shape: tuple[int, int, int]) -> float:
@@ -24,14 +27,46 @@ def synflow(module: nn.Module, input_shape: tuple[int, int, int]) -> float:
         input_shape: of one sample, (C, H, W).
     """
     network = copy.deepcopy(module).double().eval()
-    parameters = list(network.parameters())
     with torch.no_grad():
-        for parameter in parameters:
+        for parameter in network.parameters():
             parameter.abs_()
     output = network(torch.ones((1, *input_shape), dtype=torch.float64)).sum()
-    gradients = torch.autograd.grad(output, parameters, allow_unused=True)
-    pairs = zip(parameters, gradients, strict=True)
-    return sum(float((weight.detach() * slope).abs().sum()) for weight, slope in pairs if slope is not None)
+    return sum(float((weight * slope).abs().sum()) for weight, slope in _slopes(output, network))
+
+
+def snip(module: nn.Module, images: Tensor, targets: Tensor, loss: LossFunction) -> float:
+    """Return the sum of |weight * dL/dweight| over the weights of convolutions and linear layers.
+
+    Source: Lee et al., "SNIP: Single-shot network pruning based on connection sensitivity", ICLR 2019; as a
+    score: Abdelfattah et al., ICLR 2021.
+
+    Args:
+        module: takes [N, C, H, W]; is not changed.
+        images: [N, C, H, W].
+        targets: [N, H, W], as the loss takes them.
+        loss: of logits and targets.
+    """
+    network = copy.deepcopy(module).train()
+    return sum(
+        float((weight * slope).abs().sum())
+        for weight, slope in _slopes(loss(network(images), targets), network)
+        if weight.ndim > 1
+    )
+
+
+def grad_norm(module: nn.Module, images: Tensor, targets: Tensor, loss: LossFunction) -> float:
+    """Return the sum over layers of the Euclidean norm of dL/dweight, of convolutions and linear layers.
+
+    Source: Abdelfattah et al., "Zero-Cost Proxies for Lightweight NAS", ICLR 2021, section 3.2.
+
+    Args: as `snip`.
+    """
+    network = copy.deepcopy(module).train()
+    return sum(
+        float(slope.norm())
+        for weight, slope in _slopes(loss(network(images), targets), network)
+        if weight.ndim > 1
+    )
 
 
 def naswot(module: nn.Module, images: Tensor) -> float:
@@ -59,3 +94,34 @@ def naswot(module: nn.Module, images: Tensor) -> float:
     with torch.no_grad():
         network(images)
     return float(torch.linalg.slogdet(kernel).logabsdet)
+
+
+def jacob_cov(module: nn.Module, images: Tensor) -> float:
+    """Return -sum(log(v + k) + 1 / (v + k)), v the eigenvalues of the correlation of the images' Jacobians.
+
+    An image's Jacobian is the gradient of its summed output after its own values, a row of C * H * W; k is
+    1e-5. Where all images have the same slopes, the correlation has one eigenvalue and the score is very low.
+
+    Source: Mellor et al., "Neural Architecture Search without Training", arXiv:2006.04647 version 1; named
+    `jacob_cov` in Abdelfattah et al., ICLR 2021.
+
+    Args:
+        module: takes [N, C, H, W]; is not changed.
+        images: [N, C, H, W], at least two.
+    """
+    network = copy.deepcopy(module).train()
+    inputs = images.clone().requires_grad_()
+    (slopes,) = torch.autograd.grad(network(inputs).sum(), inputs)
+    rows = slopes.flatten(1).double()
+    rows = rows - rows.mean(dim=1, keepdim=True)
+    rows = rows / rows.norm(dim=1, keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)
+    eigenvalues = torch.linalg.eigvalsh(rows @ rows.T).clamp_min(0.0) + _EPSILON
+    return float(-(eigenvalues.log() + 1.0 / eigenvalues).sum())
+
+
+def _slopes(output: Tensor, network: nn.Module) -> list[tuple[Tensor, Tensor]]:
+    """Return each trained value that the output depends on with its gradient."""
+    parameters = list(network.parameters())
+    gradients = torch.autograd.grad(output, parameters, allow_unused=True)
+    pairs = zip(parameters, gradients, strict=True)
+    return [(weight.detach(), slope) for weight, slope in pairs if slope is not None]

@@ -16,7 +16,7 @@ from hwnas.architecture import Architecture
 from hwnas.budget import LATENCY
 from hwnas.errors import ExportError
 from hwnas.export.directory import replaced_directory
-from hwnas.export.engines import NO_ENGINE, write_engine
+from hwnas.export.engines import NO_ENGINE, TENSORRT, ShippedBuilds, write_engine
 from hwnas.export.integrations.base import Deployed
 from hwnas.export.integrations.choice import write_integrations
 from hwnas.export.precision_figures import (
@@ -63,6 +63,7 @@ class TrainedMember:
         seed: of the training.
         figures: everything that was measured with `latency`, by name, see `hwnas.budget`.
         cost: second objective of the run; None when it was not measured.
+        builds: of its engine, of which `latency` is that of the chosen one, see `hwnas.latency.builds`.
     """
 
     architecture: Architecture
@@ -73,6 +74,7 @@ class TrainedMember:
     seed: int
     figures: Mapping[str, float] = field(default_factory=dict)
     cost: float | None = None
+    builds: Mapping[str, Any] | None = None
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any], run: Path) -> TrainedMember:
@@ -90,6 +92,7 @@ class TrainedMember:
                 latency=LatencyMeasurement.from_json(latency) if latency else None,
                 figures=dict(value.get("figures", {})),
                 cost=value.get("cost"),
+                builds=value.get("builds"),
                 recipe=dict(value["recipe"]),
                 seed=int(value["seed"]),
             )
@@ -112,6 +115,7 @@ def export_bundle(
     integrations: Sequence[str] = (),
     key: Path | None = None,
     engine: str = NO_ENGINE,
+    builds: int = 1,
 ) -> Path:
     """Write one trained network as a bundle.
 
@@ -132,6 +136,7 @@ def export_bundle(
             they load the recommended precision.
         key: of OpenSSH, to sign the manifest with; None leaves it unsigned.
         engine: `tensorrt`, `rtx` or `none`, of the recommended precision, see `hwnas.export.engines`.
+        builds: of an engine that ships, of which the fastest is kept, where they differ.
 
     Returns:
         `directory`.
@@ -145,11 +150,14 @@ def export_bundle(
         io_spec = task.io_spec(member.architecture)
         version = tensorrt or tensorrt_version(meter.fingerprint())
         module = _write_model(task, space, member, io_spec, scratch, version)
+        shipped = ShippedBuilds(meter, io_spec, builds if engine == TENSORRT else 0)
+        shipped.settle(scratch / MODEL_NAME, FP32, known=_known_builds(member, scratch / MODEL_NAME, meter))
         latency = _latency_of(scratch / MODEL_NAME, member.latency, meter, io_spec)
         write_json_atomically(scratch / LATENCY_NAME, latency.to_json())
-        found = _precisions(task, member, module, io_spec, scratch, meter, precision, version)
+        found = _precisions(task, member, module, io_spec, scratch, meter, precision, version, shipped)
         chosen = recommended(found)
         manifest = _manifest(task, space, member, io_spec, latency, found)
+        manifest["builds"] = shipped.made
         manifest["engines"] = write_engine(engine, meter, scratch / file_name(chosen), chosen)
         plan = next((entry["file"] for entry in manifest["engines"] if entry["product"] == "tensorrt"), None)
         deployed = Deployed(scratch, member.architecture.id, chosen, file_name(chosen), io_spec, plan)
@@ -190,6 +198,7 @@ def _precisions(
     meter: LatencyMeter,
     settings: PrecisionSettings | None,
     tensorrt: str | None,
+    shipped: ShippedBuilds,
 ) -> list[PrecisionFigures]:
     """Write, judge and clock the wanted precisions beside `model.onnx`; none wanted gives none."""
     if settings is None or settings.wanted == (FP32,):
@@ -203,6 +212,8 @@ def _precisions(
         if tensorrt is not None:
             check_for_tensorrt(onnx.load(model), tensorrt, module)
         is_reference = entry.name == FP32
+        if not is_reference:
+            shipped.settle(model, entry.name)
         speed = None if is_reference else speed_of(meter, scratch / MODEL_NAME, model, io_spec)
         found.append(replace(entry, speed=speed))
     return with_remarks_of_speed(found)
@@ -215,16 +226,24 @@ def _latency_of(
 
     A disturbed measurement is repeated, and of disturbed ones the narrowest interval is kept.
     """
-    is_of_this = (
-        known is not None
-        and known.model_sha256 == sha256_of_file(model)
-        and known.target == meter.target
-        and dict(known.fingerprint) == dict(meter.fingerprint())
-    )
-    measurements = [known] if known is not None and is_of_this else []
+    measurements = [known] if known is not None and _is_of(known, model, meter) else []
     while len(measurements) < MEASURING_ATTEMPTS and not any(found.is_stable for found in measurements):
         measurements.append(meter.measure(model, io_spec))
     return min(measurements, key=lambda found: (not found.is_stable, _relative_width(found)))
+
+
+def _is_of(known: LatencyMeasurement, model: Path, meter: LatencyMeter) -> bool:
+    return (
+        known.model_sha256 == sha256_of_file(model)
+        and known.target == meter.target
+        and dict(known.fingerprint) == dict(meter.fingerprint())
+    )
+
+
+def _known_builds(member: TrainedMember, model: Path, meter: LatencyMeter) -> Mapping[str, Any] | None:
+    """Return the builds of exactly this file on exactly this target, of which one was kept there."""
+    is_of_this = member.latency is not None and _is_of(member.latency, model, meter)
+    return member.builds if is_of_this else None
 
 
 def _relative_width(measurement: LatencyMeasurement) -> float:

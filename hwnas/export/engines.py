@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from hwnas.errors import ConfigError, ExportError, MeasurementError
+from hwnas.io_spec import IoSpec
 from hwnas.latency.base import LatencyMeter
+from hwnas.latency.builds import keep_fastest_build
 from hwnas.latency.engines import build_for_rtx, build_on_target
 from hwnas.latency.meter import AgentMeter
 from hwnas.latency.rtx_builds import CAPABILITIES
@@ -31,6 +34,32 @@ def check_engine_choice(engine: str, target_url: str) -> None:
             f"`--engine tensorrt` is built on the target, with its TensorRT, but the run's target has the "
             f"runtime {runtime!r}. Search for a target with runtime=tensorrt."
         )
+
+
+class ShippedBuilds:
+    """Settles which build of each file ships, so that what is measured afterwards is what ships.
+
+    Attributes:
+        made: `Builds` as JSON, by precision; files whose builds do not differ on the target are missing.
+    """
+
+    def __init__(self, meter: LatencyMeter, io_spec: IoSpec, count: int) -> None:
+        """Compare `count` builds of each file on the target of `meter`; none if that is 0."""
+        self._meter, self._io_spec, self._count = meter, io_spec, count
+        self.made: dict[str, dict[str, Any]] = {}
+
+    def settle(self, model: Path, precision: str, *, known: Mapping[str, Any] | None = None) -> None:
+        """Build and clock an ONNX file several times, unless its builds are known, and keep the fastest.
+
+        Raises:
+            MeasurementError: if it cannot be built or clocked.
+        """
+        if known is not None:
+            self.made[precision] = dict(known)
+        elif self._count > 0:
+            builds = keep_fastest_build(self._meter, model, self._io_spec, self._count)
+            if builds is not None:
+                self.made[precision] = builds.to_json()
 
 
 def write_engine(engine: str, meter: LatencyMeter, model: Path, precision: str) -> list[dict[str, Any]]:

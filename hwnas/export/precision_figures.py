@@ -120,11 +120,11 @@ def figures_of(
 def recommended(found: Sequence[PrecisionFigures]) -> str:
     """Return the fastest precision that holds and is clearly faster than fp32; fp32 if none is."""
     faster = [
-        entry
+        (entry.speed.ratio, entry.name)
         for entry in found
         if entry.holds and entry.speed is not None and entry.speed.ratio_interval[1] < 1.0
     ]
-    return min(faster, key=lambda entry: entry.speed.ratio).name if faster else FP32  # type: ignore[union-attr]
+    return min(faster)[1] if faster else FP32
 
 
 def with_remarks_of_speed(found: Sequence[PrecisionFigures]) -> list[PrecisionFigures]:

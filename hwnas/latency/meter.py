@@ -15,7 +15,7 @@ import numpy as np
 from hwnas.errors import MeasurementError
 from hwnas.files import sha256_of_file
 from hwnas.io_spec import IoSpec
-from hwnas.latency.base import LatencyMeasurement, LatencyMeter
+from hwnas.latency.base import LatencyMeasurement
 from hwnas.latency.clocking import MODEL, OTHER, Clocked, clock_model, clock_pair
 from hwnas.latency.comparison import Comparison, Pair, calmest_pair, judge_pair
 from hwnas.latency.judgement import Attempt, Subject, calmest, judge, stated
@@ -33,7 +33,7 @@ Exclusive = Callable[[], AbstractContextManager[None]]
 
 def open_meter(
     target_url: str, protocol: MeasuringProtocol | None = None, *, exclusive: Exclusive | None = None
-) -> LatencyMeter:
+) -> AgentMeter:
     """Return a meter for a target such as `local?runtime=onnxruntime-cpu&threads=1`.
 
     Args:
@@ -192,6 +192,21 @@ class AgentMeter:
             with self._exclusive():
                 yield partial(self._ask, agent), path
 
+    @contextmanager
+    def with_options(self, options: Mapping[str, str]) -> Iterator[AgentMeter]:
+        """Yield a meter of the same target whose runtime has other options, over the same connection.
+
+        Its figures are of another fingerprint. It must not outlive this meter.
+        """
+        self._refuse_closed()
+        changed = tuple(sorted({**dict(self._target.options), **options}.items()))
+        target = replace(self._target, options=changed)
+        meter = AgentMeter(target, self._transport, self._protocol, self._exclusive)
+        try:
+            yield meter
+        finally:
+            meter.forget()
+
     def place_model(self, model: Path) -> str:
         """Make one more model readable on the target and return its path there.
 
@@ -213,8 +228,12 @@ class AgentMeter:
 
     def close(self) -> None:
         """Release the target; measuring afterwards is an error."""
-        self._is_closed = True
+        self.forget()
         self._transport.close()
+
+    def forget(self) -> None:
+        """Remove the meter's own files, but leave the connection to who else uses it."""
+        self._is_closed = True
         if self._directory is not None:
             self._directory.cleanup()
             self._directory = None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +28,7 @@ from hwnas.latency.gaussian_process import one_thread
 from hwnas.latency.kernel_features import operations
 from hwnas.latency.kernels import KIND, KINDS
 from hwnas.latency.lowerings import lowering_of
-from hwnas.latency.meter import AgentMeter, open_meter
+from hwnas.latency.meter import open_meter
 from hwnas.latency.profiling import ProfiledNetwork, ProfileProgress, ProfileSettings, header_of, profile
 from hwnas.latency.table import LatencyTable
 from hwnas.onnx_graphs.precision.kinds import FP32
@@ -87,7 +88,6 @@ def make_table_from_others(
         budget_s=_MOST_S * samples, max_networks=samples, seed=seed, precision=precision
     )
     meter = open_meter(target)
-    assert isinstance(meter, AgentMeter)  # noqa: S101 - the only kind that a target opens
     with meter:
         profiled = profile(meter, space, contract, directory, settings, listener, design)
     by_network = {network.architecture: network for network in profiled}
@@ -144,7 +144,7 @@ def _choices(networks: Sequence[Architecture]) -> npt.NDArray[np.int64]:
 
 
 def _table(
-    header: dict[str, object],
+    header: Mapping[str, Any],
     space: SearchSpace,
     contract: NetworkContract,
     tables: Sequence[LatencyTable],
@@ -164,10 +164,10 @@ def _table(
     _, correction, base = min(fits, key=lambda fit: fit[0])
     return LatencyTable(
         target=str(header["target"]),
-        fingerprint=dict(header["fingerprint"]),  # type: ignore[call-overload]
+        fingerprint=dict(header["fingerprint"]),
         space=space.name,
         contract=contract,
-        choices=dict(header["choices"]),  # type: ignore[call-overload]
+        choices=dict(header["choices"]),
         provenance={
             "hwnas_version": hwnas.__version__,
             "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

@@ -69,6 +69,7 @@ class RunContent:
         members: by ascending latency.
         identity: what the study was started with (versions, fingerprints); empty if unknown.
         finished: time of the last event, ISO 8601; None if there is no log of events.
+        rank_agreement: of searched and final latencies, see `hwnas.search.agreement`; None if not known.
     """
 
     run: RunDirectory
@@ -77,6 +78,7 @@ class RunContent:
     members: tuple[Member, ...]
     identity: Mapping[str, Any]
     finished: str | None
+    rank_agreement: Mapping[str, Any] | None = None
 
     @property
     def trained(self) -> tuple[Member, ...]:
@@ -111,8 +113,16 @@ def load_content(run: RunDirectory) -> RunContent:
     """
     config = run.load_config()
     front = run.read_front()
-    trained = run.read_trained()["members"] if run.trained.is_file() else []
-    return RunContent(run, config, front, _members(run, front, trained), _identity(run), _last_event(run))
+    trained = run.read_trained() if run.trained.is_file() else {"members": []}
+    return RunContent(
+        run,
+        config,
+        front,
+        _members(run, front, trained["members"]),
+        _identity(run),
+        _last_event(run),
+        trained.get("rank_agreement"),
+    )
 
 
 def _members(

@@ -162,6 +162,21 @@ def _members_section(content: RunContent) -> str:
         "By latency. “calm” says whether the measurement reached the wished interval undisturbed; "
         "where it did not, the reason shows on the word."
     )
+    if content.rank_agreement is not None:
+        hint += (
+            f" The search ranked the latencies of {content.rank_agreement['members']} members as the final "
+            f"measurement does with Kendall's tau {content.rank_agreement['kendall']:.2f}."
+        )
+    spreads = [
+        float(member.trained["builds"]["spread"])
+        for member in content.trained
+        if member.trained and member.trained.get("builds") is not None
+    ]
+    if spreads:
+        hint += (
+            " Of several builds of each engine the fastest is kept; the slowest took up to "
+            f"{max(spreads):.1%} longer."
+        )
     return _section("Members", hint, body, name="members")
 
 

@@ -14,6 +14,7 @@ from typing import Any, Dict, Mapping, Optional, Tuple, Union
 from hwnas.errors import BundleError
 from hwnas.files import sha256_of_file
 from hwnas.io_spec import IoSpec
+from hwnas.runtime.bundle_files import read_small_file
 from hwnas.runtime.signature import Trust, check_signature
 
 SCHEMA_VERSION = 2
@@ -168,20 +169,11 @@ def file_problems(directory: Path, files: Mapping[str, Mapping[str, Any]]) -> Di
 
 
 def _read_bytes(path: Path) -> bytes:
-    """Return the content of a manifest, which must be a plain file of a plausible size."""
-    if path.is_symlink() or not path.is_file():  # a link may lead out of the bundle
-        raise BundleError(
-            f"A bundle is a directory with a {MANIFEST_NAME}, but {path} is no file, or a link to one. "
-            "`hwnas export RUN` writes bundles."
-        )
-    try:
-        with open(path, "rb") as stream:
-            raw = stream.read(_MAX_MANIFEST_BYTES + 1)
-    except OSError as error:
-        raise BundleError(f"{path} cannot be read: {error}. Copy the bundle again.") from error
-    if len(raw) > _MAX_MANIFEST_BYTES:
-        raise BundleError(f"{path} is larger than any manifest ({_MAX_MANIFEST_BYTES} bytes). Copy it again.")
-    return raw
+    missing = (
+        f"A bundle is a directory with a {MANIFEST_NAME}, but {path} is no file, or a link to one. "
+        "`hwnas export RUN` writes bundles."
+    )
+    return read_small_file(path, _MAX_MANIFEST_BYTES, missing)
 
 
 def _json_object(raw: bytes, path: Path) -> Dict[str, Any]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import List, NamedTuple, Union
 
 from hwnas.errors import BundleError
+from hwnas.runtime.bundle_files import read_small_file
 
 SIGNATURE_NAME = "manifest.json.sig"
 NAMESPACE = "hwnas-bundle"
@@ -111,17 +112,8 @@ def run_ssh_keygen(command: List[str], content: bytes, timeout_s: float = _TIMEO
 
 
 def _read_signature(directory: Path) -> bytes:
-    path = directory / SIGNATURE_NAME
-    if path.is_symlink() or not path.is_file():  # a link may lead out of the bundle
-        raise BundleError(
-            f"{directory} is not signed (it holds no {SIGNATURE_NAME}), but a signature is required. "
-            "Export it with `hwnas export --sign KEY`, or get it from its signer."
-        )
-    try:
-        with open(path, "rb") as stream:
-            signature = stream.read(_MAX_BYTES + 1)
-    except OSError as error:
-        raise BundleError(f"{path} cannot be read: {error}. Copy the bundle again.") from error
-    if len(signature) > _MAX_BYTES:
-        raise BundleError(f"{path} is larger than any signature ({_MAX_BYTES} bytes). Copy the bundle again.")
-    return signature
+    missing = (
+        f"{directory} is not signed (it holds no {SIGNATURE_NAME}), but a signature is required. "
+        "Export it with `hwnas export --sign KEY`, or get it from its signer."
+    )
+    return read_small_file(directory / SIGNATURE_NAME, _MAX_BYTES, missing)

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +12,6 @@ from hwnas.budget import LATENCY, Metric
 from hwnas.config import JOURNAL, RunConfig, save_config
 from hwnas.errors import StudyError
 from hwnas.latency.base import LatencyMeter
-from hwnas.latency.meter import open_meter
-from hwnas.latency.protocol import MeasuringProtocol
 from hwnas.search.candidate_loop import CandidateLoop
 from hwnas.search.costs import costs_of_run
 from hwnas.search.executors.base import Executor, ExecutorContext, WorkerSetup, make_executor
@@ -29,6 +23,7 @@ from hwnas.search.rebase import Rebase, update_records
 from hwnas.search.recovery import tell_recorded
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.run_log import RunLog
+from hwnas.search.run_target import opened_meter
 from hwnas.search.storage import DriverLease
 from hwnas.search.storage.place import StudyPlace, place_of_run
 from hwnas.search.strategies import Limits, StrategyContext, make_sampler
@@ -134,29 +129,6 @@ def search(
                 study.close()
 
 
-@contextmanager
-def opened_meter(
-    config: RunConfig, *, final: bool, exclusive: Callable[[], AbstractContextManager[None]] = nullcontext
-) -> Iterator[LatencyMeter]:
-    """Open the run's target under its quick protocol, or the one for final figures.
-
-    Args:
-        config: the run.
-        final: which protocol.
-        exclusive: context that is entered while the clock runs.
-
-    Raises:
-        MeasurementError: if the target cannot be used.
-    """
-    protocol = MeasuringProtocol.final() if final else MeasuringProtocol.search()
-    changes = (config.measuring.final if final else config.measuring.search).overrides()
-    meter = open_meter(config.target, dataclasses.replace(protocol, **changes), exclusive=exclusive)
-    try:
-        yield meter
-    finally:
-        meter.close()
-
-
 def worker_setup(config: RunConfig, *, threads: int | None = None) -> WorkerSetup:
     """Return what the workers of a run are made with."""
     return WorkerSetup(
@@ -178,24 +150,6 @@ def executor_of_run(
     """
     section = config.search.executor
     return make_executor(section.name, ExecutorContext(setup, workers, run.workers_dir, section.options))
-
-
-def refuse_other_target(run: RunDirectory, meter: LatencyMeter) -> None:
-    """Compare a meter's target with the one that the run's study was measured on.
-
-    Raises:
-        StudyError: if they differ, with what differs.
-    """
-    study = SearchStudy(place_of_run(run, run.load_config()), read_only=True)
-    recorded = study.identity.get("target_fingerprint", {})
-    study.close()
-    changed = differences(recorded, json.loads(json.dumps(dict(meter.fingerprint()))))
-    if changed:
-        listing = "\n  ".join(changed)
-        raise StudyError(
-            "Figures of one run must come from one target, but since the search this changed:\n"
-            f"  {listing}\nRestore it, or measure again with: hwnas search {run.path} --resume --rebase"
-        )
 
 
 def _session(

@@ -15,12 +15,14 @@ from hwnas.config import RunConfig
 from hwnas.errors import TrainingError
 from hwnas.files import write_json_atomically
 from hwnas.latency.base import LatencyMeter
+from hwnas.latency.builds import keep_fastest_build
 from hwnas.latency.figures import NOT_MEASURED, measure_figures
 from hwnas.onnx_graphs.export import export_onnx
 from hwnas.onnx_graphs.metadata import graph_metadata
 from hwnas.pareto import front_indices
+from hwnas.search.agreement import rank_agreement
 from hwnas.search.costs import end_to_end_job
-from hwnas.search.driver import executor_of_run, opened_meter, refuse_other_target, worker_setup
+from hwnas.search.driver import executor_of_run, worker_setup
 from hwnas.search.executors.base import Executor, Reply, Worker
 from hwnas.search.executors.local import usable_cores
 from hwnas.search.front import costs_of_front
@@ -28,6 +30,7 @@ from hwnas.search.interruption import StopRequest
 from hwnas.search.picking import Pick, picked
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory
 from hwnas.search.run_log import RunLog
+from hwnas.search.run_target import opened_meter, refuse_other_target
 from hwnas.search.storage import DriverLease
 from hwnas.search.study import ERROR
 from hwnas.search_spaces.base import make_search_space
@@ -219,16 +222,21 @@ class _FullTraining:
         model = directory / "model.onnx"
         if not model.is_file():
             self._export_again(architecture, task, directory)
+        io_spec = task.io_spec(architecture)
+        builds = keep_fastest_build(meter, model, io_spec, self._config.measuring.final.builds)
         found = measure_figures(
             meter,
             model,
-            task.io_spec(architecture),
+            io_spec,
             costs.metrics,
             end_to_end=end_to_end_job(task, architecture, costs, is_trained=True),
         )
-        self._keep(architecture, {**result, **found.to_json()})
+        told = None if builds is None else builds.to_json()
+        self._keep(architecture, {**result, **found.to_json(), "builds": told})
         model.unlink()
         shown = ", ".join(f"{metric} {found.figures[str(metric)]:.2f}" for metric in costs.metrics)
+        if builds is not None:
+            shown += f", fastest of {len(builds.made)} builds that differ by {builds.spread:.1%}"
         self._note("measured", f"{architecture.id}: {shown}")
 
     def _export_again(self, architecture: Architecture, task: Task, directory: Path) -> None:
@@ -248,6 +256,7 @@ class _FullTraining:
             "seed": self._config.search.seed,
             "quality": result["quality"],
             **{key: result.get(key, empty) for key, empty in NOT_MEASURED.items()},
+            "builds": result.get("builds"),
             "train_s": result["train_s"],
         }
         write_json_atomically(directory / "result.json", kept)
@@ -282,6 +291,7 @@ class _FullTraining:
             "schema_version": SCHEMA_VERSION,
             "objectives": [ERROR, objective],
             "unit": costs.objective.unit,
+            "rank_agreement": rank_agreement(self._run.read_front()["trials"], listed),
             "members": listed,
         }
 

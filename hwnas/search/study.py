@@ -275,7 +275,8 @@ class SearchStudy:
         sampler = self._study.sampler
         self._study.sampler = RandomSampler()  # a trial asks its sampler at once; nothing is to be proposed
         try:
-            identifier = self._storage.get_trial_id_from_study_id_trial_number(self._study._study_id, number)  # noqa: SLF001
+            study = self._storage.get_study_id_from_name(self._study.study_name)
+            identifier = self._storage.get_trial_id_from_study_id_trial_number(study, number)
             return optuna.Trial(self._study, identifier)
         finally:
             self._study.sampler = sampler

@@ -8,19 +8,18 @@ image is too small for becomes the next smaller one.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
 from torch import nn
 
 from hwnas.architecture import Architecture, Choice
-from hwnas.errors import ArchitectureError
 from hwnas.io_spec import NetworkContract
 from hwnas.models.blocks import BLOCKS, FIXED_KERNEL
 from hwnas.models.decoders import DECODERS
 from hwnas.models.unet import UNet, UNetPlan
-from hwnas.search_spaces.base import BlockSignature, SearchSpace, check_genes, restrict_choices
+from hwnas.search_spaces.base import BlockSignature, SearchSpace
+from hwnas.search_spaces.gene_space import GeneSpace
 from hwnas.search_spaces.range_unet_plan import STRIDES, block_signatures, fitting_stride, make_plan
 
 NAME = "range-unet"
@@ -51,7 +50,7 @@ def full_choices(contract: NetworkContract) -> dict[str, tuple[Choice, ...]]:
     return choices
 
 
-class RangeUNetSpace:
+class RangeUNetSpace(GeneSpace):
     """The space; see the module."""
 
     def __init__(self, contract: NetworkContract, restrictions: Mapping[str, Sequence[Choice]]) -> None:
@@ -60,40 +59,12 @@ class RangeUNetSpace:
         Raises:
             ConfigError: if a restriction names an unknown gene or value.
         """
-        self._contract = contract
-        self._full = full_choices(contract)
-        self._choices = MappingProxyType(restrict_choices(self._full, restrictions))
-
-    @property
-    def name(self) -> str:
-        """`range-unet`."""
-        return NAME
-
-    @property
-    def choices(self) -> Mapping[str, tuple[Choice, ...]]:
-        """All values of every gene, restrictions applied."""
-        return self._choices
-
-    def decode(self, choices: Mapping[str, Choice]) -> Architecture:
-        """Return the architecture that one value for every gene describes.
-
-        Raises:
-            ArchitectureError: if a gene is missing or unknown, or a value is not among its choices.
-        """
-        check_genes(choices, self._choices)
-        return self._architecture(choices)
+        super().__init__(NAME, contract, full_choices(contract), restrictions)
 
     def encode(self, architecture: Architecture) -> npt.NDArray[np.float32]:
         """Return one indicator for every value of every gene of the whole space; inactive genes are 0."""
         self._check(architecture)
-        return np.array(
-            [
-                architecture.genes.get(gene) == value
-                for gene, values in self._full.items()
-                for value in values
-            ],
-            np.float32,
-        )
+        return self._indicators(architecture, list(self._full))
 
     def build(self, architecture: Architecture) -> nn.Module:
         """Return the network with fresh weights: [N, C, H, W] in, logits [N, K, H, W] out."""
@@ -124,27 +95,6 @@ class RangeUNetSpace:
                 del genes[prefix + "kernel"]
         shape = (self._contract.in_channels, self._contract.height, int(choices["input_width"]))
         return Architecture(NAME, genes, shape, self._contract.num_classes)
-
-    def _check(self, architecture: Architecture) -> None:
-        """Refuse what `decode` of the unrestricted space cannot have made."""
-        unknown = sorted(set(architecture.genes) - set(self._full))
-        if architecture.space != NAME or unknown:
-            raise ArchitectureError(
-                f"Expected an architecture of {NAME!r}, but got one of {architecture.space!r} "
-                f"with the unknown genes {unknown}."
-            )
-        choices = {}
-        for gene, values in self._full.items():
-            value = architecture.genes.get(gene, values[0])
-            # A stride made smaller for want of pixels comes from the largest one.
-            is_narrowed = gene.endswith("_stride") and value not in values
-            choices[gene] = "2x2" if is_narrowed else value
-        check_genes(choices, self._full)
-        if self._architecture(choices) != architecture:
-            raise ArchitectureError(
-                f"Architecture {architecture.id} does not fit this space: its genes or shapes "
-                f"{architecture.input_shape} -> {architecture.num_classes} are not those of {self._contract}."
-            )
 
 
 def make_range_unet(contract: NetworkContract, restrictions: Mapping[str, Sequence[Choice]]) -> SearchSpace:

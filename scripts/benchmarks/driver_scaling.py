@@ -128,7 +128,7 @@ class ReplayingExecutor:
 
     def kill(self, worker: Worker) -> None:
         """Refuse: no replayed job is overdue."""
-        raise NotImplementedError(f"Nothing is killed in a replay, not even {worker}.")
+        raise RuntimeError(f"Nothing is killed in a replay, not even {worker}.")
 
     def wait(self, timeout_s: float) -> list[Reply]:
         """Skip the time to the next end of a job."""

@@ -32,7 +32,7 @@ from hwnas.latency.covering import affordable
 from hwnas.latency.exporting import Exporter, idle_cores, io_spec_of
 from hwnas.latency.fitting import errors_of
 from hwnas.latency.lowerings import lowering_of
-from hwnas.latency.meter import AgentMeter, open_meter
+from hwnas.latency.meter import open_meter
 from hwnas.latency.profiling import ProfileProgress, ProfileSettings
 from hwnas.latency.survey import SurveyedNetwork, open_survey
 from hwnas.latency.table import LatencyTable, load_table
@@ -151,7 +151,6 @@ def _measured(
     missing = [architecture for architecture, path in files.items() if not path.exists()]
     if missing:
         meter = open_meter(arguments.target)
-        assert isinstance(meter, AgentMeter)
         with ExitStack() as stack:
             stack.enter_context(meter)
             survey, _ = stack.enter_context(open_survey(meter))

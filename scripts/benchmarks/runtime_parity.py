@@ -32,13 +32,12 @@ from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec
 from hwnas.latency.agent.errors import AgentError
 from hwnas.latency.agent.runtime import InferenceRuntime
 from hwnas.latency.target import Target
-from hwnas.models.blocks import BLOCKS
-from hwnas.models.decoders import DECODERS
 from hwnas.onnx_graphs.export import export_onnx
 from hwnas.onnx_graphs.precision.half import half_precision
 from hwnas.onnx_graphs.precision.kinds import FP16, FP32
 from hwnas.plugins import load_plugin
 from hwnas.search_spaces.base import make_search_space
+from hwnas.search_spaces.range_unet_covering import covering_networks
 
 LIMITS = {FP32: (1e-3, 0.999), FP16: (2e-2, 0.98)}
 """Relative L2 at most, share of equal labels at least. Weights are random, so that many pixels have two
@@ -145,21 +144,13 @@ def _networks(height: int, width: int) -> Iterator[tuple[str, nn.Module]]:
     """Give a network with each decoder; their stages together hold every block."""
     contract = NetworkContract(5, height, (width,), num_classes=20, cyclic_width=True)
     space = make_search_space("range-unet", contract, {})
-    blocks = sorted(BLOCKS)
-    for number, decoder in enumerate(sorted(DECODERS)):
-        genes: dict[str, Any] = {gene: values[0] for gene, values in space.choices.items()}
-        genes |= {"decoder": decoder, "num_stages": 3, "cyclic_padding": number % 2 == 0}
-        for stage in (1, 2, 3):
-            genes |= {
-                f"stage{stage}_block": blocks[(3 * number + stage - 1) % len(blocks)],
-                f"stage{stage}_squeeze_excite": stage == 2,
-            }
+    for number, (name, architecture) in enumerate(covering_networks(space).items()):
         torch.manual_seed(number)
-        module = space.build(space.decode(genes))
+        module = space.build(architecture)
         with torch.no_grad():
             for _ in range(5):
                 module(torch.randn(1, 5, height, width))
-        yield decoder, module.eval()
+        yield name, module.eval()
 
 
 def _export(module: nn.Module, path: Path, precision: str, arguments: argparse.Namespace) -> None:

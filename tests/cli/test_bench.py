@@ -8,7 +8,7 @@ import typer
 from typer.testing import CliRunner
 
 from hwnas.cli import bench
-from hwnas.cli.latency_tables import mark, print_remarks
+from hwnas.cli.measurement_tables import mark, print_remarks
 from hwnas.errors import ConfigError
 from hwnas.files import sha256_of_file
 from hwnas.latency.base import LatencyMeasurement

@@ -11,25 +11,19 @@ import pytest
 
 from hwnas.errors import ConfigError, ExportError, MeasurementError
 from hwnas.export.bundle import TrainedMember, export_bundle
-from hwnas.export.engines import check_engine_choice, write_engine
+from hwnas.export.engines import ShippedBuilds, check_engine_choice, write_engine
 from hwnas.files import sha256_of_file
+from hwnas.io_spec import IoSpec
 from hwnas.latency.agent.engine_files import EngineFiles
 from hwnas.latency.agent.errors import AgentError
 from hwnas.latency.engines import build_on_target
 from hwnas.latency.runtimes.engine_identity import EngineIdentity
 from hwnas.latency.runtimes.plan_file import read_plan_header
-from hwnas.latency.runtimes.tensorrt_build import import_tensorrt
 from hwnas.runtime.manifest import read_manifest
 from tests.export.small_lidar import FixedMeter, SmallSpace, SmallTask, write_run
 from tests.latency.onnx_models import write_conv_relu, write_unknown_operator
+from tests.latency.runtimes.rtx import needs_rtx
 
-try:
-    import_tensorrt("tensorrt-rtx")
-except AgentError as error:
-    REASON = str(error)
-else:
-    REASON = ""
-needs_rtx = pytest.mark.skipif(bool(REASON), reason=REASON)
 CPU, GPU = "local?runtime=onnxruntime-cpu&threads=1", "local?runtime=tensorrt"
 
 
@@ -151,3 +145,11 @@ def test_a_model_that_is_refused_ends_the_export(tmp_path: Path) -> None:
     write_unknown_operator(tmp_path / "model.onnx")
     with pytest.raises(ExportError, match=r"No engine of model\.onnx was built: .*Levitate"):
         write_engine("rtx", FixedMeter(), tmp_path / "model.onnx", "fp32")
+
+
+def test_builds_known_from_training_are_not_made_again() -> None:
+    known = {"made": [{"number": 1}], "chosen": 1, "spread": 0.0}
+    shipped = ShippedBuilds(FixedMeter(), IoSpec((), ()), 3)
+    shipped.settle(Path("model.onnx"), "fp32", known=known)
+    shipped.settle(Path("int8.onnx"), "int8")
+    assert shipped.made == {"fp32": known}, "a meter without builds has none to choose from"

@@ -14,7 +14,6 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from hwnas.latency.agent.errors import AgentError
 from hwnas.latency.rtx_builds import (
     BUILT,
     CANNOT_RUN_THERE,
@@ -26,21 +25,14 @@ from hwnas.latency.rtx_builds import (
     write_precisions,
 )
 from hwnas.latency.runtimes.cuda_driver import open_driver_if_any
-from hwnas.latency.runtimes.tensorrt_build import import_tensorrt
 from hwnas.models.blocks import BLOCKS
 from hwnas.models.decoders import DECODERS
 from hwnas.onnx_graphs.export import export_onnx
 from hwnas.search_spaces.base import make_search_space
 from hwnas.search_spaces.range_unet_covering import covering_networks
+from tests.latency.runtimes.rtx import needs_rtx
 from tests.onnx_graphs.covering_networks import CONTRACT, SPEC, network
 
-try:
-    import_tensorrt("tensorrt-rtx")
-except AgentError as error:
-    REASON = str(error)
-else:
-    REASON = ""
-needs_rtx = pytest.mark.skipif(bool(REASON), reason=REASON)
 torch.set_num_threads(1)
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "build_rtx_engines"
 

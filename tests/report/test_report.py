@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from hwnas.cli.main import make_app
 from hwnas.errors import StudyError
+from hwnas.files import write_json_atomically
 from hwnas.report.build import build_report
 from hwnas.search.run_directory import RunDirectory
 from tests.report.made_up_run import BUDGET_MS, CLASSES, write_run, write_trained
@@ -230,3 +231,17 @@ def test_the_budget_is_inside_the_frame_on_a_logarithmic_axis(full_run: RunDirec
     low, high = (10**end for end in axis["range"])
     latencies = [trial["latency_ms"] for trial in full_run.read_front()["trials"] if trial["latency_ms"]]
     assert low < min(*latencies, BUDGET_MS) < max(*latencies, BUDGET_MS) < high < 2 * max(latencies)
+
+
+def test_builds_of_engines_and_ranks_of_latencies_are_told(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", tmp_path / "no-data", num_trained=4)
+    write_trained(run)
+    trained = run.read_trained()
+    trained["rank_agreement"] = {"members": 5, "kendall": 0.8, "spearman": 0.9}
+    for member, spread in zip(trained["members"], (0.031, 0.007), strict=False):
+        member["builds"] = {"made": [], "chosen": 1, "spread": spread}
+    write_json_atomically(run.trained, trained)
+    build_report(run.path)
+    page = Reader(run.report.read_text(encoding="utf-8"))
+    assert "latencies of 5 members as the final measurement does with Kendall's tau 0.80" in page.text
+    assert "the slowest took up to 3.1% longer" in page.text

@@ -56,7 +56,8 @@ def test_a_signed_bundle_is_read(bundle: Path, keys: Path, trust: Trust) -> None
 
 def test_other_kinds_of_keys_sign_too(bundle: Path, keys: Path) -> None:
     sign_bundle(bundle, keys / "ecdsa")
-    read_manifest(bundle, trust=Trust(keys / "allowed_signers", "ecdsa@example.com"))
+    trust = Trust(keys / "allowed_signers", "ecdsa@example.com")
+    assert read_manifest(bundle, trust=trust).directory == bundle
 
 
 def test_unsigned_bundles_are_refused_where_a_signature_is_wanted(bundle: Path, trust: Trust) -> None:

@@ -1,19 +1,23 @@
 from __future__ import annotations
 
 import json
+import stat
+import sys
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from hwnas.config import load_config
-from hwnas.errors import StudyError
+from hwnas.errors import ConfigError, StudyError
 from hwnas.latency.meter import AgentMeter
 from hwnas.pareto import front_indices
 from hwnas.search.driver import search
 from hwnas.search.full_training import train_front
 from hwnas.search.run_directory import RunDirectory
+from hwnas.search.run_target import final_target
 
+FAKE_TRTEXEC = Path(__file__).parents[1] / "latency" / "runtimes" / "fake_trtexec.py"
 pytestmark = pytest.mark.usefixtures("tiny_plugin")
 
 
@@ -54,3 +58,42 @@ def test_a_run_without_a_front_is_refused(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, [str(tmp_path)])
     assert isinstance(result.exception, StudyError)
     assert "hwnas search" in str(result.exception)
+
+
+@pytest.fixture
+def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A target whose engines are built, by a program that stands in for trtexec."""
+    program = tmp_path / "trtexec"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{FAKE_TRTEXEC}" "$@"\n')
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("FAKE_TRTEXEC_LOG", str(tmp_path / "calls.jsonl"))
+    monkeypatch.setenv("HWNAS_ENGINE_CACHE", str(tmp_path / "engines"))
+    return f"local?runtime=trtexec&program={program}&optimization_level=1"
+
+
+@pytest.mark.slow
+def test_final_figures_may_come_from_slower_builds(write_run, tmp_path: Path, board: str) -> None:
+    run = RunDirectory(tmp_path / "out")
+    changes = {"final__options": {"optimization_level": 5}, "final__builds": 2}
+    measuring = {f"measuring__{key}": value for key, value in changes.items()}
+    search(load_config(write_run(search__trials=1, target=board, **measuring)), run.path)
+    (member,) = train_front(run.path).trained["members"]
+    assert "optimization_level=5" in member["latency"]["target"]
+    assert [build["number"] for build in member["builds"]["made"]] == [1, 2]
+    assert member["builds"]["chosen"] in (1, 2)
+    assert run.read_trained()["rank_agreement"] is None, "one member has no rank"
+    levels = {
+        argument.rpartition("=")[2]
+        for line in (tmp_path / "calls.jsonl").read_text().splitlines()
+        for argument in json.loads(line)
+        if argument.startswith("--builderOptimizationLevel=")
+    }
+    assert levels == {"1", "5"}
+
+
+def test_options_of_final_figures_must_be_the_runtimes_own(write_run, board: str) -> None:
+    config = load_config(write_run(target=board, measuring__final__options={"optimisation": 5}))
+    with pytest.raises(ConfigError, match="Did you mean 'optimization_level'"):
+        final_target(config)
+    plain = load_config(write_run(target=board))
+    assert final_target(plain) == board

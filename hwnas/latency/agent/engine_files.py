@@ -39,6 +39,19 @@ class EngineFiles:
         record: Dict[str, Any] = getattr(runtime, "build_record", dict)()
         return {"identity": identity, "build": {key: record.get(key) for key in TOLD}}
 
+    def adopt_build(self, model: str, build: int) -> Dict[str, Any]:
+        """Let the engine of the build of that number be the one of the model from now on.
+
+        Raises:
+            AgentError: if the runtime knows no builds, or this one was not made.
+        """
+        runtime = self._make()
+        adopt = getattr(runtime, "adopt_build", None)
+        if adopt is None:
+            raise AgentError(f"{type(runtime).__name__} builds no engines of which one could be chosen.")
+        adopt(model, build)
+        return {}
+
     def read_engine(self, offset: int, size_bytes: int) -> Dict[str, Any]:
         """Return a piece of the engine that was built last, as base64 text; empty behind its end.
 

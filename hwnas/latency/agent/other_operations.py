@@ -43,6 +43,7 @@ class OtherOperations:
             "end_to_end": self.end_to_end,
             "build_engine": self._engines.build_engine,
             "read_engine": self._engines.read_engine,
+            "adopt_build": self._engines.adopt_build,
         }
 
     def identity(self) -> Dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import stat
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional
@@ -76,6 +77,28 @@ class EngineCache:
                 f"The record of an engine cannot be written to {str(self._directory)!r}: {error.strerror}. "
                 f"Free disk space, or name another directory in {DIRECTORY_VARIABLE}."
             ) from error
+
+    def adopt(self, key: str, other: str) -> None:
+        """Let `find(key)` give the engine that was built for `other` from now on.
+
+        Raises:
+            AgentError: if there is no such engine, or its copy cannot be written.
+        """
+        record = self.find(other)
+        if record is None:
+            raise AgentError(
+                f"No whole engine {other[:16]} lies in {str(self._directory)!r}; build it first."
+            )
+        copy = self.path(key) + ".new"
+        try:
+            shutil.copyfile(self.path(other), copy)
+            os.replace(copy, self.path(key))
+        except OSError as error:
+            raise AgentError(
+                f"An engine cannot be copied in {str(self._directory)!r}: {error.strerror}. Free disk space."
+            ) from error
+        # Last: until it is there, the hash in the old record does not fit, and the engine is built anew.
+        self.keep(key, record)
 
     def _record_path(self, key: str) -> Path:
         return self._directory / f"{key}.json"

@@ -116,8 +116,7 @@ class TensorRt:
         """
         outline = read_outline(model)
         model_sha256 = sha256_of_file(model)
-        settings = self.settings()
-        key = key_of({"model": model_sha256, "settings": settings, "versions": self.versions()})
+        key = self._key(model_sha256, self._build_number)
         record = self._cache.find(key)
         if record is None or "identity" not in record:
             built = run_in_child(_BUILD, {**self._settings, **self._build_paths(model, key)})
@@ -161,6 +160,15 @@ class TensorRt:
     def engine_file(self) -> Tuple[str, Dict[str, Any]]:
         """Return the path of the loaded engine and its record, see `EngineIdentity`."""
         return self._path, dict(self._record["identity"])
+
+    def adopt_build(self, model: str, build: int) -> None:
+        """Take the engine of the build of that number from now on.
+
+        Raises:
+            AgentError: if it was not built.
+        """
+        model_sha256 = sha256_of_file(model)
+        self._cache.adopt(self._key(model_sha256, self._build_number), self._key(model_sha256, build))
 
     def use_in_this_thread(self) -> None:
         """Prepare the calling thread, where it is not the one that made this runtime."""
@@ -215,6 +223,10 @@ class TensorRt:
             found[name] = self._empty(name)
             self._driver.read(self._addresses[name], found[name])
         return found
+
+    def _key(self, model_sha256: str, build: int) -> str:
+        settings = {**self.settings(), "build": build}
+        return key_of({"model": model_sha256, "settings": settings, "versions": self.versions()})
 
     def _build_paths(self, model: str, key: str) -> Dict[str, str]:
         # Known timings would make a second build choose what the first one chose.

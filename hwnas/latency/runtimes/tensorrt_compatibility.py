@@ -23,18 +23,19 @@ def set_compatibility(trt: Any, config: Any, request: Mapping[str, Any]) -> None
     level = request.get("hardware_compatibility", "none")
     if level != "none":
         levels = getattr(trt, "HardwareCompatibilityLevel", None)
-        _need(trt, hasattr(levels, HARDWARE_LEVELS[level]), f"hardware_compatibility={level}")
+        _need(trt, f"hardware_compatibility={level}", is_offered=hasattr(levels, HARDWARE_LEVELS[level]))
         config.hardware_compatibility_level = getattr(levels, HARDWARE_LEVELS[level])
     if request.get("version_compatible"):
-        _need(trt, hasattr(trt.BuilderFlag, "VERSION_COMPATIBLE"), "version_compatible=on")
+        _need(trt, "version_compatible=on", is_offered=hasattr(trt.BuilderFlag, "VERSION_COMPATIBLE"))
         config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
     if request.get("build_route"):
         # An empty list of routes is what TensorRT for RTX has; setting one there would change nothing.
-        _need(trt, bool(getattr(config, "all_build_routes", "")), f"build_route={request['build_route']}")
+        has_routes = bool(getattr(config, "all_build_routes", ""))
+        _need(trt, f"build_route={request['build_route']}", is_offered=has_routes)
         config.build_route = request["build_route"]
 
 
-def _need(trt: Any, is_offered: bool, what: str) -> None:  # noqa: FBT001 - read at the call as a condition
+def _need(trt: Any, what: str, *, is_offered: bool) -> None:
     if not is_offered:
         raise AgentError(
             f"{what} was asked for, but TensorRT {trt.__version__} does not offer it. Leave it out, or "

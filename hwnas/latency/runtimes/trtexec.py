@@ -112,22 +112,18 @@ class Trtexec:
             AgentError: if the file is none, or trtexec refuses it, with its reason.
         """
         outline = read_outline(model)
-        identity = {"runtime": "trtexec", "versions": self.versions()}
-        key = key_of(
-            {
-                **identity,
-                "model": sha256_of_file(model),
-                "build": self._build_number,
-                "settings": self._settings,
-            }
-        )
+        key = self._key(model, self._build_number)
         record = self._cache.find(key)
         if record is None:
-            timing_cache = "" if self._build_number else self._cache.timing_cache(identity)
+            timing_cache = "" if self._build_number else self._cache.timing_cache(self._identity())
             record = self._build(model, outline, self._cache.path(key), timing_cache)
             self._cache.keep(key, record)
         self._outline, self._engine, self._record = outline, self._cache.path(key), record
         self._input_files = {}
+
+    def adopt_build(self, model: str, build: int) -> None:
+        """Take the engine of the build of that number from now on; AgentError if it was not built."""
+        self._cache.adopt(self._key(model, self._build_number), self._key(model, build))
 
     def build_record(self) -> Dict[str, Any]:
         """Return how the loaded engine was built: `typing`, `build_s`, `engine_bytes`, `engine_sha256`."""
@@ -181,6 +177,13 @@ class Trtexec:
         except (ValueError, KeyError, TypeError) as error:
             raise AgentError(f"The outputs that trtexec wrote cannot be read: {error!r}.") from error
         return found
+
+    def _identity(self) -> Dict[str, Any]:
+        return {"runtime": "trtexec", "versions": self.versions()}
+
+    def _key(self, model: str, build: int) -> str:
+        content = {"model": sha256_of_file(model), "build": build, "settings": self._settings}
+        return key_of({**self._identity(), **content})
 
     def _build(self, model: str, outline: OnnxOutline, engine: str, timing_cache: str) -> Dict[str, Any]:
         files = [f"--onnx={model}", f"--saveEngine={engine}"]

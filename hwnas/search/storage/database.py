@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -53,7 +54,7 @@ class DatabasePlace:
         self._patience_s = patience_s
         self._lease: StudyLease | None = None
         try:
-            import psycopg  # noqa: F401
+            importlib.import_module("psycopg")
         except ImportError as error:
             raise ConfigError(
                 f"A study in a database needs psycopg, which cannot be imported: {error}. "

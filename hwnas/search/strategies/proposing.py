@@ -6,6 +6,7 @@ trial and what was told before, so that a resumed study proposes what it would h
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
@@ -94,9 +95,9 @@ class ProposingSampler(BaseSampler):
         self.told = ToldTrials(context.space)
         self._genes: dict[str, BaseDistribution] = dict(distributions_of(context.space))
 
+    @abstractmethod
     def propose(self, number: int, rng: np.random.Generator) -> Genes:
         """Return genes for the trial `number`; called again while they are known or forbidden."""
-        raise NotImplementedError
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Return all genes: they are the same in every trial."""

@@ -2,6 +2,7 @@
 
 Its engines are the ONNX files themselves; runs compute with ONNX Runtime. Which version it pretends to be
 stands in the environment variable FAKE_TRTEXEC_BANNER, what it was called with goes to FAKE_TRTEXEC_LOG.
+Engines of a graph named `slow` sleep as long as FAKE_TRTEXEC_DELAYS_MS says, one number for each build.
 """
 
 from __future__ import annotations
@@ -51,7 +52,25 @@ def build(arguments: dict[str, str]) -> int:
     except Exception as error:  # noqa: BLE001 - whatever it is, the build fails
         return fail(f"[TRT] ModelImporter.cpp: {error}")
     Path(arguments["saveEngine"]).write_bytes(Path(arguments["onnx"]).read_bytes())
+    delays_ms = os.environ.get("FAKE_TRTEXEC_DELAYS_MS")
+    if delays_ms:
+        slow_down(arguments["saveEngine"], [float(delay) for delay in delays_ms.split(",")])
     return 0
+
+
+def slow_down(engine: str, delays_ms: list[float]) -> None:
+    """Write the delay of this build into an engine of a network called `slow`; the log counts its builds."""
+    import onnx
+
+    model = onnx.load(engine)
+    if model.graph.name != "slow":
+        return
+    builds = Path(os.environ["FAKE_TRTEXEC_LOG"] + ".builds")
+    with builds.open("a") as log:
+        log.write(f"{engine}\n")
+    number = len(builds.read_text().splitlines()) - 1
+    onnx.helper.set_model_props(model, {"delay_ms": str(delays_ms[number])})
+    onnx.save(model, engine)
 
 
 def run(arguments: dict[str, str]) -> int:
@@ -63,12 +82,14 @@ def run(arguments: dict[str, str]) -> int:
     inputs = {tensor.name: np.ones(tensor.shape, np.float32) for tensor in session.get_inputs()}
     for name, file in files.items():
         inputs[name] = np.fromfile(file, np.float32).reshape(inputs[name].shape)
+    delay_s = float(session.get_modelmeta().custom_metadata_map.get("delay_ms", 0)) / 1000
     trace, outputs, start = [], [], time.perf_counter()
     warmup_ms = float(arguments["warmUp"])
     measured = 0
     while measured < int(arguments["iterations"]):
         begin = (time.perf_counter() - start) * 1000
         outputs = session.run(None, inputs)
+        time.sleep(delay_s)
         end = (time.perf_counter() - start) * 1000
         measured += begin >= warmup_ms
         keys = ("startEnqMs", "endEnqMs", "startH2dMs", "endH2dMs", "startComputeMs", "endComputeMs")

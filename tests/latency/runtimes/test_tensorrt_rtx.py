@@ -17,14 +17,7 @@ from hwnas.latency.runtimes.tensorrt_build import import_tensorrt
 from hwnas.latency.runtimes.tensorrt_rtx import TensorRtRtx, compile_for, supported_capabilities
 from tests.conformance.runtime_suite import RuntimeSuite
 from tests.latency.onnx_models import write_conv_relu, write_unknown_operator
-
-try:
-    import_tensorrt("tensorrt-rtx")
-except AgentError as error:
-    REASON = str(error)
-else:
-    REASON = ""
-needs_rtx = pytest.mark.skipif(bool(REASON), reason=REASON)
+from tests.latency.runtimes.rtx import needs_rtx
 
 
 @pytest.mark.gpu

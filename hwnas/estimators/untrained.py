@@ -1,0 +1,129 @@
+"""Estimators that look at networks with fresh weights, and the sizes that any of them has to beat."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hwnas.architecture import Architecture
+from hwnas.errors import ConfigError, TrainingError, did_you_mean
+from hwnas.estimators.base import AccuracyEstimator, Estimate, EstimatorContext
+from hwnas.estimators.zero_cost import grad_norm, jacob_cov, naswot, snip, synflow
+from hwnas.models.cost import count_macs, count_parameters
+from hwnas.search_spaces.base import SearchSpace
+from hwnas.tasks.base import LossFunction, LossSettings, Task
+
+BATCH_SIZE = 8
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Training samples without augmentation: images [N, C, H, W], targets [N, H, W], and the task's loss."""
+
+    images: Tensor
+    targets: Tensor
+    loss: LossFunction
+
+
+Score = Callable[[nn.Module, Batch], float]
+"""Of a network with fresh weights; more is better."""
+
+
+def _of_ones(module: nn.Module, batch: Batch) -> float:
+    _, channels, height, width = batch.images.shape
+    return synflow(module, (channels, height, width))
+
+
+def _macs(module: nn.Module, batch: Batch) -> float:
+    return float(count_macs(module, tuple(batch.images.shape[1:])))
+
+
+SCORES: Mapping[str, Score] = {
+    "synflow": _of_ones,
+    "snip": lambda module, batch: snip(module, batch.images, batch.targets, batch.loss),
+    "grad-norm": lambda module, batch: grad_norm(module, batch.images, batch.targets, batch.loss),
+    "naswot": lambda module, batch: naswot(module, batch.images),
+    "jacob-cov": lambda module, batch: jacob_cov(module, batch.images),
+    "macs": _macs,
+    "parameters": lambda module, _batch: float(count_parameters(module)),
+}
+
+
+@dataclass(frozen=True)
+class UntrainedEstimator:
+    """Builds a network, scores it with fresh weights and turns the sign: less is better.
+
+    Attributes:
+        name: of the score, one of `SCORES`.
+        task: gives samples and loss.
+        space: builds the networks.
+        batch_size: training samples to look at.
+    """
+
+    name: str
+    task: Task
+    space: SearchSpace
+    batch_size: int = BATCH_SIZE
+
+    def estimate(self, architecture: Architecture, *, seed: int, directory: Path) -> Estimate:
+        """Score one architecture; nothing is written into `directory`.
+
+        Raises:
+            TrainingError: if the score is no number, such as where two samples switch the same units.
+        """
+        del directory
+        started_s = time.perf_counter()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            module = self.space.build(architecture)
+            score = SCORES[self.name](module, self._batch(architecture, seed))  # dropout draws, too
+        if not math.isfinite(score):
+            raise TrainingError(
+                f"{self.name} of {architecture.id} is {score}: a score must be a finite number to order "
+                "networks by. Give other samples, or leave this network out."
+            )
+        return Estimate(-score, time.perf_counter() - started_s)
+
+    def _batch(self, architecture: Architecture, seed: int) -> Batch:
+        samples = self.task.train_dataset(architecture, augmentation=0.0, seed=seed)
+        count = min(self.batch_size, len(samples))  # type: ignore[arg-type]  # map-style sets have a length
+        pairs = [samples[index] for index in range(count)]
+        loss = self.task.loss(architecture, LossSettings())
+        return Batch(torch.stack([pair[0] for pair in pairs]), torch.stack([pair[1] for pair in pairs]), loss)
+
+
+def _factory(name: str) -> Callable[[EstimatorContext], AccuracyEstimator]:
+    def make(context: EstimatorContext) -> AccuracyEstimator:
+        return UntrainedEstimator(name, context.task, context.space, **_settings(name, context.settings))
+
+    make.__doc__ = f"Return the estimator {name!r}; its setting is `batch_size`."
+    return make
+
+
+def _settings(name: str, settings: Mapping[str, Any]) -> dict[str, int]:
+    for key in settings:
+        if key != "batch_size":
+            raise ConfigError(
+                f"The estimator {name!r} has the setting 'batch_size', but got {key!r}."
+                f"{did_you_mean(key, ['batch_size'])}"
+            )
+    size = settings.get("batch_size", BATCH_SIZE)
+    if not isinstance(size, int) or isinstance(size, bool) or size < 2:
+        raise ConfigError(f"'batch_size' of {name!r} must be a whole number from 2, but got {size!r}.")
+    return {"batch_size": size}
+
+
+make_synflow = _factory("synflow")
+make_snip = _factory("snip")
+make_grad_norm = _factory("grad-norm")
+make_naswot = _factory("naswot")
+make_jacob_cov = _factory("jacob-cov")
+make_macs = _factory("macs")
+make_parameters = _factory("parameters")

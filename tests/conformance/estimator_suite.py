@@ -1,0 +1,75 @@
+"""What every estimator must do; a test class inherits, names one and gives its settings.
+
+```python
+class TestMine(EstimatorSuite):
+    estimator = "mine"
+    settings = {"batch_size": 4}
+```
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+import torch
+
+from hwnas.errors import ConfigError
+from hwnas.estimators.base import AccuracyEstimator, EstimatorContext, JudgedEstimate, make_estimator
+from tests.training.tiny import ARCHITECTURE, TinySpace, TinyTask
+
+OTHER = TinySpace().decode({"channels": 4})
+
+
+class EstimatorSuite:
+    estimator: ClassVar[str]
+    settings: ClassVar[dict[str, Any]] = {}
+
+    @pytest.fixture
+    def judge(self) -> AccuracyEstimator:
+        torch.set_num_threads(1)
+        return make_estimator(self.estimator, EstimatorContext(TinyTask(), TinySpace(), self.settings))
+
+    def test_is_an_estimator_with_a_name(self, judge: AccuracyEstimator) -> None:
+        assert isinstance(judge, AccuracyEstimator)
+        assert judge.name.startswith(self.estimator)
+
+    def test_scores_are_finite_and_repeat(self, judge: AccuracyEstimator, tmp_path: Path) -> None:
+        (tmp_path / "a").mkdir()
+        (tmp_path / "b").mkdir()
+        first = judge.estimate(ARCHITECTURE, seed=3, directory=tmp_path / "a")
+        torch.manual_seed(99)  # what happened before does not matter
+        again = judge.estimate(ARCHITECTURE, seed=3, directory=tmp_path / "b")
+        assert math.isfinite(first.score)
+        assert again.score == first.score
+        assert first.cost_s > 0
+        told = first.to_json()
+        assert told["score"] == first.score
+        assert told["cost_s"] == first.cost_s
+        if isinstance(first, JudgedEstimate):
+            assert first.score == pytest.approx(1 - first.quality.value)
+
+    def test_architectures_are_told_apart(self, judge: AccuracyEstimator, tmp_path: Path) -> None:
+        (tmp_path / "a").mkdir()
+        (tmp_path / "b").mkdir()
+        first = judge.estimate(ARCHITECTURE, seed=0, directory=tmp_path / "a")
+        second = judge.estimate(OTHER, seed=0, directory=tmp_path / "b")
+        assert first.score != second.score
+
+    def test_the_random_state_of_the_caller_is_left_alone(
+        self, judge: AccuracyEstimator, tmp_path: Path
+    ) -> None:
+        if self.estimator == "training":
+            pytest.skip("training runs in a process of its own and seeds it")
+        torch.manual_seed(5)
+        expected = torch.rand(3)
+        torch.manual_seed(5)
+        judge.estimate(ARCHITECTURE, seed=1, directory=tmp_path)
+        assert torch.equal(torch.rand(3), expected)
+
+    def test_unknown_settings_are_refused(self) -> None:
+        context = EstimatorContext(TinyTask(), TinySpace(), {**self.settings, "batchsize": 4})
+        with pytest.raises(ConfigError, match="Did you mean 'batch_size'"):
+            make_estimator(self.estimator, context)

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import pytest
+
+from hwnas.errors import ConfigError, PluginError, TrainingError
+from hwnas.estimators.base import EstimatorContext, make_estimator
+from tests.conformance.estimator_suite import EstimatorSuite
+from tests.training.tiny import ARCHITECTURE, TinySpace, TinyTask
+
+
+class TestTraining(EstimatorSuite):
+    estimator = "training"
+    settings: ClassVar[dict[str, Any]] = {"steps": 4, "batch_size": 2, "mixed_precision": "no"}
+
+
+class TestSynflow(EstimatorSuite):
+    estimator = "synflow"
+
+
+class TestSnip(EstimatorSuite):
+    estimator = "snip"
+    settings: ClassVar[dict[str, Any]] = {"batch_size": 4}
+
+
+class TestGradNorm(EstimatorSuite):
+    estimator = "grad-norm"
+
+
+class TestNaswot(EstimatorSuite):
+    estimator = "naswot"
+
+
+class TestJacobCov(EstimatorSuite):
+    estimator = "jacob-cov"
+
+
+class TestMacs(EstimatorSuite):
+    estimator = "macs"
+
+
+class TestParameters(EstimatorSuite):
+    estimator = "parameters"
+
+
+@pytest.mark.parametrize("size", [1, 2.5, True, "many"])
+def test_a_batch_is_a_whole_number_from_two(size: Any) -> None:
+    with pytest.raises(ConfigError, match="whole number from 2"):
+        make_estimator("snip", EstimatorContext(TinyTask(), TinySpace(), {"batch_size": size}))
+
+
+def test_an_unknown_estimator_is_named(tmp_path: Any) -> None:
+    with pytest.raises(PluginError, match="synflow"):
+        make_estimator("sinflow", EstimatorContext(TinyTask(), TinySpace()))
+
+
+def test_a_score_that_is_no_number_is_an_error(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from hwnas.estimators import untrained
+
+    scores = {**untrained.SCORES, "naswot": lambda *_: float("-inf")}
+    monkeypatch.setattr(untrained, "SCORES", scores)
+    judge = make_estimator("naswot", EstimatorContext(TinyTask(), TinySpace()))
+    with pytest.raises(TrainingError, match="finite number"):
+        judge.estimate(ARCHITECTURE, seed=0, directory=tmp_path)
