@@ -13,12 +13,13 @@ from scipy import stats
 
 from hwnas.errors import LatencyTableError
 from hwnas.io_spec import NetworkContract
-from hwnas.latency.correction import fit_correction
+from hwnas.latency.correction import Correction, fit_correction
 from hwnas.latency.gaussian_process import Hyperparameters, one_thread
 from hwnas.latency.kernel_times import KernelTimes
 from hwnas.latency.kernels import Rows, group_rows, row_of_kernel
 from hwnas.latency.lowering import Index
 from hwnas.latency.lowerings import BLOCKS, lowering_of
+from hwnas.latency.machine_speed import MachineSpeed
 from hwnas.latency.parts import Parts
 from hwnas.latency.predictor import Floats, claims_of
 from hwnas.latency.profiling import ProfiledNetwork
@@ -90,18 +91,15 @@ def _fitted(
     contract: NetworkContract,
     provenance: Mapping[str, Any],
 ) -> LatencyTable:
-    architectures = [network.architecture for network in profiled]
-    ms = np.array([network.latency_ms for network in profiled])
-    observed = _observed(profiled)
-    block = 1 if observed is None else block_of_runtime(profiled, space.name)
+    measured = [network.measured for network in profiled]
+    has_kernels = any(network.kernels for network in measured)
+    block = block_of_runtime(profiled, space.name) if has_kernels else 1
     parts = Parts(space, block)
-    rows, owners = parts.rows(architectures)
-    times = None if observed is None or not parts.are_kernels else observed.times({})
-    if times is None or observed is None:
-        claims = claims_of(parts, None, rows, owners, len(ms))
-    else:
-        claims = _claims_of_others(observed, times, parts, rows, owners, len(ms))
-    correction, predicted = fit_correction(claims, ms, are_times=times is not None)
+    # How far networks follow the reference shows in how they miss predictions, which need not be good for it.
+    speed = MachineSpeed.usual(measured)
+    first = _Fit.make(profiled, speed, parts, {})
+    speed = speed.refitted(measured, first.predicted)
+    found = _Fit.make(profiled, speed, parts, first.hyperparameters)
     return LatencyTable(
         target=str(header["target"]),
         fingerprint=dict(header["fingerprint"]),
@@ -110,15 +108,50 @@ def _fitted(
         choices=dict(header["choices"]),
         provenance=provenance,
         block=block,
-        kernels=() if observed is None or times is None else _kernel_entries(observed),
-        networks=tuple(network_entry(*pair) for pair in zip(profiled, predicted.tolist(), strict=True)),
-        hyperparameters={} if times is None else times.hyperparameters,
+        kernels=() if found.observed is None else _kernel_entries(found.observed),
+        networks=tuple(
+            network_entry(*entry)
+            for entry in zip(profiled, found.ms.tolist(), found.predicted.tolist(), strict=True)
+        ),
+        hyperparameters=found.hyperparameters,
         kinds=parts.kinds,
-        correction=correction,
+        correction=found.correction,
         confidence=CONFIDENCE,
-        held_out=errors_of(predicted, ms),
+        held_out=errors_of(found.predicted, found.ms),
         precision=str(header.get("precision", FP32)),
+        speed=speed,
     )
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """What was fitted to latencies at one speed: `predicted` by others and `ms` of each network, [n]."""
+
+    ms: Floats
+    predicted: Floats
+    observed: _Observed | None
+    correction: Correction
+    hyperparameters: Mapping[str, Hyperparameters]
+
+    @classmethod
+    def make(
+        cls,
+        profiled: Sequence[ProfiledNetwork],
+        speed: MachineSpeed,
+        parts: Parts,
+        hyperparameters: Mapping[str, Hyperparameters],
+    ) -> _Fit:
+        ms = speed.all_of([network.measured for network in profiled])
+        rows, owners = parts.rows([network.architecture for network in profiled])
+        observed = _observed(profiled, ms) if parts.are_kernels else None
+        if observed is None:
+            claims = claims_of(parts, None, rows, owners, len(ms))
+            correction, predicted = fit_correction(claims, ms, are_times=False)
+            return cls(ms, predicted, None, correction, {})
+        times = observed.times(hyperparameters)
+        claims = _claims_of_others(observed, times, parts, rows, owners, len(ms))
+        correction, predicted = fit_correction(claims, ms, are_times=True)
+        return cls(ms, predicted, observed, correction, times.hyperparameters)
 
 
 def errors_of(predicted: Floats, measured: Floats) -> dict[str, float]:
@@ -153,13 +186,19 @@ def block_of_runtime(profiled: Sequence[ProfiledNetwork], space: str) -> int:
     return max(BLOCKS, key=agreement)
 
 
-def _observed(profiled: Sequence[ProfiledNetwork]) -> _Observed | None:
-    """Return all kernels, or None if the runtime did not tell them."""
+def _observed(profiled: Sequence[ProfiledNetwork], network_ms: Floats) -> _Observed | None:
+    """Return all kernels, or None if the runtime did not tell them.
+
+    Times are scaled so that those of a network add up to what it takes: profiling costs time, and the machine
+    may have been slower just then.
+    """
     rows, ms, owners = [], [], []
     for index, network in enumerate(profiled):
-        for kernel in network.measured.kernels or ():
+        kernels = network.measured.kernels or ()
+        scale = float(network_ms[index]) / max(sum(float(kernel["ms"]) for kernel in kernels), 1e-6)
+        for kernel in kernels:
             rows.append(row_of_kernel(kernel))
-            ms.append(float(kernel["ms"]))
+            ms.append(float(kernel["ms"]) * scale)
             owners.append(index)
     if not rows:
         return None
@@ -193,12 +232,12 @@ def _kernel_entries(observed: _Observed) -> tuple[KernelEntry, ...]:
     return tuple(sorted(entries, key=lambda entry: entry.row))
 
 
-def network_entry(network: ProfiledNetwork, predicted_ms: float) -> NetworkEntry:
+def network_entry(network: ProfiledNetwork, latency_ms: float, predicted_ms: float) -> NetworkEntry:
     """Return what a table keeps of a network that was measured, and predicted without itself."""
-    medians = [float(np.median(block)) for block in network.measured.samples_ms] + [network.latency_ms]
+    medians = [float(np.median(block)) for block in network.measured.samples_ms] + [latency_ms]
     return NetworkEntry(
         network.architecture,
-        network.latency_ms,
+        round(latency_ms, 5),
         (min(medians), max(medians)),
         network.measured.samples_ms,
         network.measured.reference_ms,

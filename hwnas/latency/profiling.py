@@ -57,7 +57,7 @@ class ProfiledNetwork:
 
     @property
     def latency_ms(self) -> float:
-        """Median of all samples."""
+        """What the network takes, see `SurveyedNetwork`."""
         return self.measured.latency_ms
 
     def to_json(self) -> dict[str, Any]:

@@ -26,10 +26,11 @@ from hwnas.latency.reference import REFERENCE, REFERENCE_IO, write_reference
 SEED = 0
 _BLOCK_S = 0.15
 _MAX_BLOCK_RUNS = 20
-_REFERENCE_RUNS = 10
-# A slow network has one sample a round: fewer than five, and one interruption would move the median.
-_ROUNDS, _ROUNDS_OF_SLOW, _SLOW_MS = 5, 3, 500.0
-_LONG_MS = 300.0
+_REFERENCE_RUNS = 6
+# The calmest block counts, so many short ones; exporting the next network takes as long on another processor.
+_ROUNDS_S = 2.5
+_MIN_ROUNDS, _MAX_ROUNDS = 4, 12
+_LONG_MS = 60.0
 _KERNEL_S, _MIN_KERNEL_RUNS, _MAX_KERNEL_RUNS = 0.5, 3, 10
 
 
@@ -55,8 +56,13 @@ class SurveyedNetwork:
 
     @property
     def latency_ms(self) -> float:
-        """Median of all samples."""
-        return float(np.median([sample for block in self.samples_ms for sample in block]))
+        """Median of the calmest block, in ms: the one with the lowest median.
+
+        Neighbours and interruptions add time and never take any; within the second that a network is clocked
+        for, they spoil some blocks. Source: Chen and Revels, "Robust benchmarking in noisy environments",
+        arXiv:1608.04295.
+        """
+        return min(float(np.median(block)) for block in self.samples_ms)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -90,10 +96,12 @@ class Survey:
         self._ask("load", **arguments)
         first_ms = self._clock("model", 1)[0]
         runs = int(np.clip(_BLOCK_S * 1000 / first_ms, 1, _MAX_BLOCK_RUNS))
+        # Whose caches were used meanwhile matters little to a run that takes long.
+        lead = int(first_ms < _LONG_MS)
         references, blocks = [self._reference_ms()], []
-        for _ in range(_ROUNDS if first_ms < _SLOW_MS else _ROUNDS_OF_SLOW):
-            # Whose caches were used meanwhile matters little to a run that takes long.
-            blocks.append(self._clock("model", runs, lead=int(first_ms < _LONG_MS)))
+        round_ms = first_ms * (runs + lead) + references[0] * (_REFERENCE_RUNS + 1)
+        for _ in range(int(np.clip(_ROUNDS_S * 1000 / round_ms, _MIN_ROUNDS, _MAX_ROUNDS))):
+            blocks.append(self._clock("model", runs, lead=lead))
             references.append(self._reference_ms())
         self._ask("unload")
         around = [(a + b) / 2 for a, b in pairwise(references)]

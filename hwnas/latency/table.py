@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from hwnas.architecture import Architecture
 from hwnas.errors import LatencyTableError
@@ -19,8 +20,10 @@ from hwnas.latency.correction import Correction
 from hwnas.latency.gaussian_process import Hyperparameters, one_thread
 from hwnas.latency.kernel_times import KernelTimes, hyperparameters_from_json, hyperparameters_to_json
 from hwnas.latency.kernels import Rows, parse_signature, signature
+from hwnas.latency.machine_speed import MachineSpeed
 from hwnas.latency.parts import Parts
 from hwnas.latency.predictor import LatencyPredictor
+from hwnas.latency.survey import SurveyedNetwork
 from hwnas.onnx_graphs.precision.kinds import FP32
 from hwnas.search_spaces.base import SearchSpace
 
@@ -67,7 +70,7 @@ class NetworkEntry:
 
     Attributes:
         architecture: the network.
-        latency_ms: median of all samples.
+        latency_ms: median of the calmest block, at the speed of the table.
         interval_ms: smallest and largest block median.
         samples_ms: every sample, in order, one tuple a block.
         reference_ms: median of the reference network before the first block and after each one.
@@ -130,6 +133,7 @@ class LatencyTable:
         confidence: of predicted intervals.
         held_out: errors of predictions for networks that were left out.
         precision: of the networks.
+        speed: of the machine, at which latencies are stated; None if they are stated as clocked.
     """
 
     target: str
@@ -147,6 +151,7 @@ class LatencyTable:
     confidence: float
     held_out: Mapping[str, float]
     precision: str = FP32
+    speed: MachineSpeed | None = None
 
     @cached_property
     def rows(self) -> Rows:
@@ -187,6 +192,11 @@ class LatencyTable:
         parts = Parts(space, self.block, self.kinds)
         return LatencyPredictor(parts, times, self.correction, errors, self.confidence)
 
+    def at_its_speed(self, networks: Sequence[SurveyedNetwork]) -> npt.NDArray[np.float64]:
+        """Return what networks that were clocked take at the speed of the table, in ms, [n]."""
+        speed = self.speed or MachineSpeed.usual(networks)
+        return speed.all_of(networks)
+
     def check_fingerprint(self, found: Mapping[str, Any]) -> None:
         """Compare with the target at hand.
 
@@ -226,6 +236,7 @@ class LatencyTable:
             "confidence": self.confidence,
             "block": self.block,
             "kinds": list(self.kinds),
+            "speed": None if self.speed is None else self.speed.to_json(),
             "correction": self.correction.to_json(),
             "hyperparameters": hyperparameters_to_json(self.hyperparameters),
             "kernels": [entry.to_json() for entry in self.kernels],
@@ -253,6 +264,7 @@ class LatencyTable:
             confidence=float(value["confidence"]),
             held_out={name: float(figure) for name, figure in value["held_out"].items()},
             precision=str(value.get("precision", FP32)),
+            speed=MachineSpeed.from_json(value["speed"]) if value.get("speed") else None,
         )
 
     def save(self, path: Path) -> None:

@@ -181,7 +181,8 @@ def _table(
         block=base.block,
         kernels=base.kernels,
         networks=tuple(
-            network_entry(*pair) for pair in zip(profiled, prediction.left_out_ms.tolist(), strict=True)
+            network_entry(*entry)
+            for entry in zip(profiled, measured_ms.tolist(), prediction.left_out_ms.tolist(), strict=True)
         ),
         hyperparameters=base.hyperparameters,
         kinds=base.kinds,

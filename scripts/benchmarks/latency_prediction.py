@@ -17,11 +17,13 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy import stats
 
 from hwnas.architecture import Architecture
@@ -181,18 +183,18 @@ def _judged(
     space: SearchSpace,
     first: dict[Architecture, SurveyedNetwork],
     again: dict[Architecture, SurveyedNetwork],
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Print how far predictions and second measurements lie from the first ones; return it."""
     predictor = table.predictor(space)
-    measured = np.array([network.latency_ms for network in first.values()])
+    measured = table.at_its_speed(list(first.values()))
     found = predictor.predict(list(first))
     errors = errors_of(found.latency_ms, measured)
+    as_clocked = errors_of(found.latency_ms, _clocked(first.values()))
     covered = (measured >= found.low_ms) & (measured <= found.high_ms)
     twice = [network for network in again if network in first]
-    floor = errors_of(
-        np.array([again[network].latency_ms for network in twice]),
-        np.array([first[network].latency_ms for network in twice]),
-    )
+    once, anew = ([runs[network] for network in twice] for runs in (first, again))
+    floor = errors_of(table.at_its_speed(anew), table.at_its_speed(once))
+    floor_as_clocked = errors_of(_clocked(anew), _clocked(once))
     rng = np.random.default_rng(0)
     many = [space.decode(sample_choices(space, rng)) for _ in range(TIMED)]
     started = time.perf_counter()
@@ -202,6 +204,18 @@ def _judged(
     print("|---|---|---|---|---|---|")
     print(f"| predicted | {_row(errors)}")
     print(f"| measured again | {_row(floor)}")
+    print(f"| predicted, as clocked | {_row(as_clocked)}")
+    print(f"| measured again, as clocked | {_row(floor_as_clocked)}")
+    if table.speed is not None:
+        references = [min(network.reference_ms) for network in first.values()]
+        print(
+            f"\nAt its calmest, the reference network took {min(references):.2f} to {max(references):.2f} ms "
+            f"beside the networks, and usually {table.speed.reference_ms:.2f} ms beside those of the table. "
+            "The first two lines compare calmest blocks at the speed of the table: a network clocked "
+            "while the reference took 1 % longer is taken to have been slowed by "
+            f"{table.speed.elasticity:.2f} %, as the table's own networks were. The last two lines compare "
+            "medians of all samples as they are."
+        )
     bounds = _binomial(int(covered.sum()), len(covered))
     print(
         f"\nIntervals of {table.confidence:.0%} held {covered.mean():.1%} {bounds} of the networks. Square "
@@ -219,9 +233,19 @@ def _judged(
         "coverage": round(float(covered.mean()), 4),
         "noise_floor_within_5": floor["within_5"],
         "noise_floor_within_10": floor["within_10"],
+        "within_5_as_clocked": as_clocked["within_5"],
+        "within_10_as_clocked": as_clocked["within_10"],
+        "noise_floor_within_5_as_clocked": floor_as_clocked["within_5"],
+        "noise_floor_within_10_as_clocked": floor_as_clocked["within_10"],
+        "elasticity": None if table.speed is None else table.speed.elasticity,
         "num_architectures": len(measured),
         "seconds_per_10000": round(seconds, 3),
     }
+
+
+def _clocked(networks: Iterable[SurveyedNetwork]) -> npt.NDArray[np.float64]:
+    """Return medians of all samples, in ms."""
+    return np.array([np.median([sample for block in n.samples_ms for sample in block]) for n in networks])
 
 
 def _row(errors: dict[str, float]) -> str:
@@ -247,7 +271,7 @@ def _draw(
     except ModuleNotFoundError:
         _say("No picture: it needs matplotlib. Install it with: pip install 'hwnas[benchmarks]'")
         return
-    measured = np.array([network.latency_ms for network in first.values()])
+    measured = table.at_its_speed(list(first.values()))
     predicted = table.predictor(space).predict(list(first)).latency_ms
     figure = Figure(figsize=(9, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
