@@ -36,7 +36,7 @@ from hwnas.latency.fitting import errors_of
 from hwnas.latency.lowerings import lowering_of
 from hwnas.latency.meter import open_meter
 from hwnas.latency.profiling import ProfileProgress, ProfileSettings
-from hwnas.latency.survey import SurveyedNetwork, open_survey
+from hwnas.latency.survey import LONG_S, SurveyedNetwork, open_survey
 from hwnas.latency.table import LatencyTable, load_table
 from hwnas.latency.table_making import make_table
 from hwnas.onnx_graphs.precision.kinds import FP16, FP32
@@ -165,7 +165,9 @@ def _measured(
                     _say(f"{name}: {budget_s:.0f} s are over")
                     break
                 try:
-                    found = survey.measure(model, io_spec_of(architecture), with_kernels=False)
+                    found = survey.measure(
+                        model, io_spec_of(architecture), with_kernels=False, rounds_s=LONG_S
+                    )
                 except MeasurementError as error:
                     _say(f"{name}: {architecture.id} could not be measured: {error}")
                     continue
