@@ -15,7 +15,10 @@ from hwnas.cli.console import err_console, out_console, print_json
 from hwnas.errors import ConfigError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from hwnas.export.bundle import TrainedMember
+    from hwnas.export.candidates import Candidate
     from hwnas.export.precision_figures import PrecisionSettings
 
 _BOUND = re.compile(r"(latency|error)\s*<=\s*([0-9.]+(?:[eE][-+]?\d+)?)\Z")
@@ -63,6 +66,7 @@ def register(app: typer.Typer) -> None:
         as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     ) -> None:
         """Write trained networks as bundles: ONNX, weights, manifest, measured latency."""
+        from hwnas.export.candidates import front_of_candidates
         from hwnas.export.integrations.choice import parse_integrations
 
         settings = precision_settings(
@@ -84,8 +88,11 @@ def register(app: typer.Typer) -> None:
             key=sign,
             engine=engine,
         )
+        candidates = [candidate for bundle in written for candidate in bundle.pop("candidates")]
+        front = front_of_candidates(candidates)
         if as_json:
-            print_json({"bundles": written})
+            told = [{**each.to_json(), "on_front": each in front} for each in candidates]
+            print_json({"bundles": written, "candidates": told})
             return
         for bundle in written:
             out_console.print(bundle["path"], markup=False, highlight=False, soft_wrap=True)
@@ -98,6 +105,23 @@ def register(app: typer.Typer) -> None:
                     markup=False,
                     highlight=False,
                 )
+        if len(candidates) > len(written):
+            out_console.print(candidates_table(candidates, front))
+
+
+def candidates_table(candidates: Sequence[Candidate], front: Sequence[Candidate]) -> Table:
+    """Return architectures at precisions by latency, those of the front marked."""
+    from rich.table import Table
+
+    table = Table(title="Architectures at a precision", title_justify="left")
+    metric = candidates[0].metric if candidates else "metric"
+    for heading in ("architecture id", "precision", metric, "latency ms", "limits", "on front"):
+        table.add_column(heading, justify="right")
+    for each in sorted(candidates, key=lambda candidate: candidate.latency_ms):
+        limits = "kept" if each.holds else "broken"
+        cells = (f"{1 - each.error:.4f}", f"{each.latency_ms:.2f}", limits, "yes" if each in front else "no")
+        table.add_row(each.architecture_id, each.precision, *cells)
+    return table
 
 
 def precision_settings(precision: str, calibration: str, **limits: float) -> PrecisionSettings:
@@ -184,6 +208,7 @@ def export_run(
 
 
 def _summary(bundle: Path) -> dict[str, Any]:
+    from hwnas.export.candidates import candidates_of
     from hwnas.runtime.manifest import read_manifest
 
     content = read_manifest(bundle).content
@@ -196,6 +221,7 @@ def _summary(bundle: Path) -> dict[str, Any]:
         "recommended_precision": content["recommended_precision"],
         "precisions": precision_lines(content),
         "engines": [entry["file"] for entry in content["engines"]],
+        "candidates": candidates_of(content),
     }
 
 

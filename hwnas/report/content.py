@@ -11,6 +11,8 @@ from typing import Any
 from hwnas.architecture import Architecture
 from hwnas.config import JOURNAL, RunConfig
 from hwnas.errors import StudyError
+from hwnas.export.candidates import Candidate, candidates_of
+from hwnas.runtime.manifest import MANIFEST_NAME, read_manifest
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.storage.place import place_of_run
 from hwnas.search.study import SearchStudy
@@ -29,6 +31,7 @@ class Member:
         search_cost: second objective, as measured in the search.
         trained: its entry in `trained.json`, or None.
         verified: outcome of `hwnas verify` on its bundle; None where there is no verdict.
+        candidates: the network at each precision of its bundle; empty if there is none.
     """
 
     architecture: Architecture
@@ -39,6 +42,7 @@ class Member:
     search_cost: float | None
     trained: Mapping[str, Any] | None
     verified: bool | None
+    candidates: tuple[Candidate, ...] = ()
 
     @property
     def quality(self) -> Mapping[str, Any] | None:
@@ -170,11 +174,16 @@ def _member(
         search_cost=record.get("figures", {}).get(objective),
         trained=trained,
         verified=_verdict(run.bundle(architecture.id)),
+        candidates=_candidates(run.bundle(architecture.id)),
     )
 
 
 def _latency_ms(member: Member) -> float:
     return float(member.latency["latency_ms"]) if member.latency else float("inf")
+
+
+def _candidates(bundle: Path) -> tuple[Candidate, ...]:
+    return tuple(candidates_of(read_manifest(bundle).content)) if (bundle / MANIFEST_NAME).is_file() else ()
 
 
 def _verdict(bundle: Path) -> bool | None:

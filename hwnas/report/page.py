@@ -9,10 +9,11 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
+from hwnas.onnx_graphs.precision.kinds import FP32
 from hwnas.report.content import Member, RunContent
 from hwnas.report.figures import hypervolume_figure, pareto_figure, plotly_script
 from hwnas.report.prediction import both_latencies, prediction_figure, prediction_in_words
-from hwnas.report.tables import classes_table, members_table, settings_table, trials_table
+from hwnas.report.tables import candidates_table, classes_table, members_table, settings_table, trials_table
 from hwnas.report.words import ABSENT, amount, count, duration, gene_lines, milliseconds, percent
 from hwnas.tasks.base import Picture
 
@@ -60,6 +61,7 @@ def render_page(content: RunContent, illustrations: Illustrations, versions: Map
         _hypervolume_section(content),
         _prediction_section(content),
         _members_section(content),
+        _precisions_section(content),
         _classes_section(content),
         _drawings_section(content, illustrations),
         _pictures_section(content, illustrations),
@@ -178,6 +180,17 @@ def _members_section(content: RunContent) -> str:
             f"{max(spreads):.1%} longer."
         )
     return _section("Members", hint, body, name="members")
+
+
+def _precisions_section(content: RunContent) -> str:
+    candidates = [candidate for member in content.members for candidate in member.candidates]
+    if all(candidate.precision == FP32 for candidate in candidates):
+        return ""
+    hint = (
+        "Each network at each precision of its bundle, judged on the validation split and clocked by turns "
+        "with fp32 on the target. The front is over all of them; one that breaks its limits is not on it."
+    )
+    return _section("Precisions", hint, candidates_table(candidates), name="precisions")
 
 
 def _classes_section(content: RunContent) -> str:

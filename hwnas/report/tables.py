@@ -8,6 +8,7 @@ from typing import Any
 
 from hwnas.architecture import Architecture
 from hwnas.budget import LATENCY
+from hwnas.export.candidates import Candidate, front_of_candidates
 from hwnas.report.content import Member, RunContent
 from hwnas.report.words import ABSENT, amount, count, duration, gene_lines, interval, milliseconds, percent
 
@@ -76,6 +77,24 @@ def _verified(member: Member) -> str:
     if member.verified is None:
         return ABSENT
     return "<span class='yes'>verified</span>" if member.verified else "<span class='no'>failed</span>"
+
+
+def candidates_table(candidates: Sequence[Candidate]) -> str:
+    """Return architectures at precisions by latency, with what speaks against each."""
+    front = front_of_candidates(candidates)
+    metric = escape(candidates[0].metric) if candidates else "metric"
+    head = (
+        f"<th>architecture</th><th>precision</th><th>{metric}</th>"
+        "<th>latency_ms<span class='unit'>median</span></th><th>on front</th><th class='left'>remark</th>"
+    )
+    rows = [
+        f"<tr><td><code>{escape(each.architecture_id)}</code></td><td>{escape(each.precision)}</td>"
+        f"<td>{percent(1 - each.error)}</td><td>{milliseconds(each.latency_ms)}</td>"
+        + ("<td><span class='yes'>yes</span></td>" if each in front else "<td>no</td>")
+        + f"<td class='left'>{escape('; '.join(each.remarks))}</td></tr>"
+        for each in sorted(candidates, key=lambda candidate: candidate.latency_ms)
+    ]
+    return _table(head, rows)
 
 
 def classes_table(members: Sequence[Member]) -> str:

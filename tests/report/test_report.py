@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -14,8 +15,11 @@ from typer.testing import CliRunner
 
 from hwnas.cli.main import make_app
 from hwnas.errors import StudyError
+from hwnas.export.candidates import Candidate
 from hwnas.files import write_json_atomically
 from hwnas.report.build import build_report
+from hwnas.report.content import load_content
+from hwnas.report.page import Illustrations, render_page
 from hwnas.search.run_directory import RunDirectory
 from tests.report.made_up_run import BUDGET_MS, CLASSES, write_run, write_trained
 from tests.tasks.lidar_data import write_scans
@@ -245,3 +249,22 @@ def test_builds_of_engines_and_ranks_of_latencies_are_told(tmp_path: Path) -> No
     page = Reader(run.report.read_text(encoding="utf-8"))
     assert "latencies of 5 members as the final measurement does with Kendall's tau 0.80" in page.text
     assert "the slowest took up to 3.1% longer" in page.text
+
+
+def test_precisions_of_bundles_are_on_one_front(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", tmp_path / "no-data", num_trained=4)
+    architecture = write_trained(run)[0]
+    candidates = (
+        Candidate(architecture.id, "fp32", "mIoU", 0.4, 10.0, holds=True),
+        Candidate(
+            architecture.id, "int8", "mIoU", 0.7, 4.0, holds=False, remarks=("loses <b>30</b> points",)
+        ),
+    )
+    content = load_content(run)
+    members = tuple(
+        replace(each, candidates=candidates if each.architecture == architecture else ())
+        for each in content.members
+    )
+    page = Reader(render_page(replace(content, members=members), Illustrations(), {}))
+    assert "The front is over all of them" in page.text
+    assert "loses <b>30</b> points" in page.text
