@@ -18,6 +18,7 @@ COMMANDS = (
     "doctor",
     "data",
     "profile",
+    "supernet",
     "search",
     "train",
     "export",

@@ -143,6 +143,16 @@ def load_checkpoint(directory: Path, identity: Identity) -> Checkpoint | None:
     return Checkpoint(step, finished, tensors, scalars)
 
 
+def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors with a prefix before their names."""
+    return {prefix + name: tensor for name, tensor in tensors.items()}
+
+
+def unprefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors whose names have a prefix, without it."""
+    return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
 def _commit(directory: Path, identity: Identity, checkpoint: Checkpoint, name: str) -> None:
     state = {
         "schema_version": SCHEMA_VERSION,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -14,7 +13,7 @@ from torch.amp.grad_scaler import GradScaler
 
 from hwnas.errors import TrainingError
 from hwnas.tasks.base import LossFunction
-from hwnas.training.checkpoint import Checkpoint
+from hwnas.training.checkpoint import Checkpoint, prefixed, unprefixed
 from hwnas.training.optimizers import (
     load_optimizer,
     make_optimizer,
@@ -102,10 +101,10 @@ class TrainingLoop:
 
     def checkpoint(self) -> Checkpoint:
         """Return everything that `restore` needs."""
-        tensors = _prefixed(_WEIGHTS, self._plain.state_dict())
-        tensors |= _prefixed(_OPTIMIZER, optimizer_tensors(self._optimizer))
+        tensors = prefixed(_WEIGHTS, self._plain.state_dict())
+        tensors |= prefixed(_OPTIMIZER, optimizer_tensors(self._optimizer))
         if self._average is not None:
-            tensors |= _prefixed(_AVERAGE, self._average.state_dict())
+            tensors |= prefixed(_AVERAGE, self._average.state_dict())
         scalars = {
             "groups": optimizer_scalars(self._optimizer),
             "schedule": self._schedule.state_dict(),
@@ -125,25 +124,17 @@ class TrainingLoop:
                 f"The checkpoint was trained with mixed precision {checkpoint.scalars['precision']!r}, this "
                 f"device would use {self._precision.name!r}. Set mixed_precision, or train without resuming."
             )
-        self._plain.load_state_dict(_unprefixed(_WEIGHTS, checkpoint.tensors))
+        self._plain.load_state_dict(unprefixed(_WEIGHTS, checkpoint.tensors))
         load_optimizer(
-            self._optimizer, _unprefixed(_OPTIMIZER, checkpoint.tensors), checkpoint.scalars["groups"]
+            self._optimizer, unprefixed(_OPTIMIZER, checkpoint.tensors), checkpoint.scalars["groups"]
         )
         self._schedule.load_state_dict(dict(checkpoint.scalars["schedule"]))
         self._scaler.load_state_dict(dict(checkpoint.scalars["scaler"]))
         if self._average is not None:
-            self._average.load_state_dict(_unprefixed(_AVERAGE, checkpoint.tensors))
+            self._average.load_state_dict(unprefixed(_AVERAGE, checkpoint.tensors))
         self.step = checkpoint.step
 
     def _autocast(self) -> contextlib.AbstractContextManager[Any]:
         if not self._precision.is_mixed:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, self._precision.autocast_dtype)
-
-
-def _prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {prefix + name: tensor for name, tensor in tensors.items()}
-
-
-def _unprefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}

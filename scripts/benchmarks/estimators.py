@@ -3,11 +3,11 @@
 
     python scripts/benchmarks/estimators.py --data DIR --out DIR [--networks 32] [--steps 300] [--json]
 
-`--data` is a SemanticKITTI directory; sequence 08 is validated on. Networks are drawn uniformly from
-`range-unet`, those of more than `--most-gmac` are passed over, and each is trained in full (`--steps`) with a
-seed of its own. Then every estimator judges the same networks. Nothing of an estimator is fitted to them.
-Everything stays in `--out`, and the same command goes on with it. Prints Markdown, and with `--json` ends in
-one line of JSON.
+`--data` is a SemanticKITTI directory; sequence 08 is validated on. Networks are drawn uniformly from the part
+of `range-unet` that stands below, those over `--most-gmac` are passed over, and each is trained in full
+(`--steps`) with a seed of its own. Then every estimator judges the same networks, none of which it was fitted
+to; a supernet is trained once for all of the part. Everything stays in `--out`, and the same command goes on
+with it. Prints Markdown, and with `--json` ends in one line of JSON.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ import os
 import platform
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
@@ -36,19 +37,43 @@ from hwnas.estimators.worth import judge_worth
 from hwnas.files import write_json_atomically
 from hwnas.models.cost import count_macs, count_parameters
 from hwnas.search_spaces.base import SearchSpace, make_search_space, sample_choices
-from hwnas.tasks.base import make_task
+from hwnas.tasks.base import Task, make_task
+from hwnas.training.recipe import Recipe
+from hwnas.training.supernet import train_supernet
 
 FULL = "full"
 SPACE = "range-unet"
+CHOICES: dict[str, list[Any]] = {
+    "stem_width": [16, 24, 32],
+    "stem_stride": ["1x2"],
+    "activation": ["relu"],
+    "num_stages": [2, 3, 4],
+    "decoder": ["bilinear-sum", "concatenation", "pixel-shuffle"],
+    "decoder_width": [32],
+    "cyclic_padding": [True],
+    "stage1_width": [16, 24, 32],
+    "stage2_width": [24, 32, 48],
+    "stage3_width": [32, 48, 64],
+    "stage4_width": [48, 64, 96],
+    "stage1_stride": ["1x1", "1x2"],
+    **{
+        f"stage{stage}_block": ["basic-residual", "inverted-bottleneck", "depthwise-separable"]
+        for stage in (1, 2, 3, 4)
+    },
+    **{f"stage{stage}_kernel": [3, 5] for stage in (1, 2, 3, 4)},
+    **{f"stage{stage}_depth": [1, 2] for stage in (1, 2, 3, 4)},
+    **{f"stage{stage}_squeeze_excite": [False] for stage in (1, 2, 3, 4)},
+}
+"""Depth, width, kernels, strides and types of blocks vary; two cores train such networks in a minute."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One estimator on one architecture; `steps` is None for those that train nothing."""
+    """One estimator with its settings on one architecture; `label` names both."""
 
     label: str
     estimator: str
-    steps: int | None
+    settings: dict[str, Any]
     architecture: dict[str, Any]
     seed: int
     task: dict[str, Any]
@@ -66,15 +91,20 @@ def main() -> None:
         "knn": {"cutoff_m": 2.0},
     }
     task = make_task("lidar-segmentation", settings)
-    space = make_search_space(SPACE, task.contract)
+    space = make_search_space(SPACE, task.contract, CHOICES)
     networks = list(islice(_drawn(space, arguments), arguments.networks))
-    labels = {FULL: ("training", arguments.steps)}
-    labels |= {f"training-{steps}-steps": ("training", steps) for steps in arguments.proxy_steps}
-    labels |= {name: (name, None) for name in arguments.estimators}
+    supernet = arguments.out / f"supernet-{arguments.supernet_steps}"
+    labels: dict[str, tuple[str, dict[str, Any]]] = {FULL: ("training", {"steps": arguments.steps})}
+    labels |= {f"training-{steps}-steps": ("training", {"steps": steps}) for steps in arguments.proxy_steps}
+    labels |= {name: (name, {}) for name in arguments.estimators}
+    supernet_s = 0.0
+    if arguments.supernet_steps:
+        labels["weight-sharing"] = ("weight-sharing", {"supernet": str(supernet)})
+        supernet_s = _supernet(task, space, arguments, supernet)
     jobs = [
-        Job(label, name, steps, architecture.to_json(), number, settings, arguments.out)
+        Job(label, name, own, architecture.to_json(), number, settings, arguments.out)
         for number, architecture in enumerate(networks)
-        for label, (name, steps) in labels.items()
+        for label, (name, own) in labels.items()
     ]
     _run([job for job in jobs if not _file_of(job).is_file()], arguments.workers)
     print(f"command: scripts/benchmarks/estimators.py {' '.join(sys.argv[1:])}")
@@ -83,6 +113,9 @@ def main() -> None:
     for job in jobs:
         found[job.label].append(json.loads(_file_of(job).read_text(encoding="utf-8")))
     summary = _judged(found, networks, space)
+    if supernet_s:
+        print(f"\nThe supernet was trained once, {arguments.supernet_steps} steps in {supernet_s:.0f} s.")
+        summary["supernet_s"] = supernet_s
     if arguments.json:
         print(json.dumps(summary))
 
@@ -101,6 +134,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--estimators", nargs="*", default=["synflow", "snip", "grad-norm", "naswot", "jacob-cov"]
     )
+    parser.add_argument("--supernet-steps", type=int, default=500, help="of weight sharing; 0 leaves it out")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
@@ -119,6 +153,22 @@ def _drawn(space: SearchSpace, arguments: argparse.Namespace) -> Iterator[Archit
             yield architecture
 
 
+def _supernet(task: Task, space: SearchSpace, arguments: argparse.Namespace, directory: Path) -> float:
+    """Train the supernet if it is not there, and return the seconds that its training took."""
+    seconds = directory / "seconds.json"
+    if not seconds.is_file():
+        recipe = replace(Recipe.proxy(), steps=arguments.supernet_steps, average=0.0, checkpoint_every=50)
+        started = time.monotonic()
+
+        def progress(step: int, steps: int, loss: float) -> None:
+            if step % 25 == 0:
+                print(f"[supernet {step}/{steps}] loss {loss:.3f}", file=sys.stderr, flush=True)
+
+        train_supernet(task, space, recipe, seed=arguments.seed, directory=directory, progress=progress)
+        write_json_atomically(seconds, time.monotonic() - started)
+    return float(json.loads(seconds.read_text(encoding="utf-8")))
+
+
 def _run(jobs: list[Job], workers: int) -> None:
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         futures = [pool.submit(_estimate, job) for job in jobs]
@@ -130,10 +180,9 @@ def _estimate(job: Job) -> str:
     """Do one job on one processor and write its file; a network that gets no score is told, not left out."""
     torch.set_num_threads(1)
     task = make_task("lidar-segmentation", job.task)
-    space = make_search_space(SPACE, task.contract)
-    settings = {} if job.steps is None else {"steps": job.steps}
+    space = make_search_space(SPACE, task.contract, CHOICES)
     architecture = Architecture.from_json(job.architecture)
-    estimator = make_estimator(job.estimator, EstimatorContext(task, space, settings))
+    estimator = make_estimator(job.estimator, EstimatorContext(task, space, job.settings))
     with tempfile.TemporaryDirectory() as directory:
         try:
             told: dict[str, Any] = estimator.estimate(
@@ -146,8 +195,8 @@ def _estimate(job: Job) -> str:
 
 
 def _file_of(job: Job) -> Path:
-    steps = "" if job.steps is None else f"-{job.steps}"
-    name = f"{Architecture.from_json(job.architecture).id}-{job.seed}-{job.estimator}{steps}.json"
+    settings = "".join(f"-{Path(str(value)).name}" for value in job.settings.values())
+    name = f"{Architecture.from_json(job.architecture).id}-{job.seed}-{job.estimator}{settings}.json"
     return job.path / name
 
 

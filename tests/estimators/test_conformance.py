@@ -6,6 +6,8 @@ import pytest
 
 from hwnas.errors import ConfigError, PluginError, TrainingError
 from hwnas.estimators.base import EstimatorContext, make_estimator
+from hwnas.training.recipe import Recipe
+from hwnas.training.supernet import train_supernet
 from tests.conformance.estimator_suite import EstimatorSuite
 from tests.training.tiny import ARCHITECTURE, TinySpace, TinyTask
 
@@ -63,3 +65,18 @@ def test_a_score_that_is_no_number_is_an_error(tmp_path: Any, monkeypatch: pytes
     judge = make_estimator("naswot", EstimatorContext(TinyTask(), TinySpace()))
     with pytest.raises(TrainingError, match="finite number"):
         judge.estimate(ARCHITECTURE, seed=0, directory=tmp_path)
+
+
+class TestWeightSharing(EstimatorSuite):
+    estimator = "weight-sharing"
+
+    @pytest.fixture(autouse=True)
+    def trained(self, tmp_path_factory: pytest.TempPathFactory) -> None:
+        directory = tmp_path_factory.mktemp("supernet")
+        recipe = Recipe(steps=2, batch_size=2, mixed_precision="no", average=0.0)
+        train_supernet(TinyTask(), TinySpace(), recipe, seed=0, directory=directory)
+        self.settings = {"supernet": str(directory), "batch_size": 3}
+
+    def test_a_supernet_must_be_named(self) -> None:
+        with pytest.raises(ConfigError, match="hwnas supernet"):
+            make_estimator("weight-sharing", EstimatorContext(TinyTask(), TinySpace(), {}))

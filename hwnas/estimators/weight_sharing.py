@@ -1,0 +1,96 @@
+"""Accuracy by inheriting weights: no training of the candidate, one training for all."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hwnas.architecture import Architecture
+from hwnas.errors import ConfigError, TrainingError, did_you_mean
+from hwnas.estimators.base import AccuracyEstimator, EstimatorContext, JudgedEstimate
+from hwnas.tasks.base import Task
+from hwnas.training.predict import torch_predict
+from hwnas.training.shared_weights import SharedWeights
+from hwnas.training.supernet import load_supernet
+
+_SETTINGS = ("supernet", "calibration_batches", "batch_size", "limit")
+
+
+@dataclass(frozen=True)
+class WeightSharingEstimator:
+    """Cuts a network out of a supernet, gives it batch statistics of its own and judges it.
+
+    Attributes:
+        task: gives the data and the metric.
+        shared: trained weights.
+        calibration_batches: of training samples that the statistics are taken from.
+        batch_size: samples in each.
+        limit: validation samples to judge on; None for all.
+    """
+
+    task: Task
+    shared: SharedWeights
+    calibration_batches: int = 2
+    batch_size: int = 2
+    limit: int | None = None
+
+    @property
+    def name(self) -> str:
+        """`weight-sharing`."""
+        return "weight-sharing"
+
+    def estimate(self, architecture: Architecture, *, seed: int, directory: Path) -> JudgedEstimate:
+        """Judge one architecture; nothing is written into `directory`.
+
+        Raises:
+            TrainingError: if the network is not of the supernet's space, or the metric is not a number.
+        """
+        del directory
+        started_s = time.perf_counter()
+        module = self.shared.inherit(architecture, self._batches(architecture, seed))
+        quality = self.task.evaluate(torch_predict(module), architecture, limit=self.limit)
+        if not math.isfinite(quality.value):
+            raise TrainingError(
+                f"{quality.metric} of {architecture.id} is {quality.value}: the validation split has no "
+                "labelled items of any class. Name validation sequences that have labels."
+            )
+        return JudgedEstimate(quality.error, time.perf_counter() - started_s, quality)
+
+    def _batches(self, architecture: Architecture, seed: int) -> list[Tensor]:
+        samples = self.task.train_dataset(architecture, augmentation=0.0, seed=seed)
+        size = len(samples)  # type: ignore[arg-type]  # map-style sets have a length
+        wanted = [index % size for index in range(self.calibration_batches * self.batch_size)]
+        images = [samples[index][0] for index in wanted]
+        return [
+            torch.stack(images[start : start + self.batch_size])
+            for start in range(0, len(images), self.batch_size)
+        ]
+
+
+def make_weight_sharing(context: EstimatorContext) -> AccuracyEstimator:
+    """Return the estimator; its setting `supernet` is the directory of a trained one.
+
+    Raises:
+        ConfigError: if a setting is unknown or `supernet` is missing.
+        TrainingError: if there is no such supernet, or it is of another space.
+    """
+    settings: dict[str, Any] = dict(context.settings)
+    for name in settings:
+        if name not in _SETTINGS:
+            raise ConfigError(
+                f"The estimator 'weight-sharing' has the settings {list(_SETTINGS)}, but got {name!r}."
+                f"{did_you_mean(name, _SETTINGS)}"
+            )
+    if "supernet" not in settings:
+        raise ConfigError(
+            "The estimator 'weight-sharing' needs the setting 'supernet', the directory of a trained one; "
+            "`hwnas supernet RUN.yaml --out DIR` trains it."
+        )
+    shared = load_supernet(Path(settings.pop("supernet")), context.space)
+    return WeightSharingEstimator(context.task, shared, **settings)

@@ -1,0 +1,221 @@
+"""Training of shared weights by the sandwich rule, resumable, and what is written of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import Dataset
+
+from hwnas.architecture import Architecture
+from hwnas.errors import ConfigError, TrainingError
+from hwnas.files import write_json_atomically
+from hwnas.search_spaces.base import SearchSpace, sample_choices
+from hwnas.tasks.base import Task
+from hwnas.training.checkpoint import (
+    WEIGHTS_FILE,
+    Checkpoint,
+    Identity,
+    load_checkpoint,
+    load_weights,
+    prefixed,
+    save_checkpoint,
+    save_result,
+    unprefixed,
+)
+from hwnas.training.optimizers import (
+    load_optimizer,
+    make_optimizer,
+    make_schedule,
+    optimizer_scalars,
+    optimizer_tensors,
+)
+from hwnas.training.recipe import Recipe
+from hwnas.training.samples import EndlessDataset, Sample, StepSampler, load_batches
+from hwnas.training.shared_weights import SharedWeights, extreme
+from hwnas.training.trainer import Progress
+
+HEADER_FILE = "supernet.json"
+SCHEMA_VERSION = 1
+_RANDOM = 2
+"""Random networks a step, beside the largest and the smallest one."""
+_WEIGHTS, _OPTIMIZER = "weights.", "optimizer."
+
+
+def train_supernet(
+    task: Task,
+    space: SearchSpace,
+    recipe: Recipe,
+    *,
+    seed: int,
+    directory: Path,
+    progress: Progress | None = None,
+) -> SharedWeights:
+    """Train the shared weights of a space; an interrupted training goes on from its checkpoint.
+
+    Every step adds the gradients of the largest network, the smallest, and two random ones on the same batch:
+    the sandwich rule (Yu and Huang, "Universally Slimmable Networks", ICCV 2019). Types of blocks, strides
+    and other genes that have no order are drawn for each of them.
+
+    Args:
+        task: gives samples and loss.
+        space: of the networks; all must have one input size.
+        recipe: steps, batch, learning rate; its moving average is not used.
+        seed: of values, networks and samples.
+        directory: where the checkpoint, `supernet.json` and in the end `weights.safetensors` go.
+        progress: is told after every step.
+
+    Raises:
+        ConfigError: if the space has several input widths.
+        TrainingError: if the loss is not finite, or `directory` holds another training.
+    """
+    header = header_of(task, space, recipe, seed)
+    architecture = largest(space, np.random.default_rng(seed))
+    directory.mkdir(parents=True, exist_ok=True)
+    identity = Identity(header["id"], recipe.id, seed, task.fingerprint())
+    checkpoint = load_checkpoint(directory, identity)
+    shared = SharedWeights(space, seed=seed)
+    if checkpoint is None or not checkpoint.finished:
+        write_json_atomically(directory / HEADER_FILE, header)
+        _Sandwich(shared, task, space, architecture, recipe, seed).run(
+            directory, identity, checkpoint, progress
+        )
+    load_weights(directory / WEIGHTS_FILE, shared)
+    return shared
+
+
+def load_supernet(directory: Path, space: SearchSpace) -> SharedWeights:
+    """Return shared weights that were trained for a space.
+
+    Raises:
+        TrainingError: if there are none, or they are of another space.
+    """
+    try:
+        header = json.loads((directory / HEADER_FILE).read_text(encoding="utf-8"))
+        seed, found = int(header["seed"]), header["space"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TrainingError(
+            f"{directory} holds no supernet ({error!r}). `hwnas supernet RUN.yaml --out DIR` trains one."
+        ) from error
+    wanted = space_of(space)
+    if found != wanted:
+        raise TrainingError(
+            f"The supernet in {directory} is of another space than this one: {found} instead of {wanted}. "
+            "Train one for this space."
+        )
+    shared = SharedWeights(space, seed=seed)
+    load_weights(directory / WEIGHTS_FILE, shared)
+    return shared
+
+
+def header_of(task: Task, space: SearchSpace, recipe: Recipe, seed: int) -> dict[str, Any]:
+    """Return what a supernet is of, as plain JSON values.
+
+    Raises:
+        ConfigError: if the space has several input widths.
+    """
+    widths = space.choices.get("input_width", ())
+    if len(widths) > 1:
+        raise ConfigError(
+            f"Weights are shared by networks of one input width, but the space has {list(widths)}. Restrict "
+            "space.choices.input_width to one of them."
+        )
+    content = {
+        "schema_version": SCHEMA_VERSION,
+        "space": space_of(space),
+        "recipe": recipe.to_json(),
+        "seed": seed,
+        "data": task.fingerprint(),
+    }
+    digest = hashlib.sha256(json.dumps(content["space"], sort_keys=True).encode("utf-8")).hexdigest()
+    return {**content, "id": f"supernet-{digest[:16]}"}
+
+
+def space_of(space: SearchSpace) -> dict[str, Any]:
+    """Return the name and the choices of a space as plain JSON values."""
+    plain: dict[str, Any] = json.loads(json.dumps({gene: list(v) for gene, v in space.choices.items()}))
+    return {"name": space.name, "choices": plain}
+
+
+def largest(space: SearchSpace, rng: np.random.Generator) -> Architecture:
+    """Return a network whose every number is the largest; what has no order is drawn."""
+    return space.decode({**sample_choices(space, rng), **extreme(space, max)})
+
+
+def smallest(space: SearchSpace, rng: np.random.Generator) -> Architecture:
+    """Return a network whose every number is the smallest; what has no order is drawn."""
+    return space.decode({**sample_choices(space, rng), **extreme(space, min)})
+
+
+@dataclass
+class _Sandwich:
+    """Steps of one training, each a function of its number and the seed alone."""
+
+    shared: SharedWeights
+    task: Task
+    space: SearchSpace
+    architecture: Architecture
+    recipe: Recipe
+    seed: int
+
+    def run(
+        self, directory: Path, identity: Identity, checkpoint: Checkpoint | None, progress: Progress | None
+    ) -> None:
+        recipe = self.recipe
+        optimizer = make_optimizer(self.shared, recipe)
+        schedule = make_schedule(optimizer, recipe)
+        step = 0
+        if checkpoint is not None:
+            step = checkpoint.step
+            self.shared.load_state_dict(unprefixed(_WEIGHTS, checkpoint.tensors))
+            load_optimizer(
+                optimizer, unprefixed(_OPTIMIZER, checkpoint.tensors), checkpoint.scalars["groups"]
+            )
+            schedule.load_state_dict(dict(checkpoint.scalars["schedule"]))
+        loss_function = self.task.loss(self.architecture, recipe.loss)
+        sampler = StepSampler(first_step=step, steps=recipe.steps, batch_size=recipe.batch_size)
+        for images, targets in load_batches(self._samples(), sampler, workers=recipe.workers):
+            optimizer.zero_grad(set_to_none=True)
+            total = 0.0
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(self.seed * 1_000_003 + step)
+                for architecture in self._networks(step):
+                    loss = loss_function(self.shared.logits(architecture, images), targets)
+                    total += float(loss.detach())
+                    loss.backward()  # type: ignore[no-untyped-call]
+            if not math.isfinite(total):
+                raise TrainingError(
+                    f"The loss of the supernet is {total} at step {step} of {recipe.steps}. Lower "
+                    "learning_rate or gradient_clip."
+                )
+            nn.utils.clip_grad_norm_(self.shared.parameters(), recipe.gradient_clip)
+            optimizer.step()
+            step += 1
+            if step < recipe.steps:
+                schedule.step()
+            if progress is not None:
+                progress(step, recipe.steps, total / (_RANDOM + 2))
+            if step % recipe.checkpoint_every == 0 and step < recipe.steps:
+                tensors = prefixed(_WEIGHTS, self.shared.state_dict())
+                tensors |= prefixed(_OPTIMIZER, optimizer_tensors(optimizer))
+                scalars = {"groups": optimizer_scalars(optimizer), "schedule": schedule.state_dict()}
+                save_checkpoint(directory, identity, Checkpoint(step, False, tensors, scalars))
+        save_result(directory, identity, step, self.shared)
+
+    def _networks(self, step: int) -> list[Architecture]:
+        rng = np.random.default_rng([self.seed, step])
+        drawn = [self.space.decode(sample_choices(self.space, rng)) for _ in range(_RANDOM)]
+        return [largest(self.space, rng), *drawn, smallest(self.space, rng)]
+
+    def _samples(self) -> Dataset[Sample]:
+        dataset = self.task.train_dataset(
+            self.architecture, augmentation=self.recipe.augmentation, seed=self.seed
+        )
+        return EndlessDataset(dataset, self.seed)
