@@ -98,20 +98,32 @@ class BudgetSection(Section):
         return Costs(metric, tuple(limits))
 
 
-class ExecutorSection(BaseModel):
-    """Where candidates are trained. Every key but `name` goes to the executor, which knows its own settings.
+class PluginSection(BaseModel):
+    """A plug-in by its name. Every other key goes to the plug-in, which knows its own settings.
 
-    A mere name in place of the section means that executor with its defaults.
+    A mere name in place of the section means that plug-in with its defaults.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    name: str = "local"
+    name: str
 
     @property
     def options(self) -> dict[str, Any]:
-        """Settings of the executor."""
+        """Settings of the plug-in."""
         return dict(self.model_extra or {})
+
+
+class ExecutorSection(PluginSection):
+    """Where candidates are trained."""
+
+    name: str = "local"
+
+
+class EstimatorSection(PluginSection):
+    """How candidates are judged: trained briefly (`training`, by `training.proxy`), or by shared weights."""
+
+    name: str = "training"
 
 
 class SearchSection(Section):
@@ -120,7 +132,7 @@ class SearchSection(Section):
     `trials` counts candidates that were trained; infeasible, failed and repeated ones come on
     top. One invocation starts no further candidate after `timeout_min`, and gives up one that
     takes longer than `candidate_timeout_min`. `workers` null means one for every
-    `threads_per_worker` usable cores. `executor` says where they run.
+    `threads_per_worker` usable cores. `executor` says where they run, `estimator` how candidates are judged.
     """
 
     strategy: str = "surrogate"
@@ -131,10 +143,11 @@ class SearchSection(Section):
     workers: Annotated[int, Field(ge=1)] | None = None
     threads_per_worker: Annotated[int, Field(ge=1)] = 1
     executor: ExecutorSection = ExecutorSection()
+    estimator: EstimatorSection = EstimatorSection()
 
-    @field_validator("executor", mode="before")
+    @field_validator("executor", "estimator", mode="before")
     @classmethod
-    def _name_is_an_executor(cls, value: Any) -> Any:
+    def _name_is_a_plugin(cls, value: Any) -> Any:
         return {"name": value} if isinstance(value, str) else value
 
 
@@ -348,9 +361,8 @@ def parse_config(value: Any, *, path: Path | None = None, root: yaml.Node | None
     """
     if not isinstance(value, Mapping):
         raise ConfigError(f"{path or 'The run'} must hold a mapping of sections, but got {value!r}.")
-    if path is not None and isinstance(value.get("task"), Mapping):
-        base = path.resolve().parent
-        value = {**value, "task": {key: _resolved(key, item, base) for key, item in value["task"].items()}}
+    if path is not None:
+        value = _with_resolved_paths(value, path.resolve().parent)
     try:
         return RunConfig.model_validate(value)
     except ValidationError as error:
@@ -364,6 +376,18 @@ def save_config(config: RunConfig, path: Path) -> None:
         config.to_json(), sort_keys=False, allow_unicode=True
     )
     write_bytes_atomically(path, text.encode("utf-8"))
+
+
+def _with_resolved_paths(value: Mapping[str, Any], base: Path) -> dict[str, Any]:
+    """Let paths in the settings of the task and of the estimator count from `base`."""
+    found = dict(value)
+    if isinstance(found.get("task"), Mapping):
+        found["task"] = {key: _resolved(key, item, base) for key, item in found["task"].items()}
+    search = found.get("search")
+    if isinstance(search, Mapping) and isinstance(search.get("estimator"), Mapping):
+        estimator = {key: _resolved(key, item, base) for key, item in search["estimator"].items()}
+        found["search"] = {**search, "estimator": estimator}
+    return found
 
 
 def _resolved(key: str, value: Any, base: Path) -> Any:

@@ -116,3 +116,21 @@ def test_init_writes_a_run_file_that_states_the_defaults(tmp_path: Path) -> None
     assert written == {key: value for key, value in RunConfig().to_json().items() if key != "task"}
     again = CliRunner().invoke(app, [str(tmp_path / "new")])
     assert isinstance(again.exception, ConfigError)
+
+
+def test_an_estimator_is_a_name_or_a_section_whose_paths_count_from_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("search: {estimator: training}\n")
+    assert load_config(path).search.estimator.name == "training"
+    path.write_text("search: {estimator: {name: weight-sharing, supernet: ./net, limit: 3}}\n")
+    estimator = load_config(path).search.estimator
+    assert estimator.name == "weight-sharing"
+    assert estimator.options == {"supernet": str(tmp_path.resolve() / "net"), "limit": 3}
+
+
+def test_final_figures_have_options_and_builds_of_their_own(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("measuring: {final: {max_s: 9, builds: 2, options: {optimization_level: 5}}}\n")
+    final = load_config(path).measuring.final
+    assert final.overrides() == {"max_s": 9.0}
+    assert (final.builds, final.options) == (2, {"optimization_level": 5})

@@ -46,6 +46,7 @@ search:
   timeout_min: null      # start no further candidate after this time
   candidate_timeout_min: null  # give up a candidate that takes longer
   seed: 0
+  estimator: training    # or {name: weight-sharing, supernet: ./DIR}, see `hwnas supernet`
   workers: null          # null: one for every `threads_per_worker` cores
   threads_per_worker: 1
 

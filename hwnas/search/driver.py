@@ -17,7 +17,7 @@ from hwnas.search.costs import costs_of_run
 from hwnas.search.executors.base import Executor, ExecutorContext, WorkerSetup, make_executor
 from hwnas.search.foresight import Foresight, table_of_run
 from hwnas.search.interruption import StopRequest
-from hwnas.search.jobs import Jobs
+from hwnas.search.jobs import Jobs, judge_of_search
 from hwnas.search.progress import ProgressListener
 from hwnas.search.rebase import Rebase, update_records
 from hwnas.search.recovery import tell_recorded
@@ -136,6 +136,7 @@ def worker_setup(config: RunConfig, *, threads: int | None = None) -> WorkerSetu
         space={"name": config.space.name, "choices": config.space.choices},
         recipe=config.training.proxy.recipe_fields(),
         threads=threads or config.search.threads_per_worker,
+        estimator={"name": config.search.estimator.name, "settings": config.search.estimator.options},
     )
 
 
@@ -232,7 +233,9 @@ def _rebased(
     identity: dict[str, Any],
     moved: list[str],
 ) -> bool:
-    jobs = Jobs(task, space, Recipe(**config.training.proxy.recipe_fields()), _silent)
+    setup = worker_setup(config)
+    judge = judge_of_search(task, space, Recipe(**setup.recipe), **setup.estimator)
+    jobs = Jobs(task, space, judge, _silent)
 
     def export(architecture: Architecture, path: Path) -> None:
         jobs.export(architecture, path, seed=config.search.seed)

@@ -22,8 +22,9 @@ from typing import IO, Any
 import torch
 
 from hwnas.architecture import Architecture
-from hwnas.errors import HwnasError
-from hwnas.estimators.training import TrainingEstimator
+from hwnas.errors import ConfigError, HwnasError
+from hwnas.estimators.base import AccuracyEstimator, EstimatorContext, make_estimator
+from hwnas.estimators.untrained import SCORES
 from hwnas.onnx_graphs.export import export_onnx
 from hwnas.onnx_graphs.metadata import graph_metadata
 from hwnas.search_spaces.base import SearchSpace, make_search_space
@@ -38,11 +39,11 @@ _PROGRESS_INTERVAL_S = 1.0
 
 @dataclass(frozen=True)
 class Jobs:
-    """The jobs that a worker knows, over one task and space."""
+    """The jobs that a worker knows, over one task and space; `estimator` judges candidates."""
 
     task: Task
     space: SearchSpace
-    recipe: Recipe
+    estimator: AccuracyEstimator
     report: Callable[[Mapping[str, Any]], None]
 
     def run(self, job: Mapping[str, Any]) -> dict[str, Any]:
@@ -67,11 +68,10 @@ class Jobs:
         }
 
     def estimate(self, architecture: Architecture, directory: Path, *, seed: int) -> dict[str, Any]:
-        """Judge an architecture by training it on the budget of the search."""
-        estimator = TrainingEstimator(self.task, self.space, self.recipe)
+        """Judge an architecture with the estimator of the search."""
         directory.mkdir(parents=True, exist_ok=True)
-        estimate = estimator.estimate(architecture, seed=seed, directory=directory)
-        return {**estimate.to_json(), "estimator": estimator.name}
+        estimate = self.estimator.estimate(architecture, seed=seed, directory=directory)
+        return {**estimate.to_json(), "estimator": self.estimator.name}
 
     def train_fully(
         self, architecture: Architecture, directory: Path, recipe: Mapping[str, Any], *, seed: int
@@ -108,6 +108,24 @@ class Jobs:
         return progress
 
 
+def judge_of_search(
+    task: Task, space: SearchSpace, recipe: Recipe, name: str, settings: Mapping[str, Any]
+) -> AccuracyEstimator:
+    """Return the estimator that judges candidates; `recipe` is that of `training`.
+
+    Raises:
+        PluginError: if the name is unknown.
+        ConfigError: if a setting is wrong, or the estimator only orders networks and judges none.
+    """
+    if name in SCORES:
+        raise ConfigError(
+            f"search.estimator {name!r} orders networks, but says nothing of their {task.name} quality. Take "
+            "`training` or `weight-sharing`."
+        )
+    own = {**recipe.to_json(), **settings} if name == "training" else settings
+    return make_estimator(name, EstimatorContext(task, space, own))
+
+
 def die_with_parent(parent: int) -> None:
     """Have the kernel kill this process as soon as process `parent` is gone, even when stopped.
 
@@ -136,7 +154,8 @@ def serve(commands: IO[bytes], replies: IO[bytes]) -> None:
     try:
         task = make_task(setup["task"]["name"], setup["task"]["settings"])
         space = make_search_space(setup["space"]["name"], task.contract, setup["space"]["choices"])
-        jobs = Jobs(task, space, Recipe(**setup["recipe"]), send)
+        estimator = judge_of_search(task, space, Recipe(**setup["recipe"]), **setup["estimator"])
+        jobs = Jobs(task, space, estimator, send)
     except HwnasError as error:
         refuse(error)
         return

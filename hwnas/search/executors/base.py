@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self
 
@@ -26,12 +26,14 @@ class WorkerSetup:
         space: registered name and restrictions, as `{"name": …, "choices": {…}}`.
         recipe: fields of the recipe that candidates are trained with.
         threads: computing threads and cores of one worker.
+        estimator: registered name and settings of what judges candidates.
     """
 
     task: Mapping[str, Any]
     space: Mapping[str, Any]
     recipe: Mapping[str, Any]
     threads: int
+    estimator: Mapping[str, Any] = field(default_factory=lambda: {"name": "training", "settings": {}})
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -40,6 +42,7 @@ class WorkerSetup:
             "space": dict(self.space),
             "recipe": dict(self.recipe),
             "threads": self.threads,
+            "estimator": dict(self.estimator),
         }
 
 

@@ -1,0 +1,41 @@
+"""Searches whose candidates are judged by something else than a short training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hwnas.config import load_config
+from hwnas.errors import HwnasError
+from hwnas.search.driver import search
+from hwnas.search.run_directory import RunDirectory
+from hwnas.search_spaces.base import make_search_space
+from hwnas.tasks.base import make_task
+from hwnas.training.recipe import Recipe
+from hwnas.training.supernet import train_supernet
+
+GOOD = {"behaviour": ["good"]}
+pytestmark = pytest.mark.usefixtures("tiny_plugin")
+
+
+@pytest.mark.slow
+def test_candidates_may_inherit_their_weights(write_run, tmp_path: Path) -> None:
+    task = make_task("tiny-stripes", {})
+    space = make_search_space("tiny-space", task.contract, GOOD)
+    recipe = Recipe(steps=4, batch_size=2, mixed_precision="no", average=0.0)
+    train_supernet(task, space, recipe, seed=0, directory=tmp_path / "net")
+    estimator = {"name": "weight-sharing", "supernet": str(tmp_path / "net")}
+    run = RunDirectory(tmp_path / "out")
+    config = load_config(write_run(search__estimator=estimator, search__trials=2, space__choices=GOOD))
+    search(config, run.path)
+    members = run.read_front()["members"]
+    assert members
+    record = run.read_trial(members[0]["trial"])
+    assert 0 <= record["quality"]["value"] <= 1
+
+
+def test_an_estimator_that_judges_nothing_is_refused(write_run, tmp_path: Path) -> None:
+    config = load_config(write_run(search__estimator="synflow", search__trials=1))
+    with pytest.raises(HwnasError, match="weight-sharing"):
+        search(config, tmp_path / "out")
