@@ -43,6 +43,9 @@ def register(app: typer.Typer) -> None:
         calibration_inputs: Annotated[
             int, typer.Option(min=1, help="Training samples that INT8 ranges are found on.")
         ] = 32,
+        quantizer: Annotated[
+            str, typer.Option(help="Who writes INT8: onnxruntime, or modelopt (for TensorRT; an extra).")
+        ] = "onnxruntime",
         max_fp16_drop: Annotated[float, typer.Option(help="Points of mIoU that fp16 may lose.")] = 0.2,
         max_int8_drop: Annotated[
             float, typer.Option(help="Points of mIoU that int8 and mixed may lose.")
@@ -72,6 +75,7 @@ def register(app: typer.Typer) -> None:
         settings = precision_settings(
             precision,
             calibration,
+            quantizer,
             calibration_inputs=calibration_inputs,
             fp16_drop_points=max_fp16_drop,
             int8_drop_points=max_int8_drop,
@@ -124,22 +128,26 @@ def candidates_table(candidates: Sequence[Candidate], front: Sequence[Candidate]
     return table
 
 
-def precision_settings(precision: str, calibration: str, **limits: float) -> PrecisionSettings:
+def precision_settings(
+    precision: str, calibration: str, quantizer: str = "onnxruntime", **limits: float
+) -> PrecisionSettings:
     """Return settings from text and limits as `PrecisionSettings` names them.
 
     Raises:
-        ConfigError: if a precision or the calibration is unknown.
+        ConfigError: if a precision, the calibration or the quantizer is unknown.
     """
-    from hwnas.export.precision_figures import PrecisionSettings
+    from hwnas.export.precision_figures import QUANTIZERS, PrecisionSettings
     from hwnas.onnx_graphs.precision.calibration import CalibrationMethod
     from hwnas.onnx_graphs.precision.kinds import parse_precisions
 
     methods = [method.value for method in CalibrationMethod]
     if calibration not in methods:
         raise ConfigError(f"`--calibration` is one of {', '.join(methods)}, but got {calibration!r}.")
+    if quantizer not in QUANTIZERS:
+        raise ConfigError(f"`--quantizer` is one of {', '.join(QUANTIZERS)}, but got {quantizer!r}.")
     wanted = parse_precisions(precision)
     values: dict[str, Any] = dict(limits)
-    return PrecisionSettings(wanted, CalibrationMethod(calibration), **values)
+    return PrecisionSettings(wanted, CalibrationMethod(calibration), quantizer=quantizer, **values)
 
 
 def export_run(

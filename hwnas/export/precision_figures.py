@@ -11,6 +11,8 @@ from hwnas.onnx_graphs.precision.calibration import CalibrationMethod
 from hwnas.onnx_graphs.precision.kinds import FP16, FP32, INT8, MIXED, PRECISIONS
 from hwnas.tasks.judging import Judged
 
+ONNXRUNTIME, MODELOPT = "onnxruntime", "modelopt"
+QUANTIZERS = (ONNXRUNTIME, MODELOPT)
 POINTS = 100.0
 """Points of the metric in its whole range 0..1."""
 
@@ -30,6 +32,7 @@ class PrecisionSettings:
         limit: samples that precisions are judged on; None for all.
         split: that they are judged on.
         threads: of onnxruntime while judging.
+        quantizer: `onnxruntime`, or `modelopt` for TensorRT.
     """
 
     wanted: tuple[str, ...] = (FP32,)
@@ -42,6 +45,7 @@ class PrecisionSettings:
     limit: int | None = None
     split: str = "val"
     threads: int = 1
+    quantizer: str = ONNXRUNTIME
 
 
 @dataclass(frozen=True)

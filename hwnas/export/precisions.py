@@ -12,12 +12,14 @@ import onnx
 from torch import nn
 
 from hwnas.architecture import Architecture
-from hwnas.export.precision_figures import PrecisionFigures, PrecisionSettings, figures_of
+from hwnas.errors import ExportError
+from hwnas.export.precision_figures import MODELOPT, PrecisionFigures, PrecisionSettings, figures_of
 from hwnas.files import write_bytes_atomically
 from hwnas.onnx_graphs.precision.calibration import Ranges, calibrate
 from hwnas.onnx_graphs.precision.half import LARGEST_HALF, half_precision
 from hwnas.onnx_graphs.precision.int8 import layers_of, quantised
 from hwnas.onnx_graphs.precision.kinds import FP16, FP32, INT8, MIXED, Dialect
+from hwnas.onnx_graphs.precision.modelopt_int8 import check_modelopt, quantised_by_modelopt
 from hwnas.runtime.onnx_predictor import OnnxPredictor
 from hwnas.tasks.base import FloatArray, Predict, Task
 from hwnas.tasks.judging import Judged, judge_together
@@ -58,6 +60,7 @@ class PrecisionMaker:
             DataError: if the data cannot be read.
         """
         wanted = self._settings.wanted
+        self._check_quantizer()
         predicts: dict[str, Predict] = {FP32: self._predictor(FP32)}
         half: HalfNetwork | None = None
         if FP16 in wanted:
@@ -113,7 +116,8 @@ class PrecisionMaker:
         errors = {}
         probe = self._directory / "probe.onnx"
         for layer in layers:
-            model = self._quantised([name for name in layers if name != layer])
+            # Always by onnxruntime, which takes a fraction of a second where ModelOpt takes many.
+            model = self._by_onnxruntime([name for name in layers if name != layer])
             write_bytes_atomically(probe, model.SerializeToString(deterministic=True))
             predict = OnnxPredictor(probe, self._settings.threads)
             errors[layer] = sum(
@@ -123,7 +127,28 @@ class PrecisionMaker:
         probe.unlink(missing_ok=True)
         return sorted(layers, key=lambda layer: -errors[layer])
 
+    def _check_quantizer(self) -> None:
+        """Refuse ModelOpt where it cannot be used.
+
+        Raises:
+            ExportError: if the target has another runtime than TensorRT, or ModelOpt is missing.
+        """
+        if self._settings.quantizer != MODELOPT or not {INT8, MIXED} & set(self._settings.wanted):
+            return
+        if self._dialect is not Dialect.TENSORRT:
+            raise ExportError(
+                f"ModelOpt quantises for TensorRT, but the target computes INT8 in the dialect of "
+                f"{self._dialect.value}. Leave out `--quantizer modelopt`, or export for a TensorRT target."
+            )
+        check_modelopt(self._settings.calibration)
+
     def _quantised(self, keep: Sequence[str]) -> onnx.ModelProto:
+        if self._settings.quantizer != MODELOPT:
+            return self._by_onnxruntime(keep)
+        images = self._calibration_inputs()
+        return quantised_by_modelopt(self._model, images, self._settings.calibration, keep=keep)
+
+    def _by_onnxruntime(self, keep: Sequence[str]) -> onnx.ModelProto:
         if self._ranges is None:
             symmetric = self._dialect is Dialect.TENSORRT
             self._ranges = calibrate(
@@ -156,6 +181,7 @@ class PrecisionMaker:
         if name in {INT8, MIXED}:
             details = {
                 "dialect": self._dialect.value,
+                "quantizer": settings.quantizer,
                 "calibration": settings.calibration.value,
                 "calibration_inputs": len(self._calibration_inputs()),
                 "layers": len(layers_of(self._model)),

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hwnas.cli.export import precision_lines, precision_settings
-from hwnas.errors import ConfigError
+from hwnas.errors import ConfigError, ExportError
 from hwnas.export import precisions
 from hwnas.export.bundle import TrainedMember, export_bundle
 from hwnas.export.precision_figures import PrecisionSettings
@@ -140,3 +140,11 @@ def test_settings_come_from_text() -> None:
     assert (settings.calibration.value, settings.int8_drop_points) == ("entropy", 0.5)
     with pytest.raises(ConfigError, match="median"):
         precision_settings("int8", "median")
+
+
+def test_modelopt_is_for_tensorrt_only(member: TrainedMember, tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="ModelOpt quantises for TensorRT"):
+        export(member, tmp_path / "bundle", "int8", quantizer="modelopt")
+    assert not (tmp_path / "bundle").exists()
+    with pytest.raises(ConfigError, match="--quantizer"):
+        precision_settings("int8", "min-max", "tensorflow")
