@@ -27,8 +27,7 @@ SEED = 0
 _BLOCK_S = 0.15
 _MAX_BLOCK_RUNS = 20
 _REFERENCE_RUNS = 6
-QUICK_S, LONG_S = 1.2, 2.5
-"""Of clocking a network in seconds: one of many that a table averages over, and one that counts by itself."""
+_ROUNDS_S = 1.2
 _MIN_ROUNDS, _MAX_ROUNDS = 4, 12
 _LONG_MS = 60.0
 _KERNEL_S, _MIN_KERNEL_RUNS, _MAX_KERNEL_RUNS = 0.5, 3, 10
@@ -85,16 +84,13 @@ class Survey:
         self._ask = ask
         self._place = place
 
-    def measure(
-        self, model: Path, io_spec: IoSpec, *, with_kernels: bool, rounds_s: float = QUICK_S
-    ) -> SurveyedNetwork:
+    def measure(self, model: Path, io_spec: IoSpec, *, with_kernels: bool) -> SurveyedNetwork:
         """Clock an ONNX file, and its kernels if they are wanted and the runtime can tell.
 
         Args:
             model: the file.
             io_spec: its inputs and outputs.
             with_kernels: whether kernels are wanted.
-            rounds_s: how long to clock it by turns with the reference network, in seconds.
 
         Raises:
             MeasurementError: if the runtime refuses the model or the process ends.
@@ -108,7 +104,7 @@ class Survey:
         lead = int(first_ms < _LONG_MS)
         references, blocks = [self._reference_ms()], []
         round_ms = first_ms * (runs + lead) + references[0] * (_REFERENCE_RUNS + 1)
-        for _ in range(int(np.clip(rounds_s * 1000 / round_ms, _MIN_ROUNDS, _MAX_ROUNDS))):
+        for _ in range(int(np.clip(_ROUNDS_S * 1000 / round_ms, _MIN_ROUNDS, _MAX_ROUNDS))):
             blocks.append(self._clock("model", runs, lead=lead))
             references.append(self._reference_ms())
         self._ask("unload")

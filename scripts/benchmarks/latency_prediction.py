@@ -15,9 +15,10 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from scipy import stats
 
 from hwnas.architecture import Architecture
 from hwnas.errors import MeasurementError
-from hwnas.files import write_json_atomically
+from hwnas.files import write_bytes_atomically, write_json_atomically
 from hwnas.io_spec import NetworkContract
 from hwnas.latency.covering import affordable
 from hwnas.latency.exporting import Exporter, idle_cores, io_spec_of
@@ -36,13 +37,16 @@ from hwnas.latency.fitting import errors_of
 from hwnas.latency.lowerings import lowering_of
 from hwnas.latency.meter import open_meter
 from hwnas.latency.profiling import ProfileProgress, ProfileSettings
-from hwnas.latency.survey import LONG_S, SurveyedNetwork, open_survey
+from hwnas.latency.survey import SurveyedNetwork, open_survey
 from hwnas.latency.table import LatencyTable, load_table
 from hwnas.latency.table_making import make_table
 from hwnas.onnx_graphs.precision.kinds import FP16, FP32
 from hwnas.search_spaces.base import SearchSpace, make_search_space, sample_choices
 
+Visits = list[SurveyedNetwork]
+"""A network clocked at different times."""
 TIMED = 10_000
+_MODELS = "models"
 CONFIDENCE = 0.95
 
 
@@ -54,10 +58,11 @@ def main() -> None:
     space = make_search_space(arguments.space, contract)
     table = _table(arguments, space, contract)
     unseen = _unseen(space, table, arguments)
-    first = _measured(arguments, space, contract, unseen, "first", arguments.test_budget_s)
+    budget_s = arguments.test_budget_s and arguments.test_budget_s / arguments.visits
+    first = _visited(arguments, space, contract, unseen, "first", budget_s)
     repeated = list(first)[: arguments.repeats]
-    half_s = arguments.test_budget_s and arguments.test_budget_s / 2
-    again = _measured(arguments, space, contract, repeated, "again", half_s)
+    again = _visited(arguments, space, contract, repeated, "again", budget_s and budget_s / 2)
+    shutil.rmtree(arguments.out / _MODELS, ignore_errors=True)
     print(f"command: {' '.join(['scripts/benchmarks/latency_prediction.py', *sys.argv[1:]])}")
     print(f"machine: {_machine()}, {os.cpu_count()} processors; target: {table.target}\n")
     summary = _judged(table, space, first, again)
@@ -77,6 +82,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--table", type=Path, help="an existing table; one is made in --out if absent")
     parser.add_argument("--budget-s", type=float, default=540.0, help="of making a table")
     parser.add_argument("--networks", type=int, default=300, help="to measure that the table has not seen")
+    parser.add_argument("--visits", type=int, default=3, help="times that each network is clocked")
     parser.add_argument(
         "--test-budget-s", type=float, help="measure no more of them after so long; half of it for repeats"
     )
@@ -138,6 +144,41 @@ def _unseen(space: SearchSpace, table: LatencyTable, arguments: argparse.Namespa
     return list(chosen)
 
 
+def _visited(
+    arguments: argparse.Namespace,
+    space: SearchSpace,
+    contract: NetworkContract,
+    networks: Sequence[Architecture],
+    name: str,
+    budget_s: float | None,
+) -> dict[Architecture, Visits]:
+    """Return the measurements of networks, all of them once, then all of them anew, and so on.
+
+    What slows a shared machine down lasts for minutes; it is gone when a network is visited again.
+    """
+    visits: dict[Architecture, Visits] = {}
+    for number in range(1, arguments.visits + 1):
+        wanted = networks if number == 1 else list(visits)
+        found = _measured(arguments, space, contract, wanted, f"{name}-{number}", budget_s)
+        for architecture, measured in found.items():
+            visits.setdefault(architecture, []).append(measured)
+    return visits
+
+
+def _models(
+    store: Path, networks: Sequence[Architecture], exporter: Exporter
+) -> Iterator[tuple[Architecture, Path]]:
+    """Yield networks with their ONNX files, those first that an earlier visit exported."""
+    store.mkdir(exist_ok=True)
+    files = {architecture: store / f"{architecture.id}.onnx" for architecture in networks}
+    kept = [architecture for architecture, path in files.items() if path.is_file()]
+    for architecture in kept:
+        yield architecture, files[architecture]
+    for architecture, model in exporter.exported(each for each in networks if each not in kept):
+        write_bytes_atomically(files[architecture], model.read_bytes())
+        yield architecture, files[architecture]
+
+
 def _measured(
     arguments: argparse.Namespace,
     space: SearchSpace,
@@ -160,14 +201,13 @@ def _measured(
                 Exporter(space.name, contract, idle_cores(meter), arguments.precision)
             )
             started = time.monotonic()
-            for number, (architecture, model) in enumerate(exporter.exported(missing), start=1):
+            models = _models(arguments.out / _MODELS, missing, exporter)
+            for number, (architecture, model) in enumerate(models, start=1):
                 if budget_s is not None and time.monotonic() - started > budget_s:
                     _say(f"{name}: {budget_s:.0f} s are over")
                     break
                 try:
-                    found = survey.measure(
-                        model, io_spec_of(architecture), with_kernels=False, rounds_s=LONG_S
-                    )
+                    found = survey.measure(model, io_spec_of(architecture), with_kernels=False)
                 except MeasurementError as error:
                     _say(f"{name}: {architecture.id} could not be measured: {error}")
                     continue
@@ -183,19 +223,19 @@ def _measured(
 def _judged(
     table: LatencyTable,
     space: SearchSpace,
-    first: dict[Architecture, SurveyedNetwork],
-    again: dict[Architecture, SurveyedNetwork],
+    first: dict[Architecture, Visits],
+    again: dict[Architecture, Visits],
 ) -> dict[str, Any]:
     """Print how far predictions and second measurements lie from the first ones; return it."""
     predictor = table.predictor(space)
-    measured = table.at_its_speed(list(first.values()))
+    measured = _at_speed(table, first.values())
     found = predictor.predict(list(first))
     errors = errors_of(found.latency_ms, measured)
     as_clocked = errors_of(found.latency_ms, _clocked(first.values()))
     covered = (measured >= found.low_ms) & (measured <= found.high_ms)
     twice = [network for network in again if network in first]
     once, anew = ([runs[network] for network in twice] for runs in (first, again))
-    floor = errors_of(table.at_its_speed(anew), table.at_its_speed(once)) if twice else {}
+    floor = errors_of(_at_speed(table, anew), _at_speed(table, once)) if twice else {}
     floor_as_clocked = errors_of(_clocked(anew), _clocked(once)) if twice else {}
     rng = np.random.default_rng(0)
     many = [space.decode(sample_choices(space, rng)) for _ in range(TIMED)]
@@ -211,9 +251,11 @@ def _judged(
     if twice:
         print(f"| measured again, as clocked | {_row(floor_as_clocked)}")
     if table.speed is not None:
-        references = [min(network.reference_ms) for network in first.values()]
+        references = [min(visit.reference_ms) for visits in first.values() for visit in visits]
+        visits = len(next(iter(first.values())))
         print(
-            f"\nAt its calmest, the reference network took {min(references):.2f} to {max(references):.2f} ms "
+            f"\nEach network was visited {visits} times, and its calmest block counts.\n"
+            f"At its calmest, the reference network took {min(references):.2f} to {max(references):.2f} ms "
             f"beside the networks, and usually {table.speed.reference_ms:.2f} ms beside those of the table. "
             "Lines without “as clocked” compare calmest blocks at the speed of the table: a network clocked "
             "while the reference took 1 % longer is taken to have been slowed by "
@@ -247,9 +289,15 @@ def _judged(
     }
 
 
-def _clocked(networks: Iterable[SurveyedNetwork]) -> npt.NDArray[np.float64]:
+def _at_speed(table: LatencyTable, networks: Iterable[Visits]) -> npt.NDArray[np.float64]:
+    """Return what networks take at the speed of the table in their calmest visit, in ms."""
+    return np.array([table.at_its_speed(visits).min() for visits in networks])
+
+
+def _clocked(networks: Iterable[Visits]) -> npt.NDArray[np.float64]:
     """Return medians of all samples, in ms."""
-    return np.array([np.median([sample for block in n.samples_ms for sample in block]) for n in networks])
+    blocks = [[block for visit in visits for block in visit.samples_ms] for visits in networks]
+    return np.array([np.median([sample for block in own for sample in block]) for own in blocks])
 
 
 def _row(errors: dict[str, float]) -> str:
@@ -266,16 +314,14 @@ def _binomial(successes: int, trials: int) -> str:
     return f"[{interval.low:.1%}, {interval.high:.1%}]"
 
 
-def _draw(
-    path: Path, table: LatencyTable, space: SearchSpace, first: dict[Architecture, SurveyedNetwork]
-) -> None:
+def _draw(path: Path, table: LatencyTable, space: SearchSpace, first: dict[Architecture, Visits]) -> None:
     """Draw predicted against measured, and the error over the latency."""
     try:
         from matplotlib.figure import Figure
     except ModuleNotFoundError:
         _say("No picture: it needs matplotlib. Install it with: pip install 'hwnas[benchmarks]'")
         return
-    measured = table.at_its_speed(list(first.values()))
+    measured = _at_speed(table, first.values())
     predicted = table.predictor(space).predict(list(first)).latency_ms
     figure = Figure(figsize=(9, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
