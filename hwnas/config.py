@@ -126,6 +126,19 @@ class EstimatorSection(PluginSection):
     name: str = "training"
 
 
+class FunnelSection(Section):
+    """Look at many networks by prediction, and train the best of them after `search.trials` others.
+
+    `look` is how many are predicted, with what the trained candidates and the latency table say; `train_best`
+    how many of them are trained like candidates; `train_full` how many of the front are then trained at full
+    budget, null for none (`hwnas train` does it later).
+    """
+
+    look: Annotated[int, Field(ge=100, le=10_000_000)] = 10_000
+    train_best: Annotated[int, Field(ge=1, le=10_000)] = 100
+    train_full: Annotated[int, Field(ge=1)] | None = None
+
+
 class SearchSection(Section):
     """How candidates are proposed and how many.
 
@@ -133,6 +146,7 @@ class SearchSection(Section):
     top. One invocation starts no further candidate after `timeout_min`, and gives up one that
     takes longer than `candidate_timeout_min`. `workers` null means one for every
     `threads_per_worker` usable cores. `executor` says where they run, `estimator` how candidates are judged.
+    `funnel` adds the stages of a funnel behind them, null none.
     """
 
     strategy: str = "surrogate"
@@ -144,6 +158,7 @@ class SearchSection(Section):
     threads_per_worker: Annotated[int, Field(ge=1)] = 1
     executor: ExecutorSection = ExecutorSection()
     estimator: EstimatorSection = EstimatorSection()
+    funnel: FunnelSection | None = None
 
     @field_validator("executor", "estimator", mode="before")
     @classmethod

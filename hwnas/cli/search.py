@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +11,7 @@ from rich.table import Table
 
 from hwnas.cli.console import err_console, out_console, print_json
 from hwnas.cli.measurement_tables import cost_heading, mark, print_remarks
-from hwnas.config import RunConfig, load_config
+from hwnas.config import FunnelSection, RunConfig, load_config
 from hwnas.errors import ConfigError
 from hwnas.search.run_directory import RunDirectory
 
@@ -41,18 +42,39 @@ def search(
             "--rebase", help="With --resume: measure all networks again if the target is not what it was."
         ),
     ] = False,
+    look: Annotated[
+        int | None, typer.Option("--look", min=100, help="Then look at so many networks by prediction.")
+    ] = None,
+    train_best: Annotated[
+        int | None, typer.Option("--train-best", min=1, help="Train so many of those looked at.")
+    ] = None,
+    train_full: Annotated[
+        int | None, typer.Option("--train-full", min=1, help="Train so many of the front in full.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Search for accurate and fast networks, until enough candidates are trained."""
+    """Search for accurate and fast networks, until enough candidates are trained.
+
+    With a funnel (`--look`, or `search.funnel` in the run file) candidates of the strategy come first; then
+    many networks are predicted, the best of them trained, and the best of all trained in full and measured
+    again.
+    """
     if rebase and not resume:
         raise ConfigError("--rebase goes with --resume: it measures the networks of a run again.")
     config, directory = _config_and_directory(run, out, resume=resume)
+    config = _with_funnel(config, look=look, train_best=train_best, train_full=train_full)
 
     from hwnas.search.driver import search as run_search
     from hwnas.search.progress import watched
 
     with watched(err_console) as listener:
         result = run_search(config, directory, resume=resume, rebase=rebase, progress=listener)
+    full = config.search.funnel.train_full if config.search.funnel is not None else None
+    if full is not None and not result.interrupted:
+        from hwnas.search.full_training import train_front
+
+        err_console.print(f"Training {full} of the front in full.")
+        result = replace(result, interrupted=train_front(directory, pick=full).interrupted)
     if as_json:
         print_json(result.to_json())
     else:
@@ -60,6 +82,15 @@ def search(
     if result.interrupted:
         err_console.print(f"Interrupted. Go on with: hwnas search {directory} --resume", soft_wrap=True)
         raise typer.Exit(INTERRUPTED)
+
+
+def _with_funnel(config: RunConfig, **changes: int | None) -> RunConfig:
+    """Return the run with settings of the command line in its funnel, which they begin if there is none."""
+    given = {name: value for name, value in changes.items() if value is not None}
+    if not given:
+        return config
+    funnel = (config.search.funnel or FunnelSection()).model_copy(update=given)
+    return config.model_copy(update={"search": config.search.model_copy(update={"funnel": funnel})})
 
 
 def _config_and_directory(run: Path, out: Path | None, *, resume: bool) -> tuple[RunConfig, Path]:
@@ -104,7 +135,20 @@ def _show(result: SearchResult) -> None:
         soft_wrap=True,
         highlight=False,
     )
+    out_console.print(_stages_table(summary["stages"]))
     out_console.print(f"Run directory: {result.run}", soft_wrap=True, highlight=False)
+
+
+def _stages_table(stages: list[dict[str, Any]]) -> Table:
+    table = Table(title="Cost of the stages", title_justify="left")
+    for heading in ("networks", "seconds"):
+        table.add_column(heading, justify="right")
+    table.add_column("stage", justify="left")
+    table.add_column("remark", justify="left")
+    for stage in stages:
+        networks = str(stage["networks"] or "")
+        table.add_row(networks, f"{stage['seconds']:.1f}", stage["stage"], stage["remark"])
+    return table
 
 
 def _differing(genes: list[dict[str, Any]]) -> list[dict[str, Any]]:

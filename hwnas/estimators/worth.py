@@ -150,6 +150,23 @@ def judge_worth(
     )
 
 
+def agreement_of(said: _Floats, truth: _Floats, *, resamples: int = 1000, seed: int = 0) -> RankAgreement:
+    """Compare two orders of the same architectures.
+
+    Args:
+        said: by an estimator, [n].
+        truth: what it is to order alike, [n].
+        resamples: bootstrap draws.
+        seed: of the draws.
+
+    Raises:
+        ConfigError: as `judge_worth`.
+    """
+    _check([said, truth])
+    picks = np.random.default_rng(seed).integers(len(truth), size=(resamples, len(truth)))
+    return _agreement(said, truth, _taus(said, truth, picks))
+
+
 def kendall_tau(first: _Floats, second: _Floats) -> float:
     """Return Kendall's tau-b of two columns; 0 where one of them is constant, which orders nothing."""
     tau = float(stats.kendalltau(first, second).statistic)

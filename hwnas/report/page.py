@@ -13,8 +13,16 @@ from hwnas.onnx_graphs.precision.kinds import FP32
 from hwnas.report.content import Member, RunContent
 from hwnas.report.figures import hypervolume_figure, pareto_figure, plotly_script
 from hwnas.report.prediction import both_latencies, prediction_figure, prediction_in_words
-from hwnas.report.tables import candidates_table, classes_table, members_table, settings_table, trials_table
+from hwnas.report.tables import (
+    candidates_table,
+    classes_table,
+    members_table,
+    settings_table,
+    stages_table,
+    trials_table,
+)
 from hwnas.report.words import ABSENT, amount, count, duration, gene_lines, milliseconds, percent
+from hwnas.search.stage_costs import stage_costs
 from hwnas.tasks.base import Picture
 
 # Nothing outside the file may be loaded, whatever a name in the run contains.
@@ -60,6 +68,7 @@ def render_page(content: RunContent, illustrations: Illustrations, versions: Map
         _front_section(content),
         _hypervolume_section(content),
         _prediction_section(content),
+        _stages_section(content),
         _members_section(content),
         _precisions_section(content),
         _classes_section(content),
@@ -156,6 +165,15 @@ def _prediction_section(content: RunContent) -> str:
     return _section(
         "Predicted and measured latency", prediction_in_words(content.front), body, name="prediction"
     )
+
+
+def _stages_section(content: RunContent) -> str:
+    hint = (
+        "Seconds of workers for candidates and full training, of the driver for a look, of the target for a "
+        "latency table."
+    )
+    body = stages_table(stage_costs(content.run))
+    return _section("Cost of the stages", hint, body, name="stages")
 
 
 def _members_section(content: RunContent) -> str:

@@ -11,6 +11,7 @@ from hwnas.budget import LATENCY
 from hwnas.export.candidates import Candidate, front_of_candidates
 from hwnas.report.content import Member, RunContent
 from hwnas.report.words import ABSENT, amount, count, duration, gene_lines, interval, milliseconds, percent
+from hwnas.search.stage_costs import StageCost
 
 _STATES = {
     "COMPLETE": "trained",
@@ -161,6 +162,17 @@ def _trial_row(trial: Mapping[str, Any], unit: str) -> str:
         f"<td>{amount(trial['cost'], unit)}{mark}</td><td>{took}</td>"
         f"<td class='left'>{named}</td><td class='left'>{remark}</td></tr>"
     )
+
+
+def stages_table(stages: Sequence[StageCost]) -> str:
+    """Return what each stage cost, the total last."""
+    rows = [
+        f"<tr><td class='left'>{escape(stage.stage)}</td><td>{count(stage.networks or None)}</td>"
+        f"<td>{duration(stage.seconds)}</td><td class='left'>{escape(stage.remark)}</td></tr>"
+        for stage in stages
+    ]
+    head = "<th class='left'>stage</th><th>networks</th><th>took</th><th class='left'>remark</th>"
+    return _table(head, rows)
 
 
 def settings_table(value: Mapping[str, Any]) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hwnas.architecture import Choice
 from hwnas.budget import LATENCY, Metric
 from hwnas.config import SearchSection
 from hwnas.errors import MeasurementError, StudyError, TargetLostError, TargetUnreachableError
@@ -51,8 +52,10 @@ class CandidateLoop:
         foresight: Foresight,
         stop: StopRequest,
         listener: ProgressListener,
+        queue: Sequence[Mapping[str, Choice]] = (),
     ) -> None:
-        """Prepare a session."""
+        """Prepare a session; what is in the `queue` is tried before the strategy is asked."""
+        self._queue = list(queue)
         self._settings = settings
         self._task = task
         self._space = space
@@ -99,6 +102,12 @@ class CandidateLoop:
         return self._ending
 
     @property
+    def is_out_of_time(self) -> bool:
+        """Whether the time of this session is over."""
+        minutes = self._settings.timeout_min
+        return minutes is not None and self._book.session_s > 60 * minutes
+
+    @property
     def _is_target_gone(self) -> bool:
         return self._losses >= MAX_CONSECUTIVE_LOSSES
 
@@ -106,7 +115,7 @@ class CandidateLoop:
         minutes = self._settings.timeout_min
         if self._is_target_gone or self._ending == "the space is exhausted":
             return False
-        if minutes is not None and self._book.session_s > 60 * minutes:
+        if minutes is not None and self.is_out_of_time:
             self._ending = f"the time of {minutes:g} minutes is over"
             return False
         if self._num_candidates >= 50 + 10 * self._settings.trials:
@@ -138,7 +147,9 @@ class CandidateLoop:
         while attempt < MAX_REPEATS:
             uniform = attempt >= REPEATS_BEFORE_UNIFORM
             seed = seed_after(self._settings.seed, study.num_trials) if uniform else None
-            trial, choices = study.ask(self._distributions, uniform_seed=seed)
+            # One at a time: what waits in the study would count as stale after a kill.
+            fixed = self._queue.pop(0) if self._queue else None
+            trial, choices = study.ask(self._distributions, uniform_seed=seed, fixed=fixed)
             architecture = self._space.decode(choices)
             study.describe(trial, architecture)
             candidate = Candidate(trial, architecture, choices)

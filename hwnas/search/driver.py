@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import hwnas
-from hwnas.architecture import Architecture
+from hwnas.architecture import Architecture, Choice
 from hwnas.budget import LATENCY, Metric
 from hwnas.config import JOURNAL, RunConfig, save_config
 from hwnas.errors import StudyError
@@ -16,6 +17,7 @@ from hwnas.search.candidate_loop import CandidateLoop
 from hwnas.search.costs import costs_of_run
 from hwnas.search.executors.base import Executor, ExecutorContext, WorkerSetup, make_executor
 from hwnas.search.foresight import Foresight, table_of_run
+from hwnas.search.funnel.stage import LookStage
 from hwnas.search.interruption import StopRequest
 from hwnas.search.jobs import Jobs, judge_of_search
 from hwnas.search.progress import ProgressListener
@@ -24,6 +26,7 @@ from hwnas.search.recovery import tell_recorded
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.run_log import RunLog
 from hwnas.search.run_target import opened_meter
+from hwnas.search.stage_costs import stage_costs
 from hwnas.search.storage import DriverLease
 from hwnas.search.storage.place import StudyPlace, place_of_run
 from hwnas.search.strategies import Limits, StrategyContext, make_sampler
@@ -41,6 +44,7 @@ MAY_CHANGE = (
     "config.search.candidate_timeout_min",
     "config.search.workers",
     "config.search.executor",
+    "config.search.funnel",
     "config.storage",  # a database may move; it must hold the study
     "config.search.threads_per_worker",
     "config.training.full",
@@ -83,6 +87,7 @@ class SearchResult:
             "hypervolume": self.front["hypervolume"],
             "reference_point": self.front["reference_point"],
             "objectives": self.front["objectives"],
+            "stages": [stage.to_json() for stage in stage_costs(RunDirectory(self.run))],
             "front": [{key: member[key] for key in shown} for member in self.front["members"]],
         }
 
@@ -187,9 +192,10 @@ def _session(
     if found:
         log.event("table", f"latencies are predicted from {found[0]}", table=str(found[0]))
         foresight.learn_from(book.trials)
-    with pool:
-        loop = CandidateLoop(
-            config.search,
+
+    def loop_until(trials: int, queue: Sequence[Mapping[str, Choice]] = ()) -> CandidateLoop:
+        return CandidateLoop(
+            config.search.model_copy(update={"trials": trials}),
             task=task,
             space=space,
             meter=meter,
@@ -198,10 +204,46 @@ def _session(
             foresight=foresight,
             stop=stop,
             listener=progress,
+            queue=queue,
         )
-        ending = loop.run()
+
+    look = None
+    if config.search.funnel is not None:
+        look = LookStage(
+            run,
+            config.search.funnel,
+            space=space,
+            foresight=foresight,
+            limits=limits,
+            costs=costs,
+            seed=config.search.seed,
+            log=log,
+            table_s=found[1].provenance.get("measuring_s") if found else None,
+        )
+    with pool:
+        ending = _stages(config.search.trials, loop_until, look, book, stop)
     log.event("ended", f"the search ended: {ending}")
     return SearchResult(run.path, ending, stop.requested, book.front)
+
+
+def _stages(
+    trials: int,
+    loop_until: Callable[..., CandidateLoop],
+    look: LookStage | None,
+    book: TrialBook,
+    stop: StopRequest,
+) -> str:
+    """Train what the strategy proposes and, with a funnel, what a look then chooses; return the ending."""
+    loop = loop_until(trials)
+    ending = loop.run()
+    if look is None or stop.requested or loop.is_out_of_time:
+        return ending
+    book.message = "looking at networks by prediction"
+    chosen = look.chosen(book.trials, lambda: stop.requested)
+    if chosen is None:
+        return "interrupted"
+    book.message = f"{len(chosen)} networks are chosen to be trained"
+    return loop_until(look.wanted, look.waiting(chosen, book.trials)).run()
 
 
 def _with_study_name(config: RunConfig, run: RunDirectory) -> RunConfig:

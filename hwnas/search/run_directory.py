@@ -21,6 +21,7 @@ class RunDirectory:
     study.journal   what was asked and told: the one source of truth
     driver.lock     held by the process that drives the study
     front.json      all trials in short, members of the Pareto front in full
+    look.json       what was looked at by prediction, and what of it was chosen to be trained
     trained.json    members trained at full budget
     events.jsonl    what happened, one JSON object a line
     log.txt         the same for people
@@ -41,6 +42,7 @@ class RunDirectory:
         self.driver_lock = self.path / "driver.lock"
         self.front = self.path / "front.json"
         self.trained = self.path / "trained.json"
+        self.look = self.path / "look.json"
         self.events = self.path / "events.jsonl"
         self.log = self.path / "log.txt"
         self.report = self.path / "report.html"

@@ -189,17 +189,24 @@ class SearchStudy:
         return len(self._study.get_trials(deepcopy=False))
 
     def ask(
-        self, distributions: Mapping[str, CategoricalDistribution], *, uniform_seed: int | None = None
+        self,
+        distributions: Mapping[str, CategoricalDistribution],
+        *,
+        uniform_seed: int | None = None,
+        fixed: Mapping[str, Choice] | None = None,
     ) -> tuple[optuna.Trial, dict[str, Choice]]:
         """Open a trial and return it with one value for every gene.
 
         Args:
             distributions: of the genes.
             uniform_seed: draw uniformly with this seed, past the strategy.
+            fixed: take these values, past the strategy.
         """
         sampler = self._study.sampler
-        if uniform_seed is not None:
+        if uniform_seed is not None or fixed is not None:
             self._study.sampler = RandomSampler(seed=uniform_seed)
+        if fixed is not None:
+            self._study.enqueue_trial(dict(fixed))
         try:
             trial = self._study.ask(fixed_distributions=dict(distributions))
         finally:

@@ -142,3 +142,12 @@ def _is_among(value: Choice, values: Sequence[Choice]) -> bool:
 def sample_choices(space: SearchSpace, rng: np.random.Generator) -> dict[str, Any]:
     """Return one value for every gene, each drawn uniformly."""
     return {gene: values[int(rng.integers(len(values)))] for gene, values in space.choices.items()}
+
+
+def encode_many(space: SearchSpace, architectures: Sequence[Architecture]) -> npt.NDArray[np.float32]:
+    """Return the encodings of many architectures, [n, d], by the space's own `encode_many` if it has one."""
+    at_once: Callable[[Sequence[Architecture]], npt.NDArray[np.float32]] | None
+    at_once = getattr(space, "encode_many", None)
+    if at_once is not None:
+        return np.asarray(at_once(architectures))
+    return np.stack([space.encode(architecture) for architecture in architectures])

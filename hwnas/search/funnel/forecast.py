@@ -1,0 +1,121 @@
+"""Error and cost of any network, as the trained ones of a study and a latency table let expect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hwnas.architecture import Architecture
+from hwnas.errors import StudyError
+from hwnas.estimators.learned import MIN_EVALUATED, MOST_EVALUATED, ErrorPredictor, judged_predictor
+from hwnas.latency.gaussian_process import one_thread
+from hwnas.search.funnel.layers import Floats
+from hwnas.search.funnel.looking import Forecasts
+from hwnas.search.strategies import Limits
+from hwnas.search_spaces.base import SearchSpace, encode_many, sample_choices
+
+_DRAWS = 100
+_TIME_WEIGHT = 0.5
+
+TablePredictions = Callable[[Sequence[Architecture]], tuple[Floats, Floats] | None]
+"""Latency and lower end of its interval of many networks, in ms; None if one of them is not covered."""
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One network that was trained."""
+
+    architecture: Architecture
+    error: float
+    cost: float
+
+
+class Forecast:
+    """Predicts chunks of networks; fitted once.
+
+    Attributes:
+        worth: of the error predictor, by cross-validation.
+        uses_table: whether the second objective is what a latency table says; learned otherwise.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        evaluated: Sequence[Evaluated],
+        limits: Limits,
+        table: TablePredictions | None,
+        *,
+        is_latency: bool,
+        seed: int = 0,
+    ) -> None:
+        """Fit on the latest `MOST_EVALUATED` networks.
+
+        Args:
+            space: that the networks are of.
+            evaluated: trained ones.
+            limits: hard ones.
+            table: predictions of a latency table, if there is one.
+            is_latency: whether the second objective is the latency that the table predicts.
+            seed: of cross-validation.
+
+        Raises:
+            StudyError: if too few networks are trained.
+        """
+        if len(evaluated) < MIN_EVALUATED:
+            raise StudyError(
+                f"A look needs at least {MIN_EVALUATED} trained candidates to learn from, but there are "
+                f"{len(evaluated)}. Raise search.trials, or the limits if few candidates are within them."
+            )
+        self._space = space
+        self._limits = limits
+        chosen = evaluated[-MOST_EVALUATED:]
+        networks = [each.architecture for each in chosen]
+        known = table(networks) if table is not None and _covers(space, table, seed) else None
+        self._table = table if known is not None else None
+        self.uses_table = known is not None and is_latency
+        self._log_ms = (0.0, 1.0)
+        if known is not None:
+            log_ms = np.log(known[0])
+            self._log_ms = float(log_ms.mean()), max(float(log_ms.std()), 1e-6)
+        features, _ = self._features(networks)
+        with one_thread():
+            errors = np.array([each.error for each in chosen])
+            self._error, self.worth = judged_predictor(features, errors, seed=seed)
+            self._cost: ErrorPredictor | None = None
+            if not self.uses_table:
+                self._cost = ErrorPredictor(features, np.log([each.cost for each in chosen]))
+
+    def __call__(self, networks: Sequence[Architecture]) -> Forecasts:
+        """Predict; what is over a limit is not allowed."""
+        features, found = self._features(networks)
+        with one_thread():
+            errors = self._error.predict(features)
+            costs = np.exp(self._cost.predict(features)) if self._cost is not None else None
+        are_allowed = np.ones(len(networks), bool)
+        if found is not None:
+            costs = found[0] if costs is None else costs
+            if self._limits.latency_ms is not None:
+                are_allowed &= found[0] <= self._limits.latency_ms
+        if costs is None:
+            raise ValueError("A forecast has a table or a predictor of costs.")
+        if self._limits.objective is not None:
+            are_allowed &= costs <= self._limits.objective
+        return Forecasts(errors, costs, are_allowed)
+
+    def _features(self, networks: Sequence[Architecture]) -> tuple[Floats, tuple[Floats, Floats] | None]:
+        vectors = encode_many(self._space, networks).astype(np.float64)
+        found = self._table(networks) if self._table is not None else None
+        if found is None:
+            return vectors, None
+        mean, spread = self._log_ms
+        # As far apart as networks that differ in several genes: time says much about accuracy.
+        weight = _TIME_WEIGHT * np.sqrt(len(self._space.choices))
+        return np.column_stack([vectors, weight * (np.log(found[0]) - mean) / spread]), found
+
+
+def _covers(space: SearchSpace, table: TablePredictions, seed: int) -> bool:
+    """Return whether a table says something about all of some drawn networks."""
+    rng = np.random.default_rng(seed)
+    return table([space.decode(sample_choices(space, rng)) for _ in range(_DRAWS)]) is not None

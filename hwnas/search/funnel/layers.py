@@ -1,0 +1,94 @@
+"""Front layers of many points with two coordinates, and a choice among them that is good and diverse.
+
+Source: layers: Deb et al., "A fast and elitist multiobjective genetic algorithm: NSGA-II", IEEE TEC 6(2),
+2002; picking what lies farthest from all picked: Gonzalez, "Clustering to minimize the maximum intercluster
+distance", Theoretical Computer Science 38, 1985.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+_LIKE = 2
+"""Networks that differ in fewer genes are twins: only one of them is picked while there is another."""
+
+
+def layers_of(points: Floats) -> Iterator[Ints]:
+    """Yield the positions of the points on each front layer, the best layer first.
+
+    Points are minimised in both coordinates; of equal points each is on a layer of its own.
+
+    Args:
+        points: [n, 2], finite.
+    """
+    order = np.lexsort((points[:, 1], points[:, 0]))
+    while len(order):
+        second = points[order, 1]
+        lowest_before = np.minimum.accumulate(np.concatenate([[np.inf], second[:-1]]))
+        is_on_layer = second < lowest_before
+        yield order[is_on_layer]
+        order = order[~is_on_layer]
+
+
+def first_layers(points: Floats, enough: int) -> Ints:
+    """Return the positions on the first layers that hold `enough` points together; whole layers only."""
+    found: list[Ints] = []
+    count = 0
+    for layer in layers_of(points):
+        if count >= enough:
+            break
+        found.append(layer)
+        count += len(layer)
+    return np.concatenate(found) if found else np.zeros(0, np.int64)
+
+
+def picked(points: Floats, genes: Ints, number: int) -> Ints:
+    """Pick by layers, and from a layer first what is least like everything picked before.
+
+    Twins of picked networks are passed over; they fill up at the end where there are too few others.
+
+    Args:
+        points: (error, cost), both minimised, [n, 2].
+        genes: positions of values, [n, g].
+        number: to be picked; all if there are fewer.
+
+    Returns:
+        Positions in the order of picking.
+    """
+    chosen: list[int] = []
+    twins: list[int] = []
+    if not len(points):
+        return np.zeros(0, np.int64)
+    nearest = np.full(len(points), np.inf)
+    fewest = np.full(len(points), genes.shape[1] + 1)
+    places = _places(points)
+    for layer in layers_of(points):
+        left = list(layer)
+        while left and len(chosen) < number:
+            best = max(left, key=lambda index: nearest[index])
+            left.remove(best)
+            if fewest[best] < _LIKE:
+                twins.append(int(best))
+                continue
+            chosen.append(int(best))
+            differing = (genes != genes[best]).sum(axis=1)
+            distances = differing / genes.shape[1] + np.abs(places - places[best]).sum(axis=1)
+            nearest, fewest = np.minimum(nearest, distances), np.minimum(fewest, differing)
+        if len(chosen) >= number:
+            break
+    return np.array((chosen + twins)[:number], np.int64)
+
+
+def _places(points: Floats) -> Floats:
+    """Return points scaled to the box that holds them; the cost by its logarithm where all are positive."""
+    scaled = points.copy()
+    if (scaled[:, 1] > 0).all():
+        scaled[:, 1] = np.log(scaled[:, 1])
+    span = np.maximum(scaled.max(axis=0) - scaled.min(axis=0), 1e-12)
+    return np.asarray((scaled - scaled.min(axis=0)) / span)

@@ -1,0 +1,211 @@
+"""The look as a stage of a search: between the candidates of the strategy and the training of the chosen."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from hwnas.architecture import Architecture, Choice
+from hwnas.budget import LATENCY, Costs
+from hwnas.config import FunnelSection
+from hwnas.errors import StudyError
+from hwnas.files import write_json_atomically
+from hwnas.search.foresight import Foresight
+from hwnas.search.funnel.forecast import Evaluated, Forecast
+from hwnas.search.funnel.layers import Floats, picked
+from hwnas.search.funnel.looking import Kept, Look
+from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory
+from hwnas.search.run_log import RunLog
+from hwnas.search.strategies import Limits
+from hwnas.search.study import ABANDONED, TrialSummary
+from hwnas.search_spaces.base import SearchSpace
+
+_KEPT_FOR_EACH = 10
+"""So many networks are kept on the first layers for each that is to be chosen."""
+_SAVE_EVERY_S = 10.0
+_MAY_BE_TRIED_AGAIN = frozenset({None, ABANDONED, "interrupted"})
+
+Choices = dict[str, Choice]
+
+
+class LookStage:
+    """Looks once, remembers in `look.json` what was chosen, and says what of it is not judged yet.
+
+    A look that was stopped goes on where it was. One whose settings have changed is made anew, with what all
+    trials up to now say.
+    """
+
+    def __init__(
+        self,
+        run: RunDirectory,
+        section: FunnelSection,
+        *,
+        space: SearchSpace,
+        foresight: Foresight,
+        limits: Limits,
+        costs: Costs,
+        seed: int,
+        log: RunLog,
+        table_s: float | None = None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            run: holds the file.
+            section: how many to look at, and to train.
+            space: searched.
+            foresight: of latencies.
+            limits: hard ones.
+            costs: the second objective.
+            seed: of the draws.
+            log: told once the look is over.
+            table_s: what measuring the latency table took, for the costs of the run.
+        """
+        self._run, self._section, self._space, self._log = run, section, space, log
+        self._foresight, self._limits, self._seed, self._table_s = foresight, limits, seed, table_s
+        self._is_latency = str(costs.objective) == LATENCY
+
+    def chosen(self, trials: Sequence[TrialSummary], is_stopped: Callable[[], bool]) -> list[Choices] | None:
+        """Return the choices of the networks to be trained, best layers first; None if it was stopped.
+
+        Args:
+            trials: of the study up to now.
+            is_stopped: asked after every chunk.
+
+        Raises:
+            StudyError: if too few candidates are trained to learn from.
+        """
+        state = self._read()
+        if state is None:
+            state = self._begun(trials)
+        if not state["is_finished"]:
+            state = self._looked(state, trials, is_stopped)
+        return list(state["chosen"]) if state["is_finished"] else None
+
+    def waiting(self, chosen: Sequence[Choices], trials: Sequence[TrialSummary]) -> list[Choices]:
+        """Return those of the chosen that were neither judged nor failed."""
+        settled = {
+            trial.architecture.id
+            for trial in trials
+            if trial.architecture is not None
+            and (trial.state in {"COMPLETE", "PRUNED"} or trial.reason not in _MAY_BE_TRIED_AGAIN)
+        }
+        return [choices for choices in chosen if self._space.decode(choices).id not in settled]
+
+    @property
+    def wanted(self) -> int:
+        """How many candidates are trained once the chosen are.
+
+        Raises:
+            StudyError: before there was a look.
+        """
+        state = self._read()
+        if state is None:
+            raise StudyError(f"{self._run.look} is gone. Go on with --resume, which looks again.")
+        return int(state["trained_before"]) + len(state["chosen"])
+
+    def _read(self) -> dict[str, Any] | None:
+        if not self._run.look.is_file():
+            return None
+        state: dict[str, Any] = json.loads(self._run.look.read_text(encoding="utf-8"))
+        is_same = state["schema_version"] == SCHEMA_VERSION and state["settings"] == self._settings()
+        return state if is_same else None
+
+    def _settings(self) -> dict[str, Any]:
+        section = self._section
+        return {"look": section.look, "train_best": section.train_best, "seed": self._seed}
+
+    def _begun(self, trials: Sequence[TrialSummary]) -> dict[str, Any]:
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "settings": self._settings(),
+            "is_finished": False,
+            "trials_before": max((trial.number for trial in trials), default=-1) + 1,
+            "trained_before": sum(trial.is_trained for trial in trials),
+            "seconds": 0.0,
+            "table_s": self._table_s if self._foresight.is_available else None,
+            "kept": None,
+            "chosen": [],
+        }
+
+    def _looked(
+        self, state: dict[str, Any], trials: Sequence[TrialSummary], is_stopped: Callable[[], bool]
+    ) -> dict[str, Any]:
+        started = saved = time.monotonic()
+        before_s = float(state["seconds"])
+        forecast = Forecast(
+            self._space,
+            [_evaluated(trial) for trial in trials[: state["trials_before"]] if trial.is_trained],
+            self._limits,
+            self._table if self._foresight.is_available else None,
+            is_latency=self._is_latency,
+            seed=self._seed,
+        )
+        keep = _KEPT_FOR_EACH * self._section.train_best
+        look = Look(self._space, forecast, number=self._section.look, keep=keep, seed=self._seed)
+        num_genes = len(self._space.choices)
+        kept = Kept.from_json(state["kept"], num_genes) if state["kept"] else look.nothing
+        while kept.looked < look.number:
+            kept = look.step(kept)
+            if is_stopped() or time.monotonic() - saved > _SAVE_EVERY_S:
+                saved = time.monotonic()
+                state |= {"kept": kept.to_json(), "seconds": before_s + saved - started}
+                write_json_atomically(self._run.look, state)
+            if is_stopped():
+                return state
+        return self._finished(state, look, kept, forecast, trials, before_s, started)
+
+    def _finished(
+        self,
+        state: dict[str, Any],
+        look: Look,
+        kept: Kept,
+        forecast: Forecast,
+        trials: Sequence[TrialSummary],
+        before_s: float,
+        started: float,
+    ) -> dict[str, Any]:
+        known = {trial.architecture.id for trial in trials if trial.architecture is not None}
+        new = [index for index, name in enumerate(kept.ids) if name not in known]
+        best = picked(kept.points[new], kept.genes[new], self._section.train_best)
+        genes = kept.genes[new][best].tolist()
+        state |= {
+            "is_finished": True,
+            "kept": None,
+            "looked": kept.looked,
+            "allowed": kept.allowed,
+            "worth": forecast.worth.to_json(),
+            "uses_table": forecast.uses_table,
+            "chosen": [look.choices(one) for one in genes],
+            "predicted": kept.points[new][best].tolist(),
+            "seconds": round(before_s + time.monotonic() - started, 3),
+        }
+        write_json_atomically(self._run.look, state)
+        worth = forecast.worth.agreement
+        doubt = "" if worth.low > 0 else " It may order networks no better than chance."
+        self._log.event(
+            "looked",
+            f"looked at {kept.looked} networks in {state['seconds']:.1f} s, {kept.allowed} within the "
+            f"limits; the predictor of errors, made of {worth.networks} networks, has a Kendall tau of "
+            f"{worth} in cross-validation.{doubt} {len(genes)} are chosen to be trained",
+            **{key: state[key] for key in ("looked", "allowed", "worth", "seconds")},
+        )
+        return state
+
+    def _table(self, networks: Sequence[Architecture]) -> tuple[Floats, Floats] | None:
+        predictions = self._foresight.predict_many(networks)
+        found = [(one.latency_ms, one.interval_ms[0]) for one in predictions if one is not None]
+        if len(found) != len(networks):
+            return None
+        values = np.array(found, np.float64).reshape(-1, 2)
+        return values[:, 0], values[:, 1]
+
+
+def _evaluated(trial: TrialSummary) -> Evaluated:
+    if trial.architecture is None or trial.error is None or trial.cost is None:
+        raise StudyError(f"Trial {trial.number} is trained, but its record is not whole.")
+    return Evaluated(trial.architecture, trial.error, trial.cost)
