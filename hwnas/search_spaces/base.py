@@ -74,6 +74,19 @@ class SearchSpace(Protocol):
         ...
 
 
+@runtime_checkable
+class HasEncodingParts(Protocol):
+    """A space whose encodings consist of parts that tell more or less of a network's error.
+
+    Models learn for every part how much it matters. A space need not say so: its encoding is one part then.
+    """
+
+    @property
+    def encoding_parts(self) -> tuple[int, ...]:
+        """Lengths of the consecutive parts of what `encode` returns."""
+        ...
+
+
 SearchSpaceFactory = Callable[[NetworkContract, Mapping[str, Sequence[Choice]]], SearchSpace]
 """What plug-ins register in `hwnas.search_spaces`: contract and restricted choices to space."""
 

@@ -9,6 +9,7 @@ Source: Dong and Yang, "NAS-Bench-201: Extending the Scope of Reproducible Neura
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -125,22 +126,48 @@ class Cell:
         return cls(tuple(str(genes.get(f"edge{number}")) for number in range(1, len(EDGES) + 1)))
 
 
-def encode_cell(cell: Cell) -> npt.NDArray[np.float32]:
-    """Return one indicator for every operation of every edge, and what stands on the ways through the cell.
+ENCODING_PARTS = (len(EDGES) * len(OPERATIONS), 40, 12)
+"""Lengths of the parts of `encode_cell`: operations of edges, functions along ways, what they amount to."""
 
-    For each way of `PATHS`: whether it is open, and how often each operation but `none` stands on it; and
-    the same as sums over the ways. Networks that compute alike are near each other in these, which single
-    edges do not tell.
+_ACTING = OPERATIONS[2:]
+_FUNCTIONS = {
+    names: index
+    for index, names in enumerate(
+        names for length in range(4) for names in itertools.product(_ACTING, repeat=length)
+    )
+}
+"""What a way may compute: the operations on it in their order; `skip_connect` changes nothing."""
+
+
+def encode_cell(cell: Cell) -> npt.NDArray[np.float32]:
+    """Return what tells cells apart and lets those that compute alike be near each other.
+
+    In this order: an indicator for every operation of every edge; how many of the ways through the cell
+    compute each function, as a cell is the sum of its ways; and what they amount to: how often each operation
+    but `none` stands on an edge, most convolutions of a way (all, 3x3, 1x1), most poolings, open ways,
+    whether a way changes nothing, and fewest poolings and convolutions of a way.
 
     Source: ways as features: White et al., "BANANAS: Bayesian Optimization with Neural Architectures for
     Neural Architecture Search", AAAI 2021.
     """
     edges = [name == each for name in cell.operations for each in OPERATIONS]
-    ways = [_way([cell.operations[edge] for edge in path]) for path in PATHS]
-    return np.concatenate([np.array(edges, np.float32), *ways, np.sum(ways, axis=0)])
+    functions = np.zeros(len(_FUNCTIONS), np.float32)
+    ways = [[cell.operations[edge] for edge in path] for path in PATHS]
+    ways = [names for names in ways if NONE not in names]
+    for names in ways:
+        functions[_FUNCTIONS[tuple(name for name in names if name != SKIP)]] += 1.0
+    counts = [cell.operations.count(each) for each in OPERATIONS[1:]]
+    return np.concatenate(
+        [np.array(edges, np.float32), functions, np.array(counts + _amounts(ways), np.float32)]
+    )
 
 
-def _way(names: Sequence[str]) -> npt.NDArray[np.float32]:
-    if NONE in names:
-        return np.zeros(len(OPERATIONS), np.float32)
-    return np.array([1.0, *(names.count(each) for each in OPERATIONS[1:])], np.float32)
+def _amounts(ways: Sequence[Sequence[str]]) -> list[float]:
+    if not ways:
+        return [0.0] * 8
+    narrow, wide, pooling = ([names.count(each) for names in ways] for each in _ACTING)
+    convolutions = [a + b for a, b in zip(narrow, wide, strict=True)]
+    # Indicators are doubled so that they weigh about as much as counts.
+    changes_nothing = 2.0 * any(set(names) == {SKIP} for names in ways)
+    most = [max(convolutions), max(wide), max(narrow), max(pooling), len(ways)]
+    return [*most, changes_nothing, min(pooling), min(convolutions)]

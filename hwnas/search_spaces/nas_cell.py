@@ -23,7 +23,7 @@ from hwnas.models.cell_layers import CellLayers, Edge
 from hwnas.models.decoders import DECODERS, DecoderSettings
 from hwnas.models.unet import Shape, StagePlan, UNet, UNetPlan
 from hwnas.search_spaces.base import BlockSignature, SearchSpace
-from hwnas.search_spaces.cells import EDGES, NONE, OPERATIONS, Cell, encode_cell
+from hwnas.search_spaces.cells import EDGES, ENCODING_PARTS, NONE, OPERATIONS, Cell, encode_cell
 from hwnas.search_spaces.gene_space import GeneSpace
 from hwnas.search_spaces.range_unet_plan import STRIDES, block_signatures, fitting_stride
 
@@ -67,6 +67,12 @@ class NasCellSpace(GeneSpace):
         self._check(architecture)
         outside = self._indicators(architecture, [gene for gene in self._full if not gene.startswith("edge")])
         return np.concatenate([encode_cell(Cell.of(architecture.genes)), outside])
+
+    @property
+    def encoding_parts(self) -> tuple[int, ...]:
+        """Lengths of the parts of an encoding: those of the cell, then all else."""
+        outside = sum(len(values) for gene, values in self._full.items() if not gene.startswith("edge"))
+        return (*ENCODING_PARTS, outside)
 
     def build(self, architecture: Architecture) -> nn.Module:
         """Return the network with fresh weights: [N, C, H, W] in, logits [N, K, H, W] out."""

@@ -21,6 +21,7 @@ import json
 import statistics
 import time
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -28,7 +29,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 import optuna
-from optuna.trial import TrialState
+from peers import PEERS
 
 from hwnas.architecture import Architecture
 from hwnas.search.strategies import (
@@ -38,7 +39,7 @@ from hwnas.search.strategies import (
     distributions_of,
     make_sampler,
 )
-from hwnas.search_spaces.cells import OPERATIONS, Cell, encode_cell
+from hwnas.search_spaces.cells import ENCODING_PARTS, OPERATIONS, Cell, encode_cell
 
 Floats = npt.NDArray[np.float64]
 MAX_REPEATS = 1000
@@ -49,6 +50,7 @@ class TableSpace:
     """Six operations; every combination is an architecture of its own, as in the table."""
 
     name = "nas-bench-201"
+    encoding_parts = ENCODING_PARTS
     choices: ClassVar[dict[str, tuple[str, ...]]] = {f"edge{number}": OPERATIONS for number in range(1, 7)}
 
     def decode(self, choices: dict[str, Any]) -> Architecture:
@@ -99,42 +101,75 @@ def load(accuracy: Path, latency: Path, devices: list[str], seen: str, floor: fl
     )
 
 
-def play(table: Table, device: str, strategy: str, seed: int, marks: list[int]) -> dict[str, Any]:
-    """Run one study, and return the hypervolume ratio at the marks and the seconds of a proposal."""
-    space, times = TableSpace(), table.latency_ms[device]
+class Played:
+    """One strategy over the table: ours and Optuna's as a study, those of other libraries as they are."""
 
-    def row_of(architecture: Architecture) -> int:
-        return table.rows[tuple(str(architecture.genes[gene]) for gene in space.choices)]
+    def __init__(self, table: Table, device: str, strategy: str, seed: int, evaluations: int) -> None:
+        """Begin a search."""
+        self._space = TableSpace()
+        self.rows, self._times = table.rows, np.maximum(table.latency_ms[device], 1e-3)
+        self._seen = table.seen
+        self._peer = PEERS[strategy](self._space.choices, evaluations, seed) if strategy in PEERS else None
+        context = StrategyContext(self._space, self._predict, Limits(None, evaluations), seed)
+        sampler = None if self._peer else make_sampler(strategy, context)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self._study = optuna.create_study(directions=["minimize"] * 2, sampler=sampler)
 
-    def predict(architecture: Architecture) -> LatencyPrediction:
-        latency_ms = max(float(times[row_of(architecture)]), 1e-3)
+    def step(self, row: int | None = None) -> tuple[int, float]:
+        """Ask, train and tell one architecture; return its row and the seconds of asking.
+
+        Args:
+            row: what to take instead of asking a strategy that only repeats itself.
+        """
+        cells = list(self.rows) if row is not None else []
+        given = dict(zip(self._space.choices, cells[row], strict=True)) if row is not None else None
+        began = time.process_time()
+        if self._peer is not None:
+            choices = given or self._peer.propose()
+            asked_s = time.process_time() - began
+            row = self._row(choices)
+            if given is None:
+                self._peer.tell(choices, *self._values(row))
+            return row, asked_s
+        if given is not None:
+            self._study.enqueue_trial(given)
+        trial = self._study.ask(dict(distributions_of(self._space)))
+        asked_s = time.process_time() - began
+        row = self._row(trial.params)
+        self._study.tell(trial, self._values(row))
+        return row, asked_s
+
+    def _values(self, row: int) -> tuple[float, float]:
+        return 1 - float(self._seen[row]) / 100, float(self._times[row])
+
+    def _row(self, choices: Mapping[str, Any]) -> int:
+        return self.rows[tuple(str(choices[gene]) for gene in self._space.choices)]
+
+    def _predict(self, architecture: Architecture) -> LatencyPrediction:
+        latency_ms = float(self._times[self._row(architecture.genes)])
         return LatencyPrediction(latency_ms, (latency_ms, latency_ms))
 
-    context = StrategyContext(space, predict, Limits(None, max(marks)), seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        study = optuna.create_study(directions=["minimize"] * 2, sampler=make_sampler(strategy, context))
-    rng = np.random.default_rng(seed)
-    best = table.hypervolume(device, list(range(len(times))))
+
+def play(table: Table, device: str, strategy: str, seed: int, marks: list[int]) -> dict[str, Any]:
+    """Run one search, and return the hypervolume ratio at the marks and the seconds of a proposal."""
+    played, rng = Played(table, device, strategy, seed, max(marks)), np.random.default_rng(seed)
+    num_rows = len(table.seen)
+    best = table.hypervolume(device, list(range(num_rows)))
     found: list[int] = []
     seconds, ratios, repeats = [], {}, 0
     while len(found) < max(marks):
+        forced = None
         if repeats >= MAX_REPEATS:
-            left = sorted(set(range(len(times))) - set(found))
-            genes = list(table.rows)[int(rng.choice(left))]
-            study.enqueue_trial(dict(zip(space.choices, genes, strict=True)))
-        began = time.process_time()
-        trial = study.ask(dict(distributions_of(space)))
-        seconds.append(time.process_time() - began)
-        row = row_of(space.decode(trial.params))
-        study.tell(trial, [1 - table.seen[row] / 100, max(float(times[row]), 1e-3)])
+            forced = int(rng.choice(sorted(set(range(num_rows)) - set(found))))
+        row, asked_s = played.step(forced)
+        seconds.append(asked_s)
         repeats = repeats + 1 if row in found else 0
         if not repeats:
             found.append(row)
             if len(found) in marks:
                 ratios[str(len(found))] = table.hypervolume(device, found) / best
-    told = sum(trial.state == TrialState.COMPLETE for trial in study.get_trials(deepcopy=False))
-    return {"ratios": ratios, "proposal_s": statistics.fmean(seconds), "trials": told}
+    return {"ratios": ratios, "proposal_s": statistics.fmean(seconds), "trials": len(seconds)}
 
 
 def main() -> None:
@@ -147,7 +182,7 @@ def main() -> None:
         results = json.loads(arguments.results.read_text(encoding="utf-8"))
     key = f"{arguments.seen} {arguments.floor:g} {max(arguments.evaluations)}"
     for seed, device, strategy in itertools.product(
-        range(arguments.seeds), arguments.devices, arguments.strategies
+        seeds_of(arguments), arguments.devices, arguments.strategies
     ):
         name = f"{key} {strategy} {device} {seed}"
         if name not in results:
@@ -171,7 +206,7 @@ def report(arguments: argparse.Namespace, results: dict[str, Any]) -> None:
             played = [
                 value
                 for name, value in results.items()
-                if name.split()[3:5] == [strategy, device] and int(name.split()[5]) < arguments.seeds
+                if name.split()[3:5] == [strategy, device] and int(name.split()[5]) in seeds_of(arguments)
             ]
             everywhere += [one["ratios"] for one in played]
             cost_ms += [1e3 * one["proposal_s"] for one in played]
@@ -181,8 +216,36 @@ def report(arguments: argparse.Namespace, results: dict[str, Any]) -> None:
             print(f"| {strategy} | {device} | {figures} | |")
         figures = " | ".join(with_error([one[mark] for one in everywhere]) for mark in marks)
         print(f"| **{strategy}** | **all** | {figures} | {statistics.fmean(cost_ms):.1f} |")
+    if arguments.plot:
+        draw(arguments.plot, arguments.evaluations, chosen)
     if arguments.json:
         print(json.dumps(chosen))
+
+
+def seeds_of(arguments: argparse.Namespace) -> range:
+    """Return the seeds that are asked for."""
+    return range(arguments.first_seed, arguments.first_seed + arguments.seeds)
+
+
+def draw(path: Path, marks: list[int], means: dict[str, dict[str, dict[str, float]]]) -> None:
+    """Write a picture of the mean over devices by evaluations."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for strategy, devices in means.items():
+        heights = [statistics.fmean(each[str(mark)] for each in devices.values()) for mark in marks]
+        is_default = strategy == "surrogate"
+        axes.plot(
+            marks, heights, "o-", label=strategy, lw=3 if is_default else 1.2, ms=5 if is_default else 3
+        )
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(marks, [str(mark) for mark in marks])
+    axes.set_xlabel("distinct architectures trained")
+    axes.set_ylabel("hypervolume, share of the true front's")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    figure.savefig(path, metadata={"Date": None})
 
 
 def with_error(values: list[float]) -> str:
@@ -209,6 +272,8 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--seen", default="c100_val_s1", help="column of the accuracy that strategies see")
     parser.add_argument("--floor", type=float, default=60.0, help="accuracy that counts as nothing, per cent")
     parser.add_argument("--results", type=Path, help="JSON file of finished studies; made if missing")
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--plot", type=Path, help="SVG to write")
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
 

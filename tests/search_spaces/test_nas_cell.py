@@ -11,7 +11,7 @@ from hwnas.errors import ArchitectureError
 from hwnas.io_spec import NetworkContract
 from hwnas.models.cell_layers import CellLayers
 from hwnas.search_spaces.base import SearchSpace, make_search_space
-from hwnas.search_spaces.cells import EDGES, IDENTITY, NONE, OPERATIONS, Cell, encode_cell
+from hwnas.search_spaces.cells import EDGES, ENCODING_PARTS, IDENTITY, NONE, OPERATIONS, Cell, encode_cell
 from hwnas.search_spaces.nas_cell import make_nas_cell
 from tests.conformance.search_space_suite import Restrictions, SearchSpaceSuite
 
@@ -149,11 +149,20 @@ def test_wrong_edges_are_refused(edges: Any) -> None:
         CellLayers(edges, 2)
 
 
-def test_features_count_what_stands_on_the_ways() -> None:
+def test_features_tell_what_ways_compute() -> None:
     vector = encode_cell(Cell.parse(FOUND))
-    edges, ways = vector[:30].reshape(6, 5), vector[30:].reshape(5, 5)
-    assert (edges.sum(axis=1) == 1).all()
-    # Open are the direct way (a skip) and the one through both inner nodes.
-    assert ways[:, 0].tolist() == [1, 0, 0, 1, 2]
-    assert ways[3].tolist() == [1, 1, 0, 1, 1]
-    assert np.array_equal(ways[4], ways[:4].sum(axis=0))
+    edges, functions, amounts = np.split(vector, np.cumsum(ENCODING_PARTS)[:-1])
+    assert (edges.reshape(6, 5).sum(axis=1) == 1).all()
+    # Open are the direct way (a skip) and the one through both inner nodes: 3x3, skip, pooling.
+    assert np.flatnonzero(functions).tolist() == [0, 1 + 3 + 1 * 3 + 2]
+    assert functions.sum() == 2
+    assert amounts.tolist() == [3, 0, 1, 1, 1, 1, 0, 1, 2, 2, 0, 0]
+
+
+def test_a_skip_on_a_way_changes_nothing_of_what_it_computes() -> None:
+    first, second = (
+        encode_cell(Cell(("skip_connect", "none", "none", "none", "nor_conv_3x3", "none"))),
+        encode_cell(Cell(("nor_conv_3x3", "none", "none", "none", "skip_connect", "none"))),
+    )
+    assert np.array_equal(first[30:], second[30:])
+    assert not np.array_equal(first[:30], second[:30])

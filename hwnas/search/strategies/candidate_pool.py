@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -13,8 +14,10 @@ from hwnas.search.strategies.told import Genes, Judged, ToldTrials
 
 Floats = npt.NDArray[np.float64]
 
-_UNIFORM = 500
-_CHILDREN = 240
+_BLOCKS, _BLOCK = 20, 100
+"""Uniform draws stay for so many trials, so many are new in each: most are encoded already."""
+_CHILDREN = 160
+_REMEMBERED = 50_000
 _CROSSED = 0.3
 _TWO_CHANGES = 0.3
 
@@ -41,23 +44,33 @@ class CandidatePool:
 
     def __init__(self, codec: GeneCodec, told: ToldTrials) -> None:
         """Take over space and trials."""
-        self._codec = codec
+        self.codec = codec
         self._told = told
-        self._vectors: dict[str, Floats] = {}
+        self._vectors: OrderedDict[str, Floats] = OrderedDict()
+        self._blocks: OrderedDict[int, list[Genes]] = OrderedDict()
 
-    def around(self, parents: Sequence[Judged], rng: np.random.Generator) -> Encoded:
-        """Return uniform draws, and children of parents by mutation and crossover."""
-        drawn = [self._codec.uniform(rng) for _ in range(_UNIFORM)]
+    def around(self, parents: Sequence[Judged], number: int, rng: np.random.Generator) -> Encoded:
+        """Return uniform draws, and children of parents by mutation and crossover, for a trial."""
+        drawn = [genes for block in range(number, number + _BLOCKS) for genes in self._uniform(block)]
         drawn += [self._child(parents, rng) for _ in range(_CHILDREN if parents else 0)]
         return self.encoded(drawn)
 
+    def _uniform(self, block: int) -> list[Genes]:
+        """Return draws that depend on the seed of the run and their number alone."""
+        if block not in self._blocks:
+            rng = np.random.default_rng([self.codec.context.seed, block, _BLOCK])
+            self._blocks[block] = [self.codec.uniform(rng) for _ in range(_BLOCK)]
+            if len(self._blocks) > 2 * _BLOCKS:
+                self._blocks.popitem(last=False)
+        return self._blocks[block]
+
     def neighbours(self, genes: Iterable[Genes], each: int, rng: np.random.Generator) -> Encoded:
         """Return mutants of candidates."""
-        return self.encoded([self._codec.mutated(one, rng) for one in genes for _ in range(each)])
+        return self.encoded([self.codec.mutated(one, rng) for one in genes for _ in range(each)])
 
     def encoded(self, genes: Iterable[Genes]) -> Encoded:
         """Encode those that are new and allowed, each once."""
-        codec = self._codec
+        codec = self.codec
         distinct = {codec.architecture(one).id: one for one in genes}
         fresh = [one for one in distinct.values() if not self._told.is_known(codec.architecture(one))]
         found = self.described(fresh)
@@ -72,18 +85,20 @@ class CandidatePool:
 
     def described(self, genes: Sequence[Genes]) -> Encoded:
         """Encode architectures as they are."""
-        architectures = [self._codec.architecture(one) for one in genes]
+        architectures = [self.codec.architecture(one) for one in genes]
         for architecture in architectures:
             if architecture.id not in self._vectors:
-                vector = self._codec.space.encode(architecture).astype(np.float64)
+                vector = self.codec.space.encode(architecture).astype(np.float64)
                 self._vectors[architecture.id] = vector
         vectors = [self._vectors[architecture.id] for architecture in architectures]
         log_ms, log_spreads = np.full(len(genes), np.nan), np.zeros(len(genes))
-        for index, prediction in enumerate(self._codec.context.latencies(architectures)):
+        for index, prediction in enumerate(self.codec.context.latencies(architectures)):
             if prediction is not None and prediction.interval_ms[0] > 0:
                 low_ms, high_ms = prediction.interval_ms
                 log_ms[index] = np.log(prediction.latency_ms)
                 log_spreads[index] = np.log(high_ms / low_ms) / 3.3
+        while len(self._vectors) > _REMEMBERED:
+            self._vectors.popitem(last=False)
         return Encoded(list(genes), np.array(vectors, np.float64, ndmin=2), log_ms, log_spreads)
 
     def _child(self, parents: Sequence[Judged], rng: np.random.Generator) -> Genes:
@@ -92,4 +107,4 @@ class CandidatePool:
             other = parents[int(rng.integers(len(parents)))].genes
             takes = rng.random(len(parent)) < 0.5
             parent = tuple(b if take else a for a, b, take in zip(parent, other, takes, strict=True))
-        return self._codec.mutated(parent, rng, 2 if rng.random() < _TWO_CHANGES else 1)
+        return self.codec.mutated(parent, rng, 2 if rng.random() < _TWO_CHANGES else 1)

@@ -19,6 +19,8 @@ def non_dominated_ranks(points: Floats, enough: int | None = None) -> npt.NDArra
 
     Source: Deb et al., "A fast and elitist multiobjective genetic algorithm: NSGA-II", IEEE TEC 6(2), 2002.
     """
+    if points.ndim == 2 and points.shape[1] == 2:
+        return _ranks_of_pairs(points, enough)
     ranks = np.full(len(points), -1, np.int64)
     left = np.arange(len(points))
     rank = 0
@@ -30,6 +32,25 @@ def non_dominated_ranks(points: Floats, enough: int | None = None) -> npt.NDArra
         left = left[~is_on_it]
         rank += 1
     ranks[left] = rank
+    return ranks
+
+
+def _ranks_of_pairs(points: Floats, enough: int | None) -> npt.NDArray[np.int64]:
+    """Return the same for two objectives, each front in one sweep over the sorted points."""
+    order = np.lexsort((points[:, 1], points[:, 0]))
+    ranks = np.zeros(len(points), np.int64)
+    rank = 0
+    while len(order) and (enough is None or len(points) - len(order) < enough):
+        first, second = points[order].T
+        before = np.concatenate([[np.inf], np.minimum.accumulate(second)[:-1]])
+        is_on_it = second < before
+        # Identical points are neighbours in the order and share a rank.
+        for index in np.flatnonzero((np.diff(first) == 0) & (np.diff(second) == 0)):
+            is_on_it[index + 1] = is_on_it[index]
+        ranks[order[is_on_it]] = rank
+        order = order[~is_on_it]
+        rank += 1
+    ranks[order] = rank
     return ranks
 
 

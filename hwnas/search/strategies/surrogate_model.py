@@ -1,10 +1,11 @@
-"""A Gaussian process over encoded architectures, small enough to be fitted before every proposal.
+"""A Gaussian process over encoded architectures, small enough to be conditioned anew for every proposal.
 
 Source: Rasmussen & Williams, "Gaussian Processes for Machine Learning", MIT Press 2006, chapters 2, 4 and 5.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,114 +15,163 @@ from scipy import linalg, optimize
 Floats = npt.NDArray[np.float64]
 
 _JITTER = 1e-6
-_PRIOR_SPREADS = np.array([1.5, 1.0, 0.8, 1.5])
 _STEPS = 30
+_RANGE = 4.0
+"""Logarithms of parameters stay so close to those of the prior."""
+_LINEAR, _LOCAL, _LENGTH, _NOISE = 0.5, 1.0, 1.4, 0.02
+"""Medians of the prior for values of variance 1; the length is in spreads of all parts together."""
+_LINEAR_SPREAD, _LOCAL_SPREAD, _LENGTH_SPREAD, _NOISE_SPREAD = 1.5, 1.0, 1.0, 1.5
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Brings the parts of an encoding to a common size.
+
+    Attributes:
+        centre: [d].
+        parts: length and spread of each part.
+    """
+
+    centre: Floats
+    parts: tuple[tuple[int, float], ...]
+
+    @classmethod
+    def of(cls, encodings: Floats, parts: Sequence[int]) -> Scale:
+        """Return what gives every part of encodings, [n, d], a mean square distance of 1 to its centre."""
+        centre = encodings.mean(axis=0)
+        found, begin = [], 0
+        for length in parts:
+            square = np.square(encodings[:, begin : begin + length] - centre[begin : begin + length]).sum(
+                axis=1
+            )
+            spread = float(np.sqrt(square.mean())) if len(square) else 1.0
+            found.append((length, spread if spread > 1e-9 else 1.0))
+            begin += length
+        return cls(centre, tuple(found))
+
+    def split(self, encodings: Floats) -> list[Floats]:
+        """Return each part of encodings, [n, d], in its scale."""
+        moved, result, begin = encodings - self.centre, [], 0
+        for length, spread in self.parts:
+            result.append(moved[:, begin : begin + length] / spread)
+            begin += length
+        return result
 
 
 @dataclass(frozen=True)
 class Covariance:
-    """A linear part, which carries trends of the whole space, and a Matern 5/2 part for what is local.
+    """A linear term for each part, which carries trends, and a Matern 5/2 term over all for what is local.
 
     Attributes:
-        logs: logarithms of the variance of the linear part, the variance and the length of the local part,
-            and the variance of the noise; all for values of mean 0 and variance 1.
+        logs: logarithms of the variance of each part's linear term, of the variance of the local term, of its
+            length in each part, and of the variance of the noise; all for values of mean 0 and variance 1.
     """
 
-    logs: tuple[float, float, float, float]
+    logs: tuple[float, ...]
 
     @classmethod
-    def prior(cls, distance: float) -> Covariance:
-        """Return what is likely before anything is known, where architectures lie so far apart."""
-        return cls((np.log(0.5), np.log(1.0), np.log(max(distance, 1e-3)), np.log(0.02)))
+    def prior(cls, num_parts: int) -> Covariance:
+        """Return what is likely before anything is known."""
+        linear = [np.log(_LINEAR / num_parts)] * num_parts
+        lengths = [np.log(_LENGTH * np.sqrt(num_parts))] * num_parts
+        return cls((*linear, np.log(_LOCAL), *lengths, np.log(_NOISE)))
 
 
 class GaussianProcess:
     """A function of encodings, known with noise at some of them."""
 
-    def __init__(self, encodings: Floats, values: Floats, covariance: Covariance | None = None) -> None:
+    def __init__(
+        self, encodings: Floats, values: Floats, scale: Scale, covariance: Covariance | None = None
+    ) -> None:
         """Condition on what is known.
 
         Args:
             encodings: [n, d].
             values: [n].
+            scale: of the parts of encodings.
             covariance: of the values; None to fit it, by the maximum of likelihood times prior.
         """
-        self._centre = encodings.mean(axis=0)
-        self._known = encodings - self._centre
-        norms = np.square(self._known).sum(axis=1)
-        self._scale = max(float(norms.mean()), 1e-12)
+        self._scale = scale
+        self._known = scale.split(encodings)
+        self._num_parts = len(self._known)
         self._mean = float(values.mean())
         self._spread = max(float(values.std()), 1e-9)
         self._values = (values - self._mean) / self._spread
-        self._products = self._known @ self._known.T
-        squares = norms[:, None] + norms[None, :] - 2.0 * self._products
-        self._distances = np.sqrt(np.maximum(squares, 0.0))
-        prior = Covariance.prior(float(np.median(self._distances)))
-        self.covariance = covariance or self._fitted(prior)
-        self._factor = self._factored(np.array(self.covariance.logs))
-        self._weights: Floats = linalg.cho_solve(self._factor, self._values)
+        self._products, self._squares = _products_and_squares(self._known, self._known)
+        self.covariance = covariance or self._fitted(Covariance.prior(self._num_parts))
+        logs = np.array(self.covariance.logs)
+        self._factor = self._factored(self._covariances(logs, self._products, self._squares)[0], logs)
+        self._weights: Floats = linalg.cho_solve((self._factor, True), self._values)
 
     def predict(self, encodings: Floats) -> tuple[Floats, Floats]:
         """Return mean and standard deviation of the noiseless function at other encodings, each [m]."""
-        linear, local, length, _ = np.exp(self.covariance.logs)
-        others = encodings - self._centre
-        norms, known_norms = np.square(others).sum(axis=1), np.square(self._known).sum(axis=1)
-        products = others @ self._known.T
-        squares = norms[:, None] + known_norms[None, :] - 2.0 * products
-        near, _ = _matern(np.sqrt(np.maximum(squares, 0.0)) / length)
-        covariances = linear / self._scale * products + local * near
-        means = covariances @ self._weights
-        halves = linalg.solve_triangular(self._factor[0], covariances.T, lower=True)
-        variances = linear / self._scale * norms + local - np.square(halves).sum(axis=0)
+        others = self._scale.split(encodings)
+        logs, parts = np.array(self.covariance.logs), self._num_parts
+        covariances, _ = self._covariances(logs, *_products_and_squares(self._known, others))
+        means = self._weights @ covariances
+        halves = linalg.solve_triangular(self._factor, covariances, lower=True, check_finite=False)
+        own = sum(np.exp(log) * np.square(part).sum(axis=1) for log, part in zip(logs, others, strict=False))
+        variances = own + np.exp(logs[parts]) - np.square(halves).sum(axis=0)
         spread = self._spread * np.sqrt(np.maximum(variances, 1e-10))
         return self._mean + self._spread * means, spread
 
     def _fitted(self, prior: Covariance) -> Covariance:
-        start = np.array(prior.logs)
+        start, parts = np.array(prior.logs), self._num_parts
+        spreads = np.array(
+            [_LINEAR_SPREAD] * parts + [_LOCAL_SPREAD] + [_LENGTH_SPREAD] * parts + [_NOISE_SPREAD]
+        )
 
         def loss(logs: Floats) -> tuple[float, Floats]:
             value, slope = self._negative_log_likelihood(logs)
-            away = (logs - start) / _PRIOR_SPREADS
-            return value + 0.5 * float(away @ away), slope + away / _PRIOR_SPREADS
+            away = (logs - start) / spreads
+            return value + 0.5 * float(away @ away), slope + away / spreads
 
-        bounds = [(middle - 4.0, middle + 4.0) for middle in start]
+        bounds = [(middle - _RANGE, middle + _RANGE) for middle in start]
         found = optimize.minimize(
             loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": _STEPS}
         )
-        linear, local, length, noise = (float(value) for value in found.x)
-        return Covariance((linear, local, length, noise))
+        return Covariance(tuple(float(value) for value in found.x))
 
-    def _factored(self, logs: Floats) -> tuple[Floats, bool]:
-        linear, local, length, noise = np.exp(logs)
-        near, _ = _matern(self._distances / length)
-        covariances = linear / self._scale * self._products + local * near
-        covariances[np.diag_indices_from(covariances)] += noise + _JITTER
-        factor, is_lower = linalg.cho_factor(covariances, lower=True, overwrite_a=True)
-        return factor, bool(is_lower)
+    def _covariances(self, logs: Floats, products: Floats, squares: Floats) -> tuple[Floats, Floats]:
+        """Return covariances, and the slope of the local term per squared distance in lengths.
+
+        Matern 5/2: the book, equation 4.17.
+        """
+        parts = self._num_parts
+        linear, local, lengths = np.exp(logs[:parts]), np.exp(logs[parts]), np.exp(logs[parts + 1 : -1])
+        scaled = np.sqrt(5.0 * np.tensordot(lengths**-2.0, squares, 1))
+        decay = local * np.exp(-scaled)
+        near = (1.0 + scaled + scaled**2 / 3.0) * decay
+        return np.tensordot(linear, products, 1) + near, 5.0 / 3.0 * (1.0 + scaled) * decay
+
+    def _factored(self, covariances: Floats, logs: Floats) -> Floats:
+        covariances[np.diag_indices_from(covariances)] += np.exp(logs[-1]) + _JITTER
+        return np.asarray(linalg.cholesky(covariances, lower=True, overwrite_a=True, check_finite=False))
 
     def _negative_log_likelihood(self, logs: Floats) -> tuple[float, Floats]:
         """Return the negative logarithm of the likelihood and its slope; the book, equations 5.8 and 5.9."""
-        linear, local, length, noise = np.exp(logs)
-        factor = self._factored(logs)
-        weights = linalg.cho_solve(factor, self._values)
-        value = 0.5 * float(self._values @ weights) + float(np.log(np.diag(factor[0])).sum())
-        inverse = linalg.cho_solve(factor, np.eye(len(weights)))
+        parts = self._num_parts
+        covariances, slope = self._covariances(logs, self._products, self._squares)
+        linear, lengths = np.exp(logs[:parts]), np.exp(logs[parts + 1 : -1])
+        near = covariances - np.tensordot(linear, self._products, 1)
+        factor = self._factored(covariances, logs)
+        weights = linalg.cho_solve((factor, True), self._values)
+        value = 0.5 * float(self._values @ weights) + float(np.log(np.diag(factor)).sum())
+        inverse = linalg.cho_solve((factor, True), np.eye(len(weights)))
         pull = inverse - np.outer(weights, weights)
-        near, slope = _matern(self._distances / length)
-        parts = (
-            linear / self._scale * float((pull * self._products).sum()),
-            local * float((pull * near).sum()),
-            local * float((pull * slope).sum()),
-            noise * float(np.trace(pull)),
-        )
-        return value, 0.5 * np.array(parts)
+        slopes = [
+            *(linear * np.tensordot(self._products, pull, 2)),
+            float((pull * near).sum()),
+            *(lengths**-2.0 * np.tensordot(self._squares, pull * slope, 2)),
+            float(np.exp(logs[-1]) * np.trace(pull)),
+        ]
+        return value, 0.5 * np.array(slopes)
 
 
-def _matern(distances: Floats) -> tuple[Floats, Floats]:
-    """Return the Matern 5/2 correlation at distances in lengths, and its slope in the length's logarithm.
-
-    The book, equation 4.17.
-    """
-    scaled = np.sqrt(5.0) * distances
-    decay = np.exp(-scaled)
-    return (1.0 + scaled + scaled**2 / 3.0) * decay, scaled**2 * (1.0 + scaled) / 3.0 * decay
+def _products_and_squares(known: list[Floats], others: list[Floats]) -> tuple[Floats, Floats]:
+    """Return inner products and squared distances of [n, d] and [m, d] by part, each [parts, n, m]."""
+    products = np.stack([one @ other.T for one, other in zip(known, others, strict=True)])
+    norms = np.stack([np.square(part).sum(axis=1) for part in known])
+    other_norms = np.stack([np.square(part).sum(axis=1) for part in others])
+    squares = np.maximum(norms[:, :, None] + other_norms[:, None, :] - 2.0 * products, 0.0)
+    return products, squares
