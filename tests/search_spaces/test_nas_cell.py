@@ -156,7 +156,7 @@ def test_features_tell_what_ways_compute() -> None:
     # Open are the direct way (a skip) and the one through both inner nodes: 3x3, skip, pooling.
     assert np.flatnonzero(functions).tolist() == [0, 1 + 3 + 1 * 3 + 2]
     assert functions.sum() == 2
-    assert amounts.tolist() == [3, 0, 1, 1, 1, 1, 0, 1, 2, 2, 0, 0]
+    assert amounts.tolist() == [2, 0, 1, 1, 1, 1, 0, 1, 2, 2, 0, 0]
 
 
 def test_a_skip_on_a_way_changes_nothing_of_what_it_computes() -> None:
