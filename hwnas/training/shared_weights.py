@@ -25,9 +25,8 @@ from hwnas.search_spaces.base import SearchSpace, sample_choices
 _SAMPLES = 300
 """Networks that the names and largest shapes of all weights are gathered from."""
 _STAGE = re.compile(r"stages\.(\d+)\.")
-_JOINED = {"fuse.0.0.weight": 3}
-"""Weights whose input channels are several images of equal width, one behind the other."""
-_HEAD = "head.weight"
+_JOINED = 3
+"""Images of equal width, one behind the other, that `dilated-context` fuses."""
 
 
 class SharedWeights(nn.Module):
@@ -52,7 +51,7 @@ class SharedWeights(nn.Module):
                 choices = drawn if number % 2 else {**drawn, **extreme(space, max)}
                 self._gather(space.decode(choices), shapes)
             self.tensors = nn.ParameterDict(
-                {_as_key(name): nn.Parameter(_fresh(name, shape)) for name, shape in sorted(shapes.items())}
+                {key: nn.Parameter(_fresh(key, shape)) for key, shape in sorted(shapes.items())}
             )
 
     def slices(self, architecture: Architecture, module: nn.Module) -> dict[str, Tensor]:
@@ -63,7 +62,7 @@ class SharedWeights(nn.Module):
         """
         found = {}
         for name, parameter in module.named_parameters():
-            key = _as_key(shared_name(name, architecture.genes))
+            key = _key(name, architecture, module)
             if key not in self.tensors:
                 raise TrainingError(f"{architecture.id} has a weight {name!r} that no shared one covers.")
             found[name] = cut(self.tensors[key], parameter.shape, name)
@@ -103,8 +102,9 @@ class SharedWeights(nn.Module):
         return module.eval()
 
     def _gather(self, architecture: Architecture, shapes: dict[str, tuple[int, ...]]) -> None:
-        for name, parameter in self._space.build(architecture).named_parameters():
-            key = shared_name(name, architecture.genes)
+        module = self._space.build(architecture)
+        for name, parameter in module.named_parameters():
+            key = _key(name, architecture, module)
             known = shapes.get(key, tuple(parameter.shape))
             shapes[key] = tuple(max(sizes) for sizes in zip(known, parameter.shape, strict=True))
 
@@ -135,12 +135,12 @@ def cut(tensor: Tensor, shape: Sequence[int], name: str = "") -> Tensor:
         raise TrainingError(
             f"The shared weight for {name!r} has the shape {list(tensor.shape)}, but {list(shape)} is wanted."
         )
-    for axis in (2, 3)[: tensor.ndim - 2]:
+    for axis in range(2, tensor.ndim):
         tensor = tensor.narrow(axis, (tensor.shape[axis] - shape[axis]) // 2, shape[axis])
     tensor = tensor[: shape[0]]
     if tensor.ndim == 1:
         return tensor
-    images = next((count for ending, count in _JOINED.items() if name.endswith(ending)), 1)
+    images = _JOINED if _STAGE.match(name) and name.endswith(".fuse.0.0.weight") else 1
     parts = tensor.chunk(images, dim=1)
     return (
         torch.cat([part[:, : shape[1] // images] for part in parts], dim=1)
@@ -158,15 +158,27 @@ def extreme(space: SearchSpace, choose: Any) -> dict[str, Choice]:
     }
 
 
-def _fresh(name: str, shape: tuple[int, ...]) -> Tensor:
+def _fresh(key: str, shape: tuple[int, ...]) -> Tensor:
     """Return initial values, as `UNet` has them."""
     tensor = torch.empty(shape)
     if tensor.ndim > 1:
-        if name == _HEAD:
+        if key.startswith("head/"):
             return nn.init.normal_(tensor, std=0.01)
         return nn.init.kaiming_normal_(tensor, mode="fan_out", nonlinearity="relu")
-    return tensor.fill_(1.0 if name.endswith("weight") else 0.0)
+    return tensor.fill_(1.0 if key.endswith("/weight") else 0.0)
 
 
-def _as_key(name: str) -> str:
-    return name.replace(".", "/")  # modules reserve dots for nesting
+def _key(name: str, architecture: Architecture, module: nn.Module) -> str:
+    """Return the key of the shared tensor of a parameter; modules reserve dots for nesting.
+
+    Layers without weights, such as padding, shift the numbers of those behind them: a layer is named by its
+    type, and by how many of that type stand before it.
+    """
+    path, _, parameter = name.rpartition(".")
+    parent, _, place = path.rpartition(".")
+    if place.isdigit():
+        siblings = list(module.get_submodule(parent).children())
+        kind = type(siblings[int(place)])
+        place = f"{kind.__name__}{sum(type(each) is kind for each in siblings[: int(place)])}"
+    named = ".".join(part for part in (parent, place, parameter) if part)
+    return shared_name(named, architecture.genes).replace(".", "/")
