@@ -35,7 +35,7 @@ from hwnas.latency.base import LatencyMeasurement, LatencyMeter
 from hwnas.latency.target import Target
 from hwnas.onnx_graphs.export import OPSET, export_onnx
 from hwnas.onnx_graphs.metadata import graph_metadata
-from hwnas.onnx_graphs.precision.kinds import FP32, dialect_of
+from hwnas.onnx_graphs.precision.kinds import FP32, Dialect, dialect_of
 from hwnas.onnx_graphs.tensorrt_gate import check_for_tensorrt, tensorrt_version
 from hwnas.runtime.manifest import MANIFEST_NAME, SCHEMA_VERSION
 from hwnas.search_spaces.base import SearchSpace
@@ -135,7 +135,8 @@ def export_bundle(
         integrations: other programs that get files of their own, see `hwnas.export.integrations.choice`;
             they load the recommended precision.
         key: of OpenSSH, to sign the manifest with; None leaves it unsigned.
-        engine: `tensorrt`, `rtx` or `none`, of the recommended precision, see `hwnas.export.engines`.
+        engine: `tensorrt`, `rtx` or `none`, one for each precision, see `hwnas.export.engines`; INT8 is then
+            written as TensorRT takes it.
         builds: of an engine that ships, of which the fastest is kept, where they differ.
 
     Returns:
@@ -154,12 +155,16 @@ def export_bundle(
         shipped.settle(scratch / MODEL_NAME, FP32, known=_known_builds(member, scratch / MODEL_NAME, meter))
         latency = _latency_of(scratch / MODEL_NAME, member.latency, meter, io_spec)
         write_json_atomically(scratch / LATENCY_NAME, latency.to_json())
-        found = _precisions(task, member, module, io_spec, scratch, meter, precision, version, shipped)
+        # Engines take the dialect of TensorRT alone, whatever the target computes ONNX files with.
+        dialect = _dialect_of(meter) if engine == NO_ENGINE else Dialect.TENSORRT
+        found = _precisions(
+            task, member, module, io_spec, scratch, meter, precision, version, shipped, dialect
+        )
         chosen = recommended(found)
         manifest = _manifest(task, space, member, io_spec, latency, found)
         manifest["builds"] = shipped.made
-        manifest["engines"] = write_engine(engine, meter, scratch / file_name(chosen), chosen)
-        plan = next((entry["file"] for entry in manifest["engines"] if entry["product"] == "tensorrt"), None)
+        manifest["engines"] = _engines(engine, meter, scratch, list(manifest["precisions"]))
+        plan = _plan_of(manifest["engines"], chosen)
         deployed = Deployed(scratch, member.architecture.id, chosen, file_name(chosen), io_spec, plan)
         manifest["integrations"] = write_integrations(deployed, integrations)
         manifest["files"] = _file_entries(scratch)
@@ -199,12 +204,11 @@ def _precisions(
     settings: PrecisionSettings | None,
     tensorrt: str | None,
     shipped: ShippedBuilds,
+    dialect: Dialect,
 ) -> list[PrecisionFigures]:
     """Write, judge and clock the wanted precisions beside `model.onnx`; none wanted gives none."""
     if settings is None or settings.wanted == (FP32,):
         return []
-    target = Target.parse(meter.target)
-    dialect = dialect_of(target.runtime, dict(target.options))
     maker = PrecisionMaker(task, member.architecture, module, scratch, dialect, settings)
     found = []
     for entry in maker.make():
@@ -217,6 +221,26 @@ def _precisions(
         speed = None if is_reference else speed_of(meter, scratch / MODEL_NAME, model, io_spec)
         found.append(replace(entry, speed=speed))
     return with_remarks_of_speed(found)
+
+
+def _engines(
+    engine: str, meter: LatencyMeter, scratch: Path, precisions: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Write an engine of every precision and return their entries."""
+    return [
+        entry for name in precisions for entry in write_engine(engine, meter, scratch / file_name(name), name)
+    ]
+
+
+def _plan_of(engines: Sequence[Mapping[str, Any]], precision: str) -> str | None:
+    """Return the file of TensorRT's engine of a precision; those of TensorRT for RTX are others."""
+    wanted = (TENSORRT, precision)
+    return next((e["file"] for e in engines if (e["product"], e["precision"]) == wanted), None)
+
+
+def _dialect_of(meter: LatencyMeter) -> Dialect:
+    target = Target.parse(meter.target)
+    return dialect_of(target.runtime, dict(target.options))
 
 
 def _latency_of(

@@ -12,6 +12,7 @@ import pytest
 from hwnas.errors import ConfigError, ExportError, MeasurementError
 from hwnas.export.bundle import TrainedMember, export_bundle
 from hwnas.export.engines import ShippedBuilds, check_engine_choice, write_engine
+from hwnas.export.precision_figures import PrecisionSettings
 from hwnas.files import sha256_of_file
 from hwnas.io_spec import IoSpec
 from hwnas.latency.agent.engine_files import EngineFiles
@@ -19,6 +20,7 @@ from hwnas.latency.agent.errors import AgentError
 from hwnas.latency.engines import build_on_target
 from hwnas.latency.runtimes.engine_identity import EngineIdentity
 from hwnas.latency.runtimes.plan_file import read_plan_header
+from hwnas.runtime.engine_predictor import engine_of
 from hwnas.runtime.manifest import read_manifest
 from tests.export.small_lidar import FixedMeter, SmallSpace, SmallTask, write_run
 from tests.latency.onnx_models import write_conv_relu, write_unknown_operator
@@ -138,6 +140,37 @@ def test_bundle_with_an_engine_for_rtx_gpus(tmp_path: Path) -> None:
     assert entry["model_sha256"] == sha256_of_file(bundle / "model.onnx")
     assert (entry["precision"], entry["typing"], entry["gpu"]) == ("fp32", "strong", "")
     assert entry["file"].startswith(f"tensorrt-rtx-{entry['version']}-sm86-sm89-sm120-")
+
+
+@needs_rtx
+def test_every_precision_has_an_engine_of_its_own(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", widths=(8,))
+    member = TrainedMember.from_json(json.loads((run / "trained.json").read_text())["members"][0], run)
+    task = SmallTask({})
+    space = SmallSpace(task.contract, {})
+    limits = {"fp16_drop_points": 100.0, "int8_drop_points": 100.0, "class_drop_points": 100.0}
+    settings = PrecisionSettings(("fp32", "fp16", "int8"), calibration_inputs=2, **limits)
+    bundle = export_bundle(
+        task,
+        space,
+        member,
+        run / "b",
+        meter=FixedMeter(),
+        engine="rtx",
+        precision=settings,
+        integrations=("triton",),
+    )
+    manifest = read_manifest(bundle)
+    engines = {entry["precision"]: entry for entry in manifest.content["engines"]}
+    assert sorted(engines) == ["fp16", "fp32", "int8"]
+    assert len({entry["file"] for entry in engines.values()}) == 3
+    for name, entry in engines.items():
+        assert entry["model_sha256"] == sha256_of_file(manifest.model_path_of(name))
+        assert engine_of(manifest, "tensorrt-rtx", name)[1]["file"] == entry["file"]
+    # Engines need TensorRT's dialect, though the target computes ONNX files on a processor.
+    assert manifest.precisions["int8"]["details"]["dialect"] == "tensorrt"
+    # Triton's backend loads no engines for RTX.
+    assert manifest.content["integrations"]["triton"]["platform"] == "onnxruntime_onnx"
 
 
 @needs_rtx

@@ -1,4 +1,7 @@
-"""A Triton model repository: `triton/MODEL/config.pbtxt` and `triton/MODEL/1/model.onnx`.
+"""A Triton model repository: `triton/MODEL/config.pbtxt` and `triton/MODEL/1/model.onnx`, or `model.plan`.
+
+An engine of TensorRT in the bundle is served by Triton's TensorRT backend, which loads no engines of TensorRT
+for RTX; without one, the ONNX file is served by ONNX Runtime.
 
 Fields as in Triton's `model_config.proto`. The format is that of protobuf texts.
 """
@@ -8,14 +11,13 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from hwnas.errors import ExportError
 from hwnas.export.integrations.base import Deployed, markdown_rows, template, write_text
 from hwnas.io_spec import TensorSpec
 
 REPOSITORY = "triton"
-MODEL_FILE = "model.onnx"
 _DATA_TYPES = {
     "float32": "TYPE_FP32",
     "float16": "TYPE_FP16",
@@ -28,6 +30,18 @@ _DATA_TYPES = {
 }
 
 
+class _Served(NamedTuple):
+    """What Triton calls a kind of model, what its file is named there, and who runs it."""
+
+    platform: str
+    file: str
+    server: str
+
+
+_ONNX = _Served("onnxruntime_onnx", "model.onnx", "ONNX Runtime")
+_PLAN = _Served("tensorrt_plan", "model.plan", "TensorRT, of the version and on the GPU it is for")
+
+
 def write_triton(deployed: Deployed) -> Mapping[str, Any]:
     """Write the model repository into the bundle.
 
@@ -36,11 +50,15 @@ def write_triton(deployed: Deployed) -> Mapping[str, Any]:
     """
     model = deployed.bundle / REPOSITORY / deployed.name
     (model / "1").mkdir(parents=True)
-    shutil.copyfile(deployed.bundle / deployed.file, model / "1" / MODEL_FILE)
+    served = _ONNX if deployed.engine is None else _PLAN
+    source = deployed.engine or deployed.file
+    shutil.copyfile(deployed.bundle / source, model / "1" / served.file)
     values = {
         "name": deployed.name,
-        "model_file": MODEL_FILE,
-        "source": deployed.file,
+        "platform": served.platform,
+        "server": served.server,
+        "model_file": served.file,
+        "source": source,
         "precision": deployed.precision,
         "tensors": "\n".join(
             [_tensor("input", tensor) for tensor in deployed.io_spec.inputs]
@@ -50,7 +68,12 @@ def write_triton(deployed: Deployed) -> Mapping[str, Any]:
     }
     write_text(model / "config.pbtxt", template("triton/config.pbtxt").substitute(values))
     write_text(deployed.bundle / REPOSITORY / "README.md", template("triton/README.md").substitute(values))
-    return {"repository": REPOSITORY, "model_name": deployed.name, "precision": deployed.precision}
+    return {
+        "repository": REPOSITORY,
+        "model_name": deployed.name,
+        "precision": deployed.precision,
+        "platform": served.platform,
+    }
 
 
 def _tensor(kind: str, tensor: TensorSpec) -> str:

@@ -72,6 +72,20 @@ def test_tensors_are_those_of_the_model(bundle: Path, model_config: ModuleType) 
     assert list(logits.shape) == list(config.output[0].dims)
 
 
+def test_an_engine_of_tensorrt_is_served_by_its_own_backend(tmp_path: Path, model_config: ModuleType) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"x")
+    (tmp_path / "tensorrt-10.engine").write_bytes(b"engine")
+    spec = IoSpec((TensorSpec("x", (1, 2)),), (TensorSpec("y", (1,)),))
+    told = write_triton(Deployed(tmp_path, "a" * 16, "fp16", "model.onnx", spec, "tensorrt-10.engine"))
+    config = parse(model_config, next(tmp_path.glob("triton/*/config.pbtxt")))
+    assert (config.platform, config.default_model_filename) == ("tensorrt_plan", "model.plan")
+    assert told["platform"] == "tensorrt_plan"
+    (served,) = tmp_path.glob("triton/*/1/*")
+    assert served.name == "model.plan"
+    assert served.read_bytes() == b"engine"
+    assert "with TensorRT, of the version" in (tmp_path / "triton" / "README.md").read_text()
+
+
 def test_names_cannot_break_out_of_the_text(tmp_path: Path, model_config: ModuleType) -> None:
     (tmp_path / "model.onnx").write_bytes(b"x")
     name = 'a" } input { name: "ü\\\n'
