@@ -146,7 +146,8 @@ class SearchSection(Section):
     top. One invocation starts no further candidate after `timeout_min`, and gives up one that
     takes longer than `candidate_timeout_min`. `workers` null means one for every
     `threads_per_worker` usable cores. `executor` says where they run, `estimator` how candidates are judged.
-    `funnel` adds the stages of a funnel behind them, null none.
+    `funnel` adds the stages of a funnel behind them, null none. `warm_start` lists directories of earlier
+    runs whose fronts are tried first.
     """
 
     strategy: str = "surrogate"
@@ -159,6 +160,7 @@ class SearchSection(Section):
     executor: ExecutorSection = ExecutorSection()
     estimator: EstimatorSection = EstimatorSection()
     funnel: FunnelSection | None = None
+    warm_start: list[StrictStr] = []
 
     @field_validator("executor", "estimator", mode="before")
     @classmethod

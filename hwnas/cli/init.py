@@ -49,6 +49,7 @@ search:
   estimator: training    # or {name: weight-sharing, supernet: ./DIR}, see `hwnas supernet`
   funnel: null           # or {look: 10000, train_best: 100, train_full: 5}: look at many by prediction, train
                          # the best of them as further candidates, and the best of all in full
+  warm_start: []         # directories of earlier runs, whose fronts are tried first
   workers: null          # null: one for every `threads_per_worker` cores
   threads_per_worker: 1
 

@@ -51,6 +51,10 @@ def search(
     train_full: Annotated[
         int | None, typer.Option("--train-full", min=1, help="Train so many of the front in full.")
     ] = None,
+    warm_start: Annotated[
+        list[Path] | None,
+        typer.Option("--warm-start", metavar="RUN", help="Try the front of an earlier run first."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Search for accurate and fast networks, until enough candidates are trained.
@@ -62,6 +66,9 @@ def search(
     if rebase and not resume:
         raise ConfigError("--rebase goes with --resume: it measures the networks of a run again.")
     config, directory = _config_and_directory(run, out, resume=resume)
+    if warm_start:
+        others = [str(other.resolve()) for other in warm_start]
+        config = config.model_copy(update={"search": config.search.model_copy(update={"warm_start": others})})
     config = _with_funnel(config, look=look, train_best=train_best, train_full=train_full)
 
     from hwnas.search.driver import search as run_search

@@ -32,6 +32,7 @@ from hwnas.search.storage.place import StudyPlace, place_of_run
 from hwnas.search.strategies import Limits, StrategyContext, make_sampler
 from hwnas.search.study import ERROR, SearchStudy, differences
 from hwnas.search.trial_book import TrialBook
+from hwnas.search.warm_start import first_candidates, not_yet_judged
 from hwnas.search_spaces.base import SearchSpace, make_search_space
 from hwnas.tasks.base import Task, make_task
 from hwnas.training.recipe import Recipe
@@ -45,6 +46,7 @@ MAY_CHANGE = (
     "config.search.workers",
     "config.search.executor",
     "config.search.funnel",
+    "config.search.warm_start",
     "config.storage",  # a database may move; it must hold the study
     "config.search.threads_per_worker",
     "config.training.full",
@@ -220,21 +222,24 @@ def _session(
             log=log,
             table_s=found[1].provenance.get("measuring_s") if found else None,
         )
+    first = first_candidates(run, space, config.search.warm_start, config.search.trials)
     with pool:
-        ending = _stages(config.search.trials, loop_until, look, book, stop)
+        ending = _stages(config.search.trials, first, loop_until, look, book, space, stop)
     log.event("ended", f"the search ended: {ending}")
     return SearchResult(run.path, ending, stop.requested, book.front)
 
 
 def _stages(
     trials: int,
+    first: Sequence[Mapping[str, Choice]],
     loop_until: Callable[..., CandidateLoop],
     look: LookStage | None,
     book: TrialBook,
+    space: SearchSpace,
     stop: StopRequest,
 ) -> str:
     """Train what the strategy proposes and, with a funnel, what a look then chooses; return the ending."""
-    loop = loop_until(trials)
+    loop = loop_until(trials, not_yet_judged(space, first, book.trials))
     ending = loop.run()
     if look is None or stop.requested or loop.is_out_of_time:
         return ending
@@ -243,7 +248,7 @@ def _stages(
     if chosen is None:
         return "interrupted"
     book.message = f"{len(chosen)} networks are chosen to be trained"
-    return loop_until(look.wanted, look.waiting(chosen, book.trials)).run()
+    return loop_until(look.wanted, not_yet_judged(space, chosen, book.trials)).run()
 
 
 def _with_study_name(config: RunConfig, run: RunDirectory) -> RunConfig:

@@ -22,6 +22,7 @@ class RunDirectory:
     driver.lock     held by the process that drives the study
     front.json      all trials in short, members of the Pareto front in full
     look.json       what was looked at by prediction, and what of it was chosen to be trained
+    warm_start.json the first candidates, taken over from earlier runs
     trained.json    members trained at full budget
     events.jsonl    what happened, one JSON object a line
     log.txt         the same for people
@@ -43,6 +44,7 @@ class RunDirectory:
         self.front = self.path / "front.json"
         self.trained = self.path / "trained.json"
         self.look = self.path / "look.json"
+        self.warm_start = self.path / "warm_start.json"
         self.events = self.path / "events.jsonl"
         self.log = self.path / "log.txt"
         self.report = self.path / "report.html"

@@ -13,7 +13,7 @@ from hwnas.architecture import Architecture
 from hwnas.search.funnel.layers import Floats, Ints, first_layers
 from hwnas.search_spaces.base import SearchSpace
 
-CHUNK = 1000
+CHUNK = 4000
 """Networks predicted at once; the draws depend on it, so that it is no setting."""
 
 

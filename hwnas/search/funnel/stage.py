@@ -21,19 +21,18 @@ from hwnas.search.funnel.looking import Kept, Look
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory
 from hwnas.search.run_log import RunLog
 from hwnas.search.strategies import Limits
-from hwnas.search.study import ABANDONED, TrialSummary
+from hwnas.search.study import TrialSummary
 from hwnas.search_spaces.base import SearchSpace
 
 _KEPT_FOR_EACH = 10
 """So many networks are kept on the first layers for each that is to be chosen."""
 _SAVE_EVERY_S = 10.0
-_MAY_BE_TRIED_AGAIN = frozenset({None, ABANDONED, "interrupted"})
 
 Choices = dict[str, Choice]
 
 
 class LookStage:
-    """Looks once, remembers in `look.json` what was chosen, and says what of it is not judged yet.
+    """Looks once, and remembers in `look.json` what was chosen.
 
     A look that was stopped goes on where it was. One whose settings have changed is made anew, with what all
     trials up to now say.
@@ -85,16 +84,6 @@ class LookStage:
         if not state["is_finished"]:
             state = self._looked(state, trials, is_stopped)
         return list(state["chosen"]) if state["is_finished"] else None
-
-    def waiting(self, chosen: Sequence[Choices], trials: Sequence[TrialSummary]) -> list[Choices]:
-        """Return those of the chosen that were neither judged nor failed."""
-        settled = {
-            trial.architecture.id
-            for trial in trials
-            if trial.architecture is not None
-            and (trial.state in {"COMPLETE", "PRUNED"} or trial.reason not in _MAY_BE_TRIED_AGAIN)
-        }
-        return [choices for choices in chosen if self._space.decode(choices).id not in settled]
 
     @property
     def wanted(self) -> int:

@@ -53,10 +53,10 @@ def test_what_is_kept_is_the_first_layers_of_everything(space: SearchSpace) -> N
         everything.append(np.column_stack([found.errors, found.costs])[found.are_allowed])
         return found
 
-    kept = _looked(Look(space, recording, number=2500, keep=40, seed=1))
+    kept = _looked(Look(space, recording, number=CHUNK + 500, keep=40, seed=1))
     points = np.concatenate(everything)
     first = points[next(layers_of(points))]
-    assert kept.looked == 2500
+    assert kept.looked == CHUNK + 500
     assert kept.allowed == len(points)
     assert {tuple(point) for point in first} <= {tuple(point) for point in kept.points}
     assert 40 <= len(kept.points) < 250

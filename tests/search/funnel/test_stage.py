@@ -17,6 +17,7 @@ from hwnas.search.run_log import RunLog
 from hwnas.search.stage_costs import stage_costs
 from hwnas.search.strategies import Limits
 from hwnas.search.study import TrialSummary
+from hwnas.search.warm_start import not_yet_judged
 from hwnas.search_spaces.base import SearchSpace, make_search_space
 from tests.search.conftest import run_settings, tiny_plugin, tiny_site  # noqa: F401 - fixtures
 from tests.search.tiny_plugin import StripesTask
@@ -84,9 +85,9 @@ def test_the_chosen_are_new_and_stay_the_same(tmp_path: Path, space, trials) -> 
     more = [*trials, _trial(space, 12, chosen[0]), _trial(space, 13, chosen[1], state="FAIL", reason=None)]
     assert again.chosen(more, lambda: False) == chosen, "a finished look is not repeated"
     assert again.wanted == 16
-    assert again.waiting(chosen, more) == chosen[1:], "what was killed is tried again"
+    assert not_yet_judged(space, chosen, more) == chosen[1:], "what was killed is tried again"
     failed = [*trials, _trial(space, 12, chosen[0], state="FAIL", reason="it exploded")]
-    assert again.waiting(chosen, failed) == chosen[1:]
+    assert not_yet_judged(space, chosen, failed) == chosen[1:]
 
     anew = _stage(tmp_path, space, train_best=2)
     assert len(anew.chosen(more, lambda: False) or []) == 2, "other settings mean another look"

@@ -1,0 +1,104 @@
+"""Warm start: networks on the fronts of earlier runs are the first candidates of a new one.
+
+The other run may be of another device, other data or another sensor: its figures are not taken over, only
+what to try first.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hwnas.architecture import Choice
+from hwnas.errors import ConfigError
+from hwnas.files import write_json_atomically
+from hwnas.search.picking import picked
+from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory
+from hwnas.search.study import ABANDONED, TrialSummary
+from hwnas.search_spaces.base import SearchSpace
+
+SHARE = 3
+"""At most one in so many candidates comes from earlier runs."""
+_MAY_BE_TRIED_AGAIN = frozenset({None, ABANDONED, "interrupted"})
+
+Choices = Mapping[str, Choice]
+
+
+def first_candidates(
+    run: RunDirectory, space: SearchSpace, others: Sequence[str], trials: int
+) -> list[Choices]:
+    """Return the choices to begin with; from the start of a run on they are those in `warm_start.json`.
+
+    Args:
+        run: the new one.
+        space: of the new run.
+        others: directories of earlier runs.
+        trials: candidates to be trained; a `SHARE` of them are taken over, in equal parts from all runs.
+
+    Raises:
+        StudyError: if a directory holds no run with a front.
+        ConfigError: if nothing of a run fits the space.
+    """
+    if run.warm_start.is_file():
+        found: list[Choices] = json.loads(run.warm_start.read_text(encoding="utf-8"))["choices"]
+        return found
+    if not others:
+        return []
+    each = max(trials // SHARE // len(others), 1)
+    taken: dict[str, Choices] = {}
+    for other in others:
+        for choices in _of_run(RunDirectory(Path(other)), space, each):
+            taken.setdefault(space.decode(choices).id, choices)
+    record = {"schema_version": SCHEMA_VERSION, "runs": list(others), "choices": list(taken.values())}
+    write_json_atomically(run.warm_start, record)
+    return list(taken.values())
+
+
+def not_yet_judged(
+    space: SearchSpace, wanted: Sequence[Choices], trials: Sequence[TrialSummary]
+) -> list[Choices]:
+    """Return those of the wanted networks that were neither judged nor failed by themselves."""
+    settled = {
+        trial.architecture.id
+        for trial in trials
+        if trial.architecture is not None
+        and (trial.state in {"COMPLETE", "PRUNED"} or trial.reason not in _MAY_BE_TRIED_AGAIN)
+    }
+    return [choices for choices in wanted if space.decode(choices).id not in settled]
+
+
+def _of_run(other: RunDirectory, space: SearchSpace, most: int) -> list[Choices]:
+    members = picked(other.read_front(), most)
+    proposed = [other.read_trial(int(member["number"]))["choices"] for member in members]
+    fitting = [adapted(choices, space) for choices in proposed]
+    found: list[Choices] = [choices for choices in fitting if choices is not None]
+    if not found:
+        raise ConfigError(
+            f"None of the {len(members)} networks taken from {other.path} fits the space {space.name!r}: "
+            "their genes or values are others. Name a run of the same space."
+        )
+    return found
+
+
+def adapted(choices: Mapping[str, Any], space: SearchSpace) -> dict[str, Choice] | None:
+    """Return choices of another run in the values of this space; None where that is not possible.
+
+    A number takes the nearest value, such as the width of another sensor's image; a gene that the other run
+    did not have takes its first value. Names must be the same.
+    """
+    found: dict[str, Choice] = {}
+    for gene, values in space.choices.items():
+        value = choices.get(gene, values[0])
+        if not any(value == one and type(value) is type(one) for one in values):
+            numbers = [one for one in values if _is_number(one)]
+            if not numbers or not _is_number(value):
+                return None
+            value = min(numbers, key=lambda one, wanted=value: abs(one - wanted))  # type: ignore[misc]
+        found[gene] = value
+    return found if set(choices) & set(space.choices) else None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
