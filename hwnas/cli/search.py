@@ -11,6 +11,7 @@ from rich.table import Table
 
 from hwnas.cli.console import err_console, out_console, print_json
 from hwnas.cli.measurement_tables import cost_heading, mark, print_remarks
+from hwnas.cli.train import show_members
 from hwnas.config import FunnelSection, RunConfig, load_config
 from hwnas.errors import ConfigError
 from hwnas.search.run_directory import RunDirectory
@@ -76,16 +77,20 @@ def search(
 
     with watched(err_console) as listener:
         result = run_search(config, directory, resume=resume, rebase=rebase, progress=listener)
+    trained = None
     full = config.search.funnel.train_full if config.search.funnel is not None else None
     if full is not None and not result.interrupted:
         from hwnas.search.full_training import train_front
 
         err_console.print(f"Training {full} of the front in full.")
-        result = replace(result, interrupted=train_front(directory, pick=full).interrupted)
+        trained = train_front(directory, pick=full)
+        result = replace(result, interrupted=trained.interrupted)
     if as_json:
-        print_json(result.to_json())
+        print_json(result.to_json() | ({"full_training": trained.trained} if trained is not None else {}))
     else:
         _show(result)
+    if trained is not None and not as_json:
+        show_members(trained)
     if result.interrupted:
         err_console.print(f"Interrupted. Go on with: hwnas search {directory} --resume", soft_wrap=True)
         raise typer.Exit(INTERRUPTED)

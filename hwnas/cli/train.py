@@ -59,7 +59,7 @@ def train(
     if as_json:
         print_json(result.trained)
     else:
-        _show(result)
+        show_members(result)
     if result.interrupted:
         err_console.print("Interrupted. The same command goes on from the checkpoints.")
         raise typer.Exit(INTERRUPTED)
@@ -81,7 +81,8 @@ def _parsed(pick: str | None) -> str | int | None:
     raise ConfigError(f"--pick is `all`, `knee` or a positive number, but got {pick!r}.")
 
 
-def _show(result: FullTrainingResult) -> None:
+def show_members(result: FullTrainingResult) -> None:
+    """Print the members at full budget."""
     members = result.trained["members"]
     metric = members[0]["quality"]["metric"] if members else "metric"
     table = Table(title="Members at full budget", title_justify="left")

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hwnas.search.run_directory import RunDirectory
+from tests.search.conftest import run_settings, tiny_plugin, tiny_site  # noqa: F401 - fixtures
+
+pytestmark = [pytest.mark.usefixtures("tiny_plugin"), pytest.mark.slow]
+
+
+def _command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "hwnas", "search", *map(str, arguments)]
+
+
+def test_the_command_goes_through_all_stages_and_survives_a_kill_in_between(tmp_path: Path) -> None:
+    path, run = tmp_path / "run.yaml", RunDirectory(tmp_path / "out")
+    path.write_text(yaml.safe_dump(run_settings(search__trials=8, search__workers=2)))
+    funnel = ("--look", 100, "--train-best", 3, "--train-full", 1)
+    process = subprocess.Popen(
+        _command(path, "--out", run.path, *funnel), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    deadline = time.monotonic() + 300
+    while not run.look.is_file() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert run.look.is_file()
+
+    done = subprocess.run(
+        _command(run.path, "--resume", *funnel, "--json"),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=400,
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["trained"] == 11
+    assert len(told["full_training"]["members"]) == 1
+    assert [stage["stage"] for stage in told["stages"]] == [
+        "candidates of the strategy",
+        "look",
+        "candidates chosen by the look",
+        "full training",
+        "total",
+    ]
+    assert told["stages"][0]["remark"] == "8 trained"
+    assert told["stages"][2]["remark"] == "3 trained"
