@@ -72,7 +72,7 @@ class SurrogateSampler(ProposingSampler):
       not all try the same.
     - The first trials are drawn: with a table spread over its latencies, else uniformly.
 
-    A proposal takes some tenths of a second, at 10,000 told trials as at 300: models are made of a bounded
+    A proposal takes about 0.7 seconds, at 10,000 told trials as at 300: models are made of a bounded
     number of networks. Use it wherever training a network takes longer than that.
 
     Source: expected hypervolume improvement as in `expected_improvement`; believer: Ginsbourger et al.,
