@@ -117,8 +117,8 @@ def main() -> None:
             gains[mark] += each
             cells += [f"{cold:.3f}", f"{warm:.3f}", with_error(each)]
         print(f"| {transfer.replace('>', ' | ')} | {' | '.join(cells)} |", flush=True)
-    means = " | ".join(f"| | {with_error(gains[mark])}" for mark in marks)
-    print(f"| **all** | | {means} |".replace("| |  |", "| |"))
+    means = "".join(f" | | {with_error(gains[mark])} |" for mark in marks)
+    print(f"| **all** | |{means}")
     if arguments.json:
         print(json.dumps(told))
 
