@@ -254,7 +254,7 @@ def _judged(
         references = [min(visit.reference_ms) for visits in first.values() for visit in visits]
         visits = len(next(iter(first.values())))
         print(
-            f"\nEach network was visited {visits} times, and its calmest block counts.\n"
+            f"\nEach network was clocked {visits} time{'s' * (visits > 1)}; its calmest block counts.\n"
             f"At its calmest, the reference network took {min(references):.2f} to {max(references):.2f} ms "
             f"beside the networks, and usually {table.speed.reference_ms:.2f} ms beside those of the table. "
             "Lines without “as clocked” compare calmest blocks at the speed of the table: a network clocked "
