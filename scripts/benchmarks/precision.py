@@ -135,7 +135,8 @@ def _print_tables(results: Sequence[Mapping[str, Any]]) -> None:
             cells = ["-" if drop is None else f"{drop:+.2f}" for drop in drops]
             largest = entry["details"].get("largest_activation")
             remarks = [f"largest activation {largest:.3g}"] if largest is not None else []
-            remarks += [f"{len(entry['details']['kept_layers'])} layers kept"] if name == "mixed" else []
+            kept = len(entry["details"]["kept_layers"]) if name == "mixed" else 0
+            remarks += [f"{kept} layer{'s' * (kept > 1)} kept"] if kept else []
             cells.append("; ".join([*remarks, *entry["remarks"]]))
             print(f"| {result['architecture_id']} | {name} | {' | '.join(cells)} |")
 
