@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,16 @@ import torch
 from hwnas.errors import ExportError
 from hwnas.models.decoders import DECODERS
 from hwnas.onnx_graphs.export import export_onnx
-from hwnas.onnx_graphs.precision.calibration import CalibrationMethod
-from hwnas.onnx_graphs.precision.int8 import layers_of
+from hwnas.onnx_graphs.precision.calibration import CalibrationMethod, calibrate
+from hwnas.onnx_graphs.precision.int8 import layers_of, quantised
+from hwnas.onnx_graphs.precision.kinds import Dialect
 from hwnas.onnx_graphs.precision.modelopt_int8 import check_modelopt, quantised_by_modelopt
 from tests.onnx_graphs.covering_networks import SPEC, network
 
 torch.set_num_threads(1)
+needs_modelopt = pytest.mark.skipif(
+    importlib.util.find_spec("modelopt") is None, reason="the extra `modelopt` is not installed"
+)
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +40,10 @@ def images() -> list[np.ndarray]:
     return [rng.standard_normal(SPEC.inputs[0].shape).astype(np.float32) for _ in range(3)]
 
 
+@needs_modelopt
 def test_its_graph_computes_nearly_the_same(
     model: onnx.ModelProto, images: list[np.ndarray], tmp_path: Path
 ) -> None:
-    pytest.importorskip("modelopt.onnx.quantization", reason="the extra `modelopt` is not installed")
     before = model.SerializeToString(deterministic=True)
     found = quantised_by_modelopt(model, images, CalibrationMethod.MIN_MAX)
     assert model.SerializeToString(deterministic=True) == before
@@ -55,8 +60,8 @@ def test_its_graph_computes_nearly_the_same(
     assert np.corrcoef(logits[0].ravel(), logits[1].ravel())[0, 1] > 0.97
 
 
+@needs_modelopt
 def test_layers_can_be_kept(model: onnx.ModelProto, images: list[np.ndarray]) -> None:
-    pytest.importorskip("modelopt.onnx.quantization", reason="the extra `modelopt` is not installed")
     layers = layers_of(model)
     found = quantised_by_modelopt(model, images, CalibrationMethod.MIN_MAX, keep=layers)
     weights = {tensor.name for tensor in found.graph.initializer if tensor.data_type == onnx.TensorProto.INT8}
@@ -74,13 +79,19 @@ def test_ways_of_calibration_that_it_lacks_are_refused() -> None:
 
 
 def test_its_absence_is_told_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = importlib.import_module
-
-    def missing(name: str, package: str | None = None) -> object:
-        if name.startswith("modelopt"):
-            raise ImportError("No module named 'modelopt'")
-        return real(name, package)
-
-    monkeypatch.setattr(importlib, "import_module", missing)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ExportError, match=r"hwnas\[modelopt\]"):
         check_modelopt(CalibrationMethod.MIN_MAX)
+
+
+@needs_modelopt
+def test_a_failure_is_told_and_onnxruntime_is_left_as_it_is(
+    model: onnx.ModelProto, images: list[np.ndarray]
+) -> None:
+    wrong = [image[:, :2] for image in images]
+    with pytest.raises(ExportError, match="ModelOpt cannot quantise the graph"):
+        quantised_by_modelopt(model, wrong, CalibrationMethod.MIN_MAX)
+    ranges = calibrate(model, images, CalibrationMethod.MIN_MAX, symmetric=True)
+    found = quantised(model, ranges, Dialect.TENSORRT)
+    assert "QuantizeLinear" in {node.op_type for node in found.graph.node}
+    assert not [name for name in sys.modules if name.startswith("modelopt")]

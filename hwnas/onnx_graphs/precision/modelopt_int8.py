@@ -6,12 +6,14 @@ better for a network shows when both are judged. It needs no GPU.
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
+import json
 import re
+import subprocess
+import sys
 import tempfile
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +21,11 @@ import onnx
 
 from hwnas.errors import ExportError
 from hwnas.onnx_graphs.precision.calibration import CalibrationMethod
-from hwnas.onnx_graphs.precision.checking import checked, silent
+from hwnas.onnx_graphs.precision.checking import checked
 
 _METHODS = {CalibrationMethod.MIN_MAX: "max", CalibrationMethod.ENTROPY: "entropy"}
+_CHILD = "hwnas.onnx_graphs.precision.modelopt_child"
+_MOST_S = 3600.0
 
 
 def check_modelopt(method: CalibrationMethod) -> None:
@@ -33,7 +37,11 @@ def check_modelopt(method: CalibrationMethod) -> None:
     if method not in _METHODS:
         known = ", ".join(each.value for each in _METHODS)
         raise ExportError(f"ModelOpt finds ranges by {known}, but {method.value!r} was asked for.")
-    _modelopt()
+    # Looked for, not imported: see `modelopt_child`.
+    if importlib.util.find_spec("modelopt") is None:
+        raise ExportError(
+            "The quantiser 'modelopt' is not installed. Install it with `pip install 'hwnas[modelopt]'`."
+        )
 
 
 def quantised_by_modelopt(
@@ -55,37 +63,33 @@ def quantised_by_modelopt(
         ExportError: if ModelOpt is missing, does not know `method`, or fails.
     """
     check_modelopt(method)
-    quantize = _modelopt().quantize
     with tempfile.TemporaryDirectory(prefix="hwnas-modelopt-") as scratch:
-        source, result = Path(scratch) / "model.onnx", Path(scratch) / "int8.onnx"
-        onnx.save(model, source)
-        try:
-            with silent():
-                quantize(
-                    str(source),
-                    quantize_mode="int8",
-                    calibration_data={model.graph.input[0].name: np.concatenate(list(images))},
-                    calibration_method=_METHODS[method],
-                    calibration_eps=["cpu"],
-                    nodes_to_exclude=[f"^{re.escape(name)}$" for name in keep] or None,
-                    high_precision_dtype="fp16",
-                    output_path=str(result),
-                    log_level="ERROR",
-                )
-            found = onnx.load(result)
-        except (AssertionError, OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
-            raise ExportError(
-                f"ModelOpt cannot quantise the graph: {type(error).__name__}: {error}. Leave out "
-                "`--quantizer modelopt` to use the quantiser of onnxruntime."
-            ) from error
+        directory = Path(scratch)
+        request = {
+            "model": str(directory / "model.onnx"),
+            "images": str(directory / "images.npy"),
+            "result": str(directory / "int8.onnx"),
+            "input": model.graph.input[0].name,
+            "method": _METHODS[method],
+            "exclude": [f"^{re.escape(name)}$" for name in keep],
+        }
+        onnx.save(model, request["model"])
+        np.save(request["images"], np.concatenate(list(images)))
+        (directory / "request.json").write_text(json.dumps(request), encoding="utf-8")
+        _run(directory / "request.json")
+        found = onnx.load(request["result"])
     return checked(found, "int8", like=model)
 
 
-def _modelopt() -> Any:
+def _run(request: Path) -> None:
+    command = [sys.executable, "-m", _CHILD, str(request)]
     try:
-        return importlib.import_module("modelopt.onnx.quantization")
-    except ImportError as error:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_MOST_S)
+    except subprocess.TimeoutExpired as error:
+        raise ExportError(f"ModelOpt did not finish within {_MOST_S:.0f} s; give fewer inputs.") from error
+    if done.returncode != 0:
+        reason = "\n".join(done.stderr.splitlines()[-5:])
         raise ExportError(
-            f"The quantiser 'modelopt' cannot be imported ({error}). Install it with "
-            "`pip install 'hwnas[modelopt]'`."
-        ) from error
+            f"ModelOpt cannot quantise the graph: {reason}\nLeave out `--quantizer modelopt` to use the "
+            "quantiser of onnxruntime."
+        )
