@@ -24,11 +24,11 @@ TARGET = "local?runtime=onnxruntime-cpu&threads=1"
 
 @pytest.fixture(scope="module")
 def other(tmp_path_factory: pytest.TempPathFactory) -> LatencyTable:
-    """This machine three times as slow: what another device might be."""
+    """This machine a hundred times as slow: no noise of a shared machine hides that."""
     directory = tmp_path_factory.mktemp("other")
-    settings = ProfileSettings(budget_s=300.0, max_networks=14)
+    settings = ProfileSettings(budget_s=300.0, max_networks=12)
     table = make_table(TARGET, small_space(), CONTRACT, directory, settings)
-    weights = tuple(3.0 * weight for weight in table.correction.weights)
+    weights = tuple(100.0 * weight for weight in table.correction.weights)
     return replace(table, target="ssh://other", correction=replace(table.correction, weights=weights))
 
 
@@ -46,7 +46,7 @@ def test_a_few_networks_here_and_a_table_of_another_device_make_one(
     found = again.predictor(small_space()).predict(networks)
     slow = other.predictor(small_space()).predict(networks)
     ratio = np.median(slow.latency_ms / found.latency_ms)
-    assert 2.0 < ratio < 4.5
+    assert 25.0 < ratio < 400.0
     assert (found.low_ms < found.latency_ms).all()
     # What was measured is not measured again.
     before = {path.name: path.stat().st_mtime_ns for path in raw.glob("*.json")}
