@@ -5,7 +5,8 @@ Figures of different clocks have different names and never stand in for one anot
 * `latency_ms`: the network alone, one inference after the other, input resident;
 * `e2e_ms`: projection, transfers, network and labels of points, one scan after the other;
 * `median_ms@10hz`, `p90_ms@10hz`, `p95_ms@10hz`, `p99_ms@10hz`: the network alone at the rate of a sensor,
-  idle between frames.
+  idle between frames;
+* `parameters_m` and `gmacs`: of the exported network, batch normalisation folded; they need no clock.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ RESOURCES = (
     "load_ms",
     "load_warm_ms",
 )
+SIZES = ("parameters_m", "gmacs")
+_UNITS = {"ms": "ms", "mb": "MiB", "mj": "mJ", "m": "million", "gmacs": "GMAC"}
 _METRIC = re.compile(r"([a-z0-9_]+)\s*(?:@\s*([0-9.]+)\s*hz)?", re.IGNORECASE)
 _EXAMPLE = "p99_ms@10hz <= 40"
 
@@ -53,7 +56,7 @@ class Metric:
             ConfigError: if there is no such figure, or a rate is missing, out of place or out of range.
         """
         match = _METRIC.fullmatch(text.strip())
-        known = (LATENCY, END_TO_END, *PACED, *RESOURCES)
+        known = (LATENCY, END_TO_END, *PACED, *RESOURCES, *SIZES)
         if match is None or match[1].lower() not in known:
             near = get_close_matches(match[1].lower() if match else text, known, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
@@ -70,8 +73,8 @@ class Metric:
 
     @property
     def unit(self) -> str:
-        """Unit of the figure, for people: `ms`, `MiB` or `mJ`."""
-        return {"ms": "ms", "mb": "MiB", "mj": "mJ"}[self.name.rpartition("_")[2]]
+        """Unit of the figure, for people, such as `ms` or `MiB`."""
+        return _UNITS[self.name.rpartition("_")[2]]
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ from hwnas.errors import ConfigError
         (" P99_ms @ 10.0 Hz ", "p99_ms@10hz", "ms"),
         ("median_ms@12.5hz", "median_ms@12.5hz", "ms"),
         ("peak_memory_mb", "peak_memory_mb", "MiB"),
+        ("parameters_m", "parameters_m", "million"),
+        ("gmacs", "gmacs", "GMAC"),
         ("energy_mj", "energy_mj", "mJ"),
     ],
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hwnas.budget import END_TO_END, LATENCY, PACED, RESOURCES, Metric
+from hwnas.budget import END_TO_END, LATENCY, PACED, RESOURCES, SIZES, Metric
 from hwnas.errors import MeasurementError
 from hwnas.io_spec import IoSpec
 from hwnas.latency.base import LatencyMeasurement, LatencyMeter
@@ -16,6 +16,7 @@ from hwnas.latency.meter import AgentMeter
 from hwnas.latency.paced import PacedMeasurement, measure_paced, seconds_for_tail
 from hwnas.latency.resources import ResourceUse, measure_resources
 from hwnas.latency.statistics import MIN_SAMPLES_OF_TAIL
+from hwnas.onnx_graphs.inspection import inspect_onnx
 
 NOT_MEASURED: Mapping[str, Any] = {"latency": None, "figures": {}, "evidence": {}}
 _MIN_SAMPLES_OF_MEDIAN = 100
@@ -69,6 +70,7 @@ def measure_figures(
 
     Raises:
         MeasurementError: if the file cannot be measured, or the platform does not tell a figure.
+        ExportError: if sizes are wanted and it is no ONNX file.
     """
     wanted = list(metrics)
     latency = latency or meter.measure(model, io_spec, give_up_over_ms=give_up_over_ms)
@@ -78,6 +80,10 @@ def measure_figures(
         use = measure_resources(_with_agents(meter), model, io_spec)
         evidence["resources"] = use.to_json()
         figures |= {m.name: _of_resources(use, m, meter) for m in wanted if m.name in RESOURCES}
+    if any(metric.name in SIZES for metric in wanted):
+        graph = inspect_onnx(model)
+        sizes = {"parameters_m": graph.parameters / 1e6, "gmacs": graph.macs / 1e9}
+        figures |= {metric.name: sizes[metric.name] for metric in wanted if metric.name in SIZES}
     if any(metric.name == END_TO_END for metric in wanted):
         if end_to_end is None:
             raise MeasurementError(f"{END_TO_END} needs a task that is clocked from a scan to its labels.")

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
+import onnx
 import pytest
 
 from hwnas.budget import Metric
@@ -11,6 +13,7 @@ from hwnas.latency import figures
 from hwnas.latency.figures import NOT_MEASURED, measure_figures
 from hwnas.latency.meter import AgentMeter, open_meter
 from hwnas.latency.protocol import MeasuringProtocol
+from hwnas.onnx_graphs.inspection import inspect_onnx
 from tests.latency.onnx_models import write_conv_model
 
 SHORT = MeasuringProtocol(processes=1, warmup_s=0.01, max_warmup_s=0.05, max_s=0.05, block_s=0.01)
@@ -50,6 +53,18 @@ def test_every_figure_has_its_clock_and_its_evidence(
     assert found.figures["load_ms"] == found.evidence["resources"]["load_cold_s"] * 1000
     assert all(value > 0 for value in found.figures.values())
     assert set(found.to_json()) == set(NOT_MEASURED)
+
+
+def test_sizes_are_those_of_the_file(meter: AgentMeter, model: tuple[Path, IoSpec]) -> None:
+    latency = measure_figures(meter, *model, metrics("latency_ms")).latency
+    found = measure_figures(meter, *model, metrics("parameters_m", "gmacs"), latency=latency)
+    weights = [
+        tensor
+        for tensor in onnx.load(model[0]).graph.initializer
+        if tensor.data_type == onnx.TensorProto.FLOAT
+    ]
+    assert found.figures["parameters_m"] == sum(math.prod(tensor.dims) for tensor in weights) / 1e6
+    assert found.figures["gmacs"] == inspect_onnx(model[0]).macs / 1e9 > 0
 
 
 def test_nothing_is_measured_that_nobody_asked_for(
