@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,9 @@ Floats = npt.NDArray[np.float64]
 _PROFILER_MS = 0.005
 """Scale of the part that stands for what a kernel costs beside its work."""
 _OFFSET_SPREAD = 0.03
+_BETWEEN_SESSIONS = 0.0125
+"""Standard deviation of what all networks together are off by in another session, after correction for the
+speed of the machine; measured, see docs/results/latency_prediction.md."""
 _MIN_SPREAD = 0.005
 _NEIGHBOURS_MS = 0.35
 """Networks whose shares differ by less than this, roughly, err alike."""
@@ -131,7 +135,8 @@ class LatencyPredictor:
         """Return the half width of intervals in the logarithm: a quantile of errors on networks not seen.
 
         Source: Vovk et al., "Algorithmic Learning in a Random World", 2005; with n errors the quantile is the
-        one of rank (n + 1) * confidence.
+        one of rank (n + 1) * confidence. Errors of a table's own networks are of one session; until networks
+        are met in use, which tell the offset of this one, its spread comes on top.
         """
         surprises = self._surprises[-_MAX_POINTS:]
         errors = np.sort(np.abs(np.concatenate([self._log_errors, surprises])))
@@ -139,7 +144,9 @@ class LatencyPredictor:
             return math.log(2.0)
         rank = math.ceil((len(errors) + 1) * self._confidence)
         # Too few errors to say: twice the worst of them.
-        return float(errors[rank - 1]) if rank <= len(errors) else 2.0 * float(errors[-1])
+        width = float(errors[rank - 1]) if rank <= len(errors) else 2.0 * float(errors[-1])
+        offset = 0.0 if self._met else NormalDist().inv_cdf((1 + self._confidence) / 2) * _BETWEEN_SESSIONS
+        return math.hypot(width, offset)
 
 
 def claims_of(parts: Parts, times: KernelTimes | None, rows: Any, owners: Any, networks: int) -> Floats:

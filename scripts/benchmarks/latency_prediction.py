@@ -247,6 +247,9 @@ def _judged(
     print(f"| predicted | {_row(errors)}")
     if twice:
         print(f"| measured again | {_row(floor)}")
+    print(
+        f"| predicted, calmest visit | {_row(errors_of(found.latency_ms, _at_best(table, first.values())))}"
+    )
     print(f"| predicted, as clocked | {_row(as_clocked)}")
     if twice:
         print(f"| measured again, as clocked | {_row(floor_as_clocked)}")
@@ -254,7 +257,9 @@ def _judged(
         references = [min(visit.reference_ms) for visits in first.values() for visit in visits]
         visits = len(next(iter(first.values())))
         print(
-            f"\nEach network was clocked {visits} time{'s' * (visits > 1)}; its calmest block counts.\n"
+            f"\nEach network was clocked {visits} time{'s' * (visits > 1)}; the calmest block of each "
+            f"counts, "
+            "and of several the median.\n"
             f"At its calmest, the reference network took {min(references):.2f} to {max(references):.2f} ms "
             f"beside the networks, and usually {table.speed.reference_ms:.2f} ms beside those of the table. "
             "Lines without “as clocked” compare calmest blocks at the speed of the table: a network clocked "
@@ -262,6 +267,10 @@ def _judged(
             f"{table.speed.elasticity:.2f} %, as the table's own networks were. The others compare "
             "medians of all samples as they are."
         )
+        offsets = ", ".join(
+            f"{offset:+.1%}" for offset in _offsets(table, list(first.values()), found.latency_ms)
+        )
+        print(f"Predictions lie above the single visits by {offsets}, as medians over all networks.")
     bounds = _binomial(int(covered.sum()), len(covered))
     print(
         f"\nIntervals of {table.confidence:.0%} held {covered.mean():.1%} {bounds} of the networks. Square "
@@ -290,8 +299,25 @@ def _judged(
 
 
 def _at_speed(table: LatencyTable, networks: Iterable[Visits]) -> npt.NDArray[np.float64]:
-    """Return what networks take at the speed of the table in their calmest visit, in ms."""
+    """Return what networks take at the speed of the table, in ms: the median of their visits.
+
+    A visit is what the table's own networks were clocked in. The calmest of several would be faster than
+    those.
+    """
+    return np.array([np.median(table.at_its_speed(visits)) for visits in networks])
+
+
+def _at_best(table: LatencyTable, networks: Iterable[Visits]) -> npt.NDArray[np.float64]:
+    """Return what networks take at the speed of the table in the calmest of their visits, in ms."""
     return np.array([table.at_its_speed(visits).min() for visits in networks])
+
+
+def _offsets(
+    table: LatencyTable, networks: Sequence[Visits], predicted: npt.NDArray[np.float64]
+) -> list[float]:
+    """Return for each visit of all networks how far predictions lie above it, as a median."""
+    columns = zip(*(table.at_its_speed(visits) for visits in networks), strict=True)
+    return [float(np.median(predicted / np.array(column))) - 1 for column in columns]
 
 
 def _clocked(networks: Iterable[Visits]) -> npt.NDArray[np.float64]:
