@@ -21,6 +21,7 @@ from pydantic import (
     StrictInt,
     StrictStr,
     ValidationError,
+    field_serializer,
     field_validator,
 )
 
@@ -126,6 +127,12 @@ class EstimatorSection(PluginSection):
     name: str = "training"
 
 
+class StrategySection(PluginSection):
+    """How candidates are proposed."""
+
+    name: str = "surrogate"
+
+
 class FunnelSection(Section):
     """Look at many networks by prediction, and train the best of them after `search.trials` others.
 
@@ -146,11 +153,12 @@ class SearchSection(Section):
     top. One invocation starts no further candidate after `timeout_min`, and gives up one that
     takes longer than `candidate_timeout_min`. `workers` null means one for every
     `threads_per_worker` usable cores. `executor` says where they run, `estimator` how candidates are judged.
-    `funnel` adds the stages of a funnel behind them, null none. `warm_start` lists directories of earlier
-    runs whose fronts are tried first.
+    `worth` is the directory where `hwnas estimate` found out what the estimator is worth. `funnel` adds the
+    stages of a funnel behind them, null none. `warm_start` lists directories of earlier runs whose fronts are
+    tried first.
     """
 
-    strategy: str = "surrogate"
+    strategy: StrategySection = StrategySection()
     trials: Annotated[int, Field(ge=1)] = 50
     timeout_min: Positive | None = None
     candidate_timeout_min: Positive | None = None
@@ -159,13 +167,18 @@ class SearchSection(Section):
     threads_per_worker: Annotated[int, Field(ge=1)] = 1
     executor: ExecutorSection = ExecutorSection()
     estimator: EstimatorSection = EstimatorSection()
+    worth: StrictStr | None = None
     funnel: FunnelSection | None = None
     warm_start: list[StrictStr] = []
 
-    @field_validator("executor", "estimator", mode="before")
+    @field_validator("strategy", "executor", "estimator", mode="before")
     @classmethod
     def _name_is_a_plugin(cls, value: Any) -> Any:
         return {"name": value} if isinstance(value, str) else value
+
+    @field_serializer("strategy")
+    def _plain_strategy(self, value: StrategySection) -> str | dict[str, Any]:
+        return {"name": value.name, **value.options} if value.options else value.name
 
 
 class RecipeSection(Section):
@@ -396,14 +409,20 @@ def save_config(config: RunConfig, path: Path) -> None:
 
 
 def _with_resolved_paths(value: Mapping[str, Any], base: Path) -> dict[str, Any]:
-    """Let paths in the settings of the task and of the estimator count from `base`."""
+    """Let paths in the settings of the task, the strategy and the estimator count from `base`."""
     found = dict(value)
     if isinstance(found.get("task"), Mapping):
         found["task"] = {key: _resolved(key, item, base) for key, item in found["task"].items()}
     search = found.get("search")
-    if isinstance(search, Mapping) and isinstance(search.get("estimator"), Mapping):
-        estimator = {key: _resolved(key, item, base) for key, item in search["estimator"].items()}
-        found["search"] = {**search, "estimator": estimator}
+    if isinstance(search, Mapping):
+        sections: dict[str, Any] = {
+            name: {key: _resolved(key, item, base) for key, item in search[name].items()}
+            for name in ("strategy", "estimator")
+            if isinstance(search.get(name), Mapping)
+        }
+        if isinstance(search.get("worth"), str):
+            sections["worth"] = _resolved("worth", search["worth"], base)
+        found["search"] = {**search, **sections}
     return found
 
 

@@ -38,15 +38,16 @@ budget:
   # Hard limits: a candidate over one is measured, but never trained. null for none.
   objective: null        # on the objective, in its unit
   latency_ms: null       # on the network alone, milliseconds
-  limits: []             # on any figure, such as "p99_ms@10hz <= 40" or "peak_memory_mb <= 500"
+  limits: []             # on any figure, such as "p99_ms@10hz <= 40" or "parameters_m <= 5"
 
 search:
-  strategy: surrogate    # or random, quasi-random, tpe, nsga2, nsga3, gp, evolution, reinforce
+  strategy: surrogate    # or random, quasi-random, tpe, nsga2, nsga3, gp, evolution, reinforce, gradient
   trials: 50             # candidates to be trained; those over the budget come on top
   timeout_min: null      # start no further candidate after this time
   candidate_timeout_min: null  # give up a candidate that takes longer
   seed: 0
   estimator: training    # or {name: weight-sharing, supernet: ./DIR}, see `hwnas supernet`
+  worth: null            # directory where `hwnas estimate` found out what the estimator is worth
   funnel: null           # or {look: 10000, train_best: 100, train_full: 5}: look at many by prediction, train
                          # the best of them as further candidates, and the best of all in full
   warm_start: []         # directories of earlier runs, whose fronts are tried first

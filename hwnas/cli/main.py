@@ -19,6 +19,8 @@ COMMANDS = (
     "data",
     "profile",
     "supernet",
+    "relax",
+    "estimate",
     "search",
     "train",
     "export",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from hwnas.cli.console import err_console, out_console, print_json
 from hwnas.cli.measurement_tables import cost_heading, mark, print_remarks
@@ -147,8 +148,32 @@ def _show(result: SearchResult) -> None:
         soft_wrap=True,
         highlight=False,
     )
+    _show_worth(result)
     out_console.print(_stages_table(summary["stages"]))
     out_console.print(f"Run directory: {result.run}", soft_wrap=True, highlight=False)
+
+
+def _show_worth(result: SearchResult) -> None:
+    """Say how far errors of candidates order networks as full training would."""
+    if result.worth is None:
+        out_console.print(
+            "How far candidates are ordered as full training would order them is not known: `hwnas estimate` "
+            "finds out, and `search.worth` names what it found.",
+            soft_wrap=True,
+            highlight=False,
+        )
+        return
+    worth = result.worth
+    out_console.print(
+        f"Worth of {worth.estimator}: Kendall tau with full training {worth.agreement}, of MACs "
+        f"{worth.macs}, of "
+        f"parameters {worth.parameters}, from {worth.agreement.networks} networks.",
+        soft_wrap=True,
+        highlight=False,
+        markup=False,
+    )
+    for warning in worth.warnings:
+        out_console.print(Text(f"WARNING: {warning}", style="bold red"), soft_wrap=True)
 
 
 def _stages_table(stages: list[dict[str, Any]]) -> Table:

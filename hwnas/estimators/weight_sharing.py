@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,9 @@ class WeightSharingEstimator:
     calibration_batches: int = 2
     batch_size: int = 2
     limit: int | None = None
+    _known: dict[tuple[tuple[int, ...], int], list[Tensor]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     @property
     def name(self) -> str:
@@ -63,6 +66,14 @@ class WeightSharingEstimator:
         return JudgedEstimate(quality.error, time.perf_counter() - started_s, quality)
 
     def _batches(self, architecture: Architecture, seed: int) -> list[Tensor]:
+        # Every candidate gets the same samples: reading them again would take as long as judging it.
+        key = (architecture.input_shape, seed)
+        if key not in self._known:
+            self._known.clear()
+            self._known[key] = self._read(architecture, seed)
+        return self._known[key]
+
+    def _read(self, architecture: Architecture, seed: int) -> list[Tensor]:
         samples = self.task.train_dataset(architecture, augmentation=0.0, seed=seed)
         size = len(samples)  # type: ignore[arg-type]  # map-style sets have a length
         wanted = [index % size for index in range(self.calibration_batches * self.batch_size)]

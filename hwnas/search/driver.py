@@ -12,6 +12,7 @@ from hwnas.architecture import Architecture, Choice
 from hwnas.budget import LATENCY, Metric
 from hwnas.config import JOURNAL, RunConfig, save_config
 from hwnas.errors import StudyError
+from hwnas.estimators.worth import Worth
 from hwnas.latency.base import LatencyMeter
 from hwnas.search.candidate_loop import CandidateLoop
 from hwnas.search.costs import costs_of_run
@@ -32,6 +33,7 @@ from hwnas.search.storage.place import StudyPlace, place_of_run
 from hwnas.search.strategies import Limits, StrategyContext, make_sampler
 from hwnas.search.study import ERROR, SearchStudy, differences
 from hwnas.search.trial_book import TrialBook
+from hwnas.search.trust_in_estimates import worth_of_run
 from hwnas.search.warm_start import first_candidates, not_yet_judged
 from hwnas.search_spaces.base import SearchSpace, make_search_space
 from hwnas.tasks.base import Task, make_task
@@ -47,6 +49,7 @@ MAY_CHANGE = (
     "config.search.executor",
     "config.search.funnel",
     "config.search.warm_start",
+    "config.search.worth",
     "config.storage",  # a database may move; it must hold the study
     "config.search.threads_per_worker",
     "config.training.full",
@@ -65,12 +68,14 @@ class SearchResult:
         ending: why the session ended.
         interrupted: whether that was Ctrl-C.
         front: content of `front.json`.
+        worth: of the estimator, where it is known.
     """
 
     run: Path
     ending: str
     interrupted: bool
     front: dict[str, Any]
+    worth: Worth | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return a summary as plain JSON values."""
@@ -90,6 +95,7 @@ class SearchResult:
             "reference_point": self.front["reference_point"],
             "objectives": self.front["objectives"],
             "stages": [stage.to_json() for stage in stage_costs(RunDirectory(self.run))],
+            "estimator_worth": None if self.worth is None else self.worth.to_json(),
             "front": [{key: member[key] for key in shown} for member in self.front["members"]],
         }
 
@@ -172,14 +178,18 @@ def _session(
     progress: ProgressListener,
 ) -> SearchResult:
     log = RunLog(run)
+    worth = worth_of_run(config, space, task.fingerprint())
+    if worth is not None:
+        log.event("worth", f"{worth.estimator}: Kendall tau {worth.agreement}", worth=worth.to_json())
     costs = costs_of_run(config, task, space)
     limits = Limits(costs.most(Metric(LATENCY)), config.search.trials, costs.most(costs.objective))
     found = table_of_run(config, space, meter)
     foresight = Foresight(found[1] if found else None, space, costs)
     predict = foresight.predict if foresight.is_available else None
     predict_many = foresight.predict_many if foresight.is_available else None
+    strategy = config.search.strategy
     context = StrategyContext(space, predict, limits, config.search.seed, predict_many)
-    study.set_sampler(make_sampler(config.search.strategy, context))
+    study.set_sampler(make_sampler(strategy.name, context, strategy.options))
     recovered = tell_recorded(run, study, costs)
     stale = study.fail_stale()
     book = TrialBook(run, study, log, costs)
@@ -226,7 +236,7 @@ def _session(
     with pool:
         ending = _stages(config.search.trials, first, loop_until, look, book, space, stop)
     log.event("ended", f"the search ended: {ending}")
-    return SearchResult(run.path, ending, stop.requested, book.front)
+    return SearchResult(run.path, ending, stop.requested, book.front, worth)
 
 
 def _stages(

@@ -24,6 +24,7 @@ import torch
 from hwnas.architecture import Architecture
 from hwnas.errors import ConfigError, HwnasError
 from hwnas.estimators.base import AccuracyEstimator, EstimatorContext, make_estimator
+from hwnas.estimators.predicted import NAME as LEARNED
 from hwnas.estimators.untrained import SCORES
 from hwnas.onnx_graphs.export import export_onnx
 from hwnas.onnx_graphs.metadata import graph_metadata
@@ -117,7 +118,7 @@ def judge_of_search(
         PluginError: if the name is unknown.
         ConfigError: if a setting is wrong, or the estimator only orders networks and judges none.
     """
-    if name in SCORES:
+    if name in SCORES or name == LEARNED:
         raise ConfigError(
             f"search.estimator {name!r} orders networks, but says nothing of their {task.name} quality. Take "
             "`training` or `weight-sharing`."

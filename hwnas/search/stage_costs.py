@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+from hwnas.config import RunConfig
+from hwnas.estimators.comparison import WORTH_FILE
 from hwnas.search.run_directory import RunDirectory
+from hwnas.training.relaxed_choices import FILE as RELAXED_FILE
+from hwnas.training.supernet import HEADER_FILE
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ def stage_costs(run: RunDirectory) -> list[StageCost]:
     trials = run.read_front()["trials"]
     look = json.loads(run.look.read_text(encoding="utf-8")) if run.look.is_file() else None
     border = look["trials_before"] if look else len(trials)
-    found = []
+    found = _prepared(run.load_config())
     if look and look["table_s"]:
         found.append(StageCost("latency table", 0, float(look["table_s"]), "once for target and space"))
     found.append(_of_trials("candidates of the strategy", [t for t in trials if t["number"] < border]))
@@ -55,6 +60,33 @@ def stage_costs(run: RunDirectory) -> list[StageCost]:
         found.append(StageCost("full training", len(members), seconds, remark))
     total = sum(stage.seconds for stage in found)
     return [*found, StageCost("total", 0, total)]
+
+
+def _prepared(config: RunConfig) -> list[StageCost]:
+    """Return what was done once, before the run, and is still there to say what it cost."""
+    found = []
+    supernet = config.search.estimator.options.get("supernet")
+    header = _content(supernet, HEADER_FILE)
+    if header is not None and "seconds" in header:
+        found.append(StageCost("supernet", 0, float(header["seconds"]), "once for task and space"))
+    relaxed = _content(config.search.strategy.options.get("relaxed"), RELAXED_FILE)
+    if relaxed is not None:
+        seconds = float(relaxed["provenance"]["seconds"])
+        found.append(StageCost("relaxed choices", 0, seconds, "once for supernet and target"))
+    worth = _content(config.search.worth, WORTH_FILE)
+    if worth is not None:
+        networks = len(worth["networks"])
+        seconds = networks * float(worth["full"]["cost_s"])
+        found.append(StageCost("worth of the estimator", networks, seconds, "once for task and space"))
+    return found
+
+
+def _content(directory: Any, name: str) -> dict[str, Any] | None:
+    path = Path(str(directory)) / name
+    if directory is None or not path.is_file():
+        return None
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
 
 
 def _of_trials(stage: str, trials: list[dict[str, Any]]) -> StageCost:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,9 +85,10 @@ def train_supernet(
     shared = SharedWeights(space, seed=seed)
     if checkpoint is None or not checkpoint.finished:
         write_json_atomically(directory / HEADER_FILE, header)
-        _Sandwich(shared, task, space, architecture, recipe, seed).run(
+        seconds = _Sandwich(shared, task, space, architecture, recipe, seed).run(
             directory, identity, checkpoint, progress
         )
+        write_json_atomically(directory / HEADER_FILE, {**header, "seconds": round(seconds, 3)})
     load_weights(directory / WEIGHTS_FILE, shared)
     return shared
 
@@ -167,13 +169,14 @@ class _Sandwich:
 
     def run(
         self, directory: Path, identity: Identity, checkpoint: Checkpoint | None, progress: Progress | None
-    ) -> None:
-        recipe = self.recipe
+    ) -> float:
+        """Do the steps that are left; return the seconds that all sessions took up to their checkpoints."""
+        recipe, started_s, before_s = self.recipe, time.monotonic(), 0.0
         optimizer = make_optimizer(self.shared, recipe)
         schedule = make_schedule(optimizer, recipe)
         step = 0
         if checkpoint is not None:
-            step = checkpoint.step
+            step, before_s = checkpoint.step, float(checkpoint.scalars["seconds"])
             self.shared.load_state_dict(unprefixed(_WEIGHTS, checkpoint.tensors))
             load_optimizer(
                 optimizer, unprefixed(_OPTIMIZER, checkpoint.tensors), checkpoint.scalars["groups"]
@@ -205,9 +208,14 @@ class _Sandwich:
             if step % recipe.checkpoint_every == 0 and step < recipe.steps:
                 tensors = prefixed(_WEIGHTS, self.shared.state_dict())
                 tensors |= prefixed(_OPTIMIZER, optimizer_tensors(optimizer))
-                scalars = {"groups": optimizer_scalars(optimizer), "schedule": schedule.state_dict()}
+                scalars = {
+                    "groups": optimizer_scalars(optimizer),
+                    "schedule": schedule.state_dict(),
+                    "seconds": before_s + time.monotonic() - started_s,
+                }
                 save_checkpoint(directory, identity, Checkpoint(step, False, tensors, scalars))
         save_result(directory, identity, step, self.shared)
+        return before_s + time.monotonic() - started_s
 
     def _networks(self, step: int) -> list[Architecture]:
         rng = np.random.default_rng([self.seed, step])

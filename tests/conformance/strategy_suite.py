@@ -8,7 +8,9 @@ class TestMine(StrategySuite):
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -66,6 +68,7 @@ def predict(architecture: Architecture) -> LatencyPrediction:
 
 class StrategySuite:
     strategy: str
+    options: Mapping[str, Any] = MappingProxyType({})
     knows_limits = True
     """Whether it never proposes what a latency table says to be over the hard limit; Optuna's own do."""
 
@@ -75,7 +78,7 @@ class StrategySuite:
         study = SearchStudy(journal)
         limits = Limits(budget_ms, 40)
         context = StrategyContext(GridSpace(), predict if table else None, limits, seed)
-        study.set_sampler(make_sampler(self.strategy, context))
+        study.set_sampler(make_sampler(self.strategy, context, self.options))
         return study
 
     def play(
@@ -167,7 +170,7 @@ class StrategySuite:
         study.set_sampler(make_sampler(other, StrategyContext(GridSpace(), None, Limits(None, 40), 0)))
         self.play(study, 5)
         study.set_sampler(
-            make_sampler(self.strategy, StrategyContext(GridSpace(), None, Limits(None, 40), 0))
+            make_sampler(self.strategy, StrategyContext(GridSpace(), None, Limits(None, 40), 0), self.options)
         )
         assert len(self.play(study, 5)) == 5
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -44,6 +45,34 @@ class TestMacs(EstimatorSuite):
 
 class TestParameters(EstimatorSuite):
     estimator = "parameters"
+
+
+class TestLearned(EstimatorSuite):
+    estimator = "learned"
+    settings: ClassVar[dict[str, Any]] = {"over": "parameters", "networks": 8}
+
+    def test_unknown_settings_are_refused(self) -> None:
+        for wrong, message in (
+            ({"network": 8}, "Did you mean 'networks'"),
+            ({"networks": 3}, "from 8 to 200"),
+            ({"networks": True}, "from 8 to 200"),
+            ({"over": "learned"}, "name it"),
+        ):
+            with pytest.raises(ConfigError, match=message):
+                make_estimator("learned", EstimatorContext(TinyTask(), TinySpace(), wrong))
+
+    def test_what_was_judged_is_kept(self, tmp_path: Path) -> None:
+        settings = {**self.settings, "cache": str(tmp_path)}
+        first = make_estimator("learned", EstimatorContext(TinyTask(), TinySpace(), settings))
+        files = {path: path.stat().st_mtime_ns for path in tmp_path.glob("learned-*.json")}
+        assert len(files) == 8
+        again = make_estimator("learned", EstimatorContext(TinyTask(), TinySpace(), settings))
+        assert {path: path.stat().st_mtime_ns for path in files} == files
+        said = [judge.estimate(ARCHITECTURE, seed=0, directory=tmp_path).score for judge in (first, again)]
+        assert said[0] == said[1]
+        # More parameters are taken as better, and of two sizes the predictor has seen both.
+        small = TinySpace().decode({"channels": 4})
+        assert said[0] < first.estimate(small, seed=0, directory=tmp_path).score
 
 
 @pytest.mark.parametrize("size", [1, 2.5, True, "many"])

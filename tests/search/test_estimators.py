@@ -10,6 +10,7 @@ from hwnas.config import load_config
 from hwnas.errors import HwnasError
 from hwnas.search.driver import search
 from hwnas.search.run_directory import RunDirectory
+from hwnas.search.stage_costs import stage_costs
 from hwnas.search_spaces.base import make_search_space
 from hwnas.tasks.base import make_task
 from hwnas.training.recipe import Recipe
@@ -33,9 +34,13 @@ def test_candidates_may_inherit_their_weights(write_run, tmp_path: Path) -> None
     assert members
     record = run.read_trial(members[0]["trial"])
     assert 0 <= record["quality"]["value"] <= 1
+    costs = {stage.stage: stage.seconds for stage in stage_costs(run)}
+    assert costs["supernet"] > 0
+    assert costs["total"] == pytest.approx(costs["supernet"] + costs["candidates of the strategy"])
 
 
-def test_an_estimator_that_judges_nothing_is_refused(write_run, tmp_path: Path) -> None:
-    config = load_config(write_run(search__estimator="synflow", search__trials=1))
+@pytest.mark.parametrize("name", ["synflow", "learned"])
+def test_an_estimator_that_judges_nothing_is_refused(write_run, tmp_path: Path, name: str) -> None:
+    config = load_config(write_run(search__estimator=name, search__trials=1))
     with pytest.raises(HwnasError, match="weight-sharing"):
         search(config, tmp_path / "out")

@@ -3,10 +3,12 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hwnas.errors import PluginError
 from hwnas.search.strategies import Limits, StrategyContext, make_sampler, seed_after
+from hwnas.training.relaxed_choices import RelaxedChoices
 from tests.conformance.strategy_suite import (
     BUDGET_MS,
     GridSpace,
@@ -48,6 +50,19 @@ class TestNsga3(StrategySuite):
 class TestGp(StrategySuite):
     strategy = "gp"
     knows_limits = False
+
+
+class TestGradient(OwnStrategySuite):
+    strategy = "gradient"
+
+    @pytest.fixture(autouse=True)
+    def relaxed(self, tmp_path: Path) -> None:
+        plain = {gene: list(values) for gene, values in GridSpace.choices.items()}
+        rows = {
+            gene: np.full((3, len(values)), 1 / len(values)) for gene, values in GridSpace.choices.items()
+        }
+        RelaxedChoices({"name": "grid", "choices": plain}, (0.1, 0.2, 0.4), rows, {}).save(tmp_path)
+        self.options = {"relaxed": str(tmp_path)}
 
 
 class TestQuasiRandom(OwnStrategySuite):

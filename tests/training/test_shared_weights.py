@@ -138,6 +138,7 @@ def test_training_lowers_the_loss_and_goes_on_where_it_stopped(tmp_path: Path) -
     assert steps[0] == 16
     for name, tensor in whole.state_dict().items():
         assert torch.allclose(tensor, resumed.state_dict()[name], atol=1e-6), name
+    assert json.loads((tmp_path / "b" / "supernet.json").read_text())["seconds"] > 0
     loaded = load_supernet(tmp_path / "b", space)
     assert all(torch.equal(tensor, resumed.state_dict()[n]) for n, tensor in loaded.state_dict().items())
 

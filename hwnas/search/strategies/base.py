@@ -6,14 +6,17 @@ trial as a categorical, and the space maps equal networks to equal architectures
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from optuna.distributions import CategoricalDistribution
 from optuna.samplers import BaseSampler
 
 from hwnas.architecture import Architecture
+from hwnas.errors import ConfigError
 from hwnas.plugins import load_plugin
 from hwnas.search_spaces.base import SearchSpace
 
@@ -76,18 +79,29 @@ class StrategyContext:
         return prediction is not None and most_ms is not None and prediction.interval_ms[0] > most_ms
 
 
-StrategyFactory = Callable[[StrategyContext], BaseSampler]
-"""What plug-ins register in `hwnas.strategies`."""
+StrategyFactory = Callable[..., BaseSampler]
+"""What plug-ins register in `hwnas.strategies`: of a context, and of options as keyword-only parameters."""
 
 
-def make_sampler(name: str, context: StrategyContext) -> BaseSampler:
-    """Return the sampler of the registered strategy `name`.
+def make_sampler(
+    name: str, context: StrategyContext, options: Mapping[str, Any] | None = None
+) -> BaseSampler:
+    """Return the sampler of the registered strategy `name`, made with its own options.
 
     Raises:
         PluginError: if the name is unknown.
+        ConfigError: if it has no such option, or needs one that is missing.
     """
     factory: StrategyFactory = load_plugin("hwnas.strategies", name)
-    return factory(context)
+    known = list(inspect.signature(factory).parameters)[1:]
+    try:
+        inspect.signature(factory).bind(context, **(options or {}))
+    except TypeError as error:
+        raise ConfigError(
+            f"The strategy {name!r} has {f'the options {known}' if known else 'no options'}, but got "
+            f"{dict(options or {})}: {error}."
+        ) from error
+    return factory(context, **(options or {}))
 
 
 def distributions_of(space: SearchSpace) -> dict[str, CategoricalDistribution]:

@@ -1,0 +1,81 @@
+"""`hwnas estimate`: what cheap accuracy is worth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from hwnas.cli.console import err_console, out_console, print_json
+
+DEFAULT = "synflow,snip,grad-norm,naswot,jacob-cov"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(name="estimate")(estimate)
+
+
+def estimate(
+    run_file: Annotated[Path, typer.Argument(metavar="RUN.yaml", help="Task, space, estimator, recipes.")],
+    out: Annotated[Path, typer.Option("--out", help="Directory; goes on with what it holds.")],
+    networks: Annotated[int, typer.Option("--networks", min=4, help="To be trained in full.")] = 32,
+    estimators: Annotated[
+        str, typer.Option("--estimators", help="Others to compare, joined by commas; empty for none.")
+    ] = DEFAULT,
+    most_gmac: Annotated[
+        float | None, typer.Option("--most-gmac", help="Pass over networks with more operations.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option("--workers", min=1, help="Processes.")] = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Say what estimators of accuracy are worth: how far they order networks as full training does.
+
+    Networks are drawn from the space of the run and trained by `training.full`. The estimator of the run
+    (`search.estimator`) and others judge the same networks. A search whose run file names the directory
+    (`search.worth`) states what came out, and warns where its estimator cannot be relied on.
+    """
+    from hwnas.config import load_config
+    from hwnas.search.trust_in_estimates import comparison_of_run
+
+    config = load_config(run_file)
+    others = [name.strip() for name in estimators.split(",") if name.strip()]
+    comparison = comparison_of_run(config, others, networks=networks, most_gmac=most_gmac)
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
+    with Progress(*columns, TimeElapsedColumn(), console=err_console) as bar:
+        shown = bar.add_task("estimating", total=None)
+
+        def told(done: int, of: int, what: str) -> None:
+            bar.update(shown, completed=done, total=of, description=what)
+
+        found = comparison.run(out, workers=workers, told=told)
+    if as_json:
+        print_json(found)
+        return
+    out_console.print(worth_table(found))
+    for label, one in found["estimators"].items():
+        if one["failed"]:
+            out_console.print(f"{label} gave no score to {one['failed']} networks.", highlight=False)
+        for warning in one["worth"]["warnings"]:
+            out_console.print(Text(f"WARNING: {warning}", style="bold red"), soft_wrap=True)
+
+
+def worth_table(found: dict[str, Any]) -> Table:
+    """Return a table of what `Comparison.run` returned."""
+    title = f"Kendall tau with full training ({found['full']['cost_s']:.0f} s each)"
+    table = Table("estimator", title=title, title_justify="left")
+    for heading in ("tau", "of MACs", "of parameters", "gain over MACs, at least", "s a network"):
+        table.add_column(heading, justify="right")
+    for label, one in found["estimators"].items():
+        worth = one["worth"]
+        taus = [
+            f"{value['tau']:.2f} [{value['low']:.2f}, {value['high']:.2f}]"
+            for value in (worth["agreement"], worth["macs"], worth["parameters"])
+        ]
+        table.add_row(label, *map(Text, taus), f"{worth['gain_low']:+.2f}", f"{worth['cost_s']:.2f}")
+    return table

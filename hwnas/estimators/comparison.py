@@ -1,0 +1,273 @@
+"""The worth of estimators on a task and a space, from networks that are trained in full for it.
+
+Every network is trained in full once and judged by every estimator; each result is a file of its own, so that
+a comparison that was stopped goes on where it was. `worth.json` holds what came out, for searches to state.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from hwnas.architecture import Architecture
+from hwnas.errors import ConfigError, TrainingError
+from hwnas.estimators.base import EstimatorContext, make_estimator
+from hwnas.estimators.worth import Worth, judge_worth
+from hwnas.files import write_json_atomically
+from hwnas.models.cost import count_macs, count_parameters
+from hwnas.search_spaces.base import SearchSpace, make_search_space, sample_choices
+from hwnas.tasks.base import make_task
+
+WORTH_FILE = "worth.json"
+SCHEMA_VERSION = 1
+_DRAWS_PER_NETWORK = 500
+
+Told = Callable[[int, int, str], None]
+"""Jobs done, jobs in all, and what the last one gave."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One estimator with its settings, under the name that tables give it."""
+
+    label: str
+    estimator: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is compared on what.
+
+    Attributes:
+        task: name and settings, as in a run.
+        space: name and choices, as in a run.
+        full: settings of the estimator `training` that are full training.
+        estimators: each with a label of its own.
+        networks: to be trained in full.
+        most_gmac: larger ones are passed over; None for none.
+        seed: of the draws; network n is trained with seed + n.
+    """
+
+    task: Mapping[str, Any]
+    space: Mapping[str, Any]
+    full: Mapping[str, Any]
+    estimators: tuple[Compared, ...]
+    networks: int = 32
+    most_gmac: float | None = 5.0
+    seed: int = 0
+
+    def run(self, directory: Path, *, workers: int | None = None, told: Told | None = None) -> dict[str, Any]:
+        """Do what is missing, and return and write what came out.
+
+        Args:
+            directory: where everything goes.
+            workers: processes with one thread each; as many as processors if not given.
+            told: is called after every job.
+
+        Returns:
+            the content of `worth.json`.
+
+        Raises:
+            ConfigError: if too few networks are small enough, a setting is wrong, or two labels are the same.
+            TrainingError: if full training of a network fails.
+        """
+        full = Compared("full", "training", self.full)
+        compared = (full, *self.estimators)
+        if len({one.label for one in compared}) < len(compared):
+            raise ConfigError(f"Estimators need different labels, but got {[one.label for one in compared]}.")
+        task, space = self._made()
+        networks = list(islice(self._drawn(space), self.networks))
+        if len(networks) < self.networks:
+            raise ConfigError(
+                f"Expected {self.networks} different networks of at most {self.most_gmac} GMAC, but found "
+                f"{len(networks)}. Raise --most-gmac or compare fewer."
+            )
+        for one in self.estimators:  # wrong settings are told before anything is trained
+            make_estimator(one.estimator, EstimatorContext(task, space, dict(one.settings)))
+        directory.mkdir(parents=True, exist_ok=True)
+        jobs = [
+            _Job(self, one, number, network) for number, network in enumerate(networks) for one in compared
+        ]
+        _run([job for job in jobs if not job.file(directory).is_file()], directory, workers, told)
+        results: dict[str, list[dict[str, Any]]] = {one.label: [] for one in compared}
+        for job in jobs:
+            results[job.compared.label].append(json.loads(job.file(directory).read_text(encoding="utf-8")))
+        content = self._content(results, networks, space, task.fingerprint())
+        write_json_atomically(directory / WORTH_FILE, content)
+        return content
+
+    def _made(self) -> tuple[Any, SearchSpace]:
+        task = make_task(self.task["name"], self.task["settings"])
+        return task, make_search_space(self.space["name"], task.contract, self.space["choices"])
+
+    def _drawn(self, space: SearchSpace) -> Iterator[Architecture]:
+        """Yield different architectures that are small enough."""
+        rng = np.random.default_rng(self.seed)
+        seen: set[str] = set()
+        for _ in range(_DRAWS_PER_NETWORK * self.networks):
+            architecture = space.decode(sample_choices(space, rng))
+            if architecture.id in seen:
+                continue
+            seen.add(architecture.id)
+            macs = count_macs(space.build(architecture), architecture.input_shape)
+            if self.most_gmac is None or macs <= self.most_gmac * 1e9:
+                yield architecture
+
+    def _content(
+        self,
+        results: Mapping[str, Sequence[Mapping[str, Any]]],
+        networks: Sequence[Architecture],
+        space: SearchSpace,
+        fingerprint: str,
+    ) -> dict[str, Any]:
+        modules = [space.build(network) for network in networks]
+        macs = [count_macs(module, one.input_shape) for module, one in zip(modules, networks, strict=True)]
+        parameters = [count_parameters(module) for module in modules]
+        truth = [result["score"] for result in results["full"]]
+        failed = [result["reason"] for result in results["full"] if result["score"] is None]
+        if failed:
+            raise TrainingError(
+                f"{len(failed)} of {len(networks)} networks could not be trained in full; the first: "
+                f"{failed[0]} Change the recipe, and compare in another directory."
+            )
+        estimators = {}
+        for one in self.estimators:
+            said = results[one.label]
+            kept = [number for number, result in enumerate(said) if result["score"] is not None]
+            worth = judge_worth(
+                one.label,
+                [said[number]["score"] for number in kept],
+                [truth[number] for number in kept],
+                macs=[macs[number] for number in kept],
+                parameters=[parameters[number] for number in kept],
+                cost_s=float(np.mean([said[number]["cost_s"] for number in kept])) if kept else 0.0,
+            )
+            plain = {"estimator": one.estimator, "settings": _plain(one.settings)}
+            estimators[one.label] = {**plain, "failed": len(said) - len(kept), "worth": worth.to_json()}
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "task": fingerprint,
+            "space": space_json(space),
+            "full": {
+                "settings": _plain(self.full),
+                "cost_s": float(np.mean([result["cost_s"] for result in results["full"]])),
+                "errors": truth,
+            },
+            "networks": [network.id for network in networks],
+            "gmacs": [value / 1e9 for value in macs],
+            "estimators": estimators,
+        }
+
+
+def read_worth(
+    directory: Path, *, estimator: str, settings: Mapping[str, Any], space: SearchSpace, task: str
+) -> Worth:
+    """Return the worth of an estimator, as it was found for a space and a task.
+
+    Args:
+        directory: of a comparison.
+        estimator: its registered name.
+        settings: of it; where its weights lie does not matter.
+        space: searched.
+        task: fingerprint.
+
+    Raises:
+        ConfigError: if there is none, or it is of another task, space or estimator.
+    """
+    path = directory / WORTH_FILE
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        found = (content["task"], content["space"])
+        known = {label: (one["estimator"], one["settings"]) for label, one in content["estimators"].items()}
+        worths = {label: Worth.from_json(one["worth"]) for label, one in content["estimators"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(
+            f"{path} does not say what estimators are worth ({error!r}). `hwnas estimate RUN.yaml --out DIR` "
+            "writes it."
+        ) from error
+    if found != (task, space_json(space)):
+        raise ConfigError(f"The worth in {path} is of another task or space than this run. Estimate again.")
+    for label, one in known.items():
+        if one == (estimator, _plain(settings)):
+            return worths[label]
+    raise ConfigError(
+        f"{path} says what {sorted(known)} are worth, but nothing of {estimator!r} with {_plain(settings)}. "
+        "Compare it, too: `hwnas estimate RUN.yaml --out DIR` with this run file."
+    )
+
+
+def space_json(space: SearchSpace) -> dict[str, Any]:
+    """Return name and choices of a space as plain JSON values."""
+    plain: dict[str, Any] = json.loads(json.dumps({gene: list(v) for gene, v in space.choices.items()}))
+    return {"name": space.name, "choices": plain}
+
+
+def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings as plain JSON values; directories may move."""
+    found: dict[str, Any] = json.loads(json.dumps(dict(settings)))
+    return {name: value for name, value in found.items() if name != "supernet"}
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One estimator on one network."""
+
+    comparison: Comparison
+    compared: Compared
+    number: int
+    network: Architecture
+
+    def file(self, directory: Path) -> Path:
+        """Return where its result goes: a name that says all that it depends on."""
+        content = [self.compared.estimator, dict(self.compared.settings), self.comparison.task]
+        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode("utf-8")).hexdigest()[:12]
+        seed = self.comparison.seed + self.number
+        return directory / f"{self.network.id}-{seed}-{self.compared.estimator}-{digest}.json"
+
+
+def _run(jobs: Sequence[_Job], directory: Path, workers: int | None, told: Told | None) -> None:
+    if not jobs:
+        return
+    count = workers or len(os.sched_getaffinity(0))
+    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
+        futures = [pool.submit(_estimate, job, directory) for job in jobs]
+        try:
+            for number, future in enumerate(as_completed(futures), start=1):
+                if told is not None:
+                    told(number, len(jobs), future.result())
+                else:
+                    future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _estimate(job: _Job, directory: Path) -> str:
+    """Do one job with one thread and write its file; a network that gets no score is told, not left out."""
+    torch.set_num_threads(1)
+    task, space = job.comparison._made()  # noqa: SLF001 - of this module
+    context = EstimatorContext(task, space, dict(job.compared.settings))
+    estimator = make_estimator(job.compared.estimator, context)
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            seed = job.comparison.seed + job.number
+            result: dict[str, Any] = estimator.estimate(
+                job.network, seed=seed, directory=Path(scratch)
+            ).to_json()
+        except TrainingError as error:
+            result = {"score": None, "cost_s": 0.0, "reason": str(error)}
+    write_json_atomically(job.file(directory), result)
+    return f"{job.compared.label} of {job.network.id}: {result['score']} in {result['cost_s']:.1f} s"

@@ -1,0 +1,128 @@
+"""A learned predictor as an estimator: fitted once on networks that another estimator judged."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hwnas.architecture import Architecture
+from hwnas.errors import ConfigError, TrainingError, did_you_mean
+from hwnas.estimators.base import AccuracyEstimator, Estimate, EstimatorContext, make_estimator
+from hwnas.estimators.learned import MIN_EVALUATED, MOST_EVALUATED, ErrorPredictor
+from hwnas.files import write_json_atomically
+from hwnas.search_spaces.base import SearchSpace, encode_many, sample_choices
+
+NAME = "learned"
+_SETTINGS = ("over", "settings", "networks", "seed", "cache")
+_SEED = 10_000
+"""Other networks than searches and comparisons draw, whose seeds are small numbers."""
+
+
+@dataclass(frozen=True)
+class PredictedEstimator:
+    """Predicts what another estimator would say; orders networks, and judges none.
+
+    Attributes:
+        space: encodes the networks.
+        predictor: fitted.
+        over: name of the other estimator.
+        fitted_s: seconds that the other one took, and the fit, once for all predictions.
+    """
+
+    space: SearchSpace
+    predictor: ErrorPredictor
+    over: str
+    fitted_s: float
+
+    @property
+    def name(self) -> str:
+        """Such as `learned-weight-sharing`."""
+        return f"{NAME}-{self.over}"
+
+    def estimate(self, architecture: Architecture, *, seed: int, directory: Path) -> Estimate:
+        """Predict the score of one architecture; nothing is random and nothing is written.
+
+        Raises:
+            TrainingError: if the prediction is not finite.
+        """
+        del seed, directory
+        started_s = time.perf_counter()
+        score = float(self.predictor.predict(encode_many(self.space, [architecture]).astype(np.float64))[0])
+        if not np.isfinite(score):
+            raise TrainingError(
+                f"The predicted score of {architecture.id} is {score}. Evaluate more networks."
+            )
+        return Estimate(score, time.perf_counter() - started_s)
+
+
+def make_learned(context: EstimatorContext) -> AccuracyEstimator:
+    """Return a predictor over another estimator; makes what is missing of its evaluations first.
+
+    Settings: `over` and `settings` name the other estimator (`macs` if not given), `networks` how many it
+    judges (64), `seed` which, and `cache` a directory where its judgements are kept.
+
+    Raises:
+        ConfigError: if a setting is unknown or wrong.
+        TrainingError: if too few of the networks get a score.
+    """
+    settings = dict(context.settings)
+    for name in settings:
+        if name not in _SETTINGS:
+            raise ConfigError(
+                f"The estimator {NAME!r} has the settings {list(_SETTINGS)}, but got {name!r}."
+                f"{did_you_mean(name, _SETTINGS)}"
+            )
+    over, networks = str(settings.get("over", "macs")), settings.get("networks", 64)
+    if over == NAME:
+        raise ConfigError(f"The estimator {NAME!r} predicts another one; name it: over.")
+    is_whole = isinstance(networks, int) and not isinstance(networks, bool)
+    if not is_whole or not MIN_EVALUATED <= networks <= MOST_EVALUATED:
+        raise ConfigError(
+            f"The setting 'networks' of {NAME!r} is a whole number from {MIN_EVALUATED} to {MOST_EVALUATED}, "
+            f"but got {networks!r}."
+        )
+    own: Mapping[str, Any] = settings.get("settings", {})
+    other = make_estimator(over, EstimatorContext(context.task, context.space, own))
+    rng = np.random.default_rng(int(settings.get("seed", _SEED)))
+    drawn = [context.space.decode(sample_choices(context.space, rng)) for _ in range(networks)]
+    content = json.dumps([over, dict(own), context.task.fingerprint()], sort_keys=True)
+    digest = hashlib.sha256(content.encode("utf-8")).hexdigest()[:12]
+    started_s = time.perf_counter()
+    with tempfile.TemporaryDirectory() as scratch:
+        cache = Path(settings.get("cache", scratch))
+        told = [
+            _judged(other, architecture, cache / f"{NAME}-{digest}-{number}-{architecture.id}.json")
+            for number, architecture in enumerate(drawn)
+        ]
+    kept = [number for number, result in enumerate(told) if result["score"] is not None]
+    if len(kept) < MIN_EVALUATED:
+        raise TrainingError(
+            f"{over} gave a score to {len(kept)} of {networks} networks; too few to learn from."
+        )
+    features = encode_many(context.space, [drawn[number] for number in kept]).astype(np.float64)
+    predictor = ErrorPredictor(features, np.array([float(told[number]["score"]) for number in kept]))
+    fitted_s = time.perf_counter() - started_s
+    return PredictedEstimator(context.space, predictor, over, fitted_s)
+
+
+def _judged(other: AccuracyEstimator, architecture: Architecture, path: Path) -> dict[str, Any]:
+    """Return the judgement in a file, made before if it is missing."""
+    if path.is_file():
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return found
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            found = other.estimate(architecture, seed=_SEED, directory=Path(scratch)).to_json()
+        except TrainingError as error:
+            found = {"score": None, "cost_s": 0.0, "reason": str(error)}
+    write_json_atomically(path, found)
+    return found

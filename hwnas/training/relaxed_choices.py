@@ -1,0 +1,98 @@
+"""Probabilities of the choices of a space, one set for each weight of the latency, and their file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas.architecture import Choice
+from hwnas.errors import TrainingError
+from hwnas.files import write_json_atomically
+
+FILE = "relaxed.json"
+SCHEMA_VERSION = 1
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class RelaxedChoices:
+    """What a relaxation found.
+
+    Attributes:
+        space: name and choices of the space, as plain JSON values.
+        weights: of the logarithm of the latency in the loss, one for each set of probabilities.
+        probabilities: by gene, [weights, values], rows sum to 1.
+        provenance: supernet, table, steps, seconds.
+    """
+
+    space: Mapping[str, Any]
+    weights: tuple[float, ...]
+    probabilities: Mapping[str, Floats]
+    provenance: Mapping[str, Any]
+
+    def save(self, directory: Path) -> None:
+        """Write `relaxed.json`, atomically."""
+        content = {
+            "schema_version": SCHEMA_VERSION,
+            "space": dict(self.space),
+            "weights": list(self.weights),
+            "probabilities": {gene: rows.tolist() for gene, rows in self.probabilities.items()},
+            "provenance": dict(self.provenance),
+        }
+        write_json_atomically(directory / FILE, content)
+
+    @classmethod
+    def load(cls, directory: Path, name: str, choices: Mapping[str, tuple[Choice, ...]]) -> RelaxedChoices:
+        """Read and check what was found for a space.
+
+        Args:
+            directory: that holds `relaxed.json`.
+            name: of the space.
+            choices: of the space.
+
+        Raises:
+            TrainingError: if there is nothing, or it is damaged, or of another space.
+        """
+        path = directory / FILE
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            version, found = content["schema_version"], content["space"]
+            weights = tuple(float(weight) for weight in content["weights"])
+            probabilities = {
+                str(gene): np.asarray(rows, np.float64) for gene, rows in content["probabilities"].items()
+            }
+            provenance = dict(content["provenance"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise TrainingError(
+                f"{path} holds no relaxed choices ({error!r}). `hwnas relax RUN.yaml --supernet DIR --out "
+                f"DIR` "
+                "makes them."
+            ) from error
+        if version != SCHEMA_VERSION:
+            raise TrainingError(
+                f"{path} has the schema version {version!r}, but this hwnas reads {SCHEMA_VERSION}. Relax "
+                f"again."
+            )
+        plain = json.loads(json.dumps({gene: list(values) for gene, values in choices.items()}))
+        wanted = {"name": name, "choices": plain}
+        if found != wanted:
+            raise TrainingError(
+                f"The relaxed choices in {path} are of another space than this one: {found} instead of "
+                f"{wanted}. Relax this one."
+            )
+        for gene, values in choices.items():
+            rows = probabilities.get(gene, np.empty(0))
+            good = rows.shape == (len(weights), len(values)) and len(weights) > 0
+            if not good or (rows < 0).any() or not np.allclose(rows.sum(axis=1), 1.0, atol=1e-6):
+                raise TrainingError(
+                    f"{path} must give {gene!r} {len(weights)} rows of {len(values)} probabilities that sum "
+                    f"to 1, but has {rows.tolist()}. Relax again."
+                )
+        return cls(found, weights, probabilities, provenance)
