@@ -247,6 +247,8 @@ def _judged(
     print(f"| predicted | {_row(errors)}")
     if twice:
         print(f"| measured again | {_row(floor)}")
+        later = errors_of(predictor.predict(twice).latency_ms, _at_speed(table, anew))
+        print(f"| predicted, later visits | {_row(later)}")
     print(
         f"| predicted, calmest visit | {_row(errors_of(found.latency_ms, _at_best(table, first.values())))}"
     )
