@@ -1,0 +1,315 @@
+"""Workers on many machines, through Ray: an existing cluster or one of this machine alone.
+
+Each worker is an actor that keeps one worker process on its node, so that a network that kills its process
+is told apart from a node that went away: the first counts as a failure of the candidate, the second is
+repeated elsewhere. Nodes need the same version of hwnas and the data at the same path; everything else
+travels: the files of a job go to the node, and what the job writes comes back, unfinished checkpoints
+included, so that a repeated training goes on where it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from hwnas.errors import ConfigError, StudyError
+from hwnas.search.executors.base import (
+    ExecutorContext,
+    Reply,
+    ReplyKind,
+    Worker,
+    WorkerSetup,
+    error_from_reply,
+    refuse_unknown_options,
+)
+from hwnas.search.executors.local import stopped_groups
+from hwnas.search.executors.node import Files, NodeWorker, read_files, write_files
+from hwnas.search.machine import machine_id
+
+LOCAL = "local"
+_MAX_FAILED_STARTS = 3
+_CLOSE_S = 5.0
+
+
+@dataclass(frozen=True)
+class RayOptions:
+    """Settings of the executor in a run file.
+
+    Attributes:
+        address: of a cluster: `auto`, `host:port` or `ray://host:port`; `local` starts one on this machine.
+        gpus_per_trial: share of a GPU that each worker gets; several share one below 1.
+        cpus_per_trial: cores of each worker; None means `threads_per_worker`.
+        retries: how often a job is given to another worker when its worker or node is lost.
+        runtime_env: what Ray sets up on nodes, such as `{"pip": ["hwnas"]}`.
+    """
+
+    address: str = "auto"
+    gpus_per_trial: float = 0.0
+    cpus_per_trial: float | None = None
+    retries: int = 3
+    runtime_env: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            ConfigError: if one is wrong.
+        """
+        numbers = {"gpus_per_trial": self.gpus_per_trial, "retries": self.retries}
+        if self.cpus_per_trial is not None:
+            numbers["cpus_per_trial"] = self.cpus_per_trial
+        for name, value in numbers.items():
+            if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+                raise ConfigError(f"The executor's {name} must be a number from 0, but is {value!r}.")
+        if self.gpus_per_trial > 1 and self.gpus_per_trial != int(self.gpus_per_trial):
+            raise ConfigError(f"gpus_per_trial above 1 must be whole, but is {self.gpus_per_trial}.")
+
+
+@dataclass(eq=False, kw_only=True)
+class RayWorker(Worker):
+    """One actor.
+
+    Attributes:
+        actor: handle of it.
+        polling: what it is asked at the moment: where it is, to load its task, what its job says.
+        place: name of its machine and id of its process there; None before it has started.
+        job: what it does.
+        attempt: of that job, from 1.
+    """
+
+    actor: Any
+    polling: Any
+    place: tuple[str, int] | None = None
+    job: dict[str, Any] | None = None
+    attempt: int = 0
+
+
+class RayExecutor:
+    """Keeps one actor a worker, wherever the cluster has room.
+
+    Workers for which there is no room yet start when a node comes.
+
+    Args:
+        setup: what every worker is made with.
+        workers: how many; None means as many as fit into the cluster as it is.
+        options: see `RayOptions`.
+    """
+
+    def __init__(self, setup: WorkerSetup, *, workers: int | None, options: RayOptions) -> None:
+        """Describe the workers; entering connects to the cluster and starts them.
+
+        Raises:
+            ConfigError: if Ray is not installed.
+        """
+        self._setup = setup
+        self._options = options
+        self._ray = _imported_ray()
+        self._is_ours = not self._ray.is_initialized()
+        self._resources = {
+            "num_cpus": setup.threads if options.cpus_per_trial is None else options.cpus_per_trial,
+            "num_gpus": options.gpus_per_trial,
+        }
+        self._wanted = workers
+        self.size = workers or 1
+        self._workers: list[RayWorker] = []
+        self._told: list[Reply] = []
+        self._failed_starts = 0
+
+    def __enter__(self) -> Self:
+        """Start all workers; they load their task meanwhile.
+
+        Raises:
+            StudyError: if there is no cluster at the address.
+        """
+        if self._is_ours:
+            self._connect()
+        self.size = self._wanted or self._room()
+        self._actor_class = self._ray.remote(NodeWorker).options(**self._resources, max_restarts=0)
+        self._workers = [self._start(slot) for slot in range(self.size)]
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """End all workers, and the connection to the cluster if it was made here."""
+        closing = [worker.actor.close.remote() for worker in self._workers if worker.is_ready]
+        if closing:
+            self._ray.wait(closing, num_returns=len(closing), timeout=_CLOSE_S)
+        for worker in self._workers:
+            self._end(worker)
+        self._workers = []
+        if self._is_ours:
+            self._ray.shutdown()
+
+    @property
+    def idle(self) -> list[Worker]:
+        """Workers that can take a job."""
+        return [worker for worker in self._workers if worker.is_ready and not worker.is_busy]
+
+    def submit(self, worker: Worker, job: Mapping[str, Any]) -> None:
+        """Hand a job to an idle worker; if it is lost, another one is given the job."""
+        own = self._workers[worker.slot]
+        if own is worker:
+            own.is_busy, own.job, own.attempt = True, dict(job), 1
+            self._begin(own)
+
+    def kill(self, worker: Worker) -> None:
+        """End a job at once; `wait` will say that its worker died."""
+        own = self._workers[worker.slot]
+        if own is not worker or own.job is None:
+            return
+        if own.is_ready:
+            own.actor.kill.remote()
+        else:
+            own.is_busy, own.job = False, None
+            self._told.append(Reply(own, "died", "worker was ended while it waited for a node"))
+
+    def wait(self, timeout_s: float) -> list[Reply]:
+        """Return what workers say within `timeout_s`; lost ones are replaced and their jobs repeated.
+
+        Raises:
+            HwnasError: if a worker cannot load its task, with its reason.
+            StudyError: if workers keep being lost while they start.
+        """
+        asked = {worker.polling: worker for worker in self._workers if worker.polling is not None}
+        replies, self._told = self._told, []
+        if not asked:
+            time.sleep(timeout_s)
+            return replies
+        answered, _ = self._ray.wait(list(asked), num_returns=1, timeout=timeout_s)
+        for reference in answered:
+            worker = asked[reference]
+            try:
+                said = self._ray.get(reference)
+            except self._ray.exceptions.RayError as error:
+                replies += self._lost(worker, _in_short(error))
+            else:
+                replies += self._heard(worker, said)
+        return replies
+
+    def paused(self) -> contextlib.AbstractContextManager[None]:
+        """Stop the worker processes that run on this machine; those elsewhere disturb no clock here."""
+        here = machine_id()
+        places = [worker.place for worker in self._workers if worker.place is not None]
+        return stopped_groups([pid for machine, pid in places if machine == here])
+
+    def _connect(self) -> None:
+        try:
+            self._ray.init(
+                address=self._options.address,
+                include_dashboard=False if self._options.address == LOCAL else None,
+                runtime_env=dict(self._options.runtime_env) or None,
+                logging_level="WARNING",
+                log_to_driver=False,
+            )
+        except (ConnectionError, ValueError, RuntimeError, self._ray.exceptions.RayError) as error:
+            raise StudyError(
+                f"There must be a Ray cluster at {self._options.address!r}, but: {error}. Start one with "
+                "`ray start --head`, or use the address `local`."
+            ) from error
+
+    def _room(self) -> int:
+        """Return how many workers fit into the cluster at once."""
+        total = self._ray.cluster_resources()
+        rooms = [
+            total.get(kind, 0) / wanted
+            for kind, wanted in (("CPU", self._resources["num_cpus"]), ("GPU", self._resources["num_gpus"]))
+            if wanted
+        ]
+        return max(1, int(min(rooms, default=1)))
+
+    def _start(self, slot: int) -> RayWorker:
+        actor = self._actor_class.remote(self._setup.to_json())
+        return RayWorker(slot=slot, actor=actor, polling=actor.place.remote())
+
+    def _begin(self, worker: RayWorker) -> None:
+        """Send a job with the files that it may go on from, and ask for what it says."""
+        if worker.job is None:
+            raise ValueError("There is no job to begin.")
+        worker.polling = worker.actor.begin.remote(worker.job, read_files(worker.job))
+
+    def _heard(self, worker: RayWorker, said: Any) -> list[Reply]:
+        if not worker.is_ready:
+            return self._started(worker, said)
+        messages: list[tuple[ReplyKind, Any]]
+        files: Files
+        messages, files = said
+        if worker.job is None:
+            return []
+        write_files(worker.job, files)
+        replies = [Reply(worker, kind, value) for kind, value in messages]
+        ends = [reply for reply in replies if reply.kind != "progress"]
+        if ends:
+            worker.is_busy, worker.job, worker.polling = False, None, None
+            if ends[-1].kind == "died":  # its process was replaced: where it is must be asked anew
+                worker.is_ready, worker.place = False, None
+                worker.polling = worker.actor.place.remote()
+        else:
+            worker.polling = worker.actor.poll.remote()
+        return replies
+
+    def _started(self, worker: RayWorker, said: Any) -> list[Reply]:
+        if "error" in said:
+            raise error_from_reply(said["error"])
+        first = worker.place is None
+        worker.place = (said["machine"], said["pid"])
+        if first:
+            worker.polling = worker.actor.start.remote()
+            return []
+        worker.is_ready, worker.polling = True, None
+        self._failed_starts = 0
+        if worker.job is not None:
+            self._begin(worker)
+        return []
+
+    def _lost(self, worker: RayWorker, reason: str) -> list[Reply]:
+        """Replace a worker that is gone; its job is repeated, unless that was done often enough."""
+        if not worker.is_ready:
+            self._failed_starts += 1
+            if self._failed_starts >= _MAX_FAILED_STARTS * self.size:
+                raise StudyError(
+                    f"Workers must start, but {self._failed_starts} in a row did not: {reason}. "
+                    "Is hwnas installed on every node?"
+                )
+        self._end(worker)
+        new = self._start(worker.slot)
+        if worker.job is None or worker.attempt > self._options.retries:
+            self._workers[worker.slot] = new
+            attempts = f" (attempt {worker.attempt} of {self._options.retries + 1})"
+            return [Reply(worker, "died", f"worker was lost: {reason}{attempts}")] if worker.job else []
+        # The driver knows the worker by its handle, which therefore stays.
+        worker.actor, worker.polling, worker.place, worker.is_ready = new.actor, new.polling, None, False
+        worker.attempt += 1
+        return []
+
+    def _end(self, worker: RayWorker) -> None:
+        with contextlib.suppress(self._ray.exceptions.RayError):
+            self._ray.kill(worker.actor, no_restart=True)
+
+
+def make_ray_executor(context: ExecutorContext) -> RayExecutor:
+    """Return an executor of workers in a Ray cluster; its settings are those of `RayOptions`.
+
+    Raises:
+        ConfigError: if a setting is wrong or Ray is not installed.
+    """
+    refuse_unknown_options("ray", context.options, tuple(RayOptions.__dataclass_fields__))
+    options = RayOptions(**context.options)
+    return RayExecutor(context.setup, workers=context.workers, options=options)
+
+
+def _imported_ray() -> Any:
+    try:
+        import ray
+    except ImportError as error:
+        raise ConfigError(
+            f"The executor 'ray' needs Ray, which cannot be imported: {error}. "
+            "Install it with: pip install 'hwnas[ray]'"
+        ) from error
+    return ray
+
+
+def _in_short(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0].rstrip(".") if lines else type(error).__name__

@@ -1,0 +1,161 @@
+"""Ray clusters for real, on this machine: workers and nodes are lost and candidates are not."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from hwnas.config import load_config
+from hwnas.errors import ConfigError, StudyError
+from hwnas.search.driver import search
+from hwnas.search.executors.base import Executor, ExecutorContext, make_executor
+from hwnas.training.recipe import Recipe
+from tests.conformance.executor_suite import ExecutorSuite, answers, job, setup_with, wait_until_idle
+
+HAS_RAY = importlib.util.find_spec("ray") is not None
+pytestmark = [pytest.mark.skipif(not HAS_RAY, reason="ray is not installed"), pytest.mark.slow]
+
+LONG = {**Recipe.proxy().to_json(), "steps": 40, "checkpoint_every": 5}
+
+
+@pytest.fixture(scope="module")
+def site_in_path(tiny_site: Path) -> Iterator[None]:
+    """Nodes know the tiny plug-in, as if it were installed there."""
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(tiny_site), before]))
+    yield
+    if before is None:
+        del os.environ["PYTHONPATH"]
+    else:
+        os.environ["PYTHONPATH"] = before
+
+
+@pytest.fixture(scope="module")
+def cluster(site_in_path: None) -> Iterator[Any]:
+    """A head that takes no worker, and one node for two."""
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    cluster.first = cluster.add_node(num_cpus=2)
+    yield cluster
+    cluster.shutdown()
+
+
+@pytest.fixture
+def address(cluster: Any) -> str:
+    return cluster.address
+
+
+def ray_executor(address: str, logs: Path, workers: int | None = 1, **options: Any) -> Executor:
+    setup = setup_with(delay_s=0.05)
+    return make_executor("ray", ExecutorContext(setup, workers, logs, {"address": address, **options}))
+
+
+@pytest.mark.usefixtures("tiny_plugin")
+class TestRay(ExecutorSuite):
+    executor = "ray"
+
+    @pytest.fixture(autouse=True)
+    def in_cluster(self, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(type(self), "options", {"address": address})
+
+
+def begin_long_job(executor: Executor, directory: Path) -> None:
+    """Wait until a job is in the middle, and some of its checkpoints are back."""
+    wait_until_idle(executor, 1)
+    executor.submit(executor.idle[0], job("train", directory=directory, recipe=LONG))
+    deadline = time.monotonic() + 240
+    while not any(reply.kind == "progress" for reply in executor.wait(0.2)):
+        assert time.monotonic() < deadline
+
+
+def node_processes(node: Any) -> list[psutil.Process]:
+    """Ray's workers on a node that run `NodeWorker`."""
+    raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
+    return [each for each in raylet.children(recursive=True) if "NodeWorker" in " ".join(each.cmdline())]
+
+
+def test_a_job_whose_worker_is_killed_is_repeated(cluster: Any, address: str, tmp_path: Path) -> None:
+    with ray_executor(address, tmp_path, retries=1) as executor:
+        begin_long_job(executor, tmp_path / "job")
+        (worker,) = executor._workers
+        (victim,) = node_processes(cluster.first)
+        victim.kill()
+        (reply,) = answers(executor)
+        assert (reply.kind, reply.worker, worker.attempt) == ("result", worker, 2)
+        assert (tmp_path / "job" / "weights.safetensors").is_file()
+        assert executor.idle == [worker]
+
+
+def test_a_job_that_loses_its_workers_too_often_dies(cluster: Any, address: str, tmp_path: Path) -> None:
+    with ray_executor(address, tmp_path, retries=1) as executor:
+        begin_long_job(executor, tmp_path / "job")
+        handle = executor._workers[0]
+        for attempt in (1, 2):
+            deadline = time.monotonic() + 240
+            while not (handle.is_ready and handle.attempt == attempt):
+                assert executor.wait(0.1) == []
+                assert time.monotonic() < deadline
+            (victim,) = node_processes(cluster.first)
+            victim.kill()
+            if attempt == 1:
+                while handle.attempt == 1:
+                    executor.wait(0.1)
+        (reply,) = answers(executor)
+        assert (reply.kind, reply.worker) == ("died", handle)
+        assert "attempt 2 of 2" in reply.value
+        wait_until_idle(executor, 1)
+
+
+def test_a_preempted_node_costs_no_job(cluster: Any, address: str, tmp_path: Path) -> None:
+    doomed = cluster.add_node(num_cpus=1, resources={"doomed": 1})
+    cluster.wait_for_nodes()
+    with ray_executor(address, tmp_path, workers=3, retries=2) as executor:
+        wait_until_idle(executor, 3)
+        for number, worker in enumerate(executor.idle):
+            executor.submit(worker, job("train", directory=tmp_path / str(number), recipe=LONG))
+        assert len(node_processes(doomed)) == 1
+        cluster.remove_node(doomed, allow_graceful=False)
+        found = answers(executor, 3)
+        assert [reply.kind for reply in found] == ["result"] * 3
+        assert sorted(worker.attempt for worker in executor._workers) == [1, 1, 2]
+        for number in range(3):
+            assert (tmp_path / str(number) / "weights.safetensors").is_file()
+
+
+def test_several_workers_share_a_gpu(cluster: Any, address: str, tmp_path: Path) -> None:
+    node = cluster.add_node(num_cpus=2, num_gpus=1)
+    cluster.wait_for_nodes()
+    try:
+        with ray_executor(address, tmp_path, workers=None, gpus_per_trial=0.5) as executor:
+            assert executor.size == 2
+            wait_until_idle(executor, 2)
+            environments = [process.environ() for process in node_processes(node)]
+            assert [each.get("CUDA_VISIBLE_DEVICES") for each in environments] != []
+            import ray
+
+            assert ray.available_resources().get("GPU", 0) == 0
+    finally:
+        cluster.remove_node(node)
+
+
+def test_a_search_on_a_cluster_of_its_own(site_in_path: None, write_run, tmp_path: Path, tiny_plugin) -> None:
+    path = write_run(search__executor={"name": "ray", "address": "local"}, search__trials=2)
+    result = search(load_config(path), tmp_path / "out").to_json()
+    assert (result["trained"], result["failed"]) == (2, 0)
+
+
+def test_wrong_settings_and_a_missing_cluster_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="gpus_per_trial above 1 must be whole"):
+        ray_executor("local", tmp_path, gpus_per_trial=1.5)
+    with pytest.raises(ConfigError, match="retries must be a number from 0"):
+        ray_executor("local", tmp_path, retries="often")
+    with pytest.raises(StudyError, match=r"There must be a Ray cluster at '127\.0\.0\.1:9'"):
+        ray_executor("127.0.0.1:9", tmp_path).__enter__()
