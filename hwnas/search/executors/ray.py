@@ -12,10 +12,10 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Self
 
-from hwnas.errors import ConfigError, StudyError
+from hwnas.errors import StudyError
 from hwnas.search.executors.base import (
     ExecutorContext,
     Reply,
@@ -27,45 +27,11 @@ from hwnas.search.executors.base import (
 )
 from hwnas.search.executors.local import stopped_groups
 from hwnas.search.executors.node import Files, NodeWorker, read_files, write_files
+from hwnas.search.executors.ray_options import LOCAL, RayOptions, check_reachable, imported_ray, no_cluster
 from hwnas.search.machine import machine_id
 
-LOCAL = "local"
 _MAX_FAILED_STARTS = 3
 _CLOSE_S = 5.0
-
-
-@dataclass(frozen=True)
-class RayOptions:
-    """Settings of the executor in a run file.
-
-    Attributes:
-        address: of a cluster: `auto`, `host:port` or `ray://host:port`; `local` starts one on this machine.
-        gpus_per_trial: share of a GPU that each worker gets; several share one below 1.
-        cpus_per_trial: cores of each worker; None means `threads_per_worker`.
-        retries: how often a job is given to another worker when its worker or node is lost.
-        runtime_env: what Ray sets up on nodes, such as `{"pip": ["hwnas"]}`.
-    """
-
-    address: str = "auto"
-    gpus_per_trial: float = 0.0
-    cpus_per_trial: float | None = None
-    retries: int = 3
-    runtime_env: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        """Check the values.
-
-        Raises:
-            ConfigError: if one is wrong.
-        """
-        numbers = {"gpus_per_trial": self.gpus_per_trial, "retries": self.retries}
-        if self.cpus_per_trial is not None:
-            numbers["cpus_per_trial"] = self.cpus_per_trial
-        for name, value in numbers.items():
-            if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-                raise ConfigError(f"The executor's {name} must be a number from 0, but is {value!r}.")
-        if self.gpus_per_trial > 1 and self.gpus_per_trial != int(self.gpus_per_trial):
-            raise ConfigError(f"gpus_per_trial above 1 must be whole, but is {self.gpus_per_trial}.")
 
 
 @dataclass(eq=False, kw_only=True)
@@ -106,7 +72,7 @@ class RayExecutor:
         """
         self._setup = setup
         self._options = options
-        self._ray = _imported_ray()
+        self._ray = imported_ray()
         self._is_ours = not self._ray.is_initialized()
         self._resources = {
             "num_cpus": setup.threads if options.cpus_per_trial is None else options.cpus_per_trial,
@@ -186,6 +152,7 @@ class RayExecutor:
                 replies += self._lost(worker, _in_short(error))
             else:
                 replies += self._heard(worker, said)
+        self._take_over()
         return replies
 
     def paused(self) -> contextlib.AbstractContextManager[None]:
@@ -195,6 +162,7 @@ class RayExecutor:
         return stopped_groups([pid for machine, pid in places if machine == here])
 
     def _connect(self) -> None:
+        check_reachable(self._options.address)
         try:
             self._ray.init(
                 address=self._options.address,
@@ -204,10 +172,7 @@ class RayExecutor:
                 log_to_driver=False,
             )
         except (ConnectionError, ValueError, RuntimeError, self._ray.exceptions.RayError) as error:
-            raise StudyError(
-                f"There must be a Ray cluster at {self._options.address!r}, but: {error}. Start one with "
-                "`ray start --head`, or use the address `local`."
-            ) from error
+            raise no_cluster(self._options.address, error) from error
 
     def _room(self) -> int:
         """Return how many workers fit into the cluster at once."""
@@ -283,6 +248,21 @@ class RayExecutor:
         worker.attempt += 1
         return []
 
+    def _take_over(self) -> None:
+        """Give jobs that wait for a new actor to actors that are idle.
+
+        Where a node went away there may be no room for a new actor, ever: those that are left hold it. The
+        driver knows the two workers by their handles, which therefore stay and exchange their actors.
+        """
+        waiting = [worker for worker in self._workers if worker.job is not None and not worker.is_ready]
+        idle = [worker for worker in self._workers if worker.is_ready and not worker.is_busy]
+        for busy, spare in zip(waiting, idle, strict=False):
+            busy.actor, spare.actor = spare.actor, busy.actor
+            busy.place, spare.place = spare.place, busy.place
+            busy.is_ready, spare.is_ready = True, False
+            spare.polling = busy.polling
+            self._begin(busy)
+
     def _end(self, worker: RayWorker) -> None:
         with contextlib.suppress(self._ray.exceptions.RayError):
             self._ray.kill(worker.actor, no_restart=True)
@@ -297,17 +277,6 @@ def make_ray_executor(context: ExecutorContext) -> RayExecutor:
     refuse_unknown_options("ray", context.options, tuple(RayOptions.__dataclass_fields__))
     options = RayOptions(**context.options)
     return RayExecutor(context.setup, workers=context.workers, options=options)
-
-
-def _imported_ray() -> Any:
-    try:
-        import ray
-    except ImportError as error:
-        raise ConfigError(
-            f"The executor 'ray' needs Ray, which cannot be imported: {error}. "
-            "Install it with: pip install 'hwnas[ray]'"
-        ) from error
-    return ray
 
 
 def _in_short(error: BaseException) -> str:

@@ -17,12 +17,26 @@ from hwnas.errors import ConfigError, StudyError
 from hwnas.search.driver import search
 from hwnas.search.executors.base import Executor, ExecutorContext, make_executor
 from hwnas.training.recipe import Recipe
-from tests.conformance.executor_suite import ExecutorSuite, answers, job, setup_with, wait_until_idle
+from tests.conformance.executor_suite import (
+    ExecutorSuite,
+    answers,
+    job,
+    job_processes,
+    setup_with,
+    wait_until_idle,
+)
 
 HAS_RAY = importlib.util.find_spec("ray") is not None
 pytestmark = [pytest.mark.skipif(not HAS_RAY, reason="ray is not installed"), pytest.mark.slow]
 
-LONG = {**Recipe.proxy().to_json(), "steps": 40, "checkpoint_every": 5}
+LONG = {**Recipe.proxy().to_json(), "steps": 24, "checkpoint_every": 4}
+# A node that is gone is known to be so after 1.5 s; one that is only slow has 15 s.
+HEARTBEATS = {
+    "health_check_initial_delay_ms": 0,
+    "health_check_period_ms": 500,
+    "health_check_timeout_ms": 5000,
+    "health_check_failure_threshold": 3,
+}
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +53,12 @@ def site_in_path(tiny_site: Path) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def cluster(site_in_path: None) -> Iterator[Any]:
-    """A head that takes no worker, and one node for two."""
+    """A head that takes no worker, and one node."""
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
-    cluster.first = cluster.add_node(num_cpus=2)
+    head = {"num_cpus": 0, "include_dashboard": False, "_system_config": HEARTBEATS}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    cluster.first = cluster.add_node(num_cpus=3)
     yield cluster
     cluster.shutdown()
 
@@ -62,9 +77,24 @@ def ray_executor(address: str, logs: Path, workers: int | None = 1, **options: A
 class TestRay(ExecutorSuite):
     executor = "ray"
 
-    @pytest.fixture(autouse=True)
-    def in_cluster(self, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(type(self), "options", {"address": address})
+    @pytest.fixture(autouse=True, scope="class")
+    def in_cluster(self, request: pytest.FixtureRequest, cluster: Any) -> None:
+        request.cls.options = {"address": cluster.address}
+
+    @pytest.fixture(scope="class")
+    def started(self, in_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Executor]:
+        with self.make(tmp_path_factory.mktemp("logs")) as executor:
+            yield executor
+
+    @pytest.fixture
+    def running(self, started: Executor) -> Executor:
+        """One pool for all: whatever a test does to it, it must be whole again."""
+        wait_until_idle(started, 2)
+        return started
+
+    def test_nothing_outlives_it(self, cluster: Any, started: Executor, tmp_path: Path) -> None:
+        started.__exit__()
+        super().test_nothing_outlives_it(tmp_path)
 
 
 def begin_long_job(executor: Executor, directory: Path) -> None:
@@ -115,9 +145,10 @@ def test_a_job_that_loses_its_workers_too_often_dies(cluster: Any, address: str,
 
 
 def test_a_preempted_node_costs_no_job(cluster: Any, address: str, tmp_path: Path) -> None:
-    doomed = cluster.add_node(num_cpus=1, resources={"doomed": 1})
+    doomed = cluster.add_node(num_cpus=2)
     cluster.wait_for_nodes()
-    with ray_executor(address, tmp_path, workers=3, retries=2) as executor:
+    # Two fit on the first node, one on the other: when that is gone, there is room for no other worker.
+    with ray_executor(address, tmp_path, workers=3, retries=2, cpus_per_trial=1.5) as executor:
         wait_until_idle(executor, 3)
         for number, worker in enumerate(executor.idle):
             executor.submit(worker, job("train", directory=tmp_path / str(number), recipe=LONG))
@@ -137,8 +168,8 @@ def test_several_workers_share_a_gpu(cluster: Any, address: str, tmp_path: Path)
         with ray_executor(address, tmp_path, workers=None, gpus_per_trial=0.5) as executor:
             assert executor.size == 2
             wait_until_idle(executor, 2)
-            environments = [process.environ() for process in node_processes(node)]
-            assert [each.get("CUDA_VISIBLE_DEVICES") for each in environments] != []
+            devices = [each.environ()["CUDA_VISIBLE_DEVICES"] for each in job_processes()]
+            assert devices == ["0", "0"]
             import ray
 
             assert ray.available_resources().get("GPU", 0) == 0
@@ -147,9 +178,9 @@ def test_several_workers_share_a_gpu(cluster: Any, address: str, tmp_path: Path)
 
 
 def test_a_search_on_a_cluster_of_its_own(site_in_path: None, write_run, tmp_path: Path, tiny_plugin) -> None:
-    path = write_run(search__executor={"name": "ray", "address": "local"}, search__trials=2)
+    path = write_run(search__executor={"name": "ray", "address": "local"}, search__trials=1)
     result = search(load_config(path), tmp_path / "out").to_json()
-    assert (result["trained"], result["failed"]) == (2, 0)
+    assert (result["trained"], result["failed"]) == (1, 0)
 
 
 def test_wrong_settings_and_a_missing_cluster_are_named(tmp_path: Path) -> None:
