@@ -78,12 +78,14 @@ class TestRay(ExecutorSuite):
     executor = "ray"
 
     @pytest.fixture(autouse=True, scope="class")
-    def in_cluster(self, request: pytest.FixtureRequest, cluster: Any) -> None:
-        request.cls.options = {"address": cluster.address}
+    @classmethod
+    def in_cluster(cls, cluster: Any) -> None:
+        cls.options = {"address": cluster.address}
 
     @pytest.fixture(scope="class")
-    def started(self, in_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Executor]:
-        with self.make(tmp_path_factory.mktemp("logs")) as executor:
+    @classmethod
+    def started(cls, in_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Executor]:
+        with cls().make(tmp_path_factory.mktemp("logs")) as executor:
             yield executor
 
     @pytest.fixture
