@@ -155,7 +155,7 @@ class SearchSection(Section):
     `threads_per_worker` usable cores. `executor` says where they run, `estimator` how candidates are judged.
     `worth` is the directory where `hwnas estimate` found out what the estimator is worth. `funnel` adds the
     stages of a funnel behind them, null none. `warm_start` lists directories of earlier runs whose fronts are
-    tried first.
+    tried first, `cells` a file of cells that are, too, see `hwnas.search.seed_cells`.
     """
 
     strategy: StrategySection = StrategySection()
@@ -170,6 +170,7 @@ class SearchSection(Section):
     worth: StrictStr | None = None
     funnel: FunnelSection | None = None
     warm_start: list[StrictStr] = []
+    cells: StrictStr | None = None
 
     @field_validator("strategy", "executor", "estimator", mode="before")
     @classmethod
@@ -409,7 +410,7 @@ def save_config(config: RunConfig, path: Path) -> None:
 
 
 def _with_resolved_paths(value: Mapping[str, Any], base: Path) -> dict[str, Any]:
-    """Let paths in the settings of the task, the strategy and the estimator count from `base`."""
+    """Let paths in the settings of task, strategy, estimator and file of cells count from `base`."""
     found = dict(value)
     if isinstance(found.get("task"), Mapping):
         found["task"] = {key: _resolved(key, item, base) for key, item in found["task"].items()}
@@ -420,8 +421,9 @@ def _with_resolved_paths(value: Mapping[str, Any], base: Path) -> dict[str, Any]
             for name in ("strategy", "estimator")
             if isinstance(search.get(name), Mapping)
         }
-        if isinstance(search.get("worth"), str):
-            sections["worth"] = _resolved("worth", search["worth"], base)
+        for name in ("worth", "cells"):
+            if isinstance(search.get(name), str):
+                sections[name] = _resolved(name, search[name], base)
         found["search"] = {**search, **sections}
     return found
 
@@ -430,7 +432,7 @@ def _resolved(key: str, value: Any, base: Path) -> Any:
     if not isinstance(value, str):
         return value
     if value.startswith(("./", "../", "~/")) or (
-        key in ("data", "pretraining_data") and (base / value).exists()
+        key in ("data", "pretraining_data", "cells") and (base / value).exists()
     ):
         return str((base / Path(value).expanduser()).resolve())
     return value

@@ -51,6 +51,7 @@ search:
   funnel: null           # or {look: 10000, train_best: 100, train_full: 5}: look at many by prediction, train
                          # the best of them as further candidates, and the best of all in full
   warm_start: []         # directories of earlier runs, whose fronts are tried first
+  cells: null            # in the space nas-cell: a file with cells found elsewhere, one a line, tried first
   workers: null          # null: one for every `threads_per_worker` cores
   threads_per_worker: 1
 

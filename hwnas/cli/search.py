@@ -57,6 +57,10 @@ def search(
         list[Path] | None,
         typer.Option("--warm-start", metavar="RUN", help="Try the front of an earlier run first."),
     ] = None,
+    cells: Annotated[
+        Path | None,
+        typer.Option("--cells", metavar="FILE", help="Try cells of a file first: one a line, as strings."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Search for accurate and fast networks, until enough candidates are trained.
@@ -71,6 +75,9 @@ def search(
     if warm_start:
         others = [str(other.resolve()) for other in warm_start]
         config = config.model_copy(update={"search": config.search.model_copy(update={"warm_start": others})})
+    if cells is not None:
+        search_with = config.search.model_copy(update={"cells": str(cells.resolve())})
+        config = config.model_copy(update={"search": search_with})
     config = _with_funnel(config, look=look, train_best=train_best, train_full=train_full)
 
     from hwnas.search.driver import search as run_search

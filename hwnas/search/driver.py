@@ -50,6 +50,7 @@ MAY_CHANGE = (
     "config.search.funnel",
     "config.search.warm_start",
     "config.search.worth",
+    "config.search.cells",
     "config.storage",  # a database may move; it must hold the study
     "config.search.threads_per_worker",
     "config.training.full",
@@ -232,7 +233,14 @@ def _session(
             log=log,
             table_s=found[1].provenance.get("measuring_s") if found else None,
         )
-    first = first_candidates(run, space, config.search.warm_start, config.search.trials)
+    first = first_candidates(
+        run,
+        space,
+        config.search.warm_start,
+        config.search.trials,
+        cells=config.search.cells,
+        seed=config.search.seed,
+    )
     with pool:
         ending = _stages(config.search.trials, first, loop_until, look, book, space, stop)
     log.event("ended", f"the search ended: {ending}")

@@ -22,7 +22,7 @@ class RunDirectory:
     driver.lock     held by the process that drives the study
     front.json      all trials in short, members of the Pareto front in full
     look.json       what was looked at by prediction, and what of it was chosen to be trained
-    warm_start.json the first candidates, taken over from earlier runs
+    warm_start.json the first candidates, taken over from earlier runs and files of cells
     trained.json    members trained at full budget
     events.jsonl    what happened, one JSON object a line
     log.txt         the same for people

@@ -1,4 +1,4 @@
-"""Warm start: networks on the fronts of earlier runs are the first candidates of a new one.
+"""Warm start: networks on the fronts of earlier runs are the first candidates of a new one, and found cells.
 
 The other run may be of another device, other data or another sensor: its figures are not taken over, only
 what to try first.
@@ -16,6 +16,7 @@ from hwnas.errors import ConfigError
 from hwnas.files import write_json_atomically
 from hwnas.search.picking import picked
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory
+from hwnas.search.seed_cells import choices_of_cells, read_cells
 from hwnas.search.study import ABANDONED, TrialSummary
 from hwnas.search_spaces.base import SearchSpace
 
@@ -27,7 +28,13 @@ Choices = Mapping[str, Choice]
 
 
 def first_candidates(
-    run: RunDirectory, space: SearchSpace, others: Sequence[str], trials: int
+    run: RunDirectory,
+    space: SearchSpace,
+    others: Sequence[str],
+    trials: int,
+    *,
+    cells: str | None = None,
+    seed: int = 0,
 ) -> list[Choices]:
     """Return the choices to begin with; from the start of a run on they are those in `warm_start.json`.
 
@@ -35,24 +42,31 @@ def first_candidates(
         run: the new one.
         space: of the new run.
         others: directories of earlier runs.
-        trials: candidates to be trained; a `SHARE` of them are taken over, in equal parts from all runs.
+        trials: candidates to be trained; a `SHARE` of them are taken over, in equal parts from all runs and
+            the file of cells.
+        cells: file of cells to try, see `read_cells`.
+        seed: of how the cells are stacked.
 
     Raises:
         StudyError: if a directory holds no run with a front.
-        ConfigError: if nothing of a run fits the space.
+        ConfigError: if nothing of a run fits the space, or the file of cells cannot be used.
     """
     if run.warm_start.is_file():
         found: list[Choices] = json.loads(run.warm_start.read_text(encoding="utf-8"))["choices"]
         return found
-    if not others:
+    sources = len(others) + (cells is not None)
+    if not sources:
         return []
-    each = max(trials // SHARE // len(others), 1)
+    each = max(trials // SHARE // sources, 1)
     taken: dict[str, Choices] = {}
     for other in others:
         for choices in _of_run(RunDirectory(Path(other)), space, each):
             taken.setdefault(space.decode(choices).id, choices)
-    record = {"schema_version": SCHEMA_VERSION, "runs": list(others), "choices": list(taken.values())}
-    write_json_atomically(run.warm_start, record)
+    if cells is not None:
+        for choices in choices_of_cells(space, read_cells(Path(cells)), each, seed):
+            taken.setdefault(space.decode(choices).id, choices)
+    record = {"schema_version": SCHEMA_VERSION, "runs": list(others), "cells": cells}
+    write_json_atomically(run.warm_start, {**record, "choices": list(taken.values())})
     return list(taken.values())
 
 
