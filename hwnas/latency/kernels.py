@@ -55,9 +55,11 @@ KINDS = (
     "resize",
     "blocked-resize",
     "move",
+    "pool",
 )
 """Kinds of kernels, by code. `direct-convolution` reads an image that is not blocked; `vector-convolution`
-works on one pixel; `pad` continues an image over its edges; `scale` weighs channels; `move` only moves."""
+works on one pixel; `pad` continues an image over its edges; `scale` weighs channels; `move` only moves;
+`pool` is the mean of 3 x 3 pixels."""
 
 CODES = {kind: code for code, kind in enumerate(KINDS)}
 ACTIVATIONS = {"": 0, "Relu": 1, "HardSwish": 2, "HardSigmoid": 3}
@@ -77,6 +79,7 @@ _OPERATORS = {
     "GlobalAveragePool": "mean",
     "Resize": "resize",
     "Upsample": "blocked-resize",
+    "AveragePool": "pool",
 }
 _MOVES = {"DepthToSpace": (2, 2), "Transpose": (1, 2)}
 """Moving operators, told apart by their factors in `range-unet`."""

@@ -11,8 +11,8 @@ ONNX Runtime has optimised itself.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -68,7 +68,7 @@ class Images:
             self.networks[where], self.ids[where], self.channels[where], self.height[where], self.width[where]
         )
 
-    def put(self, where: Mask, other: Images) -> Images:
+    def put(self, where: Mask | Index, other: Images) -> Images:
         """Return these, with those at `where` replaced."""
 
         def merged(own: Ints, new: Ints) -> Ints:
@@ -103,6 +103,9 @@ class Lowering:
         self._is_plain = np.zeros(0, bool)
         self._has_copy = np.zeros(0, bool)
         self._fusable = np.zeros(0, np.intp)
+        # What was made of an image is made once: by activation, by pooling, by going on over its edges.
+        self._made = {how: np.zeros(0, np.intp) for how in ("relu", "pool", "continued")}
+        self._margins = np.zeros(0, np.int32)
         self._sums: list[tuple[Index, Ints]] = []
 
     def kernels(self) -> tuple[Rows, Index]:
@@ -128,6 +131,9 @@ class Lowering:
             self._is_plain = np.concatenate([self._is_plain, np.zeros(room, bool)])
             self._has_copy = np.concatenate([self._has_copy, np.zeros(room, bool)])
             self._fusable = np.concatenate([self._fusable, np.full(room, -1)])
+            self._margins = np.concatenate([self._margins, np.zeros(room, np.int32)])
+            for how, made in self._made.items():
+                self._made[how] = np.concatenate([made, np.full(room, -1)])
         self._is_blocked[ids] = is_blocked
         self._is_plain[ids] = np.logical_not(is_blocked)
         self._has_copy[ids] = False
@@ -209,10 +215,49 @@ class Lowering:
         is_left = (activation != 0) & ~is_fused
         return result.put(is_left, self.activate(result.take(is_left), activation[is_left]))
 
+    def rectified(self, images: Images) -> Images:
+        """Return ReLU of images, by kernels of its own that run once for each image."""
+        relu = np.full(len(images.ids), RELU)
+        return self._once("relu", images, lambda fresh: self.activate(fresh, relu[: len(fresh.ids)]))
+
+    def is_rectified(self, images: Images) -> None:
+        """Remember that a kernel has rectified these already."""
+        self._made["relu"][images.ids] = images.ids
+
+    def pool(self, images: Images, is_cyclic: Mask) -> Images:
+        """Return the mean of 3 x 3 pixels, once for each image; blocked where it fills its blocks.
+
+        Args:
+            images: read; continued over left and right first where `is_cyclic`.
+            is_cyclic: whether left and right edges are neighbours.
+        """
+        margins = np.zeros(len(self._margins), np.int32)
+        margins[images.ids] = is_cyclic
+        return self._once("pool", images, lambda fresh: self._pooled(fresh, margins[fresh.ids]))
+
+    def _pooled(self, images: Images, margin: Ints) -> Images:
+        read = self._continued(images, margin)
+        is_blocked = (images.channels % self.block == 0) & (self.block > 1)
+        self.need_blocked(read.take(is_blocked))
+        self.need_plain(read.take(~is_blocked))
+        self._emit_elementwise(images, "pool")
+        return self.image(
+            images.networks, images.channels, images.height, images.width, is_blocked=is_blocked
+        )
+
+    def _once(self, how: str, images: Images, make: Callable[[Images], Images]) -> Images:
+        """Return what `make` makes of images, anew only for those that it was not made of yet."""
+        fresh = images.take(self._made[how][images.ids] < 0)
+        made = make(fresh)
+        self._made[how][fresh.ids] = made.ids
+        return replace(images, ids=self._made[how][images.ids])
+
     def activate(self, images: Images, activation: Ints) -> Images:
         """Activate by kernels of their own."""
         is_relu = activation == RELU
-        self._emit_elementwise(images.take(is_relu), "activation", activation=RELU)
+        own = images.take(is_relu)
+        channels = np.where(self._is_blocked[own.ids], self._padded(own.channels), own.channels)
+        self._emit_elementwise(own, "activation", channels, activation=RELU)
         rest = images.take(~is_relu)
         self.need_plain(rest)
         # ONNX Runtime has no such kernel: it multiplies with a hard sigmoid.
@@ -304,6 +349,12 @@ class Lowering:
         """Return the images continued by `margin` columns on both sides: two slices and a concatenation."""
         where = margin > 0
         wide, columns = images.take(where), margin[where]
+        is_there = (self._made["continued"][wide.ids] >= 0) & (self._margins[wide.ids] == columns)
+        there, margins = wide.take(is_there), columns[is_there]
+        known = replace(there, ids=self._made["continued"][there.ids], width=there.width + 2 * margins)
+        images = images.put(np.flatnonzero(where)[is_there], known)
+        where = np.flatnonzero(where)[~is_there]
+        wide, columns = wide.take(~is_there), columns[~is_there]
         self.need_plain(wide)
         for _ in range(2):
             values = {IN: wide.channels, OUT: wide.channels, HEIGHT: wide.height, WIDTH: columns}
@@ -312,6 +363,8 @@ class Lowering:
             wide.networks, wide.channels, wide.height, wide.width + 2 * columns, is_blocked=False
         )
         self._emit_elementwise(result, "pad")
+        self._made["continued"][wide.ids] = result.ids
+        self._margins[wide.ids] = columns
         return images.put(where, result)
 
     def _convolution_kinds(

@@ -7,14 +7,17 @@ from collections.abc import Callable, Sequence
 from hwnas.architecture import Architecture
 from hwnas.latency.kernels import Rows
 from hwnas.latency.lowering import Index
+from hwnas.latency.nas_cell_kernels import lower_nas_cell
 from hwnas.latency.range_unet_kernels import lower_range_unet
+from hwnas.search_spaces.nas_cell import NAME as NAS_CELL
 from hwnas.search_spaces.range_unet import NAME as RANGE_UNET
 
 BLOCKS = (16, 8, 1)
 """Channels of a block that runtimes are known to use; 1 is plain."""
 
 _LOWERINGS: dict[str, Callable[[Sequence[Architecture], int], tuple[Rows, Index]]] = {
-    RANGE_UNET: lower_range_unet
+    NAS_CELL: lower_nas_cell,
+    RANGE_UNET: lower_range_unet,
 }
 
 
