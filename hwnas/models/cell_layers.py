@@ -34,17 +34,20 @@ class CellLayers(nn.Module):
         self.edges = tuple((source, target) for source, target, _ in edges)
         if not edges or any(source >= target for source, target in self.edges):
             raise ValueError(f"Expected edges from lower to higher nodes, but got {list(edges)}.")
-        self.operations = nn.ModuleList(
-            _operation(name, channels, is_cyclic=is_cyclic) for _, _, name in edges
+        # Named by edge and operation, so that cells can share weights where they are alike.
+        self.operations = nn.ModuleDict(
+            {
+                f"edge{source}{target}_{name}": _operation(name, channels, is_cyclic=is_cyclic)
+                for source, target, name in edges
+            }
         )
 
     def forward(self, image: Tensor) -> Tensor:
         """Return an image [N, C, H, W] of the same shape."""
         nodes = {0: image}
-        order = sorted(range(len(self.edges)), key=lambda index: self.edges[index])
-        for index in order:
-            source, target = self.edges[index]
-            made: Tensor = self.operations[index](nodes[source])
+        layers = zip(self.edges, self.operations.values(), strict=True)
+        for (source, target), operation in sorted(layers, key=lambda layer: layer[0]):
+            made: Tensor = operation(nodes[source])
             nodes[target] = nodes[target] + made if target in nodes else made
         return nodes[max(nodes)]
 

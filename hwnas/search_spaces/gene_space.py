@@ -67,6 +67,20 @@ class GeneSpace(ABC):
             np.float32,
         )
 
+    def _indicators_of_many(
+        self, architectures: Sequence[Architecture], genes: Sequence[str]
+    ) -> npt.NDArray[np.float32]:
+        """Return what `_indicators` says of each, [n, d]."""
+        columns = []
+        owned = [architecture.genes for architecture in architectures]
+        for gene in genes:
+            values = self._full[gene]
+            positions = {value: index for index, value in enumerate(values)}
+            found = (positions.get(own.get(gene), -1) for own in owned)  # type: ignore[arg-type]
+            codes = np.fromiter(found, np.int64, len(owned))
+            columns.append(codes[:, None] == np.arange(len(values)))
+        return np.concatenate(columns, axis=1).astype(np.float32)
+
     def _check(self, architecture: Architecture) -> None:
         """Refuse what `decode` of the unrestricted space cannot have made.
 

@@ -11,6 +11,7 @@ Stacking: Zoph et al., "Learning Transferable Architectures for Scalable Image R
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -65,14 +66,22 @@ class NasCellSpace(GeneSpace):
     def encode(self, architecture: Architecture) -> npt.NDArray[np.float32]:
         """Return the features of the cell, and an indicator for every value of every gene beside it."""
         self._check(architecture)
-        outside = self._indicators(architecture, [gene for gene in self._full if not gene.startswith("edge")])
+        outside = self._indicators(architecture, self._outside)
         return np.concatenate([encode_cell(Cell.of(architecture.genes)), outside])
+
+    def encode_many(self, architectures: Sequence[Architecture]) -> npt.NDArray[np.float32]:
+        """Return what `encode` says of each, [n, d]; that they are of this space is not checked."""
+        cells = np.stack([_encoded(Cell.of(architecture.genes)) for architecture in architectures])
+        return np.concatenate([cells, self._indicators_of_many(architectures, self._outside)], axis=1)
+
+    @property
+    def _outside(self) -> list[str]:
+        return [gene for gene in self._full if not gene.startswith("edge")]
 
     @property
     def encoding_parts(self) -> tuple[int, ...]:
         """Lengths of the parts of an encoding: those of the cell, then all else."""
-        outside = sum(len(values) for gene, values in self._full.items() if not gene.startswith("edge"))
-        return (*ENCODING_PARTS, outside)
+        return (*ENCODING_PARTS, sum(len(self._full[gene]) for gene in self._outside))
 
     def build(self, architecture: Architecture) -> nn.Module:
         """Return the network with fresh weights: [N, C, H, W] in, logits [N, K, H, W] out."""
@@ -113,6 +122,12 @@ class NasCellSpace(GeneSpace):
             genes[gene], size = fitting_stride(str(choices[gene]), size)
         shape = (self._contract.in_channels, self._contract.height, int(choices["input_width"]))
         return Architecture(NAME, genes, shape, self._contract.num_classes)
+
+
+@lru_cache(maxsize=5**6)
+def _encoded(cell: Cell) -> npt.NDArray[np.float32]:
+    """Return the features of a cell; there are no more cells than that."""
+    return encode_cell(cell)
 
 
 def _num_cells(architecture: Architecture) -> int:

@@ -68,14 +68,7 @@ class RangeUNetSpace(GeneSpace):
 
     def encode_many(self, architectures: Sequence[Architecture]) -> npt.NDArray[np.float32]:
         """Return what `encode` says of each, [n, d]; that they are of this space is not checked."""
-        count = len(architectures)
-        columns = []
-        genes = [architecture.genes for architecture in architectures]
-        for gene, values in self._full.items():
-            positions = {value: index for index, value in enumerate(values)}
-            codes = np.fromiter((positions.get(own.get(gene), -1) for own in genes), np.int64, count)  # type: ignore[arg-type]
-            columns.append(codes[:, None] == np.arange(len(values)))
-        return np.concatenate(columns, axis=1).astype(np.float32)
+        return self._indicators_of_many(architectures, list(self._full))
 
     def build(self, architecture: Architecture) -> nn.Module:
         """Return the network with fresh weights: [N, C, H, W] in, logits [N, K, H, W] out."""

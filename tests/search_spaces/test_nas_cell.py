@@ -10,9 +10,10 @@ import torch
 from hwnas.errors import ArchitectureError
 from hwnas.io_spec import NetworkContract
 from hwnas.models.cell_layers import CellLayers
-from hwnas.search_spaces.base import SearchSpace, make_search_space
+from hwnas.search_spaces.base import SearchSpace, encode_many, make_search_space, sample_choices
 from hwnas.search_spaces.cells import EDGES, ENCODING_PARTS, IDENTITY, NONE, OPERATIONS, Cell, encode_cell
 from hwnas.search_spaces.nas_cell import make_nas_cell
+from hwnas.training.shared_weights import SharedWeights
 from tests.conformance.search_space_suite import Restrictions, SearchSpaceSuite
 
 SMALL = NetworkContract(in_channels=5, height=16, widths=(32, 64), num_classes=3, cyclic_width=True)
@@ -166,3 +167,28 @@ def test_a_skip_on_a_way_changes_nothing_of_what_it_computes() -> None:
     )
     assert np.array_equal(first[30:], second[30:])
     assert not np.array_equal(first[:30], second[:30])
+
+
+def test_many_are_encoded_as_each_alone() -> None:
+    space, rng = make_nas_cell(SMALL, {}), np.random.default_rng(0)
+    architectures = [space.decode(sample_choices(space, rng)) for _ in range(50)]
+    assert np.array_equal(
+        encode_many(space, architectures), np.stack([space.encode(each) for each in architectures])
+    )
+
+
+def test_operations_of_other_edges_have_weights_of_their_own() -> None:
+    space = make_nas_cell(SMALL, {**CHEAP, "decoder": ["bilinear-sum"]})
+    shared = SharedWeights(space, seed=0)
+    rng = np.random.default_rng(1)
+    for _ in range(5):
+        architecture = space.decode({**sample_choices(space, rng), "input_width": 32})
+        logits = shared.logits(architecture, torch.randn(2, *architecture.input_shape))
+        assert logits.shape == (2, 3, 16, 32)
+        assert torch.isfinite(logits).all()
+    cells = ("|nor_conv_3x3~0|+|none~0|none~1|+|none~0|skip_connect~1|none~2|", FOUND)
+    modules = [space.decode(first_choices(space, cells=1, **Cell.parse(text).choices())) for text in cells]
+    first, second = (shared.slices(one, space.build(one)) for one in modules)
+    name = "stages.0.1.operations.edge01_nor_conv_3x3.1.weight"
+    assert torch.equal(first[name], second[name]), "the same operation of the same edge"
+    assert not any("edge13" in other for other in first)
