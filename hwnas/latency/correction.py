@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.errors import LatencyTableError
+
 Floats = npt.NDArray[np.float64]
 
 _RIDGES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
@@ -42,6 +44,34 @@ class Correction:
         parts = claims * np.array(self.scales)
         least = _LEAST_SHARE * np.maximum(parts @ np.array(self.centre), 1e-6)
         return np.asarray(np.maximum(parts @ np.array(self.weights), least))
+
+    def for_kinds(self, kinds: int, *, are_times: bool) -> Correction:
+        """Return the same for `kinds` kinds of kernels, of which a table may know only the first ones.
+
+        A kind that the table has not met counts as it claims to where it claims a time, and nothing
+        otherwise.
+
+        Args:
+            kinds: that parts are told apart by now.
+            are_times: whether they claim ms.
+
+        Raises:
+            LatencyTableError: if the table knows more.
+        """
+        columns = np.array([self.scales, self.centre, self.weights])
+        known = columns.shape[1] - 1 if are_times else columns.shape[1] // 4
+        missing = kinds - known
+        if missing < 0:
+            raise LatencyTableError(
+                f"The table tells {known} kinds of kernels apart, this hwnas {kinds}: it was made by a newer "
+                "one. Use that version, or make a table with this one."
+            )
+        if are_times:
+            columns = np.insert(columns, [known] * missing, 1.0, axis=1)
+        else:
+            columns = np.pad(columns.reshape(3, 4, known), ((0, 0), (0, 0), (0, missing))).reshape(3, -1)
+        scales, centre, weights = (tuple(column.tolist()) for column in columns)
+        return Correction(scales, centre, weights, self.ridge)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""

@@ -59,7 +59,8 @@ KINDS = (
 )
 """Kinds of kernels, by code. `direct-convolution` reads an image that is not blocked; `vector-convolution`
 works on one pixel; `pad` continues an image over its edges; `scale` weighs channels; `move` only moves;
-`pool` is the mean of 3 x 3 pixels."""
+`pool` is the mean of 3 x 3 pixels. New ones come at the end: tables that were made before know the first
+ones."""
 
 CODES = {kind: code for code, kind in enumerate(KINDS)}
 ACTIVATIONS = {"": 0, "Relu": 1, "HardSwish": 2, "HardSigmoid": 3}

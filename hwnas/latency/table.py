@@ -19,7 +19,7 @@ from hwnas.io_spec import NetworkContract
 from hwnas.latency.correction import Correction
 from hwnas.latency.gaussian_process import Hyperparameters, one_thread
 from hwnas.latency.kernel_times import KernelTimes, hyperparameters_from_json, hyperparameters_to_json
-from hwnas.latency.kernels import Rows, parse_signature, signature
+from hwnas.latency.kernels import KINDS, Rows, parse_signature, signature
 from hwnas.latency.machine_speed import MachineSpeed
 from hwnas.latency.parts import Parts
 from hwnas.latency.predictor import LatencyPredictor
@@ -190,7 +190,10 @@ class LatencyTable:
                 times = KernelTimes(self.rows, ms, self.hyperparameters)
         errors = [np.log(entry.latency_ms / entry.predicted_ms) for entry in self.networks]
         parts = Parts(space, self.block, self.kinds)
-        return LatencyPredictor(parts, times, self.correction, errors, self.confidence)
+        correction = self.correction
+        if parts.are_kernels:
+            correction = correction.for_kinds(len(KINDS), are_times=times is not None)
+        return LatencyPredictor(parts, times, correction, errors, self.confidence)
 
     def at_its_speed(self, networks: Sequence[SurveyedNetwork]) -> npt.NDArray[np.float64]:
         """Return what networks that were clocked take at the speed of the table, in ms, [n]."""

@@ -14,7 +14,7 @@ import pytest
 from hwnas.architecture import Architecture
 from hwnas.errors import LatencyTableError
 from hwnas.latency import fitting
-from hwnas.latency.correction import fit_correction
+from hwnas.latency.correction import Correction, fit_correction
 from hwnas.latency.covering import covering_design
 from hwnas.latency.fitting import errors_of, fit_table
 from hwnas.latency.gaussian_process import fit
@@ -25,7 +25,7 @@ from hwnas.latency.profiling import ProfiledNetwork
 from hwnas.latency.range_unet_kernels import lower_range_unet
 from hwnas.latency.survey import SurveyedNetwork
 from hwnas.latency.table import LatencyTable, load_table
-from hwnas.search_spaces.base import BlockSignature
+from hwnas.search_spaces.base import BlockSignature, make_search_space, sample_choices
 from tests.latency.small_space import CONTRACT, small_space, some
 
 HEADER = {
@@ -226,3 +226,40 @@ def test_a_process_follows_a_smooth_function() -> None:
     others = rng.uniform(0.5, 5.5, (50, 2))
     found = process.predict(np.column_stack([np.ones(50), others]), others)
     assert np.abs(found - value(others)).max() < 0.1
+
+
+@pytest.mark.parametrize("timed", [True, False])
+def test_tables_that_know_fewer_kinds_of_kernels_predict_the_same(table: LatencyTable, timed: bool) -> None:
+    given = table
+    if not timed:
+        given = fit_table(profiled(some(80), with_kernels=False), HEADER, small_space(), CONTRACT, {})
+    claims = given.predictor(small_space()).claims(some(20, seed=9))
+    columns = claims.shape[1] - 1 if timed else claims.shape[1] // 4
+    rng = np.random.default_rng(0)
+    weights = rng.uniform(0.5, 2.0, claims.shape[1])
+    whole = Correction(tuple(np.ones_like(weights)), tuple(weights), tuple(weights), 0.1)
+    assert whole.for_kinds(columns, are_times=timed) == whole
+    more = whole.for_kinds(columns + 2, are_times=timed)
+    wider = (
+        np.insert(claims, [columns] * 2, 0.0, axis=1)
+        if timed
+        else np.pad(claims.reshape(len(claims), 4, -1), ((0, 0), (0, 0), (0, 2))).reshape(len(claims), -1)
+    )
+    assert np.allclose(more.apply(wider), whole.apply(claims))
+    with pytest.raises(LatencyTableError, match="newer"):
+        whole.for_kinds(columns - 1, are_times=timed)
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "latency_tables").glob("*.json")))
+def test_tables_that_come_with_the_project_predict(path: Path) -> None:
+    shipped = load_table(path)
+    space = make_search_space(shipped.space, shipped.contract)
+    rng = np.random.default_rng(0)
+    networks = [space.decode(sample_choices(space, rng)) for _ in range(20)]
+    assert all(shipped.covers(network) for network in networks)
+    found = shipped.predictor(space).predict(networks)
+    assert (found.latency_ms > 0).all()
+    assert (found.low_ms < found.latency_ms).all()
+    assert (found.high_ms > found.latency_ms).all()
+    # The slowest of these is far from the fastest, and operations say so, too.
+    assert found.latency_ms.max() > 5 * found.latency_ms.min()
