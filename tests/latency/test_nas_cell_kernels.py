@@ -13,13 +13,18 @@ import torch
 
 from hwnas.architecture import Architecture
 from hwnas.io_spec import NetworkContract
+from hwnas.latency import fitting
 from hwnas.latency.agent.inputs import bind_random_inputs
 from hwnas.latency.exporting import io_spec_of
+from hwnas.latency.fitting import errors_of, fit_table
 from hwnas.latency.kernel_features import operations
-from hwnas.latency.kernels import KINDS, row_of_kernel, signature
+from hwnas.latency.kernels import HEIGHT, KINDS, OUT, WIDTH, row_of_kernel, signature
 from hwnas.latency.lowerings import BLOCKS, lowering_of
 from hwnas.latency.nas_cell_kernels import lower_nas_cell
+from hwnas.latency.profiling import ProfiledNetwork
 from hwnas.latency.runtimes.onnxruntime import OnnxRuntime
+from hwnas.latency.survey import SurveyedNetwork
+from hwnas.latency.table import load_table
 from hwnas.models.cost import count_macs
 from hwnas.onnx_graphs.export import export_onnx
 from hwnas.search_spaces.base import SearchSpace, make_search_space, sample_choices
@@ -114,3 +119,27 @@ def test_the_space_is_known_to_tables() -> None:
     lower = lowering_of("nas-cell", 16)
     assert lower is not None
     assert len(lower(some(2))[0])
+
+
+def test_networks_never_seen_are_predicted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(fitting, "row_of_kernel", lambda kernel: kernel["row"])
+    header = {"target": "local?runtime=made-up", "fingerprint": {"cpu_model": "made up"}, "choices": {}}
+    table = fit_table([made_up(each) for each in some(24)], header, space(), CONTRACT, {"made": "2026-01-01"})
+    table.save(tmp_path / "table.json")
+    others = some(60, seed=77)
+    found = load_table(tmp_path / "table.json").predictor(space()).predict(others)
+    truth = np.array([made_up(each).latency_ms for each in others])
+    errors = errors_of(found.latency_ms, truth)
+    assert errors["within_10"] > 0.9
+    assert errors["spearman"] > 0.98
+
+
+def made_up(architecture: Architecture) -> ProfiledNetwork:
+    """A measurement whose kernels take time by a rule."""
+    rows, _ = lower_nas_cell([architecture], 16)
+    elements = rows[:, OUT].astype(float) * rows[:, HEIGHT] * rows[:, WIDTH]
+    ms = 2e-3 + 4e-8 * operations(rows) + 2e-6 * elements
+    kernels = tuple({"row": row, "ms": time} for row, time in zip(rows.tolist(), ms.tolist(), strict=True))
+    total = 1.08 * float(ms.sum())
+    measured = SurveyedNetwork(total / 5, ((total,), (total,)), (5.0, 5.0, 5.0), kernels, 5.0, "0" * 64)
+    return ProfiledNetwork(architecture, measured, 1.0)
