@@ -11,6 +11,10 @@ clock that skips the waiting. Reported for each number of workers, with the targ
 - clock: share in which the one target is measured; near 1 the target is the limit;
 - busy: share of the workers' time in which they have a job.
 
+With `--told`, one search of so many trained networks follows, and what a trial costs the driver, from asking
+to telling, is stated by the number of trials told before: time on the wall, with everything that is written
+and synchronised to the disk, and processor time.
+
 Prints Markdown, with `--json` one JSON object.
 """
 
@@ -21,6 +25,7 @@ import contextlib
 import itertools
 import json
 import random
+import statistics
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,6 +42,7 @@ from hwnas.search.candidate_loop import CandidateLoop
 from hwnas.search.executors.base import Reply, Worker
 from hwnas.search.foresight import Foresight
 from hwnas.search.interruption import StopRequest
+from hwnas.search.progress import ProgressListener, SearchStatus
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.run_log import RunLog
 from hwnas.search.strategies import Limits, StrategyContext, make_sampler
@@ -72,6 +78,10 @@ RECORDED = (
     (4.3, 2.3, 79.8),
 )
 """Seconds of export, of the target's clock and of training, from two searches on real scans on two cores."""
+
+
+WINDOW = 200
+"""So many trials in a row make one figure of what a trial costs."""
 
 
 class SkippingClock:
@@ -208,6 +218,7 @@ def replay(
     rows: Sequence[tuple[float, float, float]],
     *,
     clocked: bool,
+    listener: ProgressListener = lambda _status: None,
 ) -> dict[str, float]:
     """Drive one search over replayed workers and say where the time went."""
     run = RunDirectory(directory)
@@ -228,7 +239,7 @@ def replay(
             book=TrialBook(run, study, RunLog(run), costs),
             foresight=Foresight(None, space, costs),
             stop=stop,
-            listener=lambda _status: None,
+            listener=listener,
         ).run()
     study.close()
     total_s = clock.now_s
@@ -239,6 +250,32 @@ def replay(
         "own_ms_per_trial": 1000 * clock.own_s / trials,
         "trained_per_hour": 3600 * trials / total_s,
     }
+
+
+def told_costs(directory: Path, most: int, strategy: str) -> list[dict[str, float]]:
+    """Return what a trial costs the driver after so many told ones, up to `most`, with one worker."""
+    moments: list[tuple[float, float]] = []
+
+    def note(status: SearchStatus) -> None:
+        if status.trained > len(moments):
+            moments.append((time.perf_counter(), time.process_time()))
+
+    replay(directory, 1, most + WINDOW, strategy, [(1.0, 0.0, 1.0)], clocked=False, listener=note)
+    found = []
+    for told in sorted({*(10**power for power in range(2, 10) if 10**power < most), most}):
+        steps = list(itertools.pairwise(moments[told : told + WINDOW]))
+        wall_ms = [1000 * (after[0] - before[0]) for before, after in steps]
+        own_ms = [1000 * (after[1] - before[1]) for before, after in steps]
+        found.append(
+            {
+                "told": told,
+                "mean_ms": statistics.fmean(wall_ms),
+                "median_ms": statistics.median(wall_ms),
+                "largest_ms": max(wall_ms),
+                "mean_processor_ms": statistics.fmean(own_ms),
+            }
+        )
+    return found
 
 
 def recorded(run: Path) -> list[tuple[float, float, float]]:
@@ -264,6 +301,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=512, help="networks to be trained in each replay")
     parser.add_argument("--strategy", default="random")
     parser.add_argument("--run", type=Path, help="a run directory, whose times are replayed")
+    parser.add_argument("--told", type=int, default=0, help="trials after which the cost of one is stated")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     rows = recorded(options.run) if options.run else RECORDED
@@ -273,9 +311,20 @@ def main() -> None:
             results[mode][workers] = replay(
                 Path(directory), workers, options.trials, options.strategy, rows, clocked=mode == "with clock"
             )
+    costs: list[dict[str, float]] = []
+    if options.told:
+        with tempfile.TemporaryDirectory() as directory:
+            costs = told_costs(Path(directory), options.told, options.strategy)
     if options.json:
-        print(json.dumps({"strategy": options.strategy, "trials": options.trials, **results}))
+        found = {"strategy": options.strategy, "trials": options.trials, **results, "told": costs}
+        print(json.dumps(found))
         return
+    _print_tables(results, costs)
+
+
+def _print_tables(
+    results: Mapping[str, Mapping[int, Mapping[str, float]]], costs: Sequence[Mapping[str, float]]
+) -> None:
     for mode, found in results.items():
         print(f"\n{mode}\n\n| workers | own | clock | busy | own ms a trial | trained an hour |")
         print("| --- | --- | --- | --- | --- | --- |")
@@ -284,6 +333,12 @@ def main() -> None:
                 f"| {workers} | {each['own']:.1%} | {each['clock']:.1%} | {each['busy']:.1%} "
                 f"| {each['own_ms_per_trial']:.0f} | {each['trained_per_hour']:.0f} |"
             )
+    if costs:
+        print("\n| told before | mean ms | median ms | largest ms | mean processor ms |")
+        print("| --- | --- | --- | --- | --- |")
+    for each in costs:
+        figures = ("mean_ms", "median_ms", "largest_ms", "mean_processor_ms")
+        print(f"| {each['told']:,} | {' | '.join(f'{each[name]:.1f}' for name in figures)} |")
 
 
 if __name__ == "__main__":

@@ -1,19 +1,20 @@
 #!/usr/bin/env python3
 """Kills drivers and workers of searches and cuts their database at random moments, and looks at what is left.
 
-    .venv/bin/python scripts/soak.py --disturbances 60 --storage journal postgresql
+    .venv/bin/python scripts/benchmarks/soak.py --rounds 3 --disturbances 10 --out soak.json
 
-Each search is a real one in processes of its own, over networks that train in a moment. After every death of
-a driver, and at the end, these must hold, or the script stops with an error:
+Every round is one search on each storage, disturbed with a seed of its own. Rounds that ended are kept in the
+file named by `--out`, so that the same command goes on after an interruption. Each search is a real one in
+processes of its own, over networks that train in a moment. After every death of a driver, and at the end,
+these must hold, or the script stops with an error:
 
 - a trial that was told keeps its values for ever;
 - every finished trial is counted exactly once: a record or a log line of a trained network belongs to one
   complete trial with the same error, a complete trial has one record, and no network was trained twice;
 - the study goes on, and in the end as many networks are trained as wanted, with no trial left running;
-- `front.json` is the front that follows from the study.
+- `front.json` is the front that follows from the study and from a comparison of every pair of networks.
 
-The last line on stdout is one JSON object with the figures. PostgreSQL is a real server, see
-`tests/postgres_server.py`.
+Prints Markdown, with `--json` one JSON object. PostgreSQL is a real server, see `tests/postgres_server.py`.
 """
 
 from __future__ import annotations
@@ -37,11 +38,12 @@ from typing import Any
 import psutil
 import yaml
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from hwnas.budget import Costs
 from hwnas.config import RunConfig
+from hwnas.files import write_json_atomically
 from hwnas.search.front import build_front
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.storage.place import place_of_run
@@ -218,6 +220,11 @@ class Soak:
         check(recorded == set(errors), f"finished and not counted: {sorted(recorded ^ set(errors))}")
         check(all(trial.state != "RUNNING" for trial in trials), "a trial is left running")
         check(front == self.run.read_front(), "front.json is not the front of the study")
+        points = {trial.number: (trial.error, trial.cost) for trial in trained}
+        members = [member["trial"] for member in front["members"]]
+        check(members and not any(_is_beaten(points, n) for n in members), "a member of the front is beaten")
+        rest = set(points) - set(members)
+        check(all(_is_beaten(points, n) for n in rest), "a network that none beats is not on the front")
 
     def figures(self) -> dict[str, Any]:
         """Say what was done and what came of it."""
@@ -240,6 +247,17 @@ def check(holds: bool, message: str) -> None:  # noqa: FBT001
     """Stop with an error unless something holds."""
     if not holds:
         raise SystemExit(f"SOAK FAILED: {message}")
+
+
+def _is_beaten(points: dict[int, Any], number: int) -> bool:
+    """Whether another point is nowhere worse and somewhere better, or is the same and came first."""
+    error, cost = points[number]
+    return any(
+        other_error <= error
+        and other_cost <= cost
+        and ((other_error, other_cost) != (error, cost) or n < number)
+        for n, (other_error, other_cost) in points.items()
+    )
 
 
 def _events(run: RunDirectory) -> list[dict[str, Any]]:
@@ -278,30 +296,61 @@ def soak(storage: str, times: int, seed: int, pause_s: float, limit_s: float) ->
     return {**figures, "minutes": round((time.monotonic() - started) / 60, 1)}
 
 
+def rounds_of(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Yield the figures of every round, of those that ended before from their file."""
+    done: list[dict[str, Any]] = []
+    if options.out and options.out.exists():
+        done = json.loads(options.out.read_text(encoding="utf-8"))
+    known = {(each["storage"], each["seed"], each["wanted"]): each for each in done}
+    for seed in range(options.seed, options.seed + options.rounds):
+        for storage in options.storage:
+            key = (storage, seed, options.disturbances)
+            if key not in known:
+                figures = soak(storage, options.disturbances, seed, options.pause, 60 * options.minutes)
+                known[key] = {**figures, "wanted": options.disturbances}
+                done.append(known[key])
+                if options.out:
+                    write_json_atomically(options.out, done)
+            yield known[key]
+
+
+def as_markdown(rounds: list[dict[str, Any]]) -> str:
+    """Return a table with one row for each round."""
+    kinds = list(KINDS)
+    shown = ("sessions", "drivers_that_gave_up_resumably", "trials", "trained", "failed")
+    shown = (*shown, "finished_before_a_kill_and_told_after_it", "front", "minutes")
+    heads = ["storage", "seed", *kinds, *(name.replace("_", " ") for name in shown)]
+    lines = [heads, ["---"] * len(heads)]
+    for each in rounds:
+        counts = [each["disturbances"].get(kind, 0) for kind in kinds]
+        lines.append([each["storage"], each["seed"], *counts, *(each[name] for name in shown)])
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
 def main() -> None:
-    """Disturb a search on each storage."""
+    """Disturb searches on each storage."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--disturbances", type=int, default=60, help="for each storage")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--disturbances", type=int, default=10, help="for each storage in each round")
     parser.add_argument(
         "--storage", nargs="+", choices=("journal", "postgresql"), default=["journal", "postgresql"]
     )
-    parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--seed", type=int, default=0, help="of the first round")
     parser.add_argument(
         "--pause", type=float, default=12.0, help="longest time between disturbances, in seconds"
     )
-    parser.add_argument("--minutes", type=float, default=600.0, help="for each storage, at most")
+    parser.add_argument("--minutes", type=float, default=600.0, help="for each search, at most")
+    parser.add_argument("--out", type=Path, help="file with the rounds that have ended")
+    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if "postgresql" in options.storage and why_not():
         parser.error(why_not())
-    seed = options.seed if options.seed is not None else random.randrange(2**31)  # noqa: S311
-    print(
-        json.dumps(
-            [
-                soak(each, options.disturbances, seed, options.pause, 60 * options.minutes)
-                for each in options.storage
-            ]
-        )
-    )
+    rounds = list(rounds_of(options))
+    total = sum(sum(each["disturbances"].values()) for each in rounds)
+    if options.json:
+        print(json.dumps({"disturbances": total, "rounds": rounds}))
+    else:
+        print(f"{as_markdown(rounds)}\n\n{total} disturbances in all.")
 
 
 if __name__ == "__main__":

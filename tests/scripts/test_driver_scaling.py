@@ -33,3 +33,12 @@ def test_a_replay_says_where_the_time_goes(script, tmp_path: Path) -> None:
     unclocked = script.replay(tmp_path / "unclocked", 10, 20, "random", rows, clocked=False)
     assert unclocked["clock"] == 0
     assert unclocked["busy"] > 0.95
+
+
+def test_what_a_trial_costs_is_stated_by_those_told_before(script, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(script, "WINDOW", 20)
+    first, last = script.told_costs(tmp_path, 150, "random")
+    assert (first["told"], last["told"]) == (100, 150)
+    for each in (first, last):
+        assert 0 < each["median_ms"] <= each["largest_ms"]
+        assert 0 < each["mean_processor_ms"] < 1000

@@ -11,7 +11,7 @@ import pytest
 
 from tests.postgres_server import why_not
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "soak.py"
+SCRIPT = Path(__file__).parents[2] / "scripts" / "benchmarks" / "soak.py"
 
 
 @pytest.mark.slow
@@ -19,11 +19,17 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "soak.py"
     "storage",
     ["journal", pytest.param("postgresql", marks=pytest.mark.skipif(bool(why_not()), reason=why_not()))],
 )
-def test_disturbed_searches_count_every_trial_once(storage: str) -> None:
-    command = [sys.executable, str(SCRIPT), "--storage", storage, "--disturbances", "4", "--pause", "8"]
+def test_disturbed_searches_count_every_trial_once(storage: str, tmp_path: Path) -> None:
+    out = tmp_path / "soak.json"
+    wanted = ["--storage", storage, "--rounds", "1", "--disturbances", "4", "--pause", "8"]
+    command = [sys.executable, str(SCRIPT), *wanted, "--out", str(out), "--json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=550, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    (figures,) = json.loads(done.stdout.splitlines()[-1])
-    assert sum(figures["disturbances"].values()) >= 4
+    told = json.loads(done.stdout)
+    (figures,) = told["rounds"]
+    assert told["disturbances"] == sum(figures["disturbances"].values()) >= 4
     assert figures["trained"] >= 3
     assert figures["sessions"] >= 2
+    again = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert json.loads(again.stdout) == told
+    assert not again.stderr
