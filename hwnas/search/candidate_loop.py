@@ -270,21 +270,22 @@ class CandidateLoop:
             self._model(candidate).unlink(missing_ok=True)
             self._book.failed(candidate, reason)
         self._running = {}
+        self._book.save()
 
     def _model(self, candidate: Candidate) -> Path:
         return self._book.directory(candidate) / "model.onnx"
 
     def _status(self) -> SearchStatus:
-        trials, wanted = self._book.trials, self._settings.trials
-        own = [trial for trial in trials if trial.duplicate_of is None]
+        found = self._book.growing
+        judged = found.trained + found.infeasible + found.failed
         return SearchStatus(
-            trained=self._book.num_trained,
-            wanted=wanted,
-            infeasible=sum(trial.state == "PRUNED" for trial in own),
-            failed=sum(trial.state == "FAIL" for trial in own),
-            duplicates=len(trials) - len(own),
-            front_size=len(self._book.front["members"]),
-            hypervolume=self._book.front["hypervolume"],
+            trained=found.trained,
+            wanted=self._settings.trials,
+            infeasible=found.infeasible,
+            failed=found.failed,
+            duplicates=found.num_finished - judged,
+            front_size=len(found.members),
+            hypervolume=found.history.hypervolume,
             elapsed_s=self._book.elapsed_s,
             left_s=self._left_s(),
             message=self._book.message,

@@ -11,6 +11,9 @@ from hwnas.pareto import front_indices, hypervolume
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory
 from hwnas.search.study import ERROR, TrialSummary
 
+Point = tuple[float, float]
+"""Error and cost."""
+
 MARGIN = 1.1
 """Without a budget, the reference point lies this far beyond the slowest trained candidate."""
 
@@ -18,7 +21,7 @@ MARGIN = 1.1
 def front_of(trials: Sequence[TrialSummary]) -> list[TrialSummary]:
     """Return the trained trials that no other one dominates, by ascending error."""
     trained = [trial for trial in trials if trial.is_trained]
-    return [trained[index] for index in front_indices([_point(trial) for trial in trained])]
+    return [trained[index] for index in front_indices([point_of(trial) for trial in trained])]
 
 
 def reference_point(trials: Sequence[TrialSummary], limit: float | None) -> tuple[float, float]:
@@ -29,7 +32,7 @@ def reference_point(trials: Sequence[TrialSummary], limit: float | None) -> tupl
     """
     if limit is not None:
         return 1.0, limit
-    slowest = max((_point(trial)[1] for trial in trials if trial.is_trained), default=1.0)
+    slowest = max((point_of(trial)[1] for trial in trials if trial.is_trained), default=1.0)
     return 1.0, MARGIN * slowest
 
 
@@ -45,7 +48,7 @@ def hypervolume_history(
     front: list[tuple[float, float]] = []
     volume = 0.0
     for trial in sorted((t for t in trials if t.is_trained), key=lambda t: (t.elapsed_s, t.number)):
-        points = [*front, _point(trial)]
+        points = [*front, point_of(trial)]
         front = [points[index] for index in front_indices(points)]
         # Summed over other rectangles, the same area may come out an ulp smaller.
         volume = max(volume, hypervolume(front, reference))
@@ -66,35 +69,40 @@ def build_front(
     Raises:
         StudyError: if the record of a member is gone.
     """
-    limit = costs.most(costs.objective)
-    reference = reference_point(trials, limit)
+    reference = reference_point(trials, costs.most(costs.objective))
     history = hypervolume_history(trials, reference)
-    members = []
-    for trial in front_of(trials):
-        measured = record(trial.number)
-        members.append(
-            {
-                "trial": trial.number,
-                "architecture": measured["architecture"],
-                "quality": measured["quality"],
-                "latency": measured["latency"],
-                "error": trial.error,
-                "latency_ms": trial.latency_ms,
-                "cost": trial.cost,
-                "figures": dict(trial.figures),
-            }
-        )
+    return {
+        **front_header(costs, reference, history[-1][2] if history else 0.0),
+        "hypervolume_history": [list(entry) for entry in history],
+        "trials": [trial.to_json() for trial in trials],
+        "members": [front_member(trial, record(trial.number)) for trial in front_of(trials)],
+    }
+
+
+def front_header(costs: Costs, reference: Point, volume: float) -> dict[str, Any]:
+    """Return the fields of `front.json` that are not lists; `volume` is the hypervolume at `reference`."""
     return {
         "schema_version": SCHEMA_VERSION,
         "objectives": [ERROR, str(costs.objective)],
         "unit": costs.objective.unit,
-        "limit": limit,
+        "limit": costs.most(costs.objective),
         "limits": [str(each) for each in costs.limits],
         "reference_point": list(reference),
-        "hypervolume": history[-1][2] if history else 0.0,
-        "hypervolume_history": [list(entry) for entry in history],
-        "trials": [trial.to_json() for trial in trials],
-        "members": members,
+        "hypervolume": volume,
+    }
+
+
+def front_member(trial: TrialSummary, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a member of the front as in `front.json`; `record` is its `trial.json`."""
+    return {
+        "trial": trial.number,
+        "architecture": record["architecture"],
+        "quality": record["quality"],
+        "latency": record["latency"],
+        "error": trial.error,
+        "latency_ms": trial.latency_ms,
+        "cost": trial.cost,
+        "figures": dict(trial.figures),
     }
 
 
@@ -129,7 +137,8 @@ def knee_index(points: Sequence[tuple[float, float]]) -> int:
     return min(range(len(points)), key=lambda index: (sums[index], points[index]))
 
 
-def _point(trial: TrialSummary) -> tuple[float, float]:
+def point_of(trial: TrialSummary) -> Point:
+    """Return error and cost of a trained trial."""
     if trial.error is None or trial.cost is None:
         raise ValueError(f"Trial {trial.number} is {trial.state} and has no values.")
     return trial.error, trial.cost

@@ -125,6 +125,7 @@ class SearchStudy:
                 optuna.create_study(storage=self._storage, study_name=self._base, directions=["minimize"] * 2)
             self._opened = opened.pop_all()
         self.generation = 1
+        self._finished: dict[int, TrialSummary] = {}
         self._study = optuna.load_study(study_name=self._base, storage=self._storage)
         while self._name(self.generation + 1) in known:
             newer = optuna.load_study(study_name=self._name(self.generation + 1), storage=self._storage)
@@ -168,6 +169,7 @@ class SearchStudy:
         new.set_user_attr(_IDENTITY, dict(identity))
         new.set_user_attr(_IS_WHOLE, True)
         self._study = new
+        self._finished = {}
         self.generation += 1
 
     @property
@@ -296,8 +298,17 @@ class SearchStudy:
         return [trial.number for trial in stale]
 
     def summaries(self) -> list[TrialSummary]:
-        """Return all trials in order."""
-        return [_summary(trial) for trial in self._study.get_trials(deepcopy=False)]
+        """Return all trials in order; those that are finished are read once, as nothing can change them."""
+        return [
+            self._finished.get(trial.number) or self._summary(trial)
+            for trial in self._study.get_trials(deepcopy=False)
+        ]
+
+    def _summary(self, trial: FrozenTrial) -> TrialSummary:
+        summary = _summary(trial)
+        if trial.state.is_finished():
+            self._finished[trial.number] = summary
+        return summary
 
     @staticmethod
     def _note(trial: optuna.Trial, elapsed_s: float, duplicate_of: int | None) -> None:

@@ -15,11 +15,11 @@ from hwnas.architecture import Architecture, Choice
 from hwnas.budget import Costs, Metric
 from hwnas.files import write_json_atomically
 from hwnas.latency.figures import NOT_MEASURED, MeasuredFigures
-from hwnas.search.front import write_front
+from hwnas.search.growing_front import GrowingFront
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory
 from hwnas.search.run_log import RunLog
 from hwnas.search.strategies import LatencyPrediction
-from hwnas.search.study import SearchStudy, TrialSummary
+from hwnas.search.study import SearchStudy
 from hwnas.tasks.base import Quality
 
 
@@ -71,7 +71,8 @@ class TrialBook:
         self._started = time.monotonic()
         self.trials = study.summaries()
         self._elapsed_before = max((trial.elapsed_s for trial in self.trials), default=0.0)
-        self.front = write_front(run, self.trials, costs)
+        self.growing = GrowingFront(run, costs)
+        self.save()
         self.message = "starting workers"
 
     @property
@@ -87,7 +88,12 @@ class TrialBook:
     @property
     def num_trained(self) -> int:
         """Candidates that were trained."""
-        return sum(trial.is_trained for trial in self.trials)
+        return self.growing.trained
+
+    @property
+    def front(self) -> dict[str, Any]:
+        """Content of `front.json` as written last."""
+        return self.growing.content
 
     def directory(self, candidate: Candidate) -> Path:
         """Return the directory of a trial, made if missing."""
@@ -151,7 +157,7 @@ class TrialBook:
 
     def reused(self, trial: optuna.Trial, architecture: Architecture) -> bool:
         """Tell a trial with the values of an earlier one of the same architecture, if there is one."""
-        known = self._judged(architecture)
+        known = self.growing.judged(architecture)
         if known is None:
             return False
         self.study.mark(trial, known.latency_remark)
@@ -159,7 +165,7 @@ class TrialBook:
             self._tell_trained(trial, known.error, known.figures, known.number)
         else:
             self._tell_infeasible(trial, known.figures, known.number)
-        self.trials = self.study.summaries()
+        self._update()
         self.log.event(
             "repeated",
             f"trial {trial.number} repeats trial {known.number}",
@@ -169,17 +175,18 @@ class TrialBook:
         return True
 
     def refresh(self) -> None:
-        """Bring `front.json` in step with the study."""
-        self.trials = self.study.summaries()
-        self.front = write_front(self._run, self.trials, self.costs)
+        """Take in what has become of trials; `front.json` follows at once, or soon in large studies."""
+        self._update()
+        self.growing.write_if_due(self.trials)
 
-    def _judged(self, architecture: Architecture) -> TrialSummary | None:
-        for trial in self.trials:
-            # What was only predicted is predicted anew: the predictor has learned since.
-            judged = trial.state in {"COMPLETE", "PRUNED"} and trial.duplicate_of is None and trial.figures
-            if judged and trial.architecture == architecture:
-                return trial
-        return None
+    def save(self) -> None:
+        """Bring `front.json` in step with the study."""
+        self._update()
+        self.growing.write(self.trials)
+
+    def _update(self) -> None:
+        self.trials = self.study.summaries()
+        self.growing.update(self.trials)
 
     def _mark(self, candidate: Candidate) -> None:
         for trial in (candidate.trial, *candidate.repeats):
