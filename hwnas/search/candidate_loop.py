@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -82,6 +83,7 @@ class CandidateLoop:
                 then is finished first.
             HwnasError: if the workers cannot load the task.
         """
+        gc.freeze()  # what is known of thousands of trials stays: garbage is not looked for there
         try:
             while not self._stop.requested and (self._wants_more() or self._running):
                 self._launch()
@@ -159,13 +161,11 @@ class CandidateLoop:
             elif self._book.reused(trial, architecture):
                 continue
             elif not self._turned_down(candidate):
-                self._book.refresh()
                 return candidate
             elif self._stop.requested or not self._wants_more():
                 return None
             else:
                 attempt = 0
-        self._book.refresh()
         self._ending = "the space is exhausted"
         return None
 

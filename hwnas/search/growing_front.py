@@ -107,11 +107,10 @@ class GrowingFront:
         return self._judged.get(architecture)
 
     def update(self, trials: Sequence[TrialSummary]) -> None:
-        """Take in what has finished among all trials of the study."""
+        """Take in those of some trials, in order of their numbers, that are finished and were not yet."""
         new = [each for each in trials if each.state not in _OPEN and each.number not in self._rows]
         for trial in new:
-            row = trial.to_json()
-            self._rows[trial.number] = row, _in_one_line(row)
+            self._rows[trial.number] = _row(trial)
             if trial.duplicate_of is None:
                 self._count(trial)
         trained = [trial for trial in new if trial.is_trained]
@@ -119,10 +118,10 @@ class GrowingFront:
         self.members = front_of(sorted([*self.members, *trained], key=lambda trial: trial.number))
         self._unwritten += len(new)
 
-    def write_if_due(self, trials: Sequence[TrialSummary]) -> None:
-        """Write `front.json` once a thousandth of the study is new: at fewer trials, after each."""
-        if self._unwritten > len(trials) / _WRITES_PER_STUDY:
-            self.write(trials)
+    @property
+    def is_due(self) -> bool:
+        """Whether a thousandth of the study is not in `front.json` yet: at fewer trials, any of them."""
+        return self._unwritten > len(self._rows) / _WRITES_PER_STUDY
 
     def write(self, trials: Sequence[TrialSummary]) -> None:
         """Write `front.json` atomically.
@@ -134,7 +133,6 @@ class GrowingFront:
         members = [self._member(trial) for trial in self.members]
         header = front_header(self._costs, self.history.reference, self.history.hypervolume)
         lines = {
-            "hypervolume_history": [_in_one_line(entry) for entry in self.history.entries],
             "trials": [text for _, text in rows],
             "members": [_in_one_line(member) for member in members],
         }
@@ -144,7 +142,8 @@ class GrowingFront:
             "trials": [row for row, _ in rows],
             "members": members,
         }
-        write_bytes_atomically(self._run.front, _text(header, lines).encode("utf-8"))
+        head = {**header, "hypervolume_history": self.history.entries}
+        write_bytes_atomically(self._run.front, _text(head, lines).encode("utf-8"))
         self._unwritten = 0
 
     def _count(self, trial: TrialSummary) -> None:

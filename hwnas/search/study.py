@@ -125,7 +125,7 @@ class SearchStudy:
                 optuna.create_study(storage=self._storage, study_name=self._base, directions=["minimize"] * 2)
             self._opened = opened.pop_all()
         self.generation = 1
-        self._finished: dict[int, TrialSummary] = {}
+        self._finished: list[TrialSummary] = []  # all before the first that is not
         self._study = optuna.load_study(study_name=self._base, storage=self._storage)
         while self._name(self.generation + 1) in known:
             newer = optuna.load_study(study_name=self._name(self.generation + 1), storage=self._storage)
@@ -169,7 +169,7 @@ class SearchStudy:
         new.set_user_attr(_IDENTITY, dict(identity))
         new.set_user_attr(_IS_WHOLE, True)
         self._study = new
-        self._finished = {}
+        self._finished = []
         self.generation += 1
 
     @property
@@ -299,16 +299,16 @@ class SearchStudy:
 
     def summaries(self) -> list[TrialSummary]:
         """Return all trials in order; those that are finished are read once, as nothing can change them."""
-        return [
-            self._finished.get(trial.number) or self._summary(trial)
-            for trial in self._study.get_trials(deepcopy=False)
-        ]
+        trials = self._study.get_trials(deepcopy=False)
+        while len(self._finished) < len(trials) and trials[len(self._finished)].state.is_finished():
+            self._finished.append(_summary(trials[len(self._finished)]))
+        return [*self._finished, *map(_summary, trials[len(self._finished) :])]
 
-    def _summary(self, trial: FrozenTrial) -> TrialSummary:
-        summary = _summary(trial)
-        if trial.state.is_finished():
-            self._finished[trial.number] = summary
-        return summary
+    def summary(self, number: int) -> TrialSummary:
+        """Return one trial, at a cost that does not grow with the study."""
+        study = self._storage.get_study_id_from_name(self._study.study_name)
+        identifier = self._storage.get_trial_id_from_study_id_trial_number(study, number)
+        return _summary(self._storage.get_trial(identifier))
 
     @staticmethod
     def _note(trial: optuna.Trial, elapsed_s: float, duplicate_of: int | None) -> None:

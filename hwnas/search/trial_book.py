@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,7 @@ class Candidate:
 
 
 class TrialBook:
-    """Keeps study, trial records, front and log in step.
+    """Keeps study, trial records, front and log in step; a told trial costs the same in a study of any size.
 
     The record of a trial is written before it is told, the front afterwards: a kill in between
     leaves a study that is right and files that the next session brings up to date.
@@ -165,7 +165,7 @@ class TrialBook:
             self._tell_trained(trial, known.error, known.figures, known.number)
         else:
             self._tell_infeasible(trial, known.figures, known.number)
-        self._update()
+        self.refresh([trial.number])
         self.log.event(
             "repeated",
             f"trial {trial.number} repeats trial {known.number}",
@@ -174,19 +174,17 @@ class TrialBook:
         )
         return True
 
-    def refresh(self) -> None:
-        """Take in what has become of trials; `front.json` follows at once, or soon in large studies."""
-        self._update()
-        self.growing.write_if_due(self.trials)
+    def refresh(self, numbers: Iterable[int]) -> None:
+        """Take in trials that were just told; `front.json` follows at once, or soon in large studies."""
+        self.growing.update([self.study.summary(number) for number in sorted(numbers)])
+        if self.growing.is_due:
+            self.save()
 
     def save(self) -> None:
-        """Bring `front.json` in step with the study."""
-        self._update()
-        self.growing.write(self.trials)
-
-    def _update(self) -> None:
+        """Bring `trials` and `front.json` in step with the study."""
         self.trials = self.study.summaries()
         self.growing.update(self.trials)
+        self.growing.write(self.trials)
 
     def _mark(self, candidate: Candidate) -> None:
         for trial in (candidate.trial, *candidate.repeats):
@@ -242,7 +240,7 @@ class TrialBook:
     def _after(self, kind: str, message: str, candidate: Candidate) -> None:
         self.message = message
         self.log.event(kind, message, trial=candidate.number, architecture=candidate.architecture.id)
-        self.refresh()
+        self.refresh(trial.number for trial in (candidate.trial, *candidate.repeats))
 
 
 def _measured(candidate: Candidate) -> MeasuredFigures:

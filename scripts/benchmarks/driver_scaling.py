@@ -11,9 +11,8 @@ clock that skips the waiting. Reported for each number of workers, with the targ
 - clock: share in which the one target is measured; near 1 the target is the limit;
 - busy: share of the workers' time in which they have a job.
 
-With `--told`, one search of so many trained networks follows, and what a trial costs the driver, from asking
-to telling, is stated by the number of trials told before: time on the wall, with everything that is written
-and synchronised to the disk, and processor time.
+With `--told`, what a trial costs the driver, from asking to telling, is stated by the number of trials told
+before: time on the wall, with everything that is written and synchronised to the disk, and processor time.
 
 Prints Markdown, with `--json` one JSON object.
 """
@@ -33,6 +32,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Self
 
+import optuna
+
 from hwnas.architecture import Architecture
 from hwnas.budget import Costs
 from hwnas.config import SearchSection
@@ -45,6 +46,7 @@ from hwnas.search.interruption import StopRequest
 from hwnas.search.progress import ProgressListener, SearchStatus
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.run_log import RunLog
+from hwnas.search.storage.place import JournalPlace
 from hwnas.search.strategies import Limits, StrategyContext, make_sampler
 from hwnas.search.study import SearchStudy
 from hwnas.search.trial_book import TrialBook
@@ -252,18 +254,20 @@ def replay(
     }
 
 
-def told_costs(directory: Path, most: int, strategy: str) -> list[dict[str, float]]:
-    """Return what a trial costs the driver after so many told ones, up to `most`, with one worker."""
-    moments: list[tuple[float, float]] = []
-
-    def note(status: SearchStatus) -> None:
-        if status.trained > len(moments):
-            moments.append((time.perf_counter(), time.process_time()))
-
-    replay(directory, 1, most + WINDOW, strategy, [(1.0, 0.0, 1.0)], clocked=False, listener=note)
+def told_costs(directory: Path, points: Sequence[int], strategy: str) -> list[dict[str, float]]:
+    """Return what a trial costs the driver after so many told ones, in ascending order, with one worker."""
     found = []
-    for told in sorted({*(10**power for power in range(2, 10) if 10**power < most), most}):
-        steps = list(itertools.pairwise(moments[told : told + WINDOW]))
+    rows = [(1.0, 0.0, 1.0)]
+    replay(directory, 1, WINDOW, strategy, rows, clocked=False)
+    for told in points:
+        _fill(directory, told)
+        moments: dict[int, tuple[float, float]] = {}
+
+        def note(status: SearchStatus, moments: dict[int, tuple[float, float]] = moments) -> None:
+            moments.setdefault(status.trained, (time.perf_counter(), time.process_time()))
+
+        replay(directory, 1, told + WINDOW, strategy, rows, clocked=False, listener=note)
+        steps = list(itertools.pairwise(moments[number] for number in sorted(moments)))
         wall_ms = [1000 * (after[0] - before[0]) for before, after in steps]
         own_ms = [1000 * (after[1] - before[1]) for before, after in steps]
         found.append(
@@ -273,9 +277,20 @@ def told_costs(directory: Path, most: int, strategy: str) -> list[dict[str, floa
                 "median_ms": statistics.median(wall_ms),
                 "largest_ms": max(wall_ms),
                 "mean_processor_ms": statistics.fmean(own_ms),
+                "largest_processor_ms": max(own_ms),
             }
         )
     return found
+
+
+def _fill(directory: Path, told: int) -> None:
+    """Repeat the first trials of a study until it has so many; their records are those of the first."""
+    place = JournalPlace(RunDirectory(directory).study_journal)
+    with place.opened(read_only=False) as storage:
+        study = optuna.load_study(study_name=place.name, storage=storage)
+        trials = study.get_trials()
+        for number in range(len(trials), told):
+            study.add_trial(trials[number % WINDOW])
 
 
 def recorded(run: Path) -> list[tuple[float, float, float]]:
@@ -301,7 +316,13 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=512, help="networks to be trained in each replay")
     parser.add_argument("--strategy", default="random")
     parser.add_argument("--run", type=Path, help="a run directory, whose times are replayed")
-    parser.add_argument("--told", type=int, default=0, help="trials after which the cost of one is stated")
+    parser.add_argument(
+        "--told",
+        type=int,
+        nargs="+",
+        default=[],
+        help="told trials after which one is timed",
+    )
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     rows = recorded(options.run) if options.run else RECORDED
@@ -314,7 +335,7 @@ def main() -> None:
     costs: list[dict[str, float]] = []
     if options.told:
         with tempfile.TemporaryDirectory() as directory:
-            costs = told_costs(Path(directory), options.told, options.strategy)
+            costs = told_costs(Path(directory), sorted(options.told), options.strategy)
     if options.json:
         found = {"strategy": options.strategy, "trials": options.trials, **results, "told": costs}
         print(json.dumps(found))
@@ -334,10 +355,12 @@ def _print_tables(
                 f"| {each['own_ms_per_trial']:.0f} | {each['trained_per_hour']:.0f} |"
             )
     if costs:
-        print("\n| told before | mean ms | median ms | largest ms | mean processor ms |")
-        print("| --- | --- | --- | --- | --- |")
+        print(
+            "\n| told before | mean ms | median ms | largest ms | mean processor ms | largest processor ms |"
+        )
+        print("| --- | --- | --- | --- | --- | --- |")
     for each in costs:
-        figures = ("mean_ms", "median_ms", "largest_ms", "mean_processor_ms")
+        figures = ("mean_ms", "median_ms", "largest_ms", "mean_processor_ms", "largest_processor_ms")
         print(f"| {each['told']:,} | {' | '.join(f'{each[name]:.1f}' for name in figures)} |")
 
 
