@@ -18,7 +18,7 @@ from hwnas.search.front import Point, front_header, front_member, front_of, poin
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.study import TrialSummary
 
-_WRITES_PER_STUDY = 1000
+_WRITES_PER_STUDY = 500
 """`front.json` is written once this part of the trials is new, so that what it costs each of them stays."""
 
 
@@ -120,7 +120,7 @@ class GrowingFront:
 
     @property
     def is_due(self) -> bool:
-        """Whether a thousandth of the study is not in `front.json` yet: at fewer trials, any of them."""
+        """Whether a five-hundredth of the study is not in `front.json` yet: at fewer trials, any of them."""
         return self._unwritten > len(self._rows) / _WRITES_PER_STUDY
 
     def write(self, trials: Sequence[TrialSummary]) -> None:
