@@ -93,10 +93,14 @@ def _sources(parts: Sequence[Part], block: BlockSignature) -> tuple[int | None, 
     sources: list[int | None] = []
     # The deepest input is the last: taken from the end, each finds the latest part that fits.
     for shape in reversed(block.input_shapes):
-        fitting = [index for index in free if parts[index].block.output_shape == shape]
+        made = [index for index, part in enumerate(parts) if part.block.output_shape == shape]
+        fitting = [index for index in made if index in free]
         if fitting:
             sources.append(fitting[-1])
             free.remove(fitting[-1])
+        elif made:
+            # Two stages in a row that do the same were joined: both levels come from one part.
+            sources.append(made[-1])
         else:
             sources.append(None if parts else -1)
     return tuple(reversed(sources))
