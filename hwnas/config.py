@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self, get_args
 from urllib.parse import urlsplit, urlunsplit
 
 import yaml
@@ -23,6 +23,7 @@ from pydantic import (
     ValidationError,
     field_serializer,
     field_validator,
+    model_validator,
 )
 
 from hwnas.budget import LATENCY, Costs, Limit, Metric
@@ -146,6 +147,17 @@ class FunnelSection(Section):
     train_full: Annotated[int, Field(ge=1)] | None = None
 
 
+class FidelitiesSection(Section):
+    """Train briefly first, and only the best for the steps of `training.proxy`, of whom the front is made.
+
+    Every candidate is trained for the first of `steps`, one of `keep` of these for the next, and so on. With
+    steps that grow by the factor `keep`, every length of training costs the same.
+    """
+
+    steps: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
+    keep: Annotated[int, Field(ge=2)] = 3
+
+
 class SearchSection(Section):
     """How candidates are proposed and how many.
 
@@ -155,7 +167,8 @@ class SearchSection(Section):
     `threads_per_worker` usable cores. `executor` says where they run, `estimator` how candidates are judged.
     `worth` is the directory where `hwnas estimate` found out what the estimator is worth. `funnel` adds the
     stages of a funnel behind them, null none. `warm_start` lists directories of earlier runs whose fronts are
-    tried first, `cells` a file of cells that are, too, see `hwnas.search.seed_cells`.
+    tried first, `cells` a file of cells that are, too, see `hwnas.search.seed_cells`. With `fidelities`,
+    `trials` counts what is trained for the fewest steps.
     """
 
     strategy: StrategySection = StrategySection()
@@ -171,6 +184,7 @@ class SearchSection(Section):
     funnel: FunnelSection | None = None
     warm_start: list[StrictStr] = []
     cells: StrictStr | None = None
+    fidelities: FidelitiesSection | None = None
 
     @field_validator("strategy", "executor", "estimator", mode="before")
     @classmethod
@@ -307,6 +321,28 @@ class RunConfig(Section):
     search: SearchSection = SearchSection()
     training: TrainingSection = TrainingSection()
     measuring: MeasuringSection = MeasuringSection()
+
+    @model_validator(mode="after")
+    def _fidelities_fit(self) -> Self:
+        fidelities = self.search.fidelities
+        if fidelities is None:
+            return self
+        lengths = [*fidelities.steps, self.training.proxy.steps]
+        fewest = fidelities.keep ** len(fidelities.steps)
+        problem = None
+        if lengths != sorted(set(lengths)):
+            problem = f"steps must grow, also up to training.proxy.steps, but got {lengths}"
+        elif fidelities.steps[0] <= self.training.proxy.pretraining_steps:
+            problem = "steps must be more than training.proxy.pretraining_steps"
+        elif self.search.estimator.name != "training":
+            problem = f"only the estimator `training` has steps, not {self.search.estimator.name!r}"
+        elif self.search.funnel is not None:
+            problem = "a funnel has stages of its own: leave out one of both"
+        elif self.search.trials < fewest:
+            problem = f"one of {fewest} climbs to the top, but search.trials is {self.search.trials}"
+        if problem:
+            raise ValueError(f"search.fidelities: {problem}")
+        return self
 
     @field_validator("objective")
     @classmethod
@@ -462,7 +498,9 @@ def _is_type_tag(part: int | str) -> bool:
 def _valid_names(location: list[int | str]) -> list[str]:
     model: Any = RunConfig
     for part in location:
-        model = model.model_fields[part].annotation
+        found = model.model_fields[part].annotation
+        # Of an optional section it is the section that has names.
+        model = next((one for one in get_args(found) if hasattr(one, "model_fields")), found)
     return list(model.model_fields)
 
 

@@ -13,7 +13,7 @@ from rich.text import Text
 from hwnas.cli.console import err_console, out_console, print_json
 from hwnas.cli.measurement_tables import cost_heading, mark, print_remarks
 from hwnas.cli.train import show_members
-from hwnas.config import FunnelSection, RunConfig, load_config
+from hwnas.config import FunnelSection, RunConfig, load_config, parse_config
 from hwnas.errors import ConfigError
 from hwnas.search.run_directory import RunDirectory
 
@@ -57,6 +57,17 @@ def search(
         list[Path] | None,
         typer.Option("--warm-start", metavar="RUN", help="Try the front of an earlier run first."),
     ] = None,
+    fidelities: Annotated[
+        str | None,
+        typer.Option(
+            "--fidelities",
+            metavar="STEPS,...",
+            help="Train all candidates for so few steps first, such as 25,75, and the best of them longer.",
+        ),
+    ] = None,
+    keep: Annotated[
+        int | None, typer.Option("--keep", min=2, help="With --fidelities: one of so many is trained longer.")
+    ] = None,
     cells: Annotated[
         Path | None,
         typer.Option("--cells", metavar="FILE", help="Try cells of a file first: one a line, as strings."),
@@ -78,6 +89,7 @@ def search(
     if cells is not None:
         search_with = config.search.model_copy(update={"cells": str(cells.resolve())})
         config = config.model_copy(update={"search": search_with})
+    config = _with_fidelities(config, fidelities, keep)
     config = _with_funnel(config, look=look, train_best=train_best, train_full=train_full)
 
     from hwnas.search.driver import search as run_search
@@ -111,6 +123,26 @@ def _with_funnel(config: RunConfig, **changes: int | None) -> RunConfig:
         return config
     funnel = (config.search.funnel or FunnelSection()).model_copy(update=given)
     return config.model_copy(update={"search": config.search.model_copy(update={"funnel": funnel})})
+
+
+def _with_fidelities(config: RunConfig, steps: str | None, keep: int | None) -> RunConfig:
+    """Return the run with lengths of training of the command line."""
+    if steps is None and keep is None:
+        return config
+    section = config.search.fidelities
+    given: dict[str, Any] = section.model_dump() if section is not None else {}
+    if steps is not None:
+        numbers = [part.strip() for part in steps.split(",")]
+        if not all(number.isdecimal() for number in numbers):
+            raise ConfigError(f"--fidelities takes numbers of steps, such as 25,75, but got {steps!r}.")
+        given["steps"] = [int(number) for number in numbers]
+    elif section is None:
+        raise ConfigError("--keep goes with --fidelities, or with search.fidelities in the run file.")
+    if keep is not None:
+        given["keep"] = keep
+    whole = config.model_dump(mode="json")
+    whole["search"]["fidelities"] = given
+    return parse_config(whole)
 
 
 def _config_and_directory(run: Path, out: Path | None, *, resume: bool) -> tuple[RunConfig, Path]:
@@ -155,6 +187,12 @@ def _show(result: SearchResult) -> None:
         soft_wrap=True,
         highlight=False,
     )
+    for number, rung in enumerate(result.rungs, start=1):
+        out_console.print(
+            f"Rung {number}, {rung['steps']} steps: {rung['trained']} trained, {rung['infeasible']} over the "
+            f"budget, {rung['failed']} failed.",
+            highlight=False,
+        )
     _show_worth(result)
     out_console.print(_stages_table(summary["stages"]))
     out_console.print(f"Run directory: {result.run}", soft_wrap=True, highlight=False)

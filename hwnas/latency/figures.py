@@ -36,6 +36,18 @@ class MeasuredFigures:
     figures: Mapping[str, float]
     evidence: Mapping[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> MeasuredFigures:
+        """Rebuild from `to_json`, or from a record that holds its keys.
+
+        Raises:
+            ValueError: if nothing was measured.
+        """
+        if value["latency"] is None:
+            raise ValueError("Nothing was measured of this network.")
+        latency = LatencyMeasurement.from_json(value["latency"])
+        return cls(latency, dict(value["figures"]), dict(value["evidence"]))
+
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values, with the keys of `NOT_MEASURED`."""
         return {

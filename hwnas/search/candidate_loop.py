@@ -18,9 +18,11 @@ from hwnas.search.costs import end_to_end_job
 from hwnas.search.executors.base import Executor, Reply, Worker
 from hwnas.search.foresight import Foresight
 from hwnas.search.interruption import StopRequest
+from hwnas.search.ladder import Ladder
 from hwnas.search.progress import ProgressListener, SearchStatus
 from hwnas.search.strategies import distributions_of, seed_after
-from hwnas.search.trial_book import Candidate, TrialBook
+from hwnas.search.study import ENDED_WITH_ERROR, INTERRUPTED
+from hwnas.search.trial_book import Candidate
 from hwnas.search_spaces.base import SearchSpace
 from hwnas.tasks.base import Task
 
@@ -49,7 +51,7 @@ class CandidateLoop:
         space: SearchSpace,
         meter: LatencyMeter,
         pool: Executor,
-        book: TrialBook,
+        ladder: Ladder,
         foresight: Foresight,
         stop: StopRequest,
         listener: ProgressListener,
@@ -62,13 +64,14 @@ class CandidateLoop:
         self._space = space
         self._meter = meter
         self._pool = pool
-        self._book = book
+        self._ladder = ladder
+        self._book = ladder.lowest
         self._foresight = foresight
         self._stop = stop
         self._listener = listener
         self._distributions = distributions_of(space)
         self._running: dict[Worker, Candidate] = {}
-        self._trained_before = book.num_trained
+        self._trained_before = ladder.lowest.num_trained
         self._num_candidates = 0
         self._num_turned_down = 0
         self._failures = 0
@@ -85,7 +88,7 @@ class CandidateLoop:
         """
         gc.freeze()  # what is known of thousands of trials stays: garbage is not looked for there
         try:
-            while not self._stop.requested and (self._wants_more() or self._running):
+            while not self._stop.requested and (self._wants_more() or self._may_climb() or self._running):
                 self._launch()
                 for reply in self._pool.wait(0.5):
                     self._handle(reply)
@@ -94,7 +97,7 @@ class CandidateLoop:
             if self._stop.requested:
                 self._ending = "interrupted"
         finally:
-            self._abandon("interrupted" if self._stop.requested else "the search ended with an error")
+            self._abandon(INTERRUPTED if self._stop.requested else ENDED_WITH_ERROR)
         self._listener(self._status())
         if self._is_target_gone and not self._stop.requested:
             raise StudyError(
@@ -113,12 +116,18 @@ class CandidateLoop:
     def _is_target_gone(self) -> bool:
         return self._losses >= MAX_CONSECUTIVE_LOSSES
 
-    def _wants_more(self) -> bool:
+    def _may_go_on(self) -> bool:
         minutes = self._settings.timeout_min
-        if self._is_target_gone or self._ending == "the space is exhausted":
-            return False
         if minutes is not None and self.is_out_of_time:
             self._ending = f"the time of {minutes:g} minutes is over"
+            return False
+        return not self._is_target_gone
+
+    def _may_climb(self) -> bool:
+        return self._may_go_on() and self._ladder.climber() is not None
+
+    def _wants_more(self) -> bool:
+        if not self._may_go_on() or self._ending == "the space is exhausted":
             return False
         if self._num_candidates >= 50 + 10 * self._settings.trials:
             self._ending = (
@@ -130,10 +139,16 @@ class CandidateLoop:
                 f"{self._num_turned_down} candidates were predicted to be over the limit in this session"
             )
             return False
-        return self._book.num_trained + len(self._running) < self._settings.trials
+        proposed = sum(candidate.rung == 0 for candidate in self._running.values())
+        return self._book.num_trained + proposed < self._settings.trials
 
     def _launch(self) -> None:
         for worker in self._pool.idle:
+            climber = self._climber() if self._may_go_on() else None
+            if climber is not None:
+                self._running[worker] = climber
+                self._estimate(worker, climber)
+                continue
             candidate = self._propose() if self._wants_more() else None
             if candidate is None:
                 return
@@ -141,9 +156,32 @@ class CandidateLoop:
             self._running[worker] = candidate
             self._submit(worker, candidate, "export", path=str(self._model(candidate)))
 
+    def _climber(self) -> Candidate | None:
+        """Open a trial on the next rung for a network that may climb; its figures come along."""
+        found = self._ladder.climber()
+        if found is None:
+            return None
+        number, below = found
+        record = self._ladder.rungs[number - 1].book.record(below.number)
+        study = self._ladder.rungs[number].book.study
+        trial, choices = study.ask(self._distributions, fixed=record["choices"])
+        architecture = self._space.decode(choices)
+        study.describe(trial, architecture)
+        candidate = Candidate(trial, architecture, choices, rung=number)
+        candidate.export = {key: record[key] for key in ("parameters", "export_s")}
+        candidate.measured = MeasuredFigures.from_json(record)
+        self._ladder.climbs(candidate)
+        return candidate
+
+    def _estimate(self, worker: Worker, candidate: Candidate) -> None:
+        rung = self._ladder.of(candidate)
+        directory = str(rung.book.directory(candidate) / "training")
+        shorter = {} if rung.steps is None else {"steps": rung.steps}
+        self._submit(worker, candidate, "estimate", directory=directory, **shorter)
+
     def _propose(self) -> Candidate | None:
         """Ask until an architecture is new; None if none is."""
-        running = {candidate.architecture: candidate for candidate in self._running.values()}
+        running = {each.architecture: each for each in self._running.values() if each.rung == 0}
         study = self._book.study
         attempt = 0
         while attempt < MAX_REPEATS:
@@ -194,14 +232,16 @@ class CandidateLoop:
             return
         del self._running[reply.worker]
         if reply.kind == "result":
-            self._book.trained(candidate, reply.value)
+            book = self._ladder.of(candidate).book
+            book.trained(candidate, reply.value)
+            self._book.message = book.message
             self._failures = 0
         elif reply.kind == "error":
             self._failed(candidate, f"{reply.value['kind']}: {reply.value['message']}")
         elif candidate.is_overdue:
             # Says nothing about the next candidate, so it does not count as a failure in a row.
             minutes = self._settings.candidate_timeout_min
-            self._book.failed(candidate, f"not finished within {minutes:g} minutes")
+            self._lost(candidate, f"not finished within {minutes:g} minutes")
         else:
             self._failed(candidate, str(reply.value))
 
@@ -223,9 +263,7 @@ class CandidateLoop:
             self._book.infeasible(candidate)
             self._failures = 0
             return
-        self._submit(
-            worker, candidate, "estimate", directory=str(self._book.directory(candidate) / "training")
-        )
+        self._estimate(worker, candidate)
 
     def _measured(self, candidate: Candidate) -> MeasuredFigures:
         if self._is_target_gone:
@@ -241,7 +279,7 @@ class CandidateLoop:
 
     def _unmeasured(self, candidate: Candidate, error: MeasurementError) -> None:
         """Tell a candidate as failed; a lost target says nothing about candidates and counts for itself."""
-        reason = "interrupted" if self._stop.requested else f"{type(error).__name__}: {error}"
+        reason = INTERRUPTED if self._stop.requested else f"{type(error).__name__}: {error}"
         if isinstance(error, TargetLostError):
             self._losses += 1
             self._book.failed(candidate, reason)
@@ -256,8 +294,14 @@ class CandidateLoop:
                 candidate.is_overdue = True
                 self._pool.kill(worker)
 
+    def _lost(self, candidate: Candidate, reason: str) -> None:
+        book = self._ladder.of(candidate).book
+        book.failed(candidate, reason)
+        self._book.message = book.message
+        self._ladder.failed(candidate)
+
     def _failed(self, candidate: Candidate, reason: str) -> None:
-        self._book.failed(candidate, reason)
+        self._lost(candidate, reason)
         self._failures += 1
         if self._failures >= MAX_CONSECUTIVE_FAILURES and not self._stop.requested:
             raise StudyError(
@@ -268,27 +312,30 @@ class CandidateLoop:
     def _abandon(self, reason: str) -> None:
         for candidate in self._running.values():
             self._model(candidate).unlink(missing_ok=True)
-            self._book.failed(candidate, reason)
+            self._lost(candidate, reason)
         self._running = {}
-        self._book.save()
+        for rung in self._ladder.rungs:
+            rung.book.save()
 
     def _model(self, candidate: Candidate) -> Path:
-        return self._book.directory(candidate) / "model.onnx"
+        return self._ladder.of(candidate).book.directory(candidate) / "model.onnx"
 
     def _status(self) -> SearchStatus:
         found = self._book.growing
         judged = found.trained + found.infeasible + found.failed
+        best = self._ladder.highest.growing
         return SearchStatus(
             trained=found.trained,
             wanted=self._settings.trials,
             infeasible=found.infeasible,
-            failed=found.failed,
+            failed=sum(rung.book.growing.failed for rung in self._ladder.rungs),
             duplicates=found.num_finished - judged,
-            front_size=len(found.members),
-            hypervolume=found.history.hypervolume,
+            front_size=len(best.members),
+            hypervolume=best.history.hypervolume,
             elapsed_s=self._book.elapsed_s,
             left_s=self._left_s(),
             message=self._book.message,
+            climbed=tuple(self._ladder.heights[1:]),
         )
 
     def _left_s(self) -> float | None:

@@ -21,13 +21,13 @@ from hwnas.search.foresight import Foresight, table_of_run
 from hwnas.search.funnel.stage import LookStage
 from hwnas.search.interruption import StopRequest
 from hwnas.search.jobs import Jobs, judge_of_search
+from hwnas.search.ladder import open_ladder, rung_names
 from hwnas.search.progress import ProgressListener
 from hwnas.search.rebase import Rebase, update_records
-from hwnas.search.recovery import tell_recorded
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.run_log import RunLog
 from hwnas.search.run_target import opened_meter
-from hwnas.search.stage_costs import stage_costs
+from hwnas.search.stage_costs import rungs_of_run, stage_costs
 from hwnas.search.storage import DriverLease
 from hwnas.search.storage.place import StudyPlace, place_of_run
 from hwnas.search.strategies import Limits, StrategyContext, make_sampler
@@ -78,6 +78,11 @@ class SearchResult:
     front: dict[str, Any]
     worth: Worth | None = None
 
+    @property
+    def rungs(self) -> list[dict[str, int]]:
+        """What became of candidates at each length of training, the shortest first; empty with one length."""
+        return rungs_of_run(RunDirectory(self.run))
+
     def to_json(self) -> dict[str, Any]:
         """Return a summary as plain JSON values."""
         trials = self.front["trials"]
@@ -94,6 +99,7 @@ class SearchResult:
             "duplicates": len(trials) - len(own),
             "hypervolume": self.front["hypervolume"],
             "reference_point": self.front["reference_point"],
+            "rungs": self.rungs,
             "objectives": self.front["objectives"],
             "stages": [stage.to_json() for stage in stage_costs(RunDirectory(self.run))],
             "estimator_worth": None if self.worth is None else self.worth.to_json(),
@@ -190,10 +196,9 @@ def _session(
     predict_many = foresight.predict_many if foresight.is_available else None
     strategy = config.search.strategy
     context = StrategyContext(space, predict, limits, config.search.seed, predict_many)
-    study.set_sampler(make_sampler(strategy.name, context, strategy.options))
-    recovered = tell_recorded(run, study, costs)
-    stale = study.fail_stale()
-    book = TrialBook(run, study, log, costs)
+    ladder, stale, recovered = open_ladder(config, run, study, log, costs)
+    book = ladder.lowest
+    book.study.set_sampler(make_sampler(strategy.name, context, strategy.options))
     log.event(
         "session",
         f"search for {config.search.trials} trained candidates, {book.num_trained} are there; "
@@ -213,7 +218,7 @@ def _session(
             space=space,
             meter=meter,
             pool=pool,
-            book=book,
+            ladder=ladder,
             foresight=foresight,
             stop=stop,
             listener=progress,
@@ -244,7 +249,7 @@ def _session(
     with pool:
         ending = _stages(config.search.trials, first, loop_until, look, book, space, stop)
     log.event("ended", f"the search ended: {ending}")
-    return SearchResult(run.path, ending, stop.requested, book.front, worth)
+    return SearchResult(run.path, ending, stop.requested, ladder.highest.front, worth)
 
 
 def _stages(
@@ -344,17 +349,21 @@ def _opened_study(
     run.make()
     study = SearchStudy(place, must_exist=run.exists)
     recorded = study.identity
-    if recorded and not run.exists and study.num_trials:
+    others = [study.beside(name) for name in rung_names(config)] if not run.exists else []
+    if not run.exists and any(one.num_trials for one in (study, *others)):
         study.close()
         raise StudyError(
             f"A new run needs a new study, but {place} is there already. Name another one: `study`."
         )
     changed = differences(recorded, identity, ignored=MAY_CHANGE) if recorded else []
     on_target = [change for change in changed if change.startswith("target_fingerprint")]
-    if changed and not (rebase and changed == on_target):
+    may_rebase = changed == on_target and config.search.fidelities is None
+    if changed and not (rebase and may_rebase):
         study.close()
         listing = "\n  ".join(changed)
-        remedy = " With --rebase, all networks are measured again." if changed == on_target else ""
+        remedy = " With --rebase, all networks are measured again." if may_rebase else ""
+        if rebase and config.search.fidelities is not None:
+            remedy = " A run with fidelities cannot be measured again: begin one with --warm-start of this."
         raise StudyError(
             f"Trials of one study must be comparable, but since {run.path} was started this changed:\n"
             f"  {listing}\nRestore it, or start a new run.{remedy}"

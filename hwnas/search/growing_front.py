@@ -26,14 +26,15 @@ class GrowingHistory:
     """The hypervolume after every trained trial, see `hypervolume_history`.
 
     Attributes:
-        entries: (trial number, elapsed seconds, hypervolume), in the order in which trials finished.
+        trained: the trials, in the order in which they finished.
+        entries: (trial number, elapsed seconds, hypervolume), in the same order.
         reference: worst corner of the hypervolume.
     """
 
     def __init__(self, limit: float | None) -> None:
         """Begin with no trial; `limit` is that of the second objective."""
         self._limit = limit
-        self._trained: list[TrialSummary] = []
+        self.trained: list[TrialSummary] = []
         self.reference = reference_point((), limit)
         self._forget()
 
@@ -46,14 +47,14 @@ class GrowingHistory:
         """Take in trained trials; those of a new worst corner, or out of order, are gone through again."""
         new = sorted(trials, key=_finished)
         reference = reference_point(new, self._limit)
-        is_in_order = not (self._trained and new) or _finished(self._trained[-1]) <= _finished(new[0])
-        is_larger = self._limit is None and (not self._trained or reference[1] > self.reference[1])
-        self._trained += new
+        is_in_order = not (self.trained and new) or _finished(self.trained[-1]) <= _finished(new[0])
+        is_larger = self._limit is None and (not self.trained or reference[1] > self.reference[1])
+        self.trained += new
         if (is_larger and new) or not is_in_order:
-            self.reference = reference_point(self._trained, self._limit)
-            self._trained.sort(key=_finished)
+            self.reference = reference_point(self.trained, self._limit)
+            self.trained.sort(key=_finished)
             self._forget()
-            new = self._trained
+            new = self.trained
         for trial in new:
             self._step(trial)
 

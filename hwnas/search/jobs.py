@@ -25,6 +25,7 @@ from hwnas.architecture import Architecture
 from hwnas.errors import ConfigError, HwnasError
 from hwnas.estimators.base import AccuracyEstimator, EstimatorContext, make_estimator
 from hwnas.estimators.predicted import NAME as LEARNED
+from hwnas.estimators.training import with_steps
 from hwnas.estimators.untrained import SCORES
 from hwnas.onnx_graphs.export import export_onnx
 from hwnas.onnx_graphs.metadata import graph_metadata
@@ -53,7 +54,8 @@ class Jobs:
         if job["job"] == "export":
             return self.export(architecture, Path(job["path"]), seed=job["seed"])
         if job["job"] == "estimate":
-            return self.estimate(architecture, Path(job["directory"]), seed=job["seed"])
+            directory, steps = Path(job["directory"]), job.get("steps")
+            return self.estimate(architecture, directory, seed=job["seed"], steps=steps)
         return self.train_fully(architecture, Path(job["directory"]), job["recipe"], seed=job["seed"])
 
     def export(self, architecture: Architecture, path: Path, *, seed: int) -> dict[str, Any]:
@@ -68,11 +70,18 @@ class Jobs:
             "export_s": time.monotonic() - started,
         }
 
-    def estimate(self, architecture: Architecture, directory: Path, *, seed: int) -> dict[str, Any]:
-        """Judge an architecture with the estimator of the search."""
+    def estimate(
+        self, architecture: Architecture, directory: Path, *, seed: int, steps: int | None = None
+    ) -> dict[str, Any]:
+        """Judge an architecture with the estimator of the search, with so many `steps` if it trains.
+
+        Raises:
+            ConfigError: if steps are given, but the estimator does not train.
+        """
         directory.mkdir(parents=True, exist_ok=True)
-        estimate = self.estimator.estimate(architecture, seed=seed, directory=directory)
-        return {**estimate.to_json(), "estimator": self.estimator.name}
+        estimator = self.estimator if steps is None else with_steps(self.estimator, steps)
+        estimate = estimator.estimate(architecture, seed=seed, directory=directory)
+        return {**estimate.to_json(), "estimator": estimator.name}
 
     def train_fully(
         self, architecture: Architecture, directory: Path, recipe: Mapping[str, Any], *, seed: int

@@ -27,6 +27,7 @@ class RunDirectory:
     events.jsonl    what happened, one JSON object a line
     log.txt         the same for people
     workers/N.log   what worker process N printed
+    rungs/R/        front.json and trials/ of a shorter training, with several fidelities
     trials/N/       trial.json with everything measured in trial N
     checkpoints/ID/ weights.safetensors of architecture ID at full budget
     bundles/ID/     what a vehicle can run
@@ -53,6 +54,7 @@ class RunDirectory:
         self.checkpoints_dir = self.path / "checkpoints"
         self.bundles_dir = self.path / "bundles"
         self.rebases_dir = self.path / "rebases"
+        self.rungs_dir = self.path / "rungs"
 
     def trial(self, number: int) -> Path:
         """Directory of one trial."""
@@ -61,6 +63,10 @@ class RunDirectory:
     def trial_record(self, number: int) -> Path:
         """JSON file with everything measured in one trial."""
         return self.trial(number) / "trial.json"
+
+    def rung(self, number: int) -> RunDirectory:
+        """Where the trials and the front of a shorter training lie, counted from 1, the shortest."""
+        return RunDirectory(self.rungs_dir / str(number))
 
     def rebase(self, generation: int) -> Path:
         """Directory of the rebase that began a generation of the study."""

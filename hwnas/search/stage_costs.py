@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,11 @@ def stage_costs(run: RunDirectory) -> list[StageCost]:
     found = _prepared(run.load_config())
     if look and look["table_s"]:
         found.append(StageCost("latency table", 0, float(look["table_s"]), "once for target and space"))
-    found.append(_of_trials("candidates of the strategy", [t for t in trials if t["number"] < border]))
+    *shorter, highest = _trials_of_rungs(run)
+    for number, (steps, below) in enumerate(shorter, start=1):
+        found.append(_of_trials(f"rung {number}, {steps} steps", below))
+    name = f"rung {len(shorter) + 1}, {highest[0]} steps" if shorter else "candidates of the strategy"
+    found.append(_of_trials(name, [t for t in trials if t["number"] < border]))
     if look:
         found.append(_of_look(look))
         after = [trial for trial in trials if trial["number"] >= border]
@@ -60,6 +65,30 @@ def stage_costs(run: RunDirectory) -> list[StageCost]:
         found.append(StageCost("full training", len(members), seconds, remark))
     total = sum(stage.seconds for stage in found)
     return [*found, StageCost("total", 0, total)]
+
+
+def rungs_of_run(run: RunDirectory) -> list[dict[str, int]]:
+    """Return steps and numbers of trials for every rung of a run, the lowest first; empty if it has only one.
+
+    Raises:
+        StudyError: if a front cannot be read.
+    """
+    rungs = _trials_of_rungs(run)
+    found = []
+    for steps, trials in rungs if len(rungs) > 1 else []:
+        states = Counter(trial["state"] for trial in trials if trial["duplicate_of"] is None)
+        counts = {"trained": states["COMPLETE"], "infeasible": states["PRUNED"], "failed": states["FAIL"]}
+        found.append({"steps": steps, **counts})
+    return found
+
+
+def _trials_of_rungs(run: RunDirectory) -> list[tuple[int, list[dict[str, Any]]]]:
+    """Return the steps of every rung and its trials, the lowest first."""
+    config = run.load_config()
+    fidelities = config.search.fidelities
+    lengths = [*(fidelities.steps if fidelities else []), config.training.proxy.steps]
+    runs = [*(run.rung(number) for number in range(1, len(lengths))), run]
+    return [(steps, where.read_front()["trials"]) for steps, where in zip(lengths, runs, strict=True)]
 
 
 def _prepared(config: RunConfig) -> list[StageCost]:

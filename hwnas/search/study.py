@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import optuna
 from optuna.distributions import CategoricalDistribution
 from optuna.samplers import BaseSampler, RandomSampler
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hwnas.architecture import Architecture, Choice
@@ -23,6 +24,15 @@ ERROR = "error"
 
 ABANDONED = "the driver was killed while this trial ran"
 """Reason of trials that nobody told."""
+
+INTERRUPTED = "interrupted"
+"""Reason of trials that Ctrl-C ended."""
+
+ENDED_WITH_ERROR = "the search ended with an error"
+"""Reason of trials that ran when others made the search end."""
+
+MAY_BE_TRIED_AGAIN = frozenset({ABANDONED, INTERRUPTED, ENDED_WITH_ERROR})
+"""Reasons that say nothing about a network."""
 
 FIGURES, COST = "figures", "cost"
 PREDICTED = "predicted"
@@ -102,6 +112,27 @@ class TrialSummary:
         }
 
 
+@dataclass
+class _Beside:
+    """A place for one more study in a storage that is open already."""
+
+    name: str
+    storage: BaseStorage
+
+    def opened(self, *, read_only: bool) -> AbstractContextManager[BaseStorage]:
+        """Give the storage, whose owner closes it."""
+        del read_only
+        return nullcontext(self.storage)
+
+    def held(self) -> AbstractContextManager[None]:
+        """Hold nothing: who holds the storage holds this."""
+        return nullcontext()
+
+    def __str__(self) -> str:
+        """Return the name."""
+        return self.name
+
+
 class SearchStudy:
     """Asks a strategy for candidates and remembers what became of them.
 
@@ -137,6 +168,10 @@ class SearchStudy:
     def close(self) -> None:
         """Let the storage go."""
         self._opened.close()
+
+    def beside(self, name: str) -> SearchStudy:
+        """Return another study of the same storage, made if missing; it is closed with this one."""
+        return SearchStudy(_Beside(f"{self._base}-{name}", self._storage))
 
     def _name(self, generation: int) -> str:
         return self._base if generation == 1 else f"{self._base}-{generation}"

@@ -34,6 +34,7 @@ class Candidate:
         export: what the export said: number of parameters and time.
         measured: everything that was measured on the untrained network; None before.
         predicted: its latency as a table foresaw it; None without one.
+        rung: of the ladder, from 0, the lowest.
         repeats: trials that proposed the same while this one was running.
         started_s: when it was proposed, on the monotonic clock.
         is_overdue: whether it was given up for taking too long.
@@ -45,6 +46,7 @@ class Candidate:
     export: dict[str, Any] = field(default_factory=dict)
     measured: MeasuredFigures | None = None
     predicted: LatencyPrediction | None = None
+    rung: int = 0
     repeats: list[optuna.Trial] = field(default_factory=list)
     started_s: float = field(default_factory=time.monotonic)
     is_overdue: bool = False
@@ -55,6 +57,25 @@ class Candidate:
         return self.trial.number
 
 
+class SearchClock:
+    """Search time of a run, pauses between sessions left out."""
+
+    def __init__(self, before_s: float) -> None:
+        """Go on after `before_s` seconds of earlier sessions."""
+        self._before_s = before_s
+        self._started = time.monotonic()
+
+    @property
+    def session_s(self) -> float:
+        """Time since this session began."""
+        return time.monotonic() - self._started
+
+    @property
+    def elapsed_s(self) -> float:
+        """Time of all sessions."""
+        return self._before_s + self.session_s
+
+
 class TrialBook:
     """Keeps study, trial records, front and log in step; a told trial costs the same in a study of any size.
 
@@ -62,15 +83,34 @@ class TrialBook:
     leaves a study that is right and files that the next session brings up to date.
     """
 
-    def __init__(self, run: RunDirectory, study: SearchStudy, log: RunLog, costs: Costs) -> None:
-        """Take over a study; what earlier sessions told is known from the start."""
+    def __init__(
+        self,
+        run: RunDirectory,
+        study: SearchStudy,
+        log: RunLog,
+        costs: Costs,
+        *,
+        clock: SearchClock | None = None,
+        rung: str = "",
+    ) -> None:
+        """Take over a study; what earlier sessions told is known from the start.
+
+        Args:
+            run: keeps records and front.
+            study: is told.
+            log: of the whole run.
+            costs: second objective and limits.
+            clock: of the whole run; one that goes by the study's own trials if None.
+            rung: said of every trial where a run has several studies, such as `rung 1`.
+        """
         self.study = study
         self.log = log
         self.costs = costs
         self._run = run
-        self._started = time.monotonic()
+        self._rung = rung
         self.trials = study.summaries()
-        self._elapsed_before = max((trial.elapsed_s for trial in self.trials), default=0.0)
+        before_s = max((trial.elapsed_s for trial in self.trials), default=0.0)
+        self.clock = SearchClock(before_s) if clock is None else clock
         self.growing = GrowingFront(run, costs)
         self.save()
         self.message = "starting workers"
@@ -78,12 +118,12 @@ class TrialBook:
     @property
     def elapsed_s(self) -> float:
         """Search time of the run, pauses between sessions left out."""
-        return self._elapsed_before + self.session_s
+        return self.clock.elapsed_s
 
     @property
     def session_s(self) -> float:
         """Time since this session began."""
-        return time.monotonic() - self._started
+        return self.clock.session_s
 
     @property
     def num_trained(self) -> int:
@@ -94,6 +134,14 @@ class TrialBook:
     def front(self) -> dict[str, Any]:
         """Content of `front.json` as written last."""
         return self.growing.content
+
+    def record(self, number: int) -> dict[str, Any]:
+        """Return the record of a trial.
+
+        Raises:
+            StudyError: if there is none.
+        """
+        return self._run.read_trial(number)
 
     def directory(self, candidate: Candidate) -> Path:
         """Return the directory of a trial, made if missing."""
@@ -144,8 +192,8 @@ class TrialBook:
             f"{predicted.interval_ms[0]:.2f} ms, is over the limit; not measured"
         )
         # No refresh of the front, which stays as it is: there may be hundreds of these.
-        self.message = message
-        self.log.event("turned down", message, trial=candidate.number)
+        self.message = self._in_context(message)
+        self.log.event("turned down", self.message, **self._named(candidate.number))
 
     def failed(self, candidate: Candidate, reason: str) -> None:
         """Tell a candidate that could not be judged, with the trials that repeat it."""
@@ -168,9 +216,9 @@ class TrialBook:
         self.refresh([trial.number])
         self.log.event(
             "repeated",
-            f"trial {trial.number} repeats trial {known.number}",
-            trial=trial.number,
+            self._in_context(f"trial {trial.number} repeats trial {known.number}"),
             of=known.number,
+            **self._named(trial.number),
         )
         return True
 
@@ -215,6 +263,12 @@ class TrialBook:
             duplicate_of=duplicate_of,
         )
 
+    def _in_context(self, message: str) -> str:
+        return f"{self._rung}, {message}" if self._rung else message
+
+    def _named(self, number: int) -> dict[str, Any]:
+        return {"trial": number, "rung": self._rung} if self._rung else {"trial": number}
+
     @staticmethod
     def _in_words(metric: Metric, figures: Mapping[str, float]) -> str:
         return f"{metric} {figures[str(metric)]:.2f} {metric.unit}"
@@ -238,8 +292,10 @@ class TrialBook:
         shutil.rmtree(directory / "training", ignore_errors=True)
 
     def _after(self, kind: str, message: str, candidate: Candidate) -> None:
-        self.message = message
-        self.log.event(kind, message, trial=candidate.number, architecture=candidate.architecture.id)
+        self.message = self._in_context(message)
+        self.log.event(
+            kind, self.message, architecture=candidate.architecture.id, **self._named(candidate.number)
+        )
         self.refresh(trial.number for trial in (candidate.trial, *candidate.repeats))
 
 

@@ -17,12 +17,11 @@ from hwnas.files import write_json_atomically
 from hwnas.search.picking import picked
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory
 from hwnas.search.seed_cells import choices_of_cells, read_cells
-from hwnas.search.study import ABANDONED, TrialSummary
+from hwnas.search.study import MAY_BE_TRIED_AGAIN, TrialSummary
 from hwnas.search_spaces.base import SearchSpace
 
 SHARE = 3
 """At most one in so many candidates comes from earlier runs."""
-_MAY_BE_TRIED_AGAIN = frozenset({None, ABANDONED, "interrupted"})
 
 Choices = Mapping[str, Choice]
 
@@ -78,7 +77,7 @@ def not_yet_judged(
         trial.architecture.id
         for trial in trials
         if trial.architecture is not None
-        and (trial.state in {"COMPLETE", "PRUNED"} or trial.reason not in _MAY_BE_TRIED_AGAIN)
+        and (trial.state in {"COMPLETE", "PRUNED"} or trial.reason not in {None, *MAY_BE_TRIED_AGAIN})
     }
     return [choices for choices in wanted if space.decode(choices).id not in settled]
 

@@ -43,6 +43,7 @@ from hwnas.search.candidate_loop import CandidateLoop
 from hwnas.search.executors.base import Reply, Worker
 from hwnas.search.foresight import Foresight
 from hwnas.search.interruption import StopRequest
+from hwnas.search.ladder import Ladder, Rung
 from hwnas.search.progress import ProgressListener, SearchStatus
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.run_log import RunLog
@@ -238,7 +239,7 @@ def replay(
             space=space,
             meter=ReplayingMeter(clock, itertools.cycle([row[1] if clocked else 0.0 for row in rows])),
             pool=executor,
-            book=TrialBook(run, study, RunLog(run), costs),
+            ladder=Ladder([Rung(TrialBook(run, study, RunLog(run), costs))]),
             foresight=Foresight(None, space, costs),
             stop=stop,
             listener=listener,

@@ -23,8 +23,8 @@ import numpy as np
 from hwnas.architecture import Architecture
 from hwnas.latency.table import load_table
 from hwnas.search.funnel.forecast import Evaluated, Forecast
-from hwnas.search.funnel.layers import Floats, picked
 from hwnas.search.funnel.looking import Forecasts, Look
+from hwnas.search.layers import Floats, picked
 from hwnas.search.strategies import Limits
 from hwnas.search_spaces.base import make_search_space, sample_choices
 

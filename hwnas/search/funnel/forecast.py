@@ -11,8 +11,8 @@ from hwnas.architecture import Architecture
 from hwnas.errors import StudyError
 from hwnas.estimators.learned import MIN_EVALUATED, MOST_EVALUATED, ErrorPredictor, judged_predictor
 from hwnas.latency.gaussian_process import one_thread
-from hwnas.search.funnel.layers import Floats
 from hwnas.search.funnel.looking import Forecasts
+from hwnas.search.layers import Floats
 from hwnas.search.strategies import Limits
 from hwnas.search_spaces.base import SearchSpace, encode_many, sample_choices
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from hwnas.architecture import Architecture
-from hwnas.search.funnel.layers import Floats, Ints, first_layers
+from hwnas.search.layers import Floats, Ints, first_layers
 from hwnas.search_spaces.base import SearchSpace
 
 CHUNK = 4000

@@ -16,8 +16,8 @@ from hwnas.errors import StudyError
 from hwnas.files import write_json_atomically
 from hwnas.search.foresight import Foresight
 from hwnas.search.funnel.forecast import Evaluated, Forecast
-from hwnas.search.funnel.layers import Floats, picked
 from hwnas.search.funnel.looking import Kept, Look
+from hwnas.search.layers import Floats, picked
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory
 from hwnas.search.run_log import RunLog
 from hwnas.search.strategies import Limits

@@ -10,8 +10,8 @@ from hwnas.architecture import Architecture
 from hwnas.errors import StudyError
 from hwnas.io_spec import NetworkContract
 from hwnas.search.funnel.forecast import Evaluated, Forecast
-from hwnas.search.funnel.layers import layers_of
 from hwnas.search.funnel.looking import CHUNK, Forecasts, Kept, Look
+from hwnas.search.layers import layers_of
 from hwnas.search.strategies import Limits
 from hwnas.search_spaces.base import SearchSpace, encode_many, make_search_space, sample_choices
 

@@ -85,6 +85,37 @@ def picked(points: Floats, genes: Ints, number: int) -> Ints:
     return np.array((chosen + twins)[:number], np.int64)
 
 
+def best_by_layers(points: Floats, number: int) -> list[int]:
+    """Return the positions of the best points: whole layers, and of the last one those farthest apart.
+
+    Args:
+        points: (error, cost), both minimised, [n, 2].
+        number: how many are wanted; all if there are fewer.
+
+    Source: Schmucker et al., "Multi-objective Asynchronous Successive Halving", arXiv 2106.12639, 2021, whose
+    net within a layer this is; here points on better layers count as well.
+    """
+    chosen: list[int] = []
+    if not len(points):
+        return chosen
+    places = _places(points)
+    nearest = np.full(len(points), np.inf)
+    for layer in layers_of(points):
+        left = list(layer) if number - len(chosen) < len(layer) else []
+        chosen += [] if left else [int(each) for each in layer]
+        while left and len(chosen) < number:
+            # The first of all stands where both coordinates together are least.
+            best = max(left, key=lambda index: (nearest[index], -places[index].sum()))
+            left.remove(best)
+            chosen.append(int(best))
+            nearest = np.minimum(nearest, np.abs(places - places[best]).sum(axis=1))
+        if len(chosen) >= number:
+            break
+        for each in layer:
+            nearest = np.minimum(nearest, np.abs(places - places[each]).sum(axis=1))
+    return chosen
+
+
 def _places(points: Floats) -> Floats:
     """Return points scaled to the box that holds them; the cost by its logarithm where all are positive."""
     scaled = points.copy()

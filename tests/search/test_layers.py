@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from hwnas.pareto import front_indices
-from hwnas.search.funnel.layers import first_layers, layers_of, picked
+from hwnas.search.layers import best_by_layers, first_layers, layers_of, picked
 
 
 def test_layers_are_the_fronts_of_what_is_left() -> None:
@@ -46,3 +46,26 @@ def test_nothing_gives_nothing() -> None:
     empty = np.zeros((0, 2))
     assert len(picked(empty, np.zeros((0, 3), np.int64), 5)) == 0
     assert len(first_layers(empty, 5)) == 0
+
+
+def test_the_best_are_whole_layers_and_a_net_of_the_last() -> None:
+    rng = np.random.default_rng(5)
+    points = rng.random((200, 2))
+    layers = [set(layer.tolist()) for layer in layers_of(points)]
+    for number in (0, 1, 7, 40, 200, 300):
+        best = best_by_layers(points, number)
+        assert len(best) == len(set(best)) == min(number, 200)
+        for layer in layers:
+            taken = layer & set(best)
+            if taken != layer:
+                assert len(set(best) - set().union(*layers[: layers.index(layer)])) == len(taken)
+                break
+    assert best_by_layers(np.zeros((0, 2)), 3) == []
+
+
+def test_a_net_keeps_the_ends_of_a_layer() -> None:
+    errors = np.linspace(0.1, 0.9, 101)
+    points = np.column_stack([errors, 1.0 / errors])
+    assert {0, 100} <= set(best_by_layers(points, 3))
+    gaps = np.diff(np.sort(np.log(errors[best_by_layers(points, 26)])))
+    assert gaps.max() < 0.3

@@ -1,0 +1,162 @@
+"""Several fidelities: a rung for each length of training, and who climbs from one to the next.
+
+Every rung has a study of its own, since Optuna prunes no trials of several objectives. The strategy
+proposes into the lowest; of every `keep` networks trained on a rung, one goes on to the next: those on
+the first front layers, and from the layer that has too many of them those farthest apart. Nobody waits
+for a rung to fill up: whenever a worker is free, what may climb does, the highest first, and else the
+strategy is asked.
+
+Source: Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020 (asynchronous
+successive halving); Schmucker et al., "Multi-objective Asynchronous Successive Halving", arXiv 2106.12639,
+2021 (front layers, and within a layer a net of points). Here no more than one of every `keep` climbs, also
+where those that did so early are not among the best any more: what a search costs is known before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hwnas.architecture import Architecture
+from hwnas.budget import Costs
+from hwnas.config import RunConfig
+from hwnas.search.front import point_of
+from hwnas.search.layers import best_by_layers
+from hwnas.search.recovery import tell_recorded
+from hwnas.search.run_directory import RunDirectory
+from hwnas.search.run_log import RunLog
+from hwnas.search.study import MAY_BE_TRIED_AGAIN, SearchStudy, TrialSummary
+from hwnas.search.trial_book import Candidate, SearchClock, TrialBook
+
+
+@dataclass
+class Rung:
+    """One length of training.
+
+    Attributes:
+        book: of its study.
+        steps: of its trainings; None on a ladder of one rung, where the run's recipe says it.
+        taken: networks that climbed here, or were asked for here.
+        lost: how many of these failed.
+    """
+
+    book: TrialBook
+    steps: int | None = None
+    taken: set[Architecture] = field(default_factory=set)
+    lost: int = 0
+
+    def __post_init__(self) -> None:
+        """Know what earlier sessions brought here; what a kill or Ctrl-C ended may climb again."""
+        for trial in self.book.trials:
+            if trial.architecture is None or trial.reason in MAY_BE_TRIED_AGAIN:
+                continue
+            self.taken.add(trial.architecture)
+            self.lost += trial.state == "FAIL"
+
+
+class Ladder:
+    """The rungs of one search, the lowest first; the front is that of the highest."""
+
+    def __init__(self, rungs: Sequence[Rung], *, keep: int = 1) -> None:
+        """Put the rungs together.
+
+        Args:
+            rungs: at least one.
+            keep: one of so many climbs; at least 2 where there are several rungs.
+        """
+        if not rungs or (len(rungs) > 1 and keep < 2):
+            raise ValueError(f"A ladder needs rungs, and keep >= 2, but got {len(rungs)} and keep {keep}.")
+        self.rungs = list(rungs)
+        self._keep = keep
+        self._order: dict[int, tuple[tuple[int, int], list[TrialSummary]]] = {}
+
+    @property
+    def lowest(self) -> TrialBook:
+        """The book that the strategy proposes into."""
+        return self.rungs[0].book
+
+    @property
+    def highest(self) -> TrialBook:
+        """The book of the front."""
+        return self.rungs[-1].book
+
+    @property
+    def heights(self) -> list[int]:
+        """How many networks are trained on each rung, the lowest first."""
+        return [rung.book.num_trained for rung in self.rungs]
+
+    def of(self, candidate: Candidate) -> Rung:
+        """Return the rung that a candidate is on."""
+        return self.rungs[candidate.rung]
+
+    def climber(self) -> tuple[int, TrialSummary] | None:
+        """Return the rung that a network may climb to now, and its trial one below; None if none may."""
+        for number in range(len(self.rungs) - 1, 0, -1):
+            below, rung = self.rungs[number - 1], self.rungs[number]
+            allowed = below.book.num_trained // self._keep
+            if len(rung.taken) - rung.lost >= allowed:
+                continue
+            for trial in self._best(number - 1, allowed + rung.lost):
+                if trial.architecture is not None and trial.architecture not in rung.taken:
+                    return number, trial
+        return None
+
+    def climbs(self, candidate: Candidate) -> None:
+        """Note that a candidate is on its way on its rung."""
+        self.of(candidate).taken.add(candidate.architecture)
+
+    def failed(self, candidate: Candidate) -> None:
+        """Note that a candidate failed on its rung, so that another may climb in its place."""
+        self.of(candidate).lost += candidate.rung > 0
+
+    def _best(self, number: int, enough: int) -> list[TrialSummary]:
+        """Return the trials of a rung that may climb, worked out once for every number of them."""
+        trained = self.rungs[number].book.growing.history.trained
+        known, state = self._order.get(number), (len(trained), enough)
+        if known is None or known[0] != state:
+            points = np.array([point_of(trial) for trial in trained], np.float64).reshape(-1, 2)
+            known = state, [trained[place] for place in best_by_layers(points, enough)]
+            self._order[number] = known
+        return known[1]
+
+
+def rung_names(config: RunConfig) -> list[str]:
+    """Return what the studies of a run are named beside that of the front, the lowest first."""
+    fidelities = config.search.fidelities
+    return [f"rung-{number}" for number in range(1, 1 + len(fidelities.steps))] if fidelities else []
+
+
+def open_ladder(
+    config: RunConfig, run: RunDirectory, study: SearchStudy, log: RunLog, costs: Costs
+) -> tuple[Ladder, list[int], list[int]]:
+    """Open the studies of all rungs and bring them in step with their records.
+
+    Args:
+        config: of the run.
+        run: where records and fronts lie.
+        study: of the highest rung, opened by its driver.
+        log: of the run.
+        costs: second objective and limits.
+
+    Returns:
+        the ladder, the numbers of trials that a killed driver left open, and of those that it had finished.
+    """
+    names = rung_names(config)
+    runs = [run.rung(number) for number in range(1, 1 + len(names))] + [run]
+    studies = [study.beside(name) for name in names] + [study]
+    recovered: list[int] = []
+    stale: list[int] = []
+    for where, one in zip(runs, studies, strict=True):
+        where.trials_dir.mkdir(parents=True, exist_ok=True)
+        recovered += tell_recorded(where, one, costs)
+        stale += one.fail_stale()
+    clock = SearchClock(max((trial.elapsed_s for one in studies for trial in one.summaries()), default=0.0))
+    fidelities = config.search.fidelities
+    lengths = [None] if fidelities is None else [*fidelities.steps, config.training.proxy.steps]
+    rungs = [
+        Rung(TrialBook(where, one, log, costs, clock=clock, rung=f"rung {number}" if names else ""), steps)
+        for number, (where, one, steps) in enumerate(zip(runs, studies, lengths, strict=True), start=1)
+    ]
+    return Ladder(rungs, keep=1 if fidelities is None else fidelities.keep), stale, recovered
