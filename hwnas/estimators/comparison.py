@@ -40,11 +40,20 @@ Told = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class Compared:
-    """One estimator with its settings, under the name that tables give it."""
+    """One estimator with its settings, under the name that tables give it.
+
+    Attributes:
+        label: that name.
+        estimator: name of the plug-in.
+        settings: of the estimator.
+        other_seed: added to the seed of full training; with the settings of full training this tells how well
+            two trainings of the same networks agree, more than which nothing can reach.
+    """
 
     label: str
     estimator: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+    other_seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -230,12 +239,16 @@ class _Job:
     number: int
     network: Architecture
 
+    @property
+    def seed(self) -> int:
+        """Of the estimate."""
+        return self.comparison.seed + self.compared.other_seed + self.number
+
     def file(self, directory: Path) -> Path:
         """Return where its result goes: a name that says all that it depends on."""
         content = [self.compared.estimator, dict(self.compared.settings), self.comparison.task]
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode("utf-8")).hexdigest()[:12]
-        seed = self.comparison.seed + self.number
-        return directory / f"{self.network.id}-{seed}-{self.compared.estimator}-{digest}.json"
+        return directory / f"{self.network.id}-{self.seed}-{self.compared.estimator}-{digest}.json"
 
 
 def _run(jobs: Sequence[_Job], directory: Path, workers: int | None, told: Told | None) -> None:
@@ -263,10 +276,8 @@ def _estimate(job: _Job, directory: Path) -> str:
     estimator = make_estimator(job.compared.estimator, context)
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            seed = job.comparison.seed + job.number
-            result: dict[str, Any] = estimator.estimate(
-                job.network, seed=seed, directory=Path(scratch)
-            ).to_json()
+            found = estimator.estimate(job.network, seed=job.seed, directory=Path(scratch))
+            result: dict[str, Any] = found.to_json()
         except TrainingError as error:
             result = {"score": None, "cost_s": 0.0, "reason": str(error)}
     write_json_atomically(job.file(directory), result)

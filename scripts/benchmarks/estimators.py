@@ -71,6 +71,11 @@ def main() -> None:
     compared = [
         Compared(f"training-{steps}-steps", "training", {"steps": steps}) for steps in arguments.proxy_steps
     ]
+    if arguments.again:
+        settings_of_full = {"steps": arguments.steps}
+        compared.append(
+            Compared("full training, another seed", "training", settings_of_full, other_seed=1000)
+        )
     compared += [Compared(name, name) for name in arguments.estimators]
     supernet_s = 0.0
     if arguments.supernet_steps:
@@ -123,6 +128,9 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--supernet-steps", type=int, default=500, help="of weight sharing; 0 leaves it out")
     parser.add_argument("--learned-networks", type=int, default=64, help="that the learned predictor sees")
+    parser.add_argument(
+        "--again", action="store_true", help="train in full twice: how far do both trainings agree?"
+    )
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")

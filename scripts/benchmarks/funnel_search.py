@@ -24,14 +24,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from estimators import CHOICES, SPACE
-
-from hwnas.config import RunConfig, parse_config
-from hwnas.pareto import hypervolume
-from hwnas.search.driver import search
-from hwnas.search.progress import SearchStatus
-from hwnas.search.run_directory import RunDirectory
-from hwnas.search.stage_costs import stage_costs
+from searches import Searched, config_on_scans, searched, volumes
 
 LOOK = "look"
 
@@ -83,50 +76,24 @@ def _arguments() -> argparse.Namespace:
 def _compared(arguments: argparse.Namespace, seed: int) -> dict[str, Any]:
     """Run both with a seed and return their figures."""
     funnel = _run(arguments, seed, funnel=True, trials=arguments.first)
-    seconds = {stage["stage"]: stage["seconds"] for stage in funnel["stages"]}
-    a_training_s = (seconds["total"] - seconds[LOOK]) / funnel["trained"]
-    extra = round(seconds[LOOK] / a_training_s)
+    a_training_s = (funnel.stages["total"] - funnel.stages[LOOK]) / len(funnel.points)
+    extra = round(funnel.stages[LOOK] / a_training_s)
     plain = _run(arguments, seed, funnel=False, trials=arguments.trained + extra)
-    slowest = max(point[1] for point in (*funnel["points"], *plain["points"]))
-    fastest = min(point[1] for point in (*funnel["points"], *plain["points"]))
     result: dict[str, Any] = {"seed": seed}
-    for name, run in (("plain", plain), ("funnel", funnel)):
-        points = [(error, math.log(latency / fastest)) for error, latency in run["points"]]
-        volume = hypervolume(points, (1.0, math.log(slowest / fastest))) / math.log(slowest / fastest)
+    for name, run, volume in zip(("plain", "funnel"), (plain, funnel), volumes((plain, funnel)), strict=True):
         result[name] = {
-            "trained": run["trained"],
-            "seconds": run["stages"][-1]["seconds"],
+            "trained": len(run.points),
+            "seconds": run.stages["total"],
             "hypervolume": volume,
-            "points": run["points"],
+            "points": run.points,
         }
-    result["funnel"]["look_s"] = seconds[LOOK]
+    result["funnel"]["look_s"] = funnel.stages[LOOK]
     result["ratio"] = result["funnel"]["hypervolume"] / result["plain"]["hypervolume"]
     return result
 
 
-def _run(arguments: argparse.Namespace, seed: int, *, funnel: bool, trials: int) -> dict[str, Any]:
-    """Do one search, or go on with it, and return what it trained and what its stages cost."""
-    directory = RunDirectory(arguments.out / f"{'funnel' if funnel else 'plain'}-{seed}")
-    config = _config(arguments, seed, funnel=funnel, trials=trials)
-    last = ""
-
-    def told(status: SearchStatus) -> None:
-        nonlocal last
-        if status.message != last:
-            last = status.message
-            print(f"[{directory.path.name}, {status.trained}] {last}", file=sys.stderr, flush=True)
-
-    search(config, directory.path, resume=directory.exists, progress=told)
-    own = [trial for trial in directory.read_front()["trials"] if trial["duplicate_of"] is None]
-    trained = [trial for trial in own if trial["state"] == "COMPLETE"]
-    return {
-        "trained": len(trained),
-        "points": [(trial["error"], trial["latency_ms"]) for trial in trained],
-        "stages": [stage.to_json() for stage in stage_costs(directory)],
-    }
-
-
-def _config(arguments: argparse.Namespace, seed: int, *, funnel: bool, trials: int) -> RunConfig:
+def _run(arguments: argparse.Namespace, seed: int, *, funnel: bool, trials: int) -> Searched:
+    """Do one search, or go on with it."""
     section: dict[str, Any] = {
         "strategy": arguments.strategy_first if funnel else arguments.strategy,
         "trials": trials,
@@ -134,22 +101,8 @@ def _config(arguments: argparse.Namespace, seed: int, *, funnel: bool, trials: i
     }
     if funnel:
         section["funnel"] = {"look": 10_000, "train_best": arguments.trained - arguments.first}
-    return parse_config(
-        {
-            "task": {
-                "name": "lidar-segmentation",
-                "data": str(arguments.data.resolve()),
-                "label_map": "merged-8",
-                "widths": [arguments.width],
-                "knn": {"cutoff_m": 2.0},
-            },
-            "space": {"name": SPACE, "choices": CHOICES},
-            "objective": "latency_ms",
-            "search": section,
-            "training": {"proxy": {"steps": arguments.steps}},
-            "measuring": {"search": {"processes": 1, "max_s": 2.0, "limit_s": 4.0}},
-        }
-    )
+    config = config_on_scans(arguments.data, width=arguments.width, steps=arguments.steps, search=section)
+    return searched(config, arguments.out / f"{'funnel' if funnel else 'plain'}-{seed}")
 
 
 if __name__ == "__main__":

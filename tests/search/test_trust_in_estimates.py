@@ -66,6 +66,16 @@ def test_estimators_are_compared_with_full_training(tmp_path: Path) -> None:
         read_worth(tmp_path, estimator="training", settings=PROXY, **context)
 
 
+def test_a_second_full_training_tells_how_well_two_agree(tmp_path: Path) -> None:
+    same = Compared("the same", "training", FULL)
+    other = Compared("another seed", "training", FULL, other_seed=100)
+    found = comparison(estimators=(same, other)).run(tmp_path, workers=1)
+    assert found["estimators"]["the same"]["worth"]["agreement"]["tau"] == pytest.approx(1.0)
+    assert len(list(tmp_path.glob("*-10?-training-*.json"))) == 5
+    scores = {json.loads(path.read_text())["score"] for path in tmp_path.glob("*-training-*.json")}
+    assert len(scores) > 5
+
+
 def test_what_cannot_be_compared_is_refused_before_training(tmp_path: Path) -> None:
     twice = (Compared("one", "macs"), Compared("one", "synflow"))
     with pytest.raises(ConfigError, match="labels"):

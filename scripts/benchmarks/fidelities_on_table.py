@@ -1,0 +1,309 @@
+#!/usr/bin/env python3
+"""What several fidelities save, on a table of networks that were all trained on three data sets.
+
+    python scripts/benchmarks/fidelities_on_table.py --accuracy CSV --latency CSV --devices a,b,... [--json]
+
+Files as for `strategies.py`. ImageNet16-120 is what counts; a training on CIFAR-10 costs a sixth of it and
+one on CIFAR-100 a third, by the seconds in the table: they stand for shorter trainings. Driver, ladder,
+strategy, studies and records are those of a search; workers answer from the table, on a clock that skips the
+waiting. Plain search trains `--trained` networks on ImageNet16-120. A search with fidelities gets a third of
+the seconds that this took, and as many candidates as they pay for. Scored is the area under the staircase of
+latency and accuracy of networks trained on ImageNet16-120, above 35 per cent and relative to that of the
+whole table; accuracies are seen with one seed and scored by the mean of all. Prints Markdown, with `--json`
+one line of JSON at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import csv
+import json
+import math
+import statistics
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from driver_scaling import ReplayedTask
+from strategies import Table, TableSpace, load, with_error
+
+from hwnas.architecture import Architecture
+from hwnas.budget import Costs
+from hwnas.config import SearchSection
+from hwnas.io_spec import IoSpec
+from hwnas.latency.base import LatencyMeasurement
+from hwnas.search.candidate_loop import CandidateLoop
+from hwnas.search.executors.base import Reply, Worker
+from hwnas.search.foresight import Foresight
+from hwnas.search.interruption import StopRequest
+from hwnas.search.ladder import Ladder, Rung
+from hwnas.search.run_directory import RunDirectory
+from hwnas.search.run_log import RunLog
+from hwnas.search.strategies import LatencyPrediction, Limits, StrategyContext, make_sampler
+from hwnas.search.study import SearchStudy
+from hwnas.search.trial_book import TrialBook
+from hwnas.tasks.base import Quality
+
+DATA_SETS = ("c10", "c100", "in16")
+"""From the cheapest to the one that counts; their positions stand for steps."""
+FLOOR = 35.0
+BUDGET = 1 / 3
+"""Share of the seconds of plain search that a search with fidelities gets."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Accuracies and seconds of every network on every data set, and latencies."""
+
+    tables: Mapping[str, Table]
+    seconds: Mapping[str, list[float]]
+    device: str
+
+    def row(self, architecture: Architecture) -> int:
+        """Return the row of a network."""
+        genes = architecture.genes
+        return self.tables["in16"].rows[tuple(str(genes[f"edge{number}"]) for number in range(1, 7))]
+
+    def latency_ms(self, architecture: Architecture) -> float:
+        """Return the latency of a network; some without a way through are stated as nothing."""
+        return max(float(self.tables["in16"].latency_ms[self.device][self.row(architecture)]), 1e-3)
+
+
+class TableExecutor:
+    """Workers that take as long as the table says, on a clock that skips the waiting."""
+
+    def __init__(self, trained: Trained, size: int) -> None:
+        self.size = size
+        self.now_s = self.busy_s = 0.0
+        self._trained = trained
+        self._workers = [Worker(slot, is_ready=True) for slot in range(size)]
+        self._ends: dict[Worker, tuple[float, dict[str, Any]]] = {}
+
+    def __enter__(self) -> Self:
+        """Start nothing."""
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Forget what runs."""
+        self._ends = {}
+
+    @property
+    def idle(self) -> list[Worker]:
+        """Workers without a job."""
+        return [worker for worker in self._workers if not worker.is_busy]
+
+    def submit(self, worker: Worker, job: Mapping[str, Any]) -> None:
+        """Answer from the table."""
+        architecture = Architecture.from_json(job["architecture"])
+        seconds, value = 0.0, {"parameters": 1, "export_s": 0.0}
+        if job["job"] == "export":
+            self._name(Path(job["path"]), architecture)
+        else:
+            data_set = DATA_SETS[job["steps"] - 1]
+            row = self._trained.row(architecture)
+            seconds = self._trained.seconds[data_set][row]
+            accuracy = float(self._trained.tables[data_set].seen[row]) / 100
+            quality = Quality("accuracy", accuracy, {"all": accuracy}, 1, 1, {"all": 1})
+            value = {"quality": quality.to_json(), "cost_s": seconds, "estimator": data_set}
+        worker.is_busy = True
+        self.busy_s += seconds
+        self._ends[worker] = (self.now_s + seconds, value)
+
+    def kill(self, worker: Worker) -> None:
+        """Refuse: no replayed job is overdue."""
+        raise RuntimeError(f"Nothing is killed here, not even {worker}.")
+
+    def wait(self, timeout_s: float) -> list[Reply]:
+        """Skip the time to the next end of a job."""
+        self.now_s = min((end for end, _ in self._ends.values()), default=self.now_s + timeout_s)
+        over = [worker for worker, (end, _) in self._ends.items() if end <= self.now_s]
+        for worker in over:
+            worker.is_busy = False
+        return [Reply(worker, "result", self._ends.pop(worker)[1]) for worker in over]
+
+    def paused(self) -> AbstractContextManager[None]:
+        """Stop nothing."""
+        return contextlib.nullcontext()
+
+    @staticmethod
+    def _name(path: Path, architecture: Architecture) -> None:
+        path.write_text(json.dumps(architecture.to_json()), encoding="utf-8")
+
+
+class TableMeter:
+    """A target whose clock is the table; what is exported here names the network."""
+
+    target = "table"
+
+    def __init__(self, trained: Trained) -> None:
+        self._trained = trained
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        """Return the name of the device."""
+        return {"device": self._trained.device}
+
+    def measure(
+        self, model: Path, io_spec: IoSpec, *, give_up_over_ms: float | None = None
+    ) -> LatencyMeasurement:
+        """Read the latency of the network that a file names."""
+        architecture = Architecture.from_json(json.loads(model.read_text(encoding="utf-8")))
+        latency_ms = self._trained.latency_ms(architecture)
+        return LatencyMeasurement(
+            latency_ms=latency_ms,
+            interval_ms=(latency_ms, latency_ms),
+            confidence=0.95,
+            samples_ms=((latency_ms,),),
+            percentiles_ms={},
+            is_stable=True,
+            remark="",
+            warmup_s=(0.0,),
+            model_sha256="0" * 64,
+            target=self.target,
+            fingerprint=self.fingerprint(),
+            protocol={},
+        )
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def main() -> None:
+    """Search with and without fidelities, compare, print."""
+    arguments = _arguments()
+    loaded = {
+        name: load(arguments.accuracy, arguments.latency, arguments.devices, f"{name}_val_s1", FLOOR)
+        for name in DATA_SETS
+    }
+    with arguments.accuracy.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    seconds = {name: [float(row[f"{name}_train_time_s"]) for row in rows] for name in DATA_SETS}
+    found: dict[str, dict[str, list[dict[str, float]]]] = {}
+    for strategy in arguments.strategies:
+        for device in arguments.devices:
+            trained = Trained(loaded, seconds, device)
+            for seed in range(arguments.seeds):
+                plain = _search(trained, strategy, seed, [3], 1, arguments.trained, arguments.workers)
+                found.setdefault(strategy, {}).setdefault("plain", []).append(plain)
+                for name, (lengths, keep) in LADDERS.items():
+                    number = _affordable(trained, lengths, keep, BUDGET * plain["seconds"])
+                    one = _search(trained, strategy, seed, lengths, keep, number, arguments.workers)
+                    one["share"] = one["seconds"] / plain["seconds"]
+                    one["ratio"] = one["hypervolume"] / plain["hypervolume"]
+                    found[strategy].setdefault(name, []).append(one)
+            print(f"[{strategy}, {device}] done", file=sys.stderr, flush=True)
+    _show(found, arguments)
+
+
+LADDERS: dict[str, tuple[list[int], int]] = {
+    "CIFAR-10, ImageNet16-120; keep 4": ([1, 3], 4),
+    "CIFAR-10, ImageNet16-120; keep 8": ([1, 3], 8),
+    "CIFAR-10, CIFAR-100, ImageNet16-120; keep 3": ([1, 2, 3], 3),
+}
+"""Data sets by their positions, and one of how many climbs."""
+
+
+def _affordable(trained: Trained, lengths: Sequence[int], keep: int, budget_s: float) -> int:
+    """Return how many candidates a ladder may begin with, by mean seconds on each data set."""
+    means = [statistics.fmean(trained.seconds[DATA_SETS[length - 1]]) for length in lengths]
+    each_s = sum(mean / keep**height for height, mean in enumerate(means))
+    return max(keep ** (len(lengths) - 1), math.floor(budget_s / each_s))
+
+
+def _search(
+    trained: Trained,
+    strategy: str,
+    seed: int,
+    lengths: Sequence[int],
+    keep: int,
+    trials: int,
+    workers: int,
+) -> dict[str, float]:
+    """Search once, as `hwnas search` does, and return what it cost and found."""
+    space = TableSpace()
+
+    def predict(architecture: Architecture) -> LatencyPrediction:
+        latency_ms = trained.latency_ms(architecture)
+        return LatencyPrediction(latency_ms, (latency_ms, latency_ms))
+
+    executor, costs = TableExecutor(trained, workers), Costs()
+    with tempfile.TemporaryDirectory() as scratch, StopRequest() as stop, executor:
+        run = RunDirectory(scratch)
+        run.make()
+        study = SearchStudy(run.study_journal)
+        rungs = []
+        for number, length in enumerate(lengths, start=1):
+            is_top = number == len(lengths)
+            where = run if is_top else run.rung(number)
+            where.trials_dir.mkdir(parents=True, exist_ok=True)
+            own = study if is_top else study.beside(f"rung-{number}")
+            rungs.append(Rung(TrialBook(where, own, RunLog(run), costs, rung=f"rung {number}"), length))
+        ladder = Ladder(rungs, keep=keep)
+        context = StrategyContext(space, predict, Limits(None, trials), seed)
+        ladder.lowest.study.set_sampler(make_sampler(strategy, context))
+        CandidateLoop(
+            SearchSection(strategy=strategy, trials=trials, workers=workers, seed=seed),
+            task=ReplayedTask(),
+            space=space,
+            meter=TableMeter(trained),
+            pool=executor,
+            ladder=ladder,
+            foresight=Foresight(None, space, costs),
+            stop=stop,
+            listener=lambda _status: None,
+        ).run()
+        best = [one.architecture for one in study.summaries() if one.is_trained and one.architecture]
+        study.close()
+    table = trained.tables["in16"]
+    everything = table.hypervolume(trained.device, list(range(len(table.seen))))
+    volume = table.hypervolume(trained.device, [trained.row(each) for each in best]) / everything
+    return {
+        "seconds": executor.busy_s,
+        "begun": trials,
+        "finished": len(best),
+        "hypervolume": volume,
+        "busy": executor.busy_s / (workers * executor.now_s),
+    }
+
+
+def _show(found: dict[str, dict[str, list[dict[str, float]]]], arguments: argparse.Namespace) -> None:
+    print(f"command: scripts/benchmarks/fidelities_on_table.py {' '.join(sys.argv[1:])}\n")
+    print("| strategy | trained on | begun | on ImageNet16-120 | cost | hypervolume | ratio | workers busy |")
+    print("|---|---|---:|---:|---:|---:|---:|---:|")
+    for strategy, searches in found.items():
+        for name, ones in searches.items():
+            label = "ImageNet16-120 alone" if name == "plain" else name
+            share = statistics.fmean(one.get("share", 1.0) for one in ones)
+            ratio = with_error([one["ratio"] for one in ones]) if name != "plain" else "1"
+            print(
+                f"| `{strategy}` | {label} | {statistics.fmean(one['begun'] for one in ones):.0f} "
+                f"| {statistics.fmean(one['finished'] for one in ones):.0f} | {share:.2f} "
+                f"| {with_error([one['hypervolume'] for one in ones])} | {ratio} "
+                f"| {np.mean([one['busy'] for one in ones]):.2f} |"
+            )
+    if arguments.json:
+        print(json.dumps(found))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--accuracy", type=Path, required=True)
+    parser.add_argument("--latency", type=Path, required=True)
+    parser.add_argument("--devices", type=lambda text: text.split(","), required=True)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--trained", type=int, default=100, help="networks that plain search trains")
+    parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--strategies", type=lambda text: text.split(","), default=["random", "surrogate"])
+    parser.add_argument("--json", action="store_true")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
