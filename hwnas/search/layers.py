@@ -98,21 +98,29 @@ def best_by_layers(points: Floats, number: int) -> list[int]:
     chosen: list[int] = []
     if not len(points):
         return chosen
-    places = _places(points)
-    nearest = np.full(len(points), np.inf)
     for layer in layers_of(points):
-        left = list(layer) if number - len(chosen) < len(layer) else []
-        chosen += [] if left else [int(each) for each in layer]
-        while left and len(chosen) < number:
-            # The first of all stands where both coordinates together are least.
-            best = max(left, key=lambda index: (nearest[index], -places[index].sum()))
-            left.remove(best)
-            chosen.append(int(best))
-            nearest = np.minimum(nearest, np.abs(places - places[best]).sum(axis=1))
-        if len(chosen) >= number:
-            break
-        for each in layer:
-            nearest = np.minimum(nearest, np.abs(places - places[each]).sum(axis=1))
+        left = number - len(chosen)
+        if left < len(layer):
+            places = _places(points)
+            return chosen + [int(layer[one]) for one in _farthest(places[layer], places[chosen], left)]
+        chosen += layer.tolist()
+    return chosen
+
+
+def _farthest(places: Floats, taken: Floats, number: int) -> list[int]:
+    """Return positions of places, each farthest from those before it and from what is taken.
+
+    Where nothing is taken, the first is the one whose coordinates are least together.
+    """
+    nearest = np.full(len(places), np.inf)
+    if len(taken):
+        nearest = np.abs(places[:, None] - taken).sum(axis=2).min(axis=1)
+    chosen: list[int] = []
+    for _ in range(number):
+        best = int(np.lexsort((places.sum(axis=1), -nearest))[0])
+        chosen.append(best)
+        nearest = np.minimum(nearest, np.abs(places - places[best]).sum(axis=1))
+        nearest[best] = -1.0
     return chosen
 
 
