@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 # A driver for discrete GPUs, and the two names that Jetsons give theirs.
 _GPU_DEVICES = ("/dev/nvidiactl", "/dev/nvgpu", "/dev/nvhost-gpu")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give every test process a measuring lock of its own.
+
+    Measurements of a machine exclude each other. Tests check what is measured, not how long it took, and
+    would only wait for each other, and for whatever else is measured on the machine.
+    """
+    is_worker = hasattr(config, "workerinput")
+    if config.getoption("numprocesses", None) and not is_worker:
+        return  # its workers would inherit the lock
+    directory = tempfile.mkdtemp(prefix="hwnas-tests-")
+    config.add_cleanup(lambda: shutil.rmtree(directory, ignore_errors=True))
+    os.environ.setdefault("HWNAS_MEASURING_LOCK", str(Path(directory) / "lock"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

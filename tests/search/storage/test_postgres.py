@@ -148,6 +148,27 @@ def test_a_lease_of_another_machine_expires_and_its_holder_can_write_no_more(
         study.close()
 
 
+@pytest.mark.usefixtures("tiny_plugin")
+def test_studies_of_several_rungs_share_a_database(server: PostgresServer, write_run, tmp_path: Path) -> None:
+    place = place_of(server, "rungs")
+    with place.held():
+        study = SearchStudy(place)
+        below = study.beside("rung-1")
+        told = play(below, 3)
+        below.close()
+        assert_told_once(below, told)
+        assert study.summaries() == []
+        study.close()
+    again = SearchStudy(place)
+    assert_told_once(again.beside("rung-1"), told)
+    again.close()
+    # A new run does not go on with what another one left there, on whatever rung.
+    changes = {"search__fidelities": {"steps": [2]}, "search__trials": 3}
+    config = load_config(write_run(storage=server.address, study="rungs", **changes))
+    with pytest.raises(StudyError, match=r"study 'rungs' in .* is there already"):
+        search(config, tmp_path / "out")
+
+
 def test_cut_connections_cost_no_trial_and_count_none_twice(server: PostgresServer) -> None:
     place = place_of(server, "cut")
     chance = random.Random(os.getpid())
