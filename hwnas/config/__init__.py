@@ -1,0 +1,29 @@
+"""The run file: what to search, on what data, for which hardware, at what cost."""
+
+from hwnas.config.run_config import JOURNAL, RunConfig, without_password
+from hwnas.config.run_file import load_config, parse_config, save_config
+from hwnas.config.sections import (
+    AUTO,
+    FidelitiesSection,
+    FullRecipeSection,
+    FunnelSection,
+    ProtocolSection,
+    RecipeSection,
+    SearchSection,
+)
+
+__all__ = [
+    "AUTO",
+    "JOURNAL",
+    "FidelitiesSection",
+    "FullRecipeSection",
+    "FunnelSection",
+    "ProtocolSection",
+    "RecipeSection",
+    "RunConfig",
+    "SearchSection",
+    "load_config",
+    "parse_config",
+    "save_config",
+    "without_password",
+]

@@ -1,0 +1,118 @@
+"""One run: its sections put together, and what of them must fit."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import Field, StrictStr, field_validator, model_validator
+
+from hwnas.budget import Metric
+from hwnas.config.sections import (
+    AUTO,
+    BudgetSection,
+    MeasuringSection,
+    SearchSection,
+    Section,
+    SpaceSection,
+    TaskSection,
+    TrainingSection,
+)
+from hwnas.errors import ConfigError
+
+JOURNAL = "journal"
+
+
+class RunConfig(Section):
+    """One run, as `run.yaml` states it.
+
+    `objective` is the figure that is minimised beside the error; `auto` means `e2e_ms` where input width is
+    searched and the task can be clocked from scan to labels, since narrow images are cheap to run and costly
+    to post-process, and `latency_ms` otherwise.
+
+    `storage` is where the study lies: `journal`, a file in the run directory, or the address of a PostgreSQL
+    database, `postgresql+psycopg://user@host:port/database`. There it is named `study`, or like the run
+    directory if that is null. A password in the address is used and never written.
+    """
+
+    schema_version: Literal[1] = 1
+    task: TaskSection = TaskSection()
+    space: SpaceSection = SpaceSection()
+    target: str = "local?runtime=onnxruntime-cpu&threads=1"
+    objective: str = AUTO
+    budget: BudgetSection = BudgetSection()
+    storage: StrictStr = JOURNAL
+    study: Annotated[StrictStr, Field(min_length=1)] | None = None
+    search: SearchSection = SearchSection()
+    training: TrainingSection = TrainingSection()
+    measuring: MeasuringSection = MeasuringSection()
+
+    @model_validator(mode="after")
+    def _fidelities_fit(self) -> Self:
+        fidelities = self.search.fidelities
+        if fidelities is None:
+            return self
+        lengths = [*fidelities.steps, self.training.proxy.steps]
+        fewest = fidelities.keep ** len(fidelities.steps)
+        problem = None
+        if lengths != sorted(set(lengths)):
+            problem = f"steps must grow, also up to training.proxy.steps, but got {lengths}"
+        elif fidelities.steps[0] <= self.training.proxy.pretraining_steps:
+            problem = "steps must be more than training.proxy.pretraining_steps"
+        elif self.search.estimator.name != "training":
+            problem = f"only the estimator `training` has steps, not {self.search.estimator.name!r}"
+        elif self.search.funnel is not None:
+            problem = "a funnel has stages of its own: leave out one of both"
+        elif self.search.trials < fewest:
+            problem = f"one of {fewest} climbs to the top, but search.trials is {self.search.trials}"
+        if problem:
+            raise ValueError(f"search.fidelities: {problem}")
+        return self
+
+    @field_validator("objective")
+    @classmethod
+    def _objective_is_a_figure(cls, value: str) -> str:
+        try:
+            return value if value == AUTO else str(Metric.parse(value))
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+
+    @field_validator("budget", mode="before")
+    @classmethod
+    def _number_limits_the_objective(cls, value: Any) -> Any:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return {"objective": value} if is_number else value
+
+    @field_validator("target")
+    @classmethod
+    def _target_is_named(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("a target looks like `local?runtime=onnxruntime-cpu&threads=1`")
+        return value
+
+    @field_validator("storage")
+    @classmethod
+    def _storage_is_known(cls, value: str) -> str:
+        if value != JOURNAL and not value.startswith(("postgresql://", "postgresql+psycopg://")):
+            raise ValueError(
+                f"a storage is `{JOURNAL}` or looks like `postgresql+psycopg://user@host:5432/database`"
+            )
+        return value
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values, defaults included and passwords left out."""
+        return {**self.model_dump(mode="json"), "storage": without_password(self.storage)}
+
+    def __repr__(self) -> str:
+        """Show everything but passwords."""
+        return f"RunConfig({self.to_json()})"
+
+    __str__ = __repr__
+
+
+def without_password(address: str) -> str:
+    """Return the address of a database without the passwords in it."""
+    parts = urlsplit(address)
+    user, at, host = parts.netloc.rpartition("@")
+    query = [item for item in parts.query.split("&") if "password" not in item.partition("=")[0].lower()]
+    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}{at}{host}", query="&".join(query)))
