@@ -144,7 +144,7 @@ class CandidateLoop:
 
     def _launch(self) -> None:
         for worker in self._pool.idle:
-            climber = self._climber() if self._may_go_on() else None
+            climber = self._ladder.climb(self._distributions, self._space) if self._may_go_on() else None
             if climber is not None:
                 self._running[worker] = climber
                 self._estimate(worker, climber)
@@ -155,23 +155,6 @@ class CandidateLoop:
             self._num_candidates += 1
             self._running[worker] = candidate
             self._submit(worker, candidate, "export", path=str(self._model(candidate)))
-
-    def _climber(self) -> Candidate | None:
-        """Open a trial on the next rung for a network that may climb; its figures come along."""
-        found = self._ladder.climber()
-        if found is None:
-            return None
-        number, below = found
-        record = self._ladder.rungs[number - 1].book.record(below.number)
-        study = self._ladder.rungs[number].book.study
-        trial, choices = study.ask(self._distributions, fixed=record["choices"])
-        architecture = self._space.decode(choices)
-        study.describe(trial, architecture)
-        candidate = Candidate(trial, architecture, choices, rung=number)
-        candidate.export = {key: record[key] for key in ("parameters", "export_s")}
-        candidate.measured = MeasuredFigures.from_json(record)
-        self._ladder.climbs(candidate)
-        return candidate
 
     def _estimate(self, worker: Worker, candidate: Candidate) -> None:
         rung = self._ladder.of(candidate)

@@ -10,8 +10,7 @@ from typing import Any
 import hwnas
 from hwnas.architecture import Architecture, Choice
 from hwnas.budget import LATENCY, Metric
-from hwnas.config import JOURNAL, RunConfig, save_config
-from hwnas.errors import StudyError
+from hwnas.config import RunConfig
 from hwnas.estimators.worth import Worth
 from hwnas.latency.base import LatencyMeter
 from hwnas.search.candidate_loop import CandidateLoop
@@ -21,7 +20,8 @@ from hwnas.search.foresight import Foresight, table_of_run
 from hwnas.search.funnel.stage import LookStage
 from hwnas.search.interruption import StopRequest
 from hwnas.search.jobs import Jobs, judge_of_search
-from hwnas.search.ladder import open_ladder, rung_names
+from hwnas.search.ladder import open_ladder
+from hwnas.search.opening import check_start, opened_study, with_study_name
 from hwnas.search.progress import ProgressListener
 from hwnas.search.rebase import Rebase, update_records
 from hwnas.search.run_directory import RunDirectory
@@ -29,35 +29,15 @@ from hwnas.search.run_log import RunLog
 from hwnas.search.run_target import opened_meter
 from hwnas.search.stage_costs import rungs_of_run, stage_costs
 from hwnas.search.storage import DriverLease
-from hwnas.search.storage.place import StudyPlace, place_of_run
+from hwnas.search.storage.place import place_of_run
 from hwnas.search.strategies import Limits, StrategyContext, make_sampler
-from hwnas.search.study import ERROR, SearchStudy, differences
+from hwnas.search.study import SearchStudy
 from hwnas.search.trial_book import TrialBook
 from hwnas.search.trust_in_estimates import worth_of_run
 from hwnas.search.warm_start import first_candidates, not_yet_judged
 from hwnas.search_spaces.base import SearchSpace, make_search_space
 from hwnas.tasks.base import Task, make_task
 from hwnas.training.recipe import Recipe
-
-MAY_CHANGE = (
-    "hwnas_version",
-    "config.task.data",  # a data set may move; its fingerprint may not change
-    "config.search.trials",
-    "config.search.timeout_min",
-    "config.search.candidate_timeout_min",
-    "config.search.workers",
-    "config.search.executor",
-    "config.search.funnel",
-    "config.search.warm_start",
-    "config.search.worth",
-    "config.search.cells",
-    "config.storage",  # a database may move; it must hold the study
-    "config.search.threads_per_worker",
-    "config.training.full",
-    "config.measuring.final",
-    "config.measuring.table",
-)
-"""Parts of a study's identity that do not shape the values of its trials."""
 
 
 @dataclass(frozen=True)
@@ -131,15 +111,15 @@ def search(
     """
     run = RunDirectory(run_dir.resolve())
     run.path.mkdir(parents=True, exist_ok=True)
-    config = _with_study_name(config, run)
+    config = with_study_name(config, run)
     place = place_of_run(run, config)
     with DriverLease(run.driver_lock), place.held(), StopRequest() as stop:
-        _check_start(run, resume=resume)
+        check_start(run, resume=resume)
         task = make_task(config.task.name, config.task.settings)
         space = make_search_space(config.space.name, task.contract, config.space.choices)
         pool = executor_of_run(config, run, worker_setup(config), workers=config.search.workers)
         with opened_meter(config, final=False, exclusive=pool.paused) as meter:
-            study, identity, moved = _opened_study(run, place, config, task, space, meter, rebase=rebase)
+            study, identity, moved = opened_study(run, place, config, task, space, meter, rebase=rebase)
             try:
                 if moved and not _rebased(config, run, study, task, space, meter, stop, identity, moved):
                     return SearchResult(run.path, "interrupted", stop.requested, run.read_front())
@@ -274,24 +254,6 @@ def _stages(
     return loop_until(look.wanted, not_yet_judged(space, chosen, book.trials)).run()
 
 
-def _with_study_name(config: RunConfig, run: RunDirectory) -> RunConfig:
-    """Name the study in a database: like the run directory, or as it was when the run began."""
-    if config.storage == JOURNAL or config.study is not None:
-        return config
-    recorded = run.load_config().study if run.exists else None
-    return config.model_copy(update={"study": recorded or run.path.name})
-
-
-def _check_start(run: RunDirectory, *, resume: bool) -> None:
-    if run.exists and not resume:
-        raise StudyError(
-            f"A new run needs a directory without one, but {run.path} holds a run. "
-            "Go on with --resume, or choose another directory."
-        )
-    if resume and not run.exists:
-        raise StudyError(f"There is no run in {run.path} to resume. Start it without --resume.")
-
-
 def _rebased(
     config: RunConfig,
     run: RunDirectory,
@@ -320,58 +282,6 @@ def _rebased(
         is_stopped=lambda: stop.requested,
     )
     return rebase.run(identity, moved)
-
-
-def _opened_study(
-    run: RunDirectory,
-    place: StudyPlace,
-    config: RunConfig,
-    task: Task,
-    space: SearchSpace,
-    meter: LatencyMeter,
-    *,
-    rebase: bool,
-) -> tuple[SearchStudy, dict[str, Any], list[str]]:
-    """Open or make the study; nothing is written before everything is known to fit.
-
-    Returns:
-        the study, what it is to be identified by, and what calls for a rebase.
-    """
-    costs = costs_of_run(config, task, space)
-    identity = {
-        "hwnas_version": hwnas.__version__,
-        "config": config.to_json(),
-        "objectives": [ERROR, str(costs.objective)],
-        "task_fingerprint": task.fingerprint(),
-        "target_fingerprint": dict(meter.fingerprint()),
-        "choices": {gene: list(values) for gene, values in space.choices.items()},
-    }
-    run.make()
-    study = SearchStudy(place, must_exist=run.exists)
-    recorded = study.identity
-    others = [study.beside(name) for name in rung_names(config)] if not run.exists else []
-    if not run.exists and any(one.num_trials for one in (study, *others)):
-        study.close()
-        raise StudyError(
-            f"A new run needs a new study, but {place} is there already. Name another one: `study`."
-        )
-    changed = differences(recorded, identity, ignored=MAY_CHANGE) if recorded else []
-    on_target = [change for change in changed if change.startswith("target_fingerprint")]
-    may_rebase = changed == on_target and config.search.fidelities is None
-    if changed and not (rebase and may_rebase):
-        study.close()
-        listing = "\n  ".join(changed)
-        remedy = " With --rebase, all networks are measured again." if may_rebase else ""
-        if rebase and config.search.fidelities is not None:
-            remedy = " A run with fidelities cannot be measured again: begin one with --warm-start of this."
-        raise StudyError(
-            f"Trials of one study must be comparable, but since {run.path} was started this changed:\n"
-            f"  {listing}\nRestore it, or start a new run.{remedy}"
-        )
-    if not recorded:
-        study.set_identity(identity)
-    save_config(config, run.config)
-    return study, identity, on_target
 
 
 def _silent(_status: object) -> None:

@@ -14,14 +14,16 @@ where those that did so early are not among the best any more: what a search cos
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from optuna.distributions import CategoricalDistribution
 
 from hwnas.architecture import Architecture
 from hwnas.budget import Costs
 from hwnas.config import RunConfig
+from hwnas.latency.figures import MeasuredFigures
 from hwnas.search.front import point_of
 from hwnas.search.layers import best_by_layers
 from hwnas.search.recovery import tell_recorded
@@ -29,6 +31,7 @@ from hwnas.search.run_directory import RunDirectory
 from hwnas.search.run_log import RunLog
 from hwnas.search.study import MAY_BE_TRIED_AGAIN, SearchStudy, TrialSummary
 from hwnas.search.trial_book import Candidate, SearchClock, TrialBook
+from hwnas.search_spaces.base import SearchSpace
 
 
 @dataclass
@@ -103,9 +106,23 @@ class Ladder:
                     return number, trial
         return None
 
-    def climbs(self, candidate: Candidate) -> None:
-        """Note that a candidate is on its way on its rung."""
-        self.of(candidate).taken.add(candidate.architecture)
+    def climb(
+        self, distributions: Mapping[str, CategoricalDistribution], space: SearchSpace
+    ) -> Candidate | None:
+        """Open a trial on the next rung for a network that may climb, if one may; its figures come along."""
+        found = self.climber()
+        if found is None:
+            return None
+        number, below = found
+        record = self.rungs[number - 1].book.record(below.number)
+        study = self.rungs[number].book.study
+        trial, choices = study.ask(distributions, fixed=record["choices"])
+        architecture = space.decode(choices)
+        study.describe(trial, architecture)
+        self.rungs[number].taken.add(architecture)
+        export = {key: record[key] for key in ("parameters", "export_s")}
+        measured = MeasuredFigures.from_json(record)
+        return Candidate(trial, architecture, choices, rung=number, export=export, measured=measured)
 
     def failed(self, candidate: Candidate) -> None:
         """Note that a candidate failed on its rung, so that another may climb in its place."""

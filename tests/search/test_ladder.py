@@ -75,7 +75,7 @@ def test_one_of_every_few_climbs_and_nobody_waits(seed: int, keep: int, workers:
                         break
                     better += len(positions)
                 assert better < best, "layers above that of a climber hold fewer than may climb"
-                ladder.climbs(candidate)
+                ladder.of(candidate).taken.add(candidate.architecture)
             running.append(candidate)
         done = running.pop(rng.randrange(len(running)))
         if done.rung and rng.random() < 0.1 and lost < 3:
