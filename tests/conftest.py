@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs an NVIDIA GPU where there is none."""
+    """Begin with the files of slow tests, and skip what needs an NVIDIA GPU where there is none.
+
+    A file stays in one process, for the sake of what its tests share. Long files at the end would leave the
+    other processes without work.
+    """
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])
     if any(Path(device).exists() for device in _GPU_DEVICES):
         return
     for item in items:
