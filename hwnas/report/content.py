@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from hwnas.architecture import Architecture
 from hwnas.config import JOURNAL, RunConfig
 from hwnas.errors import StudyError
+from hwnas.estimators.worth import Worth
 from hwnas.export.candidates import Candidate, candidates_of
 from hwnas.runtime.manifest import MANIFEST_NAME, read_manifest
 from hwnas.search.run_directory import RunDirectory
@@ -74,6 +75,7 @@ class RunContent:
         identity: what the study was started with (versions, fingerprints); empty if unknown.
         finished: time of the last event, ISO 8601; None if there is no log of events.
         rank_agreement: of searched and final latencies, see `hwnas.search.agreement`; None if not known.
+        worth: of the estimator, as the last session of the search knew it; None if it did not.
     """
 
     run: RunDirectory
@@ -83,6 +85,7 @@ class RunContent:
     identity: Mapping[str, Any]
     finished: str | None
     rank_agreement: Mapping[str, Any] | None = None
+    worth: Worth | None = None
 
     @property
     def trained(self) -> tuple[Member, ...]:
@@ -126,6 +129,7 @@ def load_content(run: RunDirectory) -> RunContent:
         _identity(run),
         _last_event(run),
         trained.get("rank_agreement"),
+        _worth(run),
     )
 
 
@@ -210,11 +214,23 @@ def _identity(run: RunDirectory) -> Mapping[str, Any]:
 
 
 def _last_event(run: RunDirectory) -> str | None:
+    return next((str(event["time"]) for event in _latest_events(run) if "time" in event), None)
+
+
+def _worth(run: RunDirectory) -> Worth | None:
+    told = (event["worth"] for event in _latest_events(run) if event.get("event") == "worth")
+    found = next(told, None)
+    return None if found is None else Worth.from_json(found)
+
+
+def _latest_events(run: RunDirectory) -> Iterator[Mapping[str, Any]]:
+    """Yield what happened, the latest first."""
     if not run.events.is_file():
-        return None
+        return
     for line in reversed(run.events.read_text(encoding="utf-8").splitlines()):
         try:
-            return str(json.loads(line)["time"])
-        except (ValueError, KeyError, TypeError):
+            event = json.loads(line)
+        except ValueError:
             continue  # a line cut off by a power failure
-    return None
+        if isinstance(event, dict):
+            yield event

@@ -20,6 +20,7 @@ from hwnas.report.tables import (
     settings_table,
     stages_table,
     trials_table,
+    worth_table,
 )
 from hwnas.report.words import ABSENT, amount, count, duration, gene_lines, milliseconds, percent
 from hwnas.search.stage_costs import stage_costs
@@ -68,6 +69,7 @@ def render_page(content: RunContent, illustrations: Illustrations, versions: Map
         _front_section(content),
         _hypervolume_section(content),
         _prediction_section(content),
+        _worth_section(content),
         _stages_section(content),
         _members_section(content),
         _precisions_section(content),
@@ -174,6 +176,18 @@ def _stages_section(content: RunContent) -> str:
     )
     body = stages_table(stage_costs(content.run))
     return _section("Cost of the stages", hint, body, name="stages")
+
+
+def _worth_section(content: RunContent) -> str:
+    worth = content.worth
+    if worth is None:
+        return ""
+    hint = (
+        f"Agreement with full training on {worth.agreement.networks} networks unseen by the estimator, "
+        "as <code>hwnas estimate</code> found."
+    )
+    warnings = "".join(f"<p class='no'><b>{escape(text)}</b></p>" for text in worth.warnings)
+    return _section("Worth of the estimator", hint, worth_table(worth) + warnings, name="worth")
 
 
 def _members_section(content: RunContent) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from hwnas.architecture import Architecture
 from hwnas.budget import LATENCY
+from hwnas.estimators.worth import Worth
 from hwnas.export.candidates import Candidate, front_of_candidates
 from hwnas.report.content import Member, RunContent
 from hwnas.report.words import ABSENT, amount, count, duration, gene_lines, interval, milliseconds, percent
@@ -172,6 +173,24 @@ def stages_table(stages: Sequence[StageCost]) -> str:
         for stage in stages
     ]
     head = "<th class='left'>stage</th><th>networks</th><th>took</th><th class='left'>remark</th>"
+    return _table(head, rows)
+
+
+def worth_table(worth: Worth) -> str:
+    """Return how far an estimator, and what costs nothing, order networks as full training does."""
+    rows = [
+        f"<tr><td class='left'>{escape(name)}</td><td>{agreement.tau:.2f}</td>"
+        f"<td>{agreement.low:.2f} to {agreement.high:.2f}</td><td>{cost}</td></tr>"
+        for name, agreement, cost in (
+            (worth.estimator, worth.agreement, f"{worth.cost_s:.2f}"),
+            ("counting multiply-accumulates", worth.macs, ABSENT),
+            ("counting parameters", worth.parameters, ABSENT),
+        )
+    ]
+    head = (
+        "<th class='left'>networks ordered by</th><th>Kendall's tau</th><th>95 % interval</th>"
+        "<th>seconds a network</th>"
+    )
     return _table(head, rows)
 
 

@@ -15,12 +15,14 @@ from typer.testing import CliRunner
 
 from hwnas.cli.main import make_app
 from hwnas.errors import StudyError
+from hwnas.estimators.worth import RankAgreement, Worth
 from hwnas.export.candidates import Candidate
 from hwnas.files import write_json_atomically
 from hwnas.report.build import build_report
 from hwnas.report.content import load_content
 from hwnas.report.page import Illustrations, render_page
 from hwnas.search.run_directory import RunDirectory
+from hwnas.search.run_log import RunLog
 from tests.report.made_up_run import BUDGET_MS, CLASSES, write_run, write_trained
 from tests.tasks.lidar_data import write_scans
 
@@ -268,3 +270,34 @@ def test_precisions_of_bundles_are_on_one_front(tmp_path: Path) -> None:
     page = Reader(render_page(replace(content, members=members), Illustrations(), {}))
     assert "The front is over all of them" in page.text
     assert "loses <b>30</b> points" in page.text
+
+
+def test_the_worth_of_the_estimator_is_told_with_its_warnings(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", tmp_path / "data")
+    build_report(run.path)
+    assert Reader(run.report.read_text(encoding="utf-8")).count("section", id="worth") == 0
+
+    def told(low: float, tau: float) -> str:
+        worth = Worth(
+            "training-<20>-steps",
+            RankAgreement(tau, low, 0.71, 30),
+            RankAgreement(0.33, 0.12, 0.52, 30),
+            RankAgreement(0.21, -0.01, 0.41, 30),
+            cost_s=6.75,
+            gain_low=-0.1,
+        )
+        RunLog(run).event("worth", "found out before", worth=worth.to_json())
+        build_report(run.path)
+        page = Reader(run.report.read_text(encoding="utf-8"))
+        assert page.count("section", id="worth") == 1
+        return page.text
+
+    trusted = told(0.35, 0.55)
+    for shown in ("training-<20>-steps", "0.55", "0.35 to 0.71", "0.12 to 0.52", "-0.01 to 0.41", "6.75"):
+        assert shown in trusted
+    assert "no better than" not in trusted
+    # The last session counts.
+    doubtful = told(-0.13, 0.14)
+    assert "no better than chance" in doubtful
+    assert "no better than counting FLOPs" in doubtful
+    assert "0.35 to 0.71" not in doubtful
