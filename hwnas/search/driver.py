@@ -16,7 +16,7 @@ from hwnas.latency.base import LatencyMeter
 from hwnas.search.candidate_loop import CandidateLoop
 from hwnas.search.costs import costs_of_run
 from hwnas.search.executors.base import Executor, ExecutorContext, WorkerSetup, make_executor
-from hwnas.search.foresight import Foresight, table_of_run
+from hwnas.search.foresight import Foresight, may_fit, table_of_run
 from hwnas.search.funnel.stage import LookStage
 from hwnas.search.interruption import StopRequest
 from hwnas.search.jobs import Jobs, judge_of_search
@@ -225,6 +225,8 @@ def _session(
         config.search.trials,
         cells=config.search.cells,
         seed=config.search.seed,
+        fits=lambda architecture: may_fit(architecture, space, foresight, costs),
+        told=lambda message: log.event("left out", message),
     )
     with pool:
         ending = _stages(config.search.trials, first, loop_until, look, book, space, stop)

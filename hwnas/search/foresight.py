@@ -10,12 +10,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from hwnas.architecture import Architecture
-from hwnas.budget import LATENCY, Costs, Metric
+from hwnas.budget import LATENCY, SIZES, Costs, Metric
 from hwnas.config import AUTO, RunConfig
 from hwnas.errors import LatencyTableError
 from hwnas.latency.base import LatencyMeter
 from hwnas.latency.predictor import LatencyPredictor
 from hwnas.latency.table import LatencyTable, load_table
+from hwnas.models.cost import count_macs, count_parameters
 from hwnas.onnx_graphs.precision.kinds import FP32
 from hwnas.search.strategies import LatencyPrediction
 from hwnas.search.study import TrialSummary
@@ -121,3 +122,22 @@ def _fitting(path: Path, space: SearchSpace, meter: LatencyMeter) -> LatencyTabl
     except LatencyTableError:
         return None
     return table if (table.space, table.precision) == (space.name, FP32) else None
+
+
+def may_fit(architecture: Architecture, space: SearchSpace, foresight: Foresight, costs: Costs) -> bool:
+    """Return whether a network may be within the hard limits, as far as can be told without measuring it.
+
+    Latencies are those of the table, if there is one; sizes are counted before batch normalisation is folded,
+    which makes the exported network a little smaller.
+    """
+    if foresight.turns_down(foresight.predict(architecture)):
+        return False
+    sizes = [limit for limit in costs.limits if limit.metric.name in SIZES]
+    if not sizes:
+        return True
+    module = space.build(architecture)
+    found = {
+        "parameters_m": count_parameters(module) / 1e6,
+        "gmacs": count_macs(module, architecture.input_shape) / 1e9,
+    }
+    return all(found[limit.metric.name] <= limit.most for limit in sizes)

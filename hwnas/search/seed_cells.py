@@ -6,16 +6,20 @@ left out. Only the cell carries over: how it is stacked is drawn anew.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from hwnas.architecture import Choice
+from hwnas.architecture import Architecture, Choice
 from hwnas.errors import ArchitectureError, ConfigError
 from hwnas.search_spaces.base import SearchSpace, sample_choices
 from hwnas.search_spaces.cells import EDGES, NONE, OPERATIONS, Cell
 
+Fits = Callable[[Architecture], bool]
+"""Whether a network may be within the hard limits, as far as can be told without measuring it."""
+
+_STACKINGS = 50
 _EXAMPLE = Cell(("nor_conv_3x3", NONE, NONE, "skip_connect", NONE, NONE))
 
 
@@ -63,8 +67,12 @@ def _parsed(text: str, where: str) -> Cell:
 
 
 def choices_of_cells(
-    space: SearchSpace, cells: Sequence[Cell], most: int, seed: int
-) -> list[Mapping[str, Choice]]:
+    space: SearchSpace,
+    cells: Sequence[Cell],
+    most: int,
+    seed: int,
+    fits: Fits = lambda _architecture: True,
+) -> tuple[list[Mapping[str, Choice]], list[Cell]]:
     """Return networks of the space with the first cells, one each; all other genes are drawn uniformly.
 
     Args:
@@ -72,6 +80,10 @@ def choices_of_cells(
         cells: different ones.
         most: cells to take.
         seed: of the other genes.
+        fits: says of a network whether it may be within the limits; each cell is stacked anew until it is.
+
+    Returns:
+        the choices, and the cells before the last of them of which no network fitted in `_STACKINGS` draws.
 
     Raises:
         ConfigError: if the space has no such genes, or is restricted to other operations.
@@ -84,7 +96,19 @@ def choices_of_cells(
                 f"operations {list(OPERATIONS)}. Set `space.name` to `nas-cell`, or leave the cells out."
             )
     rng = np.random.default_rng(seed)
-    return [{**sample_choices(space, rng), **_allowed(cell, space)} for cell in cells[:most]]
+    found: list[Mapping[str, Choice]] = []
+    left_out: list[Cell] = []
+    for cell in cells:
+        if len(found) == most:
+            break
+        genes = _allowed(cell, space)
+        stacked = ({**sample_choices(space, rng), **genes} for _ in range(_STACKINGS))
+        fitting = next((choices for choices in stacked if fits(space.decode(choices))), None)
+        if fitting is None:
+            left_out.append(cell)
+        else:
+            found.append(fitting)
+    return found, left_out
 
 
 def _allowed(cell: Cell, space: SearchSpace) -> Mapping[str, Choice]:

@@ -7,7 +7,7 @@ what to try first.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from hwnas.errors import ConfigError
 from hwnas.files import write_json_atomically
 from hwnas.search.picking import picked
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory
-from hwnas.search.seed_cells import choices_of_cells, read_cells
+from hwnas.search.seed_cells import Fits, choices_of_cells, read_cells
 from hwnas.search.study import MAY_BE_TRIED_AGAIN, TrialSummary
 from hwnas.search_spaces.base import SearchSpace
 
@@ -34,6 +34,8 @@ def first_candidates(
     *,
     cells: str | None = None,
     seed: int = 0,
+    fits: Fits = lambda _architecture: True,
+    told: Callable[[str], None] = lambda _message: None,
 ) -> list[Choices]:
     """Return the choices to begin with; from the start of a run on they are those in `warm_start.json`.
 
@@ -45,6 +47,8 @@ def first_candidates(
             the file of cells.
         cells: file of cells to try, see `read_cells`.
         seed: of how the cells are stacked.
+        fits: says of a network whether it may be within the hard limits; cells are stacked so that they are.
+        told: hears of cells that are left out, since no way to stack them fits.
 
     Raises:
         StudyError: if a directory holds no run with a front.
@@ -62,8 +66,12 @@ def first_candidates(
         for choices in _of_run(RunDirectory(Path(other)), space, each):
             taken.setdefault(space.decode(choices).id, choices)
     if cells is not None:
-        for choices in choices_of_cells(space, read_cells(Path(cells)), each, seed):
+        stacked, left_out = choices_of_cells(space, read_cells(Path(cells)), each, seed, fits)
+        for choices in stacked:
             taken.setdefault(space.decode(choices).id, choices)
+        if left_out:
+            listing = ", ".join(map(str, left_out))
+            told(f"{len(left_out)} cells of {cells} are left out, however stacked over a limit: {listing}")
     record = {"schema_version": SCHEMA_VERSION, "runs": list(others), "cells": cells}
     write_json_atomically(run.warm_start, {**record, "choices": list(taken.values())})
     return list(taken.values())

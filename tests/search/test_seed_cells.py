@@ -4,12 +4,17 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from hwnas.architecture import Architecture
+from hwnas.budget import Costs, Limit
 from hwnas.config import load_config
 from hwnas.errors import ConfigError
 from hwnas.io_spec import NetworkContract
+from hwnas.models.cost import count_macs
 from hwnas.search.driver import search
+from hwnas.search.foresight import Foresight, may_fit
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.seed_cells import choices_of_cells, read_cells
 from hwnas.search.warm_start import first_candidates
@@ -66,18 +71,62 @@ def test_files_without_cells_are_refused(tmp_path: Path) -> None:
 
 def test_cells_are_stacked_in_ways_that_the_seed_draws() -> None:
     space, cells = cell_space(), [Cell.parse(FIRST), Cell.parse(SECOND)]
-    found = choices_of_cells(space, cells, 5, 0)
+    found, left_out = choices_of_cells(space, cells, 5, 0)
+    assert left_out == []
     kept = [Cell.of(space.decode(choices).genes) for choices in found]
     assert kept == [cell.canonical() for cell in cells]
-    assert found == choices_of_cells(space, cells, 5, 0)
-    assert found != choices_of_cells(space, cells, 5, 1)
-    assert len(choices_of_cells(space, cells, 1, 0)) == 1
+    assert found == choices_of_cells(space, cells, 5, 0)[0]
+    assert found != choices_of_cells(space, cells, 5, 1)[0]
+    assert len(choices_of_cells(space, cells, 1, 0)[0]) == 1
+
+
+def test_cells_are_stacked_until_they_fit_the_limits() -> None:
+    space, cells = cell_space(), [Cell.parse(FIRST), Cell.parse(SECOND)]
+    sizes = [count_macs(space.build(one), one.input_shape) / 1e9 for one in decoded(space, cells, 40)]
+    most = float(np.quantile(sizes, 0.1))
+    costs = Costs(limits=(Limit.parse(f"gmacs <= {most}"),))
+    nothing = Foresight(None, space, costs)
+    found, left_out = choices_of_cells(space, cells, 5, 0, lambda one: may_fit(one, space, nothing, costs))
+    assert (len(found), left_out) == (2, [])
+    for choices in found:
+        network = space.decode(choices)
+        assert count_macs(space.build(network), network.input_shape) / 1e9 <= most
+    # Of a cell that cannot be stacked within the limits, nothing is proposed, and that is said.
+    tight = Costs(limits=(Limit.parse("parameters_m <= 0.000001"),))
+    found, left_out = choices_of_cells(space, cells, 5, 0, lambda one: may_fit(one, space, nothing, tight))
+    assert (found, left_out) == ([], cells)
+
+
+def test_cells_that_are_left_out_are_named(tmp_path: Path) -> None:
+    run, space = RunDirectory(tmp_path / "run"), cell_space()
+    run.make()
+    told: list[str] = []
+    path = file_of(tmp_path, FIRST, SECOND)
+    wanted = Cell.parse(SECOND).canonical()
+    found = first_candidates(
+        run,
+        space,
+        [],
+        6,
+        cells=str(path),
+        fits=lambda one: Cell.of(one.genes) == wanted,
+        told=told.append,
+    )
+    assert [Cell.of(space.decode(choices).genes) for choices in found] == [wanted]
+    (message,) = told
+    assert FIRST in message
+    assert SECOND not in message
+
+
+def decoded(space: SearchSpace, cells: list[Cell], count: int) -> list[Architecture]:
+    found = [choices_of_cells(space, cells, 2, seed)[0] for seed in range(count // 2)]
+    return [space.decode(choices) for both in found for choices in both]
 
 
 def test_restrictions_of_the_space_hold() -> None:
     # SECOND as it is written breaks the restriction; the cell that it is built like does not.
     space = cell_space(edge1=["nor_conv_1x1"])
-    (found,) = choices_of_cells(space, [Cell.parse(SECOND)], 5, 0)
+    (found,), _ = choices_of_cells(space, [Cell.parse(SECOND)], 5, 0)
     assert Cell.of(space.decode(found).genes) == Cell.parse(SECOND).canonical()
     with pytest.raises(ConfigError, match=r"outside of what `space\.choices` allows for \['edge1'\]"):
         choices_of_cells(space, [Cell.parse(FIRST)], 5, 0)
@@ -94,7 +143,7 @@ def test_what_a_run_began_with_is_kept(tmp_path: Path) -> None:
     run.make()
     path = file_of(tmp_path, FIRST, SECOND)
     found = first_candidates(run, space, [], 6, cells=str(path), seed=3)
-    assert found == choices_of_cells(space, read_cells(path), 2, 3)
+    assert found == choices_of_cells(space, read_cells(path), 2, 3)[0]
     path.unlink()
     assert first_candidates(run, space, [], 6, cells=str(path), seed=3) == found
     assert json.loads(run.warm_start.read_text())["cells"] == str(path)
