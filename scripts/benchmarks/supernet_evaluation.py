@@ -4,9 +4,9 @@
     python scripts/benchmarks/supernet_evaluation.py --data DIR --supernet DIR [--networks 20] [--json]
 
 `--data` is a SemanticKITTI directory, sequence 08 is validated on; `--supernet` what `estimators.py` trained
-in its `--out`. Candidates of at most `--most-gmac` are drawn from the same part of `range-unet`; each is cut
-out, gets statistics of its own and judges all validation scans, with one thread for every processor. Prints
-Markdown, and with `--json` ends in one line of JSON.
+in its `--out`. Candidates of `--least-gmac` to `--most-gmac` are drawn from the same part of `range-unet`;
+each is cut out, gets statistics of its own and judges all validation scans, with one thread for every
+processor. Prints Markdown, and with `--json` ends in one line of JSON.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--supernet", type=Path, required=True)
     parser.add_argument("--networks", type=int, default=20)
+    parser.add_argument("--least-gmac", type=float, default=0.0)
     parser.add_argument("--most-gmac", type=float, default=2.0)
     parser.add_argument("--width", type=int, default=512)
     parser.add_argument("--seed", type=int, default=0)
@@ -60,7 +61,7 @@ def main() -> None:
         while len(seconds) < arguments.networks:
             architecture = space.decode(sample_choices(space, rng))
             gmac = count_macs(space.build(architecture), architecture.input_shape) / 1e9
-            if gmac > arguments.most_gmac:
+            if not arguments.least_gmac <= gmac <= arguments.most_gmac:
                 continue
             told = judge.estimate(architecture, seed=0, directory=Path(scratch)).to_json()
             gmacs.append(gmac)
