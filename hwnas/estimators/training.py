@@ -10,11 +10,14 @@ from pathlib import Path
 from hwnas.architecture import Architecture
 from hwnas.errors import ConfigError, TrainingError, did_you_mean
 from hwnas.estimators.base import AccuracyEstimator, EstimatorContext, JudgedEstimate
+from hwnas.estimators.smaller_task import SmallerTask
 from hwnas.search_spaces.base import SearchSpace
 from hwnas.tasks.base import Task
 from hwnas.training.predict import torch_predict
 from hwnas.training.recipe import Recipe
 from hwnas.training.trainer import Progress, train
+
+_OWN = ("limit", "samples", "every_column")
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ class TrainingEstimator:
             TrainingError: if training fails, or the metric is not a number.
         """
         started_s = time.perf_counter()
+        if isinstance(self.task, SmallerTask):
+            self.task.check(self.space.build(architecture), architecture)
         module = train(
             self.task,
             self.space,
@@ -77,19 +82,26 @@ def with_steps(estimator: AccuracyEstimator, steps: int) -> TrainingEstimator:
 
 
 def make_training_estimator(context: EstimatorContext) -> AccuracyEstimator:
-    """Return brief training; settings are `limit` and the fields of `Recipe.proxy()` that are to change.
+    """Return brief training.
+
+    Settings are the fields of `Recipe.proxy()` that are to change, `limit` (validation samples to judge on),
+    `samples` (share of the training samples) and `every_column` (every so many columns of the inputs one is
+    seen), see `SmallerTask`.
 
     Raises:
-        ConfigError: if a setting is unknown.
+        ConfigError: if a setting is unknown or wrong.
     """
     settings = dict(context.settings)
     limit = settings.pop("limit", None)
+    every, samples = settings.pop("every_column", 1), settings.pop("samples", 1.0)
     recipe = Recipe.proxy()
     known = recipe.to_json()
     for name in settings:
         if name not in known:
             raise ConfigError(
-                f"The estimator 'training' has the settings {[*known, 'limit']}, but got {name!r}."
-                f"{did_you_mean(name, known)}"
+                f"The estimator 'training' has the settings {[*known, *_OWN]}, but got {name!r}."
+                f"{did_you_mean(name, [*known, *_OWN])}"
             )
-    return TrainingEstimator(context.task, context.space, replace(recipe, **settings), limit)
+    is_whole = every == 1 and samples == 1
+    task = context.task if is_whole else SmallerTask(context.task, every, samples)
+    return TrainingEstimator(task, context.space, replace(recipe, **settings), limit)

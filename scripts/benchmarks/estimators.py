@@ -71,6 +71,15 @@ def main() -> None:
     compared = [
         Compared(f"training-{steps}-steps", "training", {"steps": steps}) for steps in arguments.proxy_steps
     ]
+    for every in arguments.every_column:
+        steps = arguments.proxy_steps[-1]
+        settings_of_smaller = {"steps": steps, "every_column": every}
+        label = f"training-{steps}-steps, one column in {every}"
+        compared.append(Compared(label, "training", settings_of_smaller))
+    for share in arguments.samples:
+        steps = arguments.proxy_steps[-1]
+        label = f"training-{steps}-steps, {share:g} of the scans"
+        compared.append(Compared(label, "training", {"steps": steps, "samples": share}))
     if arguments.again:
         settings_of_full = {"steps": arguments.steps}
         compared.append(
@@ -128,6 +137,20 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--supernet-steps", type=int, default=500, help="of weight sharing; 0 leaves it out")
     parser.add_argument("--learned-networks", type=int, default=64, help="that the learned predictor sees")
+    parser.add_argument(
+        "--every-column",
+        type=int,
+        nargs="*",
+        default=[2],
+        help="of narrower inputs, with the last --proxy-steps",
+    )
+    parser.add_argument(
+        "--samples",
+        type=float,
+        nargs="*",
+        default=[0.25],
+        help="share of the scans, with the last --proxy-steps",
+    )
     parser.add_argument(
         "--again", action="store_true", help="train in full twice: how far do both trainings agree?"
     )
