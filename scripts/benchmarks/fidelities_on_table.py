@@ -201,6 +201,7 @@ def main() -> None:
 
 
 LADDERS: dict[str, tuple[list[int], int]] = {
+    "ImageNet16-120 alone, for a third of the seconds": ([3], 1),
     "CIFAR-10, ImageNet16-120; keep 4": ([1, 3], 4),
     "CIFAR-10, ImageNet16-120; keep 8": ([1, 3], 8),
     "CIFAR-10, CIFAR-100, ImageNet16-120; keep 3": ([1, 2, 3], 3),
