@@ -124,7 +124,13 @@ class CandidateLoop:
         return not self._is_target_gone
 
     def _may_climb(self) -> bool:
-        return self._may_go_on() and self._ladder.climber() is not None
+        return self._may_go_on() and self._ladder.may_climb(self._progress())
+
+    def _progress(self) -> float:
+        """Return the share of candidates that are trained; 1 where nobody knows how many there will be."""
+        if self._settings.timeout_min is not None or not self._wants_more():
+            return 1.0
+        return self._book.num_trained / self._settings.trials
 
     def _wants_more(self) -> bool:
         if not self._may_go_on() or self._ending == "the space is exhausted":
@@ -144,7 +150,7 @@ class CandidateLoop:
 
     def _launch(self) -> None:
         for worker in self._pool.idle:
-            climber = self._ladder.climb(self._distributions, self._space) if self._may_go_on() else None
+            climber = self._climb() if self._may_go_on() else None
             if climber is not None:
                 self._running[worker] = climber
                 self._estimate(worker, climber)
@@ -155,6 +161,9 @@ class CandidateLoop:
             self._num_candidates += 1
             self._running[worker] = candidate
             self._submit(worker, candidate, "export", path=str(self._model(candidate)))
+
+    def _climb(self) -> Candidate | None:
+        return self._ladder.climb(self._distributions, self._space, self._progress())
 
     def _estimate(self, worker: Worker, candidate: Candidate) -> None:
         rung = self._ladder.of(candidate)

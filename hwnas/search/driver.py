@@ -175,10 +175,10 @@ def _session(
     predict = foresight.predict if foresight.is_available else None
     predict_many = foresight.predict_many if foresight.is_available else None
     strategy = config.search.strategy
-    context = StrategyContext(space, predict, limits, config.search.seed, predict_many)
     ladder, stale, recovered = open_ladder(config, run, study, log, costs)
     book = ladder.lowest
-    book.study.set_sampler(make_sampler(strategy.name, context, strategy.options))
+    context = StrategyContext(space, predict, limits, config.search.seed, predict_many, ladder.studies)
+    ladder.follow(make_sampler(strategy.name, context, strategy.options))
     log.event(
         "session",
         f"search for {config.search.trials} trained candidates, {book.num_trained} are there; "

@@ -1,10 +1,11 @@
 """Several fidelities: a rung for each length of training, and who climbs from one to the next.
 
 Every rung has a study of its own, since Optuna prunes no trials of several objectives. The strategy
-proposes into the lowest; of every `keep` networks trained on a rung, one goes on to the next: those on
-the first front layers, and from the layer that has too many of them those farthest apart. Nobody waits
-for a rung to fill up: whenever a worker is free, what may climb does, the highest first, and else the
-strategy is asked.
+proposes into the lowest; of every `keep` networks trained on a rung, one goes on to the next: the one that
+a strategy with models of its own names, else those on the first front layers, and from the layer that has
+too many of them those farthest apart. Nobody waits for a rung to fill up: whenever a worker is free, what may
+climb does, the highest first, and else the strategy is asked. Few may climb early, when little is known of
+who is best, and all the more towards the end of the search.
 
 Source: Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020 (asynchronous
 successive halving); Schmucker et al., "Multi-objective Asynchronous Successive Halving", arXiv 2106.12639,
@@ -14,11 +15,14 @@ where those that did so early are not among the best any more: what a search cos
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from optuna.distributions import CategoricalDistribution
+from optuna.samplers import BaseSampler
+from optuna.study import Study
 
 from hwnas.architecture import Architecture
 from hwnas.budget import Costs
@@ -29,9 +33,13 @@ from hwnas.search.layers import best_by_layers
 from hwnas.search.recovery import tell_recorded
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.run_log import RunLog
+from hwnas.search.strategies import ChoosesClimbers
 from hwnas.search.study import MAY_BE_TRIED_AGAIN, SearchStudy, TrialSummary
 from hwnas.search.trial_book import Candidate, SearchClock, TrialBook
 from hwnas.search_spaces.base import SearchSpace
+
+_PATIENCE = 3.0
+"""While a share p of the candidates is trained, p to this power of the climbs that are due is allowed."""
 
 
 @dataclass
@@ -73,6 +81,7 @@ class Ladder:
             raise ValueError(f"A ladder needs rungs, and keep >= 2, but got {len(rungs)} and keep {keep}.")
         self.rungs = list(rungs)
         self._keep = keep
+        self._chooser: ChoosesClimbers | None = None
         self._order: dict[int, tuple[tuple[int, int], list[TrialSummary]]] = {}
 
     @property
@@ -94,23 +103,56 @@ class Ladder:
         """Return the rung that a candidate is on."""
         return self.rungs[candidate.rung]
 
-    def climber(self) -> tuple[int, TrialSummary] | None:
-        """Return the rung that a network may climb to now, and its trial one below; None if none may."""
+    @property
+    def studies(self) -> list[Study]:
+        """The study of every rung, the lowest first; empty with one rung."""
+        return [rung.book.study.optuna_study for rung in self.rungs] if len(self.rungs) > 1 else []
+
+    def follow(self, sampler: BaseSampler) -> None:
+        """Let a sampler propose, and choose who climbs if it can."""
+        self.lowest.study.set_sampler(sampler)
+        self._chooser = sampler if isinstance(sampler, ChoosesClimbers) else None
+
+    def may_climb(self, progress: float = 1.0) -> bool:
+        """Return whether a network may climb now, see `climber`."""
+        return self._next(progress) is not None
+
+    def climber(self, progress: float = 1.0) -> tuple[int, TrialSummary] | None:
+        """Return the rung that a network may climb to now, and its trial one below; None if none may.
+
+        Args:
+            progress: share of the candidates of this search that are trained on the lowest rung.
+        """
+        found = self._next(progress)
+        if found is None or self._chooser is None:
+            return found
+        number, by_layers = found
+        waiting = {trial.number: trial for trial in self._waiting(number)}
+        chosen = self._chooser.climber(number, list(waiting))
+        return number, by_layers if chosen is None else waiting[chosen]
+
+    def _next(self, progress: float) -> tuple[int, TrialSummary] | None:
+        """Return the highest rung with room, and who climbs there by front layers."""
         for number in range(len(self.rungs) - 1, 0, -1):
             below, rung = self.rungs[number - 1], self.rungs[number]
-            allowed = below.book.num_trained // self._keep
+            allowed = math.floor(below.book.num_trained // self._keep * progress**_PATIENCE)
             if len(rung.taken) - rung.lost >= allowed:
                 continue
             for trial in self._best(number - 1, allowed + rung.lost):
-                if trial.architecture is not None and trial.architecture not in rung.taken:
+                if trial.architecture not in rung.taken:
                     return number, trial
         return None
 
+    def _waiting(self, number: int) -> list[TrialSummary]:
+        """Return who is trained on the rung below and was not taken on this one."""
+        trained = self.rungs[number - 1].book.growing.history.trained
+        return [trial for trial in trained if trial.architecture not in self.rungs[number].taken]
+
     def climb(
-        self, distributions: Mapping[str, CategoricalDistribution], space: SearchSpace
+        self, distributions: Mapping[str, CategoricalDistribution], space: SearchSpace, progress: float
     ) -> Candidate | None:
         """Open a trial on the next rung for a network that may climb, if one may; its figures come along."""
-        found = self.climber()
+        found = self.climber(progress)
         if found is None:
             return None
         number, below = found

@@ -216,6 +216,11 @@ class SearchStudy:
         """Record what must not change within this study."""
         self._study.set_user_attr(_IDENTITY, dict(identity))
 
+    @property
+    def optuna_study(self) -> optuna.Study:
+        """The study as Optuna knows it."""
+        return self._study
+
     def set_sampler(self, sampler: BaseSampler) -> None:
         """Propose with `sampler` from now on."""
         self._study.sampler = sampler

@@ -20,12 +20,15 @@ import contextlib
 import csv
 import json
 import math
+import os
 import statistics
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Self
 
@@ -183,21 +186,34 @@ def main() -> None:
     with arguments.accuracy.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     seconds = {name: [float(row[f"{name}_train_time_s"]) for row in rows] for name in DATA_SETS}
+    jobs = [(strategy, device) for strategy in arguments.strategies for device in arguments.devices]
     found: dict[str, dict[str, list[dict[str, float]]]] = {}
-    for strategy in arguments.strategies:
-        for device in arguments.devices:
-            trained = Trained(loaded, seconds, device)
-            for seed in range(arguments.seeds):
-                plain = _search(trained, strategy, seed, [3], 1, arguments.trained, arguments.workers)
-                found.setdefault(strategy, {}).setdefault("plain", []).append(plain)
-                for name, (lengths, keep) in LADDERS.items():
-                    number = _affordable(trained, lengths, keep, BUDGET * plain["seconds"])
-                    one = _search(trained, strategy, seed, lengths, keep, number, arguments.workers)
-                    one["share"] = one["seconds"] / plain["seconds"]
-                    one["ratio"] = one["hypervolume"] / plain["hypervolume"]
-                    found[strategy].setdefault(name, []).append(one)
+    with ProcessPoolExecutor(arguments.processes, mp_context=get_context("spawn")) as pool:
+        compared = [
+            (job, pool.submit(_compared, Trained(loaded, seconds, job[1]), job[0], arguments)) for job in jobs
+        ]
+        for (strategy, device), future in compared:
+            for name, ones in future.result().items():
+                found.setdefault(strategy, {}).setdefault(name, []).extend(ones)
             print(f"[{strategy}, {device}] done", file=sys.stderr, flush=True)
     _show(found, arguments)
+
+
+def _compared(
+    trained: Trained, strategy: str, arguments: argparse.Namespace
+) -> dict[str, list[dict[str, float]]]:
+    """Search on one device with every seed, plainly and with fidelities."""
+    found: dict[str, list[dict[str, float]]] = {}
+    for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
+        plain, rows = _search(trained, strategy, seed, [3], 1, arguments.trained, arguments.workers)
+        found.setdefault("plain", []).append(plain)
+        for name, (lengths, keep) in LADDERS.items():
+            number = _affordable(trained, rows, lengths, keep)
+            one, _ = _search(trained, strategy, seed, lengths, keep, number, arguments.workers)
+            one["share"] = one["seconds"] / plain["seconds"]
+            one["ratio"] = one["hypervolume"] / plain["hypervolume"]
+            found.setdefault(name, []).append(one)
+    return found
 
 
 LADDERS: dict[str, tuple[list[int], int]] = {
@@ -209,11 +225,15 @@ LADDERS: dict[str, tuple[list[int], int]] = {
 """Data sets by their positions, and one of how many climbs."""
 
 
-def _affordable(trained: Trained, lengths: Sequence[int], keep: int, budget_s: float) -> int:
-    """Return how many candidates a ladder may begin with, by mean seconds on each data set."""
-    means = [statistics.fmean(trained.seconds[DATA_SETS[length - 1]]) for length in lengths]
+def _affordable(trained: Trained, rows: Sequence[int], lengths: Sequence[int], keep: int) -> int:
+    """Return how many candidates a ladder may begin with for `BUDGET` of the seconds of plain search.
+
+    Estimated by the networks that plain search trained, which are larger than the usual ones of the table.
+    """
+    means = [statistics.fmean(trained.seconds[DATA_SETS[at - 1]][row] for row in rows) for at in lengths]
     each_s = sum(mean / keep**height for height, mean in enumerate(means))
-    return max(keep ** (len(lengths) - 1), math.floor(budget_s / each_s))
+    seconds = sum(trained.seconds[DATA_SETS[-1]][row] for row in rows)
+    return max(keep ** (len(lengths) - 1), math.floor(BUDGET * seconds / each_s))
 
 
 def _search(
@@ -224,8 +244,12 @@ def _search(
     keep: int,
     trials: int,
     workers: int,
-) -> dict[str, float]:
-    """Search once, as `hwnas search` does, and return what it cost and found."""
+) -> tuple[dict[str, float], list[int]]:
+    """Search once, as `hwnas search` does.
+
+    Returns:
+        what it cost and found, and the rows of the networks that were trained on the last data set.
+    """
     space = TableSpace()
 
     def predict(architecture: Architecture) -> LatencyPrediction:
@@ -245,8 +269,8 @@ def _search(
             own = study if is_top else study.beside(f"rung-{number}")
             rungs.append(Rung(TrialBook(where, own, RunLog(run), costs, rung=f"rung {number}"), length))
         ladder = Ladder(rungs, keep=keep)
-        context = StrategyContext(space, predict, Limits(None, trials), seed)
-        ladder.lowest.study.set_sampler(make_sampler(strategy, context))
+        context = StrategyContext(space, predict, Limits(None, trials), seed, rungs=ladder.studies)
+        ladder.follow(make_sampler(strategy, context))
         CandidateLoop(
             SearchSection(strategy=strategy, trials=trials, workers=workers, seed=seed),
             task=ReplayedTask(),
@@ -260,16 +284,15 @@ def _search(
         ).run()
         best = [one.architecture for one in study.summaries() if one.is_trained and one.architecture]
         study.close()
-    table = trained.tables["in16"]
+    table, rows = trained.tables["in16"], [trained.row(each) for each in best]
     everything = table.hypervolume(trained.device, list(range(len(table.seen))))
-    volume = table.hypervolume(trained.device, [trained.row(each) for each in best]) / everything
     return {
         "seconds": executor.busy_s,
         "begun": trials,
         "finished": len(best),
-        "hypervolume": volume,
+        "hypervolume": table.hypervolume(trained.device, rows) / everything,
         "busy": executor.busy_s / (workers * executor.now_s),
-    }
+    }, rows
 
 
 def _show(found: dict[str, dict[str, list[dict[str, float]]]], arguments: argparse.Namespace) -> None:
@@ -299,6 +322,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--latency", type=Path, required=True)
     parser.add_argument("--devices", type=lambda text: text.split(","), required=True)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--trained", type=int, default=100, help="networks that plain search trains")
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--strategies", type=lambda text: text.split(","), default=["random", "surrogate"])

@@ -6,14 +6,17 @@ import json
 import random
 import time
 from collections import Counter
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from optuna.samplers import BaseSampler
 from typer.testing import CliRunner
 
 from hwnas.architecture import Architecture
@@ -26,6 +29,7 @@ from hwnas.search.ladder import Ladder, Rung
 from hwnas.search.layers import layers_of
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.stage_costs import stage_costs
+from hwnas.search.strategies.surrogate import SurrogateSampler
 from hwnas.search.study import ABANDONED, SearchStudy, TrialSummary
 from hwnas.search.trial_book import Candidate
 from tests.search.test_killing import events, start, wait_for
@@ -45,6 +49,7 @@ class MadeUpBook:
     """As much of a `TrialBook` as a ladder looks at."""
 
     def __init__(self) -> None:
+        self.study: Any = None
         self.trials: list[TrialSummary] = []
         self.growing = SimpleNamespace(history=SimpleNamespace(trained=self.trials))
 
@@ -90,6 +95,72 @@ def test_one_of_every_few_climbs_and_nobody_waits(seed: int, keep: int, workers:
             assert set(names) <= {one.number for one in below.trials}
     # A rung may lack what its failures cost only if nobody is left to climb in their place.
     assert ladder.heights == [40, 40 // keep, 40 // keep // keep]
+
+
+class MadeUpChooser(BaseSampler):
+    """Names the network with the largest number, of even rungs only."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, list[int]]] = []
+
+    def climber(self, rung: int, waiting: Sequence[int]) -> int | None:
+        self.asked.append((rung, list(waiting)))
+        return max(waiting) if rung % 2 == 0 else None
+
+    def infer_relative_search_space(self, study: Any, trial: Any) -> Any:
+        raise NotImplementedError
+
+    def sample_relative(self, study: Any, trial: Any, search_space: Any) -> Any:
+        raise NotImplementedError
+
+    def sample_independent(self, study: Any, trial: Any, param_name: str, param_distribution: Any) -> Any:
+        raise NotImplementedError
+
+
+def test_a_strategy_may_choose_who_climbs(tmp_path: Path) -> None:
+    books = [MadeUpBook() for _ in range(3)]
+    books[0].study = SearchStudy(tmp_path / "journal")
+    ladder = Ladder([Rung(book, steps) for book, steps in zip(books, (1, 3, 9), strict=True)], keep=2)
+    books[0].trials += [made_up(number, 0.1 * number, 1.0) for number in range(8)]
+    books[1].trials += [made_up(number, 0.1 * number, 1.0) for number in range(4)]
+    ladder.rungs[1].taken |= {trial.architecture for trial in books[1].trials if trial.architecture}
+    by_layers = ladder.climber()
+    assert by_layers is not None
+    assert (by_layers[0], by_layers[1].number) == (2, 0)
+
+    chooser = MadeUpChooser()
+    ladder.follow(chooser)
+    assert books[0].study.optuna_study.sampler is chooser
+    assert ladder.may_climb()
+    assert chooser.asked == [], "whether somebody may climb is known without asking who"
+    chosen = ladder.climber()
+    assert chosen is not None
+    assert (chosen[0], chosen[1].number) == (2, 3)
+    assert chooser.asked == [(2, [0, 1, 2, 3])]
+
+    # Without an opinion of the strategy, front layers decide; whoever was taken is not asked for again.
+    ladder.rungs[2].taken |= {trial.architecture for trial in books[1].trials[:2] if trial.architecture}
+    books[0].trials += [made_up(number, 0.05, 0.5) for number in (8, 9)]
+    chosen = ladder.climber()
+    assert chosen is not None
+    assert (chosen[0], chosen[1].number) == (1, 8)
+    assert chooser.asked[-1] == (1, [4, 5, 6, 7, 8, 9])
+    books[0].study.close()
+
+
+def test_few_climb_early() -> None:
+    books = [MadeUpBook() for _ in range(2)]
+    ladder = Ladder([Rung(book, steps) for book, steps in zip(books, (1, 3), strict=True)], keep=2)
+    climbed = []
+    for number in range(40):
+        books[0].trials.append(made_up(number, 1.0 / (1 + number), float(number)))
+        while found := ladder.climber((number + 1) / 40):
+            ladder.rungs[1].taken.add(found[1].architecture)
+        climbed.append(len(ladder.rungs[1].taken))
+    assert climbed[19] == 1
+    assert climbed[29] == 6
+    assert climbed[39] == 20
+    assert not ladder.may_climb()
 
 
 def test_a_ladder_needs_rungs() -> None:
@@ -155,6 +226,36 @@ def test_a_search_of_three_lengths(write_run, tmp_path: Path) -> None:
     assert [rung["trained"] for rung in more.rungs] == [12, 4, 1]
     assert CliRunner().invoke(make_app(), ["report", str(run.path)]).exit_code == 0
     assert "rung 2, 4 steps" in run.report.read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("tiny_plugin")
+def test_the_surrogate_chooses_who_is_trained_longer(write_run, tmp_path: Path, monkeypatch) -> None:
+    chosen: list[tuple[int, list[int], int | None]] = []
+    own = SurrogateSampler.climber
+
+    def watched(self: SurrogateSampler, rung: int, waiting: Sequence[int]) -> int | None:
+        result = own(self, rung, waiting)
+        chosen.append((rung, list(waiting), result))
+        return result
+
+    monkeypatch.setattr(SurrogateSampler, "climber", watched)
+    settings = {"search__strategy": "surrogate", "search__workers": 2, "space__choices": GOOD}
+    settings["search__fidelities"] = {"steps": [2], "keep": 3}
+    path = write_run(search__trials=15, **settings)
+    result = search(load_config(path), tmp_path / "out")
+    assert [rung["trained"] for rung in result.rungs] == [15, 5]
+    assert len(chosen) == 5
+    own_choices = [number for _, _, number in chosen if number is not None]
+    assert own_choices, "with three long trainings and more, the surrogate has a say"
+    assert all(number in waiting for _, waiting, number in chosen if number is not None)
+    run = RunDirectory(tmp_path / "out")
+    started = {trial["number"]: trial["architecture"] for trial in run.rung(1).read_front()["trials"]}
+    finished = [trial["architecture"] for trial in run.read_front()["trials"]]
+    assert all(started[number] in finished for number in own_choices)
+
+    more = search(load_config(write_run(search__trials=21, **settings)), run.path, resume=True)
+    assert [rung["trained"] for rung in more.rungs] == [21, 7]
 
 
 @pytest.mark.slow

@@ -10,12 +10,12 @@
 | `nsga3` | the same, spread by reference directions | nothing | the same |
 | `gp` | Optuna's Gaussian process | seconds | up to 100 trials of few genes |
 | `evolution` | mutating the best of some recent ones | milliseconds | hundreds of trials, noisy training |
-| `gradient` | draws from choices moved by gradients | nothing | with a supernet and a latency table
-|
+| `gradient` | draws from choices moved by gradients | nothing | with a supernet and a latency table |
 | `reinforce` | a policy rewarded for accuracy in time | milliseconds | thousands of cheap trials |
 """
 
 from hwnas.search.strategies.base import (
+    ChoosesClimbers,
     LatencyPrediction,
     Limits,
     StrategyContext,
@@ -26,6 +26,7 @@ from hwnas.search.strategies.base import (
 )
 
 __all__ = [
+    "ChoosesClimbers",
     "LatencyPrediction",
     "Limits",
     "StrategyContext",

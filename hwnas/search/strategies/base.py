@@ -9,11 +9,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from optuna.distributions import CategoricalDistribution
 from optuna.samplers import BaseSampler
+from optuna.study import Study
 
 from hwnas.architecture import Architecture
 from hwnas.errors import ConfigError
@@ -57,6 +58,8 @@ class StrategyContext:
         limits: of the search.
         seed: of the run; the same at every resume.
         predict_latencies: the same as `predict_latency` for many at once, where that is cheaper.
+        rungs: the study of every length of training, the shortest first: that of the proposals. Empty in
+            searches of one length.
     """
 
     space: SearchSpace
@@ -64,6 +67,7 @@ class StrategyContext:
     limits: Limits
     seed: int
     predict_latencies: Callable[[Sequence[Architecture]], Predictions] | None = None
+    rungs: Sequence[Study] = ()
 
     def latencies(self, architectures: Sequence[Architecture]) -> Predictions:
         """Return what is known of latencies beforehand, in their order; None for what is not."""
@@ -77,6 +81,23 @@ class StrategyContext:
         """Return whether a network is over the hard limit even if it is as fast as can be."""
         most_ms = self.limits.latency_ms
         return prediction is not None and most_ms is not None and prediction.interval_ms[0] > most_ms
+
+
+@runtime_checkable
+class ChoosesClimbers(Protocol):
+    """A sampler that also says which networks are worth a longer training."""
+
+    def climber(self, rung: int, waiting: Sequence[int]) -> int | None:
+        """Return which network is to be trained on a rung.
+
+        Args:
+            rung: from 1; the lowest is 0.
+            waiting: numbers of trials on the rung below that may climb.
+
+        Returns:
+            one of these numbers; None to leave it to front layers.
+        """
+        ...
 
 
 StrategyFactory = Callable[..., BaseSampler]

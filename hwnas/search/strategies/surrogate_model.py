@@ -92,6 +92,7 @@ class GaussianProcess:
             covariance: of the values; None to fit it, by the maximum of likelihood times prior.
         """
         self._scale = scale
+        self._told = encodings, values
         self._known = scale.split(encodings)
         self._num_parts = len(self._known)
         self._mean = float(values.mean())
@@ -114,6 +115,17 @@ class GaussianProcess:
         variances = own + np.exp(logs[parts]) - np.square(halves).sum(axis=0)
         spread = self._spread * np.sqrt(np.maximum(variances, 1e-10))
         return self._mean + self._spread * means, spread
+
+    def conditioned(self, encodings: Floats, values: Floats) -> GaussianProcess:
+        """Return the same process told more: values, [m], at encodings, [m, d]."""
+        known, before = self._told
+        return GaussianProcess(
+            np.concatenate([known, encodings]), np.append(before, values), self._scale, self.covariance
+        )
+
+    def believing(self, encodings: Floats) -> GaussianProcess:
+        """Return the same process to which its own means at encodings, [m, d], were told."""
+        return self.conditioned(encodings, self.predict(encodings)[0])
 
     def _fitted(self, prior: Covariance) -> Covariance:
         start, parts = np.array(prior.logs), self._num_parts
