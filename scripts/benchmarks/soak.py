@@ -14,6 +14,9 @@ these must hold, or the script stops with an error:
 - the study goes on, and in the end as many networks are trained as wanted, with no trial left running;
 - `front.json` is the front that follows from the study and from a comparison of every pair of networks.
 
+With `--fidelities` networks are trained for two lengths. All this holds for each of them then, and in the end
+one of two networks was trained longer, all of them among those of the shorter training.
+
 Prints Markdown, with `--json` one JSON object. PostgreSQL is a real server, see `tests/postgres_server.py`.
 """
 
@@ -67,20 +70,25 @@ def make_space(contract, restrictions):
 """
 KINDS = {"driver killed": 4, "worker killed": 3, "connections cut": 4, "server crashed": 1}
 NEEDS_SERVER = ("connections cut", "server crashed")
+KEEP = 2
+"""With two lengths of training, one of so many networks is trained longer."""
 KILLED, GAVE_UP, ENDED = -signal.SIGKILL, 5, 0
 
 
 class Soak:
     """One search that is disturbed until it has had enough."""
 
-    def __init__(self, directory: Path, seed: int, server: PostgresServer | None) -> None:
+    def __init__(
+        self, directory: Path, seed: int, server: PostgresServer | None, *, fidelities: bool
+    ) -> None:
+        self.fidelities = fidelities
         self.run = RunDirectory(directory / "run")
         self.file = directory / "run.yaml"
         self.server = server
         self.rng = random.Random(seed)  # noqa: S311
         self.counts: Counter[str] = Counter()
         self.sessions = self.gave_up = 0
-        self.told: dict[int, Any] = {}
+        self.told: dict[str, dict[int, Any]] = {}
         self.environment = {**os.environ, "PYTHONPATH": f"{_site(directory)}{os.pathsep}{ROOT}"}
         self.output = directory / "output"
         self.process: subprocess.Popen[bytes] | None = None
@@ -98,7 +106,7 @@ class Soak:
                 kind = self.rng.choices(list(kinds), list(kinds.values()))[0]
                 if self._alive() and self._disturb(kind):
                     self.counts[kind] += 1
-                    print(f"{self.counts.total()}/{times} {kind}, {len(self.told)} told", file=sys.stderr)
+                    print(f"{self.counts.total()}/{times} {kind}, {self._trained()} trained", file=sys.stderr)
             self._end()
         self._start(self._trained() + 3)
         self._end(kill=False)
@@ -133,8 +141,10 @@ class Soak:
         settings = run_settings(
             space={"name": "soak-space", "choices": {}},
             search={"strategy": "random", "trials": trials, "workers": 2},
-            training={"proxy": {"steps": 2}, "full": {"steps": 2}},
+            training={"proxy": {"steps": 4 if self.fidelities else 2}, "full": {"steps": 4}},
         )
+        if self.fidelities:
+            settings["search"]["fidelities"] = {"steps": [2], "keep": KEEP}
         if self.server is not None:
             settings |= {"storage": self.server.address, "study": "soak"}
         self.file.write_text(yaml.safe_dump(settings))
@@ -186,56 +196,76 @@ class Soak:
         return SearchStudy(place_of_run(self.run, config), read_only=True)
 
     def _trained(self) -> int:
-        own = [trial for trial in self.told.values() if trial["duplicate_of"] is None]
+        lowest = "rung 1" if self.fidelities else ""
+        own = [trial for trial in self.told.get(lowest, {}).values() if trial["duplicate_of"] is None]
         return sum(trial["state"] == "COMPLETE" for trial in own)
 
     def _check(self, *, is_over: bool) -> None:
         study = self._opened()
         if study is None:
             return
-        trials = study.summaries()
-        front = json.loads(json.dumps(build_front(trials, self.run.read_trial, Costs())))
+        # A driver that was killed before its session began may not have made all studies.
+        rungs = [("", study, self.run)]
+        if self.fidelities and any(event["event"] == "session" for event in _events(self.run)):
+            rungs = [("rung 1", study.beside("rung-1"), self.run.rung(1)), ("rung 2", study, self.run)]
+        elif self.fidelities:
+            rungs = []
+        trained = [self._check_rung(*rung, is_over=is_over) for rung in rungs]
         study.close()
+        if is_over and self.fidelities:
+            check(trained[1] <= trained[0], "a network was trained longer that was not trained before")
+            check(
+                len(trained[1]) == len(trained[0]) // KEEP, f"{[len(each) for each in trained]} are trained"
+            )
+
+    def _check_rung(self, rung: str, study: SearchStudy, run: RunDirectory, *, is_over: bool) -> set[str]:
+        """Look at one length of training, and return the names of its networks."""
+        trials = study.summaries()
+        front = json.loads(json.dumps(build_front(trials, run.read_trial, Costs())))
         states = {t["number"]: t for t in front["trials"] if t["state"] in ("COMPLETE", "PRUNED")}
         check(
             list(range(len(trials))) == [trial.number for trial in trials],
             "a number is missing or there twice",
         )
-        for number, trial in self.told.items():
+        for number, trial in self.told.get(rung, {}).items():
             check(states.get(number) == trial, f"trial {number} was told and changed")
-        self.told = states
+        self.told[rung] = states
         trained = [trial for trial in trials if trial.is_trained]
         ids = [trial.architecture.id for trial in trained]
         check(len(ids) == len(set(ids)), "a network was trained twice")
         errors = {trial.number: trial.error for trial in trained}
         for number, error in errors.items():
-            quality = Quality.from_json(self.run.read_trial(number)["quality"])
+            quality = Quality.from_json(run.read_trial(number)["quality"])
             check(quality.error == error, f"trial {number} and its record differ")
-        logged = [event["trial"] for event in _events(self.run) if event["event"] == "trained"]
+        events = [event for event in _events(self.run) if event["event"] == "trained"]
+        logged = [event["trial"] for event in events if event.get("rung", "") == rung]
         check(len(logged) == len(set(logged)), "a trained network was logged twice")
         check(set(logged) <= set(errors), "a trained network was logged and does not count")
         if not is_over:
-            return
-        recorded = {n for n in _recorded(self.run) if self.run.read_trial(n)["state"] == "COMPLETE"}
+            return set(ids)
+        recorded = {n for n in _recorded(run) if run.read_trial(n)["state"] == "COMPLETE"}
         check(recorded == set(errors), f"finished and not counted: {sorted(recorded ^ set(errors))}")
         check(all(trial.state != "RUNNING" for trial in trials), "a trial is left running")
-        check(front == self.run.read_front(), "front.json is not the front of the study")
+        check(front == run.read_front(), "front.json is not the front of the study")
         points = {trial.number: (trial.error, trial.cost) for trial in trained}
         members = [member["trial"] for member in front["members"]]
         check(members and not any(_is_beaten(points, n) for n in members), "a member of the front is beaten")
         rest = set(points) - set(members)
         check(all(_is_beaten(points, n) for n in rest), "a network that none beats is not on the front")
+        return set(ids)
 
     def figures(self) -> dict[str, Any]:
         """Say what was done and what came of it."""
         front = self.run.read_front()
         events = _events(self.run)
-        states = Counter(t["state"] for t in front["trials"] if t["duplicate_of"] is None)
+        runs = [self.run.rung(1), self.run] if self.fidelities else [self.run]
+        trials = [trial for run in runs for trial in run.read_front()["trials"]]
+        states = Counter(t["state"] for t in trials if t["duplicate_of"] is None)
         return {
             "disturbances": {kind: n for kind, n in self.counts.items() if n},
             "sessions": self.sessions,
             "drivers_that_gave_up_resumably": self.gave_up,
-            "trials": len(front["trials"]),
+            "trials": len(trials),
             "trained": states["COMPLETE"],
             "failed": states["FAIL"],
             "finished_before_a_kill_and_told_after_it": sum(len(e.get("recovered", ())) for e in events),
@@ -283,15 +313,17 @@ def _site(directory: Path) -> Path:
     return site
 
 
-def soak(storage: str, times: int, seed: int, pause_s: float, limit_s: float) -> dict[str, Any]:
+def soak(
+    storage: str, times: int, seed: int, pause_s: float, limit_s: float, *, fidelities: bool
+) -> dict[str, Any]:
     """Disturb one search and return the figures."""
     started = time.monotonic()
     server: Callable[[], Any] = PostgresServer if storage == "postgresql" else contextlib.nullcontext
     directory = Path(tempfile.mkdtemp(prefix="hwnas-soak-"))
     with server() as running:
-        search = Soak(directory, seed, running)
+        search = Soak(directory, seed, running, fidelities=fidelities)
         search.disturb(times, pause_s, limit_s)
-    figures = {"storage": storage, "seed": seed, **search.figures()}
+    figures = {"storage": storage, "seed": seed, "fidelities": fidelities, **search.figures()}
     shutil.rmtree(directory)
     return {**figures, "minutes": round((time.monotonic() - started) / 60, 1)}
 
@@ -301,12 +333,19 @@ def rounds_of(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     done: list[dict[str, Any]] = []
     if options.out and options.out.exists():
         done = json.loads(options.out.read_text(encoding="utf-8"))
-    known = {(each["storage"], each["seed"], each["wanted"]): each for each in done}
+    known = {(each["storage"], each["seed"], each["wanted"], each["fidelities"]): each for each in done}
     for seed in range(options.seed, options.seed + options.rounds):
         for storage in options.storage:
-            key = (storage, seed, options.disturbances)
+            key = (storage, seed, options.disturbances, options.fidelities)
             if key not in known:
-                figures = soak(storage, options.disturbances, seed, options.pause, 60 * options.minutes)
+                figures = soak(
+                    storage,
+                    options.disturbances,
+                    seed,
+                    options.pause,
+                    60 * options.minutes,
+                    fidelities=options.fidelities,
+                )
                 known[key] = {**figures, "wanted": options.disturbances}
                 done.append(known[key])
                 if options.out:
@@ -335,6 +374,7 @@ def main() -> None:
     parser.add_argument(
         "--storage", nargs="+", choices=("journal", "postgresql"), default=["journal", "postgresql"]
     )
+    parser.add_argument("--fidelities", action="store_true", help="with two lengths of training")
     parser.add_argument("--seed", type=int, default=0, help="of the first round")
     parser.add_argument(
         "--pause", type=float, default=12.0, help="longest time between disturbances, in seconds"

@@ -66,7 +66,7 @@ class SurrogateSampler(ProposingSampler):
                 return self._first(number, rng)
             self._read_longer()
             beliefs = self._believer.beliefs()
-            pool = self._pool.around(self._parents(), number, rng)
+            pool = self._pool.around(self._parents(beliefs), number, rng)
             best = _ranked(beliefs, pool, _CLIMBED)
             for _ in range(_CLIMBS):
                 near = self._pool.neighbours([genes for _, genes in best], _NEIGHBOURS, rng)
@@ -119,9 +119,11 @@ class SurrogateSampler(ProposingSampler):
         order = known[np.argsort(drawn.log_ms[known], kind="stable")]
         return drawn.genes[int(order[int(_van_der_corput(number) * len(order))])]
 
-    def _parents(self) -> list[Judged]:
+    def _parents(self, beliefs: Beliefs) -> list[Judged]:
+        """Return the best networks: as told; with several lengths of training, as believed of the longest."""
         chosen = self._believer.chosen()
-        ranks = non_dominated_ranks(points_of(chosen), _PARENTS)
+        points = beliefs.front[: len(chosen)] if self._longer else points_of(chosen)
+        ranks = non_dominated_ranks(points, _PARENTS)
         return [chosen[index] for index in np.argsort(ranks, kind="stable")[:_PARENTS]]
 
 

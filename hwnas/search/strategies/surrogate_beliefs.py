@@ -40,7 +40,7 @@ class Beliefs:
             where that is exact.
         is_feasible: model of being within the hard limits; None while everything was.
         has_predictions: whether a latency table covers what models are made of.
-        front: believed (cost, error) of the networks that models are made of, [n, 2].
+        front: believed (cost, error) of the networks that models are made of, then of running ones, [n, 2].
         reference: the worst corner of what is worth having: (cost, error).
         view: makes features of encodings.
     """
