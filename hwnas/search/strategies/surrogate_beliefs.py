@@ -195,7 +195,7 @@ class Believer:
         everywhere, limits = self._view.everywhere, self._context.limits
         features = self._view.features(everywhere, with_latency=has_predictions)
         usual = float(np.quantile(error.predict(features)[0], _USUAL))
-        most = limits.objective or self._rungs[0].first_costs_and_errors[0]
+        most = limits.objective or self._rungs[0].worst_corner[0]
         known = everywhere.log_ms[np.isfinite(everywhere.log_ms)]
         if limits.objective is not None or not has_predictions or not len(known):
             return most, usual

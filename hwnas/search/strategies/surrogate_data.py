@@ -60,8 +60,8 @@ class TrainedNetworks:
         return self.told.judged[-_MAX_POINTS:]
 
     @property
-    def first_costs_and_errors(self) -> tuple[float, float]:
-        """A cost that is larger than all, and an error that the better of the first networks stay below."""
+    def worst_corner(self) -> tuple[float, float]:
+        """Cost and error still of interest: a tenth over the largest, and usual for first networks."""
         first = points_of(self.told.trained[: self._start])
         largest = max(each.cost or 0.0 for each in self.told.trained)
         return 1.1 * largest, float(np.quantile(first[:, 0], 0.75))
@@ -87,7 +87,7 @@ class TrainedNetworks:
         known = self._pool.described([each.genes for each in chosen])
         errors, costs = points_of(chosen).T
         # Networks that learn nothing must not stretch the scale on which the good ones are told apart.
-        usual = self.first_costs_and_errors[1]
+        usual = self.worst_corner[1]
         errors = np.minimum(errors, usual + max(usual - float(errors.min()), 1e-6))
         log_costs = np.log(costs) - (known.log_ms if has_predictions else 0.0)
         return Data(self._view.features(known, with_latency=has_predictions), errors, costs, log_costs)
