@@ -60,6 +60,10 @@ class TargetUnreachableError(TargetLostError):
     """No connection to the target comes about; nothing was asked of it."""
 
 
+class TooSlowError(MeasurementError):
+    """A network cannot keep up with the rate that it is to be measured at: it has no such figure."""
+
+
 class LatencyTableError(MeasurementError):
     """A latency table is damaged, or was measured on something else."""
 

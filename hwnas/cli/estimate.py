@@ -69,7 +69,14 @@ def worth_table(found: dict[str, Any]) -> Table:
     """Return a table of what `Comparison.run` returned."""
     title = f"Kendall tau with full training ({found['full']['cost_s']:.0f} s each)"
     table = Table("estimator", title=title, title_justify="left")
-    for heading in ("tau", "of MACs", "of parameters", "gain over MACs, at least", "s a network"):
+    for heading in (
+        "tau",
+        "of MACs",
+        "of parameters",
+        "gain over MACs, at least",
+        "s a network",
+        "s before, once",
+    ):
         table.add_column(heading, justify="right")
     for label, one in found["estimators"].items():
         worth = one["worth"]
@@ -77,5 +84,12 @@ def worth_table(found: dict[str, Any]) -> Table:
             f"{value['tau']:.2f} [{value['low']:.2f}, {value['high']:.2f}]"
             for value in (worth["agreement"], worth["macs"], worth["parameters"])
         ]
-        table.add_row(label, *map(Text, taus), f"{worth['gain_low']:+.2f}", f"{worth['cost_s']:.2f}")
+        before_s = one.get("prepared_s") or 0.0
+        table.add_row(
+            label,
+            *map(Text, taus),
+            f"{worth['gain_low']:+.2f}",
+            f"{worth['cost_s']:.2f}",
+            f"{before_s:.0f}" if before_s else "",
+        )
     return table

@@ -50,6 +50,8 @@ search:
   worth: null            # directory where `hwnas estimate` found out what the estimator is worth
   funnel: null           # or {look: 10000, train_best: 100, train_full: 5}: look at many by prediction, train
                          # the best of them as further candidates, and the best of all in full
+  first_estimator: null  # with a funnel, what judges the candidates before the look, if not the same: such as
+                         # {name: training, steps: 20} or {name: weight-sharing, supernet: ./DIR}
   fidelities: null       # or {steps: [20, 60], keep: 3}: train all candidates for 20 steps, one of 3 for 60,
                          # and one of 3 of these for the steps below; `trials` counts the shortest
   warm_start: []         # directories of earlier runs, whose fronts are tried first

@@ -47,6 +47,12 @@ def search(
     look: Annotated[
         int | None, typer.Option("--look", min=100, help="Then look at so many networks by prediction.")
     ] = None,
+    first_steps: Annotated[
+        int | None,
+        typer.Option(
+            "--first-steps", min=1, help="Train the candidates that the look learns from for so few steps."
+        ),
+    ] = None,
     train_best: Annotated[
         int | None, typer.Option("--train-best", min=1, help="Train so many of those looked at.")
     ] = None,
@@ -76,9 +82,9 @@ def search(
 ) -> None:
     """Search for accurate and fast networks, until enough candidates are trained.
 
-    With a funnel (`--look`, or `search.funnel` in the run file) candidates of the strategy come first; then
-    many networks are predicted, the best of them trained, and the best of all trained in full and measured
-    again.
+    With a funnel (`--look`, or `search.funnel` in the run file) candidates of the strategy come first,
+    briefly trained with `--first-steps`; then many networks are predicted, the best of them trained, and the
+    best of all trained in full and measured again.
     """
     if rebase and not resume:
         raise ConfigError("--rebase goes with --resume: it measures the networks of a run again.")
@@ -90,7 +96,7 @@ def search(
         search_with = config.search.model_copy(update={"cells": str(cells.resolve())})
         config = config.model_copy(update={"search": search_with})
     config = _with_fidelities(config, fidelities, keep)
-    config = _with_funnel(config, look=look, train_best=train_best, train_full=train_full)
+    config = _with_funnel(config, first_steps, look=look, train_best=train_best, train_full=train_full)
 
     from hwnas.search.driver import search as run_search
     from hwnas.search.progress import watched
@@ -106,6 +112,8 @@ def search(
         trained = train_front(directory, pick=full)
         result = replace(result, interrupted=trained.interrupted)
     if as_json:
+        for warning in result.worth.warnings if result.worth is not None else ():
+            err_console.print(Text(f"WARNING: {warning}", style="bold red"), soft_wrap=True)
         print_json(result.to_json() | ({"full_training": trained.trained} if trained is not None else {}))
     else:
         _show(result)
@@ -116,13 +124,16 @@ def search(
         raise typer.Exit(INTERRUPTED)
 
 
-def _with_funnel(config: RunConfig, **changes: int | None) -> RunConfig:
+def _with_funnel(config: RunConfig, first_steps: int | None, **changes: int | None) -> RunConfig:
     """Return the run with settings of the command line in its funnel, which they begin if there is none."""
     given = {name: value for name, value in changes.items() if value is not None}
-    if not given:
+    if not given and first_steps is None:
         return config
-    funnel = (config.search.funnel or FunnelSection()).model_copy(update=given)
-    return config.model_copy(update={"search": config.search.model_copy(update={"funnel": funnel})})
+    whole = config.model_dump(mode="json")
+    whole["search"]["funnel"] = {**(config.search.funnel or FunnelSection()).model_dump(), **given}
+    if first_steps is not None:
+        whole["search"]["first_estimator"] = {"name": "training", "steps": first_steps}
+    return parse_config(whole)
 
 
 def _with_fidelities(config: RunConfig, steps: str | None, keep: int | None) -> RunConfig:
@@ -187,10 +198,10 @@ def _show(result: SearchResult) -> None:
         soft_wrap=True,
         highlight=False,
     )
-    for number, rung in enumerate(result.rungs, start=1):
+    for rung in result.rungs:
         out_console.print(
-            f"Rung {number}, {rung['steps']} steps: {rung['trained']} trained, {rung['infeasible']} over the "
-            f"budget, {rung['failed']} failed.",
+            f"{rung['stage'].capitalize()}, judged by {rung['estimator']}: {rung['trained']} trained, "
+            f"{rung['infeasible']} over the budget, {rung['failed']} failed.",
             highlight=False,
         )
     _show_worth(result)

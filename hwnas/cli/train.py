@@ -97,7 +97,7 @@ def show_members(result: FullTrainingResult) -> None:
             *("n/a" if member["cost"] is None else f"{member['cost']:.2f}" for _ in cost),
             f"{member['latency']['latency_ms']:.2f}{mark(member['latency'])}",
             f"{low:.2f} to {high:.2f}",
-            "yes" if member["on_front"] else "no",
+            "yes" if member["on_front"] else ", ".join(["no", *member.get("exceeds", ())]),
         )
     out_console.print(table)
     agreement = result.trained.get("rank_agreement")

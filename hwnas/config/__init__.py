@@ -4,6 +4,7 @@ from hwnas.config.run_config import JOURNAL, RunConfig, without_password
 from hwnas.config.run_file import load_config, parse_config, save_config
 from hwnas.config.sections import (
     AUTO,
+    EstimatorSection,
     FidelitiesSection,
     FullRecipeSection,
     FunnelSection,
@@ -15,6 +16,7 @@ from hwnas.config.sections import (
 __all__ = [
     "AUTO",
     "JOURNAL",
+    "EstimatorSection",
     "FidelitiesSection",
     "FullRecipeSection",
     "FunnelSection",

@@ -69,6 +69,14 @@ class RunConfig(Section):
             raise ValueError(f"search.fidelities: {problem}")
         return self
 
+    @model_validator(mode="after")
+    def _first_estimator_fits(self) -> Self:
+        if self.search.first_estimator is None:
+            return self
+        if self.search.funnel is None:
+            raise ValueError("search.first_estimator: judges what a look learns from: add search.funnel")
+        return self
+
     @field_validator("objective")
     @classmethod
     def _objective_is_a_figure(cls, value: str) -> str:

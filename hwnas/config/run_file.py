@@ -71,7 +71,7 @@ def save_config(config: RunConfig, path: Path) -> None:
 
 
 def _with_resolved_paths(value: Mapping[str, Any], base: Path) -> dict[str, Any]:
-    """Let paths in the settings of task, strategy, estimator and file of cells count from `base`."""
+    """Let paths in settings of plug-ins, and those of files and earlier runs, count from `base`."""
     found = dict(value)
     if isinstance(found.get("task"), Mapping):
         found["task"] = {key: _resolved(key, item, base) for key, item in found["task"].items()}
@@ -79,9 +79,11 @@ def _with_resolved_paths(value: Mapping[str, Any], base: Path) -> dict[str, Any]
     if isinstance(search, Mapping):
         sections: dict[str, Any] = {
             name: {key: _resolved(key, item, base) for key, item in search[name].items()}
-            for name in ("strategy", "estimator")
+            for name in ("strategy", "estimator", "first_estimator")
             if isinstance(search.get(name), Mapping)
         }
+        if isinstance(search.get("warm_start"), list):
+            sections["warm_start"] = [_resolved("warm_start", item, base) for item in search["warm_start"]]
         for name in ("worth", "cells"):
             if isinstance(search.get(name), str):
                 sections[name] = _resolved(name, search[name], base)

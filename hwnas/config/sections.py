@@ -154,9 +154,10 @@ class SearchSection(Section):
     takes longer than `candidate_timeout_min`. `workers` null means one for every
     `threads_per_worker` usable cores. `executor` says where they run, `estimator` how candidates are judged.
     `worth` is the directory where `hwnas estimate` found out what the estimator is worth. `funnel` adds the
-    stages of a funnel behind them, null none. `warm_start` lists directories of earlier runs whose fronts are
-    tried first, `cells` a file of cells that are, too, see `hwnas.search.seed_cells`. With `fidelities`,
-    `trials` counts what is trained for the fewest steps.
+    stages of a funnel behind them, null none; `first_estimator` then judges these candidates, which the look
+    learns from and which are no part of the front, and null means `estimator`. `warm_start` lists directories
+    of earlier runs whose fronts are tried first, `cells` a file of cells that are, too, see
+    `hwnas.search.seed_cells`. With `fidelities`, `trials` counts what is trained for the fewest steps.
     """
 
     strategy: StrategySection = StrategySection()
@@ -168,13 +169,14 @@ class SearchSection(Section):
     threads_per_worker: Annotated[int, Field(ge=1)] = 1
     executor: ExecutorSection = ExecutorSection()
     estimator: EstimatorSection = EstimatorSection()
+    first_estimator: EstimatorSection | None = None
     worth: StrictStr | None = None
     funnel: FunnelSection | None = None
     warm_start: list[StrictStr] = []
     cells: StrictStr | None = None
     fidelities: FidelitiesSection | None = None
 
-    @field_validator("strategy", "executor", "estimator", mode="before")
+    @field_validator("strategy", "executor", "estimator", "first_estimator", mode="before")
     @classmethod
     def _name_is_a_plugin(cls, value: Any) -> Any:
         return {"name": value} if isinstance(value, str) else value

@@ -68,6 +68,16 @@ class AccuracyEstimator(Protocol):
         ...
 
 
+@runtime_checkable
+class IsPrepared(Protocol):
+    """An estimator that something was trained or judged for beforehand, once for all architectures."""
+
+    @property
+    def prepared_s(self) -> float:
+        """What that took, in seconds."""
+        ...
+
+
 @dataclass(frozen=True)
 class EstimatorContext:
     """What estimators are made of.

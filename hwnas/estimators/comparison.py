@@ -23,7 +23,7 @@ import torch
 
 from hwnas.architecture import Architecture
 from hwnas.errors import ConfigError, TrainingError
-from hwnas.estimators.base import EstimatorContext, make_estimator
+from hwnas.estimators.base import EstimatorContext, IsPrepared, make_estimator
 from hwnas.estimators.worth import Worth, judge_worth
 from hwnas.files import write_json_atomically
 from hwnas.models.cost import count_macs, count_parameters
@@ -104,8 +104,10 @@ class Comparison:
                 f"Expected {self.networks} different networks of at most {self.most_gmac} GMAC, but found "
                 f"{len(networks)}. Raise --most-gmac or compare fewer."
             )
+        prepared_s = {}
         for one in self.estimators:  # wrong settings are told before anything is trained
-            make_estimator(one.estimator, EstimatorContext(task, space, dict(one.settings)))
+            made = make_estimator(one.estimator, EstimatorContext(task, space, dict(one.settings)))
+            prepared_s[one.label] = made.prepared_s if isinstance(made, IsPrepared) else 0.0
         directory.mkdir(parents=True, exist_ok=True)
         jobs = [
             _Job(self, one, number, network) for number, network in enumerate(networks) for one in compared
@@ -114,7 +116,7 @@ class Comparison:
         results: dict[str, list[dict[str, Any]]] = {one.label: [] for one in compared}
         for job in jobs:
             results[job.compared.label].append(json.loads(job.file(directory).read_text(encoding="utf-8")))
-        content = self._content(results, networks, space, task.fingerprint())
+        content = self._content(results, networks, space, task.fingerprint(), prepared_s)
         write_json_atomically(directory / WORTH_FILE, content)
         return content
 
@@ -141,6 +143,7 @@ class Comparison:
         networks: Sequence[Architecture],
         space: SearchSpace,
         fingerprint: str,
+        prepared_s: Mapping[str, float],
     ) -> dict[str, Any]:
         modules = [space.build(network) for network in networks]
         macs = [count_macs(module, one.input_shape) for module, one in zip(modules, networks, strict=True)]
@@ -164,8 +167,13 @@ class Comparison:
                 parameters=[parameters[number] for number in kept],
                 cost_s=float(np.mean([said[number]["cost_s"] for number in kept])) if kept else 0.0,
             )
-            plain = {"estimator": one.estimator, "settings": _plain(one.settings)}
-            estimators[one.label] = {**plain, "failed": len(said) - len(kept), "worth": worth.to_json()}
+            estimators[one.label] = {
+                "estimator": one.estimator,
+                "settings": _plain(one.settings),
+                "failed": len(said) - len(kept),
+                "prepared_s": prepared_s[one.label],
+                "worth": worth.to_json(),
+            }
         return {
             "schema_version": SCHEMA_VERSION,
             "task": fingerprint,

@@ -15,7 +15,13 @@ import numpy as np
 
 from hwnas.architecture import Architecture
 from hwnas.errors import ConfigError, TrainingError, did_you_mean
-from hwnas.estimators.base import AccuracyEstimator, Estimate, EstimatorContext, make_estimator
+from hwnas.estimators.base import (
+    AccuracyEstimator,
+    Estimate,
+    EstimatorContext,
+    IsPrepared,
+    make_estimator,
+)
 from hwnas.estimators.learned import MIN_EVALUATED, MOST_EVALUATED, ErrorPredictor
 from hwnas.files import write_json_atomically
 from hwnas.search_spaces.base import SearchSpace, encode_many, sample_choices
@@ -34,13 +40,13 @@ class PredictedEstimator:
         space: encodes the networks.
         predictor: fitted.
         over: name of the other estimator.
-        fitted_s: seconds that the other one took, and the fit, once for all predictions.
+        prepared_s: seconds that the other one took, and the fit, once for all predictions.
     """
 
     space: SearchSpace
     predictor: ErrorPredictor
     over: str
-    fitted_s: float
+    prepared_s: float
 
     @property
     def name(self) -> str:
@@ -95,7 +101,6 @@ def make_learned(context: EstimatorContext) -> AccuracyEstimator:
     drawn = [context.space.decode(sample_choices(context.space, rng)) for _ in range(networks)]
     content = json.dumps([over, dict(own), context.task.fingerprint()], sort_keys=True)
     digest = hashlib.sha256(content.encode("utf-8")).hexdigest()[:12]
-    started_s = time.perf_counter()
     with tempfile.TemporaryDirectory() as scratch:
         cache = Path(settings.get("cache", scratch))
         told = [
@@ -108,9 +113,12 @@ def make_learned(context: EstimatorContext) -> AccuracyEstimator:
             f"{over} gave a score to {len(kept)} of {networks} networks; too few to learn from."
         )
     features = encode_many(context.space, [drawn[number] for number in kept]).astype(np.float64)
+    started_s = time.perf_counter()
     predictor = ErrorPredictor(features, np.array([float(told[number]["score"]) for number in kept]))
-    fitted_s = time.perf_counter() - started_s
-    return PredictedEstimator(context.space, predictor, over, fitted_s)
+    prepared_s = time.perf_counter() - started_s + sum(float(result["cost_s"]) for result in told)
+    if isinstance(other, IsPrepared):
+        prepared_s += other.prepared_s
+    return PredictedEstimator(context.space, predictor, over, prepared_s)
 
 
 def _judged(other: AccuracyEstimator, architecture: Architecture, path: Path) -> dict[str, Any]:

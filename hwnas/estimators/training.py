@@ -70,17 +70,6 @@ class TrainingEstimator:
         return JudgedEstimate(quality.error, time.perf_counter() - started_s, quality)
 
 
-def with_steps(estimator: AccuracyEstimator, steps: int) -> TrainingEstimator:
-    """Return an estimator that trains like `estimator`, but for so many steps.
-
-    Raises:
-        ConfigError: if it does not train, or the recipe does not go with so few steps.
-    """
-    if not isinstance(estimator, TrainingEstimator):
-        raise ConfigError(f"Only the estimator 'training' takes steps, but {estimator.name!r} judges here.")
-    return replace(estimator, recipe=replace(estimator.recipe, steps=steps))
-
-
 def make_training_estimator(context: EstimatorContext) -> AccuracyEstimator:
     """Return brief training.
 

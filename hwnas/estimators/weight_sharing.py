@@ -17,7 +17,7 @@ from hwnas.estimators.base import AccuracyEstimator, EstimatorContext, JudgedEst
 from hwnas.tasks.base import Task
 from hwnas.training.predict import torch_predict
 from hwnas.training.shared_weights import SharedWeights
-from hwnas.training.supernet import load_supernet
+from hwnas.training.supernet import load_supernet, seconds_of_supernet
 
 _SETTINGS = ("supernet", "calibration_batches", "batch_size", "limit")
 
@@ -32,6 +32,7 @@ class WeightSharingEstimator:
         calibration_batches: of training samples that the statistics are taken from.
         batch_size: samples in each.
         limit: validation samples to judge on; None for all.
+        prepared_s: seconds that training the shared weights took.
     """
 
     task: Task
@@ -39,6 +40,7 @@ class WeightSharingEstimator:
     calibration_batches: int = 2
     batch_size: int = 2
     limit: int | None = None
+    prepared_s: float = 0.0
     _known: dict[tuple[tuple[int, ...], int], list[Tensor]] = field(
         default_factory=dict, repr=False, compare=False
     )
@@ -103,5 +105,6 @@ def make_weight_sharing(context: EstimatorContext) -> AccuracyEstimator:
             "The estimator 'weight-sharing' needs the setting 'supernet', the directory of a trained one; "
             "`hwnas supernet RUN.yaml --out DIR` trains it."
         )
-    shared = load_supernet(Path(settings.pop("supernet")), context.space)
-    return WeightSharingEstimator(context.task, shared, **settings)
+    directory = Path(settings.pop("supernet"))
+    shared = load_supernet(directory, context.space)
+    return WeightSharingEstimator(context.task, shared, prepared_s=seconds_of_supernet(directory), **settings)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.budget import END_TO_END, LATENCY, PACED, RESOURCES, SIZES, Metric
-from hwnas.errors import MeasurementError
+from hwnas.errors import MeasurementError, TooSlowError
 from hwnas.io_spec import IoSpec
 from hwnas.latency.base import LatencyMeasurement, LatencyMeter
 from hwnas.latency.end_to_end import EndToEndJob, measure_end_to_end
@@ -81,7 +81,8 @@ def measure_figures(
         give_up_over_ms: hard limit of that latency, see `LatencyMeter.measure`.
 
     Raises:
-        MeasurementError: if the file cannot be measured, or the platform does not tell a figure.
+        MeasurementError: if the file cannot be measured, or the platform does not tell a figure; a
+            `TooSlowError` if the network cannot keep up with the rate of a paced one.
         ExportError: if sizes are wanted and it is no ONNX file.
     """
     wanted = list(metrics)
@@ -133,7 +134,7 @@ def _of_paced(found: PacedMeasurement, metric: Metric) -> float:
     tail = metric.name.removesuffix("_ms")
     value = found.latency_ms if tail == "median" else found.percentiles_ms[tail]
     if value is None:
-        raise MeasurementError(
+        raise TooSlowError(
             f"{metric} needs {MIN_SAMPLES_OF_TAIL[tail]} inferences, but only {len(found.samples_ms)} were "
             f"in time and {found.dropped} frames were dropped: the network is too slow for that rate."
         )

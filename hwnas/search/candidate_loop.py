@@ -11,7 +11,7 @@ from typing import Any
 from hwnas.architecture import Choice
 from hwnas.budget import LATENCY, Metric
 from hwnas.config import SearchSection
-from hwnas.errors import MeasurementError, StudyError, TargetLostError, TargetUnreachableError
+from hwnas.errors import MeasurementError, StudyError, TargetLostError, TargetUnreachableError, TooSlowError
 from hwnas.latency.base import LatencyMeter
 from hwnas.latency.figures import MeasuredFigures, measure_figures
 from hwnas.search.costs import end_to_end_job
@@ -168,8 +168,7 @@ class CandidateLoop:
     def _estimate(self, worker: Worker, candidate: Candidate) -> None:
         rung = self._ladder.of(candidate)
         directory = str(rung.book.directory(candidate) / "training")
-        shorter = {} if rung.steps is None else {"steps": rung.steps}
-        self._submit(worker, candidate, "estimate", directory=directory, **shorter)
+        self._submit(worker, candidate, "estimate", directory=directory, judge=rung.judge)
 
     def _propose(self) -> Candidate | None:
         """Ask until an architecture is new; None if none is."""
@@ -275,6 +274,10 @@ class CandidateLoop:
         if isinstance(error, TargetLostError):
             self._losses += 1
             self._book.failed(candidate, reason)
+        elif isinstance(error, TooSlowError):
+            # Says something about this network alone, so it does not count as a failure in a row.
+            self._losses = 0
+            self._lost(candidate, reason)
         else:
             self._losses = 0
             self._failed(candidate, reason)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +16,18 @@ from hwnas.latency.base import LatencyMeter
 from hwnas.search.candidate_loop import CandidateLoop
 from hwnas.search.costs import costs_of_run
 from hwnas.search.executors.base import Executor, ExecutorContext, WorkerSetup, make_executor
-from hwnas.search.foresight import Foresight, may_fit, table_of_run
+from hwnas.search.foresight import Foresight, may_fit, sizes_fit, table_of_run
 from hwnas.search.funnel.stage import LookStage
 from hwnas.search.interruption import StopRequest
-from hwnas.search.jobs import Jobs, judge_of_search
-from hwnas.search.ladder import open_ladder
+from hwnas.search.jobs import Jobs
+from hwnas.search.ladder import Ladder, Rung, open_rungs
 from hwnas.search.opening import check_start, opened_study, with_study_name
 from hwnas.search.progress import ProgressListener
 from hwnas.search.rebase import Rebase, update_records
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.run_log import RunLog
 from hwnas.search.run_target import opened_meter
+from hwnas.search.rungs import rung_plans
 from hwnas.search.stage_costs import rungs_of_run, stage_costs
 from hwnas.search.storage import DriverLease
 from hwnas.search.storage.place import place_of_run
@@ -37,7 +38,6 @@ from hwnas.search.trust_in_estimates import worth_of_run
 from hwnas.search.warm_start import first_candidates, not_yet_judged
 from hwnas.search_spaces.base import SearchSpace, make_search_space
 from hwnas.tasks.base import Task, make_task
-from hwnas.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ class SearchResult:
     worth: Worth | None = None
 
     @property
-    def rungs(self) -> list[dict[str, int]]:
-        """What became of candidates at each length of training, the shortest first; empty with one length."""
+    def rungs(self) -> list[dict[str, Any]]:
+        """What became of candidates in each study of the run, see `rungs_of_run`."""
         return rungs_of_run(RunDirectory(self.run))
 
     def to_json(self) -> dict[str, Any]:
@@ -136,7 +136,7 @@ def worker_setup(config: RunConfig, *, threads: int | None = None) -> WorkerSetu
         space={"name": config.space.name, "choices": config.space.choices},
         recipe=config.training.proxy.recipe_fields(),
         threads=threads or config.search.threads_per_worker,
-        estimator={"name": config.search.estimator.name, "settings": config.search.estimator.options},
+        estimators=[plan.judge for plan in rung_plans(config)],
     )
 
 
@@ -174,24 +174,40 @@ def _session(
     foresight = Foresight(found[1] if found else None, space, costs)
     predict = foresight.predict if foresight.is_available else None
     predict_many = foresight.predict_many if foresight.is_available else None
-    strategy = config.search.strategy
-    ladder, stale, recovered = open_ladder(config, run, study, log, costs)
-    book = ladder.lowest
-    context = StrategyContext(space, predict, limits, config.search.seed, predict_many, ladder.studies)
-    ladder.follow(make_sampler(strategy.name, context, strategy.options))
+
+    def within_sizes(architecture: Architecture) -> bool:
+        return sizes_fit(architecture, space, costs)
+
+    def fits(architecture: Architecture) -> bool:
+        return may_fit(architecture, space, foresight, costs)
+
+    rungs, stale, recovered = open_rungs(rung_plans(config), run, study, log, costs)
+    seed = config.search.seed
+    context = StrategyContext(space, predict, limits, seed, predict_many, sizes_fit=within_sizes)
+    ladders = _ladders(config, rungs, context)
+    first_ladder, last_ladder = ladders[0], ladders[-1]
+    learned_from = first_ladder.lowest
+    if first_ladder is not last_ladder:
+        last_ladder.highest.save()  # an empty front, until the look has chosen
     log.event(
         "session",
-        f"search for {config.search.trials} trained candidates, {book.num_trained} are there; "
+        f"search for {config.search.trials} trained candidates, {learned_from.num_trained} are there; "
         f"{len(stale)} trials of a killed driver failed, {len(recovered)} were finished and count",
         version=hwnas.__version__,
         stale=stale,
         recovered=recovered,
     )
     if found:
-        log.event("table", f"latencies are predicted from {found[0]}", table=str(found[0]))
-        foresight.learn_from(book.trials)
+        log.event(
+            "table",
+            f"latencies are predicted from {found[0]}",
+            table=str(found[0]),
+            measuring_s=found[1].provenance.get("measuring_s"),
+        )
+        for rung in rungs:
+            foresight.learn_from(rung.book.trials)
 
-    def loop_until(trials: int, queue: Sequence[Mapping[str, Choice]] = ()) -> CandidateLoop:
+    def loop_until(ladder: Ladder, trials: int, queue: Sequence[Mapping[str, Choice]]) -> CandidateLoop:
         return CandidateLoop(
             config.search.model_copy(update={"trials": trials}),
             task=task,
@@ -216,44 +232,58 @@ def _session(
             costs=costs,
             seed=config.search.seed,
             log=log,
-            table_s=found[1].provenance.get("measuring_s") if found else None,
+            fits=fits,
         )
-    first = first_candidates(
+    queue = first_candidates(
         run,
         space,
         config.search.warm_start,
         config.search.trials,
         cells=config.search.cells,
         seed=config.search.seed,
-        fits=lambda architecture: may_fit(architecture, space, foresight, costs),
+        fits=fits,
         told=lambda message: log.event("left out", message),
     )
     with pool:
-        ending = _stages(config.search.trials, first, loop_until, look, book, space, stop)
+        loop = loop_until(
+            first_ladder, config.search.trials, not_yet_judged(space, queue, learned_from.trials)
+        )
+        ending = loop.run()
+        if look is not None and not stop.requested and not loop.is_out_of_time:
+            ending = _looked(look, learned_from, last_ladder, loop_until, space, stop)
     log.event("ended", f"the search ended: {ending}")
-    return SearchResult(run.path, ending, stop.requested, ladder.highest.front, worth)
+    return SearchResult(run.path, ending, stop.requested, last_ladder.highest.front, worth)
 
 
-def _stages(
-    trials: int,
-    first: Sequence[Mapping[str, Choice]],
-    loop_until: Callable[..., CandidateLoop],
-    look: LookStage | None,
-    book: TrialBook,
+def _ladders(config: RunConfig, rungs: Sequence[Rung], context: StrategyContext) -> list[Ladder]:
+    """Return the ladder that the strategy proposes into, and that which a look fills, each with its sampler.
+
+    They are the same but with a first estimator. There nobody climbs: a look says what is trained.
+    """
+    fidelities, strategy = config.search.fidelities, config.search.strategy
+    ladders = [Ladder(rungs, keep=fidelities.keep)] if fidelities else [Ladder([rung]) for rung in rungs]
+    for ladder in ladders:
+        own = replace(context, rungs=ladder.studies)
+        ladder.follow(make_sampler(strategy.name, own, strategy.options))
+    return ladders
+
+
+def _looked(
+    look: LookStage,
+    learned_from: TrialBook,
+    ladder: Ladder,
+    loop_until: Callable[[Ladder, int, Sequence[Mapping[str, Choice]]], CandidateLoop],
     space: SearchSpace,
     stop: StopRequest,
 ) -> str:
-    """Train what the strategy proposes and, with a funnel, what a look then chooses; return the ending."""
-    loop = loop_until(trials, not_yet_judged(space, first, book.trials))
-    ending = loop.run()
-    if look is None or stop.requested or loop.is_out_of_time:
-        return ending
+    """Train what a look chooses by what it learns from the candidates before; return the ending."""
+    book = ladder.lowest
     book.message = "looking at networks by prediction"
-    chosen = look.chosen(book.trials, lambda: stop.requested)
+    chosen = look.chosen(learned_from.trials, book.trials, lambda: stop.requested)
     if chosen is None:
         return "interrupted"
     book.message = f"{len(chosen)} networks are chosen to be trained"
-    return loop_until(look.wanted, not_yet_judged(space, chosen, book.trials)).run()
+    return loop_until(ladder, look.wanted, not_yet_judged(space, chosen, book.trials)).run()
 
 
 def _rebased(
@@ -267,9 +297,7 @@ def _rebased(
     identity: dict[str, Any],
     moved: list[str],
 ) -> bool:
-    setup = worker_setup(config)
-    judge = judge_of_search(task, space, Recipe(**setup.recipe), **setup.estimator)
-    jobs = Jobs(task, space, judge, _silent)
+    jobs = Jobs(task, space, (), _silent)  # networks are exported and clocked; nothing is judged anew
 
     def export(architecture: Architecture, path: Path) -> None:
         jobs.export(architecture, path, seed=config.search.seed)

@@ -127,11 +127,16 @@ def _fitting(path: Path, space: SearchSpace, meter: LatencyMeter) -> LatencyTabl
 def may_fit(architecture: Architecture, space: SearchSpace, foresight: Foresight, costs: Costs) -> bool:
     """Return whether a network may be within the hard limits, as far as can be told without measuring it.
 
-    Latencies are those of the table, if there is one; sizes are counted before batch normalisation is folded,
-    which makes the exported network a little smaller.
+    Latencies are those of the table, if there is one; sizes are counted, see `sizes_fit`.
     """
-    if foresight.turns_down(foresight.predict(architecture)):
-        return False
+    return not foresight.turns_down(foresight.predict(architecture)) and sizes_fit(architecture, space, costs)
+
+
+def sizes_fit(architecture: Architecture, space: SearchSpace, costs: Costs) -> bool:
+    """Return whether a network is within the limits on parameters and operations, which need no clock.
+
+    They are counted before batch normalisation is folded, which makes the exported network a little smaller.
+    """
     sizes = [limit for limit in costs.limits if limit.metric.name in SIZES]
     if not sizes:
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -281,8 +282,15 @@ class _FullTraining:
         measured = [result for result in results if result is not None and result["latency"] is not None]
         members = [result for result in measured if _is_of(result["latency"], meter)]
         objective = str(costs.objective)
-        members = [{**member, "cost": member["figures"].get(objective)} for member in members]
-        comparable = [member for member in members if member["cost"] is not None]
+        members = [
+            {
+                **member,
+                "cost": member["figures"].get(objective),
+                "exceeds": _exceeded(member["figures"], costs),
+            }
+            for member in members
+        ]
+        comparable = [member for member in members if member["cost"] is not None and not member["exceeds"]]
         points = [(1 - member["quality"]["value"], member["cost"]) for member in comparable]
         best = {id(comparable[index]) for index in front_indices(points)}
         listed = [{**member, "on_front": id(member) in best} for member in members]
@@ -309,6 +317,13 @@ def _listed(run: RunDirectory) -> dict[str, Any]:
     if run.trained.is_file():
         return run.read_trained()
     return {"schema_version": SCHEMA_VERSION, "members": []}
+
+
+def _exceeded(figures: Mapping[str, float], costs: Costs) -> list[str]:
+    """Return the hard limits that final figures break; a figure that is missing keeps none."""
+    return [
+        str(limit) for limit in costs.limits if not figures.get(str(limit.metric), math.inf) <= limit.most
+    ]
 
 
 def _is_of(latency: Mapping[str, Any], meter: LatencyMeter) -> bool:

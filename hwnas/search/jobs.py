@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -25,7 +25,6 @@ from hwnas.architecture import Architecture
 from hwnas.errors import ConfigError, HwnasError
 from hwnas.estimators.base import AccuracyEstimator, EstimatorContext, make_estimator
 from hwnas.estimators.predicted import NAME as LEARNED
-from hwnas.estimators.training import with_steps
 from hwnas.estimators.untrained import SCORES
 from hwnas.onnx_graphs.export import export_onnx
 from hwnas.onnx_graphs.metadata import graph_metadata
@@ -41,11 +40,11 @@ _PROGRESS_INTERVAL_S = 1.0
 
 @dataclass(frozen=True)
 class Jobs:
-    """The jobs that a worker knows, over one task and space; `estimator` judges candidates."""
+    """The jobs that a worker knows, over one task and space; one of the `estimators` judges a candidate."""
 
     task: Task
     space: SearchSpace
-    estimator: AccuracyEstimator
+    estimators: Sequence[AccuracyEstimator]
     report: Callable[[Mapping[str, Any]], None]
 
     def run(self, job: Mapping[str, Any]) -> dict[str, Any]:
@@ -54,8 +53,8 @@ class Jobs:
         if job["job"] == "export":
             return self.export(architecture, Path(job["path"]), seed=job["seed"])
         if job["job"] == "estimate":
-            directory, steps = Path(job["directory"]), job.get("steps")
-            return self.estimate(architecture, directory, seed=job["seed"], steps=steps)
+            judge = self.estimators[job["judge"]]
+            return self.estimate(architecture, judge, Path(job["directory"]), seed=job["seed"])
         return self.train_fully(architecture, Path(job["directory"]), job["recipe"], seed=job["seed"])
 
     def export(self, architecture: Architecture, path: Path, *, seed: int) -> dict[str, Any]:
@@ -71,17 +70,12 @@ class Jobs:
         }
 
     def estimate(
-        self, architecture: Architecture, directory: Path, *, seed: int, steps: int | None = None
+        self, architecture: Architecture, judge: AccuracyEstimator, directory: Path, *, seed: int
     ) -> dict[str, Any]:
-        """Judge an architecture with the estimator of the search, with so many `steps` if it trains.
-
-        Raises:
-            ConfigError: if steps are given, but the estimator does not train.
-        """
+        """Judge an architecture."""
         directory.mkdir(parents=True, exist_ok=True)
-        estimator = self.estimator if steps is None else with_steps(self.estimator, steps)
-        estimate = estimator.estimate(architecture, seed=seed, directory=directory)
-        return {**estimate.to_json(), "estimator": estimator.name}
+        estimate = judge.estimate(architecture, seed=seed, directory=directory)
+        return {**estimate.to_json(), "estimator": judge.name}
 
     def train_fully(
         self, architecture: Architecture, directory: Path, recipe: Mapping[str, Any], *, seed: int
@@ -129,7 +123,7 @@ def judge_of_search(
     """
     if name in SCORES or name == LEARNED:
         raise ConfigError(
-            f"search.estimator {name!r} orders networks, but says nothing of their {task.name} quality. Take "
+            f"The estimator {name!r} orders networks, but says nothing of their {task.name} quality. Take "
             "`training` or `weight-sharing`."
         )
     own = {**recipe.to_json(), **settings} if name == "training" else settings
@@ -164,8 +158,9 @@ def serve(commands: IO[bytes], replies: IO[bytes]) -> None:
     try:
         task = make_task(setup["task"]["name"], setup["task"]["settings"])
         space = make_search_space(setup["space"]["name"], task.contract, setup["space"]["choices"])
-        estimator = judge_of_search(task, space, Recipe(**setup["recipe"]), **setup["estimator"])
-        jobs = Jobs(task, space, estimator, send)
+        recipe = Recipe(**setup["recipe"])
+        judges = [judge_of_search(task, space, recipe, **each) for each in setup["estimators"]]
+        jobs = Jobs(task, space, judges, send)
     except HwnasError as error:
         refuse(error)
         return

@@ -26,13 +26,13 @@ from optuna.study import Study
 
 from hwnas.architecture import Architecture
 from hwnas.budget import Costs
-from hwnas.config import RunConfig
 from hwnas.latency.figures import MeasuredFigures
 from hwnas.search.front import point_of
 from hwnas.search.layers import best_by_layers
 from hwnas.search.recovery import tell_recorded
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.run_log import RunLog
+from hwnas.search.rungs import RungPlan
 from hwnas.search.strategies import ChoosesClimbers
 from hwnas.search.study import MAY_BE_TRIED_AGAIN, SearchStudy, TrialSummary
 from hwnas.search.trial_book import Candidate, SearchClock, TrialBook
@@ -48,13 +48,13 @@ class Rung:
 
     Attributes:
         book: of its study.
-        steps: of its trainings; None on a ladder of one rung, where the run's recipe says it.
+        judge: position of the estimator that judges on it, among those that workers have.
         taken: networks that climbed here, or were asked for here.
         lost: how many of these failed.
     """
 
     book: TrialBook
-    steps: int | None = None
+    judge: int = 0
     taken: set[Architecture] = field(default_factory=set)
     lost: int = 0
 
@@ -181,30 +181,23 @@ class Ladder:
         return known[1]
 
 
-def rung_names(config: RunConfig) -> list[str]:
-    """Return what the studies of a run are named beside that of the front, the lowest first."""
-    fidelities = config.search.fidelities
-    return [f"rung-{number}" for number in range(1, 1 + len(fidelities.steps))] if fidelities else []
-
-
-def open_ladder(
-    config: RunConfig, run: RunDirectory, study: SearchStudy, log: RunLog, costs: Costs
-) -> tuple[Ladder, list[int], list[int]]:
-    """Open the studies of all rungs and bring them in step with their records.
+def open_rungs(
+    plans: Sequence[RungPlan], run: RunDirectory, study: SearchStudy, log: RunLog, costs: Costs
+) -> tuple[list[Rung], list[int], list[int]]:
+    """Open the studies of a run and bring them in step with their records.
 
     Args:
-        config: of the run.
+        plans: of the studies, the lowest first.
         run: where records and fronts lie.
         study: of the highest rung, opened by its driver.
         log: of the run.
         costs: second objective and limits.
 
     Returns:
-        the ladder, the numbers of trials that a killed driver left open, and of those that it had finished.
+        the rungs, the numbers of trials that a killed driver left open, and of those that it had finished.
     """
-    names = rung_names(config)
-    runs = [run.rung(number) for number in range(1, 1 + len(names))] + [run]
-    studies = [study.beside(name) for name in names] + [study]
+    runs = [run.rung(number) for number in range(1, len(plans))] + [run]
+    studies = [study.beside(plan.study) for plan in plans[:-1]] + [study]
     recovered: list[int] = []
     stale: list[int] = []
     for where, one in zip(runs, studies, strict=True):
@@ -212,10 +205,8 @@ def open_ladder(
         recovered += tell_recorded(where, one, costs)
         stale += one.fail_stale()
     clock = SearchClock(max((trial.elapsed_s for one in studies for trial in one.summaries()), default=0.0))
-    fidelities = config.search.fidelities
-    lengths = [None] if fidelities is None else [*fidelities.steps, config.training.proxy.steps]
-    rungs = [
-        Rung(TrialBook(where, one, log, costs, clock=clock, rung=f"rung {number}" if names else ""), steps)
-        for number, (where, one, steps) in enumerate(zip(runs, studies, lengths, strict=True), start=1)
-    ]
-    return Ladder(rungs, keep=1 if fidelities is None else fidelities.keep), stale, recovered
+    rungs = []
+    for number, (where, one) in enumerate(zip(runs, studies, strict=True)):
+        name = f"rung {number + 1}" if len(plans) > 1 else ""
+        rungs.append(Rung(TrialBook(where, one, log, costs, clock=clock, rung=name), number))
+    return rungs, stale, recovered

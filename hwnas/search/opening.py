@@ -9,8 +9,8 @@ from hwnas.config import JOURNAL, RunConfig, save_config
 from hwnas.errors import StudyError
 from hwnas.latency.base import LatencyMeter
 from hwnas.search.costs import costs_of_run
-from hwnas.search.ladder import rung_names
 from hwnas.search.run_directory import RunDirectory
+from hwnas.search.rungs import rung_plans
 from hwnas.search.storage.place import StudyPlace
 from hwnas.search.study import ERROR, SearchStudy, differences
 from hwnas.search_spaces.base import SearchSpace
@@ -99,7 +99,8 @@ def opened_study(
     run.make()
     study = SearchStudy(place, must_exist=run.exists)
     recorded = study.identity
-    others = [study.beside(name) for name in rung_names(config)] if not run.exists else []
+    lower = rung_plans(config)[:-1]
+    others = [study.beside(plan.study) for plan in lower] if not run.exists else []
     if not run.exists and any(one.num_trials for one in (study, *others)):
         study.close()
         raise StudyError(
@@ -107,13 +108,16 @@ def opened_study(
         )
     changed = differences(recorded, identity, ignored=MAY_CHANGE) if recorded else []
     on_target = [change for change in changed if change.startswith("target_fingerprint")]
-    may_rebase = changed == on_target and config.search.fidelities is None
+    may_rebase = changed == on_target and not lower
     if changed and not (rebase and may_rebase):
         study.close()
         listing = "\n  ".join(changed)
         remedy = " With --rebase, all networks are measured again." if may_rebase else ""
-        if rebase and config.search.fidelities is not None:
-            remedy = " A run with fidelities cannot be measured again: begin one with --warm-start of this."
+        if rebase and lower:
+            remedy = (
+                " A run with fidelities or a first estimator cannot be measured again: begin one with "
+                "--warm-start of this."
+            )
         raise StudyError(
             f"Trials of one study must be comparable, but since {run.path} was started this changed:\n"
             f"  {listing}\nRestore it, or start a new run.{remedy}"

@@ -27,7 +27,7 @@ class RunDirectory:
     events.jsonl    what happened, one JSON object a line
     log.txt         the same for people
     workers/N.log   what worker process N printed
-    rungs/R/        front.json and trials/ of a shorter training, with several fidelities
+    rungs/R/        front.json and trials/ of a shorter training, or of what a look learns from
     trials/N/       trial.json with everything measured in trial N
     checkpoints/ID/ weights.safetensors of architecture ID at full budget
     bundles/ID/     what a vehicle can run

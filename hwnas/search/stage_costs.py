@@ -11,6 +11,7 @@ from typing import Any
 from hwnas.config import RunConfig
 from hwnas.estimators.comparison import WORTH_FILE
 from hwnas.search.run_directory import RunDirectory
+from hwnas.search.rungs import RungPlan, rung_plans
 from hwnas.training.relaxed_choices import FILE as RELAXED_FILE
 from hwnas.training.supernet import HEADER_FILE
 
@@ -45,14 +46,17 @@ def stage_costs(run: RunDirectory) -> list[StageCost]:
     trials = run.read_front()["trials"]
     look = json.loads(run.look.read_text(encoding="utf-8")) if run.look.is_file() else None
     border = look["trials_before"] if look else len(trials)
-    found = _prepared(run.load_config())
-    if look and look["table_s"]:
-        found.append(StageCost("latency table", 0, float(look["table_s"]), "once for target and space"))
-    *shorter, highest = _trials_of_rungs(run)
-    for number, (steps, below) in enumerate(shorter, start=1):
-        found.append(_of_trials(f"rung {number}, {steps} steps", below))
-    name = f"rung {len(shorter) + 1}, {highest[0]} steps" if shorter else "candidates of the strategy"
-    found.append(_of_trials(name, [t for t in trials if t["number"] < border]))
+    config = run.load_config()
+    found = _prepared(config)
+    table_s = _table_s(run)
+    if table_s is not None:
+        found.append(StageCost("latency table", 0, table_s, "once for target and space"))
+    *lower, (highest, _) = _trials_of_rungs(run)
+    found += [_of_trials(plan.stage, below) for plan, below in lower]
+    before = [trial for trial in trials if trial["number"] < border]
+    # With a first estimator the study of the front begins with what a look has chosen.
+    if before or not (lower and config.search.funnel):
+        found.append(_of_trials(highest.stage or "candidates of the strategy", before))
     if look:
         found.append(_of_look(look))
         after = [trial for trial in trials if trial["number"] >= border]
@@ -67,37 +71,37 @@ def stage_costs(run: RunDirectory) -> list[StageCost]:
     return [*found, StageCost("total", 0, total)]
 
 
-def rungs_of_run(run: RunDirectory) -> list[dict[str, int]]:
-    """Return steps and numbers of trials for every rung of a run, the lowest first; empty if it has only one.
+def rungs_of_run(run: RunDirectory) -> list[dict[str, Any]]:
+    """Return what became of the trials of every study of a run, the lowest first; empty if it has only one.
+
+    `stage` says what a study is for, `estimator` what judged its candidates, `steps` how long that trains.
 
     Raises:
         StudyError: if a front cannot be read.
     """
     rungs = _trials_of_rungs(run)
     found = []
-    for steps, trials in rungs if len(rungs) > 1 else []:
+    for plan, trials in rungs if len(rungs) > 1 else []:
         states = Counter(trial["state"] for trial in trials if trial["duplicate_of"] is None)
         counts = {"trained": states["COMPLETE"], "infeasible": states["PRUNED"], "failed": states["FAIL"]}
-        found.append({"steps": steps, **counts})
+        found.append({"stage": plan.stage, "estimator": plan.judge["name"], "steps": plan.steps, **counts})
     return found
 
 
-def _trials_of_rungs(run: RunDirectory) -> list[tuple[int, list[dict[str, Any]]]]:
-    """Return the steps of every rung and its trials, the lowest first."""
-    config = run.load_config()
-    fidelities = config.search.fidelities
-    lengths = [*(fidelities.steps if fidelities else []), config.training.proxy.steps]
-    runs = [*(run.rung(number) for number in range(1, len(lengths))), run]
-    return [(steps, where.read_front()["trials"]) for steps, where in zip(lengths, runs, strict=True)]
+def _trials_of_rungs(run: RunDirectory) -> list[tuple[RungPlan, list[dict[str, Any]]]]:
+    """Return the studies of a run and their trials, the lowest first."""
+    plans = rung_plans(run.load_config())
+    runs = [*(run.rung(number) for number in range(1, len(plans))), run]
+    return [(plan, where.read_front()["trials"]) for plan, where in zip(plans, runs, strict=True)]
 
 
 def _prepared(config: RunConfig) -> list[StageCost]:
     """Return what was done once, before the run, and is still there to say what it cost."""
     found = []
-    supernet = config.search.estimator.options.get("supernet")
-    header = _content(supernet, HEADER_FILE)
-    if header is not None and "seconds" in header:
-        found.append(StageCost("supernet", 0, float(header["seconds"]), "once for task and space"))
+    for supernet in {plan.judge["settings"].get("supernet") for plan in rung_plans(config)}:
+        header = _content(supernet, HEADER_FILE)
+        if header is not None and "seconds" in header:
+            found.append(StageCost("supernet", 0, float(header["seconds"]), "once for task and space"))
     relaxed = _content(config.search.strategy.options.get("relaxed"), RELAXED_FILE)
     if relaxed is not None:
         seconds = float(relaxed["provenance"]["seconds"])
@@ -108,6 +112,20 @@ def _prepared(config: RunConfig) -> list[StageCost]:
         seconds = networks * float(worth["full"]["cost_s"])
         found.append(StageCost("worth of the estimator", networks, seconds, "once for task and space"))
     return found
+
+
+def _table_s(run: RunDirectory) -> float | None:
+    """Return what measuring the latency table took that the last session predicted from; None without one."""
+    found = None
+    for line in run.events.read_text(encoding="utf-8").splitlines() if run.events.is_file() else []:
+        if '"session"' in line or '"table"' in line:
+            # A killed driver may have torn the last line.
+            event = json.loads(line) if line.endswith("}") else {}
+            if event.get("event") == "session":
+                found = None
+            elif event.get("event") == "table":
+                found = event.get("measuring_s")
+    return None if found is None else float(found)
 
 
 def _content(directory: Any, name: str) -> dict[str, Any] | None:

@@ -117,6 +117,12 @@ def load_supernet(directory: Path, space: SearchSpace) -> SharedWeights:
     return shared
 
 
+def seconds_of_supernet(directory: Path) -> float:
+    """Return what training the shared weights in a directory took; 0 where that is not known."""
+    header = json.loads((directory / HEADER_FILE).read_text(encoding="utf-8"))
+    return float(header.get("seconds", 0.0))
+
+
 def header_of(task: Task, space: SearchSpace, recipe: Recipe, seed: int) -> dict[str, Any]:
     """Return what a supernet is of, as plain JSON values.
 

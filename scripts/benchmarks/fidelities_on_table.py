@@ -108,7 +108,7 @@ class TableExecutor:
         if job["job"] == "export":
             self._name(Path(job["path"]), architecture)
         else:
-            data_set = DATA_SETS[job["steps"] - 1]
+            data_set = DATA_SETS[job["judge"]]
             row = self._trained.row(architecture)
             seconds = self._trained.seconds[data_set][row]
             accuracy = float(self._trained.tables[data_set].seen[row]) / 100
@@ -267,7 +267,7 @@ def _search(
             where = run if is_top else run.rung(number)
             where.trials_dir.mkdir(parents=True, exist_ok=True)
             own = study if is_top else study.beside(f"rung-{number}")
-            rungs.append(Rung(TrialBook(where, own, RunLog(run), costs, rung=f"rung {number}"), length))
+            rungs.append(Rung(TrialBook(where, own, RunLog(run), costs, rung=f"rung {number}"), length - 1))
         ladder = Ladder(rungs, keep=keep)
         context = StrategyContext(space, predict, Limits(None, trials), seed, rungs=ladder.studies)
         ladder.follow(make_sampler(strategy, context))

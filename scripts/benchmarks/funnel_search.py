@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
 """What a funnel gains over plain search at the same cost, on real scans.
 
-    python scripts/benchmarks/funnel_search.py --data DIR --out DIR [--seeds 3] [--trained 36] [--json]
+    python scripts/benchmarks/funnel_search.py --data DIR --out DIR [--seeds 3] [--first 30] [--json]
 
-`--data` is a SemanticKITTI directory; sequence 08 is validated on. For every seed, a plain search trains
-`--trained` networks that its strategy proposes. The funnel trains a part of them, `--first`, looks at 10,000
-networks by a predictor fitted on these, and trains the best; the seconds that its look takes are given to the
-plain search as further trainings. Both are run in turn, with the same seed, recipe and clock. Hypervolume is
-that of error and logarithm of the second objective, up to error 1 and the costliest network that either
-trained with this seed. `--objective gmacs` takes the noise of a shared machine's clock out of the comparison.
-Runs stay in `--out`; the same command goes on with them. Prints Markdown, with `--json` one line of JSON at
-the end.
+`--data` is a SemanticKITTI directory; sequence 08 is validated on. For every seed, a funnel trains
+`--first` networks for `--first-steps` steps, looks at 10,000 by a predictor fitted on these, and trains the
+best `--best` for `--steps`. Then a plain search trains networks that its strategy proposes, for `--steps`
+each, until it has cost as many seconds of workers as the whole funnel, its look included; what ended later
+does not count. Hypervolume is that of error and logarithm of the second objective of networks trained for
+`--steps`, in a box that is the same for all: it begins at error 0 and ends at error 1, and reaches from the
+cheapest to the costliest of 1,000 networks drawn from the space. `--objective gmacs`, the default, takes
+the noise of a shared machine's clock out of the comparison. Runs stay in `--out`; the same command goes on
+with them. Prints Markdown, with `--json` one line of JSON at the end.
 """
 
 from __future__ import annotations
@@ -25,9 +26,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from searches import Searched, config_on_scans, searched, volumes
+from searches import Searched, config_on_scans, drawn_gmacs, searched, volume_in, within_cost
+
+from hwnas.config import RunConfig
+from hwnas.search.run_directory import RunDirectory
 
 LOOK = "look"
+_START = 8
+"""Plain search is begun with so many networks, to learn what one costs."""
 
 
 def main() -> None:
@@ -38,16 +44,16 @@ def main() -> None:
     print(f"command: scripts/benchmarks/funnel_search.py {' '.join(sys.argv[1:])}")
     print(f"machine: {platform.processor() or platform.machine()}, {os.cpu_count()} processors\n")
     print(
-        "| seed | plain: trained | s | hypervolume | funnel: trained | s | of the look | hypervolume | ratio "
-        "|"
+        "| seed | plain: trained | s | hypervolume | funnel: first | best | s | of the look "
+        "| tau of the predictor | hypervolume | ratio |"
     )
-    print("| ---: " * 9 + "|")
+    print("| ---: " * 11 + "|")
     for row in rows:
         plain, funnel = row["plain"], row["funnel"]
         print(
             f"| {row['seed']} | {plain['trained']} | {plain['seconds']:.0f} | {plain['hypervolume']:.4f} "
-            f"| {funnel['trained']} | {funnel['seconds']:.0f} | {funnel['look_s']:.0f} "
-            f"| {funnel['hypervolume']:.4f} | {row['ratio']:.3f} |"
+            f"| {funnel['first']} | {funnel['trained']} | {funnel['seconds']:.0f} | {funnel['look_s']:.1f} "
+            f"| {funnel['tau']:.2f} | {funnel['hypervolume']:.4f} | {row['ratio']:.3f} |"
         )
     ratios = [row["ratio"] for row in rows]
     spread = statistics.stdev(ratios) if len(ratios) > 1 else math.nan
@@ -64,53 +70,79 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--trained", type=int, default=36, help="networks in all, for either")
-    parser.add_argument("--first", type=int, default=24, help="of them, before the look")
-    parser.add_argument("--steps", type=int, default=30, help="of each training")
+    parser.add_argument("--first", type=int, default=30, help="networks that the look learns from")
+    parser.add_argument("--first-steps", type=int, default=20, help="of their trainings")
+    parser.add_argument("--best", type=int, default=24, help="networks that the look chooses")
+    parser.add_argument("--steps", type=int, default=120, help="of each training but the first")
     parser.add_argument("--strategy", default="surrogate", help="of the plain search")
-    parser.add_argument("--strategy-first", default="surrogate", help="of the funnel, before the look")
-    parser.add_argument("--width", type=int, default=512)
-    parser.add_argument("--objective", choices=("latency_ms", "gmacs"), default="latency_ms")
+    parser.add_argument("--strategy-first", default="quasi-random", help="of the funnel, before the look")
+    parser.add_argument("--width", type=int, default=256)
+    parser.add_argument("--objective", choices=("latency_ms", "gmacs"), default="gmacs")
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
 
 
 def _compared(arguments: argparse.Namespace, seed: int) -> dict[str, Any]:
     """Run both with a seed and return their figures."""
-    funnel = _run(arguments, seed, funnel=True, trials=arguments.first)
-    a_training_s = (funnel.stages["total"] - funnel.stages[LOOK]) / len(funnel.points)
-    extra = round(funnel.stages[LOOK] / a_training_s)
-    plain = _run(arguments, seed, funnel=False, trials=arguments.trained + extra)
-    result: dict[str, Any] = {"seed": seed}
-    for name, run, volume in zip(("plain", "funnel"), (plain, funnel), volumes((plain, funnel)), strict=True):
-        result[name] = {
-            "trained": len(run.points),
-            "seconds": run.stages["total"],
-            "hypervolume": volume,
-            "points": run.points,
-        }
-    result["funnel"]["look_s"] = funnel.stages[LOOK]
+    funnel = searched(_config(arguments, seed, funnel=True), arguments.out / f"funnel-{seed}")
+    path, cost_s = arguments.out / f"plain-{seed}", funnel.stages["total"]
+    plain, trials = _plain(arguments, seed, path, _START), _START
+    while plain.stages["total"] < cost_s:
+        # A few at a time: what is trained beyond the funnel's cost is wasted.
+        each_s = plain.stages["total"] / trials
+        trials += max(1, round((cost_s - plain.stages["total"]) / each_s))
+        plain = _plain(arguments, seed, path, trials)
+    look = json.loads(RunDirectory(arguments.out / f"funnel-{seed}").look.read_text(encoding="utf-8"))
+    points, spent_s = within_cost(path, cost_s)
+    box = _box(arguments)
+    result: dict[str, Any] = {
+        "seed": seed,
+        "plain": {"trained": len(points), "seconds": spent_s, "points": points},
+        "funnel": {
+            "first": funnel.rungs[0]["trained"],
+            "trained": len(funnel.points),
+            "seconds": cost_s,
+            "look_s": funnel.stages[LOOK],
+            "tau": look["worth"]["agreement"]["tau"],
+            "points": funnel.points,
+        },
+    }
+    for name in ("plain", "funnel"):
+        result[name]["hypervolume"] = volume_in(box, result[name]["points"])
     result["ratio"] = result["funnel"]["hypervolume"] / result["plain"]["hypervolume"]
     return result
 
 
-def _run(arguments: argparse.Namespace, seed: int, *, funnel: bool, trials: int) -> Searched:
-    """Do one search, or go on with it."""
+def _plain(arguments: argparse.Namespace, seed: int, path: Path, trials: int) -> Searched:
+    return searched(_config(arguments, seed, funnel=False, trials=trials), path)
+
+
+def _config(arguments: argparse.Namespace, seed: int, *, funnel: bool, trials: int = 0) -> RunConfig:
     section: dict[str, Any] = {
         "strategy": arguments.strategy_first if funnel else arguments.strategy,
-        "trials": trials,
+        "trials": arguments.first if funnel else trials,
         "seed": seed,
     }
     if funnel:
-        section["funnel"] = {"look": 10_000, "train_best": arguments.trained - arguments.first}
-    config = config_on_scans(
+        section["funnel"] = {"look": 10_000, "train_best": arguments.best}
+        section["first_estimator"] = {"name": "training", "steps": arguments.first_steps}
+    return config_on_scans(
         arguments.data,
         width=arguments.width,
         steps=arguments.steps,
         search=section,
         objective=arguments.objective,
     )
-    return searched(config, arguments.out / f"{'funnel' if funnel else 'plain'}-{seed}")
+
+
+def _box(arguments: argparse.Namespace) -> tuple[float, float]:
+    """Return the least and the largest cost of networks drawn from the space, where that can be counted."""
+    if arguments.objective == "gmacs":
+        return drawn_gmacs(arguments.data, width=arguments.width)
+    runs = [RunDirectory(path) for path in sorted(arguments.out.glob("*-[0-9]*"))]
+    trials = [trial for run in runs for trial in run.read_front()["trials"]]
+    costs = [trial["cost"] for trial in trials if trial["cost"] is not None]
+    return min(costs), max(costs)
 
 
 if __name__ == "__main__":

@@ -9,14 +9,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from estimators import CHOICES, SPACE
 
 from hwnas.config import RunConfig, parse_config
+from hwnas.models.cost import count_macs
 from hwnas.pareto import hypervolume
 from hwnas.search.driver import search
 from hwnas.search.progress import SearchStatus
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.stage_costs import rungs_of_run, stage_costs
+from hwnas.search_spaces.base import make_search_space, sample_choices
+from hwnas.tasks.base import make_task
+
+CLOCK: dict[str, Any] = {"processes": 1, "max_s": 2.0, "limit_s": 4.0}
+BRIEFLY: dict[str, Any] = {
+    "max_warmup_s": 0.1,
+    "warmup_s": 0.05,
+    "max_s": 0.2,
+    "limit_s": 0.5,
+    "max_attempts": 1,
+}
 
 
 @dataclass(frozen=True)
@@ -32,7 +45,7 @@ class Searched:
 
     points: list[tuple[float, float]]
     stages: dict[str, float]
-    rungs: list[dict[str, int]]
+    rungs: list[dict[str, Any]]
 
 
 def searched(config: RunConfig, path: Path) -> Searched:
@@ -69,6 +82,46 @@ def volumes(searches: Sequence[Searched]) -> list[float]:
     return found
 
 
+def volume_in(box: tuple[float, float], points: Sequence[tuple[float, float]]) -> float:
+    """Return the hypervolume of error and logarithm of the cost, as a share of a box.
+
+    Args:
+        box: least and largest cost; errors reach from 0 to 1. A cheaper network counts as the least.
+        points: (error, cost) of networks.
+    """
+    low, span = box[0], math.log(box[1] / box[0])
+    inside = [(error, max(0.0, math.log(cost / low))) for error, cost in points if cost <= box[1]]
+    return hypervolume(inside, (1.0, span)) / span if inside else 0.0
+
+
+def within_cost(path: Path, seconds: float) -> tuple[list[tuple[float, float]], float]:
+    """Return (error, cost) of what a plain search has trained for so many seconds of its workers, and these.
+
+    Trials count in the order in which they ended; the one that goes beyond the seconds does not.
+    """
+    trials = RunDirectory(path).read_front()["trials"]
+    own = [trial for trial in trials if trial["duplicate_of"] is None and trial["seconds"] is not None]
+    points, spent_s = [], 0.0
+    for trial in sorted(own, key=lambda trial: float(trial["elapsed_s"])):
+        if spent_s + trial["seconds"] > seconds:
+            break
+        spent_s += trial["seconds"]
+        if trial["state"] == "COMPLETE":
+            points.append((trial["error"], trial["cost"]))
+    return points, spent_s
+
+
+def drawn_gmacs(data: Path, *, width: int, number: int = 1000) -> tuple[float, float]:
+    """Return the least and the largest GMAC of networks drawn from the space of `config_on_scans`."""
+    config = config_on_scans(data, width=width, steps=1, search={})
+    task = make_task(config.task.name, config.task.settings)
+    space = make_search_space(config.space.name, task.contract, config.space.choices)
+    rng = np.random.default_rng(0)
+    drawn = [space.decode(sample_choices(space, rng)) for _ in range(number)]
+    counted = [count_macs(space.build(one), one.input_shape) / 1e9 for one in drawn]
+    return min(counted), max(counted)
+
+
 def config_on_scans(
     data: Path, *, width: int, steps: int, search: dict[str, Any], objective: str = "latency_ms"
 ) -> RunConfig:
@@ -94,6 +147,7 @@ def config_on_scans(
             "objective": objective,
             "search": search,
             "training": {"proxy": {"steps": steps}},
-            "measuring": {"search": {"processes": 1, "max_s": 2.0, "limit_s": 4.0}},
+            # Where operations are the objective, the clock need not be exact.
+            "measuring": {"search": CLOCK if objective == "latency_ms" else CLOCK | BRIEFLY},
         }
     )

@@ -8,7 +8,9 @@ class TestMine(StrategySuite):
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -19,6 +21,7 @@ import pytest
 
 from hwnas.architecture import Architecture
 from hwnas.budget import Costs, Limit, Metric
+from hwnas.plugins import load_plugin
 from hwnas.search.strategies import (
     LatencyPrediction,
     Limits,
@@ -72,12 +75,29 @@ class StrategySuite:
     knows_limits = True
     """Whether it never proposes what a latency table says to be over the hard limit; Optuna's own do."""
 
+    def test_it_says_where_it_comes_from_what_it_costs_and_what_it_is_for(self) -> None:
+        factory = load_plugin("hwnas.strategies", self.strategy)
+        named = re.findall(r"see `(\w+)`", factory.__doc__)
+        documents = [
+            factory.__doc__,
+            *(sys.modules[factory.__module__].__dict__[name].__doc__ for name in named),
+        ]
+        for word in ("Source: ", "Cost: ", "Use it "):
+            assert sum(word in document for document in documents) == 1, word
+
     def study(
-        self, journal: Path, *, seed: int = 0, budget_ms: float | None = None, table: bool = False
+        self,
+        journal: Path,
+        *,
+        seed: int = 0,
+        budget_ms: float | None = None,
+        table: bool = False,
+        sizes_fit: Callable[[Architecture], bool] = lambda _architecture: True,
     ) -> SearchStudy:
         study = SearchStudy(journal)
         limits = Limits(budget_ms, 40)
-        context = StrategyContext(GridSpace(), predict if table else None, limits, seed)
+        known = predict if table else None
+        context = StrategyContext(GridSpace(), known, limits, seed, sizes_fit=sizes_fit)
         study.set_sampler(make_sampler(self.strategy, context, self.options))
         return study
 
@@ -180,6 +200,15 @@ class StrategySuite:
         study = self.study(tmp_path / "j", budget_ms=4.0, table=True)
         for choices in self.play(study, 15, 4.0):
             assert 0.9 * latency_of(choices) <= 4.0
+
+    def test_what_is_counted_to_be_over_a_limit_is_not_proposed(self, tmp_path: Path) -> None:
+        if not self.knows_limits:
+            pytest.skip("an Optuna sampler; the candidate loop finds out before it trains")
+        study = self.study(tmp_path / "j", sizes_fit=lambda network: not network.genes["c"])
+        proposed = self.play(study, 10)
+        assert [choices["c"] for choices in proposed] == [False] * 10
+        # One of the ten fails, and may be tried again.
+        assert len({str(choices) for choices in proposed}) >= 9
 
     def test_a_limit_that_nothing_keeps_ends_no_search(self, tmp_path: Path) -> None:
         study = self.study(tmp_path / "j", budget_ms=0.1, table=True)

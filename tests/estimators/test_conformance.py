@@ -1,14 +1,15 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
 from hwnas.errors import ConfigError, PluginError, TrainingError
-from hwnas.estimators.base import EstimatorContext, make_estimator
+from hwnas.estimators.base import EstimatorContext, IsPrepared, make_estimator
 from hwnas.training.recipe import Recipe
-from hwnas.training.supernet import train_supernet
+from hwnas.training.supernet import HEADER_FILE, train_supernet
 from tests.conformance.estimator_suite import EstimatorSuite
 from tests.training.tiny import ARCHITECTURE, TinySpace, TinyTask
 
@@ -70,6 +71,10 @@ class TestLearned(EstimatorSuite):
         assert {path: path.stat().st_mtime_ns for path in files} == files
         said = [judge.estimate(ARCHITECTURE, seed=0, directory=tmp_path).score for judge in (first, again)]
         assert said[0] == said[1]
+        # What was judged before is still part of what the predictor cost.
+        cost_s = sum(json.loads(path.read_text())["cost_s"] for path in files)
+        assert isinstance(again, IsPrepared)
+        assert again.prepared_s > cost_s > 0
         # More parameters are taken as better, and of two sizes the predictor has seen both.
         small = TinySpace().decode({"channels": 4})
         assert said[0] < first.estimate(small, seed=0, directory=tmp_path).score
@@ -109,3 +114,9 @@ class TestWeightSharing(EstimatorSuite):
     def test_a_supernet_must_be_named(self) -> None:
         with pytest.raises(ConfigError, match="hwnas supernet"):
             make_estimator("weight-sharing", EstimatorContext(TinyTask(), TinySpace(), {}))
+
+    def test_it_says_what_training_the_weights_took(self) -> None:
+        judge = make_estimator("weight-sharing", EstimatorContext(TinyTask(), TinySpace(), self.settings))
+        header = json.loads((Path(self.settings["supernet"]) / HEADER_FILE).read_text())
+        assert isinstance(judge, IsPrepared)
+        assert judge.prepared_s == header["seconds"] > 0

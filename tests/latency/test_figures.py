@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import onnx
 import pytest
 
 from hwnas.budget import Metric
-from hwnas.errors import MeasurementError
+from hwnas.errors import MeasurementError, TooSlowError
 from hwnas.io_spec import IoSpec
 from hwnas.latency import figures
 from hwnas.latency.figures import NOT_MEASURED, measure_figures
@@ -90,3 +91,9 @@ def test_a_tail_of_too_few_frames_is_no_figure(
     monkeypatch.setattr(figures, "seconds_for_tail", lambda *_: 0.1)
     with pytest.raises(MeasurementError, match=r"p99_ms@100hz needs 662 inferences"):
         measure_figures(meter, *model, metrics("p99_ms@100hz"))
+
+
+def test_a_network_that_cannot_keep_up_with_a_rate_is_told_from_one_that_cannot_be_measured() -> None:
+    found = SimpleNamespace(latency_ms=None, percentiles_ms={"p99": None}, samples_ms=[1.0], dropped=7)
+    with pytest.raises(TooSlowError, match="7 frames were dropped"):
+        figures._of_paced(found, Metric.parse("p99_ms@10hz"))

@@ -3,13 +3,15 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
 
 from hwnas.budget import Costs
 from hwnas.config import load_config
-from hwnas.errors import StudyError
+from hwnas.errors import StudyError, TooSlowError
+from hwnas.latency.figures import MeasuredFigures
 from hwnas.latency.meter import AgentMeter
 from hwnas.search import candidate_loop
 from hwnas.search.driver import search
@@ -161,6 +163,25 @@ def test_too_many_failures_in_a_row_stop_the_search(write_run, tmp_path: Path, m
     front = RunDirectory(tmp_path / "out").read_front()
     assert set(states(front)) == {"FAIL"}
     assert ABANDONED not in [trial["reason"] for trial in front["trials"]]
+
+
+def test_networks_too_slow_for_a_rate_are_told_as_failed_and_end_no_search(
+    write_run, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr(candidate_loop, "MAX_CONSECUTIVE_FAILURES", 2)
+    measure, calls = candidate_loop.measure_figures, []
+
+    def measured(*arguments: Any, **settings: Any) -> MeasuredFigures:
+        calls.append(1)
+        if len(calls) <= 4:
+            raise TooSlowError("the network is too slow for that rate")
+        return measure(*arguments, **settings)
+
+    monkeypatch.setattr(candidate_loop, "measure_figures", measured)
+    result = search(load_config(write_run(search__trials=2)), tmp_path / "out")
+    assert result.to_json()["trained"] == 2
+    failed = [trial["reason"] for trial in result.front["trials"] if trial["state"] == "FAIL"]
+    assert failed == ["TooSlowError: the network is too slow for that rate"] * 4
 
 
 def test_what_shapes_values_must_not_change(write_run, tmp_path: Path, monkeypatch) -> None:

@@ -21,13 +21,15 @@ from hwnas.latency.profiling import ProfiledNetwork
 from hwnas.latency.survey import SurveyedNetwork
 from hwnas.latency.table import LatencyTable
 from hwnas.search.driver import search
-from hwnas.search.foresight import Foresight, table_of_run
+from hwnas.search.foresight import Foresight, may_fit, sizes_fit, table_of_run
 from hwnas.search.run_directory import RunDirectory
+from hwnas.search.stage_costs import stage_costs
 from hwnas.search_spaces.base import SearchSpace, make_search_space, sample_choices
 
 CONTRACT = NetworkContract(2, 8, (16,), 3)
 TARGET = "local?runtime=onnxruntime-cpu&threads=1"
 LIMIT_MS = 500.0
+MEASURING_S = 123.0
 
 pytestmark = pytest.mark.usefixtures("tiny_plugin")
 
@@ -46,7 +48,7 @@ def made_up_table(fingerprint: dict[str, Any]) -> LatencyTable:
         measured = SurveyedNetwork(ms, ((ms,),), (1.0, 1.0), None, 1.0, "0" * 64)
         networks.append(ProfiledNetwork(architecture, measured, 1.0))
     header = {"target": TARGET, "fingerprint": fingerprint, "choices": {}}
-    return fit_table(networks, header, space, CONTRACT, {})
+    return fit_table(networks, header, space, CONTRACT, {"measuring_s": MEASURING_S})
 
 
 def limited() -> Costs:
@@ -75,6 +77,16 @@ def test_without_a_limit_on_the_latency_alone_nothing_is_turned_down() -> None:
         foresight = Foresight(table, tiny_space(), costs)
         assert not foresight.turns_down(foresight.predict(network(8)))
     assert Foresight(None, tiny_space(), limited()).predict(network(8)) is None
+
+
+def test_what_can_be_counted_needs_no_clock() -> None:
+    module = tiny_space().build(network(8, 2))
+    parameters = sum(parameter.numel() for parameter in module.parameters()) / 1e6
+    for most, fits in ((1.01 * parameters, True), (0.99 * parameters, False)):
+        costs = Costs(limits=(Limit.parse(f"parameters_m <= {most:.9f}"), Limit.parse("peak_memory_mb <= 1")))
+        assert sizes_fit(network(8, 2), tiny_space(), costs) is fits
+        assert may_fit(network(8, 2), tiny_space(), Foresight(None, tiny_space(), costs), costs) is fits
+    assert not sizes_fit(network(8, 2), tiny_space(), Costs(limits=(Limit.parse("gmacs <= 0.000001"),)))
 
 
 def test_other_inputs_are_not_covered() -> None:
@@ -121,6 +133,8 @@ def test_a_search_uses_the_table(write_run, tmp_path: Path) -> None:
             assert record["predicted"] == json.loads(json.dumps(trial["predicted"]))
     assert all(member["latency"]["samples_ms"] for member in result.front["members"])
     assert "turned down" in run.events.read_text()
+    (stage,) = [stage for stage in stage_costs(run) if stage.stage == "latency table"]
+    assert stage.seconds == MEASURING_S, "what the table took is part of what the search cost"
 
     # A table of another target is refused by name, and passed over where it is only found.
     other = tmp_path / "latency_tables" / "other.json"

@@ -3,15 +3,19 @@ from __future__ import annotations
 import json
 import stat
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from hwnas.config import load_config
 from hwnas.errors import ConfigError, StudyError
+from hwnas.latency.figures import MeasuredFigures, measure_figures
 from hwnas.latency.meter import AgentMeter
 from hwnas.pareto import front_indices
+from hwnas.search import full_training
 from hwnas.search.driver import search
 from hwnas.search.full_training import train_front
 from hwnas.search.run_directory import RunDirectory
@@ -46,6 +50,24 @@ def test_the_front_is_trained_measured_and_kept(write_run, tmp_path: Path, monke
     monkeypatch.setattr(AgentMeter, "fingerprint", lambda self: {"cpu": "another one"})
     with pytest.raises(StudyError, match="one target"):
         train_front(run.path)
+
+
+@pytest.mark.slow
+def test_what_breaks_a_limit_when_measured_again_is_not_on_the_front(
+    write_run, tmp_path: Path, monkeypatch
+) -> None:
+    run = RunDirectory(tmp_path / "out")
+    search(load_config(write_run(budget__latency_ms=1e6)), run.path)
+
+    def slower(*arguments: Any, **settings: Any) -> MeasuredFigures:
+        found = measure_figures(*arguments, **settings)
+        return replace(found, figures={**found.figures, "latency_ms": 2e6})
+
+    monkeypatch.setattr(full_training, "measure_figures", slower)
+    members = train_front(run.path).trained["members"]
+    assert members
+    assert not any(member["on_front"] for member in members)
+    assert {tuple(member["exceeds"]) for member in members} == {("latency_ms <= 1000000",)}
 
 
 def test_a_run_without_a_front_is_refused(tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ target; executors only export, train and judge.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self
 
@@ -26,14 +26,15 @@ class WorkerSetup:
         space: registered name and restrictions, as `{"name": …, "choices": {…}}`.
         recipe: fields of the recipe that candidates are trained with.
         threads: computing threads and cores of one worker.
-        estimator: registered name and settings of what judges candidates.
+        estimators: registered name and settings of everything that judges candidates; jobs name one by its
+            position.
     """
 
     task: Mapping[str, Any]
     space: Mapping[str, Any]
     recipe: Mapping[str, Any]
     threads: int
-    estimator: Mapping[str, Any] = field(default_factory=lambda: {"name": "training", "settings": {}})
+    estimators: Sequence[Mapping[str, Any]] = ({"name": "training", "settings": {}},)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -42,7 +43,7 @@ class WorkerSetup:
             "space": dict(self.space),
             "recipe": dict(self.recipe),
             "threads": self.threads,
-            "estimator": dict(self.estimator),
+            "estimators": [dict(estimator) for estimator in self.estimators],
         }
 
 

@@ -75,44 +75,43 @@ class Forecast:
         known = table(networks) if table is not None and _covers(space, table, seed) else None
         self._table = table if known is not None else None
         self.uses_table = known is not None and is_latency
-        self._log_ms = (0.0, 1.0)
-        if known is not None:
-            log_ms = np.log(known[0])
-            self._log_ms = float(log_ms.mean()), max(float(log_ms.std()), 1e-6)
-        features, _ = self._features(networks)
+        vectors = encode_many(space, networks).astype(np.float64)
+        self._cost: ErrorPredictor | None = None
         with one_thread():
-            errors = np.array([each.error for each in chosen])
-            self._error, self.worth = judged_predictor(features, errors, seed=seed)
-            self._cost: ErrorPredictor | None = None
             if not self.uses_table:
-                self._cost = ErrorPredictor(features, np.log([each.cost for each in chosen]))
+                self._cost = ErrorPredictor(vectors, np.log([each.cost for each in chosen]))
+            logs = self._log_costs(vectors, known)
+            self._log_scale = float(logs.mean()), max(float(logs.std()), 1e-6)
+            errors = np.array([each.error for each in chosen])
+            self._error, self.worth = judged_predictor(self._features(vectors, logs), errors, seed=seed)
 
     def __call__(self, networks: Sequence[Architecture]) -> Forecasts:
         """Predict; what is over a limit is not allowed."""
-        features, found = self._features(networks)
+        vectors = encode_many(self._space, networks).astype(np.float64)
+        found = self._table(networks) if self._table is not None else None
         with one_thread():
-            errors = self._error.predict(features)
-            costs = np.exp(self._cost.predict(features)) if self._cost is not None else None
-        are_allowed = np.ones(len(networks), bool)
-        if found is not None:
-            costs = found[0] if costs is None else costs
-            if self._limits.latency_ms is not None:
-                are_allowed &= found[0] <= self._limits.latency_ms
-        if costs is None:
-            raise ValueError("A forecast has a table or a predictor of costs.")
+            logs = self._log_costs(vectors, found)
+            errors = self._error.predict(self._features(vectors, logs))
+        costs, are_allowed = np.exp(logs), np.ones(len(networks), bool)
+        if found is not None and self._limits.latency_ms is not None:
+            are_allowed &= found[0] <= self._limits.latency_ms
         if self._limits.objective is not None:
             are_allowed &= costs <= self._limits.objective
         return Forecasts(errors, costs, are_allowed)
 
-    def _features(self, networks: Sequence[Architecture]) -> tuple[Floats, tuple[Floats, Floats] | None]:
-        vectors = encode_many(self._space, networks).astype(np.float64)
-        found = self._table(networks) if self._table is not None else None
+    def _log_costs(self, vectors: Floats, found: tuple[Floats, Floats] | None) -> Floats:
+        """Return logarithms of the second objective, as learned or, where it is that, as in the table."""
+        if self._cost is not None:
+            return self._cost.predict(vectors)
         if found is None:
-            return vectors, None
-        mean, spread = self._log_ms
-        # As far apart as networks that differ in several genes: time says much about accuracy.
+            raise ValueError("A forecast has a table that covers the space, or a predictor of costs.")
+        return np.log(found[0])
+
+    def _features(self, vectors: Floats, log_costs: Floats) -> Floats:
+        mean, spread = self._log_scale
+        # As far apart as networks that differ in several genes: a cost says much about the error.
         weight = _TIME_WEIGHT * np.sqrt(len(self._space.choices))
-        return np.column_stack([vectors, weight * (np.log(found[0]) - mean) / spread]), found
+        return np.column_stack([vectors, weight * (log_costs - mean) / spread])
 
 
 def _covers(space: SearchSpace, table: TablePredictions, seed: int) -> bool:

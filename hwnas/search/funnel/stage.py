@@ -49,7 +49,7 @@ class LookStage:
         costs: Costs,
         seed: int,
         log: RunLog,
-        table_s: float | None = None,
+        fits: Callable[[Architecture], bool] = lambda _architecture: True,
     ) -> None:
         """Prepare.
 
@@ -62,17 +62,23 @@ class LookStage:
             costs: the second objective.
             seed: of the draws.
             log: told once the look is over.
-            table_s: what measuring the latency table took, for the costs of the run.
+            fits: says of a network whether it may be within the hard limits; asked of few.
         """
         self._run, self._section, self._space, self._log = run, section, space, log
-        self._foresight, self._limits, self._seed, self._table_s = foresight, limits, seed, table_s
+        self._foresight, self._limits, self._seed, self._fits = foresight, limits, seed, fits
         self._is_latency = str(costs.objective) == LATENCY
 
-    def chosen(self, trials: Sequence[TrialSummary], is_stopped: Callable[[], bool]) -> list[Choices] | None:
+    def chosen(
+        self,
+        learned_from: Sequence[TrialSummary],
+        trials: Sequence[TrialSummary],
+        is_stopped: Callable[[], bool],
+    ) -> list[Choices] | None:
         """Return the choices of the networks to be trained, best layers first; None if it was stopped.
 
         Args:
-            trials: of the study up to now.
+            learned_from: trials that say how good networks are; with a first estimator of a study of its own.
+            trials: up to now, of the study that gets the chosen; what was tried there is not chosen.
             is_stopped: asked after every chunk.
 
         Raises:
@@ -80,9 +86,9 @@ class LookStage:
         """
         state = self._read()
         if state is None:
-            state = self._begun(trials)
+            state = self._begun(learned_from, trials)
         if not state["is_finished"]:
-            state = self._looked(state, trials, is_stopped)
+            state = self._looked(state, learned_from, trials, is_stopped)
         return list(state["chosen"]) if state["is_finished"] else None
 
     @property
@@ -108,27 +114,35 @@ class LookStage:
         section = self._section
         return {"look": section.look, "train_best": section.train_best, "seed": self._seed}
 
-    def _begun(self, trials: Sequence[TrialSummary]) -> dict[str, Any]:
+    def _begun(self, learned_from: Sequence[TrialSummary], trials: Sequence[TrialSummary]) -> dict[str, Any]:
         return {
             "schema_version": SCHEMA_VERSION,
             "settings": self._settings(),
             "is_finished": False,
+            "learned_from": len(learned_from),
             "trials_before": max((trial.number for trial in trials), default=-1) + 1,
             "trained_before": sum(trial.is_trained for trial in trials),
             "seconds": 0.0,
-            "table_s": self._table_s if self._foresight.is_available else None,
             "kept": None,
             "chosen": [],
         }
 
     def _looked(
-        self, state: dict[str, Any], trials: Sequence[TrialSummary], is_stopped: Callable[[], bool]
+        self,
+        state: dict[str, Any],
+        learned_from: Sequence[TrialSummary],
+        trials: Sequence[TrialSummary],
+        is_stopped: Callable[[], bool],
     ) -> dict[str, Any]:
         started = saved = time.monotonic()
         before_s = float(state["seconds"])
         forecast = Forecast(
             self._space,
-            [_evaluated(trial) for trial in trials[: state["trials_before"]] if trial.is_trained],
+            [
+                _evaluated(trial)
+                for trial in learned_from[: state.get("learned_from", state["trials_before"])]
+                if trial.is_trained
+            ],
             self._limits,
             self._table if self._foresight.is_available else None,
             is_latency=self._is_latency,
@@ -159,7 +173,11 @@ class LookStage:
         started: float,
     ) -> dict[str, Any]:
         known = {trial.architecture.id for trial in trials if trial.architecture is not None}
-        new = [index for index, name in enumerate(kept.ids) if name not in known]
+        new = [
+            index
+            for index, name in enumerate(kept.ids)
+            if name not in known and self._fits(self._space.decode(look.choices(kept.genes[index].tolist())))
+        ]
         best = picked(kept.points[new], kept.genes[new], self._section.train_best)
         genes = kept.genes[new][best].tolist()
         state |= {

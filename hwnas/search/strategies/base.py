@@ -60,6 +60,8 @@ class StrategyContext:
         predict_latencies: the same as `predict_latency` for many at once, where that is cheaper.
         rungs: the study of every length of training, the shortest first: that of the proposals. Empty in
             searches of one length.
+        sizes_fit: whether a network is within the hard limits on what can be counted without measuring it.
+            Networks are built for that, so that few should be asked for.
     """
 
     space: SearchSpace
@@ -68,6 +70,7 @@ class StrategyContext:
     seed: int
     predict_latencies: Callable[[Sequence[Architecture]], Predictions] | None = None
     rungs: Sequence[Study] = ()
+    sizes_fit: Callable[[Architecture], bool] = lambda _architecture: True
 
     def latencies(self, architectures: Sequence[Architecture]) -> Predictions:
         """Return what is known of latencies beforehand, in their order; None for what is not."""

@@ -24,6 +24,8 @@ class EvolutionSampler(ProposingSampler):
     sample, the parent is of the lowest non-dominated rank and there of the largest crowding distance; the
     source has one objective and takes the most accurate. Running trials do not matter to it.
 
+    Cost: about a millisecond. Use it for hundreds of short, noisy trainings that nothing is to model.
+
     Source: Real et al., "Regularized Evolution for Image Classifier Architecture Search", AAAI 2019; ranks
     and crowding of Deb et al., "NSGA-II", IEEE TEC 6(2), 2002.
     """

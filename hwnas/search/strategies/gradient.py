@@ -19,8 +19,11 @@ class GradientSampler(ProposingSampler):
     They are found before the search, by `hwnas relax`, see `hwnas.training.relaxation` for the method and its
     sources. What is told does not move them; known networks and those over the limit are drawn again.
 
-    A proposal costs a draw. The relaxation costs what its steps cost, each somewhat more than twice a
-    training step for every weight of the latency.
+    Cost: a draw. The relaxation costs what its steps cost, each somewhat more than twice a training step for
+    every weight of the latency. Use it where there is a supernet and a latency table, and many networks of a
+    promising part of the space are wanted.
+
+    Source: that of the relaxation, `hwnas.training.relaxation`.
     """
 
     def __init__(self, context: StrategyContext, relaxed: RelaxedChoices) -> None:

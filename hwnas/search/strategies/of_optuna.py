@@ -83,6 +83,8 @@ class SamplerPerTrial(BaseSampler):
 def random_sampler(context: StrategyContext) -> BaseSampler:
     """Draw every gene uniformly.
 
+    Cost: next to nothing. Use it as a baseline, and with so many workers that nothing can be learned in time.
+
     Source: Li and Talwalkar, "Random Search and Reproducibility for Neural Architecture Search", UAI 2019.
     """
     return SamplerPerTrial(context, lambda seed: RandomSampler(seed=seed))
@@ -92,8 +94,10 @@ def tpe_sampler(context: StrategyContext) -> BaseSampler:
     """Multi-objective tree-structured Parzen estimator over all genes together.
 
     Candidates over the budget are learned from as constraint violations, and those still in
-    training count as bad ones, so that workers do not all try the same. Milliseconds a proposal; grows with
-    the number of trials.
+    training count as bad ones, so that workers do not all try the same.
+
+    Cost: milliseconds a proposal, growing with the number of trials. Use it to compare with what others use,
+    or where trainings take less time than `surrogate` needs to propose.
 
     Source: Ozaki et al., "Multiobjective Tree-Structured Parzen Estimator", JAIR 73, 2022.
     """
@@ -102,6 +106,8 @@ def tpe_sampler(context: StrategyContext) -> BaseSampler:
 
 def nsga2_sampler(context: StrategyContext) -> BaseSampler:
     """NSGA-II, with a population that leaves room for several generations.
+
+    Cost: about a millisecond. Use it for hundreds of short trainings on many workers.
 
     Source: Deb et al., "A fast and elitist multiobjective genetic algorithm: NSGA-II", IEEE
     TEC 6(2), 2002.
@@ -112,6 +118,8 @@ def nsga2_sampler(context: StrategyContext) -> BaseSampler:
 
 def nsga3_sampler(context: StrategyContext) -> BaseSampler:
     """NSGA-III, which spreads its population along reference directions.
+
+    Cost: about a millisecond. Use it as NSGA-II; with two objectives they hardly differ.
 
     Source: Deb and Jain, "An Evolutionary Many-Objective Optimization Algorithm Using Reference-Point-Based
     Nondominated Sorting Approach, Part I", IEEE TEC 18(4), 2014.
@@ -126,9 +134,12 @@ def nsga3_sampler(context: StrategyContext) -> BaseSampler:
 
 
 def gp_sampler(context: StrategyContext) -> BaseSampler:
-    """Optuna's Gaussian process with expected hypervolume improvement; seconds a proposal.
+    """Optuna's Gaussian process with expected hypervolume improvement.
 
     Both objectives are modelled, and a latency table is not used: `surrogate` does.
+
+    Cost: from a quarter of a second to many seconds, growing with trials and genes. Use it for up to 100
+    trials of few genes, to compare with what others use.
 
     Source: Daulton et al., "Differentiable Expected Hypervolume Improvement for Parallel Multi-Objective
     Bayesian Optimization", NeurIPS 2020; Ament et al., "Unexpected Improvements to Expected Improvement for

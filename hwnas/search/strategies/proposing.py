@@ -38,6 +38,7 @@ class GeneCodec:
         self.values = tuple(context.space.choices.values())
         self.sizes = np.array([len(values) for values in self.values])
         self._architectures: OrderedDict[Genes, Architecture] = OrderedDict()
+        self._sizes_fit: OrderedDict[str, bool] = OrderedDict()
 
     def choices(self, genes: Genes) -> dict[str, Any]:
         """Return the value of every gene by name."""
@@ -74,6 +75,16 @@ class GeneCodec:
                 result = list(genes)
         return tuple(result)
 
+    def sizes_fit(self, genes: Genes) -> bool:
+        """Return whether what can be counted of a network is within the hard limits."""
+        architecture = self.architecture(genes)
+        found = self._sizes_fit.get(architecture.id)
+        if found is None:
+            found = self._sizes_fit[architecture.id] = self.context.sizes_fit(architecture)
+            if len(self._sizes_fit) > _REMEMBERED:
+                self._sizes_fit.popitem(last=False)
+        return found
+
     def allowed(self, candidates: Sequence[Genes]) -> list[bool]:
         """Return for each whether a latency table leaves it a chance to be within the hard limit."""
         if self.context.limits.latency_ms is None:
@@ -84,6 +95,9 @@ class GeneCodec:
 
 class ProposingSampler(BaseSampler):
     """A sampler that proposes all genes at once, never what is known or forbidden while there is other.
+
+    Forbidden is what the latency table or a count says to be over a hard limit. Some 2,000 draws are made to
+    find something else; where fewer networks are within the limit, a proposal may be turned down after all.
 
     Subclasses implement `propose`.
     """
@@ -133,7 +147,7 @@ class ProposingSampler(BaseSampler):
                 else [self.codec.uniform(rng) for _ in range(50)]
             )
             for genes, allowed in zip(candidates, self.codec.allowed(candidates), strict=True):
-                if not allowed:
+                if not allowed or not self.codec.sizes_fit(genes):
                     continue
                 if not self.told.is_known(self.codec.architecture(genes)):
                     return genes

@@ -20,6 +20,8 @@ class QuasiRandomSampler(ProposingSampler):
     Optuna's own quasi-random sampler leaves categorical genes to chance, and here all genes are
     categorical. A gene takes the value in whose share of the unit interval its coordinate lies.
 
+    Cost: next to nothing. Use it to cover a space evenly, such as for a predictor or for a look.
+
     Source: Owen, "Scrambling Sobol' and Niederreiter-Xing Points", J. Complexity 14(4), 1998.
     """
 

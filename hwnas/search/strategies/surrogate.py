@@ -25,6 +25,8 @@ _START_DRAWS = 64
 _PARENTS = 20
 _CLIMBED, _NEIGHBOURS, _CLIMBS = 8, 10, 2
 """After drawing, so many of the best candidates are replaced by better neighbours, so many times."""
+_COUNTED = 100
+"""Of so many of the best at most is it counted whether they are within limits on sizes."""
 
 
 class SurrogateSampler(ProposingSampler):
@@ -42,8 +44,9 @@ class SurrogateSampler(ProposingSampler):
       that of the next shorter one, plus a rest that is learned. Which network is trained longer is chosen by
       the same models.
 
-    A proposal takes about 0.7 seconds, at 10,000 told trials as at 300: models are made of a bounded
-    number of networks. Use it wherever training a network takes longer than that.
+    Cost: half a second to a second, with 10,000 told trials as with 300: models are made of a bounded number
+    of networks; the first proposal after a resume takes up to three. Use it wherever training a network
+    takes longer than that.
 
     Source: expected hypervolume improvement as in `expected_improvement`; believer: Ginsbourger et al.,
     "Kriging Is Well-Suited to Parallelize Optimization", 2010; weighting by feasibility: Gardner et al.,
@@ -67,10 +70,10 @@ class SurrogateSampler(ProposingSampler):
             self._read_longer()
             beliefs = self._believer.beliefs()
             pool = self._pool.around(self._parents(beliefs), number, rng)
-            best = _ranked(beliefs, pool, _CLIMBED)
+            best = self._ranked(beliefs, pool)
             for _ in range(_CLIMBS):
                 near = self._pool.neighbours([genes for _, genes in best], _NEIGHBOURS, rng)
-                best = sorted([*best, *_ranked(beliefs, near, _CLIMBED)], reverse=True)[:_CLIMBED]
+                best = sorted([*best, *self._ranked(beliefs, near)], reverse=True)[:_CLIMBED]
             return best[0][1] if best else self.codec.uniform(rng)
 
     def climber(self, rung: int, waiting: Sequence[int]) -> int | None:
@@ -119,21 +122,25 @@ class SurrogateSampler(ProposingSampler):
         order = known[np.argsort(drawn.log_ms[known], kind="stable")]
         return drawn.genes[int(order[int(_van_der_corput(number) * len(order))])]
 
+    def _ranked(self, beliefs: Beliefs, pool: Encoded) -> list[tuple[float, Genes]]:
+        """Return the best of a pool that are within limits on sizes, with what they promise."""
+        if not pool.genes:
+            return []
+        gains = beliefs.gains(pool)
+        best: list[tuple[float, Genes]] = []
+        for index in np.argsort(-gains, kind="stable")[:_COUNTED]:
+            if self.codec.sizes_fit(pool.genes[index]):
+                best.append((float(gains[index]), pool.genes[index]))
+            if len(best) == _CLIMBED:
+                break
+        return best
+
     def _parents(self, beliefs: Beliefs) -> list[Judged]:
         """Return the best networks: as told; with several lengths of training, as believed of the longest."""
         chosen = self._believer.chosen()
         points = beliefs.front[: len(chosen)] if self._longer else points_of(chosen)
         ranks = non_dominated_ranks(points, _PARENTS)
         return [chosen[index] for index in np.argsort(ranks, kind="stable")[:_PARENTS]]
-
-
-def _ranked(beliefs: Beliefs, pool: Encoded, count: int) -> list[tuple[float, Genes]]:
-    """Return the best of a pool with what they promise."""
-    if not pool.genes:
-        return []
-    gains = beliefs.gains(pool)
-    order = np.argsort(-gains, kind="stable")[:count]
-    return [(float(gains[index]), pool.genes[index]) for index in order]
 
 
 def _van_der_corput(number: int) -> float:

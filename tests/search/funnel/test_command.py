@@ -55,3 +55,16 @@ def test_the_command_goes_through_all_stages_and_survives_a_kill_in_between(tmp_
     ]
     assert told["stages"][0]["remark"] == "8 trained"
     assert told["stages"][2]["remark"] == "3 trained"
+
+
+def test_the_first_candidates_may_be_trained_for_fewer_steps(tmp_path: Path) -> None:
+    path, run = tmp_path / "run.yaml", RunDirectory(tmp_path / "out")
+    path.write_text(yaml.safe_dump(run_settings(search__trials=8, search__workers=2)))
+    funnel = ("--look", 100, "--train-best", 2, "--first-steps", 3)
+    done = subprocess.run(
+        _command(path, "--out", run.path, *funnel), check=False, capture_output=True, text=True, timeout=400
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Candidates that the look learns from, judged by training: 8 trained" in done.stdout
+    assert "Candidates chosen by the look, judged by training: 2 trained" in done.stdout
+    assert run.load_config().search.first_estimator.options == {"steps": 3}

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
 from hwnas.budget import Costs
 from hwnas.config import FunnelSection, load_config
+from hwnas.errors import ConfigError, StudyError
 from hwnas.report.build import build_report
 from hwnas.search.driver import search
 from hwnas.search.foresight import Foresight
@@ -19,6 +21,9 @@ from hwnas.search.strategies import Limits
 from hwnas.search.study import TrialSummary
 from hwnas.search.warm_start import not_yet_judged
 from hwnas.search_spaces.base import SearchSpace, make_search_space
+from hwnas.tasks.base import make_task
+from hwnas.training.recipe import Recipe
+from hwnas.training.supernet import train_supernet
 from tests.search.conftest import run_settings, tiny_plugin, tiny_site  # noqa: F401 - fixtures
 from tests.search.tiny_plugin import StripesTask
 
@@ -72,7 +77,7 @@ def _stage(tmp_path: Path, space: SearchSpace, **changes) -> LookStage:
 
 
 def test_the_chosen_are_new_and_stay_the_same(tmp_path: Path, space, trials) -> None:
-    chosen = _stage(tmp_path, space).chosen(trials, lambda: False)
+    chosen = _stage(tmp_path, space).chosen(trials, trials, lambda: False)
     assert chosen is not None
     assert len(chosen) == 4
     tried = {trial.architecture for trial in trials}
@@ -83,25 +88,25 @@ def test_the_chosen_are_new_and_stay_the_same(tmp_path: Path, space, trials) -> 
 
     again = _stage(tmp_path, space)
     more = [*trials, _trial(space, 12, chosen[0]), _trial(space, 13, chosen[1], state="FAIL", reason=None)]
-    assert again.chosen(more, lambda: False) == chosen, "a finished look is not repeated"
+    assert again.chosen(more, more, lambda: False) == chosen, "a finished look is not repeated"
     assert again.wanted == 16
     assert not_yet_judged(space, chosen, more) == chosen[1:], "what was killed is tried again"
     failed = [*trials, _trial(space, 12, chosen[0], state="FAIL", reason="it exploded")]
     assert not_yet_judged(space, chosen, failed) == chosen[1:]
 
     anew = _stage(tmp_path, space, train_best=2)
-    assert len(anew.chosen(more, lambda: False) or []) == 2, "other settings mean another look"
+    assert len(anew.chosen(more, more, lambda: False) or []) == 2, "other settings mean another look"
     assert anew.wanted == 15
 
 
 def test_a_stopped_look_goes_on(tmp_path: Path, space, trials) -> None:
-    assert _stage(tmp_path, space).chosen(trials, lambda: True) is None
+    assert _stage(tmp_path, space).chosen(trials, trials, lambda: True) is None
     stopped = json.loads(RunDirectory(tmp_path).look.read_text())
     assert (stopped["is_finished"], stopped["kept"]["looked"]) == (False, 36)
-    resumed = _stage(tmp_path, space).chosen(trials, lambda: False)
+    resumed = _stage(tmp_path, space).chosen(trials, trials, lambda: False)
     other = tmp_path / "other"
     other.mkdir()
-    assert resumed == _stage(other, space).chosen(trials, lambda: False)
+    assert resumed == _stage(other, space).chosen(trials, trials, lambda: False)
 
 
 @pytest.mark.slow
@@ -135,3 +140,83 @@ def test_a_search_with_a_funnel_trains_looks_and_trains_what_it_chose(tmp_path: 
     more = search(load_config(path), run.path, resume=True)
     assert more.to_json()["trained"] == 11
     assert "look" in [stage["stage"] for stage in more.to_json()["stages"]]
+
+
+@pytest.mark.slow
+def test_what_a_look_learns_from_may_be_judged_by_another_estimator(tmp_path: Path) -> None:
+    path, run = tmp_path / "run.yaml", RunDirectory(tmp_path / "out")
+    settings = run_settings(search__trials=9, search__workers=2, space__choices={"behaviour": ["good"]})
+    settings["search"] |= {
+        "funnel": {"look": 100, "train_best": 3},
+        "first_estimator": {"name": "training", "steps": 2},
+    }
+    path.write_text(yaml.safe_dump(settings))
+    result = search(load_config(path), run.path)
+    assert [(rung["steps"], rung["trained"]) for rung in result.rungs] == [(2, 9), (6, 3)]
+    records = [run.rung(1).read_trial(trial.number) for trial in _complete(run.rung(1))]
+    assert {record["estimator"] for record in records} == {"training-2-steps"}
+    chosen = [run.read_trial(trial.number) for trial in _complete(run)]
+    assert {record["estimator"] for record in chosen} == {"training-6-steps"}
+    state = json.loads(run.look.read_text())
+    assert (state["learned_from"], state["trials_before"]) == (len(run.rung(1).read_front()["trials"]), 0)
+    assert state["worth"]["agreement"]["networks"] == 9
+    assert sorted(str(sorted(record["choices"].items())) for record in chosen) == sorted(
+        str(sorted(choices.items())) for choices in state["chosen"]
+    )
+    costs = stage_costs(run)
+    assert [(stage.stage, stage.networks) for stage in costs] == [
+        ("candidates that the look learns from", 9),
+        ("look", state["looked"]),
+        ("candidates chosen by the look", 3),
+        ("total", 0),
+    ]
+    members = {member["trial"] for member in run.read_front()["members"]}
+    assert members <= {trial.number for trial in _complete(run)}, (
+        "the front holds what was chosen and trained"
+    )
+    assert "candidates that the look learns from" in build_report(run.path).read_text()
+
+    more = search(load_config(path), run.path, resume=True)
+    assert [rung["trained"] for rung in more.rungs] == [9, 3], "nothing is done twice"
+    settings["search"]["first_estimator"]["steps"] = 3
+    path.write_text(yaml.safe_dump(settings))
+    with pytest.raises(StudyError, match="first_estimator"):
+        search(load_config(path), run.path, resume=True)
+
+
+def _complete(run: RunDirectory) -> list[SimpleNamespace]:
+    trials = run.read_front()["trials"]
+    own = [trial for trial in trials if trial["state"] == "COMPLETE" and trial["duplicate_of"] is None]
+    return [SimpleNamespace(number=trial["number"]) for trial in own]
+
+
+@pytest.mark.slow
+def test_a_look_may_learn_from_shared_weights(tmp_path: Path) -> None:
+    task = make_task("tiny-stripes", {})
+    space = make_search_space("tiny-space", task.contract, {"behaviour": ["good"]})
+    recipe = Recipe(steps=4, batch_size=2, mixed_precision="no", average=0.0)
+    train_supernet(task, space, recipe, seed=0, directory=tmp_path / "net")
+    path, run = tmp_path / "run.yaml", RunDirectory(tmp_path / "out")
+    settings = run_settings(search__trials=8, space__choices={"behaviour": ["good"]})
+    settings["search"] |= {
+        "funnel": {"look": 100, "train_best": 2},
+        "first_estimator": {"name": "weight-sharing", "supernet": str(tmp_path / "net")},
+    }
+    path.write_text(yaml.safe_dump(settings))
+    result = search(load_config(path), run.path)
+    assert [rung["estimator"] for rung in result.rungs] == ["weight-sharing", "training"]
+    assert {run.read_trial(trial.number)["estimator"] for trial in _complete(run)} == {"training-6-steps"}
+    costs = {stage.stage: stage.seconds for stage in stage_costs(run)}
+    assert costs["supernet"] > 0, "weights that only the first candidates share are part of the cost"
+
+
+def test_a_first_estimator_needs_a_funnel(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text(yaml.safe_dump(run_settings(search__first_estimator="training")))
+    with pytest.raises(ConfigError, match=r"add search\.funnel"):
+        load_config(path)
+    settings = run_settings(search__first_estimator="training")
+    settings["search"] |= {"funnel": {}, "fidelities": {"steps": [2]}}
+    path.write_text(yaml.safe_dump(settings))
+    with pytest.raises(ConfigError, match="a funnel has stages of its own"):
+        load_config(path)

@@ -1,0 +1,57 @@
+"""The studies of a run, and what judges the candidates of each: one, or several of which the last counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hwnas.config import EstimatorSection, RunConfig
+
+
+@dataclass(frozen=True)
+class RungPlan:
+    """One study of a run.
+
+    Attributes:
+        study: what it is named beside that of the front; empty for that itself.
+        stage: what it is, for people; empty where a run has one study alone.
+        judge: registered name and settings of the estimator, as workers are told.
+        steps: of its trainings; None where the estimator does not train.
+    """
+
+    study: str
+    stage: str
+    judge: Mapping[str, Any]
+    steps: int | None
+
+
+def rung_plans(config: RunConfig) -> list[RungPlan]:
+    """Return the studies of a run, the lowest first; the last is that of the front.
+
+    With `search.fidelities` there is one for each length of training, and with `search.first_estimator` one
+    for the candidates that the look of a funnel learns from.
+    """
+    search, steps = config.search, config.training.proxy.steps
+    own = search.estimator
+    if search.fidelities is not None:
+        lengths = [*search.fidelities.steps, steps]
+        judges = [EstimatorSection(**{**own.model_dump(), "steps": length}) for length in lengths]
+        stages = [f"rung {number}, {length} steps" for number, length in enumerate(lengths, start=1)]
+    elif search.first_estimator is not None:
+        judges, stages = (
+            [search.first_estimator, own],
+            ["candidates that the look learns from", "candidates chosen by the look"],
+        )
+    else:
+        judges, stages = [own], [""]
+    names = [f"rung-{number}" for number in range(1, len(judges))] + [""]
+    return [
+        RungPlan(
+            name,
+            stage,
+            {"name": judge.name, "settings": judge.options},
+            int(judge.options.get("steps", steps)) if judge.name == "training" else None,
+        )
+        for name, stage, judge in zip(names, stages, judges, strict=True)
+    ]
