@@ -36,6 +36,15 @@ _NOISES = (0.01, 0.03, 0.1, 0.3, 1.0)
 _FOLDS = 10
 
 
+def capped(errors: Floats) -> Floats:
+    """Return errors, [n], none of which is farther above their upper quartile than the best is below it.
+
+    Networks that learn nothing would stretch the scale on which a predictor tells the good ones apart.
+    """
+    usual = float(np.quantile(errors, 0.75))
+    return np.minimum(errors, usual + max(usual - float(errors.min()), 1e-6))
+
+
 @dataclass(frozen=True)
 class PredictorWorth:
     """How far a learned predictor orders networks that it was not fitted on.

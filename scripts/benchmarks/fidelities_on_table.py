@@ -5,12 +5,13 @@
 
 Files as for `strategies.py`. ImageNet16-120 is what counts; a training on CIFAR-10 costs a sixth of it and
 one on CIFAR-100 a third, by the seconds in the table: they stand for shorter trainings. Driver, ladder,
-strategy, studies and records are those of a search; workers answer from the table, on a clock that skips the
-waiting. Plain search trains `--trained` networks on ImageNet16-120. A search with fidelities gets a third of
-the seconds that this took, and as many candidates as they pay for. Scored is the area under the staircase of
-latency and accuracy of networks trained on ImageNet16-120, above 35 per cent and relative to that of the
-whole table; accuracies are seen with one seed and scored by the mean of all. Prints Markdown, with `--json`
-one line of JSON at the end.
+strategy, studies and records are those of a search; workers answer from the table, on a clock that skips
+the waiting. Plain search trains `--trained` networks on ImageNet16-120. A search with fidelities gets a
+third of the seconds that this took, and as many candidates as they pay for. So does a funnel, which trains
+candidates on CIFAR-10, looks at all 15,625 networks, and trains the best on ImageNet16-120. Scored is the
+area under the staircase of latency and accuracy of networks trained on ImageNet16-120, above 35 per cent
+and relative to that of the whole table; accuracies are seen with one seed and scored by the mean of all.
+Prints Markdown, with `--json` one line of JSON at the end.
 """
 
 from __future__ import annotations
@@ -36,14 +37,15 @@ import numpy as np
 from driver_scaling import ReplayedTask
 from strategies import Table, TableSpace, load, with_error
 
-from hwnas.architecture import Architecture
+from hwnas.architecture import Architecture, Choice
 from hwnas.budget import Costs
-from hwnas.config import SearchSection
+from hwnas.config import FunnelSection, SearchSection
 from hwnas.io_spec import IoSpec
 from hwnas.latency.base import LatencyMeasurement
 from hwnas.search.candidate_loop import CandidateLoop
 from hwnas.search.executors.base import Reply, Worker
 from hwnas.search.foresight import Foresight
+from hwnas.search.funnel.stage import LookStage
 from hwnas.search.interruption import StopRequest
 from hwnas.search.ladder import Ladder, Rung
 from hwnas.search.run_directory import RunDirectory
@@ -176,6 +178,24 @@ class TableMeter:
         """Nothing is open."""
 
 
+class KnownLatency(Foresight):
+    """Latencies of the table, known before a network is measured."""
+
+    def __init__(self, trained: Trained, space: TableSpace, costs: Costs) -> None:
+        super().__init__(None, space, costs)
+        self._trained = trained
+
+    @property
+    def is_available(self) -> bool:
+        """Always."""
+        return True
+
+    def predict_many(self, architectures: Sequence[Architecture]) -> list[LatencyPrediction | None]:
+        """Read them."""
+        latencies = [self._trained.latency_ms(architecture) for architecture in architectures]
+        return [LatencyPrediction(latency_ms, (latency_ms, latency_ms)) for latency_ms in latencies]
+
+
 def main() -> None:
     """Search with and without fidelities, compare, print."""
     arguments = _arguments()
@@ -210,9 +230,13 @@ def _compared(
         for name, (lengths, keep) in LADDERS.items():
             number = _affordable(trained, rows, lengths, keep)
             one, _ = _search(trained, strategy, seed, lengths, keep, number, arguments.workers)
-            one["share"] = one["seconds"] / plain["seconds"]
-            one["ratio"] = one["hypervolume"] / plain["hypervolume"]
             found.setdefault(name, []).append(one)
+        number = _affordable(trained, rows, FUNNEL[0], FUNNEL[1])
+        one, _ = _search(trained, strategy, seed, FUNNEL[0], FUNNEL[1], number, arguments.workers, look=True)
+        found.setdefault(FUNNEL_NAME, []).append(one)
+        for ones in found.values():
+            ones[-1]["share"] = ones[-1]["seconds"] / plain["seconds"]
+            ones[-1]["ratio"] = ones[-1]["hypervolume"] / plain["hypervolume"]
     return found
 
 
@@ -223,6 +247,8 @@ LADDERS: dict[str, tuple[list[int], int]] = {
     "CIFAR-10, CIFAR-100, ImageNet16-120; keep 3": ([1, 2, 3], 3),
 }
 """Data sets by their positions, and one of how many climbs."""
+FUNNEL: tuple[list[int], int] = ([1, 3], 4)
+FUNNEL_NAME = "CIFAR-10, a look at all, ImageNet16-120; the best, a quarter as many"
 
 
 def _affordable(trained: Trained, rows: Sequence[int], lengths: Sequence[int], keep: int) -> int:
@@ -244,8 +270,10 @@ def _search(
     keep: int,
     trials: int,
     workers: int,
+    *,
+    look: bool = False,
 ) -> tuple[dict[str, float], list[int]]:
-    """Search once, as `hwnas search` does.
+    """Search once, as `hwnas search` does: with fidelities, or with a look at the whole table in between.
 
     Returns:
         what it cost and found, and the rows of the networks that were trained on the last data set.
@@ -268,20 +296,43 @@ def _search(
             where.trials_dir.mkdir(parents=True, exist_ok=True)
             own = study if is_top else study.beside(f"rung-{number}")
             rungs.append(Rung(TrialBook(where, own, RunLog(run), costs, rung=f"rung {number}"), length - 1))
-        ladder = Ladder(rungs, keep=keep)
-        context = StrategyContext(space, predict, Limits(None, trials), seed, rungs=ladder.studies)
-        ladder.follow(make_sampler(strategy, context))
-        CandidateLoop(
-            SearchSection(strategy=strategy, trials=trials, workers=workers, seed=seed),
-            task=ReplayedTask(),
-            space=space,
-            meter=TableMeter(trained),
-            pool=executor,
-            ladder=ladder,
-            foresight=Foresight(None, space, costs),
-            stop=stop,
-            listener=lambda _status: None,
-        ).run()
+        ladders = [Ladder([rung]) for rung in rungs] if look else [Ladder(rungs, keep=keep)]
+        limits = Limits(None, trials)
+        for ladder in ladders:
+            context = StrategyContext(space, predict, limits, seed, rungs=ladder.studies)
+            ladder.follow(make_sampler(strategy, context))
+        foresight = KnownLatency(trained, space, costs)
+
+        def loop_until(ladder: Ladder, wanted: int, queue: Sequence[Mapping[str, Choice]] = ()) -> None:
+            CandidateLoop(
+                SearchSection(strategy=strategy, trials=wanted, workers=workers, seed=seed),
+                task=ReplayedTask(),
+                space=space,
+                meter=TableMeter(trained),
+                pool=executor,
+                ladder=ladder,
+                foresight=foresight,
+                stop=stop,
+                listener=lambda _status: None,
+                queue=queue,
+            ).run()
+
+        loop_until(ladders[0], trials)
+        if look:
+            section = FunnelSection(look=len(trained.tables["in16"].rows), train_best=trials // keep)
+            log = RunLog(run)
+            stage = LookStage(
+                run,
+                section,
+                space=space,
+                foresight=foresight,
+                limits=limits,
+                costs=costs,
+                seed=seed,
+                log=log,
+            )
+            chosen = stage.chosen(ladders[0].lowest.trials, [], lambda: False)
+            loop_until(ladders[1], stage.wanted, chosen or [])
         best = [one.architecture for one in study.summaries() if one.is_trained and one.architecture]
         study.close()
     table, rows = trained.tables["in16"], [trained.row(each) for each in best]

@@ -7,11 +7,11 @@
 `--first` networks for `--first-steps` steps, looks at 10,000 by a predictor fitted on these, and trains the
 best `--best` for `--steps`. Then a plain search trains networks that its strategy proposes, for `--steps`
 each, until it has cost as many seconds of workers as the whole funnel, its look included; what ended later
-does not count. Hypervolume is that of error and logarithm of the second objective of networks trained for
-`--steps`, in a box that is the same for all: it begins at error 0 and ends at error 1, and reaches from the
-cheapest to the costliest of 1,000 networks drawn from the space. `--objective gmacs`, the default, takes
-the noise of a shared machine's clock out of the comparison. Runs stay in `--out`; the same command goes on
-with them. Prints Markdown, with `--json` one line of JSON at the end.
+does not count. Hypervolume is that of error and second objective, and of error and its logarithm, of
+networks trained for `--steps`, in a box that is the same for all: it begins at error 0 and ends at error 1,
+and reaches from the cheapest to the costliest of 1,000 networks drawn from the space. `--objective gmacs`,
+the default, takes the noise of a shared machine's clock out of the comparison. Runs stay in `--out`; the
+same command goes on with them. Prints Markdown, with `--json` one line of JSON at the end.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from hwnas.config import RunConfig
 from hwnas.search.run_directory import RunDirectory
 
 LOOK = "look"
+SCALES = {"linear": "the cost", "log": "the logarithm of the cost"}
 _START = 8
 """Plain search is begun with so many networks, to learn what one costs."""
 
@@ -40,27 +41,35 @@ def main() -> None:
     """Run what is missing, compare, print."""
     arguments = _arguments()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    rows = [_compared(arguments, seed) for seed in range(arguments.seeds)]
+    seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
+    rows = [_compared(arguments, seed) for seed in seeds]
     print(f"command: scripts/benchmarks/funnel_search.py {' '.join(sys.argv[1:])}")
     print(f"machine: {platform.processor() or platform.machine()}, {os.cpu_count()} processors\n")
     print(
-        "| seed | plain: trained | s | hypervolume | funnel: first | best | s | of the look "
-        "| tau of the predictor | hypervolume | ratio |"
+        "| seed | plain: trained | s | hypervolume | over log | funnel: first | best | s | of the look "
+        "| tau of the predictor | hypervolume | over log | ratio | over log |"
     )
-    print("| ---: " * 11 + "|")
+    print("| ---: " * 14 + "|")
     for row in rows:
         plain, funnel = row["plain"], row["funnel"]
         print(
-            f"| {row['seed']} | {plain['trained']} | {plain['seconds']:.0f} | {plain['hypervolume']:.4f} "
-            f"| {funnel['first']} | {funnel['trained']} | {funnel['seconds']:.0f} | {funnel['look_s']:.1f} "
-            f"| {funnel['tau']:.2f} | {funnel['hypervolume']:.4f} | {row['ratio']:.3f} |"
+            f"| {row['seed']} | {plain['trained']} | {plain['seconds']:.0f} | {plain['linear']:.4f} "
+            f"| {plain['log']:.4f} | {funnel['first']} | {funnel['trained']} | {funnel['seconds']:.0f} "
+            f"| {funnel['look_s']:.1f} | {funnel['tau']:.2f} | {funnel['linear']:.4f} | {funnel['log']:.4f} "
+            f"| {row['ratio']['linear']:.3f} | {row['ratio']['log']:.3f} |"
         )
-    ratios = [row["ratio"] for row in rows]
-    spread = statistics.stdev(ratios) if len(ratios) > 1 else math.nan
-    mean = statistics.mean(ratios)
-    print(f"\nRatio of hypervolumes, funnel to plain: mean {mean:.3f}, standard deviation {spread:.3f}.")
+    found = {}
+    for scale, name in SCALES.items():
+        ratios = [row["ratio"][scale] for row in rows]
+        spread = statistics.stdev(ratios) if len(ratios) > 1 else math.nan
+        found[scale] = {"mean": statistics.mean(ratios), "stdev": spread}
+        mean = found[scale]["mean"]
+        print(
+            f"\nRatio of hypervolumes over {name}, funnel to plain: mean {mean:.3f}, standard deviation "
+            f"{spread:.3f}."
+        )
     if arguments.json:
-        print(json.dumps({"rows": rows, "mean_ratio": mean, "stdev": spread}))
+        print(json.dumps({"rows": rows, "ratios": found}))
 
 
 def _arguments() -> argparse.Namespace:
@@ -70,10 +79,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=30, help="networks that the look learns from")
-    parser.add_argument("--first-steps", type=int, default=20, help="of their trainings")
-    parser.add_argument("--best", type=int, default=24, help="networks that the look chooses")
-    parser.add_argument("--steps", type=int, default=120, help="of each training but the first")
+    parser.add_argument("--first-steps", type=int, default=120, help="of their trainings")
+    parser.add_argument("--best", type=int, default=12, help="networks that the look chooses")
+    parser.add_argument("--steps", type=int, default=500, help="of each training but the first")
     parser.add_argument("--strategy", default="surrogate", help="of the plain search")
     parser.add_argument("--strategy-first", default="quasi-random", help="of the funnel, before the look")
     parser.add_argument("--width", type=int, default=256)
@@ -108,8 +118,9 @@ def _compared(arguments: argparse.Namespace, seed: int) -> dict[str, Any]:
         },
     }
     for name in ("plain", "funnel"):
-        result[name]["hypervolume"] = volume_in(box, result[name]["points"])
-    result["ratio"] = result["funnel"]["hypervolume"] / result["plain"]["hypervolume"]
+        for scale in SCALES:
+            result[name][scale] = volume_in(box, result[name]["points"], is_log=scale == "log")
+    result["ratio"] = {scale: result["funnel"][scale] / result["plain"][scale] for scale in SCALES}
     return result
 
 

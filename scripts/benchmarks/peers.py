@@ -77,13 +77,22 @@ class SyneTuneEvolution:
     """
 
     def __init__(self, space: Space, evaluations: int, seed: int) -> None:
-        """Begin with an empty population."""
+        """Begin with an empty population.
+
+        Its first members are drawn here: syne-tune would draw them from NumPy's global random numbers,
+        whatever the seed.
+        """
         from syne_tune.config_space import choice
         from syne_tune.optimizer.schedulers.multiobjective import MultiObjectiveRegularizedEvolution
 
+        rng, size = np.random.default_rng(seed), population(evaluations)
+        first = [
+            {name: values[rng.integers(len(values))] for name, values in space.items()} for _ in range(size)
+        ]
         self._searcher = MultiObjectiveRegularizedEvolution(
             {name: choice(list(values)) for name, values in space.items()},
-            population_size=population(evaluations),
+            first,
+            population_size=size,
             random_seed=seed,
         )
         self._told = 0

@@ -82,16 +82,22 @@ def volumes(searches: Sequence[Searched]) -> list[float]:
     return found
 
 
-def volume_in(box: tuple[float, float], points: Sequence[tuple[float, float]]) -> float:
-    """Return the hypervolume of error and logarithm of the cost, as a share of a box.
+def volume_in(
+    box: tuple[float, float], points: Sequence[tuple[float, float]], *, is_log: bool = True
+) -> float:
+    """Return the hypervolume of error and cost, as a share of a box.
 
     Args:
         box: least and largest cost; errors reach from 0 to 1. A cheaper network counts as the least.
         points: (error, cost) of networks.
+        is_log: whether the logarithm of the cost counts: twice as fast is worth the same everywhere then.
     """
-    low, span = box[0], math.log(box[1] / box[0])
-    inside = [(error, max(0.0, math.log(cost / low))) for error, cost in points if cost <= box[1]]
-    return hypervolume(inside, (1.0, span)) / span if inside else 0.0
+
+    def place(cost: float) -> float:
+        return math.log(cost / box[0]) if is_log else cost - box[0]
+
+    inside = [(error, max(0.0, place(cost))) for error, cost in points if cost <= box[1]]
+    return hypervolume(inside, (1.0, place(box[1]))) / place(box[1]) if inside else 0.0
 
 
 def within_cost(path: Path, seconds: float) -> tuple[list[tuple[float, float]], float]:

@@ -1,37 +1,48 @@
-"""Compares strategies on tables of architectures that were all trained and measured: NAS-Bench-201's cells.
+"""Compares strategies on tables of architectures that were trained and measured: NAS-Bench-201's cells.
 
 `--accuracy` is a CSV with the columns `index`, `ops` (six digits, one an edge: 0 none, 1 skip_connect, 2
 nor_conv_1x1, 3 nor_conv_3x3, 4 avg_pool_3x3) and validation accuracies in per cent; `--latency` one with
 `index` and a column of milliseconds for every device. A strategy sees the accuracy of one training
 (`--seen`) and is scored by the mean of all trainings: the area under the staircase of latency and accuracy,
 above `--floor` per cent and up to the largest latency in the table, relative to that of the whole table.
-Distinct architectures are counted; a latency is known before asking, as from a latency table.
+Distinct architectures are counted; a latency is known before asking, as from a latency table. Not all cells
+need to be there: strategies choose among the operations that are, edge by edge, and one that proposes a cell
+without accuracy or latency hears of a failure.
 
 A device, strategy and seed is one study; those in `--results` are not repeated, so that a run that was
 stopped goes on. Prints a table in Markdown, and with `--json` one object as the last line: strategy ->
-device -> evaluations -> mean hypervolume ratio.
+device -> evaluations -> mean hypervolume ratio. Progress is on stderr.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import hashlib
+import importlib.util
 import itertools
 import json
+import math
+import signal
 import statistics
+import sys
 import time
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import active_children, get_context
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import optuna
+from accuracy_table import Table, TableSpace, load, refuse
+from optuna.trial import TrialState
 from peers import PEERS
 
 from hwnas.architecture import Architecture
+from hwnas.errors import HwnasError, did_you_mean
+from hwnas.plugins import plugin_names
 from hwnas.search.strategies import (
     LatencyPrediction,
     Limits,
@@ -39,66 +50,19 @@ from hwnas.search.strategies import (
     distributions_of,
     make_sampler,
 )
-from hwnas.search_spaces.cells import ENCODING_PARTS, OPERATIONS, Cell, encode_cell
 
-Floats = npt.NDArray[np.float64]
 MAX_REPEATS = 1000
-"""A strategy that proposes so many known architectures in a row gets a new one drawn for it."""
+"""A strategy that proposes nothing new so many times in a row gets a new architecture drawn for it."""
+FORMAT = "hwnas strategies on a table, 1"
+"""Of the file of results."""
+NAME_ANOTHER = "name another file as --results."
+WORST = 1.0
+"""Error that strategies of other libraries are told for what is not in the table: they know no failures."""
 
-
-class TableSpace:
-    """Six operations; every combination is an architecture of its own, as in the table."""
-
-    name = "nas-bench-201"
-    encoding_parts = ENCODING_PARTS
-    choices: ClassVar[dict[str, tuple[str, ...]]] = {f"edge{number}": OPERATIONS for number in range(1, 7)}
-
-    def decode(self, choices: dict[str, Any]) -> Architecture:
-        """Return the cell with these operations."""
-        return Architecture(self.name, choices, (3, 32, 32), 10)
-
-    def encode(self, architecture: Architecture) -> npt.NDArray[np.float32]:
-        """Return the features of its cell; edges that nothing depends on are as if there were none."""
-        return encode_cell(Cell.of(architecture.genes).pruned())
-
-
-@dataclass(frozen=True)
-class Table:
-    """Everything about 15,625 architectures; figures by the operations of an architecture."""
-
-    rows: dict[tuple[str, ...], int]
-    seen: Floats
-    scored: Floats
-    latency_ms: dict[str, Floats]
-    floor: float
-
-    def hypervolume(self, device: str, rows: list[int]) -> float:
-        """Return the area under the staircase, in per cent times milliseconds."""
-        latency_ms = self.latency_ms[device]
-        gained, height, begin = 0.0, 0.0, 0.0
-        for row in sorted(rows, key=lambda row: float(latency_ms[row])):
-            gained += height * (float(latency_ms[row]) - begin)
-            begin = float(latency_ms[row])
-            height = max(height, float(self.scored[row]) - self.floor)
-        return gained + height * (float(latency_ms.max()) - begin)
-
-
-def load(accuracy: Path, latency: Path, devices: list[str], seen: str, floor: float) -> Table:
-    """Read both files and join them by `index`."""
-    with accuracy.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    with latency.open(newline="", encoding="utf-8") as file:
-        times = {row["index"]: row for row in csv.DictReader(file)}
-    trainings = [name for name in rows[0] if name.startswith(seen.rsplit("_s", 1)[0] + "_s")]
-    scored = [statistics.fmean(float(row[name]) for name in trainings if row[name]) for row in rows]
-    cells = [tuple(OPERATIONS[int(digit)] for digit in row["ops"].zfill(6)) for row in rows]
-    return Table(
-        {cell: number for number, cell in enumerate(cells)},
-        np.array([float(row[seen]) for row in rows]),
-        np.array(scored),
-        {device: np.array([float(times[row["index"]][device]) for row in rows]) for device in devices},
-        floor,
-    )
+Study = tuple[str, str, int]
+"""Device, strategy and seed."""
+Ratios = dict[str, float]
+"""Shares of the hypervolume of the whole table, by evaluations."""
 
 
 class Played:
@@ -106,7 +70,7 @@ class Played:
 
     def __init__(self, table: Table, device: str, strategy: str, seed: int, evaluations: int) -> None:
         """Begin a search."""
-        self._space = TableSpace()
+        self._space = TableSpace(table.rows)
         self.rows, self._times = table.rows, np.maximum(table.latency_ms[device], 1e-3)
         self._seen = table.seen
         self._peer = PEERS[strategy](self._space.choices, evaluations, seed) if strategy in PEERS else None
@@ -116,11 +80,14 @@ class Played:
             warnings.simplefilter("ignore")
             self._study = optuna.create_study(directions=["minimize"] * 2, sampler=sampler)
 
-    def step(self, row: int | None = None) -> tuple[int, float]:
-        """Ask, train and tell one architecture; return its row and the seconds of asking.
+    def step(self, row: int | None = None) -> tuple[int | None, float]:
+        """Ask, train and tell one architecture.
 
         Args:
             row: what to take instead of asking a strategy that only repeats itself.
+
+        Returns:
+            its row, None for what the table lacks; and the seconds of asking.
         """
         cells = list(self.rows) if row is not None else []
         given = dict(zip(self._space.choices, cells[row], strict=True)) if row is not None else None
@@ -137,77 +104,245 @@ class Played:
         trial = self._study.ask(dict(distributions_of(self._space)))
         asked_s = time.process_time() - began
         row = self._row(trial.params)
-        self._study.tell(trial, self._values(row))
+        if row is None:
+            self._study.tell(trial, state=TrialState.FAIL)
+        else:
+            self._study.tell(trial, self._values(row))
         return row, asked_s
 
-    def _values(self, row: int) -> tuple[float, float]:
+    def _values(self, row: int | None) -> tuple[float, float]:
+        if row is None:
+            return WORST, float(np.nanmax(self._times))
         return 1 - float(self._seen[row]) / 100, float(self._times[row])
 
-    def _row(self, choices: Mapping[str, Any]) -> int:
-        return self.rows[tuple(str(choices[gene]) for gene in self._space.choices)]
+    def _row(self, choices: Mapping[str, Any]) -> int | None:
+        row = self.rows.get(tuple(str(choices[gene]) for gene in self._space.choices))
+        return row if row is not None and math.isfinite(self._times[row]) else None
 
-    def _predict(self, architecture: Architecture) -> LatencyPrediction:
-        latency_ms = float(self._times[self._row(architecture.genes)])
+    def _predict(self, architecture: Architecture) -> LatencyPrediction | None:
+        row = self._row(architecture.genes)
+        if row is None:
+            return None
+        latency_ms = float(self._times[row])
         return LatencyPrediction(latency_ms, (latency_ms, latency_ms))
 
 
 def play(table: Table, device: str, strategy: str, seed: int, marks: list[int]) -> dict[str, Any]:
     """Run one search, and return the hypervolume ratio at the marks and the seconds of a proposal."""
     played, rng = Played(table, device, strategy, seed, max(marks)), np.random.default_rng(seed)
-    num_rows = len(table.seen)
-    best = table.hypervolume(device, list(range(num_rows)))
+    usable = table.usable(device)
+    best = table.hypervolume(device, usable)
     found: list[int] = []
     seconds, ratios, repeats = [], {}, 0
     while len(found) < max(marks):
         forced = None
         if repeats >= MAX_REPEATS:
-            forced = int(rng.choice(sorted(set(range(num_rows)) - set(found))))
+            forced = int(rng.choice(sorted(set(usable) - set(found))))
         row, asked_s = played.step(forced)
         seconds.append(asked_s)
-        repeats = repeats + 1 if row in found else 0
-        if not repeats:
+        repeats = repeats + 1 if row is None or row in found else 0
+        if row is not None and not repeats:
             found.append(row)
             if len(found) in marks:
                 ratios[str(len(found))] = table.hypervolume(device, found) / best
     return {"ratios": ratios, "proposal_s": statistics.fmean(seconds), "trials": len(seconds)}
 
 
+class Results:
+    """Finished studies, kept in a file if one is named."""
+
+    def __init__(self, path: Path | None, settings: list[Any]) -> None:
+        """Read the file, and see whether it can be written.
+
+        Args:
+            path: of the file.
+            settings: what tells studies apart beside device, strategy and seed.
+        """
+        self._path, self._settings = path, settings
+        self._studies: dict[str, dict[str, Any]] = {}
+        if path is None:
+            return
+        try:
+            document = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            document = {"format": FORMAT, "studies": {}}
+        except (OSError, ValueError, RecursionError) as error:
+            refuse(f"Expected a file of finished studies, but {path} cannot be read: {error}; {NAME_ANOTHER}")
+        if not is_of_results(document):
+            refuse(f"Expected a file of finished studies, {FORMAT!r}, but {path} is none; {NAME_ANOTHER}")
+        self._studies = document["studies"]
+        self._write()
+
+    def get(self, study: Study, marks: list[int]) -> dict[str, Any] | None:
+        """Return what was found, None if it was not played or not scored at one of the marks."""
+        found = self._studies.get(self._key(study))
+        return found if found and {str(mark) for mark in marks} <= set(found["ratios"]) else None
+
+    def add(self, study: Study, found: dict[str, Any]) -> None:
+        """Note a study; ratios at marks of an earlier run stay."""
+        earlier = self._studies.get(self._key(study), {"ratios": {}})
+        self._studies[self._key(study)] = {**found, "ratios": {**earlier["ratios"], **found["ratios"]}}
+        self._write()
+
+    def _key(self, study: Study) -> str:
+        return json.dumps([*self._settings, *study])
+
+    def _write(self) -> None:
+        if self._path is None:
+            return
+        part = self._path.with_name(self._path.name + ".part")
+        try:
+            text = json.dumps({"format": FORMAT, "studies": self._studies}, sort_keys=True, allow_nan=False)
+            part.write_text(text, encoding="utf-8")
+            part.replace(self._path)
+        except OSError as error:
+            refuse(f"Expected to write finished studies to {self._path}, but got {error}; {NAME_ANOTHER}")
+
+
+def is_of_results(document: Any) -> bool:
+    """Return whether this is what `Results` writes."""
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        return False
+    studies = document.get("studies")
+    return isinstance(studies, dict) and all(
+        isinstance(study, dict)
+        and isinstance(study.get("ratios"), dict)
+        and all(is_finite(value) for value in [study.get("proposal_s"), *study["ratios"].values()])
+        for study in studies.values()
+    )
+
+
+def is_finite(value: Any) -> bool:
+    """Return whether this is a number that counts."""
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
 def main() -> None:
     """Play what is asked for, and print it."""
     arguments = parsed()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    quiet()
+    check_names(arguments)
     table = load(arguments.accuracy, arguments.latency, arguments.devices, arguments.seen, arguments.floor)
-    results: dict[str, Any] = {}
-    if arguments.results and arguments.results.exists():
-        results = json.loads(arguments.results.read_text(encoding="utf-8"))
-    key = f"{arguments.seen} {arguments.floor:g} {max(arguments.evaluations)}"
-    for seed, device, strategy in itertools.product(
-        seeds_of(arguments), arguments.devices, arguments.strategies
-    ):
-        name = f"{key} {strategy} {device} {seed}"
-        if name not in results:
-            results[name] = play(table, device, strategy, seed, arguments.evaluations)
-            if arguments.results:
-                part = arguments.results.with_suffix(".part")
-                part.write_text(json.dumps(results), encoding="utf-8")
-                part.replace(arguments.results)
-    report(arguments, {name: results[name] for name in results if name.startswith(key)})
+    check_playable(arguments, table)
+    marks = arguments.evaluations
+    files = [
+        hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in (arguments.accuracy, arguments.latency)
+    ]
+    results = Results(arguments.results, [*files, arguments.seen, arguments.floor, max(marks)])
+    seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
+    studies = [
+        (device, strategy, seed)
+        for seed, device, strategy in itertools.product(seeds, arguments.devices, arguments.strategies)
+    ]
+    found = {study: known for study in studies if (known := results.get(study, marks)) is not None}
+    if found:
+        print(
+            f"{len(found)} of {len(studies)} studies are in {arguments.results}", file=sys.stderr, flush=True
+        )
+    began = time.monotonic()
+
+    def note(study: Study, one: dict[str, Any]) -> None:
+        results.add(study, one)
+        found[study] = one
+        print(
+            f"[{len(found)}/{len(studies)}] {study[1]} on {study[0]}, seed {study[2]}: "
+            f"{one['ratios'][str(max(marks))]:.3f} at {max(marks)}; {time.monotonic() - began:.0f} s so far",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    try:
+        play_all(table, [study for study in studies if study not in found], marks, arguments.processes, note)
+    except KeyboardInterrupt:
+        print(f"Stopped after {len(found)} of {len(studies)} studies.", file=sys.stderr)
+        raise SystemExit(130) from None
+    report(arguments, found, seeds)
 
 
-def report(arguments: argparse.Namespace, results: dict[str, Any]) -> None:
+def play_all(
+    table: Table,
+    studies: list[Study],
+    marks: list[int],
+    processes: int,
+    note: Callable[[Study, dict[str, Any]], None],
+) -> None:
+    """Play studies, one after the other or in several processes, and note each as soon as it is over."""
+    if processes == 1 or len(studies) < 2:
+        for study in studies:
+            note(study, play(table, *study, marks))
+        return
+    spawn = get_context("spawn")
+    with ProcessPoolExecutor(
+        min(processes, len(studies)), mp_context=spawn, initializer=begin_process
+    ) as pool:
+        try:
+            waiting = {pool.submit(play, table, *study, marks): study for study in studies}
+            for future in as_completed(waiting):
+                note(waiting[future], future.result())
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in active_children():
+                process.terminate()
+            raise
+
+
+def begin_process() -> None:
+    """Leave it to the first process to be interrupted: it ends the others."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    quiet()
+
+
+def quiet() -> None:
+    """Keep Optuna from telling of every study."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+def check_names(arguments: argparse.Namespace) -> None:
+    """Refuse strategies that nobody knows and pictures that nobody can draw."""
+    known = [*plugin_names("hwnas.strategies"), *PEERS]
+    for strategy in arguments.strategies:
+        if strategy not in known:
+            refuse(
+                f"Expected a strategy out of {', '.join(known)}, but got {strategy!r}; name one of these."
+                f"{did_you_mean(strategy, known)}"
+            )
+    if arguments.plot and not importlib.util.find_spec("matplotlib"):
+        refuse(
+            "Expected matplotlib for --plot, but it is missing; install hwnas[benchmarks] or leave it out."
+        )
+    if arguments.plot and not arguments.plot.absolute().parent.is_dir():
+        refuse(f"Expected a directory for --plot {arguments.plot}, but there is none; make it first.")
+
+
+def check_playable(arguments: argparse.Namespace, table: Table) -> None:
+    """Refuse more evaluations than there are architectures, and strategies that cannot begin."""
+    most = max(arguments.evaluations)
+    for device in arguments.devices:
+        usable = len(table.usable(device))
+        if most > usable:
+            refuse(
+                f"Expected --evaluations up to the {usable:,} architectures with accuracy and latency on "
+                f"{device!r}, but got {most:,}; ask for fewer."
+            )
+    for strategy in arguments.strategies:
+        try:
+            Played(table, arguments.devices[0], strategy, 0, most)
+        except ImportError as error:
+            refuse(f"Expected what {strategy!r} needs, but got: {error}; install hwnas[benchmarks].")
+        except HwnasError as error:
+            refuse(f"Expected strategies that can play on a table, but {strategy!r} says: {error}")
+
+
+def report(arguments: argparse.Namespace, results: Mapping[Study, dict[str, Any]], seeds: range) -> None:
     """Print means over seeds by device, and over all devices with their standard errors."""
     marks = [str(mark) for mark in arguments.evaluations]
-    chosen: dict[str, dict[str, dict[str, float]]] = {}
+    chosen: dict[str, dict[str, Ratios]] = {}
     print(f"| strategy | device | {' | '.join(marks)} | ms a proposal |\n|{' --- |' * (3 + len(marks))}")
     for strategy in arguments.strategies:
-        everywhere: list[dict[str, float]] = []
+        everywhere: list[Ratios] = []
         cost_ms = []
         for device in arguments.devices:
-            played = [
-                value
-                for name, value in results.items()
-                if name.split()[3:5] == [strategy, device] and int(name.split()[5]) in seeds_of(arguments)
-            ]
+            played = [results[device, strategy, seed] for seed in seeds]
             everywhere += [one["ratios"] for one in played]
             cost_ms += [1e3 * one["proposal_s"] for one in played]
             means = {mark: statistics.fmean(one["ratios"][mark] for one in played) for mark in marks}
@@ -219,15 +354,10 @@ def report(arguments: argparse.Namespace, results: dict[str, Any]) -> None:
     if arguments.plot:
         draw(arguments.plot, arguments.evaluations, chosen)
     if arguments.json:
-        print(json.dumps(chosen))
+        print(json.dumps(chosen, allow_nan=False))
 
 
-def seeds_of(arguments: argparse.Namespace) -> range:
-    """Return the seeds that are asked for."""
-    return range(arguments.first_seed, arguments.first_seed + arguments.seeds)
-
-
-def draw(path: Path, marks: list[int], means: dict[str, dict[str, dict[str, float]]]) -> None:
+def draw(path: Path, marks: list[int], means: dict[str, dict[str, Ratios]]) -> None:
     """Write a picture of the mean over devices by evaluations."""
     from matplotlib.figure import Figure
 
@@ -261,21 +391,64 @@ def parsed() -> argparse.Namespace:
     )
     parser.add_argument("--accuracy", type=Path, required=True)
     parser.add_argument("--latency", type=Path, required=True)
-    parser.add_argument("--devices", type=lambda text: text.split(","), required=True)
-    parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument(
-        "--evaluations", type=lambda text: [int(each) for each in text.split(",")], default=[25, 50, 100, 200]
+        "--devices", type=names, required=True, help='a,b,...; a name with a comma in it as "a,b"'
     )
-    parser.add_argument(
-        "--strategies", type=lambda text: text.split(","), default=["random", "tpe", "nsga2", "surrogate"]
-    )
+    parser.add_argument("--seeds", type=at_least(1), default=10)
+    parser.add_argument("--evaluations", type=increasing, default=[25, 50, 100, 200])
+    parser.add_argument("--strategies", type=names, default=["random", "tpe", "nsga2", "surrogate"])
     parser.add_argument("--seen", default="c100_val_s1", help="column of the accuracy that strategies see")
-    parser.add_argument("--floor", type=float, default=60.0, help="accuracy that counts as nothing, per cent")
+    parser.add_argument(
+        "--floor", type=finite, default=60.0, help="accuracy that counts as nothing, per cent"
+    )
     parser.add_argument("--results", type=Path, help="JSON file of finished studies; made if missing")
-    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--first-seed", type=at_least(0), default=0)
+    parser.add_argument(
+        "--processes", type=at_least(1), default=1, help="studies played at a time; results are the same"
+    )
     parser.add_argument("--plot", type=Path, help="SVG to write")
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
+
+
+def names(text: str) -> list[str]:
+    """Return names between commas, each once."""
+    found = next(csv.reader([text]), [])
+    if not all(found) or not found:
+        raise argparse.ArgumentTypeError(f"expected names between commas, such as a,b, but got {text!r}")
+    return list(dict.fromkeys(found))
+
+
+def increasing(text: str) -> list[int]:
+    """Return numbers of evaluations."""
+    found = [int(each) for each in text.split(",") if each.strip().isdecimal()]
+    if len(found) <= text.count(",") or found[0] < 1 or sorted(set(found)) != found:
+        raise argparse.ArgumentTypeError(
+            f"expected increasing whole numbers from 1 on, such as 25,50, but got {text!r}"
+        )
+    return found
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """Return what reads a whole number."""
+
+    def read(text: str) -> int:
+        if not text.strip().isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"expected a whole number from {least} on, but got {text!r}")
+        return int(text)
+
+    return read
+
+
+def finite(text: str) -> float:
+    """Return a number that is one."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"expected a number, such as 60, but got {text!r}")
+    return value
 
 
 if __name__ == "__main__":

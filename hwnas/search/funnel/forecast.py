@@ -9,15 +9,23 @@ import numpy as np
 
 from hwnas.architecture import Architecture
 from hwnas.errors import StudyError
-from hwnas.estimators.learned import MIN_EVALUATED, MOST_EVALUATED, ErrorPredictor, judged_predictor
+from hwnas.estimators.learned import (
+    MIN_EVALUATED,
+    MOST_EVALUATED,
+    ErrorPredictor,
+    capped,
+    judged_predictor,
+)
 from hwnas.latency.gaussian_process import one_thread
 from hwnas.search.funnel.looking import Forecasts
 from hwnas.search.layers import Floats
 from hwnas.search.strategies import Limits
 from hwnas.search_spaces.base import SearchSpace, encode_many, sample_choices
 
-_DRAWS = 100
+_DRAWS = 200
 _TIME_WEIGHT = 0.5
+_USUAL = 0.6
+"""Networks of a larger error than this share of draws within limits are not worth training, however fast."""
 
 TablePredictions = Callable[[Sequence[Architecture]], tuple[Floats, Floats] | None]
 """Latency and lower end of its interval of many networks, in ms; None if one of them is not covered."""
@@ -34,6 +42,8 @@ class Evaluated:
 
 class Forecast:
     """Predicts chunks of networks; fitted once.
+
+    Large errors are capped before: where some networks learn nothing, telling the others apart matters more.
 
     Attributes:
         worth: of the error predictor, by cross-validation.
@@ -82,8 +92,12 @@ class Forecast:
                 self._cost = ErrorPredictor(vectors, np.log([each.cost for each in chosen]))
             logs = self._log_costs(vectors, known)
             self._log_scale = float(logs.mean()), max(float(logs.std()), 1e-6)
-            errors = np.array([each.error for each in chosen])
+            errors = capped(np.array([each.error for each in chosen]))
             self._error, self.worth = judged_predictor(self._features(vectors, logs), errors, seed=seed)
+        self._usual = np.inf
+        drawn = self(_drawn(space, seed))
+        if drawn.are_allowed.any():
+            self._usual = float(np.quantile(drawn.errors[drawn.are_allowed], _USUAL))
 
     def __call__(self, networks: Sequence[Architecture]) -> Forecasts:
         """Predict; what is over a limit is not allowed."""
@@ -97,7 +111,7 @@ class Forecast:
             are_allowed &= found[0] <= self._limits.latency_ms
         if self._limits.objective is not None:
             are_allowed &= costs <= self._limits.objective
-        return Forecasts(errors, costs, are_allowed)
+        return Forecasts(errors, costs, are_allowed, errors <= self._usual)
 
     def _log_costs(self, vectors: Floats, found: tuple[Floats, Floats] | None) -> Floats:
         """Return logarithms of the second objective, as learned or, where it is that, as in the table."""
@@ -116,5 +130,9 @@ class Forecast:
 
 def _covers(space: SearchSpace, table: TablePredictions, seed: int) -> bool:
     """Return whether a table says something about all of some drawn networks."""
+    return table(_drawn(space, seed)) is not None
+
+
+def _drawn(space: SearchSpace, seed: int) -> list[Architecture]:
     rng = np.random.default_rng(seed)
-    return table([space.decode(sample_choices(space, rng)) for _ in range(_DRAWS)]) is not None
+    return [space.decode(sample_choices(space, rng)) for _ in range(_DRAWS)]

@@ -25,11 +25,13 @@ class Forecasts:
         errors: [n].
         costs: second objective, positive, [n].
         are_allowed: within the hard limits as far as those are predicted, [n].
+        are_promising: as far as errors go, worth training where the cost is low enough, [n].
     """
 
     errors: Floats
     costs: Floats
     are_allowed: np.ndarray
+    are_promising: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ class Look:
         networks = [self._space.decode(self.choices(one)) for one in genes.tolist()]
         found = self._forecast(networks)
         points = np.column_stack([found.errors, found.costs])
-        survivors = np.flatnonzero(found.are_allowed)
+        survivors = np.flatnonzero(found.are_allowed & found.are_promising)
         # Within the chunk first: ids are then needed of a few only.
         survivors = survivors[first_layers(points[survivors], self._keep)]
         known, new = set(kept.ids), []

@@ -35,7 +35,7 @@ def _forecast(networks: Sequence[Architecture]) -> Forecasts:
     costs = np.array([_cost(network) for network in networks])
     noise = np.array([int(network.id[:4], 16) / 1e7 for network in networks])
     errors = np.array([_error(network) for network in networks])
-    return Forecasts(errors + noise, costs, costs < 100.0)
+    return Forecasts(errors + noise, costs, costs < 100.0, np.ones(len(networks), bool))
 
 
 def _looked(look: Look) -> Kept:
@@ -100,6 +100,35 @@ def test_a_forecast_learns_errors_and_costs(space: SearchSpace) -> None:
     assert forecast.worth.agreement.low > 0.5
     assert np.corrcoef(found.errors, truth)[0, 1] > 0.9
     assert np.array_equal(found.are_allowed, found.costs <= 20.0)
+
+
+def test_networks_that_learn_nothing_hide_none_that_do(space: SearchSpace) -> None:
+    rng = np.random.default_rng(3)
+    networks = [space.decode(sample_choices(space, rng)) for _ in range(300)]
+    truth = np.array([_error(network) for network in networks])
+    fails = rng.random(300) < 0.1
+    errors = np.where(fails, 40.0, truth)
+    evaluated = [
+        Evaluated(network, error, _cost(network))
+        for network, error in zip(networks[:100], errors[:100], strict=True)
+    ]
+    found = Forecast(space, evaluated, Limits(None, 1), None, is_latency=True)(networks[100:])
+    assert np.corrcoef(found.errors, truth[100:])[0, 1] > 0.8
+    capped_error = 2 * np.quantile(errors[:100], 0.75) - errors[:100].min()
+    assert found.errors.max() < capped_error + 0.1
+
+
+def test_what_errs_more_than_most_is_not_worth_training_however_fast(space: SearchSpace) -> None:
+    rng = np.random.default_rng(0)
+    networks = [space.decode(sample_choices(space, rng)) for _ in range(700)]
+    evaluated = [Evaluated(network, _error(network), _cost(network)) for network in networks[:100]]
+    forecast = Forecast(space, evaluated, Limits(None, 1, 50.0), None, is_latency=True)
+    found = forecast(networks[100:])
+    share = found.are_promising[found.are_allowed].mean()
+    assert 0.5 < share < 0.7
+    assert found.errors[found.are_promising].max() < found.errors[~found.are_promising].min()
+    looked = _looked(Look(space, forecast, number=CHUNK, keep=30, seed=2))
+    assert looked.points[:, 0].max() <= found.errors[found.are_promising].max() + 0.02
 
 
 def test_a_table_is_used_where_it_covers_the_space(space: SearchSpace) -> None:
