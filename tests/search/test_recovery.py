@@ -1,0 +1,273 @@
+"""Trials that were finished but not told: killed drivers, lost storages, damaged records."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hwnas.budget import Costs, Limit
+from hwnas.config import load_config
+from hwnas.errors import StudyError
+from hwnas.files import write_json_atomically
+from hwnas.search.driver import search
+from hwnas.search.front import costs_of_front
+from hwnas.search.recovery import tell_recorded
+from hwnas.search.run_directory import RunDirectory
+from hwnas.search.strategies import distributions_of
+from hwnas.search.study import ABANDONED, SearchStudy
+from hwnas.tasks.base import Quality
+from tests.conformance.strategy_suite import GridSpace
+from tests.search.test_driver import implied_front
+from tests.search.test_killing import events
+
+COSTS = Costs(limits=(Limit.parse("latency_ms <= 5"),))
+
+DYING = """\
+import os, signal, sys
+import optuna
+from hwnas.cli.search import *
+from hwnas.search.study import SearchStudy
+
+moment, name, calls = sys.argv.pop(1), sys.argv.pop(1), int(sys.argv.pop(1))
+owner, method = (optuna.Study, "tell") if moment == "half told" else (SearchStudy, moment)
+real = getattr(owner, method)
+
+def fatal(self, *arguments, **fields):
+    global calls
+    study = self if moment == "half told" else self.optuna_study
+    calls -= study.study_name == name
+    if calls == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(self, *arguments, **fields)
+
+setattr(owner, method, fatal)
+app = typer.Typer()
+register(app)
+app()
+"""
+"""The command `search`, which kills itself the n-th time that it is about to tell a study."""
+
+
+def die_telling(moment: str, study: str, calls: int, *arguments: Path | str) -> None:
+    """Search, and be killed when the n-th trial of a study has a record and is to be told."""
+    command = [sys.executable, "-c", DYING, moment, study, str(calls), *map(str, arguments)]
+    process = subprocess.run(command, check=False, capture_output=True, text=True, timeout=500)
+    assert process.returncode == -signal.SIGKILL, process.stdout + process.stderr
+
+
+def resumed(run: RunDirectory) -> dict[str, Any]:
+    return search(run.load_config(), run.path, resume=True).to_json()
+
+
+def open_trial(run: RunDirectory, name: str | None = None) -> int:
+    """Return the only trial that nobody told."""
+    study = SearchStudy(run.study_journal, read_only=True)
+    try:
+        (number,) = (study if name is None else study.beside(name)).open_trials()
+    finally:
+        study.close()
+    return number
+
+
+def consistent_front(run: RunDirectory) -> dict[str, Any]:
+    """Return the front, which is as the study says; nothing is open, and nothing was trained twice."""
+    front = run.read_front()
+    assert front == implied_front(run, costs_of_front(front))
+    own = [trial for trial in front["trials"] if trial["duplicate_of"] is None]
+    ids = [json.dumps(trial["architecture"], sort_keys=True) for trial in own if trial["state"] != "FAIL"]
+    assert len(ids) == len(set(ids))
+    assert "RUNNING" not in [trial["state"] for trial in front["trials"]]
+    return front
+
+
+def events_of(run: RunDirectory, kind: str, number: int) -> list[dict[str, Any]]:
+    return [event for event in events(run, kind) if event.get("trial") == number]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("tiny_plugin")
+@pytest.mark.parametrize("moment", ["tell_trained", "half told"])
+def test_a_trained_network_counts_once_though_its_driver_was_killed_before_telling(
+    write_run: Callable[..., Path], tmp_path: Path, moment: str
+) -> None:
+    run = RunDirectory(tmp_path / "out")
+    die_telling(moment, "search", 2, write_run(budget__limits=["parameters_m <= 1"]), "--out", run.path)
+    number = open_trial(run)
+    written = run.trial_record(number).read_bytes()
+    record = json.loads(written)
+    assert record["state"] == "COMPLETE"
+    assert not events_of(run, "trained", number), "it was killed before"
+    assert number not in [trial["number"] for trial in run.read_front()["trials"] if trial["error"]]
+
+    summary = resumed(run)
+    assert (summary["trained"], summary["failed"]) == (3, 0)
+    front = consistent_front(run)
+    trial = front["trials"][number]
+    assert trial["state"] == "COMPLETE"
+    assert trial["error"] == 1 - record["quality"]["value"]
+    assert trial["latency_ms"] == record["latency"]["latency_ms"]
+    assert trial["figures"] == record["figures"]
+    assert run.trial_record(number).read_bytes() == written
+    last = events(run, "session")[-1]
+    assert (last["recovered"], last["stale"]) == ([number], [])
+    assert "1 were finished and count" in last["message"]
+    # Two trials were told as they were trained; the third was not trained again, under any number.
+    assert len(events(run, "trained")) == 2
+    assert not events_of(run, "trained", number)
+    same = [one for one in front["trials"] if one["architecture"] == trial["architecture"]]
+    assert [one["duplicate_of"] for one in same] == [None, *[number] * (len(same) - 1)]
+    study = SearchStudy(run.study_journal, read_only=True)
+    told = study.optuna_study.trials[number]
+    assert told.values == [trial["error"], trial["latency_ms"]]
+    assert told.constraints == {"parameters_m": record["figures"]["parameters_m"] - 1}
+    study.close()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("tiny_plugin")
+def test_a_network_over_a_limit_stays_so_though_its_driver_was_killed_before_telling(
+    write_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    run = RunDirectory(tmp_path / "out")
+    limits = ["parameters_m <= 0.00003"]
+    choices = {"channels": [2, 8], "depth": [1], "kernel": [1]}
+    path = write_run(space__choices=choices, budget__limits=limits, search__trials=2)
+    die_telling("tell_infeasible", "search", 1, path, "--out", run.path)
+    number = open_trial(run)
+    record = run.read_trial(number)
+    assert (record["state"], record["quality"]) == ("PRUNED", None)
+
+    assert resumed(run)["trained"] == 2
+    trial = consistent_front(run)["trials"][number]
+    assert (trial["state"], trial["feasible"], trial["figures"]) == ("PRUNED", False, record["figures"])
+    assert run.read_trial(number) == record
+    assert events(run, "session")[-1]["recovered"] == [number]
+    study = SearchStudy(run.study_journal, read_only=True)
+    told = study.optuna_study.trials[number]
+    assert told.constraints == {"parameters_m": record["figures"]["parameters_m"] - 0.00003}
+    study.close()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("tiny_plugin")
+def test_a_network_on_a_shorter_training_counts_there_and_climbs(
+    write_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    run = RunDirectory(tmp_path / "out")
+    path = write_run(search__fidelities={"steps": [2], "keep": 2}, search__trials=2)
+    die_telling("tell_trained", "search-rung-1", 2, path, "--out", run.path)
+    number = open_trial(run, "rung-1")
+    record = run.rung(1).read_trial(number)
+
+    summary = resumed(run)
+    assert summary["trained"] == 1
+    last = events(run, "session")[-1]
+    assert (last["recovered"], last["stale"]) == ([number], [])
+    below = run.rung(1).read_front()["trials"]
+    assert [trial["state"] for trial in below if trial["duplicate_of"] is None] == ["COMPLETE"] * 2
+    assert below[number]["error"] == 1 - record["quality"]["value"]
+    assert run.rung(1).read_trial(number) == record
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("tiny_plugin")
+def test_a_study_that_cannot_be_told_loses_nothing(
+    write_run: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RunDirectory(tmp_path / "out")
+
+    def full(self: SearchStudy, *_: object, **__: object) -> None:
+        raise StudyError("The journal cannot be written: no space left.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SearchStudy, "tell_trained", full)
+        with pytest.raises(StudyError, match="no space left"):
+            search(load_config(write_run(search__trials=2)), run.path)
+    number = open_trial(run)
+    record = run.read_trial(number)
+    assert record["state"] == "COMPLETE"
+    result = search(load_config(write_run(search__trials=2)), run.path, resume=True)
+    assert result.to_json()["trained"] == 2
+    assert result.front["trials"][number]["error"] == 1 - record["quality"]["value"]
+    assert events(run, "session")[-1]["recovered"] == [number]
+
+
+def opened(study: SearchStudy) -> int:
+    """Open a trial, describe it and leave it."""
+    trial, choices = study.ask(distributions_of(GridSpace()))  # type: ignore[arg-type]
+    study.describe(trial, GridSpace().decode(choices))
+    return int(trial.number)
+
+
+def record_of(study: SearchStudy, number: int, **changes: Any) -> dict[str, Any]:
+    """What a book writes of a trained network, with changes."""
+    architecture = study.summary(number).architecture
+    assert architecture is not None
+    return {
+        "schema_version": 1,
+        "number": number,
+        "state": "COMPLETE",
+        "architecture": architecture.to_json(),
+        "choices": dict(architecture.genes),
+        "latency": {"latency_ms": 2.0, "remark": "unsteady"},
+        "figures": {"latency_ms": 2.0},
+        "evidence": {},
+        "quality": Quality("accuracy", 0.75, {}, 1, 1, {}).to_json(),
+        "predicted": None,
+        **changes,
+    }
+
+
+def written(run: RunDirectory, number: int, record: Any) -> None:
+    run.trial(number).mkdir(parents=True)
+    write_json_atomically(run.trial_record(number), record)
+
+
+def test_records_say_what_is_told(tmp_path: Path) -> None:
+    run, study = RunDirectory(tmp_path), SearchStudy(tmp_path / "study.journal")
+    numbers = [opened(study) for _ in range(6)]
+    trained, infeasible, failed, predicted, other, unrecorded = numbers
+    over = {"figures": {"latency_ms": 7.0}, "latency": {"latency_ms": 7.0, "remark": ""}}
+    unmeasured = {"figures": {}, "latency": None, "quality": None}
+    records: dict[int, dict[str, Any]] = {
+        trained: {},
+        infeasible: {"state": "PRUNED", "quality": None, **over},
+        failed: {"state": "FAIL", "reason": "it happens", **unmeasured},
+        predicted: {"state": "PRUNED", "predicted": {"latency_ms": 9.0}, **unmeasured},
+        other: {"figures": {"median_ms@10hz": 3.0}},  # nothing of this run's objective
+    }
+    for number, changes in records.items():
+        written(run, number, record_of(study, number, **changes))
+    assert tell_recorded(run, study, COSTS) == [trained, infeasible]
+    assert study.open_trials() == [failed, predicted, other, unrecorded]
+    first, second = study.summaries()[:2]
+    assert (first.state, first.error, first.latency_ms, first.cost) == ("COMPLETE", 0.25, 2.0, 2.0)
+    assert first.latency_remark == "unsteady"
+    assert (second.state, second.error, second.latency_ms) == ("PRUNED", None, 7.0)
+    constraints = [trial.constraints for trial in study.optuna_study.trials[:2]]
+    assert constraints == [{"latency_ms": -3.0}, {"latency_ms": 2.0}]
+
+    # Told trials are let be, whatever their records say, and those that are left count as failed.
+    write_json_atomically(run.trial_record(trained), record_of(study, trained, state="PRUNED"))
+    assert tell_recorded(run, study, COSTS) == []
+    assert study.fail_stale() == [failed, predicted, other, unrecorded]
+    assert study.summaries()[0] == first
+    assert {trial.reason for trial in study.summaries()[2:]} == {ABANDONED}
+
+
+def test_recovered_trials_are_told_at_the_search_time_of_the_last_one(tmp_path: Path) -> None:
+    run, study = RunDirectory(tmp_path), SearchStudy(tmp_path / "study.journal")
+    trial, choices = study.ask(distributions_of(GridSpace()))  # type: ignore[arg-type]
+    study.describe(trial, GridSpace().decode(choices))
+    study.tell_trained(trial, error=0.5, figures={"latency_ms": 1.0}, costs=COSTS, elapsed_s=90.0)
+    number = opened(study)
+    written(run, number, record_of(study, number))
+    assert tell_recorded(run, study, COSTS) == [number]
+    assert [trial.elapsed_s for trial in study.summaries()] == [90.0, 90.0]
