@@ -42,6 +42,10 @@ def setup_with(**settings: Any) -> WorkerSetup:
         space={"name": "tiny-space", "choices": {"behaviour": BEHAVIOURS}},
         recipe={**Recipe.proxy().to_json(), "steps": 4, "checkpoint_every": 2},
         threads=1,
+        estimators=[
+            {"name": "training", "settings": {}},
+            {"name": "training", "settings": {"steps": 3, "checkpoint_every": 2}},
+        ],
     )
 
 
@@ -116,20 +120,22 @@ class ExecutorSuite:
         assert found[second].value["quality"]["metric"] == "accuracy"
         assert {"weights.safetensors", "model.onnx"} <= {path.name for path in full.iterdir()}
         assert set(running.idle) == {first, second}
-        reply = answer(running, first, job("estimate", directory=tmp_path / "training"))
-        assert reply.kind == "result"
-        assert 0 < reply.value["quality"]["value"] <= 1
+        for judge, steps in enumerate((4, 3)):
+            reply = answer(running, first, job("estimate", judge=judge, directory=tmp_path / f"{judge}"))
+            assert reply.kind == "result"
+            assert 0 < reply.value["quality"]["value"] <= 1
+            assert reply.value["estimator"] == f"training-{steps}-steps"
 
     def test_errors_and_deaths_are_told_and_work_goes_on(self, running: Executor, tmp_path: Path) -> None:
         worker = running.idle[0]
         reply = answer(running, worker, job("export", "unexportable", path=tmp_path / "model.onnx"))
         assert reply.kind == "error"
         assert type(error_from_reply(reply.value)).__name__ == "ExportError"
-        reply = answer(running, worker, job("estimate", "crash", directory=tmp_path / "crash"))
+        reply = answer(running, worker, job("estimate", "crash", judge=0, directory=tmp_path / "crash"))
         assert reply.kind == "died"
         assert "killed by signal 9" in reply.value
         wait_until_idle(running, 2)
-        reply = answer(running, running.idle[0], job("estimate", directory=tmp_path / "good"))
+        reply = answer(running, running.idle[0], job("estimate", judge=0, directory=tmp_path / "good"))
         assert reply.kind == "result"
 
     def test_a_job_can_be_killed(self, running: Executor, tmp_path: Path) -> None:
