@@ -60,7 +60,7 @@ class Metric:
         if match is None or match[1].lower() not in known:
             near = get_close_matches(match[1].lower() if match else text, known, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise ConfigError(f"There is no figure {text!r}; known are {', '.join(known)}.{hint}")
+            raise ConfigError(f"There is no figure {text.strip()!r}; known are {', '.join(known)}.{hint}")
         name, rate = match[1].lower(), match[2]
         if (name in PACED) != (rate is not None):
             wanted = f"needs a rate, such as {name}@10hz" if rate is None else f"has no rate; write {name}"

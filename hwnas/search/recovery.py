@@ -6,10 +6,9 @@ database was gone for too long, the next session tells what the record says.
 
 from __future__ import annotations
 
-import json
-
 from hwnas.architecture import Architecture
 from hwnas.budget import Costs
+from hwnas.errors import HwnasError
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.study import SearchStudy
 from hwnas.tasks.base import Quality
@@ -26,18 +25,23 @@ def tell_recorded(run: RunDirectory, study: SearchStudy, costs: Costs) -> list[i
     elapsed_s = max((trial.elapsed_s for trial in study.summaries()), default=0.0)
     told = []
     for number in study.open_trials():
-        path = run.trial_record(number)
-        if not path.is_file():
+        try:
+            record = run.read_trial(number)
+            architecture = Architecture.from_json(record["architecture"])
+            state, figures = record["state"], dict(record["figures"])
+            is_measured = state in {"COMPLETE", "PRUNED"} and str(costs.objective) in figures
+            remark = str(record["latency"]["remark"]) if is_measured else ""
+            error = Quality.from_json(record["quality"]).error if state == "COMPLETE" else None
+        except (HwnasError, KeyError, TypeError, ValueError):
+            continue  # there is no record, or a damaged one
+        if not is_measured:
             continue
-        record = json.loads(path.read_text(encoding="utf-8"))
         trial = study.reopened(number)
-        figures = record["figures"]
-        if record["state"] not in {"COMPLETE", "PRUNED"} or str(costs.objective) not in figures:
-            continue
-        study.describe(trial, Architecture.from_json(record["architecture"]))
-        study.mark(trial, record["latency"]["remark"])
-        if record["state"] == "COMPLETE":
-            error = Quality.from_json(record["quality"]).error
+        study.describe(trial, architecture)
+        study.mark(trial, remark)
+        if record.get("predicted"):
+            study.foresee(trial, record["predicted"])
+        if error is not None:
             study.tell_trained(trial, error=error, figures=figures, costs=costs, elapsed_s=elapsed_s)
         else:
             study.tell_infeasible(trial, figures=figures, costs=costs, elapsed_s=elapsed_s)

@@ -232,21 +232,22 @@ def written(run: RunDirectory, number: int, record: Any) -> None:
 
 def test_records_say_what_is_told(tmp_path: Path) -> None:
     run, study = RunDirectory(tmp_path), SearchStudy(tmp_path / "study.journal")
-    numbers = [opened(study) for _ in range(6)]
-    trained, infeasible, failed, predicted, other, unrecorded = numbers
+    numbers = [opened(study) for _ in range(7)]
+    trained, infeasible, failed, untrainable, predicted, other, unrecorded = numbers
     over = {"figures": {"latency_ms": 7.0}, "latency": {"latency_ms": 7.0, "remark": ""}}
     unmeasured = {"figures": {}, "latency": None, "quality": None}
     records: dict[int, dict[str, Any]] = {
         trained: {},
         infeasible: {"state": "PRUNED", "quality": None, **over},
         failed: {"state": "FAIL", "reason": "it happens", **unmeasured},
+        untrainable: {"state": "FAIL", "reason": "the loss is not finite", "quality": None},
         predicted: {"state": "PRUNED", "predicted": {"latency_ms": 9.0}, **unmeasured},
         other: {"figures": {"median_ms@10hz": 3.0}},  # nothing of this run's objective
     }
     for number, changes in records.items():
         written(run, number, record_of(study, number, **changes))
     assert tell_recorded(run, study, COSTS) == [trained, infeasible]
-    assert study.open_trials() == [failed, predicted, other, unrecorded]
+    assert study.open_trials() == [failed, untrainable, predicted, other, unrecorded]
     first, second = study.summaries()[:2]
     assert (first.state, first.error, first.latency_ms, first.cost) == ("COMPLETE", 0.25, 2.0, 2.0)
     assert first.latency_remark == "unsteady"
@@ -257,9 +258,22 @@ def test_records_say_what_is_told(tmp_path: Path) -> None:
     # Told trials are let be, whatever their records say, and those that are left count as failed.
     write_json_atomically(run.trial_record(trained), record_of(study, trained, state="PRUNED"))
     assert tell_recorded(run, study, COSTS) == []
-    assert study.fail_stale() == [failed, predicted, other, unrecorded]
+    assert study.fail_stale() == [failed, untrainable, predicted, other, unrecorded]
     assert study.summaries()[0] == first
     assert {trial.reason for trial in study.summaries()[2:]} == {ABANDONED}
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_half_told_trial_is_told_to_the_end(tmp_path: Path) -> None:
+    run, study = RunDirectory(tmp_path), SearchStudy(tmp_path / "study.journal")
+    number = opened(study)
+    half_told = study.reopened(number)
+    half_told.set_user_attr("figures", {"latency_ms": 2.0})
+    half_told.set_constraint("latency_ms", -3.0)
+    written(run, number, record_of(study, number))
+    assert tell_recorded(run, study, COSTS) == [number]
+    (trial,) = study.optuna_study.trials
+    assert (trial.values, trial.constraints) == ([0.25, 2.0], {"latency_ms": -3.0})
 
 
 def test_recovered_trials_are_told_at_the_search_time_of_the_last_one(tmp_path: Path) -> None:
@@ -271,3 +285,40 @@ def test_recovered_trials_are_told_at_the_search_time_of_the_last_one(tmp_path: 
     written(run, number, record_of(study, number))
     assert tell_recorded(run, study, COSTS) == [number]
     assert [trial.elapsed_s for trial in study.summaries()] == [90.0, 90.0]
+
+
+DAMAGES = {
+    "torn": lambda whole: whole[: len(whole) // 2],
+    "torn after a bracket": lambda whole: whole[:1],
+    "empty": lambda whole: b"",
+    "zeros": lambda whole: b"\0" * len(whole),
+    "no UTF-8": lambda whole: b"\xff" + whole[1:],
+    "no record": lambda whole: b"[]\n",
+    "another version": lambda whole: whole.replace(b'"schema_version": 1', b'"schema_version": 99'),
+    "no quality": lambda whole: whole.replace(b'"quality"', b'"equality"'),
+    "no state": lambda whole: whole.replace(b'"state"', b'"estate"'),
+}
+"""What may become of a record whose disk failed or which somebody edited."""
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_record_is_not_told_and_hinders_no_other(tmp_path: Path, damage: str) -> None:
+    run, study = RunDirectory(tmp_path), SearchStudy(tmp_path / "study.journal")
+    damaged, whole = opened(study), opened(study)
+    for number in (damaged, whole):
+        written(run, number, record_of(study, number))
+    content = run.trial_record(damaged).read_bytes()
+    run.trial_record(damaged).write_bytes(DAMAGES[damage](content))
+    assert tell_recorded(run, study, COSTS) == [whole]
+    assert study.fail_stale() == [damaged]
+    states = [(trial.state, trial.error, trial.reason) for trial in study.summaries()]
+    assert states == [("FAIL", None, ABANDONED), ("COMPLETE", 0.25, None)]
+
+
+def test_what_a_table_foresaw_is_kept(tmp_path: Path) -> None:
+    run, study = RunDirectory(tmp_path), SearchStudy(tmp_path / "study.journal")
+    number = opened(study)
+    foreseen = {"latency_ms": 2.1, "interval_ms": [1.9, 2.3]}
+    written(run, number, record_of(study, number, predicted=foreseen))
+    assert tell_recorded(run, study, COSTS) == [number]
+    assert study.summary(number).predicted == foreseen
