@@ -36,12 +36,11 @@ _NOISES = (0.01, 0.03, 0.1, 0.3, 1.0)
 _FOLDS = 10
 
 
-def capped(errors: Floats) -> Floats:
-    """Return errors, [n], none of which is farther above their upper quartile than the best is below it.
+def capped(errors: Floats, usual: float) -> Floats:
+    """Return errors, [n], none of which is farther above a usual one than the best is below it.
 
     Networks that learn nothing would stretch the scale on which a predictor tells the good ones apart.
     """
-    usual = float(np.quantile(errors, 0.75))
     return np.minimum(errors, usual + max(usual - float(errors.min()), 1e-6))
 
 

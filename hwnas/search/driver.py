@@ -181,6 +181,19 @@ def _session(
     def fits(architecture: Architecture) -> bool:
         return may_fit(architecture, space, foresight, costs)
 
+    look = None
+    if config.search.funnel is not None:
+        look = LookStage(
+            run,
+            config.search.funnel,
+            space=space,
+            foresight=foresight,
+            limits=limits,
+            costs=costs,
+            seed=config.search.seed,
+            log=log,
+            fits=fits,
+        )
     rungs, stale, recovered = open_rungs(rung_plans(config), run, study, log, costs)
     seed = config.search.seed
     context = StrategyContext(space, predict, limits, seed, predict_many, sizes_fit=within_sizes)
@@ -221,19 +234,6 @@ def _session(
             queue=queue,
         )
 
-    look = None
-    if config.search.funnel is not None:
-        look = LookStage(
-            run,
-            config.search.funnel,
-            space=space,
-            foresight=foresight,
-            limits=limits,
-            costs=costs,
-            seed=config.search.seed,
-            log=log,
-            fits=fits,
-        )
     queue = first_candidates(
         run,
         space,

@@ -34,7 +34,7 @@ class WideSpace:
 
 
 def sampler_of(strategy: str, seed: int = 0) -> ProposingSampler:
-    context = StrategyContext(WideSpace(), None, Limits(None, 40), seed)  # type: ignore[arg-type]
+    context = StrategyContext(WideSpace(), None, Limits(None, 40), seed)
     sampler = make_sampler(strategy, context)
     assert isinstance(sampler, ProposingSampler)
     return sampler
@@ -62,7 +62,7 @@ def choices_of(genes: Genes) -> dict[str, int]:
 def opened(study: SearchStudy, genes: Genes | None = None) -> tuple[Any, Genes]:
     """Ask for a trial: of these genes, or of what the strategy proposes."""
     fixed = None if genes is None else choices_of(genes)
-    trial, choices = study.ask(distributions_of(WideSpace()), fixed=fixed)  # type: ignore[arg-type]
+    trial, choices = study.ask(distributions_of(WideSpace()), fixed=fixed)
     study.describe(trial, WideSpace().decode(choices))
     return trial, tuple(choices.values())
 

@@ -201,7 +201,7 @@ def test_a_study_that_cannot_be_told_loses_nothing(
 
 def opened(study: SearchStudy) -> int:
     """Open a trial, describe it and leave it."""
-    trial, choices = study.ask(distributions_of(GridSpace()))  # type: ignore[arg-type]
+    trial, choices = study.ask(distributions_of(GridSpace()))
     study.describe(trial, GridSpace().decode(choices))
     return int(trial.number)
 
@@ -278,7 +278,7 @@ def test_a_half_told_trial_is_told_to_the_end(tmp_path: Path) -> None:
 
 def test_recovered_trials_are_told_at_the_search_time_of_the_last_one(tmp_path: Path) -> None:
     run, study = RunDirectory(tmp_path), SearchStudy(tmp_path / "study.journal")
-    trial, choices = study.ask(distributions_of(GridSpace()))  # type: ignore[arg-type]
+    trial, choices = study.ask(distributions_of(GridSpace()))
     study.describe(trial, GridSpace().decode(choices))
     study.tell_trained(trial, error=0.5, figures={"latency_ms": 1.0}, costs=COSTS, elapsed_s=90.0)
     number = opened(study)

@@ -92,7 +92,8 @@ class Forecast:
                 self._cost = ErrorPredictor(vectors, np.log([each.cost for each in chosen]))
             logs = self._log_costs(vectors, known)
             self._log_scale = float(logs.mean()), max(float(logs.std()), 1e-6)
-            errors = capped(np.array([each.error for each in chosen]))
+            errors = np.array([each.error for each in chosen])
+            errors = capped(errors, float(np.quantile(errors, 0.75)))
             self._error, self.worth = judged_predictor(self._features(vectors, logs), errors, seed=seed)
         self._usual = np.inf
         drawn = self(_drawn(space, seed))

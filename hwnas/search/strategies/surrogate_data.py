@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.estimators.learned import capped
 from hwnas.search.strategies.candidate_pool import CandidatePool
 from hwnas.search.strategies.ranking import non_dominated_ranks
 from hwnas.search.strategies.surrogate_view import View
@@ -86,9 +87,7 @@ class TrainedNetworks:
         chosen = self.chosen(count)
         known = self._pool.described([each.genes for each in chosen])
         errors, costs = points_of(chosen).T
-        # Networks that learn nothing must not stretch the scale on which the good ones are told apart.
-        usual = self.worst_corner[1]
-        errors = np.minimum(errors, usual + max(usual - float(errors.min()), 1e-6))
+        errors = capped(errors, self.worst_corner[1])
         log_costs = np.log(costs) - (known.log_ms if has_predictions else 0.0)
         return Data(self._view.features(known, with_latency=has_predictions), errors, costs, log_costs)
 
