@@ -8,9 +8,12 @@ import json
 import os
 import tempfile
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, Dict, Mapping, Union
 
 PathLike = Union[str, "os.PathLike[str]"]
+
+_BEFORE_CHECKSUM = ',\n  "checksum": "sha256:'
+_CHECKSUM = _BEFORE_CHECKSUM + '{}"\n}}\n'
 
 
 def write_bytes_atomically(path: PathLike, content: bytes) -> None:
@@ -43,6 +46,50 @@ def write_json_atomically(path: PathLike, value: Any) -> None:
     """Write `value` as readable JSON, atomically. NaN and infinity are refused (ValueError)."""
     text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
     write_bytes_atomically(path, text.encode("utf-8"))
+
+
+def with_checksum(text: str) -> str:
+    """Return the text of a JSON object with a checksum as its last field, on a line of its own.
+
+    The checksum is the SHA-256 of everything before the comma that precedes it, so that any change is
+    noticed, not only one that breaks the syntax.
+    """
+    body = text.rstrip()
+    if not body.startswith("{") or not body.endswith("}") or body[1:-1].strip() == "":
+        raise ValueError("Only a JSON object with a field can hold a checksum.")
+    body = body[:-1].rstrip()
+    return body + _CHECKSUM.format(hashlib.sha256(body.encode("utf-8")).hexdigest())
+
+
+def checked_json(text: str) -> Dict[str, Any]:
+    """Return the JSON object of a text that `with_checksum` made, without its checksum.
+
+    Raises:
+        ValueError: if the text has no checksum, or not its own: it was cut off, damaged or edited.
+    """
+    body, mark, rest = text.rpartition(_BEFORE_CHECKSUM)
+    if not mark:
+        raise ValueError("it has no checksum: it was cut off, or another version of hwnas wrote it")
+    if mark + rest != _CHECKSUM.format(hashlib.sha256(body.encode("utf-8")).hexdigest()):
+        raise ValueError("its checksum is not that of its content: it was damaged or edited")
+    value: Dict[str, Any] = json.loads(body + "\n}")
+    return value
+
+
+def write_checked_json(path: PathLike, value: Mapping[str, Any]) -> None:
+    """Write a readable JSON object with a checksum, atomically. NaN and infinity are refused (ValueError)."""
+    text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False)
+    write_bytes_atomically(path, with_checksum(text).encode("utf-8"))
+
+
+def read_checked_json(path: PathLike) -> Dict[str, Any]:
+    """Return the JSON object in a file of `write_checked_json`, without its checksum.
+
+    Raises:
+        OSError: if the file cannot be read.
+        ValueError: if it is not as it was written.
+    """
+    return checked_json(Path(path).read_text(encoding="utf-8"))
 
 
 def sha256_of_file(path: PathLike) -> str:

@@ -95,6 +95,8 @@ def _header(content: RunContent, title: str) -> str:
     facts = [f"run {content.run.path.resolve().name}"]
     facts += [f"data {data}"] if data else []
     facts += [f"finished {content.finished[:16].replace('T', ' ')} UTC"] if content.finished else []
+    if content.unreadable_events:
+        facts.append(f"{content.unreadable_events} damaged lines of {content.run.events.name} left out")
     boxes = "".join(
         f"<div><b>{escape(value)}</b><span>{escape(label)}</span></div>"
         for value, label in _key_figures(content)

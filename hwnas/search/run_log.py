@@ -3,11 +3,42 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.storage import append_lines
+
+
+@dataclass(frozen=True)
+class RunEvents:
+    """What happened in a run, see `RunLog.event`.
+
+    Attributes:
+        events: in order.
+        num_unreadable: lines that are damaged, or torn by a kill, and left out.
+    """
+
+    events: tuple[Mapping[str, Any], ...]
+    num_unreadable: int
+
+
+def read_events(run: RunDirectory) -> RunEvents:
+    """Return what `events.jsonl` says; nothing where it is missing."""
+    events, num_unreadable = [], 0
+    text = run.events.read_text(encoding="utf-8", errors="replace") if run.events.is_file() else ""
+    for line in text.splitlines():
+        try:
+            event = json.loads(line)
+        except ValueError:
+            event = None
+        if isinstance(event, dict) and isinstance(event.get("event"), str):
+            events.append(event)
+        else:
+            num_unreadable += 1
+    return RunEvents(tuple(events), num_unreadable)
 
 
 class RunLog:

@@ -17,7 +17,7 @@ from hwnas.cli.main import make_app
 from hwnas.errors import StudyError
 from hwnas.estimators.worth import RankAgreement, Worth
 from hwnas.export.candidates import Candidate
-from hwnas.files import write_json_atomically
+from hwnas.files import write_checked_json
 from hwnas.report.build import build_report
 from hwnas.report.content import load_content
 from hwnas.report.page import Illustrations, render_page
@@ -141,7 +141,7 @@ def test_without_any_trained_candidate(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", tmp_path / "gone", num_trained=1)
     front = run.read_front()
     front |= {"members": [], "trials": [], "hypervolume_history": [], "hypervolume": 0.0}
-    run.front.write_text(json.dumps(front), encoding="utf-8")
+    write_checked_json(run.front, front)
     assert "No candidate was trained yet" in Reader(build_report(run.path).read_text("utf-8")).text
 
 
@@ -171,7 +171,7 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
     run.front.write_text(renamed, encoding="utf-8")
     front = run.read_front()
     front["trials"][-1]["reason"] = HOSTILE
-    run.front.write_text(json.dumps({**front, "members": front["members"][:0]}), encoding="utf-8")
+    write_checked_json(run.front, {**front, "members": front["members"][:0]})
     text = build_report(run.path).read_text(encoding="utf-8")
     page = Reader(text)
     assert HOSTILE in page.text
@@ -246,7 +246,7 @@ def test_builds_of_engines_and_ranks_of_latencies_are_told(tmp_path: Path) -> No
     trained["rank_agreement"] = {"members": 5, "kendall": 0.8, "spearman": 0.9}
     for member, spread in zip(trained["members"], (0.031, 0.007), strict=False):
         member["builds"] = {"made": [], "chosen": 1, "spread": spread}
-    write_json_atomically(run.trained, trained)
+    write_checked_json(run.trained, trained)
     build_report(run.path)
     page = Reader(run.report.read_text(encoding="utf-8"))
     assert "latencies of 5 members as the final measurement does with Kendall's tau 0.80" in page.text

@@ -93,7 +93,7 @@ def test_a_search_in_a_database_writes_no_password_and_can_be_resumed(
     other = RunDirectory(tmp_path / "other")
     with pytest.raises(StudyError, match=r"study 'out' in .* is there already"):
         search(recorded, other.path)
-    with pytest.raises(StudyError, match="is not there yet"):
+    with pytest.raises(StudyError, match="holds no study"):
         search(recorded.model_copy(update={"study": "lost"}), run.path, resume=True)
 
 
@@ -261,5 +261,5 @@ def test_an_unreachable_server_and_a_missing_study_are_named(server: PostgresSer
     with pytest.raises(StudyError, match="password authentication failed") as refused, place.held():
         pass
     assert "secret" not in str(refused.value)
-    with pytest.raises(StudyError, match="is not there yet"):
+    with pytest.raises(StudyError, match="holds no study"):
         SearchStudy(place_of(server, "missing"), read_only=True)
