@@ -10,6 +10,7 @@ from typing import Any
 
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.storage import append_lines
+from hwnas.search.storage.lines import checked_line, checksum_of_line
 
 
 @dataclass(frozen=True)
@@ -28,15 +29,11 @@ class RunEvents:
 def read_events(run: RunDirectory) -> RunEvents:
     """Return what `events.jsonl` says; nothing where it is missing."""
     events, num_unreadable = [], 0
-    text = run.events.read_text(encoding="utf-8", errors="replace") if run.events.is_file() else ""
-    for line in text.splitlines():
+    for line in run.events.read_bytes().splitlines(keepends=True) if run.events.is_file() else ():
         try:
-            event = json.loads(line)
+            checksum_of_line(line)
+            events.append(json.loads(line))
         except ValueError:
-            event = None
-        if isinstance(event, dict) and isinstance(event.get("event"), str):
-            events.append(event)
-        else:
             num_unreadable += 1
     return RunEvents(tuple(events), num_unreadable)
 
@@ -58,6 +55,6 @@ class RunLog:
         """
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         record = {"time": now, "event": kind, "message": message, **fields}
-        append_lines(self._run.events, json.dumps(record) + "\n")
+        append_lines(self._run.events, checked_line(record)[0].decode("utf-8"))
         one_line = " ".join(message.splitlines())
         append_lines(self._run.log, f"{now} {one_line}\n")

@@ -12,7 +12,6 @@ Optuna ignores the extra field: optuna-dashboard reads the file, and may add its
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import itertools
 import json
 import os
@@ -28,15 +27,13 @@ from typing import Any, Self
 from optuna.storages.journal import BaseJournalBackend
 
 from hwnas.errors import StudyError
+from hwnas.search.storage.lines import MARK, checked_line, checksum_of_line
 
 # Optuna's codes of the records after which a crash of the machine must not lose what came before:
 # a study was created, an attribute of it was set, a trial changed its state.
 _DURABLE_OPERATIONS = frozenset({0, 2, 6})
 # A system attribute of a study or of a trial was set.
 _SYSTEM_ATTRIBUTE_OPERATIONS = frozenset({3, 9})
-
-_CHECKSUM_DIGITS = 16
-_MARK, _END = b',"checksum":"', b'"}\n'
 
 
 @contextmanager
@@ -190,9 +187,8 @@ def _lines(logs: list[dict[str, Any]], checksum: bytes) -> bytes:
     """Return records as lines, each with the checksum that follows from the one before."""
     lines = []
     for log in logs:
-        body = json.dumps(log, separators=(",", ":")).encode("utf-8")[:-1]
-        checksum = _digest(checksum, body)
-        lines.append(body + _MARK + checksum + _END)
+        line, checksum = checked_line(log, checksum)
+        lines.append(line)
     return b"".join(lines)
 
 
@@ -202,12 +198,8 @@ def _checked(line: bytes, before: bytes) -> tuple[dict[str, Any], bytes]:
     Raises:
         ValueError: if it is not as it was written, or does not follow.
     """
-    body, mark, rest = line.rpartition(_MARK)
-    if mark:
-        checksum = _digest(before, body)
-        if rest != checksum + _END:
-            raise ValueError("is damaged, or the one before it is missing")
-        return _content(line), checksum
+    if MARK in line:
+        return _content(line), checksum_of_line(line, before)
     record = _content(line)
     if not _is_of_dashboard(record):
         raise ValueError("has no checksum: it is damaged, or another program or version of hwnas wrote it")
@@ -220,10 +212,6 @@ def _content(line: bytes) -> dict[str, Any]:
         raise ValueError("is none")
     record.pop("checksum", None)
     return record
-
-
-def _digest(before: bytes, body: bytes) -> bytes:
-    return hashlib.sha256(before + body).hexdigest()[:_CHECKSUM_DIGITS].encode("ascii")
 
 
 def _is_of_dashboard(record: dict[str, Any]) -> bool:
