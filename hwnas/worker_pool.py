@@ -10,6 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Any, cast
 
+from hwnas.onnxruntime_loading import disable_telemetry
 from hwnas.processes import Lifeline, attach, new_lifeline, tie
 
 
@@ -49,6 +50,7 @@ class _TiedProcess(multiprocessing.context.SpawnProcess):
         return _TiedPopen(process_obj)
 
     def _bootstrap(self, parent_sentinel: int | None = None) -> int:
+        disable_telemetry()
         os.setsid()
         attach(self.lifeline)
         return cast("int", super()._bootstrap(parent_sentinel))  # type: ignore[misc]

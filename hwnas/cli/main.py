@@ -12,6 +12,7 @@ import typer
 from hwnas.cli.console import err_console
 from hwnas.cli.termination import end_in_order
 from hwnas.errors import HwnasError
+from hwnas.onnxruntime_loading import disable_telemetry
 from hwnas.scratch import sweep
 
 COMMANDS = (
@@ -73,6 +74,7 @@ def make_app() -> typer.Typer:
 def main() -> None:
     """Run the command line; exit with the documented code of the error, if there is one."""
     end_in_order()
+    disable_telemetry()
     sweep()
     try:
         make_app()()

@@ -26,6 +26,7 @@ from hwnas.estimators.predicted import NAME as LEARNED
 from hwnas.estimators.untrained import SCORES
 from hwnas.onnx_graphs.export import export_onnx
 from hwnas.onnx_graphs.metadata import graph_metadata
+from hwnas.onnxruntime_loading import disable_telemetry
 from hwnas.search_spaces.base import SearchSpace, make_search_space
 from hwnas.tasks.base import Task, make_task
 from hwnas.training.predict import torch_predict
@@ -159,6 +160,7 @@ def serve(commands: IO[bytes], replies: IO[bytes]) -> None:
 
 def main(arguments: list[str]) -> None:
     """Serve the pipes that the pool handed over."""
+    disable_telemetry()
     commands, replies = (int(argument) for argument in arguments)
     with os.fdopen(commands, "rb") as incoming, os.fdopen(replies, "wb") as outgoing:
         serve(incoming, outgoing)

@@ -15,6 +15,7 @@ from hwnas.latency.agent.lock import MeasuringLock
 from hwnas.latency.agent.machine import fingerprint, pin
 from hwnas.latency.agent.other_operations import OtherOperations
 from hwnas.latency.agent.runtime import InferenceRuntime, make_runtime
+from hwnas.onnxruntime_loading import disable_telemetry
 
 DEFAULT_NAME = "model"
 
@@ -140,6 +141,7 @@ def serve(requests: TextIO, replies: TextIO) -> None:
 
 def main() -> int:
     """Serve standard input until it closes; return the exit code."""
+    disable_telemetry()
     # Native libraries print what they like: their standard output becomes standard error, replies stay clean.
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)

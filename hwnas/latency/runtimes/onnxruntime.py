@@ -10,6 +10,7 @@ from hwnas.io_spec import TensorSpec
 from hwnas.latency.agent.errors import AgentError
 from hwnas.latency.runtimes.onnxruntime_kernels import read_kernels
 from hwnas.latency.runtimes.options import one_of, whole_number
+from hwnas.onnxruntime_loading import load_onnxruntime
 from hwnas.scratch import ScratchDirectory
 
 CPU_PROVIDER = "CPUExecutionProvider"
@@ -78,8 +79,8 @@ class OnnxRuntime:
                 knows no TF32.
         """
         try:
-            import onnxruntime
-            from onnxruntime.capi import onnxruntime_pybind11_state as native
+            onnxruntime = load_onnxruntime()
+            native = load_onnxruntime("onnxruntime.capi.onnxruntime_pybind11_state")
         except ImportError as error:
             raise AgentError(
                 f"The runtime 'onnxruntime' needs the package onnxruntime, but importing it fails: {error}. "
