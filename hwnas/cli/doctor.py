@@ -50,7 +50,6 @@ def examine(target_url: str, noise_s: float) -> Diagnosis:
         PluginError: if no runtime of that name is installed.
         MeasurementError: if no agent can be started on the target.
     """
-    import tempfile
     from pathlib import Path
 
     from hwnas.latency.doctor import inspect_target, judge, try_runtime
@@ -58,13 +57,14 @@ def examine(target_url: str, noise_s: float) -> Diagnosis:
     from hwnas.latency.reference import REFERENCE_IO, write_reference
     from hwnas.latency.target import Target
     from hwnas.latency.transports.opening import open_transport
+    from hwnas.scratch import ScratchDirectory
 
     target = Target.parse(target_url)
     transport = open_transport(target)
     try:
         facts = inspect_target(transport)
         noise = None
-        with tempfile.TemporaryDirectory() as directory:
+        with ScratchDirectory("doctor") as directory:
             model = Path(directory) / "reference.onnx"
             write_reference(model)
             refusal = try_runtime(transport, target, model, REFERENCE_IO)

@@ -10,7 +10,10 @@ from typing import Annotated
 import typer
 
 from hwnas.cli.console import err_console
+from hwnas.cli.termination import end_in_order
 from hwnas.errors import HwnasError
+from hwnas.onnxruntime_loading import disable_telemetry
+from hwnas.scratch import sweep
 
 COMMANDS = (
     "quickstart",
@@ -34,7 +37,7 @@ COMMANDS = (
 EPILOG = (
     "Exit codes: 0 success, 1 other error, 2 wrong setting or option, 3 unusable data, "
     "4 latency not measurable, 5 study not usable, 6 export refused, 7 bundle not usable, "
-    "8 verification failed, 9 plug-in problem, 130 interrupted."
+    "8 verification failed, 9 plug-in problem, 129 hung up, 130 interrupted, 143 terminated."
 )
 
 
@@ -70,6 +73,9 @@ def make_app() -> typer.Typer:
 
 def main() -> None:
     """Run the command line; exit with the documented code of the error, if there is one."""
+    end_in_order()
+    disable_telemetry()
+    sweep()
     try:
         make_app()()
     except HwnasError as error:

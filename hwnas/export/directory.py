@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hwnas.errors import ExportError
+from hwnas.scratch import ScratchDirectory
 
 
 @contextlib.contextmanager
@@ -29,8 +30,8 @@ def replaced_directory(target: Path, *, force: bool, marker: str) -> Iterator[Pa
     """
     _refuse_existing(target, force=force, marker=marker)
     target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
-    try:
+    with ScratchDirectory("export", parent=str(target.parent)) as directory:
+        scratch = Path(directory)
         yield scratch
         # mkdtemp makes private directories; a result is as readable as any other of the user.
         umask = os.umask(0)
@@ -38,8 +39,6 @@ def replaced_directory(target: Path, *, force: bool, marker: str) -> Iterator[Pa
         scratch.chmod(0o777 & ~umask)
         _refuse_existing(target, force=force, marker=marker)
         _move_into_place(scratch, target)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _refuse_existing(target: Path, *, force: bool, marker: str) -> None:

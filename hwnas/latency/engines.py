@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from hwnas.latency.meter import AgentMeter
 from hwnas.latency.runtimes.engine_identity import EngineIdentity
 from hwnas.latency.runtimes.tensorrt_build import import_tensorrt
 from hwnas.latency.runtimes.tensorrt_rtx import TensorRtRtx, compile_for
+from hwnas.scratch import ScratchDirectory
 
 _BUILD_S = 3600.0
 
@@ -65,7 +65,7 @@ def build_for_rtx(model: Path, capabilities: Sequence[str], directory: Path) -> 
     Raises:
         MeasurementError: if TensorRT for RTX is missing or refuses the model, naming node and module.
     """
-    with tempfile.TemporaryDirectory(prefix="hwnas-rtx-") as scratch:
+    with ScratchDirectory("rtx") as scratch:
         engine = Path(scratch) / "engine"
         try:
             record = compile_for(str(model), capabilities, str(engine))

@@ -10,7 +10,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from hwnas.errors import ConfigError, MeasurementError
@@ -20,6 +19,7 @@ from hwnas.latency.job_script import JobModel, job_script
 from hwnas.latency.reference import REFERENCE, write_reference
 from hwnas.latency.runtimes.onnx_file import read_outline
 from hwnas.latency.runtimes.trtexec_flags import weak_typing_flags
+from hwnas.scratch import ScratchDirectory
 
 JOB_FILE = "job.json"
 RESULTS = "results"
@@ -90,7 +90,7 @@ def emit_job(models: Sequence[Path], directory: Path, *, settings: JobSettings |
         raise ConfigError(
             f"A job needs a new or empty directory, but {str(directory)!r} is not; name another."
         )
-    with TemporaryDirectory() as temporary:
+    with ScratchDirectory("job") as temporary:
         reference = Path(temporary) / f"{REFERENCE}.onnx"
         write_reference(reference)
         files = {REFERENCE: reference, **_named(models)}

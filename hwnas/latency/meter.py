@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -27,6 +26,7 @@ from hwnas.latency.target import Target
 from hwnas.latency.transports.base import AgentConnection, Transport
 from hwnas.latency.transports.opening import open_transport
 from hwnas.plugins import load_plugin
+from hwnas.scratch import ScratchDirectory
 
 Exclusive = Callable[[], AbstractContextManager[None]]
 
@@ -77,7 +77,7 @@ class AgentMeter:
         self._exclusive = exclusive
         self._fingerprint: Mapping[str, Any] | None = None
         self._best_reference_ms: float | None = None
-        self._directory: TemporaryDirectory[str] | None = None
+        self._directory: ScratchDirectory | None = None
         self._is_closed = False
 
     @property
@@ -296,7 +296,7 @@ class AgentMeter:
 
     def _reference_file(self) -> Path:
         if self._directory is None:
-            self._directory = TemporaryDirectory(prefix="hwnas-reference-")
+            self._directory = ScratchDirectory("reference")
         path = Path(self._directory.name) / "reference.onnx"
         if not path.exists():
             write_reference(path)

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from hwnas.files import sha256_of_file
 from hwnas.io_spec import IoSpec
 from hwnas.latency.meter import AgentMeter
 from hwnas.latency.reference import REFERENCE, REFERENCE_IO, write_reference
+from hwnas.scratch import ScratchDirectory
 
 SEED = 0
 _BLOCK_S = 0.15
@@ -149,7 +149,7 @@ def open_survey(meter: AgentMeter) -> Iterator[tuple[Survey, bool]]:
     Raises:
         MeasurementError: if the target cannot be used.
     """
-    with TemporaryDirectory() as directory:
+    with ScratchDirectory("survey") as directory:
         reference = Path(directory) / "reference.onnx"
         write_reference(reference)
         with meter.alone(reference) as (ask, path):

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.errors import BundleError
+from hwnas.onnxruntime_loading import load_onnxruntime
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -68,7 +69,7 @@ class OnnxPredictor:
 
 def _open_session(path: str, threads: int) -> Any:
     try:
-        import onnxruntime
+        onnxruntime = load_onnxruntime()
     except ImportError as error:
         raise BundleError(
             f"Running {path} needs onnxruntime, which cannot be imported ({error}). "
@@ -89,7 +90,7 @@ def _open_session(path: str, threads: int) -> Any:
 
 def _refusals() -> Tuple[Type[Exception], ...]:
     """Return what onnxruntime raises for files and inputs that it cannot take."""
-    from onnxruntime.capi import onnxruntime_pybind11_state as states
+    states = load_onnxruntime("onnxruntime.capi.onnxruntime_pybind11_state")
 
     return (
         states.Fail,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from difflib import get_close_matches
 from typing import Any, Callable, ClassVar, Dict, List, Mapping, Tuple
 
@@ -11,6 +10,8 @@ from hwnas.io_spec import TensorSpec
 from hwnas.latency.agent.errors import AgentError
 from hwnas.latency.runtimes.onnxruntime_kernels import read_kernels
 from hwnas.latency.runtimes.options import one_of, whole_number
+from hwnas.onnxruntime_loading import load_onnxruntime
+from hwnas.scratch import ScratchDirectory
 
 CPU_PROVIDER = "CPUExecutionProvider"
 _CUDA_PROVIDER = "CUDAExecutionProvider"
@@ -78,8 +79,8 @@ class OnnxRuntime:
                 knows no TF32.
         """
         try:
-            import onnxruntime
-            from onnxruntime.capi import onnxruntime_pybind11_state as native
+            onnxruntime = load_onnxruntime()
+            native = load_onnxruntime("onnxruntime.capi.onnxruntime_pybind11_state")
         except ImportError as error:
             raise AgentError(
                 f"The runtime 'onnxruntime' needs the package onnxruntime, but importing it fails: {error}. "
@@ -174,7 +175,7 @@ class OnnxRuntime:
             raise AgentError(
                 f"Kernels of {self._provider!r} run on after their calls and cannot be timed so."
             )
-        with tempfile.TemporaryDirectory() as directory:
+        with ScratchDirectory("trace") as directory:
             self._trace_directory = directory
             try:
                 self.load(model)

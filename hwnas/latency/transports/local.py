@@ -8,7 +8,6 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,8 @@ from typing import Any
 
 from hwnas.errors import MeasurementError, TargetLostError
 from hwnas.latency.agent.guardian import THREAD_VARIABLES
+from hwnas.processes import kill_group, module_command, start
+from hwnas.scratch import ScratchDirectory
 
 # Signals that come from outside, be it from a person, a service manager or a kernel short of memory.
 _FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
@@ -29,8 +30,10 @@ class LocalTransport:
     """Starts agents with this interpreter; every native thread pool of theirs gets `threads` threads."""
 
     def __init__(self, threads: int, command: Sequence[str] = ()) -> None:
-        self._command = tuple(command) or (sys.executable, "-m", "hwnas.latency.agent")
+        self._command = tuple(command) or tuple(module_command("hwnas.latency.agent"))
         self._threads = threads
+        # What killed agents leave there goes with it.
+        self._scratch = ScratchDirectory("agents")
 
     def start_agent(self) -> LocalAgent:
         """Start a fresh agent process.
@@ -39,7 +42,7 @@ class LocalTransport:
             MeasurementError: if the process cannot be started.
         """
         environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(self._threads))}
-        environment["HWNAS_AGENT_PARENT"] = str(os.getpid())
+        environment["TMPDIR"] = self._scratch.name
         try:
             return LocalAgent(self._command, environment)
         except OSError as error:
@@ -53,25 +56,27 @@ class LocalTransport:
         return str(model.resolve())
 
     def close(self) -> None:
-        """Release nothing: there is no connection."""
+        """Remove what agents left behind; there is no connection."""
+        self._scratch.cleanup()
 
 
 class LocalAgent:
     """One agent process, spoken to in JSON lines."""
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, command: Sequence[str], environment: Mapping[str, str], *, closes_descriptors: bool = False
+    ) -> None:
         # A file, not a pipe: the agent can never block on messages that nobody reads.
         self._messages = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `close`
         try:
-            # Its own session keeps a Ctrl-C at the terminal for the parent, which then ends it in order.
-            self._process = subprocess.Popen(
-                list(command),
+            self._process = start(
+                command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._messages,
                 bufsize=0,
-                env=dict(environment),
-                start_new_session=True,
+                env=environment,
+                closes_descriptors=closes_descriptors,
             )
         except OSError:
             self._messages.close()
@@ -107,9 +112,7 @@ class LocalAgent:
 
     def close(self) -> None:
         """Kill the agent and wait until it is gone; calling it twice is harmless."""
-        if self._process.poll() is None:
-            self._process.kill()
-        self._process.wait()
+        kill_group(self._process)
         self._stdin.close()
         self._stdout.close()
         self._messages.close()

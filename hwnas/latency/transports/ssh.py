@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-import shutil
 import subprocess
-import tempfile
 import threading
 import weakref
 from collections.abc import Sequence
@@ -20,6 +18,8 @@ from hwnas.latency.target import Target, split_host
 from hwnas.latency.transports.agent_archive import AgentArchive, agent_archive
 from hwnas.latency.transports.local import LocalAgent, describe_end
 from hwnas.latency.transports.upload import Upload, upload
+from hwnas.processes import run
+from hwnas.scratch import ScratchDirectory
 
 CONFIG_VARIABLE = "HWNAS_SSH_CONFIG"
 """Names an OpenSSH configuration file to use instead of the user's."""
@@ -63,10 +63,11 @@ class SshTransport:
         module = "" if runtime_module.startswith("hwnas.") else runtime_module
         self._archive: AgentArchive = agent_archive(module)
         # Short: the path of a socket has at most about 100 characters.
-        self._directory = tempfile.mkdtemp(prefix="hwnas-ssh-", dir="/tmp")
+        self._scratch = ScratchDirectory("ssh", parent="/tmp")  # noqa: S108 - private by mkdtemp
+        self._directory = self._scratch.name
         self._client = _client(target.host, Path(self._directory) / "socket")
         self._was_reached = False
-        self._finalizer = weakref.finalize(self, _disconnect, self._client, self._directory)
+        self._finalizer = weakref.finalize(self, _disconnect, self._client, self._scratch)
 
     def start_agent(self) -> SshAgent:
         """Start a fresh agent, after sending the program if the board does not have this version.
@@ -125,7 +126,7 @@ class SshAgent(LocalAgent):
         self._host = host
         self._writing = threading.Lock()
         self._is_closed = threading.Event()
-        super().__init__(command, environment)
+        super().__init__(command, environment, closes_descriptors=True)
         threading.Thread(target=self._show_life, name="hwnas-heartbeat", daemon=True).start()
 
     def close(self) -> None:
@@ -196,10 +197,10 @@ def _client(host: str, socket: Path) -> list[str]:
     ]
 
 
-def _disconnect(client: Sequence[str], directory: str) -> None:
-    if (Path(directory) / "socket").exists():
+def _disconnect(client: Sequence[str], scratch: ScratchDirectory) -> None:
+    if (Path(scratch.name) / "socket").exists():
         # Asks the process behind the socket only; no connection is made.
         command = [*client, "-O", "exit", "--", "any"]
         with contextlib.suppress(subprocess.TimeoutExpired):
-            subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=10)
-    shutil.rmtree(directory, ignore_errors=True)
+            run(command, timeout_s=10)
+    scratch.cleanup()

@@ -14,6 +14,7 @@ from typing import IO, Any
 
 from hwnas.errors import MeasurementError, TargetLostError
 from hwnas.latency.agent import store
+from hwnas.processes import kill_group, start
 
 _ANSWER_S = 60.0
 _SLOWEST_BYTES_PER_S = 100_000
@@ -61,19 +62,19 @@ def upload(
     arguments = (str(len(program)), kind, wanted.sha256, ending, str(size), str(limit_bytes))
     operation = f"upload to {kind}"
     with tempfile.TemporaryFile() as messages:
-        process = subprocess.Popen(
+        process = start(
             remote("-c", _BOOTSTRAP, *arguments),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=messages,
-            start_new_session=True,
+            closes_descriptors=True,
         )
         limit_s = _ANSWER_S + size / _SLOWEST_BYTES_PER_S
         too_long = threading.Event()
 
         def give_up() -> None:
             too_long.set()
-            process.kill()
+            kill_group(process)
 
         timer = threading.Timer(limit_s, give_up)
         timer.start()
@@ -81,7 +82,7 @@ def upload(
             reply = _converse(process, program, wanted.content)
         finally:
             timer.cancel()
-            process.kill()
+            kill_group(process)
             code = process.wait()
             _close(process)
         if too_long.is_set():
