@@ -37,12 +37,12 @@ class Sensor:
         intensity_levels: number of steps that the remission is quantised to.
         elevation_deg: elevation of every beam above the horizontal, top beam first; empty for a pattern that
             never repeats.
-        azimuth_offset_deg: what is added to every beam's azimuth, in the order of `elevation_deg`; positive to
-            the left. Beams that fire together at different azimuths are called staggered.
+        azimuth_offset_deg: what is added to the azimuth of every beam, in the order of `elevation_deg`;
+            positive to the left. Beams that fire together at different azimuths are called staggered.
         source: where the beam table comes from.
         pattern: `rotating`, with fixed beams, or `non-repetitive`, without rows.
-        field_of_view_deg: elevation of the upper and the lower edge of the image; by default half a spacing of
-            the beams above the top one and below the bottom one.
+        field_of_view_deg: elevation of the upper and the lower edge of the image; by default half a spacing
+            of the beams above the top one and below the bottom one.
         rows: rows of the image of a non-repetitive pattern; by default one for each beam.
         rotation: `clockwise` or `counter-clockwise`, seen from above.
         first_azimuth_deg: where a turn begins: 0 ahead, 90 left.
@@ -142,8 +142,8 @@ def _sensor(content: Mapping[str, Any], path: Path) -> Sensor:
     wrong = sorted((set(content) - known) | (needed - set(content)))
     if wrong:
         raise DataError(
-            f"{path}: missing or unknown fields: {', '.join(wrong)}; expected {', '.join(sorted(needed))} and "
-            f"optionally {', '.join(sorted(known - needed))}"
+            f"{path}: missing or unknown fields: {', '.join(wrong)}; expected {', '.join(sorted(needed))}, and "
+            f"where they apply {', '.join(sorted(known - needed))}"
         )
     values: Dict[str, Any] = {}
     try:
