@@ -20,14 +20,13 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, NoReturn, Optional, Sequence, Tuple, Type, Union
 
 import yaml
 
 from hwnas.errors import ConfigError, HwnasError, may_hold_secret, shown
-from hwnas.files import PathLike
+from hwnas.files import PathLike, read_plain_file, reason_of
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
@@ -118,11 +117,10 @@ def read_yaml(
     """
     name = os.fspath(path)
     try:
-        content = _read(name, max_bytes, error)
-    except (OSError, ValueError) as problem:
-        reason = getattr(problem, "strerror", None) or str(problem)
+        content = read_plain_file(name, max_bytes)
+    except OSError as problem:
         hint = f" {if_missing}" if if_missing and isinstance(problem, FileNotFoundError) else ""
-        raise error(f"{name} cannot be read: {reason}.{hint}") from problem
+        raise error(f"{name} cannot be read: {reason_of(problem)}.{hint}") from problem
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
@@ -173,23 +171,6 @@ def path_from(text: str, file: PathLike) -> str:
     """
     directory = os.path.dirname(os.path.abspath(os.fspath(file)))
     return os.path.realpath(os.path.join(directory, os.path.expanduser(text)))
-
-
-def _read(name: str, max_bytes: int, error: Type[HwnasError]) -> bytes:
-    # A pipe would be waited for; opened without blocking it is recognised, and cannot be swapped in later.
-    descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        mode = os.fstat(descriptor).st_mode
-        if not stat.S_ISREG(mode):
-            kind = "a directory" if stat.S_ISDIR(mode) else "a device or pipe"
-            raise error(f"{name} is {kind}; expected a YAML file.")
-        stream = os.fdopen(descriptor, "rb", closefd=False)
-        content: bytes = stream.read(max_bytes + 1)
-    finally:
-        os.close(descriptor)
-    if len(content) > max_bytes:
-        raise error(f"{name} has more than {max_bytes:,} bytes; expected a YAML file that people write.")
-    return content
 
 
 def _parser_for(text: str, name: str, error: Type[HwnasError]) -> Any:

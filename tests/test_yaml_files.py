@@ -118,7 +118,7 @@ def test_what_surprises_or_harms_is_refused(text: str, expected: str) -> None:
 def test_text_of_megabytes_is_refused_or_read_quickly(tmp_path: Path) -> None:
     file = tmp_path / "f.yaml"
     file.write_bytes(b"#" * (MAX_BYTES + 1))
-    with pytest.raises(ConfigError, match="has more than 1,048,576 bytes"):
+    with pytest.raises(ConfigError, match="it has more than 1,048,576 bytes"):
         read_yaml(file)
     with pytest.raises(ConfigError, match="too long for that"):
         parse_yaml('- "\\udcff"\n' * 10_000, "f.yaml")
@@ -130,14 +130,14 @@ def test_other_files_than_text_are_refused_without_waiting(tmp_path: Path) -> No
     (tmp_path / "latin").write_bytes(b"a: 1\nb: \xe4\n")
     (tmp_path / "utf16").write_text("a: 1", encoding="utf-16")
     expected = {
-        "pipe": "a device or pipe",
+        "pipe": "a pipe or device",
         "loop": "symbolic links",
-        ".": "is a directory",
+        ".": "it is a directory",
         "missing": "No such file or directory. Make it.",
         "latin": "latin:2: expected UTF-8",
         "utf16": "expected UTF-8",
         "n" * 300: "File name too long",
-        "a\0b": "null byte",
+        "a\0b": "a zero byte",
     }
     for name, words in expected.items():
         with pytest.raises(DataError, match=words) as caught:
