@@ -7,14 +7,41 @@ Python 3.8 syntax: this module travels to boards.
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
-from typing import Iterable
+from typing import Any, Iterable, Mapping
+
+_SECRET = re.compile(r"://|:[^@]*@|(?:passw\w*|pwd|secret|token)\s*[=:]", re.IGNORECASE | re.DOTALL)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ` Did you mean 'NAME'?` with the nearest known name, for the end of a message; or nothing."""
     near = get_close_matches(name, list(known), n=1)
     return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def shown(value: Any) -> str:
+    """Return a value for a message: short, on one line, and without what could be a password.
+
+    Text with an address in it, or with a word such as `password`, is named and not repeated.
+    """
+    if isinstance(value, Mapping):
+        return f"a mapping of {len(value)} key{'' if len(value) == 1 else 's'}" if value else "{}"
+    if isinstance(value, (list, tuple)):
+        text = f"[{', '.join(shown(item) for item in value[:8])}{', ...' if len(value) > 8 else ''}]"
+        return text if len(text) <= 120 else f"a list of {len(value)}"
+    if not isinstance(value, str):
+        text = "null" if value is None else repr(value).lower() if isinstance(value, bool) else repr(value)
+        return text if len(text) <= 120 else text[:100] + "..."
+    if may_hold_secret(value):
+        return "an address or a password, which is not repeated here"
+    text = repr(value[:120])
+    return text if len(value) <= 120 else f"{text[:100]}... ({len(value)} characters)"
+
+
+def may_hold_secret(text: str) -> bool:
+    """Return whether text could be an address with a password, or names a password."""
+    return _SECRET.search(text) is not None
 
 
 class HwnasError(Exception):

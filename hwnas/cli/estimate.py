@@ -43,7 +43,7 @@ def estimate(
     from hwnas.config import load_config
     from hwnas.search.trust_in_estimates import comparison_of_run
 
-    config = load_config(run_file)
+    config = load_config(run_file, must_exist=("task",))
     others = [name.strip() for name in estimators.split(",") if name.strip()]
     comparison = comparison_of_run(config, others, networks=networks, most_gmac=most_gmac)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))

@@ -118,7 +118,7 @@ def _space(
     from hwnas.config import load_config
     from hwnas.tasks.base import make_task
 
-    config = load_config(run)
+    config = load_config(run, must_exist=("task",))
     contract = make_task(config.task.name, config.task.settings).contract
     return make_search_space(config.space.name, contract, config.space.choices), contract
 

@@ -36,7 +36,7 @@ def relax(
     from hwnas.config import load_config
     from hwnas.search.relaxing import relax_run
 
-    config = load_config(run_file)
+    config = load_config(run_file, must_exist=("task",))
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
     with Progress(*columns, TimeRemainingColumn(), console=err_console) as bar:
         shown = bar.add_task("relaxing", total=steps)

@@ -158,7 +158,9 @@ def _with_fidelities(config: RunConfig, steps: str | None, keep: int | None) -> 
 
 def _config_and_directory(run: Path, out: Path | None, *, resume: bool) -> tuple[RunConfig, Path]:
     if not run.is_dir():
-        return load_config(run), out if out is not None else run.with_suffix("")
+        return load_config(
+            run, must_exist=("task", "search", "measuring")
+        ), out if out is not None else run.with_suffix("")
     if out is not None and out.resolve() != run.resolve():
         raise ConfigError(f"--out goes with a run file, but {run} is the directory of a run.")
     if not resume:

@@ -40,7 +40,7 @@ def supernet(
     from hwnas.training.recipe import Recipe
     from hwnas.training.supernet import train_supernet
 
-    config = load_config(run_file)
+    config = load_config(run_file, must_exist=("task",))
     task = make_task(config.task.name, config.task.settings)
     space = make_search_space(config.space.name, task.contract, config.space.choices)
     recipe = replace(Recipe(**config.training.proxy.recipe_fields()), steps=steps, average=0.0)

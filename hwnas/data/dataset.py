@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,14 +15,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
 
-from hwnas.data.dataset_config import CONFIG_NAME, EMBEDDED_LABELS, DatasetConfig, read_dataset_config
+from hwnas.data.dataset_config import (
+    CONFIG_NAME,
+    EMBEDDED_LABELS,
+    DatasetConfig,
+    is_yaml,
+    read_dataset_config,
+)
+from hwnas.data.files_of_dataset import format_of, missing_labels, scan_files
 from hwnas.data.frames import Coordinates
-from hwnas.data.files_of_dataset import missing_labels, scan_files
 from hwnas.data.label_maps import LabelMap, load_label_map
 from hwnas.data.reading import ScanFiles, ScanReader
 from hwnas.data.scan import Scan
 from hwnas.data.splits import Splits, split_sequences
-from hwnas.errors import DataError
+from hwnas.errors import DataError, shown
 from hwnas.files import sha256_of_file
 from hwnas.plugins import load_plugin
 
@@ -222,8 +229,9 @@ def open_dataset(
     """
     directory, config = _find_config(Path(path))
     chosen_map = load_label_map(label_map if label_map is not None else _own_label_map(config, directory))
+    format_name = format_of(config)
     reader = ScanReader(
-        read_file=load_plugin("hwnas.data_formats", config.format),
+        read_file=load_plugin("hwnas.data_formats", format_name),
         options=config.format_options,
         coordinates=config.coordinates,
         intensity_range=config.intensity_range,
@@ -241,7 +249,7 @@ def open_dataset(
         sequences_of=sequences,
         intensity_range=config.intensity_range,
         coordinates=config.coordinates,
-        format=config.format,
+        format=format_name,
         format_options=config.format_options,
         sensor_height_m=config.sensor_height_m,
     )
@@ -256,14 +264,15 @@ def _other_coordinates(coordinates: Coordinates) -> dict[str, Any]:
 
 
 def _find_config(path: Path) -> tuple[Path, DatasetConfig]:
-    if path.is_file() and path.suffix in {".yaml", ".yml"}:
+    if is_yaml(path.name) and os.path.isfile(path):
         return path.parent, read_dataset_config(path)
-    if (path / CONFIG_NAME).is_file():
+    if os.path.lexists(path / CONFIG_NAME):
         return path, read_dataset_config(path / CONFIG_NAME)
-    if (path / "sequences").is_dir():
+    if os.path.isdir(path / "sequences"):
         return path, DatasetConfig()
-    if not path.exists():
-        raise DataError(f"There is no data set {path}: no such directory or file.")
+    # Unlike the methods of Path, these take names that are too long, or links in circles, as not existing.
+    if not os.path.exists(path):
+        raise DataError(f"There is no data set {shown(str(path))}: no such directory or file.")
     raise DataError(
         f"{path} is not a data set: expected a directory with {CONFIG_NAME} or with "
         f"sequences/NN/velodyne/*.bin (SemanticKITTI), or the path of a {CONFIG_NAME}. "
@@ -271,9 +280,13 @@ def _find_config(path: Path) -> tuple[Path, DatasetConfig]:
     )
 
 
-def _own_label_map(config: DatasetConfig, directory: Path) -> str | Path:
-    is_file = Path(config.label_map).suffix in {".yaml", ".yml"}
-    return directory / config.label_map if is_file else config.label_map
+def _own_label_map(config: DatasetConfig, directory: Path) -> str:
+    if is_yaml(config.label_map) and not os.path.isfile(config.label_map):
+        raise DataError(
+            f"The `label_map` of {directory / CONFIG_NAME} is {config.label_map}: there is no such file. "
+            "Paths count from the file that they stand in."
+        )
+    return config.label_map
 
 
 def _refuse_missing_labels(files: tuple[ScanFiles, ...], split: str) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from hwnas.data.dataset_config import EMBEDDED_LABELS, DatasetConfig, ScanEntry
 from hwnas.data.reading import ScanFiles
 from hwnas.errors import DataError
+from hwnas.plugins import plugin_names
 
 ONLY_SEQUENCE = "all"
 
@@ -39,6 +40,27 @@ def scan_files(directory: Path, config: DatasetConfig) -> tuple[ScanFiles, ...]:
                 f"Two scans have the id {one.id!r}: {one.points} and {other.points}; name them apart."
             )
     return tuple(files)
+
+
+def format_of(config: DatasetConfig) -> str:
+    """Return the name of the file format: as stated, or what the names of the scans end with.
+
+    Raises:
+        DataError: if it is not stated and the names end with no format that is registered, or with several.
+    """
+    if config.format is not None:
+        return config.format
+    names = [config.scans] if isinstance(config.scans, str) else [entry.points for entry in config.scans]
+    endings = sorted({os.path.splitext(name)[1].lower().lstrip(".") for name in names})
+    known = plugin_names("hwnas.data_formats")
+    if len(endings) == 1 and endings[0] in known:
+        return endings[0]
+    found = ", ".join(f"'.{ending}'" if ending else "nothing" for ending in endings[:5])
+    raise DataError(
+        f"The names of the scans end with {found or 'nothing'}; expected one of "
+        f"{['.' + name for name in known]} for all of them. State 'format' in dataset.yaml, and give scans "
+        "of different formats data sets of their own."
+    )
 
 
 def missing_labels(files: Iterable[ScanFiles]) -> list[ScanFiles]:
@@ -82,6 +104,7 @@ def _label_path(directory: Path, pattern: str, sequence: str, scan: str) -> str:
 
 def _matches(directory: Path, pattern: str) -> dict[tuple[str, str], str]:
     """Return (sequence, scan) -> path of all files that match."""
+    pattern = str(Path(os.path.expanduser(pattern)))  # without `./`
     if ".." in Path(pattern).parts or Path(pattern).is_absolute():
         raise DataError(
             f"The pattern {pattern!r} must stay inside the directory of dataset.yaml; move the file up."
@@ -105,8 +128,8 @@ def _from_list(directory: Path, entries: tuple[ScanEntry, ...]) -> list[ScanFile
         ScanFiles(
             f"{entry.sequence}/{Path(entry.points).stem}",
             entry.sequence,
-            str(directory / entry.points),
-            str(directory / entry.labels) if entry.labels is not None else None,
+            str(directory / os.path.expanduser(entry.points)),
+            str(directory / os.path.expanduser(entry.labels)) if entry.labels is not None else None,
         )
         for entry in entries
     ]

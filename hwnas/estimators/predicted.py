@@ -24,6 +24,7 @@ from hwnas.estimators.base import (
 )
 from hwnas.estimators.learned import MIN_EVALUATED, MOST_EVALUATED, ErrorPredictor
 from hwnas.files import write_json_atomically
+from hwnas.plugins import takes_settings
 from hwnas.search_spaces.base import SearchSpace, encode_many, sample_choices
 
 NAME = "learned"
@@ -69,6 +70,7 @@ class PredictedEstimator:
         return Estimate(score, time.perf_counter() - started_s)
 
 
+@takes_settings(outputs=("cache",), nested={"settings": "over"})
 def make_learned(context: EstimatorContext) -> AccuracyEstimator:
     """Return a predictor over another estimator; makes what is missing of its evaluations first.
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, List, Mapping, Tuple, Union
 
 import numpy as np
-import yaml
 
 from hwnas.errors import DataError
+from hwnas.yaml_files import read_yaml
 
 _DIRECTORY = Path(__file__).parent
 _NUMBERS = ("range_min_m", "range_max_m", "range_noise_m", "height_m", "sensitivity")
@@ -70,10 +70,7 @@ def load_sensor(name_or_path: Union[str, Path]) -> Sensor:
         raise DataError(
             f"expected a sensor ({known}) or a sensor YAML file, found '{name_or_path}'; choose one of these"
         )
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: expected YAML, found {error}; correct the file") from error
+    content = read_yaml(path, error=DataError).value
     if not isinstance(content, dict):
         raise DataError(
             f"{path}: expected a mapping of sensor fields; compare with a file of hwnas/data/sensors"
