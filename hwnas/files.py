@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import stat
 import tempfile
 from pathlib import Path
 from typing import Any, Dict, Mapping, Union
@@ -14,6 +16,43 @@ PathLike = Union[str, "os.PathLike[str]"]
 
 _BEFORE_CHECKSUM = ',\n  "checksum": "sha256:'
 _CHECKSUM = _BEFORE_CHECKSUM + '{}"\n}}\n'
+
+
+def read_plain_file(path: PathLike, max_bytes: int) -> bytes:
+    """Return the content of a plain file; directories, pipes and devices are refused, not waited for.
+
+    Args:
+        path: of the file.
+        max_bytes: that it may have.
+
+    Raises:
+        OSError: if it is missing, not readable, something else than a file, or larger; `strerror` says so.
+    """
+    name = os.fspath(path)
+    if "\0" in str(name):
+        raise OSError(errno.EINVAL, "its name holds a zero byte", name)
+    # Opening a pipe would wait for a writer; a check before would be of another file, if it is swapped then.
+    descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        status = os.fstat(descriptor)
+        if stat.S_ISDIR(status.st_mode):
+            raise OSError(errno.EISDIR, "it is a directory, expected a file", name)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "it is a pipe or device, expected a file", name)
+        if status.st_size > max_bytes:
+            raise OSError(errno.EFBIG, f"it has more than {max_bytes:,} bytes", name)
+        with os.fdopen(descriptor, "rb", closefd=False) as stream:
+            content: bytes = stream.read(max_bytes + 1)
+    finally:
+        os.close(descriptor)
+    if len(content) > max_bytes:
+        raise OSError(errno.EFBIG, f"it has more than {max_bytes:,} bytes", name)
+    return content
+
+
+def reason_of(error: OSError) -> str:
+    """Return why a file could not be used, without its name."""
+    return error.strerror or str(error)
 
 
 def write_bytes_atomically(path: PathLike, content: bytes) -> None:

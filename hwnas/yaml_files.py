@@ -2,8 +2,10 @@
 
 What is read is the core schema of YAML 1.2 without the parts that surprise or harm:
 
-- Mappings have text keys, each given once. Anchors, aliases, merge keys, tags beyond the core schema and
-  several documents in one file are refused, so a file is never larger in memory than it looks.
+- Mappings have text keys, each given once. Merge keys (`<<`), tags beyond the core schema and several
+  documents in one file are refused.
+- Aliases are copies of what their anchor names, and all of them together have at most 10,000 values. What
+  holds itself is refused.
 - `true`, `false`, `null`, decimal, `0x` and `0o` integers of 64 bits, and floats (`1e-3` is one) are what the
   core schema says. A plain word that versions of YAML read differently is refused: `yes`, `on`, `1:30`,
   `0x_`, `017`, `1_000`, `2026-11-29`. In quotes it is text.
@@ -18,17 +20,17 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, NoReturn, Optional, Sequence, Tuple, Type, Union
 
 import yaml
 
 from hwnas.errors import ConfigError, HwnasError, may_hold_secret, shown
-from hwnas.files import PathLike
+from hwnas.files import PathLike, read_plain_file, reason_of
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
+MAX_ALIASED_VALUES = 10_000
 _MAX_NUMBER_LENGTH = 64
 _MAX_BYTES_IN_PYTHON = 1 << 16
 _CORE_TAG = "tag:yaml.org,2002:"
@@ -115,11 +117,10 @@ def read_yaml(
     """
     name = os.fspath(path)
     try:
-        content = _read(name, max_bytes, error)
-    except (OSError, ValueError) as problem:
-        reason = getattr(problem, "strerror", None) or str(problem)
+        content = read_plain_file(name, max_bytes)
+    except OSError as problem:
         hint = f" {if_missing}" if if_missing and isinstance(problem, FileNotFoundError) else ""
-        raise error(f"{name} cannot be read: {reason}.{hint}") from problem
+        raise error(f"{name} cannot be read: {reason_of(problem)}.{hint}") from problem
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
@@ -172,23 +173,6 @@ def path_from(text: str, file: PathLike) -> str:
     return os.path.realpath(os.path.join(directory, os.path.expanduser(text)))
 
 
-def _read(name: str, max_bytes: int, error: Type[HwnasError]) -> bytes:
-    # A pipe would be waited for; opened without blocking it is recognised, and cannot be swapped in later.
-    descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        mode = os.fstat(descriptor).st_mode
-        if not stat.S_ISREG(mode):
-            kind = "a directory" if stat.S_ISDIR(mode) else "a device or pipe"
-            raise error(f"{name} is {kind}; expected a YAML file.")
-        stream = os.fdopen(descriptor, "rb", closefd=False)
-        content: bytes = stream.read(max_bytes + 1)
-    finally:
-        os.close(descriptor)
-    if len(content) > max_bytes:
-        raise error(f"{name} has more than {max_bytes:,} bytes; expected a YAML file that people write.")
-    return content
-
-
 def _parser_for(text: str, name: str, error: Type[HwnasError]) -> Any:
     """Return PyYAML's parser in C where there is one; that in Python is ten times slower."""
     # The parser in C refuses the escapes with which names of files are written that are not UTF-8.
@@ -208,6 +192,7 @@ def _reason(problem: yaml.MarkedYAMLError) -> str:
     return quoted.sub(lambda match: match.group() if _IS_SYNTAX.fullmatch(match.group()) else "a word", words)
 
 
+_UNFINISHED, _UNKNOWN = object(), object()
 _IS_SYNTAX = re.compile(r"'<[a-z ]+>'|'.{1,3}'")
 
 
@@ -216,6 +201,7 @@ class _Frame:
     """A mapping or list that is being read."""
 
     value: Any
+    anchor: Optional[str] = None
     key: Optional[str] = None
     seen: Dict[str, int] = field(default_factory=dict)
 
@@ -230,6 +216,8 @@ class _Composer:
         self._error = error
         self._frames: List[_Frame] = []
         self._documents = 0
+        self._anchored: Dict[str, Any] = {}
+        self._aliased = 0
 
     def take(self, event: yaml.Event) -> None:
         line = event.start_mark.line + 1 if event.start_mark is not None else 1
@@ -237,16 +225,19 @@ class _Composer:
             self._documents += 1
             if self._documents > 1:
                 self._refuse(line, "a second document begins here; a file holds one")
-        elif isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
-            self._refuse(
-                line, "anchors (&) and aliases (*) are not read; write the value out, or quote the text"
-            )
+        elif isinstance(event, yaml.AliasEvent):
+            self._put(self._copied(event, line), line)
         elif isinstance(event, yaml.ScalarEvent):
-            self._scalar(event, line)
+            value = self._value_of(event, line)
+            if event.anchor is not None:
+                self._anchored[event.anchor] = value
+            self._put(value, line)
         elif isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
             self._open(event, line)
         elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
-            self._frames.pop()
+            frame = self._frames.pop()
+            if frame.anchor is not None:
+                self._anchored[frame.anchor] = frame.value
 
     def _open(self, event: Any, line: int) -> None:
         is_mapping = isinstance(event, yaml.MappingStartEvent)
@@ -256,14 +247,38 @@ class _Composer:
             self._refuse(line, f"nested more than {MAX_DEPTH} levels deep")
         value: Any = {} if is_mapping else []
         self._add(value, line)
-        self._frames.append(_Frame(value))
+        self._frames.append(_Frame(value, event.anchor))
+        if event.anchor is not None:
+            self._anchored[event.anchor] = _UNFINISHED
 
-    def _scalar(self, event: yaml.ScalarEvent, line: int) -> None:
+    def _copied(self, event: yaml.AliasEvent, line: int) -> Any:
+        """Return a copy of what an alias means."""
+        value = self._anchored.get(event.anchor, _UNKNOWN)
+        if value is _UNKNOWN:
+            self._refuse(line, "an alias (*) stands here whose anchor (&) does not; put text in quotes")
+        if value is _UNFINISHED:
+            self._refuse(line, "an alias (*) stands for what it is a part of; write the value out")
+        return self._copy(value, len(self._frames), line)
+
+    def _copy(self, value: Any, depth: int, line: int) -> Any:
+        self._aliased += 1
+        if self._aliased > MAX_ALIASED_VALUES:
+            self._refuse(line, f"aliases (*) stand for more than {MAX_ALIASED_VALUES:,} values")
+        if not isinstance(value, (dict, list)):
+            return value
+        if depth >= MAX_DEPTH:
+            self._refuse(line, f"nested more than {MAX_DEPTH} levels deep")
+        if isinstance(value, list):
+            return [self._copy(item, depth + 1, line) for item in value]
+        return {key: self._copy(item, depth + 1, line) for key, item in value.items()}
+
+    def _put(self, value: Any, line: int) -> None:
+        """Take a finished value, or a key where one is due."""
         frame = self._frames[-1] if self._frames else None
         if frame is None or not isinstance(frame.value, dict) or frame.key is not None:
-            self._add(self._value_of(event, line), line)
+            self._add(value, line)
             return
-        key = self._value_of(event, line)
+        key = value
         if not isinstance(key, str):
             self._refuse(line, f"the key {shown(key)} is not text; put it in quotes")
         if key in frame.seen:

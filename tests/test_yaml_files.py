@@ -50,6 +50,10 @@ def refused(text: str) -> str:
         ("!!map {a: !!seq [1]}", {"a": [1]}),
         ("a: |\n  one\n  two\nb: >-\n  x\n  y\n", {"a": "one\ntwo\n", "b": "x y"}),
         ("%YAML 1.2\n---\na: 1\n...\n", {"a": 1}),
+        ("a: &x {b: [1, two]}\nc: *x\nd: &y 1.5\ne: [*y, *x]\n",
+         {"a": {"b": [1, "two"]}, "c": {"b": [1, "two"]}, "d": 1.5, "e": [1.5, {"b": [1, "two"]}]}),
+        ("a: &x 1\nb: &x 2\nc: *x\n", {"a": 1, "b": 2, "c": 2}),
+        ("&k a: b\nc: *k\n", {"a": "b", "c": "a"}),
         ("\ufeffa: ä\n", {"a": "ä"}),
         ('"\\udcff"', "\udcff"),
     ],
@@ -67,9 +71,12 @@ def test_the_core_schema_is_read(text: str, value: Any, tmp_path: Path) -> None:
     [
         ("a: 1\nb: {c: 2,\n  c: 3}\n", "f.yaml:3: `b`: key 'c' was already given in line 2"),
         ("a: {x: 1}\na: {y: 1}\n", "f.yaml:2: key 'a' was already given in line 1"),
-        ("a: &x 1\n", "f.yaml:1: `a`: anchors (&) and aliases (*) are not read"),
-        ("a: *x\n", "f.yaml:1: `a`: anchors"),
-        ("- 1\n- &x [*x]\n", "f.yaml:2: `1`: anchors"),
+        ("a: *x\n", "f.yaml:1: `a`: an alias (*) stands here whose anchor (&) does not"),
+        ("- 1\n- &x [*x]\n", "f.yaml:2: `1.0`: an alias (*) stands for what it is a part of"),
+        ("&x\na: {b: *x}\n", "f.yaml:2: `a.b`: an alias (*) stands for what it is a part of"),
+        ("a: &x [1]\n*x : 2\n", "f.yaml:2: the key [1] is not text"),
+        ("a: &x b\nc: &x [*x]\n", "f.yaml:2: `c.0`: an alias (*) stands for what it is a part of"),
+        ("a: &x [" + "1," * 200 + "]\nb: [" + "*x, " * 60 + "]\n", "f.yaml:2: `b.49`: aliases (*) stand for more"),
         ("a: {<<: {b: 1}}\n", "f.yaml:1: `a`: '<<' without quotes is a merge key"),
         ("a: !!python/object:os.system x\n", "f.yaml:1: `a`: tags (!) of this kind are not read"),
         ("a: !x {}\n", "`a`: tags (!)"),
@@ -100,7 +107,8 @@ def test_the_core_schema_is_read(text: str, value: Any, tmp_path: Path) -> None:
         ("[" * 5000, f"nested more than {MAX_DEPTH} levels deep"),
         ("{a: " * 5000, f"nested more than {MAX_DEPTH} levels deep"),
         ("\n".join(" " * level + f"a{level}:" for level in range(60)), f"nested more than {MAX_DEPTH} levels"),
-        ("a0: &a0 [1,1]\n" + "".join(f"a{i}: &a{i} [*a{i - 1},*a{i - 1}]\n" for i in range(1, 60)), "anchors"),
+        ("a0: &a0 [1,1]\n" + "".join(f"a{i}: &a{i} [*a{i - 1},*a{i - 1}]\n" for i in range(1, 60)), "aliases (*) stand for more than 10,000"),
+        ("a0: &a0 [1]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}]\n" for i in range(1, 60)), "nested more than 32"),
     ],
 )  # fmt: skip
 def test_what_surprises_or_harms_is_refused(text: str, expected: str) -> None:
@@ -110,7 +118,7 @@ def test_what_surprises_or_harms_is_refused(text: str, expected: str) -> None:
 def test_text_of_megabytes_is_refused_or_read_quickly(tmp_path: Path) -> None:
     file = tmp_path / "f.yaml"
     file.write_bytes(b"#" * (MAX_BYTES + 1))
-    with pytest.raises(ConfigError, match="has more than 1,048,576 bytes"):
+    with pytest.raises(ConfigError, match="it has more than 1,048,576 bytes"):
         read_yaml(file)
     with pytest.raises(ConfigError, match="too long for that"):
         parse_yaml('- "\\udcff"\n' * 10_000, "f.yaml")
@@ -122,19 +130,25 @@ def test_other_files_than_text_are_refused_without_waiting(tmp_path: Path) -> No
     (tmp_path / "latin").write_bytes(b"a: 1\nb: \xe4\n")
     (tmp_path / "utf16").write_text("a: 1", encoding="utf-16")
     expected = {
-        "pipe": "a device or pipe",
+        "pipe": "a pipe or device",
         "loop": "symbolic links",
-        ".": "is a directory",
+        ".": "it is a directory",
         "missing": "No such file or directory. Make it.",
         "latin": "latin:2: expected UTF-8",
         "utf16": "expected UTF-8",
         "n" * 300: "File name too long",
-        "a\0b": "null byte",
+        "a\0b": "a zero byte",
     }
     for name, words in expected.items():
         with pytest.raises(DataError, match=words) as caught:
             read_yaml(f"{tmp_path}/{name}", error=DataError, if_missing="Make it.")
         assert "\n" not in str(caught.value)
+
+
+def test_aliases_are_copies() -> None:
+    value = parse_yaml("a: &x {b: [1]}\nc: *x\n", "f.yaml").value
+    value["c"]["b"].append(2)
+    assert value["a"] == {"b": [1]}
 
 
 def test_lines_are_those_of_the_deepest_part() -> None:
