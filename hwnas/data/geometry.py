@@ -9,7 +9,7 @@ Python 3.8 syntax, numpy only: this module travels to boards.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import List, Optional, Tuple
 
 import numpy as np
@@ -27,7 +27,7 @@ RANGE_PERCENTS = (5.0, 50.0, 95.0, 99.0)
 BY_RING, BY_COLUMN = "ring-by-ring", "column-by-column"
 """Values of `Turn.order`: all points of one ring after the other, or all of one azimuth."""
 
-_SAMPLES = 16384
+_SAMPLES = 8192
 _FEWEST_FOR_QUANTILES = 8
 _AZIMUTH_BINS = 180
 _NEAR_FACTOR = 0.1
@@ -140,22 +140,35 @@ def geometry_of(
     range_ = _range_of(points)
     is_finite = np.isfinite(range_)
     keep = is_finite & (range_ > 0)
-    count = max(1, len(points))
-    num_finite = int(np.count_nonzero(is_finite))
-    num_kept = int(np.count_nonzero(keep))
-    if num_kept < len(points):
+    count = len(points)
+    num_finite, num_kept = int(np.count_nonzero(is_finite)), int(np.count_nonzero(keep))
+    if num_kept < count:
         points = points[keep]
         ring = None if ring is None else ring[keep]
         time = None if time is None else time[keep]
+    found = geometry_of_usable(points, ring, time)
+    return replace(
+        found,
+        num_points=count,
+        not_finite=(count - num_finite) / max(1, count),
+        no_return=(num_finite - num_kept) / max(1, count),
+    )
+
+
+def geometry_of_usable(
+    points: FloatArray, ring: Optional[RingArray] = None, time: Optional[npt.NDArray[np.float64]] = None
+) -> CloudGeometry:
+    """Describe a cloud whose points all have a direction; see `geometry_of`."""
     chosen = sample(len(points))
-    some, range_ = points[chosen], range_[keep][chosen]
+    some = points[chosen]
+    range_ = _range_of(some)
     far = is_far(range_)
     elevation, elevation_ring = elevation_of(some[far]), None if ring is None else ring[chosen][far]
     has_quantiles = len(some) >= _FEWEST_FOR_QUANTILES
     return CloudGeometry(
-        num_points=len(keep),
-        not_finite=(len(keep) - num_finite) / count,
-        no_return=(num_finite - num_kept) / count,
+        num_points=len(points),
+        not_finite=0.0,
+        no_return=0.0,
         azimuth_coverage=azimuth_coverage(some),
         elevation_deg=quantiles(elevation, ELEVATION_PERCENTS) if has_quantiles else None,
         range_quantiles=quantiles(range_, RANGE_PERCENTS) if has_quantiles else None,
@@ -180,8 +193,8 @@ def sample(count: int, most: int = _SAMPLES) -> npt.NDArray[np.intp]:
 def is_far(range_: FloatArray) -> npt.NDArray[np.bool_]:
     """Return for ranges [N] whether the elevation of the point is that of its beam.
 
-    Beams do not start in one point, so that what is very near, such as the sensor's own vehicle, is seen under
-    other angles. A tenth of the median range is the limit, whatever the unit.
+    Beams do not start in one point, so that what is very near, such as the sensor's own vehicle, is seen
+    under other angles. A tenth of the median range is the limit, whatever the unit.
     """
     if not len(range_):
         return np.zeros(0, np.bool_)
@@ -316,8 +329,8 @@ def _separated(density: npt.NDArray[np.float64], peak: npt.NDArray[np.intp]) -> 
 
 # Ground -----------------------------------------------------------------------------------------------------
 
-_GROUND_SAMPLES = 1500
-_HYPOTHESES = 192
+_GROUND_SAMPLES = 1024
+_HYPOTHESES = 150
 _FEWEST_GROUND_POINTS = 30
 _STEEPEST_DEG = 50.0
 _NEAR_SHARE = 0.6
@@ -389,7 +402,10 @@ def _tolerance(planes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _scores(near: npt.NDArray[np.float64], planes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    above = (_above(near, planes) / _tolerance(planes)[:, None]).astype(np.float32)
+    tolerance = _tolerance(planes)[:, None]
+    # One matrix product: heights above the planes in tolerances.
+    factors = np.column_stack([-planes[:, :2], np.ones(len(planes)), -planes[:, 2]]) / tolerance
+    above = factors.astype(np.float32) @ np.column_stack([near, np.ones(len(near))]).astype(np.float32).T
     # The ground bounds what is seen: nearly all that is not on it lies on one side.
     beyond = np.minimum(np.count_nonzero(above > 2, axis=1), np.count_nonzero(above < -2, axis=1))
     above *= above

@@ -32,14 +32,15 @@ _FEWEST_FOR_EDGES = 400
 FEWEST_TO_JUDGE = 64
 """With fewer points hardly anything about a sensor can be known."""
 # Another specimen of a sensor, and the difference between its data sheet and its calibration.
-_EDGE_TOLERANCE_DEG = 3.0
+_EDGE_WARNED_DEG, _EDGE_REFUSED_DEG = 3.0, 6.0
 _WHOLE_TURN = 0.9
 # The horizon is in every scan; a view that ends below it was cut.
 _HORIZON_DEG = -2.0
 _BEAMS_OFF, _BEAMS_OFF_SHARE = 2.5, 0.03
 _POINTS_PER_BEAM = 6.0
 _POINTS_PER_UNGIVEN_BEAM = 60.0
-_SPREAD_FACTOR, _SPREAD_DEG = 2.0, 1.5
+# Clouds that were levelled on a slope are tilted against their sensor by a few degrees.
+_SPREAD_FACTOR, _SPREAD_WARNED_DEG, _SPREAD_REFUSED_DEG = 2.0, 1.5, 4.5
 _CLEAR_SUPPORT, _POOR_SUPPORT = 0.25, 0.12
 _HEIGHT_REFUSED, _HEIGHT_WARNED = 0.4, 0.2
 _HEIGHT_SLACK_M = 0.1
@@ -181,13 +182,14 @@ def _spread(found: CloudGeometry, expects: GeometryExpectations) -> Optional[Fin
     beams = found.beams
     if beams is None or not beams.are_given:
         return None
-    most = _SPREAD_FACTOR * expects.beam_spread_deg + _SPREAD_DEG
-    if beams.spread_deg <= most:
+    usual = _SPREAD_FACTOR * expects.beam_spread_deg
+    if beams.spread_deg <= usual + _SPREAD_WARNED_DEG:
         return None
     return Finding(
         f"the elevation of a beam scatters by {beams.spread_deg:.1f} degrees, expected at most "
         f"{expects.beam_spread_deg:.1f}, as if the origin or the axes were not those of the sensor",
         _OTHER_FRAME,
+        beams.spread_deg > usual + _SPREAD_REFUSED_DEG,
     )
 
 
@@ -200,6 +202,9 @@ def _beams(found: CloudGeometry, expects: GeometryExpectations) -> Optional[Find
         return _missing_beams(found, usual)
     count, expected, off = _beams_off(np.asarray(usual)[::-1], np.asarray(beams.elevation_deg)[::-1])
     allowed = _BEAMS_OFF + _BEAMS_OFF_SHARE * max(expected, count)
+    # Tilted by a few degrees, a beam is found that much away from where it is.
+    extra_deg = max(0.0, beams.spread_deg - expects.beam_spread_deg)
+    allowed += extra_deg / float(np.median(-np.diff(usual)))
     if off <= allowed:
         return None
     seen = found.num_points * (1 - found.not_finite - found.no_return)
@@ -229,7 +234,7 @@ def _missing_beams(found: CloudGeometry, usual: Tuple[float, ...]) -> Optional[F
 
 
 def _beams_off(usual: FloatArray, beams: FloatArray) -> Tuple[int, int, float]:
-    """Return the beams found and expected where both see any, and how far their numbers come apart on the way up.
+    """Return the beams found and expected where both see any, and how far their counts come apart going up.
 
     Args:
         usual: [E] elevations in degrees, growing.
@@ -251,15 +256,15 @@ def _upper_edge(found: CloudGeometry, expects: GeometryExpectations) -> Optional
     if edges is None:
         return None
     upper, usual = edges[1], expects.upper_edge_deg
-    if upper > usual[1] + _EDGE_TOLERANCE_DEG:
-        return Finding(f"points are seen up to {upper:.1f} degrees, expected {_deg(usual)}", _OTHER_SENSOR)
+    beyond = upper - usual[1]
+    if beyond > _EDGE_WARNED_DEG:
+        text = f"points are seen up to {upper:.1f} degrees of elevation, expected {_deg(usual)}"
+        return Finding(text, _OTHER_SENSOR, beyond > _EDGE_REFUSED_DEG)
     lowest = min(usual[0], expects.sector_edges_deg[1]) if _is_part(found, expects) else usual[0]
-    if upper < lowest - _EDGE_TOLERANCE_DEG:
-        return Finding(
-            f"points are seen up to {upper:.1f} degrees only, expected {_deg(usual)}",
-            _OTHER_SENSOR,
-            upper < min(_HORIZON_DEG, lowest - _EDGE_TOLERANCE_DEG),
-        )
+    missing = lowest - upper
+    if missing > _EDGE_WARNED_DEG and found.num_points >= _FEWEST_FOR_EDGES:
+        text = f"points are seen up to {upper:.1f} degrees of elevation only, expected {_deg(usual)}"
+        return Finding(text, _OTHER_SENSOR, upper < _HORIZON_DEG)
     return None
 
 
@@ -268,14 +273,15 @@ def _lower_edge(found: CloudGeometry, expects: GeometryExpectations) -> Optional
     if edges is None:
         return None
     lower, usual = edges[0], expects.lower_edge_deg
-    if lower < usual[0] - _EDGE_TOLERANCE_DEG:
-        return Finding(f"points are seen down to {lower:.1f} degrees, expected {_deg(usual)}", _OTHER_SENSOR)
+    beyond = usual[0] - lower
+    if beyond > _EDGE_WARNED_DEG:
+        text = f"points are seen down to {lower:.1f} degrees of elevation, expected {_deg(usual)}"
+        return Finding(text, _OTHER_SENSOR, beyond > _EDGE_REFUSED_DEG)
     is_part = _is_part(found, expects)
-    highest = max(usual[1], expects.sector_edges_deg[0]) if is_part else usual[1]
-    if lower > highest + _EDGE_TOLERANCE_DEG:
-        return Finding(
-            f"points are seen down to {lower:.1f} degrees only, expected {_deg(usual)}", _OTHER_SENSOR
-        )
+    missing = lower - (max(usual[1], expects.sector_edges_deg[0]) if is_part else usual[1])
+    if missing > _EDGE_WARNED_DEG and found.num_points >= _FEWEST_FOR_EDGES:
+        text = f"points are seen down to {lower:.1f} degrees of elevation only, expected {_deg(usual)}"
+        return Finding(text, _OTHER_SENSOR, missing > _EDGE_REFUSED_DEG or lower > _HORIZON_DEG)
     return None
 
 

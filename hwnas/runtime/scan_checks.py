@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.data.expectations import ANY_ORDER, RING_BY_RING, ScanExpectations
-from hwnas.data.geometry import CloudGeometry, geometry_of
+from hwnas.data.geometry import CloudGeometry, geometry_of_usable, quantiles, sample
 from hwnas.data.projection import RangeImage, range_of
 from hwnas.data.rings import recover_rings
 from hwnas.errors import DataError
@@ -135,7 +135,7 @@ class ScanChecks:
         known = self._known_ring(points, image, ring)
         if self._needs_rings and known is None:
             _check_order(len(points), expects)
-        findings = _findings(geometry_of(points, known), expects)
+        findings = _findings(geometry_of_usable(points, known), expects)
         certain = [finding for finding in findings if finding.is_certain]
         if certain:
             raise DataError(_refusal(certain, expects))
@@ -179,7 +179,7 @@ def _check_unit(intensity: FloatArray, expects: ScanExpectations) -> List[str]:
     if not len(intensity):
         return []
     low = expects.intensity_range[0]
-    found, usual = float(np.percentile(intensity, 99.0)) - low, expects.intensity_p99 - low
+    found, usual = quantiles(intensity[sample(len(intensity))], (99.0,))[0] - low, expects.intensity_p99 - low
     if found * _UNUSUAL_FACTOR >= usual:
         return []
     text = (
