@@ -189,11 +189,13 @@ class Runner:
         remission = self._remission_of_kept(points, intensity, keep)
         view = RangeView(self._projection, self._normalisation, self._knn, self.label_map.num_classes)
         scan = view.project(points, remission, ring)
-        self._checks.check(points[keep], intensity[keep], scan.image, None if ring is None else ring[keep])
+        warnings = self._checks.check(
+            len(points), points[keep], intensity[keep], scan.image, None if ring is None else ring[keep]
+        )
         logits = predict(view.network_input(scan))
         label_image = view.label_image(logits, scan)
         labels = view.labels(label_image, scan)
-        return Segmentation(labels, scan.has_direction, scan.image, label_image, logits[0])
+        return Segmentation(labels, scan.has_direction, scan.image, label_image, logits[0], warnings)
 
     def label_scan(self, path: PathLike) -> npt.NDArray[np.uint8]:
         """Return the train ids [N] of the points of a scan file; see `read_scan`."""
