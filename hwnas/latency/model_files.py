@@ -10,7 +10,7 @@ from pathlib import Path
 from hwnas.errors import ConfigError, MeasurementError
 from hwnas.io_spec import IoSpec, TensorSpec
 from hwnas.latency.agent.errors import AgentError
-from hwnas.latency.runtimes.onnx_file import read_outline
+from hwnas.latency.runtimes.onnx_file import model_files, read_outline
 from hwnas.runtime.manifest import read_manifest
 
 _SHAPE = re.compile(r"(?P<name>.+)=(?P<shape>\d+(?:x\d+)*)")
@@ -35,6 +35,7 @@ def model_and_io(path: Path, shapes: Mapping[str, tuple[int, ...]] | None = None
         raise MeasurementError(f"The model to measure must be a readable file, but {str(path)!r} is not.")
     try:
         outline = read_outline(str(path))
+        model_files(str(path))
     except AgentError as error:
         raise MeasurementError(str(error)) from error
     inputs = _with_shapes(path, outline.inputs, shapes or {})
