@@ -76,6 +76,10 @@ class MeasurementError(HwnasError):
     exit_code = 4
 
 
+class ModelFileError(MeasurementError):
+    """A model file, or a file beside it that holds its weights, cannot be used as it is."""
+
+
 class TargetLostError(MeasurementError):
     """The target or the process that measures there is gone: cut off, killed or rebooted.
 

@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import stat
 import tempfile
 from pathlib import Path
@@ -79,6 +80,30 @@ def write_bytes_atomically(path: PathLike, content: bytes) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
+
+
+def copy_atomically(source: PathLike, target: PathLike) -> None:
+    """Copy the content of a file of any size so that `target` is whole or absent.
+
+    Raises:
+        OSError: as `write_bytes_atomically`, or if `source` cannot be read.
+    """
+    wanted = Path(target)
+    with open(source, "rb") as stream:
+        descriptor, temporary = tempfile.mkstemp(dir=str(wanted.parent), prefix=".copy.")
+        try:
+            with os.fdopen(descriptor, "wb") as out:
+                shutil.copyfileobj(stream, out, 1 << 20)
+                out.flush()
+                os.fsync(out.fileno())
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(temporary, 0o666 & ~umask)
+            os.replace(temporary, str(wanted))
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+            raise
 
 
 def write_json_atomically(path: PathLike, value: Any) -> None:

@@ -39,7 +39,11 @@ def bench(
     ] = None,
     inputs: Annotated[
         list[str] | None,
-        typer.Option("--input", help="Shape of an input whose axes are not fixed: image=1x5x64x512."),
+        typer.Option(
+            "--input",
+            help="Shape of an input whose axes are not fixed, or its value: image=1x5x64x512, sr=16000, "
+            "image=scan.npy.",
+        ),
     ] = None,
     rate_hz: Annotated[
         float | None, typer.Option(help="Run at the rate of a sensor, idle between frames, for two minutes.")
@@ -77,11 +81,13 @@ def bench(
 ) -> None:
     """Measure latency on a target: median with interval, ratio to the reference network, tails, stability."""
     if emit_job is not None or ingest is not None:
+        if inputs:
+            raise ConfigError("A job measures files of fixed shapes: leave --input out, or fix them there.")
         bench_jobs.run(models or [], emit_job, ingest, as_json=as_json)
         return
     from hwnas.cli.bench_modes import Modes
     from hwnas.latency.meter import open_meter
-    from hwnas.latency.model_files import model_and_io, shapes_from
+    from hwnas.latency.model_files import model_and_io
     from hwnas.latency.protocol import MeasuringProtocol
 
     if samples_out is not None and not samples_out.parent.is_dir():
@@ -89,8 +95,7 @@ def bench(
     model = _only(models)
     modes = Modes(rate_hz, duration, background, e2e, resources)
     modes.check(compares=compare is not None)
-    shapes = shapes_from(inputs or [])
-    subjects = [model_and_io(path, shapes) for path in (model, compare) if path is not None]
+    subjects = [model_and_io(path, inputs or []) for path in (model, compare) if path is not None]
     protocol = MeasuringProtocol.search() if quick else MeasuringProtocol.final()
     meter = open_meter(target, protocol)
     with meter, err_console.status(f"Measuring on {meter.target}"):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.errors import MeasurementError
+from hwnas.external_data import sha256_of_model
 from hwnas.files import sha256_of_file, write_bytes_atomically
 from hwnas.latency.agent.engine_files import MAX_PIECE_BYTES
 from hwnas.latency.agent.errors import AgentError
@@ -77,7 +78,7 @@ def build_for_rtx(model: Path, capabilities: Sequence[str], directory: Path) -> 
             version=version,
             gpu="",
             compute_capabilities=tuple(f"{name[2:-1]}.{name[-1]}" for name in capabilities),
-            model_sha256=sha256_of_file(model),
+            model_sha256=sha256_of_model(model),
             settings={"compute_capabilities": list(capabilities)},
             engine_sha256=str(record["engine_sha256"]),
             engine_bytes=int(record["engine_bytes"]),

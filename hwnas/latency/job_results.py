@@ -99,7 +99,11 @@ def _job(directory: Path) -> dict[str, Any]:
 def _check_hashes(directory: Path, job: Mapping[str, Any]) -> None:
     """Compare models with the job, and reports with what the board wrote down at the end."""
     for name, entry in job["models"].items():
-        if sha256_of_file(directory / entry["file"]) != entry["sha256"]:
+        is_whole = entry["file"] in entry["files"] and all(
+            _is_inside(name) and _sha256(directory / name) == digest
+            for name, digest in entry["files"].items()
+        )
+        if not is_whole:
             raise MeasurementError(
                 f"The model {name!r} of the job was changed; emit the job again and run it."
             )
@@ -116,6 +120,15 @@ def _check_hashes(directory: Path, job: Mapping[str, Any]) -> None:
             raise MeasurementError(
                 f"The report {name!r} is not what the board wrote; copy the directory again."
             )
+
+
+def _is_inside(name: str) -> bool:
+    return not Path(name).is_absolute() and ".." not in Path(name).parts
+
+
+def _sha256(path: Path) -> str:
+    """Return the hash of a file, nothing if it is missing."""
+    return sha256_of_file(path) if path.is_file() else ""
 
 
 def _fingerprint(results: Path) -> tuple[tuple[int, ...], dict[str, Any]]:

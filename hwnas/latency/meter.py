@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from hwnas.errors import MeasurementError
-from hwnas.files import sha256_of_file
+from hwnas.external_data import sha256_of_model
 from hwnas.io_spec import IoSpec
 from hwnas.latency.base import LatencyMeasurement
 from hwnas.latency.clocking import MODEL, OTHER, Clocked, clock_model, clock_pair
@@ -157,7 +157,7 @@ class AgentMeter:
         """
         self._refuse_closed()
         for model, _ in models.values():
-            _hash_of_model(model)
+            sha256_of_model(model)
         with ExitStack() as agents:
             first = self._start(agents)
             # Before anything that costs time: the lock keeps even our loading away from another's clock.
@@ -183,7 +183,7 @@ class AgentMeter:
             MeasurementError: as `measure`.
         """
         self._refuse_closed()
-        _hash_of_model(model)
+        sha256_of_model(model)
         with ExitStack() as agents:
             agent = self._start(agents)
             self._ask(agent, "lock", extra_s=self._protocol.lock_wait_s, wait_s=self._protocol.lock_wait_s)
@@ -213,13 +213,13 @@ class AgentMeter:
         Raises:
             MeasurementError: if the file cannot be read.
         """
-        _hash_of_model(model)
+        sha256_of_model(model)
         return self._transport.place_model(model)
 
     @contextmanager
     def beside(self, model: Path) -> Iterator[tuple[Callable[..., Mapping[str, Any]], str]]:
         """Yield one more process, as `alone` does, while that has the target to itself."""
-        _hash_of_model(model)
+        sha256_of_model(model)
         with ExitStack() as agents:
             agent = self._start(agents)
             path = self._transport.place_model(model)
@@ -282,8 +282,8 @@ class AgentMeter:
             target=self.target,
             fingerprint=self.fingerprint(),
             protocol=self._protocol,
-            model_sha256=_hash_of_model(model),
-            reference_sha256=_hash_of_model(self._reference_file()),
+            model_sha256=sha256_of_model(model),
+            reference_sha256=sha256_of_model(self._reference_file()),
             give_up_over_ms=give_up_over_ms,
         )
 
@@ -301,12 +301,3 @@ class AgentMeter:
         if not path.exists():
             write_reference(path)
         return path
-
-
-def _hash_of_model(model: Path) -> str:
-    try:
-        return sha256_of_file(model)
-    except OSError as error:
-        raise MeasurementError(
-            f"The model to measure must be a readable file, but {str(model)!r} is not: {error.strerror}."
-        ) from error

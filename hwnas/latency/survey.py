@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from hwnas.errors import MeasurementError
-from hwnas.files import sha256_of_file
+from hwnas.external_data import sha256_of_model
 from hwnas.io_spec import IoSpec
 from hwnas.latency.meter import AgentMeter
 from hwnas.latency.reference import REFERENCE, REFERENCE_IO, write_reference
@@ -118,7 +118,7 @@ class Survey:
             reference_ms=tuple(references),
             kernels=kernels,
             kernel_reference_ms=(references[-1] + after) / 2,
-            model_sha256=sha256_of_file(model),
+            model_sha256=sha256_of_model(model),
         )
 
     def _kernels(self, arguments: Mapping[str, Any], first_ms: float) -> tuple[Mapping[str, Any], ...] | None:

@@ -9,9 +9,10 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Dict, Mapping, Optional, Tuple, Union
+from typing import Any, Dict, Iterator, Mapping, Optional, Tuple, Union
 
-from hwnas.errors import BundleError
+from hwnas.errors import BundleError, ModelFileError
+from hwnas.external_data import read_model_files
 from hwnas.files import sha256_of_file
 from hwnas.io_spec import IoSpec
 from hwnas.runtime.bundle_files import read_small_file
@@ -153,7 +154,7 @@ def read_manifest(
 
 
 def file_problems(directory: Path, files: Mapping[str, Mapping[str, Any]]) -> Dict[str, str]:
-    """Return what is wrong with each listed file that is not as listed: size or SHA-256."""
+    """Return what is wrong with each listed file that is not as listed: size, SHA-256, or external data."""
     problems = {}
     for name, entry in files.items():
         path = directory / name
@@ -165,7 +166,24 @@ def file_problems(directory: Path, files: Mapping[str, Mapping[str, Any]]) -> Di
             digest = sha256_of_file(path)
             if digest != entry["sha256"]:
                 problems[name] = f"was changed: its SHA-256 is {digest} instead of {entry['sha256']}"
+            elif path.suffix == ".onnx":
+                problems.update(_external_problems(directory, name, files))
     return problems
+
+
+def _external_problems(
+    directory: Path, name: str, files: Mapping[str, Mapping[str, Any]]
+) -> Iterator[Tuple[str, str]]:
+    """Yield what is wrong with the external data of a model: what it reads must be listed, too."""
+    try:
+        external = read_model_files(directory / name).external
+    except ModelFileError as error:
+        yield name, f"is not a whole model: {error}"
+        return
+    beside = PurePosixPath(name).parent
+    unlisted = [file.location for file in external if str(beside / file.location) not in files]
+    if unlisted:
+        yield name, f"keeps weights in {unlisted[0]!r}, which the manifest does not list"
 
 
 def _read_bytes(path: Path) -> bytes:

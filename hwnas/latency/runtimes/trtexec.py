@@ -15,7 +15,7 @@ from hwnas.latency.agent.build import run_program
 from hwnas.latency.agent.errors import AgentError
 from hwnas.latency.runtimes.cuda_driver import open_driver_if_any
 from hwnas.latency.runtimes.engine_cache import EngineCache, key_of
-from hwnas.latency.runtimes.onnx_file import OnnxOutline, read_outline
+from hwnas.latency.runtimes.onnx_file import OnnxOutline, identity_of_model, read_outline
 from hwnas.latency.runtimes.options import one_of, whole_number
 from hwnas.latency.runtimes.trtexec_flags import (
     STRONG_TYPING_COMPLETE,
@@ -183,7 +183,7 @@ class Trtexec:
         return {"runtime": "trtexec", "versions": self.versions()}
 
     def _key(self, model: str, build: int) -> str:
-        content = {"model": sha256_of_file(model), "build": build, "settings": self._settings}
+        content = {"model": identity_of_model(model), "build": build, "settings": self._settings}
         return key_of({**self._identity(), **content})
 
     def _build(self, model: str, outline: OnnxOutline, engine: str, timing_cache: str) -> Dict[str, Any]:

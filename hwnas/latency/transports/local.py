@@ -52,8 +52,11 @@ class LocalTransport:
             ) from error
 
     def place_model(self, model: Path) -> str:
-        """Return the absolute path of the model: an agent here reads the same files."""
-        return str(model.resolve())
+        """Return the absolute path of the model: an agent here reads the same files.
+
+        Links stay: external data lies beside the link, as every runtime looks for it.
+        """
+        return str(model.absolute())
 
     def close(self) -> None:
         """Remove what agents left behind; there is no connection."""

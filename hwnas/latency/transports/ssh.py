@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hwnas.errors import MeasurementError, TargetLostError, TargetUnreachableError
-from hwnas.files import sha256_of_file
+from hwnas.external_data import read_model_files
 from hwnas.latency.agent.guardian import HEARTBEAT_S
 from hwnas.latency.target import Target, split_host
 from hwnas.latency.transports.agent_archive import AgentArchive, agent_archive
@@ -76,9 +76,9 @@ class SshTransport:
             TargetUnreachableError: if no connection comes about any more.
             MeasurementError: if none ever came about, the board refuses us, or has no fitting Python.
         """
-        program = Upload(self._archive.sha256, self._archive.content)
+        program = Upload(self._archive.sha256, len(self._archive.content), self._archive.content)
         try:
-            path = self._place("agents", ".pyz", program, MAX_AGENTS_BYTES)
+            path = self._place("agents", f"{program.sha256}.pyz", program, MAX_AGENTS_BYTES)
         except TargetLostError as error:
             # A board that never answered is more likely misspelt than rebooting: nothing to wait for.
             kind = TargetUnreachableError if self._was_reached else MeasurementError
@@ -87,26 +87,37 @@ class SshTransport:
         return SshAgent(self._remote(path, str(self._threads)), dict(os.environ), self._host)
 
     def place_model(self, model: Path) -> str:
-        """Send a model unless the board has it, and return its path there.
+        """Send what the board does not have of a model, and return its path there.
+
+        A model with external data gets a directory of its own, named by the content of all its files; each
+        keeps its place relative to the graph, which comes last.
 
         Raises:
             TargetLostError: if the connection is cut; no part of the model is then taken for it.
+            ModelFileError: if a file of it is missing, lies outside its directory, or is not what the graph
+                says.
             MeasurementError: if it cannot be read here or kept there, for instance because the disk is full.
         """
+        files = read_model_files(model)
+        identity = files.sha256()
+        directory = f"{identity}/" if files.external else ""
+        names = [*((f"{directory}{file.location}", file.path) for file in files.external)]
+        names.append((f"{directory}{identity}.onnx", files.graph))
         try:
-            wanted = Upload(sha256_of_file(model), model.read_bytes())
+            for name, path in names:
+                placed = self._place("models", name, Upload.of_file(path), MAX_MODELS_BYTES)
         except OSError as error:
             raise MeasurementError(f"The model {str(model)!r} cannot be read: {error.strerror}.") from error
-        return self._place("models", ".onnx", wanted, MAX_MODELS_BYTES)
+        return placed
 
     def close(self) -> None:
         """End the shared connection."""
         self._finalizer()
 
-    def _place(self, kind: str, ending: str, wanted: Upload, limit_bytes: int) -> str:
+    def _place(self, kind: str, name: str, wanted: Upload, limit_bytes: int) -> str:
         if not self._finalizer.alive:
             raise MeasurementError(f"The connection to {self._host!r} was closed; open a new one.")
-        return upload(self._remote, kind, ending, wanted, limit_bytes, self._explain)
+        return upload(self._remote, kind, name, wanted, limit_bytes, self._explain)
 
     def _remote(self, *arguments: str) -> list[str]:
         """Return the command that runs the board's Python; each argument reaches it as it is."""
