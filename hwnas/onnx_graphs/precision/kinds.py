@@ -12,6 +12,9 @@ FP32, FP16, INT8, MIXED = "fp32", "fp16", "int8", "mixed"
 PRECISIONS = (FP32, FP16, INT8, MIXED)
 """From the most exact to the one that is looked for last."""
 
+HALF_SCALES_OPSET = 19
+"""The first opset in which DequantizeLinear gives halves, as TensorRT's dialect of INT8 needs."""
+
 
 class Dialect(Enum):
     """How a runtime wants quantised graphs written.

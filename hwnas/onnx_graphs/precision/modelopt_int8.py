@@ -22,6 +22,7 @@ import onnx
 from hwnas.errors import ExportError
 from hwnas.onnx_graphs.precision.calibration import CalibrationMethod
 from hwnas.onnx_graphs.precision.checking import checked
+from hwnas.onnx_graphs.precision.portable_int8 import with_portable_quantisers
 
 _METHODS = {CalibrationMethod.MIN_MAX: "max", CalibrationMethod.ENTROPY: "entropy"}
 _CHILD = "hwnas.onnx_graphs.precision.modelopt_child"
@@ -78,7 +79,7 @@ def quantised_by_modelopt(
         (directory / "request.json").write_text(json.dumps(request), encoding="utf-8")
         _run(directory / "request.json")
         found = onnx.load(request["result"])
-    return checked(found, "int8", like=model)
+    return checked(with_portable_quantisers(checked(found, "int8", like=model)), "int8", like=model)
 
 
 def _run(request: Path) -> None:
