@@ -1,7 +1,7 @@
 """The oldest opset and IR version that a graph needs, so that old runtimes take what they can compute.
 
-Exporters stamp files with the opset they were asked for and the newest IR version they know, whether the graph
-needs them or not. Which changes of an operator mean nothing to a node that does not use them stands in
+Exporters stamp files with the opset they were asked for and the newest IR version they know, whether the
+graph needs them or not. Which changes of an operator mean nothing to a node that does not use them stands in
 `opset_changes.json`; types and attributes are compared with ONNX's own schemas.
 """
 

@@ -5,8 +5,8 @@ Two things are valid ONNX and computed wrongly by runtimes in use:
 - QuantizeLinear of halves: onnxruntime before 1.30 truncates where it must round. Values are cast to float32
   and scales are float32. DequantizeLinear stays in float16, so that nothing stands between it and the
   convolution that takes its output; both scales are the same number.
-- QuantizeLinear of a concatenation: OpenVINO 2026.4 moves it in front of the concatenation and loses accuracy on
-  the way. Written there in the first place, as TensorRT moves it itself, it means the same and is computed right.
+- QuantizeLinear of a concatenation: OpenVINO 2026.4 moves it in front of the concatenation and loses accuracy
+  on the way. Written there in the first place it means the same, bit by bit, and is computed right.
 """
 
 from __future__ import annotations
