@@ -84,8 +84,11 @@ def at_opset(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
 
 def described(node: onnx.NodeProto, opset: int) -> str:
     """Return a node as an error names it: operator, module and the opset it needs."""
-    module = module_of(node.name)
-    return f"{node.op_type} of {module or node.name!r} needs opset {opset}"
+    return f"{_placed(node)} needs opset {opset}"
+
+
+def _placed(node: onnx.NodeProto) -> str:
+    return f"{node.op_type} of {module_of(node.name) or repr(node.name)}"
 
 
 def _later_than(model: onnx.ModelProto, opset: int) -> list[str]:
@@ -102,9 +105,7 @@ def _changed_until(model: onnx.ModelProto, opset: int) -> list[str]:
         before = defs.get_schema(node.op_type, stated, "").since_version
         after = [version for version in _versions(node.op_type) if before < version <= opset]
         if not set(after) <= set(_changes()["widened"].get(node.op_type, [])):
-            wrong.append(
-                f"{node.op_type} of {module_of(node.name) or node.name!r} changed in opset {after[0]}"
-            )
+            wrong.append(f"{_placed(node)} changed in opset {after[0]}")
     return wrong
 
 
