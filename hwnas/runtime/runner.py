@@ -28,8 +28,8 @@ from hwnas.data.scan import Scan
 from hwnas.errors import BundleError, DataError
 from hwnas.runtime.deployment import coordinates_of, intensity_range_of, scan_format_of
 from hwnas.runtime.engine_predictor import EnginePredictor
-from hwnas.runtime.manifest import Manifest, read_manifest
-from hwnas.runtime.onnx_predictor import OnnxPredictor
+from hwnas.runtime.manifest import ONNXRUNTIME, Manifest, read_manifest
+from hwnas.runtime.onnx_predictor import OnnxPredictor, check_rounding
 from hwnas.runtime.range_view import RangeView
 from hwnas.runtime.results import PointLabels, Segmentation
 from hwnas.runtime.scan_checks import ScanChecks, as_points, as_ring, check_intensity_range, has_direction
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float32]
 Predict = Callable[[FloatArray], FloatArray]
-ONNXRUNTIME = "onnxruntime"
 PathLike = Union[str, "os.PathLike[str]"]
 
 
@@ -80,7 +79,8 @@ class Runner:
         Args:
             bundle: directory that `hwnas export` wrote.
             threads: that one inference may use; 0 means one for every core.
-            precision: that the bundle holds, or `recommended` for what was found best on its target.
+            precision: that the bundle holds, or `recommended` for what was found best on its target; fp32
+                where that was clocked with another runtime than `runtime`.
             runtime: `onnxruntime`, on the CPU; or `tensorrt` or `tensorrt-rtx`, with the engine that was
                 exported into the bundle for this GPU and version.
             check_scans: False labels scans that contradict the manifest, too, as long as their values can
@@ -286,6 +286,8 @@ def _check_interface(network: OnnxPredictor, manifest: Manifest) -> None:
 def _network_of(manifest: Manifest, runtime: str, precision: str, threads: int) -> Predict:
     if runtime != ONNXRUNTIME:
         return EnginePredictor(manifest, runtime, precision)
-    network = OnnxPredictor(manifest.model_path_of(precision), threads)
+    path = manifest.model_path_of(precision)
+    check_rounding(manifest.entry_for(precision), path)
+    network = OnnxPredictor(path, threads)
     _check_interface(network, manifest)
     return network

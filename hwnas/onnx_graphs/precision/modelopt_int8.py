@@ -20,6 +20,7 @@ import onnx
 from hwnas.errors import ExportError
 from hwnas.onnx_graphs.precision.calibration import CalibrationMethod
 from hwnas.onnx_graphs.precision.checking import checked
+from hwnas.onnx_graphs.precision.portable_int8 import with_portable_quantisers
 from hwnas.processes import module_command, run
 from hwnas.scratch import ScratchDirectory
 
@@ -78,7 +79,7 @@ def quantised_by_modelopt(
         (directory / "request.json").write_text(json.dumps(request), encoding="utf-8")
         _run(directory / "request.json")
         found = onnx.load(request["result"])
-    return checked(found, "int8", like=model)
+    return checked(with_portable_quantisers(checked(found, "int8", like=model)), "int8", like=model)
 
 
 def _run(request: Path) -> None:
