@@ -17,7 +17,7 @@ PLAUSIBLE = range(3, 11)
 _WINDOW = 2520  # a multiple of every plausible number of columns, so that columns stay in step
 _NUM_WINDOWS = 4
 _MIN_POINTS = 100
-# How many times the share of the stated number another one must have. On real scans numbers that do not divide
+# How many times the share of the stated number another must have. On real scans, numbers that do not divide
 # each other differ by a factor of hundreds; a multiple of the right number explains a little more by chance.
 _CLEARLY = 4.0
 _LEAST_SHARE = 0.1

@@ -112,7 +112,7 @@ def read_npy(path: Path, options: Mapping[str, Any]) -> RawScan:
             "columns in format_options.columns."
         )
     else:
-        columns = dict(zip(names, values.reshape(-1, len(names)).T, strict=True))
+        columns = dict(zip(names, values.reshape(-1, len(names)).T))  # noqa: B905 - Python 3.8
     if any(column.dtype.kind not in "fiu" for column in columns.values()):
         raise DataError(f"{path} holds values of the type {values.dtype}; expected numbers.")
     return _from_fields(columns, {name: name for name in FIELDS}, path, grid)
