@@ -46,7 +46,7 @@ def register(app: typer.Typer) -> None:
         ] = "fp32",
         ids: Annotated[
             str,
-            typer.Option(help="raw: ids of the label map's files. train: indices of classes, 255 for none."),
+            typer.Option(help="raw: ids as in label files. train: indices of classes, 255 for none."),
         ] = RAW,
         columns: Annotated[
             str | None, typer.Option(help="Columns of .bin files, such as x,y,z,intensity,ring; _ skips one.")
@@ -92,8 +92,9 @@ def register(app: typer.Typer) -> None:
         else:
             _show(found)
         if found.problems:
+            num_scans = len(found.written) + len(found.problems)
             raise DataError(
-                f"{len(found.problems)} of {len(found.written) + len(found.problems)} scans could not be labelled:"
+                f"{len(found.problems)} of {num_scans} scans could not be labelled:"
                 + "".join(f"\n  {problem['message']}" for problem in found.problems[:_SHOWN_PROBLEMS])
                 + ("\n  ... (--json lists all)" if len(found.problems) > _SHOWN_PROBLEMS else "")
             )

@@ -23,7 +23,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationError, model_validator
 
 from hwnas.errors import DataError, shown
 from hwnas.schema_problems import problems_of
@@ -71,7 +71,7 @@ class DatasetConfig(_Section):
     `{sequence}` and `{scan}` stand for any text without `/`.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Annotated[StrictInt, Field(ge=1, le=1)] = 1
     name: StrictStr | None = None
     sensor: StrictStr = "hdl-64e"
     sensor_height_m: Annotated[Finite, Field(gt=0, lt=20)] | None = None

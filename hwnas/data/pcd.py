@@ -192,9 +192,7 @@ def _ascii_columns(data: bytes, header: PcdHeader) -> list[Column]:
         except ValueError as error:
             raise DataError(f"a line of its data is wrong: {str(error)[:120]}") from error
     if values.shape[1] != num_columns and len(values):
-        raise DataError(
-            f"its lines hold {values.shape[1]} numbers; by FIELDS and COUNT there are {num_columns}"
-        )
+        raise DataError(f"its lines hold {values.shape[1]} numbers, but FIELDS and COUNT name {num_columns}")
     if len(values) != header.num_points:
         raise DataError(f"it states {header.num_points} points but holds {len(values)}; the file is cut off")
     columns: list[Column] = []

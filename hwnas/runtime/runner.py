@@ -5,8 +5,8 @@
 
 Conventions: x forward, y left, z up, in metres, origin in the sensor; intensity in the sensor's own unit;
 labels are train ids: the index of the class in `Runner.label_map.class_names`, 255 for no class. `hwnas
-infer` writes raw ids instead, those of the label map's files; `Runner.raw_ids_of` translates. Other numbers than
-float32 are converted.
+infer` writes raw ids instead, those of the label map's files; `Runner.raw_ids_of` translates. Other numbers
+than float32 are converted.
 
 Python 3.8 syntax, neither torch nor optuna: this module travels to boards.
 """
