@@ -18,8 +18,8 @@ _WINDOW = 2520  # a multiple of every plausible number of columns, so that colum
 _NUM_WINDOWS = 4
 _MIN_POINTS = 100
 # How many times the share of the stated number another must have. On real scans, numbers without a common
-# divisor differ by a factor of hundreds. A multiple of the right number may explain a little more, by the order
-# of points.
+# divisor differ by a factor of hundreds. A multiple of the right number may explain more, by the order of
+# points.
 _CLEARLY = 1.5
 _CLEARLY_FOR_MULTIPLES = 4.0
 _LEAST_SHARE = 0.1
