@@ -46,7 +46,7 @@ def main() -> int:
     for line in table(findings):
         print(line)
     print(
-        f"{findings.num_cases} cases in {time.monotonic() - start:.0f} s, the slowest {findings.longest_s:.2f} s "
+        f"{findings.num_cases} cases in {time.monotonic() - start:.0f} s, slowest {findings.longest_s:.2f} s "
         f"of processor time, {len(findings.problems)} problems"
     )
     for problem in findings.problems:

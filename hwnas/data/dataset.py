@@ -23,17 +23,15 @@ from hwnas.data.dataset_config import (
     read_dataset_config,
 )
 from hwnas.data.files_of_dataset import Unreadable, format_of, missing_labels, scan_files
+from hwnas.data.frames import Coordinates
 from hwnas.data.label_maps import LabelMap, load_label_map
 from hwnas.data.reading import ScanFiles, ScanReader
+from hwnas.data.scan import DataWarning as DataWarning  # noqa: PLC0414 - part of this API
 from hwnas.data.scan import Scan
 from hwnas.data.splits import Splits, split_sequences
 from hwnas.errors import DataError, shown
 from hwnas.files import reason_of, sha256_of_file
 from hwnas.plugins import load_plugin
-
-
-class DataWarning(UserWarning):
-    """Something in the data was left out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +101,8 @@ class ScanDataset(Sequence[Scan]):
         reader = self.reader
         settings = {
             "sensor": self.sensor,
-            "frame": reader.frame,
+            "frame": reader.coordinates.frame,
+            **_other_coordinates(reader.coordinates),
             "options": reader.options,
             "intensity_range": reader.intensity_range,
             "label_map": reader.label_map.to_json(),
@@ -133,7 +132,7 @@ class DataSource(Mapping[str, ScanDataset]):
         all_scans: every scan, of all splits and none.
         sequences_of: sequences of each split.
         intensity_range: intensities that are remission 0 and 1.
-        frame: the frame convention of the files; scans are always x forward, y left, z up.
+        coordinates: of the files; scans are always in metres, x forward, y left, z up, sensor at 0 0 0.
         format: name of the file format, as registered.
         format_options: of the format.
         sensor_height_m: of the sensor above the ground; None where the data set does not state it.
@@ -145,11 +144,16 @@ class DataSource(Mapping[str, ScanDataset]):
     all_scans: ScanDataset
     sequences_of: Splits
     intensity_range: tuple[float, float]
-    frame: str
+    coordinates: Coordinates
     format: str
     format_options: Mapping[str, Any]
     sensor_height_m: float | None = None
     unreadable: tuple[Unreadable, ...] = ()
+
+    @property
+    def frame(self) -> str:
+        """How the axes of the files point."""
+        return self.coordinates.frame
 
     @property
     def sensor(self) -> str:
@@ -223,12 +227,31 @@ def open_dataset(
         PluginError: if its format is not registered.
     """
     directory, config = _find_config(Path(path))
+    try:
+        return _opened(directory, config, label_map, train_sequences, val_sequences, strict=strict)
+    except DataError as error:
+        # Whatever is wrong with values of the description, its reader needs to know which one that is.
+        if str(directory) in str(error):
+            raise
+        named = Path(path) if is_yaml(Path(path).name) else directory / CONFIG_NAME
+        raise DataError(f"{named if named.exists() else directory}: {error}") from error
+
+
+def _opened(
+    directory: Path,
+    config: DatasetConfig,
+    label_map: str | Path | None,
+    train_sequences: Sequence[str] | None,
+    val_sequences: Sequence[str] | None,
+    *,
+    strict: bool,
+) -> DataSource:
     chosen_map = load_label_map(label_map if label_map is not None else _own_label_map(config, directory))
     format_name = format_of(config)
     reader = ScanReader(
         read_file=load_plugin("hwnas.data_formats", format_name),
         options=config.format_options,
-        frame=config.frame,
+        coordinates=config.coordinates,
         intensity_range=config.intensity_range,
         label_map=chosen_map,
         label_dtype=config.label_dtype,
@@ -245,7 +268,7 @@ def open_dataset(
         all_scans=ScanDataset(files, reader, config.sensor),
         sequences_of=sequences,
         intensity_range=config.intensity_range,
-        frame=config.frame,
+        coordinates=config.coordinates,
         format=format_name,
         format_options=config.format_options,
         sensor_height_m=config.sensor_height_m,
@@ -258,6 +281,14 @@ def _sha256_of_input(path: str) -> str:
         return sha256_of_file(path)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {reason_of(error)}.") from error
+
+
+def _other_coordinates(coordinates: Coordinates) -> dict[str, Any]:
+    """Return what is unusual beside the frame; left out otherwise, so that old fingerprints stay."""
+    usual = Coordinates().to_json()
+    return {
+        key: value for key, value in coordinates.to_json().items() if key != "frame" and value != usual[key]
+    }
 
 
 def _find_config(path: Path) -> tuple[Path, DatasetConfig]:
@@ -303,6 +334,7 @@ def dataset_settings(source: DataSource) -> dict[str, Any]:
         "name": source.name,
         "sensor": source.sensor,
         "frame": source.frame,
+        **_other_coordinates(source.coordinates),
         "intensity_range": list(source.intensity_range),
         "label_map": source.label_map.to_json(),
         "splits": {name: list(sequences) for name, sequences in source.sequences_of.items()},

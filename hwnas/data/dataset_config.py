@@ -4,7 +4,11 @@
 sensor: vlp-32c                # a name for the record; a network is made for one sensor
 sensor_height_m: 1.85          # above the ground; bundles state it (default: usual for a sensor that we know)
 frame: y-forward               # how the axes point: x-forward (x forward, y left, z up; the default),
-                               # y-forward (x right, y forward, z up), z-forward (x right, y down, z forward)
+                               # y-forward (x right, y forward, z up), z-forward (x right, y down, z forward),
+                               # or the axes that point forward, left and up, such as "x -y -z"
+unit_m: 0.001                  # metres in a unit of the coordinates (here millimetres); default 1
+origin_m: [0.8, 0.0, 1.7]      # where the sensor stands in the coordinates of the files: their axes, metres;
+                               # default 0 0 0. Recorded in bundles, which read scan files alike
 scans: drives/{sequence}/lidar/{scan}.bin     # a pattern, or a list of {points, labels, sequence}
 format: bin                    # or pcd, or what a plug-in registers (default: how scans' names end)
 format_options: {columns: [x, y, z, intensity, {ring: uint16}], dtype: float32}
@@ -23,8 +27,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
+from hwnas.data.frames import MAX_UNIT_M, MIN_UNIT_M, Coordinates, axes_of_frame
 from hwnas.errors import DataError, shown
 from hwnas.schema_problems import problems_of
 from hwnas.yaml_files import path_from, read_yaml
@@ -35,7 +49,6 @@ SPLITS = ("train", "val", "test")
 SEMANTICKITTI_SCANS = "sequences/{sequence}/velodyne/{scan}.bin"
 SEMANTICKITTI_LABELS = "sequences/{sequence}/labels/{scan}.label"
 
-Frame = Literal["x-forward", "y-forward", "z-forward"]
 _MAX_BYTES = 32 << 20
 """A file may list a hundred thousand scans."""
 
@@ -75,8 +88,12 @@ class DatasetConfig(_Section):
     name: StrictStr | None = None
     sensor: StrictStr = "hdl-64e"
     sensor_height_m: Annotated[Finite, Field(gt=0, lt=20)] | None = None
-    frame: Frame = "x-forward"
-    scans: StrictStr | Annotated[tuple[ScanEntry, ...], Field(strict=False)] = SEMANTICKITTI_SCANS
+    frame: StrictStr = "x-forward"
+    unit_m: Annotated[Finite, Field(ge=MIN_UNIT_M, le=MAX_UNIT_M)] = 1.0
+    origin_m: Annotated[tuple[Finite, Finite, Finite], Field(strict=False)] = (0.0, 0.0, 0.0)
+    scans: StrictStr | Annotated[tuple[ScanEntry, ...], Field(strict=False, fail_fast=True)] = (
+        SEMANTICKITTI_SCANS
+    )
     format: StrictStr | None = None
     format_options: dict[str, Any] = {}
     intensity_range: Annotated[tuple[Finite, Finite], Field(strict=False)] = (0.0, 1.0)
@@ -84,6 +101,12 @@ class DatasetConfig(_Section):
     label_dtype: Literal["uint8", "uint16", "uint32", "int16", "int32", "int64"] = "uint32"
     label_map: StrictStr = "semantickitti-19"
     splits: SplitSection = SplitSection()
+
+    @field_validator("frame")
+    @classmethod
+    def _known_frame(cls, frame: str) -> str:
+        axes_of_frame(frame)
+        return frame
 
     @model_validator(mode="after")
     def _check(self) -> DatasetConfig:
@@ -98,6 +121,11 @@ class DatasetConfig(_Section):
         elif self.labels not in (None, EMBEDDED_LABELS):
             raise ValueError("labels is a pattern, but scans is a list: give each scan its own labels there")
         return self
+
+    @property
+    def coordinates(self) -> Coordinates:
+        """What the numbers of the scan files mean."""
+        return Coordinates(self.frame, self.unit_m, self.origin_m)
 
     @property
     def label_pattern(self) -> str | None:

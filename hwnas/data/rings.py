@@ -1,9 +1,16 @@
-"""Which row of the sensor measured a point, recovered from the order of the points in the file.
+"""Which row of the sensor measured a point, recovered from the points themselves.
 
-Spinning LiDARs write ring by ring or column by column. Ring by ring, the azimuth runs once round
-per ring and jumps at its end; counting the jumps gives the ring.
+Two invariants tell it, whatever the order of the file, the azimuth at which a turn starts, its direction and
+the sector it covers:
 
-Python 3.8 syntax, numpy only: this module travels to boards.
+* Beams have fixed elevations. Where these stand out as narrow, separate groups, each point belongs to the
+  beam of its group (`hwnas.data.beam_groups`), however the points are ordered.
+* Files that come ring by ring run once round per ring, and the elevation steps at the same azimuth each time
+  (`hwnas.data.ring_order`). This holds where the lasers of a sensor do not sit in one spot and the elevations
+  of neighbouring beams overlap, as those of an HDL-64E do.
+
+All of it is integer arithmetic on exactly defined angles, so that every machine and the compiled kernel give
+the same rings. Python 3.8 syntax, numpy only: this module travels to boards.
 """
 
 from __future__ import annotations
@@ -13,63 +20,96 @@ from typing import Optional, Tuple
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.data.angles import angle_of, ground_distance_of
+from hwnas.data.angles import angle_of
+from hwnas.data.beam_groups import grouped_rings
+from hwnas.data.beam_groups import middle_range as middle_range  # noqa: PLC0414 - part of this API
+from hwnas.data.compiled import compiled_kernel
+from hwnas.data.ring_order import MAX_RINGS as MAX_RINGS  # noqa: PLC0414 - part of this API
+from hwnas.data.ring_order import MIN_RINGS as MIN_RINGS  # noqa: PLC0414 - part of this API
+from hwnas.data.ring_order import TURN, ordered_rings
 
-MIN_RINGS, MAX_RINGS = 8, 128
-_MIN_STEADY_SHARE = 0.8
-_MIN_ORDERED_SHARE = 0.8
+SINE_STEPS = 1 << 15
+"""Sines of elevation -1..1 are counted in steps of 1 / SINE_STEPS: 0.0017 degrees at the horizon."""
+_FEWEST_POINTS = 4 * MIN_RINGS
+_NEAR_SHARE = 0.25
+
+IntArray = npt.NDArray[np.int32]
 
 
-def recover_rings(points: npt.NDArray[np.float32]) -> Optional[npt.NDArray[np.int32]]:
-    """Return the ring [N] int32 of points [N, 3] that come ring by ring, 0 = top; None for others.
+def recover_rings(points: npt.NDArray[np.float32]) -> Optional[IntArray]:
+    """Return the ring [N] int32 of points [N, 3], 0 = top; None where nothing tells it.
 
-    The points may turn either way and the rings may come from the top or from the bottom. Points
-    count as ring-ordered if their azimuth wraps 7 to 127 times, otherwise mostly moves in one
-    direction, and the elevation of the rings mostly falls (or mostly rises).
+    The points may come ring by ring, column by column or in no order, turn either way, start anywhere and
+    cover a part of a turn; beams may fire at staggered azimuths, and points may be missing. Rings that
+    have no point at all cannot be seen: the top ring of those seen is ring 0. Points without a direction (at
+    the origin, or with a coordinate that is not finite) get ring 0.
     """
-    if len(points) < 2 * MIN_RINGS:
+    points = np.asarray(points, np.float32)
+    kernel = compiled_kernel()
+    if kernel is not None:
+        return kernel.recover_rings(points)
+    usable, sine, range_m = sines_of(points)
+    if len(sine) < _FEWEST_POINTS:
         return None
-    with np.errstate(invalid="ignore"):
-        step = np.diff(_azimuth(points))
-    jumps = _jumps(step)
-    if jumps is None:
+    found = grouped_rings(sine, range_m)
+    if found is None:
+        azimuth = _azimuth(points if len(sine) == len(points) else points[usable])
+        found = ordered_rings(azimuth, sine)
+        if found is None:
+            found = _rings_without_near_points(azimuth, sine, range_m)
+    if found is None or len(found) == len(usable):
+        return found
+    ring = np.zeros(len(usable), np.int32)
+    ring[usable] = found
+    return ring
+
+
+def _rings_without_near_points(
+    azimuth: IntArray, sine: IntArray, range_m: npt.NDArray[np.float32]
+) -> Optional[IntArray]:
+    """Return rings [N] in order of the file, found without the nearest points, which join those before them.
+
+    Hits on the vehicle itself lie so near that their directions scatter: the lasers do not sit in one spot,
+    and corrections of motion move these points the most.
+    """
+    far = np.flatnonzero(range_m >= np.float32(_NEAR_SHARE) * middle_range(range_m))
+    if len(far) == len(range_m) or len(far) < _FEWEST_POINTS:
         return None
-    ring = np.zeros(len(points), np.int32)
-    np.cumsum(jumps, out=ring[1:])
-    return _top_first(ring, points)
-
-
-def _azimuth(points: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    # In [0, 2 pi): where a turn starts at x > 0, y = 0, its end is the jump.
-    azimuth = angle_of(points[:, 1], points[:, 0])
-    azimuth[azimuth < 0] += np.float32(2 * np.pi)
-    return azimuth
-
-
-def _jumps(step: npt.NDArray[np.float32]) -> Optional[npt.NDArray[np.bool_]]:
-    """Return where a new ring starts, from the steps of azimuth, or None if the order is another."""
-    for direction in (1.0, -1.0):
-        turned = step * np.float32(direction)
-        jumps = turned < -np.pi
-        steady_share = np.count_nonzero((turned >= 0) & (turned < np.pi)) / len(step)
-        if MIN_RINGS <= np.count_nonzero(jumps) + 1 <= MAX_RINGS and steady_share > _MIN_STEADY_SHARE:
-            return np.asarray(jumps)
-    return None
-
-
-def _top_first(
-    ring: npt.NDArray[np.int32], points: npt.NDArray[np.float32]
-) -> Optional[npt.NDArray[np.int32]]:
-    slope = points[:, 2] / np.maximum(ground_distance_of(points), np.float32(1e-3))
-    num_rings = int(ring[-1]) + 1
-    sums = np.bincount(ring, weights=slope, minlength=num_rings)
-    change = np.diff(sums / np.bincount(ring, minlength=num_rings))
-    falling, rising = np.mean(change < 0), np.mean(change > 0)
-    if max(falling, rising) < _MIN_ORDERED_SHARE:
+    found = ordered_rings(azimuth[far], sine[far])
+    if found is None:
         return None
-    return ring if falling >= rising else np.int32(num_rings - 1) - ring
+    before = np.zeros(len(range_m), np.int64)
+    before[far[1:]] = 1
+    return found[np.cumsum(before)]
 
 
-def ring_counts(ring: npt.NDArray[np.int32]) -> Tuple[int, ...]:
+def sines_of(
+    points: npt.NDArray[np.float32],
+) -> Tuple[npt.NDArray[np.bool_], IntArray, npt.NDArray[np.float32]]:
+    """Return which points [N] have a direction, and of those the sine of elevation and the range [M].
+
+    Sines -1..1 are whole numbers from 0 to 2 * `SINE_STEPS` - 1; the range has the unit of the points.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = points[:, 0] * points[:, 0]
+        squares += points[:, 1] * points[:, 1]
+        squares += points[:, 2] * points[:, 2]
+        range_m = np.sqrt(squares)
+    usable = np.isfinite(range_m) & (range_m > 0)
+    height = points[:, 2]
+    if not usable.all():
+        height, range_m = height[usable], range_m[usable]
+    sine = np.floor(height / range_m * np.float32(SINE_STEPS)).astype(np.int32)
+    # Rounding can lift a sine above 1, where squares of small coordinates lose their last bits.
+    return usable, np.clip(sine, -SINE_STEPS, SINE_STEPS - 1) + np.int32(SINE_STEPS), range_m
+
+
+def _azimuth(points: npt.NDArray[np.float32]) -> IntArray:
+    """Return azimuths [N] as whole numbers, `TURN` to a turn."""
+    angle = angle_of(points[:, 1], points[:, 0]) * np.float32(TURN / (2 * np.pi))
+    return np.asarray(np.floor(angle), np.int32)
+
+
+def ring_counts(ring: IntArray) -> Tuple[int, ...]:
     """Return the number of points of each ring, from the top one to the last that has any."""
     return tuple(int(count) for count in np.bincount(ring))

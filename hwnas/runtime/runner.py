@@ -24,14 +24,13 @@ import numpy.typing as npt
 
 from hwnas.data.compiled import kernel_name
 from hwnas.data.expectations import ScanExpectations
-from hwnas.data.frames import to_our_frame
 from hwnas.data.knn import KnnSettings
 from hwnas.data.label_maps import LabelMap
 from hwnas.data.projection import Normalisation, ProjectionSpec
 from hwnas.data.scan import Scan
 from hwnas.errors import BundleError, DataError
 from hwnas.files import reason_of
-from hwnas.runtime.deployment import frame_of, intensity_range_of, scan_format_of
+from hwnas.runtime.deployment import coordinates_of, intensity_range_of, scan_format_of
 from hwnas.runtime.engine_predictor import EnginePredictor
 from hwnas.runtime.manifest import Manifest, read_manifest
 from hwnas.runtime.onnx_predictor import OnnxPredictor
@@ -64,6 +63,9 @@ class Runner:
         manifest: of the bundle, every file checked.
         label_map: names, raw ids and colours of the classes.
         intensity_range: lowest and highest intensity of the sensor; scaled to remission 0..1.
+        coordinates: of the scan files that the network was trained on. `read_scan` converts from them; points
+            that do not come from such files are given in the frame of the sensor, or converted with
+            `coordinates.to_sensor_frame`.
         expects: what scans looked like in training; None if the manifest does not say.
     """
 
@@ -102,7 +104,7 @@ class Runner:
             self.label_map = LabelMap.from_json(deployment["label_map"])
             self.intensity_range = intensity_range_of(deployment)
             self._format_name, self._format_options = scan_format_of(deployment)
-            self._frame = frame_of(deployment)
+            self.coordinates = coordinates_of(deployment)
             expects = manifest.content.get("expects")
             self.expects = ScanExpectations.from_json(expects) if expects else None
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError, DataError) as error:
@@ -213,7 +215,8 @@ class Runner:
         """Read a .bin, .npy or .pcd file, laid out as the files that the network was trained on.
 
         A file of another format than those is read as that format has it by default: x, y, z and
-        intensity as float32 in .bin, fields of these names in .pcd. Axes are turned to ours.
+        intensity as float32 in .bin, fields of these names in .pcd. Coordinates become metres in the frame of
+        the sensor, as in training.
 
         Raises:
             DataError: if the file is missing, of another format or malformed.
@@ -251,8 +254,7 @@ class Runner:
             raise DataError(f"The scan {path} cannot be read: {reason_of(error)}.") from error
         if not len(scan.points):
             raise DataError(f"{path} holds no point.")
-        points = to_our_frame(scan.points, self._frame)
-        return replace(scan, points=points)
+        return replace(scan, points=self.coordinates.to_sensor_frame(scan.points))
 
     def as_trained(self, path: PathLike) -> Scan:
         """Return a scan file as the network was trained on it: our axes, remission 0..1, no labels.

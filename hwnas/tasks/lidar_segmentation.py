@@ -213,7 +213,7 @@ class LidarSegmentation:
             "class_names": list(self.class_names),
             "sensor": self._source.sensor,
             "intensity_range": [float(low), float(high)],
-            "frame": self._source.frame,
+            **self._source.coordinates.to_json(),
             "scan_format": {"name": self._source.format, "options": dict(self._source.format_options)},
         }
 

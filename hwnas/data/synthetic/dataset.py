@@ -20,7 +20,7 @@ from hwnas.errors import ConfigError, DataError
 
 _MAX_SEQUENCES = 20
 _VALIDATION_SHARE = 0.22
-# Beams above this may see sky over half a turn; then rings cannot be told from the order of the points.
+# Beams above this may see nothing but sky; then nobody can tell which of the beams are those that do see.
 _RING_COLUMN_ABOVE_DEG = 5.0
 
 
@@ -50,7 +50,7 @@ def synthesize_dataset(
     """Write a data set of labelled synthetic scans that `open_dataset` reads.
 
     Scan files hold x, y, z and remission as float32 like those of SemanticKITTI. For sensors that look far
-    up, whose rings cannot always be recovered from the order of points, a fifth column holds the ring.
+    up, whose top beams may have no point at all, a fifth column holds the ring.
 
     The bytes depend on the arguments except `workers`. A sequence holds the scans of one or several whole
     scenes, so no scene is in both splits; about the last fifth of the sequences is the split `val`.
@@ -155,7 +155,7 @@ def _render(job: _Job) -> int:
 
 
 def _has_ring_column(sensor: Sensor) -> bool:
-    return sensor.elevation_deg[0] > _RING_COLUMN_ABOVE_DEG
+    return sensor.is_rotating and sensor.elevation_deg[0] > _RING_COLUMN_ABOVE_DEG
 
 
 def _describe(directory: Path, jobs: List[_Job], sensor: Sensor, seed: int) -> None:

@@ -11,7 +11,7 @@ from embreex.rtcore_scene import EmbreeScene
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from hwnas.data.sensors import Sensor
+from hwnas.data.sensors import COUNTER_CLOCKWISE, Sensor
 from hwnas.data.synthetic.ground import HALF_SIZE_M, MAX_RISE_M, Ground
 from hwnas.data.synthetic.layout import Floats
 from hwnas.data.synthetic.materials import LAMBERT, LOSS, REFLECTANCE, SPECULAR, SPREAD
@@ -50,7 +50,7 @@ class Pose:
 
 @dataclass(frozen=True, eq=False)
 class Returns:
-    """One turn of the sensor, ring by ring from the top, each ring by growing azimuth.
+    """One turn of the sensor, ring by ring from the top, each ring in the direction in which it turns.
 
     Attributes:
         points: float32 [N, 3] in the sensor's frame, metres.
@@ -189,22 +189,45 @@ def _meet_moving(hits: _Hits, moving: Mesh, origins: Floats, directions: Floats,
 def _rays(sensor: Sensor, rng: Generator) -> Tuple[Floats, NDArray[np.int32]]:
     """Return unit directions [R, 3] of one turn in the sensor's frame, and the ring of each.
 
-    A turn starts at a random fraction of a step, the same for all beams. Beams with an azimuth offset are cut
-    at azimuth zero and put together again, so that every ring runs from 0 to 2 pi.
+    Rings come from the top, each in the direction in which the sensor turns, from the azimuth at which its
+    turns begin. A turn starts at a random fraction of a step, the same for all beams. Beams with an azimuth
+    offset are cut where the turn begins and put together again, so that every ring covers one turn.
     """
+    if not sensor.is_rotating:
+        return _non_repetitive_rays(sensor, rng)
     step = 2 * np.pi / sensor.azimuth_steps
-    offset = np.deg2rad(sensor.azimuth_offset_deg)
+    sense = 1.0 if sensor.rotation == COUNTER_CLOCKWISE else -1.0
+    offset = sense * np.deg2rad(sensor.azimuth_offset_deg)
     first = np.mod(offset + step * rng.uniform(0.1, 0.9), step)
-    # Keeps every azimuth off the cut at zero, where rounding decides on which side of it a point lands.
+    # Keeps every azimuth off the cut, where rounding decides on which side of it a point lands.
     first = np.clip(first, 0.02 * step, 0.98 * step)
-    azimuth = (first[:, None] + np.arange(sensor.azimuth_steps) * step).astype(np.float64)
-    elevation = np.deg2rad(np.array(sensor.elevation_deg))[:, None]
-    flat = np.cos(elevation)
-    direction = np.stack(
-        [flat * np.cos(azimuth), flat * np.sin(azimuth), np.sin(elevation) + 0 * azimuth], axis=-1
-    )
+    turned = (first[:, None] + np.arange(sensor.azimuth_steps) * step).astype(np.float64)
+    azimuth = np.deg2rad(sensor.first_azimuth_deg) + sense * turned
+    elevation = np.deg2rad(np.array(sensor.elevation_deg))[:, None] + 0 * azimuth
     ring = np.repeat(np.arange(sensor.beams, dtype=np.int32), sensor.azimuth_steps)
-    return direction.reshape(-1, 3).astype(np.float32), ring
+    return _directions(azimuth, elevation), ring
+
+
+def _non_repetitive_rays(sensor: Sensor, rng: Generator) -> Tuple[Floats, NDArray[np.int32]]:
+    """Return directions that sweep up and down while the sensor turns, as prisms in front of a laser do.
+
+    The ratio of the two frequencies is irrational, so that the lines of one turn never meet those of the
+    next. All rays have ring 0: such a sensor has none.
+    """
+    count = sensor.beams * sensor.azimuth_steps
+    time = (np.arange(count) + rng.uniform()) / count
+    sense = 1.0 if sensor.rotation == COUNTER_CLOCKWISE else -1.0
+    azimuth = np.deg2rad(sensor.first_azimuth_deg) + sense * 2 * np.pi * time
+    upper, lower = sensor.edges_deg
+    swing = 2 * np.pi * (sensor.beams * (1 + 5**0.5) * time + rng.uniform())
+    elevation = np.deg2rad((upper + lower) / 2 + (upper - lower) / 2 * np.sin(swing))
+    return _directions(azimuth, elevation), np.zeros(count, np.int32)
+
+
+def _directions(azimuth: NDArray[np.float64], elevation: NDArray[np.float64]) -> Floats:
+    flat = np.cos(elevation)
+    direction = np.stack([flat * np.cos(azimuth), flat * np.sin(azimuth), np.sin(elevation)], axis=-1)
+    return direction.reshape(-1, 3).astype(np.float32)
 
 
 def _measure(sensor: Sensor, local: Floats, ring: NDArray[np.int32], hits: _Hits, rng: Generator) -> Returns:

@@ -1,0 +1,459 @@
+"""What a point cloud says about the sensor that took it: coverage, beams, mounting, unit, sense of the turn.
+
+Everything here follows from the geometry of the points, never from their number, so that a part of a turn or
+a thinned scan reads like the whole one. Large clouds are sampled; a scan of 120,000 points takes a few
+milliseconds.
+
+Python 3.8 syntax, numpy only: this module travels to boards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import List, Optional, Tuple
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas.data.angles import angle_of, ground_distance_of
+
+FloatArray = npt.NDArray[np.float32]
+RingArray = npt.NDArray[np.int32]
+
+ELEVATION_PERCENTS = (0.5, 5.0, 25.0, 50.0, 75.0, 95.0, 99.5)
+"""Of `CloudGeometry.elevation_deg`, from the bottom up."""
+RANGE_PERCENTS = (5.0, 50.0, 95.0, 99.0)
+"""Of `CloudGeometry.range_quantiles`."""
+BY_RING, BY_COLUMN = "ring-by-ring", "column-by-column"
+"""Values of `Turn.order`: all points of one ring after the other, or all of one azimuth."""
+
+_SAMPLES = 16384
+_FEWEST_FOR_QUANTILES = 8
+_AZIMUTH_BINS = 180
+_DEG = np.float32(180.0 / np.pi)
+# A turn counts as seen one way if, of ten steps along it, this share of the surplus goes that way.
+_CLEAR_TURN = 0.5
+_RING_BY_RING_SURPLUS = 0.7
+_SAME_RING_SHARE = 0.5
+_RINGS_FOR_TURN = 6
+_TURN_SAMPLES = 2048
+_COLUMN_LAGS = 90
+_FEWEST_STEPS = 16
+
+UNITS = {"metres": 1.0, "feet": 3.28084, "centimetres": 100.0, "inches": 39.3701, "millimetres": 1000.0}
+"""How many of a unit are one metre."""
+
+
+@dataclass(frozen=True)
+class Beams:
+    """The beams that measured a cloud.
+
+    Attributes:
+        elevation_deg: of each beam that has points, top beam first.
+        spread_deg: median over the beams of how far the elevations of their points scatter (half of the
+            distance between the 16th and the 84th percentile); about 0 in the frame of the sensor, degrees
+            where the cloud was turned or moved out of it.
+        are_given: whether rings were known; False where the beams were found in the elevations alone.
+    """
+
+    elevation_deg: Tuple[float, ...]
+    spread_deg: float
+    are_given: bool
+
+
+@dataclass(frozen=True)
+class Ground:
+    """The plane under (or, in a cloud that is upside down, over) the sensor.
+
+    Attributes:
+        height: of the origin above the plane, in the unit of the points; negative if the plane is overhead.
+        roll_deg: of the cloud against the plane, about x; positive if the left side is up.
+        pitch_deg: about y; positive if the front is up.
+        support: share of the near points that lie on the plane, 0..1.
+    """
+
+    height: float
+    roll_deg: float
+    pitch_deg: float
+    support: float
+
+    @property
+    def tilt_deg(self) -> float:
+        """Angle between the vertical axis and the normal of the plane, 0..90."""
+        roll, pitch = np.tan(np.radians([self.roll_deg, self.pitch_deg]))
+        return float(np.degrees(np.arctan(np.hypot(roll, pitch))))
+
+
+@dataclass(frozen=True)
+class Turn:
+    """How the order (or the times) of the points runs around the sensor.
+
+    Attributes:
+        is_left: whether azimuth grows, which is counter-clockwise seen from above.
+        order: `BY_RING` or `BY_COLUMN`.
+    """
+
+    is_left: bool
+    order: str
+
+
+@dataclass(frozen=True)
+class CloudGeometry:
+    """What a cloud of N points looks like.
+
+    Attributes:
+        num_points: N.
+        not_finite: share of points with a coordinate that is NaN or infinite, 0..1.
+        no_return: share of points at the origin, 0..1.
+        azimuth_coverage: share of the turn in which points lie, 0..1.
+        elevation_deg: quantiles at `ELEVATION_PERCENTS`; None for fewer than 8 points with a direction.
+        range_quantiles: quantiles at `RANGE_PERCENTS`, in the unit of the points; None for fewer than 8.
+        beams: None where they cannot be found.
+        ground: None where there is no plane that could be it.
+        turn: None where neither order nor times show it.
+    """
+
+    num_points: int
+    not_finite: float
+    no_return: float
+    azimuth_coverage: float
+    elevation_deg: Optional[Tuple[float, ...]]
+    range_quantiles: Optional[Tuple[float, ...]]
+    beams: Optional[Beams]
+    ground: Optional[Ground]
+    turn: Optional[Turn]
+
+
+def geometry_of(
+    points: FloatArray, ring: Optional[RingArray] = None, time: Optional[npt.NDArray[np.float64]] = None
+) -> CloudGeometry:
+    """Describe a cloud.
+
+    Args:
+        points: [N, 3]; x forward, y left, z up. Points without a direction are counted and left out.
+        ring: [N] beam of each point as given or recovered, in any numbering; -1 where unknown.
+        time: [N] when each point was measured, in any unit; the order of the points counts otherwise.
+    """
+    range_ = _range_of(points)
+    is_finite = np.isfinite(range_)
+    keep = is_finite & (range_ > 0)
+    count = max(1, len(points))
+    num_finite = int(np.count_nonzero(is_finite))
+    num_kept = int(np.count_nonzero(keep))
+    if num_kept < len(points):
+        points = points[keep]
+        ring = None if ring is None else ring[keep]
+        time = None if time is None else time[keep]
+    chosen = sample(len(points))
+    some, some_ring = points[chosen], None if ring is None else ring[chosen]
+    elevation = elevation_of(some)
+    has_quantiles = len(some) >= _FEWEST_FOR_QUANTILES
+    return CloudGeometry(
+        num_points=len(keep),
+        not_finite=(len(keep) - num_finite) / count,
+        no_return=(num_finite - num_kept) / count,
+        azimuth_coverage=azimuth_coverage(some),
+        elevation_deg=quantiles(elevation, ELEVATION_PERCENTS) if has_quantiles else None,
+        range_quantiles=quantiles(_range_of(some), RANGE_PERCENTS) if has_quantiles else None,
+        beams=beams_of_rings(elevation, some_ring) if some_ring is not None else beams_of(elevation),
+        ground=ground_of(some),
+        turn=turn_of(points, ring, time),
+    )
+
+
+def sample(count: int, most: int = _SAMPLES) -> npt.NDArray[np.intp]:
+    """Return the same up to `most` indices below `count` every time, growing, spread evenly.
+
+    They are not equally spaced: a fixed stride may meet the same few beams of a cloud again and again.
+    """
+    if count <= most:
+        return np.arange(count)
+    stride = count / most
+    within = np.random.default_rng(most).random(most)
+    return np.minimum(((np.arange(most) + within) * stride).astype(np.intp), count - 1)
+
+
+def elevation_of(points: FloatArray) -> FloatArray:
+    """Return the elevations [N] of points [N, 3] in degrees, -90 to 90."""
+    return np.asarray(angle_of(points[:, 2], ground_distance_of(points)) * _DEG, np.float32)
+
+
+def azimuth_of(points: FloatArray) -> FloatArray:
+    """Return the azimuths [N] of points [N, 3] in degrees, -180 to 180; left is positive."""
+    return np.asarray(angle_of(points[:, 1], points[:, 0]) * _DEG, np.float32)
+
+
+def azimuth_coverage(points: FloatArray) -> float:
+    """Return the share of the turn in which points [N, 3] lie, 0..1."""
+    if not len(points):
+        return 0.0
+    # Bins that a whole turn of so few points would surely fill.
+    bins = int(np.clip(len(points) // 8, 4, _AZIMUTH_BINS))
+    number = ((azimuth_of(points) + np.float32(180)) * np.float32(bins / 360.0)).astype(np.int64) % bins
+    return float(np.count_nonzero(np.bincount(number, minlength=bins)) / bins)
+
+
+def quantiles(values: FloatArray, percents: Tuple[float, ...]) -> Tuple[float, ...]:
+    """Return percentiles of values [N], N > 0, as Python numbers."""
+    ordered = np.sort(values)
+    where = np.asarray(percents) / 100.0 * (len(ordered) - 1)
+    return tuple(float(value) for value in np.interp(where, np.arange(len(ordered)), ordered))
+
+
+def _range_of(points: FloatArray) -> FloatArray:
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(np.sqrt(np.einsum("ij,ij->i", points, points)), np.float32)
+
+
+# Beams ------------------------------------------------------------------------------------------------------
+
+_BIN_DEG = 0.02
+_FEWEST_BEAMS = 4
+_POINTS_PER_BEAM = 24
+# A beam is told from its neighbours where the elevations between them are this much rarer than on it.
+_VALLEY = 0.4
+_SIGMAS = 3.5
+_SHARPNESS = 0.6
+
+
+def beams_of_rings(elevation_deg: FloatArray, ring: RingArray) -> Optional[Beams]:
+    """Return the beams of points [N] whose rings [N] are known; None without any."""
+    known = ring >= 0
+    if not known.all():
+        elevation_deg, ring = elevation_deg[known], ring[known]
+    if not len(ring):
+        return None
+    order = np.lexsort((elevation_deg, ring))
+    values, rings = elevation_deg[order], ring[order]
+    start = np.flatnonzero(np.diff(rings, prepend=rings[0] - 1))
+    count = np.diff(start, append=len(rings))
+    middle = values[start + count // 2]
+    low, high = (values[start + ((count - 1) * share).astype(np.intp)] for share in (0.16, 0.84))
+    spread = float(np.median(0.5 * (high - low)))
+    return Beams(tuple(float(value) for value in np.sort(middle)[::-1]), spread, are_given=True)
+
+
+def beams_of(elevation_deg: FloatArray) -> Optional[Beams]:
+    """Find beams as peaks in the distribution of elevations [N]; None where there are no clear ones.
+
+    Works for sensors whose every beam keeps its elevation all around, in the frame of the sensor.
+    """
+    if len(elevation_deg) < _FEWEST_BEAMS * _POINTS_PER_BEAM:
+        return None
+    bins = int(180.0 / _BIN_DEG)
+    number = np.clip(((elevation_deg + 90.0) / _BIN_DEG).astype(np.int64), 0, bins - 1)
+    smooth = np.convolve(np.bincount(number, minlength=bins), (0.25, 0.75, 1.0, 0.75, 0.25), "same")
+    peak = np.flatnonzero((smooth[1:-1] >= smooth[:-2]) & (smooth[1:-1] > smooth[2:])) + 1
+    peak = _separated(smooth, peak[smooth[peak] >= 3.0])
+    if len(peak) < _FEWEST_BEAMS:
+        return None
+    centre = (peak + 0.5) * _BIN_DEG - 90.0
+    apart = np.min(np.stack([np.diff(centre, prepend=-90.0), np.diff(centre, append=90.0)]), axis=0)
+    edges = 0.5 * (centre[1:] + centre[:-1])
+    nearest = np.searchsorted(edges, elevation_deg)
+    distance = np.abs(elevation_deg - centre[nearest])
+    # Spread evenly, half of the points would lie within a quarter of the spacing.
+    if np.mean(distance < 0.25 * np.minimum(apart[nearest], 2.0)) < _SHARPNESS:
+        return None
+    return Beams(tuple(float(value) for value in centre[::-1]), float(np.median(distance)), are_given=False)
+
+
+def _separated(density: npt.NDArray[np.float64], peak: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """Return the peaks between which the density falls; of those it does not, the highest stays."""
+    chosen: List[int] = []
+    for candidate in peak.tolist():
+        if chosen:
+            valley = float(density[chosen[-1] : candidate + 1].min())
+            lower = float(min(density[chosen[-1]], density[candidate]))
+            if valley > _VALLEY * lower or lower - valley < _SIGMAS * np.sqrt(lower):
+                if density[candidate] > density[chosen[-1]]:
+                    chosen[-1] = candidate
+                continue
+        chosen.append(candidate)
+    return np.asarray(chosen, np.intp)
+
+
+# Ground -----------------------------------------------------------------------------------------------------
+
+_GROUND_SAMPLES = 1500
+_HYPOTHESES = 192
+_FEWEST_GROUND_POINTS = 30
+_STEEPEST_DEG = 50.0
+_NEAR_SHARE = 0.6
+_LEAST_SUPPORT = 0.12
+_BEYOND_WEIGHT = 0.5
+
+
+def ground_of(points: FloatArray) -> Optional[Ground]:
+    """Return the plane near the sensor that most points lie on and that tilts by less than 50 degrees.
+
+    Random sample consensus (Fischler & Bolles, Communications of the ACM 24, 1981) with the same random
+    numbers every time, then least squares over the points of the best plane. Tolerances scale with the
+    cloud, so its unit does not matter.
+
+    Args:
+        points: [N, 3], z up to within 50 degrees.
+    """
+    range_ = _range_of(points)
+    if len(points) < _FEWEST_GROUND_POINTS:
+        return None
+    bound = np.partition(range_, int(_NEAR_SHARE * (len(range_) - 1)))[int(_NEAR_SHARE * (len(range_) - 1))]
+    near = points[range_ <= bound]
+    near = near[sample(len(near), _GROUND_SAMPLES)].astype(np.float64)
+    if not np.isfinite(bound) or bound <= 0:
+        return None
+    near /= float(bound)  # about 1 whatever the unit
+    planes = _hypotheses(near)
+    if not len(planes):
+        return None
+    scores = _scores(near, planes)
+    best = planes[int(scores.argmax())]
+    for _ in range(3):
+        on = np.abs(_above(near, best[None])[0]) < _tolerance(best[None])[0]
+        fitted = _least_squares(near[on])
+        if fitted is None:
+            break
+        best = fitted
+    return _as_ground(near, best, float(bound))
+
+
+def _hypotheses(near: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return planes z = a x + b y + c as [P, 3] of (a, b, c), through three points each."""
+    rng = np.random.default_rng(len(near))
+    # Most from the lower third, where the ground nearly always is; a few for clouds that are upside down.
+    low = near[near[:, 2] <= np.partition(near[:, 2], len(near) // 3)[len(near) // 3]]
+    corner = np.concatenate(
+        [
+            low[rng.integers(len(low), size=(_HYPOTHESES * 2 // 3, 3))],
+            near[rng.integers(len(near), size=(_HYPOTHESES // 3, 3))],
+        ]
+    )
+    first, second = corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]
+    normal = np.cross(first, second)
+    length = np.linalg.norm(normal, axis=1)
+    is_flat = (np.abs(normal[:, 2]) > np.cos(np.radians(_STEEPEST_DEG)) * length) & (length > 1e-4)
+    normal, corner = normal[is_flat], corner[is_flat, 0]
+    slopes = -normal[:, :2] / normal[:, 2:]
+    return np.column_stack([slopes, corner[:, 2] - np.einsum("ij,ij->i", slopes, corner[:, :2])])
+
+
+def _above(near: npt.NDArray[np.float64], planes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the height [P, M] of points above planes, along z."""
+    return np.asarray(near[:, 2] - planes[:, :2] @ near[:, :2].T - planes[:, 2:])
+
+
+def _tolerance(planes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    # Roads are rougher than sensors are imprecise: some per cent of the sensor's height above them.
+    return np.asarray(np.clip(0.06 * np.abs(planes[:, 2]), 0.004, 0.02))
+
+
+def _scores(near: npt.NDArray[np.float64], planes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    above = (_above(near, planes) / _tolerance(planes)[:, None]).astype(np.float32)
+    # The ground bounds what is seen: nearly all that is not on it lies on one side.
+    beyond = np.minimum(np.count_nonzero(above > 2, axis=1), np.count_nonzero(above < -2, axis=1))
+    above *= above
+    np.subtract(1, above, out=above)
+    on = np.maximum(above, 0, out=above).sum(axis=1) - _BEYOND_WEIGHT * beyond
+    steepness = np.hypot(planes[:, 0], planes[:, 1])
+    return np.asarray(on / (1.0 + steepness), np.float64)  # of equally good ones, the more level
+
+
+def _least_squares(points: npt.NDArray[np.float64]) -> Optional[npt.NDArray[np.float64]]:
+    if len(points) < _FEWEST_GROUND_POINTS // 3:
+        return None
+    design = np.column_stack([points[:, :2], np.ones(len(points))])
+    plane, _, rank, _ = np.linalg.lstsq(design, points[:, 2], rcond=None)
+    return np.asarray(plane) if rank == 3 else None
+
+
+def _as_ground(
+    near: npt.NDArray[np.float64], plane: npt.NDArray[np.float64], scale: float
+) -> Optional[Ground]:
+    on = np.abs(_above(near, plane[None])[0]) < _tolerance(plane[None])[0]
+    support = float(np.mean(on))
+    if support < _LEAST_SUPPORT:
+        return None
+    slope_x, slope_y, offset = plane
+    # The plane falls ahead (slope_x < 0) where the front of the sensor is up, and likewise to the left.
+    return Ground(
+        height=float(-offset * scale / np.sqrt(1.0 + slope_x**2 + slope_y**2)),
+        roll_deg=float(np.degrees(np.arctan(-slope_y))),
+        pitch_deg=float(np.degrees(np.arctan(-slope_x))),
+        support=support,
+    )
+
+
+# Sense of the turn ------------------------------------------------------------------------------------------
+
+
+def turn_of(
+    points: FloatArray, ring: Optional[RingArray] = None, time: Optional[npt.NDArray[np.float64]] = None
+) -> Optional[Turn]:
+    """Return which way round the points follow each other; None where they do not, or too few do.
+
+    Args:
+        points: [N, 3], all with a direction.
+        ring: [N] beam of each point, if it is known; -1 where unknown.
+        time: [N] when each was measured; replaces their order.
+    """
+    if len(points) <= _FEWEST_STEPS:
+        return None
+    if time is not None:
+        order = np.argsort(time, kind="stable")
+        points, ring = points[order], None if ring is None else ring[order]
+    here = sample(len(points) - 1, _TURN_SAMPLES)
+    if ring is not None:
+        same = here[ring[here] == ring[here + 1]]
+        if len(same) < _SAME_RING_SHARE * len(here):
+            return _turn(_steps_along_rings(points, ring), BY_COLUMN)
+        here = same
+    single = _turn(_step(points, here, 1), BY_RING, _RING_BY_RING_SURPLUS)
+    if single is not None or ring is not None:
+        return single
+    # Points of one column differ little in azimuth, and either way; a few degrees on, the turn shows.
+    lag = max(1, len(points) // _COLUMN_LAGS)
+    return _turn(_step(points, here[here + lag < len(points)], lag), BY_COLUMN)
+
+
+def _turn(steps: FloatArray, order: str, least_surplus: float = _CLEAR_TURN) -> Optional[Turn]:
+    if len(steps) < _FEWEST_STEPS:
+        return None
+    surplus = float(np.mean(np.sign(steps)))
+    return Turn(surplus > 0, order) if abs(surplus) >= least_surplus else None
+
+
+def _step(points: FloatArray, here: npt.NDArray[np.intp], lag: int) -> FloatArray:
+    return _wrapped(azimuth_of(points[here + lag]) - azimuth_of(points[here]))
+
+
+def _steps_along_rings(points: FloatArray, ring: RingArray) -> FloatArray:
+    """Return the steps of azimuth, in degrees, along some rings."""
+    present = np.unique(ring[sample(len(ring), _TURN_SAMPLES)])
+    present = present[present >= 0]
+    if not len(present):
+        return np.zeros(0, np.float32)
+    chosen = present[np.unique(np.linspace(0, len(present) - 1, _RINGS_FOR_TURN).astype(int))]
+    steps = [_wrapped(np.diff(azimuth_of(points[np.flatnonzero(ring == number)]))) for number in chosen]
+    return np.concatenate(steps)
+
+
+def _wrapped(step: FloatArray) -> FloatArray:
+    return np.asarray((step + np.float32(180)) % np.float32(360) - np.float32(180), np.float32)
+
+
+# Unit -------------------------------------------------------------------------------------------------------
+
+
+def unit_of(found: float, expected_m: float, tolerance: float = 0.3) -> Optional[str]:
+    """Return the unit that a length seems to be in (see `UNITS`); None if none explains it.
+
+    Args:
+        found: the length in the unknown unit, such as a sensor's height above the ground.
+        expected_m: what it should be, in metres.
+        tolerance: relative deviation that is allowed.
+    """
+    if found <= 0 or expected_m <= 0:
+        return None
+    errors = {unit: abs(found / scale / expected_m - 1.0) for unit, scale in UNITS.items()}
+    unit = min(errors, key=lambda name: errors[name])
+    return unit if errors[unit] <= tolerance else None
