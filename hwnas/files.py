@@ -11,7 +11,7 @@ import shutil
 import stat
 import tempfile
 from pathlib import Path
-from typing import Any, Dict, Mapping, Union
+from typing import Any, BinaryIO, Dict, Mapping, Union
 
 PathLike = Union[str, "os.PathLike[str]"]
 
@@ -29,26 +29,28 @@ def read_plain_file(path: PathLike, max_bytes: int) -> bytes:
     Raises:
         OSError: if it is missing, not readable, something else than a file, or larger; `strerror` says so.
     """
+    with _open_plain_file(path) as stream:
+        content: bytes = b""
+        if os.fstat(stream.fileno()).st_size <= max_bytes:
+            content = stream.read(max_bytes + 1)
+            if len(content) <= max_bytes:
+                return content
+    raise OSError(errno.EFBIG, f"it has more than {max_bytes:,} bytes", os.fspath(path))
+
+
+def _open_plain_file(path: PathLike) -> BinaryIO:
     name = os.fspath(path)
     if "\0" in str(name):
         raise OSError(errno.EINVAL, "its name holds a zero byte", name)
     # Opening a pipe would wait for a writer; a check before would be of another file, if it is swapped then.
     descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        status = os.fstat(descriptor)
-        if stat.S_ISDIR(status.st_mode):
-            raise OSError(errno.EISDIR, "it is a directory, expected a file", name)
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "it is a pipe or device, expected a file", name)
-        if status.st_size > max_bytes:
-            raise OSError(errno.EFBIG, f"it has more than {max_bytes:,} bytes", name)
-        with os.fdopen(descriptor, "rb", closefd=False) as stream:
-            content: bytes = stream.read(max_bytes + 1)
-    finally:
-        os.close(descriptor)
-    if len(content) > max_bytes:
-        raise OSError(errno.EFBIG, f"it has more than {max_bytes:,} bytes", name)
-    return content
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        raise OSError(errno.EISDIR, "it is a directory, expected a file", name)
+    raise OSError(errno.EINVAL, "it is a pipe or device, expected a file", name)
 
 
 def reason_of(error: OSError) -> str:
@@ -157,9 +159,13 @@ def read_checked_json(path: PathLike) -> Dict[str, Any]:
 
 
 def sha256_of_file(path: PathLike) -> str:
-    """Return the SHA-256 of a file as 64 hexadecimal digits, reading it in pieces."""
+    """Return the SHA-256 of a plain file as 64 hexadecimal digits, reading it in pieces.
+
+    Raises:
+        OSError: if it is missing, not readable, or something else than a file.
+    """
     digest = hashlib.sha256()
-    with open(path, "rb") as stream:
+    with _open_plain_file(path) as stream:
         for piece in iter(lambda: stream.read(1 << 20), b""):
             digest.update(piece)
     return digest.hexdigest()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, StrictStr, field_validator, model_validator
+from pydantic import Field, StrictInt, StrictStr, field_validator, model_validator
 
 from hwnas.budget import Metric
 from hwnas.config.sections import (
@@ -35,7 +35,7 @@ class RunConfig(Section):
     commands find them in `PGPASSWORD` or `~/.pgpass`.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Annotated[StrictInt, Field(ge=1, le=1)] = 1
     task: TaskSection = TaskSection()
     space: SpaceSection = SpaceSection()
     target: str = "local?runtime=onnxruntime-cpu&threads=1"
