@@ -56,6 +56,13 @@ class TargetLostError(MeasurementError):
     """
 
 
+class TargetReplyError(TargetLostError):
+    """The target answered what no answer may be: too much, of another form, or to another question.
+
+    Whatever it says afterwards is not to be relied on, so its process is ended; a fresh one may do better.
+    """
+
+
 class TargetUnreachableError(TargetLostError):
     """No connection to the target comes about; nothing was asked of it."""
 

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tempfile
 import threading
+import time
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
@@ -125,7 +126,7 @@ class SshAgent(LocalAgent):
         self._host = host
         self._writing = threading.Lock()
         self._is_closed = threading.Event()
-        super().__init__(command, environment)
+        super().__init__(command, environment, repr(host))
         threading.Thread(target=self._show_life, name="hwnas-heartbeat", daemon=True).start()
 
     def close(self) -> None:
@@ -134,14 +135,16 @@ class SshAgent(LocalAgent):
         with self._writing:
             super().close()
 
-    def _send(self, line: bytes) -> None:
+    def _send(self, line: bytes, deadline: float) -> None:
         with self._writing:
-            super()._send(line)
+            super()._send(line, deadline)
 
     def _show_life(self) -> None:
         while not self._is_closed.wait(HEARTBEAT_S):
             try:
-                self._send(b"\n")
+                self._send(b"\n", time.monotonic())
+            except TimeoutError:
+                continue  # the board does not read at the moment; what it has not read shows life later
             except (OSError, ValueError):
                 return  # the next request finds out and says how it ended
 
