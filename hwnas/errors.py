@@ -63,6 +63,10 @@ class TargetReplyError(TargetLostError):
     """
 
 
+class TargetSilentError(MeasurementError):
+    """The target did not answer in time; the model may hang there."""
+
+
 class TargetUnreachableError(TargetLostError):
     """No connection to the target comes about; nothing was asked of it."""
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import stat
 import tempfile
 from pathlib import Path
 from typing import Any, Union
@@ -43,6 +45,23 @@ def write_json_atomically(path: PathLike, value: Any) -> None:
     """Write `value` as readable JSON, atomically. NaN and infinity are refused (ValueError)."""
     text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
     write_bytes_atomically(path, text.encode("utf-8"))
+
+
+def read_limited(path: PathLike, limit_bytes: int) -> bytes:
+    """Return the content of a file from outside.
+
+    Raises:
+        OSError: if it cannot be read, is no regular file (a pipe or device need not end), or has more than
+            `limit_bytes`.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Not a regular file", str(path))
+        content = stream.read(limit_bytes + 1)
+    if len(content) > limit_bytes:
+        raise OSError(errno.EFBIG, f"More than {limit_bytes} bytes", str(path))
+    return content
 
 
 def sha256_of_file(path: PathLike) -> str:

@@ -1,4 +1,4 @@
-"""Text from outside, made fit to be shown: nothing in it moves a cursor, hides or reorders what people read."""
+"""Text from outside, made fit to be shown: nothing in it moves a cursor, hides or reorders what is read."""
 
 from __future__ import annotations
 

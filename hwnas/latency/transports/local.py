@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from hwnas.errors import ConfigError, MeasurementError, TargetLostError, TargetReplyError
+from hwnas.errors import ConfigError, MeasurementError, TargetLostError, TargetReplyError, TargetSilentError
 from hwnas.latency.agent.build import LIMIT_VARIABLE, limit_s
 from hwnas.latency.agent.errors import AgentError
 from hwnas.latency.agent.guardian import THREAD_VARIABLES
@@ -91,6 +91,7 @@ class LocalAgent:
             self._messages = MessageTail(os.dup(messages.fileno()), self._process.kill)
         self._number = 0
         self._fault = ""
+        self._noted = ""
 
     @property
     def pid(self) -> int:
@@ -111,7 +112,7 @@ class LocalAgent:
             raise TargetReplyError(f"{self._target} was given up: {self._fault}")
         try:
             reply = self._converse(operation, timeout_s, arguments)
-        except (TargetReplyError, _TakesTooLongError) as error:
+        except (TargetReplyError, TargetSilentError) as error:
             self._fault = str(error)
             self._process.kill()
             raise
@@ -143,11 +144,13 @@ class LocalAgent:
             raise self._death(operation) from error
         messages = 0
         while True:
-            now = time.monotonic()
-            if messages and now > last_s:
-                raise self._endless_work(operation, now - start)
-            deadline = min(now + timeout_s, last_s)
-            answer = self._read_line(operation, limit_bytes(operation, arguments), deadline, timeout_s)
+            deadline = min(time.monotonic() + timeout_s, last_s)
+            try:
+                answer = self._read_line(operation, limit_bytes(operation, arguments), deadline)
+            except TimeoutError:
+                if messages and deadline == last_s:
+                    raise self._endless_work(operation, last_s - start) from None
+                raise self._silence(operation, timeout_s) from None
             reply = checked_reply(operation, arguments, self._number, answer, self._target)
             if WORKING not in reply:
                 return reply
@@ -162,16 +165,17 @@ class LocalAgent:
                 f"{operation!r}; one a second is the most."
             )
         level = logging.WARNING if reply["is_waiting"] else logging.INFO
-        _log.log(level, "%s", shortened(reply[WORKING], _MESSAGE_CHARACTERS))
+        text = shortened(reply[WORKING], _MESSAGE_CHARACTERS)
+        if text != self._noted:
+            self._noted = text
+            _log.log(level, "%s", text)
 
     def _send(self, line: bytes, deadline: float) -> None:
         write_within(self._stdin.fileno(), line, deadline)
 
-    def _read_line(self, operation: str, limit: int, deadline: float, timeout_s: float) -> bytes:
+    def _read_line(self, operation: str, limit: int, deadline: float) -> bytes:
         try:
             return self._reader.read_line(limit, deadline)
-        except TimeoutError:
-            raise self._silence(operation, timeout_s) from None
         except LineTooLongError:
             raise TargetReplyError(
                 f"{self._target} must answer {operation!r} in at most {limit} bytes, but wrote more."
@@ -180,14 +184,14 @@ class LocalAgent:
             raise self._death(operation) from None
 
     def _endless_work(self, operation: str, seconds: float) -> MeasurementError:
-        return _TakesTooLongError(
-            f"{self._target} says for {seconds:.0f} s that it works on {operation!r}, which is longer than "
+        return TargetSilentError(
+            f"{self._target} says for {seconds:g} s that it works on {operation!r}, which is longer than "
             f"two builds may take. Where builds take longer, set {LIMIT_VARIABLE} here to the limit that it "
             "has on the target."
         )
 
     def _silence(self, operation: str, timeout_s: float) -> MeasurementError:
-        return _TakesTooLongError(
+        return TargetSilentError(
             f"{self._target} gave no answer to {operation!r} within {timeout_s:g} s. "
             "The model may hang in the runtime or the machine be overloaded; raise 'reply_timeout_s' "
             "for very slow models."
@@ -209,10 +213,6 @@ class LocalAgent:
 
     def _describe_end(self, code: int, operation: str, last: str) -> MeasurementError:
         return describe_end(code, operation, last)
-
-
-class _TakesTooLongError(MeasurementError):
-    """An agent did not answer in time."""
 
 
 def _longest_work_s(operation: str) -> float:

@@ -1,4 +1,4 @@
-"""Pipes to a process that may send anything: every read has a limit in bytes and time, every write in time."""
+"""Pipes to a process that may send anything: reads are limited in bytes and time, writes in time."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What a target may answer. It may be misconfigured, damaged or hostile: nothing it says is used unchecked.
 
-Sizes are checked before the JSON is parsed, since a list of empty lists takes thirty times the memory that its
-text does; then the form, by a schema for each operation; then the counts, by what was asked for.
+Sizes are checked before the JSON is parsed, since a list of empty lists takes thirty times the memory that
+its text does; then the form, by a schema for each operation; then the counts, by what was asked for.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ WORKING = "working"
 MAX_TEXT = 4000
 MAX_FREE_TEXT = 1 << 16
 MAX_DEPTH = 12
+MAX_ENGINE_BYTES = 512 << 20
 _SMALL_BYTES, _SMALL_NODES = 1 << 20, 20_000
 _BYTES_PER_SAMPLE = 32
 _WINDOW_SAMPLES = 250_000
@@ -199,7 +200,7 @@ class _EngineIdentity(_Form):
     model_sha256: Sha256
     settings: dict[Text, JsonValue]
     engine_sha256: Sha256
-    engine_bytes: Annotated[int, Field(ge=1, le=4 << 30)]
+    engine_bytes: Annotated[int, Field(ge=1, le=MAX_ENGINE_BYTES)]
     typing: Text
 
 
@@ -333,7 +334,8 @@ def checked_reply(
     rule = _RULES.get(operation, _UNKNOWN)
     where = f"{target} must answer {operation!r}"
     reply = _parsed(where, line, rule.nodes + rule.count(arguments))
-    if reply.pop(REQUEST, None) != number:
+    answered = reply.pop(REQUEST, None)
+    if type(answered) is not int or answered != number:
         raise TargetReplyError(
             f"{where} with the number of the request, {number}, but wrote {shown(line)}. Its answers are out "
             "of order, or of another version of hwnas."
