@@ -7,12 +7,39 @@ import errno
 import hashlib
 import json
 import os
+import re
 import stat
 import tempfile
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, Iterator, Union
+
+_KEPT_OF_NAME = 100
 
 PathLike = Union[str, "os.PathLike[str]"]
+
+
+@contextlib.contextmanager
+def naming(path: PathLike) -> Iterator[None]:
+    """Let errors of the operating system in a block name `path`: writes to an open file name none.
+
+    Raises:
+        OSError: as it came, with the path.
+    """
+    try:
+        yield
+    except OSError as error:
+        error.filename, error.filename2 = os.fspath(path), None
+        raise
+
+
+def write_bytes(path: PathLike, content: bytes) -> None:
+    """Write a file in place, for directories that are moved into place as a whole.
+
+    Raises:
+        OSError: naming `path`, if it cannot be written.
+    """
+    with naming(path), open(path, "wb") as stream:
+        stream.write(content)
 
 
 def write_bytes_atomically(path: PathLike, content: bytes) -> None:
@@ -21,10 +48,18 @@ def write_bytes_atomically(path: PathLike, content: bytes) -> None:
     The bytes go to a temporary file beside `path`, are flushed to disk and renamed over it.
 
     Raises:
-        OSError: if the directory is missing or not writable; `path` is then untouched.
+        OSError: naming `path`, if the directory is missing or not writable, or the disk is full; `path` is
+            then untouched.
     """
     target = Path(path)
-    descriptor, temporary = tempfile.mkstemp(dir=str(target.parent), prefix="." + target.name + ".")
+    with naming(target):
+        _write_bytes_atomically(target, content)
+
+
+def _write_bytes_atomically(target: Path, content: bytes) -> None:
+    # Whatever the length of the name, the temporary one fits where it fits.
+    name = os.fsencode(target.name)[:_KEPT_OF_NAME].decode("ascii", errors="replace").replace("\ufffd", "_")
+    descriptor, temporary = tempfile.mkstemp(dir=str(target.parent), prefix="." + name + ".")
     try:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(content)
@@ -44,7 +79,12 @@ def write_bytes_atomically(path: PathLike, content: bytes) -> None:
 def write_json_atomically(path: PathLike, value: Any) -> None:
     """Write `value` as readable JSON, atomically. NaN and infinity are refused (ValueError)."""
     text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
-    write_bytes_atomically(path, text.encode("utf-8"))
+    # Names of files that are not UTF-8 are held as halves of surrogate pairs, which JSON writes as escapes.
+    write_bytes_atomically(path, re.sub("[\ud800-\udfff]", _json_escape, text).encode("utf-8"))
+
+
+def _json_escape(found: re.Match[str]) -> str:
+    return f"\\u{ord(found.group()):04x}"
 
 
 def read_limited(path: PathLike, limit_bytes: int) -> bytes:
