@@ -8,10 +8,10 @@ from importlib.metadata import version
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
-from hwnas.cli.console import err_console
+from hwnas.cli.console import err_console, log_visibly
 from hwnas.errors import HwnasError, file_access_error
-from hwnas.text import visible
 
 COMMANDS = (
     "quickstart",
@@ -72,6 +72,7 @@ def make_app() -> typer.Typer:
 
 def main() -> None:
     """Run the command line; exit with the documented code of the error, if there is one."""
+    log_visibly()
     try:
         make_app()()
     except HwnasError as error:
@@ -86,5 +87,5 @@ def main() -> None:
 
 
 def _say(error: HwnasError) -> None:
-    err_console.print(f"[bold red]{type(error).__name__}:[/] ", end="")
-    err_console.print(visible(str(error)), markup=False, highlight=False)
+    err_console.print(Text(f"{type(error).__name__}: ", style="bold red"), end="")
+    err_console.print(str(error), highlight=False)

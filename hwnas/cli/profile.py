@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from hwnas.cli.console import err_console, out_console, print_json
+from hwnas.cli.console import PlainTextColumn, err_console, out_console, print_json
 from hwnas.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def _watched() -> Iterator[Callable[[ProfileProgress], None]]:
         yield _print_line
         return
     columns = (TextColumn("{task.fields[measured]} networks"), BarColumn(), TimeElapsedColumn())
-    progress = Progress(*columns, TextColumn("{task.description}"), console=err_console, transient=True)
+    progress = Progress(*columns, PlainTextColumn("{task.description}"), console=err_console, transient=True)
     with progress:
         bar = progress.add_task("starting", total=1.0, measured=0)
 
@@ -167,7 +167,7 @@ def _watched() -> Iterator[Callable[[ProfileProgress], None]]:
 
 def _print_line(state: ProfileProgress) -> None:
     line = f"[{state.measured} networks, {_left(state)} left] {state.message}"
-    err_console.print(line, markup=False, highlight=False, soft_wrap=True)
+    err_console.print(line, highlight=False, soft_wrap=True)
 
 
 def _left(state: ProfileProgress) -> str:

@@ -9,7 +9,7 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from hwnas.cli.console import err_console, out_console, print_json
+from hwnas.cli.console import PlainTextColumn, err_console, out_console, print_json
 
 
 def register(app: typer.Typer) -> None:
@@ -37,7 +37,11 @@ def relax(
     from hwnas.search.relaxing import relax_run
 
     config = load_config(run_file)
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
+    columns = (
+        PlainTextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+    )
     with Progress(*columns, TimeRemainingColumn(), console=err_console) as bar:
         shown = bar.add_task("relaxing", total=steps)
 

@@ -32,4 +32,4 @@ def report(
     if as_json:
         print_json({"report": str(written)})
     else:
-        out_console.print(str(written), markup=False, highlight=False, soft_wrap=True)
+        out_console.print(str(written), highlight=False, soft_wrap=True)

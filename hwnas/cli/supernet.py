@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from hwnas.cli.console import err_console, out_console, print_json
+from hwnas.cli.console import PlainTextColumn, err_console, out_console, print_json
 
 
 def register(app: typer.Typer) -> None:
@@ -47,7 +47,11 @@ def supernet(
     if learning_rate is not None:
         recipe = replace(recipe, learning_rate=learning_rate)
     started = time.monotonic()
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
+    columns = (
+        PlainTextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+    )
     with Progress(*columns, TimeRemainingColumn(), console=err_console) as bar:
         shown = bar.add_task("supernet", total=steps)
 
