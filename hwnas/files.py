@@ -11,9 +11,12 @@ import re
 import stat
 import tempfile
 from pathlib import Path
-from typing import Any, Iterator, Union
+from typing import Any, Callable, Iterator, Sequence, Union
+
+from hwnas.errors import ConfigError
 
 _KEPT_OF_NAME = 100
+_MAX_OWN_BYTES = 256 << 20
 
 PathLike = Union[str, "os.PathLike[str]"]
 
@@ -102,6 +105,68 @@ def read_limited(path: PathLike, limit_bytes: int) -> bytes:
     if len(content) > limit_bytes:
         raise OSError(errno.EFBIG, f"More than {limit_bytes} bytes", str(path))
     return content
+
+
+def refuse_foreign(path: PathLike, what: str, is_own: Callable[[bytes], bool]) -> None:
+    """Refuse to write over a file that hwnas did not write; call it before the work that is to be written.
+
+    Args:
+        path: that is to be written; a path where nothing is yet passes.
+        what: hwnas would have written there, for the error, such as `a report`.
+        is_own: tells by its content whether a file is such.
+
+    Raises:
+        ConfigError: if the directory is missing, or something else is there.
+    """
+    target = Path(path)
+    if not target.parent.is_dir():
+        raise ConfigError(f"{str(target)!r} names a file in a directory that does not exist; make it first.")
+    if not os.path.lexists(target):
+        return
+    try:
+        if is_own(read_limited(target, _MAX_OWN_BYTES)):
+            return
+        found = "a file that hwnas did not write as such"
+    except OSError as error:
+        found = f"something else ({error.strerror})"
+    raise ConfigError(
+        f"{str(target)!r} would become {what}, but there is {found}. Move it away, or name another file."
+    )
+
+
+def is_json_with(*keys: str) -> Callable[[bytes], bool]:
+    """Return what tells whether a file holds a JSON object with all of these keys."""
+
+    def is_own(content: bytes) -> bool:
+        try:
+            found = json.loads(content)
+        except (ValueError, RecursionError):
+            return False
+        return isinstance(found, dict) and set(keys) <= set(found)
+
+    return is_own
+
+
+def refuse_foreign_directory(path: PathLike, what: str, markers: Sequence[str]) -> None:
+    """Refuse to write into a directory that holds other things.
+
+    Args:
+        path: of the directory; one that is missing or empty passes.
+        what: hwnas would have written there, for the error, such as `a supernet`.
+        markers: files of which at least one is in every such directory.
+
+    Raises:
+        ConfigError: if a directory without them is not empty.
+    """
+    target = Path(path)
+    if not target.is_dir() or any((target / name).is_file() for name in markers):
+        return
+    others = sorted(os.listdir(str(target)))
+    if others:
+        raise ConfigError(
+            f"{str(target)!r} would hold {what}, but holds other things ({others[0]!r} for one). Name a new "
+            "or empty directory."
+        )
 
 
 def sha256_of_file(path: PathLike) -> str:

@@ -3,10 +3,10 @@
     sudo python scripts/full_disks.py --work DIR
 
 Makes a small run in DIR (kept there for the next time), then runs every command with a tmpfs of its own that
-is full, read-only, without permission, with a file where a directory should be, a name of 300 characters, or a
-limit on the size of files (which stands for a quota). A case is bad if it ends with a traceback or exit code 0,
-or names no path; a full disk also if the same command does not succeed once there is room. Prints a table and
-every bad case; exits with 1 if there is one. Mounting needs root.
+is full, read-only, without permission, with a file where a directory should be, a name of 300 characters, or
+a limit on the size of files (which stands for a quota). A case is bad if it ends with a traceback or exit
+code 0, or names no path; a full disk also if the same command does not succeed once there is room. Prints a
+table and every bad case; exits with 1 if there is one. Mounting needs root.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ HWNAS = (sys.executable, "-c", "from hwnas.cli.main import main; main()")
 NO_OVERRIDE = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all")
 FAULTS = ("full", "read-only", "file in the way", "long name", "no permission", "size limit")
 ROOM = "size=2g"
-LEFT_BYTES = 12 << 10
+PAGE_BYTES = 4096
 SIZE_LIMIT = 2000
 DOCUMENTED = {2, 3, 4, 5, 6, 7, 8, 10}
 
@@ -47,22 +47,28 @@ class Command:
         name: of what it writes, in the mounted directory.
         copied: of the base run, what it changes in place.
         blocked: within that, what a file or directory in the way takes the place of.
+        left_bytes: on a full disk when the command starts; a page means none.
     """
 
     arguments: Callable[[Path, Path], list[Any]]
     name: str
     copied: str = ""
     blocked: str = ""
+    left_bytes: int = 3 << 12
 
 
 COMMANDS: dict[str, Command] = {
-    "init": Command(lambda _base, out: ["init", out], "new"),
+    "init": Command(lambda _base, out: ["init", out], "new", left_bytes=PAGE_BYTES),
     "data synthesize": Command(lambda _base, out: ["data", "synthesize", out, "--scans", 4], "data"),
     "search": Command(lambda base, out: ["search", base / "run.yaml", "--out", out], "run"),
     "train": Command(lambda _base, out: ["train", out, "--pick", 1], "run", "searched", "checkpoints"),
     "export": Command(lambda base, out: ["export", base / "run", "--pick", "knee", "--out", out], "bundles"),
     "verify": Command(
-        lambda _base, out: ["verify", out, "--latency-tolerance", 10], "bundle", "bundle", "verdict.json/"
+        lambda _base, out: ["verify", out, "--latency-tolerance", 10],
+        "bundle",
+        "bundle",
+        "verdict.json/",
+        PAGE_BYTES,
     ),
     "infer": Command(lambda base, out: ["infer", base / "bundle", base / "scan.bin", "-o", out], "labels"),
     "report": Command(lambda _base, out: ["report", out], "run", "run", "report.html/"),
@@ -174,7 +180,9 @@ def befall(  # noqa: C901 - one branch a fault
     """Bring a fault about; return what runs the command under it, and where it is to write."""
     if fault == "full":
         used = sum(item.stat().st_blocks * 512 for item in mount.rglob("*"))
-        remount(mount, f"size={used + LEFT_BYTES}")
+        remount(mount, f"size={used + command.left_bytes}")
+        if command.left_bytes == PAGE_BYTES:
+            (mount / "filler").write_bytes(bytes(PAGE_BYTES))
     elif fault == "read-only":
         remount(mount, "ro")
     elif fault == "file in the way" and command.copied:

@@ -35,8 +35,11 @@ def relax(
     """
     from hwnas.config import load_config
     from hwnas.search.relaxing import relax_run
+    from hwnas.training.checkpoint import STATE_FILE
+    from hwnas.training.relaxed_choices import FILE
 
     config = load_config(run_file)
+    refuse_foreign_directory(out, "relaxed choices", [FILE, STATE_FILE])
     columns = (
         PlainTextColumn("{task.description}"),
         BarColumn(),
