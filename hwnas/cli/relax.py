@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from hwnas.cli.console import PlainTextColumn, err_console, out_console, print_json
+from hwnas.files import refuse_foreign_directory
 
 
 def register(app: typer.Typer) -> None:

@@ -64,7 +64,7 @@ def _refuse_existing(target: Path, *, force: bool, marker: str) -> None:
 
 
 def _foreign_files(bundle: Path, marker: str) -> list[str]:
-    """Return what lies in a bundle beside its manifest, what that lists, its signature and verdict, sorted."""
+    """Return what lies in a bundle beside its manifest, what that lists, signature and verdict, sorted."""
     try:
         listed = json.loads((bundle / marker).read_bytes())["files"]
         own = {marker, SIGNATURE_NAME, VERDICT_NAME, *map(str, listed)}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shlex
 import shutil
 import subprocess
 import tempfile
@@ -20,6 +19,7 @@ from hwnas.latency.agent.guardian import HEARTBEAT_S
 from hwnas.latency.target import Target, split_host
 from hwnas.latency.transports.agent_archive import AgentArchive, agent_archive
 from hwnas.latency.transports.local import LocalAgent, describe_end
+from hwnas.latency.transports.quoting import remote_command
 from hwnas.latency.transports.upload import Upload, upload
 
 CONFIG_VARIABLE = "HWNAS_SSH_CONFIG"
@@ -110,9 +110,7 @@ class SshTransport:
 
     def _remote(self, *arguments: str) -> list[str]:
         """Return the command that runs the board's Python; each argument reaches it as it is."""
-        # A shell that stays lets the client tell how Python ended; after `exec` it could not.
-        python = " ".join(shlex.quote(word) for word in (self._python, *arguments))
-        return [*self._client, "--", split_host(self._host)[1], f"{python}; exit $?"]
+        return [*self._client, "--", split_host(self._host)[1], remote_command(self._python, arguments)]
 
     def _explain(self, code: int, operation: str, last: str) -> MeasurementError:
         return explain_end(self._host, code, operation, last)
