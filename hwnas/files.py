@@ -7,11 +7,17 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import stat
 import tempfile
 from pathlib import Path
-from typing import Any, BinaryIO, Dict, Mapping, Union
+from typing import Any, BinaryIO, Callable, Dict, Iterator, Mapping, Sequence, Union
+
+from hwnas.errors import ConfigError
+
+_KEPT_OF_NAME = 100
+_MAX_OWN_BYTES = 256 << 20
 
 PathLike = Union[str, "os.PathLike[str]"]
 
@@ -58,16 +64,48 @@ def reason_of(error: OSError) -> str:
     return error.strerror or str(error)
 
 
+@contextlib.contextmanager
+def naming(path: PathLike) -> Iterator[None]:
+    """Let errors of the operating system in a block name `path`: writes to an open file name none.
+
+    Raises:
+        OSError: as it came, with the path.
+    """
+    try:
+        yield
+    except OSError as error:
+        error.filename, error.filename2 = os.fspath(path), None
+        raise
+
+
+def write_bytes(path: PathLike, content: bytes) -> None:
+    """Write a file in place, for directories that are moved into place as a whole.
+
+    Raises:
+        OSError: naming `path`, if it cannot be written.
+    """
+    with naming(path), open(path, "wb") as stream:
+        stream.write(content)
+
+
 def write_bytes_atomically(path: PathLike, content: bytes) -> None:
     """Write `content` so that readers, and a power cut, see the old file or the new one.
 
     The bytes go to a temporary file beside `path`, are flushed to disk and renamed over it.
 
     Raises:
-        OSError: if the directory is missing or not writable; `path` is then untouched.
+        OSError: naming `path`, if the directory is missing or not writable, or the disk is full; `path` is
+            then untouched.
     """
     target = Path(path)
-    descriptor, temporary = tempfile.mkstemp(dir=str(target.parent), prefix="." + target.name + ".")
+    with naming(target):
+        _write_bytes_atomically(target, content)
+
+
+def _write_bytes_atomically(target: Path, content: bytes) -> None:
+    # Whatever the length of the name, the temporary one fits where it fits.
+    name = os.fsencode(target.name)[:_KEPT_OF_NAME].decode("ascii", errors="replace").replace("\ufffd", "_")
+    descriptor, temporary = tempfile.mkstemp(dir=str(target.parent), prefix="." + name + ".")
     try:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(content)
@@ -110,8 +148,96 @@ def copy_atomically(source: PathLike, target: PathLike) -> None:
 
 def write_json_atomically(path: PathLike, value: Any) -> None:
     """Write `value` as readable JSON, atomically. NaN and infinity are refused (ValueError)."""
-    text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
-    write_bytes_atomically(path, text.encode("utf-8"))
+    write_bytes_atomically(path, (_json_text(value) + "\n").encode("utf-8"))
+
+
+def _json_text(value: Any) -> str:
+    text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False)
+    # Names of files that are not UTF-8 are held as halves of surrogate pairs, which JSON writes as escapes.
+    return re.sub("[\ud800-\udfff]", _json_escape, text)
+
+
+def _json_escape(found: re.Match[str]) -> str:
+    return f"\\u{ord(found.group()):04x}"
+
+
+def read_limited(path: PathLike, limit_bytes: int) -> bytes:
+    """Return the content of a file from outside.
+
+    Raises:
+        OSError: if it cannot be read, is no regular file (a pipe or device need not end), or has more than
+            `limit_bytes`.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Not a regular file", str(path))
+        content = stream.read(limit_bytes + 1)
+    if len(content) > limit_bytes:
+        raise OSError(errno.EFBIG, f"More than {limit_bytes} bytes", str(path))
+    return content
+
+
+def refuse_foreign(path: PathLike, what: str, is_own: Callable[[bytes], bool]) -> None:
+    """Refuse to write over a file that hwnas did not write; call it before the work that is to be written.
+
+    Args:
+        path: that is to be written; a path where nothing is yet passes.
+        what: hwnas would have written there, for the error, such as `a report`.
+        is_own: tells by its content whether a file is such.
+
+    Raises:
+        ConfigError: if the directory is missing, or something else is there.
+    """
+    target = Path(path)
+    if not target.parent.is_dir():
+        raise ConfigError(f"{str(target)!r} names a file in a directory that does not exist; make it first.")
+    if not os.path.lexists(target):
+        return
+    try:
+        if is_own(read_limited(target, _MAX_OWN_BYTES)):
+            return
+        found = "a file that hwnas did not write as such"
+    except OSError as error:
+        found = f"something else ({error.strerror})"
+    raise ConfigError(
+        f"{str(target)!r} would become {what}, but there is {found}. Move it away, or name another file."
+    )
+
+
+def is_json_with(*keys: str) -> Callable[[bytes], bool]:
+    """Return what tells whether a file holds a JSON object with all of these keys."""
+
+    def is_own(content: bytes) -> bool:
+        try:
+            found = json.loads(content)
+        except (ValueError, RecursionError):
+            return False
+        return isinstance(found, dict) and set(keys) <= set(found)
+
+    return is_own
+
+
+def refuse_foreign_directory(path: PathLike, what: str, markers: Sequence[str]) -> None:
+    """Refuse to write into a directory that holds other things.
+
+    Args:
+        path: of the directory; one that is missing or empty passes.
+        what: hwnas would have written there, for the error, such as `a supernet`.
+        markers: files of which at least one is in every such directory.
+
+    Raises:
+        ConfigError: if a directory without them is not empty.
+    """
+    target = Path(path)
+    if not target.is_dir() or any((target / name).is_file() for name in markers):
+        return
+    others = sorted(os.listdir(str(target)))
+    if others:
+        raise ConfigError(
+            f"{str(target)!r} would hold {what}, but holds other things ({others[0]!r} for one). Name a new "
+            "or empty directory."
+        )
 
 
 def with_checksum(text: str) -> str:
@@ -144,8 +270,7 @@ def checked_json(text: str) -> Dict[str, Any]:
 
 def write_checked_json(path: PathLike, value: Mapping[str, Any]) -> None:
     """Write a readable JSON object with a checksum, atomically. NaN and infinity are refused (ValueError)."""
-    text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False)
-    write_bytes_atomically(path, with_checksum(text).encode("utf-8"))
+    write_bytes_atomically(path, with_checksum(_json_text(value)).encode("utf-8"))
 
 
 def read_checked_json(path: PathLike) -> Dict[str, Any]:

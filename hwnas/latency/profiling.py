@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -23,7 +24,7 @@ from hwnas.onnx_graphs.precision.kinds import FP32
 from hwnas.search_spaces.base import SearchSpace
 
 SCHEMA_VERSION = 1
-_HEADER = "profile.json"
+HEADER = "profile.json"
 _OPERATIONS_PER_S = 3e9
 """Of the slowest runtimes that are profiled by kernels, all repetitions of a measurement together."""
 _MOST_OF_BUDGET = 0.05
@@ -125,7 +126,7 @@ def profile(
             refuses every network.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    _check_header(directory / _HEADER, meter, space, settings)
+    _check_header(directory / HEADER, meter, space, settings)
     done = {network.architecture: network for network in read_profile(directory)}
     spent_s = sum(network.seconds for network in done.values())
     # The widest blocks tell most kernels apart; a design need not fit the target exactly.
@@ -167,7 +168,7 @@ def read_profile(directory: Path) -> list[ProfiledNetwork]:
     Raises:
         MeasurementError: if a file of it is damaged.
     """
-    files = [path for path in sorted(directory.glob("*.json")) if path.name != _HEADER]
+    files = [path for path in sorted(directory.glob("*.json")) if path.name != HEADER]
     return [_read_network(path) for path in files]
 
 
@@ -206,6 +207,14 @@ def _check_header(path: Path, meter: AgentMeter, space: SearchSpace, settings: P
         )
 
 
+def remove_profile(directory: Path) -> None:
+    """Remove what `profile` wrote; a directory that holds other things stays with them."""
+    for path in directory.glob("*.json"):
+        path.unlink()
+    with contextlib.suppress(OSError):  # something else is in it
+        directory.rmdir()
+
+
 def header_of(directory: Path) -> dict[str, Any]:
     """Return what `profile` wrote about a directory.
 
@@ -213,9 +222,9 @@ def header_of(directory: Path) -> dict[str, Any]:
         MeasurementError: if there is no profile.
     """
     try:
-        return read_checked_json(directory / _HEADER)
+        return read_checked_json(directory / HEADER)
     except (OSError, ValueError) as error:
         raise MeasurementError(
-            f"{directory / _HEADER} must say what was profiled, but: {error}. Run `hwnas profile` first; "
+            f"{directory / HEADER} must say what was profiled, but: {error}. Run `hwnas profile` first; "
             "where it ran, restore the file from a copy."
         ) from error

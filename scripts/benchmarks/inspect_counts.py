@@ -124,7 +124,13 @@ def _macs(operator: str, inputs: Shapes, outputs: Shapes) -> int:
     if operator in {"Gemm", "FusedGemm"}:
         # (M K) (K N) (M N) is the square of M N K, whatever is transposed.
         return math.isqrt(size(inputs[0]) * size(inputs[1]) * size(outputs[0]))
-    if operator in {"MatMul", "MatMulInteger", "DynamicQuantizeMatMul", "MatMulIntegerToFloat", "FusedMatMul"}:
+    if operator in {
+        "MatMul",
+        "MatMulInteger",
+        "DynamicQuantizeMatMul",
+        "MatMulIntegerToFloat",
+        "FusedMatMul",
+    }:
         return _product_macs(inputs[0], inputs[1], outputs[0])
     if operator == "QLinearMatMul":
         return _product_macs(inputs[0], inputs[3], outputs[0])
@@ -146,7 +152,9 @@ def _product_macs(first: Sequence[int], second: Sequence[int], out: Sequence[int
 
 
 def _row(one: Compared) -> str:
-    macs = f"{one.report.macs / 1e6:,.3f}" if one.report.macs is not None else f"unknown: {one.report.unknown}"
+    macs = (
+        f"{one.report.macs / 1e6:,.3f}" if one.report.macs is not None else f"unknown: {one.report.unknown}"
+    )
     ran = f"{one.ran / 1e6:,.3f}" if one.ran is not None else f"did not run: {one.problem[:80]}"
     verdict = "same" if one.agrees else "DIFFERS"
     return f"| {one.name} | {macs} | {ran} | {one.report.parameters:,} | {one.seconds:.1f} | {verdict} |"

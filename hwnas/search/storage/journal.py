@@ -27,6 +27,7 @@ from typing import Any, Self
 from optuna.storages.journal import BaseJournalBackend
 
 from hwnas.errors import StudyError
+from hwnas.files import naming
 from hwnas.search.storage.lines import MARK, checked_line, checksum_of_line
 
 # Optuna's codes of the records after which a crash of the machine must not lose what came before:
@@ -78,7 +79,7 @@ def append_lines(path: Path, content: str) -> None:
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
     try:
-        with _locked(descriptor):
+        with naming(path), _locked(descriptor):
             _append_line_safely(descriptor, content.encode("utf-8"))
     finally:
         os.close(descriptor)
