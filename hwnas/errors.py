@@ -72,6 +72,10 @@ class TrainingError(HwnasError):
     """Training cannot go on, for instance because the loss is not a number."""
 
 
+class TrainingInterruptedError(TrainingError):
+    """A training was stopped on request; its checkpoint is saved, and training again goes on from there."""
+
+
 class MeasurementError(HwnasError):
     """A latency could not be measured, or what was measured is not a latency."""
 

@@ -389,4 +389,5 @@ def _quality(matrix: npt.NDArray[np.int64], class_names: tuple[str, ...], num_sa
         num_samples=num_samples,
         num_items=int(items.sum()),
         items_per_class={name: int(count) for name, count in zip(class_names, items, strict=True)},
+        confusion=tuple(tuple(int(count) for count in row) for row in matrix),
     )
