@@ -32,8 +32,8 @@ from hwnas.errors import BundleError, DataError
 from hwnas.files import reason_of
 from hwnas.runtime.deployment import coordinates_of, intensity_range_of, scan_format_of
 from hwnas.runtime.engine_predictor import EnginePredictor
-from hwnas.runtime.manifest import Manifest, read_manifest
-from hwnas.runtime.onnx_predictor import OnnxPredictor
+from hwnas.runtime.manifest import ONNXRUNTIME, Manifest, read_manifest
+from hwnas.runtime.onnx_predictor import OnnxPredictor, check_rounding
 from hwnas.runtime.range_view import RangeView
 from hwnas.runtime.results import PointLabels, Segmentation
 from hwnas.runtime.scan_checks import ScanChecks, as_points, as_ring, check_intensity_range, has_direction
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float32]
 Predict = Callable[[FloatArray], FloatArray]
-ONNXRUNTIME = "onnxruntime"
 PathLike = Union[str, "os.PathLike[str]"]
 
 
@@ -84,7 +83,8 @@ class Runner:
         Args:
             bundle: directory that `hwnas export` wrote.
             threads: that one inference may use; 0 means one for every core.
-            precision: that the bundle holds, or `recommended` for what was found best on its target.
+            precision: that the bundle holds, or `recommended` for what was found best on its target; fp32
+                where that was clocked with another runtime than `runtime`.
             runtime: `onnxruntime`, on the CPU; or `tensorrt` or `tensorrt-rtx`, with the engine that was
                 exported into the bundle for this GPU and version.
             check_scans: False labels scans that contradict the manifest, too, as long as their values can
@@ -200,11 +200,13 @@ class Runner:
         remission = self._remission_of_kept(points, intensity, keep)
         view = RangeView(self._projection, self._normalisation, self._knn, self.label_map.num_classes)
         scan = view.project(points, remission, ring)
-        self._checks.check(points[keep], intensity[keep], scan.image, None if ring is None else ring[keep])
+        warnings = self._checks.check(
+            len(points), points[keep], intensity[keep], scan.image, None if ring is None else ring[keep]
+        )
         logits = predict(view.network_input(scan))
         label_image = view.label_image(logits, scan)
         labels = view.labels(label_image, scan)
-        return Segmentation(labels, scan.has_direction, scan.image, label_image, logits[0])
+        return Segmentation(labels, scan.has_direction, scan.image, label_image, logits[0], warnings)
 
     def label_scan(self, path: PathLike) -> npt.NDArray[np.uint8]:
         """Return the train ids [N] of the points of a scan file; see `read_scan`."""
@@ -308,6 +310,8 @@ def _check_interface(network: OnnxPredictor, manifest: Manifest) -> None:
 def _network_of(manifest: Manifest, runtime: str, precision: str, threads: int) -> Predict:
     if runtime != ONNXRUNTIME:
         return EnginePredictor(manifest, runtime, precision)
-    network = OnnxPredictor(manifest.model_path_of(precision), threads)
+    path = manifest.model_path_of(precision)
+    check_rounding(manifest.entry_for(precision), path)
+    network = OnnxPredictor(path, threads)
     _check_interface(network, manifest)
     return network

@@ -336,8 +336,14 @@ def test_splits_of_the_description_yield_to_arguments(root: Path) -> None:
         ("senzor: a", "Did you mean 'sensor'"),
         ("splits: {vall: ['00']}", "unknown key 'splits.vall'.*Did you mean 'val'"),
         ("scans: [{point: a.bin}]", "Did you mean 'points'"),
-        ("frame: sideways", "dataset.yaml:1: `frame` is 'sideways': the frame is 'sideways'; expected one of x-forward"),
-        ("splits: {train: [01]}", "dataset.yaml:1: `splits.train.0`: '01' without quotes is an octal .* put text in quotes"),
+        (
+            "frame: sideways",
+            "dataset.yaml:1: `frame` is 'sideways': the frame is 'sideways'; expected one of x-forward",
+        ),
+        (
+            "splits: {train: [01]}",
+            "dataset.yaml:1: `splits.train.0`: '01' without quotes is an octal .* put text in quotes",
+        ),
         ("intensity_range: [1, 0]", "the first number must be the smaller"),
         ("intensity_range: [0, .inf]", "finite"),
         ("scans: lidar/*.bin", "must contain {scan}"),
@@ -505,7 +511,9 @@ def test_lists_count_from_the_file_and_know_the_home_directory(
 
 def test_a_missing_label_map_is_named_with_what_was_tried(root: Path) -> None:
     (root / "dataset.yaml").write_text("label_map: maps/none.yaml\n")
-    with pytest.raises(DataError, match=rf"dataset.yaml is {root.resolve()}/maps/none.yaml: there is no such file"):
+    with pytest.raises(
+        DataError, match=rf"dataset.yaml is {root.resolve()}/maps/none.yaml: there is no such file"
+    ):
         open_dataset(root)
     assert len(open_dataset(root, label_map="merged-8").all_scans) == 6
 
@@ -536,12 +544,18 @@ def test_the_format_follows_the_ending(tmp_path: Path) -> None:
     ("text", "expected"),
     [
         ("sensor: a\nsensor: b\n", "dataset.yaml:2: key 'sensor' was already given in line 1"),
-        ("splits: {train: ['00'], train: ['01']}\n", "dataset.yaml:1: `splits`: key 'train' was already given"),
+        (
+            "splits: {train: ['00'], train: ['01']}\n",
+            "dataset.yaml:1: `splits`: key 'train' was already given",
+        ),
         ("intensity_range: ['0', 1]\n", "dataset.yaml:1: `intensity_range.0` is '0'"),
         ("sensor_height_m: '1.8'\n", "dataset.yaml:1: `sensor_height_m` is '1.8'"),
         ("schema_version: true\n", "`schema_version` is true"),
         ("scans:\n- points: 5\n", "dataset.yaml:2: `scans.0.points` is 5"),
-        ("label_map: {a: 'postgresql://u:SECRETPW@h'}\n", "dataset.yaml:1: `label_map` is a mapping of 1 key"),
+        (
+            "label_map: {a: 'postgresql://u:SECRETPW@h'}\n",
+            "dataset.yaml:1: `label_map` is a mapping of 1 key",
+        ),
     ],
 )
 def test_descriptions_are_strict(root: Path, text: str, expected: str) -> None:
