@@ -156,10 +156,19 @@ def parse_yaml(text: str, name: str, *, error: Type[HwnasError] = ConfigError) -
     return YamlDocument(name, composer.value, composer.lines)
 
 
-def dump_yaml(value: Any) -> str:
-    """Return plain values as YAML text that `parse_yaml`, and readers of YAML 1.1, read back equal."""
-    text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
-    return text
+def dump_yaml(value: Any, *, on_one_line: bool = False) -> str:
+    """Return plain values as YAML text that `parse_yaml`, and readers of YAML 1.1, read back equal.
+
+    Args:
+        value: None, truth values, numbers, text, lists, and dicts with text keys.
+        on_one_line: with braces and brackets, as it may stand behind a key; without an end of line.
+    """
+    if on_one_line:
+        settings: Dict[str, Any] = {"Dumper": _OneLineDumper, "default_flow_style": True, "width": 1 << 30}
+    else:
+        settings = {"Dumper": _Dumper, "width": 110}
+    text: str = yaml.dump(value, sort_keys=False, allow_unicode=True, **settings)
+    return re.sub(r"\n(?:\.\.\.\n)?\Z", "", text) if on_one_line else text
 
 
 def path_from(text: str, file: PathLike) -> str:
@@ -253,7 +262,7 @@ class _Composer:
 
     def _copied(self, event: yaml.AliasEvent, line: int) -> Any:
         """Return a copy of what an alias means."""
-        value = self._anchored.get(event.anchor, _UNKNOWN)
+        value = self._anchored.get(str(event.anchor), _UNKNOWN)
         if value is _UNKNOWN:
             self._refuse(line, "an alias (*) stands here whose anchor (&) does not; put text in quotes")
         if value is _UNFINISHED:
@@ -391,7 +400,18 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
+class _OneLineDumper(_Dumper):
+    """Escapes ends of lines, which would otherwise be written as they are."""
+
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        style = '"' if len(text.splitlines()) > 1 or text.endswith("\n") else None
+        return self.represent_scalar(_CORE_TAG + "str", text, style)
+
+
+_OneLineDumper.add_representer(str, _OneLineDumper.represent_text)
+
 # Text is written in quotes if the core schema reads it as a number, or this module refuses it without them.
 for _pattern in (_INT, _FLOAT, *(entry[0] for entry in _AMBIGUOUS)):
     _whole = re.compile(f"(?:{_pattern.pattern})$", _pattern.flags)
-    _Dumper.add_implicit_resolver(_CORE_TAG + "ambiguous", _whole, None)
+    for _kind in (_Dumper, _OneLineDumper):
+        _kind.add_implicit_resolver(_CORE_TAG + "ambiguous", _whole, None)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import hwnas
 from hwnas.config import load_config
 from hwnas.data.dataset_config import read_dataset_config
 from hwnas.data.label_maps import load_label_map
@@ -175,11 +177,23 @@ VALUES = st.recursive(
 @settings(max_examples=200, deadline=None)
 @given(VALUES)
 def test_what_is_written_is_read_back_equal(value: Any) -> None:
-    text = dump_yaml(value)
-    found = parse_yaml(text, "f.yaml").value
-    assert found == value
-    assert repr(found) == repr(value)
-    assert yaml.safe_load(text) == value  # readers of YAML 1.1 understand the same
+    text, line = dump_yaml(value), dump_yaml(value, on_one_line=True)
+    assert "\n" not in line
+    for written, expected in ((text, value), (line, value), (f"key: {line}\nmore: 1\n", {"key": value, "more": 1})):
+        found = parse_yaml(written, "f.yaml").value
+        assert found == expected
+        assert repr(found) == repr(expected)
+        assert yaml.safe_load(written) == expected  # readers of YAML 1.1 understand the same
+
+
+def test_no_other_module_reads_or_writes_yaml() -> None:
+    package = Path(hwnas.__file__).parent
+    users = {
+        str(path.relative_to(package))
+        for path in package.rglob("*.py")
+        if re.search(r"^\s*(?:import yaml|from yaml)\b", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert users == {"yaml_files.py"}
 
 
 @settings(max_examples=200, deadline=None)
