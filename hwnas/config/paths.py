@@ -70,8 +70,8 @@ def refuse_missing(stated: list[StatedPath], document: YamlDocument, sections: t
         if one.is_input and one.location[0] in sections and not _exists(one.path):
             raise ConfigError(
                 f"{document.at(one.location)}: `{dotted_of(one.location)}` is {shown(one.text)}, which means "
-                f"{one.path}: there is no such file or directory. Paths count from the file that they stand "
-                f"in, {document.path}."
+                f"{shown(one.path, 400)}: there is no such file or directory. Paths count from the file that "
+                f"they stand in, {document.path}."
             )
 
 
