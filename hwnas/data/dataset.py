@@ -311,8 +311,8 @@ def _find_config(path: Path) -> tuple[Path, DatasetConfig]:
 def _own_label_map(config: DatasetConfig, directory: Path) -> str:
     if is_yaml(config.label_map) and not os.path.isfile(config.label_map):
         raise DataError(
-            f"The `label_map` of {directory / CONFIG_NAME} is {shown(config.label_map, 400)}: there is no such "
-            "file. Paths count from the file that they stand in."
+            f"The `label_map` of {directory / CONFIG_NAME} is {shown(config.label_map, 400)}: "
+            "there is no such file. Paths count from the file that they stand in."
         )
     return config.label_map
 

@@ -16,7 +16,7 @@ from hwnas.errors import ConfigError, DataError
 from hwnas.files import write_bytes
 from hwnas.scratch import ScratchDirectory
 from hwnas.worker_pool import worker_pool
-from hwnas.yaml_files import dump_yaml
+from hwnas.yaml_output import dump_yaml
 
 _MAX_SEQUENCES = 20
 _VALIDATION_SHARE = 0.22
