@@ -44,7 +44,8 @@ class Section(BaseModel):
 class TaskSection(BaseModel):
     """The job. Every key but `name` goes to the task, which knows its own settings.
 
-    Those that the task declares to be paths count from the run file, see `hwnas.plugins.takes_settings`.
+    Those that the task declares to be paths count from the run file, see
+    `hwnas.plugin_settings.takes_settings`.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
@@ -103,7 +104,7 @@ class PluginSection(BaseModel):
     """A plug-in by its name. Every other key goes to the plug-in, which knows its own settings.
 
     A mere name in place of the section means that plug-in with its defaults. Settings that the plug-in
-    declares to be paths count from the run file, see `hwnas.plugins.takes_settings`.
+    declares to be paths count from the run file, see `hwnas.plugin_settings.takes_settings`.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)

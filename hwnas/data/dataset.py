@@ -300,7 +300,7 @@ def _find_config(path: Path) -> tuple[Path, DatasetConfig]:
         return path, DatasetConfig()
     # Unlike the methods of Path, these take names that are too long, or links in circles, as not existing.
     if not os.path.exists(path):
-        raise DataError(f"There is no data set {shown(str(path))}: no such directory or file.")
+        raise DataError(f"There is no data set {shown(str(path), 400)}: no such directory or file.")
     raise DataError(
         f"{path} is not a data set: expected a directory with {CONFIG_NAME} or with "
         f"sequences/NN/velodyne/*.bin (SemanticKITTI), or the path of a {CONFIG_NAME}. "
@@ -311,8 +311,8 @@ def _find_config(path: Path) -> tuple[Path, DatasetConfig]:
 def _own_label_map(config: DatasetConfig, directory: Path) -> str:
     if is_yaml(config.label_map) and not os.path.isfile(config.label_map):
         raise DataError(
-            f"The `label_map` of {directory / CONFIG_NAME} is {config.label_map}: there is no such file. "
-            "Paths count from the file that they stand in."
+            f"The `label_map` of {directory / CONFIG_NAME} is {shown(config.label_map, 400)}: "
+            "there is no such file. Paths count from the file that they stand in."
         )
     return config.label_map
 

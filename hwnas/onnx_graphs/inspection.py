@@ -108,7 +108,7 @@ class GraphReport:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        return {
+        content = {
             "kind": "onnx",
             **asdict(self),
             "macs": self.macs,
@@ -116,6 +116,17 @@ class GraphReport:
             "unknown": self.unknown,
             "macs_by_precision": self.macs_by_precision,
         }
+        plain: dict[str, Any] = _with_text(content)
+        return plain
+
+
+def _with_text(value: Any) -> Any:
+    """Return values with text instead of bytes, as which protobuf gives names that are not UTF-8."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, Mapping):
+        return {_with_text(key): _with_text(item) for key, item in value.items()}
+    return [_with_text(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def inspect_onnx(path: Path, inputs: Sequence[str] = ()) -> GraphReport:

@@ -32,7 +32,7 @@ from hwnas.data.sensors import load_sensor, sensor_names
 from hwnas.errors import ArchitectureError, ConfigError
 from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec
 from hwnas.metrics.confusion import confusion_matrix, iou_per_class, mean_iou
-from hwnas.plugins import takes_settings
+from hwnas.plugin_settings import takes_settings
 from hwnas.tasks.base import FloatArray, LossFunction, LossSettings, Picture, Predict, Quality
 from hwnas.tasks.judging import Judged, PointTally
 from hwnas.tasks.lidar_samples import (

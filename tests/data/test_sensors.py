@@ -152,7 +152,7 @@ def test_broken_sensor_files_are_refused(tmp_path: Path) -> None:
     directory = Path(__file__).parents[2] / "hwnas/data/sensors"
     wrong = [
         ("vlp-16", "15, 13,", "13, 15,", "fall"),
-        ("vlp-16", "azimuth_steps: 1800", "azimuth_steps: many", "numbers"),
+        ("vlp-16", "azimuth_steps: 1800", "azimuth_steps: many", "must be a whole number, found .many."),
         ("vlp-16", "rotation: clockwise", "rotation: left", "rotation"),
         ("vlp-16", "returns: 2", "returns: 9", "returns"),
         ("vlp-16", "intensity_range: [0.0, 255.0]", "intensity_range: [255, 0]", "intensity_range"),
