@@ -201,18 +201,29 @@ def test_opset_and_versions_are_those_asked_for(run: Path, tmp_path: Path) -> No
     assert (one == other).all()
 
 
-def test_int8_with_half_scales_is_refused_where_it_is_computed_wrongly(
-    monkeypatch: pytest.MonkeyPatch,
+def test_int8_with_half_scales_is_refused_where_it_is_computed_wrongly() -> None:
+    old = {"details": {"dialect": "tensorrt"}}
+    for version, is_right in (("1.22.0", False), ("1.29.1", False), ("1.30.0", True), ("2.0", True)):
+        check_rounding({"details": {"dialect": "tensorrt", "scales": "float32"}}, "model.int8.onnx", version)
+        check_rounding({"details": {"dialect": "onnxruntime-cpu"}}, "model.int8.onnx", version)
+        if is_right:
+            check_rounding(old, "model.int8.onnx", version)
+        else:
+            with pytest.raises(BundleError, match=f"onnxruntime {version} computes wrongly"):
+                check_rounding(old, "model.int8.onnx", version)
+
+
+def test_runner_refuses_a_file_of_an_earlier_export_under_such_a_version(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import onnxruntime
 
-    old = {"details": {"dialect": "tensorrt"}}
-    for version, is_right in (("1.22.0", False), ("1.29.1", False), ("1.30.0", True), ("2.0", True)):
-        monkeypatch.setattr(onnxruntime, "__version__", version)
-        check_rounding({"details": {"dialect": "tensorrt", "scales": "float32"}}, "model.int8.onnx")
-        check_rounding({"details": {"dialect": "onnxruntime-cpu"}}, "model.int8.onnx")
-        if is_right:
-            check_rounding(old, "model.int8.onnx")
-        else:
-            with pytest.raises(BundleError, match=f"onnxruntime {version} computes wrongly"):
-                check_rounding(old, "model.int8.onnx")
+    bundle = export(run, tmp_path / "bundle", dialect="tensorrt")
+    monkeypatch.setattr(onnxruntime, "__version__", "1.22.0")
+    Runner(bundle, precision="int8").close()
+    content = json.loads((bundle / "manifest.json").read_text())
+    del content["precisions"]["int8"]["details"]["scales"]
+    (bundle / "manifest.json").write_text(json.dumps(content))
+    with pytest.raises(BundleError, match=r"float16 scales, which onnxruntime 1\.22\.0 computes wrongly"):
+        Runner(bundle, precision="int8")
+    Runner(bundle).close()
