@@ -123,7 +123,8 @@ def _bundle(arguments: argparse.Namespace) -> Path:
             _call("search", str(out / "run.yaml"), "--out", str(run))
         if not (run / "trained.json").exists():
             _call("train", str(run))
-        _call("export", str(run), "--precision", "fp16,int8", "--dialect", "onnxruntime,tensorrt")
+        precisions = ("--precision", "fp16,int8", "--dialect", "onnxruntime,tensorrt")
+        _call("export", str(run), *precisions, "--calibration-inputs", "8")
     (manifest,) = run.glob("bundles/*/manifest.json")
     return manifest.parent
 
