@@ -311,7 +311,7 @@ def _network_of(manifest: Manifest, runtime: str, precision: str, threads: int) 
     if runtime != ONNXRUNTIME:
         return EnginePredictor(manifest, runtime, precision)
     path = manifest.model_path_of(precision)
-    check_rounding(manifest.entry_for(precision), path)
     network = OnnxPredictor(path, threads)
+    check_rounding(manifest.entry_for(precision), path, network.version)
     _check_interface(network, manifest)
     return network
