@@ -31,7 +31,7 @@ _SAMPLES = 8192
 _FEWEST_FOR_QUANTILES = 8
 _AZIMUTH_BINS = 180
 _NEAR_FACTOR = 0.1
-_SECTOR_DEG, _SECTOR_STRIDE_DEG = 60, 30
+_SECTOR_STRIDE_DEG = 30
 _FEWEST_IN_SECTOR = 64
 _DEG = np.float32(180.0 / np.pi)
 # A turn counts as seen one way if, of ten steps along it, this share of the surplus goes that way.
@@ -57,11 +57,13 @@ class Beams:
             distance between the 16th and the 84th percentile); about 0 in the frame of the sensor, degrees
             where the cloud was turned or moved out of it.
         are_given: whether rings were known; False where the beams were found in the elevations alone.
+        num_points: points of each beam in the sample that was taken.
     """
 
     elevation_deg: Tuple[float, ...]
     spread_deg: float
     are_given: bool
+    num_points: Tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -222,11 +224,12 @@ def azimuth_coverage(points: FloatArray) -> float:
     return float(np.count_nonzero(np.bincount(number, minlength=bins)) / bins)
 
 
-def sector_edges_deg(points: FloatArray) -> Optional[Tuple[float, float]]:
-    """Return how far the view of any sector of 60 degrees reaches at least, down and up, in degrees.
+def sector_edges_deg(points: FloatArray, width_deg: float) -> Optional[Tuple[float, float]]:
+    """Return how far the view of any sector of some width reaches at least, down and up, in degrees.
 
     Args:
         points: [N, 3], all with a direction.
+        width_deg: of the sectors, which begin every 30 degrees.
 
     Returns:
         The highest lower edge and the lowest upper edge of the sectors (0.5th and 99.5th percentile of the
@@ -234,10 +237,10 @@ def sector_edges_deg(points: FloatArray) -> Optional[Tuple[float, float]]:
     """
     some = points[sample(len(points))]
     some = some[is_far(_range_of(some))]
-    azimuth, elevation = azimuth_of(some) % np.float32(360), elevation_of(some)
+    azimuth, elevation = azimuth_of(some), elevation_of(some)
     edges = []
     for start in range(0, 360, _SECTOR_STRIDE_DEG):
-        inside = elevation[(azimuth - np.float32(start)) % np.float32(360) < _SECTOR_DEG]
+        inside = elevation[(azimuth - np.float32(start)) % np.float32(360) < width_deg]
         if len(inside) >= _FEWEST_IN_SECTOR:
             edges.append(quantiles(inside, (0.5, 99.5)))
     return (max(low for low, _ in edges), min(high for _, high in edges)) if edges else None
@@ -278,13 +281,16 @@ def beams_of_rings(elevation_deg: FloatArray, ring: RingArray) -> Optional[Beams
     values, rings = elevation_deg[order], ring[order]
     start = np.flatnonzero(np.diff(rings, prepend=rings[0] - 1))
     count = np.diff(start, append=len(rings))
-    start, count = start[count >= _FEWEST_ON_RING], count[count >= _FEWEST_ON_RING]
-    if not len(start):
-        return None
+    # A stray point makes no beam, unless all have few.
+    enough = count >= (_FEWEST_ON_RING if len(rings) >= _POINTS_PER_BEAM * len(count) else 1)
+    start, count = start[enough], count[enough]
     middle = values[start + count // 2]
     low, high = (values[start + ((count - 1) * share).astype(np.intp)] for share in (0.16, 0.84))
     spread = float(np.median(0.5 * (high - low)))
-    return Beams(tuple(float(value) for value in np.sort(middle)[::-1]), spread, are_given=True)
+    top_first = np.argsort(-middle, kind="stable")
+    return Beams(
+        tuple(middle[top_first].tolist()), spread, are_given=True, num_points=tuple(count[top_first].tolist())
+    )
 
 
 def beams_of(elevation_deg: FloatArray) -> Optional[Beams]:
@@ -309,7 +315,9 @@ def beams_of(elevation_deg: FloatArray) -> Optional[Beams]:
     # Spread evenly, half of the points would lie within a quarter of the spacing.
     if np.mean(distance < 0.25 * np.minimum(apart[nearest], 2.0)) < _SHARPNESS:
         return None
-    return Beams(tuple(float(value) for value in centre[::-1]), float(np.median(distance)), are_given=False)
+    counts = np.bincount(nearest, minlength=len(centre))[::-1]
+    spread = float(np.median(distance))
+    return Beams(tuple(centre[::-1].tolist()), spread, are_given=False, num_points=tuple(counts.tolist()))
 
 
 def _separated(density: npt.NDArray[np.float64], peak: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:

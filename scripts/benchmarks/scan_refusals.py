@@ -198,8 +198,8 @@ def milliseconds(gate: Gate, clouds: Sequence[Cloud]) -> tuple[float, int]:
 def markdown(results: dict[str, dict[str, dict[str, Count]]]) -> str:
     """Return one table a group: kinds down, trained sensors across."""
     titles = {
-        "wrong": "Wrong scans of the same sensor: refused, %",
-        "sensors": "Scans of other sensors: refused, %",
+        "wrong": "Wrong scans of the same sensor: refused, % (accepted with a warning, %)",
+        "sensors": "Scans of other sensors: refused, % (accepted with a warning, %)",
         "right": "Right scans: accepted, % (of all, with a warning, %)",
         "few": "200 to 2,000 points of a scan: refused, % (labelled with a warning, %)",
     }
@@ -220,7 +220,7 @@ def _cell(count: Count | None, group: str) -> str:
     refused, warned = 100 * count.refused / count.tried, 100 * count.warned / count.tried
     if group == "right":
         return f"{100 - refused:.1f} ({warned:.1f})"
-    return f"{refused:.1f} ({warned:.1f})" if group == "few" else f"{refused:.1f}"
+    return f"{refused:.1f} ({warned:.1f})"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
