@@ -8,11 +8,12 @@
 #include <new>
 #include <vector>
 
+#include "rows.h"
+
 namespace {
 
 constexpr float kPi = 3.14159265358979323846f;
 constexpr float kHalfPi = 1.57079632679489661923f;
-constexpr float kTwoPi = 6.28318530717958647693f;
 constexpr float kInversePi = 0.31830988618379067154f;
 constexpr float kDegrees = 57.2957795130823208768f;
 constexpr uint8_t kNoLabel = 255;
@@ -51,56 +52,6 @@ float ground_distance_of(const float* point) {
 int32_t to_pixel(float value, int32_t size) {
   if (std::isnan(value) || value < 0.0f) return 0;
   return value > static_cast<float>(size - 1) ? size - 1 : static_cast<int32_t>(value);
-}
-
-// Which steps of azimuth begin a new ring, from counting those that jump back by more than half a turn.
-bool find_jumps(const std::vector<float>& azimuth, std::vector<uint8_t>& jumps) {
-  const size_t steps = azimuth.size() - 1;
-  for (float direction : {1.0f, -1.0f}) {
-    size_t number = 0, steady = 0;
-    for (size_t i = 0; i < steps; ++i) {
-      const float turned = (azimuth[i + 1] - azimuth[i]) * direction;
-      jumps[i] = turned < -kPi;
-      number += jumps[i];
-      steady += turned >= 0.0f && turned < kPi;
-    }
-    const bool is_steady = static_cast<double>(steady) / static_cast<double>(steps) > 0.8;
-    if (number + 1 >= 8 && number + 1 <= 128 && is_steady) return true;
-  }
-  return false;
-}
-
-// Rings of points that come ring by ring, 0 = top; false for others.
-bool recover_rings(const float* points, const std::vector<float>& angles, std::vector<int32_t>& ring) {
-  const size_t count = angles.size();
-  if (count < 16) return false;
-  std::vector<float> azimuth(angles);
-  for (float& angle : azimuth) {
-    if (angle < 0.0f) angle += kTwoPi;
-  }
-  std::vector<uint8_t> jumps(count);
-  if (!find_jumps(azimuth, jumps)) return false;
-  ring[0] = 0;
-  for (size_t i = 1; i < count; ++i) ring[i] = ring[i - 1] + jumps[i - 1];
-  const int32_t rings = ring[count - 1] + 1;
-  std::vector<double> slope(rings, 0.0), members(rings, 0.0);
-  for (size_t i = 0; i < count; ++i) {
-    float ground = ground_distance_of(points + 3 * i);
-    if (ground < 1e-3f) ground = 1e-3f;
-    slope[ring[i]] += static_cast<double>(points[3 * i + 2] / ground);
-    members[ring[i]] += 1.0;
-  }
-  int falling = 0, rising = 0;
-  for (int32_t i = 1; i < rings; ++i) {
-    const double change = slope[i] / members[i] - slope[i - 1] / members[i - 1];
-    falling += change < 0.0;
-    rising += change > 0.0;
-  }
-  if (static_cast<double>(std::max(falling, rising)) / static_cast<double>(rings - 1) < 0.8) return false;
-  if (falling < rising) {
-    for (int32_t& value : ring) value = rings - 1 - value;
-  }
-  return true;
 }
 
 // A window filter with std::min or std::max, sideways cyclic; values beyond the first and last row do not count.
@@ -228,36 +179,50 @@ class Vote {
   std::vector<int32_t> votes_;
 };
 
+// Rows of all points, and HWNAS_RING, HWNAS_BEAMS or HWNAS_SPHERICAL, which leaves rows to the elevation.
+int32_t find_rows(const float* points, const int32_t* ring, int64_t count, int32_t height, const int32_t* beams,
+                  int32_t num_beams, const std::vector<float>& azimuth, hwnas::Ints& row, int32_t& remark) {
+  const hwnas::Directions directions(points, count);
+  const hwnas::RowFinder finder(directions, height, beams, num_beams);
+  const hwnas::RowMethod method =
+      ring ? finder.of_given(ring, count, row, remark) : finder.of_points(azimuth, count, row);
+  switch (method) {
+    case hwnas::RowMethod::kRing: return HWNAS_RING;
+    case hwnas::RowMethod::kBeams: return HWNAS_BEAMS;
+    case hwnas::RowMethod::kWrongRing: return HWNAS_WRONG_RING;
+    default: return HWNAS_SPHERICAL;
+  }
+}
+
 int32_t project(const float* points, const float* remission, const int32_t* given_ring, int64_t count,
                 int32_t height, int32_t width, int32_t method, float fov_down_deg, float fov_span_deg,
-                float* channels, uint8_t* valid, int32_t* point_index, int32_t* row, int32_t* column,
-                float* range_m) {
+                const int32_t* beams, int32_t num_beams, float* channels, uint8_t* valid, int32_t* point_index,
+                int32_t* row, int32_t* column, float* range_m, int32_t* remark) {
   const size_t pixels = static_cast<size_t>(height) * width;
   std::vector<float> azimuth(count);
   for (int64_t i = 0; i < count; ++i) azimuth[i] = angle_of(points[3 * i + 1], points[3 * i]);
-  const int32_t* ring = method == HWNAS_RING ? given_ring : nullptr;
-  std::vector<int32_t> recovered;
-  if (method == HWNAS_RING && !ring && count) {
-    recovered.resize(count);
-    if (recover_rings(points, azimuth, recovered) && recovered.back() < height && recovered.front() < height) {
-      ring = recovered.data();
-    }
+  hwnas::Ints rows;
+  *remark = 0;
+  if (method == HWNAS_RING) {
+    method = find_rows(points, given_ring, count, height, beams, num_beams, azimuth, rows, *remark);
+    if (method < 0) return method;
   }
+  const bool is_spherical = method == HWNAS_SPHERICAL;
+  if (is_spherical && !(fov_span_deg > 0.0f)) return HWNAS_NO_ROWS;
   const float half_width = 0.5f * static_cast<float>(width);
   std::fill_n(point_index, pixels, -1);
   for (int64_t i = 0; i < count; ++i) {
     const float* point = points + 3 * i;
     range_m[i] = distance_of(point);
     row[i] = column[i] = 0;
-    if (ring && (ring[i] < 0 || ring[i] >= height)) return HWNAS_WRONG_RING;
     if (!std::isfinite(range_m[i]) || !(range_m[i] > 0.0f)) continue;
     column[i] = to_pixel(std::floor(half_width * (1.0f - azimuth[i] * kInversePi)), width);
-    if (ring) {
-      row[i] = ring[i];
-    } else {
+    if (is_spherical) {
       const float elevation = angle_of(point[2], ground_distance_of(point)) * kDegrees;
       const float above = (elevation - fov_down_deg) / fov_span_deg;
       row[i] = to_pixel(std::floor((1.0f - above) * static_cast<float>(height)), height);
+    } else {
+      row[i] = rows[i];
     }
     int32_t& winner = point_index[static_cast<size_t>(row[i]) * width + column[i]];
     if (winner < 0 || range_m[i] < range_m[winner]) winner = static_cast<int32_t>(i);
@@ -271,7 +236,7 @@ int32_t project(const float* points, const float* remission, const int32_t* give
     for (size_t axis = 0; axis < 3; ++axis) channels[(1 + axis) * pixels + pixel] = points[3 * winner + axis];
     channels[4 * pixels + pixel] = remission[winner];
   }
-  return ring ? HWNAS_RING : HWNAS_SPHERICAL;
+  return method;
 }
 
 void label_points(const uint8_t* label_image, const float* ranges, const uint8_t* valid, const int32_t* point_index,
@@ -294,14 +259,30 @@ void label_points(const uint8_t* label_image, const float* ranges, const uint8_t
 
 }  // namespace
 
-int32_t hwnas_range_view_version(void) { return 1; }
+int32_t hwnas_range_view_version(void) { return 2; }
 
 int32_t hwnas_project(const float* points, const float* remission, const int32_t* ring, int64_t count, int32_t height,
-                      int32_t width, int32_t method, float fov_down_deg, float fov_span_deg, float* channels,
-                      uint8_t* valid, int32_t* point_index, int32_t* row, int32_t* column, float* range_m) {
+                      int32_t width, int32_t method, float fov_down_deg, float fov_span_deg, const int32_t* beams,
+                      int32_t num_beams, float* channels, uint8_t* valid, int32_t* point_index, int32_t* row,
+                      int32_t* column, float* range_m, int32_t* remark) {
   try {
-    return project(points, remission, ring, count, height, width, method, fov_down_deg, fov_span_deg, channels,
-                   valid, point_index, row, column, range_m);
+    return project(points, remission, ring, count, height, width, method, fov_down_deg, fov_span_deg, beams,
+                   num_beams, channels, valid, point_index, row, column, range_m, remark);
+  } catch (const std::bad_alloc&) {
+    return HWNAS_NO_MEMORY;
+  }
+}
+
+int32_t hwnas_recover_rings(const float* points, int64_t count, int32_t* ring) {
+  try {
+    const hwnas::Directions directions(points, count);
+    std::vector<float> azimuth(count);
+    for (int64_t i = 0; i < count; ++i) azimuth[i] = angle_of(points[3 * i + 1], points[3 * i]);
+    hwnas::Ints found;
+    if (!hwnas::recover_rings(directions, azimuth, found)) return HWNAS_NO_ROWS;
+    std::fill_n(ring, count, 0);
+    for (size_t i = 0; i < found.size(); ++i) ring[directions.index[i]] = found[i];
+    return 0;
   } catch (const std::bad_alloc&) {
     return HWNAS_NO_MEMORY;
   }

@@ -19,7 +19,9 @@
 extern "C" {
 #endif
 
-enum { HWNAS_RING = 0, HWNAS_SPHERICAL = 1, HWNAS_NO_MEMORY = -1, HWNAS_WRONG_RING = -2 };
+enum { HWNAS_RING = 0, HWNAS_SPHERICAL = 1, HWNAS_BEAMS = 2 };
+enum { HWNAS_NO_MEMORY = -1, HWNAS_WRONG_RING = -2, HWNAS_NO_ROWS = -3 };
+enum { HWNAS_REORDERED = 1, HWNAS_DISAGREE = 2 };
 
 /// Version of this interface; callers refuse another one.
 HWNAS_API int32_t hwnas_range_view_version(void);
@@ -30,22 +32,37 @@ HWNAS_API int32_t hwnas_range_view_version(void);
 ///
 /// points        [count][3] metres: x forward, y left, z up
 /// remission     [count] 0..1
-/// ring          [count] row of the sensor, 0 = top, or null: then recovered from the order of the points,
-///               and where that fails the projection is spherical
+/// ring          [count] ring of the sensor as its driver numbers them, from either end, or null: then
+///               recovered from the points, and where that fails the row is that of the nearest beam
 /// method        HWNAS_RING or HWNAS_SPHERICAL
-/// fov_down_deg  elevation of the lower edge, spherical only
-/// fov_span_deg  from the lower to the upper edge, spherical only
+/// fov_down_deg  elevation of the lower edge, for HWNAS_SPHERICAL, and for HWNAS_RING where there are neither
+///               rings nor beams
+/// fov_span_deg  from the lower to the upper edge; NaN if that is not known
+/// beams         [num_beams] for each row, from the top, the elevation of its beam, as a number from 0 to 65535:
+///               round(32768 * (1 + sin(elevation))); the manifest states elevations as beams_deg. Or null
 /// channels      out, [5][height][width]: range, x, y, z, remission; 0 where no point fell
 /// valid         out, [height][width]: 1 where a point fell
 /// point_index   out, [height][width]: which point won, -1 where none
-/// row, column   out, [count]: pixel of every point
+/// row, column   out, [count]: pixel of every point; row 0 is the top one
 /// range_m       out, [count]: distance from the sensor
+/// remark        out: HWNAS_REORDERED if rings are not numbered in the order of their elevations, and were
+///               sorted; HWNAS_DISAGREE if they contradict the elevations of the points; or 0
 ///
-/// Returns the method that was used, or HWNAS_NO_MEMORY, or HWNAS_WRONG_RING for a ring that is no row.
+/// Returns how rows were found: HWNAS_RING, HWNAS_BEAMS or HWNAS_SPHERICAL. Or HWNAS_NO_MEMORY, or
+/// HWNAS_WRONG_RING for more rings than rows, or HWNAS_NO_ROWS where nothing tells the rows.
 HWNAS_API int32_t hwnas_project(const float* points, const float* remission, const int32_t* ring, int64_t count,
                                 int32_t height, int32_t width, int32_t method, float fov_down_deg,
-                                float fov_span_deg, float* channels, uint8_t* valid, int32_t* point_index,
-                                int32_t* row, int32_t* column, float* range_m);
+                                float fov_span_deg, const int32_t* beams, int32_t num_beams, float* channels,
+                                uint8_t* valid, int32_t* point_index, int32_t* row, int32_t* column,
+                                float* range_m, int32_t* remark);
+
+/// Recovers the ring of each point from the points alone, in whatever order they come.
+///
+/// points        [count][3] metres: x forward, y left, z up
+/// ring          out, [count]: 0 is the top one of the rings that have points
+///
+/// Returns 0, or HWNAS_NO_ROWS where nothing tells the rings, or HWNAS_NO_MEMORY.
+HWNAS_API int32_t hwnas_recover_rings(const float* points, int64_t count, int32_t* ring);
 
 /// Labels every point by a vote of its k nearest neighbours in the image, which is cyclic in azimuth
 /// (Milioto et al., RangeNet++, IROS 2019, section III-D).

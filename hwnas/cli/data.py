@@ -55,7 +55,7 @@ def synthesize(
     directory: Annotated[Path, typer.Argument(help="Where the data set goes; must be new or empty.")],
     *,
     scans: Annotated[int, typer.Option(min=1, help="Number of scans.")] = 100,
-    sensor: Annotated[str, typer.Option(help="Such as hdl-64e, pandar64 or os1-128; or a sensor YAML file.")] = "hdl-64e",
+    sensor: Annotated[str, typer.Option(help="hdl-64e, pandar64 and others, or a YAML file.")] = "hdl-64e",
     scans_per_scene: Annotated[int, typer.Option(min=1, help="Poses along the way through a scene.")] = 5,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same scans.")] = 0,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,

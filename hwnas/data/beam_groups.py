@@ -35,9 +35,8 @@ def grouped_rings(sine: IntArray, range_m: npt.NDArray[np.float32]) -> Optional[
     counts = np.bincount(sine, minlength=_BINS)
     groups = _groups(counts)
     if groups is None:
-        some = range_m[:: max(1, len(range_m) // _SAMPLES)]
-        middle = np.partition(some, len(some) // 2)[len(some) // 2]
-        groups = _groups(np.bincount(sine[range_m >= np.float32(0.5) * middle], minlength=_BINS))
+        far = range_m >= np.float32(0.5) * middle_range(range_m)
+        groups = _groups(np.bincount(sine[far], minlength=_BINS))
         if groups is None or not _cover(groups, counts):
             return None
     first, last = groups
@@ -47,6 +46,12 @@ def grouped_rings(sine: IntArray, range_m: npt.NDArray[np.float32]) -> Optional[
     from_below[edges] = 1
     np.cumsum(from_below, out=from_below)
     return (np.int32(len(first) - 1) - from_below)[sine]
+
+
+def middle_range(range_m: npt.NDArray[np.float32]) -> np.float32:
+    """Return the median of some distances [N], the upper one of two; N must be at least 1."""
+    some = range_m[:: max(1, len(range_m) // _SAMPLES)]
+    return np.float32(np.partition(some, len(some) // 2)[len(some) // 2])
 
 
 def _groups(counts: CountArray) -> Optional[Tuple[CountArray, CountArray]]:

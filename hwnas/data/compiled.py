@@ -19,9 +19,14 @@ import numpy.typing as npt
 from hwnas.errors import DataError
 
 LIBRARY = "range_view.so"
-_VERSION = 1
-_METHODS = ("ring", "spherical")
-_NO_MEMORY = -1
+NO_ROWS = (
+    "The rings of a scan are neither given nor can be recovered, and neither the beams nor the field of view "
+    "of the sensor are known. State fov_up_deg and fov_down_deg, name a sensor that hwnas has a table of, or "
+    "give the ring of each point."
+)
+_VERSION = 2
+_METHODS = ("ring", "spherical", "beams")
+_NO_MEMORY, _WRONG_RING, _NO_ROWS = -1, -2, -3
 _POINTER, _INT, _FLOAT = ctypes.c_void_p, ctypes.c_int32, ctypes.c_float
 
 Projected = Tuple[
@@ -41,8 +46,13 @@ class CompiledKernel:
         self._project = library.hwnas_project
         self._project.restype = _INT
         self._project.argtypes = (
-            [_POINTER] * 3 + [ctypes.c_int64, _INT, _INT, _INT, _FLOAT, _FLOAT] + [_POINTER] * 6
+            [_POINTER] * 3
+            + [ctypes.c_int64, _INT, _INT, _INT, _FLOAT, _FLOAT, _POINTER, _INT]
+            + [_POINTER] * 7
         )
+        self._recover_rings = library.hwnas_recover_rings
+        self._recover_rings.restype = _INT
+        self._recover_rings.argtypes = [_POINTER, ctypes.c_int64, _POINTER]
         self._label_points = library.hwnas_label_points
         self._label_points.restype = _INT
         self._label_points.argtypes = [_POINTER] * 7 + [
@@ -66,23 +76,25 @@ class CompiledKernel:
         size: Tuple[int, int],
         method: str,
         fov_deg: Tuple[float, float],
-    ) -> Tuple[Projected, str]:
-        """Return channels, valid, point index, row, column and range as in `RangeImage`, and the method.
+        beams: Optional[npt.NDArray[np.int32]],
+    ) -> Tuple[Projected, str, int]:
+        """Return channels, valid, point index, row, column and range as in `RangeImage`, method and remark.
 
         Args:
             points: [N, 3].
             remission: [N].
-            ring: [N] rows inside the image, or None.
+            ring: [N] rings, or None.
             size: height and width.
             method: `ring` or `spherical`.
-            fov_deg: upper and lower edge, of the method `spherical`.
+            fov_deg: upper and lower edge; NaN where they are not known.
+            beams: sine of each row's elevation, see `hwnas.data.rows.sines_of_beams`, or None.
 
         Raises:
-            DataError: if there is no memory for it.
+            DataError: if there is no memory for it, there are more rings than rows, or nothing tells rows.
         """
         points, remission = np.ascontiguousarray(points), np.ascontiguousarray(remission)
         ring = None if ring is None else np.ascontiguousarray(ring, np.int32)
-        count = len(points)
+        count, remark = len(points), ctypes.c_int32(0)
         found = (
             np.empty((5, *size), np.float32),
             np.empty(size, np.bool_),
@@ -100,10 +112,29 @@ class CompiledKernel:
             _METHODS.index(method),
             fov_deg[1],
             fov_deg[0] - fov_deg[1],
+            None if beams is None else beams.ctypes.data,
+            0 if beams is None else len(beams),
             *(array.ctypes.data for array in found),
+            ctypes.addressof(remark),
         )
         _check_memory(status, count)
-        return found, _METHODS[status]
+        if status == _WRONG_RING and ring is not None:
+            raise DataError(wrong_rings(ring, size[0] if beams is None else len(beams)))
+        if status == _NO_ROWS:
+            raise DataError(NO_ROWS)
+        return found, _METHODS[status], remark.value
+
+    def recover_rings(self, points: npt.NDArray[np.float32]) -> Optional[npt.NDArray[np.int32]]:
+        """Return the ring [N] of points [N, 3], see `hwnas.data.rings.recover_rings`.
+
+        Raises:
+            DataError: if there is no memory for it.
+        """
+        points = np.ascontiguousarray(points)
+        ring = np.empty(len(points), np.int32)
+        status = self._recover_rings(points.ctypes.data, len(points), ring.ctypes.data)
+        _check_memory(status, len(points))
+        return None if status == _NO_ROWS else ring
 
     def label_points(
         self,
@@ -146,6 +177,14 @@ class CompiledKernel:
         )
         _check_memory(status, count)
         return labels
+
+
+def wrong_rings(ring: npt.NDArray[np.int32], num_rows: int) -> str:
+    """Return what to say about rings [N] that do not fit into an image."""
+    return (
+        f"The rings are {int(ring.min())}..{int(ring.max())}, but the image has {num_rows} rows; "
+        "set the image height to the number of rings, or use the method 'spherical'."
+    )
 
 
 def _check_memory(status: int, count: int) -> None:

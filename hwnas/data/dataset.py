@@ -18,15 +18,12 @@ from hwnas.data.dataset_config import CONFIG_NAME, EMBEDDED_LABELS, DatasetConfi
 from hwnas.data.files_of_dataset import missing_labels, scan_files
 from hwnas.data.label_maps import LabelMap, load_label_map
 from hwnas.data.reading import ScanFiles, ScanReader
+from hwnas.data.scan import DataWarning as DataWarning  # noqa: PLC0414 - part of this API
 from hwnas.data.scan import Scan
 from hwnas.data.splits import Splits, split_sequences
 from hwnas.errors import DataError
 from hwnas.files import sha256_of_file
 from hwnas.plugins import load_plugin
-
-
-class DataWarning(UserWarning):
-    """Something in the data was left out."""
 
 
 @dataclass(frozen=True, eq=False)

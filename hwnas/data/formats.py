@@ -30,7 +30,7 @@ class RawScan:
     Attributes:
         points: [N, 3] float32, metres.
         intensity: [N] float32 in the sensor's own scale.
-        ring: [N] int32, row of the sensor, 0 = top; None when the file does not say.
+        ring: [N] int32, ring of the sensor, counted from either end; None when the file does not say.
         labels: [N] uint32 raw label ids, when the file itself holds them.
     """
 

@@ -4,9 +4,10 @@ Two methods:
 
 * `ring`: the row of a point is the row of the sensor that measured it. It keeps more points than
   any formula, because real beams are not equally spaced. Where files do not say the ring, it is
-  recovered from the order of the points (`recover_rings`).
+  recovered from the points (`recover_rings`); where that is impossible, the row is that of the
+  nearest beam of the sensor's table. See `hwnas.data.rows`.
 * `spherical`: the row follows from the elevation angle (Milioto et al., RangeNet++, IROS 2019,
-  section III-B). For clouds whose points come in no particular order.
+  section III-B). For sensors without fixed beams.
 
 Both put azimuth into columns: straight ahead is the middle column, left of it is the left half.
 Where several points meet in a pixel, the nearest wins.
@@ -16,15 +17,19 @@ Python 3.8 syntax, numpy only: this module travels to boards.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 import numpy as np
 import numpy.typing as npt
 
 from hwnas.data.angles import angle_of, ground_distance_of
-from hwnas.data.compiled import compiled_kernel
+from hwnas.data.compiled import NO_ROWS, compiled_kernel
 from hwnas.data.rings import recover_rings as recover_rings  # noqa: PLC0414 - part of this API
+from hwnas.data.rows import DISAGREE, REORDERED, rows_of, sines_of_beams
+from hwnas.data.scan import DataWarning
 from hwnas.errors import DataError
 
 INPUT_CHANNELS = ("range", "x", "y", "z", "remission")
@@ -42,8 +47,11 @@ class ProjectionSpec:
         height: rows, 16..128; with the method `ring`, at least the number of rings of the sensor.
         width: columns, 256..2048; one turn.
         method: `ring` or `spherical`.
-        fov_up_deg: elevation of the upper edge of the image (spherical only).
-        fov_down_deg: elevation of the lower edge of the image (spherical only).
+        fov_up_deg: elevation of the upper edge of the image, see `beams_deg`.
+        fov_down_deg: elevation of the lower edge of the image; both are needed by `spherical`.
+        beams_deg: elevation of the beam of each row, from the top; at most `height`. With `ring`, scans
+            whose rings are neither given nor recoverable take rows from these, or without them from the
+            field of view. Where none of these is known such scans are refused.
 
     Raises:
         DataError: if a value is outside its range.
@@ -52,8 +60,9 @@ class ProjectionSpec:
     height: int
     width: int
     method: str = "ring"
-    fov_up_deg: float = 3.0
-    fov_down_deg: float = -25.0
+    fov_up_deg: Optional[float] = None
+    fov_down_deg: Optional[float] = None
+    beams_deg: Optional[Tuple[float, ...]] = None
 
     def __post_init__(self) -> None:
         if type(self.height) is not int or type(self.width) is not int:
@@ -66,20 +75,27 @@ class ProjectionSpec:
             raise DataError(f"The image width is {self.width}; expected {MIN_WIDTH} to {MAX_WIDTH} columns.")
         if self.method not in METHODS:
             raise DataError(f"The projection method is {self.method!r}; expected one of {list(METHODS)}.")
-        if not -90.0 <= self.fov_down_deg < self.fov_up_deg <= 90.0:
-            raise DataError(
-                f"The vertical field of view is {self.fov_down_deg} to {self.fov_up_deg} degrees; "
-                "expected -90 <= fov_down_deg < fov_up_deg <= 90."
-            )
+        _check_view(self.fov_up_deg, self.fov_down_deg, is_needed=self.method == "spherical")
+        if self.beams_deg is not None:
+            _check_beams(self.beams_deg, self.height)
+
+    @property
+    def fov_deg(self) -> Tuple[float, float]:
+        """Elevation of the upper and the lower edge; NaN where they are not known."""
+        if self.fov_up_deg is None or self.fov_down_deg is None:
+            return np.nan, np.nan
+        return self.fov_up_deg, self.fov_down_deg
 
     def to_json(self) -> Dict[str, Any]:
         """Return plain JSON values."""
-        return asdict(self)
+        value = asdict(self)
+        return {**value, "beams_deg": None if self.beams_deg is None else list(self.beams_deg)}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> ProjectionSpec:
         """Rebuild from `to_json`; TypeError for other keys."""
-        return cls(**value)
+        beams = value.get("beams_deg")
+        return cls(**{**value, "beams_deg": None if beams is None else tuple(float(beam) for beam in beams)})
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +109,8 @@ class RangeImage:
         row: [N] int32: row of every point, also of those that lost their pixel to a nearer one.
         column: [N] int32: column of every point.
         range_m: [N] float32: distance of every point from the sensor.
-        method: the method that was used; `spherical` where rings were asked for but not to be had.
+        method: how rows were found: `ring`, or where rings were asked for but not to be had `beams` (the
+            nearest beam of the table) or `spherical`.
     """
 
     channels: npt.NDArray[np.float32]
@@ -171,20 +188,55 @@ def project(
         points: [N, 3], metres; x forward, y left, z up.
         remission: [N], 0..1.
         spec: size and method of the image.
-        ring: [N], row of the sensor, 0 = top. When None, the method `ring` recovers it from the order
-            of the points and, where that fails, falls back to `spherical`; see `RangeImage.method`.
+        ring: [N], row of the sensor as its driver numbers them, from either end. When None, the method `ring`
+            recovers it from the points and, where that fails, takes the nearest beam of the table, or else
+            the field of view; see `RangeImage.method`.
+
+    Warns:
+        DataWarning: if rings were asked for and not to be had, or if those given contradict elevations.
 
     Raises:
-        DataError: if the shapes do not fit together, or a given ring is not a row of the image.
+        DataError: if the shapes do not fit together, there are more rings than rows, or nothing tells rows.
     """
     points, remission = _checked(points, remission)
-    ring = None if ring is None or spec.method != "ring" else _checked_ring(ring, len(points), spec.height)
+    ring = None if ring is None or spec.method != "ring" else _checked_ring(ring, len(points))
     kernel = compiled_kernel()
     if kernel is None:
-        return _project(points, remission, spec, ring)
-    size, fov_deg = (spec.height, spec.width), (spec.fov_up_deg, spec.fov_down_deg)
-    arrays, method = kernel.project(points, remission, ring, size, spec.method, fov_deg)
-    return RangeImage(*arrays, method)
+        image, remark = _project(points, remission, spec, ring)
+    else:
+        size, beams = (spec.height, spec.width), _beams(spec.beams_deg)
+        arrays, method, remark = kernel.project(
+            points, remission, ring, size, spec.method, spec.fov_deg, beams
+        )
+        image = RangeImage(*arrays, method)
+    _warn(image.method, remark, spec)
+    return image
+
+
+def _warn(method: str, remark: int, spec: ProjectionSpec) -> None:
+    """Say, once for every kind, what was done about rings that are missing or contradict elevations."""
+    message = _REMARKS.get(remark)
+    if method != spec.method:
+        rows = "the nearest beam of the sensor's table" if method == "beams" else "their elevation"
+        message = (
+            "The rings of a scan are neither given nor can be recovered; its points take their rows from "
+            f"{rows}. Keep the order in which the sensor gives the points, or give the ring of each."
+        )
+    if message is not None:
+        warnings.warn(message, DataWarning, stacklevel=3)
+
+
+_REMARKS = {
+    REORDERED: "The rings of a scan are not numbered in the order of their elevations, as beams are where "
+    "they are numbered as they fire; rows are sorted by elevation.",
+    DISAGREE: "The rings of a scan contradict the elevations of its points, so that nobody can tell which is "
+    "the top one. Check the column that holds the ring, and that points are in the frame of the sensor.",
+}
+
+
+@lru_cache(maxsize=64)
+def _beams(beams_deg: Optional[Tuple[float, ...]]) -> Optional[npt.NDArray[np.int32]]:
+    return None if beams_deg is None else sines_of_beams(beams_deg)
 
 
 def _project(
@@ -192,10 +244,10 @@ def _project(
     remission: npt.NDArray[np.float32],
     spec: ProjectionSpec,
     ring: Optional[npt.NDArray[np.int32]],
-) -> RangeImage:
+) -> Tuple[RangeImage, int]:
     range_m = range_of(points)
     usable = np.isfinite(range_m) & (range_m > 0)
-    method, row = _rows(points, spec, ring)
+    method, row, remark = _rows(points, spec, ring)
     column = _columns(points, spec.width)
     if not usable.all():
         row, column = np.where(usable, row, 0), np.where(usable, column, 0)
@@ -208,15 +260,8 @@ def _project(
         channels[1 + axis, valid] = points[winner, axis]
     channels[4, valid] = remission[winner]
     shape = (spec.height, spec.width)
-    return RangeImage(
-        channels.reshape(-1, *shape),
-        valid.reshape(shape),
-        point_index.reshape(shape),
-        row,
-        column,
-        range_m,
-        method,
-    )
+    images = (channels.reshape(-1, *shape), valid.reshape(shape), point_index.reshape(shape))
+    return RangeImage(*images, row, column, range_m, method), remark
 
 
 def label_image(labels: npt.NDArray[np.uint8], image: RangeImage) -> npt.NDArray[np.uint8]:
@@ -251,30 +296,50 @@ def _rows(
     points: npt.NDArray[np.float32],
     spec: ProjectionSpec,
     ring: Optional[npt.NDArray[np.int32]],
-) -> Tuple[str, npt.NDArray[np.int32]]:
+) -> Tuple[str, npt.NDArray[np.int32], int]:
     if spec.method == "ring":
-        if ring is not None:
-            return "ring", ring
-        recovered = recover_rings(points)
-        if recovered is not None and int(recovered[-1]) < spec.height and int(recovered[0]) < spec.height:
-            return "ring", recovered
-    return "spherical", _spherical_rows(points, spec)
+        rows = rows_of(points, spec.height, _beams(spec.beams_deg), ring)
+        if rows.row is not None:
+            return rows.method, rows.row, rows.remark
+        if spec.fov_up_deg is None:
+            raise DataError(NO_ROWS)
+    return "spherical", _spherical_rows(points, spec), 0
 
 
-def _checked_ring(ring: npt.NDArray[np.int32], num_points: int, height: int) -> npt.NDArray[np.int32]:
+def _checked_ring(ring: npt.NDArray[np.int32], num_points: int) -> npt.NDArray[np.int32]:
     if ring.shape != (num_points,):
         raise DataError(f"Expected one ring for each of the {num_points} points, found shape {ring.shape}.")
-    if ring.size and not (int(ring.min()) >= 0 and int(ring.max()) < height):
-        raise DataError(
-            f"The rings are {int(ring.min())}..{int(ring.max())}, but the image has {height} rows; "
-            "set the image height to the number of rings, or use the method 'spherical'."
-        )
     return np.asarray(ring, np.int32)
+
+
+def _check_view(up: Optional[float], down: Optional[float], *, is_needed: bool) -> None:
+    if up is None and down is None and not is_needed:
+        return
+    if up is None or down is None:
+        raise DataError(
+            "The vertical field of view is not known: state both fov_up_deg and fov_down_deg, the elevations "
+            "of the upper and the lower edge of the image, or name a sensor that hwnas has a table of."
+        )
+    if not -90.0 <= down < up <= 90.0:
+        raise DataError(
+            f"The vertical field of view is {down} to {up} degrees; "
+            "expected -90 <= fov_down_deg < fov_up_deg <= 90."
+        )
+
+
+def _check_beams(beams_deg: Tuple[float, ...], height: int) -> None:
+    within = -90.0 <= beams_deg[-1] and beams_deg[0] <= 90.0 if beams_deg else False
+    if not within or not np.all(np.diff(beams_deg) < 0) or not 2 <= len(beams_deg) <= height:
+        raise DataError(
+            f"Expected 2 to {height} beams with elevations that fall within 90 to -90 degrees, found "
+            f"{list(beams_deg)}."
+        )
 
 
 def _spherical_rows(points: npt.NDArray[np.float32], spec: ProjectionSpec) -> npt.NDArray[np.int32]:
     elevation_deg = angle_of(points[:, 2], ground_distance_of(points)) * np.float32(180.0 / np.pi)
-    above_bottom = (elevation_deg - spec.fov_down_deg) / (spec.fov_up_deg - spec.fov_down_deg)
+    up, down = spec.fov_deg
+    above_bottom = (elevation_deg - down) / (up - down)
     row = np.floor((1.0 - above_bottom) * spec.height)
     return _to_pixels(row, spec.height)
 

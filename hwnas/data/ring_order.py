@@ -27,7 +27,7 @@ _MARGIN = 6
 _FINE = _CELL // 2
 # A partial turn leaves out this many cells in a row; some stray points may be there.
 _FEWEST_UNSEEN, _LEAST_SHARE_OF_CELL = 4, 0.02
-# What a step to the next beam may be, in spacings of the beams there, and how many of the turns must make one.
+# What a step to the next beam may be, in spacings of the beams there, and the share of turns that make one.
 _SMALLEST_STEP, _LARGEST_STEP, _MIN_AGREEING = 0.5, 1.7, 0.4
 _SMALLEST_BREAK, _MIN_BREAKING = 0.2, 0.6
 _LEAST_SPACING = 0.3
@@ -60,6 +60,8 @@ def ordered_rings(azimuth: IntArray, sine: IntArray) -> Optional[IntArray]:
 def _without_strays(ring: IntArray, sine: IntArray) -> IntArray:
     """Count rings without empty ones, and without a first and last one of few points next to the cut."""
     members = np.bincount(ring)
+    if len(members) < MIN_RINGS:
+        return ring
     few = _FEW_SHARE * np.sort(members)[len(members) // 2]
     mean = np.bincount(ring, weights=sine) / np.maximum(members, 1)
     spacing = abs(mean[0] - mean[-1]) / len(members)
@@ -70,11 +72,11 @@ def _without_strays(ring: IntArray, sine: IntArray) -> IntArray:
     if kept.all():
         return ring
     number = np.cumsum(kept) - 1
-    return np.maximum(number, 0).astype(np.int32)[ring]
+    return np.asarray(np.maximum(number, 0), np.int32)[ring]
 
 
 def _running_azimuth(azimuth: IntArray) -> Optional[LongArray]:
-    """Return how far the sensor has turned at each point, growing from 0; None if it does not turn steadily."""
+    """Return how far the sensor has turned at each point, growing from 0; None if it turns unsteadily."""
     step = azimuth[1:] - azimuth[:-1]
     step += np.int32(TURN // 2)
     step &= np.int32(TURN - 1)
@@ -88,6 +90,8 @@ def _running_azimuth(azimuth: IntArray) -> Optional[LongArray]:
     step[step < -_BACKWARD] += np.int32(TURN)
     run = np.zeros(len(azimuth), np.int64)
     np.cumsum(step, out=run[1:])
+    if int(run.min()) < -_MARGIN * _CELL or int(run.max()) >= (MAX_RINGS + 2) * TURN:
+        return None
     return run if (MIN_RINGS - 1) * TURN < int(run[-1]) < (MAX_RINGS + 1) * TURN else None
 
 
@@ -104,23 +108,23 @@ def _cut(run: LongArray, sine: IntArray) -> Optional[int]:
     start = -before * _CELL
     turn, phase = (run - start) >> 22, (run - start) & (TURN - 1)
     near = phase < (before + _MARGIN) * _CELL
+    if near.all():
+        return None
     beam = _means_of(turn[~near], sine[~near])
-    spacing = np.diff(beam)
     direction = 1 if beam[-1] > beam[0] else -1
-    spacing = (
-        np.maximum(spacing * direction, _LEAST_SPACING * abs(beam[-1] - beam[0]) / len(beam)) * direction
-    )
+    least = _LEAST_SPACING * abs(beam[-1] - beam[0]) / len(beam)
     # Before the cut, a point belongs to the beam of the turn before.
     near &= (turn > 0) & (turn < len(beam))
-    if not near.any():
+    if not least or not near.any():
         return None
+    spacing = np.maximum(np.diff(beam) * direction, least) * direction
     turn, phase, sine = turn[near] - 1, phase[near], sine[near]
     is_break = False
     steps = _steps_over_cells(turn, phase, sine, spacing)
     cell = _most_frequent((steps > _SMALLEST_STEP) & (steps < _LARGEST_STEP), steps, _MIN_AGREEING)
     if cell is None:
-        # The two ends of a turn were measured a tenth of a second apart. On a driving vehicle this can outweigh
-        # the step to the next beam, but makes a step of its own.
+        # The two ends of a turn were measured a tenth of a second apart. On a driving vehicle this can
+        # outweigh the step to the next beam, but makes a step of its own.
         cell, is_break = _most_frequent(np.abs(steps) > _SMALLEST_BREAK, steps, _MIN_BREAKING), True
     if cell is None:
         return None
@@ -187,11 +191,12 @@ def _most_covered(starts: LongArray, ends: LongArray) -> int:
 
 
 def _means_of(turn: LongArray, sine: IntArray) -> FloatArray:
-    """Return the mean sine of each turn from 0 to the last; between its neighbours where there is none."""
+    """Return the mean sine of each turn from 0 to the last; that of the turn before where there is none."""
     members = np.bincount(turn)
     sums = np.bincount(turn, weights=sine)
-    seen = np.flatnonzero(members)
-    return np.interp(np.arange(len(members)), seen, sums[seen] / members[seen])
+    latest = np.maximum.accumulate(np.where(members > 0, np.arange(len(members)), 0))
+    latest[latest == 0] = np.flatnonzero(members)[0]
+    return np.asarray(sums[latest] / members[latest])
 
 
 def _unseen_sector(run: LongArray) -> Optional[int]:

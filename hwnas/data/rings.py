@@ -22,6 +22,8 @@ import numpy.typing as npt
 
 from hwnas.data.angles import angle_of
 from hwnas.data.beam_groups import grouped_rings
+from hwnas.data.beam_groups import middle_range as middle_range  # noqa: PLC0414 - part of this API
+from hwnas.data.compiled import compiled_kernel
 from hwnas.data.ring_order import MAX_RINGS as MAX_RINGS  # noqa: PLC0414 - part of this API
 from hwnas.data.ring_order import MIN_RINGS as MIN_RINGS  # noqa: PLC0414 - part of this API
 from hwnas.data.ring_order import TURN, ordered_rings
@@ -29,7 +31,6 @@ from hwnas.data.ring_order import TURN, ordered_rings
 SINE_STEPS = 1 << 15
 """Sines of elevation -1..1 are counted in steps of 1 / SINE_STEPS: 0.0017 degrees at the horizon."""
 _FEWEST_POINTS = 4 * MIN_RINGS
-_SAMPLES = 4096
 _NEAR_SHARE = 0.25
 
 IntArray = npt.NDArray[np.int32]
@@ -44,7 +45,10 @@ def recover_rings(points: npt.NDArray[np.float32]) -> Optional[IntArray]:
     the origin, or with a coordinate that is not finite) get ring 0.
     """
     points = np.asarray(points, np.float32)
-    usable, sine, range_m = _sines(points)
+    kernel = compiled_kernel()
+    if kernel is not None:
+        return kernel.recover_rings(points)
+    usable, sine, range_m = sines_of(points)
     if len(sine) < _FEWEST_POINTS:
         return None
     found = grouped_rings(sine, range_m)
@@ -65,12 +69,10 @@ def _rings_without_near_points(
 ) -> Optional[IntArray]:
     """Return rings [N] in order of the file, found without the nearest points, which join those before them.
 
-    Hits on the vehicle itself lie so near that their directions scatter: the lasers do not sit in one spot, and
-    corrections of motion move these points the most.
+    Hits on the vehicle itself lie so near that their directions scatter: the lasers do not sit in one spot,
+    and corrections of motion move these points the most.
     """
-    some = range_m[:: max(1, len(range_m) // _SAMPLES)]
-    middle = np.partition(some, len(some) // 2)[len(some) // 2]
-    far = np.flatnonzero(range_m >= np.float32(_NEAR_SHARE) * middle)
+    far = np.flatnonzero(range_m >= np.float32(_NEAR_SHARE) * middle_range(range_m))
     if len(far) == len(range_m) or len(far) < _FEWEST_POINTS:
         return None
     found = ordered_rings(azimuth[far], sine[far])
@@ -81,10 +83,13 @@ def _rings_without_near_points(
     return found[np.cumsum(before)]
 
 
-def _sines(
+def sines_of(
     points: npt.NDArray[np.float32],
 ) -> Tuple[npt.NDArray[np.bool_], IntArray, npt.NDArray[np.float32]]:
-    """Return which points [N] have a direction, and of those the sine of elevation and the range [M]."""
+    """Return which points [N] have a direction, and of those the sine of elevation and the range [M].
+
+    Sines -1..1 are whole numbers from 0 to 2 * `SINE_STEPS` - 1; the range has the unit of the points.
+    """
     with np.errstate(over="ignore", invalid="ignore"):
         squares = points[:, 0] * points[:, 0]
         squares += points[:, 1] * points[:, 1]
@@ -102,7 +107,7 @@ def _sines(
 def _azimuth(points: npt.NDArray[np.float32]) -> IntArray:
     """Return azimuths [N] as whole numbers, `TURN` to a turn."""
     angle = angle_of(points[:, 1], points[:, 0]) * np.float32(TURN / (2 * np.pi))
-    return np.floor(angle).astype(np.int32)
+    return np.asarray(np.floor(angle), np.int32)
 
 
 def ring_counts(ring: IntArray) -> Tuple[int, ...]:

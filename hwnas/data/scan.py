@@ -12,6 +12,10 @@ IGNORED_LABEL = 255
 """Train id of points that neither loss nor metric looks at."""
 
 
+class DataWarning(UserWarning):
+    """Something in the data was left out, or is not as it should be."""
+
+
 @dataclass(frozen=True, eq=False)
 class Scan:
     """One turn of a LiDAR, in the frame of the sensor.
@@ -19,7 +23,7 @@ class Scan:
     Attributes:
         points: [N, 3] float32, metres; x forward, y left, z up.
         remission: [N] float32, scaled to 0..1.
-        ring: [N] int32, row of the sensor, 0 = top; None when the file does not say.
+        ring: [N] int32, ring of the sensor, counted from either end; None when the file does not say.
         labels: [N] uint8, train ids 0..K-1, 255 = ignored; None when the scan has no labels.
         id: sequence and name, such as `08/000004`.
     """

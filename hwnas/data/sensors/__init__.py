@@ -142,8 +142,8 @@ def _sensor(content: Mapping[str, Any], path: Path) -> Sensor:
     wrong = sorted((set(content) - known) | (needed - set(content)))
     if wrong:
         raise DataError(
-            f"{path}: missing or unknown fields: {', '.join(wrong)}; expected {', '.join(sorted(needed))}, and "
-            f"where they apply {', '.join(sorted(known - needed))}"
+            f"{path}: missing or unknown fields: {', '.join(wrong)}; expected {', '.join(sorted(needed))}, "
+            f"and where they apply {', '.join(sorted(known - needed))}"
         )
     values: Dict[str, Any] = {}
     try:
