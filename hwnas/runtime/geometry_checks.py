@@ -26,6 +26,7 @@ from hwnas.data.geometry import (
 )
 
 FloatArray = npt.NDArray[np.float64]
+ElevationArray = npt.NDArray[np.float32]
 
 # Quantiles of fewer points than this are those of single points; coarser ones take their place.
 _FEWEST_FOR_EDGES = 400
@@ -40,6 +41,9 @@ _POINTS_PER_BEAM = 12.0
 _NEIGHBOURS = 4
 _SURPRISE, _SURPRISE_PER_BEAM = 20.0, 0.5
 _POINTS_PER_UNGIVEN_BEAM = 60.0
+_CLEAR_SPREAD = 0.2
+# Points spread evenly would lie there to one half.
+_BETWEEN_BEAMS = 0.25
 # Clouds that were levelled on a slope are tilted against their sensor by a few degrees.
 _SPREAD_FACTOR, _SPREAD_WARNED_DEG, _SPREAD_REFUSED_DEG = 2.0, 1.5, 4.5
 _CLEAR_SUPPORT, _POOR_SUPPORT = 0.25, 0.12
@@ -86,6 +90,36 @@ def findings_of(found: CloudGeometry, expects: GeometryExpectations) -> List[Fin
     )
     findings = [finding for finding in (check(found, expects) for check in checks) if finding is not None]
     return sorted(findings, key=lambda finding: not finding.is_certain)
+
+
+def between_beams(elevation_deg: ElevationArray, expects: GeometryExpectations) -> Optional[Finding]:
+    """Return what speaks against rows by the nearest beam: points that lie between the expected beams.
+
+    Args:
+        elevation_deg: [N] of points whose rings are not known.
+        expects: geometry of the training scans.
+    """
+    if expects.beam_elevation_deg is None or len(elevation_deg) < FEWEST_TO_JUDGE:
+        return None
+    usual = np.asarray(expects.beam_elevation_deg)[::-1]
+    spacing = np.diff(usual)
+    if expects.beam_spread_deg >= _CLEAR_SPREAD * float(np.median(spacing)):
+        return None  # neighbouring beams overlap, so that points lie everywhere
+    nearest = np.searchsorted(0.5 * (usual[1:] + usual[:-1]), elevation_deg)
+    gap = np.minimum(np.append(spacing, spacing[-1]), np.insert(spacing, 0, spacing[0]))[nearest]
+    share = float(np.mean(np.abs(elevation_deg - usual[nearest]) > 0.25 * np.minimum(gap, 2.0)))
+    if share <= _BETWEEN_BEAMS:
+        return None
+    return Finding(
+        f"{share:.0%} of its points lie between the expected {_described(expects.beam_elevation_deg)}",
+        _OTHER_SENSOR,
+    )
+
+
+def is_sparse(num_points: int, expects: GeometryExpectations) -> bool:
+    """Return whether so few points may hide what tells sensors apart."""
+    beams = expects.beam_elevation_deg
+    return num_points < (FEWEST_TO_JUDGE if beams is None else _POINTS_PER_BEAM * len(beams))
 
 
 def findings_of_old_bundle(found: CloudGeometry, expects: ScanExpectations) -> List[Finding]:
@@ -200,7 +234,7 @@ def _beams(found: CloudGeometry, expects: GeometryExpectations) -> Optional[Find
     if usual is None:
         return None
     if beams is None:
-        return _missing_beams(found, usual)
+        return _missing_beams(found, expects, usual)
     overlap = _overlap(np.asarray(usual)[::-1], beams)
     most = max(len(overlap.usual), len(overlap.found))
     allowed = _BEAMS_OFF + _BEAMS_OFF_SHARE * most
@@ -221,8 +255,11 @@ def _described(beams: Tuple[float, ...]) -> str:
     return f"{len(beams)} beams from {beams[0]:.1f} to {beams[-1]:.1f} degrees"
 
 
-def _missing_beams(found: CloudGeometry, usual: Tuple[float, ...]) -> Optional[Finding]:
-    if found.num_points < _POINTS_PER_UNGIVEN_BEAM * len(usual):
+def _missing_beams(
+    found: CloudGeometry, expects: GeometryExpectations, usual: Tuple[float, ...]
+) -> Optional[Finding]:
+    are_clear = expects.beam_spread_deg < _CLEAR_SPREAD * float(np.median(-np.diff(usual)))
+    if not are_clear or found.num_points < _POINTS_PER_UNGIVEN_BEAM * len(usual):
         return None
     return Finding(
         f"its points lie on no beams that could be told apart, expected {_described(usual)}",
@@ -262,7 +299,7 @@ class _Overlap:
 
     @property
     def off(self) -> float:
-        """How far the numbers of beams come apart going up, without beams that only happen to have no points."""
+        """How far the numbers of beams come apart going up; beams that happen to have no points left out."""
         usual = self.usual[(self.counts > 0) | (self.around >= _POINTS_PER_BEAM / 2)]
         steps = np.concatenate([usual, self.found])
         found, expected = (np.searchsorted(beams, steps, "right") for beams in (self.found, usual))

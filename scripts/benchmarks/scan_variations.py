@@ -85,7 +85,7 @@ def thinned(cloud: Cloud, rng: Generator, share: float = 0.3) -> Cloud:
 
 
 def sloping(cloud: Cloud, rng: Generator) -> Cloud:
-    """Levelled on a slope, by up to 5 degrees: what is seen, and its beams, are tilted in the sensor's frame."""
+    """Levelled on a slope, by up to 5 degrees: all that is seen is tilted in the sensor's frame."""
     turn = rotation(2, rng.uniform(0, 360))
     return cloud.times(turn @ rotation(0, rng.uniform(0, 5)) @ turn.T)
 
