@@ -238,9 +238,8 @@ def _beams(found: CloudGeometry, expects: GeometryExpectations) -> Optional[Find
     overlap = _overlap(np.asarray(usual)[::-1], beams)
     most = max(len(overlap.usual), len(overlap.found))
     allowed = _BEAMS_OFF + _BEAMS_OFF_SHARE * most
-    # Tilted by a few degrees, a beam is found that much away from where it is.
-    extra_deg = max(0.0, beams.spread_deg - expects.beam_spread_deg)
-    allowed += extra_deg / float(np.median(-np.diff(usual)))
+    # Where beams scatter, or all are tilted by a few degrees, one is found that much away from where it is.
+    allowed += max(beams.spread_deg, expects.beam_spread_deg) / float(np.median(-np.diff(usual)))
     is_dense = int(overlap.counts.sum()) >= _POINTS_PER_BEAM * most
     if (is_dense and overlap.off > allowed) or overlap.surplus > allowed:
         is_other = True
@@ -315,7 +314,7 @@ def _overlap(usual: FloatArray, beams: Beams) -> _Overlap:
     if not len(usual) or not len(found):
         return _Overlap(usual, found, np.zeros(len(usual)), np.zeros(len(usual)))
     nearest = np.searchsorted(0.5 * (usual[1:] + usual[:-1]), found)
-    counts = np.bincount(nearest, points, minlength=len(usual))
+    counts = np.bincount(nearest, points, minlength=len(usual)).astype(np.float64)
     kernel = np.ones(2 * _NEIGHBOURS + 1)
     kernel[_NEIGHBOURS] = 0.0
     around = np.convolve(np.pad(counts, _NEIGHBOURS), kernel, "valid")

@@ -7,7 +7,8 @@
 For every sensor table, a pool of synthetic scans is made once; expectations come from other scenes than those
 that are varied. Each wrong kind and each right kind is varied with seeds (`scan_variations.py`), half of the
 time with the ring of every point, half of the time without; every wrong scan is turned, and may be part of a
-turn or thinned. With `--real DIR` (a data set, or several), its scans count as of a further sensor.
+turn or thinned. `--real DIR...` names data sets, each a directory called `real-` and the name of the sensor;
+their scans are right ones for networks trained on that sensor.
 
 Prints Markdown; with `--json FILE`, writes the counts and some words of what went wrong.
 """
@@ -42,6 +43,7 @@ from hwnas.runtime.scan_checks import ScanChecks, check_intensity_range, has_dir
 TRAINED = ("hdl-64e", "vlp-32c", "os1-64")
 TRAIN_SCENES, TEST_SCENES, SCANS_PER_SCENE = range(6), range(8, 14), 2
 INTENSITY_RANGE = (0.0, 255.0)
+REAL = "real-"
 _EXAMPLES = 6
 
 
@@ -92,6 +94,12 @@ def synthetic(name: str, scenes: Sequence[int], pool: Path | None) -> list[Cloud
             )
         np.savez(path, **arrays)
     return clouds
+
+
+def columns(cloud: Cloud, every: int) -> Cloud:
+    """Return a synthetic cloud, which comes ring by ring, with every n-th point of each ring."""
+    place = np.arange(len(cloud.ring)) - np.searchsorted(cloud.ring, cloud.ring)
+    return cloud.take(place % every == 0)
 
 
 def real(directory: Path) -> tuple[list[Cloud], list[Cloud]]:
@@ -165,6 +173,11 @@ def vary(
     return count
 
 
+def sensor_of(name: str) -> str:
+    """Return the sensor of a pool: `hdl-64e` for `real-hdl-64e`, the name of a directory, too."""
+    return name[len(REAL) :] if name.startswith(REAL) else name
+
+
 def study(
     gate: Gate, name: str, pools: dict[str, list[Cloud]], number: int, only: str | None
 ) -> dict[str, dict[str, Count]]:
@@ -178,7 +191,9 @@ def study(
         if only is None or only == kind:
             found["wrong"][kind] = vary(gate, own, kind, variation, number, intended=True)
     for other, clouds in pools.items():
-        if other != name and (only is None or only == other):
+        if other != name and sensor_of(other) == sensor_of(name):
+            found["right"][other] = vary(gate, clouds, other, variations.yawed, number, intended=False)
+        elif other != name and (only is None or only == other):
             variation = variations.of_another_sensor
             found["sensors"][other] = vary(gate, clouds, other, variation, number, intended=True)
             found["few"][other] = vary(gate, clouds, other, variations.few, number, intended=True)
@@ -241,14 +256,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--variations", type=int, default=1000)
     parser.add_argument("--pool", type=Path, help="directory that keeps the synthetic scans")
     parser.add_argument("--real", type=Path, nargs="*", default=[])
+    parser.add_argument("--every", type=int, default=1, help="vary scans with every n-th point of each ring")
     parser.add_argument("--only", help="one kind")
     parser.add_argument("--json", type=Path, dest="json_path")
     chosen = parser.parse_args(arguments)
     _quietly()
-    pools = {name: synthetic(name, TEST_SCENES, chosen.pool) for name in chosen.others}
+    pools = {
+        name: [columns(cloud, chosen.every) for cloud in synthetic(name, TEST_SCENES, chosen.pool)]
+        for name in chosen.others
+    }
     learnt = {name: synthetic(name, TRAIN_SCENES, chosen.pool) for name in chosen.trained if name in pools}
     for directory in chosen.real:
         learnt[directory.name], pools[directory.name] = real(directory)
+    for name in chosen.trained:
+        if name not in learnt:
+            parser.error(f"--trained {name} is neither one of --others nor the name of a directory of --real")
     results: dict[str, dict[str, dict[str, Count]]] = {}
     for name in [name for name in learnt if name in chosen.trained]:
         gate = Gate(expectations(name, learnt[name], given=False))
