@@ -78,16 +78,156 @@ def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
         load_config(tmp_path / "run.yaml")
 
 
-def test_paths_of_the_task_count_from_the_run_file(tmp_path: Path) -> None:
-    (tmp_path / "scans").mkdir()
-    text = "task: {data: scans, label_map: ../maps/x.yaml, other: scans, sensor: hdl-64e}\n"
-    settings = load_config(write(tmp_path, text)).task.settings
-    assert settings == {
-        "data": str((tmp_path / "scans").resolve()),
-        "label_map": str((tmp_path.parent / "maps" / "x.yaml").resolve()),
-        "other": "scans",
-        "sensor": "hdl-64e",
+def test_paths_count_from_the_run_file_with_and_without_a_dot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory, elsewhere = tmp_path / "runs", tmp_path / "elsewhere"
+    for place in (directory, elsewhere):
+        (place / "scans").mkdir(parents=True)
+    monkeypatch.chdir(elsewhere)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    text = "task: {data: %s, label_map: %s, pretraining_data: ~/more}\n"
+    for data, label_map in (("scans", "maps/x.yaml"), ("./scans", "./maps/x.yaml")):
+        (directory / "run.yaml").write_text(text % (data, label_map))
+        for path in (directory / "run.yaml", Path("../runs/run.yaml")):
+            config = load_config(path)
+            assert config.task.settings == {
+                "data": str(directory.resolve() / "scans"),
+                "label_map": str(directory.resolve() / "maps" / "x.yaml"),
+                "pretraining_data": str((tmp_path / "home" / "more").resolve()),
+            }
+            save_config(config, elsewhere / "resolved.yaml")
+            assert load_config(elsewhere / "resolved.yaml").task == config.task
+
+
+def test_a_label_map_by_name_is_no_path(tmp_path: Path) -> None:
+    (tmp_path / "merged-8").mkdir()
+    settings = load_config(write(tmp_path, "task: {data: ., label_map: merged-8}\n")).task.settings
+    assert settings == {"data": str(tmp_path.resolve()), "label_map": "merged-8"}
+
+
+def test_paths_of_every_section_count_from_the_file(tmp_path: Path) -> None:
+    text = (
+        "search:\n"
+        "  strategy: {name: gradient, relaxed: a}\n"
+        "  estimator: {name: learned, cache: b, over: weight-sharing, settings: {supernet: c}}\n"
+        "  worth: d\n  warm_start: [e, /f]\n  cells: g.txt\n"
+        "measuring: {table: h.json}\n"
+    )
+    config, here = load_config(write(tmp_path, text)), str(tmp_path.resolve())
+    search = config.search
+    assert search.strategy.options == {"relaxed": f"{here}/a"}
+    assert search.estimator.options == {
+        "cache": f"{here}/b",
+        "over": "weight-sharing",
+        "settings": {"supernet": f"{here}/c"},
     }
+    assert (search.worth, search.warm_start, search.cells) == (
+        f"{here}/d",
+        [f"{here}/e", "/f"],
+        f"{here}/g.txt",
+    )
+    assert config.measuring.table == f"{here}/h.json"
+    assert load_config(write(tmp_path, "measuring: {table: auto}\n")).measuring.table == "auto"
+
+
+def test_a_missing_input_is_named_with_what_was_tried(tmp_path: Path) -> None:
+    path = write(tmp_path, "target: x\ntask:\n  data: scans\nsearch: {worth: nothing}\n")
+    assert load_config(path, must_exist=()).task.settings["data"] == str(tmp_path.resolve() / "scans")
+    with pytest.raises(
+        ConfigError, match=r"run.yaml:3: `task.data` is 'scans', which means /.*/scans: there is no"
+    ):
+        load_config(path, must_exist=("task",))
+    (tmp_path / "scans").mkdir()
+    load_config(path, must_exist=("task",))
+    with pytest.raises(
+        ConfigError, match=r"run.yaml:4: `search.worth` is 'nothing', which means /.*Paths count from"
+    ):
+        load_config(path, must_exist=("task", "search"))
+
+
+def test_what_looks_like_a_path_must_be_declared_as_one(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"run.yaml:1: `search.strategy.restarts` is './x', which looks like a"
+    ):
+        load_config(write(tmp_path, "search: {strategy: {name: random, restarts: ./x}}\n"))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "task:\n  data: {a: b}\n",
+            "run.yaml:2: `task.data` is a mapping of 1 key: Input should be a valid string",
+        ),
+        ("task: {name: lidar-segmentation,\n  widths: ['512']}\n", "run.yaml:2: `task.widths.0` is '512'"),
+        ("task: {strict: 1}\n", "run.yaml:1: `task.strict` is 1"),
+        ("task: {wdths: [512]}\n", "unknown key 'task.wdths'. Did you mean 'widths'"),
+        ("task: {projection: {metod: ring}}\n", "unknown key 'task.projection.metod'. Did you mean 'method'"),
+        ("search: {trials: true}\n", "`search.trials` is true"),
+        ("search: {trials: 5.0}\n", "`search.trials` is 5.0"),
+        (
+            "search: {trials: '5'}\n",
+            "`search.trials` is '5': Input should be a valid integer, without quotes",
+        ),
+        ("budget: {latency_ms: '5'}\n", "`budget.latency_ms` is '5'"),
+        ("target: 5\n", "`target` is 5: Input should be a valid string; put text in quotes"),
+        (
+            "study: null\nstorage: {a: 'postgresql://u:SECRETPW@h/x'}\n",
+            "run.yaml:2: `storage` holds a mapping",
+        ),
+        (
+            "search:\n  trials: 1\n  fidelities: {steps: [9, 5]}\n",
+            "run.yaml:3: search.fidelities: steps must grow",
+        ),
+    ],
+)
+def test_values_of_another_type_are_refused_with_their_line(tmp_path: Path, text: str, expected: str) -> None:
+    assert expected in problem(tmp_path, text)
+
+
+SECRET = "SECRETPW"
+URL = f"postgresql+psycopg://u:{SECRET}@h/x"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"storage: ['{URL}']\n",
+        f"storage: {{a: '{URL}'}}\n",
+        f"storage: {SECRET}\n",
+        f"storage: 'password={SECRET}'\n",
+        f"study: ['{URL}']\n",
+        f"study: '{URL}\n",
+        f"'{URL}': 1\n",
+        f"'{URL}': 1\n'{URL}': 2\n",
+        f"{URL}: [\n",
+        f"objective: '{URL}'\n",
+        f"budget: {{limits: ['{URL}']}}\n",
+        f"budget: {{limits: ['u:{SECRET}@h']}}\n",
+        f"search: {{trials: '{URL}'}}\n",
+        f"search: {{trials: !!int '{URL}'}}\n",
+        f"storage: !{URL} x\n",
+        f"storage: *{SECRET}\n",
+        f"search: {{'{URL}': 1}}\n",
+        f"search: {{strategy: ['{URL}']}}\n",
+        f"training: {{full: {{pick: '{URL}'}}}}\n",
+        f"training: '{URL}'\n",
+        f"task: {{data: ['{URL}']}}\n",
+        f"task: {{data: x, '{URL}': 1}}\n",
+        f"- '{URL}'\n",
+        f"{URL}\n",
+    ],
+)
+def test_no_message_repeats_a_password(tmp_path: Path, text: str) -> None:
+    import traceback
+
+    with pytest.raises(ConfigError) as caught:
+        load_config(write(tmp_path, text))
+    assert SECRET not in str(caught.value)
+    assert str(caught.value).startswith(str(tmp_path / "run.yaml"))
+    shown = "".join(traceback.format_exception(caught.value)).replace(text, "")
+    assert SECRET not in shown.split("The above exception")[-1]
 
 
 def test_sections_mirror_what_they_configure() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     BaseModel,
@@ -19,6 +20,15 @@ from pydantic import (
 from hwnas.budget import LATENCY, Costs, Limit, Metric
 from hwnas.errors import ConfigError
 
+
+@dataclass(frozen=True)
+class IsPath:
+    """Marks the type of settings that are paths and count from the run file, unless they are in `words`."""
+
+    words: tuple[str, ...] = ()
+
+
+PathText = Annotated[StrictStr, Field(min_length=1), IsPath()]
 Gene = StrictBool | StrictInt | StrictFloat | StrictStr
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 AUTO = "auto"
@@ -26,19 +36,20 @@ NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Section(BaseModel):
-    """A part of the run file; unknown keys are errors."""
+    """A part of the run file; unknown keys are errors, and so are values of another type."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class TaskSection(BaseModel):
     """The job. Every key but `name` goes to the task, which knows its own settings.
 
-    Strings that start with `./` or `../`, `data` and `pretraining_data` count from the run file's directory.
+    Those that the task declares to be paths count from the run file, see `hwnas.plugins.takes_settings`.
     """
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
 
+    group: ClassVar[str] = "hwnas.tasks"
     name: str = "lidar-segmentation"
 
     @property
@@ -91,11 +102,13 @@ class BudgetSection(Section):
 class PluginSection(BaseModel):
     """A plug-in by its name. Every other key goes to the plug-in, which knows its own settings.
 
-    A mere name in place of the section means that plug-in with its defaults.
+    A mere name in place of the section means that plug-in with its defaults. Settings that the plug-in
+    declares to be paths count from the run file, see `hwnas.plugins.takes_settings`.
     """
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
 
+    group: ClassVar[str]
     name: str
 
     @property
@@ -107,18 +120,21 @@ class PluginSection(BaseModel):
 class ExecutorSection(PluginSection):
     """Where candidates are trained."""
 
+    group: ClassVar[str] = "hwnas.executors"
     name: str = "local"
 
 
 class EstimatorSection(PluginSection):
     """How candidates are judged: trained briefly (`training`, by `training.proxy`), or by shared weights."""
 
+    group: ClassVar[str] = "hwnas.estimators"
     name: str = "training"
 
 
 class StrategySection(PluginSection):
     """How candidates are proposed."""
 
+    group: ClassVar[str] = "hwnas.strategies"
     name: str = "surrogate"
 
 
@@ -170,10 +186,10 @@ class SearchSection(Section):
     executor: ExecutorSection = ExecutorSection()
     estimator: EstimatorSection = EstimatorSection()
     first_estimator: EstimatorSection | None = None
-    worth: StrictStr | None = None
+    worth: PathText | None = None
     funnel: FunnelSection | None = None
-    warm_start: list[StrictStr] = []
-    cells: StrictStr | None = None
+    warm_start: list[PathText] = []
+    cells: PathText | None = None
     fidelities: FidelitiesSection | None = None
 
     @field_validator("strategy", "executor", "estimator", "first_estimator", mode="before")
@@ -285,4 +301,4 @@ class MeasuringSection(Section):
 
     search: ProtocolSection = ProtocolSection()
     final: FinalProtocolSection = FinalProtocolSection()
-    table: StrictStr | None = AUTO
+    table: Annotated[StrictStr, Field(min_length=1), IsPath(words=(AUTO,))] | None = AUTO

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,15 +15,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
 
-from hwnas.data.dataset_config import CONFIG_NAME, EMBEDDED_LABELS, DatasetConfig, read_dataset_config
-from hwnas.data.files_of_dataset import missing_labels, scan_files
+from hwnas.data.dataset_config import (
+    CONFIG_NAME,
+    EMBEDDED_LABELS,
+    DatasetConfig,
+    is_yaml,
+    read_dataset_config,
+)
+from hwnas.data.files_of_dataset import Unreadable, format_of, missing_labels, scan_files
+from hwnas.data.frames import Coordinates
 from hwnas.data.label_maps import LabelMap, load_label_map
 from hwnas.data.reading import ScanFiles, ScanReader
 from hwnas.data.scan import DataWarning as DataWarning  # noqa: PLC0414 - part of this API
 from hwnas.data.scan import Scan
 from hwnas.data.splits import Splits, split_sequences
-from hwnas.errors import DataError
-from hwnas.files import sha256_of_file
+from hwnas.errors import DataError, shown
+from hwnas.files import reason_of, sha256_of_file
 from hwnas.plugins import load_plugin
 
 
@@ -93,7 +101,8 @@ class ScanDataset(Sequence[Scan]):
         reader = self.reader
         settings = {
             "sensor": self.sensor,
-            "frame": reader.frame,
+            "frame": reader.coordinates.frame,
+            **_other_coordinates(reader.coordinates),
             "options": reader.options,
             "intensity_range": reader.intensity_range,
             "label_map": reader.label_map.to_json(),
@@ -102,13 +111,13 @@ class ScanDataset(Sequence[Scan]):
             "strict": reader.strict,
         }
         digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
-        known: dict[Path, str] = {}  # links to one file are hashed once
+        known: dict[str, str] = {}  # links to one file are hashed once
         for files in self.files:
             digest.update(files.id.encode())
             for name in (files.points, files.labels):
-                path = Path(name).resolve() if name is not None else None
+                path = os.path.realpath(name) if name is not None else None
                 if path is not None and path not in known:
-                    known[path] = sha256_of_file(path)
+                    known[path] = _sha256_of_input(path)
                 digest.update((known[path] if path is not None else "none").encode())
         return digest.hexdigest()
 
@@ -123,10 +132,11 @@ class DataSource(Mapping[str, ScanDataset]):
         all_scans: every scan, of all splits and none.
         sequences_of: sequences of each split.
         intensity_range: intensities that are remission 0 and 1.
-        frame: the frame convention of the files; scans are always x forward, y left, z up.
+        coordinates: of the files; scans are always in metres, x forward, y left, z up, sensor at 0 0 0.
         format: name of the file format, as registered.
         format_options: of the format.
         sensor_height_m: of the sensor above the ground; None where the data set does not state it.
+        unreadable: directories that could not be searched for scans.
     """
 
     path: Path
@@ -134,10 +144,16 @@ class DataSource(Mapping[str, ScanDataset]):
     all_scans: ScanDataset
     sequences_of: Splits
     intensity_range: tuple[float, float]
-    frame: str
+    coordinates: Coordinates
     format: str
     format_options: Mapping[str, Any]
     sensor_height_m: float | None = None
+    unreadable: tuple[Unreadable, ...] = ()
+
+    @property
+    def frame(self) -> str:
+        """How the axes of the files point."""
+        return self.coordinates.frame
 
     @property
     def sensor(self) -> str:
@@ -211,18 +227,40 @@ def open_dataset(
         PluginError: if its format is not registered.
     """
     directory, config = _find_config(Path(path))
+    try:
+        return _opened(directory, config, label_map, train_sequences, val_sequences, strict=strict)
+    except DataError as error:
+        # Whatever is wrong with values of the description, its reader needs to know which one that is.
+        if str(directory) in str(error):
+            raise
+        named = Path(path) if is_yaml(Path(path).name) else directory / CONFIG_NAME
+        raise DataError(f"{named if named.exists() else directory}: {error}") from error
+
+
+def _opened(
+    directory: Path,
+    config: DatasetConfig,
+    label_map: str | Path | None,
+    train_sequences: Sequence[str] | None,
+    val_sequences: Sequence[str] | None,
+    *,
+    strict: bool,
+) -> DataSource:
     chosen_map = load_label_map(label_map if label_map is not None else _own_label_map(config, directory))
+    format_name = format_of(config)
     reader = ScanReader(
-        read_file=load_plugin("hwnas.data_formats", config.format),
+        read_file=load_plugin("hwnas.data_formats", format_name),
         options=config.format_options,
-        frame=config.frame,
+        coordinates=config.coordinates,
         intensity_range=config.intensity_range,
         label_map=chosen_map,
         label_dtype=config.label_dtype,
         embedded_labels=config.label_pattern == EMBEDDED_LABELS,
         strict=strict,
     )
-    files = scan_files(directory, config)
+    files, unreadable = scan_files(directory, config)
+    for one in unreadable:
+        warnings.warn(one.message, DataWarning, stacklevel=2)
     sequences = split_sequences(files, config, train=train_sequences, val=val_sequences)
     return DataSource(
         path=directory,
@@ -230,22 +268,39 @@ def open_dataset(
         all_scans=ScanDataset(files, reader, config.sensor),
         sequences_of=sequences,
         intensity_range=config.intensity_range,
-        frame=config.frame,
-        format=config.format,
+        coordinates=config.coordinates,
+        format=format_name,
         format_options=config.format_options,
         sensor_height_m=config.sensor_height_m,
+        unreadable=unreadable,
     )
 
 
+def _sha256_of_input(path: str) -> str:
+    try:
+        return sha256_of_file(path)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {reason_of(error)}.") from error
+
+
+def _other_coordinates(coordinates: Coordinates) -> dict[str, Any]:
+    """Return what is unusual beside the frame; left out otherwise, so that old fingerprints stay."""
+    usual = Coordinates().to_json()
+    return {
+        key: value for key, value in coordinates.to_json().items() if key != "frame" and value != usual[key]
+    }
+
+
 def _find_config(path: Path) -> tuple[Path, DatasetConfig]:
-    if path.is_file() and path.suffix in {".yaml", ".yml"}:
+    if is_yaml(path.name) and os.path.isfile(path):
         return path.parent, read_dataset_config(path)
-    if (path / CONFIG_NAME).is_file():
+    if os.path.lexists(path / CONFIG_NAME):
         return path, read_dataset_config(path / CONFIG_NAME)
-    if (path / "sequences").is_dir():
+    if os.path.isdir(path / "sequences"):
         return path, DatasetConfig()
-    if not path.exists():
-        raise DataError(f"There is no data set {path}: no such directory or file.")
+    # Unlike the methods of Path, these take names that are too long, or links in circles, as not existing.
+    if not os.path.exists(path):
+        raise DataError(f"There is no data set {shown(str(path))}: no such directory or file.")
     raise DataError(
         f"{path} is not a data set: expected a directory with {CONFIG_NAME} or with "
         f"sequences/NN/velodyne/*.bin (SemanticKITTI), or the path of a {CONFIG_NAME}. "
@@ -253,9 +308,13 @@ def _find_config(path: Path) -> tuple[Path, DatasetConfig]:
     )
 
 
-def _own_label_map(config: DatasetConfig, directory: Path) -> str | Path:
-    is_file = Path(config.label_map).suffix in {".yaml", ".yml"}
-    return directory / config.label_map if is_file else config.label_map
+def _own_label_map(config: DatasetConfig, directory: Path) -> str:
+    if is_yaml(config.label_map) and not os.path.isfile(config.label_map):
+        raise DataError(
+            f"The `label_map` of {directory / CONFIG_NAME} is {config.label_map}: there is no such file. "
+            "Paths count from the file that they stand in."
+        )
+    return config.label_map
 
 
 def _refuse_missing_labels(files: tuple[ScanFiles, ...], split: str) -> None:
@@ -275,6 +334,7 @@ def dataset_settings(source: DataSource) -> dict[str, Any]:
         "name": source.name,
         "sensor": source.sensor,
         "frame": source.frame,
+        **_other_coordinates(source.coordinates),
         "intensity_range": list(source.intensity_range),
         "label_map": source.label_map.to_json(),
         "splits": {name: list(sequences) for name, sequences in source.sequences_of.items()},

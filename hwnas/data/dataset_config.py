@@ -4,9 +4,13 @@
 sensor: vlp-32c                # a name for the record; a network is made for one sensor
 sensor_height_m: 1.85          # above the ground; bundles state it (default: usual for a sensor that we know)
 frame: y-forward               # how the axes point: x-forward (x forward, y left, z up; the default),
-                               # y-forward (x right, y forward, z up), z-forward (x right, y down, z forward)
+                               # y-forward (x right, y forward, z up), z-forward (x right, y down, z forward),
+                               # or the axes that point forward, left and up, such as "x -y -z"
+unit_m: 0.001                  # metres in a unit of the coordinates (here millimetres); default 1
+origin_m: [0.8, 0.0, 1.7]      # where the sensor stands in the coordinates of the files: their axes, metres;
+                               # default 0 0 0. Recorded in bundles, which read scan files alike
 scans: drives/{sequence}/lidar/{scan}.bin     # a pattern, or a list of {points, labels, sequence}
-format: bin                    # or pcd, or what a plug-in registers
+format: bin                    # or pcd, or what a plug-in registers (default: how scans' names end)
 format_options: {columns: [x, y, z, intensity, {ring: uint16}], dtype: float32}
 intensity_range: [0, 255]      # becomes remission 0..1; values outside are refused
 labels: drives/{sequence}/labels/{scan}.label # or `embedded`: a column `label` of the scan file
@@ -23,11 +27,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
-from hwnas.errors import DataError, did_you_mean
+from hwnas.data.frames import MAX_UNIT_M, MIN_UNIT_M, Coordinates, axes_of_frame
+from hwnas.errors import DataError, shown
+from hwnas.schema_problems import problems_of
+from hwnas.yaml_files import path_from, read_yaml
 
 CONFIG_NAME = "dataset.yaml"
 EMBEDDED_LABELS = "embedded"
@@ -35,12 +49,16 @@ SPLITS = ("train", "val", "test")
 SEMANTICKITTI_SCANS = "sequences/{sequence}/velodyne/{scan}.bin"
 SEMANTICKITTI_LABELS = "sequences/{sequence}/labels/{scan}.label"
 
-Frame = Literal["x-forward", "y-forward", "z-forward"]
+_MAX_BYTES = 32 << 20
+"""A file may list a hundred thousand scans."""
+
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+# Files hold lists where these are tuples; everything else must be of the very type.
+Sequences = Annotated[tuple[StrictStr, ...], Field(strict=False)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class ScanEntry(_Section):
@@ -54,31 +72,41 @@ class ScanEntry(_Section):
 class SplitSection(_Section):
     """Sequences of each split."""
 
-    train: tuple[StrictStr, ...] | None = None
-    val: tuple[StrictStr, ...] | None = None
-    test: tuple[StrictStr, ...] | None = None
+    train: Sequences | None = None
+    val: Sequences | None = None
+    test: Sequences | None = None
 
 
 class DatasetConfig(_Section):
     """How a data set is stored; see the module's example.
 
-    File names count from the directory of `dataset.yaml`. In patterns, `{sequence}` and `{scan}`
-    stand for any text without `/`.
+    File names count from the directory of `dataset.yaml`; `~` is the home directory. In patterns,
+    `{sequence}` and `{scan}` stand for any text without `/`.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Annotated[StrictInt, Field(ge=1, le=1)] = 1
     name: StrictStr | None = None
     sensor: StrictStr = "hdl-64e"
     sensor_height_m: Annotated[Finite, Field(gt=0, lt=20)] | None = None
-    frame: Frame = "x-forward"
-    scans: StrictStr | tuple[ScanEntry, ...] = SEMANTICKITTI_SCANS
-    format: StrictStr = "bin"
+    frame: StrictStr = "x-forward"
+    unit_m: Annotated[Finite, Field(ge=MIN_UNIT_M, le=MAX_UNIT_M)] = 1.0
+    origin_m: Annotated[tuple[Finite, Finite, Finite], Field(strict=False)] = (0.0, 0.0, 0.0)
+    scans: StrictStr | Annotated[tuple[ScanEntry, ...], Field(strict=False, fail_fast=True)] = (
+        SEMANTICKITTI_SCANS
+    )
+    format: StrictStr | None = None
     format_options: dict[str, Any] = {}
-    intensity_range: tuple[Finite, Finite] = (0.0, 1.0)
+    intensity_range: Annotated[tuple[Finite, Finite], Field(strict=False)] = (0.0, 1.0)
     labels: StrictStr | None = None
     label_dtype: Literal["uint8", "uint16", "uint32", "int16", "int32", "int64"] = "uint32"
     label_map: StrictStr = "semantickitti-19"
     splits: SplitSection = SplitSection()
+
+    @field_validator("frame")
+    @classmethod
+    def _known_frame(cls, frame: str) -> str:
+        axes_of_frame(frame)
+        return frame
 
     @model_validator(mode="after")
     def _check(self) -> DatasetConfig:
@@ -95,6 +123,11 @@ class DatasetConfig(_Section):
         return self
 
     @property
+    def coordinates(self) -> Coordinates:
+        """What the numbers of the scan files mean."""
+        return Coordinates(self.frame, self.unit_m, self.origin_m)
+
+    @property
     def label_pattern(self) -> str | None:
         """The pattern of label files, `embedded`, or None where there are no labels."""
         if self.labels is None and self.scans == SEMANTICKITTI_SCANS:
@@ -108,40 +141,27 @@ def read_dataset_config(path: Path) -> DatasetConfig:
     Raises:
         DataError: if it is not YAML, or a key is unknown or has a wrong value; says which and what is valid.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is not YAML: {error}") from error
-    if content is None:
-        content = {}
+    document = read_yaml(path, error=DataError, max_bytes=_MAX_BYTES)
+    content = {} if document.value is None else document.value
     if not isinstance(content, dict):
-        raise DataError(f"{path} must hold keys and values, such as 'sensor: hdl-64e'; found {content!r}.")
+        raise DataError(
+            f"{path} must hold keys and values, such as 'sensor: hdl-64e'; found {shown(content)}."
+        )
     try:
-        return DatasetConfig.model_validate(content)
+        config = DatasetConfig.model_validate(content)
     except ValidationError as error:
-        problems = "\n".join(f"  - {_explain(detail)}" for detail in error.errors())
-        raise DataError(f"{path} is not a valid description of a data set:\n{problems}") from error
+        raise DataError(problems_of(error, DatasetConfig, document=document)) from None
+    if is_yaml(config.label_map):
+        return config.model_copy(update={"label_map": path_from(config.label_map, path)})
+    return config
+
+
+def is_yaml(name: str) -> bool:
+    """Return whether a setting is the path of a YAML file, not the name of what comes with hwnas."""
+    return name.endswith((".yaml", ".yml"))
 
 
 def _check_labels_pattern(scans: str, labels: str) -> None:
     for placeholder in ("{sequence}", "{scan}"):
         if (placeholder in scans) != (placeholder in labels):
             raise ValueError(f"scans and labels must both contain {placeholder}, or neither")
-
-
-def _explain(detail: ErrorDetails) -> str:
-    where = ".".join(str(part) for part in detail["loc"] if part not in {"str", "tuple[ScanEntry, ...]"})
-    if detail["type"] == "extra_forbidden":
-        key = str(detail["loc"][-1])
-        known = _known_keys(detail["loc"][:-1])
-        return f"unknown key {where!r}; valid keys are {known}.{did_you_mean(key, known)}"
-    message = detail["msg"].removeprefix("Value error, ")
-    if detail["loc"] and detail["loc"][0] == "splits" and isinstance(detail["input"], int):
-        message += '; write sequence names in quotes, such as "01"'
-    return f"{where}: {message} (found {detail['input']!r})" if where else message
-
-
-def _known_keys(location: tuple[int | str, ...]) -> list[str]:
-    sections: dict[str, type[_Section]] = {"splits": SplitSection, "scans": ScanEntry}
-    section = sections.get(str(location[0]), DatasetConfig) if location else DatasetConfig
-    return list(section.model_fields)

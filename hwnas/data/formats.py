@@ -1,4 +1,4 @@
-"""Point-cloud files as they come: `bin` (records of numbers) and `pcd` (Point Cloud Library).
+"""Point-cloud files as they come: `bin` (records of numbers), `pcd` (Point Cloud Library), `npy` (numpy).
 
 Other formats register in the entry-point group `hwnas.data_formats` as a function
 `(path, options) -> RawScan`.
@@ -6,7 +6,7 @@ Other formats register in the entry-point group `hwnas.data_formats` as a functi
 
 from __future__ import annotations
 
-import struct
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +15,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.errors import DataError, did_you_mean
+from hwnas.data.columns import likely_columns, looks_like_float64
+from hwnas.data.pcd import parse_pcd
+from hwnas.errors import DataError, did_you_mean, shown
+from hwnas.files import read_plain_file, reason_of
 
 FIELDS = ("x", "y", "z", "intensity", "ring", "label")
 REQUIRED_FIELDS = ("x", "y", "z", "intensity")
 DEFAULT_COLUMNS = ("x", "y", "z", "intensity")
 SKIPPED_COLUMN = "_"
+_MAX_BYTES = 1 << 32
+_OPTIONS_OF_RECORDS = ("columns", "dtype", "check_columns")
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,12 +37,15 @@ class RawScan:
         intensity: [N] float32 in the sensor's own scale.
         ring: [N] int32, ring of the sensor, counted from either end; None when the file does not say.
         labels: [N] uint32 raw label ids, when the file itself holds them.
+        organised: rows and columns of the file, row by row (point i is in row i // columns), when it keeps
+            the sensor's grid; None for a list of points.
     """
 
     points: npt.NDArray[np.float32]
     intensity: npt.NDArray[np.float32]
     ring: npt.NDArray[np.int32] | None = None
     labels: npt.NDArray[np.uint32] | None = None
+    organised: tuple[int, int] | None = None
 
 
 def read_bin(path: Path, options: Mapping[str, Any]) -> RawScan:
@@ -48,23 +56,66 @@ def read_bin(path: Path, options: Mapping[str, Any]) -> RawScan:
         options: `columns`, what a record holds, in order: names out of x, y, z, intensity, ring and
             label, `_` for a number to skip, or `{name: dtype}` where the type differs from `dtype`
             (default x, y, z, intensity); `dtype`, the type of all other columns as numpy writes it
-            (default `<f4`: float32, little-endian).
+            (default `<f4`: float32, little-endian); `check_columns: false` reads a file even if it looks like
+            one with another number of columns.
 
     Raises:
-        DataError: if an option is wrong or the file size is not a multiple of the record.
+        DataError: if an option is wrong, the file size is not a multiple of the record, or the values look
+            like those of records with another number of columns.
     """
     record = _record_dtype(options)
-    content = path.read_bytes()
+    content = _content(path)
+    if content.startswith((b"# .PCD", b"VERSION ")):
+        raise DataError(f"{path} is a PCD file, not one of records; name it .pcd, or state 'format: pcd'.")
     if len(content) % record.itemsize:
+        likely = likely_columns(content)
+        hint = f" Its values look like {likely} float32 for each point: are there {likely}?" if likely else ""
         raise DataError(
             f"{path} has {len(content)} bytes, which is not a multiple of its record of "
             f"{record.itemsize} bytes ({_describe(record)}); "
-            "the file is cut off, or 'columns' and 'dtype' do not describe it."
+            f"the file is cut off, or 'columns' and 'dtype' do not describe it.{hint}"
         )
+    _refuse_missing_fields(record.names or (), {name: name for name in FIELDS}, path)
+    if all(record[name] == np.dtype("<f4") for name in record.names or ()):
+        _check_columns(content, len(record.names or ()), options, path)
     if record == _record_dtype({}):  # the common case, without a copy for each column
         values = np.frombuffer(content, "<f4").reshape(-1, 4)
         return RawScan(np.ascontiguousarray(values[:, :3]), np.ascontiguousarray(values[:, 3]))
     return _from_fields(np.frombuffer(content, record), {name: name for name in FIELDS}, path)
+
+
+def read_npy(path: Path, options: Mapping[str, Any]) -> RawScan:
+    """Read an array that numpy wrote: [N, columns] or rows and columns of a grid [H, W, columns].
+
+    Args:
+        path: the file. Arrays of Python objects are refused: they could run code.
+        options: `columns` as for `read_bin`, without types; structured arrays have names of their own.
+
+    Raises:
+        DataError: if an option is wrong, or the file holds no such array.
+    """
+    _refuse_unknown_keys(options, ("columns",), "format_options of a npy file")
+    names = [name for name, _ in _fields({"columns": options.get("columns", DEFAULT_COLUMNS)})]
+    try:
+        values = np.load(io.BytesIO(_content(path)), allow_pickle=False)
+    except (ValueError, EOFError, OSError, MemoryError, OverflowError, TypeError, SyntaxError) as error:
+        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise DataError(f"{path} cannot be read as an array of numpy: {reason}") from error
+    if not isinstance(values, np.ndarray) or values.ndim not in {1, 2, 3}:
+        raise DataError(f"{path} holds no array of points [N, columns] or [H, W, columns].")
+    grid = values.shape[:2] if values.ndim == 3 or (values.dtype.names and values.ndim == 2) else None
+    if values.dtype.names:
+        columns = {name: values[name].reshape(-1) for name in values.dtype.names}
+    elif values.shape[-1] != len(names) or values.ndim == 1:
+        raise DataError(
+            f"{path} holds an array {values.shape} for the {len(names)} columns {names}; name all of its "
+            "columns in format_options.columns."
+        )
+    else:
+        columns = dict(zip(names, values.reshape(-1, len(names)).T))  # noqa: B905 - Python 3.8
+    if any(column.dtype.kind not in "fiu" for column in columns.values()):
+        raise DataError(f"{path} holds values of the type {values.dtype}; expected numbers.")
+    return _from_fields(columns, {name: name for name in FIELDS}, path, grid)
 
 
 def read_pcd(path: Path, options: Mapping[str, Any]) -> RawScan:
@@ -77,28 +128,59 @@ def read_pcd(path: Path, options: Mapping[str, Any]) -> RawScan:
     Raises:
         DataError: if an option is unknown, the file is not a whole PCD file or lacks a field.
     """
-    from pypcd4.pypcd4 import PointCloud
-
     _refuse_unknown_keys(options, FIELDS, "format_options of a pcd file")
     try:
-        cloud = PointCloud.from_path(path)
-        values, expected = np.atleast_1d(cloud.pc_data), int(cloud.metadata.points)
-    except (ValueError, RuntimeError, KeyError, TypeError, IndexError, AssertionError, struct.error) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        header, columns = parse_pcd(_content(path))
+    except DataError as error:
+        if str(path) in str(error):
+            raise
+        raise DataError(f"{path} cannot be read as a PCD file: {error}.") from error
+    grid = (header.height, header.width) if header.height > 1 else None
+    return _from_fields(columns, {name: str(options.get(name, name)) for name in FIELDS}, path, grid)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return read_plain_file(path, _MAX_BYTES)
+    except FileNotFoundError as error:
+        raise DataError(f"There is no scan file {path}.") from error
+    except OSError as error:
+        raise DataError(f"The scan {path} cannot be read: {reason_of(error)}.") from error
+
+
+def _check_columns(content: bytes, stated: int, options: Mapping[str, Any], path: Path) -> None:
+    if options.get("check_columns", True) is not True:
+        return
+    if looks_like_float64(content):
         raise DataError(
-            f"{path} cannot be read as a PCD file, it is damaged or something else: {reason}"
-        ) from error
-    if len(values) != expected:
-        raise DataError(f"{path} states {expected} points but holds {len(values)}; the file is cut off.")
-    return _from_fields(values, {name: str(options.get(name, name)) for name in FIELDS}, path)
+            f"{path} is read as float32, but its values look like float64: state 'dtype: float64' in "
+            "format_options. `check_columns: false` reads the file as stated."
+        )
+    likely = likely_columns(content, stated)
+    if likely is None:
+        return
+    raise DataError(
+        f"{path} is read as {stated} numbers for each point, but its values look like {likely}: are there "
+        f"{likely}? Name them all in format_options.columns, such as [x, y, z, intensity, ring]; `_` skips "
+        "one. `check_columns: false` reads the file as stated."
+    )
 
 
 def _record_dtype(options: Mapping[str, Any]) -> np.dtype[np.void]:
-    _refuse_unknown_keys(options, ("columns", "dtype"), "format_options of a bin file")
+    _refuse_unknown_keys(options, _OPTIONS_OF_RECORDS, "format_options of a bin file")
+    if not isinstance(options.get("check_columns", True), bool):
+        raise DataError(
+            f"format_options.check_columns is {shown(options['check_columns'])}; expected true or false."
+        )
+    return np.dtype(_fields(options))
+
+
+def _fields(options: Mapping[str, Any]) -> list[tuple[str, np.dtype[Any]]]:
+    """Return name and type of the columns that options name."""
     columns = options.get("columns", DEFAULT_COLUMNS)
     if isinstance(columns, str) or not isinstance(columns, Sequence) or not columns:
         raise DataError(
-            f"format_options.columns is {columns!r}; expected a list such as [x, y, z, intensity]."
+            f"format_options.columns is {shown(columns)}; expected a list such as [x, y, z, intensity]."
         )
     fields: list[tuple[str, np.dtype[Any]]] = []
     for position, column in enumerate(columns):
@@ -107,7 +189,7 @@ def _record_dtype(options: Mapping[str, Any]) -> np.dtype[np.void]:
     names = [name for name, _ in fields]
     if len(set(names)) != len(names):
         raise DataError(f"format_options.columns names a column twice: {names}.")
-    return np.dtype(fields)
+    return fields
 
 
 def _column(column: Any, default_dtype: Any) -> tuple[str, np.dtype[Any]]:
@@ -116,16 +198,14 @@ def _column(column: Any, default_dtype: Any) -> tuple[str, np.dtype[Any]]:
         ((name, dtype),) = column.items()
     if name not in (*FIELDS, SKIPPED_COLUMN):
         raise DataError(
-            f"format_options.columns holds {column!r}; expected {list(FIELDS)}, '_' or {{name: dtype}}."
+            f"format_options.columns holds {shown(column)}; expected {list(FIELDS)}, '_' or {{name: dtype}}."
         )
     try:
-        parsed = np.dtype(dtype)
-    except TypeError as error:
-        raise DataError(
-            f"format_options: {dtype!r} is not a number type; write for instance float32."
-        ) from error
-    if parsed.kind not in "fiu":
-        raise DataError(f"format_options: {dtype!r} is not a number type; write for instance float32.")
+        parsed = np.dtype(dtype) if isinstance(dtype, str) else None
+    except (TypeError, ValueError, SyntaxError):
+        parsed = None
+    if parsed is None or parsed.kind not in "fiu" or parsed.shape:
+        raise DataError(f"format_options: {shown(dtype)} is not a number type; write for instance float32.")
     return str(name), parsed.newbyteorder("<") if parsed.byteorder == "=" else parsed
 
 
@@ -133,28 +213,59 @@ def _describe(record: np.dtype[np.void]) -> str:
     return ", ".join(f"{name} {record[name].name}" for name in record.names or ())
 
 
-def _from_fields(values: npt.NDArray[np.void], names: Mapping[str, str], path: Path) -> RawScan:
-    present = values.dtype.names or ()
+def _from_fields(
+    values: Any, names: Mapping[str, str], path: Path, organised: tuple[int, int] | None = None
+) -> RawScan:
+    """Return a scan of columns: a structured array, or a mapping from names to arrays."""
+    present = list(values) if isinstance(values, Mapping) else list(values.dtype.names or ())
+    _refuse_missing_fields(present, names, path)
+    columns = {name: values[names[name]] for name in FIELDS if names[name] in present}
+    for name, column in columns.items():
+        if column.ndim != 1:
+            raise DataError(
+                f"{path} has {column.shape[1]} numbers a point in the field {names[name]!r}; expected one."
+            )
+    with np.errstate(over="ignore", invalid="ignore"):
+        points = np.stack([columns[axis].astype(np.float32) for axis in "xyz"], axis=1)
+        return RawScan(
+            points,
+            columns["intensity"].astype(np.float32),
+            _whole(columns["ring"], points, np.int32, "ring", path) if "ring" in columns else None,
+            _whole(columns["label"], points, np.uint32, "label", path) if "label" in columns else None,
+            organised,
+        )
+
+
+def _refuse_missing_fields(present: Sequence[str], names: Mapping[str, str], path: Path) -> None:
     missing = [name for name in REQUIRED_FIELDS if names[name] not in present]
     if missing:
         raise DataError(
             f"{path} has no field for {missing[0]!r} (looked for {names[missing[0]]!r}); "
             f"it has {list(present)}. Name the field that holds it in format_options."
         )
-    with np.errstate(over="ignore", invalid="ignore"):
-        columns = {name: values[names[name]] for name in FIELDS if names[name] in present}
-        points = np.stack([columns[axis].astype(np.float32) for axis in "xyz"], axis=1)
-        return RawScan(
-            points,
-            columns["intensity"].astype(np.float32),
-            columns["ring"].astype(np.int32) if "ring" in columns else None,
-            columns["label"].astype(np.uint32) if "label" in columns else None,
-        )
+
+
+def _whole(column: Any, points: npt.NDArray[np.float32], dtype: type, what: str, path: Path) -> Any:
+    """Return a column of whole numbers; those of points that are no measurements may be anything."""
+    limits = np.iinfo(dtype)
+    if column.dtype.kind == "f":
+        fits = (column == np.rint(column)) & (column >= limits.min) & (column <= limits.max)
+    else:
+        fits = (column >= limits.min) & (column <= limits.max)
+    if not fits.all():
+        wrong = np.flatnonzero(~fits & np.isfinite(points).all(axis=1))
+        if len(wrong):
+            raise DataError(
+                f"{path}: the {what} of point {wrong[0]} is {column[wrong[0]]:g}; expected whole numbers. "
+                "Are the columns or fields named rightly?"
+            )
+    return np.where(fits, column, 0).astype(dtype)
 
 
 def _refuse_unknown_keys(options: Mapping[str, Any], known: Sequence[str], where: str) -> None:
     for key in options:
         if key not in known:
             raise DataError(
-                f"Unknown key {key!r} in {where}; known are {list(known)}.{did_you_mean(str(key), known)}"
+                f"Unknown key {shown(key)} in {where}; known are {list(known)}."
+                f"{did_you_mean(str(key), known)}"
             )

@@ -106,6 +106,7 @@ def inspect_dataset(source: DataSource, progress: Callable[[int], None] | None =
         progress: called with the number of scans looked at, after each.
     """
     found = Inspection(source.label_map.num_classes)
+    found.problems += [Problem(one.path, one.message) for one in source.unreadable]
     scans = source.all_scans
     for number, files in enumerate(scans.files, start=1):
         try:

@@ -5,16 +5,19 @@ Python 3.8 syntax, numpy only (YAML is read on demand): this module travels to b
 
 from __future__ import annotations
 
+import colorsys
+import itertools
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Sequence, Tuple, Union
+from typing import Any, Dict, Mapping, Sequence, Tuple, Union
 
 import numpy as np
 import numpy.typing as npt
 
 from hwnas.data.scan import IGNORED_LABEL
-from hwnas.errors import DataError, did_you_mean
+from hwnas.errors import DataError, did_you_mean, shown
 
 LABEL_MAP_DIRECTORY = Path(__file__).parent / "label_maps"
 MAX_CLASSES = 254
@@ -48,7 +51,7 @@ class LabelMap:
         _check_map(self)
         to_train = np.full(_RAW_IDS, _UNKNOWN, np.int16)
         to_train[list(self.ignored_raw_ids)] = IGNORED_LABEL
-        to_raw = np.zeros(256, np.uint32)
+        to_raw = np.full(256, _raw_id_of_none(self), np.uint32)
         for train_id, raw_ids in enumerate(self.raw_ids):
             to_train[list(raw_ids)] = train_id
             to_raw[train_id] = raw_ids[0]
@@ -79,7 +82,10 @@ class LabelMap:
         return train.astype(np.uint8)
 
     def to_raw(self, train: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint32]:
-        """Return the first raw id of each train id [N]; 255 becomes 0."""
+        """Return the first raw id of each train id [N].
+
+        255 becomes 0, or, where 0 is a raw id of a class, the first ignored raw id, or one that no class has.
+        """
         return self._to_raw[train]
 
     def to_json(self) -> Dict[str, Any]:
@@ -98,25 +104,17 @@ class LabelMap:
     def from_json(cls, value: Mapping[str, Any]) -> LabelMap:
         """Rebuild from `to_json` or from the content of a label map file.
 
+        Args:
+            value: a mapping with `name`, `ignored_raw_ids` and `classes`; each class has `name`, `raw_ids`
+                and, if it wants a certain one, `color`: `[255, 0, 0]` or `"#ff0000"`.
+
         Raises:
             DataError: if a key is missing, unknown or of the wrong type, or ids are used twice.
         """
-        _check_keys(value, ("name", "ignored_raw_ids", "classes"), "a label map")
-        classes: List[Mapping[str, Any]] = list(value["classes"])
-        for entry in classes:
-            _check_keys(entry, ("name", "raw_ids", "color"), "a class of a label map")
         try:
-            return cls(
-                name=str(value["name"]),
-                class_names=tuple(str(entry["name"]) for entry in classes),
-                raw_ids=tuple(_ints(entry["raw_ids"]) for entry in classes),
-                ignored_raw_ids=_ints(value["ignored_raw_ids"]),
-                colors=tuple(_color(entry["color"]) for entry in classes),
-            )
-        except (TypeError, ValueError) as error:
-            raise DataError(
-                f"The label map {value['name']!r} holds a value of the wrong type: {error}"
-            ) from error
+            return _parsed(value)
+        except _WrongValueError as error:
+            raise DataError(f"In the label map, {error}") from error
 
 
 def load_label_map(name_or_path: Union[str, Path]) -> LabelMap:
@@ -125,8 +123,6 @@ def load_label_map(name_or_path: Union[str, Path]) -> LabelMap:
     Raises:
         DataError: if there is no such map or file, or its content is not a label map.
     """
-    import yaml
-
     path = Path(name_or_path)
     if path.suffix not in (".yaml", ".yml"):
         path = LABEL_MAP_DIRECTORY / f"{name_or_path}.yaml"
@@ -136,29 +132,119 @@ def load_label_map(name_or_path: Union[str, Path]) -> LabelMap:
             f"There is no label map {str(name_or_path)!r}; known are {known} and paths of YAML files."
             + did_you_mean(str(name_or_path), known)
         )
+    from hwnas.yaml_files import read_yaml  # boards need no YAML
+
+    document = read_yaml(path, error=DataError)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DataError(f"The label map {path} is not YAML: {error}") from error
-    return LabelMap.from_json(content)
+        return _parsed(document.value)
+    except _WrongValueError as error:
+        raise DataError(f"{document.at(error.location)}: {error}") from error
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
 
 
-def _check_keys(value: Any, keys: Sequence[str], what: str) -> None:
+class _WrongValueError(DataError):
+    """A value of a label map is wrong; says where it stands."""
+
+    def __init__(self, message: str, *location: Union[int, str]) -> None:
+        super().__init__(message)
+        self.location = location
+
+
+def _parsed(value: Any) -> LabelMap:
+    keys = ("name", "ignored_raw_ids", "classes")
+    _check_keys(value, keys, keys, "a label map")
+    classes = value["classes"]
+    if not isinstance(classes, (list, tuple)):
+        raise _WrongValueError(f"`classes` must be a list, found {shown(classes)}.", "classes")
+    seen: Dict[int, str] = {}
+    ignored = _ids(value["ignored_raw_ids"], seen, "ignored_raw_ids")
+    names, raw_ids, colors = [], [], []
+    for number, entry in enumerate(classes):
+        place = ("classes", number)
+        _check_keys(entry, ("name", "raw_ids"), ("name", "raw_ids", "color"), "a class", *place)
+        names.append(_text(entry["name"], *place, "name"))
+        raw_ids.append(_ids(entry["raw_ids"], seen, *place, "raw_ids"))
+        default = _default_color(number)
+        colors.append(_color(entry["color"], *place, "color") if "color" in entry else default)
+    return LabelMap(_text(value["name"], "name"), tuple(names), tuple(raw_ids), ignored, tuple(colors))
+
+
+def _check_keys(
+    value: Any, needed: Sequence[str], known: Sequence[str], what: str, *location: Union[int, str]
+) -> None:
     if not isinstance(value, Mapping):
-        raise DataError(f"Expected {what} with the keys {list(keys)}, found {value!r}.")
-    if set(value) != set(keys):
-        raise DataError(
-            f"Expected {what} with the keys {list(keys)}, found the keys {sorted(map(str, value))}."
-        )
+        raise _WrongValueError(f"{what} must have the keys {list(needed)}, found {shown(value)}.", *location)
+    for key in value:
+        if key not in known:
+            hint = did_you_mean(str(key), known)
+            raise _WrongValueError(
+                f"unknown key {shown(key)} in {what}; known are {list(known)}.{hint}", *location, key
+            )
+    missing = [key for key in needed if key not in value]
+    if missing:
+        of = f" {shown(value['name'])}" if "name" in value else ""
+        raise _WrongValueError(f"{what}{of} lacks the key {missing[0]!r}; give it a value.", *location)
 
 
-def _ints(values: Sequence[Any]) -> Tuple[int, ...]:
-    return tuple(int(value) for value in values)
+def _text(value: Any, *location: Union[int, str]) -> str:
+    if not isinstance(value, str) or not value:
+        raise _WrongValueError(f"`{_dotted(location)}` must be text, found {shown(value)}.", *location)
+    return value
 
 
-def _color(values: Sequence[Any]) -> Color:
-    red, green, blue = _ints(values)
-    return red, green, blue
+def _ids(values: Any, seen: Dict[int, str], *location: Union[int, str]) -> Tuple[int, ...]:
+    """Return raw ids, each of which may stand in one place; `seen` holds the places of those before."""
+    where = f"`{_dotted(location)}`"
+    if not isinstance(values, (list, tuple)):
+        raise _WrongValueError(f"{where} must be a list of whole numbers, found {shown(values)}.", *location)
+    for number, value in enumerate(values):
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < _RAW_IDS:
+            raise _WrongValueError(
+                f"{where} holds {shown(value)}; expected whole numbers from 0 to {_RAW_IDS - 1}.",
+                *location,
+                number,
+            )
+        if value in seen:
+            raise _WrongValueError(
+                f"{where} holds {value}, which stands in `{seen[value]}` already; every raw id belongs to "
+                "one class or is ignored.",
+                *location,
+                number,
+            )
+        seen[value] = _dotted(location)
+    return tuple(values)
+
+
+def _color(value: Any, *location: Union[int, str]) -> Color:
+    if isinstance(value, str) and re.match(r"#[0-9a-fA-F]{6}\Z", value):
+        return int(value[1:3], 16), int(value[3:5], 16), int(value[5:7], 16)
+    parts = value if isinstance(value, (list, tuple)) else ()
+    if len(parts) == 3 and all(type(part) is int and 0 <= part <= 255 for part in parts):
+        return parts[0], parts[1], parts[2]
+    hint = " In YAML, # begins a comment: put the colour in quotes." if value is None else ""
+    raise _WrongValueError(
+        f"`{_dotted(location)}` must be [red, green, blue] from 0 to 255 or '#rrggbb', found {shown(value)}."
+        f"{hint}",
+        *location,
+    )
+
+
+def _default_color(number: int) -> Color:
+    """Return a colour for a class without one; hues a golden angle apart are all different."""
+    red, green, blue = colorsys.hsv_to_rgb(number * 0.61803398875 % 1.0, 0.65, 0.95 if number % 2 else 0.75)
+    return round(255 * red), round(255 * green), round(255 * blue)
+
+
+def _raw_id_of_none(label_map: LabelMap) -> int:
+    """Return the raw id that says that a point has no class."""
+    taken = {raw_id for raw_ids in label_map.raw_ids for raw_id in raw_ids}
+    candidates = itertools.chain((0,), label_map.ignored_raw_ids, range(_RAW_IDS))
+    return next(raw_id for raw_id in candidates if raw_id not in taken)
+
+
+def _dotted(location: Sequence[Union[int, str]]) -> str:
+    return ".".join(map(str, location))
 
 
 def _check_map(label_map: LabelMap) -> None:

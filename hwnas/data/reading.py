@@ -11,14 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.data.formats import RawScan
-from hwnas.data.frames import to_our_frame
+from hwnas.data.frames import Coordinates
 from hwnas.data.label_maps import LabelMap
 from hwnas.data.projection import range_of
 from hwnas.data.scan import Scan
 from hwnas.errors import DataError
+from hwnas.files import read_plain_file, reason_of
 
 # Rounding when a tool rescaled the intensities; anything beyond is a wrong range.
 _INTENSITY_TOLERANCE = 1e-5
+_MAX_LABEL_BYTES = 1 << 32
 
 FormatReader = Callable[[Path, Mapping[str, Any]], RawScan]
 
@@ -51,7 +53,7 @@ class ScanReader:
     Attributes:
         read_file: the reader of the file format.
         options: options of the format.
-        frame: name of the frame convention.
+        coordinates: of the files.
         intensity_range: intensities that become remission 0 and 1.
         label_map: merges raw label ids.
         label_dtype: number type of label files.
@@ -61,7 +63,7 @@ class ScanReader:
 
     read_file: FormatReader
     options: Mapping[str, Any]
-    frame: str
+    coordinates: Coordinates
     intensity_range: tuple[float, float]
     label_map: LabelMap
     label_dtype: str
@@ -74,18 +76,36 @@ class ScanReader:
         Raises:
             DataError: for every kind of malformed input; the message names the file.
         """
+        return self.scan_of(self.read_raw(files), files)
+
+    def read_raw(self, files: ScanFiles) -> RawScan:
+        """Return the points of a scan as the file holds them.
+
+        Raises:
+            DataError: if the file is missing, malformed or holds no point.
+        """
         path = Path(files.points)
         try:
             raw = self.read_file(path, self.options)
-        except FileNotFoundError as error:
-            raise DataError(f"There is no scan file {path}.") from error
+        except OSError as error:
+            raise DataError(f"The scan {path} cannot be read: {reason_of(error)}.") from error
         if not len(raw.points):
             raise DataError(
                 f"{path} is empty: it holds no point. Remove the scan and its labels from the data set."
             )
+        return raw
+
+    def scan_of(self, raw: RawScan, files: ScanFiles) -> tuple[Scan, Dropped]:
+        """Return what `read_raw` read in our frame and scale, and how many points were left out.
+
+        Raises:
+            DataError: if points, intensities or labels cannot be used; the message names the file.
+        """
+        path = Path(files.points)
         labels = self._labels(files, raw)
-        keep, dropped = self._usable(raw.points, path)
-        points = to_our_frame(raw.points[keep], self.frame)
+        points = self.coordinates.to_sensor_frame(raw.points)
+        keep, dropped = self._usable(points, path)
+        points = np.ascontiguousarray(points[keep])
         ring = None if raw.ring is None else raw.ring[keep]
         remission = self._remission(raw.intensity[keep], path)
         return Scan(points, remission, ring, None if labels is None else labels[keep], files.id), dropped
@@ -148,11 +168,13 @@ class ScanReader:
 
 def _read_labels(path: Path, dtype: str) -> npt.NDArray[np.uint32]:
     try:
-        content = path.read_bytes()
+        content = read_plain_file(path, _MAX_LABEL_BYTES)
     except FileNotFoundError as error:
         raise DataError(
             f"The label file {path} is missing; expected one for every scan of a labelled sequence."
         ) from error
+    except OSError as error:
+        raise DataError(f"The label file {path} cannot be read: {reason_of(error)}.") from error
     stored = np.dtype(dtype).newbyteorder("<")
     if len(content) % stored.itemsize:
         raise DataError(

@@ -14,6 +14,7 @@ from torch import Tensor
 from hwnas.architecture import Architecture
 from hwnas.errors import ConfigError, TrainingError, did_you_mean
 from hwnas.estimators.base import AccuracyEstimator, EstimatorContext, JudgedEstimate
+from hwnas.plugins import takes_settings
 from hwnas.tasks.base import Task
 from hwnas.training.predict import torch_predict
 from hwnas.training.shared_weights import SharedWeights
@@ -86,6 +87,7 @@ class WeightSharingEstimator:
         ]
 
 
+@takes_settings(inputs=("supernet",))
 def make_weight_sharing(context: EstimatorContext) -> AccuracyEstimator:
     """Return the estimator; its setting `supernet` is the directory of a trained one.
 

@@ -9,15 +9,12 @@ from __future__ import annotations
 import math
 from typing import Any, Mapping, Tuple
 
-from hwnas.data.frames import FRAMES
+from hwnas.data.frames import Coordinates
 
 
-def frame_of(deployment: Mapping[str, Any]) -> str:
-    """Return the axes of scan files, one of `FRAMES`."""
-    frame = str(deployment.get("frame", "x-forward"))
-    if frame not in FRAMES:
-        raise ValueError(f"the frame is {frame!r}, not one of {FRAMES}")
-    return frame
+def coordinates_of(deployment: Mapping[str, Any]) -> Coordinates:
+    """Return what the numbers of scan files mean."""
+    return Coordinates.from_json(deployment)
 
 
 def intensity_range_of(deployment: Mapping[str, Any]) -> Tuple[float, float]:

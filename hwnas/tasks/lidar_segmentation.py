@@ -32,6 +32,7 @@ from hwnas.data.sensors import load_sensor, sensor_names
 from hwnas.errors import ArchitectureError, ConfigError
 from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec
 from hwnas.metrics.confusion import confusion_matrix, iou_per_class, mean_iou
+from hwnas.plugins import takes_settings
 from hwnas.tasks.base import FloatArray, LossFunction, LossSettings, Picture, Predict, Quality
 from hwnas.tasks.judging import Judged, PointTally
 from hwnas.tasks.lidar_samples import (
@@ -50,6 +51,7 @@ _MIB = 1 << 20
 _SCANS_TO_LOOK_AT = 8
 
 
+@takes_settings(LidarSettings, inputs=("data", "pretraining_data"), names_or_files=("label_map",))
 def make_lidar_segmentation(settings: Mapping[str, Any]) -> LidarSegmentation:
     """Return the task with settings as written in `run.yaml`, see `LidarSettings`.
 
@@ -211,7 +213,7 @@ class LidarSegmentation:
             "class_names": list(self.class_names),
             "sensor": self._source.sensor,
             "intensity_range": [float(low), float(high)],
-            "frame": self._source.frame,
+            **self._source.coordinates.to_json(),
             "scan_format": {"name": self._source.format, "options": dict(self._source.format_options)},
         }
 

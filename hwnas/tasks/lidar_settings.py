@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from hwnas.data.projection import MAX_HEIGHT, MAX_WIDTH, MIN_HEIGHT, MIN_WIDTH
-from hwnas.errors import ConfigError, did_you_mean
+from hwnas.errors import ConfigError
+from hwnas.schema_problems import problems_of
 
 Width = Annotated[int, Field(ge=MIN_WIDTH, le=MAX_WIDTH)]
 Channels = Annotated[list[float], Field(min_length=5, max_length=5)]
@@ -16,7 +17,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class ProjectionSection(_Section):
@@ -90,25 +91,4 @@ def parse_settings(value: Mapping[str, Any]) -> LidarSettings:
     try:
         return LidarSettings.model_validate(dict(value))
     except ValidationError as error:
-        problems = [_problem(item) for item in error.errors(include_url=False)]
-        raise ConfigError("\n".join(problems)) from error
-
-
-def _problem(item: Any) -> str:
-    location = [str(part) for part in item["loc"]]
-    dotted = ".".join(location)
-    if item["type"] == "missing":
-        return f"The task lidar-segmentation needs the setting {dotted!r}, but it is missing."
-    if item["type"] != "extra_forbidden":
-        return f"The setting {dotted!r} of lidar-segmentation is {item['input']!r}: {item['msg']}."
-    section = LidarSettings if len(location) == 1 else _SECTIONS[location[0]]
-    valid = list(section.model_fields)
-    hint = did_you_mean(location[-1], valid)
-    return f"Unknown setting {dotted!r} of lidar-segmentation; known are {valid}.{hint}"
-
-
-_SECTIONS: Mapping[str, type[BaseModel]] = {
-    "projection": ProjectionSection,
-    "knn": KnnSection,
-    "normalisation": NormalisationSection,
-}
+        raise ConfigError(problems_of(error, LidarSettings, what="Settings of lidar-segmentation")) from None

@@ -117,16 +117,34 @@ CLASS = {"name": "road", "raw_ids": [1], "color": [0, 0, 0]}
     ("change", "match"),
     [
         ({"classes": []}, "has 0 classes"),
-        ({"classes": [CLASS, CLASS]}, "names a class twice"),
-        ({"classes": [CLASS, {**CLASS, "name": "b"}]}, r"raw ids twice: \[1\]"),
-        ({"ignored_raw_ids": [1]}, r"raw ids twice: \[1\]"),
+        ({"classes": [CLASS, {**CLASS, "raw_ids": [2]}]}, "names a class twice"),
+        (
+            {"classes": [CLASS, {**CLASS, "name": "b"}]},
+            r"classes.1.raw_ids` holds 1, which stands in `classes.0",
+        ),
+        ({"ignored_raw_ids": [1]}, "holds 1, which stands in `ignored_raw_ids` already"),
+        ({"ignored_raw_ids": [0.9]}, "`ignored_raw_ids` holds 0.9; expected whole numbers"),
+        ({"classes": [{**CLASS, "raw_ids": [1.7]}]}, "`classes.0.raw_ids` holds 1.7; expected whole numbers"),
+        (
+            {"classes": [{**CLASS, "raw_ids": [True]}]},
+            "`classes.0.raw_ids` holds true; expected whole numbers",
+        ),
+        ({"classes": [{**CLASS, "raw_ids": "12"}]}, "must be a list of whole numbers, found '12'"),
+        ({"classes": [{**CLASS, "name": 5}]}, "`classes.0.name` must be text, found 5"),
+        ({"classes": [{"name": "a", "color": [0, 0, 0]}]}, "a class 'a' lacks the key 'raw_ids'"),
+        ({"classes": {"a": 1}}, "`classes` must be a list, found a mapping of 1 key"),
+        ({"classes": [{**CLASS, "color": None}]}, "# begins a comment: put the colour in quotes"),
+        ({"classes": [{**CLASS, "color": "#ff00"}]}, "'#rrggbb', found '#ff00'"),
         ({"classes": [{**CLASS, "raw_ids": []}]}, "without raw_ids"),
-        ({"classes": [{**CLASS, "raw_ids": [70000]}]}, "outside 0..65535"),
-        ({"classes": [{**CLASS, "color": [0, 0, 300]}]}, "colour outside"),
-        ({"classes": [{**CLASS, "color": [0, 0]}]}, "wrong type"),
-        ({"classes": [{**CLASS, "raw_ids": ["one"]}]}, "wrong type"),
-        ({"classes": [{**CLASS, "colour": [0, 0, 0]}]}, "found the keys"),
-        ({"extra": 1}, "found the keys"),
+        ({"classes": [{**CLASS, "raw_ids": [70000]}]}, "expected whole numbers from 0 to 65535"),
+        ({"classes": [{**CLASS, "color": [0, 0, 300]}]}, "from 0 to 255"),
+        ({"classes": [{**CLASS, "color": [0, 0]}]}, "from 0 to 255"),
+        ({"classes": [{**CLASS, "raw_ids": ["one"]}]}, "holds 'one'"),
+        (
+            {"classes": [{**CLASS, "colour": [0, 0, 0]}]},
+            "unknown key 'colour' in a class.*Did you mean 'color'",
+        ),
+        ({"extra": 1}, "unknown key 'extra'"),
     ],
 )
 def test_refuses_malformed_maps(change: dict[str, object], match: str) -> None:
@@ -138,8 +156,52 @@ def test_refuses_malformed_maps(change: dict[str, object], match: str) -> None:
 def test_refuses_files_that_hold_something_else(tmp_path: Path) -> None:
     file = tmp_path / "own.yaml"
     file.write_text("just text")
-    with pytest.raises(DataError, match="Expected a label map"):
+    with pytest.raises(DataError, match=r"own.yaml:1: a label map must have the keys"):
         load_label_map(file)
     file.write_text("a: [1")
-    with pytest.raises(DataError, match="is not YAML"):
+    with pytest.raises(DataError, match=r"own.yaml:2: not valid YAML"):
+        load_label_map(file)
+
+
+def test_label_map_files_take_hex_and_need_no_colours(tmp_path: Path) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text(
+        "name: own\nignored_raw_ids: [0x0]\nclasses:\n"
+        '  - {name: a, raw_ids: [0x10, 17], color: "#FF8001"}\n'
+        "  - {name: b, raw_ids: [0x20]}\n  - {name: c, raw_ids: [33]}\n"
+    )
+    label_map = load_label_map(file)
+    assert label_map.raw_ids == ((16, 17), (32,), (33,))
+    assert label_map.colors[0] == (255, 128, 1)
+    assert len(set(label_map.colors)) == 3
+    assert LabelMap.from_json(label_map.to_json()) == label_map
+
+
+def test_default_colours_differ() -> None:
+    classes = [{"name": str(number), "raw_ids": [number]} for number in range(1, 41)]
+    label_map = LabelMap.from_json({"name": "many", "ignored_raw_ids": [], "classes": classes})
+    assert len(set(label_map.colors)) == 40
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("name: a\nclasses: []\n", r"own.yaml:1: a label map 'a' lacks the key 'ignored_raw_ids'"),
+        ("name: a\nname: b\n", r"own.yaml:2: key 'name' was already given in line 1"),
+        (
+            "name: a\nignored_raw_ids: [0]\nclasses:\n- name: c\n  raw_ids: [1.7]\n",
+            r"own.yaml:5: `classes.0.raw_ids`",
+        ),
+        (
+            "name: a\nignored_raw_ids: []\nclasses:\n- {name: x, raw_ids: [1]}\n- color: '#000000'\n",
+            r"own.yaml:5: .*'name'",
+        ),
+        ("name: a\nignored_raw_ids: []\nclasses:\n- {name: x, raw_ids: [1], color: #ff0000}\n", r"own.yaml:"),
+        ("name: a\nignored_raw_ids: []\nclasses: []\n", r"own.yaml: .* has 0 classes"),
+    ],
+)
+def test_mistakes_in_a_file_are_named_with_their_line(tmp_path: Path, text: str, match: str) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text(text)
+    with pytest.raises(DataError, match=match):
         load_label_map(file)

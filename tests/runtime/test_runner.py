@@ -177,6 +177,17 @@ def test_scans_are_read_as_the_files_of_the_training_were_laid_out(bundle: Path,
     path = tmp_path / "scan.bin"
     path.write_bytes(right_forward_up.astype("<f4").tobytes())
     np.testing.assert_array_equal(Runner(forged).label_scan(path), Runner(bundle).label(points, intensity))
+    # Millimetres, and the sensor elsewhere than at 0 0 0: points of a file are converted, those of a caller not.
+    content["deployment"].update(unit_m=0.001, origin_m=[0.5, 1.0, 1.7])
+    rewrite(forged, content)
+    runner = Runner(forged)
+    stored = np.column_stack([(right_forward_up[:, :3] + [0.5, 1.0, 1.7]) * 1000, right_forward_up[:, 3:]])
+    path.write_bytes(stored.astype("<f4").tobytes())
+    np.testing.assert_allclose(runner.read_scan(path).points, points, atol=1e-4)
+    np.testing.assert_allclose(runner.as_trained(path).points, points, atol=1e-4)
+    assert (runner.label_scan(path) == runner.label(points, intensity)).mean() > 0.999
+    in_sensor_frame = runner.coordinates.to_sensor_frame(stored[:, :3].astype(np.float32))
+    np.testing.assert_array_equal(runner.label_scan(path), runner.label(in_sensor_frame, intensity))
     content["deployment"]["frame"] = "sideways"
     rewrite(forged, content)
     with pytest.raises(BundleError, match="sideways"):

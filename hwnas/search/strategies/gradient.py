@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from optuna.samplers import BaseSampler
 
+from hwnas.plugins import takes_settings
 from hwnas.search.strategies.base import StrategyContext
 from hwnas.search.strategies.proposing import ProposingSampler
 from hwnas.search.strategies.told import Genes
@@ -38,6 +39,7 @@ class GradientSampler(ProposingSampler):
         return tuple(int(rng.choice(len(row), p=row / row.sum())) for row in rows)
 
 
+@takes_settings(inputs=("relaxed",))
 def gradient_sampler(context: StrategyContext, *, relaxed: str) -> BaseSampler:
     """Draws from relaxed choices; see `GradientSampler`.
 

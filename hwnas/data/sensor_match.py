@@ -1,0 +1,87 @@
+"""Which sensor table fits the beams that were found in scans."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hwnas.data.sensors import Sensor, load_sensor, sensor_names
+
+# Beams of one unit differ from the data sheet by a fraction of their spacing.
+_SPACING_SHARE, _LEAST_TOLERANCE_DEG = 0.5, 0.25
+_FITS, _CLEARLY_BETTER = 0.75, 0.15
+_EDGE_TOLERANCE_DEG = 3.0
+
+
+@dataclass(frozen=True)
+class SensorMatch:
+    """How well a sensor's table fits.
+
+    Attributes:
+        sensor: name.
+        score: 0 (not at all) to 1: the share of found beams near one of the table, times the share of the
+            table's beams that were found.
+    """
+
+    sensor: str
+    score: float
+
+    @property
+    def fits(self) -> bool:
+        """Whether the scans may well come from this sensor."""
+        return self.score >= _FITS
+
+
+def match_sensors(
+    beams_deg: Sequence[float], elevation_deg: tuple[float, float], *, are_given: bool
+) -> tuple[SensorMatch, ...]:
+    """Return all sensors that we know, the best match first.
+
+    Args:
+        beams_deg: elevation of every beam that was found, top first; empty where only the edges are known.
+        elevation_deg: lower and upper edge of the points.
+        are_given: whether the rings are known, so that `beams_deg` holds every beam with a return.
+    """
+    matches = []
+    for name in sensor_names():
+        sensor = load_sensor(name)
+        if beams_deg:
+            score = _score(np.asarray(beams_deg), sensor, are_given=are_given)
+        else:
+            score = _score_of_edges(elevation_deg, sensor)
+        matches.append(SensorMatch(name, score))
+    return tuple(sorted(matches, key=lambda match: (-match.score, match.sensor)))
+
+
+def better_than(matches: Sequence[SensorMatch], sensor: str) -> SensorMatch | None:
+    """Return the best match if it fits and is clearly better than the one of `sensor`."""
+    own = next((match.score for match in matches if match.sensor == sensor), 0.0)
+    best = matches[0]
+    return best if best.sensor != sensor and best.fits and best.score > own + _CLEARLY_BETTER else None
+
+
+def _score(found: np.ndarray, sensor: Sensor, *, are_given: bool) -> float:
+    table = np.asarray(sensor.elevation_deg)
+    gaps = np.abs(np.diff(table))
+    spacing = np.minimum(np.append(gaps, gaps[-1]), np.insert(gaps, 0, gaps[0]))
+    tolerance = np.maximum(_SPACING_SHARE * spacing, _LEAST_TOLERANCE_DEG)
+    apart = np.abs(found[:, None] - table[None, :])
+    nearest = apart.argmin(axis=1)
+    is_near = apart[np.arange(len(found)), nearest] <= tolerance[nearest]
+    # Every beam of the table can be found once: a denser sensor does not fit a sparser table.
+    num_matched = len(np.unique(nearest[is_near]))
+    # Beams at the edge may see nothing but sky or the vehicle; found between others they must be.
+    inside = (table >= found.min() - tolerance) & (table <= found.max() + tolerance)
+    num_expected = len(table) if are_given else max(int(inside.sum()), len(table) // 2)
+    num_expected = max(int(inside.sum()), int(0.8 * len(table))) if are_given else num_expected
+    return float(num_matched / len(found) * min(1.0, num_matched / num_expected))
+
+
+def _score_of_edges(elevation_deg: tuple[float, float], sensor: Sensor) -> float:
+    low, high = elevation_deg
+    top, bottom = sensor.elevation_deg[0], sensor.elevation_deg[-1]
+    # Points may end short of the edges, where the sky or the vehicle is, but not beyond them.
+    error = max(high - top, bottom - low, 0.3 * (top - high), 0.3 * (low - bottom))
+    return float(np.clip(1.0 - 0.25 * error / _EDGE_TOLERANCE_DEG, 0.0, 1.0))
