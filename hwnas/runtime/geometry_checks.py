@@ -331,12 +331,14 @@ def _upper_edge(found: CloudGeometry, expects: GeometryExpectations) -> Optional
     if beyond > _EDGE_WARNED_DEG:
         text = f"points are seen up to {upper:.1f} degrees of elevation, expected {_deg(usual)}"
         return Finding(text, _OTHER_SENSOR, beyond > _EDGE_REFUSED_DEG)
-    if usual[0] - upper > _EDGE_WARNED_DEG and found.num_points >= _FEWEST_FOR_EDGES:
-        lowest = expects.edges_deg(found.azimuth_coverage)[1]
-        text = f"points are seen up to {upper:.1f} degrees of elevation only, expected {_deg(usual)}"
-        is_cut = upper < min(_HORIZON_DEG, lowest - _EDGE_WARNED_DEG)
-        return Finding(text, _OTHER_SENSOR, is_cut) if is_cut or not _is_part(found, expects) else None
-    return None
+    if usual[0] - upper <= _EDGE_WARNED_DEG:
+        return None
+    lowest = expects.edges_deg(found.azimuth_coverage)[1]
+    is_cut = upper < min(_HORIZON_DEG, lowest - _EDGE_WARNED_DEG)
+    if not is_cut and (_is_part(found, expects) or found.num_points < _FEWEST_FOR_EDGES):
+        return None
+    text = f"points are seen up to {upper:.1f} degrees of elevation only, expected {_deg(usual)}"
+    return Finding(text, _OTHER_SENSOR, is_cut)
 
 
 def _lower_edge(found: CloudGeometry, expects: GeometryExpectations) -> Optional[Finding]:
@@ -348,11 +350,13 @@ def _lower_edge(found: CloudGeometry, expects: GeometryExpectations) -> Optional
     if beyond > _EDGE_WARNED_DEG:
         text = f"points are seen down to {lower:.1f} degrees of elevation, expected {_deg(usual)}"
         return Finding(text, _OTHER_SENSOR, beyond > _EDGE_REFUSED_DEG)
-    if lower - usual[1] > _EDGE_WARNED_DEG and found.num_points >= _FEWEST_FOR_EDGES:
-        highest = expects.edges_deg(found.azimuth_coverage)[0]
-        text = f"points are seen down to {lower:.1f} degrees of elevation only, expected {_deg(usual)}"
-        return Finding(text, _OTHER_SENSOR, lower > highest + _EDGE_WARNED_DEG)
-    return None
+    if lower - usual[1] <= _EDGE_WARNED_DEG:
+        return None
+    is_cut = lower > expects.edges_deg(found.azimuth_coverage)[0] + _EDGE_WARNED_DEG
+    if found.num_points < _FEWEST_FOR_EDGES and not (is_cut and lower > _HORIZON_DEG):
+        return None
+    text = f"points are seen down to {lower:.1f} degrees of elevation only, expected {_deg(usual)}"
+    return Finding(text, _OTHER_SENSOR, is_cut)
 
 
 def _turn(found: CloudGeometry, expects: GeometryExpectations) -> Optional[Finding]:

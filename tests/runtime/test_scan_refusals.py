@@ -5,16 +5,17 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+import typer
 from typer.testing import CliRunner
 
-from hwnas.cli.main import app
+from hwnas.cli import infer
 from hwnas.data.expectations import ScanExpectations, expectations_of
 from hwnas.data.formats import read_bin, read_pcd
 from hwnas.data.projection import ProjectionSpec, project
@@ -32,7 +33,7 @@ ROTATING = [name for name in sensor_names() if load_sensor(name).is_rotating]
 SEEDS = range(3)
 
 
-@lru_cache(maxsize=None)
+@cache
 def variations() -> ModuleType:
     path = ROOT / "scripts" / "benchmarks" / "scan_variations.py"
     spec = importlib.util.spec_from_file_location("scan_variations", path)
@@ -44,7 +45,7 @@ def variations() -> ModuleType:
     return module
 
 
-@lru_cache(maxsize=None)
+@cache
 def cloud_of(name: str, seed: int) -> Any:
     """A turn over flat ground inside a round wall, of which no ray is lost; 360 firings."""
     points, ring = turn_of(load_sensor(name), height_m=1.7 + 0.02 * seed, seed=seed)
@@ -52,7 +53,7 @@ def cloud_of(name: str, seed: int) -> Any:
     return variations().Cloud(points, intensity, ring)
 
 
-@lru_cache(maxsize=None)
+@cache
 def expected(name: str) -> ScanExpectations:
     clouds = [cloud_of(name, seed) for seed in range(3)]
     scans = [Scan(cloud.points, cloud.intensity, None, None, "") for cloud in clouds]
@@ -95,7 +96,7 @@ WRONG = {
 def test_wrong_scans_are_refused(name: str, kind: str) -> None:
     for seed in SEEDS:
         cloud = variations().WRONG[kind](cloud_of(name, 3 + seed), np.random.default_rng(seed))
-        with pytest.raises(DataError, match=WRONG[kind]):
+        with pytest.raises(DataError, match=WRONG[kind] or None):
             ask(expected(name), cloud, given=seed % 2 == 0)
 
 
@@ -115,7 +116,7 @@ def test_scans_of_every_other_sensor_are_refused(name: str) -> None:
     for seed, other in enumerate(ROTATING):
         if other != name:
             cloud = variations().of_another_sensor(cloud_of(other, 3), np.random.default_rng(seed))
-            with pytest.raises(DataError, match="expected|trained on"):
+            with pytest.raises(DataError, match=r"expected|trained on|image has \d+ rows"):
                 ask(expected(name), cloud, given=seed % 2 == 0)
 
 
@@ -158,7 +159,7 @@ def test_scan_files_of_other_sensors_are_refused(given: bool) -> None:
     for scan, scale in ((ouster, 1.0), (velodyne, 255.0)):
         intensity = scan.intensity / np.float32(scale)
         cloud = variations().Cloud(scan.points, intensity, np.asarray(scan.ring, np.int32))
-        with pytest.raises(DataError, match="32 beams.*expected 64 beams|degrees of elevation, expected"):
+        with pytest.raises(DataError, match=r"32 beams.*expected 64 beams|degrees of elevation, expected"):
             ask(expected("hdl-64e"), cloud, given=given)
 
 
@@ -171,6 +172,9 @@ def test_infer_refuses_other_scans_and_says_what_is_unusual(bundle: Path, tmp_pa
     right = write(tmp_path / "right.bin", scan_of(0))
     shuffled = write(tmp_path / "shuffled.bin", np.random.default_rng(0).permutation(scan_of(1)))
     wrong = write(tmp_path / "wrong.bin", scan_of(2) * np.array([1, -1, -1, 1], np.float32))
+    app = typer.Typer()
+    app.callback()(lambda: None)
+    infer.register(app)
     runner = CliRunner()
     found = runner.invoke(
         app, ["infer", str(bundle), str(right), str(shuffled), "--out", str(tmp_path / "a"), "--json"]
