@@ -14,6 +14,7 @@ Python 3.8 syntax, neither torch nor optuna: this module travels to boards.
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -27,7 +28,7 @@ from hwnas.data.expectations import ScanExpectations
 from hwnas.data.knn import KnnSettings
 from hwnas.data.label_maps import LabelMap
 from hwnas.data.projection import Normalisation, ProjectionSpec
-from hwnas.data.scan import Scan
+from hwnas.data.scan import DataWarning, Scan
 from hwnas.errors import BundleError, DataError
 from hwnas.files import reason_of
 from hwnas.runtime.deployment import coordinates_of, intensity_range_of, scan_format_of
@@ -55,8 +56,9 @@ class Runner:
     Several threads may use one runner at once and get what each would get alone; nothing is kept between
     scans. Inferences of onnxruntime run side by side, those of an engine one after the other.
 
-    Scans that contradict the manifest - intensities of another unit, another number of rings, points whose
-    order does not tell their rings, another field of view - are refused: they would be labelled, but wrongly.
+    Scans that contradict the manifest - of another sensor, unit, frame or mounting, mirrored, cut, or without
+    the order that tells rings - are refused: they would be labelled, but wrongly. What cannot be known, such
+    as of a few points, is a warning.
 
     Attributes:
         manifest: of the bundle, every file checked.
@@ -143,6 +145,10 @@ class Runner:
                 and score 0; their intensity may be anything.
             ring: [N] row of the sensor, 0 = top; recovered from the order of the points when None.
 
+        Warns:
+            DataWarning: about what is unusual in the scan, or could not be checked; see
+                `Segmentation.warnings`.
+
         Raises:
             BundleError: if the runner was closed.
             DataError: if shapes or types do not fit, an intensity is outside the range, or the scan
@@ -150,6 +156,7 @@ class Runner:
         """
         values = as_points(points, 4)
         found = self.segment(values[:, :3], values[:, 3], ring)
+        _warn(found)
         return PointLabels(found.labels, found.scores)
 
     @property
@@ -164,7 +171,9 @@ class Runner:
         ring: Optional[npt.NDArray[np.int32]] = None,
     ) -> npt.NDArray[np.uint8]:
         """Return the train ids [N] of points; see `segment`."""
-        return self.segment(points, intensity, ring).labels
+        found = self.segment(points, intensity, ring)
+        _warn(found)
+        return found.labels
 
     def raw_ids_of(self, labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint32]:
         """Return the raw ids [N] of train ids [N], as files of the label map's data set hold them.
@@ -200,13 +209,13 @@ class Runner:
         remission = self._remission_of_kept(points, intensity, keep)
         view = RangeView(self._projection, self._normalisation, self._knn, self.label_map.num_classes)
         scan = view.project(points, remission, ring)
-        warnings = self._checks.check(
+        remarks = self._checks.check(
             len(points), points[keep], intensity[keep], scan.image, None if ring is None else ring[keep]
         )
         logits = predict(view.network_input(scan))
         label_image = view.label_image(logits, scan)
         labels = view.labels(label_image, scan)
-        return Segmentation(labels, scan.has_direction, scan.image, label_image, logits[0], warnings)
+        return Segmentation(labels, scan.has_direction, scan.image, label_image, logits[0], remarks)
 
     def label_scan(self, path: PathLike) -> npt.NDArray[np.uint8]:
         """Return the train ids [N] of the points of a scan file; see `read_scan`."""
@@ -294,6 +303,11 @@ class Runner:
                 f"The projection and label map of {self.manifest.directory} need a network {expected[0]} to "
                 f"{expected[1]}, but its manifest states {found[0]} to {found[1]}. Export it again."
             )
+
+
+def _warn(found: Segmentation) -> None:
+    for text in found.warnings:
+        warnings.warn(text, DataWarning, stacklevel=3)
 
 
 def _check_interface(network: OnnxPredictor, manifest: Manifest) -> None:
