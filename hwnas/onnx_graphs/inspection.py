@@ -14,6 +14,7 @@ import onnx.inliner
 
 from hwnas.errors import ExportError, ModelFileError
 from hwnas.external_data import read_model_files
+from hwnas.io_spec import TensorSpec
 from hwnas.model_inputs import OPEN, DeclaredInput, GivenInput, given_inputs
 from hwnas.onnx_graphs.counting.interpreter import Interpreter
 from hwnas.onnx_graphs.counting.loading import checked_model
@@ -40,7 +41,8 @@ class Layer:
         name: of the node, after those of the nodes whose bodies it is in.
         module: path of the PyTorch module it comes from, empty where that is unknown.
         operator: ONNX operator, with its domain where that is not ONNX's own.
-        precision: type it computes in: `int8` where all data comes out of DequantizeLinear or the operator computes
+        precision: type it computes in: `int8` where all data comes out of DequantizeLinear or the operator
+        computes
             with integers, otherwise the type of its output, such as `float32`.
         output_shape: of its first output; empty where it is not known.
         macs: multiplications and additions of all its runs in one inference, see
@@ -99,6 +101,14 @@ class GraphReport:
         return dict(sorted(Counter(layer.operator for layer in self.layers if layer.macs is None).items()))
 
     @property
+    def unknown_text(self) -> str:
+        """The layers of unknown work in words, empty if there are none."""
+        if not self.unknown:
+            return ""
+        named = ", ".join(f"{operator} {count}" for operator, count in self.unknown.items())
+        return f"{sum(self.unknown.values())} layers ({named})"
+
+    @property
     def macs_by_precision(self) -> dict[str, int]:
         """Where the known work is done."""
         total: Counter[str] = Counter()
@@ -121,8 +131,8 @@ class GraphReport:
 def inspect_onnx(path: Path, inputs: Sequence[str] = ()) -> GraphReport:
     """Read an ONNX file and say what is in it; nothing of it is run.
 
-    Where only first axes of inputs are open, one item is counted, and a note says so. Where others are open, the work
-    that depends on them is unknown.
+    Where only first axes of inputs are open, one item is counted, and a note says so. Where others are open,
+    the work that depends on them is unknown.
 
     Args:
         path: of the file; its external data lies beside it, and is not read.
@@ -188,8 +198,6 @@ def _declared(info: onnx.ValueInfoProto) -> DeclaredInput:
     tensor = info.type.tensor_type
     shape = tuple(_size(dim) for dim in tensor.shape.dim)
     symbols = {index: dim.dim_param for index, dim in enumerate(tensor.shape.dim) if dim.dim_param}
-    from hwnas.io_spec import TensorSpec
-
     return DeclaredInput(
         TensorSpec(info.name, shape, element_name(tensor.elem_type)), symbols, tensor.HasField("shape")
     )

@@ -222,7 +222,9 @@ def test_external_data_of_a_model_must_be_listed(bundle: Path) -> None:
         return {"sha256": sha256_of_file(path), "bytes": path.stat().st_size}
 
     change(bundle, lambda content: content["files"].update({"model.onnx": entry_of(bundle / "model.onnx")}))
-    with pytest.raises(BundleError, match=r"model\.onnx keeps weights in 'deep/er/weight0\.bin', which the man"):
+    with pytest.raises(
+        BundleError, match=r"model\.onnx keeps weights in 'deep/er/weight0\.bin', which the man"
+    ):
         read_manifest(bundle)
     weights = {path.relative_to(bundle).as_posix(): entry_of(path) for path in bundle.rglob("*.bin")}
     change(bundle, lambda content: content["files"].update(weights))

@@ -58,6 +58,7 @@ def run_if(
         place = (*around.place, index)
         outputs.append(interpreter.run(_graph(node, name), around.values, [], log, place, around.prefix))
         logs.append(log)
+    around.log.other_weights |= logs[0].weights | logs[1].weights
     if chosen is not None:
         taken = int(bool(chosen))
         around.log.join(logs[taken])

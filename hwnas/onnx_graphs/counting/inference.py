@@ -12,8 +12,8 @@ from onnx.reference import ReferenceEvaluator
 
 from hwnas.onnx_graphs.counting.values import MAX_KNOWN_VALUES, UNKNOWN, Value
 
-# What inference and evaluation of a node that lacks something, or contradicts itself, raise. All it means here is
-# that its outputs are not known, which is said where it matters.
+# What inference and evaluation of a node that lacks something, or contradicts itself, raise. All it means
+# here is that its outputs are not known, which is said where it matters.
 _INFERENCE_ERRORS = (onnx.shape_inference.InferenceError, onnx.defs.SchemaError, RuntimeError, ValueError)
 _EVALUATION_ERRORS = (
     ArithmeticError,

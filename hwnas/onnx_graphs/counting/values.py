@@ -1,4 +1,4 @@
-"""What is known of a value in a graph without running it: its type, perhaps its content, where it comes from."""
+"""What is known of a value in a graph without running it: type, perhaps content, and origin."""
 
 from __future__ import annotations
 
