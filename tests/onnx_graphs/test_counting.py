@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
+from typer.testing import CliRunner
 
+from hwnas.cli.main import make_app
 from hwnas.errors import ConfigError, ExportError
 from hwnas.onnx_graphs.counting.einsum import einsum_macs
 from hwnas.onnx_graphs.counting.operators import CONTROL_FLOW, COUNTED, FREE, UNCOUNTABLE
 from hwnas.onnx_graphs.inspection import GraphReport, inspect_onnx
 from tests.latency.onnx_models import LAYOUTS, write_conv_model, write_external_model
 
-F, I = TensorProto.FLOAT, TensorProto.INT64
+F, INT = TensorProto.FLOAT, TensorProto.INT64
 MICROSOFT = "com.microsoft"
 
 
@@ -137,7 +140,7 @@ SINGLE = [
         0,
         8,
     ),
-    ("Gather", [value("a", [3], I)], [weight("w", 100, 8)], {}, 0, 800),
+    ("Gather", [value("a", [3], INT)], [weight("w", 100, 8)], {}, 0, 800),
 ]
 
 
@@ -362,7 +365,7 @@ def test_both_branches_are_looked_into(tmp_path: Path) -> None:
 def loop(
     step: list[onnx.NodeProto], weights: list[onnx.TensorProto], condition: str = "going"
 ) -> onnx.GraphProto:
-    body_inputs = [value("i", [], I), value("going", [], TensorProto.BOOL), value("h", [3, 5])]
+    body_inputs = [value("i", [], INT), value("going", [], TensorProto.BOOL), value("h", [3, 5])]
     keep = helper.make_node("Identity", [condition], ["goes_on"])
     outputs = [value("goes_on", [], TensorProto.BOOL), value("h2", [3, 5]), value("s", [3, 5])]
     last = helper.make_node("Identity", ["h2"], ["s"])
@@ -384,10 +387,10 @@ def test_loops_count_their_runs_where_they_can(tmp_path: Path) -> None:
     assert million.macs == 105 * 1_000_000
     none = report_of(tmp_path, [node], inputs, [number("n", 0)])
     assert none.macs == 0
-    unknown = report_of(tmp_path, [node, use], [*inputs, value("n", [], I)], [v])
+    unknown = report_of(tmp_path, [node, use], [*inputs, value("n", [], INT)], [v])
     assert (unknown.macs, unknown.unknown) == (None, {"MatMul": 2})
     assert "l (Loop): how often it runs is not known" in unknown.notes
-    assert report_of(tmp_path, [node, use], [*inputs, value("n", [], I)], [v], given=["n=4"]).macs == 420
+    assert report_of(tmp_path, [node, use], [*inputs, value("n", [], INT)], [v], given=["n=4"]).macs == 420
 
 
 def test_a_loop_that_ends_itself_is_followed(tmp_path: Path) -> None:
@@ -411,7 +414,7 @@ def test_loops_whose_shapes_grow_are_followed(tmp_path: Path) -> None:
     body = helper.make_graph(
         step,
         "body",
-        [value("i", [], I), value("going", [], TensorProto.BOOL), value("h", None)],
+        [value("i", [], INT), value("going", [], TensorProto.BOOL), value("h", None)],
         [value("goes_on", [], TensorProto.BOOL), value("h2", None), value("m", None)],
         [weight("row", 1, 5), weight("w", 5, 5)],
     )
@@ -555,7 +558,7 @@ def test_external_weights_count_as_others_do(tmp_path: Path, layout: str) -> Non
 
 def test_weights_of_many_gigabytes_are_counted_unread(tmp_path: Path) -> None:
     w = TensorProto(name="w", dims=[1 << 15, 1 << 16], data_type=F, data_location=TensorProto.EXTERNAL)
-    shape = TensorProto(name="shape", dims=[2], data_type=I, data_location=TensorProto.EXTERNAL)
+    shape = TensorProto(name="shape", dims=[2], data_type=INT, data_location=TensorProto.EXTERNAL)
     for tensor, offset in ((w, 16), (shape, 0)):
         tensor.external_data.add(key="location", value="w.bin")
         tensor.external_data.add(key="offset", value=str(offset))
@@ -570,3 +573,20 @@ def test_weights_of_many_gigabytes_are_counted_unread(tmp_path: Path) -> None:
     assert report.macs == 2 << 31
     assert report.parameters == 1 << 31
     assert report.size_bytes > 8e9
+
+
+def test_the_command_takes_inputs_and_says_what_is_unknown(tmp_path: Path) -> None:
+    node = helper.make_node("MatMul", ["x", "w"], ["y"], name="product")
+    report_of(tmp_path, [node], [value("x", ["n", "rows", 5])], [weight("w", 5, 7)])
+
+    def lines(*arguments: str) -> str:
+        result = CliRunner().invoke(make_app(), ["inspect", str(tmp_path / "m.onnx"), *arguments])
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    assert "1 layers, MACs unknown, 35 parameters" in lines()
+    assert "unknown: 1 layers (MatMul 1)" in lines()
+    assert "unknown MACs" in lines("--layers")
+    assert "1 layers, 210 MACs, 35 parameters" in lines("--input", "x=2x3x5")
+    document = json.loads(lines("--json", "--input", "x=2x3x5"))
+    assert (document["macs"], document["unknown"], document["inputs"][0]["shape"]) == (210, {}, [2, 3, 5])

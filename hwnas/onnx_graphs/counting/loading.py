@@ -68,8 +68,8 @@ def _is_external(tensor: onnx.TensorProto) -> bool:
 def _for_checker(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return a model that the checker does not refuse for what runtimes take.
 
-    Inputs take the place of external weights, whose files it would look for in the working directory; inputs and
-    outputs get a shape where the file states none.
+    Inputs take the place of external weights, whose files it would look for in the working directory; inputs
+    and outputs get a shape where the file states none.
     """
     has_external = any(_is_external(tensor) for tensor in model.graph.initializer)
     if not has_external and not any(map(_lacks_shape, (*model.graph.input, *model.graph.output))):
