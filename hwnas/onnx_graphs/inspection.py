@@ -156,14 +156,7 @@ def inspect_onnx(path: Path, inputs: Sequence[str] = ()) -> GraphReport:
     declared = [_declared(info) for info in _graph_inputs(model.graph)]
     given = given_inputs(declared, inputs, repr(str(path)))
     given, notes = _with_one_item(declared, given)
-    interpreter, log = Interpreter(model), WorkLog()
-    interpreter.run(
-        model.graph,
-        {},
-        [_value(info, entry) for info, entry in zip(_graph_inputs(model.graph), given, strict=True)],
-        log,
-    )
-    counts = {name: weight.count for name, weight in interpreter.weights.items()}
+    log, counts = _counted(model, given)
     return GraphReport(
         inputs=tuple(_io(info, entry) for info, entry in zip(_graph_inputs(model.graph), given, strict=True)),
         outputs=tuple(_io(info, None) for info in model.graph.output),
@@ -175,6 +168,17 @@ def inspect_onnx(path: Path, inputs: Sequence[str] = ()) -> GraphReport:
         metadata={entry.key: entry.value for entry in model.metadata_props},
         size_bytes=files.size_bytes,
     )
+
+
+def _counted(model: onnx.ModelProto, given: Sequence[GivenInput]) -> tuple[WorkLog, dict[str, int]]:
+    """Return what every node does, and how many values each constant has."""
+    interpreter, log = Interpreter(model), WorkLog()
+    inputs = [_value(info, entry) for info, entry in zip(_graph_inputs(model.graph), given, strict=True)]
+    try:
+        interpreter.run(model.graph, {}, inputs, log)
+    except ModelFileError as error:
+        raise ExportError(str(error)) from error
+    return log, {name: weight.count for name, weight in interpreter.weights.items()}
 
 
 def _layer(work: NodeWork, counts: Mapping[str, int]) -> Layer:

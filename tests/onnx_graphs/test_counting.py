@@ -590,3 +590,22 @@ def test_the_command_takes_inputs_and_says_what_is_unknown(tmp_path: Path) -> No
     assert "1 layers, 210 MACs, 35 parameters" in lines("--input", "x=2x3x5")
     document = json.loads(lines("--json", "--input", "x=2x3x5"))
     assert (document["macs"], document["unknown"], document["inputs"][0]["shape"]) == (210, {}, [2, 3, 5])
+
+
+def test_what_keeps_onnx_busy_for_ever_is_not_asked_of_it(tmp_path: Path) -> None:
+    node = helper.make_node("Einsum", ["a", "b"], ["y"], equation="bij,\u0115bjk->bik")
+    report = report_of(tmp_path, [node], [value("a", [5, 2, 3]), value("b", [5, 3, 4])])
+    assert report.unknown == {"Einsum": 1}
+    endless = helper.make_node("Range", ["zero", "end", "one"], ["y"])
+    numbers = [number("zero", 0), number("end", 1 << 60), number("one", 1)]
+    assert report_of(tmp_path, [endless], [], numbers).macs == 0
+
+
+@pytest.mark.parametrize("shape", [[5, 8], [5, 6], [-5, -7], [1 << 40, 7]])
+def test_tensors_that_do_not_hold_their_values_are_refused(tmp_path: Path, shape: list[int]) -> None:
+    w = weight("w", 5, 7)
+    del w.dims[:]
+    w.dims.extend(shape)
+    node = helper.make_node("MatMul", ["x", "w"], ["y"])
+    with pytest.raises(ExportError, match=r"'w' does not hold|not a valid ONNX file"):
+        report_of(tmp_path, [node], [value("x", [3, 5])], [w])

@@ -10,11 +10,8 @@ from pathlib import Path
 import onnx
 
 from hwnas.errors import ModelFileError
-from hwnas.external_data import read_graph
+from hwnas.external_data import bytes_of_tensor, read_graph
 from hwnas.onnx_graphs.counting.values import MAX_KNOWN_VALUES
-
-_BITS = {21: 4, 22: 4, 23: 4, 25: 2, 26: 2}
-"""Types of which several values lie in a byte."""
 
 
 def checked_model(path: Path) -> onnx.ModelProto:
@@ -48,8 +45,7 @@ def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
 def _read(tensor: onnx.TensorProto, directory: Path) -> None:
     """Put the values of a tensor, which were found to be there, into it."""
     entries = {entry.key: entry.value for entry in tensor.external_data}
-    bits = _BITS.get(tensor.data_type) or 8 * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
-    size = -(-math.prod(tensor.dims) * bits // 8)
+    size = bytes_of_tensor(tensor.dims, tensor.data_type)
     try:
         with (directory / entries["location"]).open("rb") as stream:
             stream.seek(int(entries.get("offset", 0)))
