@@ -7,6 +7,7 @@ import tempfile
 from difflib import get_close_matches
 from typing import Any, Callable, ClassVar, Dict, List, Mapping, Tuple
 
+from hwnas.files import utf8_path
 from hwnas.io_spec import TensorSpec
 from hwnas.latency.agent.errors import AgentError
 from hwnas.latency.runtimes.onnxruntime_kernels import read_kernels
@@ -141,10 +142,11 @@ class OnnxRuntime:
             options.profile_file_prefix = os.path.join(self._trace_directory, "trace")
             options.optimized_model_filepath = os.path.join(self._trace_directory, "graph.onnx")
         try:
-            session = self._onnxruntime.InferenceSession(
-                model, sess_options=options, providers=self._providers()
-            )
-        except self._errors as error:
+            with utf8_path(model) as path:
+                session = self._onnxruntime.InferenceSession(
+                    path, sess_options=options, providers=self._providers()
+                )
+        except (*self._errors, OSError) as error:
             raise AgentError(
                 f"ONNX Runtime {self._onnxruntime.__version__} refuses the model: {error}. "
                 "Export it with operators and an opset that this version knows."
