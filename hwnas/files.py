@@ -3,15 +3,75 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import re
 import shutil
+import stat
 import tempfile
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, Callable, Iterator, Sequence, Union
+
+from hwnas.errors import ConfigError
+
+_KEPT_OF_NAME = 100
+_MAX_OWN_BYTES = 256 << 20
 
 PathLike = Union[str, "os.PathLike[str]"]
+
+
+@contextlib.contextmanager
+def naming(path: PathLike) -> Iterator[None]:
+    """Let errors of the operating system in a block name `path`: writes to an open file name none.
+
+    Raises:
+        OSError: as it came, with the path.
+    """
+    try:
+        yield
+    except OSError as error:
+        error.filename, error.filename2 = os.fspath(path), None
+        raise
+
+
+@contextlib.contextmanager
+def utf8_path(path: PathLike) -> Iterator[str]:
+    """Yield a path of the same file that is UTF-8, for libraries that take no other; good inside the block.
+
+    Other files beside it, such as the external data of a model, are found from there too.
+
+    Raises:
+        OSError: if it cannot be opened.
+    """
+    text = os.fspath(path)
+    directory, name = os.path.split(text)
+    if _is_utf8(text):
+        yield text
+        return
+    flags = os.O_PATH | os.O_CLOEXEC | (os.O_DIRECTORY if _is_utf8(name) else 0)
+    descriptor = os.open(directory if _is_utf8(name) else text, flags)
+    try:
+        link = "/proc/self/fd/" + str(descriptor)
+        yield os.path.join(link, name) if _is_utf8(name) else link
+    finally:
+        os.close(descriptor)
+
+
+def _is_utf8(text: str) -> bool:
+    # Bytes that are not UTF-8 are held as halves of surrogate pairs, see PEP 383.
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def write_bytes(path: PathLike, content: bytes) -> None:
+    """Write a file in place, for directories that are moved into place as a whole.
+
+    Raises:
+        OSError: naming `path`, if it cannot be written.
+    """
+    with naming(path), open(path, "wb") as stream:
+        stream.write(content)
 
 
 def write_bytes_atomically(path: PathLike, content: bytes) -> None:
@@ -20,10 +80,18 @@ def write_bytes_atomically(path: PathLike, content: bytes) -> None:
     The bytes go to a temporary file beside `path`, are flushed to disk and renamed over it.
 
     Raises:
-        OSError: if the directory is missing or not writable; `path` is then untouched.
+        OSError: naming `path`, if the directory is missing or not writable, or the disk is full; `path` is
+            then untouched.
     """
     target = Path(path)
-    descriptor, temporary = tempfile.mkstemp(dir=str(target.parent), prefix="." + target.name + ".")
+    with naming(target):
+        _write_bytes_atomically(target, content)
+
+
+def _write_bytes_atomically(target: Path, content: bytes) -> None:
+    # Whatever the length of the name, the temporary one fits where it fits.
+    name = os.fsencode(target.name)[:_KEPT_OF_NAME].decode("ascii", errors="replace").replace("\ufffd", "_")
+    descriptor, temporary = tempfile.mkstemp(dir=str(target.parent), prefix="." + name + ".")
     try:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(content)
@@ -67,7 +135,91 @@ def copy_atomically(source: PathLike, target: PathLike) -> None:
 def write_json_atomically(path: PathLike, value: Any) -> None:
     """Write `value` as readable JSON, atomically. NaN and infinity are refused (ValueError)."""
     text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
-    write_bytes_atomically(path, text.encode("utf-8"))
+    # Names of files that are not UTF-8 are held as halves of surrogate pairs, which JSON writes as escapes.
+    write_bytes_atomically(path, re.sub("[\ud800-\udfff]", _json_escape, text).encode("utf-8"))
+
+
+def _json_escape(found: re.Match[str]) -> str:
+    return f"\\u{ord(found.group()):04x}"
+
+
+def read_limited(path: PathLike, limit_bytes: int) -> bytes:
+    """Return the content of a file from outside.
+
+    Raises:
+        OSError: if it cannot be read, is no regular file (a pipe or device need not end), or has more than
+            `limit_bytes`.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Not a regular file", str(path))
+        content = stream.read(limit_bytes + 1)
+    if len(content) > limit_bytes:
+        raise OSError(errno.EFBIG, f"More than {limit_bytes} bytes", str(path))
+    return content
+
+
+def refuse_foreign(path: PathLike, what: str, is_own: Callable[[bytes], bool]) -> None:
+    """Refuse to write over a file that hwnas did not write; call it before the work that is to be written.
+
+    Args:
+        path: that is to be written; a path where nothing is yet passes.
+        what: hwnas would have written there, for the error, such as `a report`.
+        is_own: tells by its content whether a file is such.
+
+    Raises:
+        ConfigError: if the directory is missing, or something else is there.
+    """
+    target = Path(path)
+    if not target.parent.is_dir():
+        raise ConfigError(f"{str(target)!r} names a file in a directory that does not exist; make it first.")
+    if not os.path.lexists(target):
+        return
+    try:
+        if is_own(read_limited(target, _MAX_OWN_BYTES)):
+            return
+        found = "a file that hwnas did not write as such"
+    except OSError as error:
+        found = f"something else ({error.strerror})"
+    raise ConfigError(
+        f"{str(target)!r} would become {what}, but there is {found}. Move it away, or name another file."
+    )
+
+
+def is_json_with(*keys: str) -> Callable[[bytes], bool]:
+    """Return what tells whether a file holds a JSON object with all of these keys."""
+
+    def is_own(content: bytes) -> bool:
+        try:
+            found = json.loads(content)
+        except (ValueError, RecursionError):
+            return False
+        return isinstance(found, dict) and set(keys) <= set(found)
+
+    return is_own
+
+
+def refuse_foreign_directory(path: PathLike, what: str, markers: Sequence[str]) -> None:
+    """Refuse to write into a directory that holds other things.
+
+    Args:
+        path: of the directory; one that is missing or empty passes.
+        what: hwnas would have written there, for the error, such as `a supernet`.
+        markers: files of which at least one is in every such directory.
+
+    Raises:
+        ConfigError: if a directory without them is not empty.
+    """
+    target = Path(path)
+    if not target.is_dir() or any((target / name).is_file() for name in markers):
+        return
+    others = sorted(os.listdir(str(target)))
+    if others:
+        raise ConfigError(
+            f"{str(target)!r} would hold {what}, but holds other things ({others[0]!r} for one). Name a new "
+            "or empty directory."
+        )
 
 
 def sha256_of_file(path: PathLike) -> str:

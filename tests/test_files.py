@@ -1,9 +1,22 @@
+import errno
+import json
 import os
 import stat
+from contextlib import nullcontext
 
 import pytest
 
-from hwnas.files import sha256_of_file, write_bytes_atomically, write_json_atomically
+from hwnas.errors import ConfigError, file_access_error
+from hwnas.files import (
+    is_json_with,
+    read_limited,
+    refuse_foreign,
+    refuse_foreign_directory,
+    sha256_of_file,
+    utf8_path,
+    write_bytes_atomically,
+    write_json_atomically,
+)
 
 
 def test_content_replaces_the_old_and_leaves_nothing_else(tmp_path) -> None:
@@ -46,3 +59,95 @@ def test_sha256_of_a_known_text(tmp_path) -> None:
     assert (
         sha256_of_file(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     )
+
+
+def test_errors_name_the_file_that_was_to_be_written(tmp_path, monkeypatch) -> None:
+    with pytest.raises(FileNotFoundError) as missing:
+        write_bytes_atomically(tmp_path / "gone" / "a.json", b"x")
+    assert missing.value.filename == str(tmp_path / "gone" / "a.json")
+
+    def full_disk(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(OSError, match="No space") as full:
+        write_bytes_atomically(tmp_path / "a", b"x")
+    assert full.value.filename == str(tmp_path / "a")
+
+
+@pytest.mark.parametrize("name", ["n" * 255, "é" * 127, "café\udce9"])
+def test_any_name_that_the_file_system_takes_can_be_written(tmp_path, name: str) -> None:
+    write_json_atomically(tmp_path / name, {"path": f"/data/{name}"})
+    assert json.loads((tmp_path / name).read_text(encoding="utf-8")) == {"path": f"/data/{name}"}
+    assert os.listdir(tmp_path) == [name]
+
+
+def test_files_from_outside_are_read_with_a_limit(tmp_path) -> None:
+    (tmp_path / "a").write_bytes(b"12345")
+    os.mkfifo(tmp_path / "pipe")
+    assert read_limited(tmp_path / "a", 5) == b"12345"
+    for path in (tmp_path / "a", tmp_path / "pipe", "/dev/zero", tmp_path):
+        with pytest.raises(OSError, match=r"bytes|regular|directory"):
+            read_limited(path, 4)
+
+
+@pytest.mark.parametrize(
+    ("make", "is_refused"),
+    [
+        (lambda path: None, False),
+        (lambda path: path.write_text('{"a": 1, "b": 2, "c": 3}'), False),
+        (lambda path: path.write_text('{"a": 1}'), True),
+        (lambda path: path.write_text("[" * 100_000), True),
+        (lambda path: path.write_bytes(b"\xff"), True),
+        (lambda path: path.write_text(""), True),
+        (lambda path: path.mkdir(), True),
+        (lambda path: path.symlink_to("gone"), True),
+        (os.mkfifo, True),
+    ],
+)
+def test_foreign_files_are_not_replaced(tmp_path, make, is_refused: bool) -> None:
+    path = tmp_path / "out.json"
+    make(path)
+    with pytest.raises(ConfigError, match="would become a table") if is_refused else nullcontext():
+        refuse_foreign(path, "a table", is_json_with("a", "b"))
+
+
+def test_directories_with_other_things_are_refused(tmp_path) -> None:
+    for path in (tmp_path / "missing", tmp_path):
+        refuse_foreign_directory(path, "a supernet", ["state.json"])
+    (tmp_path / "thesis.tex").write_text("x")
+    with pytest.raises(ConfigError, match=r"holds other things \('thesis.tex' for one\)"):
+        refuse_foreign_directory(tmp_path, "a supernet", ["state.json"])
+    (tmp_path / "state.json").write_text("{}")
+    refuse_foreign_directory(tmp_path, "a supernet", ["state.json"])
+
+
+@pytest.mark.parametrize("number", sorted(errno.errorcode))
+def test_errors_of_the_system_say_path_and_remedy(number: int) -> None:
+    error = OSError(number, os.strerror(number), "/some/where")
+    found = file_access_error(error)
+    if isinstance(error, (ConnectionError, TimeoutError, ChildProcessError, ProcessLookupError)):
+        assert found is None
+    else:
+        assert found is not None
+        assert found.exit_code == 10
+        assert str(found).startswith("'/some/where' cannot be used: ")
+        assert str(found).count(". ") >= 1
+
+
+def test_errors_without_a_file_are_no_errors_of_files() -> None:
+    assert file_access_error(OSError("a message of some library")) is None
+    assert "A file cannot be used: the disk is full" in str(file_access_error(OSError(errno.ENOSPC, "x")))
+
+
+@pytest.mark.parametrize("where", ["plain", "café\udce9"])
+@pytest.mark.parametrize("name", ["model.onnx", "model\udce9.onnx"])
+def test_files_of_any_name_have_a_path_that_is_utf_8(tmp_path, where: str, name: str) -> None:
+    (tmp_path / where).mkdir()
+    (tmp_path / where / name).write_bytes(b"weights")
+    with utf8_path(tmp_path / where / name) as path:
+        assert path.encode("utf-8")
+        with open(path, "rb") as stream:
+            assert stream.read() == b"weights"
+    with pytest.raises(FileNotFoundError), utf8_path(tmp_path / "gone\udce9" / name):
+        pass

@@ -9,6 +9,7 @@ import typer
 
 from hwnas.cli.console import err_console, out_console, print_json
 from hwnas.errors import DataError
+from hwnas.text import visible
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -81,7 +82,8 @@ def synthesize(
         print_json({"path": str(path), "scans": scans, "sensor": sensor, "seed": seed})
     else:
         out_console.print(
-            f"{scans} scans of {sensor} are in {path}; 'hwnas data info {path}' describes them."
+            f"{scans} scans of {sensor} are in {path}; 'hwnas data info {path}' describes them.",
+            soft_wrap=True,
         )
 
 
@@ -98,21 +100,22 @@ def _progress() -> Progress:
 
 
 def _print_facts(facts: dict[str, Any]) -> None:
+    from rich.text import Text
+
     out_console.print(_summary(facts))
     out_console.print(_class_table(facts))
     for problem in facts["problems"][:_SHOWN_PROBLEMS]:
-        out_console.print(f"[bold red]{problem['scan']}[/]", end=" ")
-        out_console.print(problem["message"], markup=False, highlight=False)
+        out_console.print(Text(visible(problem["scan"]), style="bold red"), end=" ")
+        out_console.print(problem["message"], highlight=False)
     hidden = len(facts["problems"]) - _SHOWN_PROBLEMS
     if hidden > 0:
         out_console.print(f"... and {hidden} more scans with problems (--json lists all)")
 
 
 def _summary(facts: dict[str, Any]) -> Table:
-    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(show_header=False, title=escape(facts["path"]), title_justify="left")
+    table = Table(show_header=False, title=facts["path"], title_justify="left")
     rows = {
         "Scans": f"{facts['scans']:,} usable, {facts['unlabelled_scans']:,} of them without labels",
         "Points": f"{facts['points']:,}",
@@ -128,7 +131,7 @@ def _summary(facts: dict[str, Any]) -> Table:
         "Problems": str(len(facts["problems"])),
     }
     for name, value in rows.items():
-        table.add_row(name, escape(value))
+        table.add_row(name, value)
     return table
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.text import Text
 
 from hwnas.cli.console import err_console, out_console, print_json
 from hwnas.errors import MeasurementError
@@ -77,10 +78,14 @@ def examine(target_url: str, noise_s: float) -> Diagnosis:
 
 def _print_findings(diagnosis: Diagnosis) -> None:
     """Print a line for each finding; lines, unlike tables, stay whole in logs of any width."""
-    marks = {"ok": "[green]ok     [/] ", "warn": "[yellow]warning[/] ", "problem": "[bold red]PROBLEM[/] "}
+    marks = {
+        "ok": Text("ok      ", style="green"),
+        "warn": Text("warning ", style="yellow"),
+        "problem": Text("PROBLEM ", style="bold red"),
+    }
     for finding in diagnosis.findings:
         out_console.print(marks[finding.level], end="")
         text = f"{finding.check}: {finding.found}"
-        out_console.print(text, markup=False, highlight=False, soft_wrap=True)
+        out_console.print(text, highlight=False, soft_wrap=True)
         if finding.advice:
-            out_console.print(f"        -> {finding.advice}", markup=False, highlight=False, soft_wrap=True)
+            out_console.print(f"        -> {finding.advice}", highlight=False, soft_wrap=True)

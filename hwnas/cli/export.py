@@ -99,14 +99,13 @@ def register(app: typer.Typer) -> None:
             print_json({"bundles": written, "candidates": told})
             return
         for bundle in written:
-            out_console.print(bundle["path"], markup=False, highlight=False, soft_wrap=True)
+            out_console.print(bundle["path"], highlight=False, soft_wrap=True)
             for line in [*bundle["precisions"], *bundle["engines"]]:
-                out_console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+                out_console.print(f"  {line}", highlight=False, soft_wrap=True)
             if not bundle["is_stable"]:
                 err_console.print(
                     f"The latency of {bundle['architecture_id']} was measured while the target was disturbed "
                     f"({bundle['remark']}); export again with `--force` when it is calm.",
-                    markup=False,
                     highlight=False,
                 )
         if len(candidates) > len(written):

@@ -60,7 +60,6 @@ def register(app: typer.Typer) -> None:
         for entry in written:
             out_console.print(
                 f"{entry['labels']}  {entry['points']} points in {entry['label_ms']:.0f} ms",
-                markup=False,
                 highlight=False,
                 soft_wrap=True,
             )

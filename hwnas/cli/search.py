@@ -226,7 +226,6 @@ def _show_worth(result: SearchResult) -> None:
         f"parameters {worth.parameters}, from {worth.agreement.networks} networks.",
         soft_wrap=True,
         highlight=False,
-        markup=False,
     )
     for warning in worth.warnings:
         out_console.print(Text(f"WARNING: {warning}", style="bold red"), soft_wrap=True)

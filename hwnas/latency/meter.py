@@ -27,6 +27,7 @@ from hwnas.latency.target import Target
 from hwnas.latency.transports.base import AgentConnection, Transport
 from hwnas.latency.transports.opening import open_transport
 from hwnas.plugins import load_plugin
+from hwnas.text import shown
 
 Exclusive = Callable[[], AbstractContextManager[None]]
 
@@ -272,8 +273,8 @@ class AgentMeter:
         }
         if changed:
             raise MeasurementError(
-                f"{self.target!r} is not what it was when this meter opened: {changed} (then, now). "
-                "Figures of both do not mix: restore the setting, or measure everything anew."
+                f"{self.target!r} is not what it was when this meter opened: {shown(changed, 1000)} (then, "
+                "now). Figures of both do not mix: restore the setting, or measure everything anew."
             )
         return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -23,7 +24,7 @@ from hwnas.onnx_graphs.precision.kinds import FP32
 from hwnas.search_spaces.base import SearchSpace
 
 SCHEMA_VERSION = 1
-_HEADER = "profile.json"
+HEADER = "profile.json"
 _OPERATIONS_PER_S = 3e9
 """Of the slowest runtimes that are profiled by kernels, all repetitions of a measurement together."""
 _MOST_OF_BUDGET = 0.05
@@ -125,7 +126,7 @@ def profile(
             refuses every network.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    _check_header(directory / _HEADER, meter, space, settings)
+    _check_header(directory / HEADER, meter, space, settings)
     done = {network.architecture: network for network in read_profile(directory)}
     spent_s = sum(network.seconds for network in done.values())
     # The widest blocks tell most kernels apart; a design need not fit the target exactly.
@@ -163,7 +164,7 @@ def profile(
 
 def read_profile(directory: Path) -> list[ProfiledNetwork]:
     """Return the networks that a directory holds, in the order of their ids."""
-    files = [path for path in sorted(directory.glob("*.json")) if path.name != _HEADER]
+    files = [path for path in sorted(directory.glob("*.json")) if path.name != HEADER]
     return [ProfiledNetwork.from_json(json.loads(path.read_text("utf-8"))) for path in files]
 
 
@@ -192,6 +193,14 @@ def _check_header(path: Path, meter: AgentMeter, space: SearchSpace, settings: P
         )
 
 
+def remove_profile(directory: Path) -> None:
+    """Remove what `profile` wrote; a directory that holds other things stays with them."""
+    for path in directory.glob("*.json"):
+        path.unlink()
+    with contextlib.suppress(OSError):  # something else is in it
+        directory.rmdir()
+
+
 def header_of(directory: Path) -> dict[str, Any]:
     """Return what `profile` wrote about a directory.
 
@@ -199,7 +208,7 @@ def header_of(directory: Path) -> dict[str, Any]:
         MeasurementError: if there is no profile.
     """
     try:
-        header: dict[str, Any] = json.loads((directory / _HEADER).read_text("utf-8"))
+        header: dict[str, Any] = json.loads((directory / HEADER).read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise MeasurementError(
             f"{directory} holds no profile: {error}. Run `hwnas profile` first."

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.errors import BundleError
+from hwnas.files import utf8_path
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -79,7 +80,8 @@ def _open_session(path: str, threads: int) -> Any:
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     try:
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        with utf8_path(path) as readable:
+            return onnxruntime.InferenceSession(readable, options, providers=["CPUExecutionProvider"])
     except _refusals() as error:
         raise BundleError(
             f"onnxruntime {onnxruntime.__version__} cannot load {path}: {error}. "

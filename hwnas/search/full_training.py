@@ -13,7 +13,7 @@ from typing import Any
 from hwnas.architecture import Architecture
 from hwnas.budget import Costs
 from hwnas.config import RunConfig
-from hwnas.errors import TrainingError
+from hwnas.errors import FileAccessError, TrainingError
 from hwnas.files import write_json_atomically
 from hwnas.latency.base import LatencyMeter
 from hwnas.latency.builds import keep_fastest_build
@@ -24,7 +24,7 @@ from hwnas.pareto import front_indices
 from hwnas.search.agreement import rank_agreement
 from hwnas.search.costs import end_to_end_job
 from hwnas.search.driver import executor_of_run, worker_setup
-from hwnas.search.executors.base import Executor, Reply, Worker
+from hwnas.search.executors.base import Executor, Reply, Worker, error_from_reply
 from hwnas.search.executors.local import usable_cores
 from hwnas.search.front import costs_of_front
 from hwnas.search.interruption import StopRequest
@@ -197,6 +197,8 @@ class _FullTraining:
                 f"{architecture.id}: {quality.metric} {quality.value:.4f} in {reply.value['train_s']:.0f} s",
             )
             return True
+        if reply.kind == "error" and reply.value["kind"] == FileAccessError.__name__:
+            raise error_from_reply(reply.value)
         died = reply.kind == "died"
         reason = str(reply.value) if died else str(reply.value["message"])
         self._failures[architecture.id] = reason

@@ -22,7 +22,7 @@ from typing import IO, Any
 import torch
 
 from hwnas.architecture import Architecture
-from hwnas.errors import ConfigError, HwnasError
+from hwnas.errors import ConfigError, HwnasError, file_access_error
 from hwnas.estimators.base import AccuracyEstimator, EstimatorContext, make_estimator
 from hwnas.estimators.predicted import NAME as LEARNED
 from hwnas.estimators.untrained import SCORES
@@ -170,6 +170,11 @@ def serve(commands: IO[bytes], replies: IO[bytes]) -> None:
             send({"result": jobs.run(json.loads(line))})
         except HwnasError as error:
             refuse(error)
+        except OSError as error:
+            refused = file_access_error(error)
+            if refused is None:
+                raise
+            refuse(refused)
 
 
 def main(arguments: list[str]) -> None:

@@ -56,6 +56,12 @@ def check_start(run: RunDirectory, *, resume: bool) -> None:
             f"A new run needs a directory without one, but {run.path} holds a run. "
             "Go on with --resume, or choose another directory."
         )
+    first = next((path for path in run.written_later if path.exists()), None)
+    if not run.exists and first is not None:
+        raise StudyError(
+            f"A new run would replace {first}, which belongs to no run (there is no {run.config.name}). "
+            "Move it away, or choose another directory."
+        )
     if resume and not run.exists:
         raise StudyError(f"There is no run in {run.path} to resume. Start it without --resume.")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,11 @@ class RunDirectory:
             self.bundles_dir,
         ):
             directory.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def written_later(self) -> Sequence[Path]:
+        """Files that are written, or appended to, only after `run.yaml` is there."""
+        return self.front, self.look, self.warm_start, self.trained, self.events, self.log, self.report
 
     @property
     def exists(self) -> bool:

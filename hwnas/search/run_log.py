@@ -8,6 +8,7 @@ from typing import Any
 
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.storage import append_lines
+from hwnas.text import visible
 
 
 class RunLog:
@@ -28,5 +29,5 @@ class RunLog:
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         record = {"time": now, "event": kind, "message": message, **fields}
         append_lines(self._run.events, json.dumps(record) + "\n")
-        one_line = " ".join(message.splitlines())
+        one_line = visible(" ".join(message.splitlines()), keep="")
         append_lines(self._run.log, f"{now} {one_line}\n")

@@ -72,7 +72,7 @@ class BoardMeter:
         except AgentError as error:
             raise MeasurementError(str(error)) from error
         if self._spoil and "piece" in answer:
-            answer["piece"] = base64.b64encode(b"x" * 4096).decode()
+            answer["piece"] = base64.b64encode(b"x" * len(base64.b64decode(answer["piece"]))).decode()
         return answer
 
 

@@ -17,6 +17,7 @@ import yaml
 from hwnas.data.sensors import Sensor, load_sensor
 from hwnas.data.synthetic.scene import scans
 from hwnas.errors import ConfigError, DataError
+from hwnas.files import write_bytes
 
 _MAX_SEQUENCES = 20
 _VALIDATION_SHARE = 0.22
@@ -149,8 +150,8 @@ def _render(job: _Job) -> int:
             columns.append(returns.ring[:, None].astype(np.float32))
         frame = f"{job.first_frame + k:06d}"
         points = np.concatenate(columns, axis=1).astype("<f4")
-        (sequence / "velodyne" / f"{frame}.bin").write_bytes(points.tobytes())
-        (sequence / "labels" / f"{frame}.label").write_bytes(returns.label.astype("<u4").tobytes())
+        write_bytes(sequence / "velodyne" / f"{frame}.bin", points.tobytes())
+        write_bytes(sequence / "labels" / f"{frame}.label", returns.label.astype("<u4").tobytes())
     return job.count
 
 
@@ -174,4 +175,4 @@ def _describe(directory: Path, jobs: List[_Job], sensor: Sensor, seed: int) -> N
     if _has_ring_column(sensor):
         description["format_options"] = {"columns": ["x", "y", "z", "intensity", "ring"]}
     text = yaml.safe_dump(description, sort_keys=False)
-    (directory / "dataset.yaml").write_text(text, encoding="utf-8")
+    write_bytes(directory / "dataset.yaml", text.encode("utf-8"))

@@ -127,16 +127,22 @@ class Agent:
 
 
 def serve(requests: TextIO, replies: TextIO) -> None:
-    """Answer requests, one JSON object a line, until the input ends."""
+    """Answer requests, one JSON object a line, until the input ends.
+
+    Every reply repeats the number that its request has under `request`.
+    """
+    number: Any = None
 
     def reply(value: Mapping[str, Any]) -> None:
-        replies.write(json.dumps(value, allow_nan=False) + "\n")
+        replies.write(json.dumps({**value, "request": number}, allow_nan=False) + "\n")
         replies.flush()
 
     working.listen(lambda what, is_waiting: reply({"working": what, "is_waiting": is_waiting}))
     agent = Agent()
     for line in requests:
-        reply(agent.answer(json.loads(line)))
+        request = dict(json.loads(line))
+        number = request.pop("request", None)
+        reply(agent.answer(request))
 
 
 def main() -> int:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shlex
 import shutil
 import subprocess
 import tempfile
 import threading
+import time
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +19,7 @@ from hwnas.latency.agent.guardian import HEARTBEAT_S
 from hwnas.latency.target import Target, split_host
 from hwnas.latency.transports.agent_archive import AgentArchive, agent_archive
 from hwnas.latency.transports.local import LocalAgent, describe_end
+from hwnas.latency.transports.quoting import remote_command
 from hwnas.latency.transports.upload import Upload, upload
 
 CONFIG_VARIABLE = "HWNAS_SSH_CONFIG"
@@ -120,9 +121,7 @@ class SshTransport:
 
     def _remote(self, *arguments: str) -> list[str]:
         """Return the command that runs the board's Python; each argument reaches it as it is."""
-        # A shell that stays lets the client tell how Python ended; after `exec` it could not.
-        python = " ".join(shlex.quote(word) for word in (self._python, *arguments))
-        return [*self._client, "--", split_host(self._host)[1], f"{python}; exit $?"]
+        return [*self._client, "--", split_host(self._host)[1], remote_command(self._python, arguments)]
 
     def _explain(self, code: int, operation: str, last: str) -> MeasurementError:
         return explain_end(self._host, code, operation, last)
@@ -136,7 +135,7 @@ class SshAgent(LocalAgent):
         self._host = host
         self._writing = threading.Lock()
         self._is_closed = threading.Event()
-        super().__init__(command, environment)
+        super().__init__(command, environment, repr(host))
         threading.Thread(target=self._show_life, name="hwnas-heartbeat", daemon=True).start()
 
     def close(self) -> None:
@@ -145,14 +144,16 @@ class SshAgent(LocalAgent):
         with self._writing:
             super().close()
 
-    def _send(self, line: bytes) -> None:
+    def _send(self, line: bytes, deadline: float) -> None:
         with self._writing:
-            super()._send(line)
+            super()._send(line, deadline)
 
     def _show_life(self) -> None:
         while not self._is_closed.wait(HEARTBEAT_S):
             try:
-                self._send(b"\n")
+                self._send(b"\n", time.monotonic())
+            except TimeoutError:
+                continue  # the board does not read at the moment; what it has not read shows life later
             except (OSError, ValueError):
                 return  # the next request finds out and says how it ended
 

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import os
 import subprocess
-import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from hwnas.errors import MeasurementError, TargetLostError
+from hwnas.errors import MeasurementError, TargetLostError, TargetReplyError
 from hwnas.files import sha256_of_file
 from hwnas.latency.agent import store
+from hwnas.latency.transports.pipes import MessageTail
+from hwnas.latency.transports.replies import checked_upload_reply
+from hwnas.text import shown, visible
 
 _ANSWER_S = 60.0
 _SLOWEST_BYTES_PER_S = 100_000
 _PIECE_BYTES = 1 << 20
+_MAX_REPLY_BYTES = 1 << 16
 # One short line for whatever shell the user has there; the program itself follows on standard input.
 _BOOTSTRAP = "import sys; exec(sys.stdin.buffer.read(int(sys.argv[1])))"
 
@@ -88,14 +91,14 @@ def upload(
     size = wanted.size_bytes
     arguments = (str(len(program)), kind, wanted.sha256, name, str(size), str(limit_bytes))
     operation = f"upload to {kind}"
-    with tempfile.TemporaryFile() as messages:
-        process = subprocess.Popen(
-            remote("-c", _BOOTSTRAP, *arguments),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=messages,
-            start_new_session=True,
-        )
+    process = subprocess.Popen(
+        remote("-c", _BOOTSTRAP, *arguments),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    with _messages(process) as messages:
         limit_s = _ANSWER_S + size / _SLOWEST_BYTES_PER_S
         too_long = threading.Event()
 
@@ -114,8 +117,9 @@ def upload(
             _close(process)
         if too_long.is_set():
             raise TargetLostError(f"The target did not finish the {operation} within {limit_s:.0f} s.")
-        messages.seek(0)
-        last = messages.read()[-2000:].decode(errors="replace").strip()
+        last = visible(messages.text()[-2000:])
+        if messages.is_flood:
+            raise TargetReplyError(f"The target wrote endless messages during the {operation}: {last[-200:]}")
     if "error" in reply:
         raise MeasurementError(str(reply["error"]))
     if "path" not in reply:
@@ -140,14 +144,24 @@ def _exchange(process: subprocess.Popen[bytes], content: Iterable[bytes]) -> Map
         for piece in content:
             sink.write(piece)
         sink.flush()
-    line = source.readline()
+    line = source.readline(_MAX_REPLY_BYTES)
+    if line and not line.endswith(b"\n"):
+        raise TargetReplyError(
+            f"The target must answer an upload with one short line, but wrote {shown(line)}."
+        )
+    return checked_upload_reply(line, "The target")
+
+
+@contextlib.contextmanager
+def _messages(process: subprocess.Popen[bytes]) -> Iterator[MessageTail]:
+    """Yield what a process says on its standard error."""
+    assert process.stderr is not None  # noqa: S101 - opened as a pipe
+    with process.stderr as stream:
+        messages = MessageTail(os.dup(stream.fileno()), process.kill)
     try:
-        return dict(json.loads(line)) if line else {}
-    except ValueError as error:
-        raise MeasurementError(
-            f"The target must answer in JSON, but wrote {line[:200]!r}. Its login scripts may print; "
-            "they must be silent when nobody sits at a terminal."
-        ) from error
+        yield messages
+    finally:
+        messages.close()
 
 
 def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:

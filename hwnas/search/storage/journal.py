@@ -21,6 +21,7 @@ from typing import Any, Self
 from optuna.storages.journal import BaseJournalBackend
 
 from hwnas.errors import StudyError
+from hwnas.files import naming
 
 # Optuna's codes of the records after which a crash of the machine must not lose what came before:
 # a study was created, an attribute of it was set, a trial changed its state.
@@ -69,7 +70,7 @@ def append_lines(path: Path, content: str) -> None:
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
     try:
-        with _locked(descriptor):
+        with naming(path), _locked(descriptor):
             _append_line_safely(descriptor, content.encode("utf-8"))
     finally:
         os.close(descriptor)
