@@ -209,5 +209,7 @@ def file_access_error(error: OSError) -> Optional[FileAccessError]:
     if known is None and path is None:
         return None
     what, remedy = known or (error.strerror or str(error), "Name another place.")
+    if path is None and "temporary directory" in str(error.strerror):  # by `tempfile`
+        what, remedy = str(error.strerror), "Make room there, or name a directory with room in TMPDIR."
     where = repr(os.fsdecode(path)) if isinstance(path, (str, bytes)) else "A file"
     return FileAccessError(f"{where} cannot be used: {what}. {remedy}")

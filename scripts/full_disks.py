@@ -171,7 +171,9 @@ def play(base: Path, scratch: Path, name: str, fault: str) -> Outcome | None:
     said = next((" ".join(words[index:]) for index, line in enumerate(words) if "Error: " in line), "nothing")
     said = said.replace(str(mount), "DISK").replace("|", "/")[:160]
     seconds = time.monotonic() - start
-    return Outcome(name, fault, done.returncode, said, again, seconds, problems)
+    outcome = Outcome(name, fault, done.returncode, said, again, seconds, problems)
+    print(outcome, file=sys.stderr, flush=True)
+    return outcome
 
 
 def befall(  # noqa: C901 - one branch a fault

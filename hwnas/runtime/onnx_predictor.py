@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.errors import BundleError
+from hwnas.files import utf8_path
 from hwnas.onnxruntime_loading import load_onnxruntime
 
 FloatArray = npt.NDArray[np.float32]
@@ -107,7 +108,8 @@ def _open_session(path: str, threads: int) -> Tuple[Any, str]:
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     try:
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        with utf8_path(path) as readable:
+            session = onnxruntime.InferenceSession(readable, options, providers=["CPUExecutionProvider"])
         return session, str(onnxruntime.__version__)
     except _refusals() as error:
         raise BundleError(
