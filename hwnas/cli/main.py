@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from hwnas.cli.console import err_console
-from hwnas.cli.termination import end_in_order
+from hwnas.cli.termination import Terminated, end_by, end_in_order
 from hwnas.errors import HwnasError
 from hwnas.onnxruntime_loading import disable_telemetry
 from hwnas.scratch import sweep
@@ -78,6 +78,8 @@ def main() -> None:
     sweep()
     try:
         make_app()()
+    except Terminated as terminated:
+        end_by(terminated)
     except HwnasError as error:
         err_console.print(f"[bold red]{type(error).__name__}:[/] ", end="")
         err_console.print(str(error), markup=False, highlight=False)
