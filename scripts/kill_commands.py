@@ -31,10 +31,13 @@ SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP)
 DEADLINE_S = 5.0
 RUN_FILE = """\
 task: {name: lidar-segmentation, data: ./data, widths: [256], height: 16}
-search: {trials: 3, strategy: random, seed: 1, worth: null}
+search: {trials: 2, strategy: random, seed: 1, workers: 1, worth: null}
 training:
-  proxy: {steps: 40, batch_size: 2, workers: 1}
-  full: {steps: 80, batch_size: 2, workers: 1, pick: 1}
+  proxy: {steps: 6, batch_size: 1, workers: 1}
+  full: {steps: 12, batch_size: 1, workers: 1, pick: 1}
+measuring:
+  search: {processes: 1, max_s: 0.5, max_attempts: 1}
+  final: {processes: 1, max_s: 0.5, max_attempts: 1}
 """
 
 
