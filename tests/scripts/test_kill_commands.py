@@ -18,7 +18,7 @@ from kill_commands import MARK, Outcome, Workshop, kill_all, processes_with, tab
 
 @pytest.mark.slow
 def test_commands_that_are_killed_leave_nothing() -> None:
-    outcomes = kill_all(["data synthesize", "profile"], moments=3, seed=3, most_s=6.0)
+    outcomes = kill_all(["data synthesize", "profile"], moments=3, seed=3, most_s=4.0)
     assert {number for _, number in outcomes} == {"SIGKILL", "SIGTERM", "SIGHUP"}
     assert sum(one.killed for one in outcomes.values()) >= 4
     assert not any(one.processes or one.directories for one in outcomes.values()), table_of(outcomes)
