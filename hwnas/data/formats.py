@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +32,15 @@ class RawScan:
         intensity: [N] float32 in the sensor's own scale.
         ring: [N] int32, ring of the sensor, counted from either end; None when the file does not say.
         labels: [N] uint32 raw label ids, when the file itself holds them.
+        shape: height and width of an organised cloud, whose points lie in this grid, holes included; None
+            when the file does not say.
     """
 
     points: npt.NDArray[np.float32]
     intensity: npt.NDArray[np.float32]
     ring: npt.NDArray[np.int32] | None = None
     labels: npt.NDArray[np.uint32] | None = None
+    shape: tuple[int, int] | None = None
 
 
 def read_bin(path: Path, options: Mapping[str, Any]) -> RawScan:
@@ -83,6 +86,7 @@ def read_pcd(path: Path, options: Mapping[str, Any]) -> RawScan:
     try:
         cloud = PointCloud.from_path(path)
         values, expected = np.atleast_1d(cloud.pc_data), int(cloud.metadata.points)
+        shape = int(cloud.metadata.height), int(cloud.metadata.width)
     except (ValueError, RuntimeError, KeyError, TypeError, IndexError, AssertionError, struct.error) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise DataError(
@@ -90,7 +94,8 @@ def read_pcd(path: Path, options: Mapping[str, Any]) -> RawScan:
         ) from error
     if len(values) != expected:
         raise DataError(f"{path} states {expected} points but holds {len(values)}; the file is cut off.")
-    return _from_fields(values, {name: str(options.get(name, name)) for name in FIELDS}, path)
+    raw = _from_fields(values, {name: str(options.get(name, name)) for name in FIELDS}, path)
+    return replace(raw, shape=shape) if min(shape) > 1 else raw
 
 
 def _record_dtype(options: Mapping[str, Any]) -> np.dtype[np.void]:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from hwnas.data.formats import RawScan
 from hwnas.data.frames import to_our_frame
+from hwnas.data.grids import rings_of_grid
 from hwnas.data.label_maps import LabelMap
 from hwnas.data.projection import range_of
 from hwnas.data.scan import Scan
@@ -85,8 +86,12 @@ class ScanReader:
             )
         labels = self._labels(files, raw)
         keep, dropped = self._usable(raw.points, path)
-        points = to_our_frame(raw.points[keep], self.frame)
-        ring = None if raw.ring is None else raw.ring[keep]
+        every_point = to_our_frame(raw.points, self.frame)
+        points = every_point[keep]
+        ring = raw.ring
+        if ring is None and (raw.shape is not None or len(points) < len(every_point)):
+            ring = rings_of_grid(every_point, raw.shape)
+        ring = None if ring is None else ring[keep]
         remission = self._remission(raw.intensity[keep], path)
         return Scan(points, remission, ring, None if labels is None else labels[keep], files.id), dropped
 

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from hwnas.data.compiled import kernel_name
 from hwnas.data.expectations import ScanExpectations
 from hwnas.data.frames import to_our_frame
+from hwnas.data.grids import rings_of_grid
 from hwnas.data.knn import KnnSettings
 from hwnas.data.label_maps import LabelMap
 from hwnas.data.projection import Normalisation, ProjectionSpec
@@ -135,7 +136,9 @@ class Runner:
             points: [N, 4]: x forward, y left, z up in metres, and intensity in the sensor's own unit, inside
                 `intensity_range`. N may be 0. Points that are not finite or lie at the origin get label 255
                 and score 0; their intensity may be anything.
-            ring: [N] row of the sensor, 0 = top; recovered from the order of the points when None.
+            ring: [N] ring of the sensor as its driver numbers them, from the top or from the bottom: rings
+                are put in the order of their elevations. When None, they are recovered from the points, or
+                else the row is that of the nearest beam of the sensor.
 
         Raises:
             BundleError: if the runner was closed.
@@ -171,7 +174,9 @@ class Runner:
         Args:
             points: [N, 3] in metres; x forward, y left, z up.
             intensity: [N] in the sensor's own unit, inside `intensity_range`.
-            ring: [N] row of the sensor, 0 = top; recovered from the order of the points when None.
+            ring: [N] ring of the sensor as its driver numbers them, from the top or from the bottom: rings
+                are put in the order of their elevations. When None, they are recovered from the points, or
+                else the row is that of the nearest beam of the sensor.
 
         Raises:
             BundleError: if the runner was closed.
@@ -228,7 +233,10 @@ class Runner:
         if not len(scan.points):
             raise DataError(f"{path} holds no point.")
         points = to_our_frame(scan.points, self._frame)
-        return type(scan)(points, scan.intensity, scan.ring, scan.labels)
+        ring = scan.ring
+        if ring is None and scan.shape is not None:
+            ring = rings_of_grid(points, scan.shape)
+        return type(scan)(points, scan.intensity, ring, scan.labels, scan.shape)
 
     def as_trained(self, path: PathLike) -> Scan:
         """Return a scan file as the network was trained on it: our axes, remission 0..1, no labels.

@@ -67,7 +67,7 @@ def test_images_are_equal(
     seed: int, ordered: bool, broken: bool, method: str, height: int, width: int
 ) -> None:
     points, remission = cloud(seed, ordered=ordered, broken=broken)
-    spec = ProjectionSpec(height, width, method)
+    spec = ProjectionSpec(height, width, method, 3.0, -25.0)
     images = [with_kernel(name, lambda: project(points, remission, spec)) for name in ("compiled", "numpy")]
     assert_equal_images(*images)
 
@@ -78,7 +78,7 @@ def test_images_are_equal(
 def test_images_of_given_rings_and_of_few_points_are_equal(count: int | None, is_given: bool) -> None:
     points, ring = (values[:count] for values in ring_ordered_cloud(16, 500, 3))
     remission = np.ones(len(points), np.float32)
-    spec = ProjectionSpec(16, 512)
+    spec = ProjectionSpec(16, 512, "ring", 3.0, -25.0)
     images = [
         with_kernel(name, lambda: project(points, remission, spec, ring if is_given else None))
         for name in ("compiled", "numpy")
