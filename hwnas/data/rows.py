@@ -25,7 +25,7 @@ REORDERED, DISAGREE = 1, 2
 """Remarks on given rings: not numbered by elevation, so sorted by it; or their elevations overlap."""
 _BINS = 2 * SINE_STEPS
 _LARGEST_RING = 1 << 16
-# From ring to ring elevations may step the wrong way by noise, in all by one part in so many of the right way.
+# Noise may let elevations step the wrong way, in all by one part in so many of the steps the right way.
 _CONTRARY = 10
 # Points of a ring lie this near to its mean, in spacings of the rings, where rings are beams.
 _TIGHT = 0.25

@@ -101,7 +101,7 @@ def test_labels_are_equal(
     seed: int, window: int, k: int, cutoff_m: float, num_classes: int, only_lost: bool, smooth: bool
 ) -> None:
     points, remission = cloud(seed, ordered=True, broken=True)
-    image = project(points, remission, ProjectionSpec(16, 256))
+    image = project(points, remission, ProjectionSpec(16, 256, "ring", 3.0, -25.0))
     rng = np.random.default_rng(seed)
     if smooth:
         labels = np.where(points[:, 0] > 3, 0, num_classes - 1).astype(np.uint8)
