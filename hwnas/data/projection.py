@@ -27,6 +27,7 @@ import numpy.typing as npt
 
 from hwnas.data.angles import angle_of, ground_distance_of
 from hwnas.data.compiled import NO_ROWS, compiled_kernel
+from hwnas.data.grids import rings_of_grid
 from hwnas.data.rings import recover_rings as recover_rings  # noqa: PLC0414 - part of this API
 from hwnas.data.rows import DISAGREE, REORDERED, rows_of, sines_of_beams
 from hwnas.data.scan import DataWarning
@@ -218,9 +219,9 @@ def _projected(
     arrays, method, remark = kernel.project(points, remission, ring, size, spec.method, spec.fov_deg, beams)
     if method not in ("ring", spec.method):
         # What the kernel does not look for: clouds that keep the grid of the sensor.
-        rows = rows_of(points, spec.height, beams)
-        if rows.method == "ring":
-            return _projected(points, remission, spec, rows.row)
+        grid = rings_of_grid(points)
+        if grid is not None and int(grid.max()) < (spec.height if beams is None else len(beams)):
+            return _projected(points, remission, spec, grid)
         if not method:
             raise DataError(NO_ROWS)
     return RangeImage(*arrays, method), remark
