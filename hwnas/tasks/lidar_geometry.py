@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.data.projection import MAX_HEIGHT, ProjectionSpec, range_of, warn_of_rows
+from hwnas.data.projection import MAX_HEIGHT, MIN_HEIGHT, ProjectionSpec, range_of, warn_of_rows
 from hwnas.data.rings import recover_rings
 from hwnas.data.rows import rows_of, sines_of_beams
 from hwnas.data.scan import DataWarning, Scan
@@ -223,5 +223,5 @@ def _elevation_deg(points: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
 
 
 def default_height(settings_height: int | None, sensor: Sensor | None) -> int:
-    """Return the rows of the image: as stated, or one for each beam of the sensor, or 64."""
-    return settings_height or (DEFAULT_HEIGHT if sensor is None else sensor.beams)
+    """Return the rows of the image: as stated, or one for each beam of the sensor but at least 16, or 64."""
+    return settings_height or (DEFAULT_HEIGHT if sensor is None else max(MIN_HEIGHT, sensor.beams))

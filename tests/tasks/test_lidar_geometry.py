@@ -15,7 +15,7 @@ from hwnas.data.scan import DataWarning, Scan
 from hwnas.data.sensors import Sensor, load_sensor
 from hwnas.errors import ConfigError, DataError
 from hwnas.tasks.base import make_task
-from hwnas.tasks.lidar_geometry import Geometry, geometry_of, with_rows
+from hwnas.tasks.lidar_geometry import Geometry, default_height, geometry_of, with_rows
 from hwnas.tasks.lidar_settings import ProjectionSection
 from tests.data.sensor_clouds import Turn, scan_of
 from tests.tasks.lidar_data import write_scans
@@ -100,6 +100,16 @@ def test_a_pattern_that_never_repeats_is_spherical() -> None:
         warnings.simplefilter("error")
         points = np.random.default_rng(0).normal(0, 10, (500, 3)).astype(np.float32)
         assert project(points, np.zeros(500, np.float32), found.spec(32, 256)).method == "spherical"
+
+
+def test_images_have_a_row_for_each_beam() -> None:
+    four = Sensor(**{**load_sensor("vlp-16").__dict__, "elevation_deg": (3.0, 1.0, -1.0, -3.0)})
+    assert default_height(None, four) == 16
+    assert default_height(None, load_sensor("os1-128")) == 128
+    assert default_height(None, load_sensor("mid-360")) == 32
+    assert default_height(40, load_sensor("os1-128")) == 40
+    assert default_height(None, None) == 64
+    assert found_for([], four, 16).spec(16, 256).beams_deg == four.elevation_deg
 
 
 def test_images_of_too_few_rows_are_refused() -> None:
