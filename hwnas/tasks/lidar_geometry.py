@@ -188,7 +188,7 @@ def _measured_beams(scans: Sequence[Scan], expected: int | None, height: int) ->
     whole = [elevation for elevation in found if len(elevation) == size and np.isfinite(elevation).all()]
     if not whole:
         return None
-    median = np.median(whole, axis=0).round(3)
+    median = np.median(whole, axis=0).round(2)
     return tuple(median.tolist()) if len(median) >= 2 and np.all(np.diff(median) < 0) else None
 
 
