@@ -61,7 +61,9 @@ def test_info_lists_problems_and_fails(app: typer.Typer, tmp_path: Path) -> None
 
 
 def test_info_reports_unordered_scans(app: typer.Typer, tmp_path: Path) -> None:
-    points = np.random.default_rng(0).permutation(ring_ordered_cloud(16, 60)[0])
+    rng = np.random.default_rng(0)
+    points = rng.permutation(ring_ordered_cloud(16, 60)[0])
+    points[:, 2] += rng.uniform(-1, 1, len(points))  # elevations of beams overlap
     write_scan(tmp_path, "00", "000000", points, np.zeros(len(points)), None)
     result = CliRunner().invoke(app, ["data", "info", str(tmp_path)])
     assert result.exit_code == 0, result.output

@@ -54,5 +54,5 @@ def test_only_errors_are_red() -> None:
 
 def test_a_scan_without_points_is_a_picture_too() -> None:
     points = np.zeros((0, 3), np.float32)
-    image = project(points, np.zeros(0, np.float32), ProjectionSpec(16, 256, "spherical"))
+    image = project(points, np.zeros(0, np.float32), ProjectionSpec(16, 256, "spherical", 3.0, -25.0))
     assert draw_segmentation(image, [("a", np.zeros(0, np.uint8))], points, LABEL_MAP)
