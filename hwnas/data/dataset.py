@@ -224,7 +224,7 @@ def open_dataset(
         DataError: if this is not a data set, or its description is wrong.
         PluginError: if its format is not registered.
     """
-    directory, config = _find_config(Path(path))
+    directory, config = find_config(Path(path))
     chosen_map = load_label_map(label_map if label_map is not None else _own_label_map(config, directory))
     format_name = format_of(config)
     reader = ScanReader(
@@ -260,7 +260,12 @@ def _other_coordinates(coordinates: Coordinates) -> dict[str, Any]:
     }
 
 
-def _find_config(path: Path) -> tuple[Path, DatasetConfig]:
+def find_config(path: Path) -> tuple[Path, DatasetConfig]:
+    """Return the directory of a data set and its description; the usual one if it has no `dataset.yaml`.
+
+    Raises:
+        DataError: if this is not a data set, or its description is wrong.
+    """
     if is_yaml(path.name) and os.path.isfile(path):
         return path.parent, read_dataset_config(path)
     if os.path.lexists(path / CONFIG_NAME):

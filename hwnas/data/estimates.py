@@ -47,7 +47,7 @@ class Cloud:
     Attributes:
         sequence: that it belongs to.
         number: place in the data set; scans of one sequence with neighbouring numbers follow each other.
-        points: [N, 3] as the data set's settings turn them: metres, x forward, y left, z up, if they are right.
+        points: [N, 3] as the settings turn them; metres, x forward, y left, z up, if these are right.
         ring: [N] as the file gives it; None if it does not.
         largest: absolute value of the largest coordinate in the file.
         unit_m: metres in a unit of the file, as the settings state it.
@@ -82,10 +82,10 @@ class Place:
     @property
     def place_m(self) -> npt.NDArray[np.float64]:
         """x, y, z of the sensor in the frame of the cloud, turned upright."""
-        return np.asarray(self.middle_m) + np.asarray(self.origin.place_m)
+        return np.asarray(np.add(self.middle_m, self.origin.place_m), np.float64)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GeometryEstimate:
     """What is estimated of the sensor; lengths in metres after the unit was corrected.
 
@@ -99,12 +99,13 @@ class GeometryEstimate:
         pitch_deg: about y.
         azimuth_coverage: median share of the turn that is covered, 0..1.
         elevation_deg: lower and upper edge without the outer 0.5 percent of points.
+        elevations_deg: [N] of some points of every scan.
         beams_deg: elevation of every beam, top first; empty where they are not known.
         beams_are_given: whether rings were given or recovered; False where beams were found in elevations.
         turns_left: of each scan whose order tells, whether azimuth grows along it.
         range_p50_m: median distance of points.
         range_p99_m: distance that 99 percent of points stay below.
-        frame: axes that should point forward, left and up, of clouds as they are read; `x y z` if all is well.
+        frame: axes of clouds as they are read that should point forward, left and up; `x y z` if right.
         is_heading_seen: whether the way that the sensor travels tells which axis points forward.
         is_far: whether the clouds lie far from 0 0 0.
         origin_m: where the sensor stands in the frame of the cloud, its axes put right; None where no
@@ -125,6 +126,7 @@ class GeometryEstimate:
     pitch_deg: float | None
     azimuth_coverage: float
     elevation_deg: tuple[float, float]
+    elevations_deg: FloatArray
     beams_deg: tuple[float, ...]
     beams_are_given: bool
     turns_left: tuple[bool, ...]
@@ -373,6 +375,7 @@ def _summary(clouds: Sequence[Cloud], final: Sequence[FloatArray], factor: float
         pitch_deg=float(np.median([ground.pitch_deg for ground in grounds])) if grounds else None,
         azimuth_coverage=float(np.median([azimuth_coverage(points) for points in final])),
         elevation_deg=(low, high),
+        elevations_deg=np.asarray(elevation, np.float32),
         beams_deg=beams,
         beams_are_given=are_given,
         turns_left=tuple(one.turn.is_left for one in found if one.turn is not None),
@@ -422,7 +425,7 @@ def _greatest_move(clouds: Sequence[Cloud], places: Sequence[Place]) -> float:
 
 
 def _rotation_of(heading: str | None) -> str:
-    """Return the axes of an upright frame that point forward, left and up, from the one that it travels along."""
+    """Return which axes of an upright frame point forward, left and up, from the axis of travel."""
     return {"-x": "-x -y z", "y": "y -x z", "-y": "-y x z"}.get(heading or "x", AS_IT_IS)
 
 

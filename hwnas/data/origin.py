@@ -108,9 +108,9 @@ def find_origin(points: FloatArray, ground_height_m: float | None = None) -> Ori
     if ground_height_m is not None:
         low, high = ground_height_m + _LOWEST_ABOVE_GROUND_M, ground_height_m + _HIGHEST_ABOVE_GROUND_M
     background = float(np.median([sharpness(0.0, 0.0, float(z)) for z in np.linspace(low, high, 24)]))
-    heights, starts = np.arange(low, high, 0.05), _STARTS_M
+    heights, starts = np.arange(low, high, 0.05), list(_STARTS_M)
     if sharpness(0.0, 0.0, 0.0) > background + 2 * _CLEAR_CONTRAST:
-        heights, starts = np.arange(-0.5, 0.5, 0.05), _STARTS_M[:1]  # the beams meet close by
+        heights, starts = np.arange(-0.5, 0.5, 0.05), [(0.0, 0.0)]  # the beams meet close by
     scans = [(x, y, [sharpness(x, y, float(z)) for z in heights]) for x, y in starts]
     x, y, values = max(scans, key=lambda scan: max(scan[2]))
     place = np.array([x, y, heights[int(np.argmax(values))]], np.float64)
