@@ -211,8 +211,8 @@ def _of_origin(source: DataSource, geometry: GeometryEstimate) -> Iterator[Findi
         yield Finding(
             "world-frame",
             ERROR,
-            f"The sensor moves through the coordinates by up to {geometry.moves_m:.1f} m within a sequence: the "
-            "points are in a frame of the world, not of the sensor.",
+            f"The sensor moves through the coordinates by up to {geometry.moves_m:.1f} m within a sequence: "
+            "the points are in a frame of the world, not of the sensor.",
             "Transform each scan into the frame of the sensor with its pose, before it is stored; one "
             "origin for all scans cannot.",
         )
@@ -233,8 +233,8 @@ def _of_origin(source: DataSource, geometry: GeometryEstimate) -> Iterator[Findi
     yield Finding(
         "origin",
         ERROR,
-        f"The beams do not meet at 0 0 0 but at {_place(geometry.origin_m)} (from {geometry.origin_scans} scans, "
-        f"± {geometry.origin_spread_m:.2f} m): the origin is that of a vehicle or a map, not the sensor's.",
+        f"The beams do not meet at 0 0 0 but at {_place(geometry.origin_m)} (from {geometry.origin_scans} "
+        f"scans, \u00b1 {geometry.origin_spread_m:.2f} m): the origin is that of a vehicle or a map, not the sensor's.",
         "State where the sensor stands in the coordinates of the files.",
         _changed(source.coordinates, corrected(source.coordinates, geometry), "origin_m"),
     )
@@ -293,8 +293,8 @@ def _of_sensor(source: DataSource, geometry: GeometryEstimate) -> Iterator[Findi
         yield Finding(
             "sensor",
             ERROR if geometry.beams_are_given else WARNING,
-            f"The sensor is said to be {name}, but the beams are not those of its table: {found}; {own:.0%} of "
-            f"the table fit. No table that we have fits better (best: {matches[0].sensor}, "
+            f"The sensor is said to be {name}, but the beams are not those of its table: {found}; {own:.0%} "
+            f"of the table fit. No table that we have fits better (best: {matches[0].sensor}, "
             f"{matches[0].score:.0%}).",
             "Name the sensor as you like (any other name takes the field of view from `task.projection`).",
         )
@@ -328,7 +328,7 @@ def _of_content(source: DataSource, facts: ContentFacts) -> Iterator[Finding]:
         yield Finding(
             "duplicates",
             WARNING,
-            f"{facts.num_duplicates} scans hold the same points as an earlier one (first: {one} and {other}).",
+            f"{facts.num_duplicates} scans hold the same points as an earlier one (such as {one} and {other}).",
             "Remove the copies; above all, keep copies of training scans out of `val`.",
         )
 
@@ -374,8 +374,8 @@ def _of_labels(source: DataSource, facts: ContentFacts) -> Iterator[Finding]:
         yield Finding(
             "labels",
             ERROR,
-            f"All {total:,} labelled points are ignored: the label map {source.label_map.name} knows their ids "
-            "only as ignored.",
+            f"All {total:,} labelled points are ignored: the label map {source.label_map.name} knows their "
+            "ids only as ignored.",
             "Use the label map that these labels were made with (`label_map`), and the right `label_dtype`.",
         )
     elif np.count_nonzero(points[:-1]) == 1:

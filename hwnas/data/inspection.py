@@ -1,7 +1,8 @@
 """Reads a whole data set once and says what is in it and what is wrong with it.
 
 Every scan is counted; some, spread over the data set, are looked at in detail for estimates of geometry
-(`hwnas.data.estimates`) and for what a range image loses of them. Memory does not grow with the number of scans.
+(`hwnas.data.estimates`) and for what a range image loses of them. Memory does not grow with the number of
+scans.
 """
 
 from __future__ import annotations
