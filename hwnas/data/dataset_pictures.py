@@ -82,7 +82,7 @@ def _image_of(source: DataSource, found: Inspection, scan: Scan) -> RangeImage:
 
 
 def _height_colours(points: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    """Return colours [N, 3]: the ground brown, what stands on it from blue to white, what is below it pink."""
+    """Return colours [N, 3]: the ground brown, things on it blue to white, below it pink."""
     height = _above_ground(points)
     share = np.clip(height / _HIGHEST_M, 0.0, 1.0)[:, None]
     colours = np.asarray(_LOW) + (np.asarray(_HIGH) - np.asarray(_LOW)) * share

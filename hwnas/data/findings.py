@@ -234,7 +234,8 @@ def _of_origin(source: DataSource, geometry: GeometryEstimate) -> Iterator[Findi
         "origin",
         ERROR,
         f"The beams do not meet at 0 0 0 but at {_place(geometry.origin_m)} (from {geometry.origin_scans} "
-        f"scans, \u00b1 {geometry.origin_spread_m:.2f} m): the origin is that of a vehicle or a map, not the sensor's.",
+        f"scans, \u00b1 {geometry.origin_spread_m:.2f} m): the origin is that of a vehicle or a map, not of "
+        "the sensor.",
         "State where the sensor stands in the coordinates of the files.",
         _changed(source.coordinates, corrected(source.coordinates, geometry), "origin_m"),
     )
@@ -328,7 +329,7 @@ def _of_content(source: DataSource, facts: ContentFacts) -> Iterator[Finding]:
         yield Finding(
             "duplicates",
             WARNING,
-            f"{facts.num_duplicates} scans hold the same points as an earlier one (such as {one} and {other}).",
+            f"{facts.num_duplicates} scans hold the points of an earlier one (such as {one} and {other}).",
             "Remove the copies; above all, keep copies of training scans out of `val`.",
         )
 

@@ -28,6 +28,7 @@ _LOWEST_ABOVE_GROUND_M, _HIGHEST_ABOVE_GROUND_M = 0.5, 5.0
 _HEIGHTS_WITHOUT_GROUND_M = (-1.5, 4.0)
 _STARTS_M = ((0.0, 0.0), (1.5, 0.0), (-1.5, 0.0), (0.0, 1.0), (0.0, -1.0))
 _CLEAR_CONTRAST = 0.15
+_STRIKING_CONTRAST = 0.5
 _CLOSE_M = 0.8
 _ON_BEAM_SHARE = 0.7
 
@@ -108,13 +109,17 @@ def find_origin(points: FloatArray, ground_height_m: float | None = None) -> Ori
     if ground_height_m is not None:
         low, high = ground_height_m + _LOWEST_ABOVE_GROUND_M, ground_height_m + _HIGHEST_ABOVE_GROUND_M
     background = float(np.median([sharpness(0.0, 0.0, float(z)) for z in np.linspace(low, high, 24)]))
-    heights, starts = np.arange(low, high, 0.05), list(_STARTS_M)
+    heights, starts = np.arange(low, high, 0.1), list(_STARTS_M)
     if sharpness(0.0, 0.0, 0.0) > background + 2 * _CLEAR_CONTRAST:
-        heights, starts = np.arange(-0.5, 0.5, 0.05), [(0.0, 0.0)]  # the beams meet close by
-    scans = [(x, y, [sharpness(x, y, float(z)) for z in heights]) for x, y in starts]
-    x, y, values = max(scans, key=lambda scan: max(scan[2]))
-    place = np.array([x, y, heights[int(np.argmax(values))]], np.float64)
-    for step_m, reach_m in ((0.2, 2.0), (0.1, 0.8), (0.04, 0.2), (0.02, 0.08), (0.01, 0.03)):
+        heights, starts = np.arange(-0.5, 0.51, 0.05), [(0.0, 0.0)]  # the beams meet close by
+    best, place = -np.inf, np.zeros(3)
+    for x, y in starts:
+        values = [sharpness(x, y, float(z)) for z in heights]
+        if max(values) > best:
+            best, place = max(values), np.array([x, y, heights[int(np.argmax(values))]])
+        if best > background + _STRIKING_CONTRAST:
+            break
+    for step_m, reach_m in ((0.2, 2.0), (0.1, 0.4), (0.04, 0.12), (0.02, 0.04), (0.01, 0.02)):
         place = _along_axes(sharpness, place, step_m, reach_m)
     found = (float(place[0]), float(place[1]), float(place[2]))
     return OriginEstimate(found, sharpness(*found), sharpness(0.0, 0.0, 0.0), background)

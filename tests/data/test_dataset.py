@@ -331,8 +331,14 @@ def test_splits_of_the_description_yield_to_arguments(root: Path) -> None:
         ("senzor: a", "Did you mean 'sensor'"),
         ("splits: {vall: ['00']}", "unknown key 'splits.vall'.*Did you mean 'val'"),
         ("scans: [{point: a.bin}]", "Did you mean 'points'"),
-        ("frame: sideways", "dataset.yaml:1: `frame` is 'sideways': the frame is 'sideways'; expected one of x-forward"),
-        ("splits: {train: [01]}", "dataset.yaml:1: `splits.train.0`: '01' without quotes is an octal .* put text in quotes"),
+        (
+            "frame: sideways",
+            "dataset.yaml:1: `frame` is 'sideways': the frame is 'sideways'; expected one of x-forward",
+        ),
+        (
+            "splits: {train: [01]}",
+            "dataset.yaml:1: `splits.train.0`: '01' without quotes is an octal .* put text in quotes",
+        ),
         ("intensity_range: [1, 0]", "the first number must be the smaller"),
         ("intensity_range: [0, .inf]", "finite"),
         ("scans: lidar/*.bin", "must contain {scan}"),
