@@ -18,10 +18,11 @@ FloatArray = npt.NDArray[np.float32]
 
 _SECTORS = 24
 _BIN_DEG, _SMOOTH_BINS = 0.05, 9
-_LOWEST_DEG, _HIGHEST_DEG = -60.0, 60.0
-_BINS = int((_HIGHEST_DEG - _LOWEST_DEG) / _BIN_DEG)
+_LOWEST_DEG, _HIGHEST_DEG = -40.0, 30.0
+# The last bins of a sector, and the first, stay empty: what lies outside is counted apart.
+_BINS = int((_HIGHEST_DEG - _LOWEST_DEG) / _BIN_DEG) + 2 * _SMOOTH_BINS
 _NEAREST_M, _FARTHEST_M = 3.0, 80.0
-_MOST_POINTS = 40_000
+_MOST_POINTS = 24_000
 _FEWEST_POINTS = 2_000
 # A sensor this close to the ground sees all of it at one elevation, which looks sharp without being so.
 _LOWEST_ABOVE_GROUND_M, _HIGHEST_ABOVE_GROUND_M = 0.5, 5.0
@@ -56,8 +57,9 @@ class Sharpness:
         slope = (self._z - np.float32(z)) / np.sqrt(across * across + left * left + np.float32(1e-6))
         elevation_deg = np.arctan(slope) * np.float32(180 / np.pi)
         number = ((elevation_deg - np.float32(_LOWEST_DEG)) * np.float32(1 / _BIN_DEG)).astype(np.int32)
-        place = self._first_bin + np.clip(number, 0, _BINS - 1)
-        counts = np.bincount(place, minlength=_SECTORS * _BINS).astype(np.float32)
+        inside = (elevation_deg > _LOWEST_DEG) & (elevation_deg < _HIGHEST_DEG)
+        place = np.where(inside, self._first_bin + _SMOOTH_BINS + number, _SECTORS * _BINS)
+        counts = np.bincount(place, minlength=_SECTORS * _BINS)[: _SECTORS * _BINS].astype(np.float32)
         total = np.cumsum(np.pad(counts, (_SMOOTH_BINS // 2 + 1, _SMOOTH_BINS // 2)), dtype=np.float32)
         around = total[_SMOOTH_BINS:] - total[:-_SMOOTH_BINS]
         filled = np.flatnonzero(counts)
@@ -148,7 +150,7 @@ def off_beams(points: FloatArray, origin: OriginEstimate) -> FloatArray:
     elevation_deg = np.degrees(np.arctan(moved[:, 2] / distance))
     turn = np.arctan2(moved[:, 1], moved[:, 0]) / np.float32(2 * np.pi) + np.float32(0.5)
     sector = (turn * _SECTORS).astype(np.int64) % _SECTORS
-    number = np.clip((elevation_deg - _LOWEST_DEG) / _BIN_DEG, 0, _BINS - 1).astype(np.int64)
+    number = np.clip((elevation_deg - _LOWEST_DEG) / _BIN_DEG + _SMOOTH_BINS, 0, _BINS - 1).astype(np.int64)
     counts = np.bincount(sector * _BINS + number, minlength=_SECTORS * _BINS)
     total = np.cumsum(np.pad(counts, (_SMOOTH_BINS // 2 + 1, _SMOOTH_BINS // 2)))
     around = total[_SMOOTH_BINS:] - total[:-_SMOOTH_BINS]

@@ -3,7 +3,7 @@
 
 For every sensor and seed a small synthetic data set is made, then one of each kind of mistake is put into it.
 `found`: the kind of finding is among errors and warnings. `mended`: the suggested `dataset.yaml` states what
-was done (unit and axes exactly, origin to 0.15 m, sensor by name) and no geometric finding is left; `-` where no
+was done (unit and axes exactly, origin to 0.15 m, sensor by name) and no finding is left; `-` where no
 `dataset.yaml` can mend it. `false`: findings that the mistake does not explain, and all of right data sets.
 
     .venv/bin/python scripts/benchmarks/dataset_findings.py --seeds 2

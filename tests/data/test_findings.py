@@ -208,7 +208,8 @@ def test_what_the_image_loses_is_counted(tmp_path: Path) -> None:
     assert image.outside_share == pytest.approx(image.num_above / image.num_points)
     narrow = inspect_dataset(open_dataset(path), width=256).image
     assert narrow is not None
-    assert narrow.kept_share is not None and narrow.kept_share < 0.6
+    assert narrow.kept_share is not None
+    assert narrow.kept_share < 0.6
 
 
 def test_the_number_of_scans_in_detail_is_bounded() -> None:
