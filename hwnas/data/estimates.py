@@ -171,15 +171,18 @@ def estimate_geometry(
     places = _places(clouds, local, bases)
     heading = _heading(clouds, local, places)
     rotation = _rotation_of(heading)
-    final = [to_our_frame(points, rotation) for points in _in_sensor_frame(local, bases, places)]
+    is_moving = _is_moving(clouds, places)
+    same = places if is_moving else _agreeing(places)
+    centred = _in_sensor_frame(local, bases, same, is_moving=is_moving)
+    final = [to_our_frame(points, rotation) for points in centred]
     found = _summary(clouds, final, factor)
     return replace(
         found,
         frame=composed(frame, rotation),
         is_heading_seen=heading is not None,
         is_far=is_far,
-        moves_m=_greatest_move(clouds, places) if is_moving(places) else 0.0,
-        **_origins(places, rotation),
+        moves_m=max(_moves(clouds, places), default=0.0) if is_moving else 0.0,
+        **_origins(same, rotation),
     )
 
 
@@ -241,16 +244,16 @@ def _places(
 ) -> list[Place]:
     """Return where the sensor stands in the first clouds, and in one of every sequence after that."""
     places: list[Place] = []
-    hint = np.zeros(3)
+    last_m: npt.NDArray[np.float64] | None = None
     seen: set[str] = set()
     for number, (cloud, points, base) in enumerate(zip(clouds, local, bases, strict=True)):
         if number >= _PLACES_IN_A_ROW and (cloud.sequence in seen or len(seen) >= _MOST_SEQUENCES):
             continue
         seen.add(cloud.sequence)
-        place = _place(number, points, base, hint)
+        place = _place(number, points, base, np.zeros(3) if last_m is None else last_m - base)
         if place is not None:
             places.append(place)
-            hint = place.place_m - base
+            last_m = place.place_m
     return places
 
 
@@ -332,14 +335,23 @@ def _heading(clouds: Sequence[Cloud], local: Sequence[FloatArray], places: Seque
 
 
 def _in_sensor_frame(
-    local: Sequence[FloatArray], bases: Sequence[npt.NDArray[np.float64]], places: Sequence[Place]
+    local: Sequence[FloatArray],
+    bases: Sequence[npt.NDArray[np.float64]],
+    places: Sequence[Place],
+    *,
+    is_moving: bool,
 ) -> list[FloatArray]:
-    """Return the clouds around the sensor; around their common origin where a cloud's own is not clear."""
+    """Return the clouds around the sensor; around its usual place where a cloud does not show its own."""
+    if not places:
+        return list(local)
     own = {place.cloud: place.place_m - bases[place.cloud] for place in places}
-    usual = np.median(list(own.values()), axis=0) if own else np.zeros(3)
-    if len(_agreeing(places)) == len(places) or not is_moving(places):
-        own = {}  # one place, better known from all scans together
-    return [_shifted(points, own.get(number, usual)) for number, points in enumerate(local)]
+    usual = np.median(list(own.values()), axis=0)
+    if is_moving:
+        shifts = [own.get(number, usual) for number in range(len(local))]
+    else:  # one place, better known from all scans together
+        place_m = np.median([place.place_m for place in places], axis=0)
+        shifts = [place_m - base for base in bases]
+    return [_shifted(points, shift) for points, shift in zip(local, shifts, strict=True)]
 
 
 def _agreeing(places: Sequence[Place]) -> list[Place]:
@@ -350,9 +362,20 @@ def _agreeing(places: Sequence[Place]) -> list[Place]:
     return [place for place in places if np.linalg.norm(place.place_m - middle) < _SAME_PLACE_M]
 
 
-def is_moving(places: Sequence[Place]) -> bool:
-    """Whether the sensor stands at different places in different scans."""
-    return len(_agreeing(places)) < _AGREEING_SHARE * len(places)
+def _is_moving(clouds: Sequence[Cloud], places: Sequence[Place]) -> bool:
+    """Whether the sensor stands at different places: in most pairs of a sequence, or in most scans."""
+    moves = _moves(clouds, places)
+    moved = sum(move > _SAME_PLACE_M for move in moves)
+    return 2 * moved > len(moves) or len(_agreeing(places)) < _AGREEING_SHARE * len(places)
+
+
+def _moves(clouds: Sequence[Cloud], places: Sequence[Place]) -> list[float]:
+    """Return the distances between the places of the sensor in scans of one sequence."""
+    return [
+        float(np.linalg.norm(one.place_m - other.place_m))
+        for one, other in combinations(places, 2)
+        if clouds[one.cloud].sequence == clouds[other.cloud].sequence
+    ]
 
 
 def _summary(clouds: Sequence[Cloud], final: Sequence[FloatArray], factor: float) -> GeometryEstimate:
@@ -387,13 +410,12 @@ def _summary(clouds: Sequence[Cloud], final: Sequence[FloatArray], factor: float
 def _origins(places: Sequence[Place], rotation: str) -> dict[str, Any]:
     if not places:
         return {}
-    same = list(places) if is_moving(places) else _agreeing(places)
-    where = np.array([place.place_m for place in same])
+    where = np.array([place.place_m for place in places])
     seconds = [place.second_m for place in places if place.second_m is not None]
     return {
         "origin_m": _three(_turned(np.median(where, axis=0), rotation)),
         "origin_spread_m": float(np.sqrt(where.var(axis=0).sum())),
-        "origin_scans": len(same),
+        "origin_scans": len(places),
         "second_origin_m": _three(_turned(np.median(seconds, axis=0), rotation))
         if 2 * len(seconds) > len(places)
         else None,
@@ -413,15 +435,6 @@ def _beams(found: Sequence[CloudGeometry]) -> tuple[tuple[float, ...], bool]:
     usual = max(sorted(set(counts), reverse=True), key=counts.count)
     same = [table for table, _ in tables if len(table) == usual]
     return tuple(float(value) for value in np.median(same, axis=0)), all(given for _, given in tables)
-
-
-def _greatest_move(clouds: Sequence[Cloud], places: Sequence[Place]) -> float:
-    moves = [
-        float(np.linalg.norm(one.place_m - other.place_m))
-        for one, other in combinations(places, 2)
-        if clouds[one.cloud].sequence == clouds[other.cloud].sequence
-    ]
-    return max(moves, default=0.0)
 
 
 def _rotation_of(heading: str | None) -> str:

@@ -29,7 +29,7 @@ _LOWEST_ABOVE_GROUND_M, _HIGHEST_ABOVE_GROUND_M = 0.5, 5.0
 _HEIGHTS_WITHOUT_GROUND_M = (-1.5, 4.0)
 _STARTS_M = ((0.0, 0.0), (1.5, 0.0), (-1.5, 0.0), (0.0, 1.0), (0.0, -1.0))
 _CLEAR_CONTRAST = 0.15
-_STRIKING_CONTRAST = 0.5
+_STRIKING_CONTRAST = 1.0
 _CLOSE_M = 0.8
 _ON_BEAM_SHARE = 0.7
 
@@ -111,24 +111,33 @@ def find_origin(points: FloatArray, ground_height_m: float | None = None) -> Ori
     if ground_height_m is not None:
         low, high = ground_height_m + _LOWEST_ABOVE_GROUND_M, ground_height_m + _HIGHEST_ABOVE_GROUND_M
     background = float(np.median([sharpness(0.0, 0.0, float(z)) for z in np.linspace(low, high, 24)]))
-    heights, starts = np.arange(low, high, 0.1), list(_STARTS_M)
-    if sharpness(0.0, 0.0, 0.0) > background + 2 * _CLEAR_CONTRAST:
-        heights, starts = np.arange(-0.5, 0.51, 0.05), [(0.0, 0.0)]  # the beams meet close by
+    heights, starts = np.arange(low, high, 0.05), list(_STARTS_M)
+    if low <= 0.0 <= high and sharpness(0.0, 0.0, 0.0) > background + 2 * _CLEAR_CONTRAST:
+        heights, starts = np.arange(max(-0.5, low), 0.51, 0.05), [(0.0, 0.0)]  # the beams meet close by
     best, place = -np.inf, np.zeros(3)
     for x, y in starts:
         values = [sharpness(x, y, float(z)) for z in heights]
-        if max(values) > best:
-            best, place = max(values), np.array([x, y, heights[int(np.argmax(values))]])
+        candidate = _refined(sharpness, np.array([x, y, heights[int(np.argmax(values))]]), low)
+        value = sharpness(*candidate)
+        if value > best:
+            best, place = value, candidate
         if best > background + _STRIKING_CONTRAST:
             break
-    for step_m, reach_m in ((0.2, 2.0), (0.1, 0.4), (0.04, 0.12), (0.02, 0.04), (0.01, 0.02)):
-        place = _along_axes(sharpness, place, step_m, reach_m)
     found = (float(place[0]), float(place[1]), float(place[2]))
-    return OriginEstimate(found, sharpness(*found), sharpness(0.0, 0.0, 0.0), background)
+    return OriginEstimate(found, best, sharpness(0.0, 0.0, 0.0), background)
+
+
+def _refined(
+    sharpness: Sharpness, place: npt.NDArray[np.float64], lowest_m: float
+) -> npt.NDArray[np.float64]:
+    """Return the sharpest place near one and not below a height, to a centimetre."""
+    for step_m, reach_m in ((0.2, 2.0), (0.1, 0.4), (0.04, 0.12), (0.02, 0.04), (0.01, 0.02)):
+        place = _along_axes(sharpness, place, step_m, reach_m, lowest_m)
+    return place
 
 
 def _along_axes(
-    sharpness: Sharpness, place: npt.NDArray[np.float64], step_m: float, reach_m: float
+    sharpness: Sharpness, place: npt.NDArray[np.float64], step_m: float, reach_m: float, lowest_m: float
 ) -> npt.NDArray[np.float64]:
     """Return the sharpest place on lines through `place` along z, x and y, one after the other."""
     best, best_value = place, sharpness(*place)
@@ -137,6 +146,8 @@ def _along_axes(
         for offset in np.arange(-reach_m, reach_m + 0.5 * step_m, step_m):
             candidate = start.copy()
             candidate[axis] += offset * (0.25 if axis == 2 else 1.0)
+            if candidate[2] < lowest_m:
+                continue
             value = sharpness(*candidate)
             if value > best_value:
                 best, best_value = candidate, value

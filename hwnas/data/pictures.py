@@ -96,7 +96,7 @@ def draw_segmentation(
         (f"{title}, from above", _bird_view(points, colours, radius_m, marks))
         for title, colours in [*coloured, *views]
     ]
-    legend: _Legend = _classes(label_map) if rows else []
+    legend = _classes(label_map)
     if rows:
         legend.append(("ignored or unlabelled", _IGNORED))
     if truth is not None and rows:

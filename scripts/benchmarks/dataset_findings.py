@@ -195,7 +195,7 @@ def _is_mended(path: Path, wanted: Coordinates, sensor: str) -> bool:
 def _all_of(job: tuple[str, int, str]) -> list[Outcome]:
     sensor, seed, directory = job
     plain = synthesize_dataset(
-        Path(directory) / f"{sensor}-{seed}", num_scans=6, sensor=sensor, seed=seed, scans_per_scene=3
+        Path(directory) / f"{sensor}-{seed}", num_scans=4, sensor=sensor, seed=seed, scans_per_scene=2
     )
     outcomes = [_examine(plain, sensor, "none (right)", None)]
     outcomes += [_examine(plain, sensor, name, mistake) for name, mistake in _mistakes(sensor).items()]

