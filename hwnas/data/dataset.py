@@ -236,7 +236,7 @@ def open_dataset(
         DataError: if this is not a data set, or its description is wrong.
         PluginError: if its format is not registered.
     """
-    directory, config = _find_config(Path(path))
+    directory, config = find_config(Path(path))
     try:
         return _opened(directory, config, label_map, train_sequences, val_sequences, strict=strict)
     except DataError as error:
@@ -301,7 +301,12 @@ def _other_coordinates(coordinates: Coordinates) -> dict[str, Any]:
     }
 
 
-def _find_config(path: Path) -> tuple[Path, DatasetConfig]:
+def find_config(path: Path) -> tuple[Path, DatasetConfig]:
+    """Return the directory of a data set and its description; the usual one if it has no `dataset.yaml`.
+
+    Raises:
+        DataError: if this is not a data set, or its description is wrong.
+    """
     if is_yaml(path.name) and os.path.isfile(path):
         return path.parent, read_dataset_config(path)
     if os.path.lexists(path / CONFIG_NAME):
