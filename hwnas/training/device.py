@@ -30,10 +30,11 @@ def choose_device(wanted: str) -> torch.device:
         os.environ["ACCELERATE_USE_CPU"] = "true"
     if index:
         os.environ["CUDA_VISIBLE_DEVICES"] = index
-    is_there = {
-        "cuda": torch.cuda.is_available,
-        "mps": torch.backends.mps.is_available,
-    }.get(kind, lambda: True)()
+    is_there = True
+    if kind == "cuda":
+        is_there = torch.cuda.is_available()
+    elif kind == "mps":
+        is_there = torch.backends.mps.is_available()
     if not is_there:
         raise ConfigError(
             f"The device {wanted!r} cannot be used here: PyTorch {torch.__version__} finds none. "
