@@ -1,6 +1,6 @@
-// Rings of points whose elevations fall into groups, and what rows.h and rings.h share. The functions are those of
-// hwnas.data.rings, beam_groups, ring_order and rows, which say how they work. All is integer arithmetic, or double arithmetic in the same order, so that both give the
-// same rows. Part of range_view.cpp; include range_view.h instead.
+// Rings of points whose elevations fall into groups, and what rings.h and rows.h share. The functions are those of
+// hwnas.data.rings, beam_groups, ring_order and rows, which say how they work. All is integer arithmetic, or double
+// arithmetic in the same order, so that both give the same rows. Part of range_view.cpp; include range_view.h instead.
 
 #ifndef HWNAS_BEAM_GROUPS_H_
 #define HWNAS_BEAM_GROUPS_H_
