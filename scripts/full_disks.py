@@ -73,7 +73,9 @@ COMMANDS: dict[str, Command] = {
     "infer": Command(lambda base, out: ["infer", base / "bundle", base / "scan.bin", "-o", out], "labels"),
     "report": Command(lambda _base, out: ["report", out], "run", "run", "report.html/"),
     "bench": Command(
-        lambda base, out: ["bench", base / "bundle", "--quick", "--samples-out", out], "samples.json"
+        lambda base, out: ["bench", base / "bundle", "--quick", "--samples-out", out],
+        "samples.json",
+        left_bytes=PAGE_BYTES,
     ),
     "profile": Command(
         lambda base, out: ["profile", "--run", base / "run.yaml", "--out", out, "--networks", 12],

@@ -3,6 +3,7 @@ import json
 import os
 import stat
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 
@@ -147,7 +148,6 @@ def test_files_of_any_name_have_a_path_that_is_utf_8(tmp_path, where: str, name:
     (tmp_path / where / name).write_bytes(b"weights")
     with utf8_path(tmp_path / where / name) as path:
         assert path.encode("utf-8")
-        with open(path, "rb") as stream:
-            assert stream.read() == b"weights"
+        assert Path(path).read_bytes() == b"weights"
     with pytest.raises(FileNotFoundError), utf8_path(tmp_path / "gone\udce9" / name):
         pass
