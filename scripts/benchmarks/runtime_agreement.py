@@ -140,7 +140,17 @@ def _data(arguments: argparse.Namespace) -> Path:
 
 
 def _scans(arguments: argparse.Namespace) -> list[Path]:
-    scans = sorted((_data(arguments) / "sequences" / "08" / "velodyne").glob("*.bin"))
+    """Return validation scans: of the split that the data set states, else of sequence 08, as is usual."""
+    data = _data(arguments)
+    stated = data / "dataset.yaml"
+    splits = yaml.safe_load(stated.read_text(encoding="utf-8")).get("splits", {}) if stated.is_file() else {}
+    scans = [
+        path
+        for sequence in splits.get("val", ["08"])
+        for path in sorted((data / "sequences" / sequence / "velodyne").glob("*.bin"))
+    ]
+    if not scans:
+        sys.exit(f"{data} holds no validation scans; give a SemanticKITTI directory with sequence 08.")
     return scans[: arguments.validation]
 
 
