@@ -166,10 +166,9 @@ def test_without_weights_a_note_takes_the_place_of_the_picture(tmp_path: Path) -
 
 def test_hostile_names_stay_text(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", tmp_path / "gone", classes=(HOSTILE, *CLASSES[1:]))
-    text = run.front.read_text(encoding="utf-8")
+    text = json.dumps(run.read_front(), ensure_ascii=False)
     renamed = text.replace('"activation"', json.dumps(HOSTILE)).replace("depthwise-separable", HOSTILE)
-    run.front.write_text(renamed, encoding="utf-8")
-    front = run.read_front()
+    front = json.loads(renamed)
     front["trials"][-1]["reason"] = HOSTILE
     write_checked_json(run.front, {**front, "members": front["members"][:0]})
     text = build_report(run.path).read_text(encoding="utf-8")
