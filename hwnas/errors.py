@@ -22,10 +22,11 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
-def shown(value: Any) -> str:
+def shown(value: Any, longest: int = 120) -> str:
     """Return a value for a message: short, on one line, and without what could be a password.
 
-    Text with an address in it, or with a word such as `password`, is named and not repeated.
+    Text with an address in it, or with a word such as `password`, is named and not repeated. Of text that is
+    longer than `longest` only the beginning is.
     """
     if isinstance(value, Mapping):
         return f"a mapping of {len(value)} key{'' if len(value) == 1 else 's'}" if value else "{}"
@@ -37,8 +38,8 @@ def shown(value: Any) -> str:
         return text if len(text) <= 120 else text[:100] + "..."
     if may_hold_secret(value):
         return "an address or a password, which is not repeated here"
-    text = repr(value[:120])
-    return text if len(value) <= 120 else f"{text[:100]}... ({len(value)} characters)"
+    text = repr(value[:longest])
+    return text if len(value) <= longest else f"{text[:100]}... ({len(value)} characters)"
 
 
 def may_hold_secret(text: str) -> bool:
@@ -70,6 +71,10 @@ class ArchitectureError(HwnasError):
 
 class TrainingError(HwnasError):
     """Training cannot go on, for instance because the loss is not a number."""
+
+
+class TrainingInterruptedError(TrainingError):
+    """A training was stopped on request; its checkpoint is saved, and training again goes on from there."""
 
 
 class MeasurementError(HwnasError):
@@ -204,5 +209,7 @@ def file_access_error(error: OSError) -> Optional[FileAccessError]:
     if known is None and path is None:
         return None
     what, remedy = known or (error.strerror or str(error), "Name another place.")
+    if path is None and "temporary directory" in str(error.strerror):  # by `tempfile`
+        what, remedy = str(error.strerror), "Make room there, or name a directory with room in TMPDIR."
     where = repr(os.fsdecode(path)) if isinstance(path, (str, bytes)) else "A file"
     return FileAccessError(f"{where} cannot be used: {what}. {remedy}")

@@ -1,4 +1,4 @@
-"""Reads every YAML file of the project, strictly, and writes those that are read back.
+"""Reads every YAML file of the project, strictly; `hwnas.yaml_output` writes those that are read back.
 
 What is read is the core schema of YAML 1.2 without the parts that surprise or harm:
 
@@ -13,7 +13,7 @@ What is read is the core schema of YAML 1.2 without the parts that surprise or h
 
 Messages name file, line and key and never repeat what could be a password, see `hwnas.errors.shown`.
 
-Python 3.8 syntax: this module travels to boards.
+Python 3.8 syntax, and PyYAML is imported where it is used: this module travels to boards.
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, NoReturn, Optional, Sequence, Tuple, Type, Union
 
-import yaml
-
 from hwnas.errors import ConfigError, HwnasError, may_hold_secret, shown
 from hwnas.files import PathLike, read_plain_file, reason_of
 
@@ -33,19 +31,19 @@ MAX_DEPTH = 32
 MAX_ALIASED_VALUES = 10_000
 _MAX_NUMBER_LENGTH = 64
 _MAX_BYTES_IN_PYTHON = 1 << 16
-_CORE_TAG = "tag:yaml.org,2002:"
+CORE_TAG = "tag:yaml.org,2002:"
 
 Location = Tuple[Union[int, str], ...]
 """Keys and, in lists, positions that lead to a value."""
 
 _NULL = re.compile(r"|~|null|Null|NULL")
 _BOOL = re.compile(r"true|True|TRUE|false|False|FALSE")
-_INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)|0o[0-7]+|0x[0-9a-fA-F]+")
-_FLOAT = re.compile(
+INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)|0o[0-7]+|0x[0-9a-fA-F]+")
+FLOAT = re.compile(
     r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
 )
 # What YAML 1.1, which many tools still read, makes something else of than the core schema of YAML 1.2.
-_AMBIGUOUS = (
+AMBIGUOUS = (
     (re.compile(r"(?:yes|no|on|off)", re.IGNORECASE), "a truth value", "write true or false"),
     (re.compile(r"[-+]?0[0-9]+"), "an octal number", "write it without leading zeros"),
     (re.compile(r"[-+]?0[box][0-9a-fA-F_]*"), "a number", "write the number in decimal"),
@@ -62,7 +60,7 @@ _AMBIGUOUS = (
     ),
     (re.compile(r"<<|="), "a merge key", "expected no merge key"),
 )
-_OCTAL = _AMBIGUOUS[1][0]
+_OCTAL = AMBIGUOUS[1][0]
 _NOT_PRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 # Python's names of bytes that are not UTF-8 in the name of a file; other surrogates name nothing.
 _FORBIDDEN_IN_TEXT = re.compile("[\0\ud800-\udc7f\udd00-\udfff]")
@@ -143,6 +141,8 @@ def parse_yaml(text: str, name: str, *, error: Type[HwnasError] = ConfigError) -
         raise error(
             f"{name}:{line}: the character U+{ord(wrong.group()):04X} has no place in YAML; remove it."
         )
+    import yaml
+
     composer = _Composer(name, error)
     try:
         for event in yaml.parse(text, Loader=_parser_for(text, name, error)):
@@ -154,12 +154,6 @@ def parse_yaml(text: str, name: str, *, error: Type[HwnasError] = ConfigError) -
     except yaml.YAMLError:
         raise error(f"{name}: not valid YAML.") from None
     return YamlDocument(name, composer.value, composer.lines)
-
-
-def dump_yaml(value: Any) -> str:
-    """Return plain values as YAML text that `parse_yaml`, and readers of YAML 1.1, read back equal."""
-    text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
-    return text
 
 
 def path_from(text: str, file: PathLike) -> str:
@@ -175,6 +169,8 @@ def path_from(text: str, file: PathLike) -> str:
 
 def _parser_for(text: str, name: str, error: Type[HwnasError]) -> Any:
     """Return PyYAML's parser in C where there is one; that in Python is ten times slower."""
+    import yaml
+
     # The parser in C refuses the escapes with which names of files are written that are not UTF-8.
     if yaml.__with_libyaml__ and not _SURROGATE_ESCAPE.search(text):
         return yaml.CSafeLoader
@@ -185,7 +181,7 @@ def _parser_for(text: str, name: str, error: Type[HwnasError]) -> Any:
     return yaml.SafeLoader
 
 
-def _reason(problem: yaml.MarkedYAMLError) -> str:
+def _reason(problem: Any) -> str:
     """Return PyYAML's words, but none of the file's, which could be a secret."""
     words = (str(problem.problem or problem.context or "") or "unknown reason").splitlines()[0]
     quoted = re.compile(r"'[^']*'|\"[^\"]*\"")
@@ -219,7 +215,9 @@ class _Composer:
         self._anchored: Dict[str, Any] = {}
         self._aliased = 0
 
-    def take(self, event: yaml.Event) -> None:
+    def take(self, event: Any) -> None:
+        import yaml
+
         line = event.start_mark.line + 1 if event.start_mark is not None else 1
         if isinstance(event, yaml.DocumentStartEvent):
             self._documents += 1
@@ -240,8 +238,8 @@ class _Composer:
                 self._anchored[frame.anchor] = frame.value
 
     def _open(self, event: Any, line: int) -> None:
-        is_mapping = isinstance(event, yaml.MappingStartEvent)
-        if event.tag not in (None, "!", _CORE_TAG + ("map" if is_mapping else "seq")):
+        is_mapping = type(event).__name__ == "MappingStartEvent"
+        if event.tag not in (None, "!", CORE_TAG + ("map" if is_mapping else "seq")):
             self._refuse(line, "tags (!) of this kind are not read; remove it, or quote the text")
         if len(self._frames) >= MAX_DEPTH:
             self._refuse(line, f"nested more than {MAX_DEPTH} levels deep")
@@ -251,9 +249,9 @@ class _Composer:
         if event.anchor is not None:
             self._anchored[event.anchor] = _UNFINISHED
 
-    def _copied(self, event: yaml.AliasEvent, line: int) -> Any:
+    def _copied(self, event: Any, line: int) -> Any:
         """Return a copy of what an alias means."""
-        value = self._anchored.get(event.anchor, _UNKNOWN)
+        value = self._anchored.get(str(event.anchor), _UNKNOWN)
         if value is _UNKNOWN:
             self._refuse(line, "an alias (*) stands here whose anchor (&) does not; put text in quotes")
         if value is _UNFINISHED:
@@ -314,12 +312,12 @@ class _Composer:
                 parts.append(next(reversed(frame.seen)))
         return tuple(parts)
 
-    def _value_of(self, event: yaml.ScalarEvent, line: int) -> Any:
+    def _value_of(self, event: Any, line: int) -> Any:
         text, tag = event.value, event.tag
         if tag is None and event.implicit[0]:
             return self._plain(text, line)
-        kind = "str" if tag in (None, "!") else str(tag)[len(_CORE_TAG) :]
-        if tag not in (None, "!") and (not str(tag).startswith(_CORE_TAG) or kind not in _KINDS):
+        kind = "str" if tag in (None, "!") else str(tag)[len(CORE_TAG) :]
+        if tag not in (None, "!") and (not str(tag).startswith(CORE_TAG) or kind not in _KINDS):
             self._refuse(line, "tags (!) of this kind are not read; remove it, or quote the text")
         if kind == "str":
             return self._text(text, line)
@@ -335,10 +333,10 @@ class _Composer:
             return None
         if _BOOL.fullmatch(text):
             return text.lower() == "true"
-        is_number = _INT.fullmatch(text) or (_FLOAT.fullmatch(text) and not _OCTAL.fullmatch(text))
+        is_number = INT.fullmatch(text) or (FLOAT.fullmatch(text) and not _OCTAL.fullmatch(text))
         if is_number:
             return self._number(text, line)
-        for pattern, meaning, remedy in _AMBIGUOUS:
+        for pattern, meaning, remedy in AMBIGUOUS:
             if len(text) <= _MAX_NUMBER_LENGTH and pattern.fullmatch(text):
                 self._refuse(
                     line,
@@ -352,7 +350,7 @@ class _Composer:
             self._refuse(
                 line, f"a number of {len(text)} characters is too long; put it in quotes if it is text"
             )
-        if _INT.fullmatch(text):
+        if INT.fullmatch(text):
             number = int(text, 8 if text[:2] == "0o" else 16 if text[:2] == "0x" else 10)
             if not -(1 << 63) <= number < 1 << 63:
                 self._refuse(line, f"{text} does not fit into 64 bits; put it in quotes if it is text")
@@ -379,19 +377,6 @@ _KINDS = {
     "str": (re.compile(""), "text"),
     "null": (_NULL, "null"),
     "bool": (_BOOL, "true or false"),
-    "int": (_INT, "an integer"),
-    "float": (_FLOAT, "a number"),
+    "int": (INT, "an integer"),
+    "float": (FLOAT, "a number"),
 }
-
-
-class _Dumper(yaml.SafeDumper):
-    """Quotes what any version of YAML could read as something else than text."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-
-# Text is written in quotes if the core schema reads it as a number, or this module refuses it without them.
-for _pattern in (_INT, _FLOAT, *(entry[0] for entry in _AMBIGUOUS)):
-    _whole = re.compile(f"(?:{_pattern.pattern})$", _pattern.flags)
-    _Dumper.add_implicit_resolver(_CORE_TAG + "ambiguous", _whole, None)

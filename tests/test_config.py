@@ -135,13 +135,13 @@ def test_a_missing_input_is_named_with_what_was_tried(tmp_path: Path) -> None:
     path = write(tmp_path, "target: x\ntask:\n  data: scans\nsearch: {worth: nothing}\n")
     assert load_config(path, must_exist=()).task.settings["data"] == str(tmp_path.resolve() / "scans")
     with pytest.raises(
-        ConfigError, match=r"run.yaml:3: `task.data` is 'scans', which means /.*/scans: there is no"
+        ConfigError, match=r"run.yaml:3: `task.data` is 'scans', which means '/.*/scans': there is no"
     ):
         load_config(path, must_exist=("task",))
     (tmp_path / "scans").mkdir()
     load_config(path, must_exist=("task",))
     with pytest.raises(
-        ConfigError, match=r"run.yaml:4: `search.worth` is 'nothing', which means /.*Paths count from"
+        ConfigError, match=r"run.yaml:4: `search.worth` is 'nothing', which means '/.*Paths count from"
     ):
         load_config(path, must_exist=("task", "search"))
 
@@ -184,6 +184,14 @@ def test_what_looks_like_a_path_must_be_declared_as_one(tmp_path: Path) -> None:
 )
 def test_values_of_another_type_are_refused_with_their_line(tmp_path: Path, text: str, expected: str) -> None:
     assert expected in problem(tmp_path, text)
+
+
+def test_a_missing_path_that_could_be_a_secret_is_not_repeated(tmp_path: Path) -> None:
+    path = write(tmp_path, f"task: {{data: '{URL}'}}\nsearch: {{worth: 'u:{SECRET}@h'}}\n")
+    for sections in (("task",), ("search",)):
+        with pytest.raises(ConfigError, match="there is no such file") as caught:
+            load_config(path, must_exist=sections)
+        assert SECRET not in str(caught.value)
 
 
 SECRET = "SECRETPW"

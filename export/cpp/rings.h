@@ -1,6 +1,5 @@
-// Rings and rows of LiDAR points; the functions of hwnas.data.rings, beam_groups, ring_order and rows, which
-// say how they work. All is integer arithmetic, or double arithmetic in the same order, so that both give the
-// same rows. Part of range_view.cpp; include range_view.h instead.
+// Rings of points that come ring by ring; see hwnas.data.ring_order. Part of range_view.cpp; include range_view.h
+// instead.
 
 #ifndef HWNAS_RINGS_H_
 #define HWNAS_RINGS_H_
@@ -9,186 +8,13 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <limits>
+#include <utility>
 #include <vector>
 
+#include "beam_groups.h"
+
 namespace hwnas {
-
-constexpr int32_t kSineSteps = 1 << 15;
-constexpr int32_t kBins = 2 * kSineSteps;
-constexpr int32_t kTurn = 1 << 22;
-constexpr int kMinRings = 4, kMaxRings = 128, kMaxBeams = 256;
-constexpr size_t kFewestPoints = 4 * kMinRings;
-
-using Ints = std::vector<int32_t>;
-using Longs = std::vector<int64_t>;
-using Doubles = std::vector<double>;
-
-// Floor of a number that an int32_t can hold; std::floor is a function call on older processors.
-inline int32_t whole(float value) {
-  const int32_t truncated = static_cast<int32_t>(value);
-  return truncated - (value < static_cast<float>(truncated));
-}
-
-// Median of some of the distances, the upper one of two.
-inline float middle_range(const std::vector<float>& range_m) {
-  const size_t stride = std::max<size_t>(1, range_m.size() / 4096);
-  std::vector<float> some;
-  for (size_t i = 0; i < range_m.size(); i += stride) some.push_back(range_m[i]);
-  std::nth_element(some.begin(), some.begin() + some.size() / 2, some.end());
-  return some[some.size() / 2];
-}
-
-inline int64_t middle_of(Longs values) {
-  std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
-  return values[values.size() / 2];
-}
-
-// Sums and numbers of something by key.
-struct Tally {
-  Longs sums, members;
-
-  explicit Tally(size_t size) : sums(size, 0), members(size, 0) {}
-  void add(size_t key, int32_t value) {
-    sums[key] += value;
-    members[key] += 1;
-  }
-  double mean(size_t key) const {
-    return static_cast<double>(sums[key]) / static_cast<double>(std::max<int64_t>(members[key], 1));
-  }
-  int64_t rounded_mean(size_t key) const {
-    return members[key] ? static_cast<int64_t>(std::nearbyint(mean(key))) : -1;
-  }
-};
-
-inline Tally tally_of(const Ints& key, const Ints& value) {
-  Tally tally(static_cast<size_t>(*std::max_element(key.begin(), key.end())) + 1);
-  for (size_t i = 0; i < key.size(); ++i) tally.add(key[i], value[i]);
-  return tally;
-}
-
-// Beams whose elevations fall into separate groups: first and last bin of each, from below.
-struct Groups {
-  Longs first, last;
-
-  bool find(const Ints& counts) {
-    Longs filled;
-    for (int32_t bin = 0; bin < kBins; ++bin) {
-      if (counts[bin]) filled.push_back(bin);
-    }
-    const int64_t widest = gap_between_beams(filled);
-    if (!widest) return false;
-    Longs members;
-    split(filled, counts, widest, members);
-    keep_beams(members);
-    if (first.size() < kMinRings || first.size() > kMaxBeams) return false;
-    int64_t total = 0;
-    for (int64_t number : members) total += number;
-    if (total < static_cast<int64_t>(4 * first.size())) return false;
-    for (size_t i = 1; i < first.size(); ++i) {
-      if (first[i] - last[i - 1] <= std::max(last[i] - first[i], last[i - 1] - first[i - 1])) return false;
-    }
-    return true;
-  }
-
-  bool cover(const Ints& counts) const {
-    int64_t margin = kBins, outside = 0, total = 0;
-    for (size_t i = 1; i < first.size(); ++i) margin = std::min(margin, first[i] - last[i - 1]);
-    margin /= 2;
-    for (int32_t bin = 0; bin < kBins; ++bin) {
-      total += counts[bin];
-      if (bin < first.front() - margin || bin > last.back() + margin) outside += counts[bin];
-    }
-    return static_cast<double>(outside) <= 0.005 * static_cast<double>(total);
-  }
-
- private:
-  static int64_t gap_between_beams(const Longs& filled) {
-    Longs gaps;
-    for (size_t i = 1; i < filled.size(); ++i) gaps.push_back(filled[i] - filled[i - 1]);
-    if (gaps.size() < kMinRings - 1) return 0;
-    std::sort(gaps.begin(), gaps.end(), [](int64_t a, int64_t b) { return a > b; });
-    if (gaps.size() > kMaxBeams + 1) gaps.resize(kMaxBeams + 1);
-    double best = 0.0;
-    int64_t widest = 0;
-    for (size_t i = kMinRings - 2; i < gaps.size(); ++i) {
-      const int64_t inner = i + 1 < gaps.size() ? gaps[i + 1] : 1;
-      const double contrast = static_cast<double>(gaps[i]) / static_cast<double>(inner);
-      if (contrast > best) {
-        best = contrast;
-        widest = gaps[i];
-      }
-    }
-    return best >= 3.0 ? widest : 0;
-  }
-
-  void split(const Longs& filled, const Ints& counts, int64_t widest, Longs& members) {
-    for (size_t i = 0; i < filled.size(); ++i) {
-      if (i == 0 || filled[i] - filled[i - 1] >= widest) {
-        first.push_back(filled[i]);
-        last.push_back(filled[i]);
-        members.push_back(0);
-      }
-      last.back() = filled[i];
-      members.back() += counts[filled[i]];
-    }
-  }
-
-  // Small groups are beams only where no beam with more points is too near.
-  void keep_beams(Longs& members) {
-    const double few = std::max(1.0, 0.02 * static_cast<double>(middle_of(members)));
-    Longs large;
-    for (size_t i = 0; i < members.size(); ++i) {
-      if (static_cast<double>(members[i]) >= few) large.push_back(static_cast<int64_t>(i));
-    }
-    if (large.size() == members.size()) return;
-    int64_t spacing = std::numeric_limits<int64_t>::max();
-    for (size_t k = 1; k < large.size(); ++k) spacing = std::min(spacing, first[large[k]] - last[large[k - 1]]);
-    Longs kept_first, kept_last, kept_members;
-    size_t next = 0;
-    for (size_t i = 0; i < members.size(); ++i) {
-      while (next < large.size() && large[next] < static_cast<int64_t>(i)) ++next;
-      bool keep = next < large.size() && large[next] == static_cast<int64_t>(i);
-      if (!keep && large.size() >= kMinRings) {
-        int64_t nearest = std::numeric_limits<int64_t>::max();
-        if (next < large.size()) nearest = std::min(nearest, first[large[next]] - last[i]);
-        if (next > 0) nearest = std::min(nearest, first[i] - last[large[next - 1]]);
-        keep = nearest * 4 >= spacing * 3;
-      }
-      if (!keep) continue;
-      kept_first.push_back(first[i]);
-      kept_last.push_back(last[i]);
-      kept_members.push_back(members[i]);
-    }
-    first.swap(kept_first);
-    last.swap(kept_last);
-    members.swap(kept_members);
-  }
-};
-
-inline bool grouped_rings(const Ints& sine, const std::vector<float>& range_m, Ints& ring) {
-  Ints counts(kBins, 0);
-  for (int32_t value : sine) ++counts[value];
-  Groups groups;
-  if (!groups.find(counts)) {
-    const float near = 0.5f * middle_range(range_m);
-    Ints far(kBins, 0);
-    for (size_t i = 0; i < sine.size(); ++i) far[sine[i]] += range_m[i] >= near;
-    groups = Groups();
-    if (!groups.find(far) || !groups.cover(counts)) return false;
-  }
-  const size_t number = groups.first.size();
-  Ints ring_of(kBins);
-  size_t group = 0;
-  for (int32_t bin = 0; bin < kBins; ++bin) {
-    while (group + 1 < number && bin >= (groups.last[group] + groups.first[group + 1] + 1) / 2) ++group;
-    ring_of[bin] = static_cast<int32_t>(number - 1 - group);
-  }
-  ring.resize(sine.size());
-  for (size_t i = 0; i < sine.size(); ++i) ring[i] = ring_of[sine[i]];
-  return true;
-}
 
 // Rings of points that come ring by ring.
 class RingOrder {
@@ -434,7 +260,7 @@ class RingOrder {
       const size_t edge = side ? count - 1 : 0, inner = side ? count - 2 : 1;
       const double members = static_cast<double>(tally.members[edge]);
       if (members < few &&
-          (members < few / 25 || std::fabs(tally.mean(edge) - tally.mean(inner)) < spacing / 2)) {
+          (members < few / 5 || std::fabs(tally.mean(edge) - tally.mean(inner)) < spacing / 2)) {
         kept[edge] = 0;
       }
     }

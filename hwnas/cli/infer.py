@@ -85,19 +85,7 @@ def register(app: typer.Typer) -> None:
             ids=ids,
             options=options_of(columns, format_options),
         )
-        if as_json:
-            print_json(
-                {"bundle": str(bundle), "ids": ids, "scans": found.written, "problems": found.problems}
-            )
-        else:
-            _show(found)
-        if found.problems:
-            num_scans = len(found.written) + len(found.problems)
-            raise DataError(
-                f"{len(found.problems)} of {num_scans} scans could not be labelled:"
-                + "".join(f"\n  {problem['message']}" for problem in found.problems[:_SHOWN_PROBLEMS])
-                + ("\n  ... (--json lists all)" if len(found.problems) > _SHOWN_PROBLEMS else "")
-            )
+        _report(found, bundle, ids, as_json=as_json)
 
 
 @dataclass
@@ -231,6 +219,25 @@ def _read(runner: Runner, path: Path, options: Mapping[str, Any]) -> RawScan:
     if name not in known:
         raise DataError(f"{path} must end in one of {['.' + format_ for format_ in known]}.")
     return runner.read_scan_with(load_plugin("hwnas.data_formats", name), name, path, options)
+
+
+def _report(found: Labelled, bundle: Path, ids: str, *, as_json: bool) -> None:
+    """Print what came of the scans.
+
+    Raises:
+        DataError: if one could not be labelled.
+    """
+    if as_json:
+        print_json({"bundle": str(bundle), "ids": ids, "scans": found.written, "problems": found.problems})
+    else:
+        _show(found)
+    if found.problems:
+        num_scans = len(found.written) + len(found.problems)
+        raise DataError(
+            f"{len(found.problems)} of {num_scans} scans could not be labelled:"
+            + "".join(f"\n  {problem['message']}" for problem in found.problems[:_SHOWN_PROBLEMS])
+            + ("\n  ... (--json lists all)" if len(found.problems) > _SHOWN_PROBLEMS else "")
+        )
 
 
 def _show(found: Labelled) -> None:

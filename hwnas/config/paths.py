@@ -1,7 +1,7 @@
 """Paths in a run file: which settings are some, and what they mean.
 
 Which setting is a path is declared: in the sections by the type (`IsPath`), for plug-ins by
-`hwnas.plugins.takes_settings`. Nothing is guessed from the text or from what exists.
+`hwnas.plugin_settings.takes_settings`. Nothing is guessed from the text or from what exists.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from hwnas.config.run_config import RunConfig
 from hwnas.config.sections import IsPath, PluginSection, TaskSection
 from hwnas.errors import ConfigError, may_hold_secret, shown
-from hwnas.plugins import DeclaredSettings, declared_settings
+from hwnas.plugin_settings import DeclaredSettings, declared_settings
 from hwnas.schema_problems import dotted_of, problems_of
 from hwnas.yaml_files import Location, YamlDocument, path_from
 
@@ -70,8 +70,8 @@ def refuse_missing(stated: list[StatedPath], document: YamlDocument, sections: t
         if one.is_input and one.location[0] in sections and not _exists(one.path):
             raise ConfigError(
                 f"{document.at(one.location)}: `{dotted_of(one.location)}` is {shown(one.text)}, which means "
-                f"{one.path}: there is no such file or directory. Paths count from the file that they stand "
-                f"in, {document.path}."
+                f"{shown(one.path, 400)}: there is no such file or directory. Paths count from the file that "
+                f"they stand in, {document.path}."
             )
 
 
@@ -160,7 +160,7 @@ def _paths_of_plugin(
             raise ConfigError(
                 f"{document.at(place)}: `{dotted_of(place)}` is {shown(value)}, which looks like a path, but "
                 f" {name!r} does not declare this setting to be one. Write an absolute path; its author "
-                "declares it with `hwnas.plugins.takes_settings`."
+                "declares it with `hwnas.plugin_settings.takes_settings`."
             )
 
 

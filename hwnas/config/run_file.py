@@ -17,7 +17,8 @@ from hwnas.config.run_config import RunConfig
 from hwnas.errors import ConfigError, shown
 from hwnas.files import write_bytes_atomically
 from hwnas.schema_problems import problems_of
-from hwnas.yaml_files import YamlDocument, dump_yaml, read_yaml
+from hwnas.yaml_files import YamlDocument, read_yaml
+from hwnas.yaml_output import dump_yaml
 
 SECRET_KEYS = ("storage",)
 

@@ -44,7 +44,8 @@ class Section(BaseModel):
 class TaskSection(BaseModel):
     """The job. Every key but `name` goes to the task, which knows its own settings.
 
-    Those that the task declares to be paths count from the run file, see `hwnas.plugins.takes_settings`.
+    Those that the task declares to be paths count from the run file, see
+    `hwnas.plugin_settings.takes_settings`.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
@@ -103,7 +104,7 @@ class PluginSection(BaseModel):
     """A plug-in by its name. Every other key goes to the plug-in, which knows its own settings.
 
     A mere name in place of the section means that plug-in with its defaults. Settings that the plug-in
-    declares to be paths count from the run file, see `hwnas.plugins.takes_settings`.
+    declares to be paths count from the run file, see `hwnas.plugin_settings.takes_settings`.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
@@ -239,8 +240,12 @@ class FullRecipeSection(RecipeSection):
 
 
 class TrainingSection(Section):
-    """The budget of a candidate in the search, and of a member of the front afterwards."""
+    """The budget of a candidate in the search, and of a member of the front afterwards.
 
+    `device` is where networks are trained: `auto` (the fastest there is), `cpu`, `mps`, `cuda` or `cuda:N`.
+    """
+
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
     proxy: RecipeSection = RecipeSection()
     full: FullRecipeSection = FullRecipeSection()
 

@@ -94,6 +94,5 @@ def _share(features: npt.NDArray[np.float32], number: int) -> float:
     total = columns.reshape(len(features), -1).var(axis=1)
     between = columns.mean(axis=1).var(axis=1)
     varies = total > 1e-9
-    return float((between[varies] / total[varies]).sum()) - len(features) * (number - 1) / max(
-        length * number, 1
-    )
+    by_chance = float(len(features) * (number - 1) / max(length * number, 1))
+    return float((between[varies] / total[varies]).sum()) - by_chance

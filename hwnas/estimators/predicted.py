@@ -23,7 +23,7 @@ from hwnas.estimators.base import (
 )
 from hwnas.estimators.learned import MIN_EVALUATED, MOST_EVALUATED, ErrorPredictor
 from hwnas.files import write_json_atomically
-from hwnas.plugins import takes_settings
+from hwnas.plugin_settings import takes_settings
 from hwnas.scratch import ScratchDirectory
 from hwnas.search_spaces.base import SearchSpace, encode_many, sample_choices
 

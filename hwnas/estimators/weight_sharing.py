@@ -14,7 +14,7 @@ from torch import Tensor
 from hwnas.architecture import Architecture
 from hwnas.errors import ConfigError, TrainingError, did_you_mean
 from hwnas.estimators.base import AccuracyEstimator, EstimatorContext, JudgedEstimate
-from hwnas.plugins import takes_settings
+from hwnas.plugin_settings import takes_settings
 from hwnas.tasks.base import Task
 from hwnas.training.predict import torch_predict
 from hwnas.training.shared_weights import SharedWeights

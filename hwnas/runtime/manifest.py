@@ -251,8 +251,9 @@ def _read_bytes(path: Path) -> bytes:
 def _json_object(raw: bytes, path: Path) -> Dict[str, Any]:
     try:
         content = json.loads(raw.decode("utf-8"))
-        # Halves of characters, which JSON can escape but nothing can write, are refused wherever they are.
-        json.dumps(content, ensure_ascii=False).encode("utf-8")
+        # Refused wherever they are: halves of characters, which JSON can escape but nothing can write, and
+        # infinite numbers and NaN, which Python reads but JSON does not know.
+        json.dumps(content, ensure_ascii=False, allow_nan=False).encode("utf-8")
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{path} is not JSON: {error}. Copy the bundle again.") from error
     if not isinstance(content, dict):

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -166,6 +167,127 @@ def test_infer_names_unreadable_scans(run: Path, tmp_path: Path, name: str) -> N
     (tmp_path / "scan.xyz").write_text("1 2 3")
     with pytest.raises(DataError, match=name):
         call("infer", first_bundle(run), tmp_path / name, "-o", tmp_path / "out")
+
+
+def invoke(*arguments: object) -> Any:
+    """Run `hwnas infer` and return what came of it, errors included."""
+    app = typer.Typer()
+    infer.register(app)
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def drives(scan: Path, tmp_path: Path) -> Path:
+    """Make a directory of good scans in subdirectories, and of names that are no scans."""
+    root, content = tmp_path / "drives", scan.read_bytes()
+    for name in ("a.bin", "one/a.bin", "one/deep/x.b.bin", "two/a.bin", "two/.hidden.bin", ".git/a.bin"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(content)
+    (root / "one" / "notes.txt").write_text("no scan")
+    (root / "one" / "up").symlink_to("..")
+    (root / "two" / "directory.bin").mkdir()
+    (root / "two" / "directory.bin" / "inner.bin").write_bytes(content)
+    return root
+
+
+def files_below(directory: Path) -> list[str]:
+    return sorted(str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file())
+
+
+def test_infer_labels_directories_and_mirrors_them(run: Path, drives: Path, tmp_path: Path) -> None:
+    call("infer", first_bundle(run), drives, "-o", tmp_path / "out", "--picture")
+    labels = ["a.label", "one/a.label", "one/deep/x.b.label", "two/a.label", "two/directory.bin/inner.label"]
+    pictures = [name.replace(".label", ".png") for name in labels]
+    assert files_below(tmp_path / "out") == sorted([*labels, *pictures])
+    call(
+        "infer",
+        first_bundle(run),
+        drives / "one",
+        drives / "two",
+        drives / "a.bin",
+        "-o",
+        tmp_path / "several",
+    )
+    assert files_below(tmp_path / "several") == ["a.label", *labels[1:]]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigError, match=r"empty holds no scan: no name ends in one of \['.bin', "):
+        call("infer", first_bundle(run), tmp_path / "empty", "-o", tmp_path / "out2")
+
+
+def test_infer_names_bad_scans_and_goes_on(run: Path, drives: Path, tmp_path: Path) -> None:
+    (drives / "broken.bin").symlink_to("nowhere")
+    (drives / "loop.bin").symlink_to("loop.bin")
+    os.mkfifo(drives / "pipe.bin")
+    (drives / "cut.bin").write_bytes((drives / "a.bin").read_bytes()[:-1])
+    (drives / "empty.bin").write_bytes(b"")
+    (drives / "text.pcd").write_text("hello")
+    result = invoke(first_bundle(run), drives, "-o", tmp_path / "out", "--json")
+    assert isinstance(result.exception, DataError)
+    assert result.exception.exit_code == 3
+    assert "6 of 11 scans could not be labelled" in str(result.exception)
+    found = json.loads(result.stdout)
+    assert [Path(problem["scan"]).name for problem in found["problems"]] == [
+        "broken.bin", "cut.bin", "empty.bin", "loop.bin", "pipe.bin", "text.pcd",
+    ]  # fmt: skip
+    assert all(problem["scan"] in problem["message"] for problem in found["problems"])
+    assert len(found["scans"]) == len(files_below(tmp_path / "out")) == 5
+
+
+def test_infer_keeps_scans_of_two_formats_apart(run: Path, scan: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    values = np.fromfile(scan, "<f4").reshape(-1, 4)
+    (tmp_path / "in" / "a.bin").write_bytes(scan.read_bytes())
+    np.save(tmp_path / "in" / "a.npy", values)
+    header = f"FIELDS x y z intensity\nWIDTH {len(values)}\nDATA binary\n"
+    (tmp_path / "in" / "b.pcd").write_bytes(header.encode() + values.tobytes())
+    call("infer", first_bundle(run), tmp_path / "in", "-o", tmp_path / "out")
+    assert files_below(tmp_path / "out") == ["a.bin.label", "a.npy.label", "b.label"]
+    contents = {(tmp_path / "out" / name).read_bytes() for name in files_below(tmp_path / "out")}
+    assert len(contents) == 1
+    with pytest.raises(ConfigError, match="scans of one format"):
+        call(
+            "infer", first_bundle(run), tmp_path / "in", "-o", tmp_path / "x", "--columns", "x,y,z,intensity"
+        )
+
+
+def test_infer_takes_columns_and_options_of_the_format(run: Path, scan: Path, tmp_path: Path) -> None:
+    values = np.fromfile(scan, "<f4").reshape(-1, 4)
+    more = np.column_stack([values, np.linspace(0, 0.1, len(values))]).astype("<f4")
+    (tmp_path / "five.bin").write_bytes(more.tobytes())
+    bundle = first_bundle(run)
+    with pytest.raises(DataError, match=r"five.bin.*are there 5\?"):
+        call("infer", bundle, tmp_path / "five.bin", "-o", tmp_path / "out")
+    call("infer", bundle, tmp_path / "five.bin", "-o", tmp_path / "out", "--columns", "x,y,z,intensity,_")
+    options = ("--format-options", "{columns: [x, y, z, intensity, _], dtype: float32}")
+    call("infer", bundle, tmp_path / "five.bin", "-o", tmp_path / "out2", *options)
+    call("infer", bundle, scan, "-o", tmp_path / "out3")
+    expected = (tmp_path / "out3" / "scan.label").read_bytes()
+    for out in ("out", "out2"):
+        assert (tmp_path / out / "five.label").read_bytes() == expected
+    for wrong, match in (
+        (("--columns", "x,y"), "no field for"),
+        (("--columns", "x,y,z,strength"), "holds 'strength'"),
+        (("--format-options", "[1"), "--format-options:2: not valid YAML"),
+        (("--format-options", "hello"), "takes a mapping"),
+        ((*options, "--columns", "x"), "both name columns"),
+    ):
+        result = invoke(bundle, scan, "-o", tmp_path / "out4", *wrong)
+        assert isinstance(result.exception, ConfigError | DataError)
+        assert match in str(result.exception)
+
+
+def test_infer_writes_raw_ids_or_indices_of_classes(run: Path, scan: Path, tmp_path: Path) -> None:
+    bundle = first_bundle(run)
+    for ids in ("raw", "train"):
+        call("infer", bundle, scan, "-o", tmp_path / ids, "--ids", ids)
+    raw, train = (np.fromfile(tmp_path / ids / "scan.label", "<u4") for ids in ("raw", "train"))
+    runner = Runner(bundle)
+    points, intensity, _ = make_scan(5)
+    np.testing.assert_array_equal(train, runner.label(points, intensity))
+    np.testing.assert_array_equal(raw, runner.raw_ids_of(train.astype(np.uint8)))
+    assert set(raw) != set(train)
+    with pytest.raises(ConfigError, match="--ids is raw or train"):
+        call("infer", bundle, scan, "-o", tmp_path / "x", "--ids", "both")
 
 
 @pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="needs OpenSSH's ssh-keygen")

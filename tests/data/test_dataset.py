@@ -512,7 +512,7 @@ def test_lists_count_from_the_file_and_know_the_home_directory(
 def test_a_missing_label_map_is_named_with_what_was_tried(root: Path) -> None:
     (root / "dataset.yaml").write_text("label_map: maps/none.yaml\n")
     with pytest.raises(
-        DataError, match=rf"dataset.yaml is {root.resolve()}/maps/none.yaml: there is no such file"
+        DataError, match=rf"dataset.yaml is '{root.resolve()}/maps/none.yaml': there is no such file"
     ):
         open_dataset(root)
     assert len(open_dataset(root, label_map="merged-8").all_scans) == 6

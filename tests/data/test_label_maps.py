@@ -177,6 +177,18 @@ def test_label_map_files_take_hex_and_need_no_colours(tmp_path: Path) -> None:
     assert LabelMap.from_json(label_map.to_json()) == label_map
 
 
+@pytest.mark.parametrize(
+    ("ignored", "raw_ids", "expected"),
+    [([0, 1], [5], 0), ([7], [5], 0), ([7, 8], [0, 5], 7), ([], [0, 1, 2, 4], 3)],
+)
+def test_no_class_never_becomes_the_raw_id_of_one(
+    ignored: list[int], raw_ids: list[int], expected: int
+) -> None:
+    classes = [{"name": "a", "raw_ids": raw_ids}]
+    label_map = LabelMap.from_json({"name": "m", "ignored_raw_ids": ignored, "classes": classes})
+    assert label_map.to_raw(np.array([0, 255], np.uint8)).tolist() == [raw_ids[0], expected]
+
+
 def test_default_colours_differ() -> None:
     classes = [{"name": str(number), "raw_ids": [number]} for number in range(1, 41)]
     label_map = LabelMap.from_json({"name": "many", "ignored_raw_ids": [], "classes": classes})

@@ -127,6 +127,15 @@ def test_sensor_files_may_be_ones_own(tmp_path: Path) -> None:
         find_sensor("nowhere.yaml", tmp_path)
 
 
+def test_the_sensor_file_of_the_documentation_is_one(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs/sensors-and-rows.md").read_text(encoding="utf-8")
+    path = tmp_path / "ours.yaml"
+    path.write_text(page.split("```yaml\n")[1].split("```")[0], encoding="utf-8")
+    assert load_sensor(path).beams == 4
+    named = ["hdl-32e", "hdl-64e", "vlp-16", "vlp-32c", "vls-128", "os0-32", "os1-64", "pandar64", "ot128"]
+    assert all(name in page.lower() for name in [*named, "mid-360"])
+
+
 def test_what_is_not_stated_has_a_default(tmp_path: Path) -> None:
     path = tmp_path / "short.yaml"
     path.write_text(
@@ -152,7 +161,7 @@ def test_broken_sensor_files_are_refused(tmp_path: Path) -> None:
     directory = Path(__file__).parents[2] / "hwnas/data/sensors"
     wrong = [
         ("vlp-16", "15, 13,", "13, 15,", "fall"),
-        ("vlp-16", "azimuth_steps: 1800", "azimuth_steps: many", "numbers"),
+        ("vlp-16", "azimuth_steps: 1800", "azimuth_steps: many", "must be a whole number, found .many."),
         ("vlp-16", "rotation: clockwise", "rotation: left", "rotation"),
         ("vlp-16", "returns: 2", "returns: 9", "returns"),
         ("vlp-16", "intensity_range: [0.0, 255.0]", "intensity_range: [255, 0]", "intensity_range"),

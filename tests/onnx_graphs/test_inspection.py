@@ -74,3 +74,14 @@ def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
         inspect_onnx(tmp_path / "x.onnx")
     with pytest.raises(ExportError, match="cannot be read"):
         inspect_onnx(tmp_path / "missing.onnx")
+
+
+def test_names_that_are_not_utf8_are_shown(tmp_path: Path) -> None:
+    value = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1, 2])
+    result = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1, 2])
+    node = onnx.helper.make_node("Relu", ["x"], ["y"], name="first")
+    model = onnx.helper.make_model(onnx.helper.make_graph([node], "g", [value], [result]))
+    onnx.helper.set_model_props(model, {"a-key": "a-value"})
+    damaged = tmp_path / "damaged.onnx"
+    damaged.write_bytes(model.SerializeToString().replace(b"a-key", b"\xff-key").replace(b"a-value", b"\xff-value"))
+    assert json.loads(json.dumps(inspect_onnx(damaged).to_json()))["metadata"] == {"\ufffd-key": "\ufffd-value"}

@@ -148,6 +148,15 @@ def test_files_of_precisions_must_be_listed(bundle: Path) -> None:
         read_manifest(bundle)
 
 
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_numbers_that_json_does_not_know_are_refused(bundle: Path, number: str) -> None:
+    path = bundle / "manifest.json"
+    content = path.read_text().rstrip()
+    path.write_text(f'{content[:-1]}, "more": {{"deep": [{number}]}}}}')
+    with pytest.raises(BundleError, match="is not JSON: Out of range float"):
+        read_manifest(bundle)
+
+
 @pytest.mark.parametrize(
     "name", ["a\x00b", "\ud800", "a" * 300, "model.onnx/", "./model.onnx", "a//b", "a\nb"]
 )

@@ -139,6 +139,14 @@ def test_points_whose_rings_nothing_tells_are_refused(runner: Runner, lenient: R
             strict(points)
 
 
+def test_rings_may_be_numbered_from_either_end(runner: Runner) -> None:
+    order = np.random.default_rng(0).permutation(2880)
+    ring = np.repeat(np.arange(HEIGHT), COLUMNS)[order]
+    expected = runner(scan_of(0)).labels[order]
+    for numbers in (ring, HEIGHT - 1 - ring):  # from the top, and from the bottom
+        np.testing.assert_array_equal(runner(scan_of(0)[order], numbers).labels, expected)
+
+
 def test_intensities_of_another_unit_are_refused(runner: Runner, lenient: Runner) -> None:
     points = scan_of(0)
     scaled = points / np.array([1, 1, 1, 255], np.float32)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional
 
 import numpy as np
-import yaml
 
 from hwnas.data.sensors import Sensor, load_sensor
 from hwnas.data.synthetic.scene import scans
@@ -17,6 +16,7 @@ from hwnas.errors import ConfigError, DataError
 from hwnas.files import write_bytes
 from hwnas.scratch import ScratchDirectory
 from hwnas.worker_pool import worker_pool
+from hwnas.yaml_output import dump_yaml
 
 _MAX_SEQUENCES = 20
 _VALIDATION_SHARE = 0.22
@@ -163,5 +163,5 @@ def _describe(directory: Path, jobs: List[_Job], sensor: Sensor, seed: int) -> N
     }
     if _has_ring_column(sensor):
         description["format_options"] = {"columns": ["x", "y", "z", "intensity", "ring"]}
-    text = yaml.safe_dump(description, sort_keys=False)
+    text = dump_yaml(description)
     write_bytes(directory / "dataset.yaml", text.encode("utf-8"))

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
-
 from hwnas.errors import ExportError
 from hwnas.export.integrations.base import Deployed, markdown_rows, size_bytes, template, write_text
 from hwnas.io_spec import TensorSpec
+from hwnas.yaml_output import dump_yaml
 
 DIRECTORY = "isaac_ros"
 TENSOR_RT_NODE = "nvidia::isaac_ros::dnn_inference::TensorRTNode"
@@ -91,5 +90,4 @@ def _names(deployed: Deployed) -> dict[str, list[str]]:
 
 
 def _parameter_file(parameters: Mapping[str, Any]) -> str:
-    text: str = yaml.safe_dump({"/**": {"ros__parameters": dict(parameters)}}, sort_keys=False)
-    return text
+    return dump_yaml({"/**": {"ros__parameters": dict(parameters)}})

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from optuna.samplers import BaseSampler
 
-from hwnas.plugins import takes_settings
+from hwnas.plugin_settings import takes_settings
 from hwnas.search.strategies.base import StrategyContext
 from hwnas.search.strategies.proposing import ProposingSampler
 from hwnas.search.strategies.told import Genes
