@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StrictStr, ValidationError
 
+from hwnas.data.expectations import ScanExpectations
 from hwnas.errors import BundleError
 from hwnas.runtime.manifest import Manifest
 
@@ -99,4 +100,20 @@ def check_promises(manifest: Manifest) -> None:
         raise BundleError(
             f"The manifest of {manifest.directory} does not say what it promises ({first}). "
             "Copy the bundle again, or export it again."
+        ) from error
+    _check_expectations(manifest)
+
+
+def _check_expectations(manifest: Manifest) -> None:
+    """Read what a network expects of scans, as a runner does; other tasks say it in their own way."""
+    expects = manifest.content.get("expects")
+    deployment = manifest.content.get("deployment")
+    if not expects or not isinstance(deployment, dict) or "projection" not in deployment:
+        return
+    try:
+        ScanExpectations.from_json(expects)
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
+        raise BundleError(
+            f"The manifest of {manifest.directory} does not say what it expects of scans "
+            f"(`expects`: {error!r:.200}). Copy the bundle again, or export it again."
         ) from error

@@ -5,6 +5,7 @@ Python 3.8 syntax, neither torch nor optuna: this module travels to boards.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -102,7 +103,7 @@ class ScanChecks:
 
     def __init__(self, expects: Optional[ScanExpectations], method: str) -> None:
         """Take the expectations of a manifest (None, of older ones, checks nothing) and its projection."""
-        self._expects = expects
+        self._expects = None if expects is None else _with_stated_height(expects)
         self._method = method
 
     def check(
@@ -167,6 +168,14 @@ class ScanChecks:
             return None  # recovery was tried, and its place taken by the expected table
         # More rings than the image has rows, or an image whose rows are not rings.
         return recover_rings(points)
+
+
+def _with_stated_height(expects: ScanExpectations) -> ScanExpectations:
+    """Return the expectations with the stated height of the sensor where training scans did not show it."""
+    geometry, stated_m = expects.geometry, expects.sensor_height_m
+    if geometry is None or stated_m is None or geometry.ground_height_m is not None:
+        return expects
+    return replace(expects, geometry=replace(geometry, ground_height_m=(stated_m, stated_m)))
 
 
 def _check_usable(num_usable: int, num_points: int) -> List[str]:

@@ -4,12 +4,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from hwnas.data.expectations import expectations_of
+from hwnas.data.scan import Scan
 from hwnas.errors import BundleError
 from hwnas.export.promises import check_promises
 from hwnas.io_spec import IoSpec
 from hwnas.runtime.manifest import Manifest
+from tests.export.small_lidar import make_scan
 
 QUALITY = {
     "metric": "mIoU", "value": 0.5, "per_class": {"road": 0.5, "car": None}, "num_samples": 3, "num_items": 10,
@@ -70,4 +74,17 @@ def test_what_is_wrong_is_named(update: Callable[[dict[str, Any]], None], where:
     value = content()
     update(value)
     with pytest.raises(BundleError, match=where.replace(".", r"\.")):
+        check(value)
+
+
+def test_what_a_network_expects_of_scans_is_read_as_a_runner_reads_it() -> None:
+    points, intensity, _ = make_scan(0)
+    scan = Scan(points, intensity / np.float32(255), None, None, "")
+    expects = expectations_of([scan], sensor="test-16", frame="x-forward", intensity_range=(0.0, 255.0))
+    value = {**content(), "deployment": {"projection": {}}, "expects": expects.to_json()}
+    check(value)
+    check({**value, "expects": {key: v for key, v in value["expects"].items() if key != "geometry"}})
+    check({**content(), "expects": {"image": "of a camera"}})  # another task
+    value["expects"]["geometry"]["lower_edge_deg"] = [2, 1]
+    with pytest.raises(BundleError, match="`expects`"):
         check(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -135,6 +136,16 @@ def test_a_few_points_are_labelled_with_a_warning(count: int) -> None:
 def test_no_point_is_a_warning_too() -> None:
     cloud = cloud_of("hdl-64e", 3).take(np.zeros(0, np.int64))
     assert ask(expected("hdl-64e"), cloud, given=True) == ("The scan has no points.",)
+
+
+def test_the_stated_height_counts_where_training_scans_show_no_ground() -> None:
+    expects = expected("vlp-16")
+    assert expects.geometry is not None
+    unseen = replace(expects.geometry, ground_height_m=None)
+    cloud = cloud_of("vlp-16", 3)
+    assert ask(replace(expects, geometry=unseen, sensor_height_m=1.8), cloud, given=True) == ()
+    with pytest.raises(DataError, match=r"the ground lies 1\.7\d m below the origin, expected 4 m"):
+        ask(replace(expects, geometry=unseen, sensor_height_m=4.0), cloud, given=True)
 
 
 def test_bundles_that_say_little_about_geometry_still_refuse_what_they_can() -> None:
