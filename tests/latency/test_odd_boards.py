@@ -225,3 +225,11 @@ def test_a_job_that_comes_back_odd_is_refused(tmp_path: Path, spoil: Callable[[P
     with pytest.raises(MeasurementError) as caught:
         ingest_job(tmp_path / "job")
     assert len(str(caught.value)) < 2000
+
+
+@pytest.mark.parametrize("text", ["", " \n", "\x1b[2J"])
+def test_an_error_has_words_that_can_be_read(text: str) -> None:
+    line = json.dumps({"error": text, "request": 1}).encode()
+    found = checked_reply("lock", {}, 1, line, "The board")["error"]
+    assert found.startswith("The board must answer 'lock', but refused: ")
+    assert found.isprintable()

@@ -22,6 +22,7 @@ REQUEST = "request"
 WORKING = "working"
 """Key of a message that says that a request is still being worked on."""
 MAX_TEXT = 4000
+_TELLING_CHARACTERS = 20
 MAX_FREE_TEXT = 1 << 16
 MAX_DEPTH = 12
 MAX_ENGINE_BYTES = 512 << 20
@@ -345,7 +346,7 @@ def checked_reply(
         return reply
     if "error" in reply:
         _check_form(where, _Error, reply)
-        return {"error": shortened(reply["error"], MAX_TEXT)}
+        return {"error": _reason(where, reply)}
     _check_form(where, rule.form, reply)
     _check_counts(where, rule, arguments, reply)
     return reply
@@ -368,9 +369,17 @@ def checked_upload_reply(line: bytes, target: str) -> dict[str, Any]:
         ) from error
     if "error" in reply:
         _check_form(where, _Error, reply)
-        return {"error": shortened(reply["error"], MAX_TEXT)}
+        return {"error": _reason(where, reply)}
     _check_form(where, _Wanted if "send" in reply else _Stored, reply)
     return reply
+
+
+def _reason(where: str, reply: Mapping[str, Any]) -> str:
+    """Return why a request was refused, shortened; with our words where the target's say next to nothing."""
+    reason = shortened(reply["error"].strip(), MAX_TEXT)
+    if len(reason) >= _TELLING_CHARACTERS:
+        return reason
+    return f"{where}, but refused: {reason or 'no reason was given'}."
 
 
 def _parsed(where: str, line: bytes, most_nodes: int) -> dict[str, Any]:
