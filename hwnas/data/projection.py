@@ -18,7 +18,7 @@ Python 3.8 syntax, numpy only: this module travels to boards.
 from __future__ import annotations
 
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import Any, Dict, Mapping, Optional, Tuple
 
@@ -112,6 +112,7 @@ class RangeImage:
         range_m: [N] float32: distance of every point from the sensor.
         method: how rows were found: `ring`, or where rings were asked for but not to be had `beams` (the
             nearest beam of the table) or `spherical`.
+        remark: what was done about rings that are missing or contradict elevations; empty where they fit.
     """
 
     channels: npt.NDArray[np.float32]
@@ -121,6 +122,7 @@ class RangeImage:
     column: npt.NDArray[np.int32]
     range_m: npt.NDArray[np.float32]
     method: str
+    remark: str = ""
 
     @property
     def kept(self) -> npt.NDArray[np.bool_]:
@@ -202,8 +204,11 @@ def project(
     points, remission = _checked(points, remission)
     ring = None if ring is None or spec.method != "ring" else _checked_ring(ring, len(points))
     image, remark = _projected(points, remission, spec, ring)
-    warn_of_rows(image.method, remark, spec)
-    return image
+    text = remark_on_rows(image.method, remark, spec)
+    if not text:
+        return image
+    warnings.warn(text, DataWarning, stacklevel=2)
+    return replace(image, remark=text)
 
 
 def _projected(
@@ -227,17 +232,16 @@ def _projected(
     return RangeImage(*arrays, method), remark
 
 
-def warn_of_rows(method: str, remark: int, spec: ProjectionSpec) -> None:
-    """Say, once for every kind, what was done about rings that are missing or contradict elevations."""
-    message = _REMARKS.get(remark)
+def remark_on_rows(method: str, remark: int, spec: ProjectionSpec) -> str:
+    """Return what was done about rings that are missing or contradict elevations, in words."""
+    message = _REMARKS.get(remark, "")
     if method != spec.method:
         rows = "the nearest beam of the sensor's table" if method == "beams" else "their elevation"
         message = (
             "The rings of a scan are neither given nor can be recovered; its points take their rows from "
             f"{rows}. Keep the order in which the sensor gives the points, or give the ring of each."
         )
-    if message is not None:
-        warnings.warn(message, DataWarning, stacklevel=3)
+    return message
 
 
 _REMARKS = {

@@ -220,6 +220,8 @@ class Runner:
         logits = predict(view.network_input(scan))
         label_image = view.label_image(logits, scan)
         labels = view.labels(label_image, scan)
+        if scan.image.remark:
+            remarks = (scan.image.remark, *remarks)
         return Segmentation(labels, scan.has_direction, scan.image, label_image, logits[0], remarks)
 
     def label_scan(self, path: PathLike) -> npt.NDArray[np.uint8]:
@@ -316,7 +318,8 @@ class Runner:
 
 def _warn(found: Segmentation) -> None:
     for text in found.warnings:
-        warnings.warn(text, DataWarning, stacklevel=3)
+        if text != found.image.remark:  # that one was a warning when the scan was projected
+            warnings.warn(text, DataWarning, stacklevel=3)
 
 
 def _check_interface(network: OnnxPredictor, manifest: Manifest) -> None:

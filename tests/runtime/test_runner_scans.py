@@ -136,7 +136,10 @@ def test_points_whose_rings_nothing_tells_are_refused(runner: Runner, lenient: R
     points[:, 2] += np.random.default_rng(1).uniform(-1.0, 1.0, 2880).astype(np.float32)
     with pytest.raises(DataError, match=r"no order that tells.*16 rings.*pass the ring"):
         runner(points)
-    assert lenient.segment(points[:, :3], points[:, 3]).image.method == "spherical"
+    with pytest.warns(DataWarning, match="take their rows from their elevation"):
+        found = lenient.segment(points[:, :3], points[:, 3])
+    assert found.image.method == "spherical"
+    assert [text for text in found.warnings if "take their rows from their elevation" in text]
 
 
 def test_rings_may_be_numbered_from_either_end(runner: Runner) -> None:
