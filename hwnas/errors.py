@@ -7,9 +7,11 @@ Python 3.8 syntax: this module travels to boards.
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from difflib import get_close_matches
-from typing import Any, Iterable, Mapping
+from typing import Any, Iterable, Mapping, Optional
 
 _SECRET = re.compile(r"://|:[^@]*@|(?:passw\w*|pwd|secret|token)\s*[=:]", re.IGNORECASE | re.DOTALL)
 
@@ -76,11 +78,26 @@ class MeasurementError(HwnasError):
     exit_code = 4
 
 
+class ModelFileError(MeasurementError):
+    """A model file, or a file beside it that holds its weights, cannot be used as it is."""
+
+
 class TargetLostError(MeasurementError):
     """The target or the process that measures there is gone: cut off, killed or rebooted.
 
     The model is not to blame; measuring again after a reconnect may work.
     """
+
+
+class TargetReplyError(TargetLostError):
+    """The target answered what no answer may be: too much, of another form, or to another question.
+
+    Whatever it says afterwards is not to be relied on, so its process is ended; a fresh one may do better.
+    """
+
+
+class TargetSilentError(MeasurementError):
+    """The target did not answer in time; the model may hang there."""
 
 
 class TargetUnreachableError(TargetLostError):
@@ -123,3 +140,69 @@ class PluginError(HwnasError):
     """A plug-in is missing, registered twice, or fails to load."""
 
     exit_code = 9
+
+
+class FileAccessError(HwnasError):
+    """The operating system refuses a file or directory: the disk is full, a path cannot be used."""
+
+    exit_code = 10
+
+
+_REMEDIES = {
+    errno.ENOSPC: (
+        "the disk is full",
+        "Make room (`df -h` shows where), then give the same command again; what was finished is kept.",
+    ),
+    errno.EDQUOT: (
+        "the disk quota of this user is used up",
+        "Free some of it, then give the same command again; what was finished is kept.",
+    ),
+    errno.EFBIG: (
+        "the file would be larger than this process may write",
+        "Raise the limit (`ulimit -f`), or use another file system.",
+    ),
+    errno.EROFS: ("the file system is read-only", "Mount it writable, or name another place."),
+    errno.EACCES: ("permission is denied", "Check the permissions of the path and of what is above it."),
+    errno.EPERM: ("the operation is not permitted", "Check the permissions and attributes of the path."),
+    errno.EEXIST: (
+        "something is there already where a directory is to be made",
+        "Move it away, or name another place.",
+    ),
+    errno.ENOTDIR: (
+        "a file is in the way where a directory must be",
+        "Move it away, or name another place.",
+    ),
+    errno.EISDIR: ("a directory is in the way where a file must be", "Move it away, or name another place."),
+    errno.ENOTEMPTY: ("a directory is in the way that is not empty", "Move it away, or name another place."),
+    errno.ENAMETOOLONG: (
+        "the name is too long for the file system",
+        "Names may have 255 bytes on most, whole paths 4095; choose shorter ones.",
+    ),
+    errno.ENOENT: ("it does not exist", "Check how the path is written, and make the directory it is in."),
+    errno.ELOOP: ("symbolic links lead in a circle", "Repair the links."),
+    errno.EMFILE: ("this process has too many files open", "Raise the limit: `ulimit -n 4096`."),
+    errno.ENFILE: ("the system has too many files open", "End other programs."),
+    errno.EIO: ("the device reports an error", "Check the disk (`dmesg`), and use another one."),
+    errno.ESTALE: ("the file server lost the file", "Mount it again."),
+    errno.ENOMEM: ("memory has run out", "End other programs, or ask for fewer workers."),
+    errno.EINVAL: ("it is not a kind of file that can be used so", "Name a regular file."),
+    errno.ETXTBSY: ("the file is being executed", "End the program, or name another file."),
+    errno.EBUSY: ("the path is in use by the system", "Name another place."),
+}
+
+
+def file_access_error(error: OSError) -> Optional[FileAccessError]:
+    """Return what a user can do about an error of the operating system with a file; None for any other.
+
+    Args:
+        error: with the path, see `hwnas.files.naming`; writes to an open file have none by themselves.
+    """
+    path = error.filename2 or error.filename
+    if isinstance(error, (ConnectionError, TimeoutError, ChildProcessError, ProcessLookupError)):
+        return None
+    known = _REMEDIES.get(error.errno or 0)
+    if known is None and path is None:
+        return None
+    what, remedy = known or (error.strerror or str(error), "Name another place.")
+    where = repr(os.fsdecode(path)) if isinstance(path, (str, bytes)) else "A file"
+    return FileAccessError(f"{where} cannot be used: {what}. {remedy}")

@@ -7,12 +7,22 @@ import errno
 import hashlib
 import json
 import os
+import re
+import shutil
 import stat
 import tempfile
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, BinaryIO, Callable, Dict, Iterator, Mapping, Sequence, Union
+
+from hwnas.errors import ConfigError
+
+_KEPT_OF_NAME = 100
+_MAX_OWN_BYTES = 256 << 20
 
 PathLike = Union[str, "os.PathLike[str]"]
+
+_BEFORE_CHECKSUM = ',\n  "checksum": "sha256:'
+_CHECKSUM = _BEFORE_CHECKSUM + '{}"\n}}\n'
 
 
 def read_plain_file(path: PathLike, max_bytes: int) -> bytes:
@@ -25,31 +35,57 @@ def read_plain_file(path: PathLike, max_bytes: int) -> bytes:
     Raises:
         OSError: if it is missing, not readable, something else than a file, or larger; `strerror` says so.
     """
+    with _open_plain_file(path) as stream:
+        content: bytes = b""
+        if os.fstat(stream.fileno()).st_size <= max_bytes:
+            content = stream.read(max_bytes + 1)
+            if len(content) <= max_bytes:
+                return content
+    raise OSError(errno.EFBIG, f"it has more than {max_bytes:,} bytes", os.fspath(path))
+
+
+def _open_plain_file(path: PathLike) -> BinaryIO:
     name = os.fspath(path)
     if "\0" in str(name):
         raise OSError(errno.EINVAL, "its name holds a zero byte", name)
     # Opening a pipe would wait for a writer; a check before would be of another file, if it is swapped then.
     descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        status = os.fstat(descriptor)
-        if stat.S_ISDIR(status.st_mode):
-            raise OSError(errno.EISDIR, "it is a directory, expected a file", name)
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "it is a pipe or device, expected a file", name)
-        if status.st_size > max_bytes:
-            raise OSError(errno.EFBIG, f"it has more than {max_bytes:,} bytes", name)
-        with os.fdopen(descriptor, "rb", closefd=False) as stream:
-            content: bytes = stream.read(max_bytes + 1)
-    finally:
-        os.close(descriptor)
-    if len(content) > max_bytes:
-        raise OSError(errno.EFBIG, f"it has more than {max_bytes:,} bytes", name)
-    return content
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        raise OSError(errno.EISDIR, "it is a directory, expected a file", name)
+    raise OSError(errno.EINVAL, "it is a pipe or device, expected a file", name)
 
 
 def reason_of(error: OSError) -> str:
     """Return why a file could not be used, without its name."""
     return error.strerror or str(error)
+
+
+@contextlib.contextmanager
+def naming(path: PathLike) -> Iterator[None]:
+    """Let errors of the operating system in a block name `path`: writes to an open file name none.
+
+    Raises:
+        OSError: as it came, with the path.
+    """
+    try:
+        yield
+    except OSError as error:
+        error.filename, error.filename2 = os.fspath(path), None
+        raise
+
+
+def write_bytes(path: PathLike, content: bytes) -> None:
+    """Write a file in place, for directories that are moved into place as a whole.
+
+    Raises:
+        OSError: naming `path`, if it cannot be written.
+    """
+    with naming(path), open(path, "wb") as stream:
+        stream.write(content)
 
 
 def write_bytes_atomically(path: PathLike, content: bytes) -> None:
@@ -58,10 +94,18 @@ def write_bytes_atomically(path: PathLike, content: bytes) -> None:
     The bytes go to a temporary file beside `path`, are flushed to disk and renamed over it.
 
     Raises:
-        OSError: if the directory is missing or not writable; `path` is then untouched.
+        OSError: naming `path`, if the directory is missing or not writable, or the disk is full; `path` is
+            then untouched.
     """
     target = Path(path)
-    descriptor, temporary = tempfile.mkstemp(dir=str(target.parent), prefix="." + target.name + ".")
+    with naming(target):
+        _write_bytes_atomically(target, content)
+
+
+def _write_bytes_atomically(target: Path, content: bytes) -> None:
+    # Whatever the length of the name, the temporary one fits where it fits.
+    name = os.fsencode(target.name)[:_KEPT_OF_NAME].decode("ascii", errors="replace").replace("\ufffd", "_")
+    descriptor, temporary = tempfile.mkstemp(dir=str(target.parent), prefix="." + name + ".")
     try:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(content)
@@ -78,16 +122,175 @@ def write_bytes_atomically(path: PathLike, content: bytes) -> None:
         raise
 
 
+def copy_atomically(source: PathLike, target: PathLike) -> None:
+    """Copy the content of a file of any size so that `target` is whole or absent.
+
+    Raises:
+        OSError: as `write_bytes_atomically`, or if `source` cannot be read.
+    """
+    wanted = Path(target)
+    with open(source, "rb") as stream:
+        descriptor, temporary = tempfile.mkstemp(dir=str(wanted.parent), prefix=".copy.")
+        try:
+            with os.fdopen(descriptor, "wb") as out:
+                shutil.copyfileobj(stream, out, 1 << 20)
+                out.flush()
+                os.fsync(out.fileno())
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(temporary, 0o666 & ~umask)
+            os.replace(temporary, str(wanted))
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+            raise
+
+
 def write_json_atomically(path: PathLike, value: Any) -> None:
     """Write `value` as readable JSON, atomically. NaN and infinity are refused (ValueError)."""
-    text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
-    write_bytes_atomically(path, text.encode("utf-8"))
+    write_bytes_atomically(path, (_json_text(value) + "\n").encode("utf-8"))
+
+
+def _json_text(value: Any) -> str:
+    text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False)
+    # Names of files that are not UTF-8 are held as halves of surrogate pairs, which JSON writes as escapes.
+    return re.sub("[\ud800-\udfff]", _json_escape, text)
+
+
+def _json_escape(found: re.Match[str]) -> str:
+    return f"\\u{ord(found.group()):04x}"
+
+
+def read_limited(path: PathLike, limit_bytes: int) -> bytes:
+    """Return the content of a file from outside.
+
+    Raises:
+        OSError: if it cannot be read, is no regular file (a pipe or device need not end), or has more than
+            `limit_bytes`.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Not a regular file", str(path))
+        content = stream.read(limit_bytes + 1)
+    if len(content) > limit_bytes:
+        raise OSError(errno.EFBIG, f"More than {limit_bytes} bytes", str(path))
+    return content
+
+
+def refuse_foreign(path: PathLike, what: str, is_own: Callable[[bytes], bool]) -> None:
+    """Refuse to write over a file that hwnas did not write; call it before the work that is to be written.
+
+    Args:
+        path: that is to be written; a path where nothing is yet passes.
+        what: hwnas would have written there, for the error, such as `a report`.
+        is_own: tells by its content whether a file is such.
+
+    Raises:
+        ConfigError: if the directory is missing, or something else is there.
+    """
+    target = Path(path)
+    if not target.parent.is_dir():
+        raise ConfigError(f"{str(target)!r} names a file in a directory that does not exist; make it first.")
+    if not os.path.lexists(target):
+        return
+    try:
+        if is_own(read_limited(target, _MAX_OWN_BYTES)):
+            return
+        found = "a file that hwnas did not write as such"
+    except OSError as error:
+        found = f"something else ({error.strerror})"
+    raise ConfigError(
+        f"{str(target)!r} would become {what}, but there is {found}. Move it away, or name another file."
+    )
+
+
+def is_json_with(*keys: str) -> Callable[[bytes], bool]:
+    """Return what tells whether a file holds a JSON object with all of these keys."""
+
+    def is_own(content: bytes) -> bool:
+        try:
+            found = json.loads(content)
+        except (ValueError, RecursionError):
+            return False
+        return isinstance(found, dict) and set(keys) <= set(found)
+
+    return is_own
+
+
+def refuse_foreign_directory(path: PathLike, what: str, markers: Sequence[str]) -> None:
+    """Refuse to write into a directory that holds other things.
+
+    Args:
+        path: of the directory; one that is missing or empty passes.
+        what: hwnas would have written there, for the error, such as `a supernet`.
+        markers: files of which at least one is in every such directory.
+
+    Raises:
+        ConfigError: if a directory without them is not empty.
+    """
+    target = Path(path)
+    if not target.is_dir() or any((target / name).is_file() for name in markers):
+        return
+    others = sorted(os.listdir(str(target)))
+    if others:
+        raise ConfigError(
+            f"{str(target)!r} would hold {what}, but holds other things ({others[0]!r} for one). Name a new "
+            "or empty directory."
+        )
+
+
+def with_checksum(text: str) -> str:
+    """Return the text of a JSON object with a checksum as its last field, on a line of its own.
+
+    The checksum is the SHA-256 of everything before the comma that precedes it, so that any change is
+    noticed, not only one that breaks the syntax.
+    """
+    body = text.rstrip()
+    if not body.startswith("{") or not body.endswith("}") or body[1:-1].strip() == "":
+        raise ValueError("Only a JSON object with a field can hold a checksum.")
+    body = body[:-1].rstrip()
+    return body + _CHECKSUM.format(hashlib.sha256(body.encode("utf-8")).hexdigest())
+
+
+def checked_json(text: str) -> Dict[str, Any]:
+    """Return the JSON object of a text that `with_checksum` made, without its checksum.
+
+    Raises:
+        ValueError: if the text has no checksum, or not its own: it was cut off, damaged or edited.
+    """
+    body, mark, rest = text.rpartition(_BEFORE_CHECKSUM)
+    if not mark:
+        raise ValueError("it has no checksum: it was cut off, or another version of hwnas wrote it")
+    if mark + rest != _CHECKSUM.format(hashlib.sha256(body.encode("utf-8")).hexdigest()):
+        raise ValueError("its checksum is not that of its content: it was damaged or edited")
+    value: Dict[str, Any] = json.loads(body + "\n}")
+    return value
+
+
+def write_checked_json(path: PathLike, value: Mapping[str, Any]) -> None:
+    """Write a readable JSON object with a checksum, atomically. NaN and infinity are refused (ValueError)."""
+    write_bytes_atomically(path, with_checksum(_json_text(value)).encode("utf-8"))
+
+
+def read_checked_json(path: PathLike) -> Dict[str, Any]:
+    """Return the JSON object in a file of `write_checked_json`, without its checksum.
+
+    Raises:
+        OSError: if the file cannot be read.
+        ValueError: if it is not as it was written.
+    """
+    return checked_json(Path(path).read_text(encoding="utf-8"))
 
 
 def sha256_of_file(path: PathLike) -> str:
-    """Return the SHA-256 of a file as 64 hexadecimal digits, reading it in pieces."""
+    """Return the SHA-256 of a plain file as 64 hexadecimal digits, reading it in pieces.
+
+    Raises:
+        OSError: if it is missing, not readable, or something else than a file.
+    """
     digest = hashlib.sha256()
-    with open(path, "rb") as stream:
+    with _open_plain_file(path) as stream:
         for piece in iter(lambda: stream.read(1 << 20), b""):
             digest.update(piece)
     return digest.hexdigest()

@@ -5,6 +5,7 @@ Python 3.8 syntax: this module travels to boards.
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
 from typing import Any, Dict, Mapping, Tuple
 
@@ -28,17 +29,67 @@ class TensorSpec:
 
 
 @dataclass(frozen=True)
+class InputValue:
+    """Values that an input must have, where any others would have the network do something else.
+
+    Attributes:
+        name: of the input.
+        shape: of the values.
+        dtype: numpy dtype name.
+        base64: their bytes, little-endian, in C order, as base64 text.
+    """
+
+    name: str
+    shape: Tuple[int, ...]
+    dtype: str
+    base64: str
+
+    @classmethod
+    def of(cls, name: str, array: Any) -> InputValue:
+        """Return the values of a numpy array."""
+        little = array.astype(array.dtype.newbyteorder("<"), order="C")
+        text = base64.b64encode(little.tobytes()).decode("ascii")
+        return cls(name, tuple(int(n) for n in array.shape), array.dtype.name, text)
+
+    def to_array(self) -> Any:
+        """Return the values as a numpy array; ValueError or TypeError if they are not whole."""
+        import numpy as np
+
+        dtype = np.dtype(self.dtype)
+        content = base64.b64decode(self.base64, validate=True)
+        return np.frombuffer(content, dtype.newbyteorder("<")).astype(dtype).reshape(self.shape)
+
+    def to_json(self) -> Dict[str, Any]:
+        """Return plain JSON values."""
+        return {"name": self.name, "shape": list(self.shape), "dtype": self.dtype, "base64": self.base64}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> InputValue:
+        """Rebuild from `to_json`; KeyError or ValueError for anything else."""
+        shape = tuple(int(n) for n in value["shape"])
+        return cls(str(value["name"]), shape, str(value["dtype"]), str(value["base64"]))
+
+
+@dataclass(frozen=True)
 class IoSpec:
-    """All inputs and outputs of a network, in graph order."""
+    """All inputs and outputs of a network, in graph order.
+
+    Attributes:
+        inputs: what goes in.
+        outputs: what comes out.
+        values: of inputs for which not any values will do; there are none of most networks.
+    """
 
     inputs: Tuple[TensorSpec, ...]
     outputs: Tuple[TensorSpec, ...]
+    values: Tuple[InputValue, ...] = ()
 
     def to_json(self) -> Dict[str, Any]:
         """Return plain JSON values."""
         return {
             "inputs": [tensor.to_json() for tensor in self.inputs],
             "outputs": [tensor.to_json() for tensor in self.outputs],
+            **({"values": [value.to_json() for value in self.values]} if self.values else {}),
         }
 
     @classmethod
@@ -47,6 +98,7 @@ class IoSpec:
         return cls(
             tuple(TensorSpec.from_json(tensor) for tensor in value["inputs"]),
             tuple(TensorSpec.from_json(tensor) for tensor in value["outputs"]),
+            tuple(InputValue.from_json(entry) for entry in value.get("values", ())),
         )
 
 

@@ -11,6 +11,8 @@ from pydantic import BaseModel, ValidationError
 from hwnas.errors import did_you_mean, may_hold_secret, shown
 from hwnas.yaml_files import YamlDocument
 
+_MAX_PROBLEMS = 20
+
 
 def problems_of(
     error: ValidationError,
@@ -33,11 +35,14 @@ def problems_of(
         secret: first keys whose values are never repeated, nor is what lies below them.
         without: pydantic's names of problems that are left out.
     """
+    items = [item for item in error.errors(include_url=False) if item["type"] not in set(without)]
     found = dict.fromkeys(
         _problem(item, model, document, list(prefix), what, frozenset(secret))
-        for item in error.errors(include_url=False)
-        if item["type"] not in set(without)
+        for item in items[:_MAX_PROBLEMS]
     )
+    if len(items) > _MAX_PROBLEMS:
+        where = f"{document.path}: " if document is not None else ""
+        found[f"{where}... and {len(items) - _MAX_PROBLEMS} more problems"] = None
     return "\n".join(found)
 
 
@@ -49,8 +54,7 @@ def _problem(
     what: str,
     secret: frozenset[str],
 ) -> str:
-    # Pydantic adds the tried type of a union to the location; the keys of the file come first.
-    location = [part for part in item["loc"] if not _is_type_tag(part)]
+    location = _keys_of(item, document, prefix)
     whole: list[int | str] = [*prefix, *location]
     where = f"{document.at(whole)}: " if document is not None else f"{what}: " if what else ""
     dotted = dotted_of(whole)
@@ -105,6 +109,26 @@ def _without(message: str, value: Any) -> str:
     if isinstance(value, str) and value:
         return message.replace(value, "...") if may_hold_secret(value) else message
     return "the value is wrong" if may_hold_secret(message) else message
+
+
+def _keys_of(
+    item: Mapping[str, Any], document: YamlDocument | None, prefix: Sequence[int | str]
+) -> list[int | str]:
+    """Return the location of a problem without the tried types of unions, which pydantic adds to it."""
+    parts: list[int | str] = list(item["loc"])
+    last = parts.pop() if item["type"] in {"missing", "extra_forbidden"} else None
+    if document is None:
+        kept = [part for part in parts if not _is_type_tag(part)]
+    else:
+        value, kept = document.value, []
+        for part in prefix:
+            value = value[part]
+        for part in parts:
+            is_key = isinstance(value, Mapping) and part in value
+            if is_key or (isinstance(value, list) and isinstance(part, int) and part < len(value)):
+                value = value[part]
+                kept.append(part)
+    return kept if last is None else [*kept, last]
 
 
 def _is_type_tag(part: int | str) -> bool:

@@ -1,12 +1,20 @@
+import errno
+import json
 import os
 import stat
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
+from hwnas.errors import ConfigError, file_access_error
 from hwnas.files import (
+    is_json_with,
+    read_limited,
     read_plain_file,
     reason_of,
+    refuse_foreign,
+    refuse_foreign_directory,
     sha256_of_file,
     write_bytes_atomically,
     write_json_atomically,
@@ -70,3 +78,82 @@ def test_only_plain_files_of_bounded_size_are_read(tmp_path: Path) -> None:
             read_plain_file(f"{tmp_path}/{name}", 4)
         assert words in reason_of(caught.value)
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_errors_name_the_file_that_was_to_be_written(tmp_path, monkeypatch) -> None:
+    with pytest.raises(FileNotFoundError) as missing:
+        write_bytes_atomically(tmp_path / "gone" / "a.json", b"x")
+    assert missing.value.filename == str(tmp_path / "gone" / "a.json")
+
+    def full_disk(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(OSError, match="No space") as full:
+        write_bytes_atomically(tmp_path / "a", b"x")
+    assert full.value.filename == str(tmp_path / "a")
+
+
+@pytest.mark.parametrize("name", ["n" * 255, "é" * 127, "café\udce9"])
+def test_any_name_that_the_file_system_takes_can_be_written(tmp_path, name: str) -> None:
+    write_json_atomically(tmp_path / name, {"path": f"/data/{name}"})
+    assert json.loads((tmp_path / name).read_text(encoding="utf-8")) == {"path": f"/data/{name}"}
+    assert os.listdir(tmp_path) == [name]
+
+
+def test_files_from_outside_are_read_with_a_limit(tmp_path) -> None:
+    (tmp_path / "a").write_bytes(b"12345")
+    os.mkfifo(tmp_path / "pipe")
+    assert read_limited(tmp_path / "a", 5) == b"12345"
+    for path in (tmp_path / "a", tmp_path / "pipe", "/dev/zero", tmp_path):
+        with pytest.raises(OSError, match=r"bytes|regular|directory"):
+            read_limited(path, 4)
+
+
+@pytest.mark.parametrize(
+    ("make", "is_refused"),
+    [
+        (lambda path: None, False),
+        (lambda path: path.write_text('{"a": 1, "b": 2, "c": 3}'), False),
+        (lambda path: path.write_text('{"a": 1}'), True),
+        (lambda path: path.write_text("[" * 100_000), True),
+        (lambda path: path.write_bytes(b"\xff"), True),
+        (lambda path: path.write_text(""), True),
+        (lambda path: path.mkdir(), True),
+        (lambda path: path.symlink_to("gone"), True),
+        (os.mkfifo, True),
+    ],
+)
+def test_foreign_files_are_not_replaced(tmp_path, make, is_refused: bool) -> None:
+    path = tmp_path / "out.json"
+    make(path)
+    with pytest.raises(ConfigError, match="would become a table") if is_refused else nullcontext():
+        refuse_foreign(path, "a table", is_json_with("a", "b"))
+
+
+def test_directories_with_other_things_are_refused(tmp_path) -> None:
+    for path in (tmp_path / "missing", tmp_path):
+        refuse_foreign_directory(path, "a supernet", ["state.json"])
+    (tmp_path / "thesis.tex").write_text("x")
+    with pytest.raises(ConfigError, match=r"holds other things \('thesis.tex' for one\)"):
+        refuse_foreign_directory(tmp_path, "a supernet", ["state.json"])
+    (tmp_path / "state.json").write_text("{}")
+    refuse_foreign_directory(tmp_path, "a supernet", ["state.json"])
+
+
+@pytest.mark.parametrize("number", sorted(errno.errorcode))
+def test_errors_of_the_system_say_path_and_remedy(number: int) -> None:
+    error = OSError(number, os.strerror(number), "/some/where")
+    found = file_access_error(error)
+    if isinstance(error, (ConnectionError, TimeoutError, ChildProcessError, ProcessLookupError)):
+        assert found is None
+    else:
+        assert found is not None
+        assert found.exit_code == 10
+        assert str(found).startswith("'/some/where' cannot be used: ")
+        assert str(found).count(". ") >= 1
+
+
+def test_errors_without_a_file_are_no_errors_of_files() -> None:
+    assert file_access_error(OSError("a message of some library")) is None
+    assert "A file cannot be used: the disk is full" in str(file_access_error(OSError(errno.ENOSPC, "x")))

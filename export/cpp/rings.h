@@ -25,6 +25,12 @@ using Ints = std::vector<int32_t>;
 using Longs = std::vector<int64_t>;
 using Doubles = std::vector<double>;
 
+// Floor of a number that an int32_t can hold; std::floor is a function call on older processors.
+inline int32_t whole(float value) {
+  const int32_t truncated = static_cast<int32_t>(value);
+  return truncated - (value < static_cast<float>(truncated));
+}
+
 // Median of some of the distances, the upper one of two.
 inline float middle_range(const std::vector<float>& range_m) {
   const size_t stride = std::max<size_t>(1, range_m.size() / 4096);
@@ -66,7 +72,7 @@ inline Tally tally_of(const Ints& key, const Ints& value) {
 struct Groups {
   Longs first, last;
 
-  bool find(const Longs& counts) {
+  bool find(const Ints& counts) {
     Longs filled;
     for (int32_t bin = 0; bin < kBins; ++bin) {
       if (counts[bin]) filled.push_back(bin);
@@ -86,7 +92,7 @@ struct Groups {
     return true;
   }
 
-  bool cover(const Longs& counts) const {
+  bool cover(const Ints& counts) const {
     int64_t margin = kBins, outside = 0, total = 0;
     for (size_t i = 1; i < first.size(); ++i) margin = std::min(margin, first[i] - last[i - 1]);
     margin /= 2;
@@ -117,7 +123,7 @@ struct Groups {
     return best >= 3.0 ? widest : 0;
   }
 
-  void split(const Longs& filled, const Longs& counts, int64_t widest, Longs& members) {
+  void split(const Longs& filled, const Ints& counts, int64_t widest, Longs& members) {
     for (size_t i = 0; i < filled.size(); ++i) {
       if (i == 0 || filled[i] - filled[i - 1] >= widest) {
         first.push_back(filled[i]);
@@ -162,12 +168,12 @@ struct Groups {
 };
 
 inline bool grouped_rings(const Ints& sine, const std::vector<float>& range_m, Ints& ring) {
-  Longs counts(kBins, 0);
+  Ints counts(kBins, 0);
   for (int32_t value : sine) ++counts[value];
   Groups groups;
   if (!groups.find(counts)) {
     const float near = 0.5f * middle_range(range_m);
-    Longs far(kBins, 0);
+    Ints far(kBins, 0);
     for (size_t i = 0; i < sine.size(); ++i) far[sine[i]] += range_m[i] >= near;
     groups = Groups();
     if (!groups.find(far) || !groups.cover(counts)) return false;
@@ -190,14 +196,14 @@ class RingOrder {
   RingOrder(const Ints& azimuth, const Ints& sine) : azimuth_(azimuth), sine_(sine) {}
 
   bool find(Ints& ring) {
-    int64_t cut = 0;
+    int32_t cut = 0;
     if (!run() || !find_cut(cut)) return false;
     ring.resize(sine_.size());
-    int64_t least = std::numeric_limits<int64_t>::max();
-    for (int64_t place : run_) least = std::min(least, (place - cut) >> 22);
-    for (size_t i = 0; i < ring.size(); ++i) ring[i] = static_cast<int32_t>(((run_[i] - cut) >> 22) - least);
-    remove_strays(ring);
-    return put_top_first(ring);
+    const int32_t least = (*std::min_element(run_.begin(), run_.end()) - cut) >> 22;
+    for (size_t i = 0; i < ring.size(); ++i) ring[i] = ((run_[i] - cut) >> 22) - least;
+    Tally tally = tally_of(ring, sine_);
+    if (remove_strays(ring, tally)) tally = tally_of(ring, sine_);
+    return put_top_first(ring, tally);
   }
 
  private:
@@ -205,47 +211,48 @@ class RingOrder {
 
   bool run() {
     const size_t count = azimuth_.size();
-    Ints step(count - 1);
-    size_t ahead = 0, back = 0;
+    int64_t ahead = 0, back = 0;
     for (size_t i = 0; i + 1 < count; ++i) {
-      step[i] = ((azimuth_[i + 1] - azimuth_[i] + kTurn / 2) & (kTurn - 1)) - kTurn / 2;
-      ahead += step[i] > 0;
-      back += step[i] < 0;
+      const int32_t step = step_from(i);
+      ahead += step > 0;
+      back += step < 0;
     }
-    if (static_cast<double>(std::max(ahead, back)) < 0.7 * static_cast<double>(step.size())) return false;
-    run_.assign(count, 0);
+    if (static_cast<double>(std::max(ahead, back)) < 0.7 * static_cast<double>(count - 1)) return false;
+    const int32_t sense = back > ahead ? -1 : 1;
+    constexpr int32_t kLeast = -kMargin * kCell, kMost = (kMaxRings + 2) * kTurn;
+    run_.resize(count);
+    run_[0] = 0;
     for (size_t i = 0; i + 1 < count; ++i) {
-      int32_t turned = back > ahead ? -step[i] : step[i];
-      if (turned < -(kTurn / 18)) turned += kTurn;
-      run_[i + 1] = run_[i] + turned;
+      int32_t step = sense * step_from(i);
+      if (step < -(kTurn / 18)) step += kTurn;
+      run_[i + 1] = run_[i] + step;
+      if (run_[i + 1] < kLeast || run_[i + 1] >= kMost) return false;
     }
-    const int64_t end = run_.back();
-    if (*std::min_element(run_.begin(), run_.end()) < -static_cast<int64_t>(kMargin) * kCell) return false;
-    if (*std::max_element(run_.begin(), run_.end()) >= static_cast<int64_t>(kMaxRings + 2) * kTurn) return false;
-    return end > static_cast<int64_t>(kMinRings - 1) * kTurn && end < static_cast<int64_t>(kMaxRings + 1) * kTurn;
+    return run_.back() > (kMinRings - 1) * kTurn && run_.back() < (kMaxRings + 1) * kTurn;
   }
 
-  bool find_cut(int64_t& cut) const {
+  // The step of azimuth to the next point, from half a turn back to half a turn on.
+  int32_t step_from(size_t i) const {
+    return ((azimuth_[i + 1] - azimuth_[i] + kTurn / 2) & (kTurn - 1)) - kTurn / 2;
+  }
+
+  bool find_cut(int32_t& cut) const {
     if (unseen_sector(cut)) return true;
-    const int64_t before = (kTurn - run_.back() % kTurn) / kCell + kMargin;
+    const int32_t before = (kTurn - run_.back() % kTurn) / kCell + kMargin;
     if (before + kMargin > kCells / 2) return false;
-    const int64_t start = -before * kCell, width = (before + kMargin) * kCell;
+    const int32_t start = -before * kCell;
+    Near near;
     Doubles beam;
-    means_of_turns(start, width, beam);
+    divide(start, (before + kMargin) * kCell, near, beam);
     if (beam.size() < 2) return false;
     const double direction = beam.back() > beam.front() ? 1.0 : -1.0;
     const double least = 0.3 * std::fabs(beam.back() - beam.front()) / static_cast<double>(beam.size());
+    near.keep_before(static_cast<int32_t>(beam.size()));
+    if (!least || near.turn.empty()) return false;
     Doubles spacing(beam.size() - 1);
     for (size_t i = 0; i < spacing.size(); ++i) {
       spacing[i] = std::max((beam[i + 1] - beam[i]) * direction, least) * direction;
     }
-    if (!least) return false;
-    Near near;
-    for (size_t i = 0; i < run_.size(); ++i) {
-      const int64_t turn = (run_[i] - start) >> 22, phase = (run_[i] - start) & (kTurn - 1);
-      if (phase < width && turn > 0 && turn < static_cast<int64_t>(beam.size())) near.add(turn - 1, phase, sine_[i]);
-    }
-    if (near.turn.empty()) return false;
     bool is_break = false;
     int64_t cell = 0;
     const Steps steps(near, spacing);
@@ -253,13 +260,13 @@ class RingOrder {
       is_break = true;
       if (!steps.most_frequent([](double step) { return std::fabs(step) > 0.2; }, 0.6, cell)) return false;
     }
-    cut = start + place_of_cut(near, spacing, cell, is_break);
+    cut = start + static_cast<int32_t>(place_of_cut(near, spacing, cell, is_break));
     return true;
   }
 
-  bool unseen_sector(int64_t& cut) const {
-    Longs members(kCells, 0);
-    for (int64_t place : run_) ++members[(place >> 15) & (kCells - 1)];
+  bool unseen_sector(int32_t& cut) const {
+    Ints members(kCells, 0);
+    for (int32_t place : run_) ++members[(place >> 15) & (kCells - 1)];
     const double least = 0.02 * static_cast<double>(run_.size()) / kCells;
     Longs seen;
     for (int32_t cell = 0; cell < kCells; ++cell) {
@@ -275,37 +282,55 @@ class RingOrder {
     }
     const int64_t end = begin + size - 1;
     if (size < 4 || end < ((run_.back() >> 15) & (kCells - 1)) - 1) return false;
-    cut = ((begin + end + 1) * kCell / 2) & (kTurn - 1);
+    cut = static_cast<int32_t>(((begin + end + 1) * kCell / 2) & (kTurn - 1));
     return true;
-  }
-
-  void means_of_turns(int64_t start, int64_t width, Doubles& beam) const {
-    Tally tally(static_cast<size_t>(kMaxRings) + 4);
-    int64_t highest = -1;
-    for (size_t i = 0; i < run_.size(); ++i) {
-      const int64_t turn = (run_[i] - start) >> 22, phase = (run_[i] - start) & (kTurn - 1);
-      if (phase < width) continue;
-      tally.add(static_cast<size_t>(turn), sine_[i]);
-      highest = std::max(highest, turn);
-    }
-    size_t latest = 0;
-    while (highest >= 0 && !tally.members[latest]) ++latest;
-    for (int64_t turn = 0; turn <= highest; ++turn) {
-      if (tally.members[turn]) latest = static_cast<size_t>(turn);
-      beam.push_back(tally.mean(latest));
-    }
   }
 
   // Points near the cut.
   struct Near {
-    Longs turn, phase;
-    Ints sine;
-    void add(int64_t of_turn, int64_t at_phase, int32_t at_sine) {
+    Ints turn, phase, sine;
+
+    void add(int32_t of_turn, int32_t at_phase, int32_t at_sine) {
       turn.push_back(of_turn);
       phase.push_back(at_phase);
       sine.push_back(at_sine);
     }
+
+    // Keeps the points of turns from 1 to before `turns`, and counts these from 0.
+    void keep_before(int32_t turns) {
+      size_t kept = 0;
+      for (size_t i = 0; i < turn.size(); ++i) {
+        if (turn[i] <= 0 || turn[i] >= turns) continue;
+        turn[kept] = turn[i] - 1;
+        phase[kept] = phase[i];
+        sine[kept++] = sine[i];
+      }
+      turn.resize(kept);
+      phase.resize(kept);
+      sine.resize(kept);
+    }
   };
+
+  // Points near the cut, and of the others the mean elevation of each turn.
+  void divide(int32_t start, int32_t width, Near& near, Doubles& beam) const {
+    Tally tally(static_cast<size_t>(kMaxRings) + 4);
+    int32_t highest = -1;
+    for (size_t i = 0; i < run_.size(); ++i) {
+      const int32_t turn = (run_[i] - start) >> 22, phase = (run_[i] - start) & (kTurn - 1);
+      if (phase < width) {
+        near.add(turn, phase, sine_[i]);
+      } else {
+        tally.add(static_cast<size_t>(turn), sine_[i]);
+        highest = std::max(highest, turn);
+      }
+    }
+    size_t latest = 0;
+    while (highest >= 0 && !tally.members[latest]) ++latest;
+    for (int32_t turn = 0; turn <= highest; ++turn) {
+      if (tally.members[turn]) latest = static_cast<size_t>(turn);
+      beam.push_back(tally.mean(latest));
+    }
+  }
 
   // Steps of elevation over each inner cell, in spacings; NaN where unknown.
   struct Steps {
@@ -398,10 +423,9 @@ class RingOrder {
     return (events[at].first + events[at + 1].first) / 2;
   }
 
-  void remove_strays(Ints& ring) const {
-    const Tally tally = tally_of(ring, sine_);
+  static bool remove_strays(Ints& ring, const Tally& tally) {
     const size_t count = tally.members.size();
-    if (count < kMinRings) return;
+    if (count < kMinRings) return false;
     const double few = 0.05 * static_cast<double>(middle_of(tally.members));
     const double spacing = std::fabs(tally.mean(0) - tally.mean(count - 1)) / static_cast<double>(count);
     std::vector<uint8_t> kept(count);
@@ -414,14 +438,15 @@ class RingOrder {
         kept[edge] = 0;
       }
     }
+    if (std::find(kept.begin(), kept.end(), 0) == kept.end()) return false;
     Ints number(count);
     int32_t next = -1;
     for (size_t k = 0; k < count; ++k) number[k] = std::max(next += kept[k], 0);
     for (int32_t& value : ring) value = number[value];
+    return true;
   }
 
-  bool put_top_first(Ints& ring) const {
-    const Tally tally = tally_of(ring, sine_);
+  static bool put_top_first(Ints& ring, const Tally& tally) {
     const int64_t rings = static_cast<int64_t>(tally.members.size());
     if (rings < kMinRings || rings > kMaxRings) return false;
     int64_t falling = 0, rising = 0;
@@ -439,7 +464,7 @@ class RingOrder {
 
   const Ints& azimuth_;
   const Ints& sine_;
-  Longs run_;
+  Ints run_;
 };
 
 }  // namespace hwnas

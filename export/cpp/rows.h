@@ -23,6 +23,10 @@ struct Directions {
   std::vector<float> range_m;
 
   Directions(const float* points, int64_t count) {
+    index.resize(count);
+    sine.resize(count);
+    range_m.resize(count);
+    size_t kept = 0;
     for (int64_t i = 0; i < count; ++i) {
       const float* point = points + 3 * i;
       float squares = point[0] * point[0];
@@ -30,12 +34,14 @@ struct Directions {
       squares += point[2] * point[2];
       const float range = std::sqrt(squares);
       if (!std::isfinite(range) || !(range > 0.0f)) continue;
-      const float sine = std::floor(point[2] / range * static_cast<float>(kSineSteps));
-      const int32_t whole = static_cast<int32_t>(sine);
-      index.push_back(static_cast<int32_t>(i));
-      this->sine.push_back(std::min(std::max(whole, -kSineSteps), kSineSteps - 1) + kSineSteps);
-      range_m.push_back(range);
+      const int32_t steps = whole(point[2] / range * static_cast<float>(kSineSteps));
+      index[kept] = static_cast<int32_t>(i);
+      sine[kept] = std::min(std::max(steps, -kSineSteps), kSineSteps - 1) + kSineSteps;
+      range_m[kept++] = range;
     }
+    index.resize(kept);
+    sine.resize(kept);
+    range_m.resize(kept);
   }
 };
 
@@ -46,7 +52,7 @@ inline bool recover_rings(const Directions& from, const std::vector<float>& angl
   if (grouped_rings(from.sine, from.range_m, ring)) return true;
   Ints azimuth(count);
   for (size_t i = 0; i < count; ++i) {
-    azimuth[i] = static_cast<int32_t>(std::floor(angles[from.index[i]] * 667544.2140506f));
+    azimuth[i] = whole(angles[from.index[i]] * 667544.1875f);
   }
   if (RingOrder(azimuth, from.sine).find(ring)) return true;
   const float near = 0.25f * middle_range(from.range_m);

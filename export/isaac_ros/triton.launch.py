@@ -3,6 +3,7 @@
 ros2 launch triton.launch.py
 """
 
+import os
 from pathlib import Path
 
 from launch import LaunchDescription
@@ -30,5 +31,7 @@ def generate_launch_description() -> LaunchDescription:
         executable="component_container_mt",
         composable_node_descriptions=[node],
         output="screen",
+        # ONNX Runtime since 1.29 sends events to its maker otherwise.
+        additional_env={"ORT_DISABLE_TELEMETRY": os.environ.get("ORT_DISABLE_TELEMETRY", "1")},
     )
     return LaunchDescription([container])

@@ -10,7 +10,7 @@ import typer
 from hwnas.cli import bench_jobs
 from hwnas.cli.console import err_console, out_console, print_json
 from hwnas.errors import ConfigError
-from hwnas.files import write_json_atomically
+from hwnas.files import is_json_with, refuse_foreign, write_json_atomically
 
 if TYPE_CHECKING:
     from hwnas.cli.bench_modes import Modes
@@ -39,7 +39,11 @@ def bench(
     ] = None,
     inputs: Annotated[
         list[str] | None,
-        typer.Option("--input", help="Shape of an input whose axes are not fixed: image=1x5x64x512."),
+        typer.Option(
+            "--input",
+            help="Shape of an input whose axes are not fixed, or its value: image=1x5x64x512, sr=16000, "
+            "image=scan.npy.",
+        ),
     ] = None,
     rate_hz: Annotated[
         float | None, typer.Option(help="Run at the rate of a sensor, idle between frames, for two minutes.")
@@ -77,26 +81,27 @@ def bench(
 ) -> None:
     """Measure latency on a target: median with interval, ratio to the reference network, tails, stability."""
     if emit_job is not None or ingest is not None:
+        if inputs:
+            raise ConfigError("A job measures files of fixed shapes: leave --input out, or fix them there.")
         bench_jobs.run(models or [], emit_job, ingest, as_json=as_json)
         return
     from hwnas.cli.bench_modes import Modes
     from hwnas.latency.meter import open_meter
-    from hwnas.latency.model_files import model_and_io, shapes_from
+    from hwnas.latency.model_files import model_and_io
     from hwnas.latency.protocol import MeasuringProtocol
 
-    if samples_out is not None and not samples_out.parent.is_dir():
-        raise ConfigError(f"The samples cannot be written to {samples_out}: its directory does not exist.")
+    if samples_out is not None:
+        refuse_foreign(samples_out, "what was measured", _is_measured)
     model = _only(models)
     modes = Modes(rate_hz, duration, background, e2e, resources)
     modes.check(compares=compare is not None)
-    shapes = shapes_from(inputs or [])
-    subjects = [model_and_io(path, shapes) for path in (model, compare) if path is not None]
+    subjects = [model_and_io(path, inputs or []) for path in (model, compare) if path is not None]
     protocol = MeasuringProtocol.search() if quick else MeasuringProtocol.final()
     meter = open_meter(target, protocol)
     with meter, err_console.status(f"Measuring on {meter.target}"):
         result, show = _measured(meter, model, subjects, modes)
     if samples_out is not None:
-        _write_samples(samples_out, result.to_json())
+        write_json_atomically(samples_out, result.to_json())
     if as_json:
         print_json(result.to_json(with_samples=False))
     else:
@@ -129,8 +134,7 @@ def _measured(
     return meter.compare(first, second), lambda found: comparison_table(first[0], second[0], found)
 
 
-def _write_samples(path: Path, content: dict[str, Any]) -> None:
-    try:
-        write_json_atomically(path, content)
-    except OSError as error:
-        raise ConfigError(f"The samples cannot be written to {path}: {error.strerror}.") from error
+def _is_measured(content: bytes) -> bool:
+    """Return whether a file holds what `--samples-out` writes: of one clock, of two models, or resources."""
+    kinds = (("samples_ms", "fingerprint"), ("first", "second", "ratio"), ("load_cold_s", "load_warm_s"))
+    return any(is_json_with(*keys)(content) for keys in kinds)

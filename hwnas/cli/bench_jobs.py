@@ -46,7 +46,6 @@ def emit(
     out_console.print(
         f"Wrote {directory}. Carry it to the board, run there: sh run.sh\n"
         f"Carry it back, then run: hwnas bench --ingest {directory}",
-        markup=False,
         highlight=False,
         soft_wrap=True,
     )
@@ -65,11 +64,9 @@ def ingest(directory: Path, *, as_json: bool) -> None:
         print_json(results.to_json())
     else:
         for name, found in results.measurements.items():
-            out_console.print(f"{name}: {_line(found)}", markup=False, highlight=False, soft_wrap=True)
+            out_console.print(f"{name}: {_line(found)}", highlight=False, soft_wrap=True)
         for name, reason in results.failures.items():
-            out_console.print(
-                f"{name}: not measured: {reason}", markup=False, highlight=False, soft_wrap=True
-            )
+            out_console.print(f"{name}: not measured: {reason}", highlight=False, soft_wrap=True)
     if not results.measurements:
         raise MeasurementError(
             f"The job in {str(directory)!r} brought no figure back; see the reasons above."

@@ -9,9 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hwnas.cli.console import err_console, out_console, print_json
+<<<<<<< HEAD
 from hwnas.data.projection import MAX_WIDTH, MIN_WIDTH
 from hwnas.errors import ConfigError, DataError
 from hwnas.files import write_bytes_atomically
+=======
+from hwnas.errors import DataError
+from hwnas.text import visible
+>>>>>>> main
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -74,7 +79,7 @@ def info(
         from hwnas.data.dataset_pictures import draw_dataset
 
         write_bytes_atomically(picture, draw_dataset(source, found))
-        err_console.print(f"{picture} shows a scan.", markup=False, highlight=False)
+        err_console.print(f"{picture} shows a scan.", highlight=False)
     if not found.is_usable:
         raise typer.Exit(DataError.exit_code)
 
@@ -101,7 +106,7 @@ def _write_suggestion(text: str, out: Path | None) -> None:
         sys.stdout.write(text)
         return
     write_bytes_atomically(out, text.encode("utf-8"))
-    err_console.print(f"{out} holds the suggestion.", markup=False, highlight=False)
+    err_console.print(f"{out} holds the suggestion.", highlight=False)
 
 
 def synthesize(
@@ -134,7 +139,8 @@ def synthesize(
         print_json({"path": str(path), "scans": scans, "sensor": sensor, "seed": seed})
     else:
         out_console.print(
-            f"{scans} scans of {sensor} are in {path}; 'hwnas data info {path}' describes them."
+            f"{scans} scans of {sensor} are in {path}; 'hwnas data info {path}' describes them.",
+            soft_wrap=True,
         )
 
 
@@ -151,23 +157,27 @@ def _progress() -> Progress:
 
 
 def _print_facts(facts: dict[str, Any]) -> None:
+    from rich.text import Text
+
     out_console.print(_summary(facts))
     out_console.print(_class_table(facts))
     for finding in facts["findings"]:
         _print_finding(finding)
     for problem in facts["problems"][:_SHOWN_PROBLEMS]:
-        out_console.print(f"[bold red]{problem['scan']}[/]", end=" ")
-        out_console.print(problem["message"], markup=False, highlight=False)
+        out_console.print(Text(visible(problem["scan"]), style="bold red"), end=" ")
+        out_console.print(problem["message"], highlight=False)
     hidden = len(facts["problems"]) - _SHOWN_PROBLEMS
     if hidden > 0:
         out_console.print(f"... and {hidden} more scans with problems (--json lists all)")
 
 
 def _print_finding(finding: dict[str, Any]) -> None:
+    from rich.text import Text
+
     style = {"error": "bold red", "warning": "bold yellow", "note": "bold"}[finding["severity"]]
-    out_console.print(f"[{style}]{finding['severity']}: {finding['kind']}[/]")
+    out_console.print(Text(f"{finding['severity']}: {finding['kind']}", style=style))
     for text in (finding["message"], finding["remedy"], *_settings(finding["dataset_yaml"])):
-        out_console.print(f"  {text}", markup=False, highlight=False)
+        out_console.print(f"  {text}", highlight=False)
 
 
 def _settings(settings: dict[str, Any]) -> list[str]:
@@ -177,10 +187,9 @@ def _settings(settings: dict[str, Any]) -> list[str]:
 
 
 def _summary(facts: dict[str, Any]) -> Table:
-    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(show_header=False, title=escape(facts["path"]), title_justify="left")
+    table = Table(show_header=False, title=facts["path"], title_justify="left")
     rows = {
         "Scans": f"{facts['scans']:,} usable, {facts['unlabelled_scans']:,} of them without labels",
         "Points": f"{facts['points']:,}",
@@ -198,7 +207,7 @@ def _summary(facts: dict[str, Any]) -> Table:
         "Problems": _describe_problems(facts),
     }
     for name, value in rows.items():
-        table.add_row(name, escape(value))
+        table.add_row(name, value)
     return table
 
 

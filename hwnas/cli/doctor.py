@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.text import Text
 
 from hwnas.cli.console import err_console, out_console, print_json
 from hwnas.errors import MeasurementError
@@ -50,7 +51,6 @@ def examine(target_url: str, noise_s: float) -> Diagnosis:
         PluginError: if no runtime of that name is installed.
         MeasurementError: if no agent can be started on the target.
     """
-    import tempfile
     from pathlib import Path
 
     from hwnas.latency.doctor import inspect_target, judge, try_runtime
@@ -58,13 +58,14 @@ def examine(target_url: str, noise_s: float) -> Diagnosis:
     from hwnas.latency.reference import REFERENCE_IO, write_reference
     from hwnas.latency.target import Target
     from hwnas.latency.transports.opening import open_transport
+    from hwnas.scratch import ScratchDirectory
 
     target = Target.parse(target_url)
     transport = open_transport(target)
     try:
         facts = inspect_target(transport)
         noise = None
-        with tempfile.TemporaryDirectory() as directory:
+        with ScratchDirectory("doctor") as directory:
             model = Path(directory) / "reference.onnx"
             write_reference(model)
             refusal = try_runtime(transport, target, model, REFERENCE_IO)
@@ -77,10 +78,14 @@ def examine(target_url: str, noise_s: float) -> Diagnosis:
 
 def _print_findings(diagnosis: Diagnosis) -> None:
     """Print a line for each finding; lines, unlike tables, stay whole in logs of any width."""
-    marks = {"ok": "[green]ok     [/] ", "warn": "[yellow]warning[/] ", "problem": "[bold red]PROBLEM[/] "}
+    marks = {
+        "ok": Text("ok      ", style="green"),
+        "warn": Text("warning ", style="yellow"),
+        "problem": Text("PROBLEM ", style="bold red"),
+    }
     for finding in diagnosis.findings:
         out_console.print(marks[finding.level], end="")
         text = f"{finding.check}: {finding.found}"
-        out_console.print(text, markup=False, highlight=False, soft_wrap=True)
+        out_console.print(text, highlight=False, soft_wrap=True)
         if finding.advice:
-            out_console.print(f"        -> {finding.advice}", markup=False, highlight=False, soft_wrap=True)
+            out_console.print(f"        -> {finding.advice}", highlight=False, soft_wrap=True)

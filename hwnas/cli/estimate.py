@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from hwnas.cli.console import err_console, out_console, print_json
+from hwnas.cli.console import PlainTextColumn, err_console, out_console, print_json
 
 DEFAULT = "synflow,snip,grad-norm,naswot,jacob-cov"
 
@@ -46,7 +46,11 @@ def estimate(
     config = load_config(run_file, must_exist=("task",))
     others = [name.strip() for name in estimators.split(",") if name.strip()]
     comparison = comparison_of_run(config, others, networks=networks, most_gmac=most_gmac)
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
+    columns = (
+        PlainTextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+    )
     with Progress(*columns, TimeElapsedColumn(), console=err_console) as bar:
         shown = bar.add_task("estimating", total=None)
 

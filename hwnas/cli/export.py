@@ -56,6 +56,19 @@ def register(app: typer.Typer) -> None:
         tensorrt: Annotated[
             str | None, typer.Option(help="TensorRT version that must take the graph, such as 10.3.")
         ] = None,
+        onnxruntime: Annotated[
+            str | None, typer.Option(help="onnxruntime version that must take the graph, such as 1.16.")
+        ] = None,
+        opset: Annotated[
+            int | None, typer.Option(help="ONNX opset of all files [the oldest that each needs].")
+        ] = None,
+        dialect: Annotated[
+            str,
+            typer.Option(
+                help="Of INT8: tensorrt, onnxruntime, or both, comma-separated [what the export is for: "
+                "--tensorrt, --onnxruntime, --engine, --for; else the target]."
+            ),
+        ] = "",
         engine: Annotated[
             str,
             typer.Option(help="tensorrt (built on the target), rtx (for RTX GPUs; needs none), or none."),
@@ -91,6 +104,9 @@ def register(app: typer.Typer) -> None:
             integrations=parse_integrations(for_),
             key=sign,
             engine=engine,
+            dialect=dialect,
+            onnxruntime=onnxruntime,
+            opset=opset,
         )
         candidates = [candidate for bundle in written for candidate in bundle.pop("candidates")]
         front = front_of_candidates(candidates)
@@ -99,14 +115,13 @@ def register(app: typer.Typer) -> None:
             print_json({"bundles": written, "candidates": told})
             return
         for bundle in written:
-            out_console.print(bundle["path"], markup=False, highlight=False, soft_wrap=True)
+            out_console.print(bundle["path"], highlight=False, soft_wrap=True)
             for line in [*bundle["precisions"], *bundle["engines"]]:
-                out_console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+                out_console.print(f"  {line}", highlight=False, soft_wrap=True)
             if not bundle["is_stable"]:
                 err_console.print(
                     f"The latency of {bundle['architecture_id']} was measured while the target was disturbed "
                     f"({bundle['remark']}); export again with `--force` when it is calm.",
-                    markup=False,
                     highlight=False,
                 )
         if len(candidates) > len(written):
@@ -161,17 +176,21 @@ def export_run(
     integrations: Sequence[str] = (),
     key: Path | None = None,
     engine: str = "none",
+    dialect: str = "",
+    onnxruntime: str | None = None,
+    opset: int | None = None,
 ) -> list[dict[str, Any]]:
     """Write the picked members of `run` as bundles and return path, error and latency of each.
 
     Raises:
         StudyError: if nothing was trained there.
-        ConfigError: if `pick` names nothing, or the target cannot build the engine.
+        ConfigError: if `pick` names nothing, the target cannot build the engine, or options contradict.
         ExportError: if a bundle exists already or a network cannot be exported.
         MeasurementError: if the target cannot be used.
     """
-    from hwnas.export.bundle import TrainedMember, export_bundle
+    from hwnas.export.bundle import TrainedMember, check_network, export_bundle
     from hwnas.export.engines import check_engine_choice
+    from hwnas.export.purpose import purpose_of
     from hwnas.latency.meter import open_meter
     from hwnas.latency.protocol import MeasuringProtocol
     from hwnas.search.run_directory import RunDirectory
@@ -183,10 +202,22 @@ def export_run(
     config = directory.load_config()
     target = final_target(config)
     check_engine_choice(engine, target)
+    asked: dict[str, Any] = {
+        "dialect": dialect,
+        "engine": engine,
+        "integrations": integrations,
+        "tensorrt": tensorrt,
+        "onnxruntime": onnxruntime,
+        "opset": opset,
+        "precision": precision,
+    }
+    purpose = purpose_of(target, **asked)
     members = [TrainedMember.from_json(entry, run) for entry in directory.read_trained()["members"]]
     picked = pick_members(members, pick)
     task = make_task(config.task.name, config.task.settings)
     space = make_search_space(config.space.name, task.contract, config.space.choices)
+    for member in picked:  # all of them before the first is measured
+        check_network(task, space, member.architecture, purpose)
     protocol = replace(MeasuringProtocol.final(), **config.measuring.final.overrides())
     meter = open_meter(target, protocol)
     written = []
@@ -202,12 +233,9 @@ def export_run(
                     bundle,
                     meter=meter,
                     force=force,
-                    tensorrt=tensorrt,
-                    precision=precision,
-                    integrations=integrations,
                     key=key,
-                    engine=engine,
                     builds=config.measuring.final.builds,
+                    **asked,
                 )
             written.append(_summary(bundle))
     finally:
@@ -227,6 +255,7 @@ def _summary(bundle: Path) -> dict[str, Any]:
         "quality": content["quality"]["value"],
         **{key: latency[key] for key in ("latency_ms", "interval_ms", "is_stable", "remark")},
         "recommended_precision": content["recommended_precision"],
+        "recommendation": content["recommendation"],
         "precisions": precision_lines(content),
         "engines": [entry["file"] for entry in content["engines"]],
         "candidates": candidates_of(content),
@@ -249,6 +278,7 @@ def precision_lines(content: Mapping[str, Any]) -> list[str]:
         )
         notes = [*entry["remarks"], *(["recommended"] if name == content["recommended_precision"] else [])]
         lines.append(line + (": " + "; ".join(notes) if notes else ""))
+    lines += content.get("recommendation", {}).get("remarks", [])
     judged_int8 = content["precisions"].get("int8", {})
     if judged_int8 and not judged_int8["holds"] and "mixed" not in content["precisions"]:
         lines.append("no mixture of INT8 and exact layers keeps the limits either")

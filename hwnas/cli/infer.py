@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hwnas.cli.console import err_console, out_console, print_json
+from hwnas.cli.infer_inputs import PICTURE_SUFFIX, find_scans, outputs_of
 from hwnas.cli.trust import AllowedSigners, Identity, RequireSignature, trust_of
-from hwnas.errors import ConfigError, DataError
+from hwnas.errors import ConfigError, DataError, shown
 from hwnas.files import write_bytes_atomically
+from hwnas.yaml_files import parse_yaml
 
 if TYPE_CHECKING:
     from hwnas.data.formats import RawScan
     from hwnas.runtime import Runner, Segmentation
     from hwnas.runtime.signature import Trust
+
+RAW, TRAIN = "raw", "train"
+_SHOWN_PROBLEMS = 20
 
 
 def register(app: typer.Typer) -> None:
@@ -26,12 +32,31 @@ def register(app: typer.Typer) -> None:
     @app.command("infer")
     def infer(
         bundle: Annotated[Path, typer.Argument(help="Bundle directory.")],
-        scans: Annotated[list[Path], typer.Argument(help="Scans: .bin, .pcd, or what plug-ins read.")],
-        out: Annotated[Path, typer.Option("-o", "--out", help="Directory for the labels.")],
+        scans: Annotated[
+            list[Path],
+            typer.Argument(help="Scans (.bin, .pcd, .npy, or what plug-ins read), and directories of them."),
+        ],
+        out: Annotated[
+            Path,
+            typer.Option("-o", "--out", help="Directory for the labels; subdirectories as of the scans."),
+        ],
         threads: Annotated[int, typer.Option(min=0, help="Threads of one inference; 0: all cores.")] = 1,
         precision: Annotated[
             str, typer.Option(help="fp32, fp16, int8, mixed, or recommended for the bundle's target.")
         ] = "fp32",
+        ids: Annotated[
+            str,
+            typer.Option(help="raw: ids as in label files. train: indices of classes, 255 for none."),
+        ] = RAW,
+        columns: Annotated[
+            str | None, typer.Option(help="Columns of .bin files, such as x,y,z,intensity,ring; _ skips one.")
+        ] = None,
+        format_options: Annotated[
+            str | None,
+            typer.Option(
+                help="Options of the format as in dataset.yaml, such as '{intensity: i, ring: channel}'."
+            ),
+        ] = None,
         allowed_signers: AllowedSigners = None,
         identity: Identity = None,
         *,
@@ -40,11 +65,15 @@ def register(app: typer.Typer) -> None:
         force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
         as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     ) -> None:
-        """Label scans: one .label file each, raw ids as uint32, one for every point."""
+        """Label scans: one .label file each, uint32, one id for every point.
+
+        A scan that cannot be used is named at the end, and the others are labelled; the exit code is then 3.
+        Directories are searched with all that is below them.
+        """
         trust = trust_of(
             require_signature=require_signature, allowed_signers=allowed_signers, identity=identity
         )
-        written = label_scans(
+        found = label_scans(
             bundle,
             scans,
             out,
@@ -53,17 +82,55 @@ def register(app: typer.Typer) -> None:
             picture=picture,
             force=force,
             trust=trust,
+            ids=ids,
+            options=options_of(columns, format_options),
         )
         if as_json:
-            print_json({"bundle": str(bundle), "scans": written})
-            return
-        for entry in written:
-            out_console.print(
-                f"{entry['labels']}  {entry['points']} points in {entry['label_ms']:.0f} ms",
-                markup=False,
-                highlight=False,
-                soft_wrap=True,
+            print_json(
+                {"bundle": str(bundle), "ids": ids, "scans": found.written, "problems": found.problems}
             )
+        else:
+            _show(found)
+        if found.problems:
+            num_scans = len(found.written) + len(found.problems)
+            raise DataError(
+                f"{len(found.problems)} of {num_scans} scans could not be labelled:"
+                + "".join(f"\n  {problem['message']}" for problem in found.problems[:_SHOWN_PROBLEMS])
+                + ("\n  ... (--json lists all)" if len(found.problems) > _SHOWN_PROBLEMS else "")
+            )
+
+
+@dataclass
+class Labelled:
+    """What came of the scans.
+
+    Attributes:
+        written: what is known of each labelled scan, as plain JSON values.
+        problems: path and message of each scan that could not be labelled.
+    """
+
+    written: list[dict[str, Any]] = field(default_factory=list)
+    problems: list[dict[str, str]] = field(default_factory=list)
+
+
+def options_of(columns: str | None, format_options: str | None) -> dict[str, Any]:
+    """Return options of the scan format from the command line.
+
+    Raises:
+        ConfigError: if they are no mapping.
+    """
+    options: dict[str, Any] = {}
+    if format_options is not None:
+        options = parse_yaml(format_options, "--format-options").value
+        if not isinstance(options, dict):
+            raise ConfigError(
+                f"--format-options takes a mapping such as '{{intensity: i}}', found {shown(options)}."
+            )
+    if columns is not None:
+        if "columns" in options:
+            raise ConfigError("--columns and --format-options both name columns; leave one of them out.")
+        options["columns"] = [name.strip() for name in columns.split(",")]
+    return options
 
 
 def label_scans(
@@ -76,80 +143,105 @@ def label_scans(
     force: bool,
     precision: str = "fp32",
     trust: Trust | None = None,
-) -> list[dict[str, Any]]:
-    """Label every scan and return what was written; nothing is labelled if an output exists already.
+    ids: str = RAW,
+    options: Mapping[str, Any] | None = None,
+) -> Labelled:
+    """Label every scan that can be; nothing is labelled if an output exists already.
+
+    Args:
+        bundle: directory of the bundle.
+        scans: files, and directories that are searched, see `find_scans`.
+        out: directory of the labels.
+        threads: of one inference.
+        picture: draw each scan, too.
+        force: replace files that exist.
+        precision: of the network.
+        trust: who must have signed the bundle.
+        ids: `raw` or `train`.
+        options: of the scan format, over those of the bundle.
 
     Raises:
         BundleError: if the bundle cannot be used, or is not signed as `trust` wants.
         ConfigError: if two scans would be written to one file, or a file exists and `force` is False.
-        DataError: if a scan cannot be read.
     """
     from rich.progress import track
 
+    from hwnas.plugins import plugin_names
     from hwnas.runtime import Runner
 
-    outputs = _outputs(scans, out, force=force, picture=picture)
+    if ids not in (RAW, TRAIN):
+        raise ConfigError(f"--ids is {RAW} or {TRAIN}, but got {ids!r}.")
+    inputs = find_scans(scans, plugin_names("hwnas.data_formats"))
+    if options and len({scan.path.suffix.lower() for scan in inputs.scans}) > 1:
+        raise ConfigError("Options of a format go with scans of one format; label the others apart.")
+    outputs = outputs_of(inputs.scans, out, force=force, picture=picture)
     runner = Runner(bundle, threads=threads, precision=precision, trust=trust)
-    out.mkdir(parents=True, exist_ok=True)
-    progress = track(list(zip(scans, outputs, strict=True)), "Labelling scans", console=err_console)
-    return [_label_one(runner, scan, output, picture=picture) for scan, output in progress]
+    found = Labelled(
+        problems=[{"scan": str(path), "message": f"{path}: {why}"} for path, why in inputs.problems]
+    )
+    progress = track(
+        list(zip(inputs.scans, outputs, strict=True)), "Labelling scans", console=err_console, transient=True
+    )
+    for scan, output in progress:
+        try:
+            read = _read(runner, scan.path, options or {})
+            start = time.perf_counter()
+            result = runner.segment(read.points, read.intensity, read.ring)
+            label_ms = (time.perf_counter() - start) * 1e3
+        except DataError as error:
+            message = str(error) if str(scan.path) in str(error) else f"{scan.path}: {error}"
+            found.problems.append({"scan": str(scan.path), "message": message})
+            continue
+        output.parent.mkdir(parents=True, exist_ok=True)
+        entry = _write(runner, scan.path, read, result, output, ids=ids, picture=picture)
+        found.written.append({**entry, "label_ms": label_ms})
+    return found
 
 
-def _outputs(scans: Sequence[Path], out: Path, *, force: bool, picture: bool) -> list[Path]:
-    """Return the label file of each scan, after its stem or, where stems repeat, its sequence, too."""
-    stems = [scan.stem for scan in scans]
-    if len(set(stems)) < len(stems):
-        stems = [f"{_sequence(scan)}_{scan.stem}" for scan in scans]
-    repeated = sorted({stem for stem in stems if stems.count(stem) > 1})
-    if repeated:
-        raise ConfigError(
-            f"Several scans would be written to {repeated[0]}.label; label them into different directories."
-        )
-    outputs = [out / f"{stem}.label" for stem in stems]
-    wanted = outputs + ([output.with_suffix(".png") for output in outputs] if picture else [])
-    existing = [path for path in wanted if path.exists()]
-    if existing and not force:
-        raise ConfigError(
-            f"{existing[0]} exists already ({len(existing)} files do). Give `--force` to replace them, "
-            "or another `--out`."
-        )
-    return outputs
-
-
-def _sequence(scan: Path) -> str:
-    """Return `08` for `08/velodyne/000000.bin`, otherwise the name of the scan's directory."""
-    parent = scan.resolve().parent
-    return parent.parent.name if parent.name == "velodyne" else parent.name
-
-
-def _label_one(runner: Runner, path: Path, output: Path, *, picture: bool) -> dict[str, Any]:
-    scan = _read(runner, path)
-    start = time.perf_counter()
-    result = runner.segment(scan.points, scan.intensity, scan.ring)
-    label_ms = (time.perf_counter() - start) * 1e3
-    raw = runner.label_map.to_raw(result.labels)
-    write_bytes_atomically(output, raw.astype("<u4").tobytes())
+def _write(
+    runner: Runner,
+    path: Path,
+    scan: RawScan,
+    result: Segmentation,
+    output: Path,
+    *,
+    ids: str,
+    picture: bool,
+) -> dict[str, Any]:
+    labels = runner.raw_ids_of(result.labels) if ids == RAW else result.labels
+    write_bytes_atomically(output, labels.astype("<u4").tobytes())
     entry = {
         "scan": str(path),
         "labels": str(output),
-        "points": len(raw),
-        "label_ms": label_ms,
+        "points": len(labels),
         "projection": result.image.method,
     }
     if picture:
-        entry["picture"] = str(output.with_suffix(".png"))
-        write_bytes_atomically(output.with_suffix(".png"), _draw(runner, scan, result))
+        entry["picture"] = str(output.with_suffix(PICTURE_SUFFIX))
+        write_bytes_atomically(output.with_suffix(PICTURE_SUFFIX), _draw(runner, scan, result))
     return entry
 
 
-def _read(runner: Runner, path: Path) -> RawScan:
+def _read(runner: Runner, path: Path, options: Mapping[str, Any]) -> RawScan:
     """Read a scan in the format that its name ends with; plug-ins add formats."""
     from hwnas.plugins import load_plugin, plugin_names
 
     name, known = path.suffix.lower().lstrip("."), plugin_names("hwnas.data_formats")
     if name not in known:
         raise DataError(f"{path} must end in one of {['.' + format_ for format_ in known]}.")
-    return runner.read_scan_with(load_plugin("hwnas.data_formats", name), name, path)
+    return runner.read_scan_with(load_plugin("hwnas.data_formats", name), name, path, options)
+
+
+def _show(found: Labelled) -> None:
+    for entry in found.written:
+        out_console.print(
+            f"{entry['labels']}  {entry['points']} points in {entry['label_ms']:.0f} ms",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+    if len(found.written) > 1:
+        err_console.print(f"{len(found.written)} scans labelled.")
 
 
 def _draw(runner: Runner, scan: RawScan, result: Segmentation) -> bytes:

@@ -43,7 +43,7 @@ def register(app: typer.Typer) -> None:
             print_json(report.to_json())
             return
         for line in lines:
-            out_console.print(line, markup=False, highlight=False, soft_wrap=True)
+            out_console.print(line, highlight=False, soft_wrap=True)
 
 
 def _engine_lines(report: EngineReport) -> list[str]:

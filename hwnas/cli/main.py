@@ -8,9 +8,13 @@ from importlib.metadata import version
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
-from hwnas.cli.console import err_console
-from hwnas.errors import HwnasError
+from hwnas.cli.console import err_console, log_visibly
+from hwnas.cli.termination import end_in_order
+from hwnas.errors import HwnasError, file_access_error
+from hwnas.onnxruntime_loading import disable_telemetry
+from hwnas.scratch import sweep
 
 COMMANDS = (
     "quickstart",
@@ -34,7 +38,8 @@ COMMANDS = (
 EPILOG = (
     "Exit codes: 0 success, 1 other error, 2 wrong setting or option, 3 unusable data, "
     "4 latency not measurable, 5 study not usable, 6 export refused, 7 bundle not usable, "
-    "8 verification failed, 9 plug-in problem, 130 interrupted."
+    "8 verification failed, 9 plug-in problem, 10 file or disk not usable, 129 hung up, 130 interrupted, "
+    "143 terminated."
 )
 
 
@@ -70,9 +75,23 @@ def make_app() -> typer.Typer:
 
 def main() -> None:
     """Run the command line; exit with the documented code of the error, if there is one."""
+    end_in_order()
+    log_visibly()
+    disable_telemetry()
+    sweep()
     try:
         make_app()()
     except HwnasError as error:
-        err_console.print(f"[bold red]{type(error).__name__}:[/] ", end="")
-        err_console.print(str(error), markup=False, highlight=False)
+        _say(error)
         sys.exit(error.exit_code)
+    except OSError as error:
+        refused = file_access_error(error)
+        if refused is None:
+            raise
+        _say(refused)
+        sys.exit(refused.exit_code)
+
+
+def _say(error: HwnasError) -> None:
+    err_console.print(Text(f"{type(error).__name__}: ", style="bold red"), end="")
+    err_console.print(str(error), highlight=False)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
 from rich.table import Table
 
 from hwnas.cli.console import out_console
@@ -67,7 +66,7 @@ def print_remarks(latencies: Mapping[str, Mapping[str, Any]]) -> None:
     for name, latency in latencies.items():
         if not latency["is_stable"]:
             text = f"(!) {name}: {latency['remark']}"
-            out_console.print(text, markup=False, highlight=False, soft_wrap=True)
+            out_console.print(text, highlight=False, soft_wrap=True)
 
 
 def cost_heading(front: Mapping[str, Any]) -> list[str]:
@@ -77,10 +76,10 @@ def cost_heading(front: Mapping[str, Any]) -> list[str]:
 
 
 def _table(title: str, columns: tuple[str, ...] = ("",)) -> Table:
-    table = Table(title=escape(title), title_justify="left", show_header=len(columns) > 1)
+    table = Table(title=title, title_justify="left", show_header=len(columns) > 1)
     table.add_column("")
     for column in columns:
-        table.add_column(escape(column), overflow="fold")
+        table.add_column(column, overflow="fold")
     return table
 
 
@@ -96,11 +95,11 @@ def _facts(found: LatencyMeasurement) -> dict[str, str]:
     facts["samples"] = f"{count} in {len(found.samples_ms)} processes; ended: {found.ended or 'n/a'}"
     facts["warm-up"] = ", ".join(f"{seconds:.1f}" for seconds in found.warmup_s) + " s"
     facts["attempts"] = str(found.attempts)
-    facts["stable"] = "[green]yes[/]" if found.is_stable else f"[bold red]no[/]: {escape(found.remark)}"
+    facts["stable"] = "yes" if found.is_stable else f"no: {found.remark}"
     device = (
         f"{word} {_plain(found.fingerprint[key])}" for key, word in _FINGERPRINT if found.fingerprint.get(key)
     )
-    facts["device"] = escape("; ".join(device))
+    facts["device"] = "; ".join(device)
     facts["sha256"] = found.model_sha256[:16]
     return facts
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from hwnas.cli.console import err_console, out_console, print_json
+from hwnas.cli.console import PlainTextColumn, err_console, out_console, print_json
 from hwnas.errors import ConfigError
+from hwnas.files import is_json_with, refuse_foreign, refuse_foreign_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,7 +68,7 @@ def profile(
     Killed or interrupted, the same command goes on where it was.
     """
     from hwnas.latency.exporting import check_precision
-    from hwnas.latency.profiling import ProfileSettings
+    from hwnas.latency.profiling import HEADER, ProfileSettings, remove_profile
     from hwnas.latency.table import load_table
     from hwnas.latency.table_making import make_table
     from hwnas.latency.transfer import make_table_from_others
@@ -78,9 +78,11 @@ def profile(
     named = target if precision == "fp32" else f"{target} {precision}"
     path = out or Path("latency_tables") / f"{_slug(named)}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
+    refuse_foreign(path, "a latency table", is_json_with("schema_version", "target", "fingerprint"))
     settings = ProfileSettings(_seconds(budget), networks, seed, precision)
     others = [load_table(Path(name.strip())) for name in (from_tables or "").split(",") if name.strip()]
     raw = path.with_suffix(".partial")
+    refuse_foreign_directory(raw, "raw figures", [HEADER])
     with _watched() as listener:
         if others:
             table = make_table_from_others(
@@ -98,7 +100,7 @@ def profile(
             table = make_table(target, drawn, contract, raw, settings, listener)
     table.save(path)
     if not keep:
-        shutil.rmtree(raw)
+        remove_profile(raw)
     if as_json:
         print_json(_summary(table, path))
     else:
@@ -149,7 +151,7 @@ def _watched() -> Iterator[Callable[[ProfileProgress], None]]:
         yield _print_line
         return
     columns = (TextColumn("{task.fields[measured]} networks"), BarColumn(), TimeElapsedColumn())
-    progress = Progress(*columns, TextColumn("{task.description}"), console=err_console, transient=True)
+    progress = Progress(*columns, PlainTextColumn("{task.description}"), console=err_console, transient=True)
     with progress:
         bar = progress.add_task("starting", total=1.0, measured=0)
 
@@ -167,7 +169,7 @@ def _watched() -> Iterator[Callable[[ProfileProgress], None]]:
 
 def _print_line(state: ProfileProgress) -> None:
     line = f"[{state.measured} networks, {_left(state)} left] {state.message}"
-    err_console.print(line, markup=False, highlight=False, soft_wrap=True)
+    err_console.print(line, highlight=False, soft_wrap=True)
 
 
 def _left(state: ProfileProgress) -> str:

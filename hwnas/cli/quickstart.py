@@ -74,4 +74,4 @@ def _show(summary: dict[str, Any]) -> None:
         *(f"bundle   {bundle['path']}" for bundle in summary["bundles"]),
     ]
     for line in lines:
-        out_console.print(line, markup=False, highlight=False, soft_wrap=True)
+        out_console.print(line, highlight=False, soft_wrap=True)

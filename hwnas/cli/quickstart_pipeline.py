@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.progress import Progress
+from rich.text import Text
 
 import hwnas
 from hwnas.architecture import Architecture
@@ -130,7 +131,8 @@ class Quickstart:
                 stage(budget)
                 self.seconds[name] = time.monotonic() - started
                 self._save()
-                err_console.print(f"[green]done[/] {name} in {self.seconds[name]:.0f} s", highlight=False)
+                done = Text.assemble(("done", "green"), f" {name} in {self.seconds[name]:.0f} s")
+                err_console.print(done, highlight=False)
         summary = self._summary()
         if not all(bundle["verified"] for bundle in summary["bundles"]):
             # What does not hold today may hold on a calmer machine: the next call looks again.

@@ -9,7 +9,8 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from hwnas.cli.console import err_console, out_console, print_json
+from hwnas.cli.console import PlainTextColumn, err_console, out_console, print_json
+from hwnas.files import refuse_foreign_directory
 
 
 def register(app: typer.Typer) -> None:
@@ -35,9 +36,16 @@ def relax(
     """
     from hwnas.config import load_config
     from hwnas.search.relaxing import relax_run
+    from hwnas.training.checkpoint import STATE_FILE
+    from hwnas.training.relaxed_choices import FILE
 
     config = load_config(run_file, must_exist=("task",))
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
+    refuse_foreign_directory(out, "relaxed choices", [FILE, STATE_FILE])
+    columns = (
+        PlainTextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+    )
     with Progress(*columns, TimeRemainingColumn(), console=err_console) as bar:
         shown = bar.add_task("relaxing", total=steps)
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hwnas.cli.console import out_console, print_json
-from hwnas.errors import ConfigError
+from hwnas.files import refuse_foreign
 
 
 def register(app: typer.Typer) -> None:
@@ -23,13 +23,13 @@ def report(
     as_json: Annotated[bool, typer.Option("--json", help="Print the path as JSON.")] = False,
 ) -> None:
     """Write a run's front, networks, figures and settings as one HTML file that opens offline."""
-    if out is not None and not out.parent.is_dir():
-        raise ConfigError(f"--out names a file in a directory that exists, but {out.parent} does not.")
+    from hwnas.report.build import build_report, is_report
 
-    from hwnas.report.build import build_report
+    if out is not None:
+        refuse_foreign(out, "a report", is_report)
 
     written = build_report(run, out)
     if as_json:
         print_json({"report": str(written)})
     else:
-        out_console.print(str(written), markup=False, highlight=False, soft_wrap=True)
+        out_console.print(str(written), highlight=False, soft_wrap=True)

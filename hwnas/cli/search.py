@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -42,6 +43,14 @@ def search(
         bool,
         typer.Option(
             "--rebase", help="With --resume: measure all networks again if the target is not what it was."
+        ),
+    ] = False,
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair",
+            help="With --resume: rebuild what a damaged journal has lost from the records of the trials. "
+            "A copy of the damaged one is kept.",
         ),
     ] = False,
     look: Annotated[
@@ -86,8 +95,7 @@ def search(
     briefly trained with `--first-steps`; then many networks are predicted, the best of them trained, and the
     best of all trained in full and measured again.
     """
-    if rebase and not resume:
-        raise ConfigError("--rebase goes with --resume: it measures the networks of a run again.")
+    _refuse_without_resume({"--repair": repair, "--rebase": rebase}, resume=resume)
     config, directory = _config_and_directory(run, out, resume=resume)
     if warm_start:
         others = [str(other.resolve()) for other in warm_start]
@@ -102,7 +110,8 @@ def search(
     from hwnas.search.progress import watched
 
     with watched(err_console) as listener:
-        result = run_search(config, directory, resume=resume, rebase=rebase, progress=listener)
+        result = run_search(config, directory, resume=resume, rebase=rebase, repair=repair, progress=listener)
+    _warn(result.remarks)
     trained = None
     full = config.search.funnel.train_full if config.search.funnel is not None else None
     if full is not None and not result.interrupted:
@@ -112,8 +121,7 @@ def search(
         trained = train_front(directory, pick=full)
         result = replace(result, interrupted=trained.interrupted)
     if as_json:
-        for warning in result.worth.warnings if result.worth is not None else ():
-            err_console.print(Text(f"WARNING: {warning}", style="bold red"), soft_wrap=True)
+        _warn(result.worth.warnings if result.worth is not None else ())
         print_json(result.to_json() | ({"full_training": trained.trained} if trained is not None else {}))
     else:
         _show(result)
@@ -122,6 +130,12 @@ def search(
     if result.interrupted:
         err_console.print(f"Interrupted. Go on with: hwnas search {directory} --resume", soft_wrap=True)
         raise typer.Exit(INTERRUPTED)
+
+
+def _refuse_without_resume(options: Mapping[str, bool], *, resume: bool) -> None:
+    for option, is_given in options.items():
+        if is_given and not resume:
+            raise ConfigError(f"{option} goes with --resume: it is about a run that is there already.")
 
 
 def _with_funnel(config: RunConfig, first_steps: int | None, **changes: int | None) -> RunConfig:
@@ -228,10 +242,14 @@ def _show_worth(result: SearchResult) -> None:
         f"parameters {worth.parameters}, from {worth.agreement.networks} networks.",
         soft_wrap=True,
         highlight=False,
-        markup=False,
     )
     for warning in worth.warnings:
         out_console.print(Text(f"WARNING: {warning}", style="bold red"), soft_wrap=True)
+
+
+def _warn(warnings: Iterable[str]) -> None:
+    for warning in warnings:
+        err_console.print(Text(f"WARNING: {warning}", style="bold red"), soft_wrap=True)
 
 
 def _stages_table(stages: list[dict[str, Any]]) -> Table:

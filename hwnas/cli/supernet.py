@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from hwnas.cli.console import err_console, out_console, print_json
+from hwnas.cli.console import PlainTextColumn, err_console, out_console, print_json
+from hwnas.files import refuse_foreign_directory
 
 
 def register(app: typer.Typer) -> None:
@@ -37,17 +38,23 @@ def supernet(
     from hwnas.config import load_config
     from hwnas.search_spaces.base import make_search_space
     from hwnas.tasks.base import make_task
+    from hwnas.training.checkpoint import STATE_FILE
     from hwnas.training.recipe import Recipe
-    from hwnas.training.supernet import train_supernet
+    from hwnas.training.supernet import HEADER_FILE, train_supernet
 
     config = load_config(run_file, must_exist=("task",))
+    refuse_foreign_directory(out, "a supernet", [HEADER_FILE, STATE_FILE])
     task = make_task(config.task.name, config.task.settings)
     space = make_search_space(config.space.name, task.contract, config.space.choices)
     recipe = replace(Recipe(**config.training.proxy.recipe_fields()), steps=steps, average=0.0)
     if learning_rate is not None:
         recipe = replace(recipe, learning_rate=learning_rate)
     started = time.monotonic()
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
+    columns = (
+        PlainTextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+    )
     with Progress(*columns, TimeRemainingColumn(), console=err_console) as bar:
         shown = bar.add_task("supernet", total=steps)
 

@@ -53,7 +53,7 @@ def train(
             # On a terminal every step is worth a line in place; in a file only what is finished.
             end = "\r" if err_console.is_terminal else "\n"
             if err_console.is_terminal or not under_way:
-                err_console.print(line, end=end, markup=False, highlight=False, soft_wrap=True)
+                err_console.print(line, end=end, highlight=False, soft_wrap=True)
 
     result = train_front(run, pick=chosen, steps=steps, progress=listener)
     if as_json:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.text import Text
 
 from hwnas.cli.console import err_console, out_console, print_json
 from hwnas.cli.trust import AllowedSigners, Identity, RequireSignature, trust_of
@@ -103,18 +104,18 @@ def judge(
 def _print_checks(verdict: Verdict) -> None:
     """Print a line for each check; lines, unlike tables, stay whole in logs of any width."""
     marks = {
-        True: "[green]holds[/]       ",
-        False: "[bold red]FAILS[/]       ",
-        None: "[yellow]not compared[/]",
+        True: Text("holds       ", style="green"),
+        False: Text("FAILS       ", style="bold red"),
+        None: Text("not compared", style="yellow"),
     }
     for check in verdict.checks:
         text = f"  {check.name}: {_short(check.found)}"
         if check.expected != check.found:
             text += f", promised {_short(check.expected)}"
         out_console.print(marks[check.passed], end="")
-        out_console.print(f"{text} ({check.limit})", markup=False, highlight=False, soft_wrap=True)
+        out_console.print(f"{text} ({check.limit})", highlight=False, soft_wrap=True)
         if check.note:
-            out_console.print(f"                {check.note}", markup=False, highlight=False, soft_wrap=True)
+            out_console.print(f"                {check.note}", highlight=False, soft_wrap=True)
 
 
 def _short(value: object) -> str:

@@ -1,6 +1,6 @@
 """The run file: what to search, on what data, for which hardware, at what cost."""
 
-from hwnas.config.run_config import JOURNAL, RunConfig, without_password
+from hwnas.config.run_config import JOURNAL, RunConfig
 from hwnas.config.run_file import load_config, parse_config, save_config
 from hwnas.config.sections import (
     AUTO,
@@ -27,5 +27,4 @@ __all__ = [
     "load_config",
     "parse_config",
     "save_config",
-    "without_password",
 ]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit, urlunsplit
+from typing import Annotated, Any, Self
 
-from pydantic import Field, StrictStr, field_validator, model_validator
+from pydantic import Field, StrictInt, StrictStr, field_validator, model_validator
 
 from hwnas.budget import Metric
 from hwnas.config.sections import (
@@ -32,10 +31,11 @@ class RunConfig(Section):
 
     `storage` is where the study lies: `journal`, a file in the run directory, or the address of a PostgreSQL
     database, `postgresql+psycopg://user@host:port/database`. There it is named `study`, or like the run
-    directory if that is null. A password in the address is used and never written.
+    directory if that is null. Passwords and other secrets in the address are used and never written: later
+    commands find them in `PGPASSWORD` or `~/.pgpass`.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Annotated[StrictInt, Field(ge=1, le=1)] = 1
     task: TaskSection = TaskSection()
     space: SpaceSection = SpaceSection()
     target: str = "local?runtime=onnxruntime-cpu&threads=1"
@@ -101,15 +101,19 @@ class RunConfig(Section):
     @field_validator("storage")
     @classmethod
     def _storage_is_known(cls, value: str) -> str:
-        if value != JOURNAL and not value.startswith(("postgresql://", "postgresql+psycopg://")):
-            raise ValueError(
-                f"a storage is `{JOURNAL}` or looks like `postgresql+psycopg://user@host:5432/database`"
-            )
+        if value != JOURNAL:
+            from hwnas.config.database_address import parse_address
+
+            try:
+                parse_address(value)
+            except ConfigError as error:
+                # Not chained: nothing of the address is to be seen.
+                raise ValueError(str(error)) from None
         return value
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values, defaults included and passwords left out."""
-        return {**self.model_dump(mode="json"), "storage": without_password(self.storage)}
+        return {**self.model_dump(mode="json"), "storage": _shown(self.storage)}
 
     def __repr__(self) -> str:
         """Show everything but passwords."""
@@ -118,9 +122,9 @@ class RunConfig(Section):
     __str__ = __repr__
 
 
-def without_password(address: str) -> str:
-    """Return the address of a database without the passwords in it."""
-    parts = urlsplit(address)
-    user, at, host = parts.netloc.rpartition("@")
-    query = [item for item in parts.query.split("&") if "password" not in item.partition("=")[0].lower()]
-    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}{at}{host}", query="&".join(query)))
+def _shown(storage: str) -> str:
+    if storage == JOURNAL:
+        return storage
+    from hwnas.config.database_address import without_secrets
+
+    return without_secrets(storage)

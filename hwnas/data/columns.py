@@ -17,9 +17,11 @@ PLAUSIBLE = range(3, 11)
 _WINDOW = 2520  # a multiple of every plausible number of columns, so that columns stay in step
 _NUM_WINDOWS = 4
 _MIN_POINTS = 100
-# How many times the share of the stated number another one must have. On real scans numbers that do not divide
-# each other differ by a factor of hundreds; a multiple of the right number explains a little more by chance.
-_CLEARLY = 4.0
+# How many times the share of the stated number another must have. On real scans, numbers without a common
+# divisor differ by a factor of hundreds. A multiple of the right number may explain more, by the order of
+# points.
+_CLEARLY = 1.5
+_CLEARLY_FOR_MULTIPLES = 4.0
 _LEAST_SHARE = 0.1
 
 
@@ -48,15 +50,23 @@ def likely_columns(content: bytes, stated: int | None = None) -> int | None:
         return best
     if best == stated or stated not in shares:
         return None
-    return best if shares[best] > _CLEARLY * shares[stated] else None
+    needed = _CLEARLY if best % stated else _CLEARLY_FOR_MULTIPLES
+    return best if shares[best] > needed * shares[stated] else None
 
 
 def looks_like_float64(content: bytes) -> bool:
     """Return whether a file holds float64: nearly all values are then of a size that scans have."""
-    values = np.abs(np.frombuffer(content[: len(content) // 8 * 8], "<f8")[: _WINDOW * _NUM_WINDOWS])
-    with np.errstate(invalid="ignore"):
-        usual = (values == 0) | ((values > 1e-6) & (values < 1e7)) | np.isnan(values)
-    return bool(len(values)) and float(usual.mean()) > 0.99
+    return _usual(content, "<f8") > 0.99 and _usual(content, "<f4") < 0.9
+
+
+def _usual(content: bytes, dtype: str) -> float:
+    """Return the share of values, among those at the beginning, that are 0 or of a size that scans have."""
+    size = np.dtype(dtype).itemsize
+    values = np.abs(
+        np.frombuffer(content[: min(len(content), _NUM_WINDOWS * _WINDOW * 8) // size * size], dtype)
+    )
+    usual = (values == 0) | ((values > 1e-6) & (values < 1e7)) | np.isnan(values)
+    return float(usual.mean()) if len(values) else 0.0
 
 
 def _sample(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

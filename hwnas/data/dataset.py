@@ -22,7 +22,7 @@ from hwnas.data.dataset_config import (
     is_yaml,
     read_dataset_config,
 )
-from hwnas.data.files_of_dataset import format_of, missing_labels, scan_files
+from hwnas.data.files_of_dataset import Unreadable, format_of, missing_labels, scan_files
 from hwnas.data.frames import Coordinates
 from hwnas.data.label_maps import LabelMap, load_label_map
 from hwnas.data.reading import ScanFiles, ScanReader
@@ -30,7 +30,7 @@ from hwnas.data.scan import DataWarning as DataWarning  # noqa: PLC0414 - part o
 from hwnas.data.scan import Scan
 from hwnas.data.splits import Splits, split_sequences
 from hwnas.errors import DataError, shown
-from hwnas.files import sha256_of_file
+from hwnas.files import reason_of, sha256_of_file
 from hwnas.plugins import load_plugin
 
 
@@ -111,13 +111,13 @@ class ScanDataset(Sequence[Scan]):
             "strict": reader.strict,
         }
         digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
-        known: dict[Path, str] = {}  # links to one file are hashed once
+        known: dict[str, str] = {}  # links to one file are hashed once
         for files in self.files:
             digest.update(files.id.encode())
             for name in (files.points, files.labels):
-                path = Path(name).resolve() if name is not None else None
+                path = os.path.realpath(name) if name is not None else None
                 if path is not None and path not in known:
-                    known[path] = sha256_of_file(path)
+                    known[path] = _sha256_of_input(path)
                 digest.update((known[path] if path is not None else "none").encode())
         return digest.hexdigest()
 
@@ -136,6 +136,7 @@ class DataSource(Mapping[str, ScanDataset]):
         format: name of the file format, as registered.
         format_options: of the format.
         sensor_height_m: of the sensor above the ground; None where the data set does not state it.
+        unreadable: directories that could not be searched for scans.
     """
 
     path: Path
@@ -147,6 +148,7 @@ class DataSource(Mapping[str, ScanDataset]):
     format: str
     format_options: Mapping[str, Any]
     sensor_height_m: float | None = None
+    unreadable: tuple[Unreadable, ...] = ()
 
     @property
     def frame(self) -> str:
@@ -224,7 +226,30 @@ def open_dataset(
         DataError: if this is not a data set, or its description is wrong.
         PluginError: if its format is not registered.
     """
+<<<<<<< HEAD
     directory, config = find_config(Path(path))
+=======
+    directory, config = _find_config(Path(path))
+    try:
+        return _opened(directory, config, label_map, train_sequences, val_sequences, strict=strict)
+    except DataError as error:
+        # Whatever is wrong with values of the description, its reader needs to know which one that is.
+        if str(directory) in str(error):
+            raise
+        named = Path(path) if is_yaml(Path(path).name) else directory / CONFIG_NAME
+        raise DataError(f"{named if named.exists() else directory}: {error}") from error
+
+
+def _opened(
+    directory: Path,
+    config: DatasetConfig,
+    label_map: str | Path | None,
+    train_sequences: Sequence[str] | None,
+    val_sequences: Sequence[str] | None,
+    *,
+    strict: bool,
+) -> DataSource:
+>>>>>>> main
     chosen_map = load_label_map(label_map if label_map is not None else _own_label_map(config, directory))
     format_name = format_of(config)
     reader = ScanReader(
@@ -237,7 +262,9 @@ def open_dataset(
         embedded_labels=config.label_pattern == EMBEDDED_LABELS,
         strict=strict,
     )
-    files = scan_files(directory, config)
+    files, unreadable = scan_files(directory, config)
+    for one in unreadable:
+        warnings.warn(one.message, DataWarning, stacklevel=2)
     sequences = split_sequences(files, config, train=train_sequences, val=val_sequences)
     return DataSource(
         path=directory,
@@ -249,7 +276,15 @@ def open_dataset(
         format=format_name,
         format_options=config.format_options,
         sensor_height_m=config.sensor_height_m,
+        unreadable=unreadable,
     )
+
+
+def _sha256_of_input(path: str) -> str:
+    try:
+        return sha256_of_file(path)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {reason_of(error)}.") from error
 
 
 def _other_coordinates(coordinates: Coordinates) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    StrictInt,
     StrictStr,
     ValidationError,
     field_validator,
@@ -83,14 +84,16 @@ class DatasetConfig(_Section):
     `{sequence}` and `{scan}` stand for any text without `/`.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Annotated[StrictInt, Field(ge=1, le=1)] = 1
     name: StrictStr | None = None
     sensor: StrictStr = "hdl-64e"
     sensor_height_m: Annotated[Finite, Field(gt=0, lt=20)] | None = None
     frame: StrictStr = "x-forward"
     unit_m: Annotated[Finite, Field(ge=MIN_UNIT_M, le=MAX_UNIT_M)] = 1.0
     origin_m: Annotated[tuple[Finite, Finite, Finite], Field(strict=False)] = (0.0, 0.0, 0.0)
-    scans: StrictStr | Annotated[tuple[ScanEntry, ...], Field(strict=False)] = SEMANTICKITTI_SCANS
+    scans: StrictStr | Annotated[tuple[ScanEntry, ...], Field(strict=False, fail_fast=True)] = (
+        SEMANTICKITTI_SCANS
+    )
     format: StrictStr | None = None
     format_options: dict[str, Any] = {}
     intensity_range: Annotated[tuple[Finite, Finite], Field(strict=False)] = (0.0, 1.0)

@@ -11,6 +11,7 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.data.expected_geometry import GeometryExpectations, GeometryRecorder
 from hwnas.data.rings import recover_rings
 from hwnas.data.scan import Scan
 from hwnas.errors import DataError
@@ -36,7 +37,8 @@ class ScanExpectations:
         field_of_view_deg: elevation of the upper and the lower edge, without the outer 0.5 percent of points.
         sensor_height_m: of the sensor above the ground; None where nobody stated it.
         points: least and most points of a scan.
-        num_scans: training scans that were looked at for all that is not stated.
+        num_scans: training scans that were read for all that is not stated.
+        geometry: beams, coverage, ground and sense of the turn; None in bundles that do not say.
     """
 
     sensor: str
@@ -49,17 +51,24 @@ class ScanExpectations:
     sensor_height_m: Optional[float]
     points: Tuple[int, int]
     num_scans: int
+    geometry: Optional[GeometryExpectations] = None
 
     def to_json(self) -> Dict[str, Any]:
         """Return plain JSON values."""
-        return {
+        content = {
             key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()
         }
+        return {**content, "geometry": None if self.geometry is None else self.geometry.to_json()}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> ScanExpectations:
-        """Rebuild from `to_json`; KeyError, TypeError or ValueError for anything else."""
+        """Rebuild from `to_json`, also of versions without `geometry`.
+
+        Raises:
+            KeyError, TypeError or ValueError: for anything else.
+        """
         order, rings, height = str(value["point_order"]), value["rings"], value["sensor_height_m"]
+        geometry = value.get("geometry")
         if order not in POINT_ORDERS:
             raise ValueError(f"the point order is {order!r}, not one of {POINT_ORDERS}")
         return cls(
@@ -73,6 +82,7 @@ class ScanExpectations:
             None if height is None else float(height),
             _counts(value["points"]),
             int(value["num_scans"]),
+            None if geometry is None else GeometryExpectations.from_json(geometry),
         )
 
 
@@ -101,6 +111,7 @@ def expectations_of(
     rings: List[Optional[int]] = []
     remission, elevation = [], []
     are_given = True
+    recorder = GeometryRecorder()
     for scan in scans:
         if not len(scan):
             continue
@@ -110,6 +121,7 @@ def expectations_of(
         rings.append(None if ring is None else int(ring.max()) + 1)
         remission.append(scan.remission)
         elevation.append(_elevation_deg(scan.points))
+        recorder.add(scan.points, ring)
     if not counts:
         raise DataError("No scan of the training split has a point, so what a network expects is unknown.")
     known = [ring for ring in rings if ring is not None]
@@ -128,6 +140,7 @@ def expectations_of(
         sensor_height_m=sensor_height_m,
         points=(min(counts), max(counts)),
         num_scans=len(counts),
+        geometry=recorder.expectations(),
     )
 
 

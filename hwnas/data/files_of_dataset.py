@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from hwnas.data.dataset_config import EMBEDDED_LABELS, DatasetConfig, ScanEntry
 from hwnas.data.reading import ScanFiles
-from hwnas.errors import DataError
+from hwnas.errors import DataError, shown
+from hwnas.files import reason_of
 from hwnas.plugins import plugin_names
 
 ONLY_SEQUENCE = "all"
+_NOTHING_THERE = (errno.ENOENT, errno.ENOTDIR)
 
 
-def scan_files(directory: Path, config: DatasetConfig) -> tuple[ScanFiles, ...]:
-    """Return all scans, ordered by sequence and name.
+class Unreadable(NamedTuple):
+    """A directory that could not be searched for scans, from that of the data set, and why."""
+
+    path: str
+    message: str
+
+
+def scan_files(
+    directory: Path, config: DatasetConfig
+) -> tuple[tuple[ScanFiles, ...], tuple[Unreadable, ...]]:
+    """Return all scans, ordered by sequence and name, and the directories that could not be searched.
 
     Scans of a sequence in which at least one label file exists name their label file, whether it
     exists or not; `missing_labels` says which do not.
@@ -25,21 +38,25 @@ def scan_files(directory: Path, config: DatasetConfig) -> tuple[ScanFiles, ...]:
     Raises:
         DataError: if there is no scan, or two have the same id.
     """
+    unreadable: list[Unreadable] = []
     if isinstance(config.scans, str):
-        files = _from_pattern(directory, config.scans, config.label_pattern)
+        files = _from_pattern(directory, config.scans, config.label_pattern, unreadable)
         where = str(directory / config.scans)
     else:
         files = _from_list(directory, config.scans)
         where = "the list of scans"
     if not files:
-        raise DataError(f"{directory} holds no scan: nothing matches {where}. Check 'scans' in dataset.yaml.")
+        reasons = "".join(f" {one.message}" for one in unreadable[:3])
+        raise DataError(
+            f"{directory} holds no scan: nothing matches {where}. Check 'scans' in dataset.yaml.{reasons}"
+        )
     files.sort(key=lambda one: (one.sequence, one.id))
     for one, other in itertools.pairwise(files):
         if one.id == other.id:
             raise DataError(
                 f"Two scans have the id {one.id!r}: {one.points} and {other.points}; name them apart."
             )
-    return tuple(files)
+    return tuple(files), tuple(dict.fromkeys(unreadable))
 
 
 def format_of(config: DatasetConfig) -> str:
@@ -73,19 +90,24 @@ def missing_labels(files: Iterable[ScanFiles]) -> list[ScanFiles]:
             continue
         directory, name = os.path.split(one.labels)
         if directory not in listed:
-            listed[directory] = set(os.listdir(directory)) if os.path.isdir(directory) else set()
+            try:
+                listed[directory] = set(os.listdir(directory))
+            except OSError:
+                listed[directory] = set()  # whether it is missing or not readable, nobody gets labels there
         if name not in listed[directory]:
             missing.append(one)
     return missing
 
 
-def _from_pattern(directory: Path, scans: str, labels: str | None) -> list[ScanFiles]:
-    found = _matches(directory, scans)
+def _from_pattern(
+    directory: Path, scans: str, labels: str | None, unreadable: list[Unreadable]
+) -> list[ScanFiles]:
+    found = _matches(directory, scans, unreadable)
     if labels is None or labels == EMBEDDED_LABELS:
         return [
             ScanFiles(f"{sequence}/{scan}", sequence, path, None) for (sequence, scan), path in found.items()
         ]
-    labelled = _matches(directory, labels)
+    labelled = _matches(directory, labels, unreadable)
     labelled_sequences = {sequence for sequence, _ in labelled}
     return [
         ScanFiles(
@@ -102,25 +124,53 @@ def _label_path(directory: Path, pattern: str, sequence: str, scan: str) -> str:
     return str(directory / pattern.replace("{sequence}", sequence).replace("{scan}", scan))
 
 
-def _matches(directory: Path, pattern: str) -> dict[tuple[str, str], str]:
-    """Return (sequence, scan) -> path of all files that match."""
-    pattern = str(Path(os.path.expanduser(pattern)))  # without `./`
+def _matches(directory: Path, pattern: str, unreadable: list[Unreadable]) -> dict[tuple[str, str], str]:
+    """Return (sequence, scan) -> path of all names that match, whatever is behind them."""
+    pattern = os.path.normpath(os.path.expanduser(pattern))  # without `./`
     if ".." in Path(pattern).parts or Path(pattern).is_absolute():
         raise DataError(
-            f"The pattern {pattern!r} must stay inside the directory of dataset.yaml; move the file up."
+            f"The pattern {shown(pattern)} must stay inside the directory of dataset.yaml; move the file up."
         )
-    text = re.escape(pattern)
+    text = _expression_of(pattern)
     for name in ("sequence", "scan"):
         placeholder = re.escape("{" + name + "}")
         text = text.replace(placeholder, f"(?P<{name}>[^/]+)", 1).replace(placeholder, f"(?P={name})")
     expression = re.compile(text)
     found = {}
-    for path in directory.glob(pattern.replace("{sequence}", "*").replace("{scan}", "*")):
-        match = expression.fullmatch(path.relative_to(directory).as_posix())
+    parts = pattern.replace("{sequence}", "*").replace("{scan}", "*").split("/")
+    for path in _names_like(str(directory), "", parts, unreadable):
+        match = expression.fullmatch(path)
         if match:
             groups = match.groupdict()
-            found[groups.get("sequence", ONLY_SEQUENCE), groups["scan"]] = str(path)
+            found[groups.get("sequence", ONLY_SEQUENCE), groups["scan"]] = str(directory / path)
     return found
+
+
+def _expression_of(pattern: str) -> str:
+    """Return a regular expression in which `*` stands for any text without `/` and `?` for one character."""
+    return re.escape(pattern).replace(re.escape("*"), "[^/]*").replace(re.escape("?"), "[^/]")
+
+
+def _names_like(directory: str, below: str, parts: list[str], unreadable: list[Unreadable]) -> Iterator[str]:
+    """Yield paths below `directory` whose parts match one by one; unlike glob, say what cannot be listed."""
+    part, rest = parts[0], parts[1:]
+    names = [part]
+    if "*" in part or "?" in part:
+        expression = re.compile(_expression_of(part), re.DOTALL)
+        try:
+            listed = os.listdir(os.path.join(directory, below))
+        except OSError as error:
+            if error.errno not in _NOTHING_THERE:
+                message = f"{error.filename} cannot be listed: {reason_of(error)}."
+                unreadable.append(Unreadable(below or ".", message))
+            return
+        names = sorted(name for name in listed if expression.fullmatch(name))
+    for name in names:
+        path = os.path.join(below, name)
+        if rest and os.path.isdir(os.path.join(directory, path)):
+            yield from _names_like(directory, path, rest, unreadable)
+        elif not rest and os.path.lexists(os.path.join(directory, path)):
+            yield path
 
 
 def _from_list(directory: Path, entries: tuple[ScanEntry, ...]) -> list[ScanFiles]:

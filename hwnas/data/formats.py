@@ -112,7 +112,7 @@ def read_npy(path: Path, options: Mapping[str, Any]) -> RawScan:
             "columns in format_options.columns."
         )
     else:
-        columns = dict(zip(names, values.reshape(-1, len(names)).T, strict=True))
+        columns = dict(zip(names, values.reshape(-1, len(names)).T))  # noqa: B905 - Python 3.8
     if any(column.dtype.kind not in "fiu" for column in columns.values()):
         raise DataError(f"{path} holds values of the type {values.dtype}; expected numbers.")
     return _from_fields(columns, {name: name for name in FIELDS}, path, grid)
@@ -151,14 +151,14 @@ def _content(path: Path) -> bytes:
 def _check_columns(content: bytes, stated: int, options: Mapping[str, Any], path: Path) -> None:
     if options.get("check_columns", True) is not True:
         return
-    likely = likely_columns(content, stated)
-    if likely is None:
-        return
     if looks_like_float64(content):
         raise DataError(
             f"{path} is read as float32, but its values look like float64: state 'dtype: float64' in "
-            "format_options."
+            "format_options. `check_columns: false` reads the file as stated."
         )
+    likely = likely_columns(content, stated)
+    if likely is None:
+        return
     raise DataError(
         f"{path} is read as {stated} numbers for each point, but its values look like {likely}: are there "
         f"{likely}? Name them all in format_options.columns, such as [x, y, z, intensity, ring]; `_` skips "

@@ -9,7 +9,7 @@ Python 3.8 syntax, numpy only: this module travels to boards.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import List, Optional, Tuple
 
 import numpy as np
@@ -27,9 +27,12 @@ RANGE_PERCENTS = (5.0, 50.0, 95.0, 99.0)
 BY_RING, BY_COLUMN = "ring-by-ring", "column-by-column"
 """Values of `Turn.order`: all points of one ring after the other, or all of one azimuth."""
 
-_SAMPLES = 16384
+_SAMPLES = 8192
 _FEWEST_FOR_QUANTILES = 8
 _AZIMUTH_BINS = 180
+_NEAR_FACTOR = 0.1
+_SECTOR_DEG, _SECTOR_STRIDE_DEG = 60, 30
+_FEWEST_IN_SECTOR = 64
 _DEG = np.float32(180.0 / np.pi)
 # A turn counts as seen one way if, of ten steps along it, this share of the surplus goes that way.
 _CLEAR_TURN = 0.5
@@ -137,25 +140,39 @@ def geometry_of(
     range_ = _range_of(points)
     is_finite = np.isfinite(range_)
     keep = is_finite & (range_ > 0)
-    count = max(1, len(points))
-    num_finite = int(np.count_nonzero(is_finite))
-    num_kept = int(np.count_nonzero(keep))
-    if num_kept < len(points):
+    count = len(points)
+    num_finite, num_kept = int(np.count_nonzero(is_finite)), int(np.count_nonzero(keep))
+    if num_kept < count:
         points = points[keep]
         ring = None if ring is None else ring[keep]
         time = None if time is None else time[keep]
+    found = geometry_of_usable(points, ring, time)
+    return replace(
+        found,
+        num_points=count,
+        not_finite=(count - num_finite) / max(1, count),
+        no_return=(num_finite - num_kept) / max(1, count),
+    )
+
+
+def geometry_of_usable(
+    points: FloatArray, ring: Optional[RingArray] = None, time: Optional[npt.NDArray[np.float64]] = None
+) -> CloudGeometry:
+    """Describe a cloud whose points all have a direction; see `geometry_of`."""
     chosen = sample(len(points))
-    some, some_ring = points[chosen], None if ring is None else ring[chosen]
-    elevation = elevation_of(some)
+    some = points[chosen]
+    range_ = _range_of(some)
+    far = is_far(range_)
+    elevation, elevation_ring = elevation_of(some[far]), None if ring is None else ring[chosen][far]
     has_quantiles = len(some) >= _FEWEST_FOR_QUANTILES
     return CloudGeometry(
-        num_points=len(keep),
-        not_finite=(len(keep) - num_finite) / count,
-        no_return=(num_finite - num_kept) / count,
+        num_points=len(points),
+        not_finite=0.0,
+        no_return=0.0,
         azimuth_coverage=azimuth_coverage(some),
         elevation_deg=quantiles(elevation, ELEVATION_PERCENTS) if has_quantiles else None,
-        range_quantiles=quantiles(_range_of(some), RANGE_PERCENTS) if has_quantiles else None,
-        beams=beams_of_rings(elevation, some_ring) if some_ring is not None else beams_of(elevation),
+        range_quantiles=quantiles(range_, RANGE_PERCENTS) if has_quantiles else None,
+        beams=beams_of(elevation) if elevation_ring is None else beams_of_rings(elevation, elevation_ring),
         ground=ground_of(some),
         turn=turn_of(points, ring, time),
     )
@@ -171,6 +188,18 @@ def sample(count: int, most: int = _SAMPLES) -> npt.NDArray[np.intp]:
     stride = count / most
     within = np.random.default_rng(most).random(most)
     return np.minimum(((np.arange(most) + within) * stride).astype(np.intp), count - 1)
+
+
+def is_far(range_: FloatArray) -> npt.NDArray[np.bool_]:
+    """Return for ranges [N] whether the elevation of the point is that of its beam.
+
+    Beams do not start in one point, so that what is very near, such as the sensor's own vehicle, is seen
+    under other angles. A tenth of the median range is the limit, whatever the unit.
+    """
+    if not len(range_):
+        return np.zeros(0, np.bool_)
+    middle = np.partition(range_, len(range_) // 2)[len(range_) // 2]
+    return np.asarray(range_ > _NEAR_FACTOR * middle)
 
 
 def elevation_of(points: FloatArray) -> FloatArray:
@@ -193,6 +222,27 @@ def azimuth_coverage(points: FloatArray) -> float:
     return float(np.count_nonzero(np.bincount(number, minlength=bins)) / bins)
 
 
+def sector_edges_deg(points: FloatArray) -> Optional[Tuple[float, float]]:
+    """Return how far the view of any sector of 60 degrees reaches at least, down and up, in degrees.
+
+    Args:
+        points: [N, 3], all with a direction.
+
+    Returns:
+        The highest lower edge and the lowest upper edge of the sectors (0.5th and 99.5th percentile of the
+        elevation); None if no sector holds enough points.
+    """
+    some = points[sample(len(points))]
+    some = some[is_far(_range_of(some))]
+    azimuth, elevation = azimuth_of(some) % np.float32(360), elevation_of(some)
+    edges = []
+    for start in range(0, 360, _SECTOR_STRIDE_DEG):
+        inside = elevation[(azimuth - np.float32(start)) % np.float32(360) < _SECTOR_DEG]
+        if len(inside) >= _FEWEST_IN_SECTOR:
+            edges.append(quantiles(inside, (0.5, 99.5)))
+    return (max(low for low, _ in edges), min(high for _, high in edges)) if edges else None
+
+
 def quantiles(values: FloatArray, percents: Tuple[float, ...]) -> Tuple[float, ...]:
     """Return percentiles of values [N], N > 0, as Python numbers."""
     ordered = np.sort(values)
@@ -210,6 +260,7 @@ def _range_of(points: FloatArray) -> FloatArray:
 _BIN_DEG = 0.02
 _FEWEST_BEAMS = 4
 _POINTS_PER_BEAM = 24
+_FEWEST_ON_RING = 3
 # A beam is told from its neighbours where the elevations between them are this much rarer than on it.
 _VALLEY = 0.4
 _SIGMAS = 3.5
@@ -227,6 +278,9 @@ def beams_of_rings(elevation_deg: FloatArray, ring: RingArray) -> Optional[Beams
     values, rings = elevation_deg[order], ring[order]
     start = np.flatnonzero(np.diff(rings, prepend=rings[0] - 1))
     count = np.diff(start, append=len(rings))
+    start, count = start[count >= _FEWEST_ON_RING], count[count >= _FEWEST_ON_RING]
+    if not len(start):
+        return None
     middle = values[start + count // 2]
     low, high = (values[start + ((count - 1) * share).astype(np.intp)] for share in (0.16, 0.84))
     spread = float(np.median(0.5 * (high - low)))
@@ -275,8 +329,8 @@ def _separated(density: npt.NDArray[np.float64], peak: npt.NDArray[np.intp]) -> 
 
 # Ground -----------------------------------------------------------------------------------------------------
 
-_GROUND_SAMPLES = 1500
-_HYPOTHESES = 192
+_GROUND_SAMPLES = 1024
+_HYPOTHESES = 150
 _FEWEST_GROUND_POINTS = 30
 _STEEPEST_DEG = 50.0
 _NEAR_SHARE = 0.6
@@ -348,7 +402,10 @@ def _tolerance(planes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _scores(near: npt.NDArray[np.float64], planes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    above = (_above(near, planes) / _tolerance(planes)[:, None]).astype(np.float32)
+    tolerance = _tolerance(planes)[:, None]
+    # One matrix product: heights above the planes in tolerances.
+    factors = np.column_stack([-planes[:, :2], np.ones(len(planes)), -planes[:, 2]]) / tolerance
+    above = factors.astype(np.float32) @ np.column_stack([near, np.ones(len(near))]).astype(np.float32).T
     # The ground bounds what is seen: nearly all that is not on it lies on one side.
     beyond = np.minimum(np.count_nonzero(above > 2, axis=1), np.count_nonzero(above < -2, axis=1))
     above *= above

@@ -139,6 +139,7 @@ def inspect_dataset(
         width: columns of the range image whose losses are counted.
     """
     found = Inspection(source.label_map.num_classes)
+    found.problems += [Problem(one.path, one.message) for one in source.unreadable]
     scans = source.all_scans
     detailed = scans_in_detail(scans.files)
     clouds: list[Cloud] = []

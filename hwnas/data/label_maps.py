@@ -6,6 +6,7 @@ Python 3.8 syntax, numpy only (YAML is read on demand): this module travels to b
 from __future__ import annotations
 
 import colorsys
+import itertools
 import re
 from collections import Counter
 from dataclasses import dataclass, field
@@ -50,7 +51,7 @@ class LabelMap:
         _check_map(self)
         to_train = np.full(_RAW_IDS, _UNKNOWN, np.int16)
         to_train[list(self.ignored_raw_ids)] = IGNORED_LABEL
-        to_raw = np.zeros(256, np.uint32)
+        to_raw = np.full(256, _raw_id_of_none(self), np.uint32)
         for train_id, raw_ids in enumerate(self.raw_ids):
             to_train[list(raw_ids)] = train_id
             to_raw[train_id] = raw_ids[0]
@@ -81,7 +82,10 @@ class LabelMap:
         return train.astype(np.uint8)
 
     def to_raw(self, train: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint32]:
-        """Return the first raw id of each train id [N]; 255 becomes 0."""
+        """Return the first raw id of each train id [N].
+
+        255 becomes 0, or, where 0 is a raw id of a class, the first ignored raw id, or one that no class has.
+        """
         return self._to_raw[train]
 
     def to_json(self) -> Dict[str, Any]:
@@ -230,6 +234,13 @@ def _default_color(number: int) -> Color:
     """Return a colour for a class without one; hues a golden angle apart are all different."""
     red, green, blue = colorsys.hsv_to_rgb(number * 0.61803398875 % 1.0, 0.65, 0.95 if number % 2 else 0.75)
     return round(255 * red), round(255 * green), round(255 * blue)
+
+
+def _raw_id_of_none(label_map: LabelMap) -> int:
+    """Return the raw id that says that a point has no class."""
+    taken = {raw_id for raw_ids in label_map.raw_ids for raw_id in raw_ids}
+    candidates = itertools.chain((0,), label_map.ignored_raw_ids, range(_RAW_IDS))
+    return next(raw_id for raw_id in candidates if raw_id not in taken)
 
 
 def _dotted(location: Sequence[Union[int, str]]) -> str:

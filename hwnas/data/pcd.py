@@ -64,7 +64,7 @@ class PcdHeader:
     @property
     def record(self) -> np.dtype[np.void]:
         """One point as it lies in a binary file, fields named by their position."""
-        fields = zip(self.dtypes, self.counts, strict=True)
+        fields = zip(self.dtypes, self.counts)  # noqa: B905 - Python 3.8
         return np.dtype([(f"f{i}", dtype, (count,)) for i, (dtype, count) in enumerate(fields)])
 
 
@@ -85,7 +85,7 @@ def parse_pcd(content: bytes) -> tuple[PcdHeader, dict[str, Column]]:
     else:
         columns = _compressed_columns(data, header)
     found: dict[str, Column] = {}
-    for name, column in zip(header.names, columns, strict=True):
+    for name, column in zip(header.names, columns):  # noqa: B905 - Python 3.8
         if name != "_":
             found[name] = column[:, 0] if column.shape[1] == 1 else column
     return header, found
@@ -111,7 +111,7 @@ def parse_pcd_header(content: bytes) -> tuple[PcdHeader, int]:
     if len(types) != len(names):
         raise DataError(f"TYPE has {len(types)} values for {len(names)} FIELDS")
     dtypes = []
-    for name, kind, size in zip(names, types, sizes, strict=True):
+    for name, kind, size in zip(names, types, sizes):  # noqa: B905 - Python 3.8
         if (kind, size) not in _DTYPES:
             raise DataError(
                 f"TYPE {kind[:20]} with SIZE {size} of the field {name[:40]!r} is no number type; expected F "
@@ -192,14 +192,12 @@ def _ascii_columns(data: bytes, header: PcdHeader) -> list[Column]:
         except ValueError as error:
             raise DataError(f"a line of its data is wrong: {str(error)[:120]}") from error
     if values.shape[1] != num_columns and len(values):
-        raise DataError(
-            f"its lines hold {values.shape[1]} numbers; by FIELDS and COUNT there are {num_columns}"
-        )
+        raise DataError(f"its lines hold {values.shape[1]} numbers, but FIELDS and COUNT name {num_columns}")
     if len(values) != header.num_points:
         raise DataError(f"it states {header.num_points} points but holds {len(values)}; the file is cut off")
     columns: list[Column] = []
     at = 0
-    for dtype, count in zip(header.dtypes, header.counts, strict=True):
+    for dtype, count in zip(header.dtypes, header.counts):  # noqa: B905 - Python 3.8
         part = values[:, at : at + count]
         if dtype.kind in "iu":
             _check_whole(part, dtype)
@@ -235,7 +233,8 @@ def _compressed_columns(data: memoryview, header: PcdHeader) -> list[Column]:
     expected = header.num_points * header.record.itemsize
     if header.num_points == 0:
         return [
-            np.zeros((0, count), dtype) for dtype, count in zip(header.dtypes, header.counts, strict=True)
+            np.zeros((0, count), dtype)
+            for dtype, count in zip(header.dtypes, header.counts)  # noqa: B905 - Python 3.8
         ]
     if len(data) < 8:
         raise DataError("the sizes before its compressed data are missing; the file is cut off")
@@ -255,7 +254,7 @@ def _compressed_columns(data: memoryview, header: PcdHeader) -> list[Column]:
         raise DataError("its compressed data are damaged")
     columns: list[Column] = []
     at = 0
-    for dtype, count in zip(header.dtypes, header.counts, strict=True):
+    for dtype, count in zip(header.dtypes, header.counts):  # noqa: B905 - Python 3.8
         columns.append(np.frombuffer(content, dtype, header.num_points * count, at).reshape(-1, count))
         at += dtype.itemsize * count * header.num_points
     return columns

@@ -16,9 +16,11 @@ from hwnas.data.label_maps import LabelMap
 from hwnas.data.projection import range_of
 from hwnas.data.scan import Scan
 from hwnas.errors import DataError
+from hwnas.files import read_plain_file, reason_of
 
 # Rounding when a tool rescaled the intensities; anything beyond is a wrong range.
 _INTENSITY_TOLERANCE = 1e-5
+_MAX_LABEL_BYTES = 1 << 32
 
 FormatReader = Callable[[Path, Mapping[str, Any]], RawScan]
 
@@ -85,8 +87,8 @@ class ScanReader:
         path = Path(files.points)
         try:
             raw = self.read_file(path, self.options)
-        except FileNotFoundError as error:
-            raise DataError(f"There is no scan file {path}.") from error
+        except OSError as error:
+            raise DataError(f"The scan {path} cannot be read: {reason_of(error)}.") from error
         if not len(raw.points):
             raise DataError(
                 f"{path} is empty: it holds no point. Remove the scan and its labels from the data set."
@@ -166,11 +168,13 @@ class ScanReader:
 
 def _read_labels(path: Path, dtype: str) -> npt.NDArray[np.uint32]:
     try:
-        content = path.read_bytes()
+        content = read_plain_file(path, _MAX_LABEL_BYTES)
     except FileNotFoundError as error:
         raise DataError(
             f"The label file {path} is missing; expected one for every scan of a labelled sequence."
         ) from error
+    except OSError as error:
+        raise DataError(f"The label file {path} cannot be read: {reason_of(error)}.") from error
     stored = np.dtype(dtype).newbyteorder("<")
     if len(content) % stored.itemsize:
         raise DataError(

@@ -9,12 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass, field
 from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +25,10 @@ from hwnas.estimators.base import EstimatorContext, IsPrepared, make_estimator
 from hwnas.estimators.worth import Worth, judge_worth
 from hwnas.files import write_json_atomically
 from hwnas.models.cost import count_macs, count_parameters
+from hwnas.scratch import ScratchDirectory
 from hwnas.search_spaces.base import SearchSpace, make_search_space, sample_choices
 from hwnas.tasks.base import make_task
+from hwnas.worker_pool import worker_pool
 
 WORTH_FILE = "worth.json"
 SCHEMA_VERSION = 1
@@ -263,17 +263,12 @@ def _run(jobs: Sequence[_Job], directory: Path, workers: int | None, told: Told 
     if not jobs:
         return
     count = workers or len(os.sched_getaffinity(0))
-    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
+    with worker_pool(count) as pool:
         futures = [pool.submit(_estimate, job, directory) for job in jobs]
-        try:
-            for number, future in enumerate(as_completed(futures), start=1):
-                if told is not None:
-                    told(number, len(jobs), future.result())
-                else:
-                    future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        for number, future in enumerate(as_completed(futures), start=1):
+            line = future.result()
+            if told is not None:
+                told(number, len(jobs), line)
 
 
 def _estimate(job: _Job, directory: Path) -> str:
@@ -282,7 +277,7 @@ def _estimate(job: _Job, directory: Path) -> str:
     task, space = job.comparison._made()  # noqa: SLF001 - of this module
     context = EstimatorContext(task, space, dict(job.compared.settings))
     estimator = make_estimator(job.compared.estimator, context)
-    with tempfile.TemporaryDirectory() as scratch:
+    with ScratchDirectory("estimate") as scratch:
         try:
             found = estimator.estimate(job.network, seed=job.seed, directory=Path(scratch))
             result: dict[str, Any] = found.to_json()

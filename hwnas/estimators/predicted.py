@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from hwnas.estimators.base import (
 from hwnas.estimators.learned import MIN_EVALUATED, MOST_EVALUATED, ErrorPredictor
 from hwnas.files import write_json_atomically
 from hwnas.plugins import takes_settings
+from hwnas.scratch import ScratchDirectory
 from hwnas.search_spaces.base import SearchSpace, encode_many, sample_choices
 
 NAME = "learned"
@@ -103,7 +103,7 @@ def make_learned(context: EstimatorContext) -> AccuracyEstimator:
     drawn = [context.space.decode(sample_choices(context.space, rng)) for _ in range(networks)]
     content = json.dumps([over, dict(own), context.task.fingerprint()], sort_keys=True)
     digest = hashlib.sha256(content.encode("utf-8")).hexdigest()[:12]
-    with tempfile.TemporaryDirectory() as scratch:
+    with ScratchDirectory("estimate") as scratch:
         cache = Path(settings.get("cache", scratch))
         told = [
             _judged(other, architecture, cache / f"{NAME}-{digest}-{number}-{architecture.id}.json")
@@ -129,7 +129,7 @@ def _judged(other: AccuracyEstimator, architecture: Architecture, path: Path) ->
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return found
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as scratch:
+    with ScratchDirectory("estimate") as scratch:
         try:
             found = other.estimate(architecture, seed=_SEED, directory=Path(scratch)).to_json()
         except TrainingError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -19,25 +20,27 @@ from hwnas.export.directory import replaced_directory
 from hwnas.export.engines import NO_ENGINE, TENSORRT, ShippedBuilds, write_engine
 from hwnas.export.integrations.base import Deployed
 from hwnas.export.integrations.choice import write_integrations
+from hwnas.export.models import described_models
 from hwnas.export.precision_figures import (
     PrecisionFigures,
     PrecisionSettings,
-    recommended,
+    settings_for,
     with_remarks_of_speed,
 )
 from hwnas.export.precision_latency import speed_of
 from hwnas.export.precisions import PrecisionMaker, file_name
 from hwnas.export.provenance import installed_versions
+from hwnas.export.purpose import Purpose, purpose_of
 from hwnas.export.signing import sign_bundle
 from hwnas.files import sha256_of_file, write_json_atomically
 from hwnas.io_spec import IoSpec
 from hwnas.latency.base import LatencyMeasurement, LatencyMeter
-from hwnas.latency.target import Target
-from hwnas.onnx_graphs.export import OPSET, export_onnx
+from hwnas.onnx_graphs.export import export_onnx
 from hwnas.onnx_graphs.metadata import graph_metadata
-from hwnas.onnx_graphs.precision.kinds import FP32, Dialect, dialect_of
+from hwnas.onnx_graphs.onnxruntime_gate import check_for_onnxruntime
+from hwnas.onnx_graphs.precision.kinds import FP32, Dialect
 from hwnas.onnx_graphs.tensorrt_gate import check_for_tensorrt, tensorrt_version
-from hwnas.runtime.manifest import MANIFEST_NAME, SCHEMA_VERSION
+from hwnas.runtime.manifest import MANIFEST_NAME, SCHEMA_VERSION, entry_for, recommended_for
 from hwnas.search_spaces.base import SearchSpace
 from hwnas.tasks.base import Quality, Task
 from hwnas.tasks.expectations import expectations
@@ -116,6 +119,9 @@ def export_bundle(
     key: Path | None = None,
     engine: str = NO_ENGINE,
     builds: int = 1,
+    dialect: str = "",
+    onnxruntime: str | None = None,
+    opset: int | None = None,
 ) -> Path:
     """Write one trained network as a bundle.
 
@@ -135,43 +141,68 @@ def export_bundle(
         integrations: other programs that get files of their own, see `hwnas.export.integrations.choice`;
             they load the recommended precision.
         key: of OpenSSH, to sign the manifest with; None leaves it unsigned.
-        engine: `tensorrt`, `rtx` or `none`, one for each precision, see `hwnas.export.engines`; INT8 is then
-            written as TensorRT takes it.
+        engine: `tensorrt`, `rtx` or `none`, one for each precision, see `hwnas.export.engines`.
         builds: of an engine that ships, of which the fastest is kept, where they differ.
+        dialect: of INT8, see `hwnas.export.purpose`; empty writes what the other arguments need.
+        onnxruntime: version that must take the files meant for it, such as `1.16`; None asks for none.
+        opset: of all files; None takes the oldest that each needs.
 
     Returns:
         `directory`.
 
     Raises:
+        ConfigError: if what was asked for contradicts itself, see `hwnas.export.purpose`.
         ExportError: if `directory` exists and `force` is False, is no bundle, or the network cannot
-            be exported or not be taken by that TensorRT, or the key cannot be used.
+            be exported or not be taken by that TensorRT or onnxruntime, or the key cannot be used.
         MeasurementError: if the exported file cannot be measured.
     """
+    purpose = purpose_of(
+        meter.target,
+        dialect=dialect,
+        engine=engine,
+        integrations=integrations,
+        tensorrt=tensorrt,
+        onnxruntime=onnxruntime,
+        opset=opset,
+        precision=precision,
+    )
+    if tensorrt is None and Dialect.TENSORRT in purpose.dialects:
+        purpose = replace(purpose, tensorrt=tensorrt_version(meter.fingerprint()))
     with replaced_directory(directory, force=force, marker=MANIFEST_NAME) as scratch:
         io_spec = task.io_spec(member.architecture)
-        version = tensorrt or tensorrt_version(meter.fingerprint())
-        module = _write_model(task, space, member, io_spec, scratch, version)
+        module = _write_model(task, space, member, io_spec, scratch, purpose)
         shipped = ShippedBuilds(meter, io_spec, builds if engine == TENSORRT else 0)
         shipped.settle(scratch / MODEL_NAME, FP32, known=_known_builds(member, scratch / MODEL_NAME, meter))
         latency = _latency_of(scratch / MODEL_NAME, member.latency, meter, io_spec)
         write_json_atomically(scratch / LATENCY_NAME, latency.to_json())
-        # Engines take the dialect of TensorRT alone, whatever the target computes ONNX files with.
-        dialect = _dialect_of(meter) if engine == NO_ENGINE else Dialect.TENSORRT
-        found = _precisions(
-            task, member, module, io_spec, scratch, meter, precision, version, shipped, dialect
-        )
-        chosen = recommended(found)
-        manifest = _manifest(task, space, member, io_spec, latency, found)
+        found = _precisions(task, member, module, io_spec, scratch, meter, precision, purpose, shipped)
+        manifest = _manifest(task, space, member, io_spec, latency)
+        manifest |= described_models(scratch, found, purpose, engine)
         manifest["builds"] = shipped.made
-        manifest["engines"] = _engines(engine, meter, scratch, list(manifest["precisions"]))
-        plan = _plan_of(manifest["engines"], chosen)
-        deployed = Deployed(scratch, member.architecture.id, chosen, file_name(chosen), io_spec, plan)
-        manifest["integrations"] = write_integrations(deployed, integrations)
+        manifest["engines"] = _engines(engine, meter, scratch, manifest["precisions"])
+        manifest["integrations"] = write_integrations(
+            _deployed(scratch, member, io_spec, manifest), integrations
+        )
         manifest["files"] = _file_entries(scratch)
         write_json_atomically(scratch / MANIFEST_NAME, manifest)
         if key is not None:
             sign_bundle(scratch, key)
     return directory
+
+
+def check_network(task: Task, space: SearchSpace, architecture: Architecture, purpose: Purpose) -> None:
+    """Refuse a network that cannot be written as `purpose` asks for, before anything is measured.
+
+    Raises:
+        ExportError: naming operators and modules.
+    """
+    if (purpose.opset, purpose.onnxruntime, purpose.tensorrt) == (None, None, None):
+        return
+    module = space.build(architecture)
+    with tempfile.TemporaryDirectory(prefix="hwnas-export-") as scratch:
+        path = Path(scratch) / MODEL_NAME
+        export_onnx(module, task.io_spec(architecture), path, metadata={}, opset=purpose.opset)
+        _check_file(path, None, purpose, module)
 
 
 def _write_model(
@@ -180,7 +211,7 @@ def _write_model(
     member: TrainedMember,
     io_spec: IoSpec,
     scratch: Path,
-    tensorrt: str | None,
+    purpose: Purpose,
 ) -> nn.Module:
     if not member.weights.is_file():
         raise ExportError(f"The weights {member.weights} do not exist. Run `hwnas train` again.")
@@ -188,10 +219,18 @@ def _write_model(
     load_weights(member.weights, module)
     shutil.copyfile(member.weights, scratch / WEIGHTS_NAME)
     metadata = graph_metadata(task, member.architecture)
-    export_onnx(module, io_spec, scratch / MODEL_NAME, metadata=metadata, opset=OPSET)
-    if tensorrt is not None:
-        check_for_tensorrt(onnx.load(scratch / MODEL_NAME), tensorrt, module)
+    export_onnx(module, io_spec, scratch / MODEL_NAME, metadata=metadata, opset=purpose.opset)
+    _check_file(scratch / MODEL_NAME, None, purpose, module)
     return module
+
+
+def _check_file(path: Path, dialect: Dialect | None, purpose: Purpose, module: nn.Module) -> None:
+    """Refuse a file that a version of a runtime it is meant for cannot take."""
+    onnxruntime, tensorrt = purpose.versions_for(dialect)
+    if onnxruntime is not None:
+        check_for_onnxruntime(onnx.load(path), onnxruntime)
+    if tensorrt is not None:
+        check_for_tensorrt(onnx.load(path), tensorrt, module)
 
 
 def _precisions(
@@ -202,45 +241,67 @@ def _precisions(
     scratch: Path,
     meter: LatencyMeter,
     settings: PrecisionSettings | None,
-    tensorrt: str | None,
+    purpose: Purpose,
     shipped: ShippedBuilds,
-    dialect: Dialect,
 ) -> list[PrecisionFigures]:
     """Write, judge and clock the wanted precisions beside `model.onnx`; none wanted gives none."""
     if settings is None or settings.wanted == (FP32,):
         return []
-    maker = PrecisionMaker(task, member.architecture, module, scratch, dialect, settings)
-    found = []
-    for entry in maker.make():
-        model = scratch / file_name(entry.name)
-        if tensorrt is not None:
-            check_for_tensorrt(onnx.load(model), tensorrt, module)
-        is_reference = entry.name == FP32
-        if not is_reference:
-            shipped.settle(model, entry.name)
-        speed = None if is_reference else speed_of(meter, scratch / MODEL_NAME, model, io_spec)
-        found.append(replace(entry, speed=speed))
+    found: list[PrecisionFigures] = []
+    for dialect in purpose.dialects:
+        maker = PrecisionMaker(
+            task,
+            member.architecture,
+            module,
+            scratch,
+            dialect,
+            settings_for(settings, dialect, is_first=dialect is purpose.dialects[0]),
+            suffix=purpose.suffix(dialect),
+            opset=purpose.opset,
+        )
+        own = purpose.is_clocked and dialect is purpose.dialects[0]
+        for entry in maker.make():
+            is_reference = entry.name == FP32
+            if is_reference and found:
+                continue
+            model = scratch / file_name(entry.name)
+            _check_file(model, dialect if entry.is_quantised else None, purpose, module)
+            if not is_reference and dialect is purpose.dialects[0]:
+                shipped.settle(model, entry.name)
+            speed = None if is_reference or not own else speed_of(meter, scratch / MODEL_NAME, model, io_spec)
+            found.append(replace(entry, speed=speed))
     return with_remarks_of_speed(found)
 
 
 def _engines(
-    engine: str, meter: LatencyMeter, scratch: Path, precisions: Sequence[str]
+    engine: str, meter: LatencyMeter, scratch: Path, precisions: Mapping[str, Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Write an engine of every precision and return their entries."""
+    """Write an engine of every file that TensorRT takes and return their entries."""
     return [
-        entry for name in precisions for entry in write_engine(engine, meter, scratch / file_name(name), name)
+        entry
+        for found in precisions.values()
+        if found.get("dialect") != Dialect.ONNXRUNTIME_CPU.label
+        for entry in write_engine(engine, meter, scratch / found["file"], found["precision"])
     ]
+
+
+def _deployed(scratch: Path, member: TrainedMember, io_spec: IoSpec, manifest: Mapping[str, Any]) -> Deployed:
+    """Return the files that other programs are to load: the recommended ones of their runtime."""
+    architecture_id = member.architecture.id
+    precision = recommended_for(manifest, "tensorrt")
+    plan = _plan_of(manifest["engines"], precision)
+    source = entry_for(manifest, precision, "tensorrt")["file"]
+    if plan is not None:
+        return Deployed(scratch, architecture_id, precision, source, io_spec, plan)
+    served = recommended_for(manifest, "onnxruntime")
+    file = entry_for(manifest, served, "onnxruntime")["file"]
+    return Deployed(scratch, architecture_id, served, file, io_spec, None, (precision, source))
 
 
 def _plan_of(engines: Sequence[Mapping[str, Any]], precision: str) -> str | None:
     """Return the file of TensorRT's engine of a precision; those of TensorRT for RTX are others."""
     wanted = (TENSORRT, precision)
     return next((e["file"] for e in engines if (e["product"], e["precision"]) == wanted), None)
-
-
-def _dialect_of(meter: LatencyMeter) -> Dialect:
-    target = Target.parse(meter.target)
-    return dialect_of(target.runtime, dict(target.options))
 
 
 def _latency_of(
@@ -302,19 +363,12 @@ def _manifest(
     member: TrainedMember,
     io_spec: IoSpec,
     latency: LatencyMeasurement,
-    precisions: Sequence[PrecisionFigures],
 ) -> dict[str, Any]:
     # The samples are evidence, in a file of their own; people read the manifest.
     stated_latency = latency.to_json(with_samples=False)
     return {
         "schema_version": SCHEMA_VERSION,
         "architecture_id": member.architecture.id,
-        "model": {"file": MODEL_NAME, "format": "onnx", "precision": "float32", "opset": OPSET},
-        "precisions": {
-            FP32: {"file": MODEL_NAME},
-            **{entry.name: {"file": file_name(entry.name), **entry.to_json()} for entry in precisions},
-        },
-        "recommended_precision": recommended(precisions),
         "weights": WEIGHTS_NAME,
         "io": io_spec.to_json(),
         "class_names": list(task.class_names),

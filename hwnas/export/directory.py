@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import tempfile
@@ -10,6 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hwnas.errors import ExportError
+from hwnas.runtime.manifest import VERDICT_NAME
+from hwnas.runtime.signature import SIGNATURE_NAME
+from hwnas.scratch import ScratchDirectory
+from hwnas.text import shown
 
 
 @contextlib.contextmanager
@@ -22,15 +27,15 @@ def replaced_directory(target: Path, *, force: bool, marker: str) -> Iterator[Pa
     Args:
         target: what to write; missing parents are made.
         force: replace `target` if it exists.
-        marker: file that a directory must hold to be replaced; guards against a mistyped path.
+        marker: manifest that a directory must hold to be replaced; what it lists may be removed with it.
 
     Raises:
-        ExportError: if `target` exists and `force` is False, or it does not hold `marker`.
+        ExportError: if `target` exists and `force` is False, or it holds anything that no export wrote.
     """
     _refuse_existing(target, force=force, marker=marker)
     target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
-    try:
+    with ScratchDirectory("export", parent=str(target.parent)) as directory:
+        scratch = Path(directory)
         yield scratch
         # mkdtemp makes private directories; a result is as readable as any other of the user.
         umask = os.umask(0)
@@ -38,8 +43,6 @@ def replaced_directory(target: Path, *, force: bool, marker: str) -> Iterator[Pa
         scratch.chmod(0o777 & ~umask)
         _refuse_existing(target, force=force, marker=marker)
         _move_into_place(scratch, target)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _refuse_existing(target: Path, *, force: bool, marker: str) -> None:
@@ -51,6 +54,26 @@ def _refuse_existing(target: Path, *, force: bool, marker: str) -> None:
         raise ExportError(
             f"{target} is not a bundle (it holds no {marker}), so `--force` does not replace it."
         )
+    foreign = _foreign_files(target, marker)
+    if foreign:
+        raise ExportError(
+            f"{target} holds {len(foreign)} files that no export wrote ({shown(foreign[0])} for one), so "
+            "`--force` does not replace it. Move them away."
+        )
+
+
+def _foreign_files(bundle: Path, marker: str) -> list[str]:
+    """Return what lies in a bundle beside its manifest, what that lists, signature and verdict, sorted."""
+    try:
+        listed = json.loads((bundle / marker).read_bytes())["files"]
+        own = {marker, SIGNATURE_NAME, VERDICT_NAME, *map(str, listed)}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ExportError(
+            f"{bundle / marker} does not say what an export wrote there ({shown(error)}), so `--force` does "
+            "not replace it. Remove it by hand."
+        ) from error
+    found = [path for path in bundle.rglob("*") if path.is_symlink() or not path.is_dir()]
+    return sorted(name for path in found if (name := path.relative_to(bundle).as_posix()) not in own)
 
 
 def _move_into_place(scratch: Path, target: Path) -> None:

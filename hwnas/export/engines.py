@@ -17,7 +17,7 @@ from hwnas.latency.target import Target
 
 TENSORRT, RTX, NO_ENGINE = "tensorrt", "rtx", "none"
 ENGINES = (TENSORRT, RTX, NO_ENGINE)
-_RUNTIMES = {TENSORRT: "tensorrt", RTX: "tensorrt-rtx"}
+RUNTIMES = {TENSORRT: "tensorrt", RTX: "tensorrt-rtx"}
 
 
 def check_engine_choice(engine: str, target_url: str) -> None:
@@ -29,7 +29,7 @@ def check_engine_choice(engine: str, target_url: str) -> None:
     if engine not in ENGINES:
         raise ConfigError(f"`--engine` is one of {', '.join(ENGINES)}, but got {engine!r}.")
     runtime = Target.parse(target_url).runtime
-    if engine == TENSORRT and runtime != _RUNTIMES[TENSORRT]:
+    if engine == TENSORRT and runtime != RUNTIMES[TENSORRT]:
         raise ConfigError(
             f"`--engine tensorrt` is built on the target, with its TensorRT, but the run's target has the "
             f"runtime {runtime!r}. Search for a target with runtime=tensorrt."
@@ -75,7 +75,7 @@ def write_engine(engine: str, meter: LatencyMeter, model: Path, precision: str) 
         return []
     runtime = Target.parse(meter.target).runtime
     try:
-        if engine == RTX and runtime != _RUNTIMES[RTX]:
+        if engine == RTX and runtime != RUNTIMES[RTX]:
             record = build_for_rtx(model, CAPABILITIES, model.parent)
         elif isinstance(meter, AgentMeter):
             record = build_on_target(meter, model, model.parent)

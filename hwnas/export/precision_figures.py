@@ -8,7 +8,7 @@ from typing import Any
 
 from hwnas.export.precision_latency import Speed
 from hwnas.onnx_graphs.precision.calibration import CalibrationMethod
-from hwnas.onnx_graphs.precision.kinds import FP16, FP32, INT8, MIXED, PRECISIONS
+from hwnas.onnx_graphs.precision.kinds import FP16, FP32, INT8, MIXED, PRECISIONS, Dialect, precision_of
 from hwnas.tasks.judging import Judged
 
 ONNXRUNTIME, MODELOPT = "onnxruntime", "modelopt"
@@ -48,12 +48,21 @@ class PrecisionSettings:
     quantizer: str = ONNXRUNTIME
 
 
+def settings_for(settings: PrecisionSettings, dialect: Dialect, *, is_first: bool) -> PrecisionSettings:
+    """Return what is to be made in one dialect of a bundle: `fp16` has none and is made with the first."""
+    wanted = tuple(name for name in settings.wanted if is_first or name != FP16)
+    quantizer = settings.quantizer
+    if quantizer == MODELOPT and dialect is not Dialect.TENSORRT:
+        quantizer = ONNXRUNTIME
+    return replace(settings, wanted=wanted, quantizer=quantizer)
+
+
 @dataclass(frozen=True)
 class PrecisionFigures:
     """What is known about one precision of one network.
 
     Attributes:
-        name: in `PRECISIONS`.
+        name: in `PRECISIONS`; in a second dialect followed by its name, such as `int8.tensorrt`.
         judged: on task data.
         drop_points: points of the metric lost against fp32; negative if it gained.
         worst_class: that lost most; None for fp32.
@@ -75,6 +84,11 @@ class PrecisionFigures:
     remarks: tuple[str, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
     speed: Speed | None = None
+
+    @property
+    def is_quantised(self) -> bool:
+        """Whether it has a dialect."""
+        return precision_of(self.name) in {INT8, MIXED}
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -134,7 +148,7 @@ def recommended(found: Sequence[PrecisionFigures]) -> str:
 def with_remarks_of_speed(found: Sequence[PrecisionFigures]) -> list[PrecisionFigures]:
     """Say of each precision where another one that holds is both as fast and as accurate."""
     result = []
-    for entry in sorted(found, key=lambda found: PRECISIONS.index(found.name)):
+    for entry in sorted(found, key=lambda found: PRECISIONS.index(precision_of(found.name))):
         remarks = list(entry.remarks)
         if entry.speed is not None and entry.speed.ratio_interval[0] > 1.0:
             remarks.append(f"slower than fp32 on this target ({entry.speed.ratio:.2f} times)")

@@ -20,6 +20,7 @@ from hwnas.onnx_graphs.precision.half import LARGEST_HALF, half_precision
 from hwnas.onnx_graphs.precision.int8 import layers_of, quantised
 from hwnas.onnx_graphs.precision.kinds import FP16, FP32, INT8, MIXED, Dialect
 from hwnas.onnx_graphs.precision.modelopt_int8 import check_modelopt, quantised_by_modelopt
+from hwnas.onnx_graphs.versions import at_opset, with_oldest_versions
 from hwnas.runtime.onnx_predictor import OnnxPredictor
 from hwnas.tasks.base import FloatArray, Predict, Task
 from hwnas.tasks.judging import Judged, judge_together
@@ -42,10 +43,25 @@ class PrecisionMaker:
         directory: Path,
         dialect: Dialect,
         settings: PrecisionSettings,
+        *,
+        suffix: str = "",
+        opset: int | None = None,
     ) -> None:
-        """Take a network whose `model.onnx` (fp32) lies in `directory`, where the others will."""
+        """Take a network whose `model.onnx` (fp32) lies in `directory`, where the others will.
+
+        Args:
+            task: that judges.
+            architecture: of the network.
+            module: the network.
+            directory: that holds `model.onnx`.
+            dialect: of INT8.
+            settings: what is wanted.
+            suffix: of the names of quantised precisions, where the bundle holds another dialect, too.
+            opset: of all files; None takes the oldest that each needs.
+        """
         self._task, self._architecture, self._module = task, architecture, module
         self._directory, self._dialect, self._settings = directory, dialect, settings
+        self._suffix, self._opset = suffix, opset
         self._model = onnx.load(directory / file_name(FP32))
         self._inputs: list[FloatArray] = []
         self._ranges: Ranges | None = None
@@ -76,13 +92,20 @@ class PrecisionMaker:
             found += self._mixed(judged[FP32])
         if INT8 not in wanted and MIXED in wanted and len(found) > 1:
             found = self._without_int8(found)
-        return found
+        return [replace(entry, name=self._name(entry.name)) for entry in found]
+
+    def _name(self, precision: str) -> str:
+        """Return what a precision is called in the bundle; only quantised ones have a dialect."""
+        return precision + (self._suffix if precision in {INT8, MIXED} else "")
+
+    def _path(self, precision: str) -> Path:
+        return self._directory / file_name(self._name(precision))
 
     def _without_int8(self, found: list[PrecisionFigures]) -> list[PrecisionFigures]:
         """Leave `int8` out when only `mixed` was asked for and found."""
         if not any(entry.name == MIXED for entry in found):
             return found
-        (self._directory / file_name(INT8)).unlink()
+        self._path(INT8).unlink()
         return [entry for entry in found if entry.name != INT8]
 
     def _mixed(self, reference: Judged) -> list[PrecisionFigures]:
@@ -102,7 +125,7 @@ class PrecisionMaker:
             else:
                 low, step = count, step * 2
         if best is None:
-            (self._directory / file_name(MIXED)).unlink(missing_ok=True)
+            self._path(MIXED).unlink(missing_ok=True)
             return []
         self._write(MIXED, self._quantised(best.details["kept_layers"]))
         return [best]
@@ -187,6 +210,8 @@ class PrecisionMaker:
                 "layers": len(layers_of(self._model)),
                 "kept_layers": list(kept_layers),
             }
+            if self._dialect is Dialect.TENSORRT:
+                details["scales"] = "float32"
         return figures_of(name, judged, reference, settings, details)
 
     def _with_half_details(self, figures: PrecisionFigures, half: HalfNetwork | None) -> PrecisionFigures:
@@ -206,8 +231,8 @@ class PrecisionMaker:
         )
 
     def _predictor(self, precision: str) -> OnnxPredictor:
-        return OnnxPredictor(self._directory / file_name(precision), self._settings.threads)
+        return OnnxPredictor(self._path(precision), self._settings.threads)
 
     def _write(self, precision: str, model: onnx.ModelProto) -> None:
-        path = self._directory / file_name(precision)
-        write_bytes_atomically(path, model.SerializeToString(deterministic=True))
+        stamped = with_oldest_versions(model) if self._opset is None else at_opset(model, self._opset)
+        write_bytes_atomically(self._path(precision), stamped.SerializeToString(deterministic=True))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hwnas.data.scan import Scan
 from hwnas.errors import MeasurementError
-from hwnas.files import sha256_of_file
+from hwnas.external_data import sha256_of_model
 from hwnas.io_spec import IoSpec
 from hwnas.latency.agent.end_to_end import STAGES, packed
 from hwnas.latency.agent.state import throttling
@@ -172,7 +172,7 @@ def _judged(meter: AgentMeter, model: Path, job: EndToEndJob, runs: list[Process
         scan_sha256=hashlib.sha256(np.ascontiguousarray(job.scan.points).tobytes()).hexdigest(),
         kernel=runs[0].kernel,
         states=tuple(state for run in runs for state in run.states),
-        model_sha256=sha256_of_file(model),
+        model_sha256=sha256_of_model(model),
         target=meter.target,
         fingerprint=meter.fingerprint(),
     )

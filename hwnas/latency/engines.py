@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import base64
 import binascii
-import tempfile
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hwnas.errors import MeasurementError
-from hwnas.files import sha256_of_file, write_bytes_atomically
+from hwnas.errors import MeasurementError, TargetReplyError
+from hwnas.external_data import sha256_of_model
+from hwnas.files import write_bytes_atomically
 from hwnas.latency.agent.engine_files import MAX_PIECE_BYTES
 from hwnas.latency.agent.errors import AgentError
 from hwnas.latency.meter import AgentMeter
 from hwnas.latency.runtimes.engine_identity import EngineIdentity
 from hwnas.latency.runtimes.tensorrt_build import import_tensorrt
 from hwnas.latency.runtimes.tensorrt_rtx import TensorRtRtx, compile_for
+from hwnas.scratch import ScratchDirectory
+from hwnas.text import shown
 
 _BUILD_S = 3600.0
 
@@ -36,18 +39,17 @@ def build_on_target(meter: AgentMeter, model: Path, directory: Path) -> dict[str
         answer = ask("build_engine", extra_s=_BUILD_S, model=path)
         try:
             identity = EngineIdentity.from_json(answer["identity"])
-            content = _fetched(ask, identity.engine_bytes)
-        except (AgentError, KeyError, TypeError, binascii.Error) as error:
+        except AgentError as error:
             raise MeasurementError(
-                f"{meter.target!r} told nonsense about an engine: {error!r}. Update hwnas there."
+                f"{meter.target!r} told nonsense about an engine: {shown(error)}. Update hwnas there."
             ) from error
+        content = _fetched(ask, identity.engine_bytes)
     written = directory / identity.file_name
-    write_bytes_atomically(written, content)
-    if sha256_of_file(written) != identity.engine_sha256:
-        written.unlink()
+    if hashlib.sha256(content).hexdigest() != identity.engine_sha256:
         raise MeasurementError(
             f"The engine that came from {meter.target!r} is not the one that was built there. Export again."
         )
+    write_bytes_atomically(written, content)
     return {**identity.to_json(), "file": written.name, "build": dict(answer["build"])}
 
 
@@ -65,7 +67,7 @@ def build_for_rtx(model: Path, capabilities: Sequence[str], directory: Path) -> 
     Raises:
         MeasurementError: if TensorRT for RTX is missing or refuses the model, naming node and module.
     """
-    with tempfile.TemporaryDirectory(prefix="hwnas-rtx-") as scratch:
+    with ScratchDirectory("rtx") as scratch:
         engine = Path(scratch) / "engine"
         try:
             record = compile_for(str(model), capabilities, str(engine))
@@ -77,7 +79,7 @@ def build_for_rtx(model: Path, capabilities: Sequence[str], directory: Path) -> 
             version=version,
             gpu="",
             compute_capabilities=tuple(f"{name[2:-1]}.{name[-1]}" for name in capabilities),
-            model_sha256=sha256_of_file(model),
+            model_sha256=sha256_of_model(model),
             settings={"compute_capabilities": list(capabilities)},
             engine_sha256=str(record["engine_sha256"]),
             engine_bytes=int(record["engine_bytes"]),
@@ -89,11 +91,18 @@ def build_for_rtx(model: Path, capabilities: Sequence[str], directory: Path) -> 
 
 
 def _fetched(ask: Any, size_bytes: int) -> bytes:
+    """Return the engine, piece by piece; a target that sends other pieces than were asked for is refused."""
     content = bytearray()
     while len(content) < size_bytes:
-        answer = ask("read_engine", offset=len(content), size_bytes=MAX_PIECE_BYTES)
-        piece = base64.b64decode(answer["piece"], validate=True)
-        if not piece:
-            break
+        wanted = min(MAX_PIECE_BYTES, size_bytes - len(content))
+        answer = ask("read_engine", offset=len(content), size_bytes=wanted)
+        try:
+            piece = base64.b64decode(answer["piece"], validate=True)
+        except binascii.Error as error:
+            raise TargetReplyError(f"A piece of an engine must be base64 text, but {error}.") from error
+        if len(piece) != wanted:
+            raise TargetReplyError(
+                f"A piece of an engine must have {wanted} bytes, but has {len(piece)}. Export again."
+            )
         content += piece
     return bytes(content)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import TracebackType
 
 from hwnas.architecture import Architecture
@@ -17,7 +16,9 @@ from hwnas.files import write_bytes_atomically
 from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec
 from hwnas.latency.meter import AgentMeter
 from hwnas.onnx_graphs.precision.kinds import FP16, FP32
+from hwnas.scratch import ScratchDirectory
 from hwnas.search_spaces.base import SearchSpace
+from hwnas.worker_pool import worker_pool
 
 _AHEAD = 3
 _MORE_PATIENT = 5
@@ -70,13 +71,13 @@ class Exporter:
         self._setup = (space, contract, sorted(cores))
         self._precision = precision
         self._cores = cores
-        self._scratch = TemporaryDirectory()
+        self._scratch = ScratchDirectory("exporting")
+        self._opened = ExitStack()
         self._pool: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> Exporter:
         """Start the process."""
-        context = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(1, mp_context=context, initializer=_prepare, initargs=self._setup)
+        self._pool = self._opened.enter_context(worker_pool(1, _prepare, self._setup))
         return self
 
     def __exit__(
@@ -84,8 +85,11 @@ class Exporter:
     ) -> None:
         """End the process and remove what it wrote."""
         if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
-        self._scratch.cleanup()
+            self._pool.shutdown(wait=False, cancel_futures=True)
+        try:
+            self._opened.__exit__(kind, error, trace)
+        finally:
+            self._scratch.cleanup()
 
     def exported(self, architectures: Iterable[Architecture]) -> Iterator[tuple[Architecture, Path]]:
         """Yield each architecture with its ONNX file, which is gone when the next one comes.

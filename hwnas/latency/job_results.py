@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from hwnas.errors import MeasurementError
-from hwnas.files import sha256_of_file, write_json_atomically
+from hwnas.errors import ConfigError, MeasurementError
+from hwnas.files import read_limited, sha256_of_file, write_json_atomically
 from hwnas.latency.agent.errors import AgentError
 from hwnas.latency.agent.state import read_identity, read_state, throttling
 from hwnas.latency.base import LatencyMeasurement, ReferenceFigures
-from hwnas.latency.jobs import JOB_FILE, RESULTS, SCHEMA_VERSION
+from hwnas.latency.jobs import JOB_FILE, RESULTS, SCHEMA_VERSION, JobSettings
 from hwnas.latency.protocol import MeasuringProtocol
 from hwnas.latency.reference import REFERENCE
 from hwnas.latency.runtimes.trtexec_flags import RUN_FLAGS_BY_MAJOR, parse_version, read_times, text_of
@@ -27,9 +29,35 @@ from hwnas.latency.statistics import (
     robust_spread,
     slow_share,
 )
+from hwnas.text import shown
 
 TARGET = "job?runtime=trtexec"
 _ROUNDS = 5
+_MAX_JOB_BYTES, _MAX_TEXT_BYTES, _MAX_REPORT_BYTES = 4 << 20, 1 << 20, 64 << 20
+_MAX_CHARACTERS = 20_000
+_REPORT = re.compile(r"[A-Za-z0-9_.-]{1,255}")
+
+
+class _JobModel(BaseModel):
+    file: Annotated[str, Field(pattern=r"^models/[A-Za-z0-9_.-]{1,120}$")]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class _Job(BaseModel):
+    """What a job says of itself; its file travels to a board and back."""
+
+    model_config = ConfigDict(strict=True)
+
+    models: Annotated[
+        dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,100}$")], _JobModel], Field(max_length=10_000)
+    ]
+    settings: JobSettings
+
+    @model_validator(mode="after")
+    def _has_reference(self) -> _Job:
+        if REFERENCE not in self.models:
+            raise ValueError(f"the reference network {REFERENCE!r} is missing")
+        return self
 
 
 @dataclass(frozen=True)
@@ -83,23 +111,38 @@ def ingest_job(directory: Path) -> JobResults:
 
 def _job(directory: Path) -> dict[str, Any]:
     try:
-        job: dict[str, Any] = json.loads((directory / JOB_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        content = read_limited(directory / JOB_FILE, _MAX_JOB_BYTES)
+        job = json.loads(content)
+        version = job["schema_version"] if isinstance(job, dict) else None
+    except (OSError, ValueError, KeyError, RecursionError) as error:
         raise MeasurementError(
-            f"{str(directory)!r} must hold the {JOB_FILE} that 'hwnas bench --emit-job' wrote, but {error}."
+            f"{str(directory)!r} must hold the {JOB_FILE} that 'hwnas bench --emit-job' wrote, but "
+            f"{shown(str(error))}."
         ) from error
-    if job.get("schema_version") != SCHEMA_VERSION:
+    if version != SCHEMA_VERSION:
         raise MeasurementError(
-            f"{JOB_FILE} has schema version {job.get('schema_version')!r}, but this hwnas reads "
+            f"{JOB_FILE} has schema version {shown(version)}, but this hwnas reads "
             f"{SCHEMA_VERSION}. Emit the job again."
         )
-    return job
+    try:
+        _Job.model_validate_json(content)
+    except (ValidationError, ConfigError) as error:
+        raise MeasurementError(
+            f"{JOB_FILE} is not what 'hwnas bench --emit-job' wrote: {shown(str(error), 500)}. "
+            "Emit the job again."
+        ) from error
+    checked: dict[str, Any] = job
+    return checked
 
 
 def _check_hashes(directory: Path, job: Mapping[str, Any]) -> None:
     """Compare models with the job, and reports with what the board wrote down at the end."""
     for name, entry in job["models"].items():
-        if sha256_of_file(directory / entry["file"]) != entry["sha256"]:
+        is_whole = entry["file"] in entry["files"] and all(
+            _is_inside(name) and _has_hash(directory / name, digest)
+            for name, digest in entry["files"].items()
+        )
+        if not is_whole:
             raise MeasurementError(
                 f"The model {name!r} of the job was changed; emit the job again and run it."
             )
@@ -109,13 +152,24 @@ def _check_hashes(directory: Path, job: Mapping[str, Any]) -> None:
             f"The job in {str(directory)!r} was not run to its end: {RESULTS}/SHA256SUMS is missing. "
             "Run 'sh run.sh' on the board; it goes on where it stopped."
         )
-    for line in sums.read_text(encoding="utf-8").splitlines():
+    try:
+        lines = read_limited(sums, _MAX_TEXT_BYTES).decode("utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise MeasurementError(f"{RESULTS}/SHA256SUMS cannot be read: {error.strerror}.") from error
+    for line in lines:
         digest, _, name = line.partition("  ")
-        path = sums.parent / name
-        if "/" in name or not path.is_file() or sha256_of_file(path) != digest:
+        if not _REPORT.fullmatch(name) or not _has_hash(sums.parent / name, digest):
             raise MeasurementError(
-                f"The report {name!r} is not what the board wrote; copy the directory again."
+                f"The report {shown(name)} is not what the board wrote; copy the directory again."
             )
+
+
+def _is_inside(name: str) -> bool:
+    return not Path(name).is_absolute() and ".." not in Path(name).parts
+
+
+def _has_hash(path: Path, digest: str) -> bool:
+    return path.is_file() and sha256_of_file(path) == digest
 
 
 def _fingerprint(results: Path) -> tuple[tuple[int, ...], dict[str, Any]]:
@@ -123,11 +177,12 @@ def _fingerprint(results: Path) -> tuple[tuple[int, ...], dict[str, Any]]:
     changed = {key: (start[key], end[key]) for key in start if start[key] != end[key]}
     if changed:
         raise MeasurementError(
-            f"The board was set up differently at start and end: {changed}. Leave power mode and clocks "
-            "alone, remove 'results' and run the job again."
+            f"The board was set up differently at start and end: {shown(changed, 500)}. Leave power mode and "
+            "clocks alone, remove 'results' and run the job again."
         )
     try:
-        version = parse_version((results / "trtexec.txt").read_text(encoding="utf-8"))
+        banner = read_limited(results / "trtexec.txt", _MAX_TEXT_BYTES).decode("utf-8", errors="replace")
+        version = parse_version(banner)
     except (OSError, AgentError) as error:
         raise MeasurementError(f"The job does not say which trtexec ran it: {error}") from error
     state = results / "state-start"
@@ -196,9 +251,12 @@ def _measurement(
 
 def _times(path: Path, settings: Mapping[str, Any]) -> list[float]:
     try:
-        samples_ms = read_times(path.read_text(encoding="utf-8"), settings["warmup_ms"], path.name)
-    except OSError as error:
+        content = read_limited(path, _MAX_REPORT_BYTES).decode("utf-8", errors="replace")
+        samples_ms = read_times(content, settings["warmup_ms"], path.name)
+    except FileNotFoundError as error:
         raise MeasurementError(f"The report {path.name} is missing; run the job to its end.") from error
+    except OSError as error:
+        raise MeasurementError(f"The report {path.name} cannot be read: {error.strerror}.") from error
     except AgentError as error:
         raise MeasurementError(str(error)) from error
     if len(samples_ms) < settings["iterations"]:
@@ -254,6 +312,7 @@ def _built(path: Path) -> dict[str, str]:
 
 def _text(path: Path) -> str | None:
     try:
-        return path.read_text(encoding="utf-8", errors="replace").strip("\0 \t\r\n") or None
+        text = read_limited(path, _MAX_TEXT_BYTES).decode("utf-8", errors="replace")
     except OSError:
         return None
+    return text.strip("\0 \t\r\n")[:_MAX_CHARACTERS] or None

@@ -45,15 +45,17 @@ class JobModel:
 
     Attributes:
         name: letters, digits, `_`, `.`, `-`.
-        file: path within the job.
-        sha256: of the file.
+        file: path of the graph within the job.
+        sha256: of all its files, see `hwnas.external_data.ModelFiles`.
         weak_flags: build flags for its types, for versions whose strong typing does not cover all operators.
+        hashes: SHA-256 of every file of it, external data included, by path within the job.
     """
 
     name: str
     file: str
     sha256: str
     weak_flags: tuple[str, ...]
+    hashes: Mapping[str, str]
 
 
 def job_script(models: Sequence[JobModel], settings: Mapping[str, Any]) -> str:
@@ -69,7 +71,12 @@ def job_script(models: Sequence[JobModel], settings: Mapping[str, Any]) -> str:
         "@MODELS@": " ".join(shlex.quote(model.name) for model in models),
         "@MEASURED@": " ".join(shlex.quote(name) for name in rest),
         "@REFERENCE@": shlex.quote(models[0].name),
-        "@HASHES@": "\n".join(f"{model.sha256}  {model.file}" for model in models),
+        "@HASHES@": "\n".join(
+            f"{sha256}  {file}" for model in models for file, sha256 in model.hashes.items()
+        ),
+        "@FILES@": "\n".join(
+            f"    {shlex.quote(model.name)}) MODEL_FILE={shlex.quote(model.file)} ;;" for model in models
+        ),
         "@WEAK_FLAGS@": "\n".join(
             f"    {shlex.quote(model.name)}) echo {shlex.quote(' '.join(model.weak_flags))} ;;"
             for model in models
@@ -187,6 +194,13 @@ weak_flags() {
     esac
 }
 
+# Sets MODEL_FILE: external data lies beside it.
+find_model() {
+    case $1 in
+@FILES@
+    esac
+}
+
 # Copies the files through which Linux tells clocks, temperatures, alarms and power mode.
 keep_state() {
     rm -rf "results/$1"
@@ -211,15 +225,16 @@ keep_state() {
 build() {
     [ ! -e "results/$1.built" ] || [ ! -e "engines/$1.engine" ] || return 0
     echo "building $1" >&2
+    find_model "$1"
     typing=strong
     strong=--stronglyTyped
     if [ "$MAJOR" -ge 11 ]; then strong=; fi
-    if ! limited "$TRTEXEC" "--onnx=models/$1.onnx" "--saveEngine=engines/$1.engine" \
+    if ! limited "$TRTEXEC" "--onnx=$MODEL_FILE" "--saveEngine=engines/$1.engine" \
         --timingCacheFile=engines/timing.cache @BUILD_FLAGS@ $strong \
         >"results/$1.build.log" 2>&1 </dev/null; then
         typing=weak
         if [ "$MAJOR" -ge 11 ] || [ "$MINOR" -ge @STRONG_MINOR@ ] ||
-            ! limited "$TRTEXEC" "--onnx=models/$1.onnx" "--saveEngine=engines/$1.engine" \
+            ! limited "$TRTEXEC" "--onnx=$MODEL_FILE" "--saveEngine=engines/$1.engine" \
                 --timingCacheFile=engines/timing.cache @BUILD_FLAGS@ $(weak_flags "$1") \
                 >"results/$1.build.log" 2>&1 </dev/null; then
             sed -n 's/.*\[E\]//p' "results/$1.build.log" >"results/$1.failed"

@@ -10,20 +10,22 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from hwnas.errors import ConfigError, MeasurementError
-from hwnas.files import sha256_of_file, write_bytes_atomically, write_json_atomically
+from hwnas.external_data import read_model_files
+from hwnas.files import copy_atomically, sha256_of_file, write_bytes_atomically, write_json_atomically
 from hwnas.latency.agent.errors import AgentError
 from hwnas.latency.job_script import JobModel, job_script
 from hwnas.latency.reference import REFERENCE, write_reference
 from hwnas.latency.runtimes.onnx_file import read_outline
 from hwnas.latency.runtimes.trtexec_flags import weak_typing_flags
+from hwnas.scratch import ScratchDirectory
 
 JOB_FILE = "job.json"
 RESULTS = "results"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""2 added `files` with the external data of each model."""
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}\Z")
 
 
@@ -83,21 +85,24 @@ def emit_job(models: Sequence[Path], directory: Path, *, settings: JobSettings |
 
     Raises:
         ConfigError: if the directory holds something, or a name cannot be used in a script.
-        MeasurementError: if a model is no ONNX file, or has open axes.
+        MeasurementError: if a model is no ONNX file or has open axes, or its external data is missing, lies
+            outside its directory, or is not what the graph says.
     """
     chosen = settings or JobSettings()
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise ConfigError(
             f"A job needs a new or empty directory, but {str(directory)!r} is not; name another."
         )
-    with TemporaryDirectory() as temporary:
+    with ScratchDirectory("job") as temporary:
         reference = Path(temporary) / f"{REFERENCE}.onnx"
         write_reference(reference)
         files = {REFERENCE: reference, **_named(models)}
         described = [_describe(name, path) for name, path in files.items()]
         (directory / "models").mkdir(parents=True, exist_ok=True)
         for entry, path in zip(described, files.values(), strict=True):
-            write_bytes_atomically(directory / entry.file, path.read_bytes())
+            for inside, source in _sources(entry, path).items():
+                (directory / inside).parent.mkdir(parents=True, exist_ok=True)
+                copy_atomically(source, directory / inside)
     write_json_atomically(directory / JOB_FILE, _content(described, chosen))
     script = directory / "run.sh"
     write_bytes_atomically(script, job_script(described, vars(chosen)).encode("utf-8"))
@@ -136,12 +141,30 @@ def _describe(name: str, path: Path) -> JobModel:
             f"{str(path)!r} has inputs without fixed shape: {open_inputs}. Export it for the shape to "
             "measure."
         )
-    return JobModel(name, f"models/{name}.onnx", sha256_of_file(path), tuple(weak_typing_flags([], outline)))
+    found = read_model_files(path)
+    # Files that other models might name likewise: such a model has a directory of its own.
+    directory = f"models/{name}.files" if found.external else "models"
+    file = f"{directory}/{path.name}" if found.external else f"models/{name}.onnx"
+    external = {f"{directory}/{entry.location}": sha256_of_file(entry.path) for entry in found.external}
+    weak_flags = tuple(weak_typing_flags([], outline))
+    return JobModel(name, file, found.sha256(), weak_flags, {file: sha256_of_file(path), **external})
+
+
+def _sources(entry: JobModel, path: Path) -> dict[str, Path]:
+    """Return where each file of a model of the job comes from, by its path within the job."""
+    directory = Path(entry.file).parent
+    return {
+        inside: path if inside == entry.file else path.parent / Path(inside).relative_to(directory)
+        for inside in entry.hashes
+    }
 
 
 def _content(models: Sequence[JobModel], settings: JobSettings) -> Mapping[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
-        "models": {entry.name: {"file": entry.file, "sha256": entry.sha256} for entry in models},
+        "models": {
+            entry.name: {"file": entry.file, "sha256": entry.sha256, "files": dict(entry.hashes)}
+            for entry in models
+        },
         "settings": vars(settings),
     }

@@ -7,13 +7,12 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
 from hwnas.errors import MeasurementError
-from hwnas.files import sha256_of_file
+from hwnas.external_data import sha256_of_model
 from hwnas.io_spec import IoSpec
 from hwnas.latency.base import LatencyMeasurement
 from hwnas.latency.clocking import MODEL, OTHER, Clocked, clock_model, clock_pair
@@ -27,6 +26,8 @@ from hwnas.latency.target import Target
 from hwnas.latency.transports.base import AgentConnection, Transport
 from hwnas.latency.transports.opening import open_transport
 from hwnas.plugins import load_plugin
+from hwnas.scratch import ScratchDirectory
+from hwnas.text import shown
 
 Exclusive = Callable[[], AbstractContextManager[None]]
 
@@ -77,7 +78,7 @@ class AgentMeter:
         self._exclusive = exclusive
         self._fingerprint: Mapping[str, Any] | None = None
         self._best_reference_ms: float | None = None
-        self._directory: TemporaryDirectory[str] | None = None
+        self._directory: ScratchDirectory | None = None
         self._is_closed = False
 
     @property
@@ -157,7 +158,7 @@ class AgentMeter:
         """
         self._refuse_closed()
         for model, _ in models.values():
-            _hash_of_model(model)
+            sha256_of_model(model)
         with ExitStack() as agents:
             first = self._start(agents)
             # Before anything that costs time: the lock keeps even our loading away from another's clock.
@@ -183,7 +184,7 @@ class AgentMeter:
             MeasurementError: as `measure`.
         """
         self._refuse_closed()
-        _hash_of_model(model)
+        sha256_of_model(model)
         with ExitStack() as agents:
             agent = self._start(agents)
             self._ask(agent, "lock", extra_s=self._protocol.lock_wait_s, wait_s=self._protocol.lock_wait_s)
@@ -213,13 +214,13 @@ class AgentMeter:
         Raises:
             MeasurementError: if the file cannot be read.
         """
-        _hash_of_model(model)
+        sha256_of_model(model)
         return self._transport.place_model(model)
 
     @contextmanager
     def beside(self, model: Path) -> Iterator[tuple[Callable[..., Mapping[str, Any]], str]]:
         """Yield one more process, as `alone` does, while that has the target to itself."""
-        _hash_of_model(model)
+        sha256_of_model(model)
         with ExitStack() as agents:
             agent = self._start(agents)
             path = self._transport.place_model(model)
@@ -272,8 +273,8 @@ class AgentMeter:
         }
         if changed:
             raise MeasurementError(
-                f"{self.target!r} is not what it was when this meter opened: {changed} (then, now). "
-                "Figures of both do not mix: restore the setting, or measure everything anew."
+                f"{self.target!r} is not what it was when this meter opened: {shown(changed, 1000)} (then, "
+                "now). Figures of both do not mix: restore the setting, or measure everything anew."
             )
         return found
 
@@ -282,8 +283,8 @@ class AgentMeter:
             target=self.target,
             fingerprint=self.fingerprint(),
             protocol=self._protocol,
-            model_sha256=_hash_of_model(model),
-            reference_sha256=_hash_of_model(self._reference_file()),
+            model_sha256=sha256_of_model(model),
+            reference_sha256=sha256_of_model(self._reference_file()),
             give_up_over_ms=give_up_over_ms,
         )
 
@@ -296,17 +297,8 @@ class AgentMeter:
 
     def _reference_file(self) -> Path:
         if self._directory is None:
-            self._directory = TemporaryDirectory(prefix="hwnas-reference-")
+            self._directory = ScratchDirectory("reference")
         path = Path(self._directory.name) / "reference.onnx"
         if not path.exists():
             write_reference(path)
         return path
-
-
-def _hash_of_model(model: Path) -> str:
-    try:
-        return sha256_of_file(model)
-    except OSError as error:
-        raise MeasurementError(
-            f"The model to measure must be a readable file, but {str(model)!r} is not: {error.strerror}."
-        ) from error

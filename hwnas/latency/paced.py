@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from hwnas.errors import ConfigError, MeasurementError
-from hwnas.files import sha256_of_file
+from hwnas.external_data import sha256_of_model
 from hwnas.io_spec import IoSpec
 from hwnas.latency.agent.state import throttling
 from hwnas.latency.meter import AgentMeter
@@ -202,7 +202,7 @@ def _running(meter: AgentMeter, background: BackgroundModel | None) -> Iterator[
         yield {}
         return
     _check_rate(background.rate_hz)
-    went: dict[str, Any] = {"model_sha256": sha256_of_file(background.model), "rate_hz": background.rate_hz}
+    went: dict[str, Any] = {"model_sha256": sha256_of_model(background.model), "rate_hz": background.rate_hz}
     with meter.beside(background.model) as (ask, path):
         ask(
             "start_background",
@@ -246,7 +246,7 @@ def _judged(
         states=tuple(states),
         background=background or None,
         samples_ms=tuple(samples.tolist()),
-        model_sha256=sha256_of_file(model),
+        model_sha256=sha256_of_model(model),
         target=meter.target,
         fingerprint=meter.fingerprint(),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -12,7 +13,7 @@ from typing import Any
 
 from hwnas.architecture import Architecture
 from hwnas.errors import MeasurementError
-from hwnas.files import write_json_atomically
+from hwnas.files import read_checked_json, write_checked_json
 from hwnas.io_spec import NetworkContract
 from hwnas.latency.covering import covering_design
 from hwnas.latency.exporting import Exporter, idle_cores, io_spec_of
@@ -23,7 +24,7 @@ from hwnas.onnx_graphs.precision.kinds import FP32
 from hwnas.search_spaces.base import SearchSpace
 
 SCHEMA_VERSION = 1
-_HEADER = "profile.json"
+HEADER = "profile.json"
 _OPERATIONS_PER_S = 3e9
 """Of the slowest runtimes that are profiled by kernels, all repetitions of a measurement together."""
 _MOST_OF_BUDGET = 0.05
@@ -125,7 +126,7 @@ def profile(
             refuses every network.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    _check_header(directory / _HEADER, meter, space, settings)
+    _check_header(directory / HEADER, meter, space, settings)
     done = {network.architecture: network for network in read_profile(directory)}
     spent_s = sum(network.seconds for network in done.values())
     # The widest blocks tell most kernels apart; a design need not fit the target exactly.
@@ -151,7 +152,7 @@ def profile(
                 continue
             seconds, started = time.monotonic() - started, time.monotonic()
             network = ProfiledNetwork(architecture, measured, seconds)
-            write_json_atomically(directory / f"{architecture.id}.json", network.to_json())
+            write_checked_json(directory / f"{architecture.id}.json", network.to_json())
             done[architecture] = network
             spent_s += seconds
             message = f"{architecture.id}: {measured.ratio:.2f} times the reference network"
@@ -162,9 +163,23 @@ def profile(
 
 
 def read_profile(directory: Path) -> list[ProfiledNetwork]:
-    """Return the networks that a directory holds, in the order of their ids."""
-    files = [path for path in sorted(directory.glob("*.json")) if path.name != _HEADER]
-    return [ProfiledNetwork.from_json(json.loads(path.read_text("utf-8"))) for path in files]
+    """Return the networks that a directory holds, in the order of their ids.
+
+    Raises:
+        MeasurementError: if a file of it is damaged.
+    """
+    files = [path for path in sorted(directory.glob("*.json")) if path.name != HEADER]
+    return [_read_network(path) for path in files]
+
+
+def _read_network(path: Path) -> ProfiledNetwork:
+    try:
+        return ProfiledNetwork.from_json(read_checked_json(path))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise MeasurementError(
+            f"{path} must be a network as `hwnas profile` measured it, but {type(error).__name__}: {error}. "
+            "Remove this file; the network is measured again."
+        ) from error
 
 
 def _check_header(path: Path, meter: AgentMeter, space: SearchSpace, settings: ProfileSettings) -> None:
@@ -180,9 +195,9 @@ def _check_header(path: Path, meter: AgentMeter, space: SearchSpace, settings: P
     }
     header = json.loads(json.dumps(header))
     if not path.exists():
-        write_json_atomically(path, header)
+        write_checked_json(path, header)
         return
-    found = {"precision": FP32, **json.loads(path.read_text("utf-8"))}
+    found = {"precision": FP32, **header_of(path.parent)}
     changed = sorted(key for key in {*header, *found} if header.get(key) != found.get(key))
     if changed:
         differs = {key: (found.get(key), header.get(key)) for key in changed}
@@ -192,6 +207,14 @@ def _check_header(path: Path, meter: AgentMeter, space: SearchSpace, settings: P
         )
 
 
+def remove_profile(directory: Path) -> None:
+    """Remove what `profile` wrote; a directory that holds other things stays with them."""
+    for path in directory.glob("*.json"):
+        path.unlink()
+    with contextlib.suppress(OSError):  # something else is in it
+        directory.rmdir()
+
+
 def header_of(directory: Path) -> dict[str, Any]:
     """Return what `profile` wrote about a directory.
 
@@ -199,9 +222,9 @@ def header_of(directory: Path) -> dict[str, Any]:
         MeasurementError: if there is no profile.
     """
     try:
-        header: dict[str, Any] = json.loads((directory / _HEADER).read_text("utf-8"))
+        return read_checked_json(directory / HEADER)
     except (OSError, ValueError) as error:
         raise MeasurementError(
-            f"{directory} holds no profile: {error}. Run `hwnas profile` first."
+            f"{directory / HEADER} must say what was profiled, but: {error}. Run `hwnas profile` first; "
+            "where it ran, restore the file from a copy."
         ) from error
-    return header

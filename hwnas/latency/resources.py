@@ -27,7 +27,7 @@ class ResourceUse:
             is not in it.
         memory_increase_mb: MiB by which loading and running raised it.
         gpu_memory_mb: MiB by which the memory in use on the first GPU grew.
-        model_size_mb: MiB of the ONNX file.
+        model_size_mb: MiB of the ONNX file and its external data.
         engine_size_mb: MiB of the engine built from it; None where the runtime runs the file itself.
         energy: `energy_mj` of one inference with the power of the idle machine subtracted, None where the
             busy machine took no more; which `rails` were counted, and the power of all, idle and busy.

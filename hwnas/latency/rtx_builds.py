@@ -7,7 +7,6 @@ compute capabilities TensorRT for RTX does not have.
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from hwnas.onnx_graphs.precision.calibration import CalibrationMethod, calibrate
 from hwnas.onnx_graphs.precision.half import half_precision
 from hwnas.onnx_graphs.precision.int8 import layers_of, quantised
 from hwnas.onnx_graphs.precision.kinds import FP16, FP32, INT8, MIXED, Dialect
+from hwnas.scratch import ScratchDirectory
 
 BUILT, CANNOT_RUN_THERE, REFUSED, FAILED = "built", "cannot run there", "refused", "failed"
 
@@ -102,7 +102,7 @@ def build_all(
     Raises:
         AgentError: if TensorRT for RTX is not installed.
     """
-    with tempfile.TemporaryDirectory(prefix="hwnas-rtx-") as scratch:
+    with ScratchDirectory("rtx") as scratch:
         for precision, path in files.items():
             for capability in capabilities:
                 yield _build(network, precision, path, capability, str(Path(scratch) / "engine"))

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 MIN_SAMPLES_OF_TAIL = {"p90": 64, "p95": 130, "p99": 662}
 _RESAMPLES = 1000
 _PIECE = 100
+_MAX_DRAWN = 20_000_000
 
 
 def median_interval(
@@ -37,8 +38,9 @@ def median_interval(
 
     def medians(processes: NDArray[np.int64], rounds: NDArray[np.int64]) -> NDArray[np.float64]:
         # In pieces, since all resamples at once would take resamples x samples x 8 bytes.
-        pieces = range(0, len(processes), _PIECE)
-        drawn = (samples[processes[i : i + _PIECE], rounds[i : i + _PIECE]] for i in pieces)
+        size = max(1, min(_PIECE, _MAX_DRAWN // samples.size))
+        pieces = range(0, len(processes), size)
+        drawn = (samples[processes[i : i + size], rounds[i : i + size]] for i in pieces)
         return np.concatenate([np.median(piece.reshape(len(piece), -1), axis=1) for piece in drawn])
 
     return _bootstrap(

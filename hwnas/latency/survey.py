@@ -12,16 +12,16 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
 from hwnas.errors import MeasurementError
-from hwnas.files import sha256_of_file
+from hwnas.external_data import sha256_of_model
 from hwnas.io_spec import IoSpec
 from hwnas.latency.meter import AgentMeter
 from hwnas.latency.reference import REFERENCE, REFERENCE_IO, write_reference
+from hwnas.scratch import ScratchDirectory
 
 SEED = 0
 _BLOCK_S = 0.15
@@ -118,7 +118,7 @@ class Survey:
             reference_ms=tuple(references),
             kernels=kernels,
             kernel_reference_ms=(references[-1] + after) / 2,
-            model_sha256=sha256_of_file(model),
+            model_sha256=sha256_of_model(model),
         )
 
     def _kernels(self, arguments: Mapping[str, Any], first_ms: float) -> tuple[Mapping[str, Any], ...] | None:
@@ -149,7 +149,7 @@ def open_survey(meter: AgentMeter) -> Iterator[tuple[Survey, bool]]:
     Raises:
         MeasurementError: if the target cannot be used.
     """
-    with TemporaryDirectory() as directory:
+    with ScratchDirectory("survey") as directory:
         reference = Path(directory) / "reference.onnx"
         write_reference(reference)
         with meter.alone(reference) as (ask, path):

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from hwnas.architecture import Architecture
 from hwnas.errors import LatencyTableError
-from hwnas.files import write_json_atomically
+from hwnas.files import read_checked_json, write_checked_json
 from hwnas.io_spec import NetworkContract
 from hwnas.latency.correction import Correction
 from hwnas.latency.gaussian_process import Hyperparameters, one_thread
@@ -271,8 +271,8 @@ class LatencyTable:
         )
 
     def save(self, path: Path) -> None:
-        """Write the table, atomically."""
-        write_json_atomically(path, self.to_json())
+        """Write the table with a checksum, atomically."""
+        write_checked_json(path, self.to_json())
 
 
 def load_table(path: Path) -> LatencyTable:
@@ -282,7 +282,7 @@ def load_table(path: Path) -> LatencyTable:
         LatencyTableError: if there is none, it is damaged, or of another version.
     """
     try:
-        value = json.loads(path.read_text("utf-8"))
+        value = read_checked_json(path)
         version = value["schema_version"]
         if version == SCHEMA_VERSION:
             return LatencyTable.from_json(value)
@@ -292,8 +292,9 @@ def load_table(path: Path) -> LatencyTable:
         ) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise LatencyTableError(
-            f"{path} is no whole latency table ({type(error).__name__}: {error}). "
-            "Make it anew with `hwnas profile`."
+            f"{path} must be a latency table as `hwnas profile` writes them, but "
+            f"{type(error).__name__}: {error}. Restore it from a copy, or make it anew with `hwnas profile`, "
+            "which keeps what it has measured."
         ) from error
     raise LatencyTableError(
         f"{path} has the schema version {version!r}, but this version of hwnas reads {SCHEMA_VERSION}."

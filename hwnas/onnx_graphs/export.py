@@ -20,9 +20,10 @@ from hwnas.io_spec import IoSpec, TensorSpec
 from hwnas.onnx_graphs.cleaning import remove_traces
 from hwnas.onnx_graphs.naming import name_nodes_after_modules
 from hwnas.onnx_graphs.simplifying import simplified
+from hwnas.onnx_graphs.versions import at_opset, with_oldest_versions
 
-OPSET = 20
-"""ONNX operator set of exported graphs; the exporter translates to it without version conversion."""
+EXPORTER_OPSET = 18
+"""The oldest ONNX operator set that the exporter writes by itself, without converting versions."""
 
 _TRACING_ERRORS = (
     RuntimeError,  # also what the exporter, dynamo and torch operators raise
@@ -36,7 +37,7 @@ _TRACING_ERRORS = (
 
 
 def export_onnx(
-    module: nn.Module, io_spec: IoSpec, path: Path, *, metadata: Mapping[str, str], opset: int = OPSET
+    module: nn.Module, io_spec: IoSpec, path: Path, *, metadata: Mapping[str, str], opset: int | None = None
 ) -> None:
     """Write `module` in evaluation mode as a checked ONNX file with static shapes.
 
@@ -49,21 +50,23 @@ def export_onnx(
         io_spec: names, static shapes and types of inputs and outputs.
         path: the file to write, atomically; an existing file is replaced.
         metadata: written into the file's metadata properties.
-        opset: ONNX operator set, 18 or later.
+        opset: ONNX operator set, 13 or later; None takes the oldest that the graph needs. The IR version
+            is in any case the oldest that has this opset.
 
     Raises:
-        ExportError: if the module cannot be traced or translated, if the result is not valid
-            ONNX, or if its inputs or outputs are not those of `io_spec`.
+        ExportError: if the module cannot be traced or translated, if it needs a later opset, if the result is
+            not valid ONNX, or if its inputs or outputs are not those of `io_spec`.
     """
     name = type(module).__name__
-    model = _translated(module, io_spec, opset, name)
+    model = _translated(module, io_spec, max(opset or EXPORTER_OPSET, EXPORTER_OPSET), name)
     name_nodes_after_modules(model)
     remove_traces(model)
     model = simplified(model)
     remove_traces(model)
     onnx.helper.set_model_props(model, dict(sorted(metadata.items())))
     model = _checked(model, name)
-    _check_interface(model, io_spec, opset, name)
+    model = _checked(with_oldest_versions(model) if opset is None else at_opset(model, opset), name)
+    _check_interface(model, io_spec, name)
     write_bytes_atomically(path, model.SerializeToString(deterministic=True))
 
 
@@ -134,7 +137,7 @@ def _checked(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
     return inferred
 
 
-def _check_interface(model: onnx.ModelProto, io_spec: IoSpec, opset: int, name: str) -> None:
+def _check_interface(model: onnx.ModelProto, io_spec: IoSpec, name: str) -> None:
     """Compare inputs, outputs and operator sets with what was asked for."""
     found = [_spec_of(value) for value in (*model.graph.input, *model.graph.output)]
     expected = [*io_spec.inputs, *io_spec.outputs]
@@ -144,9 +147,9 @@ def _check_interface(model: onnx.ModelProto, io_spec: IoSpec, opset: int, name: 
             "Check the module's output against the task's contract."
         )
     opsets = {entry.domain: entry.version for entry in model.opset_import}
-    if opsets != {"": opset} or model.functions:
+    if set(opsets) != {""} or model.functions:
         raise ExportError(
-            f"{name} must need nothing but ONNX opset {opset}, but its graph imports {opsets} "
+            f"{name} must need nothing but ONNX's own operators, but its graph imports {opsets} "
             f"and defines {len(model.functions)} functions of its own."
         )
 

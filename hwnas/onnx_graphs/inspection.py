@@ -2,42 +2,49 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import google.protobuf.message
 import onnx
+import onnx.inliner
 
-from hwnas.errors import ExportError
+from hwnas.errors import ExportError, ModelFileError
+from hwnas.external_data import read_model_files
+from hwnas.model_inputs import OPEN, DeclaredInput, GivenInput, given_inputs
+from hwnas.onnx_graphs.counting.interpreter import Interpreter
+from hwnas.onnx_graphs.counting.loading import checked_model
+from hwnas.onnx_graphs.counting.values import MAX_KNOWN_VALUES, Value, element_name, tensor_type
+from hwnas.onnx_graphs.counting.work import NodeWork, WorkLog
 from hwnas.onnx_graphs.naming import module_of
 
-_WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 _INVALID = (
     google.protobuf.message.DecodeError,
     google.protobuf.message.EncodeError,
     onnx.checker.ValidationError,
     onnx.shape_inference.InferenceError,
+    RuntimeError,
     ValueError,
 )
-_QUANTISERS = ("QuantizeLinear", "DequantizeLinear")
+_MAX_SIZE = 1 << 31
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One node of a graph, quantisers left out.
+    """One node of a graph or of a body in it; quantisers and constants are left out.
 
     Attributes:
-        name: of the node.
+        name: of the node, after those of the nodes whose bodies it is in.
         module: path of the PyTorch module it comes from, empty where that is unknown.
-        operator: ONNX operator.
-        precision: type it computes in: `int8` where all data comes out of DequantizeLinear, otherwise the
-            type of its output, such as `float32`.
-        output_shape: of its first output; empty where it is not fixed.
-        macs: multiplications and additions; 0 for operators without weights.
+        operator: ONNX operator, with its domain where that is not ONNX's own.
+        precision: type it computes in: `int8` where all data comes out of DequantizeLinear or the operator computes
+            with integers, otherwise the type of its output, such as `float32`.
+        output_shape: of its first output; empty where it is not known.
+        macs: multiplications and additions of all its runs in one inference, see
+            `hwnas.onnx_graphs.counting.operators`; None where they are not known.
         parameters: values of its weights and bias.
     """
 
@@ -46,7 +53,7 @@ class Layer:
     operator: str
     precision: str
     output_shape: tuple[int, ...]
-    macs: int
+    macs: int | None
     parameters: int
 
 
@@ -55,13 +62,15 @@ class GraphReport:
     """What is in an ONNX file.
 
     Attributes:
-        inputs: name, type and shape of each.
-        outputs: likewise.
+        inputs: name, type and shape of each, with what was given for it.
+        outputs: likewise, as the file states them.
         opsets: version of each operator set, by domain.
-        operators: how often each operator occurs, quantisers included.
+        operators: how often each operator occurs, quantisers included, bodies once.
         layers: in graph order.
+        parameters: values of all weights, each tensor once, however often it is used.
+        notes: what was assumed or chosen to count.
         metadata: properties of the file.
-        size_bytes: of the file.
+        size_bytes: of the file and its external data.
     """
 
     inputs: tuple[Mapping[str, Any], ...]
@@ -69,25 +78,32 @@ class GraphReport:
     opsets: Mapping[str, int]
     operators: Mapping[str, int]
     layers: tuple[Layer, ...]
+    parameters: int
+    notes: tuple[str, ...]
     metadata: Mapping[str, str]
     size_bytes: int
 
     @property
-    def macs(self) -> int:
-        """Multiplications and additions of one inference."""
-        return sum(layer.macs for layer in self.layers)
+    def known_macs(self) -> int:
+        """Multiplications and additions of the layers of which they are known."""
+        return sum(layer.macs or 0 for layer in self.layers)
 
     @property
-    def parameters(self) -> int:
-        """Values of all weights."""
-        return sum(layer.parameters for layer in self.layers)
+    def macs(self) -> int | None:
+        """Multiplications and additions of one inference; None if those of a layer are not known."""
+        return None if self.unknown else self.known_macs
+
+    @property
+    def unknown(self) -> dict[str, int]:
+        """How many layers have unknown work, by operator."""
+        return dict(sorted(Counter(layer.operator for layer in self.layers if layer.macs is None).items()))
 
     @property
     def macs_by_precision(self) -> dict[str, int]:
-        """Where the work is done."""
+        """Where the known work is done."""
         total: Counter[str] = Counter()
         for layer in self.layers:
-            total[layer.precision] += layer.macs
+            total[layer.precision] += layer.macs or 0
         return {precision: macs for precision, macs in total.items() if macs}
 
     def to_json(self) -> dict[str, Any]:
@@ -96,118 +112,155 @@ class GraphReport:
             "kind": "onnx",
             **asdict(self),
             "macs": self.macs,
-            "parameters": self.parameters,
+            "known_macs": self.known_macs,
+            "unknown": self.unknown,
             "macs_by_precision": self.macs_by_precision,
         }
 
 
-def inspect_onnx(path: Path) -> GraphReport:
-    """Read an ONNX file and say what is in it.
+def inspect_onnx(path: Path, inputs: Sequence[str] = ()) -> GraphReport:
+    """Read an ONNX file and say what is in it; nothing of it is run.
+
+    Where only first axes of inputs are open, one item is counted, and a note says so. Where others are open, the work
+    that depends on them is unknown.
+
+    Args:
+        path: of the file; its external data lies beside it, and is not read.
+        inputs: shapes or values of inputs, see `hwnas.model_inputs.given_inputs`.
 
     Raises:
-        ExportError: if the file is missing, no ONNX file, or not valid.
+        ExportError: if the file is missing, no ONNX file, or not valid, or its external data is amiss.
+        ConfigError: if `inputs` does not fit.
     """
     try:
-        if path.exists() and not path.is_file():
-            raise ExportError(f"{path} is no file. Give one that `hwnas export` wrote.")
-        content = path.read_bytes()
-        model = onnx.load_model_from_string(content)
-        onnx.checker.check_model(model)
-        model = onnx.shape_inference.infer_shapes(model, data_prop=True)
-    except OSError as error:
-        raise ExportError(f"{path} cannot be read: {error.strerror}.") from error
+        files = read_model_files(path)
+        model = checked_model(path)
+        if not model.graph.node:
+            raise ExportError(f"{path} holds no ONNX graph. Give a file that `hwnas export` wrote.")
+        operators = Counter(_operators(model))
+        model = onnx.inliner.inline_local_functions(model) if model.functions else model
+    except ModelFileError as error:
+        raise ExportError(str(error)) from error
     except _INVALID as error:
         raise ExportError(f"{path} is not a valid ONNX file: {error}") from error
-    if not model.graph.node:
-        raise ExportError(f"{path} holds no ONNX graph. Give a file that `hwnas export` wrote.")
-    return _report(model, len(content))
-
-
-def _report(model: onnx.ModelProto, size_bytes: int) -> GraphReport:
-    graph = model.graph
-    constants = {tensor.name: tensor for tensor in graph.initializer}
-    values = {
-        value.name: value.type.tensor_type for value in (*graph.value_info, *graph.input, *graph.output)
-    }
-    dequantised = {
-        name: node.input[0]
-        for node in graph.node
-        if node.op_type == "DequantizeLinear"
-        for name in node.output
-    }
-    layers = tuple(
-        _layer(node, constants, values, dequantised)
-        for node in graph.node
-        if node.op_type not in {*_QUANTISERS, "Constant"}
+    declared = [_declared(info) for info in _graph_inputs(model.graph)]
+    given = given_inputs(declared, inputs, repr(str(path)))
+    given, notes = _with_one_item(declared, given)
+    interpreter, log = Interpreter(model), WorkLog()
+    interpreter.run(
+        model.graph,
+        {},
+        [_value(info, entry) for info, entry in zip(_graph_inputs(model.graph), given, strict=True)],
+        log,
     )
+    counts = {name: weight.count for name, weight in interpreter.weights.items()}
     return GraphReport(
-        inputs=tuple(_io(value) for value in graph.input if value.name not in constants),
-        outputs=tuple(map(_io, graph.output)),
+        inputs=tuple(_io(info, entry) for info, entry in zip(_graph_inputs(model.graph), given, strict=True)),
+        outputs=tuple(_io(info, None) for info in model.graph.output),
         opsets={entry.domain: entry.version for entry in model.opset_import},
-        operators=dict(sorted(Counter(node.op_type for node in graph.node).items())),
-        layers=layers,
+        operators=dict(sorted(operators.items())),
+        layers=tuple(_layer(work, counts) for work in log),
+        parameters=sum(counts[name] for name in log.weights),
+        notes=(*notes, *log.notes),
         metadata={entry.key: entry.value for entry in model.metadata_props},
-        size_bytes=size_bytes,
+        size_bytes=files.size_bytes,
     )
 
 
-def _layer(
-    node: onnx.NodeProto,
-    constants: Mapping[str, onnx.TensorProto],
-    values: Mapping[str, onnx.TypeProto.Tensor],
-    dequantised: Mapping[str, str],
-) -> Layer:
-    output = values.get(node.output[0]) if node.output else None
-    shape = _shape(output) if output is not None else ()
-    # Weights may be constants themselves or come out of DequantizeLinear.
-    weights = [
-        constants[name] for name in (dequantised.get(key, key) for key in node.input) if name in constants
-    ]
-    is_weighted = node.op_type in _WEIGHTED
-    data = [name for name in node.input if name and name not in constants]
-    is_int8 = bool(data) and all(name in dequantised for name in data)
+def _layer(work: NodeWork, counts: Mapping[str, int]) -> Layer:
     return Layer(
-        name=node.name,
-        module=module_of(node.name),
-        operator=node.op_type,
-        precision="int8" if is_int8 else _type_name(output.elem_type if output is not None else 0),
-        output_shape=shape,
-        macs=_macs(node, weights[0], shape, values) if is_weighted and weights else 0,
-        parameters=sum(math.prod(tensor.dims) for tensor in weights) if is_weighted else 0,
+        name=work.name,
+        module=module_of(work.name),
+        operator=work.operator,
+        precision=work.precision,
+        output_shape=work.output_shape,
+        macs=work.macs,
+        parameters=sum(counts[name] for name in work.weights),
     )
 
 
-def _macs(
-    node: onnx.NodeProto,
-    weight: onnx.TensorProto,
-    shape: tuple[int, ...],
-    values: Mapping[str, onnx.TypeProto.Tensor],
-) -> int:
-    """Return the products of one inference: every weight is used once at every place of the image."""
-    if node.op_type == "ConvTranspose":
-        source = values.get(node.input[0])
-        shape = _shape(source) if source is not None else ()
-    if node.op_type in {"Conv", "ConvTranspose"}:
-        places = math.prod((shape[0], *shape[2:])) if shape else 0
-        return int(math.prod(weight.dims) * places)
-    columns = shape[-1] if shape else 1
-    return int(math.prod(weight.dims) * (math.prod(shape) // max(columns, 1)))
+def _graph_inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
+    constants = {tensor.name for tensor in graph.initializer}
+    return [info for info in graph.input if info.name not in constants]
 
 
-def _shape(tensor: onnx.TypeProto.Tensor) -> tuple[int, ...]:
-    sizes = [dim.dim_value if dim.HasField("dim_value") else 0 for dim in tensor.shape.dim]
-    return tuple(sizes) if all(sizes) else ()
+def _declared(info: onnx.ValueInfoProto) -> DeclaredInput:
+    tensor = info.type.tensor_type
+    shape = tuple(_size(dim) for dim in tensor.shape.dim)
+    symbols = {index: dim.dim_param for index, dim in enumerate(tensor.shape.dim) if dim.dim_param}
+    from hwnas.io_spec import TensorSpec
 
-
-def _io(value: onnx.ValueInfoProto) -> dict[str, Any]:
-    tensor = value.type.tensor_type
-    shape = [dim.dim_value or dim.dim_param or None for dim in tensor.shape.dim]
-    return {"name": value.name, "dtype": _type_name(tensor.elem_type), "shape": shape}
-
-
-def _type_name(code: int) -> str:
-    names = {1: "float32", 10: "float16", 16: "bfloat16"}
-    known = onnx.TensorProto.DataType.values()
-    return names.get(code) or (
-        onnx.TensorProto.DataType.Name(code).lower() if code in known else f"type {code}"
+    return DeclaredInput(
+        TensorSpec(info.name, shape, element_name(tensor.elem_type)), symbols, tensor.HasField("shape")
     )
+
+
+def _size(dim: onnx.TensorShapeProto.Dimension) -> int:
+    """Return the size of an axis; what no tensor can have means that the writer did not know it."""
+    return dim.dim_value if dim.HasField("dim_value") and 0 < dim.dim_value < _MAX_SIZE else OPEN
+
+
+def _with_one_item(
+    declared: Sequence[DeclaredInput], given: Sequence[GivenInput]
+) -> tuple[tuple[GivenInput, ...], list[str]]:
+    """Take open first axes as 1 where no other axis is open."""
+    is_open = [entry for entry in given if OPEN in entry.spec.shape]
+    others = any(OPEN in entry.spec.shape[1:] for entry in is_open)
+    unranked = any(
+        not entry.is_ranked and not known.spec.shape and known.values is None
+        for entry, known in zip(declared, given, strict=True)
+    )
+    if not is_open:
+        return tuple(given), []
+    if others or unranked:
+        named = ", ".join(
+            f"{entry.spec.name} {entry.written_shape}"
+            for entry, known in zip(declared, given, strict=True)
+            if OPEN in known.spec.shape or not entry.is_ranked
+        )
+        return tuple(given), [f"shapes of inputs are open: {named}; give them with --input NAME=SHAPE"]
+    names = ", ".join(entry.spec.name for entry in is_open)
+    return tuple(
+        replace(entry, spec=replace(entry.spec, shape=(1, *entry.spec.shape[1:])))
+        if OPEN in entry.spec.shape
+        else entry
+        for entry in given
+    ), [f"the first axis of {names} is open and taken as 1; another size is given with --input NAME=SHAPE"]
+
+
+def _value(info: onnx.ValueInfoProto, given: GivenInput) -> Value:
+    if not info.type.HasField("tensor_type"):
+        return Value(info.type)
+    is_ranked = info.type.tensor_type.HasField("shape") or bool(given.spec.shape) or given.values is not None
+    shape = [None if size == OPEN else size for size in given.spec.shape] if is_ranked else None
+    values = given.values
+    data = values if values is not None and values.size <= MAX_KNOWN_VALUES else None
+    return Value(tensor_type(info.type.tensor_type.elem_type, shape), data)
+
+
+def _io(info: onnx.ValueInfoProto, given: GivenInput | None) -> dict[str, Any]:
+    tensor = info.type.tensor_type
+    shape: list[Any] = [
+        _size(dim) if _size(dim) != OPEN else dim.dim_param or None for dim in tensor.shape.dim
+    ]
+    if given is not None:
+        known = given.spec.shape
+        shape = (
+            list(known)
+            if not shape
+            else [own if size == OPEN else size for own, size in zip(shape, known, strict=True)]
+        )
+    return {"name": info.name, "dtype": element_name(tensor.elem_type), "shape": shape}
+
+
+def _operators(model: onnx.ModelProto) -> list[str]:
+    """Return the operators of all nodes, those in bodies and functions included."""
+    found = []
+    nodes = [*model.graph.node, *(node for function in model.functions for node in function.node)]
+    while nodes:
+        node = nodes.pop()
+        found.append(node.op_type)
+        for attribute in node.attribute:
+            for graph in (*attribute.graphs, attribute.g):
+                nodes.extend(graph.node)
+    return found

@@ -65,6 +65,17 @@ def refusals(model: onnx.ModelProto, version: str) -> list[Refusal]:
     return found
 
 
+def opsets_of(version: str) -> tuple[int, int]:
+    """Return the oldest and the newest opset that TensorRT `version` takes.
+
+    Raises:
+        ExportError: if the version is malformed or older than 10.3.
+    """
+    release, known = _release(version), _known()
+    highest = max(opset for added, opset in known["max_opset"].items() if _pair(added) <= release)
+    return int(known["min_opset"]), int(highest)
+
+
 def check_for_tensorrt(model: onnx.ModelProto, version: str, module: nn.Module | None = None) -> None:
     """Refuse a graph that TensorRT `version` cannot take.
 

@@ -11,13 +11,14 @@ from hwnas.files import write_bytes_atomically
 from hwnas.io_spec import NetworkContract
 from hwnas.report.content import Member, RunContent, load_content
 from hwnas.report.drawing import draw_architecture
-from hwnas.report.page import Illustrations, render_page
+from hwnas.report.page import GENERATOR, Illustrations, render_page
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search_spaces.base import SearchSpace, make_search_space
 from hwnas.tasks.base import Picture, Task, make_task
 from hwnas.training.checkpoint import load_weights
 from hwnas.training.predict import torch_predict
 
+_BEGINNING_BYTES = 4096
 MAX_PICTURED = 5
 """Members with pictures: every picture makes the file larger."""
 
@@ -46,6 +47,11 @@ def build_report(run: Path | str, out: Path | None = None) -> Path:
     target = directory.report if out is None else out
     write_bytes_atomically(target, page.encode("utf-8"))
     return target
+
+
+def is_report(content: bytes) -> bool:
+    """Return whether a file is a report, by its beginning."""
+    return GENERATOR.encode() in content[:_BEGINNING_BYTES]
 
 
 def _illustrate(content: RunContent) -> Illustrations:

@@ -15,6 +15,7 @@ from hwnas.estimators.worth import Worth
 from hwnas.export.candidates import Candidate, candidates_of
 from hwnas.runtime.manifest import MANIFEST_NAME, read_manifest
 from hwnas.search.run_directory import RunDirectory
+from hwnas.search.run_log import read_events
 from hwnas.search.storage.place import place_of_run
 from hwnas.search.study import SearchStudy
 
@@ -76,6 +77,7 @@ class RunContent:
         finished: time of the last event, ISO 8601; None if there is no log of events.
         rank_agreement: of searched and final latencies, see `hwnas.search.agreement`; None if not known.
         worth: of the estimator, as the last session of the search knew it; None if it did not.
+        unreadable_events: damaged lines of the log of events, which are left out.
     """
 
     run: RunDirectory
@@ -86,6 +88,7 @@ class RunContent:
     finished: str | None
     rank_agreement: Mapping[str, Any] | None = None
     worth: Worth | None = None
+    unreadable_events: int = 0
 
     @property
     def trained(self) -> tuple[Member, ...]:
@@ -130,6 +133,7 @@ def load_content(run: RunDirectory) -> RunContent:
         _last_event(run),
         trained.get("rank_agreement"),
         _worth(run),
+        read_events(run).num_unreadable,
     )
 
 
@@ -225,12 +229,4 @@ def _worth(run: RunDirectory) -> Worth | None:
 
 def _latest_events(run: RunDirectory) -> Iterator[Mapping[str, Any]]:
     """Yield what happened, the latest first."""
-    if not run.events.is_file():
-        return
-    for line in reversed(run.events.read_text(encoding="utf-8").splitlines()):
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue  # a line cut off by a power failure
-        if isinstance(event, dict):
-            yield event
+    yield from reversed(read_events(run).events)

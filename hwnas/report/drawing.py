@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from zlib import crc32
 
+from hwnas.report.words import escape
 from hwnas.search_spaces.base import BlockSignature
 
 Shape = tuple[int, int, int]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from html import escape
 from textwrap import wrap
 from typing import Any
 
@@ -15,7 +14,7 @@ from plotly.offline import get_plotlyjs
 from hwnas.architecture import Architecture
 from hwnas.budget import LATENCY
 from hwnas.report.content import Member, RunContent
-from hwnas.report.words import amount, gene_lines, percent
+from hwnas.report.words import amount, escape, gene_lines, percent
 
 SEARCHED, FRONT, FULL, REFUSED, BUDGET = "#8fa3bf", "#3b7dd8", "#e08a1e", "#d1495b", "#d1495b"
 _GREY = "rgba(128,140,155,0.25)"
@@ -69,7 +68,7 @@ def pareto_figure(content: RunContent) -> str:
     axis = _latency_axis([*costs, limit] if limit is not None else costs)
     if limit is not None:
         _mark_budget(figure, limit, content.unit, is_log=axis.get("type") == "log")
-    figure.update_xaxes(title=f"{content.objective}, {content.unit}", **axis)
+    figure.update_xaxes(title=f"{escape(content.objective)}, {escape(content.unit)}", **axis)
     figure.update_yaxes(title=f"error (1 − {escape(metric)})", tickformat=".2f")
     return as_html(figure, "pareto-figure", height=560)
 
@@ -208,16 +207,17 @@ def _interval_bars(measurements: Sequence[Mapping[str, Any] | None], colour: str
 
 def _hover(trial: Mapping[str, Any], metric: str, unit: str) -> str:
     number = trial["number"]
-    lines = [f"<b>trial {number}</b>" if number is not None else "<b>not in the search any more</b>"]
+    lines = [f"<b>trial {escape(number)}</b>" if number is not None else "<b>not in the search any more</b>"]
     if trial.get("error") is not None:
         said = f"{escape(metric)} {percent(1.0 - float(trial['error']))}"
-        lines.append(f"{said} · {amount(float(trial['cost']), unit)}")
+        lines.append(f"{said} · {escape(amount(float(trial['cost']), unit))}")
     else:
-        lines.append(f"{amount(float(trial['cost']), unit)}, over the budget: not trained")
+        lines.append(f"{escape(amount(float(trial['cost']), unit))}, over the budget: not trained")
     if trial.get("duplicate_of") is not None:
-        lines.append(f"same network as trial {trial['duplicate_of']}")
+        lines.append(f"same network as trial {escape(trial['duplicate_of'])}")
     if trial.get("latency_remark"):
-        lines.append("latency (!): " + "<br>".join(wrap(escape(str(trial["latency_remark"])), _HOVER_WIDTH)))
+        remark = wrap(str(trial["latency_remark"]), _HOVER_WIDTH)
+        lines.append("latency (!): " + "<br>".join(escape(line) for line in remark))
     if trial["architecture"]:
         architecture = Architecture.from_json(trial["architecture"])
         lines += [f"id {architecture.id}", "", genes_as_hover(architecture)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from html import escape
 from importlib.resources import files
 from typing import Any
 
@@ -22,7 +21,7 @@ from hwnas.report.tables import (
     trials_table,
     worth_table,
 )
-from hwnas.report.words import ABSENT, amount, count, duration, gene_lines, milliseconds, percent
+from hwnas.report.words import ABSENT, amount, count, duration, escape, gene_lines, milliseconds, percent
 from hwnas.search.stage_costs import stage_costs
 from hwnas.tasks.base import Picture
 
@@ -31,6 +30,8 @@ _POLICY = (
     "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; "
     "script-src 'unsafe-inline'; font-src data:"
 )
+GENERATOR = "<meta name='generator' content='hwnas'>"
+"""By which a report is told from other pages."""
 _SECTIONS = (
     ("task", "Task"),
     ("space", "Search space"),
@@ -81,6 +82,7 @@ def render_page(content: RunContent, illustrations: Illustrations, versions: Map
     ]
     return (
         "<!DOCTYPE html>\n<html lang='en'><head><meta charset='utf-8'>"
+        f"{GENERATOR}"
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
         "<meta name='viewport' content='width=device-width, initial-scale=1'>"
         "<meta name='color-scheme' content='light dark'>"
@@ -95,6 +97,8 @@ def _header(content: RunContent, title: str) -> str:
     facts = [f"run {content.run.path.resolve().name}"]
     facts += [f"data {data}"] if data else []
     facts += [f"finished {content.finished[:16].replace('T', ' ')} UTC"] if content.finished else []
+    if content.unreadable_events:
+        facts.append(f"{content.unreadable_events} damaged lines of {content.run.events.name} left out")
     boxes = "".join(
         f"<div><b>{escape(value)}</b><span>{escape(label)}</span></div>"
         for value, label in _key_figures(content)
@@ -232,8 +236,9 @@ def _classes_section(content: RunContent) -> str:
     quality = members[0].quality or {}
     when = "at full budget" if content.trained else "after the short training of the search"
     hint = (
-        f"IoU in percent {when}, over {count(quality['num_items'])} items of {quality['num_samples']} "
-        "validation samples. A dash: the class is not in the ground truth and not in the mean."
+        f"IoU in percent {when}, over {count(quality['num_items'])} items of "
+        f"{escape(quality['num_samples'])} validation samples. A dash: the class is not in the ground truth "
+        "and not in the mean."
     )
     return _section("Classes", hint, classes_table(members), name="classes")
 

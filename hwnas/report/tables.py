@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from html import escape
 from typing import Any
 
 from hwnas.architecture import Architecture
@@ -11,7 +10,17 @@ from hwnas.budget import LATENCY
 from hwnas.estimators.worth import Worth
 from hwnas.export.candidates import Candidate, front_of_candidates
 from hwnas.report.content import Member, RunContent
-from hwnas.report.words import ABSENT, amount, count, duration, gene_lines, interval, milliseconds, percent
+from hwnas.report.words import (
+    ABSENT,
+    amount,
+    count,
+    duration,
+    escape,
+    gene_lines,
+    interval,
+    milliseconds,
+    percent,
+)
 from hwnas.search.stage_costs import StageCost
 
 _STATES = {
@@ -160,7 +169,7 @@ def _trial_row(trial: Mapping[str, Any], unit: str) -> str:
     state = escape(_STATES.get(trial["state"], str(trial["state"])))
     return (
         f"<tr class='trial'><td>{trial['number']}</td><td class='left'>{state}</td><td>{value}</td>"
-        f"<td>{amount(trial['cost'], unit)}{mark}</td><td>{took}</td>"
+        f"<td>{escape(amount(trial['cost'], unit))}{mark}</td><td>{took}</td>"
         f"<td class='left'>{named}</td><td class='left'>{remark}</td></tr>"
     )
 

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping
 from typing import Any
 
 from hwnas.architecture import Architecture
+from hwnas.text import visible
 
 ABSENT = "–"
 _GENES_PER_LINE = 3
 _SMALLEST_GROUP = 3
+
+
+def escape(text: object) -> str:
+    """Return anything as text for HTML, for attributes in quotes, and for labels of plotly, which read HTML.
+
+    What would reorder or hide parts of the page is shown as an escape, and so is what UTF-8 cannot hold.
+    """
+    return html.escape(visible(str(text)), quote=True)
 
 
 def percent(value: float | None) -> str:

@@ -74,8 +74,9 @@ def engine_of(manifest: Manifest, product: str, precision: str) -> Tuple[str, Di
     """
     if product not in PRODUCTS:
         raise BundleError(f"The runtime must be onnxruntime or one of {PRODUCTS}, but is {product!r}.")
-    name = manifest.recommended_precision if precision == "recommended" else precision
-    model = manifest.model_path_of(name).name
+    name = manifest.recommended_for(product) if precision == "recommended" else precision
+    stated = manifest.entry_for(name, product)
+    name, model = str(stated.get("precision", name)), str(stated["file"])
     listed = manifest.content.get("engines", [])
     if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed):
         raise BundleError(f"`engines` in the manifest of {manifest.directory} must be a list of objects.")

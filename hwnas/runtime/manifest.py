@@ -9,9 +9,10 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Dict, Mapping, Optional, Tuple, Union
+from typing import Any, Dict, Iterator, Mapping, Optional, Tuple, Union
 
-from hwnas.errors import BundleError
+from hwnas.errors import BundleError, ModelFileError
+from hwnas.external_data import read_model_files
 from hwnas.files import sha256_of_file
 from hwnas.io_spec import IoSpec
 from hwnas.runtime.bundle_files import read_small_file
@@ -23,6 +24,7 @@ READABLE_VERSIONS = (1, 2)
 _MAX_MANIFEST_BYTES = 1 << 24
 _MAX_NAME_BYTES = 255
 FP32 = "fp32"
+ONNXRUNTIME = "onnxruntime"
 MANIFEST_NAME = "manifest.json"
 VERDICT_NAME = "verdict.json"
 
@@ -76,22 +78,39 @@ class Manifest:
 
     @property
     def recommended_precision(self) -> str:
-        """The fastest precision that keeps the limits on the bundle's target."""
+        """The fastest precision that keeps the limits, clocked on the bundle's target with its runtime."""
         return str(self.content.get("recommended_precision", FP32))
 
-    def model_path_of(self, precision: str) -> Path:
+    def model_path_of(self, precision: str, runtime: str = ONNXRUNTIME) -> Path:
         """Return the ONNX file of a precision, or of the recommended one for `recommended`.
+
+        Args:
+            precision: such as `int8`, or the name of an entry, such as `int8.tensorrt`.
+            runtime: that will compute it: of files in two dialects the one that is for it is taken.
 
         Raises:
             BundleError: if the bundle does not hold it.
         """
-        name = self.recommended_precision if precision == "recommended" else precision
-        if name not in self.precisions:
+        return self.directory / str(self.entry_for(precision, runtime)["file"])
+
+    def entry_for(self, precision: str, runtime: str = ONNXRUNTIME) -> Mapping[str, Any]:
+        """Return what the manifest says about the file that `model_path_of` names.
+
+        Raises:
+            BundleError: if the bundle does not hold it.
+        """
+        name = self.recommended_for(runtime) if precision == "recommended" else precision
+        entry = _entry_for(self.precisions, name, runtime)
+        if entry is None:
             raise BundleError(
                 f"{self.directory} holds the precisions {', '.join(self.precisions)}, not {name!r}. "
                 f"Export it with `--precision {name}`."
             )
-        return self.directory / str(self.precisions[name]["file"])
+        return entry
+
+    def recommended_for(self, runtime: str) -> str:
+        """Return the recommended precision if it was clocked with a runtime, else fp32."""
+        return recommended_for(self.content, runtime)
 
     @property
     def weights_path(self) -> Path:
@@ -108,6 +127,42 @@ class Manifest:
         """What pre- and post-processing need to know."""
         deployment: Mapping[str, Any] = self.content["deployment"]
         return deployment
+
+
+def recommended_for(content: Mapping[str, Any], runtime: str) -> str:
+    """Return the precision that a manifest recommends for a runtime: fp32 where another one was clocked.
+
+    Manifests that do not say what was clocked recommend one precision for all.
+    """
+    stated = content.get("recommendation")
+    if isinstance(stated, dict) and stated.get("runtime") != runtime:
+        return FP32
+    return str(content.get("recommended_precision", FP32))
+
+
+def entry_for(content: Mapping[str, Any], precision: str, runtime: str) -> Mapping[str, Any]:
+    """Return the entry of `precisions` in a manifest that a runtime is to compute.
+
+    Raises:
+        BundleError: if there is none.
+    """
+    entry = _entry_for(content["precisions"], precision, runtime)
+    if entry is None:
+        raise BundleError(f"The manifest holds no file in {precision!r} for {runtime}. Export it again.")
+    return entry
+
+
+def _entry_for(
+    precisions: Mapping[str, Mapping[str, Any]], name: str, runtime: str
+) -> Optional[Mapping[str, Any]]:
+    """Return the entry of that name that is for the runtime; else that of the name alone, None if none is."""
+    if name not in precisions:
+        return None
+    for entry in precisions.values():
+        runtimes = entry.get("for")
+        if entry.get("precision") == name and isinstance(runtimes, list) and runtime in runtimes:
+            return entry
+    return precisions[name]
 
 
 def read_manifest(
@@ -153,7 +208,7 @@ def read_manifest(
 
 
 def file_problems(directory: Path, files: Mapping[str, Mapping[str, Any]]) -> Dict[str, str]:
-    """Return what is wrong with each listed file that is not as listed: size or SHA-256."""
+    """Return what is wrong with each listed file that is not as listed: size, SHA-256, or external data."""
     problems = {}
     for name, entry in files.items():
         path = directory / name
@@ -165,7 +220,24 @@ def file_problems(directory: Path, files: Mapping[str, Mapping[str, Any]]) -> Di
             digest = sha256_of_file(path)
             if digest != entry["sha256"]:
                 problems[name] = f"was changed: its SHA-256 is {digest} instead of {entry['sha256']}"
+            elif path.suffix == ".onnx":
+                problems.update(_external_problems(directory, name, files))
     return problems
+
+
+def _external_problems(
+    directory: Path, name: str, files: Mapping[str, Mapping[str, Any]]
+) -> Iterator[Tuple[str, str]]:
+    """Yield what is wrong with the external data of a model: what it reads must be listed, too."""
+    try:
+        external = read_model_files(directory / name).external
+    except ModelFileError as error:
+        yield name, f"is not a whole model: {error}"
+        return
+    beside = PurePosixPath(name).parent
+    unlisted = [file.location for file in external if str(beside / file.location) not in files]
+    if unlisted:
+        yield name, f"keeps weights in {unlisted[0]!r}, which the manifest does not list"
 
 
 def _read_bytes(path: Path) -> bytes:

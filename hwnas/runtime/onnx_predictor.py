@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Tuple, Type, Union
+from typing import Any, Mapping, Tuple, Type, Union
 
 import numpy as np
 import numpy.typing as npt
 
 from hwnas.errors import BundleError
+from hwnas.onnxruntime_loading import load_onnxruntime
 
 FloatArray = npt.NDArray[np.float32]
+
+_ROUNDS_HALVES_SINCE = (1, 30)
+"""The first onnxruntime whose QuantizeLinear rounds halves; 1.18 to 1.29 were seen to truncate them."""
 
 
 class OnnxPredictor:
@@ -66,9 +70,33 @@ class OnnxPredictor:
         return np.asarray(logits, dtype=np.float32)
 
 
+def check_rounding(entry: Mapping[str, Any], path: Union[str, os.PathLike[str]]) -> None:
+    """Refuse INT8 in TensorRT's dialect with float16 scales where onnxruntime computes it wrongly.
+
+    Args:
+        entry: of `precisions` in a manifest; those that state float32 scales are computed right everywhere.
+        path: of its file, for the error.
+
+    Raises:
+        BundleError: naming the version that is installed and the first one that is right.
+    """
+    details = entry.get("details")
+    if not isinstance(details, dict) or details.get("dialect") != "tensorrt" or "scales" in details:
+        return
+    import onnxruntime
+
+    numbers = [int(part) if part.isdecimal() else 0 for part in onnxruntime.__version__.split(".")[:2]]
+    if tuple(numbers) < _ROUNDS_HALVES_SINCE:
+        raise BundleError(
+            f"{path} is INT8 for TensorRT with float16 scales, which onnxruntime {onnxruntime.__version__} "
+            "computes wrongly. Export it again, use another precision, or install onnxruntime "
+            f"{'.'.join(map(str, _ROUNDS_HALVES_SINCE))} or later."
+        )
+
+
 def _open_session(path: str, threads: int) -> Any:
     try:
-        import onnxruntime
+        onnxruntime = load_onnxruntime()
     except ImportError as error:
         raise BundleError(
             f"Running {path} needs onnxruntime, which cannot be imported ({error}). "
@@ -89,7 +117,7 @@ def _open_session(path: str, threads: int) -> Any:
 
 def _refusals() -> Tuple[Type[Exception], ...]:
     """Return what onnxruntime raises for files and inputs that it cannot take."""
-    from onnxruntime.capi import onnxruntime_pybind11_state as states
+    states = load_onnxruntime("onnxruntime.capi.onnxruntime_pybind11_state")
 
     return (
         states.Fail,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Tuple
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,7 @@ class Segmentation:
         image: the range image of the other M points, in metres.
         label_image: [H, W] uint8 train ids as the network gave them, 255 where no point fell.
         logits: [K, H, W] float32, the output of the network.
+        warnings: what is unusual about the scan, or could not be checked; sentences.
     """
 
     labels: npt.NDArray[np.uint8]
@@ -43,6 +44,7 @@ class Segmentation:
     image: RangeImage
     label_image: npt.NDArray[np.uint8]
     logits: FloatArray
+    warnings: Tuple[str, ...] = ()
 
     @property
     def scores(self) -> FloatArray:

@@ -4,7 +4,9 @@
         labels, scores = runner(points)  # points [N, 4]: x, y, z, intensity
 
 Conventions: x forward, y left, z up, in metres, origin in the sensor; intensity in the sensor's own unit;
-labels are train ids, see `Runner.label_map`. Other numbers than float32 are converted.
+labels are train ids: the index of the class in `Runner.label_map.class_names`, 255 for no class. `hwnas
+infer` writes raw ids instead, those of the label map's files; `Runner.raw_ids_of` translates. Other numbers
+than float32 are converted.
 
 Python 3.8 syntax, neither torch nor optuna: this module travels to boards.
 """
@@ -12,6 +14,7 @@ Python 3.8 syntax, neither torch nor optuna: this module travels to boards.
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, Type, Union
@@ -26,10 +29,11 @@ from hwnas.data.label_maps import LabelMap
 from hwnas.data.projection import Normalisation, ProjectionSpec
 from hwnas.data.scan import Scan
 from hwnas.errors import BundleError, DataError
+from hwnas.files import reason_of
 from hwnas.runtime.deployment import coordinates_of, intensity_range_of, scan_format_of
 from hwnas.runtime.engine_predictor import EnginePredictor
-from hwnas.runtime.manifest import Manifest, read_manifest
-from hwnas.runtime.onnx_predictor import OnnxPredictor
+from hwnas.runtime.manifest import ONNXRUNTIME, Manifest, read_manifest
+from hwnas.runtime.onnx_predictor import OnnxPredictor, check_rounding
 from hwnas.runtime.range_view import RangeView
 from hwnas.runtime.results import PointLabels, Segmentation
 from hwnas.runtime.scan_checks import ScanChecks, as_points, as_ring, check_intensity_range, has_direction
@@ -42,7 +46,6 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float32]
 Predict = Callable[[FloatArray], FloatArray]
-ONNXRUNTIME = "onnxruntime"
 PathLike = Union[str, "os.PathLike[str]"]
 
 
@@ -80,7 +83,8 @@ class Runner:
         Args:
             bundle: directory that `hwnas export` wrote.
             threads: that one inference may use; 0 means one for every core.
-            precision: that the bundle holds, or `recommended` for what was found best on its target.
+            precision: that the bundle holds, or `recommended` for what was found best on its target; fp32
+                where that was clocked with another runtime than `runtime`.
             runtime: `onnxruntime`, on the CPU; or `tensorrt` or `tensorrt-rtx`, with the engine that was
                 exported into the bundle for this GPU and version.
             check_scans: False labels scans that contradict the manifest, too, as long as their values can
@@ -162,6 +166,13 @@ class Runner:
         """Return the train ids [N] of points; see `segment`."""
         return self.segment(points, intensity, ring).labels
 
+    def raw_ids_of(self, labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint32]:
+        """Return the raw ids [N] of train ids [N], as files of the label map's data set hold them.
+
+        Of each class it is the first of its raw ids; of 255 one that the label map ignores.
+        """
+        return self.label_map.to_raw(labels)
+
     def segment(
         self,
         points: FloatArray,
@@ -189,11 +200,13 @@ class Runner:
         remission = self._remission_of_kept(points, intensity, keep)
         view = RangeView(self._projection, self._normalisation, self._knn, self.label_map.num_classes)
         scan = view.project(points, remission, ring)
-        self._checks.check(points[keep], intensity[keep], scan.image, None if ring is None else ring[keep])
+        warnings = self._checks.check(
+            len(points), points[keep], intensity[keep], scan.image, None if ring is None else ring[keep]
+        )
         logits = predict(view.network_input(scan))
         label_image = view.label_image(logits, scan)
         labels = view.labels(label_image, scan)
-        return Segmentation(labels, scan.has_direction, scan.image, label_image, logits[0])
+        return Segmentation(labels, scan.has_direction, scan.image, label_image, logits[0], warnings)
 
     def label_scan(self, path: PathLike) -> npt.NDArray[np.uint8]:
         """Return the train ids [N] of the points of a scan file; see `read_scan`."""
@@ -201,10 +214,11 @@ class Runner:
         return self.label(scan.points, scan.intensity, scan.ring)
 
     def read_scan(self, path: PathLike) -> RawScan:
-        """Read a .bin or .pcd file, laid out as the files that the network was trained on.
+        """Read a .bin, .npy or .pcd file, laid out as the files that the network was trained on.
 
         A file of another format than those is read as that format has it by default: x, y, z and
-        intensity as float32 in .bin, fields of these names in .pcd. Coordinates become metres in the frame of the sensor, as in training.
+        intensity as float32 in .bin, fields of these names in .pcd. Coordinates become metres in the frame of
+        the sensor, as in training.
 
         Raises:
             DataError: if the file is missing, of another format or malformed.
@@ -212,25 +226,37 @@ class Runner:
         from hwnas.data import formats
 
         name = Path(path).suffix.lower().lstrip(".")
-        readers = {"bin": formats.read_bin, "pcd": formats.read_pcd}
+        readers = {"bin": formats.read_bin, "npy": formats.read_npy, "pcd": formats.read_pcd}
         if name not in readers:
-            raise DataError(f"{path} must end in .bin or .pcd to be read as a scan.")
+            raise DataError(f"{path} must end in .bin, .npy or .pcd to be read as a scan.")
         return self.read_scan_with(readers[name], name, path)
 
-    def read_scan_with(self, reader: ScanReader, format_name: str, path: PathLike) -> RawScan:
+    def read_scan_with(
+        self,
+        reader: ScanReader,
+        format_name: str,
+        path: PathLike,
+        options: Optional[Mapping[str, Any]] = None,
+    ) -> RawScan:
         """Read a file with the reader of a format that a plug-in registered.
+
+        Args:
+            reader: of the format.
+            format_name: as it is registered.
+            path: of the file.
+            options: of the format, in place of those of the same name that the bundle states.
 
         Raises:
             DataError: if the file is missing or malformed.
         """
-        options = self._format_options if self._format_name == format_name else {}
-        if not Path(path).is_file():
-            raise DataError(f"The scan {path} does not exist.")
-        scan = reader(Path(path), options)
+        own = self._format_options if self._format_name == format_name else {}
+        try:
+            scan = reader(Path(path), {**own, **(options or {})})
+        except OSError as error:
+            raise DataError(f"The scan {path} cannot be read: {reason_of(error)}.") from error
         if not len(scan.points):
             raise DataError(f"{path} holds no point.")
-        points = self.coordinates.to_sensor_frame(scan.points)
-        return type(scan)(points, scan.intensity, scan.ring, scan.labels)
+        return replace(scan, points=self.coordinates.to_sensor_frame(scan.points))
 
     def as_trained(self, path: PathLike) -> Scan:
         """Return a scan file as the network was trained on it: our axes, remission 0..1, no labels.
@@ -284,6 +310,8 @@ def _check_interface(network: OnnxPredictor, manifest: Manifest) -> None:
 def _network_of(manifest: Manifest, runtime: str, precision: str, threads: int) -> Predict:
     if runtime != ONNXRUNTIME:
         return EnginePredictor(manifest, runtime, precision)
-    network = OnnxPredictor(manifest.model_path_of(precision), threads)
+    path = manifest.model_path_of(precision)
+    check_rounding(manifest.entry_for(precision), path)
+    network = OnnxPredictor(path, threads)
     _check_interface(network, manifest)
     return network

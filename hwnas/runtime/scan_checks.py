@@ -5,30 +5,33 @@ Python 3.8 syntax, neither torch nor optuna: this module travels to boards.
 
 from __future__ import annotations
 
-from typing import Any, Optional, Tuple
+from typing import Any, List, Optional, Sequence, Tuple
 
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.data.expectations import ANY_ORDER, ScanExpectations
+from hwnas.data.expectations import ANY_ORDER, RING_BY_RING, ScanExpectations
+from hwnas.data.geometry import CloudGeometry, geometry_of_usable, quantiles, sample
 from hwnas.data.projection import RangeImage, range_of
 from hwnas.data.rings import recover_rings
 from hwnas.errors import DataError
+from hwnas.runtime.geometry_checks import (
+    FEWEST_TO_JUDGE,
+    Finding,
+    findings_of,
+    findings_of_old_bundle,
+)
 
 FloatArray = npt.NDArray[np.float32]
 RingArray = npt.NDArray[np.int32]
 
 _HINT = " (`check_scans=False` lets a runner label it all the same.)"
-# Fewer points say little about a sensor.
-_FEWEST_TO_JUDGE = 1000
-_WHOLE_SHARE = 0.5
 # 0..1 and 0..255 are a factor of 255 apart; no weather or scene darkens 99 of 100 points this much.
 _LARGEST_UNIT_FACTOR = 32.0
-# A ring or two may be lost or split in recovery; sensors differ by a third at least (48 and 64 rings).
-_RING_TOLERANCE = 0.15
-_ELEVATION_TOLERANCE_DEG = 8.0
-_ELEVATION_SAMPLES = 4096
-_OUTER_PERCENT = 0.5
+_UNUSUAL_FACTOR = 8.0
+# Clouds in rows and columns hold gaps where nothing came back, but some of it does.
+_LEAST_USABLE, _USUAL_USABLE = 0.02, 0.1
+_FEWEST_FOR_SHARES = 64
 
 
 def as_points(points: Any, columns: int) -> FloatArray:
@@ -97,79 +100,130 @@ class ScanChecks:
     def __init__(self, expects: Optional[ScanExpectations], method: str) -> None:
         """Take the expectations of a manifest (None, of older ones, checks nothing) and its projection."""
         self._expects = expects
-        self._needs_rings = expects is not None and expects.point_order != ANY_ORDER and method == "ring"
+        self._method = method
 
     def check(
-        self, points: FloatArray, intensity: FloatArray, image: RangeImage, ring: Optional[RingArray]
-    ) -> None:
+        self,
+        num_points: int,
+        points: FloatArray,
+        intensity: FloatArray,
+        image: RangeImage,
+        ring: Optional[RingArray],
+    ) -> Tuple[str, ...]:
         """Refuse a scan of another unit, sensor, mounting or order.
 
         Args:
+            num_points: N, with those that have no direction.
             points: [M, 3] in metres, all with a direction.
             intensity: [M] in the sensor's own unit.
             image: their projection.
             ring: [M] as it was given; None if it was not.
 
+        Returns:
+            What is unusual, or cannot be known of so few points; sentences.
+
         Raises:
             DataError: saying what was expected, what was found and what to do.
         """
         expects = self._expects
-        if expects is None or len(points) < _FEWEST_TO_JUDGE:
-            return
-        _check_unit(intensity, expects)
-        if len(points) < _WHOLE_SHARE * expects.points[0]:
-            return  # part of a turn has fewer rings and another field of view, and rightly so
-        _check_field_of_view(points, expects)
-        if self._needs_rings:
-            _check_rings(points, image, ring, expects)
-
-
-def _check_unit(intensity: FloatArray, expects: ScanExpectations) -> None:
-    low = expects.intensity_range[0]
-    found, usual = float(np.percentile(intensity, 99.0)) - low, expects.intensity_p99 - low
-    if found * _LARGEST_UNIT_FACTOR < usual:
-        raise DataError(
-            f"99 of 100 intensities are below {found + low:g}; in the scans of {expects.sensor!r} that the "
-            f"network was trained on they were below {expects.intensity_p99:g}. They seem to be in another "
-            f"unit, or missing. Convert them to {low:g} to {expects.intensity_range[1]:g}.{_HINT}"
-        )
-
-
-def _check_field_of_view(points: FloatArray, expects: ScanExpectations) -> None:
-    some = points[:: max(1, len(points) // _ELEVATION_SAMPLES)].astype(np.float64)
-    elevation_deg = np.degrees(np.arctan2(some[:, 2], np.hypot(some[:, 0], some[:, 1])))
-    down, up = np.percentile(elevation_deg, [_OUTER_PERCENT, 100.0 - _OUTER_PERCENT])
-    usual_up, usual_down = expects.field_of_view_deg
-    if max(abs(up - usual_up), abs(down - usual_down)) > _ELEVATION_TOLERANCE_DEG:
-        raise DataError(
-            f"The points are seen between {up:.1f} and {down:.1f} degrees of elevation; the network was "
-            f"trained on {usual_up:.1f} to {usual_down:.1f} degrees ({expects.sensor!r}). Give points in "
-            "metres with x forward, y left, z up in the frame of the sensor, or train for this sensor."
-            f"{_HINT}"
-        )
-
-
-def _check_rings(
-    points: FloatArray, image: RangeImage, ring: Optional[RingArray], expects: ScanExpectations
-) -> None:
-    if expects.rings is None:
-        return
-    if ring is None and image.method != "ring":
-        ring = recover_rings(points)  # more of them than the image has rows, or none to be told
-        if ring is None:
-            raise DataError(
-                "The rings of the points are not known: they come in no order that tells, while the network "
-                f"was trained on {_rings(expects.rings)} rings. Keep the order in which the sensor gives the "
-                f"points, or pass the ring of each.{_HINT}"
+        if expects is None:
+            return ()
+        if not num_points:
+            return ("The scan has no points.",)
+        warnings = _check_usable(len(points), num_points)
+        warnings += _check_unit(intensity, expects)
+        known = self._known_ring(points, image, ring)
+        if self._needs_rings and known is None:
+            _check_order(len(points), expects)
+        findings = _findings(geometry_of_usable(points, known), expects)
+        certain = [finding for finding in findings if finding.is_certain]
+        if certain:
+            raise DataError(_refusal(certain, expects))
+        if len(points) < FEWEST_TO_JUDGE:
+            warnings.append(
+                f"With {len(points)} points it cannot be known whether they come from such a sensor as "
+                f"{expects.sensor!r}, which the network was trained for."
             )
-    count = int((image.row if ring is None else ring).max()) + 1
-    fewest, most = expects.rings
-    if not fewest * (1.0 - _RING_TOLERANCE) <= count <= most * (1.0 + _RING_TOLERANCE):
-        raise DataError(
-            f"The scan has {count} rings, but the network was trained on {_rings(expects.rings)} "
-            f"({expects.sensor!r}). Give scans of such a sensor, or train for this one.{_HINT}"
-        )
+        return (*warnings, *(f"{_start(finding.text)}. {finding.remedy}" for finding in findings))
+
+    @property
+    def _needs_rings(self) -> bool:
+        expects = self._expects
+        return expects is not None and expects.point_order != ANY_ORDER and self._method == "ring"
+
+    def _known_ring(
+        self, points: FloatArray, image: RangeImage, ring: Optional[RingArray]
+    ) -> Optional[RingArray]:
+        if ring is not None:
+            return ring
+        if image.method == "ring":
+            return image.row
+        # More rings than the image has rows, or an image whose rows are not rings.
+        is_ordered = self._expects is not None and self._expects.point_order == RING_BY_RING
+        return recover_rings(points) if is_ordered or self._method == "ring" else None
 
 
-def _rings(rings: Tuple[int, int]) -> str:
+def _check_usable(num_usable: int, num_points: int) -> List[str]:
+    share = num_usable / num_points
+    if num_usable and (share >= _USUAL_USABLE or num_points < _FEWEST_FOR_SHARES):
+        return []
+    text = (
+        f"{num_usable} of {num_points} points have a position; the others are NaN, infinite or at the origin"
+    )
+    if not num_usable or share < _LEAST_USABLE:
+        raise DataError(f"Only {text}. Expected a scan with positions: check the driver or the file.{_HINT}")
+    return [f"Only {text}."]
+
+
+def _check_unit(intensity: FloatArray, expects: ScanExpectations) -> List[str]:
+    if not len(intensity):
+        return []
+    low = expects.intensity_range[0]
+    found, usual = quantiles(intensity[sample(len(intensity))], (99.0,))[0] - low, expects.intensity_p99 - low
+    if found * _UNUSUAL_FACTOR >= usual:
+        return []
+    text = (
+        f"99 of 100 intensities are below {found + low:g}; in the scans of {expects.sensor!r} that the "
+        f"network was trained on they were below {expects.intensity_p99:g}. They seem to be in another "
+        f"unit, or missing. Convert them to {low:g} to {expects.intensity_range[1]:g}."
+    )
+    if found * _LARGEST_UNIT_FACTOR < usual and len(intensity) >= _FEWEST_FOR_SHARES:
+        raise DataError(text + _HINT)
+    return [text]
+
+
+def _check_order(num_points: int, expects: ScanExpectations) -> None:
+    """Refuse a scan whose rings are not known although the network needs them."""
+    if num_points < _FEWEST_FOR_SHARES:
+        return
+    raise DataError(
+        "The rings of the points are not known: they come in no order that tells, while the network was "
+        f"trained on {_rings(expects.rings)} rings. Keep the order in which the sensor gives the points, or "
+        f"pass the ring of each.{_HINT}"
+    )
+
+
+def _findings(found: CloudGeometry, expects: ScanExpectations) -> List[Finding]:
+    if found.num_points < FEWEST_TO_JUDGE:
+        return []
+    if expects.geometry is not None:
+        return findings_of(found, expects.geometry)
+    return findings_of_old_bundle(found, expects)
+
+
+def _refusal(findings: Sequence[Finding], expects: ScanExpectations) -> str:
+    remedies = dict.fromkeys(finding.remedy for finding in findings)
+    return (
+        f"The scan is not like those of {expects.sensor!r} that the network was trained on: "
+        f"{'; '.join(finding.text for finding in findings)}. {' '.join(remedies)}{_HINT}"
+    )
+
+
+def _start(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _rings(rings: Optional[Tuple[int, int]]) -> str:
+    if rings is None:
+        return "known"
     return str(rings[0]) if rings[0] == rings[1] else f"{rings[0]} to {rings[1]}"

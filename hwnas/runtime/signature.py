@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import os
 import subprocess
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import List, NamedTuple, Union
 
 from hwnas.errors import BundleError
+from hwnas.processes import run
 from hwnas.runtime.bundle_files import read_small_file
+from hwnas.scratch import ScratchDirectory
 
 SIGNATURE_NAME = "manifest.json.sig"
 NAMESPACE = "hwnas-bundle"
@@ -64,7 +65,7 @@ def check_signature(directory: PathLike, manifest: bytes, trust: Trust) -> None:
             "key that may sign bundles; see ssh-keygen(1)."
         )
     signature = _read_signature(Path(directory))
-    with tempfile.TemporaryDirectory(prefix="hwnas-signature-") as scratch:
+    with ScratchDirectory("signature") as scratch:
         # A copy: what ssh-keygen is given is what was looked at, and is no link to elsewhere.
         copy = os.path.join(scratch, SIGNATURE_NAME)
         with open(copy, "wb") as stream:
@@ -94,13 +95,8 @@ def run_ssh_keygen(command: List[str], content: bytes, timeout_s: float = _TIMEO
         BundleError: if it is not installed, or does not end.
     """
     try:
-        found = subprocess.run(
-            command,
-            input=content,
-            capture_output=True,
-            timeout=timeout_s,
-            check=False,
-        )
+        # Not in a session of its own: it may ask for a passphrase at the terminal.
+        found = run(command, content=content, timeout_s=timeout_s, own_session=False)
     except FileNotFoundError as error:
         raise BundleError("Signatures need OpenSSH's `ssh-keygen` (8.1 or newer); install it.") from error
     except subprocess.TimeoutExpired as error:

@@ -11,11 +11,18 @@ from typing import Any
 from hwnas.architecture import Choice
 from hwnas.budget import LATENCY, Metric
 from hwnas.config import SearchSection
-from hwnas.errors import MeasurementError, StudyError, TargetLostError, TargetUnreachableError, TooSlowError
+from hwnas.errors import (
+    FileAccessError,
+    MeasurementError,
+    StudyError,
+    TargetLostError,
+    TargetUnreachableError,
+    TooSlowError,
+)
 from hwnas.latency.base import LatencyMeter
 from hwnas.latency.figures import MeasuredFigures, measure_figures
 from hwnas.search.costs import end_to_end_job
-from hwnas.search.executors.base import Executor, Reply, Worker
+from hwnas.search.executors.base import Executor, Reply, Worker, error_from_reply
 from hwnas.search.foresight import Foresight
 from hwnas.search.interruption import StopRequest
 from hwnas.search.ladder import Ladder
@@ -227,6 +234,10 @@ class CandidateLoop:
             book.trained(candidate, reply.value)
             self._book.message = book.message
             self._failures = 0
+        elif reply.kind == "error" and reply.value["kind"] == FileAccessError.__name__:
+            # No network is to blame, and the next one would end the same way.
+            self._lost(candidate, ENDED_WITH_ERROR)
+            raise error_from_reply(reply.value)
         elif reply.kind == "error":
             self._failed(candidate, f"{reply.value['kind']}: {reply.value['message']}")
         elif candidate.is_overdue:

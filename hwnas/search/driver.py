@@ -10,7 +10,7 @@ from typing import Any
 import hwnas
 from hwnas.architecture import Architecture, Choice
 from hwnas.budget import LATENCY, Metric
-from hwnas.config import RunConfig
+from hwnas.config import JOURNAL, RunConfig
 from hwnas.estimators.worth import Worth
 from hwnas.latency.base import LatencyMeter
 from hwnas.search.candidate_loop import CandidateLoop
@@ -21,7 +21,7 @@ from hwnas.search.funnel.stage import LookStage
 from hwnas.search.interruption import StopRequest
 from hwnas.search.jobs import Jobs
 from hwnas.search.ladder import Ladder, Rung, open_rungs
-from hwnas.search.opening import check_start, opened_study, with_study_name
+from hwnas.search.opening import check_start, opened_study, record_identity, with_study_name
 from hwnas.search.progress import ProgressListener
 from hwnas.search.rebase import Rebase, update_records
 from hwnas.search.run_directory import RunDirectory
@@ -29,7 +29,7 @@ from hwnas.search.run_log import RunLog
 from hwnas.search.run_target import opened_meter
 from hwnas.search.rungs import rung_plans
 from hwnas.search.stage_costs import rungs_of_run, stage_costs
-from hwnas.search.storage import DriverLease
+from hwnas.search.storage import DriverLease, cut_at_damage
 from hwnas.search.storage.place import place_of_run
 from hwnas.search.strategies import Limits, StrategyContext, make_sampler
 from hwnas.search.study import SearchStudy
@@ -50,6 +50,7 @@ class SearchResult:
         interrupted: whether that was Ctrl-C.
         front: content of `front.json`.
         worth: of the estimator, where it is known.
+        remarks: what was lost or damaged before this session, and what became of it.
     """
 
     run: Path
@@ -57,6 +58,7 @@ class SearchResult:
     interrupted: bool
     front: dict[str, Any]
     worth: Worth | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def rungs(self) -> list[dict[str, Any]]:
@@ -73,6 +75,7 @@ class SearchResult:
             "run": str(self.run),
             "ending": self.ending,
             "interrupted": self.interrupted,
+            "remarks": list(self.remarks),
             "trained": states.count("COMPLETE"),
             "infeasible": states.count("PRUNED"),
             "failed": states.count("FAIL"),
@@ -93,6 +96,7 @@ def search(
     *,
     resume: bool = False,
     rebase: bool = False,
+    repair: bool = False,
     progress: ProgressListener | None = None,
 ) -> SearchResult:
     """Search until enough candidates are trained, time is over, or Ctrl-C ends it.
@@ -102,6 +106,8 @@ def search(
         run_dir: of a new run, or of one to be resumed.
         resume: go on with the run that is there; without it an existing run is refused.
         rebase: on resume, measure everything again if the target has changed, see `Rebase`.
+        repair: on resume, rebuild what a damaged or lost journal does not hold from the records of the
+            trials; a copy of the damaged journal is kept.
         progress: is told how far the search is.
 
     Raises:
@@ -115,15 +121,20 @@ def search(
     place = place_of_run(run, config)
     with DriverLease(run.driver_lock), place.held(), StopRequest() as stop:
         check_start(run, resume=resume)
+        if repair and config.storage == JOURNAL:
+            cut_at_damage(run.study_journal)
         task = make_task(config.task.name, config.task.settings)
         space = make_search_space(config.space.name, task.contract, config.space.choices)
         pool = executor_of_run(config, run, worker_setup(config), workers=config.search.workers)
         with opened_meter(config, final=False, exclusive=pool.paused) as meter:
-            study, identity, moved = opened_study(run, place, config, task, space, meter, rebase=rebase)
+            study, identity, moved = opened_study(
+                run, place, config, task, space, meter, rebase=rebase, repair=repair
+            )
             try:
                 if moved and not _rebased(config, run, study, task, space, meter, stop, identity, moved):
                     return SearchResult(run.path, "interrupted", stop.requested, run.read_front())
                 update_records(run, study)
+                record_identity(run, study)
                 return _session(config, run, study, task, space, meter, pool, stop, progress or _silent)
             finally:
                 study.close()
@@ -194,7 +205,8 @@ def _session(
             log=log,
             fits=fits,
         )
-    rungs, stale, recovered = open_rungs(rung_plans(config), run, study, log, costs)
+    opened = open_rungs(rung_plans(config), run, study, log, costs, space)
+    rungs, stale, recovered = opened.rungs, opened.stale, opened.told
     seed = config.search.seed
     context = StrategyContext(space, predict, limits, seed, predict_many, sizes_fit=within_sizes)
     ladders = _ladders(config, rungs, context)
@@ -252,7 +264,8 @@ def _session(
         if look is not None and not stop.requested and not loop.is_out_of_time:
             ending = _looked(look, learned_from, last_ladder, loop_until, space, stop)
     log.event("ended", f"the search ended: {ending}")
-    return SearchResult(run.path, ending, stop.requested, last_ladder.highest.front, worth)
+    remarks = tuple(opened.remarks)
+    return SearchResult(run.path, ending, stop.requested, last_ladder.highest.front, worth, remarks)
 
 
 def _ladders(config: RunConfig, rungs: Sequence[Rung], context: StrategyContext) -> list[Ladder]:

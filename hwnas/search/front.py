@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hwnas.budget import Costs, Limit, Metric
-from hwnas.files import write_json_atomically
+from hwnas.files import write_checked_json
 from hwnas.pareto import front_indices, hypervolume
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory
 from hwnas.search.study import ERROR, TrialSummary
@@ -109,7 +109,7 @@ def front_member(trial: TrialSummary, record: Mapping[str, Any]) -> dict[str, An
 def write_front(run: RunDirectory, trials: Sequence[TrialSummary], costs: Costs) -> dict[str, Any]:
     """Write `front.json` atomically and return its content."""
     front = build_front(trials, run.read_trial, costs)
-    write_json_atomically(run.front, front)
+    write_checked_json(run.front, front)
     return front
 
 

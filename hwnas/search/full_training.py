@@ -13,8 +13,8 @@ from typing import Any
 from hwnas.architecture import Architecture
 from hwnas.budget import Costs
 from hwnas.config import RunConfig
-from hwnas.errors import TrainingError
-from hwnas.files import write_json_atomically
+from hwnas.errors import FileAccessError, TrainingError
+from hwnas.files import write_checked_json
 from hwnas.latency.base import LatencyMeter
 from hwnas.latency.builds import keep_fastest_build
 from hwnas.latency.figures import NOT_MEASURED, measure_figures
@@ -24,12 +24,12 @@ from hwnas.pareto import front_indices
 from hwnas.search.agreement import rank_agreement
 from hwnas.search.costs import end_to_end_job
 from hwnas.search.driver import executor_of_run, worker_setup
-from hwnas.search.executors.base import Executor, Reply, Worker
+from hwnas.search.executors.base import Executor, Reply, Worker, error_from_reply
 from hwnas.search.executors.local import usable_cores
 from hwnas.search.front import costs_of_front
 from hwnas.search.interruption import StopRequest
 from hwnas.search.picking import Pick, picked
-from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory
+from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory, read_record, read_record_if_any
 from hwnas.search.run_log import RunLog
 from hwnas.search.run_target import opened_meter, refuse_other_target
 from hwnas.search.storage import DriverLease
@@ -39,6 +39,7 @@ from hwnas.tasks.base import Quality, Task, make_task
 from hwnas.training.checkpoint import load_weights
 
 _ATTEMPTS = 2
+_REMEDY = "Remove its directory, and `hwnas train` trains this network again; the others are kept."
 
 
 @dataclass(frozen=True)
@@ -174,10 +175,11 @@ class _FullTraining:
     def _job(self, architecture: Architecture) -> dict[str, Any]:
         directory = self._run.checkpoint(architecture.id)
         request = {"recipe": self._recipe, "seed": self._config.search.seed}
-        if _read(directory / "request.json") != request:
+        recorded = {"schema_version": SCHEMA_VERSION, **request}
+        if _read(directory / "request.json") != recorded:
             shutil.rmtree(directory, ignore_errors=True)
             directory.mkdir(parents=True)
-            write_json_atomically(directory / "request.json", request)
+            write_checked_json(directory / "request.json", recorded)
         return {
             "job": "train",
             "architecture": architecture.to_json(),
@@ -197,6 +199,8 @@ class _FullTraining:
                 f"{architecture.id}: {quality.metric} {quality.value:.4f} in {reply.value['train_s']:.0f} s",
             )
             return True
+        if reply.kind == "error" and reply.value["kind"] == FileAccessError.__name__:
+            raise error_from_reply(reply.value)
         died = reply.kind == "died"
         reason = str(reply.value) if died else str(reply.value["message"])
         self._failures[architecture.id] = reason
@@ -213,11 +217,11 @@ class _FullTraining:
         for architecture in self._architectures:
             self._measure_one(architecture, task, meter, costs)
             self._tell()
-        write_json_atomically(self._run.trained, self._merged(costs, meter))
+        write_checked_json(self._run.trained, self._merged(costs, meter))
 
     def _measure_one(self, architecture: Architecture, task: Task, meter: LatencyMeter, costs: Costs) -> None:
         directory = self._run.checkpoint(architecture.id)
-        result = _read(directory / "result.json")
+        result = read_record(directory / "result.json", _REMEDY)
         if result["latency"] is not None and _is_of(result["latency"], meter):
             return
         model = directory / "model.onnx"
@@ -251,6 +255,7 @@ class _FullTraining:
     def _keep(self, architecture: Architecture, result: Mapping[str, Any]) -> None:
         directory = self._run.checkpoint(architecture.id)
         kept = {
+            "schema_version": SCHEMA_VERSION,
             "architecture": architecture.to_json(),
             "checkpoint": str((directory / "weights.safetensors").relative_to(self._run.path)),
             "recipe": self._recipe,
@@ -260,7 +265,7 @@ class _FullTraining:
             "builds": result.get("builds"),
             "train_s": result["train_s"],
         }
-        write_json_atomically(directory / "result.json", kept)
+        write_checked_json(directory / "result.json", kept)
 
     def _is_trained(self, architecture: Architecture) -> bool:
         directory = self._run.checkpoint(architecture.id)
@@ -331,9 +336,13 @@ def _is_of(latency: Mapping[str, Any], meter: LatencyMeter) -> bool:
     return bool(latency["fingerprint"] == json.loads(json.dumps(dict(meter.fingerprint()))))
 
 
-def _read(path: Path) -> Any:
-    """Return the JSON value in a file, or None where there is no file."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+def _read(path: Path) -> dict[str, Any] | None:
+    """Return what a file beside a checkpoint holds, or None where there is no file.
+
+    Raises:
+        StudyError: if it is damaged.
+    """
+    return read_record_if_any(path, _REMEDY)
 
 
 def _silent(_status: object) -> None:

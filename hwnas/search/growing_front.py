@@ -12,7 +12,7 @@ from typing import Any
 
 from hwnas.architecture import Architecture
 from hwnas.budget import Costs
-from hwnas.files import write_bytes_atomically
+from hwnas.files import with_checksum, write_bytes_atomically
 from hwnas.pareto import front_indices, hypervolume
 from hwnas.search.front import Point, front_header, front_member, front_of, point_of, reference_point
 from hwnas.search.run_directory import RunDirectory
@@ -144,7 +144,7 @@ class GrowingFront:
             "members": members,
         }
         head = {**header, "hypervolume_history": self.history.entries}
-        write_bytes_atomically(self._run.front, _text(head, lines).encode("utf-8"))
+        write_bytes_atomically(self._run.front, with_checksum(_text(head, lines)).encode("utf-8"))
         self._unwritten = 0
 
     def _count(self, trial: TrialSummary) -> None:

@@ -1,17 +1,15 @@
 """What runs in a worker process: exporting, training and judging one network at a time.
 
-Started by `LocalExecutor` as `python -m hwnas.search.jobs COMMANDS REPLIES PARENT`, where the first
-two are inherited pipes. The first line tells what to load; every further line is a job and gets
+Started by `LocalExecutor` as `python -m hwnas.processes hwnas.search.jobs COMMANDS REPLIES`, with two
+inherited pipes. The first line tells what to load; every further line is a job and gets
 one reply, `{"result": …}` or `{"error": {"kind": …, "message": …}}`, perhaps after `{"progress": …}`.
 Anything else than an `HwnasError` ends the process: the executor reports that and starts another.
 """
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,19 +20,19 @@ from typing import IO, Any
 import torch
 
 from hwnas.architecture import Architecture
-from hwnas.errors import ConfigError, HwnasError
+from hwnas.errors import ConfigError, HwnasError, file_access_error
 from hwnas.estimators.base import AccuracyEstimator, EstimatorContext, make_estimator
 from hwnas.estimators.predicted import NAME as LEARNED
 from hwnas.estimators.untrained import SCORES
 from hwnas.onnx_graphs.export import export_onnx
 from hwnas.onnx_graphs.metadata import graph_metadata
+from hwnas.onnxruntime_loading import disable_telemetry
 from hwnas.search_spaces.base import SearchSpace, make_search_space
 from hwnas.tasks.base import Task, make_task
 from hwnas.training.predict import torch_predict
 from hwnas.training.recipe import Recipe
 from hwnas.training.trainer import train
 
-_PR_SET_PDEATHSIG = 1
 _PROGRESS_INTERVAL_S = 1.0
 
 
@@ -130,18 +128,6 @@ def judge_of_search(
     return make_estimator(name, EstimatorContext(task, space, own))
 
 
-def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process as soon as process `parent` is gone, even when stopped.
-
-    Raises:
-        OSError: if the kernel refuses.
-    """
-    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
-        raise OSError(ctypes.get_errno(), "the parent-death signal cannot be set")
-    if os.getppid() != parent:  # it died before the kernel knew
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
 def serve(commands: IO[bytes], replies: IO[bytes]) -> None:
     """Load what the first line names, then do one job a line until the pipe closes."""
 
@@ -170,12 +156,17 @@ def serve(commands: IO[bytes], replies: IO[bytes]) -> None:
             send({"result": jobs.run(json.loads(line))})
         except HwnasError as error:
             refuse(error)
+        except OSError as error:
+            refused = file_access_error(error)
+            if refused is None:
+                raise
+            refuse(refused)
 
 
 def main(arguments: list[str]) -> None:
     """Serve the pipes that the pool handed over."""
-    commands, replies, parent = (int(argument) for argument in arguments)
-    die_with_parent(parent)
+    disable_telemetry()
+    commands, replies = (int(argument) for argument in arguments)
     with os.fdopen(commands, "rb") as incoming, os.fdopen(replies, "wb") as outgoing:
         serve(incoming, outgoing)
 

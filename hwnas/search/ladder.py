@@ -29,11 +29,11 @@ from hwnas.budget import Costs
 from hwnas.latency.figures import MeasuredFigures
 from hwnas.search.front import point_of
 from hwnas.search.layers import best_by_layers
-from hwnas.search.recovery import tell_recorded
+from hwnas.search.recovery import Recovered, recover
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.run_log import RunLog
 from hwnas.search.rungs import RungPlan
-from hwnas.search.strategies import ChoosesClimbers
+from hwnas.search.strategies import ChoosesClimbers, distributions_of
 from hwnas.search.study import MAY_BE_TRIED_AGAIN, SearchStudy, TrialSummary
 from hwnas.search.trial_book import Candidate, SearchClock, TrialBook
 from hwnas.search_spaces.base import SearchSpace
@@ -181,9 +181,39 @@ class Ladder:
         return known[1]
 
 
+@dataclass(frozen=True)
+class OpenedRungs:
+    """The studies of a run, in step with their records.
+
+    Attributes:
+        rungs: the lowest first.
+        stale: numbers of trials that a killed driver left open.
+        recovered: what the records had to say, by the name of the study.
+    """
+
+    rungs: list[Rung]
+    stale: list[int]
+    recovered: dict[str, Recovered]
+
+    @property
+    def told(self) -> list[int]:
+        """Numbers of trials that were finished, and not told before."""
+        return [number for one in self.recovered.values() for number in one.told]
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a user should know of lost trials and damaged records."""
+        return [remark for name, one in self.recovered.items() for remark in one.remarks(name)]
+
+
 def open_rungs(
-    plans: Sequence[RungPlan], run: RunDirectory, study: SearchStudy, log: RunLog, costs: Costs
-) -> tuple[list[Rung], list[int], list[int]]:
+    plans: Sequence[RungPlan],
+    run: RunDirectory,
+    study: SearchStudy,
+    log: RunLog,
+    costs: Costs,
+    space: SearchSpace,
+) -> OpenedRungs:
     """Open the studies of a run and bring them in step with their records.
 
     Args:
@@ -192,21 +222,26 @@ def open_rungs(
         study: of the highest rung, opened by its driver.
         log: of the run.
         costs: second objective and limits.
+        space: of the run.
 
-    Returns:
-        the rungs, the numbers of trials that a killed driver left open, and of those that it had finished.
+    Raises:
+        StudyError: if a record contradicts its study.
     """
     runs = [run.rung(number) for number in range(1, len(plans))] + [run]
     studies = [study.beside(plan.study) for plan in plans[:-1]] + [study]
-    recovered: list[int] = []
+    names = [f"rung {number}" for number in range(1, len(plans))] + ["the study"]
+    recovered: dict[str, Recovered] = {}
     stale: list[int] = []
-    for where, one in zip(runs, studies, strict=True):
+    for name, where, one in zip(names, runs, studies, strict=True):
         where.trials_dir.mkdir(parents=True, exist_ok=True)
-        recovered += tell_recorded(where, one, costs)
+        recovered[name] = recover(where, one, costs, distributions_of(space))
         stale += one.fail_stale()
     clock = SearchClock(max((trial.elapsed_s for one in studies for trial in one.summaries()), default=0.0))
     rungs = []
     for number, (where, one) in enumerate(zip(runs, studies, strict=True)):
         name = f"rung {number + 1}" if len(plans) > 1 else ""
         rungs.append(Rung(TrialBook(where, one, log, costs, clock=clock, rung=name), number))
-    return rungs, stale, recovered
+    opened = OpenedRungs(rungs, stale, recovered)
+    for remark in opened.remarks:
+        log.event("recovered", remark)
+    return opened

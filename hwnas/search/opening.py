@@ -7,9 +7,10 @@ from typing import Any
 import hwnas
 from hwnas.config import JOURNAL, RunConfig, save_config
 from hwnas.errors import StudyError
+from hwnas.files import write_checked_json
 from hwnas.latency.base import LatencyMeter
 from hwnas.search.costs import costs_of_run
-from hwnas.search.run_directory import RunDirectory
+from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory, read_record, read_record_if_any
 from hwnas.search.rungs import rung_plans
 from hwnas.search.storage.place import StudyPlace
 from hwnas.search.study import ERROR, SearchStudy, differences
@@ -56,6 +57,12 @@ def check_start(run: RunDirectory, *, resume: bool) -> None:
             f"A new run needs a directory without one, but {run.path} holds a run. "
             "Go on with --resume, or choose another directory."
         )
+    first = next((path for path in run.written_later if path.exists()), None)
+    if not run.exists and first is not None:
+        raise StudyError(
+            f"A new run would replace {first}, which belongs to no run (there is no {run.config.name}). "
+            "Move it away, or choose another directory."
+        )
     if resume and not run.exists:
         raise StudyError(f"There is no run in {run.path} to resume. Start it without --resume.")
 
@@ -69,6 +76,7 @@ def opened_study(
     meter: LatencyMeter,
     *,
     rebase: bool,
+    repair: bool = False,
 ) -> tuple[SearchStudy, dict[str, Any], list[str]]:
     """Open or make the study; nothing is written before everything is known to fit.
 
@@ -80,6 +88,7 @@ def opened_study(
         space: of the run.
         meter: of the target, for its fingerprint.
         rebase: whether another target is what is wanted.
+        repair: whether a study that is gone, or has lost its beginning, is to be made again.
 
     Returns:
         the study, what it is to be identified by, and what calls for a rebase.
@@ -97,8 +106,10 @@ def opened_study(
         "choices": {gene: list(values) for gene, values in space.choices.items()},
     }
     run.make()
-    study = SearchStudy(place, must_exist=run.exists)
+    study = SearchStudy(place, must_exist=run.exists and not repair)
     recorded = study.identity
+    if run.exists and not recorded:
+        recorded = _identity_on_file(run, study, place, repair=repair)
     lower = rung_plans(config)[:-1]
     others = [study.beside(plan.study) for plan in lower] if not run.exists else []
     if not run.exists and any(one.num_trials for one in (study, *others)):
@@ -122,7 +133,36 @@ def opened_study(
             f"Trials of one study must be comparable, but since {run.path} was started this changed:\n"
             f"  {listing}\nRestore it, or start a new run.{remedy}"
         )
-    if not recorded:
-        study.set_identity(identity)
+    if not study.identity:
+        study.set_identity(recorded or identity)
     save_config(config, run.config)
     return study, identity, on_target
+
+
+def record_identity(run: RunDirectory, study: SearchStudy) -> None:
+    """Keep a copy of what must not change within a study, in case the study is lost."""
+    identity = {"schema_version": SCHEMA_VERSION, **study.identity}
+    try:
+        is_there = read_record_if_any(run.identity, "") == identity
+    except StudyError:
+        is_there = False  # damaged: the study itself says what it is of
+    if not is_there:
+        write_checked_json(run.identity, identity)
+
+
+def _identity_on_file(
+    run: RunDirectory, study: SearchStudy, place: StudyPlace, *, repair: bool
+) -> dict[str, Any]:
+    """Return what a study that has lost its beginning is to be identified by."""
+    try:
+        if repair:
+            found = read_record(run.identity, "Restore the study from a copy, or start a new run.")
+            return {key: value for key, value in found.items() if key != "schema_version"}
+    except StudyError:
+        study.close()
+        raise
+    study.close()
+    raise StudyError(
+        f"{run.path} holds a run, but {place} has lost the beginning of its study. Restore it from a copy, "
+        "or let `hwnas search RUN --resume --repair` make it again from the records of the trials."
+    )

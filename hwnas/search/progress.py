@@ -63,7 +63,7 @@ def watched(console: Console) -> Iterator[ProgressListener]:
         TextColumn("{task.completed:.0f}/{task.total:.0f} trained"),
         BarColumn(),
         TimeElapsedColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         console=console,
     )
     bar = progress.add_task("starting workers", total=1)

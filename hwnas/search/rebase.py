@@ -19,13 +19,13 @@ from typing import Any
 from hwnas.architecture import Architecture
 from hwnas.budget import Costs
 from hwnas.errors import MeasurementError
-from hwnas.files import write_json_atomically
+from hwnas.files import write_checked_json
 from hwnas.io_spec import IoSpec
 from hwnas.latency.base import LatencyMeter
 from hwnas.latency.end_to_end import EndToEndJob
 from hwnas.latency.figures import NOT_MEASURED, MeasuredFigures, measure_figures
 from hwnas.search.costs import end_to_end_job
-from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory
+from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory, read_record_if_any
 from hwnas.search.run_log import RunLog
 from hwnas.search.study import Outcome, SearchStudy, TrialSummary
 from hwnas.tasks.base import Task
@@ -92,7 +92,7 @@ class Rebase:
         before.mkdir(exist_ok=True)
         identity = before / "identity.json"
         if not identity.exists():
-            write_json_atomically(identity, self._study.identity)
+            write_checked_json(identity, {"schema_version": SCHEMA_VERSION, **self._study.identity})
         for source in (self._run.front, self._run.trained):
             if source.exists() and not (before / source.name).exists():
                 shutil.copyfile(source, before / source.name)
@@ -100,7 +100,7 @@ class Rebase:
             record = self._run.trial_record(trial.number)
             kept = before / f"{trial.number}.json"
             if record.exists() and not kept.exists():
-                write_json_atomically(kept, json.loads(record.read_text(encoding="utf-8")))
+                write_checked_json(kept, self._run.read_trial(trial.number))
 
     def _outcome(self, number: int, architecture: Architecture, before: float | None) -> Outcome:
         path = self._directory / "measured" / f"{number}.json"
@@ -112,8 +112,8 @@ class Rebase:
             except MeasurementError as error:
                 self._log.event("failed", f"trial {number} cannot be measured again: {error}", trial=number)
                 return Outcome(None, f"MeasurementError: {error}")
-            found = measured.to_json()
-            write_json_atomically(path, found)
+            found = {"schema_version": SCHEMA_VERSION, **measured.to_json()}
+            write_checked_json(path, found)
         objective = self._costs.objective
         after = found["figures"][str(objective)]
         message = f"trial {number}: {objective} {before} -> {after:.3f} {objective.unit}"
@@ -149,9 +149,9 @@ def update_records(run: RunDirectory, study: SearchStudy) -> None:
         changes |= {"state": trial.state, "generation": generation, "schema_version": SCHEMA_VERSION}
         if trial.reason is not None:
             changes["reason"] = trial.reason
-        write_json_atomically(run.trial_record(trial.number), {**kept, **changes})
+        write_checked_json(run.trial_record(trial.number), {**kept, **changes})
 
 
-def _read(path: Path) -> Any:
-    """Return the JSON value in a file, None where there is no file."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+def _read(path: Path) -> dict[str, Any] | None:
+    """Return what a file of the run holds, None where there is no file."""
+    return read_record_if_any(path, "Restore it from a copy: without it figures before and after are mixed.")

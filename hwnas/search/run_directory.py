@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from hwnas.config import RunConfig, load_config
 from hwnas.errors import StudyError
+from hwnas.files import read_checked_json
 
 SCHEMA_VERSION = 1
-"""Of `front.json` and `trained.json`."""
+"""Of all JSON files of a run."""
 
 
 class RunDirectory:
@@ -19,7 +20,8 @@ class RunDirectory:
     ```
     run.yaml        the resolved run file
     study.journal   what was asked and told: the one source of truth
-    driver.lock     held by the process that drives the study
+    identity.json   what must not change within the study, in case the journal loses it
+    driver.lock     names the process that drives the study
     front.json      all trials in short, members of the Pareto front in full
     look.json       what was looked at by prediction, and what of it was chosen to be trained
     warm_start.json the first candidates, taken over from earlier runs and files of cells
@@ -42,6 +44,7 @@ class RunDirectory:
         self.config = self.path / "run.yaml"
         self.study_journal = self.path / "study.journal"
         self.driver_lock = self.path / "driver.lock"
+        self.identity = self.path / "identity.json"
         self.front = self.path / "front.json"
         self.trained = self.path / "trained.json"
         self.look = self.path / "look.json"
@@ -92,6 +95,11 @@ class RunDirectory:
             directory.mkdir(parents=True, exist_ok=True)
 
     @property
+    def written_later(self) -> Sequence[Path]:
+        """Files that are written, or appended to, only after `run.yaml` is there."""
+        return self.front, self.look, self.warm_start, self.trained, self.events, self.log, self.report
+
+    @property
     def exists(self) -> bool:
         """Whether a run was started here."""
         return self.config.is_file()
@@ -116,7 +124,9 @@ class RunDirectory:
         Raises:
             StudyError: if it is missing, unreadable or of another schema version.
         """
-        return _read_versioned(self.front, "Run `hwnas search` on this directory first.")
+        return read_record(
+            self.front, "`hwnas search` writes it; on a run that was searched, add --resume to write it anew."
+        )
 
     def read_trained(self) -> dict[str, Any]:
         """Return `trained.json`.
@@ -124,7 +134,9 @@ class RunDirectory:
         Raises:
             StudyError: if it is missing, unreadable or of another schema version.
         """
-        return _read_versioned(self.trained, "Run `hwnas train` on this directory first.")
+        return read_record(
+            self.trained, "`hwnas train` writes it, and keeps the networks that are trained already."
+        )
 
     def read_trial(self, number: int) -> dict[str, Any]:
         """Return everything measured in one trial.
@@ -132,20 +144,41 @@ class RunDirectory:
         Raises:
             StudyError: if there is no record or it cannot be read.
         """
-        return _read_versioned(self.trial_record(number), "The study names a trial whose record is gone.")
+        return read_record(
+            self.trial_record(number), "Restore it from a copy; nothing else holds its content."
+        )
+
+    def trial_numbers(self) -> list[int]:
+        """Return the numbers of the trials that have a directory, ascending; their records may be missing."""
+        if not self.trials_dir.is_dir():
+            return []
+        return sorted(int(path.name) for path in self.trials_dir.iterdir() if path.name.isdecimal())
 
 
-def _read_versioned(path: Path, remedy: str) -> dict[str, Any]:
+def read_record(path: Path, remedy: str) -> dict[str, Any]:
+    """Return what a file of a run holds, if it is as it was written.
+
+    Args:
+        path: of a file that `hwnas.files.write_checked_json` wrote.
+        remedy: what to do where it is missing or damaged; ends the message.
+
+    Raises:
+        StudyError: if it is missing, damaged or of another schema version.
+    """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = read_checked_json(path)
     except FileNotFoundError as error:
         raise StudyError(f"{path} does not exist. {remedy}") from error
     except ValueError as error:
-        raise StudyError(f"{path} is not JSON: {error}. {remedy}") from error
-    if not isinstance(value, dict) or value.get("schema_version") != SCHEMA_VERSION:
-        found = value.get("schema_version") if isinstance(value, dict) else type(value).__name__
+        raise StudyError(f"{path} cannot be relied on: {error}. {remedy}") from error
+    if value.get("schema_version") != SCHEMA_VERSION:
         raise StudyError(
-            f"{path} must have schema version {SCHEMA_VERSION}, but has {found!r}; "
+            f"{path} must have schema version {SCHEMA_VERSION}, but has {value.get('schema_version')!r}; "
             "another version of hwnas wrote it."
         )
     return value
+
+
+def read_record_if_any(path: Path, remedy: str) -> dict[str, Any] | None:
+    """Return what a file of a run holds, see `read_record`; None where there is no file."""
+    return read_record(path, remedy) if path.is_file() else None

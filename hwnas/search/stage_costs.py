@@ -10,7 +10,8 @@ from typing import Any
 
 from hwnas.config import RunConfig
 from hwnas.estimators.comparison import WORTH_FILE
-from hwnas.search.run_directory import RunDirectory
+from hwnas.search.run_directory import RunDirectory, read_record_if_any
+from hwnas.search.run_log import read_events
 from hwnas.search.rungs import RungPlan, rung_plans
 from hwnas.training.relaxed_choices import FILE as RELAXED_FILE
 from hwnas.training.supernet import HEADER_FILE
@@ -44,7 +45,7 @@ def stage_costs(run: RunDirectory) -> list[StageCost]:
         StudyError: if there is no front yet, or a file is damaged.
     """
     trials = run.read_front()["trials"]
-    look = json.loads(run.look.read_text(encoding="utf-8")) if run.look.is_file() else None
+    look = read_record_if_any(run.look, "Remove it, and `hwnas search RUN --resume` looks again.")
     border = look["trials_before"] if look else len(trials)
     config = run.load_config()
     found = _prepared(config)
@@ -117,14 +118,11 @@ def _prepared(config: RunConfig) -> list[StageCost]:
 def _table_s(run: RunDirectory) -> float | None:
     """Return what measuring the latency table took that the last session predicted from; None without one."""
     found = None
-    for line in run.events.read_text(encoding="utf-8").splitlines() if run.events.is_file() else []:
-        if '"session"' in line or '"table"' in line:
-            # A killed driver may have torn the last line.
-            event = json.loads(line) if line.endswith("}") else {}
-            if event.get("event") == "session":
-                found = None
-            elif event.get("event") == "table":
-                found = event.get("measuring_s")
+    for event in read_events(run).events:
+        if event["event"] == "session":
+            found = None
+        elif event["event"] == "table":
+            found = event.get("measuring_s")
     return None if found is None else float(found)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,10 @@ INTERRUPTED = "interrupted"
 ENDED_WITH_ERROR = "the search ended with an error"
 """Reason of trials that ran when others made the search end."""
 
-MAY_BE_TRIED_AGAIN = frozenset({ABANDONED, INTERRUPTED, ENDED_WITH_ERROR})
+LOST = "the study lost this trial, and there is no record of it"
+"""Reason of trials of which only a directory is left."""
+
+MAY_BE_TRIED_AGAIN = frozenset({ABANDONED, INTERRUPTED, ENDED_WITH_ERROR, LOST})
 """Reasons that say nothing about a network."""
 
 FIGURES, COST = "figures", "cost"
@@ -51,6 +55,22 @@ class Outcome:
 
     figures: Mapping[str, float] | None
     reason: str | None
+
+
+@dataclass(frozen=True)
+class RecordedTrial:
+    """What the record of a finished trial says, see `TrialSummary`; it repeats no other trial."""
+
+    state: str
+    architecture: Architecture
+    choices: Mapping[str, Choice]
+    error: float | None
+    figures: Mapping[str, float]
+    latency_remark: str
+    predicted: Mapping[str, Any] | None
+    reason: str | None
+    seconds: float
+    elapsed_s: float
 
 
 @dataclass(frozen=True)
@@ -151,7 +171,11 @@ class SearchStudy:
             self._storage = opened.enter_context(place.opened(read_only=read_only))
             known = {study.study_name for study in self._storage.get_all_studies()}
             if self._base not in known and (read_only or must_exist):
-                raise StudyError(f"{place} is not there yet. Run `hwnas search` on this directory first.")
+                raise StudyError(
+                    f"{place} holds no study. If there was one, restore it from a copy, or let `hwnas search "
+                    "RUN --resume --repair` make it again from the records of its trials; otherwise run "
+                    "`hwnas search` first."
+                )
             if self._base not in known:
                 optuna.create_study(storage=self._storage, study_name=self._base, directions=["minimize"] * 2)
             self._opened = opened.pop_all()
@@ -319,16 +343,51 @@ class SearchStudy:
         stale = self._study.get_trials(deepcopy=False, states=[TrialState.RUNNING, TrialState.WAITING])
         return [trial.number for trial in stale]
 
-    def reopened(self, number: int) -> optuna.Trial:
-        """Return a trial that an earlier session opened and did not tell, to be told now."""
+    def reopened(
+        self,
+        number: int,
+        choices: Mapping[str, Choice],
+        distributions: Mapping[str, CategoricalDistribution],
+    ) -> optuna.Trial:
+        """Return a trial that an earlier session opened and did not tell, to be told now.
+
+        Args:
+            number: of the trial.
+            choices: what was proposed; the study may have lost some of it.
+            distributions: of the genes.
+        """
         sampler = self._study.sampler
         self._study.sampler = RandomSampler()  # a trial asks its sampler at once; nothing is to be proposed
         try:
             study = self._storage.get_study_id_from_name(self._study.study_name)
             identifier = self._storage.get_trial_id_from_study_id_trial_number(study, number)
+            known = self._storage.get_trial(identifier).params
+            for gene, value in choices.items():
+                if gene not in known:
+                    distribution = distributions[gene]
+                    internal = distribution.to_internal_repr(value)
+                    self._storage.set_trial_param(identifier, gene, internal, distribution)
             return optuna.Trial(self._study, identifier)
         finally:
             self._study.sampler = sampler
+
+    def add_lost(
+        self,
+        recorded: RecordedTrial | None,
+        distributions: Mapping[str, CategoricalDistribution],
+        costs: Costs,
+        *,
+        elapsed_s: float,
+    ) -> None:
+        """Add a trial after the last one: as it was recorded, or failed as `LOST` where nothing is known.
+
+        Args:
+            recorded: what its record says.
+            distributions: of the genes.
+            costs: second objective and limits.
+            elapsed_s: search time where the record does not say it.
+        """
+        self._study.add_trial(_lost(recorded, distributions, costs, elapsed_s))
 
     def fail_stale(self) -> list[int]:
         """Tell trials that a killed driver left running as failed, and return their numbers."""
@@ -365,6 +424,37 @@ class SearchStudy:
         for name, excess in costs.excess(figures).items():
             if name not in known:
                 trial.set_constraint(name, excess)
+
+
+def _lost(
+    recorded: RecordedTrial | None,
+    distributions: Mapping[str, CategoricalDistribution],
+    costs: Costs,
+    elapsed_s: float,
+) -> FrozenTrial:
+    if recorded is None:
+        return create_trial(state=TrialState.FAIL, user_attrs={"elapsed_s": elapsed_s, "reason": LOST})
+    notes: dict[str, Any] = {"architecture": recorded.architecture.to_json(), "elapsed_s": recorded.elapsed_s}
+    values, constraints = None, None
+    if recorded.state != "FAIL" and recorded.figures:
+        notes |= {FIGURES: dict(recorded.figures), COST: recorded.figures[str(costs.objective)]}
+        constraints = costs.excess(recorded.figures)
+    elif recorded.predicted and recorded.state == "PRUNED":
+        constraints = costs.excess({LATENCY: recorded.predicted["latency_ms"]})
+    if recorded.error is not None:
+        values = [recorded.error, notes[COST]]
+    said = {REMARK: recorded.latency_remark, PREDICTED: recorded.predicted, "reason": recorded.reason}
+    trial = create_trial(
+        state=TrialState[recorded.state],
+        values=values,
+        params=dict(recorded.choices),
+        distributions={gene: distributions[gene] for gene in recorded.choices},
+        user_attrs=notes | {key: value for key, value in said.items() if value},
+        constraints=constraints,
+    )
+    if trial.datetime_complete is not None:
+        trial.datetime_start = trial.datetime_complete - timedelta(seconds=recorded.seconds)
+    return trial
 
 
 def _replaced(trial: FrozenTrial, outcome: Outcome | None, costs: Costs) -> FrozenTrial:

@@ -13,7 +13,8 @@ import optuna
 
 from hwnas.architecture import Architecture, Choice
 from hwnas.budget import Costs, Metric
-from hwnas.files import write_json_atomically
+from hwnas.errors import StudyError
+from hwnas.files import write_checked_json
 from hwnas.latency.figures import NOT_MEASURED, MeasuredFigures
 from hwnas.search.growing_front import GrowingFront
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory
@@ -285,10 +286,18 @@ class TrialBook:
             **(candidate.measured.to_json() if candidate.measured else NOT_MEASURED),
             "quality": None,
             "predicted": asdict(candidate.predicted) if candidate.predicted else None,
+            "seconds": round(time.monotonic() - candidate.started_s, 3),
+            "elapsed_s": round(self.elapsed_s, 3),
             **candidate.export,
             **measured,
         }
-        write_json_atomically(self._run.trial_record(candidate.number), record)
+        path = self._run.trial_record(candidate.number)
+        if path.exists():
+            raise StudyError(
+                f"Trial {candidate.number} has just ended, but {path} is there already: the study has lost "
+                "trials, or another driver works here. Nothing is overwritten. Restore the study from a copy."
+            )
+        write_checked_json(path, record)
         shutil.rmtree(directory / "training", ignore_errors=True)
 
     def _after(self, kind: str, message: str, candidate: Candidate) -> None:

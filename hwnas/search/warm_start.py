@@ -6,16 +6,15 @@ what to try first.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hwnas.architecture import Choice
 from hwnas.errors import ConfigError
-from hwnas.files import write_json_atomically
+from hwnas.files import write_checked_json
 from hwnas.search.picking import picked
-from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory
+from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory, read_record_if_any
 from hwnas.search.seed_cells import Fits, choices_of_cells, read_cells
 from hwnas.search.study import MAY_BE_TRIED_AGAIN, TrialSummary
 from hwnas.search_spaces.base import SearchSpace
@@ -54,8 +53,9 @@ def first_candidates(
         StudyError: if a directory holds no run with a front.
         ConfigError: if nothing of a run fits the space, or the file of cells cannot be used.
     """
-    if run.warm_start.is_file():
-        found: list[Choices] = json.loads(run.warm_start.read_text(encoding="utf-8"))["choices"]
+    recorded = read_record_if_any(run.warm_start, "Remove it, and --resume takes the first candidates anew.")
+    if recorded is not None:
+        found: list[Choices] = recorded["choices"]
         return found
     sources = len(others) + (cells is not None)
     if not sources:
@@ -73,7 +73,7 @@ def first_candidates(
             listing = ", ".join(map(str, left_out))
             told(f"{len(left_out)} cells of {cells} are left out, however stacked over a limit: {listing}")
     record = {"schema_version": SCHEMA_VERSION, "runs": list(others), "cells": cells}
-    write_json_atomically(run.warm_start, {**record, "choices": list(taken.values())})
+    write_checked_json(run.warm_start, {**record, "choices": list(taken.values())})
     return list(taken.values())
 
 

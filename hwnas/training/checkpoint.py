@@ -7,6 +7,7 @@ A training writes `step-<n>.safetensors` first and then `state.json`, which name
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
@@ -23,6 +25,7 @@ from hwnas.files import write_bytes_atomically, write_json_atomically
 SCHEMA_VERSION = 1
 STATE_FILE = "state.json"
 WEIGHTS_FILE = "weights.safetensors"
+_CHECKSUM = "sha256"
 
 
 def save_weights(path: Path, module: nn.Module) -> None:
@@ -49,22 +52,39 @@ def load_weights(path: Path, module: nn.Module) -> None:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write named tensors as safetensors, atomically."""
+    """Write named tensors as safetensors, atomically, with a checksum in their metadata."""
     # Tensors in channels-last order, or on a GPU, are brought to the one order that files have.
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_bytes_atomically(path, safetensors.torch.save(plain))
+    write_bytes_atomically(path, safetensors.torch.save(plain, {_CHECKSUM: _checksum(plain)}))
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a safetensors file by name.
 
     Raises:
-        TrainingError: if the file is missing or damaged.
+        TrainingError: if the file is missing, or not as `write_tensors` wrote it.
     """
     try:
-        return safetensors.torch.load(path.read_bytes())
-    except (OSError, SafetensorError) as error:
+        content = path.read_bytes()
+        tensors = safetensors.torch.load(content)
+        metadata = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")]).get("__metadata__", {})
+    except (OSError, SafetensorError, ValueError) as error:
         raise TrainingError(f"The weights {path} cannot be read: {error}. Train again.") from error
+    if metadata.get(_CHECKSUM) != _checksum(tensors):
+        raise TrainingError(
+            f"The weights {path} are damaged, or another program or version of hwnas wrote them: they do not "
+            "have the checksum of their content. Restore the file from a copy, or train again."
+        )
+    return tensors
+
+
+def _checksum(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)

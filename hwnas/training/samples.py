@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from hwnas.errors import DataError
+from hwnas.processes import die_with_parent
 
 Sample = tuple[Tensor, Tensor]
 
@@ -84,12 +85,17 @@ class StepSampler(Sampler[list[int]]):
             yield list(items[self._share])
 
 
+def _begin_worker(_number: int) -> None:
+    die_with_parent()
+
+
 def load_batches(dataset: Dataset[Sample], sampler: StepSampler, *, workers: int) -> DataLoader[Sample]:
     """Return the batches of the steps that `sampler` names, prepared by `workers` processes."""
     return DataLoader(
         dataset,
         batch_sampler=sampler,
         num_workers=workers,
+        worker_init_fn=_begin_worker,
         pin_memory=False,
         persistent_workers=False,
     )

@@ -23,6 +23,7 @@ from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec
 
 PLAIN_LOOP = """
 import json, sys, time
+import os; os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import numpy, onnxruntime
 options = onnxruntime.SessionOptions()
 options.intra_op_num_threads = int(sys.argv[2])

@@ -49,6 +49,7 @@ from hwnas.config import RunConfig
 from hwnas.files import write_json_atomically
 from hwnas.search.front import build_front
 from hwnas.search.run_directory import RunDirectory
+from hwnas.search.run_log import read_events
 from hwnas.search.storage.place import place_of_run
 from hwnas.search.study import SearchStudy
 from hwnas.tasks.base import Quality
@@ -292,8 +293,7 @@ def _is_beaten(points: dict[int, Any], number: int) -> bool:
 
 def _events(run: RunDirectory) -> list[dict[str, Any]]:
     """Return whole lines of the log: a killed driver may have torn the last one."""
-    lines = run.events.read_text(encoding="utf-8").split("\n")[:-1] if run.events.exists() else []
-    return [json.loads(line) for line in lines]
+    return [dict(event) for event in read_events(run).events]
 
 
 def _recorded(run: RunDirectory) -> Iterator[int]:

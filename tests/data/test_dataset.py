@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import shutil
+import tempfile
 import tracemalloc
 from pathlib import Path
 
@@ -12,6 +15,8 @@ import pytest
 from hwnas.data.dataset import DataWarning, open_dataset
 from hwnas.data.dataset_config import read_dataset_config
 from hwnas.data.frames import FRAMES
+from hwnas.data.inspection import inspect_dataset
+from hwnas.data.label_maps import LABEL_MAP_DIRECTORY
 from hwnas.errors import DataError
 from tests.data.clouds import ring_ordered_cloud, write_dataset, write_scan
 
@@ -406,3 +411,156 @@ def test_memory_does_not_grow_with_the_number_of_scans(tmp_path: Path) -> None:
         peaks[num_scans] = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     assert peaks[500] < 1.2 * peaks[50]
+
+
+def odd_files(root: Path) -> dict[str, str]:
+    """Put names that look like scans, and are something else, beside good ones; return what is said of each."""
+    velodyne = root / "sequences" / "00" / "velodyne"
+    (velodyne / "loop.bin").symlink_to("loop.bin")
+    (velodyne / "circle-a.bin").symlink_to("circle-b.bin")
+    (velodyne / "circle-b.bin").symlink_to("circle-a.bin")
+    (velodyne / "broken.bin").symlink_to("nowhere")
+    (velodyne / "directory.bin").mkdir()
+    os.mkfifo(velodyne / "pipe.bin")
+    (velodyne / "up").symlink_to("../..")
+    for name in ("good", *(path.stem for path in velodyne.glob("*.bin"))):
+        label = root / "sequences" / "00" / "labels" / f"{name}.label"
+        if not label.exists():
+            label.write_bytes(label_path(root).read_bytes())
+    (velodyne / "good.bin").write_bytes(scan_path(root).read_bytes())
+    label = root / "sequences" / "00" / "labels" / "good.label"
+    label.unlink()
+    os.mkfifo(label)
+    return {
+        "loop": "Too many levels of symbolic links",
+        "circle-a": "Too many levels of symbolic links",
+        "circle-b": "Too many levels of symbolic links",
+        "broken": "There is no scan file",
+        "directory": "it is a directory",
+        "pipe": "it is a pipe or device",
+        "good": "good.label cannot be read: it is a pipe or device",
+    }
+
+
+def test_odd_files_are_one_problem_each(root: Path) -> None:
+    expected = odd_files(root)
+    found = inspect_dataset(open_dataset(root))
+    assert found.num_scans == 6
+    assert {problem.scan.removeprefix("00/") for problem in found.problems} == set(expected)
+    for problem in found.problems:
+        assert expected[problem.scan.removeprefix("00/")] in problem.message
+    with pytest.raises(DataError, match="cannot be read"):
+        open_dataset(root).split("train").fingerprint()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be somebody else for a while")
+def test_what_may_not_be_read_is_one_problem_each(root: Path) -> None:
+    scan_path(root).chmod(0)
+    (root / "sequences" / "01" / "labels" / "000001.label").chmod(0)
+    write_scan(root, "02", "000000", *(np.ones((5, 3)), np.zeros(5), np.full(5, 40)))
+    (root / "sequences" / "02" / "velodyne").chmod(0)
+    for directory in (root, *root.parents):
+        if directory.stat().st_mode & 0o5 != 0o5 and str(directory).startswith(tempfile.gettempdir()):
+            directory.chmod(0o755)
+    os.seteuid(65534)
+    try:
+        with pytest.warns(DataWarning, match="02/velodyne cannot be listed: Permission denied"):
+            source = open_dataset(root)
+        found = inspect_dataset(source)
+    finally:
+        os.seteuid(0)
+    assert [(problem.scan, "Permission denied" in problem.message) for problem in found.problems] == [
+        ("sequences/02/velodyne", True), ("00/000000", True), ("01/000001", True),
+    ]  # fmt: skip
+    assert found.num_scans == 4
+
+
+@pytest.mark.parametrize("dot", ["", "./"])
+def test_patterns_and_paths_count_from_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dot: str
+) -> None:
+    root = write_dataset(tmp_path / "data")
+    (root / "maps").mkdir()
+    shutil.copy(LABEL_MAP_DIRECTORY / "merged-8.yaml", root / "maps" / "mine.yaml")
+    text = (
+        "scans: {dot}sequences/{{sequence}}/velodyne/{{scan}}.bin\n"
+        "labels: {dot}sequences/{{sequence}}/labels/{{scan}}.label\nlabel_map: {dot}maps/mine.yaml\n"
+    )
+    (root / "dataset.yaml").write_text(text.format(dot=dot))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for path in (root, root / "dataset.yaml", Path("../data"), Path("../data/dataset.yaml")):
+        source = open_dataset(path)
+        assert len(source.all_scans) == 6
+        assert source.label_map.name == "merged-8"
+        assert source.split("train")[0].labels is not None
+
+
+def test_lists_count_from_the_file_and_know_the_home_directory(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(root / "sequences"))
+    (root / "dataset.yaml").write_text(
+        "scans:\n- {points: ./sequences/00/velodyne/000000.bin, labels: ~/00/labels/000000.label}\n"
+        "- {points: ~/01/velodyne/000001.bin}\n"
+    )
+    source = open_dataset(root)
+    assert source.all_scans.ids == ("all/000000", "all/000001")
+    assert [len(scan) for scan in source.all_scans] == [960, 960]
+
+
+def test_a_missing_label_map_is_named_with_what_was_tried(root: Path) -> None:
+    (root / "dataset.yaml").write_text("label_map: maps/none.yaml\n")
+    with pytest.raises(
+        DataError, match=rf"dataset.yaml is {root.resolve()}/maps/none.yaml: there is no such file"
+    ):
+        open_dataset(root)
+    assert len(open_dataset(root, label_map="merged-8").all_scans) == 6
+
+
+def test_the_format_follows_the_ending(tmp_path: Path) -> None:
+    from pypcd4 import Encoding
+
+    from tests.data.test_formats import write_pcd
+
+    write_pcd(tmp_path / "a.pcd", Encoding.BINARY)
+    for scans in ("'{scan}.pcd'", "[{points: a.pcd}]"):
+        (tmp_path / "dataset.yaml").write_text(f"{{scans: {scans}, intensity_range: [0, 255]}}")
+        source = open_dataset(tmp_path)
+        assert source.format == "pcd"
+        assert len(source.all_scans[0]) == 480
+    (tmp_path / "dataset.yaml").write_text("{scans: [{points: a.pcd}, {points: b.bin}]}")
+    with pytest.raises(DataError, match=r"end with '.bin', '.pcd'; expected one of .*State 'format'"):
+        open_dataset(tmp_path)
+    (tmp_path / "dataset.yaml").write_text("{scans: '{scan}.xyz'}")
+    with pytest.raises(DataError, match=r"end with '.xyz'; expected one of \['.bin', '.npy', '.pcd'"):
+        open_dataset(tmp_path)
+    (tmp_path / "dataset.yaml").write_text("{scans: '{scan}.pcd', format: bin}")
+    with pytest.raises(DataError, match=r"a\.pcd is a PCD file, not one of records"):
+        open_dataset(tmp_path).all_scans[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("sensor: a\nsensor: b\n", "dataset.yaml:2: key 'sensor' was already given in line 1"),
+        (
+            "splits: {train: ['00'], train: ['01']}\n",
+            "dataset.yaml:1: `splits`: key 'train' was already given",
+        ),
+        ("intensity_range: ['0', 1]\n", "dataset.yaml:1: `intensity_range.0` is '0'"),
+        ("sensor_height_m: '1.8'\n", "dataset.yaml:1: `sensor_height_m` is '1.8'"),
+        ("schema_version: true\n", "`schema_version` is true"),
+        ("scans:\n- points: 5\n", "dataset.yaml:2: `scans.0.points` is 5"),
+        (
+            "label_map: {a: 'postgresql://u:SECRETPW@h'}\n",
+            "dataset.yaml:1: `label_map` is a mapping of 1 key",
+        ),
+    ],
+)
+def test_descriptions_are_strict(root: Path, text: str, expected: str) -> None:
+    (root / "dataset.yaml").write_text(text)
+    with pytest.raises(DataError) as caught:
+        open_dataset(root)
+    assert expected in str(caught.value)
+    assert "SECRETPW" not in str(caught.value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -17,7 +16,7 @@ from hwnas.data.knn import KnnSettings, labels_of_points
 from hwnas.data.label_maps import LabelMap
 from hwnas.data.projection import Normalisation, ProjectionSpec, network_input, project
 from hwnas.errors import ConfigError
-from hwnas.files import sha256_of_file
+from hwnas.files import sha256_of_file, write_checked_json
 from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec
 from hwnas.latency.base import LatencyMeasurement, ReferenceFigures
 from hwnas.latency.comparison import Comparison
@@ -252,7 +251,7 @@ def write_run(directory: Path, widths: Sequence[int] = (4, 8)) -> Path:
                 "on_front": True,
             }
         )
-    (directory / "trained.json").write_text(json.dumps({"schema_version": 1, "members": members}))
+    write_checked_json(directory / "trained.json", {"schema_version": 1, "members": members})
     (directory / "run.yaml").write_text(
         "task: {name: small-lidar, data: '0'}\nspace: {name: small-space}\n"
         "measuring: {final: {processes: 2, warmup_s: 0.05, min_samples: 20, max_s: 1.0, relative_interval: 0.5, "

@@ -75,6 +75,23 @@ def test_existing_bundles_are_kept_unless_forced(member: TrainedMember, tmp_path
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
 
 
+def test_force_removes_only_what_an_export_wrote(member: TrainedMember, tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle"
+    export(member, bundle)
+    (bundle / "verdict.json").write_text("{}")
+    (bundle / "notes").mkdir()
+    (bundle / "notes" / "drive.txt").write_text("a week of work")
+    with pytest.raises(ExportError, match=r"1 files that no export wrote \('notes/drive.txt'"):
+        export(member, bundle, force=True)
+    assert (bundle / "notes" / "drive.txt").read_text() == "a week of work"
+    (bundle / "notes" / "drive.txt").unlink()
+    export(member, bundle, force=True, meter=FixedMeter(9.0))
+    assert not (bundle / "notes").exists()
+    (bundle / "manifest.json").write_text("{}")
+    with pytest.raises(ExportError, match="does not say what an export wrote"):
+        export(member, bundle, force=True)
+
+
 def test_force_replaces_bundles_only(tmp_path: Path) -> None:
     precious = tmp_path / "home"
     precious.mkdir()

@@ -72,7 +72,7 @@ class BoardMeter:
         except AgentError as error:
             raise MeasurementError(str(error)) from error
         if self._spoil and "piece" in answer:
-            answer["piece"] = base64.b64encode(b"x" * 4096).decode()
+            answer["piece"] = base64.b64encode(b"x" * len(base64.b64decode(answer["piece"]))).decode()
         return answer
 
 
@@ -165,10 +165,19 @@ def test_every_precision_has_an_engine_of_its_own(tmp_path: Path) -> None:
     assert sorted(engines) == ["fp16", "fp32", "int8"]
     assert len({entry["file"] for entry in engines.values()}) == 3
     for name, entry in engines.items():
-        assert entry["model_sha256"] == sha256_of_file(manifest.model_path_of(name))
+        model = manifest.model_path_of(name, "tensorrt-rtx")
+        assert entry["model_sha256"] == sha256_of_file(model)
         assert engine_of(manifest, "tensorrt-rtx", name)[1]["file"] == entry["file"]
-    # Engines need TensorRT's dialect, though the target computes ONNX files on a processor.
-    assert manifest.precisions["int8"]["details"]["dialect"] == "tensorrt"
+    # Engines need TensorRT's dialect, Triton's onnxruntime the one that the target computes: one file of each.
+    assert {name: entry["dialect"] for name, entry in manifest.precisions.items()} == {
+        "fp32": None,
+        "fp16": None,
+        "int8": "onnxruntime",
+        "int8.tensorrt": "tensorrt",
+    }
+    assert manifest.precisions["int8.tensorrt"]["speed"] is None
+    assert "engines of tensorrt-rtx" in manifest.content["recommendation"]["remarks"][0]
+    assert engine_of(manifest, "tensorrt-rtx", "recommended")[1]["precision"] == "fp32"
     # Triton's backend loads no engines for RTX.
     assert manifest.content["integrations"]["triton"]["platform"] == "onnxruntime_onnx"
 

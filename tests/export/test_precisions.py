@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hwnas.cli.export import precision_lines, precision_settings
-from hwnas.errors import ConfigError, ExportError
+from hwnas.errors import ConfigError
 from hwnas.export import precisions
 from hwnas.export.bundle import TrainedMember, export_bundle
 from hwnas.export.precision_figures import PrecisionSettings
@@ -143,7 +143,7 @@ def test_settings_come_from_text() -> None:
 
 
 def test_modelopt_is_for_tensorrt_only(member: TrainedMember, tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="ModelOpt quantises for TensorRT"):
+    with pytest.raises(ConfigError, match="modelopt` quantises for TensorRT"):
         export(member, tmp_path / "bundle", "int8", quantizer="modelopt")
     assert not (tmp_path / "bundle").exists()
     with pytest.raises(ConfigError, match="--quantizer"):

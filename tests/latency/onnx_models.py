@@ -27,6 +27,41 @@ def write_conv_model(path: Path, *, channels: int = 8, layers: int = 2, width: i
     return io_spec
 
 
+LAYOUTS = ("one file", "a file each", "below")
+
+
+def write_external_model(path: Path, layout: str = "one file", *, seed: int = 0) -> IoSpec:
+    """Write the model of `write_conv_model` with its weights in files beside it, which differ by `seed`."""
+    io_spec = write_conv_model(path)
+    model = onnx.load(path)
+    names = [f"{tensor.name}.bin" for tensor in model.graph.initializer]
+    if layout == "one file":
+        names = ["weights.bin"] * len(names)
+    elif layout == "below":
+        names = [f"deep/er/{name}" for name in names]
+    offsets: dict[str, int] = {}
+    for tensor, name in zip(model.graph.initializer, names, strict=True):
+        raw = (numpy_helper.to_array(tensor) + seed).tobytes()
+        file = path.parent / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        offset = offsets.setdefault(name, 0)
+        with file.open("ab" if offset else "wb") as stream:
+            stream.write(raw)
+        keep_outside(tensor, name, offset=offset, length=len(raw))
+        offsets[name] += len(raw)
+    path.write_bytes(model.SerializeToString())
+    return io_spec
+
+
+def keep_outside(tensor: onnx.TensorProto, location: str, **entries: object) -> None:
+    """Let a tensor keep its values in a file; `entries` are offset and length."""
+    tensor.ClearField("raw_data")
+    del tensor.external_data[:]
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in {"location": location, **entries}.items():
+        tensor.external_data.add(key=key, value=str(value))
+
+
 def _conv_relu_weights() -> tuple[np.ndarray, np.ndarray]:
     generator = np.random.default_rng(1)
     return (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 
 from hwnas.architecture import Architecture
 from hwnas.errors import LatencyTableError
+from hwnas.files import read_checked_json
 from hwnas.latency import fitting
 from hwnas.latency.correction import Correction, fit_correction
 from hwnas.latency.covering import covering_design
@@ -96,7 +96,7 @@ def test_a_saved_table_predicts_the_same(table: LatencyTable, tmp_path: Path) ->
     others = some(20, seed=5)
     expected = table.predictor(small_space()).predict(others).latency_ms
     assert np.allclose(again.predictor(small_space()).predict(others).latency_ms, expected, rtol=1e-3)
-    assert again.to_json() == json.loads(path.read_text())
+    assert again.to_json() == read_checked_json(path)
     assert again.covers(others[0])
     assert again.covers(replace(others[0], num_classes=7)), "the classes shape one kernel, which is timed"
     assert not again.covers(replace(others[0], input_shape=(5, 16, 80)))

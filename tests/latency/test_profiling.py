@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import onnx
 import pytest
 
 from hwnas.errors import ConfigError, MeasurementError
+from hwnas.files import read_checked_json, write_checked_json
 from hwnas.latency.exporting import Exporter, io_spec_of
 from hwnas.latency.fitting import MIN_NETWORKS
 from hwnas.latency.model_files import model_and_io
@@ -49,8 +49,8 @@ def test_a_table_says_its_precision(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(MeasurementError, match=r"'precision': \('fp16', 'fp32'\)"):
         make_table(TARGET, small_space(), CONTRACT, raw, replace(SETTINGS, precision="fp32"))
     # Profiles from before precisions were told apart are of singles.
-    header = json.loads((raw / "profile.json").read_text())
+    header = read_checked_json(raw / "profile.json")
     del header["precision"]
-    (raw / "profile.json").write_text(json.dumps(header))
+    write_checked_json(raw / "profile.json", header)
     again = make_table(TARGET, small_space(), CONTRACT, raw, replace(SETTINGS, precision="fp32"))
     assert again.precision == "fp32"

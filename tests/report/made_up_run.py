@@ -10,7 +10,7 @@ import torch
 
 from hwnas.architecture import Architecture
 from hwnas.config import parse_config, save_config
-from hwnas.files import write_json_atomically
+from hwnas.files import write_checked_json
 from hwnas.io_spec import NetworkContract
 from hwnas.search.front import write_front
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory
@@ -128,7 +128,7 @@ def write_trained(run: RunDirectory) -> list[Architecture]:
                 "on_front": True,
             }
         )
-    write_json_atomically(run.trained, {"schema_version": SCHEMA_VERSION, "members": entries})
+    write_checked_json(run.trained, {"schema_version": SCHEMA_VERSION, "members": entries})
     return architectures
 
 
@@ -175,4 +175,4 @@ def _write_record(
         "quality": judged,
         "parameters": 12_345,
     }
-    write_json_atomically(run.trial_record(number), record)
+    write_checked_json(run.trial_record(number), record)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hwnas.files import write_json_atomically
+from hwnas.files import write_checked_json
 from hwnas.report.build import build_report
 from hwnas.report.prediction import both_latencies, prediction_in_words
 from tests.report.made_up_run import write_run
@@ -18,7 +18,7 @@ def test_predicted_and_measured_latencies_are_drawn(tmp_path: Path) -> None:
     refused = next(trial for trial in front["trials"] if trial["state"] == "PRUNED")
     refused |= {"latency_ms": None, "cost": None, "figures": {}}
     refused["predicted"] = {"latency_ms": 90.0, "interval_ms": [80.0, 100.0]}
-    write_json_atomically(run.front, front)
+    write_checked_json(run.front, front)
 
     assert len(both_latencies(front)) == 10
     words = prediction_in_words(front)

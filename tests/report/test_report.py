@@ -14,11 +14,11 @@ import pytest
 from typer.testing import CliRunner
 
 from hwnas.cli.main import make_app
-from hwnas.errors import StudyError
+from hwnas.errors import ConfigError, StudyError
 from hwnas.estimators.worth import RankAgreement, Worth
 from hwnas.export.candidates import Candidate
-from hwnas.files import write_json_atomically
-from hwnas.report.build import build_report
+from hwnas.files import write_checked_json
+from hwnas.report.build import build_report, is_report
 from hwnas.report.content import load_content
 from hwnas.report.page import Illustrations, render_page
 from hwnas.search.run_directory import RunDirectory
@@ -141,7 +141,7 @@ def test_without_any_trained_candidate(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", tmp_path / "gone", num_trained=1)
     front = run.read_front()
     front |= {"members": [], "trials": [], "hypervolume_history": [], "hypervolume": 0.0}
-    run.front.write_text(json.dumps(front), encoding="utf-8")
+    write_checked_json(run.front, front)
     assert "No candidate was trained yet" in Reader(build_report(run.path).read_text("utf-8")).text
 
 
@@ -171,7 +171,7 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
     run.front.write_text(renamed, encoding="utf-8")
     front = run.read_front()
     front["trials"][-1]["reason"] = HOSTILE
-    run.front.write_text(json.dumps({**front, "members": front["members"][:0]}), encoding="utf-8")
+    write_checked_json(run.front, {**front, "members": front["members"][:0]})
     text = build_report(run.path).read_text(encoding="utf-8")
     page = Reader(text)
     assert HOSTILE in page.text
@@ -184,6 +184,27 @@ def test_hostile_class_names_stay_text(tmp_path: Path) -> None:
     text = build_report(run.path).read_text(encoding="utf-8")
     assert HOSTILE in Reader(text).text
     assert HOSTILE not in text
+
+
+def test_what_hides_or_reorders_text_is_shown(tmp_path: Path) -> None:
+    odd = "road\u202etxt.\x1b[31m\udcff"
+    run = write_run(tmp_path / "run", tmp_path / "gone", classes=(odd, *CLASSES[1:]))
+    front = run.read_front()
+    front["trials"][-1]["reason"] = odd
+    front["trials"][0]["latency_remark"] = odd
+    write_checked_json(run.front, front)
+    text = build_report(run.path).read_text(encoding="utf-8")
+    assert "road\\u202etxt.\\x1b[31m\\xff" in Reader(text).text
+    assert not {"\u202e", "\x1b"} & set(text)
+
+
+def test_a_foreign_page_is_not_replaced(full_run: RunDirectory, tmp_path: Path) -> None:
+    out = tmp_path / "index.html"
+    out.write_text("<html>my home page</html>")
+    result = CliRunner().invoke(make_app(), ["report", str(full_run.path), "--out", str(out)])
+    assert isinstance(result.exception, ConfigError)
+    assert out.read_text() == "<html>my home page</html>"
+    assert is_report(build_report(full_run.path, tmp_path / "own.html").read_bytes())
 
 
 def test_a_directory_without_a_run_is_refused(tmp_path: Path) -> None:
@@ -246,7 +267,7 @@ def test_builds_of_engines_and_ranks_of_latencies_are_told(tmp_path: Path) -> No
     trained["rank_agreement"] = {"members": 5, "kendall": 0.8, "spearman": 0.9}
     for member, spread in zip(trained["members"], (0.031, 0.007), strict=False):
         member["builds"] = {"made": [], "chosen": 1, "spread": spread}
-    write_json_atomically(run.trained, trained)
+    write_checked_json(run.trained, trained)
     build_report(run.path)
     page = Reader(run.report.read_text(encoding="utf-8"))
     assert "latencies of 5 members as the final measurement does with Kendall's tau 0.80" in page.text

@@ -8,6 +8,7 @@ import pytest
 from hwnas.errors import BundleError
 from hwnas.files import sha256_of_file
 from hwnas.runtime.manifest import read_manifest
+from tests.latency.onnx_models import write_external_model
 from tests.runtime.made_up_bundle import CONTENT, change, write_bundle
 
 
@@ -211,4 +212,23 @@ def test_pipes_links_in_circles_and_endless_files_do_not_stop_it(bundle: Path) -
     manifest.unlink()
     os.mkfifo(manifest)
     with pytest.raises(BundleError, match="no file"):
+        read_manifest(bundle)
+
+
+def test_external_data_of_a_model_must_be_listed(bundle: Path) -> None:
+    write_external_model(bundle / "model.onnx", "below")
+
+    def entry_of(path: Path) -> dict[str, Any]:
+        return {"sha256": sha256_of_file(path), "bytes": path.stat().st_size}
+
+    change(bundle, lambda content: content["files"].update({"model.onnx": entry_of(bundle / "model.onnx")}))
+    with pytest.raises(
+        BundleError, match=r"model\.onnx keeps weights in 'deep/er/weight0\.bin', which the man"
+    ):
+        read_manifest(bundle)
+    weights = {path.relative_to(bundle).as_posix(): entry_of(path) for path in bundle.rglob("*.bin")}
+    change(bundle, lambda content: content["files"].update(weights))
+    assert read_manifest(bundle).model_path == bundle / "model.onnx"
+    (bundle / "deep" / "er" / "weight0.bin").unlink()
+    with pytest.raises(BundleError, match=r"weight0\.bin is missing"):
         read_manifest(bundle)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import stat
 import sys
 from dataclasses import replace
@@ -119,3 +120,23 @@ def test_options_of_final_figures_must_be_the_runtimes_own(write_run, board: str
         final_target(config)
     plain = load_config(write_run(target=board))
     assert final_target(plain) == board
+
+
+@pytest.mark.slow
+def test_damaged_results_are_said_and_remedied_as_told(write_run, tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "out")
+    search(load_config(write_run()), run.path)
+    members = train_front(run.path).trained["members"]
+    directory = (run.path / members[0]["checkpoint"]).parent
+    for path, expected in ((directory / "result.json", "Remove its directory"), (run.trained, "hwnas train")):
+        whole = path.read_bytes()
+        for damaged in (whole[: len(whole) // 2], whole.replace(b"0.", b"1.", 1), b""):
+            path.write_bytes(damaged)
+            with pytest.raises(StudyError, match=f"{path.name} cannot be relied on: .*{expected}"):
+                train_front(run.path)
+            assert path.read_bytes() == damaged
+        path.write_bytes(whole)
+    shutil.rmtree(directory)
+    again = train_front(run.path).trained["members"]
+    assert [member["architecture"] for member in again] == [member["architecture"] for member in members]
+    assert [member["quality"] for member in again] == [member["quality"] for member in members]

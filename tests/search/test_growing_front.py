@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hwnas.files import write_json_atomically
+from hwnas.files import write_checked_json
 from hwnas.search.front import build_front
 from hwnas.search.growing_front import GrowingFront
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory
@@ -28,7 +28,7 @@ def run_with_records(directory: str, count: int) -> RunDirectory:
     for number in range(count):
         run.trial(number).mkdir(parents=True)
         record = {"architecture": {"n": number}, "quality": {"ä": 1}, "latency": {}}
-        write_json_atomically(run.trial_record(number), {"schema_version": SCHEMA_VERSION, **record})
+        write_checked_json(run.trial_record(number), {"schema_version": SCHEMA_VERSION, **record})
     return run
 
 

@@ -15,13 +15,13 @@ import pytest
 from hwnas.budget import Costs, Limit
 from hwnas.config import load_config
 from hwnas.errors import StudyError
-from hwnas.files import write_json_atomically
+from hwnas.files import write_checked_json
 from hwnas.search.driver import search
 from hwnas.search.front import costs_of_front
-from hwnas.search.recovery import tell_recorded
+from hwnas.search.recovery import Recovered, recover
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.strategies import distributions_of
-from hwnas.search.study import ABANDONED, SearchStudy
+from hwnas.search.study import ABANDONED, LOST, SearchStudy
 from hwnas.tasks.base import Quality
 from tests.conformance.strategy_suite import GridSpace
 from tests.search.test_driver import implied_front
@@ -221,13 +221,20 @@ def record_of(study: SearchStudy, number: int, **changes: Any) -> dict[str, Any]
         "evidence": {},
         "quality": Quality("accuracy", 0.75, {}, 1, 1, {}).to_json(),
         "predicted": None,
+        "reason": None,
+        "seconds": 3.0,
+        "elapsed_s": 40.0,
         **changes,
     }
 
 
+def recovered(run: RunDirectory, study: SearchStudy) -> Recovered:
+    return recover(run, study, COSTS, distributions_of(GridSpace()))
+
+
 def written(run: RunDirectory, number: int, record: Any) -> None:
     run.trial(number).mkdir(parents=True)
-    write_json_atomically(run.trial_record(number), record)
+    write_checked_json(run.trial_record(number), record)
 
 
 def test_records_say_what_is_told(tmp_path: Path) -> None:
@@ -246,7 +253,7 @@ def test_records_say_what_is_told(tmp_path: Path) -> None:
     }
     for number, changes in records.items():
         written(run, number, record_of(study, number, **changes))
-    assert tell_recorded(run, study, COSTS) == [trained, infeasible]
+    assert recovered(run, study).told == [trained, infeasible]
     assert study.open_trials() == [failed, untrainable, predicted, other, unrecorded]
     first, second = study.summaries()[:2]
     assert (first.state, first.error, first.latency_ms, first.cost) == ("COMPLETE", 0.25, 2.0, 2.0)
@@ -255,9 +262,8 @@ def test_records_say_what_is_told(tmp_path: Path) -> None:
     constraints = [trial.constraints for trial in study.optuna_study.trials[:2]]
     assert constraints == [{"latency_ms": -3.0}, {"latency_ms": 2.0}]
 
-    # Told trials are let be, whatever their records say, and those that are left count as failed.
-    write_json_atomically(run.trial_record(trained), record_of(study, trained, state="PRUNED"))
-    assert tell_recorded(run, study, COSTS) == []
+    # Those that are left count as failed.
+    assert recovered(run, study) == Recovered()
     assert study.fail_stale() == [failed, untrainable, predicted, other, unrecorded]
     assert study.summaries()[0] == first
     assert {trial.reason for trial in study.summaries()[2:]} == {ABANDONED}
@@ -267,11 +273,11 @@ def test_records_say_what_is_told(tmp_path: Path) -> None:
 def test_a_half_told_trial_is_told_to_the_end(tmp_path: Path) -> None:
     run, study = RunDirectory(tmp_path), SearchStudy(tmp_path / "study.journal")
     number = opened(study)
-    half_told = study.reopened(number)
+    half_told = study.reopened(number, {}, {})
     half_told.set_user_attr("figures", {"latency_ms": 2.0})
     half_told.set_constraint("latency_ms", -3.0)
     written(run, number, record_of(study, number))
-    assert tell_recorded(run, study, COSTS) == [number]
+    assert recovered(run, study).told == [number]
     (trial,) = study.optuna_study.trials
     assert (trial.values, trial.constraints) == ([0.25, 2.0], {"latency_ms": -3.0})
 
@@ -283,7 +289,7 @@ def test_recovered_trials_are_told_at_the_search_time_of_the_last_one(tmp_path: 
     study.tell_trained(trial, error=0.5, figures={"latency_ms": 1.0}, costs=COSTS, elapsed_s=90.0)
     number = opened(study)
     written(run, number, record_of(study, number))
-    assert tell_recorded(run, study, COSTS) == [number]
+    assert recovered(run, study).told == [number]
     assert [trial.elapsed_s for trial in study.summaries()] == [90.0, 90.0]
 
 
@@ -309,7 +315,7 @@ def test_a_damaged_record_is_not_told_and_hinders_no_other(tmp_path: Path, damag
         written(run, number, record_of(study, number))
     content = run.trial_record(damaged).read_bytes()
     run.trial_record(damaged).write_bytes(DAMAGES[damage](content))
-    assert tell_recorded(run, study, COSTS) == [whole]
+    assert recovered(run, study).told == [whole]
     assert study.fail_stale() == [damaged]
     states = [(trial.state, trial.error, trial.reason) for trial in study.summaries()]
     assert states == [("FAIL", None, ABANDONED), ("COMPLETE", 0.25, None)]
@@ -320,5 +326,163 @@ def test_what_a_table_foresaw_is_kept(tmp_path: Path) -> None:
     number = opened(study)
     foreseen = {"latency_ms": 2.1, "interval_ms": [1.9, 2.3]}
     written(run, number, record_of(study, number, predicted=foreseen))
-    assert tell_recorded(run, study, COSTS) == [number]
+    assert recovered(run, study).told == [number]
     assert study.summary(number).predicted == foreseen
+
+
+def studied(directory: Path, trials: int) -> tuple[RunDirectory, SearchStudy]:
+    """A study of some trials, each with its record: trained, over the limit, failed, and so on."""
+    run, study = RunDirectory(directory), SearchStudy(directory / "study.journal")
+    study.set_identity({"of": "tests"})
+    for number in range(trials):
+        trial, choices = study.ask(distributions_of(GridSpace()), uniform_seed=number)
+        study.describe(trial, GridSpace().decode(choices))
+        figures = {"latency_ms": 1.0 + number}
+        latency = {"latency_ms": 1.0 + number, "remark": "unsteady" if number % 2 else ""}
+        changes: dict[str, Any] = {"figures": figures, "latency": latency, "elapsed_s": 10.0 * (number + 1)}
+        error = 0.25
+        if number % 3 == 1:
+            changes |= {"state": "PRUNED", "quality": None, "figures": {"latency_ms": 7.0}}
+        elif number % 3 == 2:
+            changes |= {
+                "state": "FAIL",
+                "reason": "it happens",
+                "quality": None,
+                "figures": {},
+                "latency": None,
+            }
+        written(run, number, record_of(study, number, choices=choices, **changes))
+        elapsed_s = changes["elapsed_s"]
+        if number % 3 == 0:
+            study.mark(trial, latency["remark"])
+            study.tell_trained(trial, error=error, figures=figures, costs=COSTS, elapsed_s=elapsed_s)
+        elif number % 3 == 1:
+            study.mark(trial, latency["remark"])
+            study.tell_infeasible(trial, figures=changes["figures"], costs=COSTS, elapsed_s=elapsed_s)
+        else:
+            study.tell_failed(trial, "it happens", elapsed_s=elapsed_s)
+    return run, study
+
+
+def compared(study: SearchStudy) -> list[Any]:
+    """What must be the same after a recovery: everything but times, and of failed trials that they failed."""
+    found: list[Any] = []
+    for summary, trial in zip(study.summaries(), study.optuna_study.trials, strict=True):
+        shown = {**summary.to_json(), "seconds": None, "elapsed_s": None}
+        is_failed = summary.state == "FAIL"
+        found.append(summary.state if is_failed else [shown, trial.constraints, trial.params])
+    return found
+
+
+def test_a_study_that_lost_its_tail_at_any_record_comes_back_from_the_records(tmp_path: Path) -> None:
+    run, study = studied(tmp_path, 4)
+    expected = compared(study)
+    study.close()
+    lines = run.study_journal.read_bytes().splitlines(keepends=True)
+    for kept in range(2, len(lines)):  # with fewer there is no identity: the beginning is lost, not the tail
+        run.study_journal.write_bytes(b"".join(lines[:kept]))
+        again = SearchStudy(run.study_journal)
+        assert again.identity == {"of": "tests"}
+        before = again.num_trials
+        found = recovered(run, again)
+        again.fail_stale()
+        assert compared(again) == expected, kept
+        assert found.restored == list(range(before, 4))
+        assert found.lost == []
+        assert bool(found.remarks("the study")) == (before < 4)
+        assert recovered(run, again) == Recovered()
+        again.close()
+
+
+def test_trials_of_which_nothing_is_left_fail_and_keep_their_numbers(tmp_path: Path) -> None:
+    run, study = studied(tmp_path, 1)
+    run.trial(2).mkdir()
+    run.trial(4).mkdir()
+    written(run, 3, record_of(study, 0))
+    damaged = run.trial(2) / "trial.json"
+    damaged.write_bytes(run.trial_record(0).read_bytes()[:-30])
+    found = recovered(run, study)
+    assert (found.restored, found.lost) == ([3], [1, 2, 4])
+    assert [trial.state for trial in study.summaries()] == ["COMPLETE", "FAIL", "FAIL", "COMPLETE", "FAIL"]
+    assert {trial.reason for trial in study.summaries() if trial.state == "FAIL"} == {LOST}
+    assert found.remarks("the study") == [
+        "the study had lost its last 4 trials: trials 3 came back from the records, trials 1, 2, 4 did not."
+    ]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"figures": {"latency_ms": 1.5}},
+        {"quality": Quality("accuracy", 0.8, {}, 1, 1, {}).to_json()},
+        {"state": "PRUNED"},
+        {"architecture": "other"},
+    ],
+)
+def test_a_whole_record_that_contradicts_the_study_stops_the_run(
+    tmp_path: Path, change: dict[str, Any]
+) -> None:
+    run, study = studied(tmp_path, 4)
+    if "architecture" in change:
+        change = {"architecture": run.read_trial(3)["architecture"]}
+    write_checked_json(run.trial_record(0), run.read_trial(0) | change)
+    with pytest.raises(StudyError, match=r"records of trials 0 in .* say something else than the study"):
+        recovered(run, study)
+
+
+def test_records_that_are_gone_or_damaged_are_said(tmp_path: Path) -> None:
+    run, study = studied(tmp_path, 5)
+    run.trial_record(0).unlink()
+    content = run.trial_record(1).read_bytes()
+    run.trial_record(1).write_bytes(content.replace(b"7.0", b"1.0", 1))
+    found = recovered(run, study)
+    assert found == Recovered(without_record=[0, 1])
+    assert found.remarks("the study") == [
+        "The records of trials 0, 1 in the study are missing or damaged; the values that the study holds "
+        "stand, the samples behind them are gone."
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("tiny_plugin")
+def test_a_search_goes_on_after_its_journal_lost_its_tail_or_was_damaged(
+    write_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    run = RunDirectory(tmp_path / "out")
+    first = search(load_config(write_run(search__trials=3)), run.path).front
+    records = {number: run.trial_record(number).read_bytes() for number in run.trial_numbers()}
+    whole = run.study_journal.read_bytes()
+    lines = whole.splitlines(keepends=True)
+
+    run.study_journal.write_bytes(b"".join(lines[: len(lines) // 2]))
+    result = search(load_config(write_run(search__trials=4)), run.path, resume=True)
+    assert len(result.remarks) == 1
+    assert "had lost its last" in result.remarks[0]
+    assert [event["message"] for event in events(run, "recovered")] == list(result.remarks)
+    front = consistent_front(run)
+    keys = ("state", "architecture", "error", "figures")
+    known = [trial for trial in first["trials"] if trial["duplicate_of"] is None]
+    assert [[front["trials"][one["number"]][key] for key in keys] for one in known] == [
+        [json.loads(json.dumps(one[key])) for key in keys] for one in known
+    ]
+    assert {number: run.trial_record(number).read_bytes() for number in records} == records
+    assert result.to_json()["trained"] == 4
+
+    damaged = whole.replace(b'"values":[0.', b'"values":[1.', 1)
+    assert damaged != whole
+    run.study_journal.write_bytes(damaged)
+    with pytest.raises(StudyError, match="is damaged, or the one before it is missing"):
+        search(load_config(write_run(search__trials=4)), run.path, resume=True)
+    assert run.study_journal.read_bytes() == damaged
+    repaired = search(load_config(write_run(search__trials=4)), run.path, resume=True, repair=True)
+    assert [copy.read_bytes() for copy in run.path.glob("study.journal.damaged-*")] == [damaged]
+    assert repaired.to_json()["trained"] == 4
+    assert {number: run.trial_record(number).read_bytes() for number in records} == records
+
+    for gone in (b"", b"".join(lines[:1])):
+        run.study_journal.write_bytes(gone)
+        with pytest.raises(StudyError, match=r"--repair"):
+            search(load_config(write_run(search__trials=4)), run.path, resume=True)
+        again = search(load_config(write_run(search__trials=4)), run.path, resume=True, repair=True)
+        assert again.front["hypervolume"] == repaired.front["hypervolume"]
+        consistent_front(run)

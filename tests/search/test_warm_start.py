@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +7,7 @@ import pytest
 
 from hwnas.config import load_config
 from hwnas.errors import ConfigError, StudyError
+from hwnas.files import write_checked_json
 from hwnas.io_spec import NetworkContract
 from hwnas.search.driver import search
 from hwnas.search.run_directory import RunDirectory
@@ -26,8 +26,8 @@ def _other_run(path: Path, chosen: list[dict]) -> Path:
     for number, choices in enumerate(chosen):
         architecture = space.decode(choices).to_json()
         run.trial(number).mkdir()
-        run.trial_record(number).write_text(
-            json.dumps({"schema_version": 1, "number": number, "choices": choices})
+        write_checked_json(
+            run.trial_record(number), {"schema_version": 1, "number": number, "choices": choices}
         )
         trials.append(
             {
@@ -41,7 +41,7 @@ def _other_run(path: Path, chosen: list[dict]) -> Path:
             }
         )
     members = [{**trial, "trial": trial["number"]} for trial in trials]
-    run.front.write_text(json.dumps({"schema_version": 1, "trials": trials, "members": members}))
+    write_checked_json(run.front, {"schema_version": 1, "trials": trials, "members": members})
     return path
 
 

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 from torch import nn
 
@@ -13,9 +15,11 @@ from hwnas.training.checkpoint import (
     Identity,
     load_checkpoint,
     load_weights,
+    read_tensors,
     save_checkpoint,
     save_result,
     save_weights,
+    write_tensors,
 )
 
 IDENTITY = Identity("architecture", "recipe", 0, "data")
@@ -99,3 +103,30 @@ def test_a_damaged_state_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "state.json").write_text(content)
     with pytest.raises(TrainingError, match="not a training state"):
         load_checkpoint(tmp_path, IDENTITY)
+
+
+def test_any_changed_byte_of_weights_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    tensors = {
+        "a": torch.arange(6.0).reshape(2, 3).to(torch.bfloat16),
+        "n": torch.tensor(5),
+        "e": torch.zeros(0, 3),
+    }
+    write_tensors(path, tensors)
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with contextlib.suppress(TrainingError):
+            found = read_tensors(path)
+            assert found.keys() == tensors.keys(), place
+            assert all(torch.equal(found[name], tensors[name]) for name in tensors), place
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(TrainingError, match="do not have the checksum of their content"):
+        read_tensors(path)
+
+
+def test_weights_without_a_checksum_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    safetensors.torch.save_file({"weight": torch.zeros(2, 2), "bias": torch.zeros(2)}, path)
+    with pytest.raises(TrainingError, match="another program or version"):
+        load_weights(path, nn.Linear(2, 2))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import os
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
+from typing import Any, Dict, List, Optional, Tuple, Union
 
 import numpy as np
 
-from hwnas.errors import DataError
-from hwnas.yaml_files import read_yaml
+from hwnas.errors import DataError, may_hold_secret, shown
+from hwnas.yaml_files import YamlDocument, read_yaml
 
 ROTATING, NON_REPETITIVE = "rotating", "non-repetitive"
 CLOCKWISE, COUNTER_CLOCKWISE = "clockwise", "counter-clockwise"
@@ -110,14 +112,15 @@ def load_sensor(name_or_path: Union[str, Path]) -> Sensor:
     if path.suffix not in (".yaml", ".yml") or not path.is_file():
         known = ", ".join(sensor_names())
         raise DataError(
-            f"expected a sensor ({known}) or a sensor YAML file, found '{name_or_path}'; choose one of these"
+            f"expected a sensor ({known}) or a sensor YAML file, found {shown(str(name_or_path))}; "
+            "choose one of these"
         )
-    content = read_yaml(path, error=DataError).value
-    if not isinstance(content, dict):
+    document = read_yaml(path, error=DataError)
+    if not isinstance(document.value, dict):
         raise DataError(
             f"{path}: expected a mapping of sensor fields; compare with a file of hwnas/data/sensors"
         )
-    return _sensor(content, path)
+    return _sensor(document)
 
 
 def find_sensor(name: str, directory: Optional[Path] = None) -> Optional[Sensor]:
@@ -129,37 +132,48 @@ def find_sensor(name: str, directory: Optional[Path] = None) -> Optional[Sensor]
     if name in sensor_names():
         return load_sensor(name)
     if Path(name).suffix in (".yaml", ".yml"):
-        return load_sensor((directory or Path()) / name)
+        return load_sensor((directory or Path()) / os.path.expanduser(name))
     return None
 
 
-def _sensor(content: Mapping[str, Any], path: Path) -> Sensor:
+def _sensor(document: YamlDocument) -> Sensor:
+    path, content = document.path, document.value
     known = {field.name for field in fields(Sensor)}
     needed = {field.name for field in fields(Sensor) if field.default is MISSING}
     wrong = sorted((set(content) - known) | (needed - set(content)))
     if wrong:
+        named = ", ".join("..." if may_hold_secret(name) else name[:80] for name in wrong[:20])
         raise DataError(
-            f"{path}: missing or unknown fields: {', '.join(wrong)}; expected {', '.join(sorted(needed))}, "
+            f"{path}: missing or unknown fields: {named}; expected {', '.join(sorted(needed))}, "
             f"and where they apply {', '.join(sorted(known - needed))}"
         )
-    values: Dict[str, Any] = {}
-    try:
-        for key, value in content.items():
-            if key in _LISTS:
-                values[key] = tuple(float(item) for item in value)
-            elif key in _NUMBERS:
-                values[key] = float(value)
-            else:
-                values[key] = str(value) if key in _TEXTS else int(value)
-        sensor = Sensor(**values)
-    except (TypeError, ValueError) as error:
-        raise DataError(
-            f"{path}: expected numbers and lists of numbers, found {error}; correct the file"
-        ) from error
+    sensor = Sensor(**{key: _value(key, value, document) for key, value in content.items()})
     problems = _problems(sensor)
     if problems:
         raise DataError(f"{path}: {'; '.join(problems)}; correct the file")
     return sensor
+
+
+def _value(key: str, value: Any, document: YamlDocument) -> Any:
+    """Return the value of a field, refused if it has another type."""
+    if key in _LISTS:
+        what, fits = "a list of numbers", isinstance(value, list) and all(_is_number(item) for item in value)
+    elif key in _NUMBERS:
+        what, fits = "a number", _is_number(value)
+    elif key in _TEXTS:
+        what, fits = "text", isinstance(value, str)
+    else:
+        what, fits = "a whole number", isinstance(value, int) and not isinstance(value, bool)
+    if not fits:
+        where = document.at((key,))
+        raise DataError(f"{where}: `{key}` must be {what}, found {shown(value)}; correct the file")
+    if key in _LISTS:
+        return tuple(float(item) for item in value)
+    return float(value) if key in _NUMBERS else value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _problems(sensor: Sensor) -> List[str]:

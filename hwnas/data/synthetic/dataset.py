@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import shutil
-import tempfile
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional
@@ -17,6 +14,9 @@ import yaml
 from hwnas.data.sensors import Sensor, load_sensor
 from hwnas.data.synthetic.scene import scans
 from hwnas.errors import ConfigError, DataError
+from hwnas.files import write_bytes
+from hwnas.scratch import ScratchDirectory
+from hwnas.worker_pool import worker_pool
 
 _MAX_SEQUENCES = 20
 _VALIDATION_SHARE = 0.22
@@ -86,16 +86,13 @@ def synthesize_dataset(
         )
     used = load_sensor(sensor)
     directory.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}."))
-    try:
+    with ScratchDirectory("synthesize", parent=str(directory.parent)) as scratch:
+        temporary = Path(scratch)
         jobs = _jobs(temporary, num_scans, sensor, seed, scans_per_scene)
         _run(jobs, workers, progress)
         _describe(temporary, jobs, used, seed)
         temporary.chmod(0o755)
         os.replace(temporary, directory)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
     return directory
 
 
@@ -125,17 +122,10 @@ def _run(jobs: List[_Job], workers: int, progress: Optional[Callable[[int], None
             done += _render(job)
             report(done)
         return
-    # Spawned, not forked: the caller may hold threads (torch, a progress display).
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
-        futures = [pool.submit(_render, job) for job in jobs]
-        try:
-            for future in as_completed(futures):
-                done += future.result()
-                report(done)
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+    with worker_pool(min(workers, len(jobs))) as pool:
+        for future in as_completed([pool.submit(_render, job) for job in jobs]):
+            done += future.result()
+            report(done)
 
 
 def _render(job: _Job) -> int:
@@ -149,8 +139,8 @@ def _render(job: _Job) -> int:
             columns.append(returns.ring[:, None].astype(np.float32))
         frame = f"{job.first_frame + k:06d}"
         points = np.concatenate(columns, axis=1).astype("<f4")
-        (sequence / "velodyne" / f"{frame}.bin").write_bytes(points.tobytes())
-        (sequence / "labels" / f"{frame}.label").write_bytes(returns.label.astype("<u4").tobytes())
+        write_bytes(sequence / "velodyne" / f"{frame}.bin", points.tobytes())
+        write_bytes(sequence / "labels" / f"{frame}.label", returns.label.astype("<u4").tobytes())
     return job.count
 
 
@@ -174,4 +164,4 @@ def _describe(directory: Path, jobs: List[_Job], sensor: Sensor, seed: int) -> N
     if _has_ring_column(sensor):
         description["format_options"] = {"columns": ["x", "y", "z", "intensity", "ring"]}
     text = yaml.safe_dump(description, sort_keys=False)
-    (directory / "dataset.yaml").write_text(text, encoding="utf-8")
+    write_bytes(directory / "dataset.yaml", text.encode("utf-8"))

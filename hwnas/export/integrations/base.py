@@ -29,6 +29,7 @@ class Deployed:
         file: name of the ONNX file in the bundle.
         io_spec: its inputs and outputs.
         engine: name of its TensorRT engine in the bundle; None where there is none.
+        tensorrt: precision and ONNX file that TensorRT is to build from, where it is another one.
     """
 
     bundle: Path
@@ -37,6 +38,12 @@ class Deployed:
     file: str
     io_spec: IoSpec
     engine: str | None = None
+    tensorrt: tuple[str, str] | None = None
+
+    @property
+    def built_from(self) -> tuple[str, str]:
+        """Precision and ONNX file that TensorRT builds from."""
+        return self.tensorrt or (self.precision, self.file)
 
     @property
     def name(self) -> str:

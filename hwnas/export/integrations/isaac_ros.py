@@ -35,10 +35,11 @@ def write_isaac_ros(deployed: Deployed) -> Mapping[str, Any]:
             f"The nodes of Isaac ROS cannot take the tensors {wrong}; leave out `--for isaac-ros`."
         )
     directory = deployed.bundle / DIRECTORY
+    precision, source = deployed.built_from
     values = {
-        "source": deployed.file,
+        "source": source,
         "engine": deployed.engine or "",
-        "precision": deployed.precision,
+        "precision": precision,
         "table": markdown_rows(deployed.io_spec),
         "input": deployed.io_spec.inputs[0].name,
         "output": deployed.io_spec.outputs[0].name,
@@ -49,7 +50,7 @@ def write_isaac_ros(deployed: Deployed) -> Mapping[str, Any]:
     write_text(directory / "triton.param.yaml", _parameter_file(triton_parameters(deployed)))
     return {
         "directory": DIRECTORY,
-        "precision": deployed.precision,
+        "precision": precision,
         "loaded_by": {"tensor_rt.launch.py": TENSOR_RT_NODE, "triton.launch.py": TRITON_NODE},
     }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
@@ -18,7 +17,8 @@ from hwnas.files import write_json_atomically
 from hwnas.latency.agent import working
 from hwnas.latency.agent.errors import AgentError
 from hwnas.latency.agent.files_of_system import read_text
-from hwnas.latency.agent.machine import die_with_parent
+from hwnas.processes import kill_group, start
+from hwnas.scratch import ScratchDirectory
 
 LIMIT_VARIABLE = "HWNAS_BUILD_LIMIT_S"
 DEFAULT_LIMIT_S = 1800.0
@@ -26,9 +26,11 @@ _SAY_EVERY_S = 10.0
 _LOOK_EVERY_S = 0.05
 _KEPT_CHARACTERS = 3000
 # The child finds modules where this process does, be that a directory or the archive it runs from.
-_FIND = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from hwnas.latency.agent import build; "
-_CALL = _FIND + "build.main()"
-_BECOME = _FIND + "build.become(sys.argv[2:])"
+_CALL = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from hwnas import processes; processes.attach(); "
+    "from hwnas.latency.agent import build; build.main()"
+)
 
 
 def limit_s() -> float:
@@ -63,7 +65,7 @@ def run_in_child(
     """
     what = f"{import_path} in a child process"
     try:
-        with tempfile.TemporaryDirectory(prefix="hwnas-build-") as directory:
+        with ScratchDirectory("build") as directory:
             request, result = os.path.join(directory, "request.json"), os.path.join(directory, "result.json")
             write_json_atomically(request, {"import_path": import_path, "argument": dict(argument)})
             command = [sys.executable, "-c", _CALL, json.dumps(sys.path), request, result]
@@ -98,27 +100,22 @@ def run_program(
     """
     if shutil.which(command[0]) is None:
         raise AgentError(f"{what} cannot be started: there is no program {command[0]!r}.")
-    return _run([sys.executable, "-c", _BECOME, json.dumps(sys.path), *command], timeout_s, what, env)
+    return _run(command, timeout_s, what, env)
 
 
 def _run(command: Sequence[str], timeout_s: float, what: str, env: Optional[Mapping[str, str]]) -> str:
     kills_before = _out_of_memory_kills()
     with tempfile.TemporaryFile() as output:
         try:
-            process = subprocess.Popen(
-                list(command),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=dict(env) if env is not None else None,
-                start_new_session=True,
+            process = start(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=env
             )
         except (OSError, subprocess.SubprocessError) as error:
             raise AgentError(f"{what} cannot be started: {error}.") from error
         try:
             code = _wait(process, timeout_s, what)
         finally:
-            _kill_group(process)
+            kill_group(process)
         last = _last(output)
     if code is None:
         raise AgentError(
@@ -132,7 +129,6 @@ def _run(command: Sequence[str], timeout_s: float, what: str, env: Optional[Mapp
 
 def main() -> None:
     """Be the child: call the function of the request file and write the result file."""
-    die_with_parent(None)
     request_path, result_path = sys.argv[2:4]
     with open(request_path, encoding="utf-8") as stream:
         request = json.load(stream)
@@ -142,12 +138,6 @@ def main() -> None:
     except AgentError as error:
         answer = {"error": str(error)}
     write_json_atomically(result_path, answer)
-
-
-def become(command: Sequence[str]) -> None:
-    """Be the child: turn into a program that does not outlive the agent."""
-    die_with_parent(None)
-    os.execvp(command[0], list(command))  # noqa: S606 - what is meant
 
 
 def _wait(process: subprocess.Popen[bytes], timeout_s: float, what: str) -> Optional[int]:
@@ -162,12 +152,6 @@ def _wait(process: subprocess.Popen[bytes], timeout_s: float, what: str) -> Opti
             working.say(f"{what} takes {said - start:.0f} s")
         time.sleep(_LOOK_EVERY_S)
     return None
-
-
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):  # the whole group is gone
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 def _how(code: int, kills: int) -> str:

@@ -11,7 +11,11 @@ import os
 import select
 import signal
 import sys
+import tempfile
 from typing import Optional, Sequence, Tuple
+
+from hwnas.processes import die_with_parent
+from hwnas.scratch import ScratchDirectory
 
 # Native thread pools read these when they are loaded.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -35,15 +39,18 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     wake = _wake_on_child()
     requests, sink = os.pipe()
     guardian = os.getpid()
-    child = os.fork()
-    if child == 0:
-        return _serve(guardian, requests, sink)
-    os.close(requests)
-    reason = _hand_on(0, sink, child, wake, silence_s)
-    if reason:
-        sys.stderr.write(reason + "\n")
-        _kill_group(child)
-    status = os.waitpid(child, 0)[1]
+    # What the agent leaves there when it is killed goes with it.
+    with ScratchDirectory("agent") as scratch:
+        child = os.fork()
+        if child == 0:
+            os.environ["TMPDIR"] = tempfile.tempdir = scratch
+            return _serve(guardian, requests, sink)
+        os.close(requests)
+        reason = _hand_on(0, sink, child, wake, silence_s)
+        if reason:
+            sys.stderr.write(reason + "\n")
+            _kill_group(child)
+        status = os.waitpid(child, 0)[1]
     if os.WIFSIGNALED(status):
         return 128 + os.WTERMSIG(status)
     return os.WEXITSTATUS(status)
@@ -64,12 +71,12 @@ def _serve(guardian: int, requests: int, sink: int) -> int:
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.setsid()
+    die_with_parent(guardian)
     os.dup2(requests, 0)
     os.close(requests)
     os.close(sink)
     from hwnas.latency.agent import server
 
-    os.environ[server.PARENT_VARIABLE] = str(guardian)
     return server.main()
 
 

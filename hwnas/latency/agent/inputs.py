@@ -10,19 +10,36 @@ from hwnas.latency.agent.runtime import InferenceRuntime
 
 
 def bind_random_inputs(runtime: InferenceRuntime, io_spec: Mapping[str, Any], seed: int) -> None:
-    """Give a runtime that has loaded a model inputs of the stated shapes.
+    """Give a runtime that has loaded a model inputs of the stated shapes, and values where they are stated.
 
     Raises:
         AgentError: if the model has other inputs than `io_spec` states.
     """
-    wished = IoSpec.from_json(io_spec).inputs
+    spec = IoSpec.from_json(io_spec)
+    wished = spec.inputs
     found = runtime.inputs()
     if len(found) != len(wished) or not all(map(_fits, found, wished)):
         raise AgentError(
             f"The inputs of the model must be {_describe(wished)}, but are {_describe(found)}. "
             "Export it for this input, or give the io_spec it was exported with."
         )
-    runtime.bind(random_inputs(wished, seed))
+    runtime.bind({**random_inputs(wished, seed), **_stated_values(spec)})
+
+
+def _stated_values(spec: IoSpec) -> Dict[str, Any]:
+    """Return the values that inputs must have; AgentError if they are not theirs."""
+    shapes = {entry.name: (entry.shape, entry.dtype) for entry in spec.inputs}
+    try:
+        arrays = {value.name: value.to_array() for value in spec.values}
+    except (TypeError, ValueError) as error:
+        raise AgentError(f"The values of an input are not whole: {error!r}.") from error
+    for name, array in arrays.items():
+        if shapes.get(name) != (array.shape, array.dtype.name):
+            raise AgentError(
+                f"The input {name!r} must be {shapes.get(name)}, but its values are "
+                f"{(array.shape, array.dtype.name)}."
+            )
+    return arrays
 
 
 def random_inputs(specs: Sequence[TensorSpec], seed: int) -> Dict[str, Any]:

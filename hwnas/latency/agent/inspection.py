@@ -13,6 +13,7 @@ from hwnas.latency.agent.machine import fingerprint
 from hwnas.latency.agent.nvml import open_nvml
 from hwnas.latency.agent.runtime import make_runtime
 from hwnas.latency.agent.state import read_identity, read_state
+from hwnas.onnxruntime_loading import load_onnxruntime
 
 
 def inspect_machine(runtimes: Mapping[str, str]) -> Dict[str, Any]:
@@ -61,7 +62,7 @@ def _memory_available_mb() -> Optional[float]:
 
 def _providers() -> List[str]:
     try:
-        import onnxruntime
+        onnxruntime = load_onnxruntime()
     except ImportError:
         return []
     return list(onnxruntime.get_available_providers())

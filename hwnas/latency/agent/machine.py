@@ -1,29 +1,12 @@
-"""What identifies the machine an agent runs on, and binds the agent to its processors and its parent."""
+"""What identifies the machine an agent runs on, and binds the agent to its processors."""
 
 from __future__ import annotations
 
-import ctypes
 import os
 import platform
-import signal
-import sys
 from typing import Any, Dict, List, Optional, Sequence
 
 from hwnas.latency.agent.errors import AgentError
-
-_PR_SET_PDEATHSIG = 1
-
-
-def die_with_parent(parent: Optional[int]) -> None:
-    """Have the kernel kill this process when its parent ends, even by SIGKILL (Linux).
-
-    Args:
-        parent: process number of the parent; this process ends if the parent is gone already.
-    """
-    if sys.platform.startswith("linux"):
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if parent is not None and os.getppid() != parent:
-        raise SystemExit("The process that started this agent is gone.")
 
 
 def pin(cores: Sequence[int], threads: int) -> List[int]:

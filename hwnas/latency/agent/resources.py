@@ -8,7 +8,10 @@ import re
 import time
 from typing import Any, Callable, Dict, Optional, Tuple
 
+from hwnas.errors import ModelFileError
+from hwnas.external_data import read_model_files
 from hwnas.latency.agent.energy import energy_of, power_source
+from hwnas.latency.agent.errors import AgentError
 from hwnas.latency.agent.files_of_system import read_text
 from hwnas.latency.agent.nvml import Nvml
 from hwnas.latency.agent.power_rails import PowerRails
@@ -35,7 +38,7 @@ def resources(
     Args:
         make: returns a fresh runtime.
         prepare: binds inputs of a runtime that has loaded the model.
-        model: path of the file.
+        model: path of the file; its external data lies beside it.
         idle_s: how long the power of the idle machine is taken.
         busy_s: how long the network runs for its energy.
         nvml: of the GPUs, if there are any.
@@ -47,12 +50,20 @@ def resources(
         `gpu_memory_mb` by which the memory in use on GPU 0 grew (None without a GPU); `model_size_mb`,
         `engine_size_mb` in MiB (None where the runtime runs the model file itself); `energy`, see
         `energy_of`, None without a sensor.
+
+    Raises:
+        AgentError: if a file of the model is missing or is not what its graph says.
     """
     runtime = make()
     gpu_before_mb = nvml.memory_used_mb() if nvml else None
     resident_before_mb, _ = memory_mb()
     forget_peak()
-    drop_from_cache(model)
+    try:
+        files = read_model_files(model)
+    except ModelFileError as error:
+        raise AgentError(str(error)) from error
+    for path in files.paths:
+        drop_from_cache(path)
     load_cold_s = _timed(lambda: runtime.load(model))
     prepare(runtime)
     first_inference_s = _timed(runtime.run)
@@ -71,7 +82,7 @@ def resources(
         "peak_memory_mb": peak_mb,
         "memory_increase_mb": _difference(peak_mb, resident_before_mb),
         "gpu_memory_mb": _difference(gpu_after_mb, gpu_before_mb),
-        "model_size_mb": os.path.getsize(model) / 2**20,
+        "model_size_mb": files.size_bytes / 2**20,
         "engine_size_mb": engine_bytes() / 2**20 if engine_bytes is not None else None,
         "energy": energy,
     }

@@ -12,11 +12,11 @@ from hwnas.latency.agent.clock import clock, warm_up, warm_up_self_clocked
 from hwnas.latency.agent.errors import AgentError
 from hwnas.latency.agent.inputs import bind_random_inputs
 from hwnas.latency.agent.lock import MeasuringLock
-from hwnas.latency.agent.machine import die_with_parent, fingerprint, pin
+from hwnas.latency.agent.machine import fingerprint, pin
 from hwnas.latency.agent.other_operations import OtherOperations
 from hwnas.latency.agent.runtime import InferenceRuntime, make_runtime
+from hwnas.onnxruntime_loading import disable_telemetry
 
-PARENT_VARIABLE = "HWNAS_AGENT_PARENT"
 DEFAULT_NAME = "model"
 
 
@@ -127,22 +127,27 @@ class Agent:
 
 
 def serve(requests: TextIO, replies: TextIO) -> None:
-    """Answer requests, one JSON object a line, until the input ends."""
+    """Answer requests, one JSON object a line, until the input ends.
+
+    Every reply repeats the number that its request has under `request`.
+    """
+    number: Any = None
 
     def reply(value: Mapping[str, Any]) -> None:
-        replies.write(json.dumps(value, allow_nan=False) + "\n")
+        replies.write(json.dumps({**value, "request": number}, allow_nan=False) + "\n")
         replies.flush()
 
     working.listen(lambda what, is_waiting: reply({"working": what, "is_waiting": is_waiting}))
     agent = Agent()
     for line in requests:
-        reply(agent.answer(json.loads(line)))
+        request = dict(json.loads(line))
+        number = request.pop("request", None)
+        reply(agent.answer(request))
 
 
 def main() -> int:
     """Serve standard input until it closes; return the exit code."""
-    parent = os.environ.get(PARENT_VARIABLE)
-    die_with_parent(int(parent) if parent else None)
+    disable_telemetry()
     # Native libraries print what they like: their standard output becomes standard error, replies stay clean.
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)

@@ -1,8 +1,9 @@
 """Keeps files on a board by their content. Its source is sent there and run by the board's own Python.
 
-Standard input: the file, once asked for. Standard output, one JSON object a line: `path` if the file is there
-(or has arrived whole), `send` if it is wanted, `error` with the reason otherwise. It imports nothing of
-hwnas, because it runs before anything of hwnas is there.
+A model with external data is a directory, in which each of its files is kept by content; a directory is
+cleaned as one. Standard input: the file, once asked for. Standard output, one JSON object a line: `path` if
+the file is there (or has arrived whole), `send` if it is wanted, `error` with the reason otherwise. It
+imports nothing of hwnas, because it runs before anything of hwnas is there.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import shutil
 import stat
 import sys
 import time
-from typing import Any, BinaryIO, Sequence
+from typing import Any, BinaryIO, Sequence, Tuple
 
 FRESH_S = 600.0
 MARGIN_BYTES = 1 << 20
@@ -27,10 +28,10 @@ class StoreError(Exception):
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Store a file: kind, sha256, ending of its name, bytes, most bytes of that kind together."""
-    kind, sha256, ending, size, limit = arguments
+    """Store a file: kind, sha256, name, bytes, most bytes of that kind together."""
+    kind, sha256, name, size, limit = arguments
     try:
-        store(kind, sha256, ending, int(size), int(limit))
+        store(kind, sha256, name, int(size), int(limit))
     except StoreError as error:
         _say(error=str(error))
     except OSError as error:
@@ -38,21 +39,33 @@ def main(arguments: Sequence[str]) -> None:
         _say(error=f"A file for hwnas cannot be written on the target: {reason} ({error.filename}).")
 
 
-def store(kind: str, sha256: str, ending: str, size: int, limit: int) -> None:
+def store(kind: str, sha256: str, name: str, size: int, limit: int) -> None:
     """Have a file already, or receive it from standard input; say where it is.
 
+    Args:
+        kind: directory in the cache.
+        sha256: of the file.
+        name: relative to that directory; its first part is what is cleaned as one.
+        size: of the file in bytes.
+        limit: of all files of that kind in bytes.
+
     Raises:
-        StoreError: if there is no room, or what arrives is not it.
+        StoreError: if the name leads out of the directory, there is no room, or what arrives is not it.
         OSError: if it cannot be written.
     """
     if sys.version_info < (3, 8):  # noqa: UP036 - this is a board's interpreter
         raise StoreError(f"Python 3.8 or later is needed, but {sys.executable} is {sys.version[:6]}.")
     directory = _directory_of(kind)
-    path = os.path.join(directory, sha256 + ending)
+    first, _, rest = name.partition("/")
+    if any(part in ("", ".", "..") for part in name.split("/")):
+        raise StoreError(f"A file for hwnas is not kept as {name!r}, which leads elsewhere.")
+    path = os.path.join(directory, name)
     if _is_whole(path, sha256):
         os.utime(path)
     else:
-        _make_room(directory, size, limit)
+        _make_room(directory, size, limit, keep=first)
+        if rest:
+            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         _say(send=True)
         _receive(sys.stdin.buffer, path, sha256, size)
     _say(path=path)
@@ -86,28 +99,53 @@ def _is_whole(path: str, sha256: str) -> bool:
     return digest.hexdigest() == sha256
 
 
-def _make_room(directory: str, size: int, limit: int) -> None:
-    """Delete files used longest ago until `size` more bytes fit into `limit` and on the disk."""
-    files = []
-    for name in os.listdir(directory):
-        path = os.path.join(directory, name)
-        with contextlib.suppress(FileNotFoundError):  # another driver made room
-            found = os.stat(path)
-            files.append((found.st_mtime, found.st_size, path))
-    total = sum(size_of_file for _, size_of_file, _ in files)
-    for used_s, size_of_file, path in sorted(files):
+def _make_room(directory: str, size: int, limit: int, keep: str) -> None:
+    """Delete files and models used longest ago, but not `keep`, until `size` more bytes fit.
+
+    They fit if `limit` bytes hold all there is, and there is room on the disk.
+    """
+    entries = [(*_use_of(os.path.join(directory, name)), name) for name in os.listdir(directory)]
+    total = sum(size_of_entry for _, size_of_entry, _ in entries)
+    for used_s, size_of_entry, name in sorted(entries):
         fits = total + size <= limit and shutil.disk_usage(directory).free >= size + MARGIN_BYTES
         if fits or time.time() - used_s < FRESH_S:
             break
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
-        total -= size_of_file
+        if name == keep:  # the model that is arriving
+            continue
+        _delete(os.path.join(directory, name))
+        total -= size_of_entry
     free = shutil.disk_usage(directory).free
     if free < size + MARGIN_BYTES:
         raise StoreError(
             f"The disk of the target is full: {directory!r} needs {(size + MARGIN_BYTES) / 1e6:.1f} MB and "
             f"has {free / 1e6:.1f} MB free. Free some space there."
         )
+
+
+def _use_of(path: str) -> Tuple[float, int]:
+    """Return when a file, or any file of a model, was used last, and its size."""
+    paths = [path]
+    for parent, _, names in os.walk(path):
+        paths += [os.path.join(parent, name) for name in names]
+    used_s, size = 0.0, 0
+    for each in paths:
+        with contextlib.suppress(FileNotFoundError):  # another driver made room
+            found = os.lstat(each)
+            used_s = max(used_s, found.st_mtime)
+            size += 0 if stat.S_ISDIR(found.st_mode) else found.st_size
+    return used_s, size
+
+
+def _delete(path: str) -> None:
+    """Delete a file, or a directory with its graph first: what is left of a model is never taken for it."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        for name in os.listdir(path):
+            if name.endswith(".onnx"):
+                _delete(os.path.join(path, name))
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 def _receive(stream: BinaryIO, path: str, sha256: str, size: int) -> None:

@@ -1,25 +1,29 @@
 """Reads what goes into an ONNX file and what comes out, where neither onnx nor a runtime can be asked.
 
-An ONNX file is one protocol-buffer message. The wire format is that of
-https://protobuf.dev/programming-guides/encoding, the field numbers are those of onnx/onnx.proto.
+An ONNX file is one protocol-buffer message; the field numbers are those of onnx/onnx.proto.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Iterator, List, Tuple, Union
+from typing import Dict, List, Mapping, Tuple, Union
 
+from hwnas.errors import ModelFileError
+from hwnas.external_data import ModelFiles, read_graph, read_model_files
 from hwnas.io_spec import TensorSpec
 from hwnas.latency.agent.errors import AgentError
+from hwnas.protobuf_wire import child, fields, message_of, signed, text
 
-Field = Tuple[int, Union[int, memoryview]]
-
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MODEL_GRAPH = 7
 _GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT = 1, 5, 11, 12
 _NODE_NAME, _NODE_OPERATOR = 3, 4
 _TENSOR_TYPE, _TENSOR_NAME = 2, 8
 _VALUE_NAME, _VALUE_TYPE = 1, 2
+_TYPE_TENSOR, _TENSOR_TYPE_DTYPE, _TENSOR_TYPE_SHAPE = 1, 1, 2
+_SHAPE_AXIS, _AXIS_SIZE, _AXIS_SYMBOL = 1, 1, 2
+_OPEN = -1
+_MAX_SIZE = 1 << 31
+"""An axis stated to be as large, such as 2^64 - 1 in place of -1, is one that the writer did not know."""
 _DTYPES = {
     1: "float32",
     2: "uint8",
@@ -48,6 +52,9 @@ class OnnxOutline:
         operators: names of the operators in it, sorted, each once.
         weight_dtypes: types of its weights, sorted, each once.
         nodes: name and operator of every node, in the order of the file.
+        symbols: by input, the name of each axis that is not fixed and has one; axes that share a name have
+            the same size.
+        unranked: inputs that do not even state how many axes they have.
     """
 
     inputs: Tuple[TensorSpec, ...]
@@ -55,6 +62,32 @@ class OnnxOutline:
     operators: Tuple[str, ...]
     weight_dtypes: Tuple[str, ...]
     nodes: Tuple[Tuple[str, str], ...]
+    symbols: Mapping[str, Mapping[int, str]]
+    unranked: Tuple[str, ...]
+
+
+def model_files(path: str) -> ModelFiles:
+    """Return all files of a model, see `hwnas.external_data.read_model_files`.
+
+    Raises:
+        AgentError: if one is missing, lies outside the model's directory, or is not what the graph says.
+    """
+    try:
+        return read_model_files(path)
+    except ModelFileError as error:
+        raise AgentError(str(error)) from error
+
+
+def identity_of_model(path: str) -> str:
+    """Return the SHA-256 that stands for all files of a model.
+
+    Raises:
+        AgentError: as `model_files`.
+    """
+    try:
+        return model_files(path).sha256()
+    except ModelFileError as error:
+        raise AgentError(str(error)) from error
 
 
 def read_outline(path: str) -> OnnxOutline:
@@ -64,10 +97,9 @@ def read_outline(path: str) -> OnnxOutline:
         AgentError: if it cannot be read or is no ONNX file.
     """
     try:
-        with open(path, "rb") as stream:
-            content = memoryview(stream.read())
-    except OSError as error:
-        raise AgentError(f"The model {path!r} cannot be read: {error.strerror}.") from error
+        content = memoryview(read_graph(path))
+    except ModelFileError as error:
+        raise AgentError(str(error)) from error
     try:
         return _outline(_only_graph(content))
     except (ValueError, IndexError) as error:
@@ -77,99 +109,69 @@ def read_outline(path: str) -> OnnxOutline:
 
 
 def _only_graph(model: memoryview) -> memoryview:
-    graphs = [_message(value) for number, value in fields(model) if number == _MODEL_GRAPH]
+    graphs = [message_of(value) for number, value in fields(model) if number == _MODEL_GRAPH]
     if len(graphs) != 1:
         raise ValueError(f"it holds {len(graphs)} graphs instead of one")
     return graphs[0]
 
 
 def _outline(graph: memoryview) -> OnnxOutline:
-    inputs: List[TensorSpec] = []
+    inputs: List[_Value] = []
     outputs: List[TensorSpec] = []
     nodes: List[Tuple[str, str]] = []
     weights = {}
     for number, value in fields(graph):
         if number == _GRAPH_NODE:
-            node = _message(value)
-            nodes.append((_text(node, _NODE_NAME), _text(node, _NODE_OPERATOR)))
+            node = message_of(value)
+            nodes.append((text(node, _NODE_NAME), text(node, _NODE_OPERATOR)))
         elif number == _GRAPH_INITIALIZER:
-            tensor = _message(value)
+            tensor = message_of(value)
             dtype = [found for field, found in fields(tensor) if field == _TENSOR_TYPE]
-            weights[_text(tensor, _TENSOR_NAME)] = _dtype(dtype[0]) if dtype else "unknown"
+            weights[text(tensor, _TENSOR_NAME)] = _dtype(dtype[0]) if dtype else "unknown"
         elif number == _GRAPH_INPUT:
-            inputs.append(_value_info(_message(value)))
+            inputs.append(_value_info(message_of(value)))
         elif number == _GRAPH_OUTPUT:
-            outputs.append(_value_info(_message(value)))
+            outputs.append(_value_info(message_of(value)).spec)
+    given = [value for value in inputs if value.spec.name not in weights]
     return OnnxOutline(
-        tuple(spec for spec in inputs if spec.name not in weights),
+        tuple(value.spec for value in given),
         tuple(outputs),
         tuple(sorted({operator for _, operator in nodes})),
         tuple(sorted(set(weights.values()))),
         tuple(nodes),
+        {value.spec.name: value.symbols for value in given},
+        tuple(value.spec.name for value in given if not value.is_ranked),
     )
 
 
-def _value_info(message: memoryview) -> TensorSpec:
-    name = _text(message, _VALUE_NAME)
-    tensor_type = _child(_child(message, _VALUE_TYPE), 1)
-    dtype = [value for number, value in fields(tensor_type) if number == 1]
-    shape = []
-    for number, dimension in fields(_child(tensor_type, 2)):
-        if number == 1:
-            sizes = [size for field, size in fields(_message(dimension)) if field == 1]
-            shape.append(int(sizes[0]) if sizes and isinstance(sizes[0], int) else -1)
-    return TensorSpec(name, tuple(shape), _dtype(dtype[0]) if dtype else "unknown")
+@dataclass(frozen=True)
+class _Value:
+    """An input or output, with the names of its axes."""
+
+    spec: TensorSpec
+    symbols: Mapping[int, str]
+    is_ranked: bool
+
+
+def _value_info(message: memoryview) -> _Value:
+    name = text(message, _VALUE_NAME)
+    tensor_type = child(child(message, _VALUE_TYPE), _TYPE_TENSOR)
+    dtype = [value for number, value in fields(tensor_type) if number == _TENSOR_TYPE_DTYPE]
+    shape: List[int] = []
+    symbols: Dict[int, str] = {}
+    for number, dimension in fields(child(tensor_type, _TENSOR_TYPE_SHAPE)):
+        if number == _SHAPE_AXIS:
+            axis = message_of(dimension)
+            sizes = [size for field, size in fields(axis) if field == _AXIS_SIZE and isinstance(size, int)]
+            symbol = text(axis, _AXIS_SYMBOL)
+            if symbol:
+                symbols[len(shape)] = symbol
+            size = signed(sizes[-1]) if sizes else _OPEN
+            shape.append(size if 0 < size < _MAX_SIZE else _OPEN)
+    is_ranked = any(number == _TENSOR_TYPE_SHAPE for number, _ in fields(tensor_type))
+    spec = TensorSpec(name, tuple(shape), _dtype(dtype[0]) if dtype else "unknown")
+    return _Value(spec, symbols, is_ranked)
 
 
 def _dtype(code: Union[int, memoryview]) -> str:
     return _DTYPES.get(code, f"onnx type {code}") if isinstance(code, int) else "unknown"
-
-
-def _child(message: memoryview, wished: int) -> memoryview:
-    found = [_message(value) for number, value in fields(message) if number == wished]
-    return found[-1] if found else memoryview(b"")
-
-
-def _text(message: memoryview, wished: int) -> str:
-    return bytes(_child(message, wished)).decode("utf-8")
-
-
-def _message(value: Union[int, memoryview]) -> memoryview:
-    if isinstance(value, int):
-        raise ValueError("a number stands where a message must be")  # noqa: TRY004 - a defect of the file
-    return value
-
-
-def fields(data: memoryview) -> Iterator[Field]:
-    """Yield numbered fields: a number for integers, the content for everything of stated length."""
-    position = 0
-    while position < len(data):
-        key, position = _varint(data, position)
-        kind = key & 7
-        if kind == _VARINT:
-            value, position = _varint(data, position)
-            yield key >> 3, value
-            continue
-        if kind == _BYTES:
-            size, position = _varint(data, position)
-        elif kind in (_FIXED32, _FIXED64):
-            size = 4 if kind == _FIXED32 else 8
-        else:
-            raise ValueError(f"unknown kind of field {kind}")
-        if position + size > len(data):
-            raise ValueError("it ends in the middle of a field")
-        yield key >> 3, data[position : position + size]
-        position += size
-
-
-def _varint(data: memoryview, position: int) -> Tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, position
-        shift += 7
-        if shift > 63:
-            raise ValueError("a number is longer than ten bytes")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from difflib import get_close_matches
 from typing import Any, Callable, ClassVar, Dict, List, Mapping, Tuple
 
 from hwnas.io_spec import TensorSpec
 from hwnas.latency.agent.errors import AgentError
+from hwnas.latency.runtimes.onnx_file import model_files
 from hwnas.latency.runtimes.onnxruntime_kernels import read_kernels
 from hwnas.latency.runtimes.options import one_of, whole_number
+from hwnas.onnxruntime_loading import load_onnxruntime
+from hwnas.scratch import ScratchDirectory
 
 CPU_PROVIDER = "CPUExecutionProvider"
 _CUDA_PROVIDER = "CUDAExecutionProvider"
@@ -39,6 +41,7 @@ _DTYPES = {
 # Threads wait for work by spinning inside a run, as they do on a vehicle, but not once it has returned:
 # several sessions live in one process and are clocked in turn.
 _SESSION_ENTRIES = {"session.force_spinning_stop": "1"}
+_WEIGHTS_OF_TRACE = "session.optimized_model_external_initializers_file_name"
 # The first run plans the memory, the second touches it for the first time: both are much slower.
 _UNTIMED_RUNS = 2
 _ERRORS = (
@@ -78,8 +81,8 @@ class OnnxRuntime:
                 knows no TF32.
         """
         try:
-            import onnxruntime
-            from onnxruntime.capi import onnxruntime_pybind11_state as native
+            onnxruntime = load_onnxruntime()
+            native = load_onnxruntime("onnxruntime.capi.onnxruntime_pybind11_state")
         except ImportError as error:
             raise AgentError(
                 f"The runtime 'onnxruntime' needs the package onnxruntime, but importing it fails: {error}. "
@@ -127,7 +130,8 @@ class OnnxRuntime:
         }
 
     def load(self, model: str) -> None:
-        """Load an ONNX file; AgentError if ONNX Runtime or the provider refuses it."""
+        """Load an ONNX file; AgentError if a file is amiss, or ONNX Runtime or the provider refuses it."""
+        files = model_files(model)
         options = self._onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = 1
@@ -140,6 +144,8 @@ class OnnxRuntime:
             options.enable_profiling = True
             options.profile_file_prefix = os.path.join(self._trace_directory, "trace")
             options.optimized_model_filepath = os.path.join(self._trace_directory, "graph.onnx")
+            if files.external:  # which may be larger than any ONNX file
+                options.add_session_config_entry(_WEIGHTS_OF_TRACE, "weights.bin")
         try:
             session = self._onnxruntime.InferenceSession(
                 model, sess_options=options, providers=self._providers()
@@ -174,7 +180,7 @@ class OnnxRuntime:
             raise AgentError(
                 f"Kernels of {self._provider!r} run on after their calls and cannot be timed so."
             )
-        with tempfile.TemporaryDirectory() as directory:
+        with ScratchDirectory("trace") as directory:
             self._trace_directory = directory
             try:
                 self.load(model)
@@ -191,7 +197,7 @@ class OnnxRuntime:
         """Return the inputs of the loaded model, in graph order; -1 for an axis that is not fixed."""
         specs = []
         for tensor in self._session.get_inputs():
-            shape = tuple(axis if isinstance(axis, int) else -1 for axis in tensor.shape)
+            shape = tuple(axis if isinstance(axis, int) and axis > 0 else -1 for axis in tensor.shape)
             specs.append(TensorSpec(tensor.name, shape, _DTYPES.get(tensor.type, tensor.type)))
         return tuple(specs)
 

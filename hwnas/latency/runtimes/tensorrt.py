@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Dict, List, Mapping, Tuple
 
-from hwnas.files import sha256_of_file
 from hwnas.io_spec import TensorSpec
 from hwnas.latency.agent.build import run_in_child
 from hwnas.latency.agent.errors import AgentError
 from hwnas.latency.runtimes.cuda_driver import CudaDriver
 from hwnas.latency.runtimes.engine_cache import EngineCache, key_of
 from hwnas.latency.runtimes.engine_identity import EngineIdentity, Machine, check_engine
-from hwnas.latency.runtimes.onnx_file import read_outline
+from hwnas.latency.runtimes.onnx_file import identity_of_model, read_outline
 from hwnas.latency.runtimes.options import one_of, whole_number
 from hwnas.latency.runtimes.tensorrt_build import import_tensorrt, make_log
 from hwnas.latency.runtimes.tensorrt_compatibility import HARDWARE_LEVELS
@@ -115,7 +114,7 @@ class TensorRt:
             AgentError: if the model is refused, the build fails, or the engine does not load.
         """
         outline = read_outline(model)
-        model_sha256 = sha256_of_file(model)
+        model_sha256 = identity_of_model(model)
         key = self._key(model_sha256, self._build_number)
         record = self._cache.find(key)
         if record is None or "identity" not in record:
@@ -167,7 +166,7 @@ class TensorRt:
         Raises:
             AgentError: if it was not built.
         """
-        model_sha256 = sha256_of_file(model)
+        model_sha256 = identity_of_model(model)
         self._cache.adopt(self._key(model_sha256, self._build_number), self._key(model_sha256, build))
 
     def use_in_this_thread(self) -> None:

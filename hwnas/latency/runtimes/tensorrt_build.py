@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Sequence, Tuple
 
 from hwnas.latency.agent.errors import AgentError
-from hwnas.latency.runtimes.onnx_file import OnnxOutline, read_outline
+from hwnas.latency.runtimes.onnx_file import OnnxOutline, model_files, read_outline
 from hwnas.latency.runtimes.tensorrt_compatibility import set_compatibility
 from hwnas.latency.runtimes.tensorrt_refusals import CannotRunThereError, build_error, parse_model
 
@@ -91,6 +91,7 @@ def build_engine(request: Mapping[str, Any]) -> Dict[str, Any]:
         AgentError: if the engine cannot be built for another reason, with that.
     """
     trt = import_tensorrt(request["product"])
+    model_files(request["model"])
     outline = read_outline(request["model"])
     log = make_log(trt)
     start = time.perf_counter()

@@ -6,7 +6,7 @@ from typing import Any, Callable, ClassVar, Dict, List, Mapping, Optional, Set, 
 
 from hwnas.io_spec import TensorSpec
 from hwnas.latency.agent.errors import AgentError
-from hwnas.latency.runtimes.onnx_file import read_outline
+from hwnas.latency.runtimes.onnx_file import model_files, read_outline
 from hwnas.latency.runtimes.options import one_of
 
 
@@ -76,6 +76,7 @@ class TorchReference:
                 f"The runtime 'torch' refuses the model: it does not know the operators {unknown}. "
                 "Use onnxruntime as the reference for this one."
             )
+        model_files(model)
         graph = self._onnx.load(model).graph
         on_host = self._operators.HOST_INPUTS
         self._host_names = {

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import tempfile
 import time
 from typing import Any, ClassVar, Dict, List, Mapping, Optional, Tuple
 
@@ -16,7 +15,7 @@ from hwnas.latency.agent.build import run_program
 from hwnas.latency.agent.errors import AgentError
 from hwnas.latency.runtimes.cuda_driver import open_driver_if_any
 from hwnas.latency.runtimes.engine_cache import EngineCache, key_of
-from hwnas.latency.runtimes.onnx_file import OnnxOutline, read_outline
+from hwnas.latency.runtimes.onnx_file import OnnxOutline, identity_of_model, read_outline
 from hwnas.latency.runtimes.options import one_of, whole_number
 from hwnas.latency.runtimes.trtexec_flags import (
     STRONG_TYPING_COMPLETE,
@@ -28,6 +27,8 @@ from hwnas.latency.runtimes.trtexec_flags import (
     text_of,
     weak_typing_flags,
 )
+from hwnas.processes import run
+from hwnas.scratch import ScratchDirectory
 
 WARMUP_MS = 500
 """Every run warms up anew: it is a process of its own that loads the engine first."""
@@ -90,7 +91,7 @@ class Trtexec:
         driver = open_driver_if_any(self._settings["device"])
         self._gpu = driver.identity() if driver is not None else {}
         self._cache = EngineCache()
-        self._files = tempfile.TemporaryDirectory(prefix="hwnas-trtexec-")
+        self._files = ScratchDirectory("trtexec")
         self._outline: Optional[OnnxOutline] = None
         self._engine = ""
         self._record: Dict[str, Any] = {}
@@ -182,7 +183,7 @@ class Trtexec:
         return {"runtime": "trtexec", "versions": self.versions()}
 
     def _key(self, model: str, build: int) -> str:
-        content = {"model": sha256_of_file(model), "build": build, "settings": self._settings}
+        content = {"model": identity_of_model(model), "build": build, "settings": self._settings}
         return key_of({**self._identity(), **content})
 
     def _build(self, model: str, outline: OnnxOutline, engine: str, timing_cache: str) -> Dict[str, Any]:
@@ -220,14 +221,7 @@ class Trtexec:
     def _help(self) -> str:
         """Return what trtexec says first; its version is there."""
         try:
-            done = subprocess.run(
-                [self._program, "--help"],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                timeout=_HELP_S,
-                check=False,
-            )
+            done = run([self._program, "--help"], stderr=subprocess.STDOUT, timeout_s=_HELP_S)
         except (OSError, subprocess.TimeoutExpired) as error:
             raise AgentError(f"{self._program!r} does not tell its version: {error}.") from error
         return done.stdout.decode(errors="replace")

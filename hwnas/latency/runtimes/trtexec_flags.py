@@ -8,7 +8,6 @@ graph, no spinning, no transfers.
 from __future__ import annotations
 
 import json
-import math
 import re
 from typing import Any, List, Mapping, Tuple
 
@@ -23,6 +22,8 @@ RUN_FLAGS_BY_MAJOR: Mapping[int, Tuple[str, ...]] = {
 }
 STRONG_TYPING_COMPLETE = (10, 12)
 """From this version on, strong typing covers all operators; older ones may need `weak_typing_flags`."""
+
+MAX_LATENCY_MS = 1e8
 
 _BANNER = re.compile(r"\[TensorRT v(\d{6}|\d+\.\d+\.\d+[.\d]*)\](?: \[b(\d+)\])?")
 # What may stand in an argument of trtexec that takes `name:file,name:file`.
@@ -132,12 +133,12 @@ def read_times(content: str, warmup_ms: float, where: str) -> List[float]:
     try:
         queries = json.loads(content)
         timed = [(float(query["startComputeMs"]), float(query["latencyMs"])) for query in queries]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise AgentError(
             f"{where} must hold the times that 'trtexec --exportTimes' writes, a list of objects with "
-            f"'startComputeMs' and 'latencyMs', but reading it fails: {error!r}. Run it again."
+            f"'startComputeMs' and 'latencyMs', but reading it fails: {repr(error)[:200]}. Run it again."
         ) from error
-    wrong = [latency for _, latency in timed if not (math.isfinite(latency) and latency > 0)]
+    wrong = [latency for _, latency in timed if not 0 < latency <= MAX_LATENCY_MS]
     if wrong:
         raise AgentError(f"{where} holds {wrong[0]!r} ms as a latency, which is none. Run it again.")
     return [latency for start, latency in timed if start >= warmup_ms]

@@ -5,22 +5,34 @@ from __future__ import annotations
 import json
 import logging
 import os
-import select
 import signal
 import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from hwnas.errors import MeasurementError, TargetLostError
+from hwnas.errors import ConfigError, MeasurementError, TargetLostError, TargetReplyError, TargetSilentError
+from hwnas.latency.agent.build import LIMIT_VARIABLE, limit_s
+from hwnas.latency.agent.errors import AgentError
 from hwnas.latency.agent.guardian import THREAD_VARIABLES
+from hwnas.latency.transports.pipes import (
+    MAX_MESSAGES_BYTES,
+    LineReader,
+    LineTooLongError,
+    MessageTail,
+    write_within,
+)
+from hwnas.latency.transports.replies import REQUEST, WORKING, checked_reply, limit_bytes
+from hwnas.processes import kill_group, module_command, start
+from hwnas.scratch import ScratchDirectory
+from hwnas.text import shortened, visible
 
 # Signals that come from outside, be it from a person, a service manager or a kernel short of memory.
 _FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
-_MAX_REPLY_BYTES = 64 << 20
+_MESSAGES_AT_ONCE = 100
+_MESSAGE_CHARACTERS = 500
+_LAST_CHARACTERS = 2000
 
 _log = logging.getLogger(__name__)
 
@@ -29,8 +41,10 @@ class LocalTransport:
     """Starts agents with this interpreter; every native thread pool of theirs gets `threads` threads."""
 
     def __init__(self, threads: int, command: Sequence[str] = ()) -> None:
-        self._command = tuple(command) or (sys.executable, "-m", "hwnas.latency.agent")
+        self._command = tuple(command) or tuple(module_command("hwnas.latency.agent"))
         self._threads = threads
+        # What killed agents leave there goes with it.
+        self._scratch = ScratchDirectory("agents")
 
     def start_agent(self) -> LocalAgent:
         """Start a fresh agent process.
@@ -39,7 +53,7 @@ class LocalTransport:
             MeasurementError: if the process cannot be started.
         """
         environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(self._threads))}
-        environment["HWNAS_AGENT_PARENT"] = str(os.getpid())
+        environment["TMPDIR"] = self._scratch.name
         try:
             return LocalAgent(self._command, environment)
         except OSError as error:
@@ -49,34 +63,46 @@ class LocalTransport:
             ) from error
 
     def place_model(self, model: Path) -> str:
-        """Return the absolute path of the model: an agent here reads the same files."""
-        return str(model.resolve())
+        """Return the absolute path of the model: an agent here reads the same files.
+
+        Links stay: external data lies beside the link, as every runtime looks for it.
+        """
+        return str(model.absolute())
 
     def close(self) -> None:
-        """Release nothing: there is no connection."""
+        """Remove what agents left behind; there is no connection."""
+        self._scratch.cleanup()
 
 
 class LocalAgent:
-    """One agent process, spoken to in JSON lines."""
+    """One agent process, spoken to in JSON lines; it is trusted with nothing, see `replies`."""
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        # A file, not a pipe: the agent can never block on messages that nobody reads.
-        self._messages = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `close`
-        try:
-            # Its own session keeps a Ctrl-C at the terminal for the parent, which then ends it in order.
-            self._process = subprocess.Popen(
-                list(command),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._messages,
-                bufsize=0,
-                env=dict(environment),
-                start_new_session=True,
-            )
-        except OSError:
-            self._messages.close()
-            raise
-        self._unread = b""
+    def __init__(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        target: str = "The measuring process",
+        *,
+        closes_descriptors: bool = False,
+    ) -> None:
+        self._process = start(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            env=environment,
+            closes_descriptors=closes_descriptors,
+        )
+        self._target = target
+        self._stdin, self._stdout = _pipe(self._process.stdin), _pipe(self._process.stdout)
+        os.set_blocking(self._stdin.fileno(), False)
+        self._reader = LineReader(self._stdout.fileno())
+        with _pipe(self._process.stderr) as messages:
+            self._messages = MessageTail(os.dup(messages.fileno()), self._process.kill)
+        self._number = 0
+        self._fault = ""
+        self._noted = ""
 
     @property
     def pid(self) -> int:
@@ -86,93 +112,131 @@ class LocalAgent:
     def request(self, operation: str, *, timeout_s: float, **arguments: Any) -> Mapping[str, Any]:
         """Send one request and return its reply.
 
+        An agent whose answer cannot be relied on is ended; so is one that takes too long.
+
         Raises:
-            TargetLostError: if the agent is killed or cut off.
-            MeasurementError: if it refuses, crashes, answers nonsense, or is silent for `timeout_s`.
+            TargetLostError: if the agent is killed or cut off, or answers what no answer may be.
+            MeasurementError: if it refuses, crashes, is silent for `timeout_s`, or says for longer than any
+                build may take that it works.
         """
-        line = json.dumps({"operation": operation, **arguments}, allow_nan=False).encode() + b"\n"
-        deadline = time.monotonic() + timeout_s
+        if self._fault:
+            raise TargetReplyError(f"{self._target} was given up: {self._fault}")
         try:
-            self._send(line)
-        except OSError as error:
-            raise self._death(operation) from error
-        reply = _parsed(operation, self._read_line(operation, deadline, timeout_s))
-        while "working" in reply:
-            _log.log(logging.WARNING if reply.get("is_waiting") else logging.INFO, "%s", reply["working"])
-            deadline = time.monotonic() + timeout_s
-            reply = _parsed(operation, self._read_line(operation, deadline, timeout_s))
+            reply = self._converse(operation, timeout_s, arguments)
+        except (TargetReplyError, TargetSilentError) as error:
+            self._fault = str(error)
+            self._process.kill()
+            raise
         if "error" in reply:
             raise MeasurementError(str(reply["error"]))
-        return dict(reply)
+        return reply
 
     def close(self) -> None:
         """Kill the agent and wait until it is gone; calling it twice is harmless."""
-        if self._process.poll() is None:
-            self._process.kill()
-        self._process.wait()
+        kill_group(self._process)
         self._stdin.close()
         self._stdout.close()
         self._messages.close()
 
-    def _send(self, line: bytes) -> None:
-        while line:
-            line = line[self._stdin.write(line) :]
+    def _converse(self, operation: str, timeout_s: float, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Send a request and wait for its result, or for an error, through messages that it works."""
+        self._number += 1
+        request = {"operation": operation, **arguments, REQUEST: self._number}
+        line = json.dumps(request, allow_nan=False).encode() + b"\n"
+        start = time.monotonic()
+        last_s = start + timeout_s + _longest_work_s(operation)
+        try:
+            self._send(line, start + timeout_s)
+        except TimeoutError:
+            raise self._silence(operation, timeout_s) from None
+        except OSError as error:
+            raise self._death(operation) from error
+        messages = 0
+        while True:
+            deadline = min(time.monotonic() + timeout_s, last_s)
+            try:
+                answer = self._read_line(operation, limit_bytes(operation, arguments), deadline)
+            except TimeoutError:
+                if messages and deadline == last_s:
+                    raise self._endless_work(operation, last_s - start) from None
+                raise self._silence(operation, timeout_s) from None
+            reply = checked_reply(operation, arguments, self._number, answer, self._target)
+            if WORKING not in reply:
+                return reply
+            messages += 1
+            self._note_work(operation, reply, messages, time.monotonic() - start)
 
-    @property
-    def _stdin(self) -> Any:
-        return self._process.stdin
+    def _note_work(self, operation: str, reply: Mapping[str, Any], messages: int, seconds: float) -> None:
+        """Pass a message on; refuse more of them than a build in earnest sends."""
+        if messages > _MESSAGES_AT_ONCE + seconds:
+            raise TargetReplyError(
+                f"{self._target} sent {messages} messages within {seconds:.0f} s that it works on "
+                f"{operation!r}; one a second is the most."
+            )
+        level = logging.WARNING if reply["is_waiting"] else logging.INFO
+        text = shortened(reply[WORKING], _MESSAGE_CHARACTERS)
+        if text != self._noted:
+            self._noted = text
+            _log.log(level, "%s", text)
 
-    @property
-    def _stdout(self) -> Any:
-        return self._process.stdout
+    def _send(self, line: bytes, deadline: float) -> None:
+        write_within(self._stdin.fileno(), line, deadline)
 
-    def _read_line(self, operation: str, deadline: float, timeout_s: float) -> bytes:
-        poll = select.poll()
-        poll.register(self._stdout.fileno(), select.POLLIN | select.POLLHUP)
-        pieces = [self._unread]
-        size = len(self._unread)
-        while b"\n" not in pieces[-1]:
-            left_ms = (deadline - time.monotonic()) * 1000
-            if left_ms <= 0 or not poll.poll(left_ms):
-                raise MeasurementError(
-                    f"The measuring process gave no answer to {operation!r} within {timeout_s:g} s. "
-                    "The model may hang in the runtime or the machine be overloaded; raise 'reply_timeout_s' "
-                    "for very slow models."
-                )
-            piece = os.read(self._stdout.fileno(), 1 << 16)
-            size += len(piece)
-            if not piece:
-                raise self._death(operation)
-            if size > _MAX_REPLY_BYTES:
-                raise MeasurementError(f"The answer to {operation!r} exceeds {_MAX_REPLY_BYTES} bytes.")
-            pieces.append(piece)
-        line, _, self._unread = b"".join(pieces).partition(b"\n")
-        return line
+    def _read_line(self, operation: str, limit: int, deadline: float) -> bytes:
+        try:
+            return self._reader.read_line(limit, deadline)
+        except LineTooLongError:
+            raise TargetReplyError(
+                f"{self._target} must answer {operation!r} in at most {limit} bytes, but wrote more."
+            ) from None
+        except EOFError:
+            raise self._death(operation) from None
+
+    def _endless_work(self, operation: str, seconds: float) -> MeasurementError:
+        return TargetSilentError(
+            f"{self._target} says for {seconds:g} s that it works on {operation!r}, which is longer than "
+            f"two builds may take. Where builds take longer, set {LIMIT_VARIABLE} here to the limit that it "
+            "has on the target."
+        )
+
+    def _silence(self, operation: str, timeout_s: float) -> MeasurementError:
+        return TargetSilentError(
+            f"{self._target} gave no answer to {operation!r} within {timeout_s:g} s. "
+            "The model may hang in the runtime or the machine be overloaded; raise 'reply_timeout_s' "
+            "for very slow models."
+        )
 
     def _death(self, operation: str) -> MeasurementError:
         """Return the error that says how the agent ended and what it said last."""
         try:
             code = self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
-            return MeasurementError(
-                f"The measuring process closed its output during {operation!r} but lives on."
+            return MeasurementError(f"{self._target} closed its output during {operation!r} but lives on.")
+        last = visible(self._messages.text()[-_LAST_CHARACTERS:])
+        if self._messages.is_flood:
+            return TargetReplyError(
+                f"{self._target} wrote more than {MAX_MESSAGES_BYTES >> 20} MiB of messages and was ended. "
+                f"The last: {last[-_MESSAGE_CHARACTERS:]}"
             )
-        self._messages.seek(max(0, self._messages.seek(0, os.SEEK_END) - 2000))
-        last = self._messages.read().decode(errors="replace").strip()
         return self._describe_end(code, operation, last)
 
     def _describe_end(self, code: int, operation: str, last: str) -> MeasurementError:
         return describe_end(code, operation, last)
 
 
-def _parsed(operation: str, answer: bytes) -> dict[str, Any]:
+def _longest_work_s(operation: str) -> float:
+    """Return how long an agent may say that it works: as long as two builds may take, one behind another."""
+    if operation == "lock":
+        return 0.0  # how long to wait for it was asked for
     try:
-        return dict(json.loads(answer))
-    except (ValueError, TypeError) as error:
-        raise MeasurementError(
-            f"The measuring process must answer {operation!r} in JSON, but wrote {answer[:200]!r}. "
-            "The agent on the target does not fit this version of hwnas."
-        ) from error
+        return 2 * limit_s()
+    except AgentError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
+    assert stream is not None  # noqa: S101 - opened as pipes
+    return stream
 
 
 def describe_end(code: int, operation: str, last: str) -> MeasurementError:
@@ -183,7 +247,7 @@ def describe_end(code: int, operation: str, last: str) -> MeasurementError:
         operation: that it was asked for.
         last: what it said last.
     """
-    ending = signal.Signals(-code) if code < 0 else None
+    ending = signal.Signals(-code) if -code in set(signal.Signals) else None
     how = f"by signal {ending.name}" if ending else f"with exit code {code}"
     kind = TargetLostError if ending in _FROM_OUTSIDE else MeasurementError
     return kind(

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shlex
-import shutil
 import subprocess
-import tempfile
 import threading
+import time
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
 from hwnas.errors import MeasurementError, TargetLostError, TargetUnreachableError
-from hwnas.files import sha256_of_file
+from hwnas.external_data import read_model_files
 from hwnas.latency.agent.guardian import HEARTBEAT_S
 from hwnas.latency.target import Target, split_host
 from hwnas.latency.transports.agent_archive import AgentArchive, agent_archive
 from hwnas.latency.transports.local import LocalAgent, describe_end
+from hwnas.latency.transports.quoting import remote_command
 from hwnas.latency.transports.upload import Upload, upload
+from hwnas.processes import run
+from hwnas.scratch import ScratchDirectory
 
 CONFIG_VARIABLE = "HWNAS_SSH_CONFIG"
 """Names an OpenSSH configuration file to use instead of the user's."""
@@ -63,10 +64,11 @@ class SshTransport:
         module = "" if runtime_module.startswith("hwnas.") else runtime_module
         self._archive: AgentArchive = agent_archive(module)
         # Short: the path of a socket has at most about 100 characters.
-        self._directory = tempfile.mkdtemp(prefix="hwnas-ssh-", dir="/tmp")
+        self._scratch = ScratchDirectory("ssh", parent="/tmp")  # noqa: S108 - private by mkdtemp
+        self._directory = self._scratch.name
         self._client = _client(target.host, Path(self._directory) / "socket")
         self._was_reached = False
-        self._finalizer = weakref.finalize(self, _disconnect, self._client, self._directory)
+        self._finalizer = weakref.finalize(self, _disconnect, self._client, self._scratch)
 
     def start_agent(self) -> SshAgent:
         """Start a fresh agent, after sending the program if the board does not have this version.
@@ -75,9 +77,9 @@ class SshTransport:
             TargetUnreachableError: if no connection comes about any more.
             MeasurementError: if none ever came about, the board refuses us, or has no fitting Python.
         """
-        program = Upload(self._archive.sha256, self._archive.content)
+        program = Upload(self._archive.sha256, len(self._archive.content), self._archive.content)
         try:
-            path = self._place("agents", ".pyz", program, MAX_AGENTS_BYTES)
+            path = self._place("agents", f"{program.sha256}.pyz", program, MAX_AGENTS_BYTES)
         except TargetLostError as error:
             # A board that never answered is more likely misspelt than rebooting: nothing to wait for.
             kind = TargetUnreachableError if self._was_reached else MeasurementError
@@ -86,32 +88,41 @@ class SshTransport:
         return SshAgent(self._remote(path, str(self._threads)), dict(os.environ), self._host)
 
     def place_model(self, model: Path) -> str:
-        """Send a model unless the board has it, and return its path there.
+        """Send what the board does not have of a model, and return its path there.
+
+        A model with external data gets a directory of its own, named by the content of all its files; each
+        keeps its place relative to the graph, which comes last.
 
         Raises:
             TargetLostError: if the connection is cut; no part of the model is then taken for it.
+            ModelFileError: if a file of it is missing, lies outside its directory, or is not what the graph
+                says.
             MeasurementError: if it cannot be read here or kept there, for instance because the disk is full.
         """
+        files = read_model_files(model)
+        identity = files.sha256()
+        directory = f"{identity}/" if files.external else ""
+        names = [*((f"{directory}{file.location}", file.path) for file in files.external)]
+        names.append((f"{directory}{identity}.onnx", files.graph))
         try:
-            wanted = Upload(sha256_of_file(model), model.read_bytes())
+            for name, path in names:
+                placed = self._place("models", name, Upload.of_file(path), MAX_MODELS_BYTES)
         except OSError as error:
             raise MeasurementError(f"The model {str(model)!r} cannot be read: {error.strerror}.") from error
-        return self._place("models", ".onnx", wanted, MAX_MODELS_BYTES)
+        return placed
 
     def close(self) -> None:
         """End the shared connection."""
         self._finalizer()
 
-    def _place(self, kind: str, ending: str, wanted: Upload, limit_bytes: int) -> str:
+    def _place(self, kind: str, name: str, wanted: Upload, limit_bytes: int) -> str:
         if not self._finalizer.alive:
             raise MeasurementError(f"The connection to {self._host!r} was closed; open a new one.")
-        return upload(self._remote, kind, ending, wanted, limit_bytes, self._explain)
+        return upload(self._remote, kind, name, wanted, limit_bytes, self._explain)
 
     def _remote(self, *arguments: str) -> list[str]:
         """Return the command that runs the board's Python; each argument reaches it as it is."""
-        # A shell that stays lets the client tell how Python ended; after `exec` it could not.
-        python = " ".join(shlex.quote(word) for word in (self._python, *arguments))
-        return [*self._client, "--", split_host(self._host)[1], f"{python}; exit $?"]
+        return [*self._client, "--", split_host(self._host)[1], remote_command(self._python, arguments)]
 
     def _explain(self, code: int, operation: str, last: str) -> MeasurementError:
         return explain_end(self._host, code, operation, last)
@@ -125,7 +136,7 @@ class SshAgent(LocalAgent):
         self._host = host
         self._writing = threading.Lock()
         self._is_closed = threading.Event()
-        super().__init__(command, environment)
+        super().__init__(command, environment, repr(host), closes_descriptors=True)
         threading.Thread(target=self._show_life, name="hwnas-heartbeat", daemon=True).start()
 
     def close(self) -> None:
@@ -134,14 +145,16 @@ class SshAgent(LocalAgent):
         with self._writing:
             super().close()
 
-    def _send(self, line: bytes) -> None:
+    def _send(self, line: bytes, deadline: float) -> None:
         with self._writing:
-            super()._send(line)
+            super()._send(line, deadline)
 
     def _show_life(self) -> None:
         while not self._is_closed.wait(HEARTBEAT_S):
             try:
-                self._send(b"\n")
+                self._send(b"\n", time.monotonic())
+            except TimeoutError:
+                continue  # the board does not read at the moment; what it has not read shows life later
             except (OSError, ValueError):
                 return  # the next request finds out and says how it ended
 
@@ -196,10 +209,10 @@ def _client(host: str, socket: Path) -> list[str]:
     ]
 
 
-def _disconnect(client: Sequence[str], directory: str) -> None:
-    if (Path(directory) / "socket").exists():
+def _disconnect(client: Sequence[str], scratch: ScratchDirectory) -> None:
+    if (Path(scratch.name) / "socket").exists():
         # Asks the process behind the socket only; no connection is made.
         command = [*client, "-O", "exit", "--", "any"]
         with contextlib.suppress(subprocess.TimeoutExpired):
-            subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=10)
-    shutil.rmtree(directory, ignore_errors=True)
+            run(command, timeout_s=10)
+    scratch.cleanup()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
@@ -15,6 +14,7 @@ import onnx
 
 from hwnas.errors import ExportError
 from hwnas.onnx_graphs.precision.checking import onnxruntime_module, silent
+from hwnas.scratch import ScratchDirectory
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -77,7 +77,7 @@ def calibrate(
     if method is CalibrationMethod.PERCENTILE:
         options |= {"num_bins": _HISTOGRAM_BINS, "percentile": PERCENTILE}
     name, count = model.graph.input[0].name, 0
-    with tempfile.TemporaryDirectory(prefix="hwnas-calibration-") as scratch, silent():
+    with ScratchDirectory("calibration") as scratch, silent():
         path = Path(scratch) / "model.onnx"
         onnx.save(model, path)
         calibrator = module.create_calibrator(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import io
 import logging
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import onnx
 
 from hwnas.errors import ExportError
 from hwnas.onnx_graphs.cleaning import remove_traces
+from hwnas.onnxruntime_loading import load_onnxruntime
 
 
 def checked(model: onnx.ModelProto, what: str, *, like: onnx.ModelProto) -> onnx.ModelProto:
@@ -56,7 +56,7 @@ def onnxruntime_module(name: str) -> Any:
         ExportError: if onnxruntime is not installed.
     """
     try:
-        return importlib.import_module(name)
+        return load_onnxruntime(name)
     except ImportError as error:
         raise ExportError(
             f"Other precisions than fp32 need {name}, which cannot be imported ({error}). "

@@ -10,7 +10,9 @@ import onnx
 from hwnas.onnx_graphs.precision.calibration import Ranges
 from hwnas.onnx_graphs.precision.checking import checked, onnxruntime_module, silent
 from hwnas.onnx_graphs.precision.half import half_precision
-from hwnas.onnx_graphs.precision.kinds import Dialect
+from hwnas.onnx_graphs.precision.kinds import HALF_SCALES_OPSET, Dialect
+from hwnas.onnx_graphs.precision.portable_int8 import with_portable_quantisers
+from hwnas.onnx_graphs.versions import at_opset, opset_of
 
 LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 """Operators with weights: what a layer is, where layers are chosen."""
@@ -73,7 +75,10 @@ def quantised(
         )
         pairs.quantize_model()
     result = checked(pairs.model.model, "int8", like=model)
-    return half_precision(result) if dialect.has_fast_half else result
+    if not dialect.has_fast_half:
+        return result
+    halves = half_precision(at_opset(result, max(opset_of(result), HALF_SCALES_OPSET)))
+    return checked(with_portable_quantisers(halves), "int8", like=model)
 
 
 def _neighbours(model: onnx.ModelProto, keep: Collection[str]) -> set[str]:

@@ -12,6 +12,9 @@ FP32, FP16, INT8, MIXED = "fp32", "fp16", "int8", "mixed"
 PRECISIONS = (FP32, FP16, INT8, MIXED)
 """From the most exact to the one that is looked for last."""
 
+HALF_SCALES_OPSET = 19
+"""The first opset in which DequantizeLinear gives halves, as TensorRT's dialect of INT8 needs."""
+
 
 class Dialect(Enum):
     """How a runtime wants quantised graphs written.
@@ -31,7 +34,13 @@ class Dialect(Enum):
         """Whether what is not quantised is computed in half precision."""
         return self is Dialect.TENSORRT
 
+    @property
+    def label(self) -> str:
+        """What a user calls it: `tensorrt` or `onnxruntime`."""
+        return "tensorrt" if self is Dialect.TENSORRT else "onnxruntime"
 
+
+_RUNTIMES = {"onnxruntime-cpu": "onnxruntime", "trtexec": "tensorrt"}
 _DIALECTS = {
     "tensorrt": Dialect.TENSORRT,
     "tensorrt-rtx": Dialect.TENSORRT,
@@ -45,6 +54,16 @@ def dialect_of(runtime: str, options: dict[str, Any] | None = None) -> Dialect:
     if provider.startswith(("Tensorrt", "NvTensorRT", "CUDA")):
         return Dialect.TENSORRT
     return _DIALECTS.get(runtime, Dialect.ONNXRUNTIME_CPU)
+
+
+def precision_of(name: str) -> str:
+    """Return the precision in a name such as `int8` or, in a second dialect, `int8.tensorrt`."""
+    return name.partition(".")[0]
+
+
+def runtime_of(name: str) -> str:
+    """Return what a runner calls a runtime of `hwnas.runtimes`: `trtexec` clocks TensorRT, for instance."""
+    return _RUNTIMES.get(name, name)
 
 
 def parse_precisions(text: str) -> tuple[str, ...]:

@@ -11,9 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
+from hwnas.onnxruntime_loading import disable_telemetry
+
 
 def main(request: Path) -> None:
     """Do what a request says: `model`, `images` (.npy), `input`, `method`, `exclude` and `result`."""
+    disable_telemetry()
     from modelopt.onnx.quantization import quantize
 
     wanted = json.loads(request.read_text(encoding="utf-8"))

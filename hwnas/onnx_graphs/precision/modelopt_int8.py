@@ -10,8 +10,6 @@ import importlib.util
 import json
 import re
 import subprocess
-import sys
-import tempfile
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -22,6 +20,9 @@ import onnx
 from hwnas.errors import ExportError
 from hwnas.onnx_graphs.precision.calibration import CalibrationMethod
 from hwnas.onnx_graphs.precision.checking import checked
+from hwnas.onnx_graphs.precision.portable_int8 import with_portable_quantisers
+from hwnas.processes import module_command, run
+from hwnas.scratch import ScratchDirectory
 
 _METHODS = {CalibrationMethod.MIN_MAX: "max", CalibrationMethod.ENTROPY: "entropy"}
 _CHILD = "hwnas.onnx_graphs.precision.modelopt_child"
@@ -63,7 +64,7 @@ def quantised_by_modelopt(
         ExportError: if ModelOpt is missing, does not know `method`, or fails.
     """
     check_modelopt(method)
-    with tempfile.TemporaryDirectory(prefix="hwnas-modelopt-") as scratch:
+    with ScratchDirectory("modelopt") as scratch:
         directory = Path(scratch)
         request = {
             "model": str(directory / "model.onnx"),
@@ -78,17 +79,16 @@ def quantised_by_modelopt(
         (directory / "request.json").write_text(json.dumps(request), encoding="utf-8")
         _run(directory / "request.json")
         found = onnx.load(request["result"])
-    return checked(found, "int8", like=model)
+    return checked(with_portable_quantisers(checked(found, "int8", like=model)), "int8", like=model)
 
 
 def _run(request: Path) -> None:
-    command = [sys.executable, "-m", _CHILD, str(request)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_MOST_S)
+        done = run(module_command(_CHILD, str(request)), timeout_s=_MOST_S)
     except subprocess.TimeoutExpired as error:
         raise ExportError(f"ModelOpt did not finish within {_MOST_S:.0f} s; give fewer inputs.") from error
     if done.returncode != 0:
-        reason = "\n".join(done.stderr.splitlines()[-5:])
+        reason = "\n".join(done.stderr.decode(errors="replace").splitlines()[-5:])
         raise ExportError(
             f"ModelOpt cannot quantise the graph: {reason}\nLeave out `--quantizer modelopt` to use the "
             "quantiser of onnxruntime."

@@ -1,8 +1,7 @@
 """A small pool of persistent worker processes that can be paused while a latency is clocked.
 
 Each worker is pinned to its own cores, dies with the driver even when that is killed, and
-talks JSON lines over two pipes. Linux only: it rests on process descriptors, affinity and the
-parent-death signal.
+talks JSON lines over two pipes. Linux only: it rests on process descriptors and affinity.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ import os
 import selectors
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +19,8 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 from hwnas.errors import StudyError
+from hwnas.processes import kill_group, module_command, start
+from hwnas.scratch import ScratchDirectory
 from hwnas.search.executors.base import (
     ExecutorContext,
     Reply,
@@ -92,6 +92,7 @@ class LocalExecutor:
 
     def __enter__(self) -> Self:
         """Start all workers; they load their task meanwhile."""
+        self._scratch = ScratchDirectory("workers")
         self._workers = [self._start(slot) for slot in range(self.size)]
         return self
 
@@ -101,6 +102,7 @@ class LocalExecutor:
             self._end(worker)
         self._workers = []
         self._selector.close()
+        self._scratch.cleanup()
 
     @property
     def idle(self) -> list[Worker]:
@@ -193,17 +195,21 @@ class LocalExecutor:
         log = self._logs / f"{slot}.log"
         command_read, command_write = os.pipe()
         reply_read, reply_write = os.pipe()
-        arguments = ["-P", "-m", "hwnas.search.jobs", str(command_read), str(reply_write), str(os.getpid())]
+        python, *rest = module_command("hwnas.search.jobs", str(command_read), str(reply_write))
         with log.open("ab") as output:
-            process = subprocess.Popen(
-                [sys.executable, *arguments],
+            process = start(
+                [python, "-P", *rest],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 pass_fds=(command_read, reply_write),
-                # A session of its own: Ctrl-C reaches the driver alone, which then ends cleanly.
-                start_new_session=True,
-                env={**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)},
+                env={
+                    **os.environ,
+                    "OMP_NUM_THREADS": str(threads),
+                    "MKL_NUM_THREADS": str(threads),
+                    # What a killed worker leaves there goes with the executor's own directory.
+                    "TMPDIR": self._scratch.name,
+                },
             )
         os.close(command_read)
         os.close(reply_write)
@@ -222,8 +228,7 @@ class LocalExecutor:
         return worker
 
     def _end(self, worker: LocalWorker) -> None:
-        _signal_group(worker.process.pid, signal.SIGKILL)
-        worker.process.wait()
+        kill_group(worker.process)
         for source in (worker.replies, worker.sentinel):
             if source in self._selector.get_map():
                 self._selector.unregister(source)

@@ -7,7 +7,6 @@ temporary directory; what is there goes along with the job, and what changes com
 from __future__ import annotations
 
 import shutil
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from hwnas.errors import HwnasError
 from hwnas.files import write_bytes_atomically
+from hwnas.scratch import ScratchDirectory
 from hwnas.search.executors.base import ReplyKind, WorkerSetup
 from hwnas.search.executors.local import LocalExecutor
 from hwnas.search.machine import machine_id
@@ -32,7 +32,8 @@ class NodeWorker:
 
     def __init__(self, setup: Mapping[str, Any]) -> None:
         """Start the process; it loads its task meanwhile."""
-        self._directory = Path(tempfile.mkdtemp(prefix="hwnas-node-"))
+        self._scratch = ScratchDirectory("node")
+        self._directory = Path(self._scratch.name)
         # Cores are the cluster's to share out, so that none is pinned here.
         self._executor = LocalExecutor(
             WorkerSetup(**setup), workers=1, logs=self._directory, are_pinned=False
@@ -91,7 +92,7 @@ class NodeWorker:
     def close(self) -> None:
         """End the process and remove its files."""
         self._executor.__exit__()
-        shutil.rmtree(self._directory, ignore_errors=True)
+        self._scratch.cleanup()
 
     def _changed(self) -> Files:
         stamps = _stamps(self._job)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,12 +12,12 @@ from hwnas.architecture import Architecture, Choice
 from hwnas.budget import LATENCY, Costs
 from hwnas.config import FunnelSection
 from hwnas.errors import StudyError
-from hwnas.files import write_json_atomically
+from hwnas.files import write_checked_json
 from hwnas.search.foresight import Foresight
 from hwnas.search.funnel.forecast import Evaluated, Forecast
 from hwnas.search.funnel.looking import Kept, Look
 from hwnas.search.layers import Floats, picked
-from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory
+from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory, read_record_if_any
 from hwnas.search.run_log import RunLog
 from hwnas.search.strategies import Limits
 from hwnas.search.study import TrialSummary
@@ -104,11 +103,8 @@ class LookStage:
         return int(state["trained_before"]) + len(state["chosen"])
 
     def _read(self) -> dict[str, Any] | None:
-        if not self._run.look.is_file():
-            return None
-        state: dict[str, Any] = json.loads(self._run.look.read_text(encoding="utf-8"))
-        is_same = state["schema_version"] == SCHEMA_VERSION and state["settings"] == self._settings()
-        return state if is_same else None
+        state = read_record_if_any(self._run.look, "Remove it, and --resume looks again.")
+        return state if state is not None and state["settings"] == self._settings() else None
 
     def _settings(self) -> dict[str, Any]:
         section = self._section
@@ -157,7 +153,7 @@ class LookStage:
             if is_stopped() or time.monotonic() - saved > _SAVE_EVERY_S:
                 saved = time.monotonic()
                 state |= {"kept": kept.to_json(), "seconds": before_s + saved - started}
-                write_json_atomically(self._run.look, state)
+                write_checked_json(self._run.look, state)
             if is_stopped():
                 return state
         return self._finished(state, look, kept, forecast, trials, before_s, started)
@@ -191,7 +187,7 @@ class LookStage:
             "predicted": kept.points[new][best].tolist(),
             "seconds": round(before_s + time.monotonic() - started, 3),
         }
-        write_json_atomically(self._run.look, state)
+        write_checked_json(self._run.look, state)
         worth = forecast.worth.agreement
         doubt = "" if worth.low > 0 else " It may order networks no better than chance."
         self._log.event(

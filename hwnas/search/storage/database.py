@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy
+from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, RDBStorage, get_storage
 from sqlalchemy import event
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from hwnas.config.database_address import parse_address, secrets_of, shown_address
 from hwnas.errors import ConfigError, StudyError
 from hwnas.search.storage.lease import StudyLease
 from hwnas.search.storage.retrying import RetryingStorage, reason_of
@@ -38,7 +40,7 @@ class DatabasePlace:
     The password comes from the address, or from where libpq looks for it (`PGPASSWORD`, `~/.pgpass`).
 
     Raises:
-        ConfigError: if the driver psycopg is not installed.
+        ConfigError: if the driver psycopg is not installed, or the address cannot be used.
     """
 
     def __init__(self, address: str, name: str, *, patience_s: float = PATIENCE_S) -> None:
@@ -50,7 +52,7 @@ class DatabasePlace:
             patience_s: so long a lost connection is tried again.
         """
         self.name = name
-        self._url = make_url(address).set(drivername="postgresql+psycopg")
+        self._url = parse_address(address)
         self._patience_s = patience_s
         self._lease: StudyLease | None = None
         try:
@@ -62,8 +64,8 @@ class DatabasePlace:
             ) from error
 
     def __str__(self) -> str:
-        """Name study and database, without the password."""
-        return f"study {self.name!r} in {self._url.render_as_string(hide_password=True)}"
+        """Name study and database, without what is secret."""
+        return f"study {self.name!r} in {shown_address(self._url)}"
 
     @contextmanager
     def opened(self, *, read_only: bool) -> Iterator[BaseStorage]:
@@ -110,10 +112,13 @@ class DatabasePlace:
     def _reached(self) -> Iterator[None]:
         try:
             yield
-        except (DBAPIError, SQLAlchemyError) as error:
+        except (DBAPIError, SQLAlchemyError, StorageInternalError) as error:
+            reason = reason_of(error)
+            for secret in secrets_of(self._url):
+                reason = reason.replace(secret, "***")
             raise StudyError(
-                f"The {self} must be reachable, but: {reason_of(error)}. Is the server running, and is the "
-                "password in PGPASSWORD, in ~/.pgpass or in the run file's `storage`?"
+                f"The {self} must be reachable, but: {reason}. Is the server running, and is the password in "
+                "PGPASSWORD, in ~/.pgpass or in the run file's `storage`?"
             ) from error
 
 

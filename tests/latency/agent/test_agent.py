@@ -16,7 +16,6 @@ from hwnas.latency.agent.clock import clock, warm_up
 from hwnas.latency.agent.errors import AgentError
 from hwnas.latency.agent.inputs import random_inputs
 from hwnas.latency.agent.lock import MeasuringLock
-from hwnas.latency.agent.machine import die_with_parent
 from hwnas.latency.agent.server import Agent, serve
 from hwnas.latency.transports.local import LocalTransport
 
@@ -91,11 +90,6 @@ def test_agent_ends_when_its_input_closes() -> None:
         [sys.executable, "-m", "hwnas.latency.agent"], stdin=subprocess.DEVNULL, timeout=60, check=False
     )
     assert done.returncode == 0
-
-
-def test_agent_of_a_dead_parent_ends_at_once() -> None:
-    with pytest.raises(SystemExit, match="is gone"):
-        die_with_parent(parent=os.getpid())
 
 
 def test_random_inputs_are_repeatable() -> None:

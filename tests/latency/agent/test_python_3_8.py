@@ -142,7 +142,7 @@ def test_files_are_kept_by_python_3_8(old_python: str, tmp_path: Path) -> None:
     model = tmp_path / "model.onnx"
     write_conv_model(model)
     store = TRAVELLING["hwnas.latency.agent.store"]
-    arguments = ["models", sha256_of_file(model), ".onnx", str(model.stat().st_size), str(1 << 30)]
+    arguments = ["models", sha256_of_file(model), "model.onnx", str(model.stat().st_size), str(1 << 30)]
     done = subprocess.run(
         [old_python, str(store), *arguments],
         env={"XDG_CACHE_HOME": str(tmp_path / "cache")},

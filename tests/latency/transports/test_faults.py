@@ -15,8 +15,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import onnx
 import psutil
 import pytest
+from onnx import TensorProto
 
 from hwnas.errors import MeasurementError, TargetLostError, TargetUnreachableError
 from hwnas.io_spec import IoSpec
@@ -238,7 +240,8 @@ def test_a_full_disk_is_said_and_harmless(board: Board, opened, model, tmp_path:
 
 def test_an_upload_that_is_cut_leaves_nothing(board: Board, tmp_path: Path) -> None:
     model = tmp_path / "large.onnx"
-    model.write_bytes(os.urandom(1 << 20) * 200)
+    weight = onnx.helper.make_tensor("w", TensorProto.UINT8, [200 << 20], os.urandom(1 << 20) * 200, raw=True)
+    onnx.save(onnx.helper.make_model(onnx.helper.make_graph([], "large", [], [], [weight])), model)
     transport = SshTransport(Target.parse(board.url), "hwnas.latency.runtimes.onnxruntime")
     models = board.home / ".cache" / "hwnas" / "models"
     before = set(models.glob("*.onnx")) if models.is_dir() else set()

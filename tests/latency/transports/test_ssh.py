@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from hwnas.errors import ConfigError, MeasurementError, TargetLostError
+from hwnas.external_data import sha256_of_model
 from hwnas.files import sha256_of_file
 from hwnas.latency.base import LatencyMeter
 from hwnas.latency.meter import open_meter
 from hwnas.latency.target import Target
 from hwnas.latency.transports.ssh import SshTransport
 from tests.conformance.latency_meter_suite import LatencyMeterSuite
-from tests.latency.onnx_models import write_conv_model
+from tests.latency.onnx_models import LAYOUTS, write_conv_model, write_external_model
 from tests.latency.test_meter import QUICK
 from tests.latency.transports.board import Board
 
@@ -128,3 +129,47 @@ def test_ssh_target_survives_its_url(url: str) -> None:
     target = Target.parse(url)
     assert Target.parse(target.url) == target
     assert replace(target, host="other") != target
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_external_data_is_sent_with_the_graph(
+    board: Board, transport: SshTransport, tmp_path: Path, layout: str
+) -> None:
+    model = tmp_path / "a model; 'of' mine.onnx"
+    write_external_model(model, layout)
+    there = Path(transport.place_model(model))
+    identity = sha256_of_model(model)
+    assert there == board.home / ".cache" / "hwnas" / "models" / identity / f"{identity}.onnx"
+    assert sha256_of_model(there) == identity
+    arrived = {path: path.stat().st_ino for path in there.parent.rglob("*") if path.is_file()}
+    assert len(arrived) == len(list(tmp_path.rglob("*.bin"))) + 1
+    assert transport.place_model(model) == str(there)
+    assert {path: path.stat().st_ino for path in arrived} == arrived
+    damaged = next(there.parent.rglob("*.bin"))
+    damaged.write_bytes(b"damaged")
+    transport.place_model(model)
+    assert sha256_of_model(there) == identity
+
+
+def test_a_model_with_external_data_is_measured_on_the_board(board: Board, tmp_path: Path) -> None:
+    io_spec = write_external_model(tmp_path / "model.onnx", "below", seed=1)
+    with open_meter(board.url, QUICK) as meter:
+        found = meter.measure(tmp_path / "model.onnx", io_spec)
+    assert found.latency_ms > 0
+    assert found.model_sha256 == sha256_of_model(tmp_path / "model.onnx")
+
+
+def test_nothing_is_sent_of_a_model_that_is_not_whole(
+    board: Board, transport: SshTransport, tmp_path: Path
+) -> None:
+    write_external_model(tmp_path / "model.onnx", "a file each", seed=2)
+    models = board.home / ".cache" / "hwnas" / "models"
+    before = set(models.iterdir()) if models.is_dir() else set()
+    (tmp_path / "weight1.bin").write_bytes(b"short")
+    with pytest.raises(MeasurementError, match=r"weight1\.bin' has 5 bytes"):
+        transport.place_model(tmp_path / "model.onnx")
+    (tmp_path / "weight1.bin").unlink()
+    (tmp_path / "weight1.bin").symlink_to("/etc/passwd")
+    with pytest.raises(MeasurementError, match="leads out of the model's directory"):
+        transport.place_model(tmp_path / "model.onnx")
+    assert (set(models.iterdir()) if models.is_dir() else set()) == before

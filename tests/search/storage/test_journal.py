@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hwnas.budget import Costs
 from hwnas.errors import StudyError
 from hwnas.search.storage import DriverLease, LockedJournal, append_lines
+from hwnas.search.storage.journal import cut_at_damage
 from hwnas.search.strategies import distributions_of
 from hwnas.search.study import ABANDONED, SearchStudy
 from tests.conformance.strategy_suite import GridSpace
@@ -74,9 +75,77 @@ def test_a_tail_torn_while_it_is_open_is_cut_off_by_the_next_record(tmp_path: Pa
 def test_damage_inside_is_named_and_not_cut_off(tmp_path: Path) -> None:
     path = tmp_path / "j"
     whole = written(path)
-    path.write_bytes(whole.replace(b'{"op_code":2,"value":"xxx"}', b'{"op_code":2,"value":"x\x00"}'))
-    with pytest.raises(StudyError, match=r"j:1 must be a record"):
+    damaged = whole.replace(b'"value":"xxx"', b'"value":"x\x00"')
+    path.write_bytes(damaged)
+    with pytest.raises(StudyError, match=r"j:1 must be the next record"):
         list(LockedJournal(path).read_logs(0))
+    assert path.read_bytes() == damaged
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_any_changed_byte_before_the_tail_is_noticed(tmp_path_factory, data) -> None:
+    path = tmp_path_factory.mktemp("flipped") / "j"
+    whole = written(path)
+    position = data.draw(st.integers(0, len(whole) - 2))
+    byte = data.draw(st.integers(0, 255).filter(lambda value: value not in (whole[position], 10)))
+    path.write_bytes(whole[:position] + bytes([byte]) + whole[position + 1 :])
+    with pytest.raises(StudyError, match=rf"j:{whole[:position].count(bytes([10])) + 1} must be"):
+        list(LockedJournal(path).read_logs(0))
+
+
+@pytest.mark.parametrize("order", [(1, 2), (0, 2), (0, 2, 1), (0, 0, 1, 2), (1, 0, 2)])
+def test_records_that_are_missing_moved_or_repeated_are_noticed(
+    tmp_path: Path, order: tuple[int, ...]
+) -> None:
+    path = tmp_path / "j"
+    lines = written(path).splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[number] for number in order))
+    with pytest.raises(StudyError, match="is damaged, or the one before it is missing"):
+        list(LockedJournal(path).read_logs(0))
+    with pytest.raises(StudyError, match="is damaged"):
+        LockedJournal(path).append_logs(RECORDS)
+
+
+def test_notes_of_the_dashboard_are_taken_in_and_other_foreign_records_are_not(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    written(path)
+    note = {"op_code": 3, "worker_id": "w", "study_id": 0, "system_attr": {"dashboard:note:ver": 1}}
+    with path.open("a") as stream:
+        stream.write(json.dumps(note) + "\n")
+    journal = LockedJournal(path)
+    journal.append_logs(RECORDS[:1])
+    assert list(LockedJournal(path).read_logs(0)) == [*RECORDS, note, RECORDS[0]]
+    with path.open("a") as stream:
+        stream.write(json.dumps({**note, "system_attr": {"nsga2:generation": 1}}) + "\n")
+    with pytest.raises(StudyError, match=r"j:6 must be the next record of a study, but has no checksum"):
+        list(LockedJournal(path).read_logs(0))
+
+
+def test_two_writers_of_one_journal_follow_each_other(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    first, second = LockedJournal(path), LockedJournal(path)
+    for number in range(3):
+        first.append_logs([{"op_code": 2, "first": number}])
+        second.append_logs([{"op_code": 2, "second": number}])
+    assert len(list(LockedJournal(path).read_logs(0))) == 6
+
+
+def test_a_damaged_journal_is_cut_off_before_the_damage_and_kept_as_a_copy(tmp_path: Path) -> None:
+    path = tmp_path / "study.journal"
+    whole = written(path)
+    assert cut_at_damage(path) is None
+    assert path.read_bytes() == whole
+    lines = whole.splitlines(keepends=True)
+    for _ in range(2):  # a second copy does not replace the first
+        damaged = lines[0] + lines[1].replace(b"x", b"y", 1) + lines[2]
+        path.write_bytes(damaged)
+        copy = cut_at_damage(path)
+        assert copy is not None
+        assert copy.read_bytes() == damaged
+        assert path.read_bytes() == lines[0]
+    assert len(list(tmp_path.glob("study.journal.damaged-*"))) == 2
+    assert cut_at_damage(tmp_path / "missing") is None
 
 
 def test_a_full_disk_leaves_the_journal_as_it_was(tmp_path: Path, monkeypatch) -> None:
@@ -125,6 +194,9 @@ def test_a_second_driver_is_refused_until_the_first_is_gone(tmp_path: Path) -> N
     )
     process = _holder(code, lock)
     with pytest.raises(StudyError, match=f"process {process.pid} on "), DriverLease(lock):
+        pass
+    lock.unlink()
+    with pytest.raises(StudyError, match=r"another one drives .* already"), DriverLease(lock):
         pass
     process.kill()
     process.wait()

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import optuna
 import pytest
@@ -93,7 +94,7 @@ def test_a_search_in_a_database_writes_no_password_and_can_be_resumed(
     other = RunDirectory(tmp_path / "other")
     with pytest.raises(StudyError, match=r"study 'out' in .* is there already"):
         search(recorded, other.path)
-    with pytest.raises(StudyError, match="is not there yet"):
+    with pytest.raises(StudyError, match="holds no study"):
         search(recorded.model_copy(update={"study": "lost"}), run.path, resume=True)
 
 
@@ -261,5 +262,40 @@ def test_an_unreachable_server_and_a_missing_study_are_named(server: PostgresSer
     with pytest.raises(StudyError, match="password authentication failed") as refused, place.held():
         pass
     assert "secret" not in str(refused.value)
-    with pytest.raises(StudyError, match="is not there yet"):
+    with pytest.raises(StudyError, match="holds no study"):
         SearchStudy(place_of(server, "missing"), read_only=True)
+
+
+@pytest.mark.parametrize("password", ["a/b#c?d", "%41 {x} +é", "p@:/?#&=%"])
+@pytest.mark.parametrize("form", ["user:{0}@", "query", "escaped key"])
+def test_passwords_with_special_characters_connect_and_are_not_shown(
+    server: PostgresServer, password: str, form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hwnas.config.run_file import parse_config, save_config
+    from hwnas.search.storage.database import DatabasePlace
+
+    monkeypatch.delenv("PGPASSWORD", raising=False)
+    role = f"someone{abs(hash((password, form)))}"
+    literal = password.replace("%", "%%")
+    server.query(f"CREATE ROLE {role} LOGIN SUPERUSER PASSWORD '{literal}'")
+    escaped, place = quote(password, safe=""), f"127.0.0.1:{server.port}/postgres"
+    address = {
+        "user:{0}@": f"postgresql://{role}:{escaped}@{place}",
+        "query": f"postgresql://{role}@{place}?password={escaped}",
+        "escaped key": f"postgresql+psycopg://{role}@{place}?pass%77ord={escaped}&connect_timeout=5",
+    }[form]
+    config = parse_config({"storage": address})
+    opened = DatabasePlace(config.storage, role)
+    with opened.held(), opened.opened(read_only=False) as storage:
+        assert storage.get_all_studies() is not None
+    save_config(config, tmp_path / "run.yaml")
+    shown = str(opened) + repr(config) + (tmp_path / "run.yaml").read_text(encoding="utf-8")
+    assert password not in shown
+    assert escaped not in shown
+    # The recorded address finds the password where libpq looks for it, and says so where it does not.
+    recorded = DatabasePlace(load_config(tmp_path / "run.yaml").storage, role)
+    with pytest.raises(StudyError, match="no password supplied"), recorded.held():
+        pass
+    monkeypatch.setenv("PGPASSWORD", password)
+    with recorded.held():
+        pass

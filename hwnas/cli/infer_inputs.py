@@ -1,0 +1,133 @@
+"""Which scans `hwnas infer` labels, and where their labels go."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hwnas.errors import ConfigError
+
+LABEL_SUFFIX = ".label"
+PICTURE_SUFFIX = ".png"
+
+
+@dataclass(frozen=True)
+class ScanFile:
+    """A scan to be labelled.
+
+    Attributes:
+        path: of the scan.
+        place: where its labels go in the output directory, without suffix.
+    """
+
+    path: Path
+    place: Path
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the arguments of the command name.
+
+    Attributes:
+        scans: files to be labelled, in order.
+        problems: (path, message) of directories that could not be searched.
+    """
+
+    scans: tuple[ScanFile, ...]
+    problems: tuple[tuple[Path, str], ...]
+
+
+def find_scans(paths: Sequence[Path], endings: Sequence[str]) -> Inputs:
+    """Return the scans that files and directories name.
+
+    Directories are searched with all that is below them, but links to directories are not followed, and names
+    that begin with a dot are left out. Labels of scans from a directory lie in the same subdirectories below
+    the output, below the directory's own name if there are several; those of files are named by the file, and
+    by its sequence where names repeat. Where two scans differ in the ending only, labels keep it.
+
+    Args:
+        paths: files and directories.
+        endings: of names of scans, without the dot.
+
+    Raises:
+        ConfigError: if a directory holds no scan, or two scans would be written to one file.
+    """
+    directories = [path for path in paths if os.path.isdir(path)]  # noqa: PTH112 - takes any name
+    files = [path for path in paths if path not in directories]
+    scans = [ScanFile(path, place) for path, place in zip(files, _places_of_files(files), strict=True)]
+    problems: list[tuple[Path, str]] = []
+    for directory in directories:
+        above = Path(directory.resolve().name) if len(directories) > 1 else Path()
+        found = _files_below(directory, endings, problems)
+        if not found and not problems:
+            raise ConfigError(
+                f"{directory} holds no scan: no name ends in one of {['.' + ending for ending in endings]}."
+            )
+        scans += [ScanFile(path, above / path.relative_to(directory).with_suffix("")) for path in found]
+    return Inputs(tuple(_told_apart(scans)), tuple(problems))
+
+
+def outputs_of(scans: Sequence[ScanFile], out: Path, *, force: bool, picture: bool) -> list[Path]:
+    """Return the label file of each scan.
+
+    Raises:
+        ConfigError: if one exists, or its picture does, and `force` is False.
+    """
+    outputs = [out / f"{scan.place}{LABEL_SUFFIX}" for scan in scans]
+    wanted = outputs + ([output.with_suffix(PICTURE_SUFFIX) for output in outputs] if picture else [])
+    existing = [path for path in wanted if os.path.lexists(path)]
+    if existing and not force:
+        raise ConfigError(
+            f"{existing[0]} exists already ({len(existing)} files do). Give `--force` to replace them, "
+            "or another `--out`."
+        )
+    return outputs
+
+
+def _places_of_files(files: Sequence[Path]) -> list[Path]:
+    stems = [path.stem for path in files]
+    if len(set(stems)) < len(stems):
+        stems = [f"{_sequence(path)}_{path.stem}" for path in files]
+    return [Path(stem) for stem in stems]
+
+
+def _sequence(scan: Path) -> str:
+    """Return `08` for `08/velodyne/000000.bin`, otherwise the name of the scan's directory."""
+    parent = Path(os.path.realpath(scan.parent))
+    return parent.parent.name if parent.name == "velodyne" else parent.name
+
+
+def _files_below(directory: Path, endings: Sequence[str], problems: list[tuple[Path, str]]) -> list[Path]:
+    def take(error: OSError) -> None:
+        problems.append((Path(str(error.filename)), f"The directory cannot be read: {error.strerror}."))
+
+    found = []
+    for above, below, names in os.walk(directory, onerror=take):
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        found += [
+            Path(above) / name
+            for name in sorted(names)
+            if not name.startswith(".") and os.path.splitext(name)[1].lower().lstrip(".") in endings  # noqa: PTH122
+        ]
+    return found
+
+
+def _told_apart(scans: list[ScanFile]) -> list[ScanFile]:
+    """Return the scans, no two with one place; `a.bin` and `a.pcd` keep their endings."""
+    counts = Counter(scan.place for scan in scans)
+    apart = [
+        ScanFile(scan.path, scan.place.with_name(scan.place.name + scan.path.suffix))
+        if counts[scan.place] > 1
+        else scan
+        for scan in scans
+    ]
+    repeated = [place for place, count in Counter(scan.place for scan in apart).items() if count > 1]
+    if repeated:
+        raise ConfigError(
+            f"Several scans would be written to {repeated[0]}{LABEL_SUFFIX}; label them into different "
+            "directories."
+        )
+    return apart

@@ -1,0 +1,195 @@
+"""What the geometry of scans looked like in training, so that scans of other sensors can be told apart.
+
+Python 3.8 syntax, numpy only: this module travels to boards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas.data import geometry
+from hwnas.data.geometry import CloudGeometry, Turn
+
+FloatArray = npt.NDArray[np.float32]
+RingArray = npt.NDArray[np.int32]
+_ORDERS = (geometry.BY_RING, geometry.BY_COLUMN)
+_MAX_BEAMS = 1024
+# A plane that few of the near points lie on may be a wall's foot or a hedge.
+_LEAST_SUPPORT = 0.2
+_MEDIAN, _FAR = (geometry.RANGE_PERCENTS.index(percent) for percent in (50.0, 99.0))
+_DECIMALS = 3
+
+Pair = Tuple[float, float]
+
+
+@dataclass(frozen=True)
+class GeometryExpectations:
+    """The geometry of some training scans; pairs are the least and the most of any scan.
+
+    Attributes:
+        beam_elevation_deg: elevation of every beam, top beam first; None where no beams were found.
+        beam_spread_deg: how far the elevations of one beam's points scatter at most, see `geometry.Beams`.
+        lower_edge_deg: elevation that 0.5 percent of the points stay below.
+        upper_edge_deg: elevation that 99.5 percent of the points stay below.
+        sector_edges_deg: highest lower and lowest upper edge of any sector of 60 degrees; the sensor's own
+            vehicle hides the lowest beams from some.
+        azimuth_coverage: share of the turn in which points lie, 0..1.
+        median_range_m: median distance of the points.
+        far_range_m: distance that 99 percent of the points stay below.
+        ground_height_m: of the sensor above the plane of the ground; None where it was not seen.
+        ground_tilt_deg: largest angle between that plane and the sensor; None where it was not seen.
+        turn: which way round and in which order points follow each other; None where they do not.
+    """
+
+    beam_elevation_deg: Optional[Tuple[float, ...]]
+    beam_spread_deg: float
+    lower_edge_deg: Pair
+    upper_edge_deg: Pair
+    sector_edges_deg: Pair
+    azimuth_coverage: Pair
+    median_range_m: Pair
+    far_range_m: Pair
+    ground_height_m: Optional[Pair]
+    ground_tilt_deg: Optional[float]
+    turn: Optional[Turn]
+
+    def to_json(self) -> Dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> GeometryExpectations:
+        """Rebuild from `to_json`; KeyError, TypeError or ValueError for anything else."""
+        beams, height, tilt, turn = (
+            value[key] for key in ("beam_elevation_deg", "ground_height_m", "ground_tilt_deg", "turn")
+        )
+        return cls(
+            None if beams is None else _beams(beams),
+            _number(value["beam_spread_deg"]),
+            _pair(value["lower_edge_deg"]),
+            _pair(value["upper_edge_deg"]),
+            _edges(value["sector_edges_deg"]),
+            _pair(value["azimuth_coverage"]),
+            _pair(value["median_range_m"]),
+            _pair(value["far_range_m"]),
+            None if height is None else _pair(height),
+            None if tilt is None else _number(tilt),
+            None if turn is None else _turn(turn),
+        )
+
+
+class GeometryRecorder:
+    """Takes in training scans one after the other and says what their geometry has in common."""
+
+    def __init__(self) -> None:
+        self._found: List[CloudGeometry] = []
+        self._sectors: List[Pair] = []
+        self._elevations: List[FloatArray] = []
+        self._rings: List[Optional[RingArray]] = []
+
+    def add(self, points: FloatArray, ring: Optional[RingArray]) -> None:
+        """Take in a scan.
+
+        Args:
+            points: [N, 3] in metres, N > 0; x forward, y left, z up.
+            ring: [N] as given or recovered; None if neither.
+        """
+        found = geometry.geometry_of(points, ring)
+        sectors = geometry.sector_edges_deg(points)
+        if found.elevation_deg is None or sectors is None:
+            return  # too few points to learn anything from
+        self._found.append(found)
+        self._sectors.append(sectors)
+        some = geometry.sample(len(points))
+        some = some[geometry.is_far(np.linalg.norm(points[some], axis=1))]
+        self._elevations.append(geometry.elevation_of(points[some]))
+        self._rings.append(None if ring is None else ring[some])
+
+    def expectations(self) -> Optional[GeometryExpectations]:
+        """Return what the scans have in common; None if no scan held enough points."""
+        if not self._found:
+            return None
+        edges = [found.elevation_deg for found in self._found if found.elevation_deg is not None]
+        ranges = [found.range_quantiles for found in self._found if found.range_quantiles is not None]
+        grounds = [
+            found.ground
+            for found in self._found
+            if found.ground is not None and found.ground.support >= _LEAST_SUPPORT
+        ]
+        beams = self._beams()
+        return GeometryExpectations(
+            beam_elevation_deg=None if beams is None else tuple(round(e, _DECIMALS) for e in beams),
+            beam_spread_deg=_rounded(max((f.beams.spread_deg for f in self._found if f.beams), default=0.0)),
+            lower_edge_deg=_least_most([edge[0] for edge in edges]),
+            upper_edge_deg=_least_most([edge[-1] for edge in edges]),
+            sector_edges_deg=(
+                _rounded(max(low for low, _ in self._sectors)),
+                _rounded(min(high for _, high in self._sectors)),
+            ),
+            azimuth_coverage=_least_most([found.azimuth_coverage for found in self._found]),
+            median_range_m=_least_most([range_[_MEDIAN] for range_ in ranges]),
+            far_range_m=_least_most([range_[_FAR] for range_ in ranges]),
+            ground_height_m=_least_most([ground.height for ground in grounds]) if grounds else None,
+            ground_tilt_deg=_rounded(max(ground.tilt_deg for ground in grounds)) if grounds else None,
+            turn=self._turn(),
+        )
+
+    def _beams(self) -> Optional[Tuple[float, ...]]:
+        rings = [ring for ring in self._rings if ring is not None]
+        if len(rings) < len(self._rings):
+            beams = geometry.beams_of(np.concatenate(self._elevations))
+        else:
+            beams = geometry.beams_of_rings(np.concatenate(self._elevations), np.concatenate(rings))
+        return None if beams is None else beams.elevation_deg
+
+    def _turn(self) -> Optional[Turn]:
+        turns = {found.turn for found in self._found}
+        return turns.pop() if len(turns) == 1 else None
+
+
+def _least_most(values: Sequence[float]) -> Pair:
+    return _rounded(min(values)), _rounded(max(values))
+
+
+def _rounded(value: float) -> float:
+    # The last digits differ between versions of numpy and mean nothing.
+    return round(float(value), _DECIMALS)
+
+
+def _number(value: Any) -> float:
+    number = float(value)
+    if isinstance(value, (bool, str)) or not np.isfinite(number):
+        raise ValueError(f"{value!r} is no finite number")
+    return number
+
+
+def _edges(value: Any) -> Pair:
+    first, second = (_number(number) for number in value)
+    return first, second
+
+
+def _pair(value: Any) -> Pair:
+    first, second = _edges(value)
+    if first > second:
+        raise ValueError(f"{value!r} are not the least and the most of something")
+    return first, second
+
+
+def _beams(value: Any) -> Tuple[float, ...]:
+    beams = tuple(_number(number) for number in value)
+    if not 2 <= len(beams) <= _MAX_BEAMS or not (np.diff(beams) < 0).all():
+        raise ValueError("beam_elevation_deg does not fall from the top beam to the bottom one")
+    return beams
+
+
+def _turn(value: Mapping[str, Any]) -> Turn:
+    is_left, order = value["is_left"], value["order"]
+    if not isinstance(is_left, bool) or order not in _ORDERS:
+        raise ValueError(f"{value!r} is no sense of a turn")
+    return Turn(is_left, str(order))

@@ -1,0 +1,44 @@
+"""Imports onnxruntime for everybody, with its telemetry off.
+
+Builds since 1.29 write a device identifier to the user's cache directory and send events to their maker,
+unless `ORT_DISABLE_TELEMETRY=1` is set when the library is loaded; what it finds then holds for the life of
+the process (`Privacy.md` in its package, "Disabling Telemetry"). `disable_telemetry_events()` comes
+too late: the first event is made while it is imported.
+
+Whoever sets the variable, to whatever value, decides otherwise.
+
+Python 3.8 syntax, standard library only: this module travels to boards.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+from typing import Any
+
+VARIABLE = "ORT_DISABLE_TELEMETRY"
+
+
+def load_onnxruntime(module: str = "onnxruntime") -> Any:
+    """Import onnxruntime or a module of it; the environment is afterwards as it was before.
+
+    Raises:
+        ImportError: if it is not installed or cannot be loaded.
+    """
+    if VARIABLE in os.environ:
+        return importlib.import_module(module)
+    os.environ[VARIABLE] = "1"
+    try:
+        return importlib.import_module(module)
+    finally:
+        with contextlib.suppress(KeyError):
+            del os.environ[VARIABLE]
+
+
+def disable_telemetry() -> None:
+    """Keep telemetry off in this process and its children, whoever imports onnxruntime there.
+
+    For processes that are entirely ours: commands, and children that run other libraries.
+    """
+    os.environ.setdefault(VARIABLE, "1")

@@ -1,0 +1,260 @@
+#!/usr/bin/env python3
+"""How many scans of another kind than a network was trained on are refused, and how many right ones accepted.
+
+    python scripts/benchmarks/scan_refusals.py                          # hdl-64e, vlp-32c and os1-64
+    python scripts/benchmarks/scan_refusals.py --trained os0-128 --variations 200 --pool /tmp/pool
+
+For every sensor table, a pool of synthetic scans is made once; expectations come from other scenes than those
+that are varied. Each wrong kind and each right kind is varied with seeds (`scan_variations.py`), half of the
+time with the ring of every point, half of the time without; every wrong scan is turned, and may be part of a
+turn or thinned. With `--real DIR` (a data set, or several), its scans count as of a further sensor.
+
+Prints Markdown; with `--json FILE`, writes the counts and some words of what went wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scan_variations as variations
+from numpy.random import Generator
+from scan_variations import RIGHT, WRONG, Cloud, Variation
+
+from hwnas.data.dataset import open_dataset
+from hwnas.data.expectations import ScanExpectations, expectations_of
+from hwnas.data.projection import ProjectionSpec, project
+from hwnas.data.scan import Scan
+from hwnas.data.sensors import load_sensor, sensor_names
+from hwnas.data.synthetic.scene import scans
+from hwnas.errors import DataError
+from hwnas.runtime.scan_checks import ScanChecks, check_intensity_range, has_direction
+
+TRAINED = ("hdl-64e", "vlp-32c", "os1-64")
+TRAIN_SCENES, TEST_SCENES, SCANS_PER_SCENE = range(6), range(8, 14), 2
+INTENSITY_RANGE = (0.0, 255.0)
+_EXAMPLES = 6
+
+
+@dataclass
+class Count:
+    """How many of some variations were refused, or only warned about.
+
+    Attributes:
+        tried: variations.
+        refused: of them.
+        warned: of those accepted.
+        examples: seeds and words of the first that went the other way than intended.
+    """
+
+    tried: int = 0
+    refused: int = 0
+    warned: int = 0
+    examples: list[str] = field(default_factory=list)
+
+    def add(self, seed: int, refusal: str | None, warnings: Sequence[str], *, intended: bool) -> None:
+        """Count one variation; `intended` says whether it should be refused."""
+        self.tried += 1
+        self.refused += refusal is not None
+        self.warned += refusal is None and bool(warnings)
+        if (refusal is not None) != intended and len(self.examples) < _EXAMPLES:
+            self.examples.append(f"{seed}: {refusal or '; '.join(warnings) or 'no word'}")
+
+
+def synthetic(name: str, scenes: Sequence[int], pool: Path | None) -> list[Cloud]:
+    """Return scans of a sensor table in some scenes, from `pool` if they are there."""
+    path = None if pool is None else pool / f"{name}-{scenes[0]}-{len(scenes)}.npz"
+    if path is not None and path.is_file():
+        content = np.load(path)
+        count = len(content.files) // 3
+        return [Cloud(*(content[f"{key}{number}"] for key in "pir")) for number in range(count)]
+    sensor = load_sensor(name)
+    clouds = [
+        Cloud(turn.points, turn.remission, turn.ring)
+        for scene in scenes
+        for turn in scans(scene, np.random.default_rng([7, scene]), sensor, SCANS_PER_SCENE)
+    ]
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        arrays = {}
+        for number, cloud in enumerate(clouds):
+            arrays.update(
+                {f"p{number}": cloud.points, f"i{number}": cloud.intensity, f"r{number}": cloud.ring}
+            )
+        np.savez(path, **arrays)
+    return clouds
+
+
+def real(directory: Path) -> tuple[list[Cloud], list[Cloud]]:
+    """Return scans of a data set to learn from and to vary, of different sequences if it has several."""
+    scans_ = open_dataset(directory, label_map=None).all_scans
+    clouds: dict[str, list[Cloud]] = {}
+    for index in range(len(scans_)):
+        scan = scans_[index]
+        ring = scan.ring if scan.ring is not None else project_ring(scan.points)
+        clouds.setdefault(scan.id.split("/")[0], []).append(Cloud(scan.points, scan.remission, ring))
+    groups = list(clouds.values())
+    if len(groups) == 1:
+        return groups[0][::2], groups[0][1::2]
+    return [c for group in groups[::2] for c in group], [c for group in groups[1::2] for c in group]
+
+
+def project_ring(points: np.ndarray) -> np.ndarray:
+    """Return recovered rings, or -1 for all."""
+    from hwnas.data.rings import recover_rings
+
+    found = recover_rings(points)
+    return np.full(len(points), -1, np.int32) if found is None else found
+
+
+def expectations(name: str, clouds: Sequence[Cloud], *, given: bool) -> ScanExpectations:
+    """Return what a network that was trained on the clouds expects."""
+    scans_ = [Scan(c.points, c.intensity, c.ring if given else None, None, "") for c in clouds]
+    return expectations_of(scans_, sensor=name, frame="x-forward", intensity_range=INTENSITY_RANGE)
+
+
+class Gate:
+    """What a runner does with a scan before its network sees it."""
+
+    def __init__(self, expects: ScanExpectations) -> None:
+        self.expects = expects
+        most = 64 if expects.rings is None else expects.rings[1]
+        method = "spherical" if expects.rings is None else "ring"
+        self.spec = ProjectionSpec(max(16, min(most, 128)), 2048, method)
+        self.checks = ScanChecks(expects, method)
+
+    def ask(self, cloud: Cloud, *, given: bool) -> tuple[str | None, Sequence[str]]:
+        """Return the refusal, if there is one, and the warnings."""
+        keep = has_direction(cloud.points)
+        points = cloud.points[keep]
+        intensity = cloud.intensity[keep] * np.float32(INTENSITY_RANGE[1])
+        ring = cloud.ring[keep] if given and len(cloud.ring) and cloud.ring.min() >= 0 else None
+        try:
+            check_intensity_range(intensity, INTENSITY_RANGE, self.expects.sensor)
+            remission = intensity / np.float32(INTENSITY_RANGE[1])
+            image = project(points, remission, self.spec, ring)
+            return None, self.checks.check(len(keep), points, intensity, image, ring)
+        except DataError as error:
+            return str(error), ()
+
+
+def vary(
+    gate: Gate, clouds: Sequence[Cloud], kind: str, variation: Variation, number: int, *, intended: bool
+) -> Count:
+    """Count what happens to seeded variations of one kind."""
+    count = Count()
+    for seed in range(number):
+        rng: Generator = np.random.default_rng([zlib.crc32(kind.encode()), seed])
+        cloud = variation(clouds[int(rng.integers(len(clouds)))], rng)
+        # A driver that says rings says them for points in any order.
+        given = seed % 2 == 0
+        count.add(seed, *gate.ask(cloud, given=given), intended=intended)
+    return count
+
+
+def study(
+    gate: Gate, name: str, pools: dict[str, list[Cloud]], number: int, only: str | None
+) -> dict[str, dict[str, Count]]:
+    """Return counts by group (wrong, right, sensors, few points) and kind."""
+    own = pools[name]
+    found: dict[str, dict[str, Count]] = {"wrong": {}, "right": {}, "sensors": {}, "few": {}}
+    for kind, variation in RIGHT.items():
+        if only is None or only == kind:
+            found["right"][kind] = vary(gate, own, kind, variation, number, intended=False)
+    for kind, variation in WRONG.items():
+        if only is None or only == kind:
+            found["wrong"][kind] = vary(gate, own, kind, variation, number, intended=True)
+    for other, clouds in pools.items():
+        if other != name and (only is None or only == other):
+            variation = variations.of_another_sensor
+            found["sensors"][other] = vary(gate, clouds, other, variation, number, intended=True)
+            found["few"][other] = vary(gate, clouds, other, variations.few, number, intended=True)
+    if only is None:
+        found["few"][name] = vary(gate, own, name, variations.few, number, intended=False)
+    return found
+
+
+def milliseconds(gate: Gate, clouds: Sequence[Cloud]) -> tuple[float, int]:
+    """Return the processor time of the checks alone for one scan, and its number of points."""
+    cloud = max(clouds, key=lambda cloud: len(cloud.points))
+    intensity = cloud.intensity * np.float32(INTENSITY_RANGE[1])
+    image = project(cloud.points, cloud.intensity, gate.spec, cloud.ring)
+    times = []
+    for _ in range(30):
+        start = time.process_time()
+        gate.checks.check(len(cloud.points), cloud.points, intensity, image, cloud.ring)
+        times.append(time.process_time() - start)
+    return float(np.median(times)) * 1e3, len(cloud.points)
+
+
+def markdown(results: dict[str, dict[str, dict[str, Count]]]) -> str:
+    """Return one table a group: kinds down, trained sensors across."""
+    titles = {
+        "wrong": "Wrong scans of the same sensor: refused, %",
+        "sensors": "Scans of other sensors: refused, %",
+        "right": "Right scans: accepted, % (of all, with a warning, %)",
+        "few": "200 to 2,000 points of a scan: refused, % (labelled with a warning, %)",
+    }
+    lines = []
+    for group, title in titles.items():
+        kinds = list(dict.fromkeys(kind for found in results.values() for kind in found[group]))
+        lines += [f"## {title}", "", "| | " + " | ".join(results) + " |", "|---" * (len(results) + 1) + "|"]
+        for kind in kinds:
+            cells = [_cell(found[group].get(kind), group) for found in results.values()]
+            lines.append(f"| {kind} | " + " | ".join(cells) + " |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _cell(count: Count | None, group: str) -> str:
+    if count is None or not count.tried:
+        return "-"
+    refused, warned = 100 * count.refused / count.tried, 100 * count.warned / count.tried
+    if group == "right":
+        return f"{100 - refused:.1f} ({warned:.1f})"
+    return f"{refused:.1f} ({warned:.1f})" if group == "few" else f"{refused:.1f}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the study; exit with 1 if a wrong scan was accepted or a right one refused."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--trained", nargs="*", default=list(TRAINED))
+    parser.add_argument("--others", nargs="*", default=list(sensor_names()))
+    parser.add_argument("--variations", type=int, default=1000)
+    parser.add_argument("--pool", type=Path, help="directory that keeps the synthetic scans")
+    parser.add_argument("--real", type=Path, nargs="*", default=[])
+    parser.add_argument("--only", help="one kind")
+    parser.add_argument("--json", type=Path, dest="json_path")
+    chosen = parser.parse_args(arguments)
+    pools = {name: synthetic(name, TEST_SCENES, chosen.pool) for name in chosen.others}
+    learnt = {name: synthetic(name, TRAIN_SCENES, chosen.pool) for name in chosen.trained if name in pools}
+    for directory in chosen.real:
+        learnt[directory.name], pools[directory.name] = real(directory)
+    results: dict[str, dict[str, dict[str, Count]]] = {}
+    for name in [name for name in learnt if name in chosen.trained]:
+        gate = Gate(expectations(name, learnt[name], given=False))
+        results[name] = study(gate, name, pools, chosen.variations, chosen.only)
+        spent, points = milliseconds(gate, pools[name])
+        print(f"{name}: {spent:.1f} ms for a scan of {points} points", file=sys.stderr, flush=True)
+    print(markdown(results))
+    if chosen.json_path is not None:
+        chosen.json_path.write_text(json.dumps(_plain(results), indent=1))
+    return 0
+
+
+def _plain(results: Any) -> Any:
+    if isinstance(results, Count):
+        return vars(replace(results))
+    return {key: _plain(value) for key, value in results.items()}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
