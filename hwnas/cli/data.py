@@ -260,7 +260,7 @@ def _describe_rings(rings: dict[str, Any]) -> str:
     if points:
         parts.append(f"{min(points):,.0f} to {max(points):,.0f} points each (mean over scans)")
     if rings["scans_not_ring_ordered"]:
-        parts.append(f"{rings['scans_not_ring_ordered']:,} scans not ring-ordered: projected spherically")
+        parts.append(f"{rings['scans_not_ring_ordered']:,} scans not ring-ordered: rows by elevation")
     return "; ".join(parts) or "unknown"
 
 

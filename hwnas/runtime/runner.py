@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from hwnas.data.compiled import kernel_name
 from hwnas.data.expectations import ScanExpectations
+from hwnas.data.grids import rings_of_grid
 from hwnas.data.knn import KnnSettings
 from hwnas.data.label_maps import LabelMap
 from hwnas.data.projection import Normalisation, ProjectionSpec
@@ -141,7 +142,9 @@ class Runner:
             points: [N, 4]: x forward, y left, z up in metres, and intensity in the sensor's own unit, inside
                 `intensity_range`. N may be 0. Points that are not finite or lie at the origin get label 255
                 and score 0; their intensity may be anything.
-            ring: [N] row of the sensor, 0 = top; recovered from the order of the points when None.
+            ring: [N] ring of the sensor as its driver numbers them, from the top or from the bottom: rings
+                are put in the order of their elevations. When None, they are recovered from the points, or
+                else the row is that of the nearest beam of the sensor.
 
         Raises:
             BundleError: if the runner was closed.
@@ -184,7 +187,9 @@ class Runner:
         Args:
             points: [N, 3] in metres; x forward, y left, z up.
             intensity: [N] in the sensor's own unit, inside `intensity_range`.
-            ring: [N] row of the sensor, 0 = top; recovered from the order of the points when None.
+            ring: [N] ring of the sensor as its driver numbers them, from the top or from the bottom: rings
+                are put in the order of their elevations. When None, they are recovered from the points, or
+                else the row is that of the nearest beam of the sensor.
 
         Raises:
             BundleError: if the runner was closed.
@@ -256,7 +261,11 @@ class Runner:
             raise DataError(f"The scan {path} cannot be read: {reason_of(error)}.") from error
         if not len(scan.points):
             raise DataError(f"{path} holds no point.")
-        return replace(scan, points=self.coordinates.to_sensor_frame(scan.points))
+        points = self.coordinates.to_sensor_frame(scan.points)
+        ring = scan.ring
+        if ring is None and scan.organised is not None:
+            ring = rings_of_grid(points, scan.organised)
+        return replace(scan, points=points, ring=ring)
 
     def as_trained(self, path: PathLike) -> Scan:
         """Return a scan file as the network was trained on it: our axes, remission 0..1, no labels.
