@@ -9,14 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hwnas.cli.console import err_console, out_console, print_json
-<<<<<<< HEAD
 from hwnas.data.projection import MAX_WIDTH, MIN_WIDTH
 from hwnas.errors import ConfigError, DataError
 from hwnas.files import write_bytes_atomically
-=======
-from hwnas.errors import DataError
 from hwnas.text import visible
->>>>>>> main
 
 if TYPE_CHECKING:
     from rich.progress import Progress

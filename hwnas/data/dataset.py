@@ -236,9 +236,6 @@ def open_dataset(
         DataError: if this is not a data set, or its description is wrong.
         PluginError: if its format is not registered.
     """
-<<<<<<< HEAD
-    directory, config = find_config(Path(path))
-=======
     directory, config = find_config(Path(path))
     try:
         return _opened(directory, config, label_map, train_sequences, val_sequences, strict=strict)
@@ -259,7 +256,6 @@ def _opened(
     *,
     strict: bool,
 ) -> DataSource:
->>>>>>> main
     chosen_map = load_label_map(label_map if label_map is not None else _own_label_map(config, directory))
     format_name = format_of(config)
     reader = ScanReader(
