@@ -75,7 +75,7 @@ def info(
         from hwnas.data.dataset_pictures import draw_dataset
 
         write_bytes_atomically(picture, draw_dataset(source, found))
-        err_console.print(f"{picture} shows a scan.", markup=False, highlight=False)
+        err_console.print(f"{picture} shows a scan.", highlight=False)
     if not found.is_usable:
         raise typer.Exit(DataError.exit_code)
 
@@ -102,7 +102,7 @@ def _write_suggestion(text: str, out: Path | None) -> None:
         sys.stdout.write(text)
         return
     write_bytes_atomically(out, text.encode("utf-8"))
-    err_console.print(f"{out} holds the suggestion.", markup=False, highlight=False)
+    err_console.print(f"{out} holds the suggestion.", highlight=False)
 
 
 def synthesize(

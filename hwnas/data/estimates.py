@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.data.axes import AS_IT_IS, heading_of, middle_of, travel_between, upright
-from hwnas.data.frames import axes_of_frame, to_our_frame
+from hwnas.data.frames import axes_of_frame, composed, to_our_frame
 from hwnas.data.geometry import (
     UNITS,
     CloudGeometry,
@@ -440,15 +440,6 @@ def _beams(found: Sequence[CloudGeometry]) -> tuple[tuple[float, ...], bool]:
 def _rotation_of(heading: str | None) -> str:
     """Return which axes of an upright frame point forward, left and up, from the axis of travel."""
     return {"-x": "-x -y z", "y": "y -x z", "-y": "-y x z"}.get(heading or "x", AS_IT_IS)
-
-
-def composed(first: str, second: str) -> str:
-    """Return the frame that turns points as `first` and then `second` would."""
-    columns, signs = axes_of_frame(first)
-    names = []
-    for column, sign in zip(*axes_of_frame(second), strict=True):
-        names.append(("-" if sign * signs[column] < 0 else "") + "xyz"[columns[column]])
-    return " ".join(names)
 
 
 def _three(vector: npt.NDArray[np.float64]) -> tuple[float, float, float]:

@@ -10,8 +10,8 @@ import numpy as np
 
 from hwnas.data.axes import AS_IT_IS
 from hwnas.data.dataset import DataSource
-from hwnas.data.estimates import GeometryEstimate, composed
-from hwnas.data.frames import Coordinates, axes_of_frame
+from hwnas.data.estimates import GeometryEstimate
+from hwnas.data.frames import Coordinates, axes_of_frame, composed
 from hwnas.data.sensor_match import SensorMatch, better_than, match_sensors
 from hwnas.data.sensors import load_sensor, sensor_names
 

@@ -48,6 +48,18 @@ def axes_of_frame(frame: str) -> Tuple[Tuple[int, int, int], Tuple[int, int, int
     return columns, signs  # type: ignore[return-value]
 
 
+def composed(first: str, second: str) -> str:
+    """Return the frame that turns points as `first` and then `second` would."""
+    columns, signs = axes_of_frame(first)
+    columns_then, signs_then = axes_of_frame(second)
+    names = []
+    for place in range(3):
+        column = columns_then[place]
+        sign = signs_then[place] * signs[column]
+        names.append(("-" if sign < 0 else "") + "xyz"[columns[column]])
+    return " ".join(names)
+
+
 def to_our_frame(points: FloatArray, frame: str) -> FloatArray:
     """Return points [N, 3] with x forward, y left and z up.
 

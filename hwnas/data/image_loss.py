@@ -34,7 +34,8 @@ def usual_spec(sensor: str, width: int, elevation_deg: FloatArray | None) -> Pro
         table = load_sensor(sensor)
         height = int(np.clip(table.beams, MIN_HEIGHT, MAX_HEIGHT))
         up, down = table.edges_deg
-        return ProjectionSpec(height, width, "ring" if table.is_rotating else "spherical", up, down)
+        beams = table.elevation_deg if table.is_rotating else None
+        return ProjectionSpec(height, width, "ring" if table.is_rotating else "spherical", up, down, beams)
     if elevation_deg is None or not len(elevation_deg):
         return ProjectionSpec(_DEFAULT_HEIGHT, width)
     low, high = np.percentile(elevation_deg, (_OUTER_PERCENT, 100.0 - _OUTER_PERCENT))

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hwnas.data.dataset import dataset_settings, open_dataset
-from hwnas.data.frames import FRAMES, Coordinates, axes_of_frame, to_our_frame
+from hwnas.data.frames import FRAMES, Coordinates, axes_of_frame, composed, to_our_frame
 from hwnas.errors import DataError
 from hwnas.runtime.deployment import coordinates_of
 from tests.data.clouds import ring_ordered_cloud, write_dataset, write_scan
@@ -59,6 +59,13 @@ def test_named_frames_are_their_axes() -> None:
     points, _ = ring_ordered_cloud(8, 20)
     for name, axes in (("x-forward", "x y z"), ("y-forward", "y -x z"), ("z-forward", "z -x -y")):
         np.testing.assert_array_equal(to_our_frame(points, name), to_our_frame(points, axes))
+
+
+@given(first=st.sampled_from([*FRAMES, *ALL_FRAMES]), second=st.sampled_from(ALL_FRAMES))
+def test_composed_frames_turn_points_one_after_the_other(first: str, second: str) -> None:
+    points, _ = ring_ordered_cloud(8, 20)
+    step_by_step = to_our_frame(to_our_frame(points, first), second)
+    np.testing.assert_array_equal(to_our_frame(points, composed(first, second)), step_by_step)
 
 
 @pytest.mark.parametrize("frame", ["", "x y", "x x z", "x y z z", "forward", "x y -", "--x y z"])
