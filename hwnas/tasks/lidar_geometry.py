@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.data.projection import MAX_HEIGHT, MIN_HEIGHT, ProjectionSpec, range_of, warn_of_rows
+from hwnas.data.projection import MAX_HEIGHT, MIN_HEIGHT, ProjectionSpec, range_of, remark_on_rows
 from hwnas.data.rings import recover_rings
 from hwnas.data.rows import rows_of, sines_of_beams
 from hwnas.data.scan import DataWarning, Scan
@@ -115,8 +115,9 @@ def with_rows(scan: Scan, spec: ProjectionSpec) -> Scan:
         return scan
     beams = None if spec.beams_deg is None else sines_of_beams(spec.beams_deg)
     rows = rows_of(scan.points, spec.height, beams)
-    if rows.row is not None:
-        warn_of_rows(rows.method, rows.remark, spec)
+    remark = remark_on_rows(rows.method, rows.remark, spec) if rows.row is not None else ""
+    if remark:
+        warnings.warn(remark, DataWarning, stacklevel=2)
     return replace(scan, ring=rows.row)
 
 
