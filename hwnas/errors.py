@@ -73,6 +73,10 @@ class TrainingError(HwnasError):
     """Training cannot go on, for instance because the loss is not a number."""
 
 
+class TrainingInterruptedError(TrainingError):
+    """A training was stopped on request; its checkpoint is saved, and training again goes on from there."""
+
+
 class MeasurementError(HwnasError):
     """A latency could not be measured, or what was measured is not a latency."""
 
@@ -205,5 +209,7 @@ def file_access_error(error: OSError) -> Optional[FileAccessError]:
     if known is None and path is None:
         return None
     what, remedy = known or (error.strerror or str(error), "Name another place.")
+    if path is None and "temporary directory" in str(error.strerror):  # by `tempfile`
+        what, remedy = str(error.strerror), "Make room there, or name a directory with room in TMPDIR."
     where = repr(os.fsdecode(path)) if isinstance(path, (str, bytes)) else "A file"
     return FileAccessError(f"{where} cannot be used: {what}. {remedy}")

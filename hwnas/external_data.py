@@ -15,7 +15,7 @@ import os
 import posixpath
 import stat
 from dataclasses import dataclass
-from typing import Dict, Iterator, List, Mapping, Tuple, Union
+from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 from hwnas.errors import ModelFileError
 from hwnas.files import sha256_of_file
@@ -222,11 +222,24 @@ def _parts(graph: str, tensor: memoryview) -> Iterator[_Part]:
 
 
 def _needed_bytes(graph: str, name: str, dims: List[int], dtype: int) -> int:
-    if dtype not in _BITS or any(size < 0 for size in dims):
+    needed = bytes_of_tensor(dims, dtype)
+    if needed is None:
         raise ModelFileError(
             f"The tensor {name!r} of {graph!r} has the shape {dims} and ONNX type {dtype}, which external "
             "data cannot hold. Save the model anew."
         )
+    return needed
+
+
+def bytes_of_tensor(dims: Sequence[int], dtype: int) -> Optional[int]:
+    """Return how many bytes the values of a tensor take; None for texts, unknown types and negative sizes.
+
+    Args:
+        dims: its shape.
+        dtype: see `TensorProto.DataType`.
+    """
+    if dtype not in _BITS or any(size < 0 for size in dims):
+        return None
     count = 1
     for size in dims:
         count *= size

@@ -78,6 +78,34 @@ def naming(path: PathLike) -> Iterator[None]:
         raise
 
 
+@contextlib.contextmanager
+def utf8_path(path: PathLike) -> Iterator[str]:
+    """Yield a path of the same file that is UTF-8, for libraries that take no other; good inside the block.
+
+    Other files beside it, such as the external data of a model, are found from there too.
+
+    Raises:
+        OSError: if it cannot be opened.
+    """
+    text = os.fspath(path)
+    directory, name = os.path.split(text)
+    if _is_utf8(text):
+        yield text
+        return
+    flags = os.O_PATH | os.O_CLOEXEC | (os.O_DIRECTORY if _is_utf8(name) else 0)
+    descriptor = os.open(directory if _is_utf8(name) else text, flags)
+    try:
+        link = "/proc/self/fd/" + str(descriptor)
+        yield os.path.join(link, name) if _is_utf8(name) else link
+    finally:
+        os.close(descriptor)
+
+
+def _is_utf8(text: str) -> bool:
+    # Bytes that are not UTF-8 are held as halves of surrogate pairs, see PEP 383.
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def write_bytes(path: PathLike, content: bytes) -> None:
     """Write a file in place, for directories that are moved into place as a whole.
 

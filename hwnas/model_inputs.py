@@ -226,8 +226,8 @@ def _with_shape(
     )
     if not fits or not (may_be_empty or all(size > 0 for size in shape)):
         raise ConfigError(
-            f"The input {entry.spec.name!r} of {where} has the shape {entry.written_shape}, but --input gives "
-            f"{'x'.join(map(str, shape)) or 'a single value'}."
+            f"The input {entry.spec.name!r} of {where} has the shape {entry.written_shape}, but --input "
+            f"gives {'x'.join(map(str, shape)) or 'a single value'}."
         )
     return replace(entry.spec, shape=shape)
 

@@ -188,14 +188,26 @@ def module_command(module: str, *arguments: str) -> list[str]:
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process that `start` gave, with its process group if it has one, and wait until it is gone."""
+    """Kill a process that `start` gave, with its process group if it has one, and wait until it is gone.
+
+    Nothing is done once somebody has waited for it: its number may be that of another process by now.
+    """
+    if process.returncode is not None:
+        return
     # Without permission: all that is left of the group belongs to somebody else.
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        if process.returncode is None and os.getpgid(process.pid) != process.pid:
-            process.kill()
-        else:
+        if os.getpgid(process.pid) == process.pid:
             os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
     process.wait()
+
+
+def has_ended(process: subprocess.Popen[bytes]) -> bool:
+    """Return whether a process has ended, without waiting for it: its number stays its own."""
+    if process.returncode is not None:
+        return True
+    return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def die_with_parent(parent: int | None = None) -> None:

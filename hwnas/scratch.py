@@ -22,6 +22,7 @@ from types import TracebackType
 
 _MARK = ".hwnas-"
 _swept: set[str] = set()
+_own: weakref.WeakSet[ScratchDirectory] = weakref.WeakSet()
 
 
 class ScratchDirectory:
@@ -39,6 +40,7 @@ class ScratchDirectory:
         """
         self.name, self._lock = _make(purpose, parent or tempfile.gettempdir())
         self._finalizer = weakref.finalize(self, _remove, self.name, self._lock, os.getpid())
+        _own.add(self)
 
     def __enter__(self) -> str:
         """Return the path."""
@@ -56,6 +58,12 @@ class ScratchDirectory:
     def cleanup(self) -> None:
         """Remove it with all that is in it; calling it twice is harmless, and it may have been moved away."""
         self._finalizer()
+
+
+def remove_own() -> None:
+    """Remove every directory that this process holds: it is about to end."""
+    for directory in list(_own):
+        directory.cleanup()
 
 
 def sweep(parent: str | None = None) -> None:

@@ -73,7 +73,9 @@ COMMANDS: dict[str, Command] = {
     "infer": Command(lambda base, out: ["infer", base / "bundle", base / "scan.bin", "-o", out], "labels"),
     "report": Command(lambda _base, out: ["report", out], "run", "run", "report.html/"),
     "bench": Command(
-        lambda base, out: ["bench", base / "bundle", "--quick", "--samples-out", out], "samples.json"
+        lambda base, out: ["bench", base / "bundle", "--quick", "--samples-out", out],
+        "samples.json",
+        left_bytes=PAGE_BYTES,
     ),
     "profile": Command(
         lambda base, out: ["profile", "--run", base / "run.yaml", "--out", out, "--networks", 12],
@@ -171,7 +173,9 @@ def play(base: Path, scratch: Path, name: str, fault: str) -> Outcome | None:
     said = next((" ".join(words[index:]) for index, line in enumerate(words) if "Error: " in line), "nothing")
     said = said.replace(str(mount), "DISK").replace("|", "/")[:160]
     seconds = time.monotonic() - start
-    return Outcome(name, fault, done.returncode, said, again, seconds, problems)
+    outcome = Outcome(name, fault, done.returncode, said, again, seconds, problems)
+    print(outcome, file=sys.stderr, flush=True)
+    return outcome
 
 
 def befall(  # noqa: C901 - one branch a fault

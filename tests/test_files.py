@@ -16,6 +16,7 @@ from hwnas.files import (
     refuse_foreign,
     refuse_foreign_directory,
     sha256_of_file,
+    utf8_path,
     write_bytes_atomically,
     write_json_atomically,
 )
@@ -157,3 +158,15 @@ def test_errors_of_the_system_say_path_and_remedy(number: int) -> None:
 def test_errors_without_a_file_are_no_errors_of_files() -> None:
     assert file_access_error(OSError("a message of some library")) is None
     assert "A file cannot be used: the disk is full" in str(file_access_error(OSError(errno.ENOSPC, "x")))
+
+
+@pytest.mark.parametrize("where", ["plain", "café\udce9"])
+@pytest.mark.parametrize("name", ["model.onnx", "model\udce9.onnx"])
+def test_files_of_any_name_have_a_path_that_is_utf_8(tmp_path, where: str, name: str) -> None:
+    (tmp_path / where).mkdir()
+    (tmp_path / where / name).write_bytes(b"weights")
+    with utf8_path(tmp_path / where / name) as path:
+        assert path.encode("utf-8")
+        assert Path(path).read_bytes() == b"weights"
+    with pytest.raises(FileNotFoundError), utf8_path(tmp_path / "gone\udce9" / name):
+        pass

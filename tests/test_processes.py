@@ -253,3 +253,18 @@ def test_children_are_started_and_directories_made_in_one_place() -> None:
         others += [(name, *call) for call in found if name not in OURS]
     # Its one directory holds what a replacement moves away, which must not be swept.
     assert others == [("export/directory.py", "tempfile", "mkdtemp")]
+
+
+def test_a_group_is_killed_as_long_as_its_number_is_its_own() -> None:
+    program = "import subprocess; print(subprocess.Popen(['sleep', '60']).pid, flush=True)"
+    process = processes.start([sys.executable, "-c", program], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    left = int(process.stdout.readline())
+    process.stdout.close()
+    assert wait_until(lambda: processes.has_ended(process))
+    assert is_alive(left)
+    processes.kill_group(process)
+    assert process.returncode == 0
+    assert wait_until(lambda: not is_alive(left))
+    assert processes.has_ended(process)
+    processes.kill_group(process)

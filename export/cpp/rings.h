@@ -167,16 +167,18 @@ struct Groups {
   }
 };
 
-inline bool grouped_rings(const Ints& sine, const std::vector<float>& range_m, Ints& ring) {
+// With distances, groups are found among the farther points only.
+inline bool grouped_rings(const Ints& sine, const std::vector<float>* range_m, Ints& ring) {
   Ints counts(kBins, 0);
   for (int32_t value : sine) ++counts[value];
   Groups groups;
-  if (!groups.find(counts)) {
-    const float near = 0.5f * middle_range(range_m);
+  if (range_m) {
+    const float near = 0.5f * middle_range(*range_m);
     Ints far(kBins, 0);
-    for (size_t i = 0; i < sine.size(); ++i) far[sine[i]] += range_m[i] >= near;
-    groups = Groups();
+    for (size_t i = 0; i < sine.size(); ++i) far[sine[i]] += (*range_m)[i] >= near;
     if (!groups.find(far) || !groups.cover(counts)) return false;
+  } else if (!groups.find(counts)) {
+    return false;
   }
   const size_t number = groups.first.size();
   Ints ring_of(kBins);
@@ -434,7 +436,7 @@ class RingOrder {
       const size_t edge = side ? count - 1 : 0, inner = side ? count - 2 : 1;
       const double members = static_cast<double>(tally.members[edge]);
       if (members < few &&
-          (members < few / 25 || std::fabs(tally.mean(edge) - tally.mean(inner)) < spacing / 2)) {
+          (members < few / 5 || std::fabs(tally.mean(edge) - tally.mean(inner)) < spacing / 2)) {
         kept[edge] = 0;
       }
     }

@@ -49,12 +49,13 @@ struct Directions {
 inline bool recover_rings(const Directions& from, const std::vector<float>& angles, Ints& ring) {
   const size_t count = from.sine.size();
   if (count < kFewestPoints) return false;
-  if (grouped_rings(from.sine, from.range_m, ring)) return true;
+  if (grouped_rings(from.sine, nullptr, ring)) return true;
   Ints azimuth(count);
   for (size_t i = 0; i < count; ++i) {
     azimuth[i] = whole(angles[from.index[i]] * 667544.1875f);
   }
   if (RingOrder(azimuth, from.sine).find(ring)) return true;
+  if (grouped_rings(from.sine, &from.range_m, ring)) return true;
   const float near = 0.25f * middle_range(from.range_m);
   Ints far, far_azimuth, far_sine, found;
   for (size_t i = 0; i < count; ++i) {
@@ -206,15 +207,13 @@ class RowFinder {
   }
 
   static int order_of(const Longs& means, const Longs& present) {
-    int64_t falling = 0, rising = 0;
+    int64_t fall = 0, rise = 0;
     for (size_t k = 1; k < present.size(); ++k) {
       const int64_t step = means[present[k]] - means[present[k - 1]];
-      falling += step < 0;
-      rising += step > 0;
+      (step < 0 ? fall : rise) += std::abs(step);
     }
-    const double least = 0.9 * static_cast<double>(present.empty() ? 0 : present.size() - 1);
-    if (static_cast<double>(std::max(falling, rising)) < least) return 0;
-    return falling >= rising ? 1 : -1;
+    if (std::min(fall, rise) * 10 > std::max(fall, rise)) return 0;
+    return fall >= rise ? 1 : -1;
   }
 
   void by_elevation(Ints& row, const Longs& means, const Longs& present, int32_t& remark) const {

@@ -100,12 +100,12 @@ def bench(
     meter = open_meter(target, protocol)
     with meter, err_console.status(f"Measuring on {meter.target}"):
         result, show = _measured(meter, model, subjects, modes)
-    if samples_out is not None:
-        write_json_atomically(samples_out, result.to_json())
     if as_json:
         print_json(result.to_json(with_samples=False))
     else:
         out_console.print(show(result))
+    if samples_out is not None:  # last: figures are not lost where it cannot be written
+        write_json_atomically(samples_out, result.to_json())
 
 
 def _only(models: list[Path] | None) -> Path:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hwnas.cli.console import err_console, out_console, print_json
-from hwnas.errors import DataError
+from hwnas.data.projection import MAX_WIDTH, MIN_WIDTH
+from hwnas.errors import ConfigError, DataError
+from hwnas.files import write_bytes_atomically
 from hwnas.text import visible
 
 if TYPE_CHECKING:
@@ -33,23 +36,73 @@ def info(
     *,
     strict: Annotated[bool, typer.Option(help="Refuse scans with NaN or infinite coordinates.")] = False,
     label_map: Annotated[str | None, typer.Option(help="Name or YAML file of another label map.")] = None,
+    width: Annotated[
+        int, typer.Option(min=MIN_WIDTH, max=MAX_WIDTH, help="Columns of the range image whose losses count.")
+    ] = MAX_WIDTH,
+    suggest: Annotated[
+        bool, typer.Option("--suggest", help="Print a dataset.yaml that mends what is found.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Write what --suggest prints into this file instead.")
+    ] = None,
+    picture: Annotated[Path | None, typer.Option(help="Draw a scan into this PNG file.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Read a whole data set and say what is in it; exit code 3 if a scan cannot be used."""
-    from hwnas.data.dataset import open_dataset
-    from hwnas.data.inspection import inspect_dataset, inspection_json
+    """Read a whole data set and say what is in it and what is odd about it.
 
+    The exit code is 3 if a scan cannot be used, or if a finding is an error: a network trained on such data
+    would be wrong. Warnings and notes leave it 0.
+    """
+    from hwnas.data.dataset import find_config, open_dataset
+    from hwnas.data.inspection import inspect_dataset, inspection_json
+    from hwnas.data.suggestion import suggested_config
+
+    directory, config = find_config(path)
+    _check_outputs(directory, out, picture, suggest=suggest, force=force, as_json=as_json)
     source = open_dataset(path, label_map=label_map, strict=strict)
     with _progress() as progress:
         bar = progress.add_task("Reading scans", total=len(source.all_scans))
-        found = inspect_dataset(source, lambda number: progress.update(bar, completed=number))
+        found = inspect_dataset(source, lambda number: progress.update(bar, completed=number), width=width)
     facts = inspection_json(source, found)
     if as_json:
         print_json(facts)
-    else:
+    elif not suggest or out is not None:
         _print_facts(facts)
-    if facts["problems"]:
+    if suggest:
+        _write_suggestion(suggested_config(source, config, found.geometry, found.findings), out)
+    if picture is not None:
+        from hwnas.data.dataset_pictures import draw_dataset
+
+        write_bytes_atomically(picture, draw_dataset(source, found))
+        err_console.print(f"{picture} shows a scan.", markup=False, highlight=False)
+    if not found.is_usable:
         raise typer.Exit(DataError.exit_code)
+
+
+def _check_outputs(
+    directory: Path, out: Path | None, picture: Path | None, *, suggest: bool, force: bool, as_json: bool
+) -> None:
+    """Refuse before a long reading what cannot be written after it."""
+    if out is not None and not suggest:
+        raise ConfigError("--out names the file of --suggest; give both.")
+    if suggest and out is None and as_json:
+        raise ConfigError("--json and --suggest both print; write the suggestion into a file with --out.")
+    if out is not None and out.parent.resolve() != directory.resolve():
+        raise ConfigError(
+            f"{out} must lie in {directory}: paths in a dataset.yaml count from the directory that it is in."
+        )
+    for path in (out, picture):
+        if path is not None and path.exists() and not force:
+            raise ConfigError(f"{path} exists already. Give `--force` to replace it, or another name.")
+
+
+def _write_suggestion(text: str, out: Path | None) -> None:
+    if out is None:
+        sys.stdout.write(text)
+        return
+    write_bytes_atomically(out, text.encode("utf-8"))
+    err_console.print(f"{out} holds the suggestion.", markup=False, highlight=False)
 
 
 def synthesize(
@@ -104,12 +157,29 @@ def _print_facts(facts: dict[str, Any]) -> None:
 
     out_console.print(_summary(facts))
     out_console.print(_class_table(facts))
+    for finding in facts["findings"]:
+        _print_finding(finding)
     for problem in facts["problems"][:_SHOWN_PROBLEMS]:
         out_console.print(Text(visible(problem["scan"]), style="bold red"), end=" ")
         out_console.print(problem["message"], highlight=False)
     hidden = len(facts["problems"]) - _SHOWN_PROBLEMS
     if hidden > 0:
         out_console.print(f"... and {hidden} more scans with problems (--json lists all)")
+
+
+def _print_finding(finding: dict[str, Any]) -> None:
+    from rich.text import Text
+
+    style = {"error": "bold red", "warning": "bold yellow", "note": "bold"}[finding["severity"]]
+    out_console.print(Text(f"{finding['severity']}: {finding['kind']}", style=style))
+    for text in (finding["message"], finding["remedy"], *_settings(finding["dataset_yaml"])):
+        out_console.print(f"  {text}", highlight=False)
+
+
+def _settings(settings: dict[str, Any]) -> list[str]:
+    if not settings:
+        return []
+    return ["In dataset.yaml: " + "; ".join(f"{key}: {value}" for key, value in settings.items())]
 
 
 def _summary(facts: dict[str, Any]) -> Table:
@@ -128,11 +198,56 @@ def _summary(facts: dict[str, Any]) -> Table:
         "Dropped points": "{not_finite:,} NaN or infinite, {no_return:,} without return".format(
             **facts["dropped_points"]
         ),
-        "Problems": str(len(facts["problems"])),
+        **_describe_geometry(facts["geometry"]),
+        **_describe_image(facts["image"]),
+        "Problems": _describe_problems(facts),
     }
     for name, value in rows.items():
         table.add_row(name, value)
     return table
+
+
+def _describe_problems(facts: dict[str, Any]) -> str:
+    severities = [finding["severity"] for finding in facts["findings"]]
+    errors, warnings = severities.count("error"), severities.count("warning")
+    if not facts["problems"] and not errors and not warnings:
+        return "0"
+    return f"{len(facts['problems']):,} scans that cannot be used; {errors} errors, {warnings} warnings below"
+
+
+def _describe_geometry(geometry: dict[str, Any] | None) -> dict[str, str]:
+    if geometry is None:
+        return {"Geometry": "not estimated: no scan has 2,000 points"}
+    place = geometry["sensor_origin_m"]
+    height = geometry["sensor_height_m"]
+    beams = f"{geometry['num_beams']} beams" if geometry["num_beams"] else "beams not told apart"
+    matches = ", ".join(f"{one['sensor']} {one['score']:.0%}" for one in geometry["sensor_matches"])
+    return {
+        f"Geometry ({geometry['scans']} scans)": (
+            f"{beams}, {geometry['elevation_high_deg']:+.1f} to {geometry['elevation_low_deg']:+.1f} degrees "
+            f"of elevation, {geometry['azimuth_coverage_deg']:.0f} degrees around"
+        ),
+        "Beams meet at": "not found" if place is None else "{:.2f} {:.2f} {:.2f} m".format(*place),
+        "Sensor above ground": "no ground found"
+        if height is None
+        else f"{height:.2f} m, roll {geometry['roll_deg']:.1f}, pitch {geometry['pitch_deg']:.1f} degrees",
+        "Tables that fit": matches,
+    }
+
+
+def _describe_image(image: dict[str, Any] | None) -> dict[str, str]:
+    if image is None or not image["scans"]:
+        return {"Range image": "none: " + (image["problem"] or "no scan") if image else "none"}
+    spec, miou = image["projection"], image["oracle_miou"]
+    method = ", ".join(f"{name} {scans}" for name, scans in image["scans_by_method"].items())
+    return {
+        f"Range image {spec['height']} x {spec['width']}": (
+            f"{image['kept_share']:.1%} of points keep a pixel; {image['points_above']:,} points above and "
+            f"{image['points_below']:,} below {spec['fov_up_deg']:g} to {spec['fov_down_deg']:g} degrees "
+            f"({image['outside_share']:.2%}); method {method}"
+        ),
+        "Oracle with k-NN": "no labels" if miou is None else f"mIoU {miou:.3f}",
+    }
 
 
 def _describe_rings(rings: dict[str, Any]) -> str:
@@ -141,7 +256,7 @@ def _describe_rings(rings: dict[str, Any]) -> str:
     if points:
         parts.append(f"{min(points):,.0f} to {max(points):,.0f} points each (mean over scans)")
     if rings["scans_not_ring_ordered"]:
-        parts.append(f"{rings['scans_not_ring_ordered']:,} scans not ring-ordered: projected spherically")
+        parts.append(f"{rings['scans_not_ring_ordered']:,} scans not ring-ordered: rows by elevation")
     return "; ".join(parts) or "unknown"
 
 

@@ -203,6 +203,7 @@ def _write(
         "labels": str(output),
         "points": len(labels),
         "projection": result.image.method,
+        "warnings": list(result.warnings),
     }
     if picture:
         entry["picture"] = str(output.with_suffix(PICTURE_SUFFIX))
@@ -247,8 +248,20 @@ def _show(found: Labelled) -> None:
             highlight=False,
             soft_wrap=True,
         )
+    for warning, paths in _paths_of_warnings(found).items():
+        others = f" (and {len(paths) - 1} more scans)" if len(paths) > 1 else ""
+        text = f"Warning: {paths[0]}{others}: {warning}"
+        err_console.print(text, markup=False, highlight=False, soft_wrap=True)
     if len(found.written) > 1:
         err_console.print(f"{len(found.written)} scans labelled.")
+
+
+def _paths_of_warnings(found: Labelled) -> dict[str, list[str]]:
+    paths: dict[str, list[str]] = {}
+    for entry in found.written:
+        for warning in entry["warnings"]:
+            paths.setdefault(warning, []).append(entry["scan"])
+    return paths
 
 
 def _draw(runner: Runner, scan: RawScan, result: Segmentation) -> bytes:

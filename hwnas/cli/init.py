@@ -21,10 +21,23 @@ task:
   # A SemanticKITTI directory, a directory with a dataset.yaml, or such a file. Paths count from
   # this file. `hwnas data synthesize data --scans 60` makes one to begin with.
   data: ./data
+  pretraining_data: null   # further labelled scans, such as synthetic ones, that a training may begin with
+  label_map: null          # a name or a file; null is the data set's own
+  train_sequences: null    # null: those of the data set
+  val_sequences: null
+  strict: false            # refuse points that are NaN or infinite instead of dropping them
+  height: null             # rows of the range image; null: one for each beam of the sensor
+  widths: [256, 512, 1024, 2048]   # columns of the range image that a search may choose from
+  projection:              # how points become an image
+    method: ring           # a row for each ring of the sensor; or spherical: by elevation
+  knn: {k: 5, window: 5, sigma: 1.0, cutoff_m: 1.0}   # how pixels give their labels to points
+  normalisation: null      # {mean: [...], std: [...]} of range, x, y, z, remission; null: of the data
+  cache_mb: 2048           # memory for scans that training keeps
 
 space:
   name: range-unet
-  # Genes that may take only some of their values, for instance `choices: {width: [512, 1024]}`.
+  # Genes that may take only some of their values, for instance
+  # `choices: {input_width: [512, 1024], activation: [relu]}`.
   choices: {}
 
 # Where the networks are to run.
@@ -60,6 +73,7 @@ search:
   threads_per_worker: 1
 
 training:
+  device: auto           # auto (the fastest there is), cpu, mps, cuda or cuda:N
   proxy:                 # what every candidate gets
     steps: 200
     pretraining_steps: 0   # of them on the task's pretraining_data

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hwnas.cli.console import out_console, print_json
+from hwnas.errors import ConfigError
 
 if TYPE_CHECKING:
     from hwnas.latency.engine_inspection import EngineReport
@@ -21,10 +22,20 @@ def register(app: typer.Typer) -> None:
     def inspect(
         file: Annotated[Path, typer.Argument(help="ONNX file, or engine of TensorRT.")],
         *,
+        inputs: Annotated[
+            list[str] | None,
+            typer.Option(
+                "--input",
+                help="Shape or value of an input: image=1x5x64x512, sr=16000, image=scan.npy.",
+            ),
+        ] = None,
         layers: Annotated[bool, typer.Option("--layers", help="Print every layer, too.")] = False,
         as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     ) -> None:
         """Say what is in a model file: layers, operators, work, parameters, precision.
+
+        Work is multiplications with addition (MACs) of convolutions, products, recurrent layers and
+        attention. What cannot be known from the file is said to be unknown, with its operators.
 
         Of an engine: who wrote it, without a GPU; with --layers and a GPU, its layers. That runs native code
         of the file, so give only engines that you trust.
@@ -34,10 +45,12 @@ def register(app: typer.Typer) -> None:
 
         report: EngineReport | GraphReport
         if is_engine(file):
+            if inputs:
+                raise ConfigError("An engine has fixed inputs; --input is for ONNX files.")
             report = inspect_engine(file, with_layers=layers)
             lines = _engine_lines(report)
         else:
-            report = inspect_onnx(file)
+            report = inspect_onnx(file, inputs or [])
             lines = _lines(report, with_layers=layers)
         if as_json:
             print_json(report.to_json())
@@ -66,17 +79,33 @@ def _lines(report: GraphReport, *, with_layers: bool) -> list[str]:
     ]
     opsets = ", ".join(f"{domain or 'ai.onnx'} {version}" for domain, version in report.opsets.items())
     lines.append(f"opsets  {opsets}")
+    work = _work(report.known_macs)
+    if report.macs is None:
+        work = f"at least {work}" if report.known_macs else "MACs unknown"
     lines.append(
-        f"{len(report.layers)} layers, {report.macs / 1e6:,.1f} M MACs, "
-        f"{report.parameters:,} parameters, {report.size_bytes / 1e6:.2f} MB"
+        f"{len(report.layers)} layers, {work}, {report.parameters:,} parameters, "
+        f"{report.size_bytes / 1e6:.2f} MB"
     )
+    if report.macs is None:
+        lines.append(f"unknown: {report.unknown_text}")
+    lines += [f"note    {note}" for note in report.notes]
     for precision, macs in report.macs_by_precision.items():
-        lines.append(f"  {precision:<9}{macs / max(report.macs, 1):7.1%} of the MACs")
+        known = "" if report.macs is not None else "known "
+        lines.append(f"  {precision:<9}{macs / max(report.known_macs, 1):7.1%} of the {known}MACs")
     lines.append("  ".join(f"{name} {count}" for name, count in report.operators.items()))
     if with_layers:
         lines += [
             f"{layer.precision:<9}{layer.operator:<16}{'x'.join(map(str, layer.output_shape)):<18}"
-            f"{layer.macs / 1e6:>10,.2f} M MACs{layer.parameters:>10,} parameters  {layer.name}"
+            f"{_layer_work(layer.macs)}{layer.parameters:>10,} parameters  {layer.name}"
             for layer in report.layers
         ]
     return lines
+
+
+def _work(macs: int) -> str:
+    """Return work for people; that of small networks is not rounded to nothing."""
+    return f"{macs / 1e6:,.1f} M MACs" if macs >= 100_000 else f"{macs:,} MACs"
+
+
+def _layer_work(macs: int | None) -> str:
+    return f"{'unknown':>10} MACs  " if macs is None else f"{macs / 1e6:>10,.2f} M MACs"

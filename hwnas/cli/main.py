@@ -11,7 +11,7 @@ import typer
 from rich.text import Text
 
 from hwnas.cli.console import err_console, log_visibly
-from hwnas.cli.termination import end_in_order
+from hwnas.cli.termination import Terminated, end_by, end_in_order
 from hwnas.errors import HwnasError, file_access_error
 from hwnas.onnxruntime_loading import disable_telemetry
 from hwnas.scratch import sweep
@@ -81,6 +81,8 @@ def main() -> None:
     sweep()
     try:
         make_app()()
+    except Terminated as terminated:
+        end_by(terminated)
     except HwnasError as error:
         _say(error)
         sys.exit(error.exit_code)

@@ -210,7 +210,7 @@ class Quickstart:
         with err_console.status("starting full training") as status:
 
             def show(progress: TrainingStatus) -> None:
-                under_way = ", ".join(f"{step}/{of} steps" for step, of in progress.steps.values())
+                under_way = " · ".join(map(str, progress.under_way.values()))
                 status.update(f"full training: {progress.finished}/{progress.wanted} members; {under_way}")
 
             result = train_front(self.run_directory.path, pick=NUM_MEMBERS, steps=steps, progress=show)

@@ -32,10 +32,21 @@ def train(
     steps: Annotated[
         int | None, typer.Option("--steps", min=1, help="Training steps instead of the run file's.")
     ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option("--device", help="auto, cpu, mps, cuda or cuda:N; the run file's choice if not given."),
+    ] = None,
+    log_dir: Annotated[
+        Path | None,
+        typer.Option("--log-dir", metavar="DIR", help="Write events for TensorBoard there, by network."),
+    ] = None,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Train members of the front at full budget and measure them with the final protocol."""
+    """Train members of the front at full budget and measure them with the final protocol.
+
+    Ctrl-C saves a checkpoint of every network under way first; the same command goes on from there.
+    """
     chosen = _parsed(pick)
 
     from hwnas.search.full_training import train_front
@@ -44,7 +55,7 @@ def train(
 
     def listener(status: TrainingStatus) -> None:
         nonlocal last
-        under_way = ", ".join(f"{name} {step}/{of}" for name, (step, of) in status.steps.items())
+        under_way = " · ".join(f"{name[:8]} {member}" for name, member in status.under_way.items())
         line = f"[{status.finished}/{status.wanted}] {status.message}" + (
             f" · {under_way}" if under_way else ""
         )
@@ -55,7 +66,9 @@ def train(
             if err_console.is_terminal or not under_way:
                 err_console.print(line, end=end, highlight=False, soft_wrap=True)
 
-    result = train_front(run, pick=chosen, steps=steps, progress=listener)
+    if log_dir is not None:
+        log_dir = log_dir.resolve()
+    result = train_front(run, pick=chosen, steps=steps, device=device, log_dir=log_dir, progress=listener)
     if as_json:
         print_json(result.trained)
     else:

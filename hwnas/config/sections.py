@@ -240,8 +240,12 @@ class FullRecipeSection(RecipeSection):
 
 
 class TrainingSection(Section):
-    """The budget of a candidate in the search, and of a member of the front afterwards."""
+    """The budget of a candidate in the search, and of a member of the front afterwards.
 
+    `device` is where networks are trained: `auto` (the fastest there is), `cpu`, `mps`, `cuda` or `cuda:N`.
+    """
+
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
     proxy: RecipeSection = RecipeSection()
     full: FullRecipeSection = FullRecipeSection()
 

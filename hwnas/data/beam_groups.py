@@ -24,28 +24,30 @@ IntArray = npt.NDArray[np.int32]
 CountArray = npt.NDArray[np.int64]
 
 
-def grouped_rings(sine: IntArray, range_m: npt.NDArray[np.float32]) -> Optional[IntArray]:
+def grouped_rings(sine: IntArray, range_m: Optional[npt.NDArray[np.float32]] = None) -> Optional[IntArray]:
     """Return the ring [N] of each point, 0 = top; None where the elevations form no separate groups.
 
     Args:
         sine: [N] sine of elevation, from -1 to 1 as 0 to 65535.
-        range_m: [N] distance, in any unit. Elevations of near points are the least exact: where all points
-            together form no groups, the farther ones may.
+        range_m: [N] distance, in any unit, to find the groups among the farther points only. Elevations of
+            near points are the least exact, and such points get the nearest group.
     """
     counts = np.bincount(sine, minlength=_BINS)
-    groups = _groups(counts)
-    if groups is None:
+    if range_m is None:
+        groups = _groups(counts)
+    else:
         far = range_m >= np.float32(0.5) * middle_range(range_m)
         groups = _groups(np.bincount(sine[far], minlength=_BINS))
-        if groups is None or not _cover(groups, counts):
-            return None
+        groups = groups if groups is not None and _cover(groups, counts) else None
+    if groups is None:
+        return None
     first, last = groups
     # Halfway between two groups a point belongs to the nearer one.
     edges = (last[:-1] + first[1:] + 1) // 2
     from_below = np.zeros(_BINS, np.int32)
     from_below[edges] = 1
     np.cumsum(from_below, out=from_below)
-    return (np.int32(len(first) - 1) - from_below)[sine]
+    return np.asarray((np.int32(len(first) - 1) - from_below)[sine])
 
 
 def middle_range(range_m: npt.NDArray[np.float32]) -> np.float32:

@@ -80,6 +80,8 @@ class CompiledKernel:
     ) -> Tuple[Projected, str, int]:
         """Return channels, valid, point index, row, column and range as in `RangeImage`, method and remark.
 
+        The method is empty, and the arrays hold nothing, where nothing tells the rows.
+
         Args:
             points: [N, 3].
             remission: [N].
@@ -90,7 +92,7 @@ class CompiledKernel:
             beams: sine of each row's elevation, see `hwnas.data.rows.sines_of_beams`, or None.
 
         Raises:
-            DataError: if there is no memory for it, there are more rings than rows, or nothing tells rows.
+            DataError: if there is no memory for it, or there are more rings than rows.
         """
         points, remission = np.ascontiguousarray(points), np.ascontiguousarray(remission)
         ring = None if ring is None else np.ascontiguousarray(ring, np.int32)
@@ -120,9 +122,7 @@ class CompiledKernel:
         _check_memory(status, count)
         if status == _WRONG_RING and ring is not None:
             raise DataError(wrong_rings(ring, size[0] if beams is None else len(beams)))
-        if status == _NO_ROWS:
-            raise DataError(NO_ROWS)
-        return found, _METHODS[status], remark.value
+        return found, "" if status == _NO_ROWS else _METHODS[status], remark.value
 
     def recover_rings(self, points: npt.NDArray[np.float32]) -> Optional[npt.NDArray[np.int32]]:
         """Return the ring [N] of points [N, 3], see `hwnas.data.rings.recover_rings`.

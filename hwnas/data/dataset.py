@@ -28,6 +28,7 @@ from hwnas.data.label_maps import LabelMap, load_label_map
 from hwnas.data.reading import ScanFiles, ScanReader
 from hwnas.data.scan import DataWarning as DataWarning  # noqa: PLC0414 - part of this API
 from hwnas.data.scan import Scan
+from hwnas.data.sensors import Sensor, find_sensor
 from hwnas.data.splits import Splits, split_sequences
 from hwnas.errors import DataError, shown
 from hwnas.files import reason_of, sha256_of_file
@@ -160,6 +161,15 @@ class DataSource(Mapping[str, ScanDataset]):
         """Name of the sensor."""
         return self.all_scans.sensor
 
+    @cached_property
+    def sensor_table(self) -> Sensor | None:
+        """What is known of the sensor; None if it is neither one of hwnas nor a YAML file.
+
+        Raises:
+            DataError: if `sensor` names a file that does not describe one.
+        """
+        return find_sensor(self.all_scans.sensor, self.path)
+
     @property
     def label_map(self) -> LabelMap:
         """The classes of the labels."""
@@ -226,7 +236,7 @@ def open_dataset(
         DataError: if this is not a data set, or its description is wrong.
         PluginError: if its format is not registered.
     """
-    directory, config = _find_config(Path(path))
+    directory, config = find_config(Path(path))
     try:
         return _opened(directory, config, label_map, train_sequences, val_sequences, strict=strict)
     except DataError as error:
@@ -291,7 +301,12 @@ def _other_coordinates(coordinates: Coordinates) -> dict[str, Any]:
     }
 
 
-def _find_config(path: Path) -> tuple[Path, DatasetConfig]:
+def find_config(path: Path) -> tuple[Path, DatasetConfig]:
+    """Return the directory of a data set and its description; the usual one if it has no `dataset.yaml`.
+
+    Raises:
+        DataError: if this is not a data set, or its description is wrong.
+    """
     if is_yaml(path.name) and os.path.isfile(path):
         return path.parent, read_dataset_config(path)
     if os.path.lexists(path / CONFIG_NAME):

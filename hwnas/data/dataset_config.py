@@ -1,7 +1,8 @@
 """`dataset.yaml`: what people write to say how their own scans are stored.
 
 ```yaml
-sensor: vlp-32c                # a name for the record; a network is made for one sensor
+sensor: vlp-32c                # a network is made for one sensor: one that hwnas has a table of, a YAML file
+                               # beside this one that describes it, or any other name
 sensor_height_m: 1.85          # above the ground; bundles state it (default: usual for a sensor that we know)
 frame: y-forward               # how the axes point: x-forward (x forward, y left, z up; the default),
                                # y-forward (x right, y forward, z up), z-forward (x right, y down, z forward),

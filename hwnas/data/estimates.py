@@ -36,7 +36,7 @@ _METRES_PRIOR, _WHOLE_NUMBERS_GAIN = 7.0, 5.0
 _OWN_REST_SHARE, _LARGE_REST_SHARE = 0.08, 0.3
 _BLOCKS_APART_M, _SENSORS_APART_M = 0.5, 1.0
 _MERGED_CONTRAST = 0.4
-_PLACES_IN_A_ROW, _MOST_SEQUENCES = 3, 4
+_PLACES_IN_A_ROW, _MOST_SEQUENCES = 2, 3
 _SAME_PLACE_M, _AGREEING_SHARE = 0.75, 0.6
 
 
@@ -47,7 +47,7 @@ class Cloud:
     Attributes:
         sequence: that it belongs to.
         number: place in the data set; scans of one sequence with neighbouring numbers follow each other.
-        points: [N, 3] as the data set's settings turn them: metres, x forward, y left, z up, if they are right.
+        points: [N, 3] as the settings turn them; metres, x forward, y left, z up, if these are right.
         ring: [N] as the file gives it; None if it does not.
         largest: absolute value of the largest coordinate in the file.
         unit_m: metres in a unit of the file, as the settings state it.
@@ -82,10 +82,10 @@ class Place:
     @property
     def place_m(self) -> npt.NDArray[np.float64]:
         """x, y, z of the sensor in the frame of the cloud, turned upright."""
-        return np.asarray(self.middle_m) + np.asarray(self.origin.place_m)
+        return np.asarray(np.add(self.middle_m, self.origin.place_m), np.float64)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GeometryEstimate:
     """What is estimated of the sensor; lengths in metres after the unit was corrected.
 
@@ -99,12 +99,13 @@ class GeometryEstimate:
         pitch_deg: about y.
         azimuth_coverage: median share of the turn that is covered, 0..1.
         elevation_deg: lower and upper edge without the outer 0.5 percent of points.
+        elevations_deg: [N] of some points of every scan.
         beams_deg: elevation of every beam, top first; empty where they are not known.
         beams_are_given: whether rings were given or recovered; False where beams were found in elevations.
         turns_left: of each scan whose order tells, whether azimuth grows along it.
         range_p50_m: median distance of points.
         range_p99_m: distance that 99 percent of points stay below.
-        frame: axes that should point forward, left and up, of clouds as they are read; `x y z` if all is well.
+        frame: axes of clouds as they are read that should point forward, left and up; `x y z` if right.
         is_heading_seen: whether the way that the sensor travels tells which axis points forward.
         is_far: whether the clouds lie far from 0 0 0.
         origin_m: where the sensor stands in the frame of the cloud, its axes put right; None where no
@@ -125,6 +126,7 @@ class GeometryEstimate:
     pitch_deg: float | None
     azimuth_coverage: float
     elevation_deg: tuple[float, float]
+    elevations_deg: FloatArray
     beams_deg: tuple[float, ...]
     beams_are_given: bool
     turns_left: tuple[bool, ...]
@@ -169,15 +171,18 @@ def estimate_geometry(
     places = _places(clouds, local, bases)
     heading = _heading(clouds, local, places)
     rotation = _rotation_of(heading)
-    final = [to_our_frame(points, rotation) for points in _in_sensor_frame(local, bases, places)]
+    is_moving = _is_moving(clouds, places)
+    same = places if is_moving else _agreeing(places)
+    centred = _in_sensor_frame(local, bases, same, is_moving=is_moving)
+    final = [to_our_frame(points, rotation) for points in centred]
     found = _summary(clouds, final, factor)
     return replace(
         found,
         frame=composed(frame, rotation),
         is_heading_seen=heading is not None,
         is_far=is_far,
-        moves_m=_greatest_move(clouds, places) if is_moving(places) else 0.0,
-        **_origins(places, rotation),
+        moves_m=max(_moves(clouds, places), default=0.0) if is_moving else 0.0,
+        **_origins(same, rotation),
     )
 
 
@@ -239,16 +244,16 @@ def _places(
 ) -> list[Place]:
     """Return where the sensor stands in the first clouds, and in one of every sequence after that."""
     places: list[Place] = []
-    hint = np.zeros(3)
+    last_m: npt.NDArray[np.float64] | None = None
     seen: set[str] = set()
     for number, (cloud, points, base) in enumerate(zip(clouds, local, bases, strict=True)):
         if number >= _PLACES_IN_A_ROW and (cloud.sequence in seen or len(seen) >= _MOST_SEQUENCES):
             continue
         seen.add(cloud.sequence)
-        place = _place(number, points, base, hint)
+        place = _place(number, points, base, np.zeros(3) if last_m is None else last_m - base)
         if place is not None:
             places.append(place)
-            hint = place.place_m - base
+            last_m = place.place_m
     return places
 
 
@@ -330,14 +335,23 @@ def _heading(clouds: Sequence[Cloud], local: Sequence[FloatArray], places: Seque
 
 
 def _in_sensor_frame(
-    local: Sequence[FloatArray], bases: Sequence[npt.NDArray[np.float64]], places: Sequence[Place]
+    local: Sequence[FloatArray],
+    bases: Sequence[npt.NDArray[np.float64]],
+    places: Sequence[Place],
+    *,
+    is_moving: bool,
 ) -> list[FloatArray]:
-    """Return the clouds around the sensor; around their common origin where a cloud's own is not clear."""
+    """Return the clouds around the sensor; around its usual place where a cloud does not show its own."""
+    if not places:
+        return list(local)
     own = {place.cloud: place.place_m - bases[place.cloud] for place in places}
-    usual = np.median(list(own.values()), axis=0) if own else np.zeros(3)
-    if len(_agreeing(places)) == len(places) or not is_moving(places):
-        own = {}  # one place, better known from all scans together
-    return [_shifted(points, own.get(number, usual)) for number, points in enumerate(local)]
+    usual = np.median(list(own.values()), axis=0)
+    if is_moving:
+        shifts = [own.get(number, usual) for number in range(len(local))]
+    else:  # one place, better known from all scans together
+        place_m = np.median([place.place_m for place in places], axis=0)
+        shifts = [place_m - base for base in bases]
+    return [_shifted(points, shift) for points, shift in zip(local, shifts, strict=True)]
 
 
 def _agreeing(places: Sequence[Place]) -> list[Place]:
@@ -348,9 +362,20 @@ def _agreeing(places: Sequence[Place]) -> list[Place]:
     return [place for place in places if np.linalg.norm(place.place_m - middle) < _SAME_PLACE_M]
 
 
-def is_moving(places: Sequence[Place]) -> bool:
-    """Whether the sensor stands at different places in different scans."""
-    return len(_agreeing(places)) < _AGREEING_SHARE * len(places)
+def _is_moving(clouds: Sequence[Cloud], places: Sequence[Place]) -> bool:
+    """Whether the sensor stands at different places: in most pairs of a sequence, or in most scans."""
+    moves = _moves(clouds, places)
+    moved = sum(move > _SAME_PLACE_M for move in moves)
+    return 2 * moved > len(moves) or len(_agreeing(places)) < _AGREEING_SHARE * len(places)
+
+
+def _moves(clouds: Sequence[Cloud], places: Sequence[Place]) -> list[float]:
+    """Return the distances between the places of the sensor in scans of one sequence."""
+    return [
+        float(np.linalg.norm(one.place_m - other.place_m))
+        for one, other in combinations(places, 2)
+        if clouds[one.cloud].sequence == clouds[other.cloud].sequence
+    ]
 
 
 def _summary(clouds: Sequence[Cloud], final: Sequence[FloatArray], factor: float) -> GeometryEstimate:
@@ -373,6 +398,7 @@ def _summary(clouds: Sequence[Cloud], final: Sequence[FloatArray], factor: float
         pitch_deg=float(np.median([ground.pitch_deg for ground in grounds])) if grounds else None,
         azimuth_coverage=float(np.median([azimuth_coverage(points) for points in final])),
         elevation_deg=(low, high),
+        elevations_deg=np.asarray(elevation, np.float32),
         beams_deg=beams,
         beams_are_given=are_given,
         turns_left=tuple(one.turn.is_left for one in found if one.turn is not None),
@@ -384,13 +410,12 @@ def _summary(clouds: Sequence[Cloud], final: Sequence[FloatArray], factor: float
 def _origins(places: Sequence[Place], rotation: str) -> dict[str, Any]:
     if not places:
         return {}
-    same = list(places) if is_moving(places) else _agreeing(places)
-    where = np.array([place.place_m for place in same])
+    where = np.array([place.place_m for place in places])
     seconds = [place.second_m for place in places if place.second_m is not None]
     return {
         "origin_m": _three(_turned(np.median(where, axis=0), rotation)),
         "origin_spread_m": float(np.sqrt(where.var(axis=0).sum())),
-        "origin_scans": len(same),
+        "origin_scans": len(places),
         "second_origin_m": _three(_turned(np.median(seconds, axis=0), rotation))
         if 2 * len(seconds) > len(places)
         else None,
@@ -412,17 +437,8 @@ def _beams(found: Sequence[CloudGeometry]) -> tuple[tuple[float, ...], bool]:
     return tuple(float(value) for value in np.median(same, axis=0)), all(given for _, given in tables)
 
 
-def _greatest_move(clouds: Sequence[Cloud], places: Sequence[Place]) -> float:
-    moves = [
-        float(np.linalg.norm(one.place_m - other.place_m))
-        for one, other in combinations(places, 2)
-        if clouds[one.cloud].sequence == clouds[other.cloud].sequence
-    ]
-    return max(moves, default=0.0)
-
-
 def _rotation_of(heading: str | None) -> str:
-    """Return the axes of an upright frame that point forward, left and up, from the one that it travels along."""
+    """Return which axes of an upright frame point forward, left and up, from the axis of travel."""
     return {"-x": "-x -y z", "y": "y -x z", "-y": "-y x z"}.get(heading or "x", AS_IT_IS)
 
 

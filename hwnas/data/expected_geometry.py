@@ -16,6 +16,9 @@ from hwnas.data.geometry import CloudGeometry, Turn
 
 FloatArray = npt.NDArray[np.float32]
 RingArray = npt.NDArray[np.int32]
+SECTORS_DEG = (60.0, 120.0, 180.0, 240.0)
+"""Widths of the sectors of `GeometryExpectations.sector_edges`."""
+_WHOLE_TURN = 0.9
 _ORDERS = (geometry.BY_RING, geometry.BY_COLUMN)
 _MAX_BEAMS = 1024
 # A plane that few of the near points lie on may be a wall's foot or a hedge.
@@ -35,8 +38,8 @@ class GeometryExpectations:
         beam_spread_deg: how far the elevations of one beam's points scatter at most, see `geometry.Beams`.
         lower_edge_deg: elevation that 0.5 percent of the points stay below.
         upper_edge_deg: elevation that 99.5 percent of the points stay below.
-        sector_edges_deg: highest lower and lowest upper edge of any sector of 60 degrees; the sensor's own
-            vehicle hides the lowest beams from some.
+        sector_edges: for each of `SECTORS_DEG`, the highest lower and the lowest upper edge of any sector of
+            that width, degrees of elevation; the sensor's own vehicle hides the lowest beams from some.
         azimuth_coverage: share of the turn in which points lie, 0..1.
         median_range_m: median distance of the points.
         far_range_m: distance that 99 percent of the points stay below.
@@ -49,7 +52,7 @@ class GeometryExpectations:
     beam_spread_deg: float
     lower_edge_deg: Pair
     upper_edge_deg: Pair
-    sector_edges_deg: Pair
+    sector_edges: Tuple[Pair, ...]
     azimuth_coverage: Pair
     median_range_m: Pair
     far_range_m: Pair
@@ -59,9 +62,19 @@ class GeometryExpectations:
 
     def to_json(self) -> Dict[str, Any]:
         """Return plain JSON values."""
-        return {
+        content = {
             key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()
         }
+        return {**content, "sector_edges": [list(edges) for edges in self.sector_edges]}
+
+    def edges_deg(self, azimuth_coverage: float) -> Tuple[float, float]:
+        """Return how far a view of that share of the turn reaches at least, down and up, in degrees."""
+        lower, upper = self.lower_edge_deg[1], self.upper_edge_deg[0]
+        if azimuth_coverage >= _WHOLE_TURN * self.azimuth_coverage[0]:
+            return lower, upper
+        fitting = [number for number, width in enumerate(SECTORS_DEG) if width <= 360 * azimuth_coverage]
+        sector = self.sector_edges[fitting[-1] if fitting else 0]
+        return max(lower, sector[0]), min(upper, sector[1])
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> GeometryExpectations:
@@ -74,7 +87,7 @@ class GeometryExpectations:
             _number(value["beam_spread_deg"]),
             _pair(value["lower_edge_deg"]),
             _pair(value["upper_edge_deg"]),
-            _edges(value["sector_edges_deg"]),
+            _sectors(value["sector_edges"]),
             _pair(value["azimuth_coverage"]),
             _pair(value["median_range_m"]),
             _pair(value["far_range_m"]),
@@ -89,7 +102,7 @@ class GeometryRecorder:
 
     def __init__(self) -> None:
         self._found: List[CloudGeometry] = []
-        self._sectors: List[Pair] = []
+        self._sectors: List[Tuple[Pair, ...]] = []
         self._elevations: List[FloatArray] = []
         self._rings: List[Optional[RingArray]] = []
 
@@ -101,8 +114,9 @@ class GeometryRecorder:
             ring: [N] as given or recovered; None if neither.
         """
         found = geometry.geometry_of(points, ring)
-        sectors = geometry.sector_edges_deg(points)
-        if found.elevation_deg is None or sectors is None:
+        edges = [geometry.sector_edges_deg(points, width) for width in SECTORS_DEG]
+        sectors = tuple(edge for edge in edges if edge is not None)
+        if found.elevation_deg is None or len(sectors) < len(edges):
             return  # too few points to learn anything from
         self._found.append(found)
         self._sectors.append(sectors)
@@ -128,9 +142,9 @@ class GeometryRecorder:
             beam_spread_deg=_rounded(max((f.beams.spread_deg for f in self._found if f.beams), default=0.0)),
             lower_edge_deg=_least_most([edge[0] for edge in edges]),
             upper_edge_deg=_least_most([edge[-1] for edge in edges]),
-            sector_edges_deg=(
-                _rounded(max(low for low, _ in self._sectors)),
-                _rounded(min(high for _, high in self._sectors)),
+            sector_edges=tuple(
+                (_rounded(max(low for low, _ in edges)), _rounded(min(high for _, high in edges)))
+                for edges in zip(*self._sectors)  # noqa: B905 - Python 3.8
             ),
             azimuth_coverage=_least_most([found.azimuth_coverage for found in self._found]),
             median_range_m=_least_most([range_[_MEDIAN] for range_ in ranges]),
@@ -172,6 +186,13 @@ def _number(value: Any) -> float:
 def _edges(value: Any) -> Pair:
     first, second = (_number(number) for number in value)
     return first, second
+
+
+def _sectors(value: Any) -> Tuple[Pair, ...]:
+    edges = tuple(_edges(pair) for pair in value)
+    if len(edges) != len(SECTORS_DEG):
+        raise ValueError(f"there must be edges of {len(SECTORS_DEG)} sectors, but there are {len(edges)}")
+    return edges
 
 
 def _pair(value: Any) -> Pair:

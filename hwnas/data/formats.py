@@ -135,7 +135,7 @@ def read_pcd(path: Path, options: Mapping[str, Any]) -> RawScan:
         if str(path) in str(error):
             raise
         raise DataError(f"{path} cannot be read as a PCD file: {error}.") from error
-    grid = (header.height, header.width) if header.height > 1 else None
+    grid = (header.height, header.width) if min(header.height, header.width) > 1 else None
     return _from_fields(columns, {name: str(options.get(name, name)) for name in FIELDS}, path, grid)
 
 

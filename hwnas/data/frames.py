@@ -40,8 +40,8 @@ def axes_of_frame(frame: str) -> Tuple[Tuple[int, int, int], Tuple[int, int, int
     names = [match.group(2) for match in parsed if match is not None]
     if len(axes) != 3 or sorted(names) != ["x", "y", "z"]:
         raise ValueError(
-            f"the frame is {frame!r}; expected one of {', '.join(FRAMES)}, or the axes of the file that point "
-            "forward, left and up, such as 'x -y -z'"
+            f"the frame is {frame!r}; expected one of {', '.join(FRAMES)}, or the axes of the file that "
+            "point forward, left and up, such as 'x -y -z'"
         )
     columns = tuple("xyz".index(name) for name in names)
     signs = tuple(-1 if axis.startswith("-") else 1 for axis in axes)

@@ -16,6 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.data.angles import angle_of, ground_distance_of
+from hwnas.data.ground_plane import Ground as Ground  # noqa: PLC0414 - part of this API
+from hwnas.data.ground_plane import ground_of as ground_of  # noqa: PLC0414
+from hwnas.data.sampling import ranges_of
+from hwnas.data.sampling import sample as sample  # noqa: PLC0414
 
 FloatArray = npt.NDArray[np.float32]
 RingArray = npt.NDArray[np.int32]
@@ -27,11 +31,10 @@ RANGE_PERCENTS = (5.0, 50.0, 95.0, 99.0)
 BY_RING, BY_COLUMN = "ring-by-ring", "column-by-column"
 """Values of `Turn.order`: all points of one ring after the other, or all of one azimuth."""
 
-_SAMPLES = 8192
 _FEWEST_FOR_QUANTILES = 8
 _AZIMUTH_BINS = 180
 _NEAR_FACTOR = 0.1
-_SECTOR_DEG, _SECTOR_STRIDE_DEG = 60, 30
+_SECTOR_STRIDE_DEG = 30
 _FEWEST_IN_SECTOR = 64
 _DEG = np.float32(180.0 / np.pi)
 # A turn counts as seen one way if, of ten steps along it, this share of the surplus goes that way.
@@ -57,34 +60,13 @@ class Beams:
             distance between the 16th and the 84th percentile); about 0 in the frame of the sensor, degrees
             where the cloud was turned or moved out of it.
         are_given: whether rings were known; False where the beams were found in the elevations alone.
+        num_points: points of each beam in the sample that was taken.
     """
 
     elevation_deg: Tuple[float, ...]
     spread_deg: float
     are_given: bool
-
-
-@dataclass(frozen=True)
-class Ground:
-    """The plane under (or, in a cloud that is upside down, over) the sensor.
-
-    Attributes:
-        height: of the origin above the plane, in the unit of the points; negative if the plane is overhead.
-        roll_deg: of the cloud against the plane, about x; positive if the left side is up.
-        pitch_deg: about y; positive if the front is up.
-        support: share of the near points that lie on the plane, 0..1.
-    """
-
-    height: float
-    roll_deg: float
-    pitch_deg: float
-    support: float
-
-    @property
-    def tilt_deg(self) -> float:
-        """Angle between the vertical axis and the normal of the plane, 0..90."""
-        roll, pitch = np.tan(np.radians([self.roll_deg, self.pitch_deg]))
-        return float(np.degrees(np.arctan(np.hypot(roll, pitch))))
+    num_points: Tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -137,7 +119,7 @@ def geometry_of(
         ring: [N] beam of each point as given or recovered, in any numbering; -1 where unknown.
         time: [N] when each point was measured, in any unit; the order of the points counts otherwise.
     """
-    range_ = _range_of(points)
+    range_ = ranges_of(points)
     is_finite = np.isfinite(range_)
     keep = is_finite & (range_ > 0)
     count = len(points)
@@ -161,7 +143,7 @@ def geometry_of_usable(
     """Describe a cloud whose points all have a direction; see `geometry_of`."""
     chosen = sample(len(points))
     some = points[chosen]
-    range_ = _range_of(some)
+    range_ = ranges_of(some)
     far = is_far(range_)
     elevation, elevation_ring = elevation_of(some[far]), None if ring is None else ring[chosen][far]
     has_quantiles = len(some) >= _FEWEST_FOR_QUANTILES
@@ -176,18 +158,6 @@ def geometry_of_usable(
         ground=ground_of(some),
         turn=turn_of(points, ring, time),
     )
-
-
-def sample(count: int, most: int = _SAMPLES) -> npt.NDArray[np.intp]:
-    """Return the same up to `most` indices below `count` every time, growing, spread evenly.
-
-    They are not equally spaced: a fixed stride may meet the same few beams of a cloud again and again.
-    """
-    if count <= most:
-        return np.arange(count)
-    stride = count / most
-    within = np.random.default_rng(most).random(most)
-    return np.minimum(((np.arange(most) + within) * stride).astype(np.intp), count - 1)
 
 
 def is_far(range_: FloatArray) -> npt.NDArray[np.bool_]:
@@ -222,22 +192,23 @@ def azimuth_coverage(points: FloatArray) -> float:
     return float(np.count_nonzero(np.bincount(number, minlength=bins)) / bins)
 
 
-def sector_edges_deg(points: FloatArray) -> Optional[Tuple[float, float]]:
-    """Return how far the view of any sector of 60 degrees reaches at least, down and up, in degrees.
+def sector_edges_deg(points: FloatArray, width_deg: float) -> Optional[Tuple[float, float]]:
+    """Return how far the view of any sector of some width reaches at least, down and up, in degrees.
 
     Args:
         points: [N, 3], all with a direction.
+        width_deg: of the sectors, which begin every 30 degrees.
 
     Returns:
         The highest lower edge and the lowest upper edge of the sectors (0.5th and 99.5th percentile of the
         elevation); None if no sector holds enough points.
     """
     some = points[sample(len(points))]
-    some = some[is_far(_range_of(some))]
-    azimuth, elevation = azimuth_of(some) % np.float32(360), elevation_of(some)
+    some = some[is_far(ranges_of(some))]
+    azimuth, elevation = azimuth_of(some), elevation_of(some)
     edges = []
     for start in range(0, 360, _SECTOR_STRIDE_DEG):
-        inside = elevation[(azimuth - np.float32(start)) % np.float32(360) < _SECTOR_DEG]
+        inside = elevation[(azimuth - np.float32(start)) % np.float32(360) < width_deg]
         if len(inside) >= _FEWEST_IN_SECTOR:
             edges.append(quantiles(inside, (0.5, 99.5)))
     return (max(low for low, _ in edges), min(high for _, high in edges)) if edges else None
@@ -248,11 +219,6 @@ def quantiles(values: FloatArray, percents: Tuple[float, ...]) -> Tuple[float, .
     ordered = np.sort(values)
     where = np.asarray(percents) / 100.0 * (len(ordered) - 1)
     return tuple(float(value) for value in np.interp(where, np.arange(len(ordered)), ordered))
-
-
-def _range_of(points: FloatArray) -> FloatArray:
-    with np.errstate(over="ignore", invalid="ignore"):
-        return np.asarray(np.sqrt(np.einsum("ij,ij->i", points, points)), np.float32)
 
 
 # Beams ------------------------------------------------------------------------------------------------------
@@ -278,13 +244,16 @@ def beams_of_rings(elevation_deg: FloatArray, ring: RingArray) -> Optional[Beams
     values, rings = elevation_deg[order], ring[order]
     start = np.flatnonzero(np.diff(rings, prepend=rings[0] - 1))
     count = np.diff(start, append=len(rings))
-    start, count = start[count >= _FEWEST_ON_RING], count[count >= _FEWEST_ON_RING]
-    if not len(start):
-        return None
+    # A stray point makes no beam, unless all have few.
+    enough = count >= (_FEWEST_ON_RING if len(rings) >= _POINTS_PER_BEAM * len(count) else 1)
+    start, count = start[enough], count[enough]
     middle = values[start + count // 2]
     low, high = (values[start + ((count - 1) * share).astype(np.intp)] for share in (0.16, 0.84))
     spread = float(np.median(0.5 * (high - low)))
-    return Beams(tuple(float(value) for value in np.sort(middle)[::-1]), spread, are_given=True)
+    top_first = np.argsort(-middle, kind="stable")
+    return Beams(
+        tuple(middle[top_first].tolist()), spread, are_given=True, num_points=tuple(count[top_first].tolist())
+    )
 
 
 def beams_of(elevation_deg: FloatArray) -> Optional[Beams]:
@@ -309,7 +278,9 @@ def beams_of(elevation_deg: FloatArray) -> Optional[Beams]:
     # Spread evenly, half of the points would lie within a quarter of the spacing.
     if np.mean(distance < 0.25 * np.minimum(apart[nearest], 2.0)) < _SHARPNESS:
         return None
-    return Beams(tuple(float(value) for value in centre[::-1]), float(np.median(distance)), are_given=False)
+    counts = np.bincount(nearest, minlength=len(centre))[::-1]
+    spread = float(np.median(distance))
+    return Beams(tuple(centre[::-1].tolist()), spread, are_given=False, num_points=tuple(counts.tolist()))
 
 
 def _separated(density: npt.NDArray[np.float64], peak: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
@@ -325,119 +296,6 @@ def _separated(density: npt.NDArray[np.float64], peak: npt.NDArray[np.intp]) -> 
                 continue
         chosen.append(candidate)
     return np.asarray(chosen, np.intp)
-
-
-# Ground -----------------------------------------------------------------------------------------------------
-
-_GROUND_SAMPLES = 1024
-_HYPOTHESES = 150
-_FEWEST_GROUND_POINTS = 30
-_STEEPEST_DEG = 50.0
-_NEAR_SHARE = 0.6
-_LEAST_SUPPORT = 0.12
-_BEYOND_WEIGHT = 0.5
-
-
-def ground_of(points: FloatArray) -> Optional[Ground]:
-    """Return the plane near the sensor that most points lie on and that tilts by less than 50 degrees.
-
-    Random sample consensus (Fischler & Bolles, Communications of the ACM 24, 1981) with the same random
-    numbers every time, then least squares over the points of the best plane. Tolerances scale with the
-    cloud, so its unit does not matter.
-
-    Args:
-        points: [N, 3], z up to within 50 degrees.
-    """
-    range_ = _range_of(points)
-    if len(points) < _FEWEST_GROUND_POINTS:
-        return None
-    bound = np.partition(range_, int(_NEAR_SHARE * (len(range_) - 1)))[int(_NEAR_SHARE * (len(range_) - 1))]
-    near = points[range_ <= bound]
-    near = near[sample(len(near), _GROUND_SAMPLES)].astype(np.float64)
-    if not np.isfinite(bound) or bound <= 0:
-        return None
-    near /= float(bound)  # about 1 whatever the unit
-    planes = _hypotheses(near)
-    if not len(planes):
-        return None
-    scores = _scores(near, planes)
-    best = planes[int(scores.argmax())]
-    for _ in range(3):
-        on = np.abs(_above(near, best[None])[0]) < _tolerance(best[None])[0]
-        fitted = _least_squares(near[on])
-        if fitted is None:
-            break
-        best = fitted
-    return _as_ground(near, best, float(bound))
-
-
-def _hypotheses(near: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return planes z = a x + b y + c as [P, 3] of (a, b, c), through three points each."""
-    rng = np.random.default_rng(len(near))
-    # Most from the lower third, where the ground nearly always is; a few for clouds that are upside down.
-    low = near[near[:, 2] <= np.partition(near[:, 2], len(near) // 3)[len(near) // 3]]
-    corner = np.concatenate(
-        [
-            low[rng.integers(len(low), size=(_HYPOTHESES * 2 // 3, 3))],
-            near[rng.integers(len(near), size=(_HYPOTHESES // 3, 3))],
-        ]
-    )
-    first, second = corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]
-    normal = np.cross(first, second)
-    length = np.linalg.norm(normal, axis=1)
-    is_flat = (np.abs(normal[:, 2]) > np.cos(np.radians(_STEEPEST_DEG)) * length) & (length > 1e-4)
-    normal, corner = normal[is_flat], corner[is_flat, 0]
-    slopes = -normal[:, :2] / normal[:, 2:]
-    return np.column_stack([slopes, corner[:, 2] - np.einsum("ij,ij->i", slopes, corner[:, :2])])
-
-
-def _above(near: npt.NDArray[np.float64], planes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the height [P, M] of points above planes, along z."""
-    return np.asarray(near[:, 2] - planes[:, :2] @ near[:, :2].T - planes[:, 2:])
-
-
-def _tolerance(planes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    # Roads are rougher than sensors are imprecise: some per cent of the sensor's height above them.
-    return np.asarray(np.clip(0.06 * np.abs(planes[:, 2]), 0.004, 0.02))
-
-
-def _scores(near: npt.NDArray[np.float64], planes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    tolerance = _tolerance(planes)[:, None]
-    # One matrix product: heights above the planes in tolerances.
-    factors = np.column_stack([-planes[:, :2], np.ones(len(planes)), -planes[:, 2]]) / tolerance
-    above = factors.astype(np.float32) @ np.column_stack([near, np.ones(len(near))]).astype(np.float32).T
-    # The ground bounds what is seen: nearly all that is not on it lies on one side.
-    beyond = np.minimum(np.count_nonzero(above > 2, axis=1), np.count_nonzero(above < -2, axis=1))
-    above *= above
-    np.subtract(1, above, out=above)
-    on = np.maximum(above, 0, out=above).sum(axis=1) - _BEYOND_WEIGHT * beyond
-    steepness = np.hypot(planes[:, 0], planes[:, 1])
-    return np.asarray(on / (1.0 + steepness), np.float64)  # of equally good ones, the more level
-
-
-def _least_squares(points: npt.NDArray[np.float64]) -> Optional[npt.NDArray[np.float64]]:
-    if len(points) < _FEWEST_GROUND_POINTS // 3:
-        return None
-    design = np.column_stack([points[:, :2], np.ones(len(points))])
-    plane, _, rank, _ = np.linalg.lstsq(design, points[:, 2], rcond=None)
-    return np.asarray(plane) if rank == 3 else None
-
-
-def _as_ground(
-    near: npt.NDArray[np.float64], plane: npt.NDArray[np.float64], scale: float
-) -> Optional[Ground]:
-    on = np.abs(_above(near, plane[None])[0]) < _tolerance(plane[None])[0]
-    support = float(np.mean(on))
-    if support < _LEAST_SUPPORT:
-        return None
-    slope_x, slope_y, offset = plane
-    # The plane falls ahead (slope_x < 0) where the front of the sensor is up, and likewise to the left.
-    return Ground(
-        height=float(-offset * scale / np.sqrt(1.0 + slope_x**2 + slope_y**2)),
-        roll_deg=float(np.degrees(np.arctan(-slope_y))),
-        pitch_deg=float(np.degrees(np.arctan(-slope_x))),
-        support=support,
-    )
 
 
 # Sense of the turn ------------------------------------------------------------------------------------------

@@ -1,7 +1,14 @@
-"""Reads a whole data set once and says what is in it and what is wrong with it."""
+"""Reads a whole data set once and says what is in it and what is wrong with it.
+
+Every scan is counted; some, spread over the data set, are looked at in detail for estimates of geometry
+(`hwnas.data.estimates`) and for what a range image loses of them. Memory does not grow with the number of
+scans.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,14 +16,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.data.dataset import DataSource
+from hwnas.data.dataset import DataSource, DataWarning
+from hwnas.data.estimates import Cloud, GeometryEstimate, estimate_geometry
+from hwnas.data.findings import ERROR, ContentFacts, Finding, corrected, find_oddities, matches_of
+from hwnas.data.formats import RawScan
+from hwnas.data.frames import Coordinates
+from hwnas.data.geometry import elevation_of, sample
+from hwnas.data.image_loss import DEFAULT_WIDTH, ImageLoss, usual_spec
 from hwnas.data.projection import range_of
-from hwnas.data.reading import Dropped
+from hwnas.data.reading import Dropped, ScanFiles
 from hwnas.data.rings import recover_rings
 from hwnas.data.scan import IGNORED_LABEL, Scan
 from hwnas.errors import DataError
 
 _MAX_RINGS = 1 << 16
+_PLACES = 4
+"""Places in the data set where a scan and the one after it are looked at in detail."""
+_MAX_DIGESTS = 1 << 16
+_SHOWN_DUPLICATES = 20
 
 
 @dataclass(frozen=True)
@@ -46,6 +63,10 @@ class Inspection:
         num_not_finite: points dropped since a coordinate is NaN or infinite.
         num_no_return: points dropped since they lie at the origin.
         problems: scans that cannot be used.
+        facts: what findings about content follow from.
+        geometry: estimated from some scans; None if they have too few points.
+        image: what the usual range image loses of those scans.
+        findings: what is odd, errors first.
     """
 
     num_classes: int
@@ -62,6 +83,15 @@ class Inspection:
     num_not_finite: int = 0
     num_no_return: int = 0
     problems: list[Problem] = field(default_factory=list)
+    facts: ContentFacts = field(default_factory=ContentFacts)
+    geometry: GeometryEstimate | None = None
+    image: ImageLoss | None = None
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether every scan can be used and no finding is an error."""
+        return not self.problems and all(finding.severity != ERROR for finding in self.findings)
 
     def __post_init__(self) -> None:
         self.points_of_class = np.zeros(self.num_classes + 1, np.int64)
@@ -98,24 +128,94 @@ class Inspection:
         self.rings[len(counts)] = self.rings.get(len(counts), 0) + 1
 
 
-def inspect_dataset(source: DataSource, progress: Callable[[int], None] | None = None) -> Inspection:
+def inspect_dataset(
+    source: DataSource, progress: Callable[[int], None] | None = None, *, width: int = DEFAULT_WIDTH
+) -> Inspection:
     """Read every scan of a data set; malformed ones become problems instead of errors.
 
     Args:
         source: the data set.
         progress: called with the number of scans looked at, after each.
+        width: columns of the range image whose losses are counted.
     """
     found = Inspection(source.label_map.num_classes)
     found.problems += [Problem(one.path, one.message) for one in source.unreadable]
     scans = source.all_scans
-    for number, files in enumerate(scans.files, start=1):
+    detailed = scans_in_detail(scans.files)
+    clouds: list[Cloud] = []
+    chosen: list[Scan] = []
+    digests: dict[bytes, str] = {}
+    for number, files in enumerate(scans.files):
         try:
-            found.add(*scans.reader.read(files))
+            raw = scans.reader.read_raw(files)
+            _count_raw(found.facts, raw, files, digests)
+            if number in detailed:
+                clouds.append(_cloud(number, files, raw, source.coordinates))
+            scan, dropped = scans.reader.scan_of(raw, files)
+            found.add(scan, dropped)
+            if number in detailed:
+                chosen.append(scan)
         except DataError as error:
             found.problems.append(Problem(files.id, str(error)))
         if progress is not None:
-            progress(number)
+            progress(number + 1)
+    found.facts.points_of_class = found.points_of_class.tolist()
+    found.geometry = estimate_geometry(clouds, sensor_height_m=source.sensor_height_m)
+    found.image = _image_loss(source, chosen, width)
+    found.findings = find_oddities(source, found.facts, found.geometry)
     return found
+
+
+def scans_in_detail(files: tuple[ScanFiles, ...]) -> frozenset[int]:
+    """Return the numbers of the scans that are looked at in detail: some places, and the scan after each."""
+    places = np.linspace(0, max(0, len(files) - 2), _PLACES).round().astype(int)
+    return frozenset(int(place) + after for place in places for after in (0, 1) if place + after < len(files))
+
+
+def _count_raw(facts: ContentFacts, raw: RawScan, files: ScanFiles, digests: dict[bytes, str]) -> None:
+    facts.num_scans += 1
+    usable = raw.intensity[np.isfinite(raw.intensity) & raw.points.any(axis=1)]
+    if len(usable):
+        low, high = float(usable.min()), float(usable.max())
+        facts.intensity = (min(low, facts.intensity[0]), max(high, facts.intensity[1]))
+        facts.num_constant_intensity += low == high
+    digest = hashlib.blake2b(np.ascontiguousarray(raw.points).tobytes(), digest_size=16).digest()
+    if digest in digests:
+        facts.num_duplicates += 1
+        if len(facts.duplicates) < _SHOWN_DUPLICATES:
+            facts.duplicates.append((files.id, digests[digest]))
+    elif len(digests) < _MAX_DIGESTS:
+        digests[digest] = files.id
+
+
+def _cloud(number: int, files: ScanFiles, raw: RawScan, coordinates: Coordinates) -> Cloud:
+    with np.errstate(over="ignore"):
+        usable = np.isfinite(range_of(raw.points)) & raw.points.any(axis=1)
+    points = raw.points[usable]
+    return Cloud(
+        sequence=files.sequence,
+        number=number,
+        points=np.ascontiguousarray(coordinates.to_sensor_frame(points)),
+        ring=None if raw.ring is None else raw.ring[usable],
+        largest=float(np.abs(points).max()) if len(points) else 0.0,
+        unit_m=coordinates.unit_m,
+        are_whole=bool((points == np.round(points)).all()),
+    )
+
+
+def _image_loss(source: DataSource, scans: list[Scan], width: int) -> ImageLoss:
+    """Project scans as they are read now, and count what is lost."""
+    elevation = [elevation_of(scan.points[sample(len(scan))]) for scan in scans]
+    spec = usual_spec(source.sensor, width, np.concatenate(elevation) if elevation else None)
+    image = ImageLoss(spec, source.label_map.num_classes)
+    for scan in scans:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DataWarning)  # counted in `scans_of_method`
+                image.add(scan)
+        except DataError as error:
+            image.problem = image.problem or f"{scan.id}: {error}"
+    return image
 
 
 def inspection_json(source: DataSource, found: Inspection) -> dict[str, Any]:
@@ -144,8 +244,66 @@ def inspection_json(source: DataSource, found: Inspection) -> dict[str, Any]:
         "intensity": {"stated": list(source.intensity_range), "found": _found_intensity(source, found)},
         "max_range_m": found.max_range_m,
         "dropped_points": {"not_finite": found.num_not_finite, "no_return": found.num_no_return},
+        "intensity_of_files": None
+        if not np.isfinite(found.facts.intensity).all()
+        else list(found.facts.intensity),
+        "duplicate_scans": found.facts.num_duplicates,
+        "coordinates": source.coordinates.to_json(),
+        "geometry": None if found.geometry is None else _geometry_json(source, found.geometry),
+        "image": None if found.image is None else _image_json(found.image),
+        "findings": [finding.to_json() for finding in found.findings],
         "problems": [{"scan": problem.scan, "message": problem.message} for problem in found.problems],
     }
+
+
+def _geometry_json(source: DataSource, geometry: GeometryEstimate) -> dict[str, Any]:
+    low, high = geometry.elevation_deg
+    return {
+        "scans": geometry.num_scans,
+        "axes_forward_left_up": geometry.frame.split(),
+        "unit_factor": geometry.unit_factor,
+        "sensor_origin_m": _listed(geometry.origin_m),
+        "sensor_origin_spread_m": geometry.origin_spread_m,
+        "sensor_origin_scans": geometry.origin_scans,
+        "second_sensor_origin_m": _listed(geometry.second_origin_m),
+        "sensor_moves_m": geometry.moves_m,
+        "coordinate_precision_m": geometry.precision_m,
+        "sensor_height_m": geometry.sensor_height_m,
+        "roll_deg": geometry.roll_deg,
+        "pitch_deg": geometry.pitch_deg,
+        "azimuth_coverage_deg": 360.0 * geometry.azimuth_coverage,
+        "elevation_low_deg": low,
+        "elevation_high_deg": high,
+        "num_beams": len(geometry.beams_deg) or None,
+        "beams_deg": [round(value, 3) for value in geometry.beams_deg],
+        "beams_from": "rings" if geometry.beams_are_given else "elevations",
+        "turns_left": list(geometry.turns_left),
+        "range_p50_m": geometry.range_p50_m,
+        "range_p99_m": geometry.range_p99_m,
+        "sensor_matches": [
+            {"sensor": match.sensor, "score": round(match.score, 3)} for match in matches_of(geometry)[:3]
+        ],
+        "corrected_coordinates": corrected(source.coordinates, geometry).to_json(),
+    }
+
+
+def _image_json(image: ImageLoss) -> dict[str, Any]:
+    return {
+        "projection": image.spec.to_json(),
+        "scans": image.num_scans,
+        "scans_by_method": dict(sorted(image.scans_of_method.items())),
+        "points": image.num_points,
+        "points_above": image.num_above,
+        "points_below": image.num_below,
+        "outside_share": image.outside_share,
+        "kept_share": image.kept_share,
+        "oracle_miou": image.oracle_miou,
+        "problem": image.problem or None,
+    }
+
+
+def _listed(values: tuple[float, float, float] | None) -> list[float] | None:
+    return None if values is None else list(values)
 
 
 def _rings_json(found: Inspection) -> dict[str, Any]:

@@ -18,16 +18,18 @@ FloatArray = npt.NDArray[np.float32]
 
 _SECTORS = 24
 _BIN_DEG, _SMOOTH_BINS = 0.05, 9
-_LOWEST_DEG, _HIGHEST_DEG = -60.0, 60.0
-_BINS = int((_HIGHEST_DEG - _LOWEST_DEG) / _BIN_DEG)
+_LOWEST_DEG, _HIGHEST_DEG = -40.0, 30.0
+# The last bins of a sector, and the first, stay empty: what lies outside is counted apart.
+_BINS = int((_HIGHEST_DEG - _LOWEST_DEG) / _BIN_DEG) + 2 * _SMOOTH_BINS
 _NEAREST_M, _FARTHEST_M = 3.0, 80.0
-_MOST_POINTS = 40_000
+_MOST_POINTS = 24_000
 _FEWEST_POINTS = 2_000
 # A sensor this close to the ground sees all of it at one elevation, which looks sharp without being so.
 _LOWEST_ABOVE_GROUND_M, _HIGHEST_ABOVE_GROUND_M = 0.5, 5.0
 _HEIGHTS_WITHOUT_GROUND_M = (-1.5, 4.0)
 _STARTS_M = ((0.0, 0.0), (1.5, 0.0), (-1.5, 0.0), (0.0, 1.0), (0.0, -1.0))
 _CLEAR_CONTRAST = 0.15
+_STRIKING_CONTRAST = 1.0
 _CLOSE_M = 0.8
 _ON_BEAM_SHARE = 0.7
 
@@ -55,8 +57,9 @@ class Sharpness:
         slope = (self._z - np.float32(z)) / np.sqrt(across * across + left * left + np.float32(1e-6))
         elevation_deg = np.arctan(slope) * np.float32(180 / np.pi)
         number = ((elevation_deg - np.float32(_LOWEST_DEG)) * np.float32(1 / _BIN_DEG)).astype(np.int32)
-        place = self._first_bin + np.clip(number, 0, _BINS - 1)
-        counts = np.bincount(place, minlength=_SECTORS * _BINS).astype(np.float32)
+        inside = (elevation_deg > _LOWEST_DEG) & (elevation_deg < _HIGHEST_DEG)
+        place = np.where(inside, self._first_bin + _SMOOTH_BINS + number, _SECTORS * _BINS)
+        counts = np.bincount(place, minlength=_SECTORS * _BINS)[: _SECTORS * _BINS].astype(np.float32)
         total = np.cumsum(np.pad(counts, (_SMOOTH_BINS // 2 + 1, _SMOOTH_BINS // 2)), dtype=np.float32)
         around = total[_SMOOTH_BINS:] - total[:-_SMOOTH_BINS]
         filled = np.flatnonzero(counts)
@@ -108,20 +111,33 @@ def find_origin(points: FloatArray, ground_height_m: float | None = None) -> Ori
     if ground_height_m is not None:
         low, high = ground_height_m + _LOWEST_ABOVE_GROUND_M, ground_height_m + _HIGHEST_ABOVE_GROUND_M
     background = float(np.median([sharpness(0.0, 0.0, float(z)) for z in np.linspace(low, high, 24)]))
-    heights, starts = np.arange(low, high, 0.05), _STARTS_M
-    if sharpness(0.0, 0.0, 0.0) > background + 2 * _CLEAR_CONTRAST:
-        heights, starts = np.arange(-0.5, 0.5, 0.05), _STARTS_M[:1]  # the beams meet close by
-    scans = [(x, y, [sharpness(x, y, float(z)) for z in heights]) for x, y in starts]
-    x, y, values = max(scans, key=lambda scan: max(scan[2]))
-    place = np.array([x, y, heights[int(np.argmax(values))]], np.float64)
-    for step_m, reach_m in ((0.2, 2.0), (0.1, 0.8), (0.04, 0.2), (0.02, 0.08), (0.01, 0.03)):
-        place = _along_axes(sharpness, place, step_m, reach_m)
+    heights, starts = np.arange(low, high, 0.05), list(_STARTS_M)
+    if low <= 0.0 <= high and sharpness(0.0, 0.0, 0.0) > background + 2 * _CLEAR_CONTRAST:
+        heights, starts = np.arange(max(-0.5, low), 0.51, 0.05), [(0.0, 0.0)]  # the beams meet close by
+    best, place = -np.inf, np.zeros(3)
+    for x, y in starts:
+        values = [sharpness(x, y, float(z)) for z in heights]
+        candidate = _refined(sharpness, np.array([x, y, heights[int(np.argmax(values))]]), low)
+        value = sharpness(*candidate)
+        if value > best:
+            best, place = value, candidate
+        if best > background + _STRIKING_CONTRAST:
+            break
     found = (float(place[0]), float(place[1]), float(place[2]))
-    return OriginEstimate(found, sharpness(*found), sharpness(0.0, 0.0, 0.0), background)
+    return OriginEstimate(found, best, sharpness(0.0, 0.0, 0.0), background)
+
+
+def _refined(
+    sharpness: Sharpness, place: npt.NDArray[np.float64], lowest_m: float
+) -> npt.NDArray[np.float64]:
+    """Return the sharpest place near one and not below a height, to a centimetre."""
+    for step_m, reach_m in ((0.2, 2.0), (0.1, 0.4), (0.04, 0.12), (0.02, 0.04), (0.01, 0.02)):
+        place = _along_axes(sharpness, place, step_m, reach_m, lowest_m)
+    return place
 
 
 def _along_axes(
-    sharpness: Sharpness, place: npt.NDArray[np.float64], step_m: float, reach_m: float
+    sharpness: Sharpness, place: npt.NDArray[np.float64], step_m: float, reach_m: float, lowest_m: float
 ) -> npt.NDArray[np.float64]:
     """Return the sharpest place on lines through `place` along z, x and y, one after the other."""
     best, best_value = place, sharpness(*place)
@@ -130,6 +146,8 @@ def _along_axes(
         for offset in np.arange(-reach_m, reach_m + 0.5 * step_m, step_m):
             candidate = start.copy()
             candidate[axis] += offset * (0.25 if axis == 2 else 1.0)
+            if candidate[2] < lowest_m:
+                continue
             value = sharpness(*candidate)
             if value > best_value:
                 best, best_value = candidate, value
@@ -143,7 +161,7 @@ def off_beams(points: FloatArray, origin: OriginEstimate) -> FloatArray:
     elevation_deg = np.degrees(np.arctan(moved[:, 2] / distance))
     turn = np.arctan2(moved[:, 1], moved[:, 0]) / np.float32(2 * np.pi) + np.float32(0.5)
     sector = (turn * _SECTORS).astype(np.int64) % _SECTORS
-    number = np.clip((elevation_deg - _LOWEST_DEG) / _BIN_DEG, 0, _BINS - 1).astype(np.int64)
+    number = np.clip((elevation_deg - _LOWEST_DEG) / _BIN_DEG + _SMOOTH_BINS, 0, _BINS - 1).astype(np.int64)
     counts = np.bincount(sector * _BINS + number, minlength=_SECTORS * _BINS)
     total = np.cumsum(np.pad(counts, (_SMOOTH_BINS // 2 + 1, _SMOOTH_BINS // 2)))
     around = total[_SMOOTH_BINS:] - total[:-_SMOOTH_BINS]

@@ -27,6 +27,7 @@ import numpy.typing as npt
 
 from hwnas.data.angles import angle_of, ground_distance_of
 from hwnas.data.compiled import NO_ROWS, compiled_kernel
+from hwnas.data.grids import rings_of_grid
 from hwnas.data.rings import recover_rings as recover_rings  # noqa: PLC0414 - part of this API
 from hwnas.data.rows import DISAGREE, REORDERED, rows_of, sines_of_beams
 from hwnas.data.scan import DataWarning
@@ -200,20 +201,33 @@ def project(
     """
     points, remission = _checked(points, remission)
     ring = None if ring is None or spec.method != "ring" else _checked_ring(ring, len(points))
-    kernel = compiled_kernel()
-    if kernel is None:
-        image, remark = _project(points, remission, spec, ring)
-    else:
-        size, beams = (spec.height, spec.width), _beams(spec.beams_deg)
-        arrays, method, remark = kernel.project(
-            points, remission, ring, size, spec.method, spec.fov_deg, beams
-        )
-        image = RangeImage(*arrays, method)
-    _warn(image.method, remark, spec)
+    image, remark = _projected(points, remission, spec, ring)
+    warn_of_rows(image.method, remark, spec)
     return image
 
 
-def _warn(method: str, remark: int, spec: ProjectionSpec) -> None:
+def _projected(
+    points: npt.NDArray[np.float32],
+    remission: npt.NDArray[np.float32],
+    spec: ProjectionSpec,
+    ring: Optional[npt.NDArray[np.int32]],
+) -> Tuple[RangeImage, int]:
+    kernel = compiled_kernel()
+    if kernel is None:
+        return _project(points, remission, spec, ring)
+    size, beams = (spec.height, spec.width), _beams(spec.beams_deg)
+    arrays, method, remark = kernel.project(points, remission, ring, size, spec.method, spec.fov_deg, beams)
+    if method not in ("ring", spec.method):
+        # What the kernel does not look for: clouds that keep the grid of the sensor.
+        grid = rings_of_grid(points)
+        if grid is not None and int(grid.max()) < (spec.height if beams is None else len(beams)):
+            return _projected(points, remission, spec, grid)
+        if not method:
+            raise DataError(NO_ROWS)
+    return RangeImage(*arrays, method), remark
+
+
+def warn_of_rows(method: str, remark: int, spec: ProjectionSpec) -> None:
     """Say, once for every kind, what was done about rings that are missing or contradict elevations."""
     message = _REMARKS.get(remark)
     if method != spec.method:
@@ -328,7 +342,7 @@ def _check_view(up: Optional[float], down: Optional[float], *, is_needed: bool) 
 
 
 def _check_beams(beams_deg: Tuple[float, ...], height: int) -> None:
-    within = -90.0 <= beams_deg[-1] and beams_deg[0] <= 90.0 if beams_deg else False
+    within = bool(beams_deg) and beams_deg[-1] >= -90.0 and beams_deg[0] <= 90.0
     if not within or not np.all(np.diff(beams_deg) < 0) or not 2 <= len(beams_deg) <= height:
         raise DataError(
             f"Expected 2 to {height} beams with elevations that fall within 90 to -90 degrees, found "

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from hwnas.data.formats import RawScan
 from hwnas.data.frames import Coordinates
+from hwnas.data.grids import rings_of_grid
 from hwnas.data.label_maps import LabelMap
 from hwnas.data.projection import range_of
 from hwnas.data.scan import Scan
@@ -103,10 +104,13 @@ class ScanReader:
         """
         path = Path(files.points)
         labels = self._labels(files, raw)
-        points = self.coordinates.to_sensor_frame(raw.points)
-        keep, dropped = self._usable(points, path)
-        points = np.ascontiguousarray(points[keep])
-        ring = None if raw.ring is None else raw.ring[keep]
+        every_point = self.coordinates.to_sensor_frame(raw.points)
+        keep, dropped = self._usable(every_point, path)
+        points = np.ascontiguousarray(every_point[keep])
+        ring = raw.ring
+        if ring is None and (raw.organised is not None or len(points) < len(every_point)):
+            ring = rings_of_grid(every_point, raw.organised)
+        ring = None if ring is None else ring[keep]
         remission = self._remission(raw.intensity[keep], path)
         return Scan(points, remission, ring, None if labels is None else labels[keep], files.id), dropped
 

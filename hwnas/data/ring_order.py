@@ -67,7 +67,7 @@ def _without_strays(ring: IntArray, sine: IntArray) -> IntArray:
     spacing = abs(mean[0] - mean[-1]) / len(members)
     kept = members > 0
     for edge, inner in ((0, 1), (len(members) - 1, len(members) - 2)):
-        if members[edge] < few and (members[edge] < few / 25 or abs(mean[edge] - mean[inner]) < spacing / 2):
+        if members[edge] < few and (members[edge] < few / 5 or abs(mean[edge] - mean[inner]) < spacing / 2):
             kept[edge] = False
     if kept.all():
         return ring

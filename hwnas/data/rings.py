@@ -51,10 +51,12 @@ def recover_rings(points: npt.NDArray[np.float32]) -> Optional[IntArray]:
     usable, sine, range_m = sines_of(points)
     if len(sine) < _FEWEST_POINTS:
         return None
-    found = grouped_rings(sine, range_m)
+    found = grouped_rings(sine)
     if found is None:
         azimuth = _azimuth(points if len(sine) == len(points) else points[usable])
         found = ordered_rings(azimuth, sine)
+        if found is None:
+            found = grouped_rings(sine, range_m)
         if found is None:
             found = _rings_without_near_points(azimuth, sine, range_m)
     if found is None or len(found) == len(usable):

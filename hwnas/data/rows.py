@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.data.compiled import wrong_rings
+from hwnas.data.grids import rings_of_grid
 from hwnas.data.rings import SINE_STEPS, middle_range, recover_rings, sines_of
 from hwnas.errors import DataError
 
@@ -24,7 +25,8 @@ REORDERED, DISAGREE = 1, 2
 """Remarks on given rings: not numbered by elevation, so sorted by it; or their elevations overlap."""
 _BINS = 2 * SINE_STEPS
 _LARGEST_RING = 1 << 16
-_ORDERED_SHARE = 0.9
+# Noise may let elevations step the wrong way, in all by one part in so many of the steps the right way.
+_CONTRARY = 10
 # Points of a ring lie this near to its mean, in spacings of the rings, where rings are beams.
 _TIGHT = 0.25
 
@@ -62,22 +64,23 @@ def rows_of(
     Raises:
         DataError: if there are more given rings than rows.
     """
-    if ring is not None:
-        if not len(ring):
-            return Rows(np.zeros(0, np.int32), RING)
-        row, remark = _rows_of_given(points, ring, height, beams)
-        return Rows(row, RING, remark)
-    usable, sine, _ = sines_of(points)
-    if not len(sine):
-        return Rows(np.zeros(len(points), np.int32), RING)
-    recovered = recover_rings(points)
-    if recovered is not None:
-        row = _rows_of_recovered(points, recovered, height, beams)
+    num_rows = height if beams is None else len(beams)
+    if ring is None:
+        usable, sine, _ = sines_of(points)
+        if not len(sine):
+            return Rows(np.zeros(len(points), np.int32), RING)
+        row = _rows_without_rings(points, num_rows, beams)
         if row is not None:
             return Rows(row, RING)
-    if beams is None:
-        return Rows(None, "")
-    return Rows(_expanded(_nearest_rows(beams)[sine], usable), BEAMS)
+        ring = rings_of_grid(points)
+        if ring is None or int(ring.max()) >= num_rows:
+            if beams is None:
+                return Rows(None, "")
+            return Rows(_expanded(_nearest_rows(beams)[sine], usable), BEAMS)
+    if not len(ring):
+        return Rows(np.zeros(0, np.int32), RING)
+    row, remark = _rows_of_given(points, ring, num_rows, beams)
+    return Rows(row, RING, remark)
 
 
 def sines_of_beams(elevation_deg: Sequence[float]) -> IntArray:
@@ -94,19 +97,18 @@ def _nearest_rows(beams: IntArray) -> IntArray:
     ]
 
 
-def _rows_of_recovered(
-    points: FloatArray, ring: IntArray, height: int, beams: Optional[IntArray]
-) -> Optional[IntArray]:
-    """Return the rows of rings that count from the top one that has points; None if they are too many."""
-    num_rings = int(ring.max()) + 1
-    if num_rings > (height if beams is None else len(beams)):
+def _rows_without_rings(points: FloatArray, num_rows: int, beams: Optional[IntArray]) -> Optional[IntArray]:
+    """Return the rows of recovered rings; None if there are none to be had, or more than rows."""
+    ring = recover_rings(points)
+    if ring is None or int(ring.max()) >= num_rows:
         return None
-    if beams is None or num_rings == len(beams):
+    num_rings = int(ring.max()) + 1
+    if beams is None or num_rings == num_rows:
         return ring
+    # They count from the top one that has points: which of the beams these are, their elevations tell.
     usable, sine, _ = sines_of(points)
     seen = ring if len(sine) == len(ring) else ring[usable]
-    means = _means(seen, sine, num_rings)
-    return _row_of_each(means, beams)[ring]
+    return _row_of_each(_means(seen, sine, num_rings), beams)[ring]
 
 
 def _row_of_each(means: LongArray, beams: IntArray) -> IntArray:
@@ -122,9 +124,8 @@ def _row_of_each(means: LongArray, beams: IntArray) -> IntArray:
 
 
 def _rows_of_given(
-    points: FloatArray, ring: IntArray, height: int, beams: Optional[IntArray]
+    points: FloatArray, ring: IntArray, num_rows: int, beams: Optional[IntArray]
 ) -> Tuple[IntArray, int]:
-    num_rows = height if beams is None else len(beams)
     number = _numbers(ring, num_rows)
     usable, sine, range_m = sines_of(points)
     if not len(sine):
@@ -161,10 +162,10 @@ def _numbers(ring: IntArray, num_rows: int) -> IntArray:
 def _order_of(means: LongArray) -> int:
     """Return 1 where elevations fall from ring to ring, -1 where they rise, 0 where they do neither."""
     step = np.diff(means)
-    falling, rising = int(np.count_nonzero(step < 0)), int(np.count_nonzero(step > 0))
-    if max(falling, rising) < _ORDERED_SHARE * len(step):
+    fall, rise = int(-step[step < 0].sum()), int(step[step > 0].sum())
+    if min(fall, rise) * _CONTRARY > max(fall, rise):
         return 0
-    return 1 if falling >= rising else -1
+    return 1 if fall >= rise else -1
 
 
 def _rows_by_elevation(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from hwnas.data.sensors import Sensor, load_sensor, sensor_names
 
@@ -13,6 +14,10 @@ from hwnas.data.sensors import Sensor, load_sensor, sensor_names
 _SPACING_SHARE, _LEAST_TOLERANCE_DEG = 0.5, 0.25
 _FITS, _CLEARLY_BETTER = 0.75, 0.15
 _EDGE_TOLERANCE_DEG = 3.0
+# Beams above the horizon often meet nothing but sky.
+_BELOW_HORIZON_DEG = -1.0
+
+FloatArray = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -35,22 +40,24 @@ class SensorMatch:
 
 
 def match_sensors(
-    beams_deg: Sequence[float], elevation_deg: tuple[float, float], *, are_given: bool
+    beams_deg: Sequence[float], elevation_deg: FloatArray, *, are_given: bool
 ) -> tuple[SensorMatch, ...]:
-    """Return all sensors that we know, the best match first.
+    """Return all rotating sensors that we know, the best match first.
 
     Args:
         beams_deg: elevation of every beam that was found, top first; empty where only the edges are known.
-        elevation_deg: lower and upper edge of the points.
+        elevation_deg: [N] elevations of points, which count where no beams are known.
         are_given: whether the rings are known, so that `beams_deg` holds every beam with a return.
     """
     matches = []
     for name in sensor_names():
         sensor = load_sensor(name)
+        if not sensor.is_rotating:
+            continue  # no beams to compare with
         if beams_deg:
             score = _score(np.asarray(beams_deg), sensor, are_given=are_given)
         else:
-            score = _score_of_edges(elevation_deg, sensor)
+            score = _score_of_points(elevation_deg, sensor)
         matches.append(SensorMatch(name, score))
     return tuple(sorted(matches, key=lambda match: (-match.score, match.sensor)))
 
@@ -62,7 +69,7 @@ def better_than(matches: Sequence[SensorMatch], sensor: str) -> SensorMatch | No
     return best if best.sensor != sensor and best.fits and best.score > own + _CLEARLY_BETTER else None
 
 
-def _score(found: np.ndarray, sensor: Sensor, *, are_given: bool) -> float:
+def _score(found: npt.NDArray[np.float64], sensor: Sensor, *, are_given: bool) -> float:
     table = np.asarray(sensor.elevation_deg)
     gaps = np.abs(np.diff(table))
     spacing = np.minimum(np.append(gaps, gaps[-1]), np.insert(gaps, 0, gaps[0]))
@@ -74,14 +81,20 @@ def _score(found: np.ndarray, sensor: Sensor, *, are_given: bool) -> float:
     num_matched = len(np.unique(nearest[is_near]))
     # Beams at the edge may see nothing but sky or the vehicle; found between others they must be.
     inside = (table >= found.min() - tolerance) & (table <= found.max() + tolerance)
-    num_expected = len(table) if are_given else max(int(inside.sum()), len(table) // 2)
-    num_expected = max(int(inside.sum()), int(0.8 * len(table))) if are_given else num_expected
+    num_expected = max(int(inside.sum()), int((0.8 if are_given else 0.5) * len(table)))
     return float(num_matched / len(found) * min(1.0, num_matched / num_expected))
 
 
-def _score_of_edges(elevation_deg: tuple[float, float], sensor: Sensor) -> float:
-    low, high = elevation_deg
-    top, bottom = sensor.elevation_deg[0], sensor.elevation_deg[-1]
+def _score_of_points(elevation_deg: FloatArray, sensor: Sensor) -> float:
+    """Compare edges, and how many points lie around each beam: all beams fire equally often."""
+    low, high = np.percentile(elevation_deg, (0.5, 99.5))
+    table = np.sort(sensor.elevation_deg)
     # Points may end short of the edges, where the sky or the vehicle is, but not beyond them.
-    error = max(high - top, bottom - low, 0.3 * (top - high), 0.3 * (low - bottom))
-    return float(np.clip(1.0 - 0.25 * error / _EDGE_TOLERANCE_DEG, 0.0, 1.0))
+    error = max(high - table[-1], table[0] - low, 0.3 * (table[-1] - high), 0.3 * (low - table[0]))
+    edges = np.clip(1.0 - 0.25 * error / _EDGE_TOLERANCE_DEG, 0.0, 1.0)
+    share = np.histogram(elevation_deg, np.concatenate([[-90], 0.5 * (table[1:] + table[:-1]), [90]]))[0]
+    below = share[table < _BELOW_HORIZON_DEG] * len(table) / len(elevation_deg)
+    if len(below) < 2:
+        return float(0.5 * edges)
+    unevenness = float(np.std(np.log(np.maximum(below, 0.02))))
+    return float(edges * (1.0 - 0.5 * min(1.0, unevenness)))

@@ -166,8 +166,7 @@ def export_bundle(
         opset=opset,
         precision=precision,
     )
-    if tensorrt is None and Dialect.TENSORRT in purpose.dialects:
-        purpose = replace(purpose, tensorrt=tensorrt_version(meter.fingerprint()))
+    purpose = replace(purpose, tensorrt=tensorrt or tensorrt_version(meter.fingerprint()))
     with replaced_directory(directory, force=force, marker=MANIFEST_NAME) as scratch:
         io_spec = task.io_spec(member.architecture)
         module = _write_model(task, space, member, io_spec, scratch, purpose)

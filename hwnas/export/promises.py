@@ -29,6 +29,7 @@ class _Quality(_Section):
     num_samples: int
     num_items: int
     items_per_class: dict[str, int]
+    confusion: list[list[Annotated[int, Field(ge=0)]]] | None = None
 
 
 class _Reference(_Section):

@@ -70,10 +70,10 @@ class Purpose:
         Args:
             dialect: of its INT8; None for files without, which all take.
         """
-        is_shared = dialect is None or len(self.dialects) == 1
-        onnxruntime = self.onnxruntime if is_shared or dialect is Dialect.ONNXRUNTIME_CPU else None
-        tensorrt = self.tensorrt if is_shared or dialect is Dialect.TENSORRT else None
-        return onnxruntime, tensorrt
+        is_beside = dialect is Dialect.TENSORRT and len(self.dialects) > 1
+        onnxruntime = None if is_beside else self.onnxruntime
+        # INT8 of the other dialect has unsigned values, which TensorRT does not take, and is not for it.
+        return onnxruntime, None if dialect is Dialect.ONNXRUNTIME_CPU else self.tensorrt
 
 
 def purpose_of(

@@ -36,8 +36,10 @@ def precision_checks(
     promised = {name: entry for name, entry in manifest.precisions.items() if "judged" in entry}
     if not promised:
         return []
+    # The very file of each entry: a precision may have two, one for each dialect.
     predicts: dict[str, Predict] = {
-        name: OnnxPredictor(manifest.model_path_of(name), settings.threads) for name in {FP32, *promised}
+        name: OnnxPredictor(manifest.directory / str(manifest.precisions[name]["file"]), settings.threads)
+        for name in {FP32, *promised}
     }
     if FP16 in predicts:
         predicts["fp16 file"], predicts[FP16] = predicts[FP16], HalfNetwork(module)
@@ -94,7 +96,8 @@ def speed_checks(
         if not entry.get("speed"):
             continue
         promised = entry["speed"]
-        found = speed_of(meter, manifest.model_path, manifest.model_path_of(name), manifest.io_spec)
+        model = manifest.directory / str(entry["file"])
+        found = speed_of(meter, manifest.model_path, model, manifest.io_spec)
         if found is None:
             continue
         (low, high), (now_low, now_high) = promised["ratio_interval"], found.ratio_interval

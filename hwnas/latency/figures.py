@@ -16,7 +16,7 @@ from hwnas.latency.meter import AgentMeter
 from hwnas.latency.paced import PacedMeasurement, measure_paced, seconds_for_tail
 from hwnas.latency.resources import ResourceUse, measure_resources
 from hwnas.latency.statistics import MIN_SAMPLES_OF_TAIL
-from hwnas.onnx_graphs.inspection import inspect_onnx
+from hwnas.onnx_graphs.inspection import GraphReport, inspect_onnx
 
 NOT_MEASURED: Mapping[str, Any] = {"latency": None, "figures": {}, "evidence": {}}
 _MIN_SAMPLES_OF_MEDIAN = 100
@@ -95,8 +95,7 @@ def measure_figures(
         figures |= {m.name: _of_resources(use, m, meter) for m in wanted if m.name in RESOURCES}
     if any(metric.name in SIZES for metric in wanted):
         graph = inspect_onnx(model)
-        sizes = {"parameters_m": graph.parameters / 1e6, "gmacs": graph.macs / 1e9}
-        figures |= {metric.name: sizes[metric.name] for metric in wanted if metric.name in SIZES}
+        figures |= {metric.name: _of_graph(graph, metric) for metric in wanted if metric.name in SIZES}
     if any(metric.name == END_TO_END for metric in wanted):
         if end_to_end is None:
             raise MeasurementError(f"{END_TO_END} needs a task that is clocked from a scan to its labels.")
@@ -109,6 +108,17 @@ def measure_figures(
         evidence[f"paced@{rate_hz:g}hz"] = found.to_json()
         figures |= {str(metric): _of_paced(found, metric) for metric in of_rate}
     return MeasuredFigures(latency, figures, evidence)
+
+
+def _of_graph(graph: GraphReport, metric: Metric) -> float:
+    if metric.name == "parameters_m":
+        return graph.parameters / 1e6
+    if graph.macs is None:
+        raise MeasurementError(
+            f"{metric} of this network is not known: the work of {graph.unknown_text} cannot be told. Leave "
+            "it out of objective and limits."
+        )
+    return graph.macs / 1e9
 
 
 def _with_agents(meter: LatencyMeter) -> AgentMeter:

@@ -38,9 +38,15 @@ _MAX_CHARACTERS = 20_000
 _REPORT = re.compile(r"[A-Za-z0-9_.-]{1,255}")
 
 
+_Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
 class _JobModel(BaseModel):
-    file: Annotated[str, Field(pattern=r"^models/[A-Za-z0-9_.-]{1,120}$")]
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    file: Annotated[str, Field(pattern=r"^models/[A-Za-z0-9_.-]{1,120}(/[^/]{1,255})?$")]
+    sha256: _Sha256
+    files: Annotated[
+        dict[Annotated[str, Field(pattern=r"^models/.{1,4000}$")], _Sha256], Field(max_length=100_000)
+    ]
 
 
 class _Job(BaseModel):

@@ -18,7 +18,8 @@ def model_and_io(path: Path, inputs: Sequence[str] = ()) -> tuple[Path, IoSpec]:
 
     Args:
         path: an ONNX file, or the directory of a bundle.
-        inputs: shapes or values of inputs, see `hwnas.model_inputs.given_inputs`; shapes are needed where an axis
+        inputs: shapes or values of inputs, see `hwnas.model_inputs.given_inputs`; shapes are needed where an
+        axis
             is not fixed.
 
     Raises:

@@ -14,6 +14,7 @@ import onnx.inliner
 
 from hwnas.errors import ExportError, ModelFileError
 from hwnas.external_data import read_model_files
+from hwnas.io_spec import TensorSpec
 from hwnas.model_inputs import OPEN, DeclaredInput, GivenInput, given_inputs
 from hwnas.onnx_graphs.counting.interpreter import Interpreter
 from hwnas.onnx_graphs.counting.loading import checked_model
@@ -40,7 +41,8 @@ class Layer:
         name: of the node, after those of the nodes whose bodies it is in.
         module: path of the PyTorch module it comes from, empty where that is unknown.
         operator: ONNX operator, with its domain where that is not ONNX's own.
-        precision: type it computes in: `int8` where all data comes out of DequantizeLinear or the operator computes
+        precision: type it computes in: `int8` where all data comes out of DequantizeLinear or the operator
+        computes
             with integers, otherwise the type of its output, such as `float32`.
         output_shape: of its first output; empty where it is not known.
         macs: multiplications and additions of all its runs in one inference, see
@@ -99,6 +101,14 @@ class GraphReport:
         return dict(sorted(Counter(layer.operator for layer in self.layers if layer.macs is None).items()))
 
     @property
+    def unknown_text(self) -> str:
+        """The layers of unknown work in words, empty if there are none."""
+        if not self.unknown:
+            return ""
+        named = ", ".join(f"{operator} {count}" for operator, count in self.unknown.items())
+        return f"{sum(self.unknown.values())} layers ({named})"
+
+    @property
     def macs_by_precision(self) -> dict[str, int]:
         """Where the known work is done."""
         total: Counter[str] = Counter()
@@ -132,8 +142,8 @@ def _with_text(value: Any) -> Any:
 def inspect_onnx(path: Path, inputs: Sequence[str] = ()) -> GraphReport:
     """Read an ONNX file and say what is in it; nothing of it is run.
 
-    Where only first axes of inputs are open, one item is counted, and a note says so. Where others are open, the work
-    that depends on them is unknown.
+    Where only first axes of inputs are open, one item is counted, and a note says so. Where others are open,
+    the work that depends on them is unknown.
 
     Args:
         path: of the file; its external data lies beside it, and is not read.
@@ -157,14 +167,7 @@ def inspect_onnx(path: Path, inputs: Sequence[str] = ()) -> GraphReport:
     declared = [_declared(info) for info in _graph_inputs(model.graph)]
     given = given_inputs(declared, inputs, repr(str(path)))
     given, notes = _with_one_item(declared, given)
-    interpreter, log = Interpreter(model), WorkLog()
-    interpreter.run(
-        model.graph,
-        {},
-        [_value(info, entry) for info, entry in zip(_graph_inputs(model.graph), given, strict=True)],
-        log,
-    )
-    counts = {name: weight.count for name, weight in interpreter.weights.items()}
+    log, counts = _counted(model, given)
     return GraphReport(
         inputs=tuple(_io(info, entry) for info, entry in zip(_graph_inputs(model.graph), given, strict=True)),
         outputs=tuple(_io(info, None) for info in model.graph.output),
@@ -176,6 +179,17 @@ def inspect_onnx(path: Path, inputs: Sequence[str] = ()) -> GraphReport:
         metadata={entry.key: entry.value for entry in model.metadata_props},
         size_bytes=files.size_bytes,
     )
+
+
+def _counted(model: onnx.ModelProto, given: Sequence[GivenInput]) -> tuple[WorkLog, dict[str, int]]:
+    """Return what every node does, and how many values each constant has."""
+    interpreter, log = Interpreter(model), WorkLog()
+    inputs = [_value(info, entry) for info, entry in zip(_graph_inputs(model.graph), given, strict=True)]
+    try:
+        interpreter.run(model.graph, {}, inputs, log)
+    except ModelFileError as error:
+        raise ExportError(str(error)) from error
+    return log, {name: weight.count for name, weight in interpreter.weights.items()}
 
 
 def _layer(work: NodeWork, counts: Mapping[str, int]) -> Layer:
@@ -199,8 +213,6 @@ def _declared(info: onnx.ValueInfoProto) -> DeclaredInput:
     tensor = info.type.tensor_type
     shape = tuple(_size(dim) for dim in tensor.shape.dim)
     symbols = {index: dim.dim_param for index, dim in enumerate(tensor.shape.dim) if dim.dim_param}
-    from hwnas.io_spec import TensorSpec
-
     return DeclaredInput(
         TensorSpec(info.name, shape, element_name(tensor.elem_type)), symbols, tensor.HasField("shape")
     )

@@ -131,7 +131,11 @@ def _opset_refusals(
     model: onnx.ModelProto, release: tuple[int, int], known: Mapping[str, Any]
 ) -> Iterator[Refusal]:
     highest = max(opset for added, opset in known["max_opset"].items() if _pair(added) <= release)
+    # A set that is imported and not used binds nobody; exporters leave many behind.
+    used = {"" if node.domain == "ai.onnx" else node.domain for node in _nodes(model.graph)}
     for entry in model.opset_import:
+        if ("" if entry.domain == "ai.onnx" else entry.domain) not in used:
+            continue
         if entry.domain not in {"", "ai.onnx"}:
             yield Refusal(f"operators of the domain {entry.domain!r} are not ONNX's own")
         elif not known["min_opset"] <= entry.version <= highest:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from hwnas.errors import HwnasError
 from hwnas.export.provenance import installed_versions
@@ -15,6 +16,7 @@ from hwnas.report.page import GENERATOR, Illustrations, render_page
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search_spaces.base import SearchSpace, make_search_space
 from hwnas.tasks.base import Picture, Task, make_task
+from hwnas.tasks.expectations import expectations
 from hwnas.training.checkpoint import load_weights
 from hwnas.training.predict import torch_predict
 
@@ -67,7 +69,14 @@ def _illustrate(content: RunContent) -> Illustrations:
             pictures[member.architecture.id] = _pictures(
                 content, task, space, member, notes, limit=2 if number == 0 else 1
             )
-    return Illustrations(drawings, pictures, tuple(notes))
+    return Illustrations(drawings, pictures, tuple(notes), _expects(content, task))
+
+
+def _expects(content: RunContent, task: Task | None) -> dict[str, Any]:
+    """Return what the task says of its raw input; nothing where it cannot be asked."""
+    if task is None or not content.members:
+        return {}
+    return expectations(task, content.members[0].architecture)
 
 
 def _drawings(content: RunContent, space: SearchSpace) -> dict[str, str]:

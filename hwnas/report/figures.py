@@ -65,7 +65,7 @@ def pareto_figure(content: RunContent) -> str:
     costs = [float(trial["cost"]) for trial in [*trained, *refused]]
     costs += [_cost(member) for member in full]
     limit = content.front["limit"]
-    axis = _latency_axis([*costs, limit] if limit is not None else costs)
+    axis = _latency_axis([*costs, limit] if limit is not None else costs, content.unit)
     if limit is not None:
         _mark_budget(figure, limit, content.unit, is_log=axis.get("type") == "log")
     figure.update_xaxes(title=f"{escape(content.objective)}, {escape(content.unit)}", **axis)
@@ -93,6 +93,29 @@ def hypervolume_figure(front: Mapping[str, Any]) -> str:
         figure.update_xaxes(dtick=1)
     figure.update_yaxes(title="hypervolume, ms", rangemode="tozero")
     return as_html(figure, "hypervolume-figure", height=340)
+
+
+def losses_figure(members: Sequence[Member]) -> str:
+    """Return the training loss of members over steps, one line each; empty where none was recorded."""
+    figure = go.Figure()
+    for member in members:
+        losses = (member.trained or {}).get("losses")
+        if losses:
+            figure.add_trace(
+                go.Scatter(
+                    name=member.architecture.id[:8],
+                    x=[step for step, _ in losses],
+                    y=[loss for _, loss in losses],
+                    mode="lines",
+                    line={"width": 1.5},
+                    hovertemplate="step %{x}<br>loss %{y:.3f}<extra>%{fullData.name}</extra>",
+                )
+            )
+    if not figure.data:
+        return ""
+    figure.update_xaxes(title="training step", rangemode="tozero", tickformat="d")
+    figure.update_yaxes(title="training loss")
+    return as_html(figure, "losses-figure", height=340)
 
 
 def genes_as_hover(architecture: Architecture) -> str:
@@ -239,7 +262,7 @@ def _ceiling(errors: Sequence[float]) -> float:
     return max(errors) + max(0.02, 0.08 * (max(errors) - min(errors)))
 
 
-def _latency_axis(latencies: Sequence[float]) -> dict[str, Any]:
+def _latency_axis(latencies: Sequence[float], unit: str) -> dict[str, Any]:
     if latencies and max(latencies) > _LOG_FROM * min(latencies):
         ends = math.log10(min(latencies)) - 0.1, math.log10(max(latencies)) + 0.1
         decades = range(math.floor(ends[0]), math.ceil(ends[1]) + 1)
@@ -248,7 +271,7 @@ def _latency_axis(latencies: Sequence[float]) -> dict[str, Any]:
             "type": "log",
             "range": ends,
             "tickvals": ticks,
-            "ticktext": [f"{tick:.10g}" for tick in ticks],
+            "ticktext": [f"{tick:.10g} {escape(unit)}" for tick in ticks],
         }
     return {"rangemode": "tozero"}
 

@@ -10,11 +10,13 @@ from typing import Any
 
 from hwnas.onnx_graphs.precision.kinds import FP32
 from hwnas.report.content import Member, RunContent
-from hwnas.report.figures import hypervolume_figure, pareto_figure, plotly_script
+from hwnas.report.figures import hypervolume_figure, losses_figure, pareto_figure, plotly_script
 from hwnas.report.prediction import both_latencies, prediction_figure, prediction_in_words
 from hwnas.report.tables import (
     candidates_table,
     classes_table,
+    confusion_table,
+    data_table,
     members_table,
     settings_table,
     stages_table,
@@ -49,11 +51,13 @@ class Illustrations:
         drawings: SVG elements by architecture id.
         pictures: pictures of the task by architecture id.
         notes: why something is missing, for readers.
+        expects: what the task says of its raw input, such as sensor, rings and field of view.
     """
 
     drawings: Mapping[str, str] = field(default_factory=dict)
     pictures: Mapping[str, Sequence[Picture]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    expects: Mapping[str, Any] = field(default_factory=dict)
 
 
 def render_page(content: RunContent, illustrations: Illustrations, versions: Mapping[str, str | None]) -> str:
@@ -75,6 +79,9 @@ def render_page(content: RunContent, illustrations: Illustrations, versions: Map
         _members_section(content),
         _precisions_section(content),
         _classes_section(content),
+        _confusion_section(content),
+        _losses_section(content),
+        _data_section(content, illustrations),
         _drawings_section(content, illustrations),
         _pictures_section(content, illustrations),
         _trials_section(content),
@@ -241,6 +248,40 @@ def _classes_section(content: RunContent) -> str:
         "and not in the mean."
     )
     return _section("Classes", hint, classes_table(members), name="classes")
+
+
+def _confusion_section(content: RunContent) -> str:
+    judged = [member for member in content.trained or content.members if member.quality]
+    shown = [member for member in judged if (member.quality or {}).get("confusion")]
+    if not shown:
+        return ""
+    best = max(shown, key=lambda member: float((member.quality or {})["value"]))
+    hint = (
+        f"What the items of each class (rows) were taken for (columns), in percent of the row, by "
+        f"<code>{best.architecture.id[:8]}</code>, the best by {escape(content.metric)}."
+    )
+    return _section("Confusion", hint, confusion_table(best.quality or {}), name="confusion")
+
+
+def _losses_section(content: RunContent) -> str:
+    figure = losses_figure(content.trained)
+    hint = "Mean loss over equal spans of steps, of members trained at full budget."
+    return _section("Training", hint, figure, name="losses") if figure else ""
+
+
+def _data_section(content: RunContent, illustrations: Illustrations) -> str:
+    quality = next((member.quality for member in content.members if member.quality), None)
+    settings = {"task": content.config.task.name, **content.config.task.settings}
+    parts = [("What the task was given", settings_table(settings))]
+    if illustrations.expects:
+        parts.append(("What its networks expect", settings_table(illustrations.expects)))
+    if quality is not None:
+        title = f"Validation: {count(quality['num_samples'])} samples, {count(quality['num_items'])} items"
+        parts.append((title, data_table(quality)))
+    body = "".join(
+        f"<div><h3>{escape(title)}</h3><div class='wide'>{part}</div></div>" for title, part in parts
+    )
+    return _section("Data", "", f"<div class='settings'>{body}</div>", name="data")
 
 
 def _drawings_section(content: RunContent, illustrations: Illustrations) -> str:

@@ -71,8 +71,8 @@ def prediction_figure(trials: Sequence[Trial]) -> str:
             "<extra></extra>",
         )
     )
-    figure.update_xaxes(title="measured latency, ms", type="log")
-    figure.update_yaxes(title="predicted latency, ms", type="log")
+    figure.update_xaxes(title="measured latency, ms", type="log", ticksuffix=" ms")
+    figure.update_yaxes(title="predicted latency, ms", type="log", ticksuffix=" ms")
     return as_html(figure, "prediction-figure", height=460)
 
 

@@ -129,6 +129,29 @@ def classes_table(members: Sequence[Member]) -> str:
     return _table(head, rows, style="heat")
 
 
+def confusion_table(quality: Mapping[str, Any]) -> str:
+    """Return what the items of each class (rows) were taken for (columns), in percent of the row."""
+    names = [str(name) for name in quality["per_class"]]
+    head = "<th>class</th>" + "".join(f"<th>{escape(name)}</th>" for name in names)
+    rows = []
+    for name, counts in zip(names, quality["confusion"], strict=True):
+        total = sum(counts)
+        cells = "".join(_heat_cell(number / total if total else None) for number in counts)
+        rows.append(f"<tr><td>{escape(name)}</td>{cells}</tr>")
+    return _table(head, rows, style="heat")
+
+
+def data_table(quality: Mapping[str, Any]) -> str:
+    """Return how many items of each class the validation split holds."""
+    items = {str(name): int(number) for name, number in quality["items_per_class"].items()}
+    total = sum(items.values()) or 1
+    rows = [
+        f"<tr><td>{escape(name)}</td><td>{count(number)}</td><td>{percent(number / total)}</td></tr>"
+        for name, number in items.items()
+    ]
+    return _table("<th>class</th><th>items</th><th>share</th>", rows)
+
+
 def _quality(member: Member) -> Mapping[str, Any]:
     return member.quality or {}
 

@@ -26,6 +26,7 @@ from hwnas.data.geometry import (
 )
 
 FloatArray = npt.NDArray[np.float64]
+ElevationArray = npt.NDArray[np.float32]
 
 # Quantiles of fewer points than this are those of single points; coarser ones take their place.
 _FEWEST_FOR_EDGES = 400
@@ -33,12 +34,16 @@ FEWEST_TO_JUDGE = 64
 """With fewer points hardly anything about a sensor can be known."""
 # Another specimen of a sensor, and the difference between its data sheet and its calibration.
 _EDGE_WARNED_DEG, _EDGE_REFUSED_DEG = 3.0, 6.0
-_WHOLE_TURN = 0.9
 # The horizon is in every scan; a view that ends below it was cut.
 _HORIZON_DEG = -2.0
 _BEAMS_OFF, _BEAMS_OFF_SHARE = 2.5, 0.03
-_POINTS_PER_BEAM = 6.0
+_POINTS_PER_BEAM = 12.0
+_NEIGHBOURS = 4
+_SURPRISE, _SURPRISE_PER_BEAM = 20.0, 0.5
 _POINTS_PER_UNGIVEN_BEAM = 60.0
+_CLEAR_SPREAD = 0.2
+# Points spread evenly would lie there to one half.
+_BETWEEN_BEAMS = 0.25
 # Clouds that were levelled on a slope are tilted against their sensor by a few degrees.
 _SPREAD_FACTOR, _SPREAD_WARNED_DEG, _SPREAD_REFUSED_DEG = 2.0, 1.5, 4.5
 _CLEAR_SUPPORT, _POOR_SUPPORT = 0.25, 0.12
@@ -85,6 +90,36 @@ def findings_of(found: CloudGeometry, expects: GeometryExpectations) -> List[Fin
     )
     findings = [finding for finding in (check(found, expects) for check in checks) if finding is not None]
     return sorted(findings, key=lambda finding: not finding.is_certain)
+
+
+def between_beams(elevation_deg: ElevationArray, expects: GeometryExpectations) -> Optional[Finding]:
+    """Return what speaks against rows by the nearest beam: points that lie between the expected beams.
+
+    Args:
+        elevation_deg: [N] of points whose rings are not known.
+        expects: geometry of the training scans.
+    """
+    if expects.beam_elevation_deg is None or len(elevation_deg) < FEWEST_TO_JUDGE:
+        return None
+    usual = np.asarray(expects.beam_elevation_deg)[::-1]
+    spacing = np.diff(usual)
+    if expects.beam_spread_deg >= _CLEAR_SPREAD * float(np.median(spacing)):
+        return None  # neighbouring beams overlap, so that points lie everywhere
+    nearest = np.searchsorted(0.5 * (usual[1:] + usual[:-1]), elevation_deg)
+    gap = np.minimum(np.append(spacing, spacing[-1]), np.insert(spacing, 0, spacing[0]))[nearest]
+    share = float(np.mean(np.abs(elevation_deg - usual[nearest]) > 0.25 * np.minimum(gap, 2.0)))
+    if share <= _BETWEEN_BEAMS:
+        return None
+    return Finding(
+        f"{share:.0%} of its points lie between the expected {_described(expects.beam_elevation_deg)}",
+        _OTHER_SENSOR,
+    )
+
+
+def is_sparse(num_points: int, expects: GeometryExpectations) -> bool:
+    """Return whether so few points may hide what tells sensors apart."""
+    beams = expects.beam_elevation_deg
+    return num_points < (FEWEST_TO_JUDGE if beams is None else _POINTS_PER_BEAM * len(beams))
 
 
 def findings_of_old_bundle(found: CloudGeometry, expects: ScanExpectations) -> List[Finding]:
@@ -199,33 +234,31 @@ def _beams(found: CloudGeometry, expects: GeometryExpectations) -> Optional[Find
     if usual is None:
         return None
     if beams is None:
-        return _missing_beams(found, usual)
-    count, expected, off = _beams_off(np.asarray(usual)[::-1], np.asarray(beams.elevation_deg)[::-1])
-    allowed = _BEAMS_OFF + _BEAMS_OFF_SHARE * max(expected, count)
-    # Tilted by a few degrees, a beam is found that much away from where it is.
-    extra_deg = max(0.0, beams.spread_deg - expects.beam_spread_deg)
-    allowed += extra_deg / float(np.median(-np.diff(usual)))
-    if off <= allowed:
+        return _missing_beams(found, expects, usual)
+    overlap = _overlap(np.asarray(usual)[::-1], beams)
+    most = max(len(overlap.usual), len(overlap.found))
+    allowed = _BEAMS_OFF + _BEAMS_OFF_SHARE * most
+    # Where beams scatter, or all are tilted by a few degrees, one is found that much away from where it is.
+    allowed += max(beams.spread_deg, expects.beam_spread_deg) / float(np.median(-np.diff(usual)))
+    is_dense = int(overlap.counts.sum()) >= _POINTS_PER_BEAM * most
+    if (is_dense and overlap.off > allowed) or overlap.surplus > allowed:
+        is_other = True
+    else:
+        is_other = not is_dense and overlap.surprise > _SURPRISE + _SURPRISE_PER_BEAM * len(overlap.usual)
+    if not is_other:
         return None
-    seen = found.num_points * (1 - found.not_finite - found.no_return)
-    enough = seen >= _points_needed(beams) * len(usual)
-    return Finding(
-        f"it has {_described(beams.elevation_deg)}, expected {_described(usual)}",
-        _OTHER_SENSOR,
-        enough or count > expected + allowed,
-    )
+    return Finding(f"it has {_described(beams.elevation_deg)}, expected {_described(usual)}", _OTHER_SENSOR)
 
 
 def _described(beams: Tuple[float, ...]) -> str:
     return f"{len(beams)} beams from {beams[0]:.1f} to {beams[-1]:.1f} degrees"
 
 
-def _points_needed(beams: Beams) -> float:
-    return _POINTS_PER_BEAM if beams.are_given else _POINTS_PER_UNGIVEN_BEAM
-
-
-def _missing_beams(found: CloudGeometry, usual: Tuple[float, ...]) -> Optional[Finding]:
-    if found.num_points < _POINTS_PER_UNGIVEN_BEAM * len(usual):
+def _missing_beams(
+    found: CloudGeometry, expects: GeometryExpectations, usual: Tuple[float, ...]
+) -> Optional[Finding]:
+    are_clear = expects.beam_spread_deg < _CLEAR_SPREAD * float(np.median(-np.diff(usual)))
+    if not are_clear or found.num_points < _POINTS_PER_UNGIVEN_BEAM * len(usual):
         return None
     return Finding(
         f"its points lie on no beams that could be told apart, expected {_described(usual)}",
@@ -233,22 +266,60 @@ def _missing_beams(found: CloudGeometry, usual: Tuple[float, ...]) -> Optional[F
     )
 
 
-def _beams_off(usual: FloatArray, beams: FloatArray) -> Tuple[int, int, float]:
-    """Return the beams found and expected where both see any, and how far their counts come apart going up.
+@dataclass(frozen=True, eq=False)
+class _Overlap:
+    """Beams where both the expected and the found ones see something.
 
-    Args:
-        usual: [E] elevations in degrees, growing.
-        beams: [F] elevations in degrees, growing.
+    Attributes:
+        usual: [E] elevations of expected beams in degrees, growing.
+        found: [F] elevations of found beams in degrees, growing.
+        counts: [E] points near each expected beam.
+        around: [E] mean of `counts` over the neighbours of each expected beam.
     """
-    low, high = max(usual[0], beams[0]), min(usual[-1], beams[-1])
+
+    usual: FloatArray
+    found: FloatArray
+    counts: FloatArray
+    around: FloatArray
+
+    @property
+    def surprise(self) -> float:
+        """Points that expected beams should have, as their neighbours do, and have not.
+
+        Were points spread over beams at random (Poisson), a beam without a point among neighbours with n
+        points would have the probability exp(-n), so that this is the negative logarithm of all of them.
+        """
+        return float(self.around[self.counts == 0].sum())
+
+    @property
+    def surplus(self) -> float:
+        """How many more beams are found than expected."""
+        return float(len(self.found) - len(self.usual))
+
+    @property
+    def off(self) -> float:
+        """How far the numbers of beams come apart going up; beams that happen to have no points left out."""
+        usual = self.usual[(self.counts > 0) | (self.around >= _POINTS_PER_BEAM / 2)]
+        steps = np.concatenate([usual, self.found])
+        found, expected = (np.searchsorted(beams, steps, "right") for beams in (self.found, usual))
+        return float(np.abs(found - expected).max(initial=0))
+
+
+def _overlap(usual: FloatArray, beams: Beams) -> _Overlap:
+    found, points = np.asarray(beams.elevation_deg)[::-1], np.asarray(beams.num_points, np.float64)[::-1]
     slack = 0.75 * float(np.median(np.diff(usual)))
-    usual = usual[(usual >= low - slack) & (usual <= high + slack)]
-    beams = beams[(beams >= low - slack) & (beams <= high + slack)]
-    if not len(usual) or not len(beams):
-        return len(beams), len(usual), float(max(len(beams), len(usual)))
-    steps = np.sort(np.concatenate([usual, beams]))
-    surplus = np.searchsorted(beams, steps, "right") - np.searchsorted(usual, steps, "right")
-    return len(beams), len(usual), float(np.abs(surplus).max())
+    low, high = max(usual[0], found[0]) - slack, min(usual[-1], found[-1]) + slack
+    inside = (found >= low) & (found <= high)
+    usual, found, points = usual[(usual >= low) & (usual <= high)], found[inside], points[inside]
+    if not len(usual) or not len(found):
+        return _Overlap(usual, found, np.zeros(len(usual)), np.zeros(len(usual)))
+    nearest = np.searchsorted(0.5 * (usual[1:] + usual[:-1]), found)
+    counts = np.bincount(nearest, points, minlength=len(usual)).astype(np.float64)
+    kernel = np.ones(2 * _NEIGHBOURS + 1)
+    kernel[_NEIGHBOURS] = 0.0
+    around = np.convolve(np.pad(counts, _NEIGHBOURS), kernel, "valid")
+    around /= np.convolve(np.pad(np.ones(len(usual)), _NEIGHBOURS), kernel, "valid").clip(min=1)
+    return _Overlap(usual, found, counts, around)
 
 
 def _upper_edge(found: CloudGeometry, expects: GeometryExpectations) -> Optional[Finding]:
@@ -260,12 +331,14 @@ def _upper_edge(found: CloudGeometry, expects: GeometryExpectations) -> Optional
     if beyond > _EDGE_WARNED_DEG:
         text = f"points are seen up to {upper:.1f} degrees of elevation, expected {_deg(usual)}"
         return Finding(text, _OTHER_SENSOR, beyond > _EDGE_REFUSED_DEG)
-    lowest = min(usual[0], expects.sector_edges_deg[1]) if _is_part(found, expects) else usual[0]
-    missing = lowest - upper
-    if missing > _EDGE_WARNED_DEG and found.num_points >= _FEWEST_FOR_EDGES:
-        text = f"points are seen up to {upper:.1f} degrees of elevation only, expected {_deg(usual)}"
-        return Finding(text, _OTHER_SENSOR, upper < _HORIZON_DEG)
-    return None
+    if usual[0] - upper <= _EDGE_WARNED_DEG:
+        return None
+    lowest = expects.edges_deg(found.azimuth_coverage)[1]
+    is_cut = upper < min(_HORIZON_DEG, lowest - _EDGE_WARNED_DEG)
+    if not is_cut and (_is_part(found, expects) or found.num_points < _FEWEST_FOR_EDGES):
+        return None
+    text = f"points are seen up to {upper:.1f} degrees of elevation only, expected {_deg(usual)}"
+    return Finding(text, _OTHER_SENSOR, is_cut)
 
 
 def _lower_edge(found: CloudGeometry, expects: GeometryExpectations) -> Optional[Finding]:
@@ -277,12 +350,13 @@ def _lower_edge(found: CloudGeometry, expects: GeometryExpectations) -> Optional
     if beyond > _EDGE_WARNED_DEG:
         text = f"points are seen down to {lower:.1f} degrees of elevation, expected {_deg(usual)}"
         return Finding(text, _OTHER_SENSOR, beyond > _EDGE_REFUSED_DEG)
-    is_part = _is_part(found, expects)
-    missing = lower - (max(usual[1], expects.sector_edges_deg[0]) if is_part else usual[1])
-    if missing > _EDGE_WARNED_DEG and found.num_points >= _FEWEST_FOR_EDGES:
-        text = f"points are seen down to {lower:.1f} degrees of elevation only, expected {_deg(usual)}"
-        return Finding(text, _OTHER_SENSOR, missing > _EDGE_REFUSED_DEG or lower > _HORIZON_DEG)
-    return None
+    if lower - usual[1] <= _EDGE_WARNED_DEG:
+        return None
+    is_cut = lower > expects.edges_deg(found.azimuth_coverage)[0] + _EDGE_WARNED_DEG
+    if found.num_points < _FEWEST_FOR_EDGES and not (is_cut and lower > _HORIZON_DEG):
+        return None
+    text = f"points are seen down to {lower:.1f} degrees of elevation only, expected {_deg(usual)}"
+    return Finding(text, _OTHER_SENSOR, is_cut)
 
 
 def _turn(found: CloudGeometry, expects: GeometryExpectations) -> Optional[Finding]:
@@ -315,7 +389,7 @@ def _edges(found: CloudGeometry) -> Optional[Tuple[float, float]]:
 
 
 def _is_part(found: CloudGeometry, expects: GeometryExpectations) -> bool:
-    return found.azimuth_coverage < _WHOLE_TURN * expects.azimuth_coverage[0]
+    return found.azimuth_coverage < 0.9 * expects.azimuth_coverage[0]
 
 
 def _height_of(ground: Optional[Ground]) -> Optional[float]:

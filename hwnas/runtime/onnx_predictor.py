@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.errors import BundleError
+from hwnas.files import utf8_path
 from hwnas.onnxruntime_loading import load_onnxruntime
 
 FloatArray = npt.NDArray[np.float32]
@@ -23,6 +24,7 @@ class OnnxPredictor:
     Attributes:
         input_shape: (1, C, H, W), static.
         output_shape: (1, K, H, W), static.
+        version: of onnxruntime.
     """
 
     def __init__(self, path: Union[str, os.PathLike[str]], threads: int = 1) -> None:
@@ -36,7 +38,7 @@ class OnnxPredictor:
             BundleError: if onnxruntime is missing, refuses the file, or the file has another interface.
         """
         self._path = os.fspath(path)
-        self._session = _open_session(self._path, threads)
+        self._session, self.version = _open_session(self._path, threads)
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         if len(inputs) != 1 or len(outputs) != 1:
             raise BundleError(
@@ -70,12 +72,13 @@ class OnnxPredictor:
         return np.asarray(logits, dtype=np.float32)
 
 
-def check_rounding(entry: Mapping[str, Any], path: Union[str, os.PathLike[str]]) -> None:
+def check_rounding(entry: Mapping[str, Any], path: Union[str, os.PathLike[str]], version: str) -> None:
     """Refuse INT8 in TensorRT's dialect with float16 scales where onnxruntime computes it wrongly.
 
     Args:
         entry: of `precisions` in a manifest; those that state float32 scales are computed right everywhere.
         path: of its file, for the error.
+        version: of onnxruntime.
 
     Raises:
         BundleError: naming the version that is installed and the first one that is right.
@@ -83,18 +86,16 @@ def check_rounding(entry: Mapping[str, Any], path: Union[str, os.PathLike[str]])
     details = entry.get("details")
     if not isinstance(details, dict) or details.get("dialect") != "tensorrt" or "scales" in details:
         return
-    import onnxruntime
-
-    numbers = [int(part) if part.isdecimal() else 0 for part in onnxruntime.__version__.split(".")[:2]]
+    numbers = [int(part) if part.isdecimal() else 0 for part in version.split(".")[:2]]
     if tuple(numbers) < _ROUNDS_HALVES_SINCE:
         raise BundleError(
-            f"{path} is INT8 for TensorRT with float16 scales, which onnxruntime {onnxruntime.__version__} "
+            f"{path} is INT8 for TensorRT with float16 scales, which onnxruntime {version} "
             "computes wrongly. Export it again, use another precision, or install onnxruntime "
             f"{'.'.join(map(str, _ROUNDS_HALVES_SINCE))} or later."
         )
 
 
-def _open_session(path: str, threads: int) -> Any:
+def _open_session(path: str, threads: int) -> Tuple[Any, str]:
     try:
         onnxruntime = load_onnxruntime()
     except ImportError as error:
@@ -107,7 +108,9 @@ def _open_session(path: str, threads: int) -> Any:
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     try:
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        with utf8_path(path) as readable:
+            session = onnxruntime.InferenceSession(readable, options, providers=["CPUExecutionProvider"])
+        return session, str(onnxruntime.__version__)
     except _refusals() as error:
         raise BundleError(
             f"onnxruntime {onnxruntime.__version__} cannot load {path}: {error}. "

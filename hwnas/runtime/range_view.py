@@ -11,6 +11,7 @@ from typing import Any, Mapping, Optional
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.data.grids import rings_of_grid
 from hwnas.data.knn import KnnSettings, labels_of_points
 from hwnas.data.projection import (
     Normalisation,
@@ -67,10 +68,15 @@ class RangeView:
     def project(
         self, points: FloatArray, remission: FloatArray, ring: Optional[npt.NDArray[np.int32]] = None
     ) -> ProjectedScan:
-        """Project points [N, 3] in metres with remission [N] in 0..1 and, if known, their rows [N]."""
+        """Project points [N, 3] in metres with remission [N] in 0..1 and, if known, their rings [N].
+
+        Rings count from either end; see `hwnas.data.projection.project`.
+        """
         # Data sets drop such points before anything else, so the network never saw their effect.
         range_m = range_of(points)
         keep = np.isfinite(range_m) & (range_m > 0)
+        if ring is None and self.projection.method == "ring" and not keep.all():
+            ring = rings_of_grid(points)  # which its holes are part of
         ring = None if ring is None else ring[keep]
         return ProjectedScan(keep, project(points[keep], remission[keep], self.projection, ring))
 

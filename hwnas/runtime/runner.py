@@ -14,6 +14,7 @@ Python 3.8 syntax, neither torch nor optuna: this module travels to boards.
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -24,10 +25,11 @@ import numpy.typing as npt
 
 from hwnas.data.compiled import kernel_name
 from hwnas.data.expectations import ScanExpectations
+from hwnas.data.grids import rings_of_grid
 from hwnas.data.knn import KnnSettings
 from hwnas.data.label_maps import LabelMap
 from hwnas.data.projection import Normalisation, ProjectionSpec
-from hwnas.data.scan import Scan
+from hwnas.data.scan import DataWarning, Scan
 from hwnas.errors import BundleError, DataError
 from hwnas.files import reason_of
 from hwnas.runtime.deployment import coordinates_of, intensity_range_of, scan_format_of
@@ -55,8 +57,9 @@ class Runner:
     Several threads may use one runner at once and get what each would get alone; nothing is kept between
     scans. Inferences of onnxruntime run side by side, those of an engine one after the other.
 
-    Scans that contradict the manifest - intensities of another unit, another number of rings, points whose
-    order does not tell their rings, another field of view - are refused: they would be labelled, but wrongly.
+    Scans that contradict the manifest - of another sensor, unit, frame or mounting, mirrored, cut, or without
+    the order that tells rings - are refused: they would be labelled, but wrongly. What cannot be known, such
+    as of a few points, is a warning.
 
     Attributes:
         manifest: of the bundle, every file checked.
@@ -141,7 +144,13 @@ class Runner:
             points: [N, 4]: x forward, y left, z up in metres, and intensity in the sensor's own unit, inside
                 `intensity_range`. N may be 0. Points that are not finite or lie at the origin get label 255
                 and score 0; their intensity may be anything.
-            ring: [N] row of the sensor, 0 = top; recovered from the order of the points when None.
+            ring: [N] ring of the sensor as its driver numbers them, from the top or from the bottom: rings
+                are put in the order of their elevations. When None, they are recovered from the points, or
+                else the row is that of the nearest beam of the sensor.
+
+        Warns:
+            DataWarning: about what is unusual in the scan, or could not be checked; see
+                `Segmentation.warnings`.
 
         Raises:
             BundleError: if the runner was closed.
@@ -150,6 +159,7 @@ class Runner:
         """
         values = as_points(points, 4)
         found = self.segment(values[:, :3], values[:, 3], ring)
+        _warn(found)
         return PointLabels(found.labels, found.scores)
 
     @property
@@ -164,7 +174,9 @@ class Runner:
         ring: Optional[npt.NDArray[np.int32]] = None,
     ) -> npt.NDArray[np.uint8]:
         """Return the train ids [N] of points; see `segment`."""
-        return self.segment(points, intensity, ring).labels
+        found = self.segment(points, intensity, ring)
+        _warn(found)
+        return found.labels
 
     def raw_ids_of(self, labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint32]:
         """Return the raw ids [N] of train ids [N], as files of the label map's data set hold them.
@@ -184,7 +196,9 @@ class Runner:
         Args:
             points: [N, 3] in metres; x forward, y left, z up.
             intensity: [N] in the sensor's own unit, inside `intensity_range`.
-            ring: [N] row of the sensor, 0 = top; recovered from the order of the points when None.
+            ring: [N] ring of the sensor as its driver numbers them, from the top or from the bottom: rings
+                are put in the order of their elevations. When None, they are recovered from the points, or
+                else the row is that of the nearest beam of the sensor.
 
         Raises:
             BundleError: if the runner was closed.
@@ -200,13 +214,13 @@ class Runner:
         remission = self._remission_of_kept(points, intensity, keep)
         view = RangeView(self._projection, self._normalisation, self._knn, self.label_map.num_classes)
         scan = view.project(points, remission, ring)
-        warnings = self._checks.check(
+        remarks = self._checks.check(
             len(points), points[keep], intensity[keep], scan.image, None if ring is None else ring[keep]
         )
         logits = predict(view.network_input(scan))
         label_image = view.label_image(logits, scan)
         labels = view.labels(label_image, scan)
-        return Segmentation(labels, scan.has_direction, scan.image, label_image, logits[0], warnings)
+        return Segmentation(labels, scan.has_direction, scan.image, label_image, logits[0], remarks)
 
     def label_scan(self, path: PathLike) -> npt.NDArray[np.uint8]:
         """Return the train ids [N] of the points of a scan file; see `read_scan`."""
@@ -256,7 +270,11 @@ class Runner:
             raise DataError(f"The scan {path} cannot be read: {reason_of(error)}.") from error
         if not len(scan.points):
             raise DataError(f"{path} holds no point.")
-        return replace(scan, points=self.coordinates.to_sensor_frame(scan.points))
+        points = self.coordinates.to_sensor_frame(scan.points)
+        ring = scan.ring
+        if ring is None and scan.organised is not None:
+            ring = rings_of_grid(points, scan.organised)
+        return replace(scan, points=points, ring=ring)
 
     def as_trained(self, path: PathLike) -> Scan:
         """Return a scan file as the network was trained on it: our axes, remission 0..1, no labels.
@@ -296,6 +314,11 @@ class Runner:
             )
 
 
+def _warn(found: Segmentation) -> None:
+    for text in found.warnings:
+        warnings.warn(text, DataWarning, stacklevel=3)
+
+
 def _check_interface(network: OnnxPredictor, manifest: Manifest) -> None:
     """Compare the shapes that the file of the network states with those of the manifest."""
     expected = (manifest.io_spec.inputs[0].shape, manifest.io_spec.outputs[0].shape)
@@ -311,7 +334,7 @@ def _network_of(manifest: Manifest, runtime: str, precision: str, threads: int) 
     if runtime != ONNXRUNTIME:
         return EnginePredictor(manifest, runtime, precision)
     path = manifest.model_path_of(precision)
-    check_rounding(manifest.entry_for(precision), path)
     network = OnnxPredictor(path, threads)
+    check_rounding(manifest.entry_for(precision), path, network.version)
     _check_interface(network, manifest)
     return network

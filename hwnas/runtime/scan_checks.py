@@ -10,16 +10,19 @@ from typing import Any, List, Optional, Sequence, Tuple
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.data.expectations import ANY_ORDER, RING_BY_RING, ScanExpectations
-from hwnas.data.geometry import CloudGeometry, geometry_of_usable, quantiles, sample
+from hwnas.data.expectations import ANY_ORDER, ScanExpectations
+from hwnas.data.geometry import CloudGeometry, elevation_of, geometry_of_usable, quantiles, sample
 from hwnas.data.projection import RangeImage, range_of
 from hwnas.data.rings import recover_rings
+from hwnas.data.rows import BEAMS
 from hwnas.errors import DataError
 from hwnas.runtime.geometry_checks import (
     FEWEST_TO_JUDGE,
     Finding,
+    between_beams,
     findings_of,
     findings_of_old_bundle,
+    is_sparse,
 )
 
 FloatArray = npt.NDArray[np.float32]
@@ -134,15 +137,17 @@ class ScanChecks:
         warnings += _check_unit(intensity, expects)
         known = self._known_ring(points, image, ring)
         if self._needs_rings and known is None:
-            _check_order(len(points), expects)
+            warnings += _check_order(len(points), image.method, expects)
         findings = _findings(geometry_of_usable(points, known), expects)
+        if known is None:
+            findings += _between_beams(points, expects)
         certain = [finding for finding in findings if finding.is_certain]
         if certain:
             raise DataError(_refusal(certain, expects))
-        if len(points) < FEWEST_TO_JUDGE:
+        if expects.geometry is not None and is_sparse(len(points), expects.geometry):
             warnings.append(
-                f"With {len(points)} points it cannot be known whether they come from such a sensor as "
-                f"{expects.sensor!r}, which the network was trained for."
+                f"With {len(points)} points it cannot be known for sure whether they come from such a sensor "
+                f"as {expects.sensor!r}, which the network was trained for."
             )
         return (*warnings, *(f"{_start(finding.text)}. {finding.remedy}" for finding in findings))
 
@@ -158,9 +163,10 @@ class ScanChecks:
             return ring
         if image.method == "ring":
             return image.row
+        if image.method == BEAMS:
+            return None  # recovery was tried, and its place taken by the expected table
         # More rings than the image has rows, or an image whose rows are not rings.
-        is_ordered = self._expects is not None and self._expects.point_order == RING_BY_RING
-        return recover_rings(points) if is_ordered or self._method == "ring" else None
+        return recover_rings(points)
 
 
 def _check_usable(num_usable: int, num_points: int) -> List[str]:
@@ -192,15 +198,18 @@ def _check_unit(intensity: FloatArray, expects: ScanExpectations) -> List[str]:
     return [text]
 
 
-def _check_order(num_points: int, expects: ScanExpectations) -> None:
-    """Refuse a scan whose rings are not known although the network needs them."""
+def _check_order(num_points: int, method: str, expects: ScanExpectations) -> List[str]:
+    """Refuse a scan whose rings are not known although the network needs them, unless a table gives rows."""
     if num_points < _FEWEST_FOR_SHARES:
-        return
-    raise DataError(
+        return []
+    text = (
         "The rings of the points are not known: they come in no order that tells, while the network was "
         f"trained on {_rings(expects.rings)} rings. Keep the order in which the sensor gives the points, or "
-        f"pass the ring of each.{_HINT}"
+        "pass the ring of each."
     )
+    if method != BEAMS:
+        raise DataError(text + _HINT)
+    return [f"{text} Rows are those of the nearest beams of the sensor's table."]
 
 
 def _findings(found: CloudGeometry, expects: ScanExpectations) -> List[Finding]:
@@ -209,6 +218,14 @@ def _findings(found: CloudGeometry, expects: ScanExpectations) -> List[Finding]:
     if expects.geometry is not None:
         return findings_of(found, expects.geometry)
     return findings_of_old_bundle(found, expects)
+
+
+def _between_beams(points: FloatArray, expects: ScanExpectations) -> List[Finding]:
+    if expects.geometry is None:
+        return []
+    some = points[sample(len(points))]
+    finding = between_beams(elevation_of(some), expects.geometry)
+    return [] if finding is None else [finding]
 
 
 def _refusal(findings: Sequence[Finding], expects: ScanExpectations) -> str:

@@ -148,6 +148,7 @@ def worker_setup(config: RunConfig, *, threads: int | None = None) -> WorkerSetu
         recipe=config.training.proxy.recipe_fields(),
         threads=threads or config.search.threads_per_worker,
         estimators=[plan.judge for plan in rung_plans(config)],
+        device=config.training.device,
     )
 
 

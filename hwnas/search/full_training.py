@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 from hwnas.architecture import Architecture
 from hwnas.budget import Costs
 from hwnas.config import RunConfig
-from hwnas.errors import FileAccessError, TrainingError
+from hwnas.errors import FileAccessError, TrainingError, TrainingInterruptedError
 from hwnas.files import write_checked_json
 from hwnas.latency.base import LatencyMeter
 from hwnas.latency.builds import keep_fastest_build
@@ -28,7 +29,9 @@ from hwnas.search.executors.base import Executor, Reply, Worker, error_from_repl
 from hwnas.search.executors.local import usable_cores
 from hwnas.search.front import costs_of_front
 from hwnas.search.interruption import StopRequest
+from hwnas.search.jobs import STOP_FILE
 from hwnas.search.picking import Pick, picked
+from hwnas.search.progress import in_minutes
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory, read_record, read_record_if_any
 from hwnas.search.run_log import RunLog
 from hwnas.search.run_target import opened_meter, refuse_other_target
@@ -37,18 +40,51 @@ from hwnas.search.study import ERROR
 from hwnas.search_spaces.base import make_search_space
 from hwnas.tasks.base import Quality, Task, make_task
 from hwnas.training.checkpoint import load_weights
+from hwnas.training.tensorboard_log import summary_writer_type
 
 _ATTEMPTS = 2
+_STOP_S = 60.0
+"""So long those that train are waited for after Ctrl-C, until their checkpoints are saved."""
 _REMEDY = "Remove its directory, and `hwnas train` trains this network again; the others are kept."
 
 
 @dataclass(frozen=True)
+class MemberProgress:
+    """How far the training of one network is.
+
+    Attributes:
+        step: steps done.
+        steps: steps in all.
+        loss: of the last step.
+        device: that it is trained on.
+        steps_per_s: since this session began with it; None until that is known.
+    """
+
+    step: int
+    steps: int
+    loss: float
+    device: str
+    steps_per_s: float | None = None
+
+    @property
+    def left_s(self) -> float | None:
+        """Expected seconds until the last step; None while nobody can tell."""
+        return (self.steps - self.step) / self.steps_per_s if self.steps_per_s else None
+
+    def __str__(self) -> str:
+        """Return it for people: `600/1800 steps, loss 0.412, 3.1 steps/s, 6:27 left, cpu`."""
+        rate = f", {self.steps_per_s:.2g} steps/s" if self.steps_per_s else ""
+        left = f", {in_minutes(self.left_s)} left" if self.left_s is not None else ""
+        return f"{self.step}/{self.steps} steps, loss {self.loss:.3f}{rate}{left}, {self.device}"
+
+
+@dataclass(frozen=True)
 class TrainingStatus:
-    """Full training at one moment: members finished and wanted, and steps of those under way."""
+    """Full training at one moment: members finished and wanted, and those under way by architecture id."""
 
     finished: int
     wanted: int
-    steps: Mapping[str, tuple[int, int]]
+    under_way: Mapping[str, MemberProgress]
     message: str
 
 
@@ -68,6 +104,8 @@ def train_front(
     *,
     pick: Pick | None = None,
     steps: int | None = None,
+    device: str | None = None,
+    log_dir: Path | None = None,
     progress: TrainingListener | None = None,
 ) -> FullTrainingResult:
     """Train the best candidates of a run at full budget and measure them with the final protocol.
@@ -79,6 +117,8 @@ def train_front(
         run_dir: of a run with a front.
         pick: which candidates, see `hwnas.search.picking`; the run file's choice if None.
         steps: training steps instead of the recipe's.
+        device: to train on, instead of the run file's `training.device`.
+        log_dir: directory for events of TensorBoard, one directory below for each network.
         progress: is told how far it is.
 
     Raises:
@@ -89,12 +129,16 @@ def train_front(
     """
     run = RunDirectory(run_dir.resolve())
     config = run.load_config()
+    if device is not None:
+        config = config.model_copy(update={"training": config.training.model_copy(update={"device": device})})
+    if log_dir is not None:
+        summary_writer_type()  # a missing package is said before anything is trained
     with DriverLease(run.driver_lock), StopRequest() as stop:
         front = run.read_front()
         chosen = picked(front, pick if pick is not None else config.training.full.pick)
         recipe = config.training.full.recipe_fields() | ({"steps": steps} if steps else {})
         architectures = [Architecture.from_json(member["architecture"]) for member in chosen]
-        training = _FullTraining(run, config, recipe, architectures, stop, progress or _silent)
+        training = _FullTraining(run, config, recipe, architectures, stop, progress or _silent, log_dir)
         training.run()
         if stop.requested:
             return FullTrainingResult(_listed(run), interrupted=True)
@@ -115,7 +159,9 @@ class _FullTraining:
         architectures: list[Architecture],
         stop: StopRequest,
         listener: TrainingListener,
+        log_dir: Path | None,
     ) -> None:
+        self._log_dir = log_dir
         self._run = run
         self._config = config
         self._recipe = dict(recipe)
@@ -124,7 +170,8 @@ class _FullTraining:
         self._listener = listener
         self._log = RunLog(run)
         self._message = "starting workers"
-        self._steps: dict[str, tuple[int, int]] = {}
+        self._under_way: dict[str, MemberProgress] = {}
+        self._begun: dict[str, tuple[float, int]] = {}
         self._failures: dict[str, str] = {}
 
     def run(self) -> None:
@@ -154,7 +201,13 @@ class _FullTraining:
     def _train(self, waiting: list[Architecture], pool: Executor) -> None:
         attempts: dict[str, int] = {}
         running: dict[Worker, Architecture] = {}
-        while (waiting or running) and not self._stop.requested:
+        stopping_since: float | None = None
+        while waiting or running:
+            if self._stop.requested:
+                stopping_since = self._stopping(running, stopping_since)
+                waiting.clear()
+                if not running or time.monotonic() - stopping_since > _STOP_S:
+                    return
             for worker in pool.idle[: len(waiting)]:
                 architecture = waiting.pop(0)
                 attempts[architecture.id] = attempts.get(architecture.id, 0) + 1
@@ -165,12 +218,30 @@ class _FullTraining:
                     continue
                 architecture = running[reply.worker]
                 if reply.kind == "progress":
-                    self._steps[architecture.id] = (reply.value[0], reply.value[1])
+                    self._advance(architecture, reply.value)
                     continue
                 del running[reply.worker]
                 if not self._finish(architecture, reply) and attempts[architecture.id] < _ATTEMPTS:
                     waiting.append(architecture)
             self._tell()
+
+    def _advance(self, architecture: Architecture, told: Mapping[str, Any]) -> None:
+        now, step = time.monotonic(), int(told["step"])
+        begun_s, first = self._begun.setdefault(architecture.id, (now, step))
+        rate = (step - first) / (now - begun_s) if step > first and now > begun_s else None
+        self._under_way[architecture.id] = MemberProgress(
+            step, int(told["steps"]), float(told["loss"]), str(told["device"]), rate
+        )
+
+    def _stopping(self, running: Mapping[Worker, Architecture], since_s: float | None) -> float:
+        """Ask those that train to save a checkpoint and end; return when they were asked first."""
+        if since_s is not None:
+            return since_s
+        for architecture in running.values():
+            (self._run.checkpoint(architecture.id) / STOP_FILE).touch()
+        self._message = "saving checkpoints"
+        self._tell()
+        return time.monotonic()
 
     def _job(self, architecture: Architecture) -> dict[str, Any]:
         directory = self._run.checkpoint(architecture.id)
@@ -180,7 +251,9 @@ class _FullTraining:
             shutil.rmtree(directory, ignore_errors=True)
             directory.mkdir(parents=True)
             write_checked_json(directory / "request.json", recorded)
+        (directory / STOP_FILE).unlink(missing_ok=True)  # of an earlier session
         return {
+            "log_dir": None if self._log_dir is None else str(self._log_dir / architecture.id),
             "job": "train",
             "architecture": architecture.to_json(),
             "directory": str(directory),
@@ -189,7 +262,8 @@ class _FullTraining:
 
     def _finish(self, architecture: Architecture, reply: Reply) -> bool:
         """Keep a result or note a failure; False if another attempt may help."""
-        self._steps.pop(architecture.id, None)
+        self._under_way.pop(architecture.id, None)
+        self._begun.pop(architecture.id, None)
         if reply.kind == "result":
             self._failures.pop(architecture.id, None)
             self._keep(architecture, {**reply.value, "latency": None})
@@ -201,6 +275,9 @@ class _FullTraining:
             return True
         if reply.kind == "error" and reply.value["kind"] == FileAccessError.__name__:
             raise error_from_reply(reply.value)
+        if reply.kind == "error" and reply.value["kind"] == TrainingInterruptedError.__name__:
+            self._note("full-training-stopped", str(reply.value["message"]))
+            return True
         died = reply.kind == "died"
         reason = str(reply.value) if died else str(reply.value["message"])
         self._failures[architecture.id] = reason
@@ -263,6 +340,7 @@ class _FullTraining:
             "quality": result["quality"],
             **{key: result.get(key, empty) for key, empty in NOT_MEASURED.items()},
             "builds": result.get("builds"),
+            "losses": result["losses"],
             "train_s": result["train_s"],
         }
         write_checked_json(directory / "result.json", kept)
@@ -314,7 +392,7 @@ class _FullTraining:
 
     def _tell(self) -> None:
         finished = sum(self._is_trained(each) for each in self._architectures)
-        status = TrainingStatus(finished, len(self._architectures), dict(self._steps), self._message)
+        status = TrainingStatus(finished, len(self._architectures), dict(self._under_way), self._message)
         self._listener(status)
 
 

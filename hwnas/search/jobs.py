@@ -29,11 +29,16 @@ from hwnas.onnx_graphs.metadata import graph_metadata
 from hwnas.onnxruntime_loading import disable_telemetry
 from hwnas.search_spaces.base import SearchSpace, make_search_space
 from hwnas.tasks.base import Task, make_task
+from hwnas.training.device import choose_device, device_name, training_device
+from hwnas.training.loss_curve import losses_of
 from hwnas.training.predict import torch_predict
 from hwnas.training.recipe import Recipe
+from hwnas.training.tensorboard_log import TensorBoardLog
 from hwnas.training.trainer import train
 
 _PROGRESS_INTERVAL_S = 1.0
+STOP_FILE = "stop"
+"""Beside a checkpoint: asks the worker that trains there to end."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,10 @@ class Jobs:
         if job["job"] == "estimate":
             judge = self.estimators[job["judge"]]
             return self.estimate(architecture, judge, Path(job["directory"]), seed=job["seed"])
-        return self.train_fully(architecture, Path(job["directory"]), job["recipe"], seed=job["seed"])
+        log_dir = Path(job["log_dir"]) if job.get("log_dir") else None
+        return self.train_fully(
+            architecture, Path(job["directory"]), job["recipe"], seed=job["seed"], log_dir=log_dir
+        )
 
     def export(self, architecture: Architecture, path: Path, *, seed: int) -> dict[str, Any]:
         """Write an untrained network as ONNX, to be clocked."""
@@ -76,11 +84,21 @@ class Jobs:
         return {**estimate.to_json(), "estimator": judge.name}
 
     def train_fully(
-        self, architecture: Architecture, directory: Path, recipe: Mapping[str, Any], *, seed: int
+        self,
+        architecture: Architecture,
+        directory: Path,
+        recipe: Mapping[str, Any],
+        *,
+        seed: int,
+        log_dir: Path | None = None,
     ) -> dict[str, Any]:
-        """Train at full budget, going on from a checkpoint, and leave weights and an ONNX file."""
+        """Train at full budget, going on from a checkpoint, and leave weights and an ONNX file.
+
+        A file `STOP_FILE` in the directory ends the training after its present step, with a checkpoint.
+        """
         started = time.monotonic()
         directory.mkdir(parents=True, exist_ok=True)
+        stop_file = directory / STOP_FILE
         module = train(
             self.task,
             self.space,
@@ -89,23 +107,31 @@ class Jobs:
             seed=seed,
             directory=directory,
             resume=True,
-            progress=self._progress(),
+            progress=self._progress(log_dir),
+            is_stopped=stop_file.exists,
         )
         train_s = time.monotonic() - started
         quality = self.task.evaluate(torch_predict(module), architecture)
+        if log_dir is not None:
+            with TensorBoardLog(log_dir) as log:
+                log.add(int(recipe["steps"]), {quality.metric: quality.value})
         # The very file that a bundle will hold, so that the bundle can state what is measured on it.
         metadata = graph_metadata(self.task, architecture)
         export_onnx(module, self.task.io_spec(architecture), directory / "model.onnx", metadata=metadata)
-        return {"quality": quality.to_json(), "train_s": train_s}
+        return {"quality": quality.to_json(), "train_s": train_s, "losses": losses_of(directory)}
 
-    def _progress(self) -> Callable[[int, int, float], None]:
+    def _progress(self, log_dir: Path | None) -> Callable[[int, int, float], None]:
         last = 0.0
+        device = device_name(training_device())
+        log = None if log_dir is None else TensorBoardLog(log_dir)
 
         def progress(step: int, steps: int, loss: float) -> None:
             nonlocal last
-            if time.monotonic() - last > _PROGRESS_INTERVAL_S:
+            if time.monotonic() - last > _PROGRESS_INTERVAL_S or step == steps:
                 last = time.monotonic()
-                self.report({"progress": [step, steps, loss]})
+                self.report({"progress": {"step": step, "steps": steps, "loss": loss, "device": device}})
+                if log is not None:
+                    log.add(step, {"loss": loss})
 
         return progress
 
@@ -142,6 +168,7 @@ def serve(commands: IO[bytes], replies: IO[bytes]) -> None:
     os.sched_setaffinity(0, setup["cores"])
     torch.set_num_threads(setup["threads"])
     try:
+        choose_device(setup["device"])
         task = make_task(setup["task"]["name"], setup["task"]["settings"])
         space = make_search_space(setup["space"]["name"], task.contract, setup["space"]["choices"])
         recipe = Recipe(**setup["recipe"])

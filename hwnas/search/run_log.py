@@ -11,6 +11,7 @@ from typing import Any
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.storage import append_lines
 from hwnas.search.storage.lines import checked_line, checksum_of_line
+from hwnas.text import visible
 
 
 @dataclass(frozen=True)
@@ -56,5 +57,5 @@ class RunLog:
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         record = {"time": now, "event": kind, "message": message, **fields}
         append_lines(self._run.events, checked_line(record)[0].decode("utf-8"))
-        one_line = " ".join(message.splitlines())
+        one_line = visible(" ".join(message.splitlines()), keep="")
         append_lines(self._run.log, f"{now} {one_line}\n")

@@ -37,6 +37,8 @@ class Quality:
         num_samples: scans or images judged.
         num_items: points or pixels judged.
         items_per_class: ground-truth items of each class.
+        confusion: [K, K] how many items of each class (rows) were taken for each (columns), in the order of
+            `per_class`; None for tasks that count none.
     """
 
     metric: str
@@ -45,6 +47,7 @@ class Quality:
     num_samples: int
     num_items: int
     items_per_class: Mapping[str, int]
+    confusion: tuple[tuple[int, ...], ...] | None = None
 
     @property
     def error(self) -> float:
@@ -65,12 +68,15 @@ class Quality:
             "num_samples": self.num_samples,
             "num_items": self.num_items,
             "items_per_class": dict(self.items_per_class),
+            "confusion": None if self.confusion is None else [list(row) for row in self.confusion],
         }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Quality:
         """Rebuild from `to_json`."""
-        return cls(**value)
+        confusion = value.get("confusion")
+        rows = None if confusion is None else tuple(tuple(int(count) for count in row) for row in confusion)
+        return cls(**{**value, "confusion": rows})
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,6 @@ from hwnas.data.projection import (
     network_input,
     project,
     range_of,
-    recover_rings,
 )
 from hwnas.data.scan import IGNORED_LABEL, Scan
 from hwnas.errors import DataError
@@ -37,10 +36,12 @@ _MIN_STD = 1e-3
 
 
 class ScanCache(Sequence[Scan]):
-    """Scans, kept in memory up to a bound; their rings are recovered where the files do not say them."""
+    """Scans, kept in memory up to a bound, with what is done once for each, such as recovering rings."""
 
-    def __init__(self, scans: Sequence[Scan], max_bytes: int) -> None:
-        self._scans = scans
+    def __init__(
+        self, scans: Sequence[Scan], max_bytes: int, prepare: Callable[[Scan], Scan] | None = None
+    ) -> None:
+        self._scans, self._prepare = scans, prepare
         self._free_bytes = max_bytes
         self._kept: dict[int, Scan] = {}
 
@@ -51,8 +52,8 @@ class ScanCache(Sequence[Scan]):
         if index in self._kept:
             return self._kept[index]
         scan = self._scans[index]
-        if scan.ring is None:
-            scan = replace(scan, ring=recover_rings(scan.points))
+        if self._prepare is not None:
+            scan = self._prepare(scan)
         size = _bytes_of(scan)
         # The first scans stay: with a new order in every pass, replacing others would gain nothing.
         if size <= self._free_bytes:

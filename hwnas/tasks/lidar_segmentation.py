@@ -20,6 +20,7 @@ from hwnas.data.knn import KnnSettings, labels_of_points
 from hwnas.data.pictures import draw_segmentation
 from hwnas.data.projection import (
     INPUT_CHANNELS,
+    MIN_WIDTH,
     Normalisation,
     ProjectionSpec,
     RangeImage,
@@ -28,13 +29,13 @@ from hwnas.data.projection import (
     range_of,
 )
 from hwnas.data.scan import IGNORED_LABEL, Scan
-from hwnas.data.sensors import load_sensor, sensor_names
 from hwnas.errors import ArchitectureError, ConfigError
 from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec
 from hwnas.metrics.confusion import confusion_matrix, iou_per_class, mean_iou
 from hwnas.plugin_settings import takes_settings
 from hwnas.tasks.base import FloatArray, LossFunction, LossSettings, Picture, Predict, Quality
 from hwnas.tasks.judging import Judged, PointTally
+from hwnas.tasks.lidar_geometry import Geometry, check_projection, default_height, geometry_of, with_rows
 from hwnas.tasks.lidar_samples import (
     RangeViewSamples,
     ScanCache,
@@ -46,7 +47,6 @@ from hwnas.tasks.lidar_settings import LidarSettings, parse_settings
 from hwnas.tasks.losses import class_weights, segmentation_loss
 
 DEPLOYMENT_KIND = "range-view-segmentation"
-_DEFAULT_HEIGHT = 64
 _MIB = 1 << 20
 _SCANS_TO_LOOK_AT = 8
 
@@ -88,7 +88,7 @@ class LidarSegmentation:
             val_sequences=settings.val_sequences,
         )
         self._knn = KnnSettings(**settings.knn.model_dump())
-        self._spec(settings.widths[0])  # refuses a field of view that cannot be
+        check_projection(settings.projection, self.contract.height, settings.widths[0])
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -105,7 +105,7 @@ class LidarSegmentation:
         """Range images in, a score for each class out; left and right edge are neighbours."""
         return NetworkContract(
             in_channels=len(INPUT_CHANNELS),
-            height=self._settings.height or _beams(self._source.sensor),
+            height=default_height(self._settings.height, self._source.sensor_table),
             widths=tuple(self._settings.widths),
             num_classes=len(self.class_names),
             cyclic_width=True,
@@ -113,8 +113,7 @@ class LidarSegmentation:
 
     def io_spec(self, architecture: Architecture) -> IoSpec:
         """Return `range_image` [1, 5, H, W] and `logits` [1, K, H, W]."""
-        spec = self._spec_of(architecture)
-        size = (spec.height, spec.width)
+        size = self._size_of(architecture)
         return IoSpec(
             inputs=(TensorSpec("range_image", (1, len(INPUT_CHANNELS), *size)),),
             outputs=(TensorSpec("logits", (1, len(self.class_names), *size)),),
@@ -214,6 +213,7 @@ class LidarSegmentation:
             "sensor": self._source.sensor,
             "intensity_range": [float(low), float(high)],
             **self._source.coordinates.to_json(),
+            "geometry": self._geometry.sources(),
             "scan_format": {"name": self._source.format, "options": dict(self._source.format_options)},
         }
 
@@ -232,6 +232,7 @@ class LidarSegmentation:
         return {
             "normalisation": {"mean": list(normalisation.mean), "std": list(normalisation.std)},
             "height": self.contract.height,
+            "projection": self._geometry.settings(),
             "train_sequences": None,
             "val_sequences": None,
             "pretraining_data": None,
@@ -275,7 +276,7 @@ class LidarSegmentation:
 
     @cached_property
     def _train_scans(self) -> ScanCache:
-        return ScanCache(self._source.split("train"), self._settings.cache_mb * _MIB)
+        return ScanCache(self._source.split("train"), self._settings.cache_mb * _MIB, self._with_rows)
 
     @cached_property
     def _pretraining_source(self) -> DataSource:
@@ -297,7 +298,8 @@ class LidarSegmentation:
 
     @cached_property
     def _pretraining_scans(self) -> ScanCache:
-        return ScanCache(self._pretraining_source.split("train"), self._settings.cache_mb * _MIB)
+        scans = self._pretraining_source.split("train")
+        return ScanCache(scans, self._settings.cache_mb * _MIB, self._with_rows)
 
     @cached_property
     def _statistics(self) -> TrainingStatistics:
@@ -323,10 +325,24 @@ class LidarSegmentation:
             return self._statistics.normalisation
         return Normalisation(tuple(given.mean), tuple(given.std))  # type: ignore[arg-type]
 
-    def _spec(self, width: int) -> ProjectionSpec:
-        return ProjectionSpec(self.contract.height, width, **self._settings.projection.model_dump())
+    @cached_property
+    def _geometry(self) -> Geometry:
+        source = self._source
+        return geometry_of(
+            source.split("train") if "train" in source else [],
+            self._settings.projection,
+            source.sensor_table,
+            source.sensor,
+            self.contract.height,
+        )
+
+    def _with_rows(self, scan: Scan) -> Scan:
+        return with_rows(scan, self._geometry.spec(self.contract.height, MIN_WIDTH))
 
     def _spec_of(self, architecture: Architecture) -> ProjectionSpec:
+        return self._geometry.spec(*self._size_of(architecture))
+
+    def _size_of(self, architecture: Architecture) -> tuple[int, int]:
         channels, height, width = architecture.input_shape
         contract = self.contract
         if (channels, height) != (contract.in_channels, contract.height) or width not in contract.widths:
@@ -335,7 +351,7 @@ class LidarSegmentation:
                 f"makes {contract.in_channels} channels, {contract.height} rows and one of "
                 f"{list(contract.widths)} columns. Use an architecture of a space made for this task."
             )
-        return self._spec(width)
+        return height, width
 
     def _images(
         self, architecture: Architecture, split: str, limit: int | None
@@ -369,15 +385,11 @@ _NOT_IN_FINGERPRINT = frozenset(
 )
 
 
-def _beams(sensor: str) -> int:
-    return load_sensor(sensor).beams if sensor in sensor_names() else _DEFAULT_HEIGHT
-
-
 def _height_m(source: DataSource) -> float | None:
     """Return the height that the data set states, or the usual one of a sensor that we know."""
-    if source.sensor_height_m is not None or source.sensor not in sensor_names():
+    if source.sensor_height_m is not None or source.sensor_table is None:
         return source.sensor_height_m
-    return load_sensor(source.sensor).height_m
+    return source.sensor_table.height_m
 
 
 def _quality(matrix: npt.NDArray[np.int64], class_names: tuple[str, ...], num_samples: int) -> Quality:
@@ -389,4 +401,5 @@ def _quality(matrix: npt.NDArray[np.int64], class_names: tuple[str, ...], num_sa
         num_samples=num_samples,
         num_items=int(items.sum()),
         items_per_class={name: int(count) for name, count in zip(class_names, items, strict=True)},
+        confusion=tuple(tuple(int(count) for count in row) for row in matrix),
     )

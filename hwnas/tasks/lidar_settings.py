@@ -13,6 +13,7 @@ from hwnas.schema_problems import problems_of
 
 Width = Annotated[int, Field(ge=MIN_WIDTH, le=MAX_WIDTH)]
 Channels = Annotated[list[float], Field(min_length=5, max_length=5)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -21,11 +22,20 @@ class _Section(BaseModel):
 
 
 class ProjectionSection(_Section):
-    """How points become an image; the field of view counts for `spherical` only."""
+    """How points become an image, see `ProjectionSpec`; what is null follows from sensor and data.
 
-    method: Literal["ring", "spherical"] = "ring"
-    fov_up_deg: float = 3.0
-    fov_down_deg: float = -25.0
+    Attributes:
+        method: null means `ring`, and `spherical` for sensors whose pattern never repeats.
+        fov_up_deg: elevation of the upper edge; null means that of the sensor's table, or of the data.
+        fov_down_deg: elevation of the lower edge, likewise; state both or neither.
+        beams_deg: elevation of the beam of each row, top first; null means as measured in the training split,
+            or else as in the sensor's table.
+    """
+
+    method: Literal["ring", "spherical"] | None = None
+    fov_up_deg: Finite | None = None
+    fov_down_deg: Finite | None = None
+    beams_deg: list[Finite] | None = None
 
 
 class KnnSection(_Section):

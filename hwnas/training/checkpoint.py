@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from hwnas.errors import TrainingError
-from hwnas.files import write_bytes_atomically, write_json_atomically
+from hwnas.files import read_checked_json, write_bytes_atomically, write_checked_json
 
 SCHEMA_VERSION = 1
 STATE_FILE = "state.json"
@@ -132,10 +132,18 @@ def save_checkpoint(directory: Path, identity: Identity, checkpoint: Checkpoint)
     _commit(directory, identity, checkpoint, name)
 
 
-def save_result(directory: Path, identity: Identity, step: int, module: nn.Module) -> None:
-    """Write the weights of a finished training, and remove its checkpoints."""
+def save_result(
+    directory: Path,
+    identity: Identity,
+    step: int,
+    module: nn.Module,
+    scalars: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the weights of a finished training with what is to be kept of it, and remove its checkpoints."""
     save_weights(directory / WEIGHTS_FILE, module)
-    _commit(directory, identity, Checkpoint(step, finished=True, tensors={}, scalars={}), WEIGHTS_FILE)
+    _commit(
+        directory, identity, Checkpoint(step, finished=True, tensors={}, scalars=scalars or {}), WEIGHTS_FILE
+    )
 
 
 def load_checkpoint(directory: Path, identity: Identity) -> Checkpoint | None:
@@ -148,7 +156,7 @@ def load_checkpoint(directory: Path, identity: Identity) -> Checkpoint | None:
     if not path.is_file():
         return None
     try:
-        state = json.loads(path.read_text(encoding="utf-8"))
+        state = read_checked_json(path)
         found, name = state["identity"], state["file"]
         step, finished, scalars = int(state["step"]), bool(state["finished"]), state["scalars"]
     except (ValueError, KeyError, TypeError) as error:
@@ -182,7 +190,7 @@ def _commit(directory: Path, identity: Identity, checkpoint: Checkpoint, name: s
         "file": name,
         "scalars": dict(checkpoint.scalars),
     }
-    write_json_atomically(directory / STATE_FILE, state)
+    write_checked_json(directory / STATE_FILE, state)
     # Hidden ones are what a killed process left half written.
     for pattern in ("step-*.safetensors", ".step-*.safetensors.*"):
         for old in directory.glob(pattern):

@@ -14,6 +14,7 @@ from torch.amp.grad_scaler import GradScaler
 from hwnas.errors import TrainingError
 from hwnas.tasks.base import LossFunction
 from hwnas.training.checkpoint import Checkpoint, prefixed, unprefixed
+from hwnas.training.loss_curve import LossCurve
 from hwnas.training.optimizers import (
     load_optimizer,
     make_optimizer,
@@ -54,6 +55,7 @@ class TrainingLoop:
         self._average = moving_average(self._plain, recipe.average) if recipe.average else None
         self._scaler = GradScaler(self.device.type, enabled=self._precision.name == "fp16")
         self._module = self.accelerator.prepare_model(self._plain)
+        self.losses = LossCurve(recipe.steps)
 
     @property
     def result(self) -> nn.Module:
@@ -97,6 +99,7 @@ class TrainingLoop:
             self._schedule.step()
         if self._average is not None:
             self._average.update_parameters(self._plain)
+        self.losses.add(self.step, mean_loss)
         return mean_loss
 
     def checkpoint(self) -> Checkpoint:
@@ -110,6 +113,7 @@ class TrainingLoop:
             "schedule": self._schedule.state_dict(),
             "scaler": self._scaler.state_dict(),
             "precision": self._precision.name,
+            "losses": self.losses.to_json(),
         }
         return Checkpoint(self.step, finished=False, tensors=tensors, scalars=scalars)
 
@@ -132,6 +136,7 @@ class TrainingLoop:
         self._scaler.load_state_dict(dict(checkpoint.scalars["scaler"]))
         if self._average is not None:
             self._average.load_state_dict(unprefixed(_AVERAGE, checkpoint.tensors))
+        self.losses = LossCurve(self._recipe.steps, checkpoint.scalars["losses"])
         self.step = checkpoint.step
 
     def _autocast(self) -> contextlib.AbstractContextManager[Any]:

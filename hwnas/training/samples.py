@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sized
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -85,8 +87,8 @@ class StepSampler(Sampler[list[int]]):
             yield list(items[self._share])
 
 
-def _begin_worker(_number: int) -> None:
-    die_with_parent()
+def _begin_worker(parent: int, _number: int) -> None:
+    die_with_parent(parent)
 
 
 def load_batches(dataset: Dataset[Sample], sampler: StepSampler, *, workers: int) -> DataLoader[Sample]:
@@ -95,7 +97,7 @@ def load_batches(dataset: Dataset[Sample], sampler: StepSampler, *, workers: int
         dataset,
         batch_sampler=sampler,
         num_workers=workers,
-        worker_init_fn=_begin_worker,
+        worker_init_fn=partial(_begin_worker, os.getpid()),
         pin_memory=False,
         persistent_workers=False,
     )

@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from hwnas.architecture import Architecture
-from hwnas.errors import ConfigError
+from hwnas.errors import ConfigError, TrainingInterruptedError
 from hwnas.search_spaces.base import SearchSpace
 from hwnas.tasks.base import Task
 from hwnas.tasks.pretraining import pretraining_dataset
@@ -41,6 +41,7 @@ def train(
     directory: Path,
     resume: bool = True,
     progress: Progress | None = None,
+    is_stopped: Callable[[], bool] | None = None,
 ) -> nn.Module:
     """Train an architecture and return the network, on the CPU and in evaluation mode.
 
@@ -56,10 +57,12 @@ def train(
         directory: where the checkpoint, and in the end `weights.safetensors` and `state.json`, go.
         resume: go on from the checkpoint in `directory`; a finished training is only read.
         progress: is told after every step.
+        is_stopped: is asked after every step whether the training is to end; its checkpoint is saved first.
 
     Raises:
         ConfigError: if the batch cannot be shared equally among the processes.
         TrainingError: if the loss is not finite, or `directory` holds another training.
+        TrainingInterruptedError: if it was stopped.
     """
     directory.mkdir(parents=True, exist_ok=True)
     identity = Identity(architecture.id, recipe.id, seed, task.fingerprint())
@@ -72,7 +75,7 @@ def train(
             loop = TrainingLoop(deepcopy(module), task.loss(architecture, recipe.loss), recipe, seed)
             if checkpoint is not None:
                 loop.restore(checkpoint)
-            _run(loop, task, architecture, recipe, identity, directory, progress)
+            _run(loop, task, architecture, recipe, identity, directory, progress, is_stopped)
     load_weights(directory / WEIGHTS_FILE, module)
     return module.eval()
 
@@ -85,6 +88,7 @@ def _run(
     identity: Identity,
     directory: Path,
     progress: Progress | None,
+    is_stopped: Callable[[], bool] | None,
 ) -> None:
     """Do the steps that are left and write the result."""
     accelerator = loop.accelerator
@@ -106,12 +110,20 @@ def _run(
         loss = loop.advance(inputs, targets)
         if progress is not None:
             progress(loop.step, recipe.steps, loss)
-        if loop.step % recipe.checkpoint_every == 0 and loop.step < recipe.steps:
+        if loop.step == recipe.steps:
+            break
+        ends_here = is_stopped is not None and is_stopped()
+        if ends_here or loop.step % recipe.checkpoint_every == 0:
             if accelerator.is_main_process:
                 save_checkpoint(directory, identity, loop.checkpoint())
             accelerator.wait_for_everyone()
+        if ends_here:
+            raise TrainingInterruptedError(
+                f"Training of {architecture.id} was stopped at step {loop.step} of {recipe.steps}; its "
+                f"checkpoint is in {directory}."
+            )
     if accelerator.is_main_process:
-        save_result(directory, identity, loop.step, loop.result)
+        save_result(directory, identity, loop.step, loop.result, {"losses": loop.losses.to_json()})
     accelerator.wait_for_everyone()
 
 

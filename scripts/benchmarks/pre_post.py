@@ -105,7 +105,7 @@ def main() -> None:
             timings += clocked.timings()
             differing += clocked.differing_points
         oracles = [
-            oracle(scans, ProjectionSpec(arguments.height, width, method))
+            oracle(scans, ProjectionSpec(arguments.height, width, method, 3.0, -25.0))
             for method in ("ring", "spherical")
             for width in WIDTHS
         ]

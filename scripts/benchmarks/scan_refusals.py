@@ -7,7 +7,8 @@
 For every sensor table, a pool of synthetic scans is made once; expectations come from other scenes than those
 that are varied. Each wrong kind and each right kind is varied with seeds (`scan_variations.py`), half of the
 time with the ring of every point, half of the time without; every wrong scan is turned, and may be part of a
-turn or thinned. With `--real DIR` (a data set, or several), its scans count as of a further sensor.
+turn or thinned. `--real DIR...` names data sets, each a directory called `real-` and the name of the sensor;
+their scans are right ones for networks trained on that sensor.
 
 Prints Markdown; with `--json FILE`, writes the counts and some words of what went wrong.
 """
@@ -18,6 +19,7 @@ import argparse
 import json
 import sys
 import time
+import warnings
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -32,7 +34,7 @@ from scan_variations import RIGHT, WRONG, Cloud, Variation
 from hwnas.data.dataset import open_dataset
 from hwnas.data.expectations import ScanExpectations, expectations_of
 from hwnas.data.projection import ProjectionSpec, project
-from hwnas.data.scan import Scan
+from hwnas.data.scan import DataWarning, Scan
 from hwnas.data.sensors import load_sensor, sensor_names
 from hwnas.data.synthetic.scene import scans
 from hwnas.errors import DataError
@@ -41,6 +43,7 @@ from hwnas.runtime.scan_checks import ScanChecks, check_intensity_range, has_dir
 TRAINED = ("hdl-64e", "vlp-32c", "os1-64")
 TRAIN_SCENES, TEST_SCENES, SCANS_PER_SCENE = range(6), range(8, 14), 2
 INTENSITY_RANGE = (0.0, 255.0)
+REAL = "real-"
 _EXAMPLES = 6
 
 
@@ -60,13 +63,13 @@ class Count:
     warned: int = 0
     examples: list[str] = field(default_factory=list)
 
-    def add(self, seed: int, refusal: str | None, warnings: Sequence[str], *, intended: bool) -> None:
+    def add(self, seed: int, refusal: str | None, remarks: Sequence[str], *, intended: bool) -> None:
         """Count one variation; `intended` says whether it should be refused."""
         self.tried += 1
         self.refused += refusal is not None
-        self.warned += refusal is None and bool(warnings)
+        self.warned += refusal is None and bool(remarks)
         if (refusal is not None) != intended and len(self.examples) < _EXAMPLES:
-            self.examples.append(f"{seed}: {refusal or '; '.join(warnings) or 'no word'}")
+            self.examples.append(f"{seed}: {refusal or '; '.join(remarks) or 'no word'}")
 
 
 def synthetic(name: str, scenes: Sequence[int], pool: Path | None) -> list[Cloud]:
@@ -91,6 +94,12 @@ def synthetic(name: str, scenes: Sequence[int], pool: Path | None) -> list[Cloud
             )
         np.savez(path, **arrays)
     return clouds
+
+
+def columns(cloud: Cloud, every: int) -> Cloud:
+    """Return a synthetic cloud, which comes ring by ring, with every n-th point of each ring."""
+    place = np.arange(len(cloud.ring)) - np.searchsorted(cloud.ring, cloud.ring)
+    return cloud.take(place % every == 0)
 
 
 def real(directory: Path) -> tuple[list[Cloud], list[Cloud]]:
@@ -128,7 +137,11 @@ class Gate:
         self.expects = expects
         most = 64 if expects.rings is None else expects.rings[1]
         method = "spherical" if expects.rings is None else "ring"
-        self.spec = ProjectionSpec(max(16, min(most, 128)), 2048, method)
+        beams = None if expects.geometry is None else expects.geometry.beam_elevation_deg
+        height = max(16, min(most, 128))
+        # As a bundle has them: the table of the sensor where there is one, else the field of view.
+        table = beams if beams is not None and len(beams) <= height else None
+        self.spec = ProjectionSpec(height, 2048, method, *expects.field_of_view_deg, table)
         self.checks = ScanChecks(expects, method)
 
     def ask(self, cloud: Cloud, *, given: bool) -> tuple[str | None, Sequence[str]]:
@@ -154,10 +167,15 @@ def vary(
     for seed in range(number):
         rng: Generator = np.random.default_rng([zlib.crc32(kind.encode()), seed])
         cloud = variation(clouds[int(rng.integers(len(clouds)))], rng)
-        # A driver that says rings says them for points in any order.
-        given = seed % 2 == 0
+        # A tilted cloud shows no beams, so that its rings must be given.
+        given = seed % 2 == 0 or kind.startswith("slope")
         count.add(seed, *gate.ask(cloud, given=given), intended=intended)
     return count
+
+
+def sensor_of(name: str) -> str:
+    """Return the sensor of a pool: `hdl-64e` for `real-hdl-64e`, the name of a directory, too."""
+    return name[len(REAL) :] if name.startswith(REAL) else name
 
 
 def study(
@@ -173,7 +191,9 @@ def study(
         if only is None or only == kind:
             found["wrong"][kind] = vary(gate, own, kind, variation, number, intended=True)
     for other, clouds in pools.items():
-        if other != name and (only is None or only == other):
+        if other != name and sensor_of(other) == sensor_of(name):
+            found["right"][other] = vary(gate, clouds, other, variations.yawed, number, intended=False)
+        elif other != name and (only is None or only == other):
             variation = variations.of_another_sensor
             found["sensors"][other] = vary(gate, clouds, other, variation, number, intended=True)
             found["few"][other] = vary(gate, clouds, other, variations.few, number, intended=True)
@@ -198,8 +218,8 @@ def milliseconds(gate: Gate, clouds: Sequence[Cloud]) -> tuple[float, int]:
 def markdown(results: dict[str, dict[str, dict[str, Count]]]) -> str:
     """Return one table a group: kinds down, trained sensors across."""
     titles = {
-        "wrong": "Wrong scans of the same sensor: refused, %",
-        "sensors": "Scans of other sensors: refused, %",
+        "wrong": "Wrong scans of the same sensor: refused, % (accepted with a warning, %)",
+        "sensors": "Scans of other sensors: refused, % (accepted with a warning, %)",
         "right": "Right scans: accepted, % (of all, with a warning, %)",
         "few": "200 to 2,000 points of a scan: refused, % (labelled with a warning, %)",
     }
@@ -220,7 +240,12 @@ def _cell(count: Count | None, group: str) -> str:
     refused, warned = 100 * count.refused / count.tried, 100 * count.warned / count.tried
     if group == "right":
         return f"{100 - refused:.1f} ({warned:.1f})"
-    return f"{refused:.1f} ({warned:.1f})" if group == "few" else f"{refused:.1f}"
+    return f"{refused:.1f} ({warned:.1f})"
+
+
+def _quietly() -> None:
+    """Silence what the projection says about rings; the checks say it themselves."""
+    warnings.simplefilter("ignore", DataWarning)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -231,13 +256,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--variations", type=int, default=1000)
     parser.add_argument("--pool", type=Path, help="directory that keeps the synthetic scans")
     parser.add_argument("--real", type=Path, nargs="*", default=[])
+    parser.add_argument("--every", type=int, default=1, help="vary scans with every n-th point of each ring")
     parser.add_argument("--only", help="one kind")
     parser.add_argument("--json", type=Path, dest="json_path")
     chosen = parser.parse_args(arguments)
-    pools = {name: synthetic(name, TEST_SCENES, chosen.pool) for name in chosen.others}
+    _quietly()
+    pools = {
+        name: [columns(cloud, chosen.every) for cloud in synthetic(name, TEST_SCENES, chosen.pool)]
+        for name in chosen.others
+    }
     learnt = {name: synthetic(name, TRAIN_SCENES, chosen.pool) for name in chosen.trained if name in pools}
     for directory in chosen.real:
         learnt[directory.name], pools[directory.name] = real(directory)
+    for name in chosen.trained:
+        if name not in learnt:
+            parser.error(f"--trained {name} is neither one of --others nor the name of a directory of --real")
     results: dict[str, dict[str, dict[str, Count]]] = {}
     for name in [name for name in learnt if name in chosen.trained]:
         gate = Gate(expectations(name, learnt[name], given=False))

@@ -85,11 +85,9 @@ def thinned(cloud: Cloud, rng: Generator, share: float = 0.3) -> Cloud:
 
 
 def sloping(cloud: Cloud, rng: Generator) -> Cloud:
-    """The ground inclined by up to 5 degrees, with everything on it, and the sensor level: beams are cut anew.
-
-    A cloud cannot be cast again, so that it is tilted instead; its beams tilt with it.
-    """
-    return cloud.times(rotation(0, rng.uniform(-5, 5)) @ rotation(1, rng.uniform(-5, 5)))
+    """Levelled on a slope, by up to 5 degrees: all that is seen is tilted in the sensor's frame."""
+    turn = rotation(2, rng.uniform(0, 360))
+    return cloud.times(turn @ rotation(0, rng.uniform(0, 5)) @ turn.T)
 
 
 def walled(cloud: Cloud, rng: Generator) -> Cloud:
@@ -187,7 +185,7 @@ def mirrored_axes(cloud: Cloud, rng: Generator) -> Cloud:
 
 
 def z_down(cloud: Cloud, rng: Generator) -> Cloud:
-    """x forward, y right, z down."""
+    """Axes as ships have them: x forward, y right, z down."""
     return _some(cloud, rng).times(np.diag([1.0, -1.0, -1.0]))
 
 
@@ -213,8 +211,13 @@ def _raised(cloud: Cloud, by_m: float) -> Cloud:
 
 
 def mirrored(cloud: Cloud, rng: Generator) -> Cloud:
-    """y to the right; points ring by ring, in the order of the sensor."""
+    """Axis y to the right; points ring by ring, in the order of the sensor."""
     return _some(cloud, rng).times(np.diag([1.0, -1.0, 1.0]))
+
+
+def mirrored_unordered(cloud: Cloud, rng: Generator) -> Cloud:
+    """Axis y to the right, in no order: nothing shows it, so that a warning is all that can be expected."""
+    return unordered(mirrored(cloud, rng), rng)
 
 
 def nearly_all_nan(cloud: Cloud, rng: Generator) -> Cloud:
@@ -254,6 +257,7 @@ WRONG: Mapping[str, Variation] = {
     "origin on the ground": on_the_ground,
     "origin too high or low": wrong_height,
     "mirrored": mirrored,
+    "mirrored, no order": mirrored_unordered,
     "NaN": nearly_all_nan,
     "intensity": other_intensity,
     "cut below": cut_below,

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 import typer
+from onnx import TensorProto, helper
 from typer.testing import CliRunner
 
 from hwnas.cli import bench
 from hwnas.cli.measurement_tables import mark, print_remarks
-from hwnas.errors import ConfigError
+from hwnas.errors import ConfigError, MeasurementError
 from hwnas.files import sha256_of_file
 from hwnas.latency.base import LatencyMeasurement
 from hwnas.latency.protocol import MeasuringProtocol
@@ -101,3 +102,19 @@ def test_what_may_not_be_relied_on_is_marked_with_its_reason(capsys: pytest.Capt
     assert (mark(calm), mark(disturbed)) == ("", " (!)")
     print_remarks({"trial 3": calm, "trial 4": disturbed})
     assert capsys.readouterr().out == "(!) trial 4: 19% were slow\n"
+
+
+def test_given_values_reach_the_network(run, tmp_path: Path) -> None:
+    inputs = [
+        helper.make_tensor_value_info("x", TensorProto.FLOAT, [4, 4]),
+        helper.make_tensor_value_info("shape", TensorProto.INT64, [2]),
+    ]
+    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, [2, 8])]
+    graph = helper.make_graph([helper.make_node("Reshape", ["x", "shape"], ["y"])], "g", inputs, outputs)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    assert isinstance(run(tmp_path / "m.onnx", "--json").exception, MeasurementError)
+    result = run(tmp_path / "m.onnx", "--input", "shape=[2, 8]", "--json")
+    assert result.exit_code == 0, result.output
+    job = run(tmp_path / "m.onnx", "--input", "shape=[2, 8]", "--emit-job", tmp_path / "job")
+    assert "leave --input out" in str(job.exception)

@@ -6,11 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer
+import yaml
+from PIL import Image
 from typer.testing import CliRunner
 
 from hwnas.cli.data import register
-from hwnas.errors import DataError
+from hwnas.data.frames import Coordinates
+from hwnas.errors import ConfigError, DataError
 from tests.data.clouds import ring_ordered_cloud, write_dataset, write_scan
+from tests.data.scenes import in_file, write_scenes
 
 
 @pytest.fixture
@@ -61,11 +65,12 @@ def test_info_lists_problems_and_fails(app: typer.Typer, tmp_path: Path) -> None
 
 
 def test_info_reports_unordered_scans(app: typer.Typer, tmp_path: Path) -> None:
-    points = np.random.default_rng(0).permutation(ring_ordered_cloud(16, 60)[0])
-    write_scan(tmp_path, "00", "000000", points, np.zeros(len(points)), None)
+    rng = np.random.default_rng(0)
+    points = rng.uniform(-30, 30, (1500, 3))  # rings can be told neither from order nor from elevation
+    write_scan(tmp_path, "00", "000000", points, rng.uniform(0, 1, len(points)), None)
     result = CliRunner().invoke(app, ["data", "info", str(tmp_path)])
     assert result.exit_code == 0, result.output
-    assert "1 scans not ring-ordered" in " ".join(result.stdout.split())
+    assert "1 scans not ring-ordered" in " ".join(result.stdout.replace("\u2502", " ").split())
 
 
 def test_info_refuses_what_is_no_data_set(app: typer.Typer, tmp_path: Path) -> None:
@@ -78,3 +83,72 @@ def test_synthesize_refuses_a_directory_in_use(app: typer.Typer, tmp_path: Path)
     result = CliRunner().invoke(app, ["data", "synthesize", str(tmp_path), "--scans", "1"])
     assert isinstance(result.exception, DataError)
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+@pytest.fixture
+def vehicle_frame(tmp_path: Path) -> Path:
+    """A data set in millimetres whose origin is on the ground."""
+    coordinates = Coordinates(unit_m=0.001, origin_m=(0.9, 0.0, 1.8))
+    return write_scenes(
+        tmp_path / "scans", "vlp-16", transform=lambda points, number: in_file(points, coordinates)
+    )
+
+
+def test_info_says_what_is_odd_and_writes_what_mends_it(app: typer.Typer, vehicle_frame: Path) -> None:
+    runner, out = CliRunner(), vehicle_frame / "mended.yaml"
+    result = runner.invoke(app, ["data", "info", str(vehicle_frame), "--suggest", "-o", str(out)])
+    assert result.exit_code == 3
+    text = " ".join(result.stdout.split())
+    assert "error: unit" in text
+    assert "error: origin" in text
+    assert "In dataset.yaml: unit_m: 0.001; origin_m: [0.9, 0.0, 1.8]" in text
+    assert "2 errors, 0 warnings" in text
+    again = runner.invoke(app, ["data", "info", str(vehicle_frame), "--suggest", "-o", str(out)])
+    assert isinstance(again.exception, ConfigError)
+    assert "--force" in str(again.exception)
+    mended = runner.invoke(app, ["data", "info", str(out), "--json"])
+    assert mended.exit_code == 0, mended.output
+    facts = json.loads(mended.stdout)
+    assert facts["findings"] == []
+    assert facts["coordinates"] == {"frame": "x-forward", "unit_m": 0.001, "origin_m": [0.9, 0.0, 1.8]}
+    geometry = facts["geometry"]
+    assert geometry["sensor_height_m"] == pytest.approx(1.8, abs=0.1)
+    assert geometry["num_beams"] == 16
+    assert geometry["sensor_matches"][0]["sensor"] == "vlp-16"
+    assert facts["image"]["points_above"] == 0
+    assert facts["image"]["projection"]["height"] == 16
+
+
+def test_suggestion_and_picture_go_where_they_are_asked_to(
+    app: typer.Typer, vehicle_frame: Path, tmp_path: Path
+) -> None:
+    runner, picture = CliRunner(), tmp_path / "scan.png"
+    info = ["data", "info", str(vehicle_frame)]
+    result = runner.invoke(app, [*info, "--suggest", "--picture", str(picture)])
+    assert yaml.safe_load(result.stdout)["origin_m"] == [0.9, 0.0, 1.8]
+    with Image.open(picture) as drawn:
+        assert drawn.width == 1536
+        assert (0, 229, 255) in {colour for _, colour in drawn.getcolors(1 << 24)}  # where the beams meet
+    for arguments, match in (
+        (["--picture", str(picture)], "exists already"),
+        (["--suggest", "-o", str(tmp_path / "elsewhere.yaml")], "must lie in"),
+        (["-o", str(vehicle_frame / "a.yaml")], "give both"),
+        (["--suggest", "--json"], "both print"),
+    ):
+        refused = runner.invoke(app, [*info, *arguments])
+        assert isinstance(refused.exception, ConfigError)
+        assert match in str(refused.exception)
+    assert not (vehicle_frame / "a.yaml").exists()
+
+
+def test_info_of_scans_whose_intensities_are_refused_says_their_range(
+    app: typer.Typer, tmp_path: Path
+) -> None:
+    path = write_scenes(
+        tmp_path / "scans", "vlp-16", intensity=lambda points: np.linspace(0, 250, len(points))
+    )
+    picture = tmp_path / "scan.png"
+    result = CliRunner().invoke(app, ["data", "info", str(path), "--picture", str(picture)])
+    assert result.exit_code == 3
+    assert "intensity_range: [0.0, 255.0]" in " ".join(result.stdout.split())
+    assert picture.is_file()

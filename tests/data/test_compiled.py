@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -14,7 +16,11 @@ from hwnas.data.angles import angle_of
 from hwnas.data.compiled import compiled_kernel, kernel_name
 from hwnas.data.knn import KnnSettings, labels_of_points
 from hwnas.data.projection import ProjectionSpec, RangeImage, label_image, project
+from hwnas.data.rings import recover_rings
+from hwnas.data.scan import DataWarning
+from hwnas.data.sensors import load_sensor
 from tests.data.clouds import ring_ordered_cloud
+from tests.data.sensor_clouds import Turn, scan_of
 
 needs_kernel = pytest.mark.skipif(
     compiled_kernel() is None, reason="the package was built without its compiled kernel: no C++ compiler"
@@ -67,7 +73,7 @@ def test_images_are_equal(
     seed: int, ordered: bool, broken: bool, method: str, height: int, width: int
 ) -> None:
     points, remission = cloud(seed, ordered=ordered, broken=broken)
-    spec = ProjectionSpec(height, width, method)
+    spec = ProjectionSpec(height, width, method, 3.0, -25.0)
     images = [with_kernel(name, lambda: project(points, remission, spec)) for name in ("compiled", "numpy")]
     assert_equal_images(*images)
 
@@ -78,11 +84,73 @@ def test_images_are_equal(
 def test_images_of_given_rings_and_of_few_points_are_equal(count: int | None, is_given: bool) -> None:
     points, ring = (values[:count] for values in ring_ordered_cloud(16, 500, 3))
     remission = np.ones(len(points), np.float32)
-    spec = ProjectionSpec(16, 512)
+    spec = ProjectionSpec(16, 512, "ring", 3.0, -25.0)
     images = [
         with_kernel(name, lambda: project(points, remission, spec, ring if is_given else None))
         for name in ("compiled", "numpy")
     ]
+    assert_equal_images(*images)
+
+
+@needs_kernel
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sampled_from(["vlp-16", "vlp-32c", "hdl-64e", "os1-64"]),
+    st.integers(0, 2**16),
+    st.sampled_from(["ring", "column", "any"]),
+    st.sampled_from([0.0, 0.03, 0.3]),
+    st.sampled_from([None, "top", "bottom", "one", "gaps", "fired", "nonsense"]),
+    st.booleans(),
+    st.floats(60, 360),
+)
+def test_rings_and_rows_are_equal(
+    name: str, seed: int, order: str, blur: float, numbering: str | None, has_table: bool, sector_deg: float
+) -> None:
+    sensor, rng = load_sensor(name), np.random.default_rng(seed)
+    turn = Turn(60, seed % 360, sector_deg, bool(seed % 2), bool(seed % 3), order, 0.2, seed)
+    points, beam = scan_of(sensor, turn)
+    points[:, 2] += rng.uniform(-blur, blur, len(points)).astype(np.float32)
+    points[rng.integers(0, len(points), 9)] = [np.nan, 1.0, 0.0]
+    ring = {
+        None: None,
+        "top": beam,
+        "bottom": sensor.beams - 1 - beam,
+        "one": beam + 1,
+        "gaps": 3 * beam,
+        "fired": rng.permutation(sensor.beams)[beam],
+        "nonsense": rng.integers(0, sensor.beams, len(beam)),
+    }[numbering]
+    ring = None if ring is None else ring.astype(np.int32)
+    table = sensor.elevation_deg if has_table else None
+    spec = ProjectionSpec(sensor.beams, 256, "ring", *sensor.edges_deg, table)
+    remission = rng.random(len(points)).astype(np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        images = [
+            with_kernel(kernel, lambda: project(points, remission, spec, ring))
+            for kernel in ("compiled", "numpy")
+        ]
+    assert_equal_images(*images)
+    one, other = (with_kernel(kernel, lambda: recover_rings(points)) for kernel in ("compiled", "numpy"))
+    assert (one is None) == (other is None)
+    if one is not None and other is not None:
+        np.testing.assert_array_equal(one, other)
+
+
+@needs_kernel
+@pytest.mark.parametrize("beams_deg", [None, tuple(np.linspace(3, -25, 64))])
+def test_real_rows_are_equal(real_lidar: Path, beams_deg: tuple[float, ...] | None) -> None:
+    for path in sorted(real_lidar.glob("sequences/*/velodyne/*.bin"))[::9]:
+        assert_equal_rows(np.fromfile(path, "<f4").reshape(-1, 4)[:, :3], beams_deg)
+
+
+def assert_equal_rows(points: np.ndarray, beams_deg: tuple[float, ...] | None) -> None:
+    points = points[np.random.default_rng(0).random(len(points)) < 0.8]
+    one, other = (with_kernel(kernel, lambda: recover_rings(points)) for kernel in ("compiled", "numpy"))
+    assert one is not None
+    np.testing.assert_array_equal(one, other)
+    spec, zeros = ProjectionSpec(64, 512, "ring", beams_deg=beams_deg), np.zeros(len(points), np.float32)
+    images = [with_kernel(kernel, lambda: project(points, zeros, spec)) for kernel in ("compiled", "numpy")]
     assert_equal_images(*images)
 
 
@@ -101,7 +169,7 @@ def test_labels_are_equal(
     seed: int, window: int, k: int, cutoff_m: float, num_classes: int, only_lost: bool, smooth: bool
 ) -> None:
     points, remission = cloud(seed, ordered=True, broken=True)
-    image = project(points, remission, ProjectionSpec(16, 256))
+    image = project(points, remission, ProjectionSpec(16, 256, "ring", 3.0, -25.0))
     rng = np.random.default_rng(seed)
     if smooth:
         labels = np.where(points[:, 0] > 3, 0, num_classes - 1).astype(np.uint8)

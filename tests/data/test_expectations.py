@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from hwnas.data.expectations import ScanExpectations, expectations_of
+from hwnas.data.geometry import Turn
 from hwnas.data.scan import Scan
 from hwnas.errors import DataError
 from tests.export.small_lidar import HEIGHT, make_scan
@@ -32,10 +33,46 @@ def test_scans_say_what_a_network_expects() -> None:
     assert ScanExpectations.from_json(json.loads(json.dumps(found.to_json()))) == found
 
 
+def test_the_geometry_of_scans_is_part_of_what_a_network_expects() -> None:
+    found = look_at(scan_of(0), scan_of(1)).geometry
+    assert found is not None
+    assert found.beam_elevation_deg == pytest.approx(np.linspace(2.0, -24.0, HEIGHT), abs=0.01)
+    assert found.beam_spread_deg < 0.01
+    assert found.lower_edge_deg == pytest.approx((-24.0, -24.0), abs=0.1)
+    assert found.upper_edge_deg == pytest.approx((2.0, 2.0), abs=0.1)
+    assert found.azimuth_coverage == (1.0, 1.0)
+    assert 6.0 < found.median_range_m[0] <= found.median_range_m[1] < 16.0
+    assert found.turn == Turn(is_left=True, order="ring-by-ring")
+    assert found.edges_deg(1.0) == (found.lower_edge_deg[1], found.upper_edge_deg[0])
+
+
+@pytest.mark.parametrize(
+    "update",
+    [
+        {"beam_elevation_deg": [1.0, 2.0]},
+        {"beam_elevation_deg": [float("nan"), -1.0]},
+        {"lower_edge_deg": [3.0, 2.0]},
+        {"sector_edges": [[1.0, 2.0]]},
+        {"turn": {"is_left": 1, "order": "ring-by-ring"}},
+        {"turn": {"is_left": True, "order": "random"}},
+        {"far_range_m": "far"},
+        {"ground_tilt_deg": float("inf")},
+    ],
+)
+def test_other_geometry_is_refused(update: dict[str, object]) -> None:
+    value = look_at(scan_of(0)).to_json()
+    with pytest.raises((ValueError, TypeError)):
+        ScanExpectations.from_json({**value, "geometry": {**value["geometry"], **update}})
+
+
 def test_rings_in_files_and_points_in_no_order_are_told_apart() -> None:
     assert look_at(scan_of(0, ring=True)).point_order == "ring-field"
     shuffled = scan_of(1)
-    shuffled = replace(shuffled, points=np.random.default_rng(0).permutation(shuffled.points))
+    assert look_at(scan_of(0)).geometry is not None
+    rng = np.random.default_rng(0)
+    # Off their beams, and in no order: nothing tells the ring of a point.
+    points = rng.permutation(shuffled.points) + rng.uniform(-1, 1, (len(shuffled), 3)).astype(np.float32)
+    shuffled = replace(shuffled, points=points)
     mixed = look_at(scan_of(0), shuffled)
     assert (mixed.point_order, mixed.rings) == ("any", None)
     assert ScanExpectations.from_json(mixed.to_json()) == mixed

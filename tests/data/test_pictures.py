@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from hwnas.data.label_maps import load_label_map
-from hwnas.data.pictures import draw_segmentation
+from hwnas.data.pictures import Mark, draw_segmentation
 from hwnas.data.projection import ProjectionSpec, project
 
 LABEL_MAP = load_label_map("merged-8")
@@ -18,6 +19,10 @@ def _scan() -> tuple[np.ndarray, np.ndarray]:
     points = rng.uniform(-30, 30, (4000, 3)).astype(np.float32)
     points[:, 2] = rng.uniform(-2, 1, 4000)
     return points, rng.integers(0, 8, 4000).astype(np.uint8)
+
+
+def _count(png: bytes, colour: tuple[int, int, int]) -> int:
+    return int((np.asarray(Image.open(io.BytesIO(png))) == colour).all(axis=2).sum())
 
 
 def _colours(png: bytes) -> set[tuple[int, int, int]]:
@@ -48,11 +53,57 @@ def test_only_errors_are_red() -> None:
     red = (255, 59, 48)
     right = draw_segmentation(image, [("a", labels)], points, LABEL_MAP, truth=labels)
     wrong = draw_segmentation(image, [("a", labels)], points, LABEL_MAP, truth=(labels + 1) % 8)
-    assert red not in _colours(right)
-    assert red in _colours(wrong)
+    # The legend holds one square of red; errors are more.
+    assert _count(right, red) < 15 * 15
+    assert _count(wrong, red) > 1000
 
 
 def test_a_scan_without_points_is_a_picture_too() -> None:
     points = np.zeros((0, 3), np.float32)
-    image = project(points, np.zeros(0, np.float32), ProjectionSpec(16, 256, "spherical"))
+    image = project(points, np.zeros(0, np.float32), ProjectionSpec(16, 256, "spherical", 3.0, -25.0))
     assert draw_segmentation(image, [("a", np.zeros(0, np.uint8))], points, LABEL_MAP)
+
+
+def test_views_from_above_have_a_scale_the_ego_vehicle_and_marks() -> None:
+    points, labels = _scan()
+    image = project(points, np.zeros(4000, np.float32), ProjectionSpec(64, 512, "spherical", 30.0, -30.0))
+    plain = draw_segmentation(image, [("a", labels)], points, LABEL_MAP)
+    assert {(255, 255, 255), (44, 48, 55)} <= _colours(plain)  # the outline of a car; circles of distance
+    marked = draw_segmentation(image, [("a", labels)], points, LABEL_MAP, marks=[Mark("here", 10.0, -5.0)])
+    assert (0, 229, 255) in _colours(marked) - _colours(plain)
+    before, after = (np.asarray(Image.open(io.BytesIO(png))).astype(int) for png in (plain, marked))
+    rows, columns = np.nonzero(np.abs(before - after).sum(axis=2))
+    # 10 m ahead and 5 m to the right of the middle of a view of 80 m in 744 pixels, whose left edge is at 16.
+    assert abs((rows.min() + rows.max()) / 2 - (_view_top(plain) + 372 - 93)) < 25
+    assert columns.min() == pytest.approx(16 + 372 + 46.5 - 11, abs=2)
+
+
+def _view_top(png: bytes) -> int:
+    """Return the first row of the view from above: 372 pixels over the cross of the ego vehicle."""
+    pixels = np.asarray(Image.open(io.BytesIO(png)))
+    column = pixels[:, 16 + 372 - 8 : 16 + 372 + 8]
+    rows = np.flatnonzero((column == 255).all(axis=2).sum(axis=1) >= 9)
+    return int(np.median(rows)) - 372
+
+
+def test_more_views_and_notes_make_the_picture_higher() -> None:
+    points, labels = _scan()
+    image = project(points, np.zeros(4000, np.float32), ProjectionSpec(64, 512, "spherical", 30.0, -30.0))
+    colours = np.full((4000, 3), (1, 200, 3), np.uint8)
+    plain = draw_segmentation(image, [("a", labels)], points, LABEL_MAP)
+    more = draw_segmentation(
+        image, [("a", labels)], points, LABEL_MAP, views=[("b", colours), ("c", colours)], notes=["a note"]
+    )
+    assert (1, 200, 3) in _colours(more) - _colours(plain)
+    heights = [Image.open(io.BytesIO(png)).height for png in (plain, more)]
+    assert heights[1] - heights[0] == (744 + 28) + 28
+
+
+def test_long_names_of_classes_stay_in_their_column() -> None:
+    points, labels = _scan()
+    image = project(points, np.zeros(4000, np.float32), ProjectionSpec(64, 512, "spherical", 30.0, -30.0))
+    names = tuple(f"{'very ' * 12}long {number}" for number in range(8))
+    long = replace(LABEL_MAP, class_names=names)
+    png = draw_segmentation(image, [("a", labels)], points, long)
+    assert Image.open(io.BytesIO(png)).width == 1536
+    assert set(LABEL_MAP.colors) <= _colours(png)

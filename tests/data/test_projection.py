@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,6 @@ from hwnas.data.projection import (
     label_image,
     network_input,
     project,
-    recover_rings,
 )
 from hwnas.errors import DataError
 from hwnas.metrics.confusion import confusion_matrix, iou_per_class
@@ -32,7 +32,12 @@ pytestmark = pytest.mark.usefixtures("kernel")
 
 def specs(method: str) -> st.SearchStrategy[ProjectionSpec]:
     return st.builds(
-        ProjectionSpec, height=st.integers(16, 128), width=st.integers(256, 2048), method=st.just(method)
+        ProjectionSpec,
+        height=st.integers(16, 128),
+        width=st.integers(256, 2048),
+        method=st.just(method),
+        fov_up_deg=st.just(3.0),
+        fov_down_deg=st.just(-25.0),
     )
 
 
@@ -69,21 +74,21 @@ def test_image_and_points_agree_for_any_cloud(points: np.ndarray, spec: Projecti
 def test_nearest_return_wins_in_any_order(order: list[int], seed: int) -> None:
     distances = np.random.default_rng(seed).uniform(1, 50, 12).astype(np.float32)
     points = distances[:, None] * np.array([1.0, 0.001, -0.1], np.float32)
-    image = project(points[order], zeros(points), ProjectionSpec(64, 512, "spherical"))
+    image = project(points[order], zeros(points), ProjectionSpec(64, 512, "spherical", 3.0, -25.0))
     assert image.valid.sum() == 1
     assert image.channels[1][image.valid] == points[:, 0].min()
 
 
 def test_first_of_equally_near_points_wins() -> None:
     points = np.repeat(np.array([[5.0, 0.0, -1.0]], np.float32), 3, axis=0)
-    image = project(points, zeros(points), ProjectionSpec(64, 512, "spherical"))
+    image = project(points, zeros(points), ProjectionSpec(64, 512, "spherical", 3.0, -25.0))
     assert image.point_index[image.valid].tolist() == [0]
 
 
 def test_columns_run_from_behind_over_left_ahead_and_right() -> None:
     ahead, left, right, behind_left = [10, 0, 0], [0, 10, 0], [0, -10, 0], [-10, 0.001, 0]
     points = np.array([ahead, left, right, behind_left], np.float32)
-    image = project(points, zeros(points), ProjectionSpec(64, 1024, "spherical"))
+    image = project(points, zeros(points), ProjectionSpec(64, 1024, "spherical", 3.0, -25.0))
     assert image.column.tolist() == [512, 256, 768, 0]
 
 
@@ -92,62 +97,10 @@ def test_spherical_rows_follow_the_formula() -> None:
     points = np.stack(
         [np.cos(np.radians(elevation_deg)), np.zeros(5), np.sin(np.radians(elevation_deg))], axis=1
     )
-    image = project(10 * points.astype(np.float32), zeros(points), ProjectionSpec(64, 512, "spherical"))
+    image = project(
+        10 * points.astype(np.float32), zeros(points), ProjectionSpec(64, 512, "spherical", 3.0, -25.0)
+    )
     assert image.row.tolist() == [0, 31, 63, 0, 63]
-
-
-@settings(max_examples=25, deadline=None)
-@given(st.integers(16, 128), st.integers(40, 300), st.booleans(), st.booleans(), st.integers(0, 99))
-def test_rings_are_recovered_whichever_way_the_sensor_turns(
-    num_rings: int, steps: int, clockwise: bool, bottom_first: bool, seed: int
-) -> None:
-    points, ring = ring_ordered_cloud(num_rings, steps, seed)
-    if clockwise:
-        points = points * np.array([1, -1, 1], np.float32)
-    if bottom_first:
-        order = np.argsort(-ring, kind="stable")
-        points, ring = points[order], ring[order]
-    recovered = recover_rings(points)
-    assert recovered is not None
-    np.testing.assert_array_equal(recovered, ring)
-
-
-def test_rings_survive_missing_returns() -> None:
-    points, ring = ring_ordered_cloud(64, 500)
-    keep = np.random.default_rng(0).random(len(points)) < 0.6
-    recovered = recover_rings(points[keep])
-    assert recovered is not None
-    np.testing.assert_array_equal(recovered, ring[keep])
-
-
-def test_unordered_clouds_fall_back_to_the_spherical_projection_and_say_so() -> None:
-    points, ring = ring_ordered_cloud(64, 100)
-    spec = ProjectionSpec(64, 512, "ring")
-    assert project(points, zeros(points), spec).method == "ring"
-    shuffled = np.random.default_rng(0).permutation(points)
-    column_by_column = points[np.argsort(np.arange(len(points)) % 100, kind="stable")]
-    for unordered in (shuffled, column_by_column, points[:10]):
-        assert recover_rings(unordered) is None
-        image = project(unordered, zeros(unordered), spec)
-        assert image.method == "spherical"
-        expected = project(unordered, zeros(unordered), ProjectionSpec(64, 512, "spherical"))
-        np.testing.assert_array_equal(image.point_index, expected.point_index)
-    assert project(shuffled, zeros(shuffled), spec, ring=ring).method == "ring"
-
-
-def test_more_recovered_rings_than_rows_fall_back_too() -> None:
-    points, _ = ring_ordered_cloud(64, 100)
-    assert project(points, zeros(points), ProjectionSpec(32, 512, "ring")).method == "spherical"
-
-
-def test_given_rings_are_rows() -> None:
-    points, ring = ring_ordered_cloud(16, 50)
-    image = project(points, zeros(points), ProjectionSpec(16, 512, "ring"), ring=ring)
-    np.testing.assert_array_equal(image.row, ring)
-    with pytest.raises(DataError, match=r"rings are 0\.\.17"):
-        project(points, zeros(points), ProjectionSpec(16, 512, "ring"), ring=ring + np.int32(2) * (ring > 0))
-    with pytest.raises(DataError, match="one ring for each"):
-        project(points, zeros(points), ProjectionSpec(16, 512, "ring"), ring=ring[1:])
 
 
 @settings(max_examples=40, deadline=None)
@@ -183,8 +136,11 @@ def test_network_input_is_normalised_and_zero_where_nothing_was_measured() -> No
 
 
 def test_settings_round_trip_and_refuse_nonsense() -> None:
-    spec = ProjectionSpec(32, 1024, "spherical", 10.0, -30.0)
-    assert ProjectionSpec.from_json(spec.to_json()) == spec
+    for spec in (
+        ProjectionSpec(32, 1024, "spherical", 10.0, -30.0),
+        ProjectionSpec(32, 1024, "ring", 10.0, -30.0, (5.0, 1.5, -7.25)),
+    ):
+        assert ProjectionSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
     normalisation = Normalisation((1.0, 2.0, 3.0, 4.0, 5.0), (1.0, 1.0, 1.0, 1.0, 0.1))
     assert Normalisation.from_json(normalisation.to_json()) == normalisation
     for wrong in (
@@ -194,6 +150,11 @@ def test_settings_round_trip_and_refuse_nonsense() -> None:
         {"width": 4096},
         {"method": "cube"},
         {"fov_up_deg": -30},
+        {"fov_up_deg": -30, "fov_down_deg": 10},
+        {"method": "spherical"},
+        {"beams_deg": (1.0, 2.0)},
+        {"beams_deg": (1.0,)},
+        {"beams_deg": tuple(np.linspace(10, -10, 65))},
     ):
         with pytest.raises(DataError):
             ProjectionSpec(**{"height": 64, "width": 512, **wrong})

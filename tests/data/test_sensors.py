@@ -127,6 +127,15 @@ def test_sensor_files_may_be_ones_own(tmp_path: Path) -> None:
         find_sensor("nowhere.yaml", tmp_path)
 
 
+def test_the_sensor_file_of_the_documentation_is_one(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs/sensors-and-rows.md").read_text(encoding="utf-8")
+    path = tmp_path / "ours.yaml"
+    path.write_text(page.split("```yaml\n")[1].split("```")[0], encoding="utf-8")
+    assert load_sensor(path).beams == 4
+    named = ["hdl-32e", "hdl-64e", "vlp-16", "vlp-32c", "vls-128", "os0-32", "os1-64", "pandar64", "ot128"]
+    assert all(name in page.lower() for name in [*named, "mid-360"])
+
+
 def test_what_is_not_stated_has_a_default(tmp_path: Path) -> None:
     path = tmp_path / "short.yaml"
     path.write_text(

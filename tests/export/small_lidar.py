@@ -32,7 +32,7 @@ LABELS = LabelMap(
     (0,),
     ((90, 90, 90), (200, 60, 60), (60, 160, 60)),
 )
-SPEC = ProjectionSpec(HEIGHT, WIDTH, "ring")
+SPEC = ProjectionSpec(HEIGHT, WIDTH, "ring", 3.0, -25.0)
 NORMALISATION = Normalisation((10.0, 0.0, 0.0, 0.0, 0.5), (8.0, 10.0, 10.0, 1.5, 0.3))
 KNN = KnnSettings()
 INTENSITY_RANGE = (0.0, 255.0)

@@ -44,12 +44,18 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_run(tmp_path_factory.mktemp("purpose") / "run", widths=(4,))
 
 
-def export(run: Path, directory: Path, **changes: Any) -> Path:
+class Board(Meter):
+    target = BOARD
+
+
+def export(run: Path, directory: Path, *, meter: Meter | None = None, **changes: Any) -> Path:
     member = TrainedMember.from_json(json.loads((run / "trained.json").read_text())["members"][0], run)
     task = SmallTask({})
     space = SmallSpace(task.contract, {})
     settings = PrecisionSettings(("fp32", "int8"), **LENIENT)
-    return export_bundle(task, space, member, directory, meter=Meter(), precision=settings, **changes)
+    return export_bundle(
+        task, space, member, directory, meter=meter or Meter(), precision=settings, **changes
+    )
 
 
 @pytest.mark.parametrize(
@@ -179,6 +185,27 @@ def test_two_dialects_lie_side_by_side_and_each_runtime_gets_its_own(run: Path, 
     assert verdict.passed
 
 
+def test_the_dialect_of_the_target_has_the_plain_name(run: Path, tmp_path: Path) -> None:
+    bundle = export(run, tmp_path / "bundle", meter=Board(), integrations=("triton",))
+    manifest = read_manifest(bundle)
+    assert {name: entry["dialect"] for name, entry in manifest.precisions.items()} == {
+        "fp32": None,
+        "int8": "tensorrt",
+        "int8.onnxruntime": "onnxruntime",
+    }
+    assert manifest.model_path_of("int8").name == "model.int8.onnxruntime.onnx"
+    assert manifest.model_path_of("recommended", "tensorrt").name == "model.int8.onnx"
+    assert manifest.model_path_of("recommended").name == "model.onnx", "clocked with TensorRT alone"
+    # Triton has no engine here, and onnxruntime was not clocked.
+    assert manifest.content["integrations"]["triton"]["precision"] == "fp32"
+    # Each entry is judged by its own file, not by the one that `int8` means to onnxruntime.
+    verdict = verify_bundle(bundle, Board(), settings=VerificationSettings(parity_inputs=1))
+    shares = {name: entry["same_label_share"] for name, entry in verdict.facts["precisions"].items()}
+    promised = {name: entry["judged"]["same_label_share"] for name, entry in manifest.precisions.items()}
+    assert shares == promised
+    assert shares["int8"] != shares["int8.onnxruntime"]
+
+
 def test_no_precision_is_recommended_by_the_speed_of_another_device(run: Path, tmp_path: Path) -> None:
     bundle = export(run, tmp_path / "bundle", tensorrt="10.3")
     manifest = read_manifest(bundle)
@@ -201,18 +228,29 @@ def test_opset_and_versions_are_those_asked_for(run: Path, tmp_path: Path) -> No
     assert (one == other).all()
 
 
-def test_int8_with_half_scales_is_refused_where_it_is_computed_wrongly(
-    monkeypatch: pytest.MonkeyPatch,
+def test_int8_with_half_scales_is_refused_where_it_is_computed_wrongly() -> None:
+    old = {"details": {"dialect": "tensorrt"}}
+    for version, is_right in (("1.22.0", False), ("1.29.1", False), ("1.30.0", True), ("2.0", True)):
+        check_rounding({"details": {"dialect": "tensorrt", "scales": "float32"}}, "model.int8.onnx", version)
+        check_rounding({"details": {"dialect": "onnxruntime-cpu"}}, "model.int8.onnx", version)
+        if is_right:
+            check_rounding(old, "model.int8.onnx", version)
+        else:
+            with pytest.raises(BundleError, match=f"onnxruntime {version} computes wrongly"):
+                check_rounding(old, "model.int8.onnx", version)
+
+
+def test_runner_refuses_a_file_of_an_earlier_export_under_such_a_version(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import onnxruntime
 
-    old = {"details": {"dialect": "tensorrt"}}
-    for version, is_right in (("1.22.0", False), ("1.29.1", False), ("1.30.0", True), ("2.0", True)):
-        monkeypatch.setattr(onnxruntime, "__version__", version)
-        check_rounding({"details": {"dialect": "tensorrt", "scales": "float32"}}, "model.int8.onnx")
-        check_rounding({"details": {"dialect": "onnxruntime-cpu"}}, "model.int8.onnx")
-        if is_right:
-            check_rounding(old, "model.int8.onnx")
-        else:
-            with pytest.raises(BundleError, match=f"onnxruntime {version} computes wrongly"):
-                check_rounding(old, "model.int8.onnx")
+    bundle = export(run, tmp_path / "bundle", dialect="tensorrt")
+    monkeypatch.setattr(onnxruntime, "__version__", "1.22.0")
+    Runner(bundle, precision="int8").close()
+    content = json.loads((bundle / "manifest.json").read_text())
+    del content["precisions"]["int8"]["details"]["scales"]
+    (bundle / "manifest.json").write_text(json.dumps(content))
+    with pytest.raises(BundleError, match=r"float16 scales, which onnxruntime 1\.22\.0 computes wrongly"):
+        Runner(bundle, precision="int8")
+    Runner(bundle).close()

@@ -3,10 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from onnx import TensorProto, helper
 
 from hwnas.errors import BundleError, ConfigError, MeasurementError
 from hwnas.io_spec import TensorSpec
-from hwnas.latency.model_files import model_and_io, shapes_from
+from hwnas.latency.model_files import model_and_io
 from tests.latency.onnx_models import write_conv_model, write_dynamic_model
 
 
@@ -19,25 +20,60 @@ def test_any_onnx_file_says_itself_what_goes_in(tmp_path: Path) -> None:
 def test_axes_that_are_not_fixed_must_be_given(tmp_path: Path) -> None:
     path = tmp_path / "dynamic.onnx"
     write_dynamic_model(path)
-    with pytest.raises(ConfigError, match=r"\?x5x\?x64, .* --input image=1x5x1x64"):
+    with pytest.raises(ConfigError, match=r"batchx5xrowsx64.* --input image=1x5x1x64"):
         model_and_io(path)
-    _, io_spec = model_and_io(path, {"image": (2, 5, 16, 64)})
+    _, io_spec = model_and_io(path, ["image=2x5x16x64"])
     assert io_spec.inputs == (TensorSpec("image", (2, 5, 16, 64)),)
 
 
-@pytest.mark.parametrize("shape", [(1, 5, 16), (1, 6, 16, 64), (1, 5, 0, 64)])
-def test_a_shape_must_fit_the_model(tmp_path: Path, shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("shape", ["1x5x16", "1x6x16x64", "1x5x0x64"])
+def test_a_shape_must_fit_the_model(tmp_path: Path, shape: str) -> None:
     path = tmp_path / "dynamic.onnx"
     write_dynamic_model(path)
-    with pytest.raises(ConfigError, match=r"has the shape \?x5x\?x64, but --input gives"):
-        model_and_io(path, {"image": shape})
+    with pytest.raises(ConfigError, match=r"has the shape batchx5xrowsx64, but --input gives"):
+        model_and_io(path, [f"image={shape}"])
 
 
 def test_an_unknown_input_is_named(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     write_conv_model(path)
     with pytest.raises(ConfigError, match=r"no input 'picture'; its inputs are \['image'\]"):
-        model_and_io(path, {"picture": (1, 5, 16, 64)})
+        model_and_io(path, ["picture=1x5x16x64"])
+
+
+def write_inputs(path: Path, **shapes: list[object]) -> None:
+    """Write a model that has these inputs, of float32, and adds nothing to the first."""
+    inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
+    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)]
+    graph = helper.make_graph([helper.make_node("Relu", [next(iter(shapes))], ["y"])], "g", inputs, outputs)
+    path.write_bytes(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)]).SerializeToString()
+    )
+
+
+def test_all_open_shapes_are_named_at_once_and_shared_axes_once(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    write_inputs(path, a=["n", 3], b=["n", "n"], c=["m", 4], d=[2], e=[-1, 0, 1 << 40])
+    with pytest.raises(ConfigError) as caught:
+        model_and_io(path)
+    text = str(caught.value)
+    for part in (
+        "'a' has the shape nx3",
+        "'b' has the shape nxn",
+        "'c' has the shape mx4",
+        "'e' has the shape ?x?x?",
+    ):
+        assert part in text
+    assert text.endswith("--input a=1x3 --input c=1x4 --input e=1x1x1")
+    _, io_spec = model_and_io(path, ["a=7x3", "c=2x4", "e=1x2x3"])
+    assert [spec.shape for spec in io_spec.inputs] == [(7, 3), (7, 7), (2, 4), (2,), (1, 2, 3)]
+
+
+def test_an_input_without_a_rank_is_no_single_number(tmp_path: Path) -> None:
+    write_inputs(tmp_path / "m.onnx", a=None)
+    with pytest.raises(ConfigError, match="'a' has the shape unknown"):
+        model_and_io(tmp_path / "m.onnx")
+    assert model_and_io(tmp_path / "m.onnx", ["a=2x3"])[1].inputs[0].shape == (2, 3)
 
 
 def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
@@ -48,13 +84,3 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
         model_and_io(tmp_path / "text.onnx")
     with pytest.raises(BundleError, match=r"manifest\.json"):
         model_and_io(tmp_path)
-
-
-def test_shapes_are_read_from_the_command_line() -> None:
-    assert shapes_from(["image=1x5x64x512", "a=b=3"]) == {"image": (1, 5, 64, 512), "a=b": (3,)}
-
-
-@pytest.mark.parametrize("texts", [["image"], ["image=1x"], ["=1x2"], ["image=1,5"], ["a=1", "a=2"]])
-def test_malformed_shapes(texts: list[str]) -> None:
-    with pytest.raises(ConfigError, match=r"written like image=1x5x64x512|given twice"):
-        shapes_from(texts)

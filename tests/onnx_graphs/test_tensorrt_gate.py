@@ -67,7 +67,7 @@ def graph_of(op_type: str, opset: int, **attributes: object) -> onnx.ModelProto:
 
 def test_versions_differ_in_opset_and_operators() -> None:
     too_new = graph_of("Relu", 22)
-    assert [refusal.reason for refusal in refusals(too_new, "10.5")] == ["opset 22 is not in 9 to 20"]
+    assert [refusal.reason for refusal in refusals(too_new, "10.5")] == ["opset 22 is not in 7 to 20"]
     assert refusals(too_new, "10.6") == []
     assert [(r.operator, r.module) for r in refusals(graph_of("STFT", 17), "10.4")] == [("STFT", "head")]
     assert refusals(graph_of("STFT", 17), "10.5") == []
@@ -86,3 +86,32 @@ def test_only_symmetric_signed_quantisation_passes(dtype: type, zero: int, numbe
 def test_unknown_versions_are_refused(version: str) -> None:
     with pytest.raises(ExportError, match=r"10\.3"):
         refusals(graph_of("Relu", 20), version)
+
+
+@pytest.mark.parametrize("domain", ["nowhere", "com.microsoft", "ai.onnx.ml"])
+def test_a_set_that_is_imported_and_not_used_binds_nobody(domain: str) -> None:
+    model = graph_of("Relu", 20)
+    model.opset_import.append(helper.make_opsetid(domain, 1))
+    assert refusals(model, "10.3") == []
+    model.graph.node[0].domain = domain
+    found = {refusal.reason for refusal in refusals(model, "10.3")}
+    assert f"operators of the domain {domain!r} are not ONNX's own" in found
+
+
+def test_a_set_that_only_a_body_uses_is_found() -> None:
+    inner = graph_of("Relu", 20).graph
+    inner.node[0].domain = "nowhere"
+    del inner.input[:]
+    condition = helper.make_tensor_value_info("c", TensorProto.BOOL, [])
+    node = helper.make_node("If", ["c"], ["z"], then_branch=inner, else_branch=inner)
+    graph = helper.make_graph([node], "g", [condition], [])
+    opsets = [helper.make_opsetid("", 20), helper.make_opsetid("nowhere", 1)]
+    found = {refusal.reason for refusal in refusals(helper.make_model(graph, opset_imports=opsets), "10.3")}
+    assert "operators of the domain 'nowhere' are not ONNX's own" in found
+
+
+@pytest.mark.parametrize(
+    ("opset", "is_taken"), [(6, False), (7, True), (8, True), (9, True), (20, True), (21, False)]
+)
+def test_first_and_last_opset(opset: int, is_taken: bool) -> None:
+    assert (refusals(graph_of("Relu", opset), "10.3") == []) == is_taken

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from hwnas.data.expectations import expectations_of
-from hwnas.data.scan import Scan
+from hwnas.data.scan import DataWarning, Scan
 from hwnas.errors import BundleError, DataError
 from hwnas.export.bundle import TrainedMember, export_bundle
 from hwnas.runtime import Runner
@@ -74,11 +74,11 @@ def test_points_in_labels_and_scores_out(runner: Runner) -> None:
 def test_no_point_and_one_point(runner: Runner) -> None:
     labels, scores = runner(np.zeros((0, 4), np.float32))
     assert (labels.shape, scores.shape) == ((0,), (0,))
-    labels, scores = runner(np.array([[8.0, 1.0, -1.0, 12.0]], np.float32))
+    labels, scores = runner(np.array([[8.0, 1.0, -1.0, 12.0]], np.float32), np.array([5]))
     assert labels[0] < 3
     assert 1 / 3 <= scores[0] <= 1.0
-    labels, scores = runner(np.array([[0.0, 0.0, 0.0, 12.0], [np.nan, 1.0, 1.0, np.nan]], np.float32))
-    assert (labels.tolist(), scores.tolist()) == ([255, 255], [0.0, 0.0])
+    with pytest.raises(DataError, match="Only 0 of 2 points have a position"):
+        runner(np.array([[0.0, 0.0, 0.0, 12.0], [np.nan, 1.0, 1.0, np.nan]], np.float32))
 
 
 def test_half_a_million_points(runner: Runner) -> None:
@@ -123,16 +123,28 @@ def test_rings_must_fit(runner: Runner, ring: np.ndarray) -> None:
         runner(scan_of(0), ring)
 
 
-def test_unordered_points_are_refused_or_labelled_by_their_elevation(runner: Runner, lenient: Runner) -> None:
+def test_unordered_points_are_labelled_by_their_beams_with_a_warning(runner: Runner) -> None:
     order = np.random.default_rng(0).permutation(2880)
     points = scan_of(0)[order]
-    with pytest.raises(DataError, match=r"no order that tells.*16 rings.*pass the ring"):
-        runner(points)
-    found = lenient.segment(points[:, :3], points[:, 3])
-    assert found.image.method == "spherical"
-    assert (found.labels < 3).all()
+    with pytest.warns(DataWarning, match="a mirrored scan would not be noticed"):
+        found = runner(points)
+    np.testing.assert_array_equal(found.labels, runner(scan_of(0)).labels[order])
+
+
+def test_points_whose_rings_nothing_tells_are_refused(runner: Runner, lenient: Runner) -> None:
+    points = scan_of(0)[np.random.default_rng(0).permutation(2880)]
+    points[:, 2] += np.random.default_rng(1).uniform(-1.0, 1.0, 2880).astype(np.float32)
+    for strict in (runner, lenient):
+        with pytest.raises(DataError, match="rings of a scan are neither given nor can be recovered"):
+            strict(points)
+
+
+def test_rings_may_be_numbered_from_either_end(runner: Runner) -> None:
+    order = np.random.default_rng(0).permutation(2880)
     ring = np.repeat(np.arange(HEIGHT), COLUMNS)[order]
-    np.testing.assert_array_equal(runner(points, ring).labels, runner(scan_of(0)).labels[order])
+    expected = runner(scan_of(0)).labels[order]
+    for numbers in (ring, HEIGHT - 1 - ring):  # from the top, and from the bottom
+        np.testing.assert_array_equal(runner(scan_of(0)[order], numbers).labels, expected)
 
 
 def test_intensities_of_another_unit_are_refused(runner: Runner, lenient: Runner) -> None:
@@ -143,7 +155,8 @@ def test_intensities_of_another_unit_are_refused(runner: Runner, lenient: Runner
     assert len(lenient(scaled).labels) == 2880
     with pytest.raises(DataError, match="must lie in 0 to 255"):
         lenient(points * np.array([1, 1, 1, 257], np.float32))
-    assert len(runner(scaled[:500]).labels) == 500, "too few points to judge"
+    with pytest.warns(DataWarning, match="another unit, or missing"):
+        assert len(runner(scaled[1440:1500], np.full(60, 8)).labels) == 60, "too few points to refuse"
 
 
 @pytest.mark.parametrize("every", [2, 4])
@@ -152,7 +165,7 @@ def test_another_number_of_rings_is_refused(runner: Runner, lenient: Runner, eve
     rings = scan_of(0).reshape(HEIGHT, COLUMNS, 4)[::every]
     points = np.repeat(rings, every, axis=1).reshape(-1, 4)
     ring = np.repeat(np.arange(HEIGHT // every), every * COLUMNS)
-    pattern = f"has {HEIGHT // every} rings, but the network was trained on 16"
+    pattern = f"'test-16'.*has {HEIGHT // every} beams from .* expected 16 beams from 2.0 to -24.0 degrees"
     with pytest.raises(DataError, match=pattern):
         runner(points, ring)
     assert len(lenient(points, ring).labels) == 2880
@@ -163,13 +176,15 @@ def test_more_rings_than_rows_are_refused(runner: Runner) -> None:
     between = rings.copy()  # half the distance between two rings below each
     between[..., 2] -= np.float32(0.015) * np.hypot(rings[..., 0], rings[..., 1])
     points = np.stack([rings, between], axis=1)
-    with pytest.raises(DataError, match="has 32 rings"):
+    with pytest.raises(DataError, match=r"32 rings|has 32 beams|rings of a scan are neither given nor"):
         runner(points.reshape(-1, 4))
 
 
 def test_another_field_of_view_is_refused(runner: Runner) -> None:
     turned = scan_of(0)[:, [0, 2, 1, 3]]  # the axes of a camera
-    with pytest.raises(DataError, match=r"degrees of elevation.*x forward, y left, z up"):
+    with pytest.raises(
+        DataError, match=r"scatters by .* degrees.*degrees of elevation.*x forward, y left, z up"
+    ):
         runner(turned, np.repeat(np.arange(HEIGHT), COLUMNS))
 
 

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import stat
 import sys
 from dataclasses import replace
@@ -9,16 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from hwnas.config import load_config
 from hwnas.errors import ConfigError, StudyError
+from hwnas.files import read_checked_json
 from hwnas.latency.figures import MeasuredFigures, measure_figures
 from hwnas.latency.meter import AgentMeter
 from hwnas.pareto import front_indices
 from hwnas.search import full_training
 from hwnas.search.driver import search
-from hwnas.search.full_training import train_front
+from hwnas.search.full_training import MemberProgress, TrainingStatus, train_front
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.run_target import final_target
 
@@ -140,3 +144,59 @@ def test_damaged_results_are_said_and_remedied_as_told(write_run, tmp_path: Path
     again = train_front(run.path).trained["members"]
     assert [member["architecture"] for member in again] == [member["architecture"] for member in members]
     assert [member["quality"] for member in again] == [member["quality"] for member in members]
+
+
+@pytest.mark.slow
+def test_ctrl_c_saves_checkpoints_and_the_same_command_goes_on(write_run, tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "out")
+    search(load_config(write_run(search__trials=1)), run.path)
+    seen: list[TrainingStatus] = []
+
+    def interrupt(status: TrainingStatus) -> None:
+        seen.append(status)
+        if status.under_way and "saving" not in status.message:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    result = train_front(run.path, steps=20_000, log_dir=tmp_path / "logs", progress=interrupt)
+    assert result.interrupted
+    (member,) = next(status for status in seen if status.under_way).under_way.values()
+    assert (member.steps, member.device) == (20_000, "cpu")
+    assert 0 < member.step < 20_000
+    (directory,) = run.checkpoints_dir.iterdir()
+    state = read_checked_json(directory / "state.json")
+    assert member.step <= state["step"] < 20_000
+    assert (directory / state["file"]).is_file()
+    assert "stopped at step" in (run.path / "log.txt").read_text()
+
+    seen.clear()
+
+    def interrupt_again(status: TrainingStatus) -> None:
+        interrupt(status)
+
+    train_front(run.path, steps=20_000, log_dir=tmp_path / "logs", progress=interrupt_again)
+    first = next(status for status in seen if status.under_way)
+    assert next(iter(first.under_way.values())).step > state["step"]
+    assert read_checked_json(directory / "state.json")["step"] > state["step"]
+    logs = [path for path in (tmp_path / "logs" / directory.name).iterdir() if "tfevents" in path.name]
+    assert len(logs) == 2
+    assert all(path.stat().st_size > 0 for path in logs)
+
+
+def test_progress_of_a_network_in_words() -> None:
+    known = MemberProgress(600, 1800, 0.41234, "cpu", 3.1)
+    assert str(known) == "600/1800 steps, loss 0.412, 3.1 steps/s, 6:27 left, cpu"
+    assert str(MemberProgress(1, 1800, 2.0, "cpu")) == "1/1800 steps, loss 2.000, cpu"
+
+
+@pytest.mark.slow
+def test_losses_are_kept_and_another_device_than_there_is_refused(write_run, tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "out")
+    search(load_config(write_run(search__trials=1)), run.path)
+    if not torch.cuda.is_available():
+        with pytest.raises(ConfigError, match="The device 'cuda' cannot be used here"):
+            train_front(run.path, device="cuda")
+    with pytest.raises(ConfigError, match="A device is auto, cpu"):
+        train_front(run.path, device="gpu")
+    (member,) = train_front(run.path, device="cpu").trained["members"]
+    assert [step for step, _ in member["losses"]] == list(range(1, 13))
+    assert all(loss > 0 for _, loss in member["losses"])

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from hwnas.data.expectations import ScanExpectations
 from hwnas.data.knn import KnnSettings, labels_of_points
 from hwnas.data.label_maps import LabelMap
 from hwnas.data.projection import Normalisation, ProjectionSpec, label_image, network_input, project
+from hwnas.data.rings import recover_rings
 from hwnas.data.sensors import load_sensor
 from hwnas.errors import ArchitectureError, ConfigError, DataError
 from hwnas.tasks.base import FloatArray, LossSettings, Task, make_task
@@ -257,7 +259,7 @@ def test_the_cache_keeps_scans_up_to_its_bound(data: Path) -> None:
     size = sum(array.nbytes for array in (scans[0].points, scans[0].remission, scans[0].labels)) + 4 * len(
         scans[0]
     )
-    cache = ScanCache(scans, int(2.5 * size))
+    cache = ScanCache(scans, int(2.5 * size), lambda scan: replace(scan, ring=recover_rings(scan.points)))
     first = [cache[index] for index in range(4)]
     again = [cache[index] for index in range(4)]
     assert [a is b for a, b in zip(first, again, strict=True)] == [True, True, False, False]

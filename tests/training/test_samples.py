@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
+
+import psutil
 import pytest
 import torch
 from hypothesis import given
@@ -79,3 +84,32 @@ def test_a_share_of_later_items_still_comes_from_the_first_data() -> None:
         from_first += torch.equal(sample, first[item][0])
         assert torch.equal(sample, first[item][0]) or torch.equal(sample, own[item - 5][0])
     assert 70 <= from_first <= 130
+
+
+LOADING = """
+import os, sys, time
+from torch.utils.data import Dataset
+from hwnas.training.samples import StepSampler, load_batches
+
+class Slow(Dataset):
+    def __getitem__(self, index):
+        print(os.getpid(), flush=True)
+        time.sleep(60)
+
+for _ in load_batches(Slow(), StepSampler(first_step=0, steps=9, batch_size=1), workers=1):
+    pass
+"""
+
+
+def test_processes_that_prepare_samples_die_with_the_one_that_trains() -> None:
+    trainer = subprocess.Popen([sys.executable, "-c", LOADING], stdout=subprocess.PIPE)
+    assert trainer.stdout is not None
+    worker = psutil.Process(int(trainer.stdout.readline()))
+    trainer.kill()
+    trainer.wait()
+    trainer.stdout.close()
+    # By itself, PyTorch looks for its parent every five seconds.
+    deadline = time.monotonic() + 4
+    while worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

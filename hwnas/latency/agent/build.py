@@ -17,7 +17,7 @@ from hwnas.files import write_json_atomically
 from hwnas.latency.agent import working
 from hwnas.latency.agent.errors import AgentError
 from hwnas.latency.agent.files_of_system import read_text
-from hwnas.processes import kill_group, start
+from hwnas.processes import has_ended, kill_group, start
 from hwnas.scratch import ScratchDirectory
 
 LIMIT_VARIABLE = "HWNAS_BUILD_LIMIT_S"
@@ -113,11 +113,12 @@ def _run(command: Sequence[str], timeout_s: float, what: str, env: Optional[Mapp
         except (OSError, subprocess.SubprocessError) as error:
             raise AgentError(f"{what} cannot be started: {error}.") from error
         try:
-            code = _wait(process, timeout_s, what)
+            is_in_time = _wait(process, timeout_s, what)
         finally:
             kill_group(process)
         last = _last(output)
-    if code is None:
+    code = process.returncode
+    if not is_in_time:
         raise AgentError(
             f"{what} did not end within {timeout_s:g} s and was killed. A larger limit can be set in "
             f"{LIMIT_VARIABLE} on the target. {_said(last)}"
@@ -140,18 +141,17 @@ def main() -> None:
     write_json_atomically(result_path, answer)
 
 
-def _wait(process: subprocess.Popen[bytes], timeout_s: float, what: str) -> Optional[int]:
-    """Return the exit code, None if it takes too long; tell the driver now and then that it runs."""
+def _wait(process: subprocess.Popen[bytes], timeout_s: float, what: str) -> bool:
+    """Return whether it ends in time; tell the driver now and then that it runs."""
     start = said = time.monotonic()
     while time.monotonic() - start < timeout_s:
-        code = process.poll()
-        if code is not None:
-            return code
+        if has_ended(process):
+            return True
         if time.monotonic() - said > _SAY_EVERY_S:
             said = time.monotonic()
             working.say(f"{what} takes {said - start:.0f} s")
         time.sleep(_LOOK_EVERY_S)
-    return None
+    return False
 
 
 def _how(code: int, kills: int) -> str:

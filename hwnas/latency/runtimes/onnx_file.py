@@ -5,7 +5,7 @@ An ONNX file is one protocol-buffer message; the field numbers are those of onnx
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Dict, List, Mapping, Tuple, Union
 
 from hwnas.errors import ModelFileError
@@ -62,8 +62,8 @@ class OnnxOutline:
     operators: Tuple[str, ...]
     weight_dtypes: Tuple[str, ...]
     nodes: Tuple[Tuple[str, str], ...]
-    symbols: Mapping[str, Mapping[int, str]]
-    unranked: Tuple[str, ...]
+    symbols: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
+    unranked: Tuple[str, ...] = ()
 
 
 def model_files(path: str) -> ModelFiles:

@@ -6,6 +6,7 @@ import os
 from difflib import get_close_matches
 from typing import Any, Callable, ClassVar, Dict, List, Mapping, Tuple
 
+from hwnas.files import utf8_path
 from hwnas.io_spec import TensorSpec
 from hwnas.latency.agent.errors import AgentError
 from hwnas.latency.runtimes.onnx_file import model_files
@@ -147,10 +148,11 @@ class OnnxRuntime:
             if files.external:  # which may be larger than any ONNX file
                 options.add_session_config_entry(_WEIGHTS_OF_TRACE, "weights.bin")
         try:
-            session = self._onnxruntime.InferenceSession(
-                model, sess_options=options, providers=self._providers()
-            )
-        except self._errors as error:
+            with utf8_path(model) as path:
+                session = self._onnxruntime.InferenceSession(
+                    path, sess_options=options, providers=self._providers()
+                )
+        except (*self._errors, OSError) as error:
             raise AgentError(
                 f"ONNX Runtime {self._onnxruntime.__version__} refuses the model: {error}. "
                 "Export it with operators and an opset that this version knows."

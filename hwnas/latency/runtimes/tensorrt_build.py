@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Sequence, Tuple
 from hwnas.latency.agent.errors import AgentError
 from hwnas.latency.runtimes.onnx_file import OnnxOutline, model_files, read_outline
 from hwnas.latency.runtimes.tensorrt_compatibility import set_compatibility
-from hwnas.latency.runtimes.tensorrt_refusals import CannotRunThereError, build_error, parse_model
+from hwnas.latency.runtimes.tensorrt_refusals import (
+    CannotRunThereError,
+    ProfileMissingError,
+    build_error,
+    parse_model,
+    refuse_open_inputs,
+)
 
 if TYPE_CHECKING:
     import tensorrt
@@ -87,6 +93,7 @@ def build_engine(request: Mapping[str, Any]) -> Dict[str, Any]:
 
     Raises:
         ModelRefusedError: if the parser refuses the model, naming the node and its module.
+        ProfileMissingError: if inputs of the model have no fixed shape, or hold shapes.
         CannotRunThereError: if a GPU that it is built for cannot run it.
         AgentError: if the engine cannot be built for another reason, with that.
     """
@@ -99,6 +106,8 @@ def build_engine(request: Mapping[str, Any]) -> Dict[str, Any]:
     fallback = ""
     try:
         plan, on_gpu = _build(trt, log, request, outline, typing)
+    except ProfileMissingError:
+        raise
     except AgentError as error:
         if typing == "weak" or not _knows_weak_typing(trt, request["product"]):
             raise
@@ -135,6 +144,7 @@ def _build(
     flags = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED) if typing == "strong" else 0
     network: tensorrt.INetworkDefinition = builder.create_network(flags)
     parse_model(trt, log, network, request["model"], outline)
+    refuse_open_inputs(trt, network)
     config: tensorrt.IBuilderConfig = builder.create_builder_config()
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     config.builder_optimization_level = int(request["optimization_level"])

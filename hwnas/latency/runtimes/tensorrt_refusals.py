@@ -42,6 +42,37 @@ def parse_model(
     )
 
 
+class ProfileMissingError(AgentError):
+    """The model is understood, but for which sizes or values of its inputs is not known."""
+
+
+def refuse_open_inputs(trt: Any, network: tensorrt.INetworkDefinition) -> None:
+    """Refuse a network whose inputs have open axes, or hold shapes: a builder needs a profile for those.
+
+    Raises:
+        ProfileMissingError: naming all of them.
+    """
+    found = []
+    for tensor in (network.get_input(index) for index in range(network.num_inputs)):
+        sizes = [int(tensor.shape[axis]) for axis in range(len(tensor.shape))]
+        if any(size < 0 for size in sizes):
+            found.append(f"{tensor.name!r} {'x'.join(str(n) if n >= 0 else '?' for n in sizes)}")
+        elif tensor.is_shape_tensor:
+            found.append(f"{tensor.name!r}, whose values are shapes")
+    if found:
+        raise ProfileMissingError(profile_missing(f"TensorRT {trt.__version__}", found))
+
+
+def profile_missing(builder: str, inputs: Iterable[str]) -> str:
+    """Return why `builder` builds nothing for these inputs, and what to do."""
+    return (
+        f"{builder} takes the operators of the model, but needs an optimisation profile (the sizes to build "
+        f"for) for inputs that are not fixed: {'; '.join(inputs)}. hwnas builds engines for fixed shapes "
+        "only: export the model with the shapes to measure, or fix them with "
+        "`python -m onnxruntime.tools.make_dynamic_shape_fixed`."
+    )
+
+
 def build_error(trt: Any, log: Any, outline: OnnxOutline) -> AgentError:
     """Return the error to raise where the builder gave no engine; its reason is in the log."""
     reason = _reason(log)

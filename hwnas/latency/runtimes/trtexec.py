@@ -17,6 +17,7 @@ from hwnas.latency.runtimes.cuda_driver import open_driver_if_any
 from hwnas.latency.runtimes.engine_cache import EngineCache, key_of
 from hwnas.latency.runtimes.onnx_file import OnnxOutline, identity_of_model, read_outline
 from hwnas.latency.runtimes.options import one_of, whole_number
+from hwnas.latency.runtimes.tensorrt_refusals import profile_missing
 from hwnas.latency.runtimes.trtexec_flags import (
     STRONG_TYPING_COMPLETE,
     build_flags,
@@ -113,6 +114,13 @@ class Trtexec:
             AgentError: if the file is none, or trtexec refuses it, with its reason.
         """
         outline = read_outline(model)
+        is_open = [
+            f"{spec.name!r} {'x'.join(str(n) if n >= 0 else '?' for n in spec.shape)}"
+            for spec in outline.inputs
+            if any(size < 0 for size in spec.shape) or spec.name in outline.unranked
+        ]
+        if is_open:  # trtexec itself would silently build for a size of 1
+            raise AgentError(profile_missing(f"trtexec {text_of(self._version)}", is_open))
         key = self._key(model, self._build_number)
         record = self._cache.find(key)
         if record is None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import subprocess
 import threading
 import time
 import weakref
@@ -16,10 +14,10 @@ from hwnas.external_data import read_model_files
 from hwnas.latency.agent.guardian import HEARTBEAT_S
 from hwnas.latency.target import Target, split_host
 from hwnas.latency.transports.agent_archive import AgentArchive, agent_archive
+from hwnas.latency.transports.connection import SharedConnection
 from hwnas.latency.transports.local import LocalAgent, describe_end
 from hwnas.latency.transports.quoting import remote_command
 from hwnas.latency.transports.upload import Upload, upload
-from hwnas.processes import run
 from hwnas.scratch import ScratchDirectory
 
 CONFIG_VARIABLE = "HWNAS_SSH_CONFIG"
@@ -30,7 +28,6 @@ LOST_AFTER_S = 15
 MAX_MODELS_BYTES = 4 << 30
 MAX_AGENTS_BYTES = 64 << 20
 _ALIVE_S = 5
-_PERSIST_S = 60
 _CONNECTION_ENDED = 255
 _NOT_FOUND = (126, 127)
 _REFUSED = {
@@ -45,7 +42,7 @@ _REFUSED = {
 
 
 class SshTransport:
-    """Starts agents on one board; all share one connection, which closes a minute after the last."""
+    """Starts agents on one board; all share one connection, which lasts until `close`."""
 
     def __init__(self, target: Target, runtime_module: str) -> None:
         """Prepare; the first use connects.
@@ -65,10 +62,13 @@ class SshTransport:
         self._archive: AgentArchive = agent_archive(module)
         # Short: the path of a socket has at most about 100 characters.
         self._scratch = ScratchDirectory("ssh", parent="/tmp")  # noqa: S108 - private by mkdtemp
-        self._directory = self._scratch.name
-        self._client = _client(target.host, Path(self._directory) / "socket")
+        socket = Path(self._scratch.name) / "socket"
+        self._client = _client(target.host, socket)
+        # Those that answer nothing take as long as any client may, those that answer slowly a little longer.
+        connection = SharedConnection(self._client, split_host(target.host)[1], socket, CONNECT_S + _ALIVE_S)
+        self._connection = connection
         self._was_reached = False
-        self._finalizer = weakref.finalize(self, _disconnect, self._client, self._scratch)
+        self._finalizer = weakref.finalize(self, _disconnect, connection, self._scratch)
 
     def start_agent(self) -> SshAgent:
         """Start a fresh agent, after sending the program if the board does not have this version.
@@ -122,6 +122,7 @@ class SshTransport:
 
     def _remote(self, *arguments: str) -> list[str]:
         """Return the command that runs the board's Python; each argument reaches it as it is."""
+        self._connection.ensure()
         return [*self._client, "--", split_host(self._host)[1], remote_command(self._python, arguments)]
 
     def _explain(self, code: int, operation: str, last: str) -> MeasurementError:
@@ -187,9 +188,9 @@ def _client(host: str, socket: Path) -> list[str]:
         "BatchMode": "yes",
         # An unknown key is refused whatever the configuration says: figures must come from the board meant.
         "StrictHostKeyChecking": "yes",
-        "ControlMaster": "auto",
+        "ControlMaster": "no",
         "ControlPath": str(socket),
-        "ControlPersist": str(_PERSIST_S),
+        "ControlPersist": "no",
         "ConnectTimeout": str(CONNECT_S),
         "ServerAliveInterval": str(_ALIVE_S),
         "ServerAliveCountMax": str(LOST_AFTER_S // _ALIVE_S),
@@ -209,10 +210,6 @@ def _client(host: str, socket: Path) -> list[str]:
     ]
 
 
-def _disconnect(client: Sequence[str], scratch: ScratchDirectory) -> None:
-    if (Path(scratch.name) / "socket").exists():
-        # Asks the process behind the socket only; no connection is made.
-        command = [*client, "-O", "exit", "--", "any"]
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            run(command, timeout_s=10)
+def _disconnect(connection: SharedConnection, scratch: ScratchDirectory) -> None:
+    connection.close()
     scratch.cleanup()

@@ -23,7 +23,7 @@ from hwnas.onnx_graphs.counting.work import WorkLog
 if TYPE_CHECKING:
     from hwnas.onnx_graphs.counting.interpreter import Interpreter
 
-_MAX_NODES_UNROLLED = 20_000
+_MAX_NODES_UNROLLED = 5_000
 """Nodes of all runs of a body together that are gone through one by one."""
 
 
@@ -58,6 +58,7 @@ def run_if(
         place = (*around.place, index)
         outputs.append(interpreter.run(_graph(node, name), around.values, [], log, place, around.prefix))
         logs.append(log)
+    around.log.other_weights |= logs[0].weights | logs[1].weights
     if chosen is not None:
         taken = int(bool(chosen))
         around.log.join(logs[taken])
@@ -90,6 +91,9 @@ def run_loop(
         log, outputs = steady
         around.log.join(log, most)
         return _stacked(outputs, len(states), most, states if most == 0 else None)
+    if steady is not None and is_open:
+        most = 0 if start == 0 else None
+        is_open = most == 0  # otherwise it never ends: every run asks for another one
     unrolled = _unrolled(interpreter, body, states, around, None if is_open else most, start, is_open=is_open)
     if unrolled is not None:
         return unrolled

@@ -1,4 +1,4 @@
-"""Operators of ONNX Runtime's domain `com.microsoft`: their work, and the shapes that the package onnx cannot tell.
+"""Operators of ONNX Runtime's domain `com.microsoft`: their work, and shapes that onnx cannot tell.
 
 Source: docs/ContribOperators.md of microsoft/onnxruntime. What is not here is named as unknown where it may
 multiply, and its outputs are unknown.
@@ -111,7 +111,7 @@ def _swapped(value: Value) -> Value:
 
 
 def _dynamic_product(call: Call) -> Sequence[Value | None]:
-    """Integers in, floats out; types are set alike, since only the shapes matter to the inference."""
+    """Integers in, floats out; types are set alike, since only shapes matter to the inference."""
     given = [call.given(index) for index in (0, 1)]
     shapes = [None if value is None else Value(tensor_type(_FLOAT, value.shape)) for value in given]
     return [inferred_as("MatMul", shapes, {})]
@@ -134,7 +134,7 @@ def _few_bits_macs(call: Call) -> int:
 
 @dataclass(frozen=True)
 class _Attention:
-    """Sizes of an attention: batch, queries, keys with the past, width of all queries, width of all values."""
+    """Sizes of an attention: items, queries, keys with the past, width of all heads of queries and values."""
 
     batch: int
     queries: int

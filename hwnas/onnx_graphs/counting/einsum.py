@@ -13,8 +13,9 @@ _DOTS = "..."
 def einsum_macs(equation: str, shapes: Sequence[tuple[int, ...]]) -> int:
     """Return the multiplications of an Einsum whose operands are joined from left to right.
 
-    ONNX does not say in which order; ONNX Runtime goes from left to right. An axis that neither the output nor a
-    later operand has is summed as soon as possible. An Einsum of one operand moves and adds, and multiplies nothing.
+    ONNX does not say in which order; ONNX Runtime goes from left to right. An axis that neither the output
+    nor a later operand has is summed as soon as possible. An Einsum of one operand moves and adds, and
+    multiplies nothing.
 
     Raises:
         UnknownShapeError: if shapes and equation contradict each other.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,9 +13,16 @@ from onnx.reference import ReferenceEvaluator
 
 from hwnas.onnx_graphs.counting.values import MAX_KNOWN_VALUES, UNKNOWN, Value
 
-# What inference and evaluation of a node that lacks something, or contradicts itself, raise. All it means here is
-# that its outputs are not known, which is said where it matters.
-_INFERENCE_ERRORS = (onnx.shape_inference.InferenceError, onnx.defs.SchemaError, RuntimeError, ValueError)
+# What inference and evaluation of a node that lacks something, or contradicts itself, raise. All it means
+# here is that its outputs are not known, which is said where it matters.
+_INFERENCE_ERRORS = (
+    onnx.shape_inference.InferenceError,
+    onnx.defs.SchemaError,
+    onnx.checker.ValidationError,
+    RuntimeError,
+    ValueError,
+)
+_EQUATION = re.compile(rb"[A-Za-z., ]*(->[A-Za-z. ]*)?")
 _EVALUATION_ERRORS = (
     ArithmeticError,
     AttributeError,
@@ -35,7 +43,7 @@ def infer_types(
     given = {
         name: value for name, value in zip(node.input, inputs, strict=True) if value is not None and name
     }
-    if any(value.type is None for value in given.values()):
+    if any(value.type is None for value in given.values()) or _is_endless(node):
         return {}
     domain = "" if node.domain == "ai.onnx" else node.domain
     try:
@@ -56,6 +64,13 @@ def infer_types(
         )
     except _INFERENCE_ERRORS:
         return {}
+
+
+def _is_endless(node: onnx.NodeProto) -> bool:
+    """Return whether onnx would never come back, as from an Einsum of letters that it does not know."""
+    return node.op_type == "Einsum" and any(
+        attribute.name == "equation" and not _EQUATION.fullmatch(attribute.s) for attribute in node.attribute
+    )
 
 
 def inferred_as(operator: str, inputs: Sequence[Value | None], attributes: Mapping[str, Any]) -> Value:

@@ -36,6 +36,8 @@ from hwnas.onnx_graphs.counting.work import NodeWork, WorkLog
 _RANDOM = frozenset(
     {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
 )
+_BOUNDED = frozenset({"Compress", "NonMaxSuppression", "NonZero", "Unique"})
+"""Operators whose outputs are of a size that is not known before, and no larger than the inputs."""
 _FLOATS = frozenset({1, 10, 11, 16, 17, 18, 19, 20, 23})
 _INT8 = frozenset({2, 3})
 _QUANTISED = ("QLinear", "QGemm", "QAttention", "MatMulInteger", "ConvInteger", "DynamicQuantize")
@@ -183,7 +185,9 @@ class Interpreter:
             found = [Value(types.get(name)) if name else None for name in node.output]
         found = _marked(node, call, found)
         is_known = all(value is None or value.data is not None for value in call.inputs)
-        if not is_known or node.op_type in _RANDOM | {"Shape"} or rule is not None or _is_large(found):
+        if not is_known or node.op_type in _RANDOM | {"Shape"} or rule is not None:
+            return found
+        if node.op_type not in _BOUNDED and _is_large(found):
             return found
         contents = evaluate(node, call.inputs, self.opsets, self.ir_version)
         return [
@@ -289,15 +293,11 @@ def _precision(node: onnx.NodeProto, inputs: Sequence[Value | None], outputs: Se
 
 def _is_large(values: Sequence[Value | None]) -> bool:
     """Return whether a content would be too large to keep, or of a size that nobody knows."""
-    for value in values:
-        shape = value.shape if value is not None else ()
-        if (
-            shape is not None
-            and None not in shape
-            and math.prod(size or 0 for size in shape) > MAX_KNOWN_VALUES
-        ):
-            return True
-    return False
+    shapes = [value.shape for value in values if value is not None]
+    return any(
+        shape is None or None in shape or math.prod(size or 0 for size in shape) > MAX_KNOWN_VALUES
+        for shape in shapes
+    )
 
 
 def _is_single(value: Value) -> bool:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
-import onnx.external_data_helper
 
-from hwnas.external_data import read_graph
+from hwnas.errors import ModelFileError
+from hwnas.external_data import bytes_of_tensor, read_graph
 from hwnas.onnx_graphs.counting.values import MAX_KNOWN_VALUES
 
 
@@ -24,25 +25,50 @@ def checked_model(path: Path) -> onnx.ModelProto:
         ModelFileError: if it cannot be read.
     """
     model = onnx.load_model_from_string(read_graph(os.fspath(path)))
-    for tensor in onnx.external_data_helper._get_all_tensors(model):  # noqa: SLF001 - its public users read all
+    for tensor in _tensors(model.graph):
         if _is_external(tensor) and math.prod(tensor.dims) <= MAX_KNOWN_VALUES:
-            onnx.external_data_helper.load_external_data_for_tensor(tensor, str(path.parent))
-            tensor.data_location = onnx.TensorProto.DEFAULT
-            del tensor.external_data[:]
-    onnx.checker.check_model(_without_external_data(model))
+            _read(tensor, path.parent)
+    onnx.checker.check_model(_for_checker(model))
     return model
+
+
+def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """Yield the tensors of a graph and of the bodies in it."""
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            yield from (*attribute.tensors, attribute.t)
+            for body in (*attribute.graphs, attribute.g):
+                yield from _tensors(body)
+
+
+def _read(tensor: onnx.TensorProto, directory: Path) -> None:
+    """Put the values of a tensor, which were found to be there, into it."""
+    entries = {entry.key: entry.value for entry in tensor.external_data}
+    size = bytes_of_tensor(tensor.dims, tensor.data_type)
+    try:
+        with (directory / entries["location"]).open("rb") as stream:
+            stream.seek(int(entries.get("offset", 0)))
+            content = stream.read(size)
+    except OSError as error:
+        raise ModelFileError(f"{error.filename} cannot be read: {error.strerror}.") from error
+    tensor.raw_data = content
+    tensor.data_location = onnx.TensorProto.DEFAULT
+    del tensor.external_data[:]
 
 
 def _is_external(tensor: onnx.TensorProto) -> bool:
     return tensor.HasField("data_location") and tensor.data_location == onnx.TensorProto.EXTERNAL
 
 
-def _without_external_data(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a model in which inputs take the place of external weights.
+def _for_checker(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a model that the checker does not refuse for what runtimes take.
 
-    The checker would look for their files in the working directory, and refuses links.
+    Inputs take the place of external weights, whose files it would look for in the working directory; inputs
+    and outputs get a shape where the file states none.
     """
-    if not any(_is_external(tensor) for tensor in model.graph.initializer):
+    has_external = any(_is_external(tensor) for tensor in model.graph.initializer)
+    if not has_external and not any(map(_lacks_shape, (*model.graph.input, *model.graph.output))):
         return model
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
@@ -57,4 +83,10 @@ def _without_external_data(model: onnx.ModelProto) -> onnx.ModelProto:
     )
     del graph.initializer[:]
     graph.initializer.extend(kept)
+    for info in filter(_lacks_shape, (*graph.input, *graph.output)):
+        info.type.tensor_type.shape.SetInParent()
     return changed
+
+
+def _lacks_shape(info: onnx.ValueInfoProto) -> bool:
+    return info.type.HasField("tensor_type") and not info.type.tensor_type.HasField("shape")

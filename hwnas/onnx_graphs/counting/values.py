@@ -1,4 +1,4 @@
-"""What is known of a value in a graph without running it: its type, perhaps its content, where it comes from."""
+"""What is known of a value in a graph without running it: type, perhaps content, and origin."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TypeProto, helper
+
+from hwnas.errors import ModelFileError
+from hwnas.external_data import bytes_of_tensor
 
 Shape = tuple[int | None, ...]
 """Sizes of the axes, None where one is not known."""
@@ -96,10 +99,25 @@ def value_of_array(array: NDArray[Any], *, weights: frozenset[str] = frozenset()
 
 
 def value_of_tensor(tensor: onnx.TensorProto, name: str) -> Value:
-    """Return a constant of the file; content that lies in another file is not read."""
+    """Return a constant of the file; content that lies in another file is not read.
+
+    Raises:
+        ModelFileError: if it does not hold as many values as its shape says.
+    """
     data = None
-    if math.prod(tensor.dims) <= MAX_KNOWN_VALUES and tensor.data_location != onnx.TensorProto.EXTERNAL:
-        data = onnx.numpy_helper.to_array(tensor)
+    is_inside = tensor.data_location != onnx.TensorProto.EXTERNAL
+    needed = bytes_of_tensor(tensor.dims, tensor.data_type)
+    is_whole = not tensor.raw_data or len(tensor.raw_data) == needed
+    try:
+        if is_inside and is_whole and math.prod(tensor.dims) <= MAX_KNOWN_VALUES:
+            data = onnx.numpy_helper.to_array(tensor)
+    except (TypeError, ValueError):
+        is_whole = False
+    if is_inside and not is_whole:
+        raise ModelFileError(
+            f"The tensor {tensor.name!r} does not hold the values of its shape {list(tensor.dims)} and type. "
+            "Save the model anew."
+        )
     kind = tensor_type(tensor.data_type, tensor.dims)
     return Value(kind, data, is_constant=True, weights=frozenset({name}))
 

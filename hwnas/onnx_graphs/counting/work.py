@@ -33,6 +33,8 @@ class WorkLog:
     def __init__(self) -> None:
         self._nodes: dict[tuple[int, ...], NodeWork] = {}
         self.notes: list[str] = []
+        self.other_weights: set[str] = set()
+        """Constants of branches that are not counted: a file holds them all the same."""
 
     def __iter__(self) -> Iterator[NodeWork]:
         """Iterate over the nodes."""
@@ -50,6 +52,7 @@ class WorkLog:
         """Add all of another log `times` over; None for nobody knows how often."""
         for place, work in other._nodes.items():
             self.add(place, replace(work, macs=_times(work.macs, times)))
+        self.other_weights |= other.other_weights
         self.notes += [note for note in other.notes if note not in self.notes]
 
     @property
@@ -65,7 +68,7 @@ class WorkLog:
     @property
     def weights(self) -> frozenset[str]:
         """Constants that all nodes use."""
-        return frozenset().union(*(work.weights for work in self))
+        return frozenset(self.other_weights).union(*(work.weights for work in self))
 
 
 def _times(macs: int | None, times: int | None) -> int | None:

@@ -28,6 +28,7 @@ class WorkerSetup:
         threads: computing threads and cores of one worker.
         estimators: registered name and settings of everything that judges candidates; jobs name one by its
             position.
+        device: that networks are trained on, see `hwnas.training.device`.
     """
 
     task: Mapping[str, Any]
@@ -35,6 +36,7 @@ class WorkerSetup:
     recipe: Mapping[str, Any]
     threads: int
     estimators: Sequence[Mapping[str, Any]] = ({"name": "training", "settings": {}},)
+    device: str = "auto"
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -44,6 +46,7 @@ class WorkerSetup:
             "recipe": dict(self.recipe),
             "threads": self.threads,
             "estimators": [dict(estimator) for estimator in self.estimators],
+            "device": self.device,
         }
 
 

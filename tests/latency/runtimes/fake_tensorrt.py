@@ -92,6 +92,14 @@ class Network:
         self.num_outputs = 0
         self.num_layers = 2
 
+    @property
+    def num_inputs(self) -> int:
+        return len(self.tensors.get("inputs", ()))
+
+    def get_input(self, index: int) -> Any:
+        name, shape = list(self.tensors["inputs"].items())[index]
+        return SimpleNamespace(name=name, shape=shape, is_shape_tensor=False)
+
     def get_layer(self, index: int) -> Any:
         return SimpleNamespace(name=f"layer{index}", index=index)
 

@@ -71,6 +71,7 @@ def test_cuda_provider_is_told_device_and_tf32_and_finds_packaged_libraries(
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", start)
     runtime = OnnxRuntime(1, provider="CUDAExecutionProvider", device="1", tf32="off")
+    write_conv_relu(tmp_path / "model.onnx")
     with pytest.raises(AgentError, match="no GPU"):
         runtime.load(str(tmp_path / "model.onnx"))
     provider = ("CUDAExecutionProvider", {"device_id": "1", "use_tf32": "0"})

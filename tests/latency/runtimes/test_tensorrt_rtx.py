@@ -14,7 +14,9 @@ from hwnas.latency.agent.errors import AgentError
 from hwnas.latency.reference import write_reference
 from hwnas.latency.runtimes.plan_file import read_plan_header
 from hwnas.latency.runtimes.tensorrt_build import import_tensorrt
+from hwnas.latency.runtimes.tensorrt_refusals import ProfileMissingError
 from hwnas.latency.runtimes.tensorrt_rtx import TensorRtRtx, compile_for, supported_capabilities
+from hwnas.onnx_graphs.tensorrt_gate import refusals
 from tests.conformance.runtime_suite import RuntimeSuite
 from tests.latency.onnx_models import write_conv_relu, write_unknown_operator
 from tests.latency.runtimes.rtx import needs_rtx
@@ -103,3 +105,70 @@ def test_type_that_a_gpu_lacks_is_refused(tmp_path: Path) -> None:
     assert compile_for(str(tmp_path / "m.onnx"), ["SM86"], str(tmp_path / "e"))["engine_bytes"] > 0
     with pytest.raises(AgentError, match="b16"):
         compile_for(str(tmp_path / "m.onnx"), ["SM75"], str(tmp_path / "e"))
+
+
+def one_node(
+    path: Path,
+    operator: str,
+    opset: int,
+    shape: list[object],
+    weights: dict[str, list[int]],
+    **attributes: object,
+) -> None:
+    names = ["x", *weights]
+    tensors = [numpy_helper.from_array(np.ones(size, np.float32), name) for name, size in weights.items()]
+    graph = helper.make_graph(
+        [helper.make_node(operator, names, ["y"], **attributes)],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None] * len(shape))],
+        tensors,
+    )
+    opsets = [helper.make_opsetid("", opset), helper.make_opsetid("nowhere", 1)]
+    path.write_bytes(helper.make_model(graph, opset_imports=opsets, ir_version=4).SerializeToString())
+
+
+@needs_rtx
+@pytest.mark.parametrize("opset", [7, 8])
+@pytest.mark.parametrize(
+    ("operator", "weights", "attributes"),
+    [
+        ("Conv", {"w": [4, 3, 3, 3]}, {"pads": [1] * 4}),
+        ("BatchNormalization", {"s": [3], "b": [3], "m": [3], "v": [3]}, {}),
+        ("Upsample", {}, {"mode": "nearest", "scales": [1.0, 1.0, 2.0, 2.0]}),
+        ("MaxPool", {}, {"kernel_shape": [2, 2]}),
+        ("Clip", {}, {"min": 0.0, "max": 6.0}),
+        ("Pad", {}, {"pads": [0, 0, 1, 1, 0, 0, 1, 1], "mode": "constant"}),
+    ],
+)
+def test_what_the_gate_takes_of_opsets_7_and_8_builds(
+    tmp_path: Path, opset: int, operator: str, weights: dict[str, list[int]], attributes: dict[str, object]
+) -> None:
+    one_node(tmp_path / "m.onnx", operator, opset, [1, 3, 8, 8], weights, **attributes)
+    assert refusals(onnx.load(tmp_path / "m.onnx"), "10.3") == []
+    assert compile_for(str(tmp_path / "m.onnx"), ["SM86"], str(tmp_path / "e"))["engine_bytes"] > 0
+
+
+@needs_rtx
+@pytest.mark.parametrize("size", ["n", -1])
+def test_a_missing_profile_is_said_and_no_operator_blamed(tmp_path: Path, size: object) -> None:
+    one_node(tmp_path / "m.onnx", "Conv", 20, [size, 3, 8, 8], {"w": [4, 3, 3, 3]})
+    with pytest.raises(
+        ProfileMissingError, match=r"optimisation profile .* 'x' \?x3x8x8.*fixed shapes"
+    ) as caught:
+        compile_for(str(tmp_path / "m.onnx"), ["SM86"], str(tmp_path / "e"))
+    assert "operator or type it names" not in str(caught.value)
+
+
+@needs_rtx
+def test_an_input_that_holds_a_shape_needs_a_profile_too(tmp_path: Path) -> None:
+    inputs = [
+        helper.make_tensor_value_info("x", TensorProto.FLOAT, [4, 4]),
+        helper.make_tensor_value_info("s", TensorProto.INT64, [2]),
+    ]
+    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, None])]
+    graph = helper.make_graph([helper.make_node("Reshape", ["x", "s"], ["y"])], "g", inputs, outputs)
+    opsets = [helper.make_opsetid("", 20)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=9), tmp_path / "m.onnx")
+    with pytest.raises(ProfileMissingError, match="'s', whose values are shapes"):
+        compile_for(str(tmp_path / "m.onnx"), ["SM86"], str(tmp_path / "e"))

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from hwnas.errors import ConfigError, MeasurementError, TargetLostError
@@ -173,3 +178,46 @@ def test_nothing_is_sent_of_a_model_that_is_not_whole(
     with pytest.raises(MeasurementError, match="leads out of the model's directory"):
         transport.place_model(tmp_path / "model.onnx")
     assert (set(models.iterdir()) if models.is_dir() else set()) == before
+
+
+HOLDER = """
+import sys, time
+from hwnas.latency.target import Target
+from hwnas.latency.transports.ssh import SshTransport
+transport = SshTransport(Target.parse(sys.argv[1]), "hwnas.latency.runtimes.onnxruntime")
+agent = transport.start_agent()
+print("started", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_no_client_outlives_a_killed_driver(board: Board, number: signal.Signals) -> None:
+    mark = f"{os.getpid()}-{number}"
+    driver = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, board.url],
+        env={**os.environ, "HWNAS_TEST_MARK": mark},
+        stdout=subprocess.PIPE,
+    )
+    assert driver.stdout is not None
+    assert driver.stdout.readline() == b"started\n"
+
+    def clients() -> list[int]:
+        found = [process for process in psutil.process_iter() if process.pid != driver.pid]
+        return [process.pid for process in found if _variable(process, "HWNAS_TEST_MARK") == mark]
+
+    assert len(clients()) >= 2  # the connection, and the agent's client
+    driver.send_signal(number)
+    driver.wait()
+    driver.stdout.close()
+    deadline = time.monotonic() + 5
+    while clients() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert clients() == []
+
+
+def _variable(process: psutil.Process, name: str) -> str | None:
+    try:
+        return process.environ().get(name)
+    except psutil.Error:
+        return None

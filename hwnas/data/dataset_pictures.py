@@ -1,0 +1,137 @@
+"""Draws one scan of a data set as it is read, with what was estimated of its sensor."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas.data.dataset import DataSource, DataWarning
+from hwnas.data.findings import ERROR
+from hwnas.data.geometry import elevation_of, ground_of, sample
+from hwnas.data.image_loss import usual_spec
+from hwnas.data.inspection import Inspection, scans_in_detail
+from hwnas.data.pictures import Mark, draw_segmentation
+from hwnas.data.projection import ProjectionSpec, RangeImage, project
+from hwnas.data.scan import Scan
+from hwnas.errors import DataError
+
+_GROUND_BAND_M = 0.25
+_GROUND, _BELOW = (150, 108, 64), (255, 64, 200)
+_LOW, _HIGH, _HIGHEST_M = (70, 120, 200), (250, 250, 210), 6.0
+_RADII_M = (40.0, 100.0, 500.0, 5_000.0, 50_000.0)
+
+
+def draw_dataset(source: DataSource, found: Inspection) -> bytes:
+    """Draw the first scan that was looked at in detail and can be read.
+
+    Returns:
+        A PNG file: range image, labels, and views from above with scale, found ground and found sensor.
+
+    Raises:
+        DataError: if no such scan can be read.
+    """
+    scan = _first_scan(source)
+    image = _image_of(source, found, scan)
+    rows = [] if scan.labels is None else [("Labels", scan.labels)]
+    distance = np.hypot(scan.points[:, 0], scan.points[:, 1])
+    reach = float(np.percentile(distance, 50))
+    return draw_segmentation(
+        image,
+        rows,
+        scan.points,
+        source.label_map,
+        radius_m=next((radius for radius in _RADII_M if reach < radius), _RADII_M[-1]),
+        views=[(_height_title(scan), _height_colours(scan.points))],
+        marks=_marks(found),
+        notes=_notes(source, found, scan),
+    )
+
+
+def _first_scan(source: DataSource) -> Scan:
+    reader, files = source.all_scans.reader, source.all_scans.files
+    problem = "it has no scan"
+    for number in sorted(scans_in_detail(files)):
+        try:
+            return reader.read(files[number])[0]
+        except DataError as error:
+            problem = str(error)
+        try:  # geometry can be seen without labels and intensities
+            points = reader.coordinates.to_sensor_frame(reader.read_raw(files[number]).points)
+        except DataError:
+            continue
+        points = points[np.isfinite(points).all(axis=1) & points.any(axis=1)]
+        if len(points):
+            return Scan(points, np.zeros(len(points), np.float32), None, None, files[number].id)
+    raise DataError(f"There is nothing to draw in {source.path}: {problem}")
+
+
+def _image_of(source: DataSource, found: Inspection, scan: Scan) -> RangeImage:
+    spec = usual_spec(source.sensor, 1024, None) if found.image is None else found.image.spec
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        try:
+            return project(scan.points, scan.remission, spec, scan.ring)
+        except DataError:
+            up, down = np.percentile(elevation_of(scan.points[sample(len(scan))]), (99.8, 0.2))
+            spherical = ProjectionSpec(
+                spec.height, spec.width, "spherical", float(up) + 0.1, float(down) - 0.1
+            )
+            return project(scan.points, scan.remission, spherical)
+
+
+def _height_colours(points: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    """Return colours [N, 3]: the ground brown, things on it blue to white, below it pink."""
+    height = _above_ground(points)
+    share = np.clip(height / _HIGHEST_M, 0.0, 1.0)[:, None]
+    colours = np.asarray(_LOW) + (np.asarray(_HIGH) - np.asarray(_LOW)) * share
+    colours[np.abs(height) < _GROUND_BAND_M] = _GROUND
+    colours[height < -4 * _GROUND_BAND_M] = _BELOW
+    return np.asarray(colours, np.uint8)
+
+
+def _above_ground(points: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    ground = ground_of(points[sample(len(points))])
+    if ground is None:
+        return np.asarray(points[:, 2] - np.percentile(points[:, 2], 5), np.float64)
+    roll, pitch = np.tan(np.radians([ground.roll_deg, ground.pitch_deg]))
+    offset = ground.height * np.sqrt(1 + roll * roll + pitch * pitch)
+    return np.asarray(points[:, 2] + pitch * points[:, 0] + roll * points[:, 1] + offset, np.float64)
+
+
+def _height_title(scan: Scan) -> str:
+    if ground_of(scan.points[sample(len(scan))]) is None:
+        return "Height (no ground found)"
+    return f"Ground brown, blue to white up to {_HIGHEST_M:.0f} m above it, pink below"
+
+
+def _marks(found: Inspection) -> list[Mark]:
+    geometry = found.geometry
+    if geometry is None or geometry.origin_m is None or geometry.frame != "x y z":
+        return []
+    factor = geometry.unit_factor
+    marks = [Mark("beams meet here", geometry.origin_m[0] / factor, geometry.origin_m[1] / factor)]
+    if geometry.second_origin_m is not None:
+        second = geometry.second_origin_m
+        marks.append(Mark("and here", second[0] / factor, second[1] / factor))
+    return marks
+
+
+def _notes(source: DataSource, found: Inspection, scan: Scan) -> list[str]:
+    notes = [f"{source.name}, scan {scan.id} as it is read; sensor {source.sensor}"]
+    geometry = found.geometry
+    if geometry is not None:
+        height = (
+            "no ground found"
+            if geometry.sensor_height_m is None
+            else (f"ground {geometry.sensor_height_m:.2f} m below the sensor")
+        )
+        place = (
+            "not found" if geometry.origin_m is None else "{:.2f} {:.2f} {:.2f} m".format(*geometry.origin_m)
+        )
+        notes.append(f"Estimated from {geometry.num_scans} scans: beams meet at {place}; {height}")
+    errors = [finding.kind for finding in found.findings if finding.severity == ERROR]
+    if errors:
+        notes.append(f"Errors found: {', '.join(errors)}")
+    return notes

@@ -1,0 +1,389 @@
+"""What is odd about a data set, with figures, and what to write into `dataset.yaml` about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from hwnas.data.axes import AS_IT_IS
+from hwnas.data.dataset import DataSource
+from hwnas.data.estimates import GeometryEstimate, composed
+from hwnas.data.frames import Coordinates, axes_of_frame
+from hwnas.data.sensor_match import SensorMatch, better_than, match_sensors
+from hwnas.data.sensors import load_sensor, sensor_names
+
+ERROR, WARNING, NOTE = "error", "warning", "note"
+"""A network trained on such data is wrong; it may be; or it is only worth knowing."""
+
+# The apexes of an HDL-64E's two blocks lie up to half a metre beside what its driver calls the origin.
+_ORIGIN_TOLERANCE_M = (0.6, 0.6, 0.4)
+_MOVING_M = 1.0
+_PRECISION_M = 0.01
+_TILT_DEG = 5.0
+_COVERAGE = 0.9
+_HEIGHT_TOLERANCE, _HEIGHT_TOLERANCE_M = 0.2, 0.3
+_NO_FIT = 0.5
+_POOR_INTENSITY = 0.02
+_INTENSITY_SCALES = (1.0, 255.0, 4095.0, 65535.0)
+_UNITS = {0.001: "millimetres", 0.01: "centimetres", 0.0254: "inches", 0.3048: "feet"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something odd.
+
+    Attributes:
+        kind: a short name, such as `origin`.
+        severity: `error`, `warning` or `note`.
+        message: what is odd, with figures.
+        remedy: what to do.
+        settings: keys of `dataset.yaml` that mend it; empty where none does.
+    """
+
+    kind: str
+    severity: str
+    message: str
+    remedy: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "kind": self.kind,
+            "severity": self.severity,
+            "message": self.message,
+            "remedy": self.remedy,
+            "dataset_yaml": dict(self.settings),
+        }
+
+
+@dataclass
+class ContentFacts:
+    """What is counted over all scans besides geometry.
+
+    Attributes:
+        num_scans: readable scans.
+        intensity: smallest and largest intensity in the files.
+        num_constant_intensity: scans whose points all have one intensity.
+        points_of_class: [K + 1] points of each class; the last element counts ignored ones.
+        num_duplicates: scans with the same points as an earlier one.
+        duplicates: some of them, each with the earlier one.
+    """
+
+    num_scans: int = 0
+    intensity: tuple[float, float] = (np.inf, -np.inf)
+    num_constant_intensity: int = 0
+    points_of_class: Sequence[int] = ()
+    num_duplicates: int = 0
+    duplicates: list[tuple[str, str]] = field(default_factory=list)
+
+
+def find_oddities(
+    source: DataSource, facts: ContentFacts, geometry: GeometryEstimate | None
+) -> tuple[Finding, ...]:
+    """Return all findings, errors first."""
+    found = list(_of_content(source, facts))
+    if geometry is not None:
+        found += _of_geometry(source, geometry)
+    order = (ERROR, WARNING, NOTE)
+    return tuple(sorted(found, key=lambda finding: order.index(finding.severity)))
+
+
+def corrected(coordinates: Coordinates, geometry: GeometryEstimate) -> Coordinates:
+    """Return what the files' coordinates must be so that the estimate is unit 1, axes `x y z`, origin 0.
+
+    Args:
+        coordinates: what the data set states now, under which the estimate was made.
+        geometry: the estimate.
+    """
+    frame = composed(coordinates.frame, geometry.frame)
+    columns, signs = axes_of_frame(frame)
+    shift = np.zeros(3)
+    if _has_other_origin(geometry):
+        shift[list(columns)] = np.asarray(geometry.origin_m) * np.asarray(signs)
+    origin = np.asarray(coordinates.origin_m) * geometry.unit_factor + shift
+    named = next((name for name in _NAMES if axes_of_frame(name) == (columns, signs)), frame)
+    x, y, z = (round(float(value), 2) + 0.0 for value in origin)
+    return Coordinates(named, round(coordinates.unit_m * geometry.unit_factor, 9), (x, y, z))
+
+
+_NAMES = ("x-forward", "y-forward", "z-forward")
+
+
+def _has_other_origin(geometry: GeometryEstimate) -> bool:
+    if geometry.origin_m is None or _is_moving(geometry) or geometry.second_origin_m is not None:
+        return False
+    return any(abs(value) > most for value, most in zip(geometry.origin_m, _ORIGIN_TOLERANCE_M, strict=True))
+
+
+def _is_moving(geometry: GeometryEstimate) -> bool:
+    return geometry.moves_m > _MOVING_M
+
+
+def _changed(before: Coordinates, after: Coordinates, *keys: str) -> dict[str, Any]:
+    old, new = before.to_json(), after.to_json()
+    return {key: new[key] for key in new if key in keys or new[key] != old[key]}
+
+
+def _of_geometry(source: DataSource, geometry: GeometryEstimate) -> Iterator[Finding]:
+    yield from _of_axes(source, geometry)
+    yield from _of_unit(source, geometry)
+    yield from _of_origin(source, geometry)
+    yield from _of_mounting(source, geometry)
+    if geometry.second_origin_m is None:
+        yield from _of_sensor(source, geometry)
+    if geometry.azimuth_coverage < _COVERAGE:
+        yield Finding(
+            "coverage",
+            NOTE,
+            f"The points cover {360 * geometry.azimuth_coverage:.0f} of 360 degrees of azimuth; the other "
+            f"columns of a range image stay empty.",
+            "Nothing, if the sensor sees no more. Otherwise look for points that were cut away.",
+        )
+    if len(set(geometry.turns_left)) > 1:
+        left = sum(geometry.turns_left)
+        yield Finding(
+            "turn",
+            WARNING,
+            f"{left} of {len(geometry.turns_left)} scans run to the left around the sensor, the others "
+            "to the right: some are mirrored, or of another sensor.",
+            "Keep scans of one sensor, in one frame, in one data set.",
+        )
+
+
+def _of_axes(source: DataSource, geometry: GeometryEstimate) -> Iterator[Finding]:
+    if geometry.frame == AS_IT_IS:
+        return
+    settings = _changed(source.coordinates, corrected(source.coordinates, geometry), "frame")
+    forward, left, up = geometry.frame.split()
+    if up == "z":
+        yield Finding(
+            "heading",
+            WARNING,
+            f"Between consecutive scans the sensor travels along {forward}, not along x: as read, x does not "
+            "point forward.",
+            "State which axes of the files point forward, left and up.",
+            settings,
+        )
+        return
+    seen = (
+        "as the sensor travels" if geometry.is_heading_seen else "forward is a guess: check it in a picture"
+    )
+    yield Finding(
+        "axes",
+        ERROR,
+        f"z does not point up: of the points as they are read, {up} does (the ground lies below along it, "
+        f"and the beams turn about it). Forward is {forward} and left is {left} ({seen}).",
+        "State which axes of the files point forward, left and up.",
+        settings,
+    )
+
+
+def _of_unit(source: DataSource, geometry: GeometryEstimate) -> Iterator[Finding]:
+    factor = geometry.unit_factor
+    if factor == 1.0:
+        return
+    height = geometry.sensor_height_m
+    stands = "" if height is None else f", the sensor {height / factor:.4g} above the ground"
+    yield Finding(
+        "unit",
+        ERROR,
+        f"The coordinates seem to be {_UNITS[round(factor, 4)]}, not metres: 99 percent of the points are "
+        f"nearer than {geometry.range_p99_m / factor:.4g}{stands}.",
+        "State the unit. If they are metres all the same, state the sensor's height as sensor_height_m.",
+        _changed(source.coordinates, corrected(source.coordinates, geometry), "unit_m"),
+    )
+
+
+def _of_origin(source: DataSource, geometry: GeometryEstimate) -> Iterator[Finding]:
+    if geometry.precision_m > _PRECISION_M:
+        yield Finding(
+            "precision",
+            ERROR,
+            f"Coordinates are so large that float32 holds them to {geometry.precision_m:.2g} m only.",
+            "Subtract the position of the sensor (such as UTM coordinates) in float64 before points are "
+            "stored as float32; what was rounded away cannot be brought back.",
+        )
+    if _is_moving(geometry):
+        yield Finding(
+            "world-frame",
+            ERROR,
+            f"The sensor moves through the coordinates by up to {geometry.moves_m:.1f} m within a sequence: "
+            "the points are in a frame of the world, not of the sensor.",
+            "Transform each scan into the frame of the sensor with its pose, before it is stored; one "
+            "origin for all scans cannot.",
+        )
+        return
+    if geometry.second_origin_m is not None and geometry.origin_m is not None:
+        apart_m = float(np.linalg.norm(np.subtract(geometry.second_origin_m, geometry.origin_m)))
+        yield Finding(
+            "merged",
+            ERROR,
+            f"The beams meet in two places {apart_m:.1f} m apart, {_place(geometry.origin_m)} and "
+            f"{_place(geometry.second_origin_m)}: two sensors are merged in one cloud. A range image has one "
+            "origin; points of the other sensor cover each other in it.",
+            "Store the points of each sensor in files of their own, each in the frame of its sensor.",
+        )
+        return
+    if not _has_other_origin(geometry) or geometry.origin_m is None:
+        return
+    yield Finding(
+        "origin",
+        ERROR,
+        f"The beams do not meet at 0 0 0 but at {_place(geometry.origin_m)} (from {geometry.origin_scans} "
+        f"scans, \u00b1 {geometry.origin_spread_m:.2f} m): the origin is that of a vehicle or a map, not of "
+        "the sensor.",
+        "State where the sensor stands in the coordinates of the files.",
+        _changed(source.coordinates, corrected(source.coordinates, geometry), "origin_m"),
+    )
+
+
+def _place(place_m: Sequence[float]) -> str:
+    return "({:.2f}, {:.2f}, {:.2f}) m".format(*place_m)
+
+
+def _of_mounting(source: DataSource, geometry: GeometryEstimate) -> Iterator[Finding]:
+    height, stated = geometry.sensor_height_m, source.sensor_height_m
+    is_settled = not _is_moving(geometry) and geometry.second_origin_m is None
+    if (
+        height is not None
+        and stated is not None
+        and is_settled
+        and abs(height - stated) > max(_HEIGHT_TOLERANCE_M, _HEIGHT_TOLERANCE * stated)
+    ):
+        yield Finding(
+            "height",
+            WARNING,
+            f"The sensor stands {height:.2f} m above the ground, not {stated:.2f} m as stated.",
+            "State the height that is found, or look for what is wrong with the coordinates.",
+            {"sensor_height_m": round(height, 2)},
+        )
+    roll, pitch = geometry.roll_deg, geometry.pitch_deg
+    if roll is not None and pitch is not None and is_settled and float(np.hypot(roll, pitch)) > _TILT_DEG:
+        yield Finding(
+            "tilt",
+            WARNING,
+            f"The sensor is tilted against the ground: roll {roll:.1f}, pitch {pitch:.1f} degrees (median of "
+            f"{geometry.ground_scans} scans).",
+            "Nothing, if it is mounted so in the vehicle that the network is for, too.",
+        )
+
+
+def _of_sensor(source: DataSource, geometry: GeometryEstimate) -> Iterator[Finding]:
+    matches = matches_of(geometry)
+    name = source.sensor
+    is_known = name in sensor_names()
+    if is_known and not load_sensor(name).is_rotating:
+        return
+    better = better_than(matches, name)
+    found = describe_beams(geometry)
+    own = next((match.score for match in matches if match.sensor == name), 0.0)
+    if better is not None:
+        yield Finding(
+            "sensor",
+            ERROR if is_known else NOTE,
+            f"The sensor is said to be {name}, but the beams are those of {better.sensor}: {found}; "
+            f"{better.score:.0%} of that table fit{f', {own:.0%} of {name}' if is_known else ''}.",
+            "Name the sensor; height and field of view of the range image follow from it.",
+            {"sensor": better.sensor},
+        )
+    elif is_known and own < _NO_FIT:
+        yield Finding(
+            "sensor",
+            ERROR if geometry.beams_are_given else WARNING,
+            f"The sensor is said to be {name}, but the beams are not those of its table: {found}; {own:.0%} "
+            f"of the table fit. No table that we have fits better (best: {matches[0].sensor}, "
+            f"{matches[0].score:.0%}).",
+            "Name the sensor as you like (any other name takes the field of view from `task.projection`).",
+        )
+
+
+def matches_of(geometry: GeometryEstimate) -> tuple[SensorMatch, ...]:
+    """Return how well every sensor table fits, the best first."""
+    return match_sensors(geometry.beams_deg, geometry.elevations_deg, are_given=geometry.beams_are_given)
+
+
+def describe_beams(geometry: GeometryEstimate) -> str:
+    """Return number, edges and spacing of the beams in words."""
+    low, high = geometry.elevation_deg
+    beams = geometry.beams_deg
+    if len(beams) < 2:
+        return f"points from {high:+.1f} to {low:+.1f} degrees, beams not told apart"
+    spacing = np.abs(np.diff(beams))
+    return (
+        f"{len(beams)} beams from {beams[0]:+.1f} to {beams[-1]:+.1f} degrees, {spacing.min():.2f} to "
+        f"{spacing.max():.2f} degrees apart"
+    )
+
+
+def _of_content(source: DataSource, facts: ContentFacts) -> Iterator[Finding]:
+    if not facts.num_scans:
+        return
+    yield from _of_intensity(source, facts)
+    yield from _of_labels(source, facts)
+    if facts.num_duplicates:
+        one, other = facts.duplicates[0]
+        yield Finding(
+            "duplicates",
+            WARNING,
+            f"{facts.num_duplicates} scans hold the points of an earlier one (such as {one} and {other}).",
+            "Remove the copies; above all, keep copies of training scans out of `val`.",
+        )
+
+
+def _of_intensity(source: DataSource, facts: ContentFacts) -> Iterator[Finding]:
+    low, high = facts.intensity
+    stated_low, stated_high = source.intensity_range
+    if facts.num_constant_intensity == facts.num_scans:
+        yield Finding(
+            "constant-intensity",
+            WARNING,
+            f"The intensity is the same ({low:g}) for all points of every scan: the network learns nothing "
+            "from it, and other values in deployment mislead it.",
+            "Look for the column that holds the intensity (`format_options`), or give 0 in deployment, too.",
+        )
+        return
+    is_outside = low < stated_low - 1e-5 or high > stated_high * (1 + 1e-5)
+    is_dark = (high - stated_low) < _POOR_INTENSITY * (stated_high - stated_low)
+    if not (is_outside or is_dark) or not np.isfinite([low, high]).all():
+        return
+    wanted = (
+        [0.0, next((scale for scale in _INTENSITY_SCALES if high <= scale), high)]
+        if low >= 0
+        else [low, high]
+    )
+    yield Finding(
+        "intensity-range",
+        ERROR,
+        f"Intensities are {low:g} to {high:g}, but {stated_low:g} to {stated_high:g} is stated: they are in "
+        "another unit" + (", and nearly all remissions become 0." if is_dark else "."),
+        "State the range of the sensor's intensities. If values are negative or no column fits, look at "
+        "`format_options` first.",
+        {"intensity_range": wanted},
+    )
+
+
+def _of_labels(source: DataSource, facts: ContentFacts) -> Iterator[Finding]:
+    points = np.asarray(facts.points_of_class)
+    total = int(points.sum()) if len(points) else 0
+    if not total:
+        return
+    if points[:-1].sum() == 0:
+        yield Finding(
+            "labels",
+            ERROR,
+            f"All {total:,} labelled points are ignored: the label map {source.label_map.name} knows their "
+            "ids only as ignored.",
+            "Use the label map that these labels were made with (`label_map`), and the right `label_dtype`.",
+        )
+    elif np.count_nonzero(points[:-1]) == 1:
+        name = source.label_map.class_names[int(points[:-1].argmax())]
+        yield Finding(
+            "labels",
+            WARNING,
+            f"Every labelled point that counts is {name!r}; nothing can be learnt from one class.",
+            "Look at the label files, `label_dtype` and `label_map`.",
+        )

@@ -1,0 +1,113 @@
+"""What a range image loses of scans: points outside it, points without a pixel, and what labels suffer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas.data.geometry import elevation_of
+from hwnas.data.knn import KnnSettings, labels_of_points
+from hwnas.data.projection import MAX_HEIGHT, MIN_HEIGHT, ProjectionSpec, label_image, project
+from hwnas.data.scan import IGNORED_LABEL, Scan
+from hwnas.data.sensors import load_sensor, sensor_names
+from hwnas.metrics.confusion import confusion_matrix, mean_iou
+
+_DEFAULT_HEIGHT = 64
+_OUTER_PERCENT = 0.2
+DEFAULT_WIDTH = 2048
+
+FloatArray = npt.NDArray[np.float32]
+
+
+def usual_spec(sensor: str, width: int, elevation_deg: FloatArray | None) -> ProjectionSpec:
+    """Return the projection that scans of a sensor get unless a run states another.
+
+    Args:
+        sensor: name; of one that we know, height and field of view are those of its table.
+        width: columns of the image.
+        elevation_deg: [N] elevations of points, which give the field of view of any other sensor: all but
+            0.2 percent of them at each end, to a tenth of a degree; None where there are none.
+    """
+    if sensor in sensor_names():
+        table = load_sensor(sensor)
+        height = int(np.clip(table.beams, MIN_HEIGHT, MAX_HEIGHT))
+        up, down = table.edges_deg
+        return ProjectionSpec(height, width, "ring" if table.is_rotating else "spherical", up, down)
+    if elevation_deg is None or not len(elevation_deg):
+        return ProjectionSpec(_DEFAULT_HEIGHT, width)
+    low, high = np.percentile(elevation_deg, (_OUTER_PERCENT, 100.0 - _OUTER_PERCENT))
+    up, down = float(np.ceil(high * 10) / 10), float(np.floor(low * 10) / 10)
+    return ProjectionSpec(_DEFAULT_HEIGHT, width, "ring", up, down)
+
+
+@dataclass
+class ImageLoss:
+    """What a projection loses, summed over scans.
+
+    Attributes:
+        spec: the projection.
+        num_classes: of the labels.
+        knn: how pixels give their labels to points.
+        num_scans: scans that were projected.
+        num_points: points in them.
+        num_kept: points that won their pixel.
+        num_above: points above the field of view.
+        num_below: points below it.
+        scans_of_method: scans by the method that was used.
+        matrix: [K + 1, K + 1] confusion of the labels with those that points get back from an image without
+            any error; the last class counts points that get none.
+        problem: why no scan could be projected; empty if one could.
+    """
+
+    spec: ProjectionSpec
+    num_classes: int
+    knn: KnnSettings = field(default_factory=KnnSettings)
+    num_scans: int = 0
+    num_points: int = 0
+    num_kept: int = 0
+    num_above: int = 0
+    num_below: int = 0
+    scans_of_method: dict[str, int] = field(default_factory=dict)
+    matrix: npt.NDArray[np.int64] = field(init=False)
+    problem: str = ""
+
+    def __post_init__(self) -> None:
+        self.matrix = np.zeros((self.num_classes + 1, self.num_classes + 1), np.int64)
+
+    def add(self, scan: Scan) -> None:
+        """Project one scan and count what is lost.
+
+        Raises:
+            DataError: if the scan cannot be projected so, such as for more rings than rows.
+        """
+        image = project(scan.points, scan.remission, self.spec, scan.ring)
+        elevation = elevation_of(scan.points)
+        self.num_scans += 1
+        self.num_points += len(scan)
+        self.num_kept += int(np.count_nonzero(image.point_index >= 0))
+        if self.spec.fov_up_deg is not None and self.spec.fov_down_deg is not None:
+            self.num_above += int(np.count_nonzero(elevation > self.spec.fov_up_deg))
+            self.num_below += int(np.count_nonzero(elevation < self.spec.fov_down_deg))
+        self.scans_of_method[image.method] = self.scans_of_method.get(image.method, 0) + 1
+        if scan.labels is not None and (scan.labels != IGNORED_LABEL).any():
+            back = labels_of_points(label_image(scan.labels, image), image, self.knn, self.num_classes)
+            # A point whose whole neighbourhood is ignored gets no label: a class that is never right.
+            back = np.minimum(back, np.uint8(self.num_classes))
+            self.matrix += confusion_matrix(scan.labels, back, self.num_classes + 1)
+
+    @property
+    def kept_share(self) -> float | None:
+        """Share of points with a pixel of their own; None without a scan."""
+        return self.num_kept / self.num_points if self.num_points else None
+
+    @property
+    def outside_share(self) -> float | None:
+        """Share of points above or below the field of view; None without a scan."""
+        return (self.num_above + self.num_below) / self.num_points if self.num_points else None
+
+    @property
+    def oracle_miou(self) -> float | None:
+        """The mIoU of a network that labels every pixel rightly, k-NN included; None without labels."""
+        return mean_iou(self.matrix) if self.matrix.sum() else None

@@ -1,0 +1,89 @@
+"""Writes a `dataset.yaml` with what was estimated from the scans of a data set."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from hwnas.data.dataset import DataSource
+from hwnas.data.dataset_config import DatasetConfig, is_yaml
+from hwnas.data.estimates import GeometryEstimate
+from hwnas.data.findings import Finding, describe_beams
+
+_COMMENT_COLUMNS = 100
+
+
+def suggested_config(
+    source: DataSource,
+    config: DatasetConfig,
+    geometry: GeometryEstimate | None,
+    findings: tuple[Finding, ...],
+) -> str:
+    """Return the text of a `dataset.yaml` that mends what `dataset.yaml` can mend.
+
+    Args:
+        source: the data set.
+        config: its description as it is; whatever is stated there and is not found to be wrong stays.
+        geometry: the estimate; None if there were too few points.
+        findings: what is odd about it.
+    """
+    stated = config.model_dump(mode="json", exclude_unset=True)
+    stated.pop("schema_version", None)
+    if is_yaml(config.label_map):
+        stated["label_map"] = os.path.relpath(config.label_map, source.path)
+    mended: dict[str, Any] = {}
+    for finding in findings:
+        mended.update(finding.settings)
+    mended.setdefault("sensor", source.sensor)
+    if geometry is not None and geometry.sensor_height_m is not None and "sensor_height_m" not in stated:
+        mended.setdefault("sensor_height_m", round(geometry.sensor_height_m, 2))
+    comments = _comments(geometry, findings)
+    lines = ["# Suggested by `hwnas data info --suggest`: check it against a picture (`--picture`)."]
+    lines += [f"# Looked at in detail: {geometry.num_scans if geometry else 0} scans."]
+    lines += _unmended(findings)
+    for key, value in {**stated, **mended}.items():
+        lines += _wrapped(comments.get(key, ""))
+        if key in mended and key in stated and stated[key] != value:
+            lines += _wrapped(f"Was: {_yaml(key, stated[key])}")
+        lines.append(_yaml(key, value))
+    return "\n".join(lines) + "\n"
+
+
+def _comments(geometry: GeometryEstimate | None, findings: tuple[Finding, ...]) -> Mapping[str, str]:
+    comments: dict[str, list[str]] = {}
+    for finding in findings:
+        for key in finding.settings:
+            comments.setdefault(key, []).append(finding.message)
+    if geometry is not None:
+        comments.setdefault("sensor", []).append(f"Found: {describe_beams(geometry)}.")
+        if geometry.sensor_height_m is not None:
+            comments.setdefault("sensor_height_m", []).append(
+                f"Above the ground, estimated from {geometry.ground_scans} scans."
+            )
+    return {key: " ".join(texts) for key, texts in comments.items()}
+
+
+def _unmended(findings: tuple[Finding, ...]) -> list[str]:
+    lines: list[str] = []
+    for finding in findings:
+        if not finding.settings and finding.severity != "note":
+            lines += _wrapped(f"NOT MENDED HERE, {finding.kind}: {finding.message} {finding.remedy}")
+    return lines
+
+
+def _wrapped(text: str) -> list[str]:
+    lines, line = [], "#"
+    for word in text.split():
+        if len(line) + 1 + len(word) > _COMMENT_COLUMNS:
+            lines.append(line)
+            line = "#"
+        line += f" {word}"
+    return [*lines, line] if line != "#" else lines
+
+
+def _yaml(key: str, value: Any) -> str:
+    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000_000)
+    return f"{key}: {text.replace(chr(10) + '...', '').strip()}"

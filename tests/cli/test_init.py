@@ -1,0 +1,65 @@
+"""The run file that `hwnas init` writes names every setting, with its default, and its examples are right."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+from typer.testing import CliRunner
+
+from hwnas.cli.init import TEMPLATE
+from hwnas.cli.main import make_app
+from hwnas.config import RunConfig, load_config, parse_config
+from hwnas.io_spec import NetworkContract
+from hwnas.search_spaces.base import make_search_space
+from hwnas.tasks.lidar_settings import LidarSettings, parse_settings
+from hwnas.yaml_files import parse_yaml
+
+VALUE: dict[str, Any] = parse_yaml(TEMPLATE, "run.yaml").value
+
+
+def names_of(section: BaseModel) -> set[str]:
+    return set(type(section).model_fields)
+
+
+def test_a_written_run_file_loads(tmp_path: Path) -> None:
+    result = CliRunner().invoke(make_app(), ["init", str(tmp_path / "new")])
+    assert result.exit_code == 0, result.output
+    assert load_config(tmp_path / "new" / "run.yaml").task.name == "lidar-segmentation"
+
+
+def test_what_stands_there_are_the_defaults() -> None:
+    assert parse_config({**VALUE, "task": {}}) == RunConfig()
+    settings = {key: value for key, value in VALUE["task"].items() if key != "name"}
+    assert parse_settings(settings) == LidarSettings(data="./data")
+
+
+def test_every_setting_stands_there() -> None:
+    config = RunConfig()
+    for name in ("task", "space", "budget", "search", "training"):
+        section = getattr(config, name)
+        assert names_of(section) <= set(VALUE[name]) | {"executor"}, name
+    assert set(LidarSettings.model_fields) <= set(VALUE["task"])
+    assert set(type(config.training.proxy).model_fields) <= set(VALUE["training"]["proxy"])
+
+
+EXAMPLES = re.findall(r"`choices: (\{.*?\})`", TEMPLATE.replace("\n", " "))
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_examples_of_restrictions_fit_the_space(example: str) -> None:
+    choices = parse_yaml(example, "example").value
+    contract = NetworkContract(5, 64, tuple(VALUE["task"]["widths"]), 20)
+    space = make_search_space(VALUE["space"]["name"], contract, choices)
+    assert {gene: list(space.choices[gene]) for gene in choices} == choices
+
+
+def test_there_are_examples() -> None:
+    assert EXAMPLES
+    for line in TEMPLATE.splitlines():
+        if found := re.search(r"or (\{(?:look|steps): .*?\})", line):
+            key = "funnel" if "look" in found[1] else "fidelities"
+            parse_config({"search": {key: parse_yaml(found[1], "example").value}})

@@ -1,0 +1,256 @@
+"""Mistakes in data sets are found, the remedy mends them, and right data sets have none."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from hwnas.data.dataset import find_config, open_dataset
+from hwnas.data.findings import ERROR
+from hwnas.data.frames import Coordinates
+from hwnas.data.inspection import Inspection, inspect_dataset, inspection_json, scans_in_detail
+from hwnas.data.reading import ScanFiles
+from hwnas.data.suggestion import suggested_config
+from tests.data.scenes import Transform, in_file, write_scenes
+
+GEOMETRIC = {"axes", "heading", "unit", "origin", "world-frame", "merged", "sensor", "precision", "height"}
+PANDASET = Path(__file__).parents[3] / "shared" / "data" / "pandaset"
+
+
+def inspect(path: Path) -> Inspection:
+    found = inspect_dataset(open_dataset(path))
+    json.dumps(inspection_json(open_dataset(path), found), allow_nan=False)
+    return found
+
+
+def severe(found: Inspection) -> set[str]:
+    return {finding.kind for finding in found.findings if finding.severity != "note"}
+
+
+def suggest(path: Path, found: Inspection) -> str:
+    return suggested_config(open_dataset(path), find_config(path)[1], found.geometry, found.findings)
+
+
+def stored_as(coordinates: Coordinates) -> Transform:
+    return lambda points, number: in_file(points, coordinates)
+
+
+@pytest.mark.parametrize("sensor", ["hdl-64e", "vlp-16", "os1-64"])
+def test_right_data_sets_have_no_findings(sensor: str, tmp_path: Path) -> None:
+    found = inspect(write_scenes(tmp_path, sensor, steps=500))
+    assert severe(found) == set()
+    assert found.is_usable
+    geometry = found.geometry
+    assert geometry is not None
+    assert geometry.origin_m is not None
+    assert np.linalg.norm(geometry.origin_m) < 0.05
+    assert geometry.sensor_height_m == pytest.approx(1.8, abs=0.1)
+    assert (geometry.frame, geometry.unit_factor, geometry.azimuth_coverage) == ("x y z", 1.0, 1.0)
+    assert abs(len(geometry.beams_deg) - {"hdl-64e": 64, "vlp-16": 16, "os1-64": 64}[sensor]) <= 2
+
+
+MISTAKES: Mapping[str, tuple[Coordinates, str]] = {
+    "vehicle": (Coordinates(origin_m=(1.2, 0.1, 1.7)), "origin"),
+    "millimetres": (Coordinates(unit_m=0.001), "unit"),
+    "centimetres": (Coordinates(unit_m=0.01), "unit"),
+    "feet": (Coordinates(unit_m=0.3048), "unit"),
+    "z-down": (Coordinates("x -y -z"), "axes"),
+    "camera": (Coordinates("z-forward"), "axes"),
+    "permuted": (Coordinates("z x y"), "axes"),
+    "y-forward": (Coordinates("y-forward"), "heading"),
+    "both": (Coordinates("y-forward", 0.001, (0.2, -0.9, 1.5)), "unit"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_wrong_coordinates_are_found_and_mended(name: str, tmp_path: Path) -> None:
+    coordinates, kind = MISTAKES[name]
+    sensor = "hdl-64e" if name in ("both", "vehicle") else "vlp-16"
+    path = write_scenes(tmp_path, sensor, transform=stored_as(coordinates))
+    found = inspect(path)
+    assert kind in severe(found)
+    assert found.is_usable == (kind == "heading")
+    text = suggest(path, found)
+    assert "scans" in text.splitlines()[1]
+    (path / "dataset.yaml").write_text(text)
+    mended = open_dataset(path).coordinates
+    assert mended.unit_m == pytest.approx(coordinates.unit_m)
+    assert mended.frame == coordinates.frame
+    np.testing.assert_allclose(mended.origin_m, coordinates.origin_m, atol=0.12)
+    assert severe(inspect(path)) == set()
+
+
+def test_a_far_origin_is_found_and_mended_but_not_the_lost_digits(tmp_path: Path) -> None:
+    path = write_scenes(
+        tmp_path, "vlp-16", transform=stored_as(Coordinates(origin_m=(8_200.0, 15_600.0, 310.0)))
+    )
+    found = inspect(path)
+    assert severe(found) == {"origin"}
+    (path / "dataset.yaml").write_text(suggest(path, found))
+    assert severe(inspect(path)) == set()
+    utm = write_scenes(
+        tmp_path / "utm",
+        "vlp-16",
+        transform=lambda points, _: points + np.array([450_000.0, 5_400_000.0, 310.0]),
+    )
+    found = inspect(utm)
+    assert "precision" in severe(found)
+    assert "NOT MENDED HERE, precision" in suggest(utm, found)
+
+
+def test_a_sensor_that_moves_through_the_world_is_found(tmp_path: Path) -> None:
+    path = write_scenes(
+        tmp_path,
+        "vlp-16",
+        scans=3,
+        transform=lambda points, number: points + np.array([3.0 * number, 1.0, 0.0]),
+    )
+    found = inspect(path)
+    assert "world-frame" in severe(found)
+    assert found.geometry is not None
+    assert found.geometry.moves_m == pytest.approx(3.0, abs=0.3)
+    assert "NOT MENDED HERE, world-frame" in suggest(path, found)
+
+
+def test_two_sensors_in_one_cloud_are_found(tmp_path: Path) -> None:
+    def merged(points: np.ndarray, number: int) -> np.ndarray:
+        return points + np.where(np.arange(len(points)) % 2, 0.7, -0.7)[:, None] * [0, 1, 0]
+
+    found = inspect(write_scenes(tmp_path, transform=merged, steps=700))
+    (finding,) = [finding for finding in found.findings if finding.kind == "merged"]
+    assert "1.4 m apart" in finding.message
+    assert not found.is_usable
+
+
+def test_a_wrong_sensor_name_is_found_and_mended(tmp_path: Path) -> None:
+    path = write_scenes(tmp_path, "vlp-32c", config={"sensor": "hdl-64e"})
+    found = inspect(path)
+    assert severe(found) == {"sensor"}
+    (path / "dataset.yaml").write_text(suggest(path, found))
+    assert open_dataset(path).sensor == "vlp-32c"
+    assert severe(inspect(path)) == set()
+
+
+def test_a_part_of_a_turn_is_only_noted(tmp_path: Path) -> None:
+    path = write_scenes(tmp_path, transform=lambda points, _: np.where(points[:, :1] > 0, points, 0.0))
+    found = inspect(path)
+    assert severe(found) == set()
+    assert [finding.kind for finding in found.findings] == ["coverage"]
+    assert found.geometry is not None
+    assert found.geometry.azimuth_coverage == pytest.approx(0.5, abs=0.03)
+
+
+def test_a_height_that_is_not_as_stated_is_a_warning(tmp_path: Path) -> None:
+    path = write_scenes(tmp_path, "vlp-16", config={"sensor_height_m": 2.6})
+    found = inspect(path)
+    assert severe(found) == {"height"}
+    assert found.is_usable
+    (path / "dataset.yaml").write_text(suggest(path, found))
+    assert severe(inspect(path)) == set()
+
+
+@pytest.mark.parametrize(
+    ("stated", "factor", "wanted"), [([0, 255], 1.0, [0.0, 1.0]), (None, 255.0, [0.0, 255.0])]
+)
+def test_intensities_of_another_unit_are_found_and_mended(
+    stated: list[float] | None, factor: float, wanted: list[float], tmp_path: Path
+) -> None:
+    config: dict[str, Any] = {} if stated is None else {"intensity_range": stated}
+    path = write_scenes(
+        tmp_path, "vlp-16", intensity=lambda points: factor * np.linspace(0, 1, len(points)), config=config
+    )
+    found = inspect(path)
+    (finding,) = [finding for finding in found.findings if finding.kind == "intensity-range"]
+    assert (finding.severity, finding.settings) == (ERROR, {"intensity_range": wanted})
+    (path / "dataset.yaml").write_text(suggest(path, found))
+    assert severe(inspect(path)) == set()
+
+
+def test_constant_intensity_ignored_labels_and_copies_are_found(tmp_path: Path) -> None:
+    path = write_scenes(
+        tmp_path, "vlp-16", intensity=lambda points: np.full(len(points), 0.5), labels=np.zeros_like
+    )
+    sequence = path / "sequences" / "00" / "velodyne"
+    shutil.copy(sequence / "000000.bin", path / "sequences" / "01" / "velodyne" / "000009.bin")
+    shutil.copy(
+        path / "sequences" / "00" / "labels" / "000000.label",
+        path / "sequences" / "01" / "labels" / "000009.label",
+    )
+    found = inspect(path)
+    assert severe(found) == {"constant-intensity", "labels", "duplicates"}
+    assert found.facts.duplicates == [("01/000009", "00/000000")]
+    one_class = write_scenes(tmp_path / "one", "vlp-16", labels=lambda raw: np.full_like(raw, 40))
+    assert severe(inspect(one_class)) == {"labels"}
+
+
+def test_what_the_image_loses_is_counted(tmp_path: Path) -> None:
+    path = write_scenes(tmp_path, "vlp-16", steps=500)
+    image = inspect(path).image
+    assert image is not None
+    assert image.spec.height == 16
+    assert (image.num_above, image.num_below, image.scans_of_method) == (0, 0, {"ring": 4})
+    assert image.kept_share is not None
+    assert image.kept_share > 0.99
+    assert image.oracle_miou is not None
+    assert image.oracle_miou > 0.97
+    wrong = write_scenes(tmp_path / "wrong", "vlp-16", steps=500, config={"sensor": "hdl-64e"})
+    image = inspect(wrong).image
+    assert image is not None
+    assert image.outside_share is not None
+    assert image.num_above > 0.2 * image.num_points
+    assert image.outside_share == pytest.approx(image.num_above / image.num_points)
+    narrow = inspect_dataset(open_dataset(path), width=256).image
+    assert narrow is not None
+    assert narrow.kept_share is not None
+    assert narrow.kept_share < 0.6
+
+
+def test_the_number_of_scans_in_detail_is_bounded() -> None:
+    for count in (1, 2, 3, 9, 40_000):
+        files = tuple(ScanFiles(str(number), "00", "", None) for number in range(count))
+        chosen = scans_in_detail(files)
+        assert 1 <= len(chosen) <= 8
+        assert chosen <= set(range(count))
+
+
+def test_too_few_points_tell_nothing(tmp_path: Path) -> None:
+    found = inspect(write_scenes(tmp_path, "vlp-16", steps=40))
+    assert found.geometry is None
+    assert severe(found) == set()
+
+
+def test_a_suggestion_keeps_what_was_stated(tmp_path: Path) -> None:
+    config = {"name": "ours", "splits": {"train": ["00"], "val": ["01"]}, "label_map": "merged-8"}
+    path = write_scenes(tmp_path, transform=stored_as(Coordinates(unit_m=0.001)), config=config)
+    content = yaml.safe_load(suggest(path, inspect(path)))
+    assert {key: content[key] for key in config} == config
+    assert content["unit_m"] == 0.001
+
+
+def test_real_scans_of_an_hdl_64e_have_no_findings(real_lidar: Path) -> None:
+    found = inspect(real_lidar)
+    assert severe(found) == set()
+
+
+@pytest.mark.skipif(not PANDASET.is_dir(), reason="no PandaSet scans beside the checkout")
+def test_real_scans_of_a_pandar64_are_recognised_and_mended(tmp_path: Path) -> None:
+    shutil.copytree(PANDASET, tmp_path / "scans")
+    description = {
+        "label_map": "label_map.yaml",
+        "labels": "sequences/{sequence}/labels/{scan}.label",
+        "intensity_range": [0, 255],
+    }
+    path = tmp_path / "scans"
+    (path / "dataset.yaml").write_text(yaml.safe_dump(description))
+    found = inspect(path)
+    assert severe(found) == {"sensor"}
+    (path / "dataset.yaml").write_text(suggest(path, found))
+    assert open_dataset(path).sensor == "pandar64"
+    assert severe(inspect(path)) & GEOMETRIC == set()
