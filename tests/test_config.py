@@ -74,7 +74,9 @@ def test_a_mistake_is_named_with_its_line(tmp_path: Path, text: str, expected: s
 
 
 def test_tuples_of_callers_are_lists() -> None:
-    config = parse_config({"space": {"choices": {"width": (512, 1024)}}, "budget": {"limits": ("parameters_m <= 5",)}})
+    config = parse_config(
+        {"space": {"choices": {"width": (512, 1024)}}, "budget": {"limits": ("parameters_m <= 5",)}}
+    )
     assert config.space.choices == {"width": [512, 1024]}
     assert len(config.budget.limits) == 1
 
