@@ -73,6 +73,14 @@ def test_a_mistake_is_named_with_its_line(tmp_path: Path, text: str, expected: s
     assert re.search(expected, problem(tmp_path, text)), problem(tmp_path, text)
 
 
+def test_tuples_of_callers_are_lists() -> None:
+    config = parse_config(
+        {"space": {"choices": {"width": (512, 1024)}}, "budget": {"limits": ("parameters_m <= 5",)}}
+    )
+    assert config.space.choices == {"width": [512, 1024]}
+    assert len(config.budget.limits) == 1
+
+
 def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="hwnas init"):
         load_config(tmp_path / "run.yaml")

@@ -180,7 +180,11 @@ VALUES = st.recursive(
 def test_what_is_written_is_read_back_equal(value: Any) -> None:
     text, line = dump_yaml(value), dump_yaml(value, on_one_line=True)
     assert "\n" not in line
-    for written, expected in ((text, value), (line, value), (f"key: {line}\nmore: 1\n", {"key": value, "more": 1})):
+    for written, expected in (
+        (text, value),
+        (line, value),
+        (f"key: {line}\nmore: 1\n", {"key": value, "more": 1}),
+    ):
         found = parse_yaml(written, "f.yaml").value
         assert found == expected
         assert repr(found) == repr(expected)

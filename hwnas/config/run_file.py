@@ -48,7 +48,7 @@ def parse_config(value: Any, *, document: YamlDocument | None = None) -> RunConf
     """Turn plain values into a run. Paths are taken as they are.
 
     Args:
-        value: what the run file holds.
+        value: what the run file holds; tuples stand for lists.
         document: the run file, for lines in messages.
 
     Raises:
@@ -56,10 +56,16 @@ def parse_config(value: Any, *, document: YamlDocument | None = None) -> RunConf
     """
     _refuse_other_than_mapping(value, "The run" if document is None else document.path)
     try:
-        return RunConfig.model_validate(value)
+        return RunConfig.model_validate(_with_lists(value))
     except ValidationError as error:
         # Not chained: pydantic's own words repeat values, which may hold a password.
         raise ConfigError(problems_of(error, RunConfig, document=document, secret=SECRET_KEYS)) from None
+
+
+def _with_lists(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _with_lists(item) for key, item in value.items()}
+    return [_with_lists(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def save_config(config: RunConfig, path: Path) -> None:

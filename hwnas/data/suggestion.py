@@ -6,12 +6,11 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
-
 from hwnas.data.dataset import DataSource
 from hwnas.data.dataset_config import DatasetConfig, is_yaml
 from hwnas.data.estimates import GeometryEstimate
 from hwnas.data.findings import Finding, describe_beams
+from hwnas.yaml_output import dump_yaml
 
 _COMMENT_COLUMNS = 100
 
@@ -85,5 +84,4 @@ def _wrapped(text: str) -> list[str]:
 
 
 def _yaml(key: str, value: Any) -> str:
-    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000_000)
-    return f"{key}: {text.replace(chr(10) + '...', '').strip()}"
+    return f"{key}: {dump_yaml(value, on_one_line=True)}"
