@@ -83,5 +83,9 @@ def test_names_that_are_not_utf8_are_shown(tmp_path: Path) -> None:
     model = onnx.helper.make_model(onnx.helper.make_graph([node], "g", [value], [result]))
     onnx.helper.set_model_props(model, {"a-key": "a-value"})
     damaged = tmp_path / "damaged.onnx"
-    damaged.write_bytes(model.SerializeToString().replace(b"a-key", b"\xff-key").replace(b"a-value", b"\xff-value"))
-    assert json.loads(json.dumps(inspect_onnx(damaged).to_json()))["metadata"] == {"\ufffd-key": "\ufffd-value"}
+    damaged.write_bytes(
+        model.SerializeToString().replace(b"a-key", b"\xff-key").replace(b"a-value", b"\xff-value")
+    )
+    assert json.loads(json.dumps(inspect_onnx(damaged).to_json()))["metadata"] == {
+        "\ufffd-key": "\ufffd-value"
+    }
