@@ -189,23 +189,6 @@ def _json_escape(found: re.Match[str]) -> str:
     return f"\\u{ord(found.group()):04x}"
 
 
-def read_limited(path: PathLike, limit_bytes: int) -> bytes:
-    """Return the content of a file from outside.
-
-    Raises:
-        OSError: if it cannot be read, is no regular file (a pipe or device need not end), or has more than
-            `limit_bytes`.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "Not a regular file", str(path))
-        content = stream.read(limit_bytes + 1)
-    if len(content) > limit_bytes:
-        raise OSError(errno.EFBIG, f"More than {limit_bytes} bytes", str(path))
-    return content
-
-
 def refuse_foreign(path: PathLike, what: str, is_own: Callable[[bytes], bool]) -> None:
     """Refuse to write over a file that hwnas did not write; call it before the work that is to be written.
 
@@ -223,7 +206,7 @@ def refuse_foreign(path: PathLike, what: str, is_own: Callable[[bytes], bool]) -
     if not os.path.lexists(target):
         return
     try:
-        if is_own(read_limited(target, _MAX_OWN_BYTES)):
+        if is_own(read_plain_file(target, _MAX_OWN_BYTES)):
             return
         found = "a file that hwnas did not write as such"
     except OSError as error:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hwnas.errors import ConfigError, MeasurementError
-from hwnas.files import read_limited, sha256_of_file, write_json_atomically
+from hwnas.files import read_plain_file, sha256_of_file, write_json_atomically
 from hwnas.latency.agent.errors import AgentError
 from hwnas.latency.agent.state import read_identity, read_state, throttling
 from hwnas.latency.base import LatencyMeasurement, ReferenceFigures
@@ -117,7 +117,7 @@ def ingest_job(directory: Path) -> JobResults:
 
 def _job(directory: Path) -> dict[str, Any]:
     try:
-        content = read_limited(directory / JOB_FILE, _MAX_JOB_BYTES)
+        content = read_plain_file(directory / JOB_FILE, _MAX_JOB_BYTES)
         job = json.loads(content)
         version = job["schema_version"] if isinstance(job, dict) else None
     except (OSError, ValueError, KeyError, RecursionError) as error:
@@ -159,7 +159,7 @@ def _check_hashes(directory: Path, job: Mapping[str, Any]) -> None:
             "Run 'sh run.sh' on the board; it goes on where it stopped."
         )
     try:
-        lines = read_limited(sums, _MAX_TEXT_BYTES).decode("utf-8", errors="replace").splitlines()
+        lines = read_plain_file(sums, _MAX_TEXT_BYTES).decode("utf-8", errors="replace").splitlines()
     except OSError as error:
         raise MeasurementError(f"{RESULTS}/SHA256SUMS cannot be read: {error.strerror}.") from error
     for line in lines:
@@ -187,7 +187,7 @@ def _fingerprint(results: Path) -> tuple[tuple[int, ...], dict[str, Any]]:
             "clocks alone, remove 'results' and run the job again."
         )
     try:
-        banner = read_limited(results / "trtexec.txt", _MAX_TEXT_BYTES).decode("utf-8", errors="replace")
+        banner = read_plain_file(results / "trtexec.txt", _MAX_TEXT_BYTES).decode("utf-8", errors="replace")
         version = parse_version(banner)
     except (OSError, AgentError) as error:
         raise MeasurementError(f"The job does not say which trtexec ran it: {error}") from error
@@ -257,7 +257,7 @@ def _measurement(
 
 def _times(path: Path, settings: Mapping[str, Any]) -> list[float]:
     try:
-        content = read_limited(path, _MAX_REPORT_BYTES).decode("utf-8", errors="replace")
+        content = read_plain_file(path, _MAX_REPORT_BYTES).decode("utf-8", errors="replace")
         samples_ms = read_times(content, settings["warmup_ms"], path.name)
     except FileNotFoundError as error:
         raise MeasurementError(f"The report {path.name} is missing; run the job to its end.") from error
@@ -318,7 +318,7 @@ def _built(path: Path) -> dict[str, str]:
 
 def _text(path: Path) -> str | None:
     try:
-        text = read_limited(path, _MAX_TEXT_BYTES).decode("utf-8", errors="replace")
+        text = read_plain_file(path, _MAX_TEXT_BYTES).decode("utf-8", errors="replace")
     except OSError:
         return None
     return text.strip("\0 \t\r\n")[:_MAX_CHARACTERS] or None
