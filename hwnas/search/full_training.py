@@ -39,7 +39,7 @@ from hwnas.search.storage import DriverLease
 from hwnas.search.study import ERROR
 from hwnas.search_spaces.base import make_search_space
 from hwnas.tasks.base import Quality, Task, make_task
-from hwnas.training.checkpoint import load_weights
+from hwnas.training.checkpoint import STATE_FILE, load_weights
 from hwnas.training.tensorboard_log import summary_writer_type
 
 _ATTEMPTS = 2
@@ -252,6 +252,8 @@ class _FullTraining:
             directory.mkdir(parents=True)
             write_checked_json(directory / "request.json", recorded)
         (directory / STOP_FILE).unlink(missing_ok=True)  # of an earlier session
+        goes_on = "goes on from its checkpoint" if (directory / STATE_FILE).is_file() else "begins"
+        self._message = f"training of {architecture.id} {goes_on}"
         return {
             "log_dir": None if self._log_dir is None else str(self._log_dir / architecture.id),
             "job": "train",
