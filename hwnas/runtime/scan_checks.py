@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.data.expectations import ANY_ORDER, ScanExpectations
-from hwnas.data.geometry import CloudGeometry, elevation_of, geometry_of_usable, quantiles, sample
+from hwnas.data.geometry import CloudGeometry, elevation_of, geometry_of_usable, is_far, quantiles, sample
 from hwnas.data.projection import RangeImage, range_of
 from hwnas.data.rings import recover_rings
 from hwnas.data.rows import BEAMS
@@ -233,6 +233,7 @@ def _between_beams(points: FloatArray, expects: ScanExpectations) -> List[Findin
     if expects.geometry is None:
         return []
     some = points[sample(len(points))]
+    some = some[is_far(range_of(some))]  # as where the expected beams were recorded
     finding = between_beams(elevation_of(some), expects.geometry)
     return [] if finding is None else [finding]
 
