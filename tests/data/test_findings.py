@@ -13,12 +13,14 @@ import pytest
 import yaml
 
 from hwnas.data.dataset import find_config, open_dataset
+from hwnas.data.estimates import _place
 from hwnas.data.findings import ERROR
 from hwnas.data.frames import Coordinates
 from hwnas.data.inspection import Inspection, inspect_dataset, inspection_json, scans_in_detail
 from hwnas.data.reading import ScanFiles
+from hwnas.data.sensors import load_sensor
 from hwnas.data.suggestion import suggested_config
-from tests.data.scenes import Transform, in_file, write_scenes
+from tests.data.scenes import Transform, in_file, scan_of_scene, write_scenes
 
 GEOMETRIC = {"axes", "heading", "unit", "origin", "world-frame", "merged", "sensor", "precision", "height"}
 PANDASET = Path(__file__).parents[3] / "shared" / "data" / "pandaset"
@@ -103,6 +105,17 @@ def test_a_far_origin_is_found_and_mended_but_not_the_lost_digits(tmp_path: Path
     found = inspect(utm)
     assert "precision" in severe(found)
     assert "NOT MENDED HERE, precision" in suggest(utm, found)
+
+
+def test_a_place_with_few_points_around_it_hides_no_other_place() -> None:
+    points, _, _ = scan_of_scene(load_sensor("vlp-16"), steps=300)
+    points = points + np.float32([1.2, 0.0, 0.0])
+    far = np.random.default_rng(0).uniform(-1, 1, (len(points) + 500, 3)) + np.array([300.0, 0.0, 0.0])
+    with_far = np.concatenate([points, far]).astype(np.float32)  # whose middle has no point 3 to 80 m away
+    for cloud, hint in ((with_far, np.zeros(3)), (points, np.array([200.0, 0.0, 0.0]))):
+        place = _place(0, cloud, np.zeros(3), hint)
+        assert place is not None
+        np.testing.assert_allclose(place.place_m, [1.2, 0.0, 0.0], atol=0.02)
 
 
 def test_a_sensor_that_moves_through_the_world_is_found(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from hwnas.data.projection import ProjectionSpec, project
 from hwnas.data.scan import Scan
 from hwnas.data.sensors import load_sensor, sensor_names
 from hwnas.errors import DataError
-from hwnas.runtime.scan_checks import ScanChecks, has_direction
+from hwnas.runtime.scan_checks import ScanChecks, _between_beams, has_direction
 from tests.data.test_geometry import turn_of
 from tests.runtime.test_runner_scans import bundle as bundle  # noqa: PLC0414 - a fixture
 from tests.runtime.test_runner_scans import scan_of
@@ -131,6 +131,17 @@ def test_a_few_points_are_labelled_with_a_warning(count: int) -> None:
     cloud = variations().few(cloud_of("hdl-64e", 3), np.random.default_rng(0), count, count + 1)
     warnings = ask(expected("hdl-64e"), cloud, given=True)
     assert f"With {count} points it cannot be known for sure" in " ".join(warnings)
+
+
+@pytest.mark.parametrize("range_m", [0.4, 10.0])
+def test_only_points_that_lie_far_enough_to_show_their_beam_lie_between_beams(range_m: float) -> None:
+    cloud, rng = cloud_of("vlp-16", 3), np.random.default_rng(0)
+    azimuth = rng.uniform(-np.pi, np.pi, 4 * len(cloud.points) // 5)
+    elevation = np.radians(rng.integers(-7, 7, len(azimuth)) * 2.0)  # halfway between two beams
+    flat = np.cos(elevation)
+    others = range_m * np.column_stack([flat * np.cos(azimuth), flat * np.sin(azimuth), np.sin(elevation)])
+    points = np.concatenate([cloud.points, others.astype(np.float32)])
+    assert len(_between_beams(points, expected("vlp-16"))) == (range_m > 1.0)
 
 
 def test_no_point_is_a_warning_too() -> None:
