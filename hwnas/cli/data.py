@@ -199,7 +199,7 @@ def _summary(facts: dict[str, Any]) -> Table:
             **facts["dropped_points"]
         ),
         **_describe_geometry(facts["geometry"]),
-        **_describe_image(facts["image"]),
+        **_describe_image(facts["image"], facts["image_problem"]),
         "Problems": _describe_problems(facts),
     }
     for name, value in rows.items():
@@ -235,9 +235,9 @@ def _describe_geometry(geometry: dict[str, Any] | None) -> dict[str, str]:
     }
 
 
-def _describe_image(image: dict[str, Any] | None) -> dict[str, str]:
+def _describe_image(image: dict[str, Any] | None, problem: str | None) -> dict[str, str]:
     if image is None or not image["scans"]:
-        return {"Range image": "none: " + (image["problem"] or "no scan") if image else "none"}
+        return {"Range image": f"none: {problem or (image and image['problem']) or 'no scan'}"}
     spec, miou = image["projection"], image["oracle_miou"]
     method = ", ".join(f"{name} {scans}" for name, scans in image["scans_by_method"].items())
     return {

@@ -13,7 +13,6 @@ from hwnas.data.dataset import DataSource
 from hwnas.data.estimates import GeometryEstimate
 from hwnas.data.frames import Coordinates, axes_of_frame, composed
 from hwnas.data.sensor_match import SensorMatch, better_than, match_sensors
-from hwnas.data.sensors import load_sensor, sensor_names
 
 ERROR, WARNING, NOTE = "error", "warning", "note"
 """A network trained on such data is wrong; it may be; or it is only worth knowing."""
@@ -273,11 +272,11 @@ def _of_mounting(source: DataSource, geometry: GeometryEstimate) -> Iterator[Fin
 
 
 def _of_sensor(source: DataSource, geometry: GeometryEstimate) -> Iterator[Finding]:
-    matches = matches_of(geometry)
-    name = source.sensor
-    is_known = name in sensor_names()
-    if is_known and not load_sensor(name).is_rotating:
+    name, table = source.sensor, source.sensor_table
+    is_known = table is not None
+    if table is not None and not table.is_rotating:
         return
+    matches = matches_of(source, geometry)
     better = better_than(matches, name)
     found = describe_beams(geometry)
     own = next((match.score for match in matches if match.sensor == name), 0.0)
@@ -301,9 +300,12 @@ def _of_sensor(source: DataSource, geometry: GeometryEstimate) -> Iterator[Findi
         )
 
 
-def matches_of(geometry: GeometryEstimate) -> tuple[SensorMatch, ...]:
-    """Return how well every sensor table fits, the best first."""
-    return match_sensors(geometry.beams_deg, geometry.elevations_deg, are_given=geometry.beams_are_given)
+def matches_of(source: DataSource, geometry: GeometryEstimate) -> tuple[SensorMatch, ...]:
+    """Return how well every sensor table fits, that of the data set included, the best first."""
+    own = None if source.sensor_table is None else (source.sensor, source.sensor_table)
+    return match_sensors(
+        geometry.beams_deg, geometry.elevations_deg, are_given=geometry.beams_are_given, own=own
+    )
 
 
 def describe_beams(geometry: GeometryEstimate) -> str:

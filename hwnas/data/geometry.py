@@ -177,6 +177,12 @@ def elevation_of(points: FloatArray) -> FloatArray:
     return np.asarray(angle_of(points[:, 2], ground_distance_of(points)) * _DEG, np.float32)
 
 
+def precise_elevation_of(points: FloatArray) -> npt.NDArray[np.float64]:
+    """Return elevations as `elevation_of` does, in float64: for fields of view, which are recorded."""
+    values = points.astype(np.float64)
+    return np.degrees(np.arctan2(values[:, 2], np.hypot(values[:, 0], values[:, 1])))
+
+
 def azimuth_of(points: FloatArray) -> FloatArray:
     """Return the azimuths [N] of points [N, 3] in degrees, -180 to 180; left is positive."""
     return np.asarray(angle_of(points[:, 1], points[:, 0]) * _DEG, np.float32)

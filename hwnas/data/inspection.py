@@ -21,13 +21,13 @@ from hwnas.data.estimates import Cloud, GeometryEstimate, estimate_geometry
 from hwnas.data.findings import ERROR, ContentFacts, Finding, corrected, find_oddities, matches_of
 from hwnas.data.formats import RawScan
 from hwnas.data.frames import Coordinates
-from hwnas.data.geometry import elevation_of, sample
-from hwnas.data.image_loss import DEFAULT_WIDTH, ImageLoss, usual_spec
-from hwnas.data.projection import range_of
+from hwnas.data.image_geometry import StatedProjection, default_height, examined_places, geometry_of_images
+from hwnas.data.image_loss import DEFAULT_WIDTH, ImageLoss
+from hwnas.data.projection import ProjectionSpec, range_of
 from hwnas.data.reading import Dropped, ScanFiles
 from hwnas.data.rings import recover_rings
 from hwnas.data.scan import IGNORED_LABEL, Scan
-from hwnas.errors import DataError
+from hwnas.errors import ConfigError, DataError
 
 _MAX_RINGS = 1 << 16
 _PLACES = 4
@@ -65,7 +65,9 @@ class Inspection:
         problems: scans that cannot be used.
         facts: what findings about content follow from.
         geometry: estimated from some scans; None if they have too few points.
-        image: what the usual range image loses of those scans.
+        image: what the range image of training, with settings that state none, loses of those scans; None
+            where there is none.
+        image_problem: why there is none; empty if there is one.
         findings: what is odd, errors first.
     """
 
@@ -86,6 +88,7 @@ class Inspection:
     facts: ContentFacts = field(default_factory=ContentFacts)
     geometry: GeometryEstimate | None = None
     image: ImageLoss | None = None
+    image_problem: str = ""
     findings: tuple[Finding, ...] = ()
 
     @property
@@ -137,7 +140,11 @@ def inspect_dataset(
         source: the data set.
         progress: called with the number of scans looked at, after each.
         width: columns of the range image whose losses are counted.
+
+    Raises:
+        DataError: if the data set names a sensor file that does not describe one.
     """
+    _ = source.sensor_table  # a file that is wrong is refused before a long reading
     found = Inspection(source.label_map.num_classes)
     found.problems += [Problem(one.path, one.message) for one in source.unreadable]
     scans = source.all_scans
@@ -161,7 +168,7 @@ def inspect_dataset(
             progress(number + 1)
     found.facts.points_of_class = found.points_of_class.tolist()
     found.geometry = estimate_geometry(clouds, sensor_height_m=source.sensor_height_m)
-    found.image = _image_loss(source, chosen, width)
+    _add_image_loss(found, source, chosen, width)
     found.findings = find_oddities(source, found.facts, found.geometry)
     return found
 
@@ -203,11 +210,35 @@ def _cloud(number: int, files: ScanFiles, raw: RawScan, coordinates: Coordinates
     )
 
 
-def _image_loss(source: DataSource, scans: list[Scan], width: int) -> ImageLoss:
+def _spec_of(source: DataSource, width: int) -> ProjectionSpec:
+    """Return the projection of training with settings that state none.
+
+    Raises:
+        DataError or ConfigError: if there is none.
+    """
+    sensor, scans = source.sensor_table, source.all_scans
+    wanted = set(source.sequences_of.get("train", ()))
+    files = tuple(one for one in scans.files if one.sequence in wanted) or scans.files
+    readable = []
+    for place in examined_places(len(files)):
+        try:
+            readable.append(scans.reader.read(files[place])[0])
+        except DataError:  # already a problem of its own
+            continue
+    height = default_height(None, sensor)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)  # the field of view is part of what is shown
+        geometry = geometry_of_images(readable, StatedProjection(), sensor, source.sensor, height)
+    return geometry.spec(height, width)
+
+
+def _add_image_loss(found: Inspection, source: DataSource, scans: list[Scan], width: int) -> None:
     """Project scans as they are read now, and count what is lost."""
-    elevation = [elevation_of(scan.points[sample(len(scan))]) for scan in scans]
-    spec = usual_spec(source.sensor, width, np.concatenate(elevation) if elevation else None)
-    image = ImageLoss(spec, source.label_map.num_classes)
+    try:
+        found.image = image = ImageLoss(_spec_of(source, width), source.label_map.num_classes)
+    except (DataError, ConfigError) as error:
+        found.image_problem = str(error)
+        return
     for scan in scans:
         try:
             with warnings.catch_warnings():
@@ -215,7 +246,6 @@ def _image_loss(source: DataSource, scans: list[Scan], width: int) -> ImageLoss:
                 image.add(scan)
         except DataError as error:
             image.problem = image.problem or f"{scan.id}: {error}"
-    return image
 
 
 def inspection_json(source: DataSource, found: Inspection) -> dict[str, Any]:
@@ -251,6 +281,7 @@ def inspection_json(source: DataSource, found: Inspection) -> dict[str, Any]:
         "coordinates": source.coordinates.to_json(),
         "geometry": None if found.geometry is None else _geometry_json(source, found.geometry),
         "image": None if found.image is None else _image_json(found.image),
+        "image_problem": found.image_problem or None,
         "findings": [finding.to_json() for finding in found.findings],
         "problems": [{"scan": problem.scan, "message": problem.message} for problem in found.problems],
     }
@@ -281,7 +312,8 @@ def _geometry_json(source: DataSource, geometry: GeometryEstimate) -> dict[str, 
         "range_p50_m": geometry.range_p50_m,
         "range_p99_m": geometry.range_p99_m,
         "sensor_matches": [
-            {"sensor": match.sensor, "score": round(match.score, 3)} for match in matches_of(geometry)[:3]
+            {"sensor": match.sensor, "score": round(match.score, 3)}
+            for match in matches_of(source, geometry)[:3]
         ],
         "corrected_coordinates": corrected(source.coordinates, geometry).to_json(),
     }
