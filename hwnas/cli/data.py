@@ -99,7 +99,8 @@ def _check_outputs(
 
 def _write_suggestion(text: str, out: Path | None) -> None:
     if out is None:
-        sys.stdout.write(text)
+        # A file or a pipe gets the text as it is; a terminal must not obey names in it.
+        sys.stdout.write(visible(text) if sys.stdout.isatty() else text)
         return
     write_bytes_atomically(out, text.encode("utf-8"))
     err_console.print(f"{out} holds the suggestion.", highlight=False)
@@ -256,7 +257,7 @@ def _describe_rings(rings: dict[str, Any]) -> str:
     if points:
         parts.append(f"{min(points):,.0f} to {max(points):,.0f} points each (mean over scans)")
     if rings["scans_not_ring_ordered"]:
-        parts.append(f"{rings['scans_not_ring_ordered']:,} scans not ring-ordered: rows by elevation")
+        parts.append(f"{rings['scans_not_ring_ordered']:,} scans whose rings are not recovered")
     return "; ".join(parts) or "unknown"
 
 

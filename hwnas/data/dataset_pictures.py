@@ -97,9 +97,7 @@ def _above_ground(points: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     ground = ground_of(points[sample(len(points))])
     if ground is None:
         return np.asarray(points[:, 2] - np.percentile(points[:, 2], 5), np.float64)
-    roll, pitch = np.tan(np.radians([ground.roll_deg, ground.pitch_deg]))
-    offset = ground.height * np.sqrt(1 + roll * roll + pitch * pitch)
-    return np.asarray(points[:, 2] + pitch * points[:, 0] + roll * points[:, 1] + offset, np.float64)
+    return ground.above(points)
 
 
 def _height_title(scan: Scan) -> str:

@@ -12,6 +12,7 @@ from hwnas.data.axes import AS_IT_IS
 from hwnas.data.dataset import DataSource
 from hwnas.data.estimates import GeometryEstimate
 from hwnas.data.frames import Coordinates, axes_of_frame, composed
+from hwnas.data.geometry import UNITS
 from hwnas.data.sensor_match import SensorMatch, better_than, match_sensors
 
 ERROR, WARNING, NOTE = "error", "warning", "note"
@@ -27,7 +28,6 @@ _HEIGHT_TOLERANCE, _HEIGHT_TOLERANCE_M = 0.2, 0.3
 _NO_FIT = 0.5
 _POOR_INTENSITY = 0.02
 _INTENSITY_SCALES = (1.0, 255.0, 4095.0, 65535.0)
-_UNITS = {0.001: "millimetres", 0.01: "centimetres", 0.0254: "inches", 0.3048: "feet"}
 
 
 @dataclass(frozen=True)
@@ -185,12 +185,13 @@ def _of_unit(source: DataSource, geometry: GeometryEstimate) -> Iterator[Finding
     factor = geometry.unit_factor
     if factor == 1.0:
         return
+    unit = min(UNITS, key=lambda name: abs(UNITS[name] * factor - 1.0))
     height = geometry.sensor_height_m
     stands = "" if height is None else f", the sensor {height / factor:.4g} above the ground"
     yield Finding(
         "unit",
         ERROR,
-        f"The coordinates seem to be {_UNITS[round(factor, 4)]}, not metres: 99 percent of the points are "
+        f"The coordinates seem to be {unit}, not metres: 99 percent of the points are "
         f"nearer than {geometry.range_p99_m / factor:.4g}{stands}.",
         "State the unit. If they are metres all the same, state the sensor's height as sensor_height_m.",
         _changed(source.coordinates, corrected(source.coordinates, geometry), "unit_m"),

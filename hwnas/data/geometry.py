@@ -365,16 +365,18 @@ def _wrapped(step: FloatArray) -> FloatArray:
 # Unit -------------------------------------------------------------------------------------------------------
 
 
-def unit_of(found: float, expected_m: float, tolerance: float = 0.3) -> Optional[str]:
-    """Return the unit that a length seems to be in (see `UNITS`); None if none explains it.
+_UNIT_TOLERANCE = 0.3
+
+
+def unit_of(found: float, expected_m: float) -> Optional[str]:
+    """Return the unit that a length seems to be in (see `UNITS`); None if none explains it to 30 percent.
 
     Args:
         found: the length in the unknown unit, such as a sensor's height above the ground.
         expected_m: what it should be, in metres.
-        tolerance: relative deviation that is allowed.
     """
     if found <= 0 or expected_m <= 0:
         return None
     errors = {unit: abs(found / scale / expected_m - 1.0) for unit, scale in UNITS.items()}
     unit = min(errors, key=lambda name: errors[name])
-    return unit if errors[unit] <= tolerance else None
+    return unit if errors[unit] <= _UNIT_TOLERANCE else None

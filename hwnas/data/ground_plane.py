@@ -45,6 +45,12 @@ class Ground:
         roll, pitch = np.tan(np.radians([self.roll_deg, self.pitch_deg]))
         return float(np.degrees(np.arctan(np.hypot(roll, pitch))))
 
+    def above(self, points: FloatArray) -> npt.NDArray[np.float64]:
+        """Return how high points [N, 3] lie above the plane along z [N], in the unit of the points."""
+        roll, pitch = np.tan(np.radians([self.roll_deg, self.pitch_deg]))
+        rise = points[:, 2] + pitch * points[:, 0] + roll * points[:, 1]
+        return np.asarray(rise + self.height * np.sqrt(1 + roll * roll + pitch * pitch), np.float64)
+
 
 def ground_of(points: FloatArray) -> Optional[Ground]:
     """Return the plane near the sensor that most points lie on and that tilts by less than 50 degrees.

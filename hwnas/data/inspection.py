@@ -21,6 +21,7 @@ from hwnas.data.estimates import Cloud, GeometryEstimate, estimate_geometry
 from hwnas.data.findings import ERROR, ContentFacts, Finding, corrected, find_oddities, matches_of
 from hwnas.data.formats import RawScan
 from hwnas.data.frames import Coordinates
+from hwnas.data.grids import rings_of_grid
 from hwnas.data.image_geometry import StatedProjection, default_height, examined_places, geometry_of_images
 from hwnas.data.image_loss import DEFAULT_WIDTH, ImageLoss
 from hwnas.data.projection import ProjectionSpec, range_of
@@ -55,7 +56,7 @@ class Inspection:
         num_unlabelled_scans: usable scans without labels.
         points_of_class: [K + 1] points of each class; the last element counts ignored ones.
         scans_of_class: [K + 1] scans that hold the class.
-        points_of_ring: points of each ring, over all ring-ordered scans.
+        points_of_ring: points of each ring, over all scans whose rings are known.
         rings: number of rings -> number of scans.
         num_unordered_scans: scans whose rings are neither given nor recoverable.
         remission: smallest and largest remission.
@@ -110,7 +111,8 @@ class Inspection:
         low, high = self.remission
         self.remission = (min(low, float(scan.remission.min())), max(high, float(scan.remission.max())))
         self._add_labels(scan.labels)
-        self._add_rings(scan.ring if scan.ring is not None else recover_rings(scan.points))
+        ring = scan.ring if scan.ring is not None else recover_rings(scan.points)
+        self._add_rings(rings_of_grid(scan.points) if ring is None else ring)
 
     def _add_labels(self, labels: npt.NDArray[np.uint8] | None) -> None:
         if labels is None:

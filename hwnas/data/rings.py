@@ -110,8 +110,3 @@ def _azimuth(points: npt.NDArray[np.float32]) -> IntArray:
     """Return azimuths [N] as whole numbers, `TURN` to a turn."""
     angle = angle_of(points[:, 1], points[:, 0]) * np.float32(TURN / (2 * np.pi))
     return np.asarray(np.floor(angle), np.int32)
-
-
-def ring_counts(ring: IntArray) -> Tuple[int, ...]:
-    """Return the number of points of each ring, from the top one to the last that has any."""
-    return tuple(int(count) for count in np.bincount(ring))

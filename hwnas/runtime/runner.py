@@ -58,8 +58,8 @@ class Runner:
     scans. Inferences of onnxruntime run side by side, those of an engine one after the other.
 
     Scans that contradict the manifest - of another sensor, unit, frame or mounting, mirrored, cut, or without
-    the order that tells rings - are refused: they would be labelled, but wrongly. What cannot be known, such
-    as of a few points, is a warning.
+    the order that tells rings - are refused from 64 points on: they would be labelled, but wrongly. What
+    cannot be known, such as of fewer points, is a warning.
 
     Attributes:
         manifest: of the bundle, every file checked.

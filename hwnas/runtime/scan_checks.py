@@ -18,7 +18,7 @@ from hwnas.data.rings import recover_rings
 from hwnas.data.rows import BEAMS
 from hwnas.errors import DataError
 from hwnas.runtime.geometry_checks import (
-    FEWEST_TO_JUDGE,
+    FEWEST_FOR_CHECKS,
     Finding,
     between_beams,
     findings_of,
@@ -145,7 +145,9 @@ class ScanChecks:
         certain = [finding for finding in findings if finding.is_certain]
         if certain:
             raise DataError(_refusal(certain, expects))
-        if expects.geometry is not None and is_sparse(len(points), expects.geometry):
+        if len(points) < FEWEST_FOR_CHECKS or (
+            expects.geometry is not None and is_sparse(len(points), expects.geometry)
+        ):
             warnings.append(
                 f"With {len(points)} points it cannot be known for sure whether they come from such a sensor "
                 f"as {expects.sensor!r}, which the network was trained for."
@@ -222,7 +224,7 @@ def _check_order(num_points: int, method: str, expects: ScanExpectations) -> Lis
 
 
 def _findings(found: CloudGeometry, expects: ScanExpectations) -> List[Finding]:
-    if found.num_points < FEWEST_TO_JUDGE:
+    if found.num_points < FEWEST_FOR_CHECKS:
         return []
     if expects.geometry is not None:
         return findings_of(found, expects.geometry)

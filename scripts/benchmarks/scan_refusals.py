@@ -2,7 +2,7 @@
 """How many scans of another kind than a network was trained on are refused, and how many right ones accepted.
 
     python scripts/benchmarks/scan_refusals.py                          # hdl-64e, vlp-32c and os1-64
-    python scripts/benchmarks/scan_refusals.py --trained os0-128 --variations 200 --pool /tmp/pool
+    python scripts/benchmarks/scan_refusals.py --trained os0-128 --variations 200 --pool scan-pool
 
 For every sensor table, a pool of synthetic scans is made once; expectations come from other scenes than those
 that are varied. Each wrong kind and each right kind is varied with seeds (`scan_variations.py`), half of the
