@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.data.angles import has_direction, range_of
 from hwnas.data.dataset import DataSource, DataWarning
 from hwnas.data.estimates import Cloud, GeometryEstimate, estimate_geometry
 from hwnas.data.findings import ERROR, ContentFacts, Finding, corrected, find_oddities, matches_of
@@ -24,7 +25,7 @@ from hwnas.data.frames import Coordinates
 from hwnas.data.grids import rings_of_grid
 from hwnas.data.image_geometry import StatedProjection, default_height, examined_places, geometry_of_images
 from hwnas.data.image_loss import DEFAULT_WIDTH, ImageLoss
-from hwnas.data.projection import ProjectionSpec, range_of
+from hwnas.data.projection import ProjectionSpec
 from hwnas.data.reading import Dropped, ScanFiles
 from hwnas.data.rings import recover_rings
 from hwnas.data.scan import IGNORED_LABEL, Scan
@@ -198,8 +199,7 @@ def _count_raw(facts: ContentFacts, raw: RawScan, files: ScanFiles, digests: dic
 
 
 def _cloud(number: int, files: ScanFiles, raw: RawScan, coordinates: Coordinates) -> Cloud:
-    with np.errstate(over="ignore"):
-        usable = np.isfinite(range_of(raw.points)) & raw.points.any(axis=1)
+    usable = has_direction(raw.points)
     points = raw.points[usable]
     return Cloud(
         sequence=files.sequence,
