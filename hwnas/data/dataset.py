@@ -341,16 +341,3 @@ def _refuse_missing_labels(files: tuple[ScanFiles, ...], split: str) -> None:
             f"the label file {first} is missing. "
             "Add the label files, or take the sequence out of the split."
         )
-
-
-def dataset_settings(source: DataSource) -> dict[str, Any]:
-    """Return what a bundle records about the data it was trained on, as plain JSON values."""
-    return {
-        "name": source.name,
-        "sensor": source.sensor,
-        "frame": source.frame,
-        **_other_coordinates(source.coordinates),
-        "intensity_range": list(source.intensity_range),
-        "label_map": source.label_map.to_json(),
-        "splits": {name: list(sequences) for name, sequences in source.sequences_of.items()},
-    }
