@@ -8,7 +8,8 @@ are whole and contradict each other, neither can be trusted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,9 @@ from hwnas.errors import StudyError
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.study import RecordedTrial, SearchStudy, TrialSummary
 from hwnas.tasks.base import Quality
+
+_MOST_MISSING = 1000
+"""So many trials in a row may have no directory."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,8 @@ def recover(
         distributions: of the genes.
 
     Raises:
-        StudyError: if the record of a finished trial contradicts the study.
+        StudyError: if the record of a finished trial contradicts the study, or there are directories of far
+            later trials than the last one of the study.
     """
     without_record = _check_records(run, study)
     restored, lost = _restore_lost(run, study, costs, distributions)
@@ -111,10 +116,15 @@ def _restore_lost(
     costs: Costs,
     distributions: Mapping[str, CategoricalDistribution],
 ) -> tuple[list[int], list[int]]:
-    """Add the trials whose directories are there and which the study does not know."""
+    """Add the trials whose directories are there and which the study does not know.
+
+    Raises:
+        StudyError: if too many of them in a row are missing.
+    """
     restored: list[int] = []
     lost: list[int] = []
     numbers = run.trial_numbers()
+    _refuse_gaps(run, [study.num_trials - 1, *(number for number in numbers if number >= study.num_trials)])
     elapsed_s = max((trial.elapsed_s for trial in study.summaries()), default=0.0)
     for number in range(study.num_trials, numbers[-1] + 1 if numbers else 0):
         recorded = _recorded(run, number)
@@ -123,6 +133,17 @@ def _restore_lost(
         study.add_lost(recorded, distributions, costs, elapsed_s=elapsed_s)
         (lost if recorded is None else restored).append(number)
     return restored, lost
+
+
+def _refuse_gaps(run: RunDirectory, numbers: Sequence[int]) -> None:
+    """Refuse a directory that only looks like a trial's, such as a date: all before would be lost."""
+    for before, number in itertools.pairwise(numbers):
+        if number - before > _MOST_MISSING:
+            raise StudyError(
+                f"{run.trial(number)} should be the directory of a trial, but the last one before it has the "
+                f"number {before}, and of the trials between at most {_MOST_MISSING:,} may be missing. Move "
+                "it away if it is not of this run; otherwise restore the others from a copy."
+            )
 
 
 def _is_of_run(recorded: RecordedTrial, costs: Costs) -> bool:

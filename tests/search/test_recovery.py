@@ -410,6 +410,38 @@ def test_trials_of_which_nothing_is_left_fail_and_keep_their_numbers(tmp_path: P
     ]
 
 
+def test_only_directories_named_by_numbers_are_of_trials(tmp_path: Path) -> None:
+    run, study = studied(tmp_path, 1)
+    (run.trials_dir / "2").write_text("a plain file")
+    for name in ("03", "\u0663", "4.old", "-5"):
+        (run.trials_dir / name).mkdir()
+    assert run.trial_numbers() == [0]
+    assert recovered(run, study) == Recovered()
+
+
+def test_a_directory_far_behind_the_others_is_refused_and_adds_no_trial(tmp_path: Path) -> None:
+    run, study = studied(tmp_path, 1)
+    run.trial(1000).mkdir()
+    run.trial(20261129).mkdir()
+    with pytest.raises(StudyError, match=r"trials/20261129 should be .* number 1000, .* 1,000"):
+        recovered(run, study)
+    assert study.num_trials == 1
+
+
+def test_a_run_of_any_length_comes_back_if_no_gap_in_it_is_too_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hwnas.search.recovery._MOST_MISSING", 3)
+    run, study = studied(tmp_path, 1)
+    for number in (3, 6, 9):
+        run.trial(number).mkdir()
+    assert recovered(run, study).lost == list(range(1, 10))
+    run.trial(13).mkdir()
+    with pytest.raises(StudyError, match="trials/13 "):
+        recovered(run, study)
+    assert study.num_trials == 10
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -45,6 +45,11 @@ def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
 def _read(tensor: onnx.TensorProto, directory: Path) -> None:
     """Put the values of a tensor, which were found to be there, into it."""
     entries = {entry.key: entry.value for entry in tensor.external_data}
+    if "location" not in entries:
+        raise ModelFileError(
+            f"The tensor {tensor.name!r} must say which file holds its values, since they are external data, "
+            "but names none. Save the model anew."
+        )
     size = bytes_of_tensor(tensor.dims, tensor.data_type)
     try:
         with (directory / entries["location"]).open("rb") as stream:
