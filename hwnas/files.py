@@ -8,11 +8,10 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import stat
 import tempfile
 from pathlib import Path
-from typing import Any, BinaryIO, Callable, Dict, Iterator, Mapping, Sequence, Union
+from typing import Any, BinaryIO, Callable, Dict, Iterable, Iterator, Mapping, Sequence, Union
 
 from hwnas.errors import ConfigError
 
@@ -127,16 +126,17 @@ def write_bytes_atomically(path: PathLike, content: bytes) -> None:
     """
     target = Path(path)
     with naming(target):
-        _write_bytes_atomically(target, content)
+        _write_pieces_atomically(target, [content])
 
 
-def _write_bytes_atomically(target: Path, content: bytes) -> None:
+def _write_pieces_atomically(target: Path, pieces: Iterable[bytes]) -> None:
     # Whatever the length of the name, the temporary one fits where it fits.
     name = os.fsencode(target.name)[:_KEPT_OF_NAME].decode("ascii", errors="replace").replace("\ufffd", "_")
     descriptor, temporary = tempfile.mkstemp(dir=str(target.parent), prefix="." + name + ".")
     try:
         with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
+            for piece in pieces:
+                stream.write(piece)
             stream.flush()
             os.fsync(stream.fileno())
         # mkstemp makes private files; a result is as readable as any other file of the user.
@@ -156,22 +156,12 @@ def copy_atomically(source: PathLike, target: PathLike) -> None:
     Raises:
         OSError: as `write_bytes_atomically`, or if `source` cannot be read.
     """
-    wanted = Path(target)
     with open(source, "rb") as stream:
-        descriptor, temporary = tempfile.mkstemp(dir=str(wanted.parent), prefix=".copy.")
-        try:
-            with os.fdopen(descriptor, "wb") as out:
-                shutil.copyfileobj(stream, out, 1 << 20)
-                out.flush()
-                os.fsync(out.fileno())
-            umask = os.umask(0)
-            os.umask(umask)
-            os.chmod(temporary, 0o666 & ~umask)
-            os.replace(temporary, str(wanted))
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
-            raise
+        _write_pieces_atomically(Path(target), _pieces(stream))
+
+
+def _pieces(stream: BinaryIO) -> Iterator[bytes]:
+    return iter(lambda: stream.read(1 << 20), b"")
 
 
 def write_json_atomically(path: PathLike, value: Any) -> None:
@@ -288,10 +278,10 @@ def read_checked_json(path: PathLike) -> Dict[str, Any]:
     """Return the JSON object in a file of `write_checked_json`, without its checksum.
 
     Raises:
-        OSError: if the file cannot be read.
+        OSError: as `read_plain_file`; larger files than 256 MiB are refused.
         ValueError: if it is not as it was written.
     """
-    return checked_json(Path(path).read_text(encoding="utf-8"))
+    return checked_json(read_plain_file(path, _MAX_OWN_BYTES).decode("utf-8"))
 
 
 def sha256_of_file(path: PathLike) -> str:
@@ -302,6 +292,6 @@ def sha256_of_file(path: PathLike) -> str:
     """
     digest = hashlib.sha256()
     with _open_plain_file(path) as stream:
-        for piece in iter(lambda: stream.read(1 << 20), b""):
+        for piece in _pieces(stream):
             digest.update(piece)
     return digest.hexdigest()

@@ -159,7 +159,7 @@ def _paths_of_plugin(
         elif isinstance(value, str) and value.startswith(_LIKE_PATHS) and not may_hold_secret(value):
             raise ConfigError(
                 f"{document.at(place)}: `{dotted_of(place)}` is {shown(value)}, which looks like a path, but "
-                f" {name!r} does not declare this setting to be one. Write an absolute path; its author "
+                f"{name!r} does not declare this setting to be one. Write an absolute path; its author "
                 "declares it with `hwnas.plugin_settings.takes_settings`."
             )
 

@@ -31,13 +31,13 @@ class Recovered:
     """What was found out about the trials of one study.
 
     Attributes:
-        told: trials that were finished but not told.
+        finished: trials that had ended without the study being informed.
         restored: trials that the study had lost, and that their records gave back.
         lost: trials that the study had lost, and of which there is no record that can be relied on.
         without_record: trials of the study whose records are missing or damaged; its values stand.
     """
 
-    told: list[int] = field(default_factory=list)
+    finished: list[int] = field(default_factory=list)
     restored: list[int] = field(default_factory=list)
     lost: list[int] = field(default_factory=list)
     without_record: list[int] = field(default_factory=list)
@@ -78,8 +78,8 @@ def recover(
     """
     without_record = _check_records(run, study)
     restored, lost = _restore_lost(run, study, costs, distributions)
-    told = _tell_recorded(run, study, costs, distributions)
-    return Recovered(told, restored, lost, without_record)
+    finished = _finish_recorded(run, study, costs, distributions)
+    return Recovered(finished, restored, lost, without_record)
 
 
 def _check_records(run: RunDirectory, study: SearchStudy) -> list[int]:
@@ -153,15 +153,15 @@ def _is_of_run(recorded: RecordedTrial, costs: Costs) -> bool:
     return has_objective or recorded.state == "FAIL" or (was_only_predicted and not recorded.figures)
 
 
-def _tell_recorded(
+def _finish_recorded(
     run: RunDirectory,
     study: SearchStudy,
     costs: Costs,
     distributions: Mapping[str, CategoricalDistribution],
 ) -> list[int]:
-    """Tell every open trial whose record is whole, and return their numbers."""
+    """Finish every open trial whose record is whole, and return their numbers."""
     elapsed_s = max((trial.elapsed_s for trial in study.summaries()), default=0.0)
-    told = []
+    finished = []
     for number in study.open_trials():
         recorded = _recorded(run, number)
         if recorded is None or recorded.state == "FAIL" or str(costs.objective) not in recorded.figures:
@@ -176,8 +176,8 @@ def _tell_recorded(
             study.tell_trained(trial, error=recorded.error, figures=figures, costs=costs, elapsed_s=elapsed_s)
         else:
             study.tell_infeasible(trial, figures=figures, costs=costs, elapsed_s=elapsed_s)
-        told.append(number)
-    return told
+        finished.append(number)
+    return finished
 
 
 def _recorded(run: RunDirectory, number: int) -> RecordedTrial | None:
