@@ -35,9 +35,11 @@ def read_plain_file(path: PathLike, max_bytes: int) -> bytes:
         OSError: if it is missing, not readable, something else than a file, or larger; `strerror` says so.
     """
     with _open_plain_file(path) as stream:
-        content: bytes = b""
-        if os.fstat(stream.fileno()).st_size <= max_bytes:
-            content = stream.read(max_bytes + 1)
+        size = os.fstat(stream.fileno()).st_size
+        if size <= max_bytes:
+            content: bytes = stream.read(size + 1)  # reading reserves as much memory as it may return
+            if len(content) > size:  # it grew, or is of a file system that states no sizes
+                content += stream.read(max_bytes + 1 - len(content))
             if len(content) <= max_bytes:
                 return content
     raise OSError(errno.EFBIG, f"it has more than {max_bytes:,} bytes", os.fspath(path))

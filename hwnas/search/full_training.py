@@ -133,8 +133,8 @@ def train_front(
         config = config.model_copy(update={"training": config.training.model_copy(update={"device": device})})
     if log_dir is not None and config.search.executor.name == "ray":
         raise ConfigError(
-            "A log directory needs workers on this machine, but this run trains with the executor 'ray', whose "
-            "nodes would write it on their own disks. Leave out `--log-dir`; `hwnas report` draws the losses."
+            "A log directory needs workers on this machine, but this run trains with the executor 'ray', "
+            "whose nodes would write it on their own disks. Leave out `--log-dir`."
         )
     if log_dir is not None:
         summary_writer_type()  # a missing package is said before anything is trained

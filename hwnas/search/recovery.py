@@ -18,8 +18,9 @@ from optuna.distributions import CategoricalDistribution
 from hwnas.architecture import Architecture, Choice
 from hwnas.budget import Costs
 from hwnas.errors import StudyError
+from hwnas.search.frozen_trials import RecordedTrial
 from hwnas.search.run_directory import RunDirectory
-from hwnas.search.study import RecordedTrial, SearchStudy, TrialSummary
+from hwnas.search.study import SearchStudy, TrialSummary
 from hwnas.tasks.base import Quality
 
 _MOST_MISSING = 1000

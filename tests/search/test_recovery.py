@@ -18,10 +18,11 @@ from hwnas.errors import StudyError
 from hwnas.files import write_checked_json
 from hwnas.search.driver import search
 from hwnas.search.front import costs_of_front
+from hwnas.search.frozen_trials import LOST
 from hwnas.search.recovery import Recovered, recover
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.strategies import distributions_of
-from hwnas.search.study import ABANDONED, LOST, SearchStudy
+from hwnas.search.study import ABANDONED, SearchStudy
 from hwnas.tasks.base import Quality
 from tests.conformance.strategy_suite import GridSpace
 from tests.search.test_driver import implied_front
