@@ -60,6 +60,11 @@ def _open_plain_file(path: PathLike) -> BinaryIO:
     raise OSError(errno.EINVAL, "it is a pipe or device, expected a file", name)
 
 
+def is_yaml(name: PathLike) -> bool:
+    """Return whether a setting is the path of a YAML file, not the name of what comes with hwnas."""
+    return os.fspath(name).endswith((".yaml", ".yml"))
+
+
 def reason_of(error: OSError) -> str:
     """Return why a file could not be used, without its name."""
     return error.strerror or str(error)

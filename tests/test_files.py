@@ -11,6 +11,7 @@ from hwnas.errors import ConfigError, file_access_error
 from hwnas.files import (
     copy_atomically,
     is_json_with,
+    is_yaml,
     read_checked_json,
     read_plain_file,
     reason_of,
@@ -193,3 +194,10 @@ def test_copies_are_whole_or_absent(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError):
         copy_atomically(tmp_path / "a", tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("a.yaml", True), ("b/c.yml", True), ("hdl-64e", False), ("a.yaml.old", False)]
+)
+def test_paths_of_yaml_files_are_known_by_their_ending(name: str, expected: bool) -> None:
+    assert is_yaml(name) is is_yaml(Path(name)) is expected

@@ -254,7 +254,7 @@ def test_records_say_what_is_told(tmp_path: Path) -> None:
     }
     for number, changes in records.items():
         written(run, number, record_of(study, number, **changes))
-    assert recovered(run, study).told == [trained, infeasible]
+    assert recovered(run, study).finished == [trained, infeasible]
     assert study.open_trials() == [failed, untrainable, predicted, other, unrecorded]
     first, second = study.summaries()[:2]
     assert (first.state, first.error, first.latency_ms, first.cost) == ("COMPLETE", 0.25, 2.0, 2.0)
@@ -278,7 +278,7 @@ def test_a_half_told_trial_is_told_to_the_end(tmp_path: Path) -> None:
     half_told.set_user_attr("figures", {"latency_ms": 2.0})
     half_told.set_constraint("latency_ms", -3.0)
     written(run, number, record_of(study, number))
-    assert recovered(run, study).told == [number]
+    assert recovered(run, study).finished == [number]
     (trial,) = study.optuna_study.trials
     assert (trial.values, trial.constraints) == ([0.25, 2.0], {"latency_ms": -3.0})
 
@@ -290,7 +290,7 @@ def test_recovered_trials_are_told_at_the_search_time_of_the_last_one(tmp_path: 
     study.tell_trained(trial, error=0.5, figures={"latency_ms": 1.0}, costs=COSTS, elapsed_s=90.0)
     number = opened(study)
     written(run, number, record_of(study, number))
-    assert recovered(run, study).told == [number]
+    assert recovered(run, study).finished == [number]
     assert [trial.elapsed_s for trial in study.summaries()] == [90.0, 90.0]
 
 
@@ -316,7 +316,7 @@ def test_a_damaged_record_is_not_told_and_hinders_no_other(tmp_path: Path, damag
         written(run, number, record_of(study, number))
     content = run.trial_record(damaged).read_bytes()
     run.trial_record(damaged).write_bytes(DAMAGES[damage](content))
-    assert recovered(run, study).told == [whole]
+    assert recovered(run, study).finished == [whole]
     assert study.fail_stale() == [damaged]
     states = [(trial.state, trial.error, trial.reason) for trial in study.summaries()]
     assert states == [("FAIL", None, ABANDONED), ("COMPLETE", 0.25, None)]
@@ -327,7 +327,7 @@ def test_what_a_table_foresaw_is_kept(tmp_path: Path) -> None:
     number = opened(study)
     foreseen = {"latency_ms": 2.1, "interval_ms": [1.9, 2.3]}
     written(run, number, record_of(study, number, predicted=foreseen))
-    assert recovered(run, study).told == [number]
+    assert recovered(run, study).finished == [number]
     assert study.summary(number).predicted == foreseen
 
 
