@@ -19,7 +19,6 @@ from hwnas.data.dataset_config import (
     CONFIG_NAME,
     EMBEDDED_LABELS,
     DatasetConfig,
-    is_yaml,
     read_dataset_config,
 )
 from hwnas.data.files_of_dataset import Unreadable, format_of, missing_labels, scan_files
@@ -31,7 +30,7 @@ from hwnas.data.scan import Scan
 from hwnas.data.sensors import Sensor, find_sensor
 from hwnas.data.splits import Splits, split_sequences
 from hwnas.errors import DataError, shown
-from hwnas.files import reason_of, sha256_of_file
+from hwnas.files import is_yaml, reason_of, sha256_of_file
 from hwnas.plugins import load_plugin
 
 
