@@ -97,7 +97,7 @@ def test_dialects_follow_what_the_export_is_for(
         ({"dialect": "onnxruntime", "integrations": ("isaac-ros",)}, "--for isaac-ros` needs it"),
         ({"dialect": "tensorflow"}, "one or both of tensorrt, onnxruntime"),
         ({"onnxruntime": "1.16", "opset": 20}, "1.16 takes opsets up to 19"),
-        ({"tensorrt": "10.3", "opset": 22}, "10.3 takes opsets 9 to 20"),
+        ({"tensorrt": "10.3", "opset": 22}, "10.3 takes opsets 7 to 20"),
         ({"dialect": "tensorrt", "onnxruntime": "1.14"}, "needs 19"),
         ({"dialect": "tensorrt", "opset": 18}, "needs opset 19"),
         ({"opset": 9}, "13 or later"),

@@ -60,7 +60,7 @@ class Guarded:
         runtime = "tests.latency.faulty_runtimes:Hanging"
         assert "fingerprint" in self.ask(operation="set_up", runtime=runtime, threads=1, cores=[])
         spec = write_conv_model(self.model).to_json()
-        assert self.ask(operation="load", model=str(self.model), io_spec=spec, seed=0) == {}
+        assert self.ask(operation="load", model=str(self.model), io_spec=spec, seed=0) == {"request": None}
         self.send(operation="warm_up", min_s=0, max_s=1, tolerance=0.1)
         return self.agent()
 
@@ -77,7 +77,7 @@ def guarded(archive: Path) -> Iterator[Guarded]:
 
 
 def test_the_archive_answers(guarded: Guarded) -> None:
-    assert guarded.ask(operation="lock", wait_s=0) == {}
+    assert guarded.ask(operation="lock", wait_s=0) == {"request": None}
     assert "'dance'" in guarded.ask(operation="dance")["error"]
 
 

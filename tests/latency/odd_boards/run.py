@@ -170,7 +170,7 @@ class Player:
         measure_noise(self._transport(case), Target.parse("local"), self._model, self._io_spec, 0.02)
 
     def _upload(self, case: Case) -> None:
-        wanted = uploading.Upload("0" * 64, b"model")
+        wanted = uploading.Upload("0" * 64, len(b"model"), b"model")
         command = _command(case)
         uploading.upload(
             lambda *_: list(command),
