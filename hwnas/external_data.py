@@ -172,6 +172,8 @@ def read_graph(path: str) -> bytes:
                 f"{path!r} has {size} bytes, but an ONNX file has {MAX_GRAPH_BYTES} at most. Save the model "
                 "with external data."
             )
+        if not size:
+            raise ModelFileError(f"The model {path!r} is empty: the file has 0 bytes. Save it again.")
         with open(path, "rb") as stream:
             return stream.read()
     except OSError as error:
