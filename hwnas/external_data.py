@@ -10,6 +10,7 @@ Python 3.8 syntax, standard library only: this module travels to boards.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import posixpath
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 from hwnas.errors import ModelFileError
-from hwnas.files import sha256_of_file
+from hwnas.files import read_plain_file, sha256_of_file
 from hwnas.protobuf_wire import child, fields, integers, message_of, text
 
 MAX_GRAPH_BYTES = (1 << 31) - 1
@@ -164,20 +165,19 @@ def read_graph(path: str) -> bytes:
         ModelFileError: if it is no readable file, or larger than any message.
     """
     try:
-        if os.path.exists(path) and not os.path.isfile(path):
-            raise ModelFileError(f"The model {path!r} must be a file, but is none.")
-        size = os.path.getsize(path)
-        if size > MAX_GRAPH_BYTES:
-            raise ModelFileError(
-                f"{path!r} has {size} bytes, but an ONNX file has {MAX_GRAPH_BYTES} at most. Save the model "
-                "with external data."
-            )
-        if not size:
-            raise ModelFileError(f"The model {path!r} is empty: the file has 0 bytes. Save it again.")
-        with open(path, "rb") as stream:
-            return stream.read()
+        content = read_plain_file(path, MAX_GRAPH_BYTES)
     except OSError as error:
+        if error.errno in (errno.EISDIR, errno.EINVAL):
+            raise ModelFileError(f"The model {path!r} must be a file, but {error.strerror}.") from error
+        if error.errno == errno.EFBIG:
+            raise ModelFileError(
+                f"{path!r} is too large: an ONNX file has {MAX_GRAPH_BYTES} bytes at most. Save the model "
+                "with external data."
+            ) from error
         raise ModelFileError(_unreadable(path, error)) from error
+    if not content:
+        raise ModelFileError(f"The model {path!r} is empty: the file has 0 bytes. Save it again.")
+    return content
 
 
 def _tensors(model: memoryview) -> Iterator[memoryview]:

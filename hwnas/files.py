@@ -8,11 +8,10 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import stat
 import tempfile
 from pathlib import Path
-from typing import Any, BinaryIO, Callable, Dict, Iterator, Mapping, Sequence, Union
+from typing import Any, BinaryIO, Callable, Dict, Iterable, Iterator, Mapping, Sequence, Union
 
 from hwnas.errors import ConfigError
 
@@ -36,9 +35,11 @@ def read_plain_file(path: PathLike, max_bytes: int) -> bytes:
         OSError: if it is missing, not readable, something else than a file, or larger; `strerror` says so.
     """
     with _open_plain_file(path) as stream:
-        content: bytes = b""
-        if os.fstat(stream.fileno()).st_size <= max_bytes:
-            content = stream.read(max_bytes + 1)
+        size = os.fstat(stream.fileno()).st_size
+        if size <= max_bytes:
+            content: bytes = stream.read(size + 1)  # reading reserves as much memory as it may return
+            if len(content) > size:  # it grew, or is of a file system that states no sizes
+                content += stream.read(max_bytes + 1 - len(content))
             if len(content) <= max_bytes:
                 return content
     raise OSError(errno.EFBIG, f"it has more than {max_bytes:,} bytes", os.fspath(path))
@@ -57,6 +58,11 @@ def _open_plain_file(path: PathLike) -> BinaryIO:
     if stat.S_ISDIR(mode):
         raise OSError(errno.EISDIR, "it is a directory, expected a file", name)
     raise OSError(errno.EINVAL, "it is a pipe or device, expected a file", name)
+
+
+def is_yaml(name: PathLike) -> bool:
+    """Return whether a setting is the path of a YAML file, not the name of what comes with hwnas."""
+    return os.fspath(name).endswith((".yaml", ".yml"))
 
 
 def reason_of(error: OSError) -> str:
@@ -127,16 +133,17 @@ def write_bytes_atomically(path: PathLike, content: bytes) -> None:
     """
     target = Path(path)
     with naming(target):
-        _write_bytes_atomically(target, content)
+        _write_pieces_atomically(target, [content])
 
 
-def _write_bytes_atomically(target: Path, content: bytes) -> None:
+def _write_pieces_atomically(target: Path, pieces: Iterable[bytes]) -> None:
     # Whatever the length of the name, the temporary one fits where it fits.
     name = os.fsencode(target.name)[:_KEPT_OF_NAME].decode("ascii", errors="replace").replace("\ufffd", "_")
     descriptor, temporary = tempfile.mkstemp(dir=str(target.parent), prefix="." + name + ".")
     try:
         with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
+            for piece in pieces:
+                stream.write(piece)
             stream.flush()
             os.fsync(stream.fileno())
         # mkstemp makes private files; a result is as readable as any other file of the user.
@@ -156,22 +163,12 @@ def copy_atomically(source: PathLike, target: PathLike) -> None:
     Raises:
         OSError: as `write_bytes_atomically`, or if `source` cannot be read.
     """
-    wanted = Path(target)
     with open(source, "rb") as stream:
-        descriptor, temporary = tempfile.mkstemp(dir=str(wanted.parent), prefix=".copy.")
-        try:
-            with os.fdopen(descriptor, "wb") as out:
-                shutil.copyfileobj(stream, out, 1 << 20)
-                out.flush()
-                os.fsync(out.fileno())
-            umask = os.umask(0)
-            os.umask(umask)
-            os.chmod(temporary, 0o666 & ~umask)
-            os.replace(temporary, str(wanted))
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
-            raise
+        _write_pieces_atomically(Path(target), _pieces(stream))
+
+
+def _pieces(stream: BinaryIO) -> Iterator[bytes]:
+    return iter(lambda: stream.read(1 << 20), b"")
 
 
 def write_json_atomically(path: PathLike, value: Any) -> None:
@@ -288,10 +285,10 @@ def read_checked_json(path: PathLike) -> Dict[str, Any]:
     """Return the JSON object in a file of `write_checked_json`, without its checksum.
 
     Raises:
-        OSError: if the file cannot be read.
+        OSError: as `read_plain_file`; larger files than 256 MiB are refused.
         ValueError: if it is not as it was written.
     """
-    return checked_json(Path(path).read_text(encoding="utf-8"))
+    return checked_json(read_plain_file(path, _MAX_OWN_BYTES).decode("utf-8"))
 
 
 def sha256_of_file(path: PathLike) -> str:
@@ -302,6 +299,6 @@ def sha256_of_file(path: PathLike) -> str:
     """
     digest = hashlib.sha256()
     with _open_plain_file(path) as stream:
-        for piece in iter(lambda: stream.read(1 << 20), b""):
+        for piece in _pieces(stream):
             digest.update(piece)
     return digest.hexdigest()

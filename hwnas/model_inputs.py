@@ -53,11 +53,6 @@ class DeclaredInput:
         object.__setattr__(self, "symbols", named)
 
     @property
-    def is_open(self) -> bool:
-        """Whether its shape is not fixed."""
-        return not self.is_ranked or OPEN in self.spec.shape
-
-    @property
     def written_shape(self) -> str:
         """Its shape for people, with the names of axes, or `?`."""
         if not self.is_ranked:

@@ -117,7 +117,8 @@ class Workshop:
         environment["HWNAS_MEASURING_LOCK"] = str(self.directory / "lock")
         with (self.directory / "output").open("wb") as output:
             return subprocess.Popen(
-                [sys.executable, "-m", "hwnas", *arguments],
+                # Under nohup a command would ignore SIGHUP, and rightly so.
+                ["env", "--default-signal=HUP,INT,TERM", sys.executable, "-m", "hwnas", *arguments],
                 cwd=self.directory,
                 env=environment,
                 stdin=subprocess.DEVNULL,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,7 @@ def pytest_configure(config: pytest.Config) -> None:
     Measurements of a machine exclude each other. Tests check what is measured, not how long it took, and
     would only wait for each other, and for whatever else is measured on the machine.
     """
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup, children would inherit that it is ignored
     is_worker = hasattr(config, "workerinput")
     if config.getoption("numprocesses", None) and not is_worker:
         return  # its workers would inherit the lock

@@ -225,3 +225,13 @@ def test_what_is_no_model_is_said(tmp_path: Path) -> None:
         read_model_files(tmp_path)
     with pytest.raises(ModelFileError, match="cannot be read"):
         read_model_files(tmp_path / "none.onnx")
+
+
+def test_a_graph_is_read_from_a_plain_file_only(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.onnx")
+    with pytest.raises(ModelFileError, match="must be a file, but it is a pipe"):
+        read_model_files(tmp_path / "pipe.onnx")
+    (tmp_path / "large.onnx").touch()
+    os.truncate(tmp_path / "large.onnx", 1 << 31)
+    with pytest.raises(ModelFileError, match=r"2147483647 bytes at most\. Save the model with external data"):
+        read_model_files(tmp_path / "large.onnx")

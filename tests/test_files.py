@@ -9,7 +9,10 @@ import pytest
 
 from hwnas.errors import ConfigError, file_access_error
 from hwnas.files import (
+    copy_atomically,
     is_json_with,
+    is_yaml,
+    read_checked_json,
     read_plain_file,
     reason_of,
     refuse_foreign,
@@ -17,6 +20,7 @@ from hwnas.files import (
     sha256_of_file,
     utf8_path,
     write_bytes_atomically,
+    write_checked_json,
     write_json_atomically,
 )
 
@@ -162,3 +166,38 @@ def test_files_of_any_name_have_a_path_that_is_utf_8(tmp_path, where: str, name:
         assert Path(path).read_bytes() == b"weights"
     with pytest.raises(FileNotFoundError), utf8_path(tmp_path / "gone\udce9" / name):
         pass
+
+
+def test_records_are_read_from_plain_files_only(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.json")
+    with pytest.raises(OSError, match="pipe or device"):  # and does not wait for a writer
+        read_checked_json(tmp_path / "pipe.json")
+    write_checked_json(tmp_path / "a.json", {"a": 1})
+    os.truncate(tmp_path / "a.json", (256 << 20) + 1)
+    with pytest.raises(OSError, match="more than 268,435,456 bytes"):
+        read_checked_json(tmp_path / "a.json")
+
+
+def test_files_without_a_stated_size_are_read_to_the_end() -> None:
+    assert read_plain_file("/proc/self/status", 1 << 20).startswith(b"Name:")
+    with pytest.raises(OSError, match="more than 10 bytes"):
+        read_plain_file("/proc/self/status", 10)
+
+
+def test_copies_are_whole_or_absent(tmp_path: Path) -> None:
+    content = os.urandom((2 << 20) + 17)
+    (tmp_path / "a").write_bytes(content)
+    copy_atomically(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "b").read_bytes() == content
+    with pytest.raises(FileNotFoundError):
+        copy_atomically(tmp_path / "missing", tmp_path / "b")
+    with pytest.raises(IsADirectoryError):
+        copy_atomically(tmp_path / "a", tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("a.yaml", True), ("b/c.yml", True), ("hdl-64e", False), ("a.yaml.old", False)]
+)
+def test_paths_of_yaml_files_are_known_by_their_ending(name: str, expected: bool) -> None:
+    assert is_yaml(name) is is_yaml(Path(name)) is expected

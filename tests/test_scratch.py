@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -87,16 +88,17 @@ def test_sweeping_while_others_make_directories_takes_none_away(tmp_path: Path) 
             scratch._swept.clear()
             sweep(str(tmp_path))
 
-    sweepers = [threading.Thread(target=sweep_again) for _ in range(2)]
-    for thread in sweepers:
-        thread.start()
-    for _ in range(200):
-        with ScratchDirectory("busy", parent=str(tmp_path)) as name:
-            (Path(name) / "file").touch()
-            assert (Path(name) / "file").exists()
-    over.set()
-    for thread in sweepers:
-        thread.join()
+    with ThreadPoolExecutor(2) as threads:
+        sweepers = [threads.submit(sweep_again) for _ in range(2)]
+        try:
+            for _ in range(200):
+                with ScratchDirectory("busy", parent=str(tmp_path)) as name:
+                    (Path(name) / "file").touch()
+                    assert (Path(name) / "file").exists()
+        finally:
+            over.set()
+    for sweeper in sweepers:
+        sweeper.result()  # raises what sweeping raised
 
 
 def test_what_cannot_be_read_is_left_alone(tmp_path: Path) -> None:

@@ -99,7 +99,8 @@ def _check_outputs(
 
 def _write_suggestion(text: str, out: Path | None) -> None:
     if out is None:
-        sys.stdout.write(text)
+        # A file or a pipe gets the text as it is; a terminal must not obey names in it.
+        sys.stdout.write(visible(text) if sys.stdout.isatty() else text)
         return
     write_bytes_atomically(out, text.encode("utf-8"))
     err_console.print(f"{out} holds the suggestion.", highlight=False)
@@ -199,7 +200,7 @@ def _summary(facts: dict[str, Any]) -> Table:
             **facts["dropped_points"]
         ),
         **_describe_geometry(facts["geometry"]),
-        **_describe_image(facts["image"]),
+        **_describe_image(facts["image"], facts["image_problem"]),
         "Problems": _describe_problems(facts),
     }
     for name, value in rows.items():
@@ -235,9 +236,9 @@ def _describe_geometry(geometry: dict[str, Any] | None) -> dict[str, str]:
     }
 
 
-def _describe_image(image: dict[str, Any] | None) -> dict[str, str]:
+def _describe_image(image: dict[str, Any] | None, problem: str | None) -> dict[str, str]:
     if image is None or not image["scans"]:
-        return {"Range image": "none: " + (image["problem"] or "no scan") if image else "none"}
+        return {"Range image": f"none: {problem or (image and image['problem']) or 'no scan'}"}
     spec, miou = image["projection"], image["oracle_miou"]
     method = ", ".join(f"{name} {scans}" for name, scans in image["scans_by_method"].items())
     return {
@@ -256,7 +257,7 @@ def _describe_rings(rings: dict[str, Any]) -> str:
     if points:
         parts.append(f"{min(points):,.0f} to {max(points):,.0f} points each (mean over scans)")
     if rings["scans_not_ring_ordered"]:
-        parts.append(f"{rings['scans_not_ring_ordered']:,} scans not ring-ordered: rows by elevation")
+        parts.append(f"{rings['scans_not_ring_ordered']:,} scans whose rings are not recovered")
     return "; ".join(parts) or "unknown"
 
 

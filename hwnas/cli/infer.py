@@ -94,7 +94,7 @@ class Labelled:
 
     Attributes:
         written: what is known of each labelled scan, as plain JSON values.
-        problems: path and message of each scan that could not be labelled.
+        problems: path, as `scan` or `directory`, and message of what could not be labelled or searched.
     """
 
     written: list[dict[str, Any]] = field(default_factory=list)
@@ -165,7 +165,7 @@ def label_scans(
     outputs = outputs_of(inputs.scans, out, force=force, picture=picture)
     runner = Runner(bundle, threads=threads, precision=precision, trust=trust)
     found = Labelled(
-        problems=[{"scan": str(path), "message": f"{path}: {why}"} for path, why in inputs.problems]
+        problems=[{"directory": str(path), "message": f"{path}: {why}"} for path, why in inputs.problems]
     )
     progress = track(
         list(zip(inputs.scans, outputs, strict=True)), "Labelling scans", console=err_console, transient=True
@@ -232,9 +232,13 @@ def _report(found: Labelled, bundle: Path, ids: str, *, as_json: bool) -> None:
     else:
         _show(found)
     if found.problems:
-        num_scans = len(found.written) + len(found.problems)
+        unreadable = sum("directory" in problem for problem in found.problems)
+        failed = len(found.problems) - unreadable
+        what = [f"{failed} of {len(found.written) + failed} scans could not be labelled"] if failed else []
+        if unreadable:
+            what.append(f"{unreadable} director{'y' if unreadable == 1 else 'ies'} could not be read")
         raise DataError(
-            f"{len(found.problems)} of {num_scans} scans could not be labelled:"
+            f"{' and '.join(what)}:"
             + "".join(f"\n  {problem['message']}" for problem in found.problems[:_SHOWN_PROBLEMS])
             + ("\n  ... (--json lists all)" if len(found.problems) > _SHOWN_PROBLEMS else "")
         )

@@ -61,13 +61,15 @@ def find_scans(paths: Sequence[Path], endings: Sequence[str]) -> Inputs:
     problems: list[tuple[Path, str]] = []
     for directory in directories:
         above = Path(directory.resolve().name) if len(directories) > 1 else Path()
-        found = _files_below(directory, endings, problems)
-        if not found and not problems:
+        unreadable: list[tuple[Path, str]] = []
+        found = _files_below(directory, endings, unreadable)
+        problems += unreadable
+        if not found and not unreadable:
             raise ConfigError(
                 f"{directory} holds no scan: no name ends in one of {['.' + ending for ending in endings]}."
             )
         scans += [ScanFile(path, above / path.relative_to(directory).with_suffix("")) for path in found]
-    return Inputs(tuple(_told_apart(scans)), tuple(problems))
+    return Inputs(tuple(_distinct(scans)), tuple(problems))
 
 
 def outputs_of(scans: Sequence[ScanFile], out: Path, *, force: bool, picture: bool) -> list[Path]:
@@ -115,7 +117,7 @@ def _files_below(directory: Path, endings: Sequence[str], problems: list[tuple[P
     return found
 
 
-def _told_apart(scans: list[ScanFile]) -> list[ScanFile]:
+def _distinct(scans: list[ScanFile]) -> list[ScanFile]:
     """Return the scans, no two with one place; `a.bin` and `a.pcd` keep their endings."""
     counts = Counter(scan.place for scan in scans)
     apart = [

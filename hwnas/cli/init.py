@@ -29,7 +29,10 @@ task:
   height: null             # rows of the range image; null: one for each beam of the sensor
   widths: [256, 512, 1024, 2048]   # columns of the range image that a search may choose from
   projection:              # how points become an image
-    method: ring           # a row for each ring of the sensor; or spherical: by elevation
+    method: null           # ring: a row for each beam; spherical: by elevation; null: what fits the sensor
+    fov_up_deg: null       # field of view, degrees; null: that of the sensor's table, or of the data
+    fov_down_deg: null
+    beams_deg: null        # elevations of the beams, the top one first; null: measured, or of the table
   knn: {k: 5, window: 5, sigma: 1.0, cutoff_m: 1.0}   # how pixels give their labels to points
   normalisation: null      # {mean: [...], std: [...]} of range, x, y, z, remission; null: of the data
   cache_mb: 2048           # memory for scans that training keeps

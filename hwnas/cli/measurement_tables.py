@@ -109,7 +109,7 @@ def _facts(found: LatencyMeasurement) -> dict[str, str]:
 
 def _interval(value: float, interval: tuple[float, float], confidence: float) -> str:
     low, high = interval
-    return f"{value:.3f}, {confidence:.0%} interval {interval_text(low, high)}"
+    return f"{value:.4g}, {confidence:.0%} interval {interval_text(low, high)}"
 
 
 def _plain(value: Any) -> str:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from hwnas.cli.console import err_console, out_console, print_json
 from hwnas.cli.measurement_tables import cost_heading, mark, print_remarks
-from hwnas.cli.train import show_members
+from hwnas.cli.train import show_members, watched_training
 from hwnas.config import FunnelSection, RunConfig, load_config, parse_config
 from hwnas.errors import ConfigError, StudyError
 from hwnas.search.run_directory import RunDirectory
@@ -118,7 +118,8 @@ def search(
         from hwnas.search.full_training import train_front
 
         err_console.print(f"Training {full} of the front in full.")
-        trained = train_front(directory, pick=full)
+        with watched_training() as listener:
+            trained = train_front(directory, pick=full, progress=listener)
         result = replace(result, interrupted=trained.interrupted)
     if as_json:
         _warn(result.worth.warnings if result.worth is not None else ())
@@ -260,7 +261,7 @@ def _warn(warnings: Iterable[str]) -> None:
 
 
 def _stages_table(stages: list[dict[str, Any]]) -> Table:
-    table = Table(title="Cost of the stages", title_justify="left")
+    table = Table(title="Cost of the stages, summed over workers", title_justify="left")
     for heading in ("networks", "seconds"):
         table.add_column(heading, justify="right")
     table.add_column("stage", justify="left")

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from hwnas.cli.console import err_console, out_console, print_json
 from hwnas.cli.measurement_tables import cost_heading, mark, print_remarks
 from hwnas.errors import ConfigError
+from hwnas.text import visible
 
 if TYPE_CHECKING:
-    from hwnas.search.full_training import FullTrainingResult, TrainingStatus
+    from hwnas.search.full_training import FullTrainingResult, TrainingListener, TrainingStatus
 
 INTERRUPTED = 130
+_LINE_EVERY_S = 30.0
 
 
 def register(app: typer.Typer) -> None:
@@ -51,31 +58,39 @@ def train(
 
     from hwnas.search.full_training import train_front
 
-    last = ""
-
-    def listener(status: TrainingStatus) -> None:
-        nonlocal last
-        under_way = " · ".join(f"{name[:8]} {member}" for name, member in status.under_way.items())
-        line = f"[{status.finished}/{status.wanted}] {status.message}" + (
-            f" · {under_way}" if under_way else ""
-        )
-        if line != last:
-            last = line
-            # On a terminal every step is worth a line in place; in a file only what is finished.
-            end = "\r" if err_console.is_terminal else "\n"
-            if err_console.is_terminal or not under_way:
-                err_console.print(line, end=end, highlight=False, soft_wrap=True)
-
     if log_dir is not None:
         log_dir = log_dir.resolve()
-    result = train_front(run, pick=chosen, steps=steps, device=device, log_dir=log_dir, progress=listener)
+    with watched_training() as listener:
+        result = train_front(run, pick=chosen, steps=steps, device=device, log_dir=log_dir, progress=listener)
     if as_json:
         print_json(result.trained)
-    else:
+    elif result.trained["members"] or not result.interrupted:
         show_members(result)
     if result.interrupted:
         err_console.print("Interrupted. The same command goes on from the checkpoints.")
         raise typer.Exit(INTERRUPTED)
+
+
+@contextmanager
+def watched_training() -> Iterator[TrainingListener]:
+    """Show how far training is: in place on a terminal; elsewhere what is new, and the steps now and then."""
+    last, last_s = "", -math.inf
+
+    def words(status: TrainingStatus) -> str:
+        under_way = "".join(f" · {name[:8]} {member}" for name, member in status.under_way.items())
+        return f"[{status.finished}/{status.wanted}] {status.message}{under_way}"
+
+    def print_line(status: TrainingStatus) -> None:
+        nonlocal last, last_s
+        if status.message != last or (status.under_way and time.monotonic() - last_s > _LINE_EVERY_S):
+            last, last_s = status.message, time.monotonic()
+            err_console.print(words(status), highlight=False, soft_wrap=True)
+
+    if not err_console.is_terminal:
+        yield print_line
+        return
+    with err_console.status("starting workers") as shown:
+        yield lambda status: shown.update(Text(visible(words(status))))
 
 
 def _build_line(member: dict[str, Any]) -> str:

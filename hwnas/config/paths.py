@@ -16,11 +16,11 @@ from pydantic import BaseModel, ValidationError
 from hwnas.config.run_config import RunConfig
 from hwnas.config.sections import IsPath, PluginSection, TaskSection
 from hwnas.errors import ConfigError, may_hold_secret, shown
+from hwnas.files import is_yaml
 from hwnas.plugin_settings import DeclaredSettings, declared_settings
 from hwnas.schema_problems import dotted_of, problems_of
 from hwnas.yaml_files import Location, YamlDocument, path_from
 
-_YAML = (".yaml", ".yml")
 _LIKE_PATHS = ("./", "../", "~/")
 _DEFAULT_NAMES = {TaskSection.group: TaskSection().name}
 
@@ -159,14 +159,14 @@ def _paths_of_plugin(
         elif isinstance(value, str) and value.startswith(_LIKE_PATHS) and not may_hold_secret(value):
             raise ConfigError(
                 f"{document.at(place)}: `{dotted_of(place)}` is {shown(value)}, which looks like a path, but "
-                f" {name!r} does not declare this setting to be one. Write an absolute path; its author "
+                f"{name!r} does not declare this setting to be one. Write an absolute path; its author "
                 "declares it with `hwnas.plugin_settings.takes_settings`."
             )
 
 
 def _is_path(key: str, value: str, declared: DeclaredSettings) -> bool:
     if key in declared.names_or_files:
-        return value.endswith(_YAML)
+        return is_yaml(value)
     return bool(value) and key in (*declared.inputs, *declared.outputs)
 
 

@@ -19,7 +19,6 @@ from hwnas.data.dataset_config import (
     CONFIG_NAME,
     EMBEDDED_LABELS,
     DatasetConfig,
-    is_yaml,
     read_dataset_config,
 )
 from hwnas.data.files_of_dataset import Unreadable, format_of, missing_labels, scan_files
@@ -31,7 +30,7 @@ from hwnas.data.scan import Scan
 from hwnas.data.sensors import Sensor, find_sensor
 from hwnas.data.splits import Splits, split_sequences
 from hwnas.errors import DataError, shown
-from hwnas.files import reason_of, sha256_of_file
+from hwnas.files import is_yaml, reason_of, sha256_of_file
 from hwnas.plugins import load_plugin
 
 
@@ -341,16 +340,3 @@ def _refuse_missing_labels(files: tuple[ScanFiles, ...], split: str) -> None:
             f"the label file {first} is missing. "
             "Add the label files, or take the sequence out of the split."
         )
-
-
-def dataset_settings(source: DataSource) -> dict[str, Any]:
-    """Return what a bundle records about the data it was trained on, as plain JSON values."""
-    return {
-        "name": source.name,
-        "sensor": source.sensor,
-        "frame": source.frame,
-        **_other_coordinates(source.coordinates),
-        "intensity_range": list(source.intensity_range),
-        "label_map": source.label_map.to_json(),
-        "splits": {name: list(sequences) for name, sequences in source.sequences_of.items()},
-    }

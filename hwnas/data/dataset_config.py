@@ -41,6 +41,7 @@ from pydantic import (
 
 from hwnas.data.frames import MAX_UNIT_M, MIN_UNIT_M, Coordinates, axes_of_frame
 from hwnas.errors import DataError, shown
+from hwnas.files import is_yaml
 from hwnas.schema_problems import problems_of
 from hwnas.yaml_files import path_from, read_yaml
 
@@ -155,11 +156,6 @@ def read_dataset_config(path: Path) -> DatasetConfig:
     if is_yaml(config.label_map):
         return config.model_copy(update={"label_map": path_from(config.label_map, path)})
     return config
-
-
-def is_yaml(name: str) -> bool:
-    """Return whether a setting is the path of a YAML file, not the name of what comes with hwnas."""
-    return name.endswith((".yaml", ".yml"))
 
 
 def _check_labels_pattern(scans: str, labels: str) -> None:

@@ -7,10 +7,11 @@ import warnings
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.data.angles import has_direction
 from hwnas.data.dataset import DataSource, DataWarning
 from hwnas.data.findings import ERROR
 from hwnas.data.geometry import elevation_of, ground_of, sample
-from hwnas.data.image_loss import usual_spec
+from hwnas.data.image_geometry import DEFAULT_HEIGHT
 from hwnas.data.inspection import Inspection, scans_in_detail
 from hwnas.data.pictures import Mark, draw_segmentation
 from hwnas.data.projection import ProjectionSpec, RangeImage, project
@@ -33,7 +34,7 @@ def draw_dataset(source: DataSource, found: Inspection) -> bytes:
         DataError: if no such scan can be read.
     """
     scan = _first_scan(source)
-    image = _image_of(source, found, scan)
+    image = _image_of(found, scan)
     rows = [] if scan.labels is None else [("Labels", scan.labels)]
     distance = np.hypot(scan.points[:, 0], scan.points[:, 1])
     reach = float(np.percentile(distance, 50))
@@ -61,24 +62,26 @@ def _first_scan(source: DataSource) -> Scan:
             points = reader.coordinates.to_sensor_frame(reader.read_raw(files[number]).points)
         except DataError:
             continue
-        points = points[np.isfinite(points).all(axis=1) & points.any(axis=1)]
+        points = points[has_direction(points)]
         if len(points):
             return Scan(points, np.zeros(len(points), np.float32), None, None, files[number].id)
     raise DataError(f"There is nothing to draw in {source.path}: {problem}")
 
 
-def _image_of(source: DataSource, found: Inspection, scan: Scan) -> RangeImage:
-    spec = usual_spec(source.sensor, 1024, None) if found.image is None else found.image.spec
+def _image_of(found: Inspection, scan: Scan) -> RangeImage:
+    spec = None if found.image is None else found.image.spec
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)
-        try:
-            return project(scan.points, scan.remission, spec, scan.ring)
-        except DataError:
-            up, down = np.percentile(elevation_of(scan.points[sample(len(scan))]), (99.8, 0.2))
-            spherical = ProjectionSpec(
-                spec.height, spec.width, "spherical", float(up) + 0.1, float(down) - 0.1
-            )
-            return project(scan.points, scan.remission, spherical)
+        if spec is not None:
+            try:
+                return project(scan.points, scan.remission, spec, scan.ring)
+            except DataError:
+                pass  # drawn by elevation instead
+        height, width = (DEFAULT_HEIGHT, 1024) if spec is None else (spec.height, spec.width)
+        up, down = np.percentile(elevation_of(scan.points[sample(len(scan))]), (99.8, 0.2))
+        view = min(90.0, float(up) + 0.1), max(-90.0, float(down) - 0.1)
+        spherical = ProjectionSpec(height, width, "spherical", *view)
+        return project(scan.points, scan.remission, spherical)
 
 
 def _height_colours(points: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
@@ -95,9 +98,7 @@ def _above_ground(points: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     ground = ground_of(points[sample(len(points))])
     if ground is None:
         return np.asarray(points[:, 2] - np.percentile(points[:, 2], 5), np.float64)
-    roll, pitch = np.tan(np.radians([ground.roll_deg, ground.pitch_deg]))
-    offset = ground.height * np.sqrt(1 + roll * roll + pitch * pitch)
-    return np.asarray(points[:, 2] + pitch * points[:, 0] + roll * points[:, 1] + offset, np.float64)
+    return ground.above(points)
 
 
 def _height_title(scan: Scan) -> str:

@@ -279,7 +279,7 @@ def _place(
         ground_m = None if ground is None else -ground.height
         origin = find_origin(moved, ground_m)
         if origin is None:
-            return None
+            continue  # too few points around here; another place may have more
         if found is None or origin.sharpness > found[0].sharpness:
             found = origin, moved, middle, ground_m
         if origin.is_close:

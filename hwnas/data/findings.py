@@ -12,8 +12,8 @@ from hwnas.data.axes import AS_IT_IS
 from hwnas.data.dataset import DataSource
 from hwnas.data.estimates import GeometryEstimate
 from hwnas.data.frames import Coordinates, axes_of_frame, composed
+from hwnas.data.geometry import UNITS
 from hwnas.data.sensor_match import SensorMatch, better_than, match_sensors
-from hwnas.data.sensors import load_sensor, sensor_names
 
 ERROR, WARNING, NOTE = "error", "warning", "note"
 """A network trained on such data is wrong; it may be; or it is only worth knowing."""
@@ -28,7 +28,6 @@ _HEIGHT_TOLERANCE, _HEIGHT_TOLERANCE_M = 0.2, 0.3
 _NO_FIT = 0.5
 _POOR_INTENSITY = 0.02
 _INTENSITY_SCALES = (1.0, 255.0, 4095.0, 65535.0)
-_UNITS = {0.001: "millimetres", 0.01: "centimetres", 0.0254: "inches", 0.3048: "feet"}
 
 
 @dataclass(frozen=True)
@@ -186,12 +185,13 @@ def _of_unit(source: DataSource, geometry: GeometryEstimate) -> Iterator[Finding
     factor = geometry.unit_factor
     if factor == 1.0:
         return
+    unit = min(UNITS, key=lambda name: abs(UNITS[name] * factor - 1.0))
     height = geometry.sensor_height_m
     stands = "" if height is None else f", the sensor {height / factor:.4g} above the ground"
     yield Finding(
         "unit",
         ERROR,
-        f"The coordinates seem to be {_UNITS[round(factor, 4)]}, not metres: 99 percent of the points are "
+        f"The coordinates seem to be {unit}, not metres: 99 percent of the points are "
         f"nearer than {geometry.range_p99_m / factor:.4g}{stands}.",
         "State the unit. If they are metres all the same, state the sensor's height as sensor_height_m.",
         _changed(source.coordinates, corrected(source.coordinates, geometry), "unit_m"),
@@ -273,11 +273,11 @@ def _of_mounting(source: DataSource, geometry: GeometryEstimate) -> Iterator[Fin
 
 
 def _of_sensor(source: DataSource, geometry: GeometryEstimate) -> Iterator[Finding]:
-    matches = matches_of(geometry)
-    name = source.sensor
-    is_known = name in sensor_names()
-    if is_known and not load_sensor(name).is_rotating:
+    name, table = source.sensor, source.sensor_table
+    is_known = table is not None
+    if table is not None and not table.is_rotating:
         return
+    matches = matches_of(source, geometry)
     better = better_than(matches, name)
     found = describe_beams(geometry)
     own = next((match.score for match in matches if match.sensor == name), 0.0)
@@ -301,9 +301,12 @@ def _of_sensor(source: DataSource, geometry: GeometryEstimate) -> Iterator[Findi
         )
 
 
-def matches_of(geometry: GeometryEstimate) -> tuple[SensorMatch, ...]:
-    """Return how well every sensor table fits, the best first."""
-    return match_sensors(geometry.beams_deg, geometry.elevations_deg, are_given=geometry.beams_are_given)
+def matches_of(source: DataSource, geometry: GeometryEstimate) -> tuple[SensorMatch, ...]:
+    """Return how well every sensor table fits, that of the data set included, the best first."""
+    own = None if source.sensor_table is None else (source.sensor, source.sensor_table)
+    return match_sensors(
+        geometry.beams_deg, geometry.elevations_deg, are_given=geometry.beams_are_given, own=own
+    )
 
 
 def describe_beams(geometry: GeometryEstimate) -> str:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from hwnas.data.scan import IGNORED_LABEL
 from hwnas.errors import DataError, did_you_mean, shown
+from hwnas.files import is_yaml
 
 LABEL_MAP_DIRECTORY = Path(__file__).parent / "label_maps"
 MAX_CLASSES = 254
@@ -124,7 +125,7 @@ def load_label_map(name_or_path: Union[str, Path]) -> LabelMap:
         DataError: if there is no such map or file, or its content is not a label map.
     """
     path = Path(name_or_path)
-    if path.suffix not in (".yaml", ".yml"):
+    if not is_yaml(path):
         path = LABEL_MAP_DIRECTORY / f"{name_or_path}.yaml"
     if not path.is_file():
         known = sorted(file.stem for file in LABEL_MAP_DIRECTORY.glob("*.yaml"))

@@ -40,7 +40,11 @@ class SensorMatch:
 
 
 def match_sensors(
-    beams_deg: Sequence[float], elevation_deg: FloatArray, *, are_given: bool
+    beams_deg: Sequence[float],
+    elevation_deg: FloatArray,
+    *,
+    are_given: bool,
+    own: tuple[str, Sensor] | None = None,
 ) -> tuple[SensorMatch, ...]:
     """Return all rotating sensors that we know, the best match first.
 
@@ -48,10 +52,13 @@ def match_sensors(
         beams_deg: elevation of every beam that was found, top first; empty where only the edges are known.
         elevation_deg: [N] elevations of points, which count where no beams are known.
         are_given: whether the rings are known, so that `beams_deg` holds every beam with a return.
+        own: name and table of the data set's sensor, which may be one that does not come with hwnas.
     """
     matches = []
-    for name in sensor_names():
-        sensor = load_sensor(name)
+    tables = {name: load_sensor(name) for name in sensor_names()}
+    if own is not None:
+        tables[own[0]] = own[1]
+    for name, sensor in tables.items():
         if not sensor.is_rotating:
             continue  # no beams to compare with
         if beams_deg:

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from hwnas.data.dataset import DataSource
-from hwnas.data.dataset_config import DatasetConfig, is_yaml
+from hwnas.data.dataset_config import DatasetConfig
 from hwnas.data.estimates import GeometryEstimate
 from hwnas.data.findings import Finding, describe_beams
+from hwnas.files import is_yaml
 from hwnas.yaml_output import dump_yaml
 
 _COMMENT_COLUMNS = 100

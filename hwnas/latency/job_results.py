@@ -95,7 +95,7 @@ def ingest_job(directory: Path) -> JobResults:
     job = _job(directory)
     results = directory / RESULTS
     _check_hashes(directory, job)
-    version, fingerprint = _fingerprint(results)
+    fingerprint = _fingerprint(results)
     alarms = throttling(*(read_state(str(results / name)) for name in ("state-start", "state-end")))
     if alarms:
         raise MeasurementError(
@@ -107,7 +107,7 @@ def ingest_job(directory: Path) -> JobResults:
         if name == REFERENCE:
             continue
         try:
-            measurements[name] = _measurement(results, name, entry["sha256"], job, version, fingerprint)
+            measurements[name] = _measurement(results, name, entry["sha256"], job, fingerprint)
         except MeasurementError as error:
             failures[name] = str(error)
     found = JobResults(measurements, failures)
@@ -178,7 +178,7 @@ def _has_hash(path: Path, digest: str) -> bool:
     return path.is_file() and sha256_of_file(path) == digest
 
 
-def _fingerprint(results: Path) -> tuple[tuple[int, ...], dict[str, Any]]:
+def _fingerprint(results: Path) -> dict[str, Any]:
     start, end = (read_identity(str(results / name)) for name in ("state-start", "state-end"))
     changed = {key: (start[key], end[key]) for key in start if start[key] != end[key]}
     if changed:
@@ -192,7 +192,7 @@ def _fingerprint(results: Path) -> tuple[tuple[int, ...], dict[str, Any]]:
     except (OSError, AgentError) as error:
         raise MeasurementError(f"The job does not say which trtexec ran it: {error}") from error
     state = results / "state-start"
-    return version, {
+    return {
         **start,
         "board": _text(state / "proc/device-tree/model"),
         "kernel": _text(state / "uname.txt"),
@@ -209,7 +209,6 @@ def _measurement(
     name: str,
     sha256: str,
     job: Mapping[str, Any],
-    version: tuple[int, ...],
     fingerprint: Mapping[str, Any],
 ) -> LatencyMeasurement:
     failed = results / f"{name}.failed"

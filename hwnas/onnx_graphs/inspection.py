@@ -49,8 +49,7 @@ class Layer:
         module: path of the PyTorch module it comes from, empty where that is unknown.
         operator: ONNX operator, with its domain where that is not ONNX's own.
         precision: type it computes in: `int8` where all data comes out of DequantizeLinear or the operator
-        computes
-            with integers, otherwise the type of its output, such as `float32`.
+            computes with integers, otherwise the type of its output, such as `float32`.
         output_shape: of its first output; empty where it is not known.
         macs: multiplications and additions of all its runs in one inference, see
             `hwnas.onnx_graphs.counting.operators`; None where they are not known.

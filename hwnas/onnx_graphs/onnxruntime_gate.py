@@ -5,21 +5,15 @@ What each version takes stands in `onnxruntime_versions.json`, with its sources.
 
 from __future__ import annotations
 
-import functools
-import json
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.resources import files
-from typing import Any
 
 import onnx
 
 from hwnas.errors import ConfigError, ExportError
+from hwnas.onnx_graphs.releases import known_releases, listed, release_of
 from hwnas.onnx_graphs.versions import described, needed_opsets, opset_of
 
-_VERSION = re.compile(r"(\d+)\.(\d+)(\.\d+)*\Z")
-_NAMED_NODES = 8
+_KNOWN = "onnxruntime_versions.json"
 
 
 @dataclass(frozen=True)
@@ -43,9 +37,8 @@ def support_of(version: str) -> OnnxSupport:
     Raises:
         ConfigError: if the version is malformed, or older than those that are known.
     """
-    match = _VERSION.match(version)
-    release = (int(match[1]), int(match[2])) if match else (0, 0)
-    rows = {_pair(added): row for added, row in _known()["releases"].items()}
+    release = release_of(version)
+    rows = {release_of(added): row for added, row in known_releases(_KNOWN)["releases"].items()}
     oldest = min(rows)
     if release < oldest:
         raise ConfigError(
@@ -75,14 +68,9 @@ def check_for_onnxruntime(model: onnx.ModelProto, version: str) -> None:
             for node in model.graph.node
             if needed[node.name] > support.opset
         ]
-        more = f" and {len(nodes) - _NAMED_NODES} more" if len(nodes) > _NAMED_NODES else ""
         raise ExportError(
             f"onnxruntime {version} takes opsets up to {support.opset}, but this network has opset {opset}: "
-            + (
-                ", ".join(nodes[:_NAMED_NODES]) + more
-                if nodes
-                else "no operator needs it; leave out `--opset`"
-            )
+            + (listed(nodes) or "no operator needs it; leave out `--opset`")
             + ". Name a later version if the target has one, or replace these modules."
         )
     if model.ir_version > support.ir_version:
@@ -90,15 +78,3 @@ def check_for_onnxruntime(model: onnx.ModelProto, version: str) -> None:
             f"onnxruntime {version} takes IR versions up to {support.ir_version}, but this network has "
             f"{model.ir_version}. Ask for an earlier opset, or name a later version."
         )
-
-
-def _pair(version: str) -> tuple[int, int]:
-    major, minor = version.split(".")
-    return int(major), int(minor)
-
-
-@functools.cache
-def _known() -> Mapping[str, Any]:
-    text = files("hwnas.onnx_graphs").joinpath("onnxruntime_versions.json").read_text(encoding="utf-8")
-    known: Mapping[str, Any] = json.loads(text)
-    return known

@@ -6,12 +6,8 @@ knows every operator; only building an engine proves that it builds.
 
 from __future__ import annotations
 
-import functools
-import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any
 
 import onnx
@@ -19,12 +15,12 @@ from torch import nn
 
 from hwnas.errors import ExportError
 from hwnas.onnx_graphs.naming import ROOT, module_of
+from hwnas.onnx_graphs.releases import known_releases, listed, release_of
 
 FIRST_VERSION = (10, 3)
 """The oldest TensorRT that is known here: that of JetPack 6.1."""
 
-_VERSION = re.compile(r"(\d+)\.(\d+)(\.\d+)*\Z")
-_NAMED_MODULES = 8
+_KNOWN = "tensorrt_operators.json"
 
 
 @dataclass(frozen=True)
@@ -50,13 +46,16 @@ def refusals(model: onnx.ModelProto, version: str) -> list[Refusal]:
     Raises:
         ExportError: if the version is malformed or older than 10.3.
     """
-    release, known = _release(version), _known()
+    release, known = _release(version), known_releases(_KNOWN)
     found = list(_opset_refusals(model, release, known))
     operators = {
-        name for added, names in known["operators"].items() if _pair(added) <= release for name in names
+        name for added, names in known["operators"].items() if release_of(added) <= release for name in names
     }
     later = {
-        name: added for added, names in known["operators"].items() if _pair(added) > release for name in names
+        name: added
+        for added, names in known["operators"].items()
+        if release_of(added) > release
+        for name in names
     }
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in _nodes(model.graph):
@@ -71,8 +70,8 @@ def opsets_of(version: str) -> tuple[int, int]:
     Raises:
         ExportError: if the version is malformed or older than 10.3.
     """
-    release, known = _release(version), _known()
-    highest = max(opset for added, opset in known["max_opset"].items() if _pair(added) <= release)
+    release, known = _release(version), known_releases(_KNOWN)
+    highest = max(opset for added, opset in known["max_opset"].items() if release_of(added) <= release)
     return int(known["min_opset"]), int(highest)
 
 
@@ -97,8 +96,7 @@ def check_for_tensorrt(model: onnx.ModelProto, version: str, module: nn.Module |
                 _described(refusal, module) for refusal in found if refusal.reason == reason and refusal.node
             )
         )
-        rest = f" and {len(places) - _NAMED_MODULES} more" if len(places) > _NAMED_MODULES else ""
-        lines.append(reason + (": " + ", ".join(places[:_NAMED_MODULES]) + rest if places else ""))
+        lines.append(reason + (": " + listed(places) if places else ""))
     raise ExportError(
         f"TensorRT {version} cannot take this network:\n  "
         + "\n  ".join(lines)
@@ -130,7 +128,7 @@ def _described(refusal: Refusal, module: nn.Module | None) -> str:
 def _opset_refusals(
     model: onnx.ModelProto, release: tuple[int, int], known: Mapping[str, Any]
 ) -> Iterator[Refusal]:
-    highest = max(opset for added, opset in known["max_opset"].items() if _pair(added) <= release)
+    highest = max(opset for added, opset in known["max_opset"].items() if release_of(added) <= release)
     # A set that is imported and not used binds nobody; exporters leave many behind.
     used = {"" if node.domain == "ai.onnx" else node.domain for node in _nodes(model.graph)}
     for entry in model.opset_import:
@@ -178,22 +176,9 @@ def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
 
 
 def _release(version: str) -> tuple[int, int]:
-    match = _VERSION.match(version)
-    release = (int(match[1]), int(match[2])) if match else (0, 0)
+    release = release_of(version)
     if release < FIRST_VERSION:
         raise ExportError(
             f"A TensorRT version is written like 10.3 or 10.13.3 and is 10.3 or later, but got {version!r}."
         )
     return release
-
-
-def _pair(version: str) -> tuple[int, int]:
-    major, minor = version.split(".")
-    return int(major), int(minor)
-
-
-@functools.cache
-def _known() -> Mapping[str, Any]:
-    text = files("hwnas.onnx_graphs").joinpath("tensorrt_operators.json").read_text(encoding="utf-8")
-    known: Mapping[str, Any] = json.loads(text)
-    return known

@@ -5,9 +5,14 @@ Python 3.8 syntax, standard library only: this module travels to boards.
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 from hwnas.errors import BundleError
+from hwnas.files import read_plain_file
+
+_NO_FILE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.ENXIO})
+"""That there is none, or a directory, pipe, device or socket in its place."""
 
 
 def read_small_file(path: Path, most_bytes: int, missing: str) -> bytes:
@@ -21,15 +26,15 @@ def read_small_file(path: Path, most_bytes: int, missing: str) -> bytes:
     Raises:
         BundleError: if there is no such file, it is too large, or it cannot be read.
     """
-    if path.is_symlink() or not path.is_file():
+    if path.is_symlink():
         raise BundleError(missing)
     try:
-        with open(path, "rb") as stream:
-            content = stream.read(most_bytes + 1)
+        return read_plain_file(path, most_bytes)
     except OSError as error:
+        if error.errno in _NO_FILE:
+            raise BundleError(missing) from error
+        if error.errno == errno.EFBIG:
+            raise BundleError(
+                f"{path} is larger than any {path.name} ({most_bytes} bytes). Copy the bundle again."
+            ) from error
         raise BundleError(f"{path} cannot be read: {error}. Copy the bundle again.") from error
-    if len(content) > most_bytes:
-        raise BundleError(
-            f"{path} is larger than any {path.name} ({most_bytes} bytes). Copy the bundle again."
-        )
-    return content

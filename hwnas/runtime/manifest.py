@@ -76,11 +76,6 @@ class Manifest:
         )
         return precisions
 
-    @property
-    def recommended_precision(self) -> str:
-        """The fastest precision that keeps the limits, clocked on the bundle's target with its runtime."""
-        return str(self.content.get("recommended_precision", FP32))
-
     def model_path_of(self, precision: str, runtime: str = ONNXRUNTIME) -> Path:
         """Return the ONNX file of a precision, or of the recommended one for `recommended`.
 

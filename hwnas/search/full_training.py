@@ -14,7 +14,7 @@ from typing import Any
 from hwnas.architecture import Architecture
 from hwnas.budget import Costs
 from hwnas.config import RunConfig
-from hwnas.errors import FileAccessError, TrainingError, TrainingInterruptedError
+from hwnas.errors import ConfigError, FileAccessError, TrainingError, TrainingInterruptedError
 from hwnas.files import write_checked_json
 from hwnas.latency.base import LatencyMeter
 from hwnas.latency.builds import keep_fastest_build
@@ -25,11 +25,10 @@ from hwnas.pareto import front_indices
 from hwnas.search.agreement import rank_agreement
 from hwnas.search.costs import end_to_end_job
 from hwnas.search.driver import executor_of_run, worker_setup
-from hwnas.search.executors.base import Executor, Reply, Worker, error_from_reply
+from hwnas.search.executors.base import STOP_FILE, Executor, Reply, Worker, error_from_reply
 from hwnas.search.executors.local import usable_cores
 from hwnas.search.front import costs_of_front
 from hwnas.search.interruption import StopRequest
-from hwnas.search.jobs import STOP_FILE
 from hwnas.search.picking import Pick, picked
 from hwnas.search.progress import in_minutes
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory, read_record, read_record_if_any
@@ -39,7 +38,7 @@ from hwnas.search.storage import DriverLease
 from hwnas.search.study import ERROR
 from hwnas.search_spaces.base import make_search_space
 from hwnas.tasks.base import Quality, Task, make_task
-from hwnas.training.checkpoint import load_weights
+from hwnas.training.checkpoint import STATE_FILE, load_weights
 from hwnas.training.tensorboard_log import summary_writer_type
 
 _ATTEMPTS = 2
@@ -122,6 +121,7 @@ def train_front(
         progress: is told how far it is.
 
     Raises:
+        ConfigError: if `log_dir` is given and workers run on other machines.
         StudyError: if there is no front, another process drives the run, or the target is not
             the one of the search.
         TrainingError: if a member cannot be trained.
@@ -131,6 +131,11 @@ def train_front(
     config = run.load_config()
     if device is not None:
         config = config.model_copy(update={"training": config.training.model_copy(update={"device": device})})
+    if log_dir is not None and config.search.executor.name == "ray":
+        raise ConfigError(
+            "A log directory needs workers on this machine, but this run trains with the executor 'ray', "
+            "whose nodes would write it on their own disks. Leave out `--log-dir`."
+        )
     if log_dir is not None:
         summary_writer_type()  # a missing package is said before anything is trained
     with DriverLease(run.driver_lock), StopRequest() as stop:
@@ -204,7 +209,7 @@ class _FullTraining:
         stopping_since: float | None = None
         while waiting or running:
             if self._stop.requested:
-                stopping_since = self._stopping(running, stopping_since)
+                stopping_since = self._stopping(running, pool, stopping_since)
                 waiting.clear()
                 if not running or time.monotonic() - stopping_since > _STOP_S:
                     return
@@ -225,20 +230,22 @@ class _FullTraining:
                     waiting.append(architecture)
             self._tell()
 
-    def _advance(self, architecture: Architecture, told: Mapping[str, Any]) -> None:
-        now, step = time.monotonic(), int(told["step"])
+    def _advance(self, architecture: Architecture, reached: Mapping[str, Any]) -> None:
+        now, step = time.monotonic(), int(reached["step"])
         begun_s, first = self._begun.setdefault(architecture.id, (now, step))
         rate = (step - first) / (now - begun_s) if step > first and now > begun_s else None
         self._under_way[architecture.id] = MemberProgress(
-            step, int(told["steps"]), float(told["loss"]), str(told["device"]), rate
+            step, int(reached["steps"]), float(reached["loss"]), str(reached["device"]), rate
         )
 
-    def _stopping(self, running: Mapping[Worker, Architecture], since_s: float | None) -> float:
+    def _stopping(
+        self, running: Mapping[Worker, Architecture], pool: Executor, since_s: float | None
+    ) -> float:
         """Ask those that train to save a checkpoint and end; return when they were asked first."""
         if since_s is not None:
             return since_s
-        for architecture in running.values():
-            (self._run.checkpoint(architecture.id) / STOP_FILE).touch()
+        for worker in running:
+            pool.stop(worker)
         self._message = "saving checkpoints"
         self._tell()
         return time.monotonic()
@@ -252,6 +259,8 @@ class _FullTraining:
             directory.mkdir(parents=True)
             write_checked_json(directory / "request.json", recorded)
         (directory / STOP_FILE).unlink(missing_ok=True)  # of an earlier session
+        goes_on = "goes on from its checkpoint" if (directory / STATE_FILE).is_file() else "begins"
+        self._message = f"training of {architecture.id} {goes_on}"
         return {
             "log_dir": None if self._log_dir is None else str(self._log_dir / architecture.id),
             "job": "train",

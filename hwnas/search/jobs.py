@@ -27,6 +27,7 @@ from hwnas.estimators.untrained import SCORES
 from hwnas.onnx_graphs.export import export_onnx
 from hwnas.onnx_graphs.metadata import graph_metadata
 from hwnas.onnxruntime_loading import disable_telemetry
+from hwnas.search.executors.base import STOP_FILE
 from hwnas.search_spaces.base import SearchSpace, make_search_space
 from hwnas.tasks.base import Task, make_task
 from hwnas.training.device import choose_device, device_name, training_device
@@ -37,8 +38,6 @@ from hwnas.training.tensorboard_log import TensorBoardLog
 from hwnas.training.trainer import train
 
 _PROGRESS_INTERVAL_S = 1.0
-STOP_FILE = "stop"
-"""Beside a checkpoint: asks the worker that trains there to end."""
 
 
 @dataclass(frozen=True)

@@ -198,7 +198,7 @@ class OpenedRungs:
     @property
     def told(self) -> list[int]:
         """Numbers of trials that were finished, and not told before."""
-        return [number for one in self.recovered.values() for number in one.told]
+        return [number for one in self.recovered.values() for number in one.finished]
 
     @property
     def remarks(self) -> list[str]:

@@ -25,9 +25,10 @@ from hwnas.latency.base import LatencyMeter
 from hwnas.latency.end_to_end import EndToEndJob
 from hwnas.latency.figures import NOT_MEASURED, MeasuredFigures, measure_figures
 from hwnas.search.costs import end_to_end_job
+from hwnas.search.frozen_trials import Outcome
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory, read_record_if_any
 from hwnas.search.run_log import RunLog
-from hwnas.search.study import Outcome, SearchStudy, TrialSummary
+from hwnas.search.study import SearchStudy, TrialSummary
 from hwnas.tasks.base import Task
 
 Export = Callable[[Architecture, Path], None]

@@ -8,7 +8,8 @@ are whole and contradict each other, neither can be trusted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,9 +18,13 @@ from optuna.distributions import CategoricalDistribution
 from hwnas.architecture import Architecture, Choice
 from hwnas.budget import Costs
 from hwnas.errors import StudyError
+from hwnas.search.frozen_trials import RecordedTrial
 from hwnas.search.run_directory import RunDirectory
-from hwnas.search.study import RecordedTrial, SearchStudy, TrialSummary
+from hwnas.search.study import SearchStudy, TrialSummary
 from hwnas.tasks.base import Quality
+
+_MOST_MISSING = 1000
+"""So many trials in a row may have no directory."""
 
 
 @dataclass(frozen=True)
@@ -27,13 +32,13 @@ class Recovered:
     """What was found out about the trials of one study.
 
     Attributes:
-        told: trials that were finished but not told.
+        finished: trials that had ended without the study being informed.
         restored: trials that the study had lost, and that their records gave back.
         lost: trials that the study had lost, and of which there is no record that can be relied on.
         without_record: trials of the study whose records are missing or damaged; its values stand.
     """
 
-    told: list[int] = field(default_factory=list)
+    finished: list[int] = field(default_factory=list)
     restored: list[int] = field(default_factory=list)
     lost: list[int] = field(default_factory=list)
     without_record: list[int] = field(default_factory=list)
@@ -69,12 +74,13 @@ def recover(
         distributions: of the genes.
 
     Raises:
-        StudyError: if the record of a finished trial contradicts the study.
+        StudyError: if the record of a finished trial contradicts the study, or there are directories of far
+            later trials than the last one of the study.
     """
     without_record = _check_records(run, study)
     restored, lost = _restore_lost(run, study, costs, distributions)
-    told = _tell_recorded(run, study, costs, distributions)
-    return Recovered(told, restored, lost, without_record)
+    finished = _finish_recorded(run, study, costs, distributions)
+    return Recovered(finished, restored, lost, without_record)
 
 
 def _check_records(run: RunDirectory, study: SearchStudy) -> list[int]:
@@ -111,10 +117,15 @@ def _restore_lost(
     costs: Costs,
     distributions: Mapping[str, CategoricalDistribution],
 ) -> tuple[list[int], list[int]]:
-    """Add the trials whose directories are there and which the study does not know."""
+    """Add the trials whose directories are there and which the study does not know.
+
+    Raises:
+        StudyError: if too many of them in a row are missing.
+    """
     restored: list[int] = []
     lost: list[int] = []
     numbers = run.trial_numbers()
+    _refuse_gaps(run, [study.num_trials - 1, *(number for number in numbers if number >= study.num_trials)])
     elapsed_s = max((trial.elapsed_s for trial in study.summaries()), default=0.0)
     for number in range(study.num_trials, numbers[-1] + 1 if numbers else 0):
         recorded = _recorded(run, number)
@@ -125,6 +136,17 @@ def _restore_lost(
     return restored, lost
 
 
+def _refuse_gaps(run: RunDirectory, numbers: Sequence[int]) -> None:
+    """Refuse a directory that only looks like a trial's, such as a date: all before would be lost."""
+    for before, number in itertools.pairwise(numbers):
+        if number - before > _MOST_MISSING:
+            raise StudyError(
+                f"{run.trial(number)} should be the directory of a trial, but the last one before it has the "
+                f"number {before}, and of the trials between at most {_MOST_MISSING:,} may be missing. Move "
+                "it away if it is not of this run; otherwise restore the others from a copy."
+            )
+
+
 def _is_of_run(recorded: RecordedTrial, costs: Costs) -> bool:
     """Whether a record holds what the study needs: the objective, or why the trial has none."""
     was_only_predicted = recorded.state == "PRUNED" and recorded.predicted is not None
@@ -132,15 +154,15 @@ def _is_of_run(recorded: RecordedTrial, costs: Costs) -> bool:
     return has_objective or recorded.state == "FAIL" or (was_only_predicted and not recorded.figures)
 
 
-def _tell_recorded(
+def _finish_recorded(
     run: RunDirectory,
     study: SearchStudy,
     costs: Costs,
     distributions: Mapping[str, CategoricalDistribution],
 ) -> list[int]:
-    """Tell every open trial whose record is whole, and return their numbers."""
+    """Finish every open trial whose record is whole, and return their numbers."""
     elapsed_s = max((trial.elapsed_s for trial in study.summaries()), default=0.0)
-    told = []
+    finished = []
     for number in study.open_trials():
         recorded = _recorded(run, number)
         if recorded is None or recorded.state == "FAIL" or str(costs.objective) not in recorded.figures:
@@ -155,8 +177,8 @@ def _tell_recorded(
             study.tell_trained(trial, error=recorded.error, figures=figures, costs=costs, elapsed_s=elapsed_s)
         else:
             study.tell_infeasible(trial, figures=figures, costs=costs, elapsed_s=elapsed_s)
-        told.append(number)
-    return told
+        finished.append(number)
+    return finished
 
 
 def _recorded(run: RunDirectory, number: int) -> RecordedTrial | None:

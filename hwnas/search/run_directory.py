@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from hwnas.config import RunConfig, load_config
 from hwnas.errors import StudyError
 from hwnas.files import read_checked_json
 
+_NUMBER = re.compile(r"(0|[1-9][0-9]{0,17})\Z")
 SCHEMA_VERSION = 1
 """Of all JSON files of a run."""
 
@@ -152,7 +154,9 @@ class RunDirectory:
         """Return the numbers of the trials that have a directory, ascending; their records may be missing."""
         if not self.trials_dir.is_dir():
             return []
-        return sorted(int(path.name) for path in self.trials_dir.iterdir() if path.name.isdecimal())
+        return sorted(
+            int(path.name) for path in self.trials_dir.iterdir() if _NUMBER.match(path.name) and path.is_dir()
+        )
 
 
 def read_record(path: Path, remedy: str) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,22 @@ import optuna
 from optuna.distributions import CategoricalDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.storages import BaseStorage
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState
 
 from hwnas.architecture import Architecture, Choice
 from hwnas.budget import LATENCY, Costs
 from hwnas.errors import StudyError
+from hwnas.search.frozen_trials import (
+    COST,
+    FIGURES,
+    LOST,
+    PREDICTED,
+    REMARK,
+    Outcome,
+    RecordedTrial,
+    lost_trial,
+    replaced_trial,
+)
 from hwnas.search.storage.place import JournalPlace, StudyPlace
 
 ERROR = "error"
@@ -32,45 +42,10 @@ INTERRUPTED = "interrupted"
 ENDED_WITH_ERROR = "the search ended with an error"
 """Reason of trials that ran when others made the search end."""
 
-LOST = "the study lost this trial, and there is no record of it"
-"""Reason of trials of which only a directory is left."""
-
 MAY_BE_TRIED_AGAIN = frozenset({ABANDONED, INTERRUPTED, ENDED_WITH_ERROR, LOST})
 """Reasons that say nothing about a network."""
 
-FIGURES, COST = "figures", "cost"
-PREDICTED = "predicted"
-REMARK = "latency_remark"
-"""User attributes of trials that were measured."""
-
-SUPERSEDED = "it was over a limit on the target as it was before; it may be proposed again"
-"""Reason of infeasible trials after a rebase."""
-
 _IDENTITY, _IS_WHOLE = "identity", "is_whole"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What measuring a trial again gave: its figures, or the reason why there are none."""
-
-    figures: Mapping[str, float] | None
-    reason: str | None
-
-
-@dataclass(frozen=True)
-class RecordedTrial:
-    """What the record of a finished trial says, see `TrialSummary`; it repeats no other trial."""
-
-    state: str
-    architecture: Architecture
-    choices: Mapping[str, Choice]
-    error: float | None
-    figures: Mapping[str, float]
-    latency_remark: str
-    predicted: Mapping[str, Any] | None
-    reason: str | None
-    seconds: float
-    elapsed_s: float
 
 
 @dataclass(frozen=True)
@@ -219,7 +194,7 @@ class SearchStudy:
         trials = self._study.get_trials()
         for trial in trials:
             original = trial.user_attrs.get("duplicate_of", trial.number)
-            new.add_trial(_replaced(trial, outcomes.get(original), costs))
+            new.add_trial(replaced_trial(trial, outcomes.get(original), costs))
         if len(new.get_trials(deepcopy=False)) != len(trials):
             raise StudyError(
                 "The database was lost while trials were copied, and some are there twice. Nothing is "
@@ -387,7 +362,7 @@ class SearchStudy:
             costs: second objective and limits.
             elapsed_s: search time where the record does not say it.
         """
-        self._study.add_trial(_lost(recorded, distributions, costs, elapsed_s))
+        self._study.add_trial(lost_trial(recorded, distributions, costs, elapsed_s))
 
     def fail_stale(self) -> list[int]:
         """Tell trials that a killed driver left running as failed, and return their numbers."""
@@ -424,67 +399,6 @@ class SearchStudy:
         for name, excess in costs.excess(figures).items():
             if name not in known:
                 trial.set_constraint(name, excess)
-
-
-def _lost(
-    recorded: RecordedTrial | None,
-    distributions: Mapping[str, CategoricalDistribution],
-    costs: Costs,
-    elapsed_s: float,
-) -> FrozenTrial:
-    if recorded is None:
-        return create_trial(state=TrialState.FAIL, user_attrs={"elapsed_s": elapsed_s, "reason": LOST})
-    notes: dict[str, Any] = {"architecture": recorded.architecture.to_json(), "elapsed_s": recorded.elapsed_s}
-    values, constraints = None, None
-    if recorded.state != "FAIL" and recorded.figures:
-        notes |= {FIGURES: dict(recorded.figures), COST: recorded.figures[str(costs.objective)]}
-        constraints = costs.excess(recorded.figures)
-    elif recorded.predicted and recorded.state == "PRUNED":
-        constraints = costs.excess({LATENCY: recorded.predicted["latency_ms"]})
-    if recorded.error is not None:
-        values = [recorded.error, notes[COST]]
-    said = {REMARK: recorded.latency_remark, PREDICTED: recorded.predicted, "reason": recorded.reason}
-    trial = create_trial(
-        state=TrialState[recorded.state],
-        values=values,
-        params=dict(recorded.choices),
-        distributions={gene: distributions[gene] for gene in recorded.choices},
-        user_attrs=notes | {key: value for key, value in said.items() if value},
-        constraints=constraints,
-    )
-    if trial.datetime_complete is not None:
-        trial.datetime_start = trial.datetime_complete - timedelta(seconds=recorded.seconds)
-    return trial
-
-
-def _replaced(trial: FrozenTrial, outcome: Outcome | None, costs: Costs) -> FrozenTrial:
-    """Return a finished trial with the figures of `outcome`, see `SearchStudy.replace`."""
-    notes = {key: value for key, value in trial.user_attrs.items() if key not in {FIGURES, COST, REMARK}}
-    state, values, constraints = trial.state, None, None
-    if state == TrialState.COMPLETE and outcome is not None and outcome.figures is not None:
-        notes |= {FIGURES: dict(outcome.figures), COST: outcome.figures[str(costs.objective)]}
-        constraints = costs.excess(outcome.figures)
-        if costs.exceeded(outcome.figures):
-            state = TrialState.PRUNED
-        else:
-            values = [trial.values[0], notes[COST]]
-    elif state != TrialState.FAIL:
-        state = TrialState.FAIL
-        notes["reason"] = SUPERSEDED if outcome is None else outcome.reason
-    # What samplers noted stays, such as the generation of NSGA-II; constraints are set anew.
-    old = tuple(f":{name}" for name in trial.constraints)
-    noted = {key: value for key, value in trial.system_attrs.items() if not (old and key.endswith(old))}
-    replaced = create_trial(
-        state=state,
-        values=values,
-        params=trial.params,
-        distributions=trial.distributions,
-        user_attrs=notes,
-        system_attrs=noted,
-        constraints=constraints,
-    )
-    replaced.datetime_start, replaced.datetime_complete = trial.datetime_start, trial.datetime_complete
-    return replaced
 
 
 def _summary(trial: FrozenTrial) -> TrialSummary:

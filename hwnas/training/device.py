@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 
@@ -29,7 +30,9 @@ def choose_device(wanted: str) -> torch.device:
     if kind == "cpu":
         os.environ["ACCELERATE_USE_CPU"] = "true"
     if index:
-        os.environ["CUDA_VISIBLE_DEVICES"] = index
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible_device(
+            int(index), os.environ.get("CUDA_VISIBLE_DEVICES")
+        )
     is_there = True
     if kind == "cuda":
         is_there = torch.cuda.is_available()
@@ -41,6 +44,30 @@ def choose_device(wanted: str) -> torch.device:
             "Choose another one, or install a build of PyTorch for it."
         )
     return training_device()
+
+
+def visible_device(index: int, visible: str | None) -> str:
+    """Return the value of `CUDA_VISIBLE_DEVICES` that leaves one GPU of those this process may use.
+
+    Args:
+        index: of the GPU, from 0, among those that are visible.
+        visible: present value of the variable, such as `4,5` or names such as `GPU-1a2b`, as Slurm and Ray
+            set it; None if it is not set, so that every GPU is visible.
+
+    Raises:
+        ConfigError: if fewer GPUs are visible.
+    """
+    if visible is None:
+        return str(index)
+    # CUDA takes entries up to the first that names no device, such as -1.
+    entries = [entry.strip() for entry in visible.split(",")]
+    usable = list(itertools.takewhile(lambda entry: entry not in {"", "-1"}, entries))
+    if index >= len(usable):
+        raise ConfigError(
+            f"The device 'cuda:{index}' must be one of the visible GPUs, but CUDA_VISIBLE_DEVICES is "
+            f"{visible!r}, which lets this process use {len(usable)}. Devices are counted from 0 among those."
+        )
+    return usable[index]
 
 
 def training_device() -> torch.device:

@@ -152,6 +152,9 @@ class ReplayingExecutor:
             worker.is_busy = False
         return [Reply(worker, "result", self._ends.pop(worker)[1]) for worker in over]
 
+    def stop(self, worker: Worker) -> None:
+        """Nothing trains here."""
+
     def paused(self) -> AbstractContextManager[None]:
         """Stop nothing."""
         return contextlib.nullcontext()

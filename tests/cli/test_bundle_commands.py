@@ -12,6 +12,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from hwnas.cli import export, infer, verify
+from hwnas.cli.infer import Labelled, _report
+from hwnas.cli.infer_inputs import find_scans
 from hwnas.errors import BundleError, ConfigError, DataError, ExportError, StudyError, VerificationError
 from hwnas.runtime.runner import Runner
 from tests.export import small_lidar
@@ -212,6 +214,44 @@ def test_infer_labels_directories_and_mirrors_them(run: Path, drives: Path, tmp_
     (tmp_path / "empty").mkdir()
     with pytest.raises(ConfigError, match=r"empty holds no scan: no name ends in one of \['.bin', "):
         call("infer", first_bundle(run), tmp_path / "empty", "-o", tmp_path / "out2")
+
+
+def test_directories_without_scans_are_named_beside_unreadable_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed, empty, good = tmp_path / "closed", tmp_path / "empty", tmp_path / "good"
+    for directory in (closed, empty, good):
+        directory.mkdir()
+    (good / "a.bin").touch()
+    real = os.scandir
+
+    def scandir(path: Path) -> object:  # the tests may run as root, whom no mode keeps out
+        if Path(path) == closed:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr("os.scandir", scandir)
+    found = find_scans([closed, good], ["bin"])
+    assert [scan.path for scan in found.scans] == [good / "a.bin"]
+    assert [path for path, _ in found.problems] == [closed]
+    with pytest.raises(ConfigError, match="empty holds no scan"):
+        find_scans([closed, empty], ["bin"])
+
+
+@pytest.mark.parametrize(
+    ("scans", "directories", "expected"),
+    [
+        (0, 1, "1 directory could not be read:"),
+        (0, 2, "2 directories could not be read:"),
+        (1, 0, "1 of 2 scans could not be labelled:"),
+        (1, 1, "1 of 2 scans could not be labelled and 1 directory could not be read:"),
+    ],
+)
+def test_unreadable_directories_are_not_counted_as_scans(scans: int, directories: int, expected: str) -> None:
+    problems = [{"directory": f"d{number}", "message": "m"} for number in range(directories)]
+    problems += [{"scan": f"s{number}", "message": "m"} for number in range(scans)]
+    with pytest.raises(DataError, match=f"^{expected}"):
+        _report(Labelled([{"scan": "a"}], problems), Path("b"), "raw", as_json=True)
 
 
 def test_infer_names_bad_scans_and_goes_on(run: Path, drives: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import yaml
 from PIL import Image
 from typer.testing import CliRunner
 
-from hwnas.cli.data import register
+from hwnas.cli.data import _write_suggestion, register
 from hwnas.data.frames import Coordinates
 from hwnas.errors import ConfigError, DataError
 from tests.data.clouds import ring_ordered_cloud, write_dataset, write_scan
@@ -70,7 +71,17 @@ def test_info_reports_unordered_scans(app: typer.Typer, tmp_path: Path) -> None:
     write_scan(tmp_path, "00", "000000", points, rng.uniform(0, 1, len(points)), None)
     result = CliRunner().invoke(app, ["data", "info", str(tmp_path)])
     assert result.exit_code == 0, result.output
-    assert "1 scans not ring-ordered" in " ".join(result.stdout.replace("\u2502", " ").split())
+    assert "1 scans whose rings are not recovered" in " ".join(result.stdout.replace("\u2502", " ").split())
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_terminal_obeys_nothing_in_a_suggestion(is_terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.StringIO()
+    monkeypatch.setattr(shown, "isatty", lambda: is_terminal)
+    monkeypatch.setattr("sys.stdout", shown)
+    text = "name: a\u202eb\x1b[2J\n"
+    _write_suggestion(text, None)
+    assert shown.getvalue() == ("name: a\\u202eb\\x1b[2J\n" if is_terminal else text)
 
 
 def test_info_refuses_what_is_no_data_set(app: typer.Typer, tmp_path: Path) -> None:

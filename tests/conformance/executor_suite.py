@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from hwnas.architecture import Architecture
-from hwnas.errors import ConfigError
+from hwnas.errors import ConfigError, TrainingInterruptedError
 from hwnas.search.executors.base import (
     Executor,
     ExecutorContext,
@@ -30,6 +30,7 @@ from hwnas.search.executors.base import (
     error_from_reply,
     make_executor,
 )
+from hwnas.training.checkpoint import STATE_FILE
 from hwnas.training.recipe import Recipe
 
 GENES = {"channels": 2, "depth": 1, "kernel": 1, "activation": "relu", "behaviour": "good"}
@@ -150,6 +151,25 @@ class ExecutorSuite:
         assert (reply.kind, reply.worker) == ("died", worker)
         assert time.monotonic() - started < 30
         wait_until_idle(running, 2)
+
+    def test_a_training_can_be_stopped_and_leaves_its_checkpoint(
+        self, running: Executor, tmp_path: Path
+    ) -> None:
+        worker = running.idle[0]
+        recipe = {**Recipe.proxy().to_json(), "steps": 1_000_000, "checkpoint_every": 1_000_000}
+        directory = tmp_path / "stopped"
+        directory.mkdir()
+        running.submit(worker, job("train", directory=directory, recipe=recipe))
+        while not any(reply.kind == "progress" for reply in running.wait(0.2)):
+            continue
+        started = time.monotonic()
+        running.stop(worker)
+        (reply,) = answers(running)
+        assert (reply.kind, reply.worker) == ("error", worker)
+        assert isinstance(error_from_reply(reply.value), TrainingInterruptedError)
+        assert time.monotonic() - started < 30
+        assert (directory / STATE_FILE).is_file()
+        assert running.idle[0] is worker
 
     def test_workers_on_this_machine_pause(self, running: Executor) -> None:
         processes = job_processes()

@@ -12,13 +12,18 @@ import numpy as np
 import pytest
 import yaml
 
+from hwnas.data import sensors
 from hwnas.data.dataset import find_config, open_dataset
+from hwnas.data.dataset_pictures import draw_dataset
+from hwnas.data.estimates import _place
 from hwnas.data.findings import ERROR
 from hwnas.data.frames import Coordinates
 from hwnas.data.inspection import Inspection, inspect_dataset, inspection_json, scans_in_detail
 from hwnas.data.reading import ScanFiles
+from hwnas.data.sensors import load_sensor
 from hwnas.data.suggestion import suggested_config
-from tests.data.scenes import Transform, in_file, write_scenes
+from hwnas.errors import DataError
+from tests.data.scenes import Transform, in_file, scan_of_scene, write_scenes
 
 GEOMETRIC = {"axes", "heading", "unit", "origin", "world-frame", "merged", "sensor", "precision", "height"}
 PANDASET = Path(__file__).parents[3] / "shared" / "data" / "pandaset"
@@ -105,6 +110,17 @@ def test_a_far_origin_is_found_and_mended_but_not_the_lost_digits(tmp_path: Path
     assert "NOT MENDED HERE, precision" in suggest(utm, found)
 
 
+def test_a_place_with_few_points_around_it_hides_no_other_place() -> None:
+    points, _, _ = scan_of_scene(load_sensor("vlp-16"), steps=300)
+    points = points + np.float32([1.2, 0.0, 0.0])
+    far = np.random.default_rng(0).uniform(-1, 1, (len(points) + 500, 3)) + np.array([300.0, 0.0, 0.0])
+    with_far = np.concatenate([points, far]).astype(np.float32)  # whose middle has no point 3 to 80 m away
+    for cloud, hint in ((with_far, np.zeros(3)), (points, np.array([200.0, 0.0, 0.0]))):
+        place = _place(0, cloud, np.zeros(3), hint)
+        assert place is not None
+        np.testing.assert_allclose(place.place_m, [1.2, 0.0, 0.0], atol=0.02)
+
+
 def test_a_sensor_that_moves_through_the_world_is_found(tmp_path: Path) -> None:
     path = write_scenes(
         tmp_path,
@@ -136,6 +152,53 @@ def test_a_wrong_sensor_name_is_found_and_mended(tmp_path: Path) -> None:
     (path / "dataset.yaml").write_text(suggest(path, found))
     assert open_dataset(path).sensor == "vlp-32c"
     assert severe(inspect(path)) == set()
+
+
+def write_table(path: Path, sensor: str, raised_deg: float = 0.0) -> None:
+    table = yaml.safe_load((Path(sensors.__file__).parent / f"{sensor}.yaml").read_text())
+    table["elevation_deg"] = [round(value + raised_deg, 3) for value in load_sensor(sensor).elevation_deg]
+    path.write_text(yaml.safe_dump(table))
+
+
+def test_the_beams_of_a_sensor_file_are_compared(tmp_path: Path) -> None:
+    path = write_scenes(tmp_path, "pandar64", sequences=1, config={"sensor": "ours.yaml"})
+    write_table(path / "ours.yaml", "pandar64")
+    found = inspect(path)
+    assert [finding for finding in found.findings if finding.kind == "sensor"] == []
+    assert yaml.safe_load(suggest(path, found))["sensor"] == "ours.yaml"
+    assert found.image is not None
+    assert found.image.spec.height == 64
+    assert found.image.spec.fov_deg == load_sensor("pandar64").edges_deg
+    assert "ours.yaml" in [match["sensor"] for match in sensor_matches(path, found)]
+    write_table(path / "ours.yaml", "vlp-16", raised_deg=25.0)
+    found = inspect(path)
+    (finding,) = [finding for finding in found.findings if finding.kind == "sensor"]
+    assert finding.severity == ERROR
+    assert finding.settings == {"sensor": "pandar64"}
+
+
+def sensor_matches(path: Path, found: Inspection) -> Any:
+    return inspection_json(open_dataset(path), found)["geometry"]["sensor_matches"]
+
+
+def test_a_sensor_file_that_is_wrong_is_refused(tmp_path: Path) -> None:
+    path = write_scenes(tmp_path, "vlp-16", steps=40, config={"sensor": "ours.yaml"})
+    (path / "ours.yaml").write_text("beams: 64\n")
+    with pytest.raises(DataError, match=r"ours\.yaml: missing or unknown fields"):
+        inspect(path)
+
+
+def test_a_flat_cloud_has_no_image_and_that_is_said(tmp_path: Path) -> None:
+    path = write_scenes(
+        tmp_path,
+        "vlp-16",
+        transform=lambda points, _: points * np.array([1.0, 1.0, 0.0]),
+        config={"sensor": "flat"},
+    )
+    found = inspect(path)
+    assert found.image is None
+    assert "The field of view of the sensor 'flat' is not known" in found.image_problem
+    assert draw_dataset(open_dataset(path), found).startswith(b"\x89PNG")
 
 
 def test_a_part_of_a_turn_is_only_noted(tmp_path: Path) -> None:

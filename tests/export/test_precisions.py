@@ -67,7 +67,7 @@ def test_every_precision_is_judged_clocked_and_kept(member: TrainedMember, tmp_p
     assert int8["details"]["kept_layers"] == []
     assert (fp16["speed"]["ratio"], int8["speed"]["ratio"]) == (1.3, 0.5)
     assert any("slower than fp32" in remark for remark in fp16["remarks"])
-    assert manifest.recommended_precision == "int8"
+    assert manifest.content["recommended_precision"] == "int8"
     assert manifest.model_path_of("recommended") == bundle / "model.int8.onnx"
     lines = precision_lines(manifest.content)
     assert len(lines) == 3
@@ -103,7 +103,7 @@ def test_none_holds_and_that_is_said(member: TrainedMember, tmp_path: Path) -> N
     manifest = read_manifest(bundle)
     assert list(manifest.precisions) == ["fp32", "int8"]
     assert not manifest.precisions["int8"]["holds"]
-    assert manifest.recommended_precision == "fp32"
+    assert manifest.content["recommended_precision"] == "fp32"
     assert not (bundle / "model.mixed.onnx").exists()
     assert not (bundle / "probe.onnx").exists()
     assert "no mixture" in precision_lines(manifest.content)[-1]
@@ -126,7 +126,7 @@ def test_mixed_keeps_as_few_layers_as_hold(
     bundle = export(member, tmp_path / "bundle", "mixed")
     manifest = read_manifest(bundle)
     assert list(manifest.precisions) == ["fp32", "mixed"]
-    assert manifest.recommended_precision == "mixed"
+    assert manifest.content["recommended_precision"] == "mixed"
     kept = manifest.precisions["mixed"]["details"]["kept_layers"]
     model = onnx.load(bundle / "model.mixed.onnx")
     quantised = [tensor for tensor in model.graph.initializer if tensor.data_type == onnx.TensorProto.INT8]

@@ -211,7 +211,7 @@ def test_no_precision_is_recommended_by_the_speed_of_another_device(run: Path, t
     manifest = read_manifest(bundle)
     assert manifest.precisions["int8"]["dialect"] == "tensorrt"
     assert manifest.precisions["int8"]["speed"] is None
-    assert manifest.recommended_precision == "fp32"
+    assert manifest.content["recommended_precision"] == "fp32"
     (remark,) = manifest.content["recommendation"]["remarks"]
     assert "no precision is recommended" in remark
     assert "computes with onnxruntime" in remark

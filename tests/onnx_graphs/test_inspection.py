@@ -89,3 +89,13 @@ def test_names_that_are_not_utf8_are_shown(tmp_path: Path) -> None:
     assert json.loads(json.dumps(inspect_onnx(damaged).to_json()))["metadata"] == {
         "\ufffd-key": "\ufffd-value"
     }
+
+
+def test_external_data_without_a_file_is_refused(path: Path, tmp_path: Path) -> None:
+    model = onnx.load(path)
+    tensor = min(model.graph.initializer, key=lambda each: int(np.prod(each.dims)))
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString().replace(b"location", b"lOcation"))
+    with pytest.raises(ExportError, match="names none"):
+        inspect_onnx(tmp_path / "m.onnx")

@@ -17,6 +17,7 @@ import yaml
 
 import hwnas as hwnas_package
 from hwnas.errors import ConfigError
+from hwnas.files import read_checked_json
 from hwnas.io_spec import NetworkContract
 from hwnas.plugins import plugin_names
 from hwnas.search_spaces.base import SearchSpace, make_search_space
@@ -123,7 +124,7 @@ def test_from_search_to_verified_bundles(site: Path, tmp_path: Path) -> None:
         assert member["latency_ms"] > 0
         assert set(member["quality"]["per_class"]) == {"background", "disc", "box", "stripe"}
     trained = hwnas(site, "train", run)
-    assert trained == json.loads((run / "trained.json").read_text())
+    assert trained == read_checked_json(run / "trained.json")
     (member,) = trained["members"]
     assert member["architecture"] in [each["architecture"] for each in front]
     assert member["quality"]["value"] > 0.3

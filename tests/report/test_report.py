@@ -219,7 +219,8 @@ def test_command(full_run: RunDirectory, tmp_path: Path) -> None:
     assert out.stat().st_size > 1_000_000
 
 
-def test_a_browser_draws_it(full_run: RunDirectory, tmp_path: Path) -> None:
+def browsed(page: Path, profile: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Open a page in a real browser and return what became of it; skip where there is none."""
     browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if browser is None:
         pytest.skip("no Chromium on this machine to open the report with")
@@ -232,10 +233,25 @@ def test_a_browser_draws_it(full_run: RunDirectory, tmp_path: Path) -> None:
         "--disable-sync",
     ]
     flags += ["--disable-background-networking", "--disable-component-update", "--virtual-time-budget=10000"]
-    flags += [f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr", "--dump-dom"]
-    done = subprocess.run(
-        [browser, *flags, full_run.report.as_uri()], capture_output=True, text=True, timeout=120, check=True
+    flags += [f"--user-data-dir={profile}", "--enable-logging=stderr", "--dump-dom", *options]
+    return subprocess.run(
+        [browser, *flags, page.as_uri()], capture_output=True, text=True, timeout=120, check=True
     )
+
+
+@pytest.mark.parametrize("width", [900, 1400])
+def test_nothing_is_off_screen(full_run: RunDirectory, tmp_path: Path, width: int) -> None:
+    page = tmp_path / "page.html"
+    asks = "addEventListener('load', () => { document.title = document.documentElement.scrollWidth; });"
+    page.write_text(f"{full_run.report.read_text()}<script>{asks}</script>")
+    done = browsed(page, tmp_path / "profile", f"--window-size={width},1200")
+    found = re.search(r"<title>(\d+)</title>", done.stdout)
+    assert found is not None, done.stderr
+    assert int(found[1]) <= width
+
+
+def test_a_browser_draws_it(full_run: RunDirectory, tmp_path: Path) -> None:
+    done = browsed(full_run.report, tmp_path / "profile")
     body = done.stdout.split("</head>", 1)[1]
     assert len(re.findall(r'<svg class="main-svg"', body)) >= 2
     assert len(re.findall(r'class="scatterlayer', body)) >= 2

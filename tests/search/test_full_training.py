@@ -146,6 +146,15 @@ def test_damaged_results_are_said_and_remedied_as_told(write_run, tmp_path: Path
     assert [member["quality"] for member in again] == [member["quality"] for member in members]
 
 
+def test_a_log_directory_is_refused_where_workers_may_be_elsewhere(write_run, tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "out")
+    run.make()
+    shutil.copy(write_run(search__executor="ray"), run.config)
+    with pytest.raises(ConfigError, match="Leave out `--log-dir`"):
+        train_front(run.path, log_dir=tmp_path / "logs")
+    assert not (tmp_path / "logs").exists()
+
+
 @pytest.mark.slow
 def test_ctrl_c_saves_checkpoints_and_the_same_command_goes_on(write_run, tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "out")

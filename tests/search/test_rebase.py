@@ -14,10 +14,11 @@ from hwnas.config import load_config
 from hwnas.errors import ConfigError, StudyError
 from hwnas.latency.meter import AgentMeter
 from hwnas.search.driver import search
+from hwnas.search.frozen_trials import SUPERSEDED, Outcome
 from hwnas.search.full_training import train_front
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.strategies import distributions_of
-from hwnas.search.study import SUPERSEDED, Outcome, SearchStudy
+from hwnas.search.study import SearchStudy
 from tests.conformance.strategy_suite import GridSpace
 
 COSTS = Costs(limits=(Limit(Metric("latency_ms"), 5.0),))

@@ -18,10 +18,11 @@ from hwnas.errors import StudyError
 from hwnas.files import write_checked_json
 from hwnas.search.driver import search
 from hwnas.search.front import costs_of_front
+from hwnas.search.frozen_trials import LOST
 from hwnas.search.recovery import Recovered, recover
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.strategies import distributions_of
-from hwnas.search.study import ABANDONED, LOST, SearchStudy
+from hwnas.search.study import ABANDONED, SearchStudy
 from hwnas.tasks.base import Quality
 from tests.conformance.strategy_suite import GridSpace
 from tests.search.test_driver import implied_front
@@ -253,7 +254,7 @@ def test_records_say_what_is_told(tmp_path: Path) -> None:
     }
     for number, changes in records.items():
         written(run, number, record_of(study, number, **changes))
-    assert recovered(run, study).told == [trained, infeasible]
+    assert recovered(run, study).finished == [trained, infeasible]
     assert study.open_trials() == [failed, untrainable, predicted, other, unrecorded]
     first, second = study.summaries()[:2]
     assert (first.state, first.error, first.latency_ms, first.cost) == ("COMPLETE", 0.25, 2.0, 2.0)
@@ -277,7 +278,7 @@ def test_a_half_told_trial_is_told_to_the_end(tmp_path: Path) -> None:
     half_told.set_user_attr("figures", {"latency_ms": 2.0})
     half_told.set_constraint("latency_ms", -3.0)
     written(run, number, record_of(study, number))
-    assert recovered(run, study).told == [number]
+    assert recovered(run, study).finished == [number]
     (trial,) = study.optuna_study.trials
     assert (trial.values, trial.constraints) == ([0.25, 2.0], {"latency_ms": -3.0})
 
@@ -289,7 +290,7 @@ def test_recovered_trials_are_told_at_the_search_time_of_the_last_one(tmp_path: 
     study.tell_trained(trial, error=0.5, figures={"latency_ms": 1.0}, costs=COSTS, elapsed_s=90.0)
     number = opened(study)
     written(run, number, record_of(study, number))
-    assert recovered(run, study).told == [number]
+    assert recovered(run, study).finished == [number]
     assert [trial.elapsed_s for trial in study.summaries()] == [90.0, 90.0]
 
 
@@ -315,7 +316,7 @@ def test_a_damaged_record_is_not_told_and_hinders_no_other(tmp_path: Path, damag
         written(run, number, record_of(study, number))
     content = run.trial_record(damaged).read_bytes()
     run.trial_record(damaged).write_bytes(DAMAGES[damage](content))
-    assert recovered(run, study).told == [whole]
+    assert recovered(run, study).finished == [whole]
     assert study.fail_stale() == [damaged]
     states = [(trial.state, trial.error, trial.reason) for trial in study.summaries()]
     assert states == [("FAIL", None, ABANDONED), ("COMPLETE", 0.25, None)]
@@ -326,7 +327,7 @@ def test_what_a_table_foresaw_is_kept(tmp_path: Path) -> None:
     number = opened(study)
     foreseen = {"latency_ms": 2.1, "interval_ms": [1.9, 2.3]}
     written(run, number, record_of(study, number, predicted=foreseen))
-    assert recovered(run, study).told == [number]
+    assert recovered(run, study).finished == [number]
     assert study.summary(number).predicted == foreseen
 
 
@@ -408,6 +409,38 @@ def test_trials_of_which_nothing_is_left_fail_and_keep_their_numbers(tmp_path: P
     assert found.remarks("the study") == [
         "the study had lost its last 4 trials: trials 3 came back from the records, trials 1, 2, 4 did not."
     ]
+
+
+def test_only_directories_named_by_numbers_are_of_trials(tmp_path: Path) -> None:
+    run, study = studied(tmp_path, 1)
+    (run.trials_dir / "2").write_text("a plain file")
+    for name in ("03", "\u0663", "4.old", "-5"):
+        (run.trials_dir / name).mkdir()
+    assert run.trial_numbers() == [0]
+    assert recovered(run, study) == Recovered()
+
+
+def test_a_directory_far_behind_the_others_is_refused_and_adds_no_trial(tmp_path: Path) -> None:
+    run, study = studied(tmp_path, 1)
+    run.trial(1000).mkdir()
+    run.trial(20261129).mkdir()
+    with pytest.raises(StudyError, match=r"trials/20261129 should be .* number 1000, .* 1,000"):
+        recovered(run, study)
+    assert study.num_trials == 1
+
+
+def test_a_run_of_any_length_comes_back_if_no_gap_in_it_is_too_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hwnas.search.recovery._MOST_MISSING", 3)
+    run, study = studied(tmp_path, 1)
+    for number in (3, 6, 9):
+        run.trial(number).mkdir()
+    assert recovered(run, study).lost == list(range(1, 10))
+    run.trial(13).mkdir()
+    with pytest.raises(StudyError, match="trials/13 "):
+        recovered(run, study)
+    assert study.num_trials == 10
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from typing import Any, Dict, List, Optional, Tuple, Union
 import numpy as np
 
 from hwnas.errors import DataError, may_hold_secret, shown
+from hwnas.files import is_yaml
 from hwnas.yaml_files import YamlDocument, read_yaml
 
 ROTATING, NON_REPETITIVE = "rotating", "non-repetitive"
@@ -109,7 +110,7 @@ def load_sensor(name_or_path: Union[str, Path]) -> Sensor:
     path = _DIRECTORY / f"{name_or_path}.yaml"
     if not path.is_file():
         path = Path(name_or_path)
-    if path.suffix not in (".yaml", ".yml") or not path.is_file():
+    if not is_yaml(path) or not path.is_file():
         known = ", ".join(sensor_names())
         raise DataError(
             f"expected a sensor ({known}) or a sensor YAML file, found {shown(str(name_or_path))}; "
@@ -131,7 +132,7 @@ def find_sensor(name: str, directory: Optional[Path] = None) -> Optional[Sensor]
     """
     if name in sensor_names():
         return load_sensor(name)
-    if Path(name).suffix in (".yaml", ".yml"):
+    if is_yaml(name):
         return load_sensor((directory or Path()) / os.path.expanduser(name))
     return None
 

@@ -69,7 +69,7 @@ def run_in_child(
             request, result = os.path.join(directory, "request.json"), os.path.join(directory, "result.json")
             write_json_atomically(request, {"import_path": import_path, "argument": dict(argument)})
             command = [sys.executable, "-c", _CALL, json.dumps(sys.path), request, result]
-            last = _run(command, timeout_s or limit_s(), what, None)
+            last = _run(command, timeout_s or limit_s(), what)
             if not os.path.exists(result):
                 raise AgentError(f"{what} ended without a result. {_said(last)}")
             with open(result, encoding="utf-8") as stream:
@@ -84,32 +84,27 @@ def run_in_child(
     return found
 
 
-def run_program(
-    command: Sequence[str], timeout_s: float, what: str, env: Optional[Mapping[str, str]] = None
-) -> str:
+def run_program(command: Sequence[str], timeout_s: float, what: str) -> str:
     """Run a program to its end and return the last part of what it printed, at most 3000 characters.
 
     Args:
         command: program and arguments.
         timeout_s: after which it and all it started are killed.
         what: it is, for messages.
-        env: of it; that of this process if None.
 
     Raises:
         AgentError: if it cannot be started, ends by a signal or with an exit code, or takes too long.
     """
     if shutil.which(command[0]) is None:
         raise AgentError(f"{what} cannot be started: there is no program {command[0]!r}.")
-    return _run(command, timeout_s, what, env)
+    return _run(command, timeout_s, what)
 
 
-def _run(command: Sequence[str], timeout_s: float, what: str, env: Optional[Mapping[str, str]]) -> str:
+def _run(command: Sequence[str], timeout_s: float, what: str) -> str:
     kills_before = _out_of_memory_kills()
     with tempfile.TemporaryFile() as output:
         try:
-            process = start(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=env
-            )
+            process = start(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
         except (OSError, subprocess.SubprocessError) as error:
             raise AgentError(f"{what} cannot be started: {error}.") from error
         try:

@@ -22,7 +22,7 @@ REQUEST = "request"
 WORKING = "working"
 """Key of a message that says that a request is still being worked on."""
 MAX_TEXT = 4000
-_TELLING_CHARACTERS = 20
+_SHORT_REASON = 20
 MAX_FREE_TEXT = 1 << 16
 MAX_DEPTH = 12
 MAX_ENGINE_BYTES = 512 << 20
@@ -91,7 +91,7 @@ class _EndToEnd(_Form):
     label_ms: list[Duration]
 
 
-class _Paced(_Form):
+class _FixedRate(_Form):
     samples_ms: Annotated[list[Milliseconds], Field(min_length=1)]
     lateness_ms: list[Number]
     missed: Count
@@ -300,7 +300,7 @@ _RULES: Mapping[str, _Rule] = {
     "start_end_to_end": _Rule(_EndToEndWarmup, _window),
     "clock": _Rule(_Samples, _count, ("samples_ms",)),
     "end_to_end": _Rule(_EndToEnd, lambda arguments: 4 * _count(arguments), _STAGES),
-    "paced": _Rule(_Paced, _frames),
+    "paced": _Rule(_FixedRate, _frames),
     "stop_background": _Rule(_Background),
     "resources": _Rule(_Resources),
     "kernels": _Rule(_Kernels, nodes=400_000, size_bytes=16 << 20),
@@ -377,7 +377,7 @@ def checked_upload_reply(line: bytes, target: str) -> dict[str, Any]:
 def _reason(where: str, reply: Mapping[str, Any]) -> str:
     """Return why a request was refused, shortened; with our words where the target's say next to nothing."""
     reason = shortened(reply["error"].strip(), MAX_TEXT)
-    if len(reason) >= _TELLING_CHARACTERS:
+    if len(reason) >= _SHORT_REASON:
         return reason
     return f"{where}, but refused: {reason or 'no reason was given'}."
 
@@ -441,7 +441,7 @@ def _check_counts(where: str, rule: _Rule, arguments: Mapping[str, Any], reply: 
     wrong = {name: len(reply[name]) for name in rule.lists if len(reply[name]) != wanted}
     if wrong:
         raise TargetReplyError(f"{where} with {wanted} samples of each kind, but wrote {wrong}.")
-    if rule.form is _Paced and len(reply["samples_ms"]) != len(reply["lateness_ms"]):
+    if rule.form is _FixedRate and len(reply["samples_ms"]) != len(reply["lateness_ms"]):
         raise TargetReplyError(
             f"{where} with a lateness for every sample, but wrote {len(reply['samples_ms'])} samples and "
             f"{len(reply['lateness_ms'])} latenesses."

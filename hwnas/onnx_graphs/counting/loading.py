@@ -26,6 +26,11 @@ def checked_model(path: Path) -> onnx.ModelProto:
     """
     model = onnx.load_model_from_string(read_graph(os.fspath(path)))
     for tensor in _tensors(model.graph):
+        if _is_external(tensor) and not any(entry.key == "location" for entry in tensor.external_data):
+            raise ModelFileError(
+                f"The tensor {tensor.name!r} of {path} must say which file holds its values, since they are "
+                "external data, but names none. Save the model anew."
+            )
         if _is_external(tensor) and math.prod(tensor.dims) <= MAX_KNOWN_VALUES:
             _read(tensor, path.parent)
     onnx.checker.check_model(_for_checker(model))

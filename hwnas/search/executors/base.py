@@ -16,6 +16,9 @@ from hwnas import errors
 from hwnas.errors import ConfigError, HwnasError, did_you_mean
 from hwnas.plugins import load_plugin
 
+STOP_FILE = "stop"
+"""In the directory of a training, where its worker sees it: asks for the training to end."""
+
 
 @dataclass(frozen=True)
 class WorkerSetup:
@@ -116,6 +119,12 @@ class Executor(Protocol):
     def kill(self, worker: Worker) -> None:
         """End a job at once; `wait` will say that its worker died, without another attempt."""
 
+    def stop(self, worker: Worker) -> None:
+        """Ask a training to save a checkpoint and end soon, wherever it runs; other jobs go on to their end.
+
+        `wait` will say that it ended with a `TrainingInterruptedError`, or with its result if it was done.
+        """
+
     def wait(self, timeout_s: float) -> list[Reply]:
         """Return what workers say within `timeout_s`; those that died are replaced.
 
@@ -173,6 +182,14 @@ def refuse_unknown_options(name: str, options: Mapping[str, Any], known: tuple[s
                 f"The executor {name!r} has no setting {option!r}.{did_you_mean(option, list(known))} "
                 f"Its settings: {listing}."
             )
+
+
+def request_stop(job: Mapping[str, Any]) -> None:
+    """Create the file that asks a training on this machine to end; for any other job do nothing."""
+    if job["job"] == "train":
+        directory = Path(job["directory"])
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / STOP_FILE).touch()
 
 
 def error_from_reply(value: Mapping[str, str]) -> HwnasError:

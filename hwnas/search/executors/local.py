@@ -28,6 +28,7 @@ from hwnas.search.executors.base import (
     WorkerSetup,
     error_from_reply,
     refuse_unknown_options,
+    request_stop,
 )
 from hwnas.search.machine import is_stopped
 
@@ -45,6 +46,7 @@ class LocalWorker(Worker):
         sentinel: descriptor of the process, readable when it has ended.
         log: what it prints.
         unread: the beginning of a reply.
+        job: what it does, or did last.
     """
 
     process: subprocess.Popen[bytes]
@@ -53,6 +55,7 @@ class LocalWorker(Worker):
     sentinel: int
     log: Path
     unread: bytes = field(default=b"", repr=False)
+    job: Mapping[str, Any] | None = field(default=None, repr=False)
 
     def death(self) -> str:
         """Say how a process that has ended did so."""
@@ -123,12 +126,19 @@ class LocalExecutor:
         """Hand a job to an idle worker; if it has just died, `wait` will say so."""
         worker.is_busy = True
         if (own := self._workers[worker.slot]) is worker:
+            own.job = job
             self._send(own, job)
 
     def kill(self, worker: Worker) -> None:
         """End a worker and its job; `wait` will say that it died."""
         if (own := self._workers[worker.slot]) is worker:
             _signal_group(own.process.pid, signal.SIGKILL)
+
+    def stop(self, worker: Worker) -> None:
+        """Ask a training to save a checkpoint and end; `wait` will say that it was interrupted."""
+        own = self._workers[worker.slot]
+        if own is worker and own.is_busy and own.job is not None:
+            request_stop(own.job)
 
     def wait(self, timeout_s: float) -> list[Reply]:
         """Return what workers say within `timeout_s`; those that died are replaced.

@@ -89,6 +89,10 @@ class NodeWorker:
         """End the job; `poll` will say that the process died."""
         self._executor.kill(self._executor.workers[0])
 
+    def stop(self) -> None:
+        """Ask a training to save a checkpoint and end; `poll` will say that it was interrupted."""
+        self._executor.stop(self._executor.workers[0])
+
     def close(self) -> None:
         """End the process and remove its files."""
         self._executor.__exit__()

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from hwnas.errors import StudyError
+from hwnas.errors import StudyError, TrainingInterruptedError
 from hwnas.search.executors.base import (
     ExecutorContext,
     Reply,
@@ -24,6 +24,7 @@ from hwnas.search.executors.base import (
     WorkerSetup,
     error_from_reply,
     refuse_unknown_options,
+    request_stop,
 )
 from hwnas.search.executors.local import stopped_groups
 from hwnas.search.executors.node import Files, NodeWorker, read_files, write_files
@@ -130,6 +131,24 @@ class RayExecutor:
         else:
             own.is_busy, own.job = False, None
             self._told.append(Reply(own, "died", "worker was ended while it waited for a node"))
+
+    def stop(self, worker: Worker) -> None:
+        """Ask a training to save a checkpoint and end; `wait` will say that it was interrupted.
+
+        One that waits for a node ends at once: what it saved before is here already.
+        """
+        own = self._workers[worker.slot]
+        if own is not worker or own.job is None or own.job["job"] != "train":
+            return
+        request_stop(own.job)  # goes along if its node is lost and the job is repeated
+        if own.is_ready:
+            own.actor.stop.remote()
+            return
+        own.is_busy, own.job = False, None
+        message = "The training was stopped while it waited for a node; its last checkpoint is kept."
+        self._told.append(
+            Reply(own, "error", {"kind": TrainingInterruptedError.__name__, "message": message})
+        )
 
     def wait(self, timeout_s: float) -> list[Reply]:
         """Return what workers say within `timeout_s`; lost ones are replaced and their jobs repeated.
