@@ -165,7 +165,7 @@ def read_graph(path: str) -> bytes:
         ModelFileError: if it is no readable file, or larger than any message.
     """
     try:
-        return read_plain_file(path, MAX_GRAPH_BYTES)
+        content = read_plain_file(path, MAX_GRAPH_BYTES)
     except OSError as error:
         if error.errno in (errno.EISDIR, errno.EINVAL):
             raise ModelFileError(f"The model {path!r} must be a file, but {error.strerror}.") from error
@@ -175,6 +175,9 @@ def read_graph(path: str) -> bytes:
                 "with external data."
             ) from error
         raise ModelFileError(_unreadable(path, error)) from error
+    if not content:
+        raise ModelFileError(f"The model {path!r} is empty: the file has 0 bytes. Save it again.")
+    return content
 
 
 def _tensors(model: memoryview) -> Iterator[memoryview]:

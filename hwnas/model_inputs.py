@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from hwnas.errors import ConfigError
 from hwnas.io_spec import InputValue, TensorSpec
+from hwnas.text import visible
 
 OPEN = -1
 """Size of an axis that a model does not fix."""
@@ -57,7 +58,7 @@ class DeclaredInput:
         if not self.is_ranked:
             return "unknown"
         sizes = [self.symbols.get(i, "?") if n == OPEN else str(n) for i, n in enumerate(self.spec.shape)]
-        return "x".join(sizes) or "a single value"
+        return visible("x".join(sizes), keep="") or "a single value"
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def refuse_open(declared: Sequence[DeclaredInput], given: Sequence[GivenInput], 
             for index, size in enumerate(entry.spec.shape)
         ):
             example = "x".join(str(max(size, 1)) for size in entry.spec.shape) if entry.is_ranked else "1x2x3"
-            options.append(f"--input {entry.spec.name}={example}")
+            options.append(visible(f"--input {entry.spec.name}={example}", keep=""))
         told.update(entry.symbols.values())
     raise ConfigError(
         f"Inputs of {where} are not fixed: {named}. Say what to measure, such as: {' '.join(options)}"
@@ -188,11 +189,11 @@ def _array_in(path: Path, entry: DeclaredInput) -> NDArray[Any]:
         array = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise ConfigError(
-            f"{path} for the input {entry.spec.name!r} is no array of numpy: {error}."
+            f"{str(path)!r} for the input {entry.spec.name!r} is no array of numpy: {error}."
         ) from error
     if not isinstance(array, np.ndarray) or array.dtype != _dtype(entry):
         raise ConfigError(
-            f"The input {entry.spec.name!r} is of {entry.spec.dtype}, but {path} holds "
+            f"The input {entry.spec.name!r} is of {entry.spec.dtype}, but {str(path)!r} holds "
             f"{getattr(array, 'dtype', 'several arrays')}. Save it with that type."
         )
     return array
@@ -201,7 +202,7 @@ def _array_in(path: Path, entry: DeclaredInput) -> NDArray[Any]:
 def _dtype(entry: DeclaredInput) -> np.dtype[Any]:
     try:
         return np.dtype(entry.spec.dtype)
-    except TypeError as error:
+    except (TypeError, ValueError, SyntaxError) as error:  # by what numpy takes for a list of fields
         raise ConfigError(
             f"The input {entry.spec.name!r} is of {entry.spec.dtype}, of which values cannot be given; give "
             "its shape."

@@ -16,6 +16,7 @@ from hwnas.config import (
     save_config,
 )
 from hwnas.errors import ConfigError
+from hwnas.search_spaces.base import restrict_choices
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -296,3 +297,25 @@ def test_final_figures_have_options_and_builds_of_their_own(tmp_path: Path) -> N
     final = load_config(path).measuring.final
     assert final.overrides() == {"max_s": 9.0}
     assert (final.builds, final.options) == (2, {"optimization_level": 5})
+
+
+@pytest.mark.parametrize("values", ["[256, 256]", "[256, 512, 256]", "[true, true]", "[a, a]"])
+def test_choices_state_each_value_once(tmp_path: Path, values: str) -> None:
+    message = problem(tmp_path, f"space:\n  choices:\n    input_width: {values}\n")
+    assert "run.yaml:2" in message
+    assert "input_width has the value" in message
+    assert "more than once" in message
+
+
+def test_equal_values_of_other_types_are_other_choices(tmp_path: Path) -> None:
+    config = load_config(write(tmp_path, "space:\n  choices:\n    gene: [1, true]\n"))
+    assert config.space.choices == {"gene": [1, True]}
+
+
+def test_a_value_that_the_space_lacks_is_named_with_its_key() -> None:
+    with pytest.raises(
+        ConfigError, match=r"takes values of \[257\].* Correct space.choices.input_width in the run"
+    ):
+        restrict_choices({"input_width": (257,)}, {"input_width": [256]})
+    with pytest.raises(ConfigError, match=r"'input_widht' in space.choices of the run file.*'input_width'\?"):
+        restrict_choices({"input_width": (257,)}, {"input_widht": [256]})

@@ -104,6 +104,15 @@ def test_what_names_any_axis_names_none(name: str) -> None:
     assert declared.written_shape == "?x?"
 
 
+def test_names_of_a_model_break_no_lines_of_a_message() -> None:
+    declared = [DeclaredInput(TensorSpec("x\ny", (OPEN, OPEN)), {0: "rows\x1b[2J\nall is well"})]
+    with pytest.raises(ConfigError) as caught:
+        refuse_open(declared, given_inputs(declared, [], "m"), "m")
+    assert "rows\\x1b[2J\\x0aall is wellx?" in str(caught.value)
+    assert "--input x\\x0ay=1x1" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 class Kept:
     """A runtime that keeps what it is given."""
 

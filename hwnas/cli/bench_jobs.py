@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from hwnas.cli.console import out_console, print_json
 from hwnas.errors import ConfigError, MeasurementError
+from hwnas.text import visible
 
 if TYPE_CHECKING:
     from hwnas.latency.base import LatencyMeasurement
@@ -64,9 +65,11 @@ def ingest(directory: Path, *, as_json: bool) -> None:
         print_json(results.to_json())
     else:
         for name, found in results.measurements.items():
-            out_console.print(f"{name}: {_line(found)}", highlight=False, soft_wrap=True)
+            out_console.print(f"{visible(name, keep='')}: {_line(found)}", highlight=False, soft_wrap=True)
         for name, reason in results.failures.items():
-            out_console.print(f"{name}: not measured: {reason}", highlight=False, soft_wrap=True)
+            out_console.print(
+                f"{visible(name, keep='')}: not measured: {reason}", highlight=False, soft_wrap=True
+            )
     if not results.measurements:
         raise MeasurementError(
             f"The job in {str(directory)!r} brought no figure back; see the reasons above."

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hwnas.cli.console import out_console, print_json
 from hwnas.errors import ConfigError
+from hwnas.text import visible
 
 if TYPE_CHECKING:
     from hwnas.latency.engine_inspection import EngineReport
@@ -56,7 +58,8 @@ def register(app: typer.Typer) -> None:
             print_json(report.to_json())
             return
         for line in lines:
-            out_console.print(line, highlight=False, soft_wrap=True)
+            # Names of a file may hold line ends, too; with them it could show lines that we never wrote.
+            out_console.print(visible(line, keep=""), highlight=False, soft_wrap=True)
 
 
 def _engine_lines(report: EngineReport) -> list[str]:
@@ -73,7 +76,7 @@ def _engine_lines(report: EngineReport) -> list[str]:
 def _lines(report: GraphReport, *, with_layers: bool) -> list[str]:
     """Return what people read; lines stay whole in logs of any width."""
     lines = [
-        f"{kind:<8}{value['name']}  {value['dtype']} {value['shape']}"
+        f"{kind:<8}{value['name']}  {_type(value)}"
         for kind, values in (("input", report.inputs), ("output", report.outputs))
         for value in values
     ]
@@ -100,6 +103,14 @@ def _lines(report: GraphReport, *, with_layers: bool) -> list[str]:
             for layer in report.layers
         ]
     return lines
+
+
+def _type(value: Mapping[str, Any]) -> str:
+    """Return type and shape; the name of a type that is no tensor says all of it."""
+    from hwnas.onnx_graphs.declarations import written_shape
+
+    is_tensor = "(" not in value["dtype"]
+    return f"{value['dtype']} {written_shape(value['shape'])}" if is_tensor else str(value["dtype"])
 
 
 def _work(macs: int) -> str:

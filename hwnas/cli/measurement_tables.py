@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from hwnas.cli.console import out_console
+from hwnas.text import visible
 
 if TYPE_CHECKING:
     from hwnas.latency.base import LatencyMeasurement
@@ -30,7 +31,7 @@ _FINGERPRINT = (
 
 def measurement_table(path: Path, found: LatencyMeasurement) -> Table:
     """Return one measurement, a line a fact."""
-    table = _table(f"Latency of {path} on {found.target}")
+    table = _table(visible(f"Latency of {path} on {found.target}", keep=""))
     for name, text in _facts(found).items():
         table.add_row(name, text)
     return table
@@ -38,7 +39,9 @@ def measurement_table(path: Path, found: LatencyMeasurement) -> Table:
 
 def comparison_table(first: Path, second: Path, found: Comparison) -> Table:
     """Return two measurements side by side, and their ratio."""
-    table = _table(f"Latency on {found.first.target}", (str(first), str(second)))
+    table = _table(
+        f"Latency on {found.first.target}", (visible(str(first), keep=""), visible(str(second), keep=""))
+    )
     one, two = _facts(found.first), _facts(found.second)
     for name in one:
         same = name in {"target", "device", "samples of"}

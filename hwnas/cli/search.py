@@ -15,7 +15,7 @@ from hwnas.cli.console import err_console, out_console, print_json
 from hwnas.cli.measurement_tables import cost_heading, mark, print_remarks
 from hwnas.cli.train import show_members, watched_training
 from hwnas.config import FunnelSection, RunConfig, load_config, parse_config
-from hwnas.errors import ConfigError
+from hwnas.errors import ConfigError, StudyError
 from hwnas.search.run_directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -176,10 +176,17 @@ def _config_and_directory(run: Path, out: Path | None, *, resume: bool) -> tuple
         return load_config(
             run, must_exist=("task", "search", "measuring")
         ), out if out is not None else run.with_suffix("")
+    if not RunDirectory(run).exists:
+        raise StudyError(
+            f"{str(run)!r} is a directory, but there is no run in it: it has no run.yaml. Name a run file to "
+            "start a run, or the directory of a run with --resume."
+        )
     if out is not None and out.resolve() != run.resolve():
-        raise ConfigError(f"--out goes with a run file, but {run} is the directory of a run.")
+        raise ConfigError(f"--out goes with a run file, but {str(run)!r} is the directory of a run.")
     if not resume:
-        raise ConfigError(f"{run} is a directory: add --resume to go on with it, or name a run file.")
+        raise ConfigError(
+            f"{str(run)!r} is the directory of a run: add --resume to go on with it, or name a run file."
+        )
     return RunDirectory(run).load_config(), run
 
 

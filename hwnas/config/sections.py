@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from hwnas.budget import LATENCY, Costs, Limit, Metric
-from hwnas.errors import ConfigError
+from hwnas.errors import ConfigError, shown
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,18 @@ class SpaceSection(Section):
 
     name: str = "range-unet"
     choices: dict[str, Annotated[list[Gene], Field(min_length=1)]] = {}
+
+    @field_validator("choices")
+    @classmethod
+    def _values_differ(cls, value: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        for gene, values in value.items():
+            typed = [(type(each), each) for each in values]  # True and 1 are equal, and not the same
+            repeated = [each for index, each in enumerate(values) if typed[index] in typed[:index]]
+            if repeated:
+                raise ValueError(
+                    f"{gene} has the value {shown(repeated[0])} more than once; state each value once"
+                )
+        return value
 
 
 class BudgetSection(Section):

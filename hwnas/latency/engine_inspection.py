@@ -60,7 +60,7 @@ def inspect_engine(path: Path, *, with_layers: bool) -> EngineReport:
         header = read_plan_header(str(path))
         digest, size = sha256_of_file(path), path.stat().st_size
     except (AgentError, OSError) as error:
-        raise ExportError(f"{path} cannot be inspected: {error}") from error
+        raise ExportError(f"{str(path)!r} cannot be inspected: {error}") from error
     layers, reason = None, "`--layers` loads the engine for them, which runs native code of it"
     if with_layers:
         try:

@@ -14,13 +14,21 @@ import onnx.inliner
 
 from hwnas.errors import ExportError, ModelFileError
 from hwnas.external_data import read_model_files
-from hwnas.io_spec import TensorSpec
 from hwnas.model_inputs import OPEN, DeclaredInput, GivenInput, given_inputs
+from hwnas.onnx_graphs.counting.functions import refuse_expansion
 from hwnas.onnx_graphs.counting.interpreter import Interpreter
 from hwnas.onnx_graphs.counting.loading import checked_model
-from hwnas.onnx_graphs.counting.values import MAX_KNOWN_VALUES, Value, element_name, tensor_type
+from hwnas.onnx_graphs.counting.values import MAX_KNOWN_VALUES, Value, tensor_type
 from hwnas.onnx_graphs.counting.work import NodeWork, WorkLog
+from hwnas.onnx_graphs.declarations import (
+    declared_input,
+    described_input,
+    described_output,
+    graph_inputs,
+    is_countable,
+)
 from hwnas.onnx_graphs.naming import module_of
+from hwnas.text import visible
 
 _INVALID = (
     google.protobuf.message.DecodeError,
@@ -30,7 +38,6 @@ _INVALID = (
     RuntimeError,
     ValueError,
 )
-_MAX_SIZE = 1 << 31
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,8 @@ class GraphReport:
 
     Attributes:
         inputs: name, type and shape of each, with what was given for it.
-        outputs: likewise, as the file states them.
+        outputs: likewise, as the file states them; a shape that it leaves out is inferred. A shape is None
+            where it is not known, and of what is no tensor; so is an axis that is open and has no name.
         opsets: version of each operator set, by domain.
         operators: how often each operator occurs, quantisers included, bodies once.
         layers: in graph order.
@@ -156,39 +164,73 @@ def inspect_onnx(path: Path, inputs: Sequence[str] = ()) -> GraphReport:
         files = read_model_files(path)
         model = checked_model(path)
         if not model.graph.node:
-            raise ExportError(f"{path} holds no ONNX graph. Give a file that `hwnas export` wrote.")
+            raise ExportError(f"{str(path)!r} holds no ONNX graph. Give a file that `hwnas export` wrote.")
         operators = Counter(_operators(model))
+        refuse_expansion(model)
         model = onnx.inliner.inline_local_functions(model) if model.functions else model
     except ModelFileError as error:
-        raise ExportError(str(error)) from error
+        raise ExportError(_with_file(path, str(error))) from error
     except _INVALID as error:
-        raise ExportError(f"{path} is not a valid ONNX file: {error}") from error
-    declared = [_declared(info) for info in _graph_inputs(model.graph)]
+        raise ExportError(f"{str(path)!r} is not a valid ONNX file: {_on_one_line(str(error))}") from error
+    declared = [declared_input(info) for info in graph_inputs(model.graph)]
     given = given_inputs(declared, inputs, repr(str(path)))
     given, notes = _with_one_item(declared, given)
-    log, counts = _counted(model, given)
+    try:
+        log, counts, outputs = _counted(model, given)
+    except ModelFileError as error:
+        raise ExportError(_with_file(path, str(error))) from error
     return GraphReport(
-        inputs=tuple(_io(info, entry) for info, entry in zip(_graph_inputs(model.graph), given, strict=True)),
-        outputs=tuple(_io(info, None) for info in model.graph.output),
+        inputs=tuple(map(described_input, graph_inputs(model.graph), given)),
+        outputs=tuple(map(described_output, model.graph.output, (value.type for value in outputs))),
         opsets={entry.domain: entry.version for entry in model.opset_import},
         operators=dict(sorted(operators.items())),
         layers=tuple(_layer(work, counts) for work in log),
         parameters=sum(counts[name] for name in log.weights),
-        notes=(*notes, *log.notes),
+        notes=(*notes, *_remarks(model, given), *log.notes),
         metadata={entry.key: entry.value for entry in model.metadata_props},
         size_bytes=files.size_bytes,
     )
 
 
-def _counted(model: onnx.ModelProto, given: Sequence[GivenInput]) -> tuple[WorkLog, dict[str, int]]:
-    """Return what every node does, and how many values each constant has."""
+def _with_file(path: Path, message: str) -> str:
+    """Return a message that names the file; those about files beside it name it already."""
+    return message if str(path) in message else f"{str(path)!r} is refused. {message}"
+
+
+def _on_one_line(message: str) -> str:
+    """Return a message of onnx, which quotes names of the file, with its own line ends taken out."""
+    return visible(message.strip().replace("\n\n==> ", " ==> "), keep="")
+
+
+def _remarks(model: onnx.ModelProto, given: Sequence[GivenInput]) -> list[str]:
+    """Return what a reader of the figures would not expect."""
+    found = []
+    known = onnx.defs.onnx_opset_version()
+    opset = max((entry.version for entry in model.opset_import if entry.domain in {"", "ai.onnx"}), default=0)
+    if opset > known:
+        found.append(
+            f"opset {opset} of ai.onnx is unknown here; figures assume that its operators are those of opset "
+            f"{known}, the newest known"
+        )
+    if not model.graph.output:
+        found.append("the graph has no outputs, so nothing of it needs to be computed: no layer is counted")
+    empty = ", ".join(entry.spec.name for entry in given if 0 in entry.spec.shape)
+    if empty:
+        found.append(f"an axis of {empty} has the size 0: there is nothing to compute with it")
+    large = ", ".join(entry.spec.name for entry in given if not is_countable(entry.spec.shape))
+    if large:
+        found.append(f"{large} has more values than any memory: too large to count")
+    return found
+
+
+def _counted(
+    model: onnx.ModelProto, given: Sequence[GivenInput]
+) -> tuple[WorkLog, dict[str, int], list[Value]]:
+    """Return what every node does, how many values each constant has, and the outputs."""
     interpreter, log = Interpreter(model), WorkLog()
-    inputs = [_value(info, entry) for info, entry in zip(_graph_inputs(model.graph), given, strict=True)]
-    try:
-        interpreter.run(model.graph, {}, inputs, log)
-    except ModelFileError as error:
-        raise ExportError(str(error)) from error
-    return log, {name: weight.count for name, weight in interpreter.weights.items()}
+    inputs = [_value(info, entry) for info, entry in zip(graph_inputs(model.graph), given, strict=True)]
+    outputs = interpreter.run(model.graph, {}, inputs, log)
+    return log, {name: weight.count for name, weight in interpreter.weights.items()}, outputs
 
 
 def _layer(work: NodeWork, counts: Mapping[str, int]) -> Layer:
@@ -201,25 +243,6 @@ def _layer(work: NodeWork, counts: Mapping[str, int]) -> Layer:
         macs=work.macs,
         parameters=sum(counts[name] for name in work.weights),
     )
-
-
-def _graph_inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
-    constants = {tensor.name for tensor in graph.initializer}
-    return [info for info in graph.input if info.name not in constants]
-
-
-def _declared(info: onnx.ValueInfoProto) -> DeclaredInput:
-    tensor = info.type.tensor_type
-    shape = tuple(_size(dim) for dim in tensor.shape.dim)
-    symbols = {index: dim.dim_param for index, dim in enumerate(tensor.shape.dim) if dim.dim_param}
-    return DeclaredInput(
-        TensorSpec(info.name, shape, element_name(tensor.elem_type)), symbols, tensor.HasField("shape")
-    )
-
-
-def _size(dim: onnx.TensorShapeProto.Dimension) -> int:
-    """Return the size of an axis; what no tensor can have means that the writer did not know it."""
-    return dim.dim_value if dim.HasField("dim_value") and 0 < dim.dim_value < _MAX_SIZE else OPEN
 
 
 def _with_one_item(
@@ -254,25 +277,13 @@ def _value(info: onnx.ValueInfoProto, given: GivenInput) -> Value:
     if not info.type.HasField("tensor_type"):
         return Value(info.type)
     is_ranked = info.type.tensor_type.HasField("shape") or bool(given.spec.shape) or given.values is not None
-    shape = [None if size == OPEN else size for size in given.spec.shape] if is_ranked else None
+    # What does not fit into 64 bits must not get into the arithmetic of onnx, which would wrap around.
+    is_known = is_countable(given.spec.shape)
+    sizes = [None if size == OPEN or not is_known else size for size in given.spec.shape]
+    shape = sizes if is_ranked else None
     values = given.values
     data = values if values is not None and values.size <= MAX_KNOWN_VALUES else None
     return Value(tensor_type(info.type.tensor_type.elem_type, shape), data)
-
-
-def _io(info: onnx.ValueInfoProto, given: GivenInput | None) -> dict[str, Any]:
-    tensor = info.type.tensor_type
-    shape: list[Any] = [
-        _size(dim) if _size(dim) != OPEN else dim.dim_param or None for dim in tensor.shape.dim
-    ]
-    if given is not None:
-        known = given.spec.shape
-        shape = (
-            list(known)
-            if not shape
-            else [own if size == OPEN else size for own, size in zip(shape, known, strict=True)]
-        )
-    return {"name": info.name, "dtype": element_name(tensor.elem_type), "shape": shape}
 
 
 def _operators(model: onnx.ModelProto) -> list[str]:

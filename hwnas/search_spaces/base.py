@@ -121,11 +121,15 @@ def restrict_choices(
     for gene, wanted in restrictions.items():
         if gene not in choices:
             raise ConfigError(
-                f"Unknown gene {gene!r}; the space has {sorted(choices)}.{did_you_mean(gene, choices)}"
+                f"Unknown gene {gene!r} in space.choices of the run file; the space has {sorted(choices)}."
+                f"{did_you_mean(gene, choices)}"
             )
         unknown = [value for value in wanted if not _is_among(value, choices[gene])]
         if unknown or not wanted:
-            raise ConfigError(f"Gene {gene!r} takes values of {list(choices[gene])}, but got {list(wanted)}.")
+            raise ConfigError(
+                f"Gene {gene!r} takes values of {list(choices[gene])}, but got {list(wanted)}. Correct "
+                f"space.choices.{gene} in the run file, or what the task allows."
+            )
         result[gene] = tuple(value for value in choices[gene] if _is_among(value, wanted))
     return result
 

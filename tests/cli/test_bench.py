@@ -9,12 +9,14 @@ from onnx import TensorProto, helper
 from typer.testing import CliRunner
 
 from hwnas.cli import bench
-from hwnas.cli.measurement_tables import mark, print_remarks
+from hwnas.cli.measurement_tables import comparison_table, mark, measurement_table, print_remarks
 from hwnas.errors import ConfigError, MeasurementError
 from hwnas.files import sha256_of_file
 from hwnas.latency.base import LatencyMeasurement
+from hwnas.latency.comparison import Comparison
 from hwnas.latency.protocol import MeasuringProtocol
 from tests.latency.onnx_models import write_conv_model, write_dynamic_model
+from tests.latency.test_base import MEASUREMENT
 
 QUICK = MeasuringProtocol(
     processes=2,
@@ -118,3 +120,13 @@ def test_given_values_reach_the_network(run, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     job = run(tmp_path / "m.onnx", "--input", "shape=[2, 8]", "--emit-job", tmp_path / "job")
     assert "leave --input out" in str(job.exception)
+
+
+def test_names_of_files_break_no_lines_of_a_table() -> None:
+    path = Path("fast\n0.001 ms\x1b[2J.onnx")
+    assert str(measurement_table(path, MEASUREMENT).title).startswith(
+        "Latency of fast\\x0a0.001 ms\\x1b[2J.onnx on"
+    )
+    comparison = Comparison(1.0, (0.9, 1.1), 0.95, MEASUREMENT, MEASUREMENT)
+    headings = [str(column.header) for column in comparison_table(path, path, comparison).columns]
+    assert headings[1] == "fast\\x0a0.001 ms\\x1b[2J.onnx"

@@ -495,7 +495,7 @@ def test_an_open_first_axis_is_one_item_and_others_are_unknown(tmp_path: Path) -
     assert report_of(tmp_path, [node], [value("x", None)], [weight("w", 5, 7)], given=["x=3x5"]).macs == 105
 
 
-@pytest.mark.parametrize("size", [-1, 0, -(1 << 63), (1 << 63) - 1, 1 << 31])
+@pytest.mark.parametrize("size", [-1, -(1 << 63)])
 def test_sizes_that_no_tensor_has_are_open(tmp_path: Path, size: int) -> None:
     node = helper.make_node("MatMul", ["x", "w"], ["y"])
     report = report_of(tmp_path, [node], [value("x", [size, 3, 5])], [weight("w", 5, 7)])

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from hwnas.errors import ModelFileError
 from hwnas.onnx_graphs.counting import bodies, contrib
 from hwnas.onnx_graphs.counting.inference import evaluate, infer_types
 from hwnas.onnx_graphs.counting.operators import (
@@ -43,6 +44,8 @@ _INT8 = frozenset({2, 3})
 _QUANTISED = ("QLinear", "QGemm", "QAttention", "MatMulInteger", "ConvInteger", "DynamicQuantize")
 _KEEPS = frozenset({"Identity", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Slice"})
 _NOT_LAYERS = frozenset({"QuantizeLinear", "DequantizeLinear", "Constant"})
+MAX_VISITS = 500_000
+"""Nodes that are gone through, those of bodies once for each run that is not known to equal another."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,7 @@ class Interpreter:
         }
         self.ir_version = model.ir_version
         self.weights: dict[str, Weight] = {}
+        self._visits = 0
 
     def run(
         self,
@@ -86,7 +90,17 @@ class Interpreter:
             log: takes what is counted.
             place: of the node whose body it is.
             prefix: of the names of its nodes.
+
+        Raises:
+            ModelFileError: if bodies in bodies run so often that nobody would wait for the end, or a tensor
+                does not hold the values of its shape.
         """
+        self._visits += len(graph.node) + 1
+        if self._visits > MAX_VISITS:
+            raise ModelFileError(
+                f"Its nested loops run so often that more than {MAX_VISITS:,} nodes would have to be gone "
+                "through one by one. Save the model with fewer nested loops."
+            )
         values = dict(outer)
         given = _inputs_of(graph)
         for info, value in zip(given, inputs, strict=False):

@@ -1,0 +1,118 @@
+"""What an ONNX file says of the inputs and outputs of its graph."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import onnx
+
+from hwnas.io_spec import TensorSpec
+from hwnas.model_inputs import OPEN, DeclaredInput, GivenInput
+from hwnas.onnx_graphs.counting.values import element_name
+
+MAX_SIZE = (1 << 31) - 1
+"""Largest axis that is counted with."""
+_MAX_COUNT = (1 << 63) - 1
+"""Most values of a tensor that is counted with: onnx multiplies sizes in 64 bits without a check."""
+_Io = dict[str, Any]
+
+
+def graph_inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
+    """Return the inputs without those that have a value in the file."""
+    constants = {tensor.name for tensor in graph.initializer}
+    return [info for info in graph.input if info.name not in constants]
+
+
+def declared_input(info: onnx.ValueInfoProto) -> DeclaredInput:
+    """Return what the file says of an input; one that is no tensor has no shape that could be open."""
+    tensor = info.type.tensor_type
+    symbols = {index: dim.dim_param for index, dim in enumerate(tensor.shape.dim) if dim.dim_param}
+    spec = TensorSpec(info.name, tuple(map(_size, tensor.shape.dim)), type_name(info.type))
+    return DeclaredInput(spec, symbols, tensor.HasField("shape") or not _is_tensor(info.type))
+
+
+def described_input(info: onnx.ValueInfoProto, given: GivenInput) -> _Io:
+    """Return name, type and shape of an input for people; given sizes take the place of open axes."""
+    described = _described(info.name, info.type)
+    shape, known = described["shape"], given.spec.shape
+    if shape is not None:
+        shape = [own if size == OPEN else size for own, size in zip(shape, known, strict=True)]
+    elif _is_tensor(info.type) and (known or given.values is not None):
+        shape = list(known)
+    return {**described, "shape": shape}
+
+
+def described_output(info: onnx.ValueInfoProto, inferred: onnx.TypeProto | None) -> _Io:
+    """Return name, type and shape of an output as the file states them; what it leaves out is inferred."""
+    described = _described(info.name, info.type)
+    if described["shape"] is None and inferred is not None and not _is_other(info.type, inferred):
+        return _described(info.name, inferred)
+    return described
+
+
+def type_name(kind: onnx.TypeProto) -> str:
+    """Return the name of a type, such as `float32` or `sequence(float32 [2, 2])`."""
+    which = kind.WhichOneof("value")
+    if which == "sequence_type":
+        return f"sequence({_whole_name(kind.sequence_type.elem_type)})"
+    if which == "optional_type":
+        return f"optional({_whole_name(kind.optional_type.elem_type)})"
+    if which == "map_type":
+        key = element_name(kind.map_type.key_type)
+        return f"map({key}, {_whole_name(kind.map_type.value_type)})"
+    if which == "sparse_tensor_type":
+        return f"sparse {element_name(kind.sparse_tensor_type.elem_type)}"
+    return element_name(kind.tensor_type.elem_type) if which == "tensor_type" else "type unknown"
+
+
+def written_shape(shape: Sequence[int | str | None] | None) -> str:
+    """Return a shape for people: `[1, rows, ?]`, or words if not even the number of axes is known."""
+    if shape is None:
+        return "shape unknown"
+    return f"[{', '.join('?' if size is None else str(size) for size in shape)}]"
+
+
+def is_countable(shape: Sequence[int]) -> bool:
+    """Return whether sizes of a tensor can be multiplied in 64 bits; open axes count as 1."""
+    sizes = [max(size, 1) for size in shape]
+    return max(sizes, default=1) <= MAX_SIZE and math.prod(sizes) <= _MAX_COUNT
+
+
+def _is_tensor(kind: onnx.TypeProto) -> bool:
+    return kind.WhichOneof("value") in {None, "tensor_type"}
+
+
+def _is_other(stated: onnx.TypeProto, inferred: onnx.TypeProto) -> bool:
+    """Return whether the file states another type of elements, or another kind, than was inferred."""
+    if inferred.WhichOneof("value") is None or stated.WhichOneof("value") is None:
+        return inferred.WhichOneof("value") is None
+    return type_name(stated) != type_name(inferred)
+
+
+def _size(dim: onnx.TensorShapeProto.Dimension) -> int:
+    """Return the size of an axis; a negative one, which no tensor has, stands for an open one."""
+    return dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else OPEN
+
+
+def _described(name: str, kind: onnx.TypeProto) -> _Io:
+    return {"name": name, "dtype": type_name(kind), "shape": _shape(kind)}
+
+
+def _shape(kind: onnx.TypeProto) -> list[int | str | None] | None:
+    is_sparse = kind.WhichOneof("value") == "sparse_tensor_type"
+    tensor = kind.sparse_tensor_type if is_sparse else kind.tensor_type
+    if not tensor.HasField("shape"):
+        return None
+    return [size if size != OPEN else dim.dim_param or None for dim, size in _axes(tensor.shape)]
+
+
+def _axes(shape: onnx.TensorShapeProto) -> list[tuple[onnx.TensorShapeProto.Dimension, int]]:
+    return [(dim, _size(dim)) for dim in shape.dim]
+
+
+def _whole_name(kind: onnx.TypeProto) -> str:
+    """Return the name of a type with its shape, if it is a tensor."""
+    is_tensor = kind.WhichOneof("value") in {"tensor_type", "sparse_tensor_type"}
+    return f"{type_name(kind)} {written_shape(_shape(kind))}" if is_tensor else type_name(kind)
