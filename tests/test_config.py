@@ -17,6 +17,7 @@ from hwnas.config import (
 )
 from hwnas.errors import ConfigError
 from hwnas.search_spaces.base import restrict_choices
+from hwnas.tasks.lidar_settings import LidarSettings, parse_settings
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -266,10 +267,10 @@ def test_init_writes_a_run_file_that_states_the_defaults(tmp_path: Path) -> None
     result = CliRunner().invoke(app, [str(tmp_path / "new")])
     assert result.exit_code == 0, result.output
     written = load_config(tmp_path / "new" / "run.yaml").to_json()
-    assert written.pop("task") == {
-        "name": "lidar-segmentation",
-        "data": str((tmp_path / "new" / "data").resolve()),
-    }
+    task = written.pop("task")
+    data = str((tmp_path / "new" / "data").resolve())
+    assert (task.pop("name"), task["data"]) == ("lidar-segmentation", data)
+    assert parse_settings(task) == LidarSettings(data=data)
     assert written == {key: value for key, value in RunConfig().to_json().items() if key != "task"}
     again = CliRunner().invoke(app, [str(tmp_path / "new")])
     assert isinstance(again.exception, ConfigError)
