@@ -67,8 +67,7 @@ def format_of(config: DatasetConfig) -> str:
     """
     if config.format is not None:
         return config.format
-    names = [config.scans] if isinstance(config.scans, str) else [entry.points for entry in config.scans]
-    endings = sorted({os.path.splitext(name)[1].lower().lstrip(".") for name in names})
+    endings = endings_of(config)
     known = plugin_names("hwnas.data_formats")
     if len(endings) == 1 and endings[0] in known:
         return endings[0]
@@ -78,6 +77,12 @@ def format_of(config: DatasetConfig) -> str:
         f"{['.' + name for name in known]} for all of them. State 'format' in dataset.yaml, and give scans "
         "of different formats data sets of their own."
     )
+
+
+def endings_of(config: DatasetConfig) -> tuple[str, ...]:
+    """Return what the names of the scans end with, without the dot, in lower case; sorted."""
+    names = [config.scans] if isinstance(config.scans, str) else [entry.points for entry in config.scans]
+    return tuple(sorted({os.path.splitext(name)[1].lower().lstrip(".") for name in names}))
 
 
 def missing_labels(files: Iterable[ScanFiles]) -> list[ScanFiles]:

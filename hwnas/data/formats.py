@@ -109,7 +109,8 @@ def read_npy(path: Path, options: Mapping[str, Any]) -> RawScan:
     elif values.shape[-1] != len(names) or values.ndim == 1:
         raise DataError(
             f"{path} holds an array {values.shape} for the {len(names)} columns {names}; name all of its "
-            "columns in format_options.columns."
+            "columns in format_options.columns of dataset.yaml, or with --columns on the command line of "
+            "infer."
         )
     else:
         columns = dict(zip(names, values.reshape(-1, len(names)).T))  # noqa: B905 - Python 3.8
@@ -161,8 +162,9 @@ def _check_columns(content: bytes, stated: int, options: Mapping[str, Any], path
         return
     raise DataError(
         f"{path} is read as {stated} numbers for each point, but its values look like {likely}: are there "
-        f"{likely}? Name them all in format_options.columns, such as [x, y, z, intensity, ring]; `_` skips "
-        "one. `check_columns: false` reads the file as stated."
+        f"{likely}? Name them all: in format_options.columns of dataset.yaml, such as [x, y, z, intensity, "
+        "ring], or with `--columns x,y,z,intensity,ring` on the command line of infer; `_` skips one. "
+        "`check_columns: false` in format_options reads the file as stated."
     )
 
 

@@ -25,6 +25,7 @@ import numpy.typing as npt
 
 from hwnas.data.compiled import kernel_name
 from hwnas.data.expectations import ScanExpectations
+from hwnas.data.frames import Coordinates
 from hwnas.data.grids import rings_of_grid
 from hwnas.data.knn import KnnSettings
 from hwnas.data.label_maps import LabelMap
@@ -260,6 +261,7 @@ class Runner:
         format_name: str,
         path: PathLike,
         options: Optional[Mapping[str, Any]] = None,
+        coordinates: Optional[Coordinates] = None,
     ) -> RawScan:
         """Read a file with the reader of a format that a plug-in registered.
 
@@ -268,18 +270,21 @@ class Runner:
             format_name: as it is registered.
             path: of the file.
             options: of the format, in place of those of the same name that the bundle states.
+            coordinates: of the file, if it is no file as those of the training; nothing that the bundle
+                states about files counts then.
 
         Raises:
             DataError: if the file is missing or malformed.
         """
-        own = self._format_options if self._format_name == format_name else {}
+        as_trained = coordinates is None and self._format_name == format_name
+        own = self._format_options if as_trained else {}
         try:
             scan = reader(Path(path), {**own, **(options or {})})
         except OSError as error:
             raise DataError(f"The scan {path} cannot be read: {reason_of(error)}.") from error
         if not len(scan.points):
             raise DataError(f"{path} holds no point.")
-        points = self.coordinates.to_sensor_frame(scan.points)
+        points = (coordinates or self.coordinates).to_sensor_frame(scan.points)
         ring = scan.ring
         if ring is None and scan.organised is not None:
             ring = rings_of_grid(points, scan.organised)
