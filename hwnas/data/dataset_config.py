@@ -21,10 +21,12 @@ splits: {train: ["01", "02"], val: ["03"]}    # by sequence; quoted, since YAML 
 ```
 
 Everything has a default; an empty file describes a SemanticKITTI directory.
+docs/dataset-yaml.md has every key.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -40,6 +42,7 @@ from pydantic import (
 )
 
 from hwnas.data.frames import MAX_UNIT_M, MIN_UNIT_M, Coordinates, axes_of_frame
+from hwnas.data.minimal_config import DOCS_PAGE
 from hwnas.errors import DataError, shown
 from hwnas.schema_problems import problems_of
 from hwnas.yaml_files import path_from, read_yaml
@@ -116,11 +119,17 @@ class DatasetConfig(_Section):
             raise ValueError(f"intensity_range is [{low}, {high}]; the first number must be the smaller one")
         if isinstance(self.scans, str):
             if "{scan}" not in self.scans:
-                raise ValueError(f"scans is {self.scans!r}; a pattern must contain {{scan}}")
+                raise ValueError(
+                    f"scans is {self.scans!r}; a pattern must contain {{scan}} where the names of the scans "
+                    f"differ, such as {_with_scan(self.scans)!r}; see {DOCS_PAGE}"
+                )
             if self.labels not in (None, EMBEDDED_LABELS):
                 _check_labels_pattern(self.scans, str(self.labels))
         elif self.labels not in (None, EMBEDDED_LABELS):
-            raise ValueError("labels is a pattern, but scans is a list: give each scan its own labels there")
+            raise ValueError(
+                "labels is a pattern, but scans is a list: give each scan its own labels there, such as "
+                f"{{points: a.bin, labels: a.label}}; see {DOCS_PAGE}"
+            )
         return self
 
     @property
@@ -162,7 +171,20 @@ def is_yaml(name: str) -> bool:
     return name.endswith((".yaml", ".yml"))
 
 
+def _with_scan(pattern: str) -> str:
+    """Return an example: what a pattern without `{scan}` most likely is meant to be."""
+    above, name = os.path.split(pattern)
+    stem, ending = os.path.splitext(name)
+    if not ending and stem:  # a directory
+        above, ending = os.path.join(above, stem), ".bin"
+    return os.path.join(above, "{scan}" + ending) if ending else SEMANTICKITTI_SCANS
+
+
 def _check_labels_pattern(scans: str, labels: str) -> None:
     for placeholder in ("{sequence}", "{scan}"):
         if (placeholder in scans) != (placeholder in labels):
-            raise ValueError(f"scans and labels must both contain {placeholder}, or neither")
+            raise ValueError(
+                f"scans and labels must both contain {placeholder}, or neither, such as "
+                f"{SEMANTICKITTI_SCANS!r} and {SEMANTICKITTI_LABELS!r}; found {scans!r} and {labels!r}; "
+                f"see {DOCS_PAGE}"
+            )
