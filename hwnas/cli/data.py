@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hwnas.cli.console import err_console, out_console, print_json
+from hwnas.data.frames import meaning_of_frame
 from hwnas.data.projection import MAX_WIDTH, MIN_WIDTH
 from hwnas.errors import ConfigError, DataError
 from hwnas.files import write_bytes_atomically
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _SHOWN_PROBLEMS = 20
+_ROWS_BY_METHOD = {
+    "ring": "the ring of each point",
+    "beams": "the nearest beam of the sensor",
+    "spherical": "elevation",
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -191,7 +197,7 @@ def _summary(facts: dict[str, Any]) -> Table:
         "Points": f"{facts['points']:,}",
         "Splits": "; ".join(f"{name}: {' '.join(names)}" for name, names in facts["splits"].items())
         or "none",
-        "Sensor, frame": f"{facts['sensor']}, {facts['frame']}",
+        "Sensor, frame": f"{facts['sensor']}, {facts['frame']} ({meaning_of_frame(facts['frame'])})",
         "Rings": _describe_rings(facts["rings"]),
         "Intensity": _describe_intensity(facts["intensity"]),
         "Farthest point": f"{facts['max_range_m']:.1f} m",
@@ -239,12 +245,15 @@ def _describe_image(image: dict[str, Any] | None) -> dict[str, str]:
     if image is None or not image["scans"]:
         return {"Range image": "none: " + (image["problem"] or "no scan") if image else "none"}
     spec, miou = image["projection"], image["oracle_miou"]
-    method = ", ".join(f"{name} {scans}" for name, scans in image["scans_by_method"].items())
+    rows = ", ".join(
+        f"{_ROWS_BY_METHOD.get(name, name)} ({name}) in {scans} scans"
+        for name, scans in image["scans_by_method"].items()
+    )
     return {
         f"Range image {spec['height']} x {spec['width']}": (
             f"{image['kept_share']:.1%} of points keep a pixel; {image['points_above']:,} points above and "
             f"{image['points_below']:,} below {spec['fov_up_deg']:g} to {spec['fov_down_deg']:g} degrees "
-            f"({image['outside_share']:.2%}); method {method}"
+            f"({image['outside_share']:.2%}); rows by {rows}"
         ),
         "Oracle with k-NN": "no labels" if miou is None else f"mIoU {miou:.3f}",
     }

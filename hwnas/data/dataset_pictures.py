@@ -23,7 +23,7 @@ _GROUND_BAND_M = 0.25
 _GROUND, _BELOW = (150, 108, 64), (255, 64, 200)
 _LOW, _HIGH, _HIGHEST_M = (70, 120, 200), (250, 250, 210), 6.0
 # Firings are not spaced evenly enough to fill as many columns.
-_FILLED_SHARE = 0.8
+_FILLED_SHARE, _SECTORS = 0.8, 72
 _RADII_M = (40.0, 100.0, 500.0, 5_000.0, 50_000.0)
 
 
@@ -93,17 +93,21 @@ def _as_remission(intensity: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]
 
 
 def _columns_of_turn(source: DataSource, scan: Scan) -> int | None:
-    """Return how many firings a turn has: by the table of the sensor, or by the fullest rings, if known."""
+    """Return how many firings a turn has, by the fullest rings or the table of the sensor; None if unknown.
+
+    The smaller number counts: scans may be thinned out, and rings may hold two returns of each firing.
+    """
     try:
         table = source.sensor_table
     except DataError:
         table = None  # that is a finding, not a reason to draw nothing
-    if table is not None:
-        return table.azimuth_steps
+    known = [] if table is None else [table.azimuth_steps]
     ring = scan.ring if scan.ring is not None else recover_rings(scan.points)
-    if ring is None:
-        return None
-    return int(np.percentile(np.unique(ring, return_counts=True)[1], 90))
+    if ring is not None:
+        turn = np.arctan2(scan.points[:, 1], scan.points[:, 0]) / (2 * np.pi) + 0.5
+        seen = len(np.unique((turn * _SECTORS).astype(np.int64) % _SECTORS)) / _SECTORS
+        known.append(int(np.percentile(np.unique(ring, return_counts=True)[1], 90) / seen))
+    return min(known, default=None)
 
 
 def _note_of_columns(columns: int, image: RangeImage) -> str:

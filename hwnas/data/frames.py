@@ -48,6 +48,18 @@ def axes_of_frame(frame: str) -> Tuple[Tuple[int, int, int], Tuple[int, int, int
     return columns, signs  # type: ignore[return-value]
 
 
+def meaning_of_frame(frame: str) -> str:
+    """Return how the axes of a file point, in words: `x forward, y left, z up`.
+
+    Raises:
+        ValueError: if the frame is unknown, see `axes_of_frame`.
+    """
+    directions = (("forward", "back"), ("left", "right"), ("up", "down"))
+    columns, signs = axes_of_frame(frame)
+    points_to = {"xyz"[columns[n]]: directions[n][signs[n] < 0] for n in range(3)}
+    return ", ".join(f"{axis} {points_to[axis]}" for axis in "xyz")
+
+
 def composed(first: str, second: str) -> str:
     """Return the frame that turns points as `first` and then `second` would."""
     columns, signs = axes_of_frame(first)

@@ -13,7 +13,7 @@ import yaml
 from hwnas.data.dataset import DataSource, open_dataset
 from hwnas.data.dataset_config import DatasetConfig, ScanEntry, SplitSection
 from hwnas.data.formats import FIELDS
-from hwnas.data.frames import FRAMES
+from hwnas.data.frames import FRAMES, meaning_of_frame
 from hwnas.data.label_maps import LABEL_MAP_DIRECTORY
 from hwnas.data.sensors import load_sensor
 from tests.data.clouds import ring_ordered_cloud
@@ -141,3 +141,19 @@ def test_the_example_of_numpy_opens(tmp_path: Path) -> None:
     source = opened(tmp_path, "numpy")
     assert (source.name, source.split("test").ids) == ("parking lot", ("all/000", "all/001"))
     assert source.split("test")[0].ring is None
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+def test_the_page_says_how_the_axes_of_each_frame_point(frame: str) -> None:
+    row = table_of("Frames, units and origins")[frame]
+    assert meaning_of_frame(frame) == ", ".join(f"{a} {way}" for a, way in zip("xyz", row[:3], strict=True))
+
+
+def test_any_frame_has_a_meaning() -> None:
+    assert meaning_of_frame("x -y -z") == "x forward, y right, z down"
+    assert meaning_of_frame("-z y x") == "x up, y left, z back"
+
+
+def test_methods_of_rows_are_explained() -> None:
+    page = (DOCS / "sensors-and-rows.md").read_text(encoding="utf-8")
+    assert all(f"\n| `{method}` | " in page for method in ("ring", "beams", "spherical"))
