@@ -89,7 +89,7 @@ def _as_remission(intensity: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]
     """Return intensities [N] of an unknown unit, some of which may mean nothing, scaled to 0..1."""
     values = np.nan_to_num(intensity.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     low, high = np.percentile(values, (1.0, 99.0))
-    return np.clip((values - low) / max(float(high - low), 1e-9), 0.0, 1.0).astype(np.float32)
+    return np.asarray(np.clip((values - low) / max(float(high - low), 1e-9), 0.0, 1.0), np.float32)
 
 
 def _columns_of_turn(source: DataSource, scan: Scan) -> int | None:
