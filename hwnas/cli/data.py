@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -56,7 +58,7 @@ def info(
     """
     from hwnas.data.dataset import find_config, open_dataset
     from hwnas.data.inspection import inspect_dataset, inspection_json
-    from hwnas.data.suggestion import suggested_config
+    from hwnas.data.suggestion import drafted_files, suggested_config
 
     directory, config = find_config(path)
     _check_outputs(directory, out, picture, suggest=suggest, force=force, as_json=as_json)
@@ -70,7 +72,8 @@ def info(
     elif not suggest or out is not None:
         _print_facts(facts)
     if suggest:
-        _write_suggestion(suggested_config(source, config, found.geometry, found.findings), out)
+        text = suggested_config(source, config, found.geometry, found.findings)
+        _write_suggestion(text, out, drafted_files(found.findings))
     if picture is not None:
         from hwnas.data.dataset_pictures import draw_dataset
 
@@ -97,11 +100,21 @@ def _check_outputs(
             raise ConfigError(f"{path} exists already. Give `--force` to replace it, or another name.")
 
 
-def _write_suggestion(text: str, out: Path | None) -> None:
+def _write_suggestion(text: str, out: Path | None, files: Mapping[str, str]) -> None:
+    """Print a suggestion, or write it and the files that it names; those replace nothing."""
     if out is None:
+        for name, content in files.items():
+            text += f"\n# Save this as {name} beside dataset.yaml, without the '# ' (--out does that):\n"
+            text += "".join(f"# {line}\n" for line in content.splitlines())
         # A file or a pipe gets the text as it is; a terminal must not obey names in it.
         sys.stdout.write(visible(text) if sys.stdout.isatty() else text)
         return
+    for name, content in files.items():
+        beside = out.parent / name
+        if os.path.lexists(beside):
+            raise ConfigError(f"{beside} exists already, and {out} would name it; rename one of them.")
+        write_bytes_atomically(beside, content.encode("utf-8"))
+        err_console.print(f"{beside} describes the sensor; correct it by its data sheet.", highlight=False)
     write_bytes_atomically(out, text.encode("utf-8"))
     err_console.print(f"{out} holds the suggestion.", highlight=False)
 
@@ -222,7 +235,9 @@ def _describe_geometry(geometry: dict[str, Any] | None) -> dict[str, str]:
     place = geometry["sensor_origin_m"]
     height = geometry["sensor_height_m"]
     beams = f"{geometry['num_beams']} beams" if geometry["num_beams"] else "beams not told apart"
-    matches = ", ".join(f"{one['sensor']} {one['score']:.0%}" for one in geometry["sensor_matches"])
+    matches = ", ".join(
+        f"{one['sensor']} {one['score']:.0%}" for one in geometry["sensor_matches"] if one["fits"]
+    )
     return {
         f"Geometry ({geometry['scans']} scans)": (
             f"{beams}, {geometry['elevation_high_deg']:+.1f} to {geometry['elevation_low_deg']:+.1f} degrees "
@@ -232,7 +247,7 @@ def _describe_geometry(geometry: dict[str, Any] | None) -> dict[str, str]:
         "Sensor above ground": "no ground found"
         if height is None
         else f"{height:.2f} m, roll {geometry['roll_deg']:.1f}, pitch {geometry['pitch_deg']:.1f} degrees",
-        "Tables that fit": matches,
+        "Tables that fit": matches or "none",
     }
 
 

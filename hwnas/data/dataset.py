@@ -138,6 +138,7 @@ class DataSource(Mapping[str, ScanDataset]):
         format_options: of the format.
         sensor_height_m: of the sensor above the ground; None where the data set does not state it.
         unreadable: directories that could not be searched for scans.
+        sensor_is_stated: whether the description names the sensor; False where the usual one is assumed.
     """
 
     path: Path
@@ -150,6 +151,7 @@ class DataSource(Mapping[str, ScanDataset]):
     format_options: Mapping[str, Any]
     sensor_height_m: float | None = None
     unreadable: tuple[Unreadable, ...] = ()
+    sensor_is_stated: bool = True
 
     @property
     def frame(self) -> str:
@@ -283,6 +285,7 @@ def _opened(
         format_options=config.format_options,
         sensor_height_m=config.sensor_height_m,
         unreadable=unreadable,
+        sensor_is_stated="sensor" in config.model_fields_set,
     )
 
 

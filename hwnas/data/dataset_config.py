@@ -2,7 +2,8 @@
 
 ```yaml
 sensor: vlp-32c                # a network is made for one sensor: one that hwnas has a table of, a YAML file
-                               # beside this one that describes it, or any other name
+                               # beside this one that describes it, or any other name; `unknown` or null
+                               # where nobody knows (default: hdl-64e)
 sensor_height_m: 1.85          # above the ground; bundles state it (default: usual for a sensor that we know)
 frame: y-forward               # how the axes point: x-forward (x forward, y left, z up; the default),
                                # y-forward (x right, y forward, z up), z-forward (x right, y down, z forward),
@@ -46,6 +47,8 @@ from hwnas.yaml_files import path_from, read_yaml
 
 CONFIG_NAME = "dataset.yaml"
 EMBEDDED_LABELS = "embedded"
+UNKNOWN_SENSOR = "unknown"
+"""A name that no table has: beams and field of view are taken from the training scans."""
 SPLITS = ("train", "val", "test")
 SEMANTICKITTI_SCANS = "sequences/{sequence}/velodyne/{scan}.bin"
 SEMANTICKITTI_LABELS = "sequences/{sequence}/labels/{scan}.label"
@@ -102,6 +105,11 @@ class DatasetConfig(_Section):
     label_dtype: Literal["uint8", "uint16", "uint32", "int16", "int32", "int64"] = "uint32"
     label_map: StrictStr = "semantickitti-19"
     splits: SplitSection = SplitSection()
+
+    @field_validator("sensor", mode="before")
+    @classmethod
+    def _named_or_unknown(cls, sensor: Any) -> Any:
+        return UNKNOWN_SENSOR if sensor is None else sensor
 
     @field_validator("frame")
     @classmethod

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.data.dataset import DataSource, DataWarning
-from hwnas.data.findings import ERROR
+from hwnas.data.finding import ERROR
 from hwnas.data.geometry import elevation_of, ground_of, sample
 from hwnas.data.image_geometry import DEFAULT_HEIGHT
 from hwnas.data.inspection import Inspection, scans_in_detail

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,12 +10,10 @@ import numpy as np
 from hwnas.data.axes import AS_IT_IS
 from hwnas.data.dataset import DataSource
 from hwnas.data.estimates import GeometryEstimate
+from hwnas.data.finding import ERROR, NOTE, WARNING, ContentFacts, Finding
 from hwnas.data.frames import Coordinates, axes_of_frame, composed
 from hwnas.data.geometry import UNITS
-from hwnas.data.sensor_match import SensorMatch, better_than, match_sensors
-
-ERROR, WARNING, NOTE = "error", "warning", "note"
-"""A network trained on such data is wrong; it may be; or it is only worth knowing."""
+from hwnas.data.sensor_findings import sensor_findings
 
 # The apexes of an HDL-64E's two blocks lie up to half a metre beside what its driver calls the origin.
 _ORIGIN_TOLERANCE_M = (0.6, 0.6, 0.4)
@@ -25,59 +22,8 @@ _PRECISION_M = 0.01
 _TILT_DEG = 5.0
 _COVERAGE = 0.9
 _HEIGHT_TOLERANCE, _HEIGHT_TOLERANCE_M = 0.2, 0.3
-_NO_FIT = 0.5
 _POOR_INTENSITY = 0.02
 _INTENSITY_SCALES = (1.0, 255.0, 4095.0, 65535.0)
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something odd.
-
-    Attributes:
-        kind: a short name, such as `origin`.
-        severity: `error`, `warning` or `note`.
-        message: what is odd, with figures.
-        remedy: what to do.
-        settings: keys of `dataset.yaml` that mend it; empty where none does.
-    """
-
-    kind: str
-    severity: str
-    message: str
-    remedy: str
-    settings: Mapping[str, Any] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return {
-            "kind": self.kind,
-            "severity": self.severity,
-            "message": self.message,
-            "remedy": self.remedy,
-            "dataset_yaml": dict(self.settings),
-        }
-
-
-@dataclass
-class ContentFacts:
-    """What is counted over all scans besides geometry.
-
-    Attributes:
-        num_scans: readable scans.
-        intensity: smallest and largest intensity in the files.
-        num_constant_intensity: scans whose points all have one intensity.
-        points_of_class: [K + 1] points of each class; the last element counts ignored ones.
-        num_duplicates: scans with the same points as an earlier one.
-        duplicates: some of them, each with the earlier one.
-    """
-
-    num_scans: int = 0
-    intensity: tuple[float, float] = (np.inf, -np.inf)
-    num_constant_intensity: int = 0
-    points_of_class: Sequence[int] = ()
-    num_duplicates: int = 0
-    duplicates: list[tuple[str, str]] = field(default_factory=list)
 
 
 def find_oddities(
@@ -86,7 +32,7 @@ def find_oddities(
     """Return all findings, errors first."""
     found = list(_of_content(source, facts))
     if geometry is not None:
-        found += _of_geometry(source, geometry)
+        found += _of_geometry(source, geometry, facts)
     order = (ERROR, WARNING, NOTE)
     return tuple(sorted(found, key=lambda finding: order.index(finding.severity)))
 
@@ -127,13 +73,13 @@ def _changed(before: Coordinates, after: Coordinates, *keys: str) -> dict[str, A
     return {key: new[key] for key in new if key in keys or new[key] != old[key]}
 
 
-def _of_geometry(source: DataSource, geometry: GeometryEstimate) -> Iterator[Finding]:
+def _of_geometry(source: DataSource, geometry: GeometryEstimate, facts: ContentFacts) -> Iterator[Finding]:
     yield from _of_axes(source, geometry)
     yield from _of_unit(source, geometry)
     yield from _of_origin(source, geometry)
     yield from _of_mounting(source, geometry)
     if geometry.second_origin_m is None:
-        yield from _of_sensor(source, geometry)
+        yield from sensor_findings(source, geometry, facts)
     if geometry.azimuth_coverage < _COVERAGE:
         yield Finding(
             "coverage",
@@ -270,56 +216,6 @@ def _of_mounting(source: DataSource, geometry: GeometryEstimate) -> Iterator[Fin
             f"{geometry.ground_scans} scans).",
             "Nothing, if it is mounted so in the vehicle that the network is for, too.",
         )
-
-
-def _of_sensor(source: DataSource, geometry: GeometryEstimate) -> Iterator[Finding]:
-    name, table = source.sensor, source.sensor_table
-    is_known = table is not None
-    if table is not None and not table.is_rotating:
-        return
-    matches = matches_of(source, geometry)
-    better = better_than(matches, name)
-    found = describe_beams(geometry)
-    own = next((match.score for match in matches if match.sensor == name), 0.0)
-    if better is not None:
-        yield Finding(
-            "sensor",
-            ERROR if is_known else NOTE,
-            f"The sensor is said to be {name}, but the beams are those of {better.sensor}: {found}; "
-            f"{better.score:.0%} of that table fit{f', {own:.0%} of {name}' if is_known else ''}.",
-            "Name the sensor; height and field of view of the range image follow from it.",
-            {"sensor": better.sensor},
-        )
-    elif is_known and own < _NO_FIT:
-        yield Finding(
-            "sensor",
-            ERROR if geometry.beams_are_given else WARNING,
-            f"The sensor is said to be {name}, but the beams are not those of its table: {found}; {own:.0%} "
-            f"of the table fit. No table that we have fits better (best: {matches[0].sensor}, "
-            f"{matches[0].score:.0%}).",
-            "Name the sensor as you like (any other name takes the field of view from `task.projection`).",
-        )
-
-
-def matches_of(source: DataSource, geometry: GeometryEstimate) -> tuple[SensorMatch, ...]:
-    """Return how well every sensor table fits, that of the data set included, the best first."""
-    own = None if source.sensor_table is None else (source.sensor, source.sensor_table)
-    return match_sensors(
-        geometry.beams_deg, geometry.elevations_deg, are_given=geometry.beams_are_given, own=own
-    )
-
-
-def describe_beams(geometry: GeometryEstimate) -> str:
-    """Return number, edges and spacing of the beams in words."""
-    low, high = geometry.elevation_deg
-    beams = geometry.beams_deg
-    if len(beams) < 2:
-        return f"points from {high:+.1f} to {low:+.1f} degrees, beams not told apart"
-    spacing = np.abs(np.diff(beams))
-    return (
-        f"{len(beams)} beams from {beams[0]:+.1f} to {beams[-1]:+.1f} degrees, {spacing.min():.2f} to "
-        f"{spacing.max():.2f} degrees apart"
-    )
 
 
 def _of_content(source: DataSource, facts: ContentFacts) -> Iterator[Finding]:

@@ -18,7 +18,8 @@ import numpy.typing as npt
 
 from hwnas.data.dataset import DataSource, DataWarning
 from hwnas.data.estimates import Cloud, GeometryEstimate, estimate_geometry
-from hwnas.data.findings import ERROR, ContentFacts, Finding, corrected, find_oddities, matches_of
+from hwnas.data.finding import ERROR, ContentFacts, Finding
+from hwnas.data.findings import corrected, find_oddities
 from hwnas.data.formats import RawScan
 from hwnas.data.frames import Coordinates
 from hwnas.data.grids import rings_of_grid
@@ -28,6 +29,7 @@ from hwnas.data.projection import ProjectionSpec, range_of
 from hwnas.data.reading import Dropped, ScanFiles
 from hwnas.data.rings import recover_rings
 from hwnas.data.scan import IGNORED_LABEL, Scan
+from hwnas.data.sensor_findings import matches_of
 from hwnas.errors import ConfigError, DataError
 
 _MAX_RINGS = 1 << 16
@@ -91,6 +93,12 @@ class Inspection:
     image: ImageLoss | None = None
     image_problem: str = ""
     findings: tuple[Finding, ...] = ()
+
+    @property
+    def points_per_turn(self) -> float:
+        """Mean points of the fullest ring of a scan; 0 where no scan has rings."""
+        scans = sum(self.rings.values())
+        return float(self.points_of_ring.max()) / scans if scans else 0.0
 
     @property
     def is_usable(self) -> bool:
@@ -169,6 +177,8 @@ def inspect_dataset(
         if progress is not None:
             progress(number + 1)
     found.facts.points_of_class = found.points_of_class.tolist()
+    found.facts.points_per_turn = found.points_per_turn
+    found.facts.max_range_m = found.max_range_m
     found.geometry = estimate_geometry(clouds, sensor_height_m=source.sensor_height_m)
     _add_image_loss(found, source, chosen, width)
     found.findings = find_oddities(source, found.facts, found.geometry)
@@ -314,7 +324,7 @@ def _geometry_json(source: DataSource, geometry: GeometryEstimate) -> dict[str, 
         "range_p50_m": geometry.range_p50_m,
         "range_p99_m": geometry.range_p99_m,
         "sensor_matches": [
-            {"sensor": match.sensor, "score": round(match.score, 3)}
+            {"sensor": match.sensor, "score": round(match.score, 3), "fits": match.fits}
             for match in matches_of(source, geometry)[:3]
         ],
         "corrected_coordinates": corrected(source.coordinates, geometry).to_json(),

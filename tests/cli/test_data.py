@@ -80,7 +80,7 @@ def test_a_terminal_obeys_nothing_in_a_suggestion(is_terminal: bool, monkeypatch
     monkeypatch.setattr(shown, "isatty", lambda: is_terminal)
     monkeypatch.setattr("sys.stdout", shown)
     text = "name: a\u202eb\x1b[2J\n"
-    _write_suggestion(text, None)
+    _write_suggestion(text, None, {})
     assert shown.getvalue() == ("name: a\\u202eb\\x1b[2J\n" if is_terminal else text)
 
 

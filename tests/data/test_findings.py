@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hwnas.data import sensors
 from hwnas.data.dataset import find_config, open_dataset
 from hwnas.data.dataset_pictures import draw_dataset
 from hwnas.data.estimates import _place
-from hwnas.data.findings import ERROR
+from hwnas.data.finding import ERROR
 from hwnas.data.frames import Coordinates
 from hwnas.data.inspection import Inspection, inspect_dataset, inspection_json, scans_in_detail
 from hwnas.data.reading import ScanFiles
-from hwnas.data.sensors import load_sensor
+from hwnas.data.sensor_match import SensorMatch, match_sensors
+from hwnas.data.sensors import Sensor, load_sensor
 from hwnas.data.suggestion import suggested_config
 from hwnas.errors import DataError
 from tests.data.scenes import Transform, in_file, scan_of_scene, write_scenes
@@ -152,6 +155,68 @@ def test_a_wrong_sensor_name_is_found_and_mended(tmp_path: Path) -> None:
     (path / "dataset.yaml").write_text(suggest(path, found))
     assert open_dataset(path).sensor == "vlp-32c"
     assert severe(inspect(path)) == set()
+
+
+def odd_sensor(root: Path, beams: int = 40) -> Sensor:
+    """Return a sensor like none that comes with hwnas, whose beams thin out downwards."""
+    table = yaml.safe_load((Path(sensors.__file__).parent / "vlp-16.yaml").read_text())
+    near, far = np.linspace(8.0, -6.0, beams - 9), np.linspace(-7.0, -22.0, 9)
+    table["elevation_deg"] = [round(float(value), 3) for value in (*near, *far)]
+    table["azimuth_offset_deg"] = [0.0] * beams
+    path = root / "odd.yaml"
+    path.write_text(yaml.safe_dump(table))
+    return load_sensor(path)
+
+
+@pytest.mark.parametrize("named", ["vlp-32c", "hdl-64e", None])
+def test_a_sensor_without_a_table_gets_a_draft_of_one(named: str | None, tmp_path: Path) -> None:
+    sensor = odd_sensor(tmp_path)
+    path = write_scenes(tmp_path / "scans", str(tmp_path / "odd.yaml"), config={"sensor": named or "hdl-64e"})
+    if named is None:
+        (path / "dataset.yaml").write_text("{}")
+    found = inspect(path)
+    (finding,) = [finding for finding in found.findings if finding.kind == "sensor"]
+    assert finding.severity == ERROR
+    assert ("No sensor is named; hdl-64e is assumed" in finding.message) == (named is None)
+    assert "no table fits" in finding.message
+    ((name, text),) = finding.files.items()
+    assert finding.settings == {"sensor": name}
+    assert not any(match["fits"] for match in sensor_matches(path, found))
+    (path / name).write_text(text)
+    (path / "dataset.yaml").write_text(suggest(path, found))
+    drafted = load_sensor(path / name)
+    np.testing.assert_allclose(drafted.elevation_deg, sensor.elevation_deg, atol=0.05)
+    assert drafted.azimuth_steps == pytest.approx(400, rel=0.1)
+    again = inspect(path)
+    assert severe(again) == set()
+    assert again.image is not None
+    assert again.image.spec.height == 40
+
+
+def test_an_unknown_sensor_is_no_finding(tmp_path: Path) -> None:
+    odd_sensor(tmp_path)
+    for name in (None, "unknown"):
+        path = write_scenes(tmp_path / str(name), str(tmp_path / "odd.yaml"), config={"sensor": name})
+        assert open_dataset(path).sensor == "unknown"
+        assert severe(inspect(path)) == set()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from([name for name in sensors.sensor_names() if load_sensor(name).is_rotating]), st.data())
+def test_a_table_matches_both_ways_or_not_at_all(name: str, data: st.DataObject) -> None:
+    beams = sorted(load_sensor(name).elevation_deg, reverse=True)
+
+    def own(found: Sequence[float]) -> SensorMatch:
+        matches = match_sensors(found, np.zeros(0, np.float32), are_given=True)
+        return next(match for match in matches if match.sensor == name)
+
+    assert own(beams).fits
+    extra = data.draw(st.integers(max(2, len(beams) // 4), len(beams)))
+    between = np.linspace(beams[-1], beams[0], extra + 2)[1:-1]
+    more = own(sorted([*beams, *(float(value) for value in between)], reverse=True))
+    assert more.is_contradicted
+    assert not more.fits
+    assert own(beams[: len(beams) // 4]).score < 0.75
 
 
 def write_table(path: Path, sensor: str, raised_deg: float = 0.0) -> None:
