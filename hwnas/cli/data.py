@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _SHOWN_PROBLEMS = 20
+_VARYING = re.compile(r"\S*/\S*|\d[\d.,e+-]*")
 
 
 def register(app: typer.Typer) -> None:
@@ -57,7 +59,8 @@ def info(
     would be wrong. Warnings and notes leave it 0.
     """
     from hwnas.data.dataset import find_config, open_dataset
-    from hwnas.data.inspection import inspect_dataset, inspection_json
+    from hwnas.data.inspection import inspection_json
+    from hwnas.data.rereading import inspect_as_stored
     from hwnas.data.suggestion import drafted_files, suggested_config
 
     directory, config = find_config(path)
@@ -65,8 +68,15 @@ def info(
     source = open_dataset(path, label_map=label_map, strict=strict)
     with _progress() as progress:
         bar = progress.add_task("Reading scans", total=len(source.all_scans))
-        found = inspect_dataset(source, lambda number: progress.update(bar, completed=number), width=width)
+        source, found = inspect_as_stored(
+            source, lambda number: progress.update(bar, completed=number), width=width
+        )
     facts = inspection_json(source, found)
+    if suggest and not found.num_scans:
+        raise DataError(
+            f"No scan of {path} can be used, so that nothing can be suggested. The first problem: "
+            f"{found.problems[0].scan}: {found.problems[0].message}"
+        )
     if as_json:
         print_json(facts)
     elif not suggest or out is not None:
@@ -173,12 +183,27 @@ def _print_facts(facts: dict[str, Any]) -> None:
     out_console.print(_class_table(facts))
     for finding in facts["findings"]:
         _print_finding(finding)
-    for problem in facts["problems"][:_SHOWN_PROBLEMS]:
-        out_console.print(Text(visible(problem["scan"]), style="bold red"), end=" ")
-        out_console.print(problem["message"], highlight=False)
-    hidden = len(facts["problems"]) - _SHOWN_PROBLEMS
-    if hidden > 0:
-        out_console.print(f"... and {hidden} more scans with problems (--json lists all)")
+    groups = _alike(facts["problems"])
+    for scans, message in groups[:_SHOWN_PROBLEMS]:
+        named = scans[0] if len(scans) == 1 else f"{len(scans):,} scans, such as {scans[0]}:"
+        out_console.print(Text(visible(named), style="bold red"), end=" ")
+        out_console.print(message, highlight=False)
+    hidden = sum(len(scans) for scans, _ in groups[_SHOWN_PROBLEMS:])
+    if hidden:
+        out_console.print(f"... and {_counted(hidden, 'more scan')} with problems (--json lists all)")
+
+
+def _alike(problems: list[dict[str, str]]) -> list[tuple[list[str], str]]:
+    """Return scans with the same problem, apart from names of files and numbers, and the first message."""
+    groups: dict[str, tuple[list[str], str]] = {}
+    for problem in problems:
+        key = _VARYING.sub("", problem["message"])
+        groups.setdefault(key, ([], problem["message"]))[0].append(problem["scan"])
+    return list(groups.values())
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _print_finding(finding: dict[str, Any]) -> None:
@@ -226,7 +251,10 @@ def _describe_problems(facts: dict[str, Any]) -> str:
     errors, warnings = severities.count("error"), severities.count("warning")
     if not facts["problems"] and not errors and not warnings:
         return "0"
-    return f"{len(facts['problems']):,} scans that cannot be used; {errors} errors, {warnings} warnings below"
+    return (
+        f"{_counted(len(facts['problems']), 'scan')} that cannot be used; {_counted(errors, 'error')}, "
+        f"{_counted(warnings, 'warning')} below"
+    )
 
 
 def _describe_geometry(geometry: dict[str, Any] | None) -> dict[str, str]:
@@ -239,7 +267,7 @@ def _describe_geometry(geometry: dict[str, Any] | None) -> dict[str, str]:
         f"{one['sensor']} {one['score']:.0%}" for one in geometry["sensor_matches"] if one["fits"]
     )
     return {
-        f"Geometry ({geometry['scans']} scans)": (
+        f"Geometry ({_counted(geometry['scans'], 'scan')})": (
             f"{beams}, {geometry['elevation_high_deg']:+.1f} to {geometry['elevation_low_deg']:+.1f} degrees "
             f"of elevation, {geometry['azimuth_coverage_deg']:.0f} degrees around"
         ),
@@ -255,19 +283,23 @@ def _describe_image(image: dict[str, Any] | None, problem: str | None) -> dict[s
     if image is None or not image["scans"]:
         return {"Range image": f"none: {problem or (image and image['problem']) or 'no scan'}"}
     spec, miou = image["projection"], image["oracle_miou"]
-    method = ", ".join(f"{name} {scans}" for name, scans in image["scans_by_method"].items())
+    method = ", ".join(
+        f"by {name} in {_counted(scans, 'scan')}" for name, scans in image["scans_by_method"].items()
+    )
     return {
         f"Range image {spec['height']} x {spec['width']}": (
             f"{image['kept_share']:.1%} of points keep a pixel; {image['points_above']:,} points above and "
             f"{image['points_below']:,} below {spec['fov_up_deg']:g} to {spec['fov_down_deg']:g} degrees "
-            f"({image['outside_share']:.2%}); method {method}"
+            f"({image['outside_share']:.2%}); rows {method}"
         ),
         "Oracle with k-NN": "no labels" if miou is None else f"mIoU {miou:.3f}",
     }
 
 
 def _describe_rings(rings: dict[str, Any]) -> str:
-    parts = [f"{count} in {scans:,} scans" for count, scans in rings["scans_by_number_of_rings"].items()]
+    parts = [
+        f"{count} in {_counted(scans, 'scan')}" for count, scans in rings["scans_by_number_of_rings"].items()
+    ]
     points = rings["mean_points_per_ring"]
     if points:
         parts.append(f"{min(points):,.0f} to {max(points):,.0f} points each (mean over scans)")

@@ -138,6 +138,7 @@ class DataSource(Mapping[str, ScanDataset]):
         format_options: of the format.
         sensor_height_m: of the sensor above the ground; None where the data set does not state it.
         unreadable: directories that could not be searched for scans.
+        splits_are_stated: whether the description or the caller names the sequences of a split.
         sensor_is_stated: whether the description names the sensor; False where the usual one is assumed.
     """
 
@@ -152,6 +153,7 @@ class DataSource(Mapping[str, ScanDataset]):
     sensor_height_m: float | None = None
     unreadable: tuple[Unreadable, ...] = ()
     sensor_is_stated: bool = True
+    splits_are_stated: bool = False
 
     @property
     def frame(self) -> str:
@@ -286,6 +288,7 @@ def _opened(
         sensor_height_m=config.sensor_height_m,
         unreadable=unreadable,
         sensor_is_stated="sensor" in config.model_fields_set,
+        splits_are_stated=bool(config.splits.model_fields_set) or bool(train_sequences or val_sequences),
     )
 
 

@@ -41,9 +41,10 @@ from pydantic import (
 )
 
 from hwnas.data.frames import MAX_UNIT_M, MIN_UNIT_M, Coordinates, axes_of_frame
+from hwnas.data.sensors import load_sensor
 from hwnas.errors import DataError, shown
 from hwnas.schema_problems import problems_of
-from hwnas.yaml_files import path_from, read_yaml
+from hwnas.yaml_files import YamlDocument, path_from, read_yaml
 
 CONFIG_NAME = "dataset.yaml"
 EMBEDDED_LABELS = "embedded"
@@ -160,9 +161,25 @@ def read_dataset_config(path: Path) -> DatasetConfig:
         config = DatasetConfig.model_validate(content)
     except ValidationError as error:
         raise DataError(problems_of(error, DatasetConfig, document=document)) from None
+    if is_yaml(config.sensor):
+        _refuse_wrong_sensor_file(config.sensor, path, document)
     if is_yaml(config.label_map):
         return config.model_copy(update={"label_map": path_from(config.label_map, path)})
     return config
+
+
+def _refuse_wrong_sensor_file(name: str, path: Path, document: YamlDocument) -> None:
+    where = document.at(("sensor",))
+    beside = path.parent / Path(name).expanduser()
+    if not beside.is_file():
+        raise DataError(
+            f"{where}: `sensor` is {shown(name)}: there is no such file {shown(str(beside), 400)}. Paths "
+            "count from the file that they stand in; `sensor: unknown` does without a table."
+        )
+    try:
+        load_sensor(beside)
+    except DataError as error:
+        raise DataError(f"{where}: `sensor` is {shown(name)}, which describes no sensor: {error}") from None
 
 
 def is_yaml(name: str) -> bool:

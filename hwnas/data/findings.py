@@ -30,7 +30,7 @@ def find_oddities(
     source: DataSource, facts: ContentFacts, geometry: GeometryEstimate | None
 ) -> tuple[Finding, ...]:
     """Return all findings, errors first."""
-    found = list(_of_content(source, facts))
+    found = [*_of_splits(source), *_of_content(source, facts)]
     if geometry is not None:
         found += _of_geometry(source, geometry, facts)
     order = (ERROR, WARNING, NOTE)
@@ -218,6 +218,25 @@ def _of_mounting(source: DataSource, geometry: GeometryEstimate) -> Iterator[Fin
         )
 
 
+def _of_splits(source: DataSource) -> Iterator[Finding]:
+    scans = source.all_scans
+    has_labels = scans.reader.embedded_labels or any(one.labels is not None for one in scans.files)
+    missing = [name for name in ("train", "val") if name not in source.sequences_of]
+    if not has_labels or not missing:
+        return
+    sequences = sorted({one.sequence for one in scans.files})
+    yield Finding(
+        "splits",
+        NOTE if source.splits_are_stated else ERROR,
+        f"No scan is in the split {' or '.join(map(repr, missing))}: nothing can be "
+        f"{'trained' if 'train' in missing else 'validated'}. The sequences are {' '.join(sequences[:10])}.",
+        "Splits are made of whole sequences, since neighbouring scans are nearly the same scan. Put the "
+        "scans of each drive into a directory of its own and write `scans: {sequence}/{scan}.bin`, or list them: "
+        "`scans: [{points: a.bin, labels: a.label, sequence: drive-1}, ...]`; then `splits: {train: "
+        "[drive-1], val: [drive-2]}`.",
+    )
+
+
 def _of_content(source: DataSource, facts: ContentFacts) -> Iterator[Finding]:
     if not facts.num_scans:
         return
@@ -249,11 +268,7 @@ def _of_intensity(source: DataSource, facts: ContentFacts) -> Iterator[Finding]:
     is_dark = (high - stated_low) < _POOR_INTENSITY * (stated_high - stated_low)
     if not (is_outside or is_dark) or not np.isfinite([low, high]).all():
         return
-    wanted = (
-        [0.0, next((scale for scale in _INTENSITY_SCALES if high <= scale), high)]
-        if low >= 0
-        else [low, high]
-    )
+    wanted = _scale_of(source, low, high)
     yield Finding(
         "intensity-range",
         ERROR,
@@ -263,6 +278,18 @@ def _of_intensity(source: DataSource, facts: ContentFacts) -> Iterator[Finding]:
         "`format_options` first.",
         {"intensity_range": wanted},
     )
+
+
+def _scale_of(source: DataSource, low: float, high: float) -> list[float]:
+    """Return the range that a sensor with such intensities has: that of its table where it fits."""
+    table = source.sensor_table
+    if table is not None and source.sensor_is_stated:
+        least, most = table.intensity_range
+        if least <= low and _POOR_INTENSITY * (most - least) < high - least <= most - least:
+            return [least, most]
+    if low < 0:
+        return [low, high]
+    return [0.0, next((scale for scale in _INTENSITY_SCALES if high <= scale), high)]
 
 
 def _of_labels(source: DataSource, facts: ContentFacts) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Dict, Optional
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +24,22 @@ FIELDS = ("x", "y", "z", "intensity", "ring", "label")
 REQUIRED_FIELDS = ("x", "y", "z", "intensity")
 DEFAULT_COLUMNS = ("x", "y", "z", "intensity")
 SKIPPED_COLUMN = "_"
+_MOST_RINGS = 512
 _MAX_BYTES = 1 << 32
 _OPTIONS_OF_RECORDS = ("columns", "dtype", "check_columns")
+
+
+class WrongOptionsError(DataError):
+    """A file is not stored as its options say.
+
+    Attributes:
+        options: which would read it; empty where that is not known.
+    """
+
+    def __init__(self, message: str, options: Mapping[str, Any]) -> None:
+        """Keep what would read the file beside what is wrong."""
+        super().__init__(message)
+        self.options = options
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,10 +84,11 @@ def read_bin(path: Path, options: Mapping[str, Any]) -> RawScan:
     if len(content) % record.itemsize:
         likely = likely_columns(content)
         hint = f" Its values look like {likely} float32 for each point: are there {likely}?" if likely else ""
-        raise DataError(
+        raise WrongOptionsError(
             f"{path} has {len(content)} bytes, which is not a multiple of its record of "
             f"{record.itemsize} bytes ({_describe(record)}); "
-            f"the file is cut off, or 'columns' and 'dtype' do not describe it.{hint}"
+            f"the file is cut off, or 'columns' and 'dtype' do not describe it.{hint}",
+            _options_for(content, likely, options),
         )
     _refuse_missing_fields(record.names or (), {name: name for name in FIELDS}, path)
     if all(record[name] == np.dtype("<f4") for name in record.names or ()):
@@ -152,18 +167,32 @@ def _check_columns(content: bytes, stated: int, options: Mapping[str, Any], path
     if options.get("check_columns", True) is not True:
         return
     if looks_like_float64(content):
-        raise DataError(
+        raise WrongOptionsError(
             f"{path} is read as float32, but its values look like float64: state 'dtype: float64' in "
-            "format_options. `check_columns: false` reads the file as stated."
+            "format_options. `check_columns: false` reads the file as stated.",
+            {**options, "dtype": "float64"},
         )
     likely = likely_columns(content, stated)
     if likely is None:
         return
-    raise DataError(
+    raise WrongOptionsError(
         f"{path} is read as {stated} numbers for each point, but its values look like {likely}: are there "
         f"{likely}? Name them all in format_options.columns, such as [x, y, z, intensity, ring]; `_` skips "
-        "one. `check_columns: false` reads the file as stated."
+        "one. `check_columns: false` reads the file as stated.",
+        _options_for(content, likely, options),
     )
+
+
+def _options_for(content: bytes, likely: Optional[int], options: Mapping[str, Any]) -> Dict[str, Any]:
+    """Return options that read float32 records of so many numbers: a fifth or later one may be the ring."""
+    if likely is None or likely < len(DEFAULT_COLUMNS) or len(content) % (4 * likely):
+        return {}
+    values = np.frombuffer(content, "<f4").reshape(-1, likely)
+    columns = list(DEFAULT_COLUMNS)
+    for column in values[:, len(columns) :].T:
+        is_ring = "ring" not in columns and bool(np.isin(column, np.arange(_MOST_RINGS)).all())
+        columns.append("ring" if is_ring and column.min() < column.max() else SKIPPED_COLUMN)
+    return {**options, "columns": columns}
 
 
 def _record_dtype(options: Mapping[str, Any]) -> np.dtype[np.void]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +20,7 @@ from hwnas.data.dataset import DataSource, DataWarning
 from hwnas.data.estimates import Cloud, GeometryEstimate, estimate_geometry
 from hwnas.data.finding import ERROR, ContentFacts, Finding
 from hwnas.data.findings import corrected, find_oddities
-from hwnas.data.formats import RawScan
+from hwnas.data.formats import RawScan, WrongOptionsError
 from hwnas.data.frames import Coordinates
 from hwnas.data.grids import rings_of_grid
 from hwnas.data.image_geometry import StatedProjection, default_height, examined_places, geometry_of_images
@@ -41,10 +41,11 @@ _SHOWN_DUPLICATES = 20
 
 @dataclass(frozen=True)
 class Problem:
-    """A scan that cannot be used, and why."""
+    """A scan that cannot be used, why, and the `format_options` that would read it, if these are known."""
 
     scan: str
     message: str
+    format_options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -173,7 +174,8 @@ def inspect_dataset(
             if number in detailed:
                 chosen.append(scan)
         except DataError as error:
-            found.problems.append(Problem(files.id, str(error)))
+            options = error.options if isinstance(error, WrongOptionsError) else {}
+            found.problems.append(Problem(files.id, str(error), options))
         if progress is not None:
             progress(number + 1)
     found.facts.points_of_class = found.points_of_class.tolist()

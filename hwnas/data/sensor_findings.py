@@ -34,7 +34,8 @@ def sensor_findings(source: DataSource, geometry: GeometryEstimate, facts: Conte
             "sensor",
             NOTE if table is None else ERROR,
             f"{_naming(source)}, but the beams are those of {better.sensor}: {describe_beams(geometry)}; "
-            f"{better.score:.0%} of that table fit{'' if own is None else f', {own.score:.0%} of {own.sensor}'}.",
+            f"{better.score:.0%} of that table fit"
+            f"{'' if own is None else f', {own.score:.0%} of {own.sensor}'}.",
             "Name the sensor; height and field of view of the range image follow from it.",
             {"sensor": better.sensor},
         )
@@ -60,17 +61,17 @@ def _without_table(
             "sensor",
             severity,
             message,
-            "Describe your sensor in a YAML file beside dataset.yaml (`elevation_deg` from its data sheet) and "
-            "name that file as `sensor`, or write `sensor: unknown`: beams and field of view are then taken "
-            "from the training scans.",
+            "Describe your sensor in a YAML file beside dataset.yaml (`elevation_deg` from its data sheet) "
+            "and name that file as `sensor`, or write `sensor: unknown`: beams and field of view are then "
+            "taken from the training scans.",
         )
     name = free_name(source.path, f"sensor-{found}-beams")
     return Finding(
         "sensor",
         severity,
         message,
-        "Describe your sensor: `--suggest` drafts a sensor file from the beams that were measured; correct it "
-        "by the data sheet.",
+        "Describe your sensor: `--suggest` drafts a sensor file from the beams that were measured; correct "
+        "it by the data sheet.",
         {"sensor": name},
         {name: draft_of_sensor(geometry, facts, source.intensity_range)},
     )

@@ -248,9 +248,22 @@ def sensor_matches(path: Path, found: Inspection) -> Any:
 
 def test_a_sensor_file_that_is_wrong_is_refused(tmp_path: Path) -> None:
     path = write_scenes(tmp_path, "vlp-16", steps=40, config={"sensor": "ours.yaml"})
+    with pytest.raises(DataError, match=r"dataset\.yaml:1: `sensor` is 'ours\.yaml': there is no such file"):
+        open_dataset(path)
     (path / "ours.yaml").write_text("beams: 64\n")
-    with pytest.raises(DataError, match=r"ours\.yaml: missing or unknown fields"):
-        inspect(path)
+    with pytest.raises(DataError, match=r"dataset\.yaml:1.*ours\.yaml:1: missing or unknown fields: .*beams"):
+        open_dataset(path)
+    write_table(path / "ours.yaml", "vlp-16")
+    table = yaml.safe_load((path / "ours.yaml").read_text())
+    for key, value, said in (
+        ("height_m", "tall", "`height_m` must be a number"),
+        ("returns", 7, "returns must be 1 or 2"),
+    ):
+        text = yaml.safe_dump({**table, key: value})
+        (path / "ours.yaml").write_text(text)
+        line = 1 + [line.split(":")[0] for line in text.splitlines()].index(key)
+        with pytest.raises(DataError, match=rf"ours\.yaml:{line}: {said}"):
+            open_dataset(path)
 
 
 def test_a_flat_cloud_has_no_image_and_that_is_said(tmp_path: Path) -> None:

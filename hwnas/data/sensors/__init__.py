@@ -137,20 +137,24 @@ def find_sensor(name: str, directory: Optional[Path] = None) -> Optional[Sensor]
 
 
 def _sensor(document: YamlDocument) -> Sensor:
-    path, content = document.path, document.value
+    content = document.value
     known = {field.name for field in fields(Sensor)}
     needed = {field.name for field in fields(Sensor) if field.default is MISSING}
     wrong = sorted((set(content) - known) | (needed - set(content)))
     if wrong:
         named = ", ".join("..." if may_hold_secret(name) else name[:80] for name in wrong[:20])
+        unknown = next((name for name in wrong if name in content), None)
+        where = document.at(() if unknown is None else (unknown,))
         raise DataError(
-            f"{path}: missing or unknown fields: {named}; expected {', '.join(sorted(needed))}, "
+            f"{where}: missing or unknown fields: {named}; expected {', '.join(sorted(needed))}, "
             f"and where they apply {', '.join(sorted(known - needed))}"
         )
     sensor = Sensor(**{key: _value(key, value, document) for key, value in content.items()})
     problems = _problems(sensor)
     if problems:
-        raise DataError(f"{path}: {'; '.join(problems)}; correct the file")
+        key = next((key for key in content if key in problems[0].split()), None)
+        where = document.at(() if key is None else (key,))
+        raise DataError(f"{where}: {'; '.join(problems)}; correct the file")
     return sensor
 
 
