@@ -54,6 +54,7 @@ class ContentFacts:
         points_of_class: [K + 1] points of each class; the last element counts ignored ones.
         num_duplicates: scans with the same points as an earlier one.
         duplicates: some of them, each with the earlier one.
+        second_return_share: points in the very direction of another, of all, 0..1.
         points_per_turn: mean points of the fullest ring; 0 where rings are not known.
         max_range_m: distance of the farthest point.
     """
@@ -64,5 +65,6 @@ class ContentFacts:
     points_of_class: Sequence[int] = ()
     num_duplicates: int = 0
     duplicates: list[tuple[str, str]] = field(default_factory=list)
+    second_return_share: float = 0.0
     points_per_turn: float = 0.0
     max_range_m: float = 0.0

@@ -23,6 +23,7 @@ _TILT_DEG = 5.0
 _COVERAGE = 0.9
 _HEIGHT_TOLERANCE, _HEIGHT_TOLERANCE_M = 0.2, 0.3
 _POOR_INTENSITY = 0.02
+_SECOND_RETURNS = 0.05
 _INTENSITY_SCALES = (1.0, 255.0, 4095.0, 65535.0)
 
 
@@ -149,9 +150,9 @@ def _of_origin(source: DataSource, geometry: GeometryEstimate) -> Iterator[Findi
         yield Finding(
             "precision",
             ERROR,
-            f"Coordinates are so large that float32 holds them to {geometry.precision_m:.2g} m only.",
+            f"Coordinates are so large that the files hold them to {geometry.precision_m:.2g} m only.",
             "Subtract the position of the sensor (such as UTM coordinates) in float64 before points are "
-            "stored as float32; what was rounded away cannot be brought back.",
+            "stored as float32, or store float64; what was rounded away cannot be brought back.",
         )
     if _is_moving(geometry):
         yield Finding(
@@ -159,10 +160,11 @@ def _of_origin(source: DataSource, geometry: GeometryEstimate) -> Iterator[Findi
             ERROR,
             f"The sensor moves through the coordinates by up to {geometry.moves_m:.1f} m within a sequence: "
             "the points are in a frame of the world, not of the sensor.",
-            "Transform each scan into the frame of the sensor with its pose, before it is stored; one "
-            "origin for all scans cannot.",
+            "Transform each scan into the frame of the sensor with its pose, in float64, before it is "
+            "stored; one origin for all scans cannot.",
         )
-        return
+    if _is_moving(geometry) or geometry.precision_m > _PRECISION_M:
+        return  # an origin would not mend scans that must be written anew
     if geometry.second_origin_m is not None and geometry.origin_m is not None:
         apart_m = float(np.linalg.norm(np.subtract(geometry.second_origin_m, geometry.origin_m)))
         yield Finding(
@@ -231,7 +233,8 @@ def _of_splits(source: DataSource) -> Iterator[Finding]:
         f"No scan is in the split {' or '.join(map(repr, missing))}: nothing can be "
         f"{'trained' if 'train' in missing else 'validated'}. The sequences are {' '.join(sequences[:10])}.",
         "Splits are made of whole sequences, since neighbouring scans are nearly the same scan. Put the "
-        "scans of each drive into a directory of its own and write `scans: {sequence}/{scan}.bin`, or list them: "
+        "scans of each drive into a directory of its own and write `scans: {sequence}/{scan}.bin`, or list "
+        "them: "
         "`scans: [{points: a.bin, labels: a.label, sequence: drive-1}, ...]`; then `splits: {train: "
         "[drive-1], val: [drive-2]}`.",
     )
@@ -242,6 +245,7 @@ def _of_content(source: DataSource, facts: ContentFacts) -> Iterator[Finding]:
         return
     yield from _of_intensity(source, facts)
     yield from _of_labels(source, facts)
+    yield from _of_returns(facts)
     if facts.num_duplicates:
         one, other = facts.duplicates[0]
         yield Finding(
@@ -290,6 +294,20 @@ def _scale_of(source: DataSource, low: float, high: float) -> list[float]:
     if low < 0:
         return [low, high]
     return [0.0, next((scale for scale in _INTENSITY_SCALES if high <= scale), high)]
+
+
+def _of_returns(facts: ContentFacts) -> Iterator[Finding]:
+    if facts.second_return_share < _SECOND_RETURNS:
+        return
+    yield Finding(
+        "dual-return",
+        NOTE,
+        f"{facts.second_return_share:.0%} of the points lie in the very direction of another one: these are "
+        "second returns of one firing. Both share a pixel, which the nearer one wins; the other gets its "
+        "label from its neighbours.",
+        "Nothing, if deployment delivers both returns, too; a sensor file says so with `returns: 2`. "
+        "Otherwise keep the return that deployment delivers.",
+    )
 
 
 def _of_labels(source: DataSource, facts: ContentFacts) -> Iterator[Finding]:

@@ -25,6 +25,8 @@ REQUIRED_FIELDS = ("x", "y", "z", "intensity")
 DEFAULT_COLUMNS = ("x", "y", "z", "intensity")
 SKIPPED_COLUMN = "_"
 _MOST_RINGS = 512
+_WIDE = ("f8", "i4", "u4", "i8", "u8")
+"""Types whose values float32 may round."""
 _MAX_BYTES = 1 << 32
 _OPTIONS_OF_RECORDS = ("columns", "dtype", "check_columns")
 
@@ -47,7 +49,7 @@ class RawScan:
     """A point cloud as its file holds it: own frame, own intensity scale, nothing checked.
 
     Attributes:
-        points: [N, 3] float32, metres.
+        points: [N, 3], metres; float64 where the file holds more than float32 does, such as UTM coordinates.
         intensity: [N] float32 in the sensor's own scale.
         ring: [N] int32, ring of the sensor, counted from either end; None when the file does not say.
         labels: [N] uint32 raw label ids, when the file itself holds them.
@@ -55,7 +57,7 @@ class RawScan:
             the sensor's grid; None for a list of points.
     """
 
-    points: npt.NDArray[np.float32]
+    points: npt.NDArray[Any]
     intensity: npt.NDArray[np.float32]
     ring: npt.NDArray[np.int32] | None = None
     labels: npt.NDArray[np.uint32] | None = None
@@ -104,12 +106,13 @@ def read_npy(path: Path, options: Mapping[str, Any]) -> RawScan:
 
     Args:
         path: the file. Arrays of Python objects are refused: they could run code.
-        options: `columns` as for `read_bin`, without types; structured arrays have names of their own.
+        options: `columns` as for `read_bin`, without types; for arrays with named fields the names of the
+            fields where they differ, as for `read_pcd`.
 
     Raises:
         DataError: if an option is wrong, or the file holds no such array.
     """
-    _refuse_unknown_keys(options, ("columns",), "format_options of a npy file")
+    _refuse_unknown_keys(options, ("columns", *FIELDS), "format_options of a npy file")
     names = [name for name, _ in _fields({"columns": options.get("columns", DEFAULT_COLUMNS)})]
     try:
         values = np.load(io.BytesIO(_content(path)), allow_pickle=False)
@@ -121,6 +124,11 @@ def read_npy(path: Path, options: Mapping[str, Any]) -> RawScan:
     grid = values.shape[:2] if values.ndim == 3 or (values.dtype.names and values.ndim == 2) else None
     if values.dtype.names:
         columns = {name: values[name].reshape(-1) for name in values.dtype.names}
+    elif any(name in options for name in FIELDS):
+        raise DataError(
+            f"{path} holds an array {values.shape} without named fields; name its columns in "
+            "format_options.columns instead of fields."
+        )
     elif values.shape[-1] != len(names) or values.ndim == 1:
         raise DataError(
             f"{path} holds an array {values.shape} for the {len(names)} columns {names}; name all of its "
@@ -130,7 +138,7 @@ def read_npy(path: Path, options: Mapping[str, Any]) -> RawScan:
         columns = dict(zip(names, values.reshape(-1, len(names)).T))  # noqa: B905 - Python 3.8
     if any(column.dtype.kind not in "fiu" for column in columns.values()):
         raise DataError(f"{path} holds values of the type {values.dtype}; expected numbers.")
-    return _from_fields(columns, {name: name for name in FIELDS}, path, grid)
+    return _from_fields(columns, {name: str(options.get(name, name)) for name in FIELDS}, path, grid)
 
 
 def read_pcd(path: Path, options: Mapping[str, Any]) -> RawScan:
@@ -255,7 +263,9 @@ def _from_fields(
                 f"{path} has {column.shape[1]} numbers a point in the field {names[name]!r}; expected one."
             )
     with np.errstate(over="ignore", invalid="ignore"):
-        points = np.stack([columns[axis].astype(np.float32) for axis in "xyz"], axis=1)
+        is_wide = any(columns[axis].dtype.kind + str(columns[axis].dtype.itemsize) in _WIDE for axis in "xyz")
+        dtype = np.float64 if is_wide else np.float32
+        points = np.stack([columns[axis].astype(dtype) for axis in "xyz"], axis=1)
         return RawScan(
             points,
             columns["intensity"].astype(np.float32),
@@ -274,7 +284,7 @@ def _refuse_missing_fields(present: Sequence[str], names: Mapping[str, str], pat
         )
 
 
-def _whole(column: Any, points: npt.NDArray[np.float32], dtype: type, what: str, path: Path) -> Any:
+def _whole(column: Any, points: npt.NDArray[Any], dtype: type, what: str, path: Path) -> Any:
     """Return a column of whole numbers; those of points that are no measurements may be anything."""
     limits = np.iinfo(dtype)
     if column.dtype.kind == "f":

@@ -37,6 +37,8 @@ _PLACES = 4
 """Places in the data set where a scan and the one after it are looked at in detail."""
 _MAX_DIGESTS = 1 << 16
 _SHOWN_DUPLICATES = 20
+_DIRECTION_STEPS = 100_000
+"""Steps of a direction's coordinates: finer than any sensor, coarser than float32."""
 
 
 @dataclass(frozen=True)
@@ -181,6 +183,7 @@ def inspect_dataset(
     found.facts.points_of_class = found.points_of_class.tolist()
     found.facts.points_per_turn = found.points_per_turn
     found.facts.max_range_m = found.max_range_m
+    found.facts.second_return_share = max((_second_returns(scan.points) for scan in chosen), default=0.0)
     found.geometry = estimate_geometry(clouds, sensor_height_m=source.sensor_height_m)
     _add_image_loss(found, source, chosen, width)
     found.findings = find_oddities(source, found.facts, found.geometry)
@@ -209,6 +212,15 @@ def _count_raw(facts: ContentFacts, raw: RawScan, files: ScanFiles, digests: dic
         digests[digest] = files.id
 
 
+def _second_returns(points: npt.NDArray[np.float32]) -> float:
+    """Return the share of points [N, 3] that lie in the very direction of another one, 0..1."""
+    direction = points.astype(np.float64)
+    direction /= np.linalg.norm(direction, axis=1)[:, None]
+    steps = np.rint(direction * _DIRECTION_STEPS).astype(np.int64) + _DIRECTION_STEPS
+    number = (steps[:, 0] << 42) | (steps[:, 1] << 21) | steps[:, 2]
+    return 1.0 - len(np.unique(number)) / len(points)
+
+
 def _cloud(number: int, files: ScanFiles, raw: RawScan, coordinates: Coordinates) -> Cloud:
     with np.errstate(over="ignore"):
         usable = np.isfinite(range_of(raw.points)) & raw.points.any(axis=1)
@@ -216,7 +228,7 @@ def _cloud(number: int, files: ScanFiles, raw: RawScan, coordinates: Coordinates
     return Cloud(
         sequence=files.sequence,
         number=number,
-        points=np.ascontiguousarray(coordinates.to_sensor_frame(points)),
+        points=np.ascontiguousarray(coordinates.in_sensor_frame(points)),
         ring=None if raw.ring is None else raw.ring[usable],
         largest=float(np.abs(points).max()) if len(points) else 0.0,
         unit_m=coordinates.unit_m,

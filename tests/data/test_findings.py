@@ -113,6 +113,45 @@ def test_a_far_origin_is_found_and_mended_but_not_the_lost_digits(tmp_path: Path
     assert "NOT MENDED HERE, precision" in suggest(utm, found)
 
 
+@pytest.mark.parametrize("moves", [False, True])
+def test_far_coordinates_of_float64_are_mended(moves: bool, tmp_path: Path) -> None:
+    place = np.array([450_000.0, 5_400_000.0, 310.0])
+    path = write_scenes(tmp_path, "vlp-16", config={"scans": "sequences/{sequence}/velodyne/{scan}.npy"})
+    for number, scan in enumerate(sorted(path.glob("sequences/*/velodyne/*.bin"))):
+        values = np.fromfile(scan, "<f4").reshape(-1, 4).astype(np.float64)
+        values[:, :3] += place + np.array([3.0 * number * moves, 0.0, 0.0])
+        np.save(scan.with_suffix(".npy"), values)
+    description = {
+        "sensor": "vlp-16",
+        "scans": "sequences/{sequence}/velodyne/{scan}.npy",
+        "labels": "sequences/{sequence}/labels/{scan}.label",
+    }
+    (path / "dataset.yaml").write_text(yaml.safe_dump(description))
+    found = inspect(path)
+    assert severe(found) == ({"world-frame"} if moves else {"origin"})
+    if not moves:
+        (path / "dataset.yaml").write_text(suggest(path, found))
+        np.testing.assert_allclose(open_dataset(path).coordinates.origin_m, place, atol=0.1)
+        again = inspect(path)
+        assert severe(again) == set()
+        assert again.image is not None
+        assert again.image.oracle_miou is not None
+        assert again.image.oracle_miou > 0.9
+
+
+def test_second_returns_are_noted(tmp_path: Path) -> None:
+    def doubled(points: np.ndarray, number: int) -> np.ndarray:
+        points[1::2] = points[: len(points) - len(points) % 2 : 2] * 1.1
+        return points
+
+    found = inspect(write_scenes(tmp_path, "vlp-16", transform=doubled))
+    (finding,) = [finding for finding in found.findings if finding.kind == "dual-return"]
+    assert finding.severity == "note"
+    assert "`returns: 2`" in finding.remedy
+    single = inspect(write_scenes(tmp_path / "single", "vlp-16"))
+    assert "dual-return" not in {finding.kind for finding in single.findings}
+
+
 def test_a_place_with_few_points_around_it_hides_no_other_place() -> None:
     points, _, _ = scan_of_scene(load_sensor("vlp-16"), steps=300)
     points = points + np.float32([1.2, 0.0, 0.0])
