@@ -18,6 +18,8 @@ from hwnas.data.sensor_findings import sensor_findings
 # The apexes of an HDL-64E's two blocks lie up to half a metre beside what its driver calls the origin.
 _ORIGIN_TOLERANCE_M = (0.6, 0.6, 0.4)
 _MOVING_M = 1.0
+# Far from 0 0 0, coordinates are those of a map; that they are is certain, only how much it moves is not.
+_MOVING_FAR_M = 0.75
 _PRECISION_M = 0.01
 _TILT_DEG = 5.0
 _COVERAGE = 0.9
@@ -66,7 +68,12 @@ def _has_other_origin(geometry: GeometryEstimate) -> bool:
 
 
 def _is_moving(geometry: GeometryEstimate) -> bool:
-    return geometry.moves_m > _MOVING_M
+    return geometry.moves_m > (_MOVING_FAR_M if geometry.is_far else _MOVING_M)
+
+
+def _is_blurred(geometry: GeometryEstimate) -> bool:
+    """Whether coordinates were rounded so much that beams can be told no more."""
+    return geometry.precision_m > _PRECISION_M
 
 
 def _changed(before: Coordinates, after: Coordinates, *keys: str) -> dict[str, Any]:
@@ -79,8 +86,10 @@ def _of_geometry(source: DataSource, geometry: GeometryEstimate, facts: ContentF
     yield from _of_unit(source, geometry)
     yield from _of_origin(source, geometry)
     yield from _of_mounting(source, geometry)
-    if geometry.second_origin_m is None:
+    if geometry.second_origin_m is None and not _is_blurred(geometry):
         yield from sensor_findings(source, geometry, facts)
+    if not geometry.is_far:  # seen from far away, all points lie in one direction
+        yield from _of_returns(facts)
     if geometry.azimuth_coverage < _COVERAGE:
         yield Finding(
             "coverage",
@@ -146,7 +155,7 @@ def _of_unit(source: DataSource, geometry: GeometryEstimate) -> Iterator[Finding
 
 
 def _of_origin(source: DataSource, geometry: GeometryEstimate) -> Iterator[Finding]:
-    if geometry.precision_m > _PRECISION_M:
+    if _is_blurred(geometry):
         yield Finding(
             "precision",
             ERROR,
@@ -163,7 +172,7 @@ def _of_origin(source: DataSource, geometry: GeometryEstimate) -> Iterator[Findi
             "Transform each scan into the frame of the sensor with its pose, in float64, before it is "
             "stored; one origin for all scans cannot.",
         )
-    if _is_moving(geometry) or geometry.precision_m > _PRECISION_M:
+    if _is_moving(geometry) or _is_blurred(geometry):
         return  # an origin would not mend scans that must be written anew
     if geometry.second_origin_m is not None and geometry.origin_m is not None:
         apart_m = float(np.linalg.norm(np.subtract(geometry.second_origin_m, geometry.origin_m)))
@@ -245,7 +254,6 @@ def _of_content(source: DataSource, facts: ContentFacts) -> Iterator[Finding]:
         return
     yield from _of_intensity(source, facts)
     yield from _of_labels(source, facts)
-    yield from _of_returns(facts)
     if facts.num_duplicates:
         one, other = facts.duplicates[0]
         yield Finding(
