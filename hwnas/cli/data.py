@@ -15,7 +15,7 @@ from hwnas.cli.console import err_console, out_console, print_json
 from hwnas.data.projection import MAX_WIDTH, MIN_WIDTH
 from hwnas.errors import ConfigError, DataError
 from hwnas.files import write_bytes_atomically
-from hwnas.text import visible
+from hwnas.text import counted, visible
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -159,7 +159,7 @@ def synthesize(
         print_json({"path": str(path), "scans": scans, "sensor": sensor, "seed": seed})
     else:
         out_console.print(
-            f"{scans} scans of {sensor} are in {path}; 'hwnas data info {path}' describes them.",
+            f"{counted(scans, 'scan')} of {sensor}: {path}; 'hwnas data info {path}' describes them.",
             soft_wrap=True,
         )
 
@@ -190,7 +190,7 @@ def _print_facts(facts: dict[str, Any]) -> None:
         out_console.print(message, highlight=False)
     hidden = sum(len(scans) for scans, _ in groups[_SHOWN_PROBLEMS:])
     if hidden:
-        out_console.print(f"... and {_counted(hidden, 'more scan')} with problems (--json lists all)")
+        out_console.print(f"... and {counted(hidden, 'more scan')} with problems (--json lists all)")
 
 
 def _alike(problems: list[dict[str, str]]) -> list[tuple[list[str], str]]:
@@ -200,10 +200,6 @@ def _alike(problems: list[dict[str, str]]) -> list[tuple[list[str], str]]:
         key = _VARYING.sub("", problem["message"])
         groups.setdefault(key, ([], problem["message"]))[0].append(problem["scan"])
     return list(groups.values())
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _print_finding(finding: dict[str, Any]) -> None:
@@ -252,8 +248,8 @@ def _describe_problems(facts: dict[str, Any]) -> str:
     if not facts["problems"] and not errors and not warnings:
         return "0"
     return (
-        f"{_counted(len(facts['problems']), 'scan')} that cannot be used; {_counted(errors, 'error')}, "
-        f"{_counted(warnings, 'warning')} below"
+        f"{counted(len(facts['problems']), 'scan')} that cannot be used; {counted(errors, 'error')}, "
+        f"{counted(warnings, 'warning')} below"
     )
 
 
@@ -267,7 +263,7 @@ def _describe_geometry(geometry: dict[str, Any] | None) -> dict[str, str]:
         f"{one['sensor']} {one['score']:.0%}" for one in geometry["sensor_matches"] if one["fits"]
     )
     return {
-        f"Geometry ({_counted(geometry['scans'], 'scan')})": (
+        f"Geometry ({counted(geometry['scans'], 'scan')})": (
             f"{beams}, {geometry['elevation_high_deg']:+.1f} to {geometry['elevation_low_deg']:+.1f} degrees "
             f"of elevation, {geometry['azimuth_coverage_deg']:.0f} degrees around"
         ),
@@ -284,7 +280,7 @@ def _describe_image(image: dict[str, Any] | None, problem: str | None) -> dict[s
         return {"Range image": f"none: {problem or (image and image['problem']) or 'no scan'}"}
     spec, miou = image["projection"], image["oracle_miou"]
     method = ", ".join(
-        f"by {name} in {_counted(scans, 'scan')}" for name, scans in image["scans_by_method"].items()
+        f"by {name} in {counted(scans, 'scan')}" for name, scans in image["scans_by_method"].items()
     )
     return {
         f"Range image {spec['height']} x {spec['width']}": (
@@ -298,13 +294,13 @@ def _describe_image(image: dict[str, Any] | None, problem: str | None) -> dict[s
 
 def _describe_rings(rings: dict[str, Any]) -> str:
     parts = [
-        f"{count} in {_counted(scans, 'scan')}" for count, scans in rings["scans_by_number_of_rings"].items()
+        f"{count} in {counted(scans, 'scan')}" for count, scans in rings["scans_by_number_of_rings"].items()
     ]
     points = rings["mean_points_per_ring"]
     if points:
         parts.append(f"{min(points):,.0f} to {max(points):,.0f} points each (mean over scans)")
     if rings["scans_not_ring_ordered"]:
-        parts.append(f"{rings['scans_not_ring_ordered']:,} scans whose rings are not recovered")
+        parts.append(f"{counted(rings['scans_not_ring_ordered'], 'scan')} whose rings are not recovered")
     return "; ".join(parts) or "unknown"
 
 

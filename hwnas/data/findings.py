@@ -14,6 +14,7 @@ from hwnas.data.finding import ERROR, NOTE, WARNING, ContentFacts, Finding
 from hwnas.data.frames import Coordinates, axes_of_frame, composed
 from hwnas.data.geometry import UNITS
 from hwnas.data.sensor_findings import sensor_findings
+from hwnas.text import counted
 
 # The apexes of an HDL-64E's two blocks lie up to half a metre beside what its driver calls the origin.
 _ORIGIN_TOLERANCE_M = (0.6, 0.6, 0.4)
@@ -143,15 +144,19 @@ def _of_unit(source: DataSource, geometry: GeometryEstimate) -> Iterator[Finding
         return
     unit = min(UNITS, key=lambda name: abs(UNITS[name] * factor - 1.0))
     height = geometry.sensor_height_m
-    stands = "" if height is None else f", the sensor {height / factor:.4g} above the ground"
+    stands = "" if height is None else f", the sensor {_amount(height / factor)} above the ground"
     yield Finding(
         "unit",
         ERROR,
         f"The coordinates seem to be {unit}, not metres: 99 percent of the points are "
-        f"nearer than {geometry.range_p99_m / factor:.4g}{stands}.",
+        f"nearer than {_amount(geometry.range_p99_m / factor)}{stands}.",
         "State the unit. If they are metres all the same, state the sensor's height as sensor_height_m.",
         _changed(source.coordinates, corrected(source.coordinates, geometry), "unit_m"),
     )
+
+
+def _amount(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
 
 
 def _of_origin(source: DataSource, geometry: GeometryEstimate) -> Iterator[Finding]:
@@ -190,9 +195,9 @@ def _of_origin(source: DataSource, geometry: GeometryEstimate) -> Iterator[Findi
     yield Finding(
         "origin",
         ERROR,
-        f"The beams do not meet at 0 0 0 but at {_place(geometry.origin_m)} (from {geometry.origin_scans} "
-        f"scans, \u00b1 {geometry.origin_spread_m:.2f} m): the origin is that of a vehicle or a map, not of "
-        "the sensor.",
+        f"The beams do not meet at 0 0 0 but at {_place(geometry.origin_m)} (from "
+        f"{counted(geometry.origin_scans, 'scan')}, \u00b1 {geometry.origin_spread_m:.2f} m): the origin is that of "
+        "a vehicle or a map, not of the sensor.",
         "State where the sensor stands in the coordinates of the files.",
         _changed(source.coordinates, corrected(source.coordinates, geometry), "origin_m"),
     )
@@ -259,7 +264,8 @@ def _of_content(source: DataSource, facts: ContentFacts) -> Iterator[Finding]:
         yield Finding(
             "duplicates",
             WARNING,
-            f"{facts.num_duplicates} scans hold the points of an earlier one (such as {one} and {other}).",
+            f"{counted(facts.num_duplicates, 'scan')} with the points of an earlier one "
+            f"(such as {one} and {other}).",
             "Remove the copies; above all, keep copies of training scans out of `val`.",
         )
 

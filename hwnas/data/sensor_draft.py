@@ -11,6 +11,7 @@ import numpy as np
 from hwnas.data.estimates import GeometryEstimate
 from hwnas.data.finding import ContentFacts
 from hwnas.data.sensors import CLOCKWISE, COUNTER_CLOCKWISE
+from hwnas.text import counted
 from hwnas.yaml_output import dump_yaml
 
 _FEWEST_STEPS, _MOST_STEPS = 16, 8192
@@ -51,7 +52,7 @@ def draft_of_sensor(
     lines = [
         "# Drafted by `hwnas data info --suggest`: compare it with the data sheet of the sensor.",
         f"name: sensor-{len(beams)}-beams",
-        f"description: drafted from {geometry.num_scans} scans",
+        f"description: drafted from {counted(geometry.num_scans, 'scan')}",
         "source: estimated",
         "# Measured in the scans:",
         *(f"{key}: {dump_yaml(value, on_one_line=True)}" for key, value in measured.items()),

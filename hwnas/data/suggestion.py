@@ -11,6 +11,7 @@ from hwnas.data.dataset_config import DatasetConfig, is_yaml
 from hwnas.data.estimates import GeometryEstimate
 from hwnas.data.finding import Finding
 from hwnas.data.sensor_findings import describe_beams, matches_of
+from hwnas.text import counted
 from hwnas.yaml_output import dump_yaml
 
 _COMMENT_COLUMNS = 100
@@ -43,7 +44,7 @@ def suggested_config(
         mended.setdefault("sensor_height_m", round(geometry.sensor_height_m, 2))
     comments = _comments(geometry, findings)
     lines = ["# Suggested by `hwnas data info --suggest`: check it against a picture (`--picture`)."]
-    lines += [f"# Looked at in detail: {geometry.num_scans if geometry else 0} scans."]
+    lines += [f"# Looked at in detail: {counted(geometry.num_scans if geometry else 0, 'scan')}."]
     lines += _unmended(findings)
     for key, value in {**stated, **mended}.items():
         lines += _wrapped(comments.get(key, ""))
@@ -74,7 +75,7 @@ def _comments(geometry: GeometryEstimate | None, findings: tuple[Finding, ...]) 
         comments.setdefault("sensor", []).append(f"Found: {describe_beams(geometry)}.")
         if geometry.sensor_height_m is not None:
             comments.setdefault("sensor_height_m", []).append(
-                f"Above the ground, estimated from {geometry.ground_scans} scans."
+                f"Above the ground, estimated from {counted(geometry.ground_scans, 'scan')}."
             )
     return {key: " ".join(texts) for key, texts in comments.items()}
 

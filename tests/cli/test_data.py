@@ -71,7 +71,7 @@ def test_info_reports_unordered_scans(app: typer.Typer, tmp_path: Path) -> None:
     write_scan(tmp_path, "00", "000000", points, rng.uniform(0, 1, len(points)), None)
     result = CliRunner().invoke(app, ["data", "info", str(tmp_path)])
     assert result.exit_code == 0, result.output
-    assert "1 scans whose rings are not recovered" in " ".join(result.stdout.replace("\u2502", " ").split())
+    assert "1 scan whose rings are not recovered" in " ".join(result.stdout.replace("\u2502", " ").split())
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])

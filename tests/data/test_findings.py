@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -151,6 +152,14 @@ def test_second_returns_are_noted(tmp_path: Path) -> None:
     assert "`returns: 2`" in finding.remedy
     single = inspect(write_scenes(tmp_path / "single", "vlp-16"))
     assert "dual-return" not in {finding.kind for finding in single.findings}
+
+
+@pytest.mark.parametrize("unit_m", [0.001, 0.01])
+def test_amounts_are_written_out(unit_m: float, tmp_path: Path) -> None:
+    found = inspect(write_scenes(tmp_path, "vlp-16", transform=stored_as(Coordinates(unit_m=unit_m))))
+    (finding,) = [finding for finding in found.findings if finding.kind == "unit"]
+    assert re.search(r"nearer than \d{1,2},\d{3}[^\d]", finding.message)
+    assert "e+" not in finding.message
 
 
 def test_a_place_with_few_points_around_it_hides_no_other_place() -> None:
