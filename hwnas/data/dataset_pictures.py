@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.data.angles import has_direction
 from hwnas.data.dataset import DataSource, DataWarning
 from hwnas.data.finding import ERROR
 from hwnas.data.geometry import elevation_of, ground_of, sample
@@ -61,7 +62,7 @@ def _first_scan(source: DataSource) -> Scan:
             points = reader.coordinates.to_sensor_frame(reader.read_raw(files[number]).points)
         except DataError:
             continue
-        points = points[np.isfinite(points).all(axis=1) & points.any(axis=1)]
+        points = points[has_direction(points)]
         if len(points):
             return Scan(points, np.zeros(len(points), np.float32), None, None, files[number].id)
     raise DataError(f"There is nothing to draw in {source.path}: {problem}")

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.data import geometry
+from hwnas.data.angles import range_of
 from hwnas.data.geometry import CloudGeometry, Turn
 
 FloatArray = npt.NDArray[np.float32]
@@ -122,7 +123,7 @@ class GeometryRecorder:
         self._found.append(found)
         self._sectors.append(sectors)
         some = geometry.sample(len(points))
-        some = some[geometry.is_far(np.linalg.norm(points[some], axis=1))]
+        some = some[geometry.is_far(range_of(points[some]))]
         self._elevations.append(geometry.elevation_of(points[some]))
         self._rings.append(None if ring is None else ring[some])
 

@@ -15,10 +15,9 @@ from typing import List, Optional, Tuple
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.data.angles import angle_of, ground_distance_of
+from hwnas.data.angles import angle_of, ground_distance_of, is_valid_range, range_of
 from hwnas.data.ground_plane import Ground as Ground  # noqa: PLC0414 - part of this API
 from hwnas.data.ground_plane import ground_of as ground_of  # noqa: PLC0414
-from hwnas.data.sampling import ranges_of
 from hwnas.data.sampling import sample as sample  # noqa: PLC0414
 
 FloatArray = npt.NDArray[np.float32]
@@ -119,9 +118,9 @@ def geometry_of(
         ring: [N] beam of each point as given or recovered, in any numbering; -1 where unknown.
         time: [N] when each point was measured, in any unit; the order of the points counts otherwise.
     """
-    range_ = ranges_of(points)
+    range_ = range_of(points)
     is_finite = np.isfinite(range_)
-    keep = is_finite & (range_ > 0)
+    keep = is_valid_range(range_)
     count = len(points)
     num_finite, num_kept = int(np.count_nonzero(is_finite)), int(np.count_nonzero(keep))
     if num_kept < count:
@@ -143,7 +142,7 @@ def geometry_of_usable(
     """Describe a cloud whose points all have a direction; see `geometry_of`."""
     chosen = sample(len(points))
     some = points[chosen]
-    range_ = ranges_of(some)
+    range_ = range_of(some)
     far = is_far(range_)
     elevation, elevation_ring = elevation_of(some[far]), None if ring is None else ring[chosen][far]
     has_quantiles = len(some) >= _FEWEST_FOR_QUANTILES
@@ -210,7 +209,7 @@ def sector_edges_deg(points: FloatArray, width_deg: float) -> Optional[Tuple[flo
         elevation); None if no sector holds enough points.
     """
     some = points[sample(len(points))]
-    some = some[is_far(ranges_of(some))]
+    some = some[is_far(range_of(some))]
     azimuth, elevation = azimuth_of(some), elevation_of(some)
     edges = []
     for start in range(0, 360, _SECTOR_STRIDE_DEG):

@@ -11,7 +11,8 @@ from typing import Optional
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.data.sampling import ranges_of, sample
+from hwnas.data.angles import range_of
+from hwnas.data.sampling import sample
 
 FloatArray = npt.NDArray[np.float32]
 _GROUND_SAMPLES = 1024
@@ -62,7 +63,7 @@ def ground_of(points: FloatArray) -> Optional[Ground]:
     Args:
         points: [N, 3], z up to within 50 degrees.
     """
-    range_ = ranges_of(points)
+    range_ = range_of(points)
     if len(points) < _FEWEST_GROUND_POINTS:
         return None
     bound = np.partition(range_, int(_NEAR_SHARE * (len(range_) - 1)))[int(_NEAR_SHARE * (len(range_) - 1))]

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.data.angles import range_of
 from hwnas.data.geometry import precise_elevation_of
-from hwnas.data.projection import MAX_HEIGHT, MIN_HEIGHT, ProjectionSpec, range_of
+from hwnas.data.projection import MAX_HEIGHT, MIN_HEIGHT, ProjectionSpec
 from hwnas.data.rings import recover_rings
 from hwnas.data.rows import rows_of
 from hwnas.data.scan import DataWarning, Scan

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.data.angles import has_direction, range_of
 from hwnas.data.dataset import DataSource, DataWarning
 from hwnas.data.estimates import Cloud, GeometryEstimate, estimate_geometry
 from hwnas.data.finding import ERROR, ContentFacts, Finding
@@ -25,7 +26,7 @@ from hwnas.data.frames import Coordinates
 from hwnas.data.grids import rings_of_grid
 from hwnas.data.image_geometry import StatedProjection, default_height, examined_places, geometry_of_images
 from hwnas.data.image_loss import DEFAULT_WIDTH, ImageLoss
-from hwnas.data.projection import ProjectionSpec, range_of
+from hwnas.data.projection import ProjectionSpec
 from hwnas.data.reading import Dropped, ScanFiles
 from hwnas.data.rings import recover_rings
 from hwnas.data.scan import IGNORED_LABEL, Scan
@@ -222,8 +223,7 @@ def _second_returns(points: npt.NDArray[np.float32]) -> float:
 
 
 def _cloud(number: int, files: ScanFiles, raw: RawScan, coordinates: Coordinates) -> Cloud:
-    with np.errstate(over="ignore"):
-        usable = np.isfinite(range_of(raw.points)) & raw.points.any(axis=1)
+    usable = has_direction(raw.points)
     points = raw.points[usable]
     return Cloud(
         sequence=files.sequence,

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.data.angles import is_valid_range, range_of
 from hwnas.data.formats import RawScan
 from hwnas.data.frames import Coordinates
 from hwnas.data.grids import rings_of_grid
 from hwnas.data.label_maps import LabelMap
-from hwnas.data.projection import range_of
 from hwnas.data.scan import Scan
 from hwnas.errors import DataError
 from hwnas.files import read_plain_file, reason_of
@@ -145,7 +145,7 @@ class ScanReader:
     ) -> tuple[npt.NDArray[np.bool_] | slice, Dropped]:
         range_m = range_of(points)
         finite = np.isfinite(range_m)
-        keep = finite & (range_m > 0)
+        keep = is_valid_range(range_m)
         if keep.all():
             return slice(None), Dropped(0, 0)
         num_not_finite = len(points) - int(np.count_nonzero(finite))

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, Type, Union
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.data.angles import has_direction
 from hwnas.data.compiled import kernel_name
 from hwnas.data.expectations import ScanExpectations
 from hwnas.data.grids import rings_of_grid
@@ -38,7 +39,7 @@ from hwnas.runtime.manifest import ONNXRUNTIME, Manifest, read_manifest
 from hwnas.runtime.onnx_predictor import OnnxPredictor, check_rounding
 from hwnas.runtime.range_view import RangeView
 from hwnas.runtime.results import PointLabels, Segmentation
-from hwnas.runtime.scan_checks import ScanChecks, as_points, as_ring, check_intensity_range, has_direction
+from hwnas.runtime.scan_checks import ScanChecks, as_points, as_ring, check_intensity_range
 from hwnas.runtime.signature import Trust
 
 if TYPE_CHECKING:

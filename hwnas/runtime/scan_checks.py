@@ -11,9 +11,10 @@ from typing import Any, List, Optional, Sequence, Tuple
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.data.angles import range_of
 from hwnas.data.expectations import ANY_ORDER, ScanExpectations
 from hwnas.data.geometry import CloudGeometry, elevation_of, geometry_of_usable, is_far, quantiles, sample
-from hwnas.data.projection import RangeImage, range_of
+from hwnas.data.projection import RangeImage
 from hwnas.data.rings import recover_rings
 from hwnas.data.rows import BEAMS
 from hwnas.errors import DataError
@@ -68,12 +69,6 @@ def as_ring(ring: Any, num_points: int) -> RingArray:
     if array.size and not 0 <= int(array.min()) <= int(array.max()) <= np.iinfo(np.int32).max:
         raise DataError(f"Rings count from 0, the top one, but are {array.min()} to {array.max()}.")
     return array.astype(np.int32, copy=False)
-
-
-def has_direction(points: FloatArray) -> npt.NDArray[np.bool_]:
-    """Return for points [N, 3] whether they are finite and not at the origin."""
-    range_m = range_of(points)
-    return np.asarray(np.isfinite(range_m) & (range_m > 0))
 
 
 def check_intensity_range(values: FloatArray, low_high: Tuple[float, float], sensor: Any) -> None:

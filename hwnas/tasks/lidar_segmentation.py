@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from hwnas.architecture import Architecture
+from hwnas.data.angles import range_of
 from hwnas.data.dataset import DataSource, ScanDataset, open_dataset
 from hwnas.data.expectations import ScanExpectations, expectations_of
 from hwnas.data.image_geometry import Geometry, default_height
@@ -27,7 +28,6 @@ from hwnas.data.projection import (
     RangeImage,
     network_input,
     project,
-    range_of,
 )
 from hwnas.data.scan import IGNORED_LABEL, Scan
 from hwnas.errors import ArchitectureError, ConfigError

@@ -31,6 +31,7 @@ import scan_variations as variations
 from numpy.random import Generator
 from scan_variations import RIGHT, WRONG, Cloud, Variation
 
+from hwnas.data.angles import has_direction
 from hwnas.data.dataset import open_dataset
 from hwnas.data.expectations import ScanExpectations, expectations_of
 from hwnas.data.projection import ProjectionSpec, project
@@ -38,7 +39,7 @@ from hwnas.data.scan import DataWarning, Scan
 from hwnas.data.sensors import load_sensor, sensor_names
 from hwnas.data.synthetic.scene import scans
 from hwnas.errors import DataError
-from hwnas.runtime.scan_checks import ScanChecks, check_intensity_range, has_direction
+from hwnas.runtime.scan_checks import ScanChecks, check_intensity_range
 
 TRAINED = ("hdl-64e", "vlp-32c", "os1-64")
 TRAIN_SCENES, TEST_SCENES, SCANS_PER_SCENE = range(6), range(8, 14), 2

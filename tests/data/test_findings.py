@@ -275,7 +275,7 @@ def write_table(path: Path, sensor: str, raised_deg: float = 0.0) -> None:
 
 
 def test_the_beams_of_a_sensor_file_are_compared(tmp_path: Path) -> None:
-    path = write_scenes(tmp_path, "pandar64", config={"sensor": "ours.yaml"})
+    path = write_scenes(tmp_path, "pandar64", sequences=1, config={"sensor": "ours.yaml"})
     write_table(path / "ours.yaml", "pandar64")
     found = inspect(path)
     assert [finding for finding in found.findings if finding.kind == "sensor"] == []

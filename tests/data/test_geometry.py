@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwnas.data import geometry
+from hwnas.data.angles import has_direction, range_of
 from hwnas.data.ground_plane import Ground
 from hwnas.data.sensors import Sensor, load_sensor, sensor_names
 
@@ -166,3 +167,15 @@ def test_heights_count_from_the_plane(
     points = np.column_stack([x, y, plane + above_m])
     found = Ground(height, roll_deg, pitch_deg, 1.0).above(points.astype(np.float32))
     np.testing.assert_allclose(found, above_m, atol=1e-4)
+
+
+def test_points_without_a_direction_are_told() -> None:
+    nan, inf = np.nan, np.inf
+    points = np.array(
+        [[3, 4, 0], [0, 0, 0], [nan, 1, 1], [0, inf, 0], [3e38, 3e38, 0], [0, 0, -2]], np.float32
+    )
+    np.testing.assert_array_equal(range_of(points)[[0, 1, 3, 4, 5]], [5.0, 0.0, inf, inf, 2.0])
+    np.testing.assert_array_equal(has_direction(points), [True, False, False, False, False, True])
+    np.testing.assert_allclose(
+        geometry.elevation_of(points[[0, 5]]), geometry.precise_elevation_of(points[[0, 5]]), atol=1e-4
+    )

@@ -17,6 +17,7 @@ import typer
 from typer.testing import CliRunner
 
 from hwnas.cli import infer
+from hwnas.data.angles import has_direction
 from hwnas.data.expectations import ScanExpectations, expectations_of
 from hwnas.data.formats import read_bin, read_pcd
 from hwnas.data.projection import ProjectionSpec, project
@@ -24,7 +25,7 @@ from hwnas.data.scan import Scan
 from hwnas.data.sensors import load_sensor, sensor_names
 from hwnas.errors import DataError
 from hwnas.runtime.geometry_checks import is_sparse
-from hwnas.runtime.scan_checks import ScanChecks, _between_beams, has_direction
+from hwnas.runtime.scan_checks import ScanChecks, _between_beams
 from tests.data.test_geometry import turn_of
 from tests.runtime.test_runner_scans import bundle as bundle  # noqa: PLC0414 - a fixture
 from tests.runtime.test_runner_scans import scan_of
