@@ -1,4 +1,4 @@
-"""Angles of directions, the same to the last bit on every machine and in the compiled kernel.
+"""Directions and distances of points, the same to the last bit on every machine and in the compiled kernel.
 
 Libraries differ in the last bits of `arctan2`, and a point at the edge of a pixel would move. Only additions,
 multiplications and divisions are used here, which IEEE 754 defines exactly.
@@ -54,3 +54,25 @@ def ground_distance_of(points: FloatArray) -> FloatArray:
         squares = points[:, 0] * points[:, 0]
         squares += points[:, 1] * points[:, 1]
         return np.asarray(np.sqrt(squares), np.float32)
+
+
+def range_of(points: FloatArray) -> FloatArray:
+    """Return the distance [N] of points [N, 3] from the sensor, in the unit of the points.
+
+    It is infinite where float32 cannot hold it.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = points[:, 0] * points[:, 0]
+        squares += points[:, 1] * points[:, 1]
+        squares += points[:, 2] * points[:, 2]
+        return np.asarray(np.sqrt(squares), np.float32)
+
+
+def is_valid_range(range_: FloatArray) -> npt.NDArray[np.bool_]:
+    """Return for ranges [N] whether points have a direction: are finite and not at the origin."""
+    return np.asarray(np.isfinite(range_) & (range_ > 0))
+
+
+def has_direction(points: FloatArray) -> npt.NDArray[np.bool_]:
+    """Return for points [N, 3] whether they are finite and not at the origin."""
+    return is_valid_range(range_of(points))

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.data.projection import range_of
+from hwnas.data.angles import range_of
 from hwnas.data.rings import recover_rings
 from hwnas.data.scan import Scan
 

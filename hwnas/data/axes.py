@@ -30,12 +30,10 @@ class Upright:
     Attributes:
         frame: axes that point forward, left and up, as in `hwnas.data.frames`; the heading is a guess where
             the cloud does not stand upright already.
-        flat_share: share of the points less than 50 degrees above or below the sensor, 0..1.
         ground: of the cloud, once it is turned; None where there is none.
     """
 
     frame: str
-    flat_share: float
     ground: Ground | None
 
 
@@ -57,7 +55,7 @@ def upright(points: FloatArray) -> Upright:
     ground, overhead = ground_of(turned), ground_of(to_our_frame(some, _UPWARD[f"-{best}"]))
     if overhead is not None and (ground is None or _is_upside_down(turned, ground)):
         best, ground = f"-{best}", overhead
-    return Upright(_UPWARD[best], shares[best.lstrip("-")], ground)
+    return Upright(_UPWARD[best], ground)
 
 
 def _flat_share(points: FloatArray) -> float:
@@ -65,9 +63,7 @@ def _flat_share(points: FloatArray) -> float:
 
 
 def _is_upside_down(points: FloatArray, ground: Ground) -> bool:
-    roll, pitch = np.tan(np.radians([ground.roll_deg, ground.pitch_deg]))
-    height = points[:, 2] + pitch * points[:, 0] + roll * points[:, 1]
-    height = height + ground.height * np.sqrt(1 + roll * roll + pitch * pitch)
+    height = ground.above(points)
     distance = np.hypot(points[:, 0], points[:, 1])
     # A road may rise or fall with the distance; what is near it at its distance is ground.
     band = _GROUND_BAND * np.median(distance) * 0.3 + 0.05 * distance

@@ -139,6 +139,8 @@ class DataSource(Mapping[str, ScanDataset]):
         format_options: of the format.
         sensor_height_m: of the sensor above the ground; None where the data set does not state it.
         unreadable: directories that could not be searched for scans.
+        splits_are_stated: whether the description or the caller names the sequences of a split.
+        sensor_is_stated: whether the description names the sensor; False where the usual one is assumed.
     """
 
     path: Path
@@ -151,6 +153,8 @@ class DataSource(Mapping[str, ScanDataset]):
     format_options: Mapping[str, Any]
     sensor_height_m: float | None = None
     unreadable: tuple[Unreadable, ...] = ()
+    sensor_is_stated: bool = True
+    splits_are_stated: bool = False
 
     @property
     def frame(self) -> str:
@@ -289,6 +293,8 @@ def _opened(
         format_options=config.format_options,
         sensor_height_m=config.sensor_height_m,
         unreadable=unreadable,
+        sensor_is_stated="sensor" in config.model_fields_set,
+        splits_are_stated=bool(config.splits.model_fields_set) or bool(train_sequences or val_sequences),
     )
 
 
@@ -358,16 +364,3 @@ def _refuse_missing_labels(files: tuple[ScanFiles, ...], split: str) -> None:
             f"the label file {first} is missing. "
             "Add the label files, or take the sequence out of the split."
         )
-
-
-def dataset_settings(source: DataSource) -> dict[str, Any]:
-    """Return what a bundle records about the data it was trained on, as plain JSON values."""
-    return {
-        "name": source.name,
-        "sensor": source.sensor,
-        "frame": source.frame,
-        **_other_coordinates(source.coordinates),
-        "intensity_range": list(source.intensity_range),
-        "label_map": source.label_map.to_json(),
-        "splits": {name: list(sequences) for name, sequences in source.sequences_of.items()},
-    }

@@ -8,10 +8,11 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.data.angles import has_direction
 from hwnas.data.dataset import DataSource, DataWarning
-from hwnas.data.findings import ERROR
+from hwnas.data.finding import ERROR
 from hwnas.data.geometry import elevation_of, ground_of, sample
-from hwnas.data.image_loss import usual_spec
+from hwnas.data.image_geometry import DEFAULT_HEIGHT
 from hwnas.data.inspection import Inspection, scans_in_detail
 from hwnas.data.pictures import Mark, draw_segmentation
 from hwnas.data.projection import MIN_WIDTH, ProjectionSpec, RangeImage, project
@@ -38,7 +39,7 @@ def draw_dataset(source: DataSource, found: Inspection) -> bytes:
     """
     scan, problem = _first_scan(source)
     columns = _columns_of_turn(source, scan)
-    image = _image_of(source, found, scan, columns)
+    image = _image_of(found, scan, columns)
     rows = [] if scan.labels is None else [("Labels", scan.labels)]
     distance = np.hypot(scan.points[:, 0], scan.points[:, 1])
     reach = float(np.percentile(distance, 50))
@@ -76,7 +77,7 @@ def _first_scan(source: DataSource) -> tuple[Scan, str]:
         except DataError:
             continue
         points = reader.coordinates.to_sensor_frame(raw.points)
-        keep = np.isfinite(points).all(axis=1) & points.any(axis=1)
+        keep = has_direction(points)
         if keep.any():
             ring = None if raw.ring is None else raw.ring[keep]
             return Scan(
@@ -114,19 +115,22 @@ def _note_of_columns(columns: int, image: RangeImage) -> str:
     return f"The sensor has about {columns} columns a turn; the range image has {image.valid.shape[1]}"
 
 
-def _image_of(source: DataSource, found: Inspection, scan: Scan, columns: int | None) -> RangeImage:
-    spec = usual_spec(source.sensor, 1024, None) if found.image is None else found.image.spec
+def _image_of(found: Inspection, scan: Scan, columns: int | None) -> RangeImage:
+    spec = None if found.image is None else found.image.spec
+    height, widest = (DEFAULT_HEIGHT, 1024) if spec is None else (spec.height, spec.width)
     # A wider image would be striped: columns in which no point can lie.
-    width = spec.width if columns is None else int(np.clip(_FILLED_SHARE * columns, MIN_WIDTH, spec.width))
-    spec = replace(spec, width=width)
+    width = widest if columns is None else int(np.clip(_FILLED_SHARE * columns, MIN_WIDTH, widest))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)
-        try:
-            return project(scan.points, scan.remission, spec, scan.ring)
-        except DataError:
-            up, down = np.percentile(elevation_of(scan.points[sample(len(scan))]), (99.8, 0.2))
-            spherical = ProjectionSpec(spec.height, width, "spherical", float(up) + 0.1, float(down) - 0.1)
-            return project(scan.points, scan.remission, spherical)
+        if spec is not None:
+            try:
+                return project(scan.points, scan.remission, replace(spec, width=width), scan.ring)
+            except DataError:
+                pass  # drawn by elevation instead
+        up, down = np.percentile(elevation_of(scan.points[sample(len(scan))]), (99.8, 0.2))
+        view = min(90.0, float(up) + 0.1), max(-90.0, float(down) - 0.1)
+        spherical = ProjectionSpec(height, width, "spherical", *view)
+        return project(scan.points, scan.remission, spherical)
 
 
 def _intensity_colours(remission: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
@@ -149,9 +153,7 @@ def _above_ground(points: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     ground = ground_of(points[sample(len(points))])
     if ground is None:
         return np.asarray(points[:, 2] - np.percentile(points[:, 2], 5), np.float64)
-    roll, pitch = np.tan(np.radians([ground.roll_deg, ground.pitch_deg]))
-    offset = ground.height * np.sqrt(1 + roll * roll + pitch * pitch)
-    return np.asarray(points[:, 2] + pitch * points[:, 0] + roll * points[:, 1] + offset, np.float64)
+    return ground.above(points)
 
 
 def _height_title(scan: Scan) -> str:

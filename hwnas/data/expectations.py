@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
 
 import numpy as np
-import numpy.typing as npt
 
 from hwnas.data.expected_geometry import GeometryExpectations, GeometryRecorder
+from hwnas.data.geometry import precise_elevation_of
 from hwnas.data.rings import recover_rings
 from hwnas.data.scan import Scan
 from hwnas.errors import DataError
@@ -120,7 +120,7 @@ def expectations_of(
         counts.append(len(scan))
         rings.append(None if ring is None else int(ring.max()) + 1)
         remission.append(scan.remission)
-        elevation.append(_elevation_deg(scan.points))
+        elevation.append(precise_elevation_of(scan.points))
         recorder.add(scan.points, ring)
     if not counts:
         raise DataError("No scan of the training split has a point, so what a network expects is unknown.")
@@ -142,11 +142,6 @@ def expectations_of(
         num_scans=len(counts),
         geometry=recorder.expectations(),
     )
-
-
-def _elevation_deg(points: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    values = points.astype(np.float64)
-    return np.degrees(np.arctan2(values[:, 2], np.hypot(values[:, 0], values[:, 1])))
 
 
 def _pair(value: Any) -> Tuple[float, float]:

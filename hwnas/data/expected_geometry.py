@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.data import geometry
+from hwnas.data.angles import range_of
 from hwnas.data.geometry import CloudGeometry, Turn
 
 FloatArray = npt.NDArray[np.float32]
@@ -34,7 +35,8 @@ class GeometryExpectations:
     """The geometry of some training scans; pairs are the least and the most of any scan.
 
     Attributes:
-        beam_elevation_deg: elevation of every beam, top beam first; None where no beams were found.
+        beam_elevation_deg: elevation of every beam, top beam first; None where no beams were found, or
+            where they do not strictly fall.
         beam_spread_deg: how far the elevations of one beam's points scatter at most, see `geometry.Beams`.
         lower_edge_deg: elevation that 0.5 percent of the points stay below.
         upper_edge_deg: elevation that 99.5 percent of the points stay below.
@@ -121,7 +123,7 @@ class GeometryRecorder:
         self._found.append(found)
         self._sectors.append(sectors)
         some = geometry.sample(len(points))
-        some = some[geometry.is_far(np.linalg.norm(points[some], axis=1))]
+        some = some[geometry.is_far(range_of(points[some]))]
         self._elevations.append(geometry.elevation_of(points[some]))
         self._rings.append(None if ring is None else ring[some])
 
@@ -136,9 +138,8 @@ class GeometryRecorder:
             for found in self._found
             if found.ground is not None and found.ground.support >= _LEAST_SUPPORT
         ]
-        beams = self._beams()
         return GeometryExpectations(
-            beam_elevation_deg=None if beams is None else tuple(round(e, _DECIMALS) for e in beams),
+            beam_elevation_deg=self._beams(),
             beam_spread_deg=_rounded(max((f.beams.spread_deg for f in self._found if f.beams), default=0.0)),
             lower_edge_deg=_least_most([edge[0] for edge in edges]),
             upper_edge_deg=_least_most([edge[-1] for edge in edges]),
@@ -160,7 +161,11 @@ class GeometryRecorder:
             beams = geometry.beams_of(np.concatenate(self._elevations))
         else:
             beams = geometry.beams_of_rings(np.concatenate(self._elevations), np.concatenate(rings))
-        return None if beams is None else beams.elevation_deg
+        if beams is None:
+            return None
+        elevation_deg = tuple(_rounded(elevation) for elevation in beams.elevation_deg)
+        # A constant column is no ring, and rings of one elevation are not beams that scans can be checked by.
+        return elevation_deg if _are_beams(elevation_deg) else None
 
     def _turn(self) -> Optional[Turn]:
         turns = {found.turn for found in self._found}
@@ -204,9 +209,13 @@ def _pair(value: Any) -> Pair:
 
 def _beams(value: Any) -> Tuple[float, ...]:
     beams = tuple(_number(number) for number in value)
-    if not 2 <= len(beams) <= _MAX_BEAMS or not (np.diff(beams) < 0).all():
+    if not _are_beams(beams):
         raise ValueError("beam_elevation_deg does not fall from the top beam to the bottom one")
     return beams
+
+
+def _are_beams(elevation_deg: Tuple[float, ...]) -> bool:
+    return 2 <= len(elevation_deg) <= _MAX_BEAMS and bool((np.diff(elevation_deg) < 0).all())
 
 
 def _turn(value: Mapping[str, Any]) -> Turn:

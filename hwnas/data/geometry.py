@@ -15,10 +15,9 @@ from typing import List, Optional, Tuple
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.data.angles import angle_of, ground_distance_of
+from hwnas.data.angles import angle_of, ground_distance_of, is_valid_range, range_of
 from hwnas.data.ground_plane import Ground as Ground  # noqa: PLC0414 - part of this API
 from hwnas.data.ground_plane import ground_of as ground_of  # noqa: PLC0414
-from hwnas.data.sampling import ranges_of
 from hwnas.data.sampling import sample as sample  # noqa: PLC0414
 
 FloatArray = npt.NDArray[np.float32]
@@ -119,9 +118,9 @@ def geometry_of(
         ring: [N] beam of each point as given or recovered, in any numbering; -1 where unknown.
         time: [N] when each point was measured, in any unit; the order of the points counts otherwise.
     """
-    range_ = ranges_of(points)
+    range_ = range_of(points)
     is_finite = np.isfinite(range_)
-    keep = is_finite & (range_ > 0)
+    keep = is_valid_range(range_)
     count = len(points)
     num_finite, num_kept = int(np.count_nonzero(is_finite)), int(np.count_nonzero(keep))
     if num_kept < count:
@@ -143,7 +142,7 @@ def geometry_of_usable(
     """Describe a cloud whose points all have a direction; see `geometry_of`."""
     chosen = sample(len(points))
     some = points[chosen]
-    range_ = ranges_of(some)
+    range_ = range_of(some)
     far = is_far(range_)
     elevation, elevation_ring = elevation_of(some[far]), None if ring is None else ring[chosen][far]
     has_quantiles = len(some) >= _FEWEST_FOR_QUANTILES
@@ -177,6 +176,12 @@ def elevation_of(points: FloatArray) -> FloatArray:
     return np.asarray(angle_of(points[:, 2], ground_distance_of(points)) * _DEG, np.float32)
 
 
+def precise_elevation_of(points: FloatArray) -> npt.NDArray[np.float64]:
+    """Return elevations as `elevation_of` does, in float64: for fields of view, which are recorded."""
+    values = points.astype(np.float64)
+    return np.degrees(np.arctan2(values[:, 2], np.hypot(values[:, 0], values[:, 1])))
+
+
 def azimuth_of(points: FloatArray) -> FloatArray:
     """Return the azimuths [N] of points [N, 3] in degrees, -180 to 180; left is positive."""
     return np.asarray(angle_of(points[:, 1], points[:, 0]) * _DEG, np.float32)
@@ -204,7 +209,7 @@ def sector_edges_deg(points: FloatArray, width_deg: float) -> Optional[Tuple[flo
         elevation); None if no sector holds enough points.
     """
     some = points[sample(len(points))]
-    some = some[is_far(ranges_of(some))]
+    some = some[is_far(range_of(some))]
     azimuth, elevation = azimuth_of(some), elevation_of(some)
     edges = []
     for start in range(0, 360, _SECTOR_STRIDE_DEG):
@@ -359,16 +364,18 @@ def _wrapped(step: FloatArray) -> FloatArray:
 # Unit -------------------------------------------------------------------------------------------------------
 
 
-def unit_of(found: float, expected_m: float, tolerance: float = 0.3) -> Optional[str]:
-    """Return the unit that a length seems to be in (see `UNITS`); None if none explains it.
+_UNIT_TOLERANCE = 0.3
+
+
+def unit_of(found: float, expected_m: float) -> Optional[str]:
+    """Return the unit that a length seems to be in (see `UNITS`); None if none explains it to 30 percent.
 
     Args:
         found: the length in the unknown unit, such as a sensor's height above the ground.
         expected_m: what it should be, in metres.
-        tolerance: relative deviation that is allowed.
     """
     if found <= 0 or expected_m <= 0:
         return None
     errors = {unit: abs(found / scale / expected_m - 1.0) for unit, scale in UNITS.items()}
     unit = min(errors, key=lambda name: errors[name])
-    return unit if errors[unit] <= tolerance else None
+    return unit if errors[unit] <= _UNIT_TOLERANCE else None

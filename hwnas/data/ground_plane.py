@@ -11,7 +11,8 @@ from typing import Optional
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.data.sampling import ranges_of, sample
+from hwnas.data.angles import range_of
+from hwnas.data.sampling import sample
 
 FloatArray = npt.NDArray[np.float32]
 _GROUND_SAMPLES = 1024
@@ -45,6 +46,12 @@ class Ground:
         roll, pitch = np.tan(np.radians([self.roll_deg, self.pitch_deg]))
         return float(np.degrees(np.arctan(np.hypot(roll, pitch))))
 
+    def above(self, points: FloatArray) -> npt.NDArray[np.float64]:
+        """Return how high points [N, 3] lie above the plane along z [N], in the unit of the points."""
+        roll, pitch = np.tan(np.radians([self.roll_deg, self.pitch_deg]))
+        rise = points[:, 2] + pitch * points[:, 0] + roll * points[:, 1]
+        return np.asarray(rise + self.height * np.sqrt(1 + roll * roll + pitch * pitch), np.float64)
+
 
 def ground_of(points: FloatArray) -> Optional[Ground]:
     """Return the plane near the sensor that most points lie on and that tilts by less than 50 degrees.
@@ -56,7 +63,7 @@ def ground_of(points: FloatArray) -> Optional[Ground]:
     Args:
         points: [N, 3], z up to within 50 degrees.
     """
-    range_ = ranges_of(points)
+    range_ = range_of(points)
     if len(points) < _FEWEST_GROUND_POINTS:
         return None
     bound = np.partition(range_, int(_NEAR_SHARE * (len(range_) - 1)))[int(_NEAR_SHARE * (len(range_) - 1))]

@@ -9,38 +9,11 @@ import numpy.typing as npt
 
 from hwnas.data.geometry import elevation_of
 from hwnas.data.knn import KnnSettings, labels_of_points
-from hwnas.data.projection import MAX_HEIGHT, MIN_HEIGHT, ProjectionSpec, label_image, project
+from hwnas.data.projection import ProjectionSpec, label_image, project
 from hwnas.data.scan import IGNORED_LABEL, Scan
-from hwnas.data.sensors import load_sensor, sensor_names
 from hwnas.metrics.confusion import confusion_matrix, mean_iou
 
-_DEFAULT_HEIGHT = 64
-_OUTER_PERCENT = 0.2
 DEFAULT_WIDTH = 2048
-
-FloatArray = npt.NDArray[np.float32]
-
-
-def usual_spec(sensor: str, width: int, elevation_deg: FloatArray | None) -> ProjectionSpec:
-    """Return the projection that scans of a sensor get unless a run states another.
-
-    Args:
-        sensor: name; of one that we know, height and field of view are those of its table.
-        width: columns of the image.
-        elevation_deg: [N] elevations of points, which give the field of view of any other sensor: all but
-            0.2 percent of them at each end, to a tenth of a degree; None where there are none.
-    """
-    if sensor in sensor_names():
-        table = load_sensor(sensor)
-        height = int(np.clip(table.beams, MIN_HEIGHT, MAX_HEIGHT))
-        up, down = table.edges_deg
-        beams = table.elevation_deg if table.is_rotating else None
-        return ProjectionSpec(height, width, "ring" if table.is_rotating else "spherical", up, down, beams)
-    if elevation_deg is None or not len(elevation_deg):
-        return ProjectionSpec(_DEFAULT_HEIGHT, width)
-    low, high = np.percentile(elevation_deg, (_OUTER_PERCENT, 100.0 - _OUTER_PERCENT))
-    up, down = float(np.ceil(high * 10) / 10), float(np.floor(low * 10) / 10)
-    return ProjectionSpec(_DEFAULT_HEIGHT, width, "ring", up, down)
 
 
 @dataclass

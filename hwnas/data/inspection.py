@@ -9,39 +9,46 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.data.angles import has_direction, range_of
 from hwnas.data.dataset import DataSource, DataWarning
 from hwnas.data.estimates import Cloud, GeometryEstimate, estimate_geometry
-from hwnas.data.findings import ERROR, ContentFacts, Finding, corrected, find_oddities, matches_of
-from hwnas.data.formats import RawScan
+from hwnas.data.finding import ERROR, ContentFacts, Finding
+from hwnas.data.findings import corrected, find_oddities
+from hwnas.data.formats import RawScan, WrongOptionsError
 from hwnas.data.frames import Coordinates
-from hwnas.data.geometry import elevation_of, sample
-from hwnas.data.image_loss import DEFAULT_WIDTH, ImageLoss, usual_spec
-from hwnas.data.projection import range_of
+from hwnas.data.grids import rings_of_grid
+from hwnas.data.image_geometry import StatedProjection, default_height, examined_places, geometry_of_images
+from hwnas.data.image_loss import DEFAULT_WIDTH, ImageLoss
+from hwnas.data.projection import ProjectionSpec
 from hwnas.data.reading import Dropped, ScanFiles
 from hwnas.data.rings import recover_rings
 from hwnas.data.scan import IGNORED_LABEL, Scan
-from hwnas.errors import DataError
+from hwnas.data.sensor_findings import matches_of
+from hwnas.errors import ConfigError, DataError
 
 _MAX_RINGS = 1 << 16
 _PLACES = 4
 """Places in the data set where a scan and the one after it are looked at in detail."""
 _MAX_DIGESTS = 1 << 16
 _SHOWN_DUPLICATES = 20
+_DIRECTION_STEPS = 100_000
+"""Steps of a direction's coordinates: finer than any sensor, coarser than float32."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A scan that cannot be used, and why."""
+    """A scan that cannot be used, why, and the `format_options` that would read it, if these are known."""
 
     scan: str
     message: str
+    format_options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -55,7 +62,7 @@ class Inspection:
         num_unlabelled_scans: usable scans without labels.
         points_of_class: [K + 1] points of each class; the last element counts ignored ones.
         scans_of_class: [K + 1] scans that hold the class.
-        points_of_ring: points of each ring, over all ring-ordered scans.
+        points_of_ring: points of each ring, over all scans whose rings are known.
         rings: number of rings -> number of scans.
         num_unordered_scans: scans whose rings are neither given nor recoverable.
         remission: smallest and largest remission.
@@ -65,7 +72,9 @@ class Inspection:
         problems: scans that cannot be used.
         facts: what findings about content follow from.
         geometry: estimated from some scans; None if they have too few points.
-        image: what the usual range image loses of those scans.
+        image: what the range image of training, with settings that state none, loses of those scans; None
+            where there is none.
+        image_problem: why there is none; empty if there is one.
         findings: what is odd, errors first.
     """
 
@@ -86,7 +95,14 @@ class Inspection:
     facts: ContentFacts = field(default_factory=ContentFacts)
     geometry: GeometryEstimate | None = None
     image: ImageLoss | None = None
+    image_problem: str = ""
     findings: tuple[Finding, ...] = ()
+
+    @property
+    def points_per_turn(self) -> float:
+        """Mean points of the fullest ring of a scan; 0 where no scan has rings."""
+        scans = sum(self.rings.values())
+        return float(self.points_of_ring.max()) / scans if scans else 0.0
 
     @property
     def is_usable(self) -> bool:
@@ -107,7 +123,8 @@ class Inspection:
         low, high = self.remission
         self.remission = (min(low, float(scan.remission.min())), max(high, float(scan.remission.max())))
         self._add_labels(scan.labels)
-        self._add_rings(scan.ring if scan.ring is not None else recover_rings(scan.points))
+        ring = scan.ring if scan.ring is not None else recover_rings(scan.points)
+        self._add_rings(rings_of_grid(scan.points) if ring is None else ring)
 
     def _add_labels(self, labels: npt.NDArray[np.uint8] | None) -> None:
         if labels is None:
@@ -137,7 +154,11 @@ def inspect_dataset(
         source: the data set.
         progress: called with the number of scans looked at, after each.
         width: columns of the range image whose losses are counted.
+
+    Raises:
+        DataError: if the data set names a sensor file that does not describe one.
     """
+    _ = source.sensor_table  # a file that is wrong is refused before a long reading
     found = Inspection(source.label_map.num_classes)
     found.problems += [Problem(one.path, one.message) for one in source.unreadable]
     scans = source.all_scans
@@ -156,12 +177,16 @@ def inspect_dataset(
             if number in detailed:
                 chosen.append(scan)
         except DataError as error:
-            found.problems.append(Problem(files.id, str(error)))
+            options = error.options if isinstance(error, WrongOptionsError) else {}
+            found.problems.append(Problem(files.id, str(error), options))
         if progress is not None:
             progress(number + 1)
     found.facts.points_of_class = found.points_of_class.tolist()
+    found.facts.points_per_turn = found.points_per_turn
+    found.facts.max_range_m = found.max_range_m
+    found.facts.second_return_share = max((_second_returns(scan.points) for scan in chosen), default=0.0)
     found.geometry = estimate_geometry(clouds, sensor_height_m=source.sensor_height_m)
-    found.image = _image_loss(source, chosen, width)
+    _add_image_loss(found, source, chosen, width)
     found.findings = find_oddities(source, found.facts, found.geometry)
     return found
 
@@ -188,14 +213,22 @@ def _count_raw(facts: ContentFacts, raw: RawScan, files: ScanFiles, digests: dic
         digests[digest] = files.id
 
 
+def _second_returns(points: npt.NDArray[np.float32]) -> float:
+    """Return the share of points [N, 3] that lie in the very direction of another one, 0..1."""
+    direction = points.astype(np.float64)
+    direction /= np.linalg.norm(direction, axis=1)[:, None]
+    steps = np.rint(direction * _DIRECTION_STEPS).astype(np.int64) + _DIRECTION_STEPS
+    number = (steps[:, 0] << 42) | (steps[:, 1] << 21) | steps[:, 2]
+    return 1.0 - len(np.unique(number)) / len(points)
+
+
 def _cloud(number: int, files: ScanFiles, raw: RawScan, coordinates: Coordinates) -> Cloud:
-    with np.errstate(over="ignore"):
-        usable = np.isfinite(range_of(raw.points)) & raw.points.any(axis=1)
+    usable = has_direction(raw.points)
     points = raw.points[usable]
     return Cloud(
         sequence=files.sequence,
         number=number,
-        points=np.ascontiguousarray(coordinates.to_sensor_frame(points)),
+        points=np.ascontiguousarray(coordinates.in_sensor_frame(points)),
         ring=None if raw.ring is None else raw.ring[usable],
         largest=float(np.abs(points).max()) if len(points) else 0.0,
         unit_m=coordinates.unit_m,
@@ -203,11 +236,35 @@ def _cloud(number: int, files: ScanFiles, raw: RawScan, coordinates: Coordinates
     )
 
 
-def _image_loss(source: DataSource, scans: list[Scan], width: int) -> ImageLoss:
+def _spec_of(source: DataSource, width: int) -> ProjectionSpec:
+    """Return the projection of training with settings that state none.
+
+    Raises:
+        DataError or ConfigError: if there is none.
+    """
+    sensor, scans = source.sensor_table, source.all_scans
+    wanted = set(source.sequences_of.get("train", ()))
+    files = tuple(one for one in scans.files if one.sequence in wanted) or scans.files
+    readable = []
+    for place in examined_places(len(files)):
+        try:
+            readable.append(scans.reader.read(files[place])[0])
+        except DataError:  # already a problem of its own
+            continue
+    height = default_height(None, sensor)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)  # the field of view is part of what is shown
+        geometry = geometry_of_images(readable, StatedProjection(), sensor, source.sensor, height)
+    return geometry.spec(height, width)
+
+
+def _add_image_loss(found: Inspection, source: DataSource, scans: list[Scan], width: int) -> None:
     """Project scans as they are read now, and count what is lost."""
-    elevation = [elevation_of(scan.points[sample(len(scan))]) for scan in scans]
-    spec = usual_spec(source.sensor, width, np.concatenate(elevation) if elevation else None)
-    image = ImageLoss(spec, source.label_map.num_classes)
+    try:
+        found.image = image = ImageLoss(_spec_of(source, width), source.label_map.num_classes)
+    except (DataError, ConfigError) as error:
+        found.image_problem = str(error)
+        return
     for scan in scans:
         try:
             with warnings.catch_warnings():
@@ -215,7 +272,6 @@ def _image_loss(source: DataSource, scans: list[Scan], width: int) -> ImageLoss:
                 image.add(scan)
         except DataError as error:
             image.problem = image.problem or f"{scan.id}: {error}"
-    return image
 
 
 def inspection_json(source: DataSource, found: Inspection) -> dict[str, Any]:
@@ -251,6 +307,7 @@ def inspection_json(source: DataSource, found: Inspection) -> dict[str, Any]:
         "coordinates": source.coordinates.to_json(),
         "geometry": None if found.geometry is None else _geometry_json(source, found.geometry),
         "image": None if found.image is None else _image_json(found.image),
+        "image_problem": found.image_problem or None,
         "findings": [finding.to_json() for finding in found.findings],
         "problems": [{"scan": problem.scan, "message": problem.message} for problem in found.problems],
     }
@@ -281,7 +338,8 @@ def _geometry_json(source: DataSource, geometry: GeometryEstimate) -> dict[str, 
         "range_p50_m": geometry.range_p50_m,
         "range_p99_m": geometry.range_p99_m,
         "sensor_matches": [
-            {"sensor": match.sensor, "score": round(match.score, 3)} for match in matches_of(geometry)[:3]
+            {"sensor": match.sensor, "score": round(match.score, 3), "fits": match.fits}
+            for match in matches_of(source, geometry)[:3]
         ],
         "corrected_coordinates": corrected(source.coordinates, geometry).to_json(),
     }

@@ -37,12 +37,12 @@ _ON_BEAM_SHARE = 0.7
 class Sharpness:
     """How sharp the elevations of a cloud are, seen from places near its middle."""
 
-    def __init__(self, points: FloatArray, most: int = _MOST_POINTS) -> None:
+    def __init__(self, points: FloatArray) -> None:
         """Take points [N, 3], metres, z up; those very near or far from 0 0 0 are left out."""
         distance = np.hypot(points[:, 0], points[:, 1])
         near = points[(distance > _NEAREST_M) & (distance < _FARTHEST_M)]
-        if len(near) > most:
-            near = near[np.sort(np.random.default_rng(0).choice(len(near), most, replace=False))]
+        if len(near) > _MOST_POINTS:
+            near = near[np.sort(np.random.default_rng(0).choice(len(near), _MOST_POINTS, replace=False))]
         self._x, self._y, self._z = (np.ascontiguousarray(near[:, axis], np.float32) for axis in range(3))
         turn = np.arctan2(self._y, self._x) / np.float32(2 * np.pi) + np.float32(0.5)
         self._first_bin = (turn * _SECTORS).astype(np.int32) % _SECTORS * _BINS
@@ -77,13 +77,11 @@ class OriginEstimate:
     Attributes:
         place_m: x, y, z in the frame of the cloud.
         sharpness: contrast of the elevations seen from there, nats per point.
-        sharpness_at_zero: seen from 0 0 0.
         background: usual contrast of places around it, where no beams meet.
     """
 
     place_m: tuple[float, float, float]
     sharpness: float
-    sharpness_at_zero: float
     background: float
 
     @property
@@ -124,7 +122,7 @@ def find_origin(points: FloatArray, ground_height_m: float | None = None) -> Ori
         if best > background + _STRIKING_CONTRAST:
             break
     found = (float(place[0]), float(place[1]), float(place[2]))
-    return OriginEstimate(found, best, sharpness(0.0, 0.0, 0.0), background)
+    return OriginEstimate(found, best, background)
 
 
 def _refined(

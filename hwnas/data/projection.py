@@ -25,7 +25,7 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.data.angles import angle_of, ground_distance_of
+from hwnas.data.angles import angle_of, ground_distance_of, is_valid_range, range_of
 from hwnas.data.compiled import NO_ROWS, compiled_kernel
 from hwnas.data.grids import rings_of_grid
 from hwnas.data.rings import recover_rings as recover_rings  # noqa: PLC0414 - part of this API
@@ -167,15 +167,6 @@ class Normalisation:
         return cls(mean, std)  # type: ignore[arg-type]
 
 
-def range_of(points: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Return the distance [N] of points [N, 3] from the sensor, in the unit of the points."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        squares = points[:, 0] * points[:, 0]
-        squares += points[:, 1] * points[:, 1]
-        squares += points[:, 2] * points[:, 2]
-        return np.asarray(np.sqrt(squares), np.float32)
-
-
 def project(
     points: npt.NDArray[np.float32],
     remission: npt.NDArray[np.float32],
@@ -264,7 +255,7 @@ def _project(
     ring: Optional[npt.NDArray[np.int32]],
 ) -> Tuple[RangeImage, int]:
     range_m = range_of(points)
-    usable = np.isfinite(range_m) & (range_m > 0)
+    usable = is_valid_range(range_m)
     method, row, remark = _rows(points, spec, ring)
     column = _columns(points, spec.width)
     if not usable.all():

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.data.angles import is_valid_range, range_of
 from hwnas.data.formats import RawScan
 from hwnas.data.frames import Coordinates
 from hwnas.data.grids import rings_of_grid
 from hwnas.data.label_maps import LabelMap
-from hwnas.data.projection import range_of
 from hwnas.data.scan import Scan
 from hwnas.errors import DataError
 from hwnas.files import read_plain_file, reason_of
@@ -103,7 +103,7 @@ class ScanReader:
             DataError: if points, intensities or labels cannot be used; the message names the file.
         """
         path = Path(files.points)
-        labels = self._labels(files, raw)
+        labels = self.labels_of(files, raw)
         every_point = self.coordinates.to_sensor_frame(raw.points)
         keep, dropped = self._usable(every_point, path)
         points = np.ascontiguousarray(every_point[keep])
@@ -114,7 +114,12 @@ class ScanReader:
         remission = self._remission(raw.intensity[keep], path)
         return Scan(points, remission, ring, None if labels is None else labels[keep], files.id), dropped
 
-    def _labels(self, files: ScanFiles, raw: RawScan) -> npt.NDArray[np.uint8] | None:
+    def labels_of(self, files: ScanFiles, raw: RawScan) -> npt.NDArray[np.uint8] | None:
+        """Return the classes [N] of the points of a scan; None where it has no labels.
+
+        Raises:
+            DataError: if the labels are missing, malformed or unknown to the label map.
+        """
         if self.embedded_labels:
             if raw.labels is None:
                 raise DataError(
@@ -140,7 +145,7 @@ class ScanReader:
     ) -> tuple[npt.NDArray[np.bool_] | slice, Dropped]:
         range_m = range_of(points)
         finite = np.isfinite(range_m)
-        keep = finite & (range_m > 0)
+        keep = is_valid_range(range_m)
         if keep.all():
             return slice(None), Dropped(0, 0)
         num_not_finite = len(points) - int(np.count_nonzero(finite))

@@ -20,7 +20,7 @@ from typing import Optional, Tuple
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.data.angles import angle_of
+from hwnas.data.angles import angle_of, is_valid_range, range_of
 from hwnas.data.beam_groups import grouped_rings
 from hwnas.data.beam_groups import middle_range as middle_range  # noqa: PLC0414 - part of this API
 from hwnas.data.compiled import compiled_kernel
@@ -92,12 +92,8 @@ def sines_of(
 
     Sines -1..1 are whole numbers from 0 to 2 * `SINE_STEPS` - 1; the range has the unit of the points.
     """
-    with np.errstate(over="ignore", invalid="ignore"):
-        squares = points[:, 0] * points[:, 0]
-        squares += points[:, 1] * points[:, 1]
-        squares += points[:, 2] * points[:, 2]
-        range_m = np.sqrt(squares)
-    usable = np.isfinite(range_m) & (range_m > 0)
+    range_m = range_of(points)
+    usable = is_valid_range(range_m)
     height = points[:, 2]
     if not usable.all():
         height, range_m = height[usable], range_m[usable]
@@ -110,8 +106,3 @@ def _azimuth(points: npt.NDArray[np.float32]) -> IntArray:
     """Return azimuths [N] as whole numbers, `TURN` to a turn."""
     angle = angle_of(points[:, 1], points[:, 0]) * np.float32(TURN / (2 * np.pi))
     return np.asarray(np.floor(angle), np.int32)
-
-
-def ring_counts(ring: IntArray) -> Tuple[int, ...]:
-    """Return the number of points of each ring, from the top one to the last that has any."""
-    return tuple(int(count) for count in np.bincount(ring))

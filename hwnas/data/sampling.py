@@ -8,7 +8,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float32]
 _SAMPLES = 8192
 
 
@@ -22,9 +21,3 @@ def sample(count: int, most: int = _SAMPLES) -> npt.NDArray[np.intp]:
     stride = count / most
     within = np.random.default_rng(most).random(most)
     return np.minimum(((np.arange(most) + within) * stride).astype(np.intp), count - 1)
-
-
-def ranges_of(points: FloatArray) -> FloatArray:
-    """Return the distances [N] of points [N, 3] from the origin; infinite where float32 cannot hold them."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return np.asarray(np.sqrt(np.einsum("ij,ij->i", points, points)), np.float32)

@@ -30,7 +30,8 @@ ElevationArray = npt.NDArray[np.float32]
 
 # Quantiles of fewer points than this are those of single points; coarser ones take their place.
 _FEWEST_FOR_EDGES = 400
-FEWEST_TO_JUDGE = 64
+FEWEST_FOR_CHECKS = 64
+"""Of fewer points nothing is compared; a scan that has no more is labelled with a warning."""
 """With fewer points hardly anything about a sensor can be known."""
 # Another specimen of a sensor, and the difference between its data sheet and its calibration.
 _EDGE_WARNED_DEG, _EDGE_REFUSED_DEG = 3.0, 6.0
@@ -99,7 +100,7 @@ def between_beams(elevation_deg: ElevationArray, expects: GeometryExpectations) 
         elevation_deg: [N] of points whose rings are not known.
         expects: geometry of the training scans.
     """
-    if expects.beam_elevation_deg is None or len(elevation_deg) < FEWEST_TO_JUDGE:
+    if expects.beam_elevation_deg is None or len(elevation_deg) < FEWEST_FOR_CHECKS:
         return None
     usual = np.asarray(expects.beam_elevation_deg)[::-1]
     spacing = np.diff(usual)
@@ -119,7 +120,7 @@ def between_beams(elevation_deg: ElevationArray, expects: GeometryExpectations) 
 def is_sparse(num_points: int, expects: GeometryExpectations) -> bool:
     """Return whether so few points may hide what tells sensors apart."""
     beams = expects.beam_elevation_deg
-    return num_points < (FEWEST_TO_JUDGE if beams is None else _POINTS_PER_BEAM * len(beams))
+    return num_points < max(FEWEST_FOR_CHECKS, 0 if beams is None else _POINTS_PER_BEAM * len(beams))
 
 
 def findings_of_old_bundle(found: CloudGeometry, expects: ScanExpectations) -> List[Finding]:
@@ -381,7 +382,7 @@ def _turn(found: CloudGeometry, expects: GeometryExpectations) -> Optional[Findi
 
 
 def _edges(found: CloudGeometry) -> Optional[Tuple[float, float]]:
-    if found.elevation_deg is None or found.num_points < FEWEST_TO_JUDGE:
+    if found.elevation_deg is None or found.num_points < FEWEST_FOR_CHECKS:
         return None
     outer = 0.5 if found.num_points >= _FEWEST_FOR_EDGES else 5.0
     low, high = (ELEVATION_PERCENTS.index(percent) for percent in (outer, 100.0 - outer))

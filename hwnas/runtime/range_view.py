@@ -11,6 +11,7 @@ from typing import Any, Mapping, Optional
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.data.angles import has_direction
 from hwnas.data.grids import rings_of_grid
 from hwnas.data.knn import KnnSettings, labels_of_points
 from hwnas.data.projection import (
@@ -19,7 +20,6 @@ from hwnas.data.projection import (
     RangeImage,
     network_input,
     project,
-    range_of,
 )
 from hwnas.data.scan import IGNORED_LABEL
 
@@ -73,8 +73,7 @@ class RangeView:
         Rings count from either end; see `hwnas.data.projection.project`.
         """
         # Data sets drop such points before anything else, so the network never saw their effect.
-        range_m = range_of(points)
-        keep = np.isfinite(range_m) & (range_m > 0)
+        keep = has_direction(points)
         if ring is None and self.projection.method == "ring" and not keep.all():
             ring = rings_of_grid(points)  # which its holes are part of
         ring = None if ring is None else ring[keep]

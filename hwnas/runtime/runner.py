@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, Tuple, Type,
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.data.angles import has_direction
 from hwnas.data.compiled import kernel_name
 from hwnas.data.expectations import ScanExpectations
 from hwnas.data.frames import Coordinates
@@ -39,7 +40,7 @@ from hwnas.runtime.manifest import ONNXRUNTIME, Manifest, read_manifest
 from hwnas.runtime.onnx_predictor import OnnxPredictor, check_rounding
 from hwnas.runtime.range_view import RangeView
 from hwnas.runtime.results import PointLabels, Segmentation
-from hwnas.runtime.scan_checks import ScanChecks, as_points, as_ring, has_direction, intensity_problem
+from hwnas.runtime.scan_checks import ScanChecks, as_points, as_ring, intensity_problem
 from hwnas.runtime.signature import Trust
 
 if TYPE_CHECKING:
@@ -59,8 +60,8 @@ class Runner:
     scans. Inferences of onnxruntime run side by side, those of an engine one after the other.
 
     Scans that contradict the manifest - of another sensor, unit, frame or mounting, mirrored, cut, or without
-    the order that tells rings - are refused: they would be labelled, but wrongly. What cannot be known, such
-    as of a few points, is a warning.
+    the order that tells rings - are refused from 64 points on: they would be labelled, but wrongly. What
+    cannot be known, such as of fewer points, is a warning.
 
     Attributes:
         manifest: of the bundle, every file checked.

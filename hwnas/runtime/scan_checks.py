@@ -11,14 +11,15 @@ from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.data.angles import range_of
 from hwnas.data.expectations import ANY_ORDER, ScanExpectations
-from hwnas.data.geometry import CloudGeometry, elevation_of, geometry_of_usable, quantiles, sample
-from hwnas.data.projection import RangeImage, range_of
+from hwnas.data.geometry import CloudGeometry, elevation_of, geometry_of_usable, is_far, quantiles, sample
+from hwnas.data.projection import RangeImage
 from hwnas.data.rings import recover_rings
 from hwnas.data.rows import BEAMS
 from hwnas.errors import DataError
 from hwnas.runtime.geometry_checks import (
-    FEWEST_TO_JUDGE,
+    FEWEST_FOR_CHECKS,
     Finding,
     between_beams,
     findings_of,
@@ -69,12 +70,6 @@ def as_ring(ring: Any, num_points: int) -> RingArray:
     if array.size and not 0 <= int(array.min()) <= int(array.max()) <= np.iinfo(np.int32).max:
         raise DataError(f"Rings count from 0, the top one, but are {array.min()} to {array.max()}.")
     return array.astype(np.int32, copy=False)
-
-
-def has_direction(points: FloatArray) -> npt.NDArray[np.bool_]:
-    """Return for points [N, 3] whether they are finite and not at the origin."""
-    range_m = range_of(points)
-    return np.asarray(np.isfinite(range_m) & (range_m > 0))
 
 
 def intensity_problem(values: FloatArray, low_high: Tuple[float, float], sensor: Any) -> Optional[str]:
@@ -163,7 +158,9 @@ class ScanChecks:
         if reasons or problems:
             hint = "" if problems else _HINT
             raise DataError(_ALSO.join([*reasons, *problems]) + hint)
-        if expects.geometry is not None and is_sparse(len(points), expects.geometry):
+        if len(points) < FEWEST_FOR_CHECKS or (
+            expects.geometry is not None and is_sparse(len(points), expects.geometry)
+        ):
             warnings.append(
                 f"With {len(points)} points it cannot be known for sure whether they come from such a sensor "
                 f"as {expects.sensor!r}, which the network was trained for."
@@ -254,7 +251,7 @@ def _check_order(num_points: int, method: str, expects: ScanExpectations) -> _Re
 
 
 def _findings(found: CloudGeometry, expects: ScanExpectations) -> List[Finding]:
-    if found.num_points < FEWEST_TO_JUDGE:
+    if found.num_points < FEWEST_FOR_CHECKS:
         return []
     if expects.geometry is not None:
         return findings_of(found, expects.geometry)
@@ -265,6 +262,7 @@ def _between_beams(points: FloatArray, expects: ScanExpectations) -> List[Findin
     if expects.geometry is None:
         return []
     some = points[sample(len(points))]
+    some = some[is_far(range_of(some))]  # as where the expected beams were recorded
     finding = between_beams(elevation_of(some), expects.geometry)
     return [] if finding is None else [finding]
 

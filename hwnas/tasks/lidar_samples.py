@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from hwnas.data.angles import range_of
 from hwnas.data.augmentation import augment_scan
 from hwnas.data.mixing import mix_scans
 from hwnas.data.projection import (
@@ -20,7 +21,6 @@ from hwnas.data.projection import (
     label_image,
     network_input,
     project,
-    range_of,
 )
 from hwnas.data.scan import IGNORED_LABEL, Scan
 from hwnas.errors import DataError

@@ -14,8 +14,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from hwnas.architecture import Architecture
+from hwnas.data.angles import range_of
 from hwnas.data.dataset import DataSource, ScanDataset, open_dataset
 from hwnas.data.expectations import ScanExpectations, expectations_of
+from hwnas.data.image_geometry import Geometry, default_height
 from hwnas.data.knn import KnnSettings, labels_of_points
 from hwnas.data.pictures import draw_segmentation
 from hwnas.data.projection import (
@@ -26,7 +28,6 @@ from hwnas.data.projection import (
     RangeImage,
     network_input,
     project,
-    range_of,
 )
 from hwnas.data.scan import IGNORED_LABEL, Scan
 from hwnas.errors import ArchitectureError, ConfigError
@@ -35,7 +36,7 @@ from hwnas.metrics.confusion import confusion_matrix, iou_per_class, mean_iou
 from hwnas.plugin_settings import takes_settings
 from hwnas.tasks.base import FloatArray, LossFunction, LossSettings, Picture, Predict, Quality
 from hwnas.tasks.judging import Judged, PointTally
-from hwnas.tasks.lidar_geometry import Geometry, check_projection, default_height, geometry_of, with_rows
+from hwnas.tasks.lidar_geometry import check_projection, geometry_of, with_rows
 from hwnas.tasks.lidar_samples import (
     RangeViewSamples,
     ScanCache,

@@ -2,7 +2,7 @@
 """How many scans of another kind than a network was trained on are refused, and how many right ones accepted.
 
     python scripts/benchmarks/scan_refusals.py                          # hdl-64e, vlp-32c and os1-64
-    python scripts/benchmarks/scan_refusals.py --trained os0-128 --variations 200 --pool /tmp/pool
+    python scripts/benchmarks/scan_refusals.py --trained os0-128 --variations 200 --pool scan-pool
 
 For every sensor table, a pool of synthetic scans is made once; expectations come from other scenes than those
 that are varied. Each wrong kind and each right kind is varied with seeds (`scan_variations.py`), half of the
@@ -31,6 +31,7 @@ import scan_variations as variations
 from numpy.random import Generator
 from scan_variations import RIGHT, WRONG, Cloud, Variation
 
+from hwnas.data.angles import has_direction
 from hwnas.data.dataset import open_dataset
 from hwnas.data.expectations import ScanExpectations, expectations_of
 from hwnas.data.projection import ProjectionSpec, project
@@ -38,7 +39,7 @@ from hwnas.data.scan import DataWarning, Scan
 from hwnas.data.sensors import load_sensor, sensor_names
 from hwnas.data.synthetic.scene import scans
 from hwnas.errors import DataError
-from hwnas.runtime.scan_checks import ScanChecks, check_intensity_range, has_direction
+from hwnas.runtime.scan_checks import ScanChecks, check_intensity_range
 
 TRAINED = ("hdl-64e", "vlp-32c", "os1-64")
 TRAIN_SCENES, TEST_SCENES, SCANS_PER_SCENE = range(6), range(8, 14), 2

@@ -140,7 +140,9 @@ def test_rings_and_rows_are_equal(
 @needs_kernel
 @pytest.mark.parametrize("beams_deg", [None, tuple(np.linspace(3, -25, 64))])
 def test_real_rows_are_equal(real_lidar: Path, beams_deg: tuple[float, ...] | None) -> None:
-    for path in sorted(real_lidar.glob("sequences/*/velodyne/*.bin"))[::9]:
+    paths = sorted(real_lidar.glob("sequences/*/velodyne/*.bin"))[::9]
+    assert paths
+    for path in paths:
         assert_equal_rows(np.fromfile(path, "<f4").reshape(-1, 4)[:, :3], beams_deg)
 
 

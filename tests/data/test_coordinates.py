@@ -11,10 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hwnas.data.dataset import dataset_settings, open_dataset
+from hwnas.architecture import Architecture
+from hwnas.data.dataset import open_dataset
 from hwnas.data.frames import FRAMES, Coordinates, axes_of_frame, composed, to_our_frame
 from hwnas.errors import DataError
 from hwnas.runtime.deployment import coordinates_of
+from hwnas.tasks.base import make_task
 from tests.data.clouds import ring_ordered_cloud, write_dataset, write_scan
 
 ALL_FRAMES = [
@@ -98,7 +100,9 @@ def test_a_data_set_in_millimetres_of_the_vehicle_is_read_as_the_plain_one(tmp_p
     (tmp_path / "odd" / "dataset.yaml").write_text(text)
     odd = open_dataset(tmp_path / "odd")
     assert odd.coordinates == coordinates
-    assert dataset_settings(odd)["origin_m"] == [0.8, 0.1, -1.7]
+    task = make_task("lidar-segmentation", {"data": str(tmp_path / "odd"), "widths": [256]})
+    deployment = task.deployment(Architecture("none", {}, (5, 64, 256), 8))  # which bundles record
+    assert coordinates_of(json.loads(json.dumps(deployment))) == coordinates
     assert odd.all_scans.fingerprint() != plain.all_scans.fingerprint()
     for one, other in zip(odd.all_scans, plain.all_scans, strict=True):
         np.testing.assert_allclose(one.points, np.delete(other.points, 5, axis=0), atol=1e-4)

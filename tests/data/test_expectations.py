@@ -78,6 +78,24 @@ def test_rings_in_files_and_points_in_no_order_are_told_apart() -> None:
     assert ScanExpectations.from_json(mixed.to_json()) == mixed
 
 
+@pytest.mark.parametrize("kind", ["one ring", "tie", "too many"])
+def test_rings_that_are_no_beams_are_not_written(kind: str) -> None:
+    scan = scan_of(0, ring=True)
+    points, ring = scan.points, scan.ring
+    assert ring is not None
+    if kind == "one ring":
+        ring = np.zeros_like(ring)
+    elif kind == "tie":
+        points, ring = np.concatenate([points, points]), np.concatenate([ring, ring + np.int32(HEIGHT)])
+    else:
+        ring = np.arange(len(points), dtype=np.int32)
+    remission = np.resize(scan.remission, len(points)).astype(np.float32)
+    found = look_at(replace(scan, points=points, remission=remission, ring=ring))
+    assert found.geometry is not None
+    assert found.geometry.beam_elevation_deg is None
+    assert ScanExpectations.from_json(json.loads(json.dumps(found.to_json()))) == found
+
+
 def test_no_scan_says_nothing() -> None:
     with pytest.raises(DataError, match="No scan"):
         look_at()

@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwnas.data import geometry
+from hwnas.data.angles import has_direction, range_of
+from hwnas.data.ground_plane import Ground
 from hwnas.data.sensors import Sensor, load_sensor, sensor_names
 
 HEIGHT_M = 1.8
@@ -151,3 +153,29 @@ def test_clouds_of_few_points_say_little_and_break_nothing(count: int) -> None:
 )
 def test_a_length_tells_its_unit(found: float, unit: str | None) -> None:
     assert geometry.unit_of(found, 1.73) == unit
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.floats(-2, 3), st.floats(-30, 30), st.floats(-30, 30), st.floats(-1, 4))
+def test_heights_count_from_the_plane(
+    height: float, roll_deg: float, pitch_deg: float, above_m: float
+) -> None:
+    x, y = np.random.default_rng(0).uniform(-20, 20, (2, 50))
+    roll, pitch = np.tan(np.radians([roll_deg, pitch_deg]))
+    # The plane falls ahead where the front is up; its distance from the origin is along its normal.
+    plane = -pitch * x - roll * y - height * np.sqrt(1 + roll**2 + pitch**2)
+    points = np.column_stack([x, y, plane + above_m])
+    found = Ground(height, roll_deg, pitch_deg, 1.0).above(points.astype(np.float32))
+    np.testing.assert_allclose(found, above_m, atol=1e-4)
+
+
+def test_points_without_a_direction_are_told() -> None:
+    nan, inf = np.nan, np.inf
+    points = np.array(
+        [[3, 4, 0], [0, 0, 0], [nan, 1, 1], [0, inf, 0], [3e38, 3e38, 0], [0, 0, -2]], np.float32
+    )
+    np.testing.assert_array_equal(range_of(points)[[0, 1, 3, 4, 5]], [5.0, 0.0, inf, inf, 2.0])
+    np.testing.assert_array_equal(has_direction(points), [True, False, False, False, False, True])
+    np.testing.assert_allclose(
+        geometry.elevation_of(points[[0, 5]]), geometry.precise_elevation_of(points[[0, 5]]), atol=1e-4
+    )

@@ -8,8 +8,12 @@ import numpy as np
 import pytest
 
 from hwnas.data.dataset import open_dataset
+from hwnas.data.inspection import Inspection
 from hwnas.data.knn import KnnSettings
 from hwnas.data.projection import Normalisation, ProjectionSpec
+from hwnas.data.reading import Dropped
+from hwnas.data.rings import recover_rings
+from hwnas.data.scan import Scan
 from hwnas.data.sensors import load_sensor
 from hwnas.runtime.range_view import RangeView
 from tests.data.sensor_clouds import Turn, scan_of
@@ -74,3 +78,13 @@ def test_messages_with_their_holes_keep_their_rows(hole: float) -> None:
     found = view.project(points, np.zeros(len(points), np.float32))
     assert found.image.method == "ring"
     np.testing.assert_array_equal(found.image.row, beam[found.has_direction])
+
+
+def test_an_inspection_counts_the_rings_of_a_grid() -> None:
+    turn = Turn(steps=COLUMNS, order="column", bottom_first=True)
+    points, _ = scan_of(load_sensor("vlp-32c"), turn)
+    points[:, 2] += np.float32(np.tan(np.radians(1.5))) * points[:, 0]
+    assert recover_rings(points) is None
+    found = Inspection(num_classes=2)
+    found.add(Scan(points, np.zeros(len(points), np.float32), None, None, "0"), Dropped(0, 0))
+    assert (found.rings, found.num_unordered_scans) == ({BEAMS: 1}, 0)

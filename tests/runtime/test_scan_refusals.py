@@ -1,4 +1,4 @@
-"""Scans of other sensors, units, frames and mountings are refused, right ones accepted, however many points."""
+"""Scans of other sensors, units, frames and mountings are refused, right ones accepted, from 64 points on."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ import typer
 from typer.testing import CliRunner
 
 from hwnas.cli import infer
+from hwnas.data.angles import has_direction
 from hwnas.data.expectations import ScanExpectations, expectations_of
 from hwnas.data.formats import read_bin, read_pcd
 from hwnas.data.projection import ProjectionSpec, project
 from hwnas.data.scan import Scan
 from hwnas.data.sensors import load_sensor, sensor_names
 from hwnas.errors import DataError
-from hwnas.runtime.scan_checks import ScanChecks, has_direction
+from hwnas.runtime.geometry_checks import is_sparse
+from hwnas.runtime.scan_checks import ScanChecks, _between_beams
 from tests.data.test_geometry import turn_of
 from tests.runtime.test_runner_scans import bundle as bundle  # noqa: PLC0414 - a fixture
 from tests.runtime.test_runner_scans import scan_of
@@ -131,6 +133,28 @@ def test_a_few_points_are_labelled_with_a_warning(count: int) -> None:
     cloud = variations().few(cloud_of("hdl-64e", 3), np.random.default_rng(0), count, count + 1)
     warnings = ask(expected("hdl-64e"), cloud, given=True)
     assert f"With {count} points it cannot be known for sure" in " ".join(warnings)
+
+
+@pytest.mark.parametrize("has_geometry", [True, False])
+def test_fewer_points_than_are_compared_are_always_a_warning(has_geometry: bool) -> None:
+    expects = expected("vlp-16")
+    assert expects.geometry is not None
+    assert is_sparse(63, replace(expects.geometry, beam_elevation_deg=(2.0, -2.0)))
+    geometry = replace(expects.geometry, beam_elevation_deg=None) if has_geometry else None
+    expects = replace(expects, geometry=geometry, point_order="any")
+    cloud = variations().few(cloud_of("vlp-16", 3), np.random.default_rng(0), 63, 64)
+    assert "With 63 points it cannot be known for sure" in " ".join(ask(expects, cloud, given=True))
+
+
+@pytest.mark.parametrize("range_m", [0.4, 10.0])
+def test_only_points_that_lie_far_enough_to_show_their_beam_lie_between_beams(range_m: float) -> None:
+    cloud, rng = cloud_of("vlp-16", 3), np.random.default_rng(0)
+    azimuth = rng.uniform(-np.pi, np.pi, 4 * len(cloud.points) // 5)
+    elevation = np.radians(rng.integers(-7, 7, len(azimuth)) * 2.0)  # halfway between two beams
+    flat = np.cos(elevation)
+    others = range_m * np.column_stack([flat * np.cos(azimuth), flat * np.sin(azimuth), np.sin(elevation)])
+    points = np.concatenate([cloud.points, others.astype(np.float32)])
+    assert len(_between_beams(points, expected("vlp-16"))) == (range_m > 1.0)
 
 
 def test_no_point_is_a_warning_too() -> None:

@@ -8,15 +8,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from hwnas.architecture import Architecture
+from hwnas.data.dataset import open_dataset
+from hwnas.data.image_geometry import Geometry, default_height
+from hwnas.data.inspection import inspect_dataset
 from hwnas.data.projection import ProjectionSpec, project
 from hwnas.data.scan import DataWarning, Scan
 from hwnas.data.sensors import Sensor, load_sensor
 from hwnas.errors import ConfigError, DataError
 from hwnas.tasks.base import make_task
-from hwnas.tasks.lidar_geometry import Geometry, default_height, geometry_of, with_rows
+from hwnas.tasks.lidar_geometry import geometry_of, with_rows
 from hwnas.tasks.lidar_settings import ProjectionSection
+from tests.data.scenes import write_scenes
 from tests.data.sensor_clouds import Turn, scan_of
 from tests.tasks.lidar_data import write_scans
 
@@ -146,6 +151,21 @@ def test_a_task_states_its_geometry_in_what_it_deploys(tmp_path: Path) -> None:
     (data / "mine.yaml").write_text(table.read_text(encoding="utf-8"), encoding="utf-8")
     task = make_task("lidar-segmentation", {"data": str(data), "widths": [256]})
     check_deployment(task, SMALL)
+
+
+@pytest.mark.filterwarnings("ignore::hwnas.data.scan.DataWarning")
+@pytest.mark.parametrize("config", ["{}", "{sensor: home-made}", "{sensor: pandar64}"])
+def test_data_info_counts_the_losses_of_the_image_that_training_makes(tmp_path: Path, config: str) -> None:
+    data = write_scenes(tmp_path, "pandar64")
+    settings = yaml.safe_load(config)
+    (data / "dataset.yaml").write_text(
+        yaml.safe_dump({"splits": {"train": ["00"], "val": ["01"]}, **settings}), encoding="utf-8"
+    )
+    task = make_task("lidar-segmentation", {"data": str(data), "widths": [512]})
+    deployed = task.deployment(Architecture("none", {}, (5, 64, 512), 8))["projection"]
+    found = inspect_dataset(open_dataset(data), width=512)
+    assert found.image is not None
+    assert found.image.spec == ProjectionSpec.from_json(deployed)
 
 
 def check_deployment(task: object, architecture: Architecture) -> None:

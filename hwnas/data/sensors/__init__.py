@@ -169,7 +169,9 @@ def _sensor(document: YamlDocument) -> Sensor:
     sensor = Sensor(**values)
     problems = _problems(sensor)
     if problems:
-        raise DataError(f"{document.path}: {'; '.join(problems)}; correct the file")
+        named = next((key for key in content if key in problems[0].split()), None)
+        where = document.at(() if named is None else (named,))
+        raise DataError(f"{where}: {'; '.join(problems)}; correct the file")
     return sensor
 
 
