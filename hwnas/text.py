@@ -62,3 +62,8 @@ def _escape(code: int) -> str:
     if code < 0x100:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def counted(count: int, what: str) -> str:
+    """Return a number and a noun in the number that goes with it: `1 scan`, `2,000 scans`."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import os
+import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hwnas.cli.console import err_console, out_console, print_json
+from hwnas.data.frames import meaning_of_frame
 from hwnas.data.projection import MAX_WIDTH, MIN_WIDTH
 from hwnas.errors import ConfigError, DataError
 from hwnas.files import write_bytes_atomically
-from hwnas.text import visible
+from hwnas.text import counted, visible
 
 if TYPE_CHECKING:
     from rich.progress import Progress
     from rich.table import Table
 
 _SHOWN_PROBLEMS = 20
+_ROWS_BY_METHOD = {
+    "ring": "the ring of each point",
+    "beams": "the nearest beam of the sensor",
+    "spherical": "elevation",
+}
+_VARYING = re.compile(r"\S*/\S*|\d[\d.,e+-]*")
 
 
 def register(app: typer.Typer) -> None:
@@ -55,22 +65,31 @@ def info(
     would be wrong. Warnings and notes leave it 0.
     """
     from hwnas.data.dataset import find_config, open_dataset
-    from hwnas.data.inspection import inspect_dataset, inspection_json
-    from hwnas.data.suggestion import suggested_config
+    from hwnas.data.inspection import inspection_json
+    from hwnas.data.rereading import inspect_as_stored
+    from hwnas.data.suggestion import drafted_files, suggested_config
 
     directory, config = find_config(path)
     _check_outputs(directory, out, picture, suggest=suggest, force=force, as_json=as_json)
     source = open_dataset(path, label_map=label_map, strict=strict)
     with _progress() as progress:
         bar = progress.add_task("Reading scans", total=len(source.all_scans))
-        found = inspect_dataset(source, lambda number: progress.update(bar, completed=number), width=width)
+        source, found = inspect_as_stored(
+            source, lambda number: progress.update(bar, completed=number), width=width
+        )
     facts = inspection_json(source, found)
+    if suggest and not found.num_scans:
+        raise DataError(
+            f"No scan of {path} can be used, so that nothing can be suggested. The first problem: "
+            f"{found.problems[0].scan}: {found.problems[0].message}"
+        )
     if as_json:
         print_json(facts)
     elif not suggest or out is not None:
         _print_facts(facts)
     if suggest:
-        _write_suggestion(suggested_config(source, config, found.geometry, found.findings), out)
+        text = suggested_config(source, config, found.geometry, found.findings)
+        _write_suggestion(text, out, drafted_files(found.findings))
     if picture is not None:
         from hwnas.data.dataset_pictures import draw_dataset
 
@@ -97,11 +116,21 @@ def _check_outputs(
             raise ConfigError(f"{path} exists already. Give `--force` to replace it, or another name.")
 
 
-def _write_suggestion(text: str, out: Path | None) -> None:
+def _write_suggestion(text: str, out: Path | None, files: Mapping[str, str]) -> None:
+    """Print a suggestion, or write it and the files that it names; those replace nothing."""
     if out is None:
+        for name, content in files.items():
+            text += f"\n# Save this as {name} beside dataset.yaml, without the '# ' (--out does that):\n"
+            text += "".join(f"# {line}\n" for line in content.splitlines())
         # A file or a pipe gets the text as it is; a terminal must not obey names in it.
         sys.stdout.write(visible(text) if sys.stdout.isatty() else text)
         return
+    for name, content in files.items():
+        beside = out.parent / name
+        if os.path.lexists(beside):
+            raise ConfigError(f"{beside} exists already, and {out} would name it; rename one of them.")
+        write_bytes_atomically(beside, content.encode("utf-8"))
+        err_console.print(f"{beside} describes the sensor; correct it by its data sheet.", highlight=False)
     write_bytes_atomically(out, text.encode("utf-8"))
     err_console.print(f"{out} holds the suggestion.", highlight=False)
 
@@ -136,7 +165,7 @@ def synthesize(
         print_json({"path": str(path), "scans": scans, "sensor": sensor, "seed": seed})
     else:
         out_console.print(
-            f"{scans} scans of {sensor} are in {path}; 'hwnas data info {path}' describes them.",
+            f"{counted(scans, 'scan')} of {sensor}: {path}; 'hwnas data info {path}' describes them.",
             soft_wrap=True,
         )
 
@@ -160,12 +189,23 @@ def _print_facts(facts: dict[str, Any]) -> None:
     out_console.print(_class_table(facts))
     for finding in facts["findings"]:
         _print_finding(finding)
-    for problem in facts["problems"][:_SHOWN_PROBLEMS]:
-        out_console.print(Text(visible(problem["scan"]), style="bold red"), end=" ")
-        out_console.print(problem["message"], highlight=False)
-    hidden = len(facts["problems"]) - _SHOWN_PROBLEMS
-    if hidden > 0:
-        out_console.print(f"... and {hidden} more scans with problems (--json lists all)")
+    groups = _alike(facts["problems"])
+    for scans, message in groups[:_SHOWN_PROBLEMS]:
+        named = scans[0] if len(scans) == 1 else f"{len(scans):,} scans, such as {scans[0]}:"
+        out_console.print(Text(visible(named), style="bold red"), end=" ")
+        out_console.print(message, highlight=False)
+    hidden = sum(len(scans) for scans, _ in groups[_SHOWN_PROBLEMS:])
+    if hidden:
+        out_console.print(f"... and {counted(hidden, 'more scan')} with problems (--json lists all)")
+
+
+def _alike(problems: list[dict[str, str]]) -> list[tuple[list[str], str]]:
+    """Return scans with the same problem, apart from names of files and numbers, and the first message."""
+    groups: dict[str, tuple[list[str], str]] = {}
+    for problem in problems:
+        key = _VARYING.sub("", problem["message"])
+        groups.setdefault(key, ([], problem["message"]))[0].append(problem["scan"])
+    return list(groups.values())
 
 
 def _print_finding(finding: dict[str, Any]) -> None:
@@ -192,7 +232,7 @@ def _summary(facts: dict[str, Any]) -> Table:
         "Points": f"{facts['points']:,}",
         "Splits": "; ".join(f"{name}: {' '.join(names)}" for name, names in facts["splits"].items())
         or "none",
-        "Sensor, frame": f"{facts['sensor']}, {facts['frame']}",
+        "Sensor, frame": f"{facts['sensor']}, {facts['frame']} ({meaning_of_frame(facts['frame'])})",
         "Rings": _describe_rings(facts["rings"]),
         "Intensity": _describe_intensity(facts["intensity"]),
         "Farthest point": f"{facts['max_range_m']:.1f} m",
@@ -213,7 +253,10 @@ def _describe_problems(facts: dict[str, Any]) -> str:
     errors, warnings = severities.count("error"), severities.count("warning")
     if not facts["problems"] and not errors and not warnings:
         return "0"
-    return f"{len(facts['problems']):,} scans that cannot be used; {errors} errors, {warnings} warnings below"
+    return (
+        f"{counted(len(facts['problems']), 'scan')} that cannot be used; {counted(errors, 'error')}, "
+        f"{counted(warnings, 'warning')} below"
+    )
 
 
 def _describe_geometry(geometry: dict[str, Any] | None) -> dict[str, str]:
@@ -222,9 +265,11 @@ def _describe_geometry(geometry: dict[str, Any] | None) -> dict[str, str]:
     place = geometry["sensor_origin_m"]
     height = geometry["sensor_height_m"]
     beams = f"{geometry['num_beams']} beams" if geometry["num_beams"] else "beams not told apart"
-    matches = ", ".join(f"{one['sensor']} {one['score']:.0%}" for one in geometry["sensor_matches"])
+    matches = ", ".join(
+        f"{one['sensor']} {one['score']:.0%}" for one in geometry["sensor_matches"] if one["fits"]
+    )
     return {
-        f"Geometry ({geometry['scans']} scans)": (
+        f"Geometry ({counted(geometry['scans'], 'scan')})": (
             f"{beams}, {geometry['elevation_high_deg']:+.1f} to {geometry['elevation_low_deg']:+.1f} degrees "
             f"of elevation, {geometry['azimuth_coverage_deg']:.0f} degrees around"
         ),
@@ -232,7 +277,7 @@ def _describe_geometry(geometry: dict[str, Any] | None) -> dict[str, str]:
         "Sensor above ground": "no ground found"
         if height is None
         else f"{height:.2f} m, roll {geometry['roll_deg']:.1f}, pitch {geometry['pitch_deg']:.1f} degrees",
-        "Tables that fit": matches,
+        "Tables that fit": matches or "none",
     }
 
 
@@ -240,24 +285,29 @@ def _describe_image(image: dict[str, Any] | None, problem: str | None) -> dict[s
     if image is None or not image["scans"]:
         return {"Range image": f"none: {problem or (image and image['problem']) or 'no scan'}"}
     spec, miou = image["projection"], image["oracle_miou"]
-    method = ", ".join(f"{name} {scans}" for name, scans in image["scans_by_method"].items())
+    rows = ", ".join(
+        f"{_ROWS_BY_METHOD.get(name, name)} ({name}) in {counted(scans, 'scan')}"
+        for name, scans in image["scans_by_method"].items()
+    )
     return {
         f"Range image {spec['height']} x {spec['width']}": (
             f"{image['kept_share']:.1%} of points keep a pixel; {image['points_above']:,} points above and "
             f"{image['points_below']:,} below {spec['fov_up_deg']:g} to {spec['fov_down_deg']:g} degrees "
-            f"({image['outside_share']:.2%}); method {method}"
+            f"({image['outside_share']:.2%}); rows by {rows}"
         ),
         "Oracle with k-NN": "no labels" if miou is None else f"mIoU {miou:.3f}",
     }
 
 
 def _describe_rings(rings: dict[str, Any]) -> str:
-    parts = [f"{count} in {scans:,} scans" for count, scans in rings["scans_by_number_of_rings"].items()]
+    parts = [
+        f"{count} in {counted(scans, 'scan')}" for count, scans in rings["scans_by_number_of_rings"].items()
+    ]
     points = rings["mean_points_per_ring"]
     if points:
         parts.append(f"{min(points):,.0f} to {max(points):,.0f} points each (mean over scans)")
     if rings["scans_not_ring_ordered"]:
-        parts.append(f"{rings['scans_not_ring_ordered']:,} scans whose rings are not recovered")
+        parts.append(f"{counted(rings['scans_not_ring_ordered'], 'scan')} whose rings are not recovered")
     return "; ".join(parts) or "unknown"
 
 

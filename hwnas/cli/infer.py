@@ -12,6 +12,7 @@ import typer
 
 from hwnas.cli.console import err_console, out_console, print_json
 from hwnas.cli.infer_inputs import PICTURE_SUFFIX, find_scans, outputs_of
+from hwnas.cli.infer_layouts import Layout, layout_of_each
 from hwnas.cli.trust import AllowedSigners, Identity, RequireSignature, trust_of
 from hwnas.errors import ConfigError, DataError, shown
 from hwnas.files import write_bytes_atomically
@@ -68,7 +69,9 @@ def register(app: typer.Typer) -> None:
         """Label scans: one .label file each, uint32, one id for every point.
 
         A scan that cannot be used is named at the end, and the others are labelled; the exit code is then 3.
-        Directories are searched with all that is below them.
+        Directories are searched with all that is below them. Where one holds a dataset.yaml, its scans are
+        read as that says (format, options, frame, unit, origin, intensity range); others are read as those
+        that the network was trained on.
         """
         trust = trust_of(
             require_signature=require_signature, allowed_signers=allowed_signers, identity=identity
@@ -146,11 +149,12 @@ def label_scans(
         precision: of the network.
         trust: who must have signed the bundle.
         ids: `raw` or `train`.
-        options: of the scan format, over those of the bundle.
+        options: of the scan format, over those of the bundle or of a `dataset.yaml` of the directory.
 
     Raises:
         BundleError: if the bundle cannot be used, or is not signed as `trust` wants.
         ConfigError: if two scans would be written to one file, or a file exists and `force` is False.
+        DataError: if the `dataset.yaml` of a directory is wrong.
     """
     from rich.progress import track
 
@@ -163,21 +167,27 @@ def label_scans(
     if options and len({scan.path.suffix.lower() for scan in inputs.scans}) > 1:
         raise ConfigError("Options of a format go with scans of one format; label the others apart.")
     outputs = outputs_of(inputs.scans, out, force=force, picture=picture)
+    layouts = layout_of_each([scan.path for scan in inputs.scans], scans)
     runner = Runner(bundle, threads=threads, precision=precision, trust=trust)
     found = Labelled(
         problems=[{"directory": str(path), "message": f"{path}: {why}"} for path, why in inputs.problems]
     )
     progress = track(
-        list(zip(inputs.scans, outputs, strict=True)), "Labelling scans", console=err_console, transient=True
+        list(zip(inputs.scans, outputs, layouts, strict=True)),
+        "Labelling scans",
+        console=err_console,
+        transient=True,
     )
-    for scan, output in progress:
+    for scan, output, layout in progress:
         try:
-            read = _read(runner, scan.path, options or {})
+            read = _read(runner, scan.path, options or {}, layout)
             start = time.perf_counter()
             result = runner.segment(read.points, read.intensity, read.ring)
             label_ms = (time.perf_counter() - start) * 1e3
         except DataError as error:
             message = str(error) if str(scan.path) in str(error) else f"{scan.path}: {error}"
+            if layout is not None:
+                message += f" (It was read as {layout.path} says.)"
             found.problems.append({"scan": str(scan.path), "message": message})
             continue
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -211,14 +221,19 @@ def _write(
     return entry
 
 
-def _read(runner: Runner, path: Path, options: Mapping[str, Any]) -> RawScan:
-    """Read a scan in the format that its name ends with; plug-ins add formats."""
+def _read(runner: Runner, path: Path, options: Mapping[str, Any], layout: Layout | None) -> RawScan:
+    """Read a scan as its `dataset.yaml` says, or in the format that its name ends with."""
     from hwnas.plugins import load_plugin, plugin_names
 
-    name, known = path.suffix.lower().lstrip("."), plugin_names("hwnas.data_formats")
-    if name not in known:
+    ending, known = path.suffix.lower().lstrip("."), plugin_names("hwnas.data_formats")
+    if layout is not None:
+        reader = load_plugin("hwnas.data_formats", layout.format)
+        read_with = {**layout.options, **options}
+        scan = runner.read_scan_with(reader, layout.format, path, read_with, layout.coordinates)
+        return layout.in_unit_of(scan, runner.intensity_range)
+    if ending not in known:
         raise DataError(f"{path} must end in one of {['.' + format_ for format_ in known]}.")
-    return runner.read_scan_with(load_plugin("hwnas.data_formats", name), name, path, options)
+    return runner.read_scan_with(load_plugin("hwnas.data_formats", ending), ending, path, options)
 
 
 def _report(found: Labelled, bundle: Path, ids: str, *, as_json: bool) -> None:

@@ -121,15 +121,24 @@ def _distinct(scans: list[ScanFile]) -> list[ScanFile]:
     """Return the scans, no two with one place; `a.bin` and `a.pcd` keep their endings."""
     counts = Counter(scan.place for scan in scans)
     apart = [
-        ScanFile(scan.path, scan.place.with_name(scan.place.name + scan.path.suffix))
-        if counts[scan.place] > 1
-        else scan
+        ScanFile(scan.path, scan.place.with_name(_whole_name(scan))) if counts[scan.place] > 1 else scan
         for scan in scans
     ]
     repeated = [place for place, count in Counter(scan.place for scan in apart).items() if count > 1]
     if repeated:
         raise ConfigError(
-            f"Several scans would be written to {repeated[0]}{LABEL_SUFFIX}; label them into different "
-            "directories."
+            f"Several scans would be written to {repeated[0]}{LABEL_SUFFIX}: "
+            f"{_listed(scans, repeated[0])}. Give the directories that hold them instead of the files, so "
+            "that labels lie in subdirectories of the same names; or label them with separate commands into "
+            "different directories."
         )
     return apart
+
+
+def _listed(scans: Sequence[ScanFile], place: Path) -> str:
+    paths = [scan.path for scan in scans if place in (scan.place, scan.place.with_name(_whole_name(scan)))]
+    return " and ".join(str(path) for path in paths[:3]) + (", ..." if len(paths) > 3 else "")
+
+
+def _whole_name(scan: ScanFile) -> str:
+    return scan.place.name + scan.path.suffix

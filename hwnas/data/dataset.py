@@ -24,14 +24,15 @@ from hwnas.data.dataset_config import (
 from hwnas.data.files_of_dataset import Unreadable, format_of, missing_labels, scan_files
 from hwnas.data.frames import Coordinates
 from hwnas.data.label_maps import LabelMap, load_label_map
+from hwnas.data.minimal_config import DOCS_PAGE, minimal_config
 from hwnas.data.reading import ScanFiles, ScanReader
 from hwnas.data.scan import DataWarning as DataWarning  # noqa: PLC0414 - part of this API
 from hwnas.data.scan import Scan
 from hwnas.data.sensors import Sensor, find_sensor
-from hwnas.data.splits import Splits, split_sequences
+from hwnas.data.splits import Splits, how_to_split, split_sequences
 from hwnas.errors import DataError, shown
 from hwnas.files import is_yaml, reason_of, sha256_of_file
-from hwnas.plugins import load_plugin
+from hwnas.plugins import load_plugin, plugin_names
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,6 +138,8 @@ class DataSource(Mapping[str, ScanDataset]):
         format_options: of the format.
         sensor_height_m: of the sensor above the ground; None where the data set does not state it.
         unreadable: directories that could not be searched for scans.
+        splits_are_stated: whether the description or the caller names the sequences of a split.
+        sensor_is_stated: whether the description names the sensor; False where the usual one is assumed.
     """
 
     path: Path
@@ -149,6 +152,8 @@ class DataSource(Mapping[str, ScanDataset]):
     format_options: Mapping[str, Any]
     sensor_height_m: float | None = None
     unreadable: tuple[Unreadable, ...] = ()
+    sensor_is_stated: bool = True
+    splits_are_stated: bool = False
 
     @property
     def frame(self) -> str:
@@ -188,13 +193,18 @@ class DataSource(Mapping[str, ScanDataset]):
         if name not in self.sequences_of:
             raise DataError(
                 f"The data set {self.path} has no split {name!r}, it has {list(self.splits)}. "
-                "Splits are made of whole sequences: name them under 'splits', or add a sequence."
+                f"Splits are made of whole sequences. {self._how_to_split()}"
             )
         wanted = set(self.sequences_of[name])
         files = tuple(files for files in self.all_scans.files if files.sequence in wanted)
         if name != "test" and not self.all_scans.reader.embedded_labels:
             _refuse_missing_labels(files, name)
         return replace(self.all_scans, files=files)
+
+    def _how_to_split(self) -> str:
+        files = self.all_scans.files
+        labelled = self.all_scans.reader.embedded_labels or any(one.labels is not None for one in files)
+        return how_to_split(sorted({one.sequence for one in files}), is_labelled=labelled)
 
     def __getitem__(self, name: str) -> ScanDataset:
         """Return the scans of a split; KeyError if there is none of that name."""
@@ -282,6 +292,8 @@ def _opened(
         format_options=config.format_options,
         sensor_height_m=config.sensor_height_m,
         unreadable=unreadable,
+        sensor_is_stated="sensor" in config.model_fields_set,
+        splits_are_stated=bool(config.splits.model_fields_set) or bool(train_sequences or val_sequences),
     )
 
 
@@ -318,7 +330,18 @@ def find_config(path: Path) -> tuple[Path, DatasetConfig]:
     raise DataError(
         f"{path} is not a data set: expected a directory with {CONFIG_NAME} or with "
         f"sequences/NN/velodyne/*.bin (SemanticKITTI), or the path of a {CONFIG_NAME}. "
-        "'hwnas data synthesize DIR' makes one."
+        "'hwnas data synthesize DIR' makes one." + _advice(path)
+    )
+
+
+def _advice(path: Path) -> str:
+    """Return a `dataset.yaml` for the scan files in a directory, or where to read how to write one."""
+    config = minimal_config(path, plugin_names("hwnas.data_formats")) if os.path.isdir(path) else None
+    if config is None:
+        return f" {DOCS_PAGE} says how to describe scans."
+    return (
+        f" There are scan files. Write what describes them into {path / CONFIG_NAME}, for instance:\n\n"
+        f"{config}\n\n{DOCS_PAGE} has every key and complete examples."
     )
 
 

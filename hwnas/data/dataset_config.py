@@ -2,7 +2,8 @@
 
 ```yaml
 sensor: vlp-32c                # a network is made for one sensor: one that hwnas has a table of, a YAML file
-                               # beside this one that describes it, or any other name
+                               # beside this one that describes it, or any other name; `unknown` or null
+                               # where nobody knows (default: hdl-64e)
 sensor_height_m: 1.85          # above the ground; bundles state it (default: usual for a sensor that we know)
 frame: y-forward               # how the axes point: x-forward (x forward, y left, z up; the default),
                                # y-forward (x right, y forward, z up), z-forward (x right, y down, z forward),
@@ -21,10 +22,12 @@ splits: {train: ["01", "02"], val: ["03"]}    # by sequence; quoted, since YAML 
 ```
 
 Everything has a default; an empty file describes a SemanticKITTI directory.
+docs/dataset-yaml.md has every key.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -40,13 +43,17 @@ from pydantic import (
 )
 
 from hwnas.data.frames import MAX_UNIT_M, MIN_UNIT_M, Coordinates, axes_of_frame
+from hwnas.data.minimal_config import DOCS_PAGE
+from hwnas.data.sensors import load_sensor
 from hwnas.errors import DataError, shown
 from hwnas.files import is_yaml
 from hwnas.schema_problems import problems_of
-from hwnas.yaml_files import path_from, read_yaml
+from hwnas.yaml_files import YamlDocument, path_from, read_yaml
 
 CONFIG_NAME = "dataset.yaml"
 EMBEDDED_LABELS = "embedded"
+UNKNOWN_SENSOR = "unknown"
+"""A name that no table has: beams and field of view are taken from the training scans."""
 SPLITS = ("train", "val", "test")
 SEMANTICKITTI_SCANS = "sequences/{sequence}/velodyne/{scan}.bin"
 SEMANTICKITTI_LABELS = "sequences/{sequence}/labels/{scan}.label"
@@ -104,6 +111,11 @@ class DatasetConfig(_Section):
     label_map: StrictStr = "semantickitti-19"
     splits: SplitSection = SplitSection()
 
+    @field_validator("sensor", mode="before")
+    @classmethod
+    def _named_or_unknown(cls, sensor: Any) -> Any:
+        return UNKNOWN_SENSOR if sensor is None else sensor
+
     @field_validator("frame")
     @classmethod
     def _known_frame(cls, frame: str) -> str:
@@ -117,11 +129,17 @@ class DatasetConfig(_Section):
             raise ValueError(f"intensity_range is [{low}, {high}]; the first number must be the smaller one")
         if isinstance(self.scans, str):
             if "{scan}" not in self.scans:
-                raise ValueError(f"scans is {self.scans!r}; a pattern must contain {{scan}}")
+                raise ValueError(
+                    f"scans is {self.scans!r}; a pattern must contain {{scan}} where the names of the scans "
+                    f"differ, such as {_with_scan(self.scans)!r}; see {DOCS_PAGE}"
+                )
             if self.labels not in (None, EMBEDDED_LABELS):
                 _check_labels_pattern(self.scans, str(self.labels))
         elif self.labels not in (None, EMBEDDED_LABELS):
-            raise ValueError("labels is a pattern, but scans is a list: give each scan its own labels there")
+            raise ValueError(
+                "labels is a pattern, but scans is a list: give each scan its own labels there, such as "
+                f"{{points: a.bin, labels: a.label}}; see {DOCS_PAGE}"
+            )
         return self
 
     @property
@@ -153,12 +171,41 @@ def read_dataset_config(path: Path) -> DatasetConfig:
         config = DatasetConfig.model_validate(content)
     except ValidationError as error:
         raise DataError(problems_of(error, DatasetConfig, document=document)) from None
+    if is_yaml(config.sensor):
+        _refuse_wrong_sensor_file(config.sensor, path, document)
     if is_yaml(config.label_map):
         return config.model_copy(update={"label_map": path_from(config.label_map, path)})
     return config
 
 
+def _refuse_wrong_sensor_file(name: str, path: Path, document: YamlDocument) -> None:
+    where = document.at(("sensor",))
+    beside = path.parent / Path(name).expanduser()
+    if not beside.is_file():
+        raise DataError(
+            f"{where}: `sensor` is {shown(name)}: there is no such file {shown(str(beside), 400)}. Paths "
+            "count from the file that they stand in; `sensor: unknown` does without a table."
+        )
+    try:
+        load_sensor(beside)
+    except DataError as error:
+        raise DataError(f"{where}: `sensor` is {shown(name)}, which describes no sensor: {error}") from None
+
+
+def _with_scan(pattern: str) -> str:
+    """Return an example: what a pattern without `{scan}` most likely is meant to be."""
+    above, name = os.path.split(pattern)
+    stem, ending = os.path.splitext(name)
+    if not ending and stem:  # a directory
+        above, ending = os.path.join(above, stem), ".bin"
+    return os.path.join(above, "{scan}" + ending) if ending else SEMANTICKITTI_SCANS
+
+
 def _check_labels_pattern(scans: str, labels: str) -> None:
     for placeholder in ("{sequence}", "{scan}"):
         if (placeholder in scans) != (placeholder in labels):
-            raise ValueError(f"scans and labels must both contain {placeholder}, or neither")
+            raise ValueError(
+                f"scans and labels must both contain {placeholder}, or neither, such as "
+                f"{SEMANTICKITTI_SCANS!r} and {SEMANTICKITTI_LABELS!r}; found {scans!r} and {labels!r}; "
+                f"see {DOCS_PAGE}"
+            )

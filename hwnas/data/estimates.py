@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.data.axes import AS_IT_IS, heading_of, middle_of, travel_between, upright
-from hwnas.data.frames import axes_of_frame, composed, to_our_frame
+from hwnas.data.frames import AnyPoints, axes_of_frame, composed, to_our_frame
 from hwnas.data.geometry import (
     UNITS,
     CloudGeometry,
@@ -47,7 +47,8 @@ class Cloud:
     Attributes:
         sequence: that it belongs to.
         number: place in the data set; scans of one sequence with neighbouring numbers follow each other.
-        points: [N, 3] as the settings turn them; metres, x forward, y left, z up, if these are right.
+        points: [N, 3], float64 where the files hold that, as the settings turn them; metres, x forward,
+            y left, z up, if these are right.
         ring: [N] as the file gives it; None if it does not.
         largest: absolute value of the largest coordinate in the file.
         unit_m: metres in a unit of the file, as the settings state it.
@@ -56,7 +57,7 @@ class Cloud:
 
     sequence: str
     number: int
-    points: FloatArray
+    points: AnyPoints
     ring: npt.NDArray[np.int32] | None
     largest: float
     unit_m: float
@@ -92,7 +93,7 @@ class GeometryEstimate:
     Attributes:
         num_scans: scans that were looked at.
         unit_factor: metres in what is read as a metre; 1 if all is well.
-        precision_m: distance of neighbouring float32 values at the largest coordinate.
+        precision_m: distance of neighbouring values at the largest coordinate, in the type of the files.
         sensor_height_m: above the ground; None where no ground was found.
         ground_scans: scans with a ground.
         roll_deg: median tilt of the sensor over the ground about x; None without a ground.
@@ -160,7 +161,7 @@ def estimate_geometry(
     middles = [middle_of(cloud.points) for cloud in clouds]
     is_far = _are_far(clouds, middles)
     local = [
-        _shifted(cloud.points, middle) if is_far else cloud.points
+        _shifted(cloud.points, middle) if is_far else np.asarray(cloud.points, np.float32)
         for cloud, middle in zip(clouds, middles, strict=True)
     ]
     frame = _common([upright(points).frame for points in local])
@@ -196,7 +197,7 @@ def _are_far(clouds: Sequence[Cloud], middles: Sequence[npt.NDArray[np.float64]]
     return bool(np.mean(far) > 0.5)
 
 
-def _shifted(points: FloatArray, middle: npt.NDArray[np.float64]) -> FloatArray:
+def _shifted(points: AnyPoints, middle: npt.NDArray[np.float64]) -> FloatArray:
     return np.asarray(points.astype(np.float64) - middle, np.float32)
 
 
@@ -387,11 +388,13 @@ def _summary(clouds: Sequence[Cloud], final: Sequence[FloatArray], factor: float
     range_ = np.concatenate([np.linalg.norm(points[sample(len(points))], axis=1) for points in final])
     beams, are_given = _beams(found)
     low, high = quantiles(np.asarray(elevation, np.float32), (0.5, 99.5))
-    largest = max(cloud.largest * cloud.unit_m * factor for cloud in clouds)
+    precision = max(
+        float(np.spacing(cloud.points.dtype.type(cloud.largest * cloud.unit_m * factor))) for cloud in clouds
+    )
     return GeometryEstimate(
         num_scans=len(clouds),
         unit_factor=factor,
-        precision_m=float(np.spacing(np.float32(largest))),
+        precision_m=precision,
         sensor_height_m=float(np.median([ground.height for ground in grounds])) if grounds else None,
         ground_scans=len(grounds),
         roll_deg=float(np.median([ground.roll_deg for ground in grounds])) if grounds else None,

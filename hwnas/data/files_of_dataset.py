@@ -48,7 +48,8 @@ def scan_files(
     if not files:
         reasons = "".join(f" {one.message}" for one in unreadable[:3])
         raise DataError(
-            f"{directory} holds no scan: nothing matches {where}. Check 'scans' in dataset.yaml.{reasons}"
+            f"{directory} holds no scan: nothing matches {where}. Check 'scans' in dataset.yaml "
+            f"(docs/dataset-yaml.md).{reasons}"
         )
     files.sort(key=lambda one: (one.sequence, one.id))
     for one, other in itertools.pairwise(files):
@@ -67,8 +68,7 @@ def format_of(config: DatasetConfig) -> str:
     """
     if config.format is not None:
         return config.format
-    names = [config.scans] if isinstance(config.scans, str) else [entry.points for entry in config.scans]
-    endings = sorted({os.path.splitext(name)[1].lower().lstrip(".") for name in names})
+    endings = endings_of(config)
     known = plugin_names("hwnas.data_formats")
     if len(endings) == 1 and endings[0] in known:
         return endings[0]
@@ -78,6 +78,12 @@ def format_of(config: DatasetConfig) -> str:
         f"{['.' + name for name in known]} for all of them. State 'format' in dataset.yaml, and give scans "
         "of different formats data sets of their own."
     )
+
+
+def endings_of(config: DatasetConfig) -> tuple[str, ...]:
+    """Return what the names of the scans end with, without the dot, in lower case; sorted."""
+    names = [config.scans] if isinstance(config.scans, str) else [entry.points for entry in config.scans]
+    return tuple(sorted({os.path.splitext(name)[1].lower().lstrip(".") for name in names}))
 
 
 def missing_labels(files: Iterable[ScanFiles]) -> list[ScanFiles]:

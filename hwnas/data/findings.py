@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,82 +10,33 @@ import numpy as np
 from hwnas.data.axes import AS_IT_IS
 from hwnas.data.dataset import DataSource
 from hwnas.data.estimates import GeometryEstimate
+from hwnas.data.finding import ERROR, NOTE, WARNING, ContentFacts, Finding
 from hwnas.data.frames import Coordinates, axes_of_frame, composed
 from hwnas.data.geometry import UNITS
-from hwnas.data.sensor_match import SensorMatch, better_than, match_sensors
-
-ERROR, WARNING, NOTE = "error", "warning", "note"
-"""A network trained on such data is wrong; it may be; or it is only worth knowing."""
+from hwnas.data.sensor_findings import sensor_findings
+from hwnas.text import counted
 
 # The apexes of an HDL-64E's two blocks lie up to half a metre beside what its driver calls the origin.
 _ORIGIN_TOLERANCE_M = (0.6, 0.6, 0.4)
 _MOVING_M = 1.0
+# Far from 0 0 0, coordinates are those of a map; that they are is certain, only how much it moves is not.
+_MOVING_FAR_M = 0.75
 _PRECISION_M = 0.01
 _TILT_DEG = 5.0
 _COVERAGE = 0.9
 _HEIGHT_TOLERANCE, _HEIGHT_TOLERANCE_M = 0.2, 0.3
-_NO_FIT = 0.5
 _POOR_INTENSITY = 0.02
+_SECOND_RETURNS = 0.05
 _INTENSITY_SCALES = (1.0, 255.0, 4095.0, 65535.0)
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something odd.
-
-    Attributes:
-        kind: a short name, such as `origin`.
-        severity: `error`, `warning` or `note`.
-        message: what is odd, with figures.
-        remedy: what to do.
-        settings: keys of `dataset.yaml` that mend it; empty where none does.
-    """
-
-    kind: str
-    severity: str
-    message: str
-    remedy: str
-    settings: Mapping[str, Any] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return {
-            "kind": self.kind,
-            "severity": self.severity,
-            "message": self.message,
-            "remedy": self.remedy,
-            "dataset_yaml": dict(self.settings),
-        }
-
-
-@dataclass
-class ContentFacts:
-    """What is counted over all scans besides geometry.
-
-    Attributes:
-        num_scans: readable scans.
-        intensity: smallest and largest intensity in the files.
-        num_constant_intensity: scans whose points all have one intensity.
-        points_of_class: [K + 1] points of each class; the last element counts ignored ones.
-        num_duplicates: scans with the same points as an earlier one.
-        duplicates: some of them, each with the earlier one.
-    """
-
-    num_scans: int = 0
-    intensity: tuple[float, float] = (np.inf, -np.inf)
-    num_constant_intensity: int = 0
-    points_of_class: Sequence[int] = ()
-    num_duplicates: int = 0
-    duplicates: list[tuple[str, str]] = field(default_factory=list)
 
 
 def find_oddities(
     source: DataSource, facts: ContentFacts, geometry: GeometryEstimate | None
 ) -> tuple[Finding, ...]:
     """Return all findings, errors first."""
-    found = list(_of_content(source, facts))
+    found = [*_of_splits(source), *_of_content(source, facts)]
     if geometry is not None:
-        found += _of_geometry(source, geometry)
+        found += _of_geometry(source, geometry, facts)
     order = (ERROR, WARNING, NOTE)
     return tuple(sorted(found, key=lambda finding: order.index(finding.severity)))
 
@@ -119,7 +69,12 @@ def _has_other_origin(geometry: GeometryEstimate) -> bool:
 
 
 def _is_moving(geometry: GeometryEstimate) -> bool:
-    return geometry.moves_m > _MOVING_M
+    return geometry.moves_m > (_MOVING_FAR_M if geometry.is_far else _MOVING_M)
+
+
+def _is_blurred(geometry: GeometryEstimate) -> bool:
+    """Whether coordinates were rounded so much that beams can be told no more."""
+    return geometry.precision_m > _PRECISION_M
 
 
 def _changed(before: Coordinates, after: Coordinates, *keys: str) -> dict[str, Any]:
@@ -127,13 +82,15 @@ def _changed(before: Coordinates, after: Coordinates, *keys: str) -> dict[str, A
     return {key: new[key] for key in new if key in keys or new[key] != old[key]}
 
 
-def _of_geometry(source: DataSource, geometry: GeometryEstimate) -> Iterator[Finding]:
+def _of_geometry(source: DataSource, geometry: GeometryEstimate, facts: ContentFacts) -> Iterator[Finding]:
     yield from _of_axes(source, geometry)
     yield from _of_unit(source, geometry)
     yield from _of_origin(source, geometry)
     yield from _of_mounting(source, geometry)
-    if geometry.second_origin_m is None:
-        yield from _of_sensor(source, geometry)
+    if geometry.second_origin_m is None and not _is_blurred(geometry):
+        yield from sensor_findings(source, geometry, facts)
+    if not geometry.is_far:  # seen from far away, all points lie in one direction
+        yield from _of_returns(facts)
     if geometry.azimuth_coverage < _COVERAGE:
         yield Finding(
             "coverage",
@@ -187,25 +144,29 @@ def _of_unit(source: DataSource, geometry: GeometryEstimate) -> Iterator[Finding
         return
     unit = min(UNITS, key=lambda name: abs(UNITS[name] * factor - 1.0))
     height = geometry.sensor_height_m
-    stands = "" if height is None else f", the sensor {height / factor:.4g} above the ground"
+    stands = "" if height is None else f", the sensor {_amount(height / factor)} above the ground"
     yield Finding(
         "unit",
         ERROR,
         f"The coordinates seem to be {unit}, not metres: 99 percent of the points are "
-        f"nearer than {geometry.range_p99_m / factor:.4g}{stands}.",
+        f"nearer than {_amount(geometry.range_p99_m / factor)}{stands}.",
         "State the unit. If they are metres all the same, state the sensor's height as sensor_height_m.",
         _changed(source.coordinates, corrected(source.coordinates, geometry), "unit_m"),
     )
 
 
+def _amount(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
+
+
 def _of_origin(source: DataSource, geometry: GeometryEstimate) -> Iterator[Finding]:
-    if geometry.precision_m > _PRECISION_M:
+    if _is_blurred(geometry):
         yield Finding(
             "precision",
             ERROR,
-            f"Coordinates are so large that float32 holds them to {geometry.precision_m:.2g} m only.",
+            f"Coordinates are so large that the files hold them to {geometry.precision_m:.2g} m only.",
             "Subtract the position of the sensor (such as UTM coordinates) in float64 before points are "
-            "stored as float32; what was rounded away cannot be brought back.",
+            "stored as float32, or store float64; what was rounded away cannot be brought back.",
         )
     if _is_moving(geometry):
         yield Finding(
@@ -213,10 +174,11 @@ def _of_origin(source: DataSource, geometry: GeometryEstimate) -> Iterator[Findi
             ERROR,
             f"The sensor moves through the coordinates by up to {geometry.moves_m:.1f} m within a sequence: "
             "the points are in a frame of the world, not of the sensor.",
-            "Transform each scan into the frame of the sensor with its pose, before it is stored; one "
-            "origin for all scans cannot.",
+            "Transform each scan into the frame of the sensor with its pose, in float64, before it is "
+            "stored; one origin for all scans cannot.",
         )
-        return
+    if _is_moving(geometry) or _is_blurred(geometry):
+        return  # an origin would not mend scans that must be written anew
     if geometry.second_origin_m is not None and geometry.origin_m is not None:
         apart_m = float(np.linalg.norm(np.subtract(geometry.second_origin_m, geometry.origin_m)))
         yield Finding(
@@ -233,9 +195,9 @@ def _of_origin(source: DataSource, geometry: GeometryEstimate) -> Iterator[Findi
     yield Finding(
         "origin",
         ERROR,
-        f"The beams do not meet at 0 0 0 but at {_place(geometry.origin_m)} (from {geometry.origin_scans} "
-        f"scans, \u00b1 {geometry.origin_spread_m:.2f} m): the origin is that of a vehicle or a map, not of "
-        "the sensor.",
+        f"The beams do not meet at 0 0 0 but at {_place(geometry.origin_m)} (from "
+        f"{counted(geometry.origin_scans, 'scan')}, \u00b1 {geometry.origin_spread_m:.2f} m): the origin is that "
+        "of a vehicle or a map, not of the sensor.",
         "State where the sensor stands in the coordinates of the files.",
         _changed(source.coordinates, corrected(source.coordinates, geometry), "origin_m"),
     )
@@ -272,53 +234,23 @@ def _of_mounting(source: DataSource, geometry: GeometryEstimate) -> Iterator[Fin
         )
 
 
-def _of_sensor(source: DataSource, geometry: GeometryEstimate) -> Iterator[Finding]:
-    name, table = source.sensor, source.sensor_table
-    is_known = table is not None
-    if table is not None and not table.is_rotating:
+def _of_splits(source: DataSource) -> Iterator[Finding]:
+    scans = source.all_scans
+    has_labels = scans.reader.embedded_labels or any(one.labels is not None for one in scans.files)
+    missing = [name for name in ("train", "val") if name not in source.sequences_of]
+    if not has_labels or not missing:
         return
-    matches = matches_of(source, geometry)
-    better = better_than(matches, name)
-    found = describe_beams(geometry)
-    own = next((match.score for match in matches if match.sensor == name), 0.0)
-    if better is not None:
-        yield Finding(
-            "sensor",
-            ERROR if is_known else NOTE,
-            f"The sensor is said to be {name}, but the beams are those of {better.sensor}: {found}; "
-            f"{better.score:.0%} of that table fit{f', {own:.0%} of {name}' if is_known else ''}.",
-            "Name the sensor; height and field of view of the range image follow from it.",
-            {"sensor": better.sensor},
-        )
-    elif is_known and own < _NO_FIT:
-        yield Finding(
-            "sensor",
-            ERROR if geometry.beams_are_given else WARNING,
-            f"The sensor is said to be {name}, but the beams are not those of its table: {found}; {own:.0%} "
-            f"of the table fit. No table that we have fits better (best: {matches[0].sensor}, "
-            f"{matches[0].score:.0%}).",
-            "Name the sensor as you like (any other name takes the field of view from `task.projection`).",
-        )
-
-
-def matches_of(source: DataSource, geometry: GeometryEstimate) -> tuple[SensorMatch, ...]:
-    """Return how well every sensor table fits, that of the data set included, the best first."""
-    own = None if source.sensor_table is None else (source.sensor, source.sensor_table)
-    return match_sensors(
-        geometry.beams_deg, geometry.elevations_deg, are_given=geometry.beams_are_given, own=own
-    )
-
-
-def describe_beams(geometry: GeometryEstimate) -> str:
-    """Return number, edges and spacing of the beams in words."""
-    low, high = geometry.elevation_deg
-    beams = geometry.beams_deg
-    if len(beams) < 2:
-        return f"points from {high:+.1f} to {low:+.1f} degrees, beams not told apart"
-    spacing = np.abs(np.diff(beams))
-    return (
-        f"{len(beams)} beams from {beams[0]:+.1f} to {beams[-1]:+.1f} degrees, {spacing.min():.2f} to "
-        f"{spacing.max():.2f} degrees apart"
+    sequences = sorted({one.sequence for one in scans.files})
+    yield Finding(
+        "splits",
+        NOTE if source.splits_are_stated else ERROR,
+        f"No scan is in the split {' or '.join(map(repr, missing))}: nothing can be "
+        f"{'trained' if 'train' in missing else 'validated'}. The sequences are {' '.join(sequences[:10])}.",
+        "Splits are made of whole sequences, since neighbouring scans are nearly the same scan. Put the "
+        "scans of each drive into a directory of its own and write `scans: {sequence}/{scan}.bin`, or list "
+        "them: "
+        "`scans: [{points: a.bin, labels: a.label, sequence: drive-1}, ...]`; then `splits: {train: "
+        "[drive-1], val: [drive-2]}`.",
     )
 
 
@@ -332,7 +264,8 @@ def _of_content(source: DataSource, facts: ContentFacts) -> Iterator[Finding]:
         yield Finding(
             "duplicates",
             WARNING,
-            f"{facts.num_duplicates} scans hold the points of an earlier one (such as {one} and {other}).",
+            f"{counted(facts.num_duplicates, 'scan')} with the points of an earlier one "
+            f"(such as {one} and {other}).",
             "Remove the copies; above all, keep copies of training scans out of `val`.",
         )
 
@@ -353,11 +286,7 @@ def _of_intensity(source: DataSource, facts: ContentFacts) -> Iterator[Finding]:
     is_dark = (high - stated_low) < _POOR_INTENSITY * (stated_high - stated_low)
     if not (is_outside or is_dark) or not np.isfinite([low, high]).all():
         return
-    wanted = (
-        [0.0, next((scale for scale in _INTENSITY_SCALES if high <= scale), high)]
-        if low >= 0
-        else [low, high]
-    )
+    wanted = _scale_of(source, low, high)
     yield Finding(
         "intensity-range",
         ERROR,
@@ -366,6 +295,32 @@ def _of_intensity(source: DataSource, facts: ContentFacts) -> Iterator[Finding]:
         "State the range of the sensor's intensities. If values are negative or no column fits, look at "
         "`format_options` first.",
         {"intensity_range": wanted},
+    )
+
+
+def _scale_of(source: DataSource, low: float, high: float) -> list[float]:
+    """Return the range that a sensor with such intensities has: that of its table where it fits."""
+    table = source.sensor_table
+    if table is not None and source.sensor_is_stated:
+        least, most = table.intensity_range
+        if least <= low and _POOR_INTENSITY * (most - least) < high - least <= most - least:
+            return [least, most]
+    if low < 0:
+        return [low, high]
+    return [0.0, next((scale for scale in _INTENSITY_SCALES if high <= scale), high)]
+
+
+def _of_returns(facts: ContentFacts) -> Iterator[Finding]:
+    if facts.second_return_share < _SECOND_RETURNS:
+        return
+    yield Finding(
+        "dual-return",
+        NOTE,
+        f"{facts.second_return_share:.0%} of the points lie in the very direction of another one: these are "
+        "second returns of one firing. Both share a pixel, which the nearer one wins; the other gets its "
+        "label from its neighbours.",
+        "Nothing, if deployment delivers both returns, too; a sensor file says so with `returns: 2`. "
+        "Otherwise keep the return that deployment delivers.",
     )
 
 

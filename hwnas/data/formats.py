@@ -10,7 +10,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Dict, Optional
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +24,24 @@ FIELDS = ("x", "y", "z", "intensity", "ring", "label")
 REQUIRED_FIELDS = ("x", "y", "z", "intensity")
 DEFAULT_COLUMNS = ("x", "y", "z", "intensity")
 SKIPPED_COLUMN = "_"
+_MOST_RINGS = 512
+_WIDE = ("f8", "i4", "u4", "i8", "u8")
+"""Types whose values float32 may round."""
 _MAX_BYTES = 1 << 32
 _OPTIONS_OF_RECORDS = ("columns", "dtype", "check_columns")
+
+
+class WrongOptionsError(DataError):
+    """A file is not stored as its options say.
+
+    Attributes:
+        options: which would read it; empty where that is not known.
+    """
+
+    def __init__(self, message: str, options: Mapping[str, Any]) -> None:
+        """Keep what would read the file beside what is wrong."""
+        super().__init__(message)
+        self.options = options
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +49,7 @@ class RawScan:
     """A point cloud as its file holds it: own frame, own intensity scale, nothing checked.
 
     Attributes:
-        points: [N, 3] float32, metres.
+        points: [N, 3], metres; float64 where the file holds more than float32 does, such as UTM coordinates.
         intensity: [N] float32 in the sensor's own scale.
         ring: [N] int32, ring of the sensor, counted from either end; None when the file does not say.
         labels: [N] uint32 raw label ids, when the file itself holds them.
@@ -41,7 +57,7 @@ class RawScan:
             the sensor's grid; None for a list of points.
     """
 
-    points: npt.NDArray[np.float32]
+    points: npt.NDArray[Any]
     intensity: npt.NDArray[np.float32]
     ring: npt.NDArray[np.int32] | None = None
     labels: npt.NDArray[np.uint32] | None = None
@@ -70,10 +86,11 @@ def read_bin(path: Path, options: Mapping[str, Any]) -> RawScan:
     if len(content) % record.itemsize:
         likely = likely_columns(content)
         hint = f" Its values look like {likely} float32 for each point: are there {likely}?" if likely else ""
-        raise DataError(
+        raise WrongOptionsError(
             f"{path} has {len(content)} bytes, which is not a multiple of its record of "
             f"{record.itemsize} bytes ({_describe(record)}); "
-            f"the file is cut off, or 'columns' and 'dtype' do not describe it.{hint}"
+            f"the file is cut off, or 'columns' and 'dtype' do not describe it.{hint}",
+            _options_for(content, likely, options),
         )
     _refuse_missing_fields(record.names or (), {name: name for name in FIELDS}, path)
     if all(record[name] == np.dtype("<f4") for name in record.names or ()):
@@ -89,12 +106,13 @@ def read_npy(path: Path, options: Mapping[str, Any]) -> RawScan:
 
     Args:
         path: the file. Arrays of Python objects are refused: they could run code.
-        options: `columns` as for `read_bin`, without types; structured arrays have names of their own.
+        options: `columns` as for `read_bin`, without types; for arrays with named fields the names of the
+            fields where they differ, as for `read_pcd`.
 
     Raises:
         DataError: if an option is wrong, or the file holds no such array.
     """
-    _refuse_unknown_keys(options, ("columns",), "format_options of a npy file")
+    _refuse_unknown_keys(options, ("columns", *FIELDS), "format_options of a npy file")
     names = [name for name, _ in _fields({"columns": options.get("columns", DEFAULT_COLUMNS)})]
     try:
         values = np.load(io.BytesIO(_content(path)), allow_pickle=False)
@@ -106,16 +124,22 @@ def read_npy(path: Path, options: Mapping[str, Any]) -> RawScan:
     grid = values.shape[:2] if values.ndim == 3 or (values.dtype.names and values.ndim == 2) else None
     if values.dtype.names:
         columns = {name: values[name].reshape(-1) for name in values.dtype.names}
+    elif any(name in options for name in FIELDS):
+        raise DataError(
+            f"{path} holds an array {values.shape} without named fields; name its columns in "
+            "format_options.columns instead of fields."
+        )
     elif values.shape[-1] != len(names) or values.ndim == 1:
         raise DataError(
             f"{path} holds an array {values.shape} for the {len(names)} columns {names}; name all of its "
-            "columns in format_options.columns."
+            "columns in format_options.columns of dataset.yaml, or with --columns on the command line of "
+            "infer."
         )
     else:
         columns = dict(zip(names, values.reshape(-1, len(names)).T))  # noqa: B905 - Python 3.8
     if any(column.dtype.kind not in "fiu" for column in columns.values()):
         raise DataError(f"{path} holds values of the type {values.dtype}; expected numbers.")
-    return _from_fields(columns, {name: name for name in FIELDS}, path, grid)
+    return _from_fields(columns, {name: str(options.get(name, name)) for name in FIELDS}, path, grid)
 
 
 def read_pcd(path: Path, options: Mapping[str, Any]) -> RawScan:
@@ -152,18 +176,33 @@ def _check_columns(content: bytes, stated: int, options: Mapping[str, Any], path
     if options.get("check_columns", True) is not True:
         return
     if looks_like_float64(content):
-        raise DataError(
+        raise WrongOptionsError(
             f"{path} is read as float32, but its values look like float64: state 'dtype: float64' in "
-            "format_options. `check_columns: false` reads the file as stated."
+            "format_options. `check_columns: false` reads the file as stated.",
+            {**options, "dtype": "float64"},
         )
     likely = likely_columns(content, stated)
     if likely is None:
         return
-    raise DataError(
+    raise WrongOptionsError(
         f"{path} is read as {stated} numbers for each point, but its values look like {likely}: are there "
-        f"{likely}? Name them all in format_options.columns, such as [x, y, z, intensity, ring]; `_` skips "
-        "one. `check_columns: false` reads the file as stated."
+        f"{likely}? Name them all: in format_options.columns of dataset.yaml, such as [x, y, z, intensity, "
+        "ring], or with `--columns x,y,z,intensity,ring` on the command line of infer; `_` skips one. "
+        "`check_columns: false` in format_options reads the file as stated.",
+        _options_for(content, likely, options),
     )
+
+
+def _options_for(content: bytes, likely: Optional[int], options: Mapping[str, Any]) -> Dict[str, Any]:
+    """Return options that read float32 records of so many numbers: a fifth or later one may be the ring."""
+    if likely is None or likely < len(DEFAULT_COLUMNS) or len(content) % (4 * likely):
+        return {}
+    values = np.frombuffer(content, "<f4").reshape(-1, likely)
+    columns = list(DEFAULT_COLUMNS)
+    for column in values[:, len(columns) :].T:
+        is_ring = "ring" not in columns and bool(np.isin(column, np.arange(_MOST_RINGS)).all())
+        columns.append("ring" if is_ring and column.min() < column.max() else SKIPPED_COLUMN)
+    return {**options, "columns": columns}
 
 
 def _record_dtype(options: Mapping[str, Any]) -> np.dtype[np.void]:
@@ -226,7 +265,9 @@ def _from_fields(
                 f"{path} has {column.shape[1]} numbers a point in the field {names[name]!r}; expected one."
             )
     with np.errstate(over="ignore", invalid="ignore"):
-        points = np.stack([columns[axis].astype(np.float32) for axis in "xyz"], axis=1)
+        is_wide = any(columns[axis].dtype.kind + str(columns[axis].dtype.itemsize) in _WIDE for axis in "xyz")
+        dtype = np.float64 if is_wide else np.float32
+        points = np.stack([columns[axis].astype(dtype) for axis in "xyz"], axis=1)
         return RawScan(
             points,
             columns["intensity"].astype(np.float32),
@@ -245,7 +286,7 @@ def _refuse_missing_fields(present: Sequence[str], names: Mapping[str, str], pat
         )
 
 
-def _whole(column: Any, points: npt.NDArray[np.float32], dtype: type, what: str, path: Path) -> Any:
+def _whole(column: Any, points: npt.NDArray[Any], dtype: type, what: str, path: Path) -> Any:
     """Return a column of whole numbers; those of points that are no measurements may be anything."""
     limits = np.iinfo(dtype)
     if column.dtype.kind == "f":

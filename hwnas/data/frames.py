@@ -17,6 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float32]
+AnyPoints = npt.NDArray[Any]
+"""Of float32 or float64."""
 
 _NAMED = {"x-forward": "x y z", "y-forward": "y -x z", "z-forward": "z -x -y"}
 _AXIS = re.compile(r"([+-]?)([xyz])")
@@ -48,6 +50,18 @@ def axes_of_frame(frame: str) -> Tuple[Tuple[int, int, int], Tuple[int, int, int
     return columns, signs  # type: ignore[return-value]
 
 
+def meaning_of_frame(frame: str) -> str:
+    """Return how the axes of a file point, in words: `x forward, y left, z up`.
+
+    Raises:
+        ValueError: if the frame is unknown, see `axes_of_frame`.
+    """
+    directions = (("forward", "back"), ("left", "right"), ("up", "down"))
+    columns, signs = axes_of_frame(frame)
+    points_to = {"xyz"[columns[n]]: directions[n][signs[n] < 0] for n in range(3)}
+    return ", ".join(f"{axis} {points_to[axis]}" for axis in "xyz")
+
+
 def composed(first: str, second: str) -> str:
     """Return the frame that turns points as `first` and then `second` would."""
     columns, signs = axes_of_frame(first)
@@ -60,7 +74,7 @@ def composed(first: str, second: str) -> str:
     return " ".join(names)
 
 
-def to_our_frame(points: FloatArray, frame: str) -> FloatArray:
+def to_our_frame(points: AnyPoints, frame: str) -> AnyPoints:
     """Return points [N, 3] with x forward, y left and z up.
 
     Args:
@@ -73,7 +87,7 @@ def to_our_frame(points: FloatArray, frame: str) -> FloatArray:
     columns, signs = axes_of_frame(frame)
     if columns == (0, 1, 2) and signs == (1, 1, 1):
         return points
-    return np.ascontiguousarray(points[:, columns] * np.asarray(signs, np.float32))
+    return np.ascontiguousarray(points[:, columns] * np.asarray(signs, points.dtype))
 
 
 @dataclass(frozen=True)
@@ -100,18 +114,22 @@ class Coordinates:
         if len(self.origin_m) != 3 or not all(math.isfinite(value) for value in self.origin_m):
             raise ValueError(f"origin_m is {list(self.origin_m)}; expected three finite numbers, in metres")
 
-    def to_sensor_frame(self, points: FloatArray) -> FloatArray:
-        """Return points [N, 3] of a file in the frame of the sensor, in metres.
+    def to_sensor_frame(self, points: AnyPoints) -> FloatArray:
+        """Return points [N, 3] of a file in the frame of the sensor, float32, in metres.
 
         Points at exactly 0 0 0 stay there: drivers write a beam without return so, wherever the sensor
         stands. Coordinates that are not finite stay so.
         """
+        return np.asarray(self.in_sensor_frame(points), np.float32)
+
+    def in_sensor_frame(self, points: AnyPoints) -> AnyPoints:
+        """Return what `to_sensor_frame` does in the type of the points: float64 stays unrounded."""
         if self.unit_m != 1.0 or any(self.origin_m):
             # In float64: a far origin is subtracted before anything is rounded to float32 again.
             with np.errstate(over="ignore", invalid="ignore"):
                 moved = points.astype(np.float64) * self.unit_m - np.asarray(self.origin_m, np.float64)
                 moved[~points.any(axis=1)] = 0.0
-                points = moved.astype(np.float32)
+                points = moved.astype(points.dtype)
         return to_our_frame(points, self.frame)
 
     def to_json(self) -> Dict[str, Any]:

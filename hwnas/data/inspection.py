@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,8 +19,9 @@ import numpy.typing as npt
 from hwnas.data.angles import has_direction, range_of
 from hwnas.data.dataset import DataSource, DataWarning
 from hwnas.data.estimates import Cloud, GeometryEstimate, estimate_geometry
-from hwnas.data.findings import ERROR, ContentFacts, Finding, corrected, find_oddities, matches_of
-from hwnas.data.formats import RawScan
+from hwnas.data.finding import ERROR, ContentFacts, Finding
+from hwnas.data.findings import corrected, find_oddities
+from hwnas.data.formats import RawScan, WrongOptionsError
 from hwnas.data.frames import Coordinates
 from hwnas.data.grids import rings_of_grid
 from hwnas.data.image_geometry import StatedProjection, default_height, examined_places, geometry_of_images
@@ -29,6 +30,7 @@ from hwnas.data.projection import ProjectionSpec
 from hwnas.data.reading import Dropped, ScanFiles
 from hwnas.data.rings import recover_rings
 from hwnas.data.scan import IGNORED_LABEL, Scan
+from hwnas.data.sensor_findings import matches_of
 from hwnas.errors import ConfigError, DataError
 
 _MAX_RINGS = 1 << 16
@@ -36,14 +38,17 @@ _PLACES = 4
 """Places in the data set where a scan and the one after it are looked at in detail."""
 _MAX_DIGESTS = 1 << 16
 _SHOWN_DUPLICATES = 20
+_DIRECTION_STEPS = 100_000
+"""Steps of a direction's coordinates: finer than any sensor, coarser than float32."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A scan that cannot be used, and why."""
+    """A scan that cannot be used, why, and the `format_options` that would read it, if these are known."""
 
     scan: str
     message: str
+    format_options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -92,6 +97,12 @@ class Inspection:
     image: ImageLoss | None = None
     image_problem: str = ""
     findings: tuple[Finding, ...] = ()
+
+    @property
+    def points_per_turn(self) -> float:
+        """Mean points of the fullest ring of a scan; 0 where no scan has rings."""
+        scans = sum(self.rings.values())
+        return float(self.points_of_ring.max()) / scans if scans else 0.0
 
     @property
     def is_usable(self) -> bool:
@@ -166,10 +177,14 @@ def inspect_dataset(
             if number in detailed:
                 chosen.append(scan)
         except DataError as error:
-            found.problems.append(Problem(files.id, str(error)))
+            options = error.options if isinstance(error, WrongOptionsError) else {}
+            found.problems.append(Problem(files.id, str(error), options))
         if progress is not None:
             progress(number + 1)
     found.facts.points_of_class = found.points_of_class.tolist()
+    found.facts.points_per_turn = found.points_per_turn
+    found.facts.max_range_m = found.max_range_m
+    found.facts.second_return_share = max((_second_returns(scan.points) for scan in chosen), default=0.0)
     found.geometry = estimate_geometry(clouds, sensor_height_m=source.sensor_height_m)
     _add_image_loss(found, source, chosen, width)
     found.findings = find_oddities(source, found.facts, found.geometry)
@@ -198,13 +213,22 @@ def _count_raw(facts: ContentFacts, raw: RawScan, files: ScanFiles, digests: dic
         digests[digest] = files.id
 
 
+def _second_returns(points: npt.NDArray[np.float32]) -> float:
+    """Return the share of points [N, 3] that lie in the very direction of another one, 0..1."""
+    direction = points.astype(np.float64)
+    direction /= np.linalg.norm(direction, axis=1)[:, None]
+    steps = np.rint(direction * _DIRECTION_STEPS).astype(np.int64) + _DIRECTION_STEPS
+    number = (steps[:, 0] << 42) | (steps[:, 1] << 21) | steps[:, 2]
+    return 1.0 - len(np.unique(number)) / len(points)
+
+
 def _cloud(number: int, files: ScanFiles, raw: RawScan, coordinates: Coordinates) -> Cloud:
     usable = has_direction(raw.points)
     points = raw.points[usable]
     return Cloud(
         sequence=files.sequence,
         number=number,
-        points=np.ascontiguousarray(coordinates.to_sensor_frame(points)),
+        points=np.ascontiguousarray(coordinates.in_sensor_frame(points)),
         ring=None if raw.ring is None else raw.ring[usable],
         largest=float(np.abs(points).max()) if len(points) else 0.0,
         unit_m=coordinates.unit_m,
@@ -314,7 +338,7 @@ def _geometry_json(source: DataSource, geometry: GeometryEstimate) -> dict[str, 
         "range_p50_m": geometry.range_p50_m,
         "range_p99_m": geometry.range_p99_m,
         "sensor_matches": [
-            {"sensor": match.sensor, "score": round(match.score, 3)}
+            {"sensor": match.sensor, "score": round(match.score, 3), "fits": match.fits}
             for match in matches_of(source, geometry)[:3]
         ],
         "corrected_coordinates": corrected(source.coordinates, geometry).to_json(),

@@ -82,7 +82,7 @@ def draw_segmentation(
         radius_m: half the side of the bird's-eye views, metres.
         views: further views from above: titles and colours [N, 3] uint8 of points.
         marks: places to mark in views from above.
-        notes: lines of text on top.
+        notes: lines of text on top; cut off where they are longer than the picture is wide.
 
     Returns:
         A PNG file.
@@ -96,9 +96,7 @@ def draw_segmentation(
         (f"{title}, from above", _bird_view(points, colours, radius_m, marks))
         for title, colours in [*coloured, *views]
     ]
-    legend = _classes(label_map)
-    if rows:
-        legend.append(("ignored or unlabelled", _IGNORED))
+    legend = [*_classes(label_map), ("ignored or unlabelled", _IGNORED)] if rows else []
     if truth is not None and rows:
         legend += [("right", _RIGHT), ("wrong", _WRONG)]
     return _compose(list(notes), strips, above, legend)
@@ -244,7 +242,7 @@ def _compose(notes: List[str], strips: List[_Titled], above: List[_Titled], lege
     canvas = Image.new("RGB", (_WIDTH_PX, height), _BACKGROUND)
     top = _MARGIN_PX
     for note in notes:
-        _write(canvas, (_MARGIN_PX, top), note)
+        _write(canvas, (_MARGIN_PX, top), _fitting(note, _WIDTH_PX - 2 * _MARGIN_PX))
         top += _TITLE_PX
     top = _paste_strips(canvas, strips, top)
     top = _paste_views(canvas, above, top)

@@ -103,7 +103,7 @@ class ScanReader:
             DataError: if points, intensities or labels cannot be used; the message names the file.
         """
         path = Path(files.points)
-        labels = self._labels(files, raw)
+        labels = self.labels_of(files, raw)
         every_point = self.coordinates.to_sensor_frame(raw.points)
         keep, dropped = self._usable(every_point, path)
         points = np.ascontiguousarray(every_point[keep])
@@ -114,7 +114,12 @@ class ScanReader:
         remission = self._remission(raw.intensity[keep], path)
         return Scan(points, remission, ring, None if labels is None else labels[keep], files.id), dropped
 
-    def _labels(self, files: ScanFiles, raw: RawScan) -> npt.NDArray[np.uint8] | None:
+    def labels_of(self, files: ScanFiles, raw: RawScan) -> npt.NDArray[np.uint8] | None:
+        """Return the classes [N] of the points of a scan; None where it has no labels.
+
+        Raises:
+            DataError: if the labels are missing, malformed or unknown to the label map.
+        """
         if self.embedded_labels:
             if raw.labels is None:
                 raise DataError(

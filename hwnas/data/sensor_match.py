@@ -14,6 +14,8 @@ from hwnas.data.sensors import Sensor, load_sensor, sensor_names
 _SPACING_SHARE, _LEAST_TOLERANCE_DEG = 0.5, 0.25
 _FITS, _CLEARLY_BETTER = 0.75, 0.15
 _EDGE_TOLERANCE_DEG = 3.0
+# Of the beams that were found, so many lie near one of the table; a stray ring or two may not.
+_EXPLAINED, _MISCOUNTED = 0.85, 1
 # Beams above the horizon often meet nothing but sky.
 _BELOW_HORIZON_DEG = -1.0
 
@@ -28,15 +30,25 @@ class SensorMatch:
         sensor: name.
         score: 0 (not at all) to 1: the share of found beams near one of the table, times the share of the
             table's beams that were found.
+        explained: share of the found beams that are near one of the table, each beam of the table once;
+            1 where no beams are known.
+        num_missing: found beams that the table has no beam for, by their number alone.
     """
 
     sensor: str
     score: float
+    explained: float = 1.0
+    num_missing: int = 0
 
     @property
     def fits(self) -> bool:
         """Whether the scans may well come from this sensor."""
-        return self.score >= _FITS
+        return self.score >= _FITS and not self.is_contradicted
+
+    @property
+    def is_contradicted(self) -> bool:
+        """Whether beams were found that this sensor does not have."""
+        return self.explained < _EXPLAINED or self.num_missing > _MISCOUNTED
 
 
 def match_sensors(
@@ -62,21 +74,22 @@ def match_sensors(
         if not sensor.is_rotating:
             continue  # no beams to compare with
         if beams_deg:
-            score = _score(np.asarray(beams_deg), sensor, are_given=are_given)
+            matches.append(_match(name, np.asarray(beams_deg), sensor, are_given=are_given))
         else:
-            score = _score_of_points(elevation_deg, sensor)
-        matches.append(SensorMatch(name, score))
-    return tuple(sorted(matches, key=lambda match: (-match.score, match.sensor)))
+            matches.append(SensorMatch(name, _score_of_points(elevation_deg, sensor)))
+    return tuple(sorted(matches, key=lambda match: (not match.fits, -match.score, match.sensor)))
 
 
 def better_than(matches: Sequence[SensorMatch], sensor: str) -> SensorMatch | None:
     """Return the best match if it fits and is clearly better than the one of `sensor`."""
-    own = next((match.score for match in matches if match.sensor == sensor), 0.0)
+    own = next(
+        (match.score for match in matches if match.sensor == sensor and not match.is_contradicted), 0.0
+    )
     best = matches[0]
     return best if best.sensor != sensor and best.fits and best.score > own + _CLEARLY_BETTER else None
 
 
-def _score(found: npt.NDArray[np.float64], sensor: Sensor, *, are_given: bool) -> float:
+def _match(name: str, found: npt.NDArray[np.float64], sensor: Sensor, *, are_given: bool) -> SensorMatch:
     table = np.asarray(sensor.elevation_deg)
     gaps = np.abs(np.diff(table))
     spacing = np.minimum(np.append(gaps, gaps[-1]), np.insert(gaps, 0, gaps[0]))
@@ -89,7 +102,9 @@ def _score(found: npt.NDArray[np.float64], sensor: Sensor, *, are_given: bool) -
     # Beams at the edge may see nothing but sky or the vehicle; found between others they must be.
     inside = (table >= found.min() - tolerance) & (table <= found.max() + tolerance)
     num_expected = max(int(inside.sum()), int((0.8 if are_given else 0.5) * len(table)))
-    return float(num_matched / len(found) * min(1.0, num_matched / num_expected))
+    explained = num_matched / len(found)
+    score = float(explained * min(1.0, num_matched / num_expected))
+    return SensorMatch(name, score, float(explained), max(0, len(found) - len(table)))
 
 
 def _score_of_points(elevation_deg: FloatArray, sensor: Sensor) -> float:

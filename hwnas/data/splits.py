@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from hwnas.data.dataset_config import EMBEDDED_LABELS, SPLITS, DatasetConfig
+from hwnas.data.dataset_config import EMBEDDED_LABELS, SEMANTICKITTI_LABELS, SPLITS, DatasetConfig
+from hwnas.data.minimal_config import DOCS_PAGE
 from hwnas.data.reading import ScanFiles
 from hwnas.errors import DataError
 
@@ -65,13 +66,33 @@ def _labelled(files: Sequence[ScanFiles], config: DatasetConfig) -> list[str]:
     return sorted({one.sequence for one in files if embedded or one.labels is not None})
 
 
+def how_to_split(sequences: Sequence[str], *, is_labelled: bool = True) -> str:
+    """Return what to write into `dataset.yaml` to have splits, sentences with an example."""
+    if not is_labelled:
+        advice = (
+            "No scan has labels, which train and val need: state where they lie, such as "
+            f"labels: {SEMANTICKITTI_LABELS!r}, or labels: embedded."
+        )
+    elif len(sequences) == 1:
+        advice = (
+            f"All scans are of one sequence, {sequences[0]!r}. Write {{sequence}} into the pattern where the "
+            "names of sequences stand, such as scans: 'drives/{sequence}/{scan}.bin'; or list the scans with "
+            "a sequence each, such as scans: [{points: 000.bin, labels: 000.label, sequence: a}, ...]."
+        )
+    else:
+        first, second = sequences[:2]
+        advice = f"Write for instance splits: {{train: [{first!r}], val: [{second!r}]}}."
+    return f"{advice} See {DOCS_PAGE}."
+
+
 def _check(chosen: Mapping[str, Sequence[str] | None], known: Sequence[str]) -> None:
     split_of: dict[str, str] = {}
     for split, sequences in chosen.items():
         for sequence in sequences or ():
             if sequence not in known:
                 raise DataError(
-                    f"The split {split!r} names the sequence {sequence!r}; the data set has {list(known)}."
+                    f"The split {split!r} names the sequence {sequence!r}; the data set has "
+                    f"{_shown_names(known)}. Splits name sequences, not scans. {how_to_split(known)}"
                 )
             if sequence in split_of:
                 raise DataError(
@@ -79,3 +100,7 @@ def _check(chosen: Mapping[str, Sequence[str] | None], known: Sequence[str]) -> 
                     "scans of one sequence are nearly equal, so it may only be in one."
                 )
             split_of[sequence] = split
+
+
+def _shown_names(names: Sequence[str]) -> str:
+    return str(list(names)) if len(names) <= 20 else f"{list(names[:20])} and {len(names) - 20} more"

@@ -9,8 +9,10 @@ from typing import Any
 from hwnas.data.dataset import DataSource
 from hwnas.data.dataset_config import DatasetConfig
 from hwnas.data.estimates import GeometryEstimate
-from hwnas.data.findings import Finding, describe_beams
+from hwnas.data.finding import Finding
+from hwnas.data.sensor_findings import describe_beams, matches_of
 from hwnas.files import is_yaml
+from hwnas.text import counted
 from hwnas.yaml_output import dump_yaml
 
 _COMMENT_COLUMNS = 100
@@ -37,12 +39,13 @@ def suggested_config(
     mended: dict[str, Any] = {}
     for finding in findings:
         mended.update(finding.settings)
-    mended.setdefault("sensor", source.sensor)
+    if source.sensor_is_stated or _fits(source, geometry):
+        mended.setdefault("sensor", source.sensor)
     if geometry is not None and geometry.sensor_height_m is not None and "sensor_height_m" not in stated:
         mended.setdefault("sensor_height_m", round(geometry.sensor_height_m, 2))
     comments = _comments(geometry, findings)
     lines = ["# Suggested by `hwnas data info --suggest`: check it against a picture (`--picture`)."]
-    lines += [f"# Looked at in detail: {geometry.num_scans if geometry else 0} scans."]
+    lines += [f"# Looked at in detail: {counted(geometry.num_scans if geometry else 0, 'scan')}."]
     lines += _unmended(findings)
     for key, value in {**stated, **mended}.items():
         lines += _wrapped(comments.get(key, ""))
@@ -50,6 +53,18 @@ def suggested_config(
             lines += _wrapped(f"Was: {_yaml(key, stated[key])}")
         lines.append(_yaml(key, value))
     return "\n".join(lines) + "\n"
+
+
+def drafted_files(findings: tuple[Finding, ...]) -> dict[str, str]:
+    """Return names and contents of the files that a suggestion names and that do not exist yet."""
+    return {name: text for finding in findings for name, text in finding.files.items()}
+
+
+def _fits(source: DataSource, geometry: GeometryEstimate | None) -> bool:
+    """Whether the scans confirm the sensor that is assumed where none is named."""
+    if geometry is None:
+        return False
+    return any(match.sensor == source.sensor and match.fits for match in matches_of(source, geometry))
 
 
 def _comments(geometry: GeometryEstimate | None, findings: tuple[Finding, ...]) -> Mapping[str, str]:
@@ -61,7 +76,7 @@ def _comments(geometry: GeometryEstimate | None, findings: tuple[Finding, ...]) 
         comments.setdefault("sensor", []).append(f"Found: {describe_beams(geometry)}.")
         if geometry.sensor_height_m is not None:
             comments.setdefault("sensor_height_m", []).append(
-                f"Above the ground, estimated from {geometry.ground_scans} scans."
+                f"Above the ground, estimated from {counted(geometry.ground_scans, 'scan')}."
             )
     return {key: " ".join(texts) for key, texts in comments.items()}
 

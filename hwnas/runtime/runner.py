@@ -18,7 +18,7 @@ import warnings
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, Type, Union
+from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, Tuple, Type, Union
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,7 @@ import numpy.typing as npt
 from hwnas.data.angles import has_direction
 from hwnas.data.compiled import kernel_name
 from hwnas.data.expectations import ScanExpectations
+from hwnas.data.frames import Coordinates
 from hwnas.data.grids import rings_of_grid
 from hwnas.data.knn import KnnSettings
 from hwnas.data.label_maps import LabelMap
@@ -39,7 +40,7 @@ from hwnas.runtime.manifest import ONNXRUNTIME, Manifest, read_manifest
 from hwnas.runtime.onnx_predictor import OnnxPredictor, check_rounding
 from hwnas.runtime.range_view import RangeView
 from hwnas.runtime.results import PointLabels, Segmentation
-from hwnas.runtime.scan_checks import ScanChecks, as_points, as_ring, check_intensity_range
+from hwnas.runtime.scan_checks import ScanChecks, as_points, as_ring, intensity_problem
 from hwnas.runtime.signature import Trust
 
 if TYPE_CHECKING:
@@ -212,12 +213,19 @@ class Runner:
         points, intensity = as_points(points, 3), np.asarray(intensity, np.float32)
         ring = None if ring is None else as_ring(ring, len(points))
         keep = has_direction(points)
-        remission = self._remission_of_kept(points, intensity, keep)
+        remission, problem = self._remission_of_kept(points, intensity, keep)
+        problems = [] if problem is None else [problem]
         view = RangeView(self._projection, self._normalisation, self._knn, self.label_map.num_classes)
-        scan = view.project(points, remission, ring)
-        remarks = self._checks.check(
-            len(points), points[keep], intensity[keep], scan.image, None if ring is None else ring[keep]
-        )
+        given = None if ring is None else ring[keep]
+        try:
+            scan = view.project(points, remission, ring)
+        except DataError as error:
+            # The geometry says more than that it does not fit into the image: it goes first.
+            self._checks.check(
+                len(points), points[keep], intensity[keep], None, given, [str(error), *problems]
+            )
+            raise
+        remarks = self._checks.check(len(points), points[keep], intensity[keep], scan.image, given, problems)
         logits = predict(view.network_input(scan))
         label_image = view.label_image(logits, scan)
         labels = view.labels(label_image, scan)
@@ -254,6 +262,7 @@ class Runner:
         format_name: str,
         path: PathLike,
         options: Optional[Mapping[str, Any]] = None,
+        coordinates: Optional[Coordinates] = None,
     ) -> RawScan:
         """Read a file with the reader of a format that a plug-in registered.
 
@@ -262,18 +271,21 @@ class Runner:
             format_name: as it is registered.
             path: of the file.
             options: of the format, in place of those of the same name that the bundle states.
+            coordinates: of the file, if it is no file as those of the training; nothing that the bundle
+                states about files counts then.
 
         Raises:
             DataError: if the file is missing or malformed.
         """
-        own = self._format_options if self._format_name == format_name else {}
+        as_trained = coordinates is None and self._format_name == format_name
+        own = self._format_options if as_trained else {}
         try:
             scan = reader(Path(path), {**own, **(options or {})})
         except OSError as error:
             raise DataError(f"The scan {path} cannot be read: {reason_of(error)}.") from error
         if not len(scan.points):
             raise DataError(f"{path} holds no point.")
-        points = self.coordinates.to_sensor_frame(scan.points)
+        points = (coordinates or self.coordinates).to_sensor_frame(scan.points)
         ring = scan.ring
         if ring is None and scan.organised is not None:
             ring = rings_of_grid(points, scan.organised)
@@ -286,23 +298,30 @@ class Runner:
             DataError: as `read_scan`, or if an intensity is outside the range.
         """
         raw = self.read_scan(path)
-        remission = self._remission_of_kept(raw.points, raw.intensity, has_direction(raw.points))
+        remission, problem = self._remission_of_kept(raw.points, raw.intensity, has_direction(raw.points))
+        if problem is not None:
+            raise DataError(problem)
         return Scan(raw.points, remission, raw.ring, None, Path(path).name)
 
     def _remission_of_kept(
         self, points: FloatArray, intensity: FloatArray, keep: npt.NDArray[np.bool_]
-    ) -> FloatArray:
-        """Scale the intensity of points that have a direction; that of others may be anything: 0."""
+    ) -> Tuple[FloatArray, Optional[str]]:
+        """Scale the intensity of points that have a direction; that of others may be anything: 0.
+
+        Returns:
+            Remission [N], 0 to 1, and what is wrong with the intensities, if anything is.
+        """
         if intensity.shape != (len(points),):
             raise DataError(
                 f"Expected one intensity for each of the {len(points)} points, found {intensity.shape}."
             )
         low, high = self.intensity_range
         values = intensity[keep]
-        check_intensity_range(values, (low, high), self.manifest.deployment.get("sensor"))
+        problem = intensity_problem(values, (low, high), self.manifest.deployment.get("sensor"))
         remission = np.zeros(len(points), np.float32)
-        remission[keep] = np.clip((values - low) / np.float32(high - low), 0.0, 1.0)
-        return remission
+        if problem is None:
+            remission[keep] = np.clip((values - low) / np.float32(high - low), 0.0, 1.0)
+        return remission, problem
 
     def _check_shapes(self) -> None:
         """Compare the network's interface with what pre- and post-processing make of it."""

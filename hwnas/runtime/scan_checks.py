@@ -6,7 +6,7 @@ Python 3.8 syntax, neither torch nor optuna: this module travels to boards.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,7 @@ from hwnas.runtime.geometry_checks import (
 FloatArray = npt.NDArray[np.float32]
 RingArray = npt.NDArray[np.int32]
 
+_ALSO = " Also: "
 _HINT = " (`check_scans=False` lets a runner label it all the same.)"
 # 0..1 and 0..255 are a factor of 255 apart; no weather or scene darkens 99 of 100 points this much.
 _LARGEST_UNIT_FACTOR = 32.0
@@ -71,26 +72,34 @@ def as_ring(ring: Any, num_points: int) -> RingArray:
     return array.astype(np.int32, copy=False)
 
 
-def check_intensity_range(values: FloatArray, low_high: Tuple[float, float], sensor: Any) -> None:
-    """Refuse intensities that are no numbers or lie outside the sensor's range.
-
-    Raises:
-        DataError: if there is one.
-    """
+def intensity_problem(values: FloatArray, low_high: Tuple[float, float], sensor: Any) -> Optional[str]:
+    """Return why intensities [M] cannot be used (not finite, or out of range); None if they can."""
     low, high = low_high
     if not np.isfinite(values).all():
-        raise DataError(
+        return (
             f"{np.count_nonzero(~np.isfinite(values))} points that have a position have an intensity that is "
             f"no finite number; expected {low:g} to {high:g}. Set it to {low:g} where the sensor gives none."
         )
     # Rounding when a tool rescaled the intensities; anything beyond is another unit.
     tolerance = 1e-5 * (high - low)
     if values.size and not (low - tolerance <= values.min() and values.max() <= high + tolerance):
-        raise DataError(
+        return (
             f"Intensities must lie in {low:g} to {high:g}, the range of the sensor {sensor!r} that the "
             f"network was trained for, but they are {values.min():g} to {values.max():g}. Convert them to "
             "that unit."
         )
+    return None
+
+
+def check_intensity_range(values: FloatArray, low_high: Tuple[float, float], sensor: Any) -> None:
+    """Refuse intensities that are no numbers or lie outside the sensor's range.
+
+    Raises:
+        DataError: if there is one.
+    """
+    problem = intensity_problem(values, low_high, sensor)
+    if problem is not None:
+        raise DataError(problem)
 
 
 class ScanChecks:
@@ -106,17 +115,21 @@ class ScanChecks:
         num_points: int,
         points: FloatArray,
         intensity: FloatArray,
-        image: RangeImage,
+        image: Optional[RangeImage],
         ring: Optional[RingArray],
+        problems: Sequence[str] = (),
     ) -> Tuple[str, ...]:
-        """Refuse a scan of another unit, sensor, mounting or order.
+        """Refuse a scan of another unit, sensor, mounting or order, for all its reasons at once.
+
+        Geometry is named first: wrong axes, units or sensors are often why the rest is wrong, too.
 
         Args:
             num_points: N, with those that have no direction.
             points: [M, 3] in metres, all with a direction.
             intensity: [M] in the sensor's own unit.
-            image: their projection.
+            image: their projection; None if it was refused, for a reason that `problems` holds.
             ring: [M] as it was given; None if it was not.
+            problems: what was found before and has to be refused in any case, such as `intensity_problem`.
 
         Returns:
             What is unusual, or cannot be known of so few points; sentences.
@@ -125,21 +138,26 @@ class ScanChecks:
             DataError: saying what was expected, what was found and what to do.
         """
         expects = self._expects
-        if expects is None:
-            return ()
-        if not num_points:
-            return ("The scan has no points.",)
-        warnings = _check_usable(len(points), num_points)
-        warnings += _check_unit(intensity, expects)
+        if expects is None or not num_points:
+            if problems:
+                raise DataError(_ALSO.join(problems))
+            return () if expects is None else ("The scan has no points.",)
+        _refuse_unusable(len(points), num_points)
+        warnings = _warning_of_usable(len(points), num_points)
         known = self._known_ring(points, image, ring)
-        if self._needs_rings and known is None:
-            warnings += _check_order(len(points), image.method, expects)
         findings = _findings(geometry_of_usable(points, known), expects)
         if known is None:
             findings += _between_beams(points, expects)
         certain = [finding for finding in findings if finding.is_certain]
-        if certain:
-            raise DataError(_refusal(certain, expects))
+        reasons = [_refusal(certain, expects)] if certain else []
+        checked = [] if problems else [_check_unit(intensity, expects)]
+        if image is not None and self._needs_rings and known is None:
+            checked.insert(0, _check_order(len(points), image.method, expects))
+        for remark in checked:
+            (reasons if remark.is_certain else warnings).extend(remark.texts)
+        if reasons or problems:
+            hint = "" if problems else _HINT
+            raise DataError(_ALSO.join([*reasons, *problems]) + hint)
         if len(points) < FEWEST_FOR_CHECKS or (
             expects.geometry is not None and is_sparse(len(points), expects.geometry)
         ):
@@ -155,13 +173,13 @@ class ScanChecks:
         return expects is not None and expects.point_order != ANY_ORDER and self._method == "ring"
 
     def _known_ring(
-        self, points: FloatArray, image: RangeImage, ring: Optional[RingArray]
+        self, points: FloatArray, image: Optional[RangeImage], ring: Optional[RingArray]
     ) -> Optional[RingArray]:
         if ring is not None:
             return ring
-        if image.method == "ring":
+        if image is not None and image.method == "ring":
             return image.row
-        if image.method == BEAMS:
+        if image is not None and image.method == BEAMS:
             return None  # recovery was tried, and its place taken by the expected table
         # More rings than the image has rows, or an image whose rows are not rings.
         return recover_rings(points)
@@ -175,47 +193,61 @@ def _with_stated_height(expects: ScanExpectations) -> ScanExpectations:
     return replace(expects, geometry=replace(geometry, ground_height_m=(stated_m, stated_m)))
 
 
-def _check_usable(num_usable: int, num_points: int) -> List[str]:
-    share = num_usable / num_points
-    if num_usable and (share >= _USUAL_USABLE or num_points < _FEWEST_FOR_SHARES):
+def _refuse_unusable(num_usable: int, num_points: int) -> None:
+    if not num_usable or num_usable < _LEAST_USABLE * num_points:
+        raise DataError(
+            f"{_usable(num_usable, num_points)}. Expected a scan with positions: check the driver or the "
+            f"file.{_HINT}"
+        )
+
+
+def _warning_of_usable(num_usable: int, num_points: int) -> List[str]:
+    if num_usable >= _USUAL_USABLE * num_points or num_points < _FEWEST_FOR_SHARES:
         return []
-    text = (
-        f"{num_usable} of {num_points} points have a position; the others are NaN, infinite or at the origin"
+    return [f"{_usable(num_usable, num_points)}."]
+
+
+def _usable(num_usable: int, num_points: int) -> str:
+    return (
+        f"Only {num_usable} of {num_points} points have a position; the others are NaN, infinite or at the "
+        "origin"
     )
-    if not num_usable or share < _LEAST_USABLE:
-        raise DataError(f"Only {text}. Expected a scan with positions: check the driver or the file.{_HINT}")
-    return [f"Only {text}."]
 
 
-def _check_unit(intensity: FloatArray, expects: ScanExpectations) -> List[str]:
+class _Remark(NamedTuple):
+    """What is wrong (`is_certain`: and refused) or unusual about a scan; no text if nothing is."""
+
+    texts: Tuple[str, ...] = ()
+    is_certain: bool = False
+
+
+def _check_unit(intensity: FloatArray, expects: ScanExpectations) -> _Remark:
     if not len(intensity):
-        return []
+        return _Remark()
     low = expects.intensity_range[0]
     found, usual = quantiles(intensity[sample(len(intensity))], (99.0,))[0] - low, expects.intensity_p99 - low
     if found * _UNUSUAL_FACTOR >= usual:
-        return []
+        return _Remark()
     text = (
         f"99 of 100 intensities are below {found + low:g}; in the scans of {expects.sensor!r} that the "
         f"network was trained on they were below {expects.intensity_p99:g}. They seem to be in another "
         f"unit, or missing. Convert them to {low:g} to {expects.intensity_range[1]:g}."
     )
-    if found * _LARGEST_UNIT_FACTOR < usual and len(intensity) >= _FEWEST_FOR_SHARES:
-        raise DataError(text + _HINT)
-    return [text]
+    return _Remark((text,), found * _LARGEST_UNIT_FACTOR < usual and len(intensity) >= _FEWEST_FOR_SHARES)
 
 
-def _check_order(num_points: int, method: str, expects: ScanExpectations) -> List[str]:
+def _check_order(num_points: int, method: str, expects: ScanExpectations) -> _Remark:
     """Refuse a scan whose rings are not known although the network needs them, unless a table gives rows."""
     if num_points < _FEWEST_FOR_SHARES:
-        return []
+        return _Remark()
     text = (
         "The rings of the points are not known: they come in no order that tells, while the network was "
         f"trained on {_rings(expects.rings)} rings. Keep the order in which the sensor gives the points, or "
         "pass the ring of each."
     )
     if method != BEAMS:
-        raise DataError(text + _HINT)
-    return [f"{text} Rows are those of the nearest beams of the sensor's table."]
+        return _Remark((text,), is_certain=True)
+    return _Remark((f"{text} Rows are those of the nearest beams of the sensor's table.",))
 
 
 def _findings(found: CloudGeometry, expects: ScanExpectations) -> List[Finding]:
@@ -239,7 +271,7 @@ def _refusal(findings: Sequence[Finding], expects: ScanExpectations) -> str:
     remedies = dict.fromkeys(finding.remedy for finding in findings)
     return (
         f"The scan is not like those of {expects.sensor!r} that the network was trained on: "
-        f"{'; '.join(finding.text for finding in findings)}. {' '.join(remedies)}{_HINT}"
+        f"{'; '.join(finding.text for finding in findings)}. {' '.join(remedies)}"
     )
 
 

@@ -160,8 +160,12 @@ def test_infer_tells_scans_of_one_name_apart(run: Path, scan: Path, tmp_path: Pa
         "00_000000.label",
         "08_000000.label",
     ]
-    with pytest.raises(ConfigError, match="different directories"):
+    with pytest.raises(
+        ConfigError, match=r"000000\.bin and .*000000\.bin\. Give the directories that hold them"
+    ):
         call("infer", first_bundle(run), scans[0], scans[0], "-o", tmp_path / "out2")
+    call("infer", first_bundle(run), tmp_path / "00", tmp_path / "08", "-o", tmp_path / "out3")
+    assert files_below(tmp_path / "out3") == ["00/velodyne/000000.label", "08/velodyne/000000.label"]
 
 
 @pytest.mark.parametrize("name", ["missing.bin", "scan.xyz"])
@@ -314,6 +318,47 @@ def test_infer_takes_columns_and_options_of_the_format(run: Path, scan: Path, tm
         result = invoke(bundle, scan, "-o", tmp_path / "out4", *wrong)
         assert isinstance(result.exception, ConfigError | DataError)
         assert match in str(result.exception)
+
+
+def test_infer_reads_a_directory_as_its_dataset_yaml_says(run: Path, scan: Path, tmp_path: Path) -> None:
+    """Five columns, millimetres, y forward, another origin and intensities from 0 to 510 give the same labels."""
+    values = np.fromfile(scan, "<f4").reshape(-1, 4)
+    bundle = first_bundle(run)
+    low, high = Runner(bundle).intensity_range
+    files = np.empty((len(values), 5), "<f4")
+    files[:, :3] = np.column_stack([-values[:, 1], values[:, 0], values[:, 2]]) * 1000 + [1000, 0, 500]
+    files[:, 3] = (values[:, 3] - low) / (high - low) * 510
+    files[:, 4] = 7
+    drive = tmp_path / "in" / "drive" / "lidar"
+    drive.mkdir(parents=True)
+    (drive / "five.dat").write_bytes(b"no scan, since its name says nothing")
+    (drive / "five.bin").write_bytes(files.tobytes())
+    np.save(drive.parent / "other.npy", values)  # none of the data set's scans: nothing there is said of it
+    config = drive.parent / "dataset.yaml"
+    config.write_text(
+        "{scans: 'lidar/{scan}.bin', frame: y-forward, unit_m: 0.001, origin_m: [1.0, 0.0, 0.5], "
+        "intensity_range: [0, 510], format_options: {columns: [x, y, z, intensity, _]}}"
+    )
+    call("infer", bundle, scan, "-o", tmp_path / "plain")
+    expected = np.fromfile(tmp_path / "plain" / "scan.label", "<u4")
+    for given, place in ((drive.parent, "lidar"), (tmp_path / "in", "drive/lidar")):
+        out = tmp_path / f"out of {given.name}"
+        call("infer", bundle, given, "-o", out)
+        found = np.fromfile(out / place / "five.label", "<u4")
+        assert np.mean(found == expected) > 0.999, "coordinates are rounded differently"
+        other = np.fromfile((out / place).parent / "other.label", "<u4")
+        np.testing.assert_array_equal(other, expected)
+    with pytest.raises(DataError, match=r"five\.bin.*--columns x,y,z,intensity,ring` on the command line"):
+        call("infer", bundle, drive / "five.bin", "-o", tmp_path / "as the bundle says")
+    config.write_text(config.read_text().replace("intensity, _]", "intensity]"))
+    with pytest.raises(DataError, match=r"It was read as .*drive.dataset\.yaml says"):
+        call("infer", bundle, tmp_path / "in", "-o", tmp_path / "wrong columns")
+    (drive.parent / "other.npy").unlink()
+    call("infer", bundle, tmp_path / "in", "-o", tmp_path / "over it", "--columns", "x,y,z,intensity,_")
+    config.write_text("frames: x-forward")
+    with pytest.raises(DataError, match=r"(?s)unknown key 'frames'.*give the scans as files"):
+        call("infer", bundle, tmp_path / "in", "-o", tmp_path / "broken")
+    assert not (tmp_path / "broken").exists()
 
 
 def test_infer_writes_raw_ids_or_indices_of_classes(run: Path, scan: Path, tmp_path: Path) -> None:

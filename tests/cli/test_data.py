@@ -71,7 +71,7 @@ def test_info_reports_unordered_scans(app: typer.Typer, tmp_path: Path) -> None:
     write_scan(tmp_path, "00", "000000", points, rng.uniform(0, 1, len(points)), None)
     result = CliRunner().invoke(app, ["data", "info", str(tmp_path)])
     assert result.exit_code == 0, result.output
-    assert "1 scans whose rings are not recovered" in " ".join(result.stdout.replace("\u2502", " ").split())
+    assert "1 scan whose rings are not recovered" in " ".join(result.stdout.replace("\u2502", " ").split())
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])
@@ -80,7 +80,7 @@ def test_a_terminal_obeys_nothing_in_a_suggestion(is_terminal: bool, monkeypatch
     monkeypatch.setattr(shown, "isatty", lambda: is_terminal)
     monkeypatch.setattr("sys.stdout", shown)
     text = "name: a\u202eb\x1b[2J\n"
-    _write_suggestion(text, None)
+    _write_suggestion(text, None, {})
     assert shown.getvalue() == ("name: a\\u202eb\\x1b[2J\n" if is_terminal else text)
 
 
@@ -94,6 +94,71 @@ def test_synthesize_refuses_a_directory_in_use(app: typer.Typer, tmp_path: Path)
     result = CliRunner().invoke(app, ["data", "synthesize", str(tmp_path), "--scans", "1"])
     assert isinstance(result.exception, DataError)
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_scans_in_one_directory_cannot_be_trained_on_and_that_is_said(
+    app: typer.Typer, tmp_path: Path
+) -> None:
+    path = write_scenes(tmp_path, "vlp-16", sequences=1)
+    result = CliRunner().invoke(app, ["data", "info", str(path), "--json"])
+    assert result.exit_code == 3
+    (finding,) = [one for one in json.loads(result.stdout)["findings"] if one["severity"] == "error"]
+    assert finding["kind"] == "splits"
+    assert "`scans: [{points: a.bin" in finding["remedy"]
+    (path / "dataset.yaml").write_text("sensor: vlp-16\nsplits: {val: ['00']}\n")
+    stated = CliRunner().invoke(app, ["data", "info", str(path), "--json"])
+    assert stated.exit_code == 0, stated.output  # what was asked for is only noted
+    assert "note" in {one["severity"] for one in json.loads(stated.stdout)["findings"]}
+
+
+@pytest.mark.parametrize("stored", ["five columns", "float64"])
+def test_a_suggestion_says_how_scans_are_stored(app: typer.Typer, stored: str, tmp_path: Path) -> None:
+    path = write_scenes(tmp_path, "vlp-16", intensity=lambda points: 200 * np.linspace(0, 1, len(points)))
+    rings = np.arange(16, dtype=np.float32)
+    for scan in path.glob("sequences/*/velodyne/*.bin"):
+        values = np.fromfile(scan, "<f4").reshape(-1, 4)
+        elevation = np.degrees(np.arctan2(values[:, 2], np.hypot(values[:, 0], values[:, 1])))
+        ring = rings[np.abs(elevation[:, None] - np.linspace(15, -15, 16)).argmin(1)]
+        changed = np.column_stack([values, ring]) if stored == "five columns" else values.astype("<f8")
+        changed.tofile(scan)
+    (path / "dataset.yaml").write_text("{}")
+    out = path / "mended.yaml"
+    result = CliRunner().invoke(app, ["data", "info", str(path), "--suggest", "-o", str(out)])
+    assert result.exit_code == 3, result.output
+    assert "error: format" in result.stdout
+    content = yaml.safe_load(out.read_text())
+    assert content["sensor"] == "vlp-16"
+    assert content["intensity_range"] == [0.0, 255.0]
+    wanted = {"columns": ["x", "y", "z", "intensity", "ring"]}
+    assert content["format_options"] == (wanted if stored == "five columns" else {"dtype": "float64"})
+    mended = CliRunner().invoke(app, ["data", "info", str(out), "--json"])
+    assert mended.exit_code == 0, mended.output
+    assert json.loads(mended.stdout)["scans"] == 4
+
+
+def test_nothing_is_suggested_of_scans_that_cannot_be_read(app: typer.Typer, tmp_path: Path) -> None:
+    path = write_scenes(tmp_path, "vlp-16", sequences=1)
+    for scan in path.glob("sequences/*/velodyne/*.bin"):
+        scan.write_bytes(b"123")
+    result = CliRunner().invoke(app, ["data", "info", str(path), "--suggest"])
+    assert isinstance(result.exception, DataError)
+    assert "nothing can be suggested" in str(result.exception)
+    shown = " ".join(CliRunner().invoke(app, ["data", "info", str(path)]).stdout.split())
+    assert "2 scans, such as 00/000000:" in shown
+    assert shown.count("3 bytes") == 1
+
+
+def test_a_label_map_that_lies_beside_is_named(app: typer.Typer, tmp_path: Path) -> None:
+    path = write_scenes(tmp_path, "vlp-16", labels=lambda raw: raw + 1000)
+    (path / "label_map.yaml").write_text(
+        "name: ours\nignored_raw_ids: [0]\nclasses:\n- {name: road, raw_ids: [1040]}\n- {name: house, raw_ids: [1050]}\n"
+    )
+    result = CliRunner().invoke(app, ["data", "info", str(path), "--json"])
+    assert result.exit_code == 3
+    facts = json.loads(result.stdout)
+    assert facts["scans"] == 4
+    assert facts["problems"] == []
+    assert [one["dataset_yaml"] for one in facts["findings"]] == [{"label_map": "label_map.yaml"}]
 
 
 @pytest.fixture

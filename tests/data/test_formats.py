@@ -11,6 +11,7 @@ from pypcd4 import Encoding, PointCloud
 from hwnas.data.columns import likely_columns
 from hwnas.data.dataset import open_dataset
 from hwnas.data.formats import read_bin, read_npy, read_pcd
+from hwnas.data.frames import Coordinates
 from hwnas.errors import DataError, PluginError
 from tests.data.clouds import ring_ordered_cloud
 
@@ -370,3 +371,40 @@ def test_other_arrays_are_refused(tmp_path: Path, value: np.ndarray, expected: s
     (tmp_path / "a.npy").write_bytes(b"\x93NUMPY\x01\x00v\x00{'descr': '<f8', 'shape': (99999999999, 4), }")
     with pytest.raises(DataError, match="cannot be read as an array of numpy"):
         read_npy(tmp_path / "a.npy", {})
+
+
+def test_named_fields_of_numpy_are_read_by_their_names(tmp_path: Path) -> None:
+    fields = [("x", "f4"), ("y", "f4"), ("z", "f4"), ("reflectivity", "u1"), ("line", "u2")]
+    values = np.zeros(5, fields)
+    values["reflectivity"], values["line"], values["x"] = np.arange(5), np.arange(5) * 2, 1.0
+    np.save(tmp_path / "a.npy", values)
+    with pytest.raises(DataError, match="no field for 'intensity'"):
+        read_npy(tmp_path / "a.npy", {})
+    scan = read_npy(tmp_path / "a.npy", {"intensity": "reflectivity", "ring": "line"})
+    assert scan.intensity.tolist() == [0, 1, 2, 3, 4]
+    assert scan.ring is not None
+    assert scan.ring.tolist() == [0, 2, 4, 6, 8]
+    np.save(tmp_path / "plain.npy", np.zeros((5, 4), np.float32))
+    with pytest.raises(DataError, match="without named fields"):
+        read_npy(tmp_path / "plain.npy", {"intensity": "reflectivity"})
+
+
+@pytest.mark.parametrize("ending", ["npy", "bin"])
+def test_far_coordinates_of_float64_are_rounded_after_the_origin_is_subtracted(
+    ending: str, tmp_path: Path
+) -> None:
+    origin = (691_000.4, 5_336_000.2, 520.1)
+    near = np.random.default_rng(0).uniform(-50, 50, (40, 3))
+    values = np.column_stack([near + np.array(origin), np.full(40, 0.5)])
+    path = tmp_path / f"a.{ending}"
+    if ending == "npy":
+        np.save(path, values)
+        raw = read_npy(path, {})
+    else:
+        values.astype("<f8").tofile(path)
+        raw = read_bin(path, {"dtype": "float64"})
+    points = Coordinates(origin_m=origin).to_sensor_frame(raw.points)
+    assert points.dtype == np.float32
+    np.testing.assert_allclose(points, near, atol=1e-5)
+    turned = Coordinates("y-forward", origin_m=origin).to_sensor_frame(raw.points)
+    np.testing.assert_array_equal(turned, np.column_stack([points[:, 1], -points[:, 0], points[:, 2]]))

@@ -2,14 +2,20 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from hwnas.data.dataset import DataSource, open_dataset
+from hwnas.data.dataset_pictures import draw_dataset
+from hwnas.data.inspection import inspect_dataset
 from hwnas.data.label_maps import load_label_map
 from hwnas.data.pictures import Mark, draw_segmentation
-from hwnas.data.projection import ProjectionSpec, project
+from hwnas.data.projection import ProjectionSpec, RangeImage, project
+from tests.data.clouds import ring_ordered_cloud, write_scan
 
 LABEL_MAP = load_label_map("merged-8")
 
@@ -35,7 +41,10 @@ def test_draws_any_number_of_rows(num_rows: int) -> None:
     image = project(points, np.zeros(4000, np.float32), ProjectionSpec(64, 512, "spherical", 30.0, -30.0))
     png = draw_segmentation(image, [(f"row {n}", labels) for n in range(num_rows)], points, LABEL_MAP)
     assert Image.open(io.BytesIO(png)).format == "PNG"
-    assert set(LABEL_MAP.colors) <= _colours(png)
+    if num_rows:
+        assert set(LABEL_MAP.colors) <= _colours(png)
+    else:
+        assert not set(LABEL_MAP.colors) & _colours(png), "a legend of classes that nothing shows"
 
 
 def test_labels_of_pixels_and_of_points_look_alike_where_they_agree() -> None:
@@ -107,3 +116,49 @@ def test_long_names_of_classes_stay_in_their_column() -> None:
     png = draw_segmentation(image, [("a", labels)], points, long)
     assert Image.open(io.BytesIO(png)).width == 1536
     assert set(LABEL_MAP.colors) <= _colours(png)
+
+
+def _dataset(root: Path, config: str, labels: int) -> DataSource:
+    """Write a data set of one scan, 16 rings of 360 points, with a label file of some size, and open it."""
+    points, _ = ring_ordered_cloud(16, 360)
+    write_scan(root, "00", "000000", points, np.linspace(0, 0.99, len(points)), np.full(labels, 40))
+    (root / "dataset.yaml").write_text(config)
+    return open_dataset(root)
+
+
+def _halves(png: bytes) -> tuple[int, int]:
+    """Return how many pixels of the lower part of a picture are not empty: of its left and right half."""
+    pixels = np.asarray(Image.open(io.BytesIO(png)))[-700:-50]
+    filled = (pixels.astype(int).sum(axis=2) > 200).sum(axis=0)
+    return int(filled[:768].sum()), int(filled[768:].sum())
+
+
+def test_a_scan_whose_labels_cannot_be_read_has_no_legend_and_no_empty_half(tmp_path: Path) -> None:
+    source = _dataset(tmp_path, "sensor: made-up", labels=7)
+    png = draw_dataset(source, inspect_dataset(source))
+    assert not set(source.label_map.colors) & _colours(png)
+    left, right = _halves(png)
+    assert right > 0.4 * left
+    source = _dataset(tmp_path, "sensor: made-up", labels=5760)
+    assert set(source.label_map.colors) <= _colours(draw_dataset(source, inspect_dataset(source)))
+
+
+@pytest.mark.parametrize(("sensor", "width"), [("made-up", 288), ("vlp-16", 288), ("mid-360", 288)])
+def test_the_range_image_is_no_wider_than_the_sensor_fills(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sensor: str, width: int
+) -> None:
+    """360 points a ring are not drawn into 2,048 columns, whatever the table of the sensor says."""
+    drawn = []
+
+    def record(image: RangeImage, *arguments: Any, notes: list[str], **options: Any) -> bytes:
+        drawn.append((image.valid, notes))
+        return draw_segmentation(image, *arguments, notes=notes, **options)
+
+    monkeypatch.setattr("hwnas.data.dataset_pictures.draw_segmentation", record)
+    source = _dataset(tmp_path, f"sensor: {sensor}", labels=5760)
+    draw_dataset(source, inspect_dataset(source))
+    ((valid, notes),) = drawn
+    assert valid.shape[1] == width
+    assert f"The sensor has about {width * 5 // 4} columns a turn; the range image has {width}" in notes
+    if sensor == "made-up":  # other sensors have other rows
+        assert valid.any(axis=0).all(), "striped"

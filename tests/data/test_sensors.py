@@ -139,13 +139,51 @@ def test_the_sensor_file_of_the_documentation_is_one(tmp_path: Path) -> None:
 def test_what_is_not_stated_has_a_default(tmp_path: Path) -> None:
     path = tmp_path / "short.yaml"
     path.write_text(
-        "{name: short, description: two beams, elevation_deg: [1, -1], azimuth_offset_deg: [0, 0], "
-        "azimuth_steps: 100, range_min_m: 1, range_max_m: 50, range_noise_m: 0, height_m: 1, "
-        "sensitivity: 1.0e-6, intensity_levels: 2}",
+        "{name: short, elevation_deg: [1, -1], azimuth_steps: 100, range_min_m: 1, range_max_m: 50, height_m: 1}",
         encoding="utf-8",
     )
     sensor = load_sensor(path)
     assert (sensor.edges_deg, sensor.returns, sensor.is_rotating) == ((2.0, -2.0), 1, True)
+    assert sensor.azimuth_offset_deg == (0.0, 0.0)
+    assert (sensor.range_noise_m, sensor.sensitivity, sensor.intensity_levels) == (0.02, 5e-6, 256)
+    page = (Path(__file__).parents[2] / "docs/sensors-and-rows.md").read_text(encoding="utf-8")
+    assert "| 0.02, 5e-6, 256 |" in page
+    needed = ["name", "elevation_deg", "azimuth_steps", "range_min_m", "range_max_m"]
+    assert f"Needed are {', '.join(f'`{name}`' for name in needed)} and `height_m`" in page
+
+
+@pytest.mark.parametrize(
+    ("written", "read"), [("2.5", (2.5, 2.5)), ("[2]", (2.0, 2.0)), ("[1, -1]", (1, -1))]
+)
+def test_one_azimuth_offset_counts_for_all_beams(
+    tmp_path: Path, written: str, read: tuple[float, ...]
+) -> None:
+    path = tmp_path / "short.yaml"
+    rest = "elevation_deg: [1, -1], azimuth_steps: 100, range_min_m: 1, range_max_m: 50, height_m: 1"
+    path.write_text(f"{{name: short, {rest}, azimuth_offset_deg: {written}}}", encoding="utf-8")
+    assert load_sensor(path).azimuth_offset_deg == read
+    path.write_text(f"{{name: short, {rest}, azimuth_offset_deg: [1, 2, 3]}}", encoding="utf-8")
+    with pytest.raises(DataError, match="one number, or one for every beam"):
+        load_sensor(path)
+
+
+def test_all_that_is_wrong_with_a_sensor_file_is_said_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("name: mine\nelevation: [1, -1]\nheight_m: tall\nreturns: 1.5\n", encoding="utf-8")
+    with pytest.raises(DataError) as refused:
+        load_sensor(path)
+    lines = str(refused.value).splitlines()
+    assert len(lines) == 4
+    assert "mine.yaml:2: unknown key 'elevation'. Did you mean 'elevation_deg'?" in lines[0]
+    assert all(
+        f"`{key}`" in lines[1] for key in ("elevation_deg", "azimuth_steps", "range_min_m", "range_max_m")
+    )
+    assert "mine.yaml:3" in lines[2]
+    assert "`height_m` must be a number, found 'tall'" in lines[2]
+    assert "mine.yaml:4" in lines[3]
+    path.write_text("{name: mine, pattern: non-repetitive}", encoding="utf-8")
+    with pytest.raises(DataError, match=r"`field_of_view_deg`.* are missing"):
+        load_sensor(path)
 
 
 def test_broken_sensor_files_are_refused(tmp_path: Path) -> None:

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
+from hwnas.data import sensors
 from hwnas.data.dataset import open_dataset
+from hwnas.data.inspection import inspect_dataset
 from hwnas.data.rings import recover_rings
 from hwnas.data.sensors import load_sensor
 from hwnas.data.synthetic import synthesize_dataset
@@ -105,6 +108,23 @@ def test_sensors_that_look_up_state_their_rings(tmp_path: Path) -> None:
     np.testing.assert_allclose(
         elevation, np.array(load_sensor("os1-128").elevation_deg)[scan.ring], atol=0.02
     )
+
+
+def test_the_file_of_a_sensor_goes_with_the_scans(tmp_path: Path) -> None:
+    table = yaml.safe_load((Path(sensors.__file__).parent / "vlp-16.yaml").read_text())
+    table["name"], table["azimuth_steps"] = "theirs", 400
+    table["elevation_deg"] = [round(float(value), 3) for value in np.linspace(4.0, -24.0, 22)]
+    table["azimuth_offset_deg"] = [0.0] * 22
+    (tmp_path / "ours.yaml").write_text(yaml.safe_dump(table))
+    path = synthesize_dataset(tmp_path / "scans", num_scans=2, sensor=str(tmp_path / "ours.yaml"))
+    assert (path / "ours.yaml").read_bytes() == (tmp_path / "ours.yaml").read_bytes()
+    (tmp_path / "ours.yaml").unlink()
+    source = open_dataset(path)
+    assert source.sensor == "ours.yaml"
+    found = inspect_dataset(source, width=512)
+    assert [finding for finding in found.findings if finding.severity == "error"] == []
+    assert found.image is not None
+    assert found.image.spec.height == 22
 
 
 def test_values_lie_within_the_sensor_limits(dataset: Path) -> None:

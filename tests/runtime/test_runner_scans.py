@@ -162,6 +162,41 @@ def test_intensities_of_another_unit_are_refused(runner: Runner, lenient: Runner
         assert len(runner(scaled[1440:1500], np.full(60, 8)).labels) == 60, "too few points to refuse"
 
 
+MILLIMETRES = np.diag([1000, 1000, 1000]).astype(np.float32)
+AXES_SWAPPED = np.array([[0, 0, 1], [1, 0, 0], [0, 1, 0]], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"), [(MILLIMETRES, "Give points in metres"), (AXES_SWAPPED, "lie on no beams")]
+)
+@pytest.mark.parametrize("factor", [2.0, np.nan])
+def test_all_reasons_of_a_refusal_are_given_and_intensities_last(
+    runner: Runner, lenient: Runner, wrong: np.ndarray, reason: str, factor: float
+) -> None:
+    points = scan_of(0)
+    points[:, :3] = points[:, :3] @ wrong
+    points[:, 3] *= np.float32(factor)
+    with pytest.raises(DataError) as refused:
+        runner(points)
+    first, *others = str(refused.value).split(" Also: ")
+    assert first.startswith("The scan is not like those of 'test-16'")
+    assert reason in first
+    assert others[-1].startswith(("Intensities must lie in 0 to 255", "2880 points that have a position"))
+    assert "check_scans" not in str(refused.value), "intensities that mean nothing are refused in any case"
+    with pytest.raises(DataError, match=r"^(Intensities must lie|2880 points that have)"):
+        lenient(points)
+
+
+def test_a_refused_ring_column_does_not_hide_what_the_geometry_says(runner: Runner, lenient: Runner) -> None:
+    points = scan_of(0)
+    points[:, :3] *= 1000
+    too_many = np.arange(2880) // 20
+    with pytest.raises(DataError, match=r"Give points in metres.* Also: .*rows"):
+        runner(points, too_many)
+    with pytest.raises(DataError, match="rows"):
+        lenient(points, too_many)
+
+
 @pytest.mark.parametrize("every", [2, 4])
 def test_another_number_of_rings_is_refused(runner: Runner, lenient: Runner, every: int) -> None:
     """A dense sensor with fewer rings: each ring of the scan is there, but only every second or fourth."""

@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Optional, Tuple, Union
 
 import numpy as np
 
-from hwnas.errors import DataError, may_hold_secret, shown
+from hwnas.errors import DataError, did_you_mean, may_hold_secret, shown
 from hwnas.files import is_yaml
 from hwnas.yaml_files import YamlDocument, read_yaml
 
@@ -20,6 +20,7 @@ POINT_ORDERS = ("ring", "column", "any")
 _DIRECTORY = Path(__file__).parent
 _NUMBERS = ("range_min_m", "range_max_m", "range_noise_m", "height_m", "sensitivity", "first_azimuth_deg")
 _WHOLE_NUMBERS = ("azimuth_steps", "intensity_levels", "returns")
+_MAX_PROBLEMS = 20
 _TEXTS = ("name", "description", "source", "pattern", "rotation", "point_order")
 _LISTS = ("elevation_deg", "azimuth_offset_deg", "field_of_view_deg", "intensity_range")
 
@@ -30,18 +31,19 @@ class Sensor:
 
     Attributes:
         name: what `load_sensor` calls it.
-        description: make and model, and what was chosen where there is a choice.
         azimuth_steps: firings per turn; with a pattern that never repeats, points per turn and row.
         range_min_m: nearest distance that is reported.
         range_max_m: farthest distance that is reported.
-        range_noise_m: standard deviation of one distance.
         height_m: usual mounting height above the road.
+        range_noise_m: standard deviation of one distance. This and the next two shape synthetic scans only.
         sensitivity: signal, relative to a white wall facing the sensor at 1 m, that is seen half of the time.
         intensity_levels: number of steps that the remission is quantised to.
+        description: make and model, and what was chosen where there is a choice.
         elevation_deg: elevation of every beam above the horizontal, top beam first; empty for a pattern that
             never repeats.
         azimuth_offset_deg: what is added to the azimuth of every beam, in the order of `elevation_deg`;
-            positive to the left. Beams that fire together at different azimuths are called staggered.
+            positive to the left. Files may give one number for all beams, 0 by default. Beams that fire
+            together at different azimuths are called staggered.
         source: where the beam table comes from.
         pattern: `rotating`, with fixed beams, or `non-repetitive`, without rows.
         field_of_view_deg: elevation of the upper and the lower edge of the image; by default half a spacing
@@ -56,14 +58,14 @@ class Sensor:
     """
 
     name: str
-    description: str
     azimuth_steps: int
     range_min_m: float
     range_max_m: float
-    range_noise_m: float
     height_m: float
-    sensitivity: float
-    intensity_levels: int
+    range_noise_m: float = 0.02
+    sensitivity: float = 5e-6
+    intensity_levels: int = 256
+    description: str = ""
     elevation_deg: Tuple[float, ...] = ()
     azimuth_offset_deg: Tuple[float, ...] = ()
     source: str = ""
@@ -94,6 +96,18 @@ class Sensor:
         table = self.elevation_deg
         upper, lower = (table[0] - table[1]) / 2, (table[-2] - table[-1]) / 2
         return min(table[0] + upper, 90.0), max(table[-1] - lower, -90.0)
+
+
+_KNOWN = tuple(field.name for field in fields(Sensor))
+_MEANINGS = {
+    "name": "text",
+    "azimuth_steps": "columns of a turn, such as 1800",
+    "range_min_m": "nearest distance, metres",
+    "range_max_m": "farthest distance, metres",
+    "height_m": "usual height above the road, metres",
+    "elevation_deg": "a list, degrees, top beam first",
+    "field_of_view_deg": "upper and lower edge, degrees",
+}
 
 
 def sensor_names() -> Tuple[str, ...]:
@@ -138,25 +152,58 @@ def find_sensor(name: str, directory: Optional[Path] = None) -> Optional[Sensor]
 
 
 def _sensor(document: YamlDocument) -> Sensor:
-    path, content = document.path, document.value
-    known = {field.name for field in fields(Sensor)}
-    needed = {field.name for field in fields(Sensor) if field.default is MISSING}
-    wrong = sorted((set(content) - known) | (needed - set(content)))
-    if wrong:
-        named = ", ".join("..." if may_hold_secret(name) else name[:80] for name in wrong[:20])
-        raise DataError(
-            f"{path}: missing or unknown fields: {named}; expected {', '.join(sorted(needed))}, "
-            f"and where they apply {', '.join(sorted(known - needed))}"
-        )
-    sensor = Sensor(**{key: _value(key, value, document) for key, value in content.items()})
+    """Build a sensor of a file; everything that is wrong with its fields is said at once."""
+    content = document.value
+    problems = _problems_of_keys(document)
+    values = {}
+    for key in content:
+        if key in _KNOWN:
+            try:
+                values[key] = _value(key, content[key])
+            except ValueError as error:
+                problems.append(f"{document.at((key,))}: {error}")
+    if problems:
+        raise DataError("\n".join(problems[:_MAX_PROBLEMS]))
+    offsets = values.get("azimuth_offset_deg", (0.0,))
+    if len(offsets) == 1 and values.get("pattern", ROTATING) == ROTATING:
+        values["azimuth_offset_deg"] = offsets * len(values.get("elevation_deg", ()))
+    sensor = Sensor(**values)
     problems = _problems(sensor)
     if problems:
-        raise DataError(f"{path}: {'; '.join(problems)}; correct the file")
+        named = next((key for key in content if key in problems[0].split()), None)
+        where = document.at(() if named is None else (named,))
+        raise DataError(f"{where}: {'; '.join(problems)}; correct the file")
     return sensor
 
 
-def _value(key: str, value: Any, document: YamlDocument) -> Any:
-    """Return the value of a field, refused if it has another type."""
+def _problems_of_keys(document: YamlDocument) -> List[str]:
+    """Return what is said of unknown keys and of all that is missing."""
+    path, content = document.path, document.value
+    problems = []
+    for key in content:
+        if key not in _KNOWN:
+            name = "..." if may_hold_secret(key) else key[:80]
+            hint = did_you_mean(key, _KNOWN)
+            problems.append(f"{document.at((key,))}: unknown key {name!r}.{hint} Valid: {', '.join(_KNOWN)}.")
+    needed = [field.name for field in fields(Sensor) if field.default is MISSING]
+    needed.append("elevation_deg" if content.get("pattern", ROTATING) == ROTATING else "field_of_view_deg")
+    missing = [f"`{name}` ({_MEANINGS[name]})" for name in needed if name not in content]
+    if missing:
+        problems.append(
+            f"{path}: {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing; give "
+            f"{'it a value' if len(missing) == 1 else 'them values'}. See docs/sensors-and-rows.md."
+        )
+    return problems
+
+
+def _value(key: str, value: Any) -> Any:
+    """Return the value of a field.
+
+    Raises:
+        ValueError: if it has another type.
+    """
+    if key == "azimuth_offset_deg" and _is_number(value):
+        return (float(value),)
     if key in _LISTS:
         what, fits = "a list of numbers", isinstance(value, list) and all(_is_number(item) for item in value)
     elif key in _NUMBERS:
@@ -166,8 +213,7 @@ def _value(key: str, value: Any, document: YamlDocument) -> Any:
     else:
         what, fits = "a whole number", isinstance(value, int) and not isinstance(value, bool)
     if not fits:
-        where = document.at((key,))
-        raise DataError(f"{where}: `{key}` must be {what}, found {shown(value)}; correct the file")
+        raise ValueError(f"`{key}` must be {what}, found {shown(value)}; correct the file")
     if key in _LISTS:
         return tuple(float(item) for item in value)
     return float(value) if key in _NUMBERS else value
@@ -211,7 +257,7 @@ def _table_checks(sensor: Sensor) -> Dict[str, bool]:
         "elevation_deg must hold at least two beams": len(table) >= 2,
         "elevation_deg must fall from the top beam to the bottom one": bool(np.all(np.diff(table) < 0)),
         "elevation_deg must lie within -90..90": all(-90 < value < 90 for value in table),
-        "azimuth_offset_deg needs one value for every beam": len(offsets) == len(table),
+        "azimuth_offset_deg needs one number, or one for every beam": len(offsets) == len(table),
         "rows follow from the beams of a rotating sensor": sensor.rows == 0,
     }
 

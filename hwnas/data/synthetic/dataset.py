@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, List, Optional
 
 import numpy as np
 
-from hwnas.data.sensors import Sensor, load_sensor
+from hwnas.data.sensors import Sensor, load_sensor, sensor_names
 from hwnas.data.synthetic.scene import scans
 from hwnas.errors import ConfigError, DataError
 from hwnas.files import write_bytes
@@ -19,6 +19,7 @@ from hwnas.worker_pool import worker_pool
 from hwnas.yaml_output import dump_yaml
 
 _MAX_SEQUENCES = 20
+_DESCRIPTION = "dataset.yaml"
 _VALIDATION_SHARE = 0.22
 # Beams above this may see nothing but sky; then nobody can tell which of the beams are those that do see.
 _RING_COLUMN_ABOVE_DEG = 5.0
@@ -50,7 +51,8 @@ def synthesize_dataset(
     """Write a data set of labelled synthetic scans that `open_dataset` reads.
 
     Scan files hold x, y, z and remission as float32 like those of SemanticKITTI. For sensors that look far
-    up, whose top beams may have no point at all, a fifth column holds the ring.
+    up, whose top beams may have no point at all, a fifth column holds the ring. A sensor file is copied into
+    the data set, whose description names it.
 
     The bytes depend on the arguments except `workers`. A sequence holds the scans of one or several whole
     scenes, so no scene is in both splits; about the last fifth of the sequences is the split `val`.
@@ -90,7 +92,7 @@ def synthesize_dataset(
         temporary = Path(scratch)
         jobs = _jobs(temporary, num_scans, sensor, seed, scans_per_scene)
         _run(jobs, workers, progress)
-        _describe(temporary, jobs, used, seed)
+        _describe(temporary, jobs, used, seed, _copied_sensor(sensor, temporary) or used.name)
         temporary.chmod(0o755)
         os.replace(temporary, directory)
     return directory
@@ -148,7 +150,17 @@ def _has_ring_column(sensor: Sensor) -> bool:
     return sensor.is_rotating and sensor.elevation_deg[0] > _RING_COLUMN_ABOVE_DEG
 
 
-def _describe(directory: Path, jobs: List[_Job], sensor: Sensor, seed: int) -> None:
+def _copied_sensor(sensor: str, directory: Path) -> Optional[str]:
+    """Copy the file of a sensor that does not come with hwnas into the data set; return its name there."""
+    if sensor in sensor_names():
+        return None
+    source = Path(sensor)
+    name = source.name if source.name != _DESCRIPTION else f"sensor-{source.name}"
+    write_bytes(directory / name, source.read_bytes())
+    return name
+
+
+def _describe(directory: Path, jobs: List[_Job], sensor: Sensor, seed: int, named: str) -> None:
     sequences = sorted({job.sequence for job in jobs})
     validation = 0 if len(sequences) == 1 else max(1, round(_VALIDATION_SHARE * len(sequences)))
     cut = len(sequences) - validation
@@ -156,7 +168,7 @@ def _describe(directory: Path, jobs: List[_Job], sensor: Sensor, seed: int) -> N
     description: Dict[str, Any] = {
         "schema_version": 1,
         "name": f"synthetic driving scenes, seed {seed}",
-        "sensor": sensor.name,
+        "sensor": named,
         "label_map": "semantickitti-19",
         "intensity_range": [0.0, 1.0],
         "splits": {split: members for split, members in splits.items() if members},
@@ -164,4 +176,4 @@ def _describe(directory: Path, jobs: List[_Job], sensor: Sensor, seed: int) -> N
     if _has_ring_column(sensor):
         description["format_options"] = {"columns": ["x", "y", "z", "intensity", "ring"]}
     text = dump_yaml(description)
-    write_bytes(directory / "dataset.yaml", text.encode("utf-8"))
+    write_bytes(directory / _DESCRIPTION, text.encode("utf-8"))
