@@ -196,8 +196,8 @@ def _of_origin(source: DataSource, geometry: GeometryEstimate) -> Iterator[Findi
         "origin",
         ERROR,
         f"The beams do not meet at 0 0 0 but at {_place(geometry.origin_m)} (from "
-        f"{counted(geometry.origin_scans, 'scan')}, \u00b1 {geometry.origin_spread_m:.2f} m): the origin is that "
-        "of a vehicle or a map, not of the sensor.",
+        f"{counted(geometry.origin_scans, 'scan')}, \u00b1 {geometry.origin_spread_m:.2f} m): the origin is "
+        "that of a vehicle or a map, not of the sensor.",
         "State where the sensor stands in the coordinates of the files.",
         _changed(source.coordinates, corrected(source.coordinates, geometry), "origin_m"),
     )

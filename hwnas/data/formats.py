@@ -282,8 +282,14 @@ def _refuse_missing_fields(present: Sequence[str], names: Mapping[str, str], pat
     if missing:
         raise DataError(
             f"{path} has no field for {missing[0]!r} (looked for {names[missing[0]]!r}); "
-            f"it has {list(present)}. Name the field that holds it in format_options."
+            f"it has {list(present)}. Name the field that holds it in "
+            f"format_options{_example(present, missing[0])}."
         )
+
+
+def _example(present: Sequence[str], missing: str) -> str:
+    other = next((name for name in present if name not in FIELDS and not name.startswith("_")), None)
+    return f", such as {{{missing}: {other}}}" if other is not None else ""
 
 
 def _whole(column: Any, points: npt.NDArray[Any], dtype: type, what: str, path: Path) -> Any:

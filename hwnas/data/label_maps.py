@@ -78,7 +78,8 @@ class LabelMap:
             found = ", ".join(f"{raw_id} ({count} points)" for raw_id, count in pairs)
             raise DataError(
                 f"Unknown label id: {found}. Expected one of the ids in the label map {self.name!r}; "
-                "add the id to one of its classes or to its ignored_raw_ids."
+                "add the id to one of its classes or to its ignored_raw_ids, or name the map of these labels "
+                "as `label_map` in dataset.yaml."
             )
         return train.astype(np.uint8)
 

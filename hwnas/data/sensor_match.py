@@ -15,7 +15,7 @@ _SPACING_SHARE, _LEAST_TOLERANCE_DEG = 0.5, 0.25
 _FITS, _CLEARLY_BETTER = 0.75, 0.15
 _EDGE_TOLERANCE_DEG = 3.0
 # Of the beams that were found, so many lie near one of the table; a stray ring or two may not.
-_EXPLAINED, _MISCOUNTED = 0.85, 1
+_EXPLAINED, _MISCOUNTED, _MISCOUNTED_SHARE = 0.85, 1, 0.05
 # Beams above the horizon often meet nothing but sky.
 _BELOW_HORIZON_DEG = -1.0
 
@@ -32,7 +32,8 @@ class SensorMatch:
             table's beams that were found.
         explained: share of the found beams that are near one of the table, each beam of the table once;
             1 where no beams are known.
-        num_missing: found beams that the table has no beam for, by their number alone.
+        num_missing: found beams that the table has no beam for, by their number alone; those that may be
+            miscounted are left out.
     """
 
     sensor: str
@@ -48,7 +49,7 @@ class SensorMatch:
     @property
     def is_contradicted(self) -> bool:
         """Whether beams were found that this sensor does not have."""
-        return self.explained < _EXPLAINED or self.num_missing > _MISCOUNTED
+        return self.explained < _EXPLAINED or self.num_missing > 0
 
 
 def match_sensors(
@@ -104,7 +105,9 @@ def _match(name: str, found: npt.NDArray[np.float64], sensor: Sensor, *, are_giv
     num_expected = max(int(inside.sum()), int((0.8 if are_given else 0.5) * len(table)))
     explained = num_matched / len(found)
     score = float(explained * min(1.0, num_matched / num_expected))
-    return SensorMatch(name, score, float(explained), max(0, len(found) - len(table)))
+    surplus = len(found) - len(table)
+    is_miscount = surplus <= max(_MISCOUNTED, int(_MISCOUNTED_SHARE * len(table)))
+    return SensorMatch(name, score, float(explained), 0 if is_miscount else surplus)
 
 
 def _score_of_points(elevation_deg: FloatArray, sensor: Sensor) -> float:

@@ -378,7 +378,9 @@ def test_named_fields_of_numpy_are_read_by_their_names(tmp_path: Path) -> None:
     values = np.zeros(5, fields)
     values["reflectivity"], values["line"], values["x"] = np.arange(5), np.arange(5) * 2, 1.0
     np.save(tmp_path / "a.npy", values)
-    with pytest.raises(DataError, match="no field for 'intensity'"):
+    with pytest.raises(
+        DataError, match=r"no field for 'intensity'.*format_options, such as \{intensity: reflectivity\}"
+    ):
         read_npy(tmp_path / "a.npy", {})
     scan = read_npy(tmp_path / "a.npy", {"intensity": "reflectivity", "ring": "line"})
     assert scan.intensity.tolist() == [0, 1, 2, 3, 4]
