@@ -32,7 +32,7 @@ from hwnas.search.executors.base import (
 )
 from hwnas.search.machine import is_stopped
 
-_STOP_DEADLINE_S = 2.0
+_STOP_DEADLINE_S = 30.0
 
 
 @dataclass(eq=False, kw_only=True)
