@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -41,6 +40,7 @@ from hwnas.onnx_graphs.onnxruntime_gate import check_for_onnxruntime
 from hwnas.onnx_graphs.precision.kinds import FP32, Dialect
 from hwnas.onnx_graphs.tensorrt_gate import check_for_tensorrt, tensorrt_version
 from hwnas.runtime.manifest import MANIFEST_NAME, SCHEMA_VERSION, entry_for, recommended_for
+from hwnas.scratch import ScratchDirectory
 from hwnas.search_spaces.base import SearchSpace
 from hwnas.tasks.base import Quality, Task
 from hwnas.tasks.expectations import expectations
@@ -198,7 +198,7 @@ def check_network(task: Task, space: SearchSpace, architecture: Architecture, pu
     if (purpose.opset, purpose.onnxruntime, purpose.tensorrt) == (None, None, None):
         return
     module = space.build(architecture)
-    with tempfile.TemporaryDirectory(prefix="hwnas-export-") as scratch:
+    with ScratchDirectory("export") as scratch:
         path = Path(scratch) / MODEL_NAME
         export_onnx(module, task.io_spec(architecture), path, metadata={}, opset=purpose.opset)
         _check_file(path, None, purpose, module)
