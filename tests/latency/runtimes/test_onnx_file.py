@@ -39,7 +39,7 @@ def test_types_open_axes_and_inputs_with_a_value(tmp_path: Path, dtype: str) -> 
 @pytest.mark.parametrize("content", [b"", b"this is no network", b"\x3a", b"\x3a\x05\x0a", b"\xff" * 30])
 def test_what_is_no_onnx_file(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "m.onnx").write_bytes(content)
-    with pytest.raises(AgentError, match="no whole ONNX file"):
+    with pytest.raises(AgentError, match=r"no whole ONNX file|is empty: the file has 0 bytes"):
         read_outline(str(tmp_path / "m.onnx"))
 
 
