@@ -270,6 +270,10 @@ def _of_content(source: DataSource, facts: ContentFacts) -> Iterator[Finding]:
         )
 
 
+_LARGEST_INTENSITY = 2.0**32
+"""Counts of 32 bits; anything larger is no intensity."""
+
+
 def _of_intensity(source: DataSource, facts: ContentFacts) -> Iterator[Finding]:
     low, high = facts.intensity
     stated_low, stated_high = source.intensity_range
@@ -285,6 +289,14 @@ def _of_intensity(source: DataSource, facts: ContentFacts) -> Iterator[Finding]:
     is_outside = low < stated_low - 1e-5 or high > stated_high * (1 + 1e-5)
     is_dark = (high - stated_low) < _POOR_INTENSITY * (stated_high - stated_low)
     if not (is_outside or is_dark) or not np.isfinite([low, high]).all():
+        return
+    if max(abs(low), abs(high)) > _LARGEST_INTENSITY:
+        yield Finding(
+            "intensity-range",
+            ERROR,
+            f"Intensities are {low:g} to {high:g}, which no sensor gives: the numbers are read wrongly.",
+            "Look at columns, type and byte order of the files (`format_options`; `.bin` is little-endian).",
+        )
         return
     wanted = _scale_of(source, low, high)
     yield Finding(

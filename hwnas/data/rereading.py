@@ -60,7 +60,8 @@ def _reason(source: DataSource, found: Inspection) -> Finding | None:
                 {"format_options": dict(problem.format_options)},
             )
     return _label_map(source) or next(
-        (finding for finding in found.findings if finding.kind == "intensity-range"), None
+        (finding for finding in found.findings if finding.kind == "intensity-range" and finding.settings),
+        None,
     )
 
 

@@ -23,6 +23,7 @@ from hwnas.data.finding import ERROR
 from hwnas.data.frames import Coordinates
 from hwnas.data.inspection import Inspection, inspect_dataset, inspection_json, scans_in_detail
 from hwnas.data.reading import ScanFiles
+from hwnas.data.rereading import inspect_as_stored
 from hwnas.data.sensor_match import SensorMatch, match_sensors
 from hwnas.data.sensors import Sensor, load_sensor
 from hwnas.data.suggestion import suggested_config
@@ -444,3 +445,13 @@ def test_real_scans_of_a_pandar64_are_recognised_and_mended(tmp_path: Path) -> N
     (path / "dataset.yaml").write_text(suggest(path, found))
     assert open_dataset(path).sensor == "pandar64"
     assert severe(inspect(path)) & GEOMETRIC == set()
+
+
+def test_numbers_in_another_byte_order_are_no_intensities(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    points = np.c_[rng.uniform(-30, 30, (5000, 3)), rng.uniform(0, 1, 5000)]
+    (tmp_path / "a.bin").write_bytes(points.astype(">f4").tobytes())
+    (tmp_path / "dataset.yaml").write_text("scans: '{scan}.bin'\nintensity_range: [0, 1]\n")
+    _, found = inspect_as_stored(open_dataset(tmp_path), width=256)
+    assert not found.num_scans
+    assert all("intensity_range" not in finding.settings for finding in found.findings)
