@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -58,7 +59,13 @@ class Board:
         return f"ssh://board?runtime=onnxruntime-cpu&threads=1&python={self.python}"
 
     def start(self) -> None:
-        """Start the server and wait until it answers."""
+        """Start the server and wait until it answers.
+
+        Raises:
+            RuntimeError: if it runs already, or does not start.
+        """
+        if self.server is not None:
+            raise RuntimeError("the board runs already")
         lines = [
             f"Port {self.port}",
             "ListenAddress 127.0.0.1",
@@ -89,21 +96,17 @@ class Board:
         with socket.socket() as client:
             return client.connect_ex(("127.0.0.1", self.port)) == 0
 
-    def connections(self) -> list[psutil.Process]:
-        """Processes of the server for single connections."""
-        assert self.server is not None
-        return psutil.Process(self.server.pid).children()
-
     def processes(self) -> list[psutil.Process]:
         """All that runs below the server, the server left out."""
         assert self.server is not None
         below = psutil.Process(self.server.pid).children(recursive=True)
-        return [process for process in below if "sshd" not in process.name()]
+        return [process for process in below if not _name(process).startswith("sshd")]
 
     def agents(self) -> list[psutil.Process]:
         """Measuring processes, the guardians above them left out."""
-        found = [process for process in psutil.process_iter(["cmdline"]) if self._is_agent(process)]
-        return [process for process in found if process.ppid() in {other.pid for other in found}]
+        # What is known of a process is what it was when it was listed: it may have ended since.
+        found = [p for p in psutil.process_iter(["cmdline", "ppid"]) if self._is_agent(p)]
+        return [process for process in found if process.info["ppid"] in {other.pid for other in found}]
 
     def _is_agent(self, process: psutil.Process) -> bool:
         words = process.info["cmdline"] or []
@@ -111,10 +114,31 @@ class Board:
 
     def cut(self) -> None:
         """Cut every connection; what they started is left to itself."""
-        for process in self.connections():
-            for part in [process, *process.children()]:
-                if "sshd" in part.name():
-                    part.kill()
+        for part in self._servers_of_connections():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                part.kill()
+
+    def fall_silent(self) -> list[psutil.Process]:
+        """Suspend the server's end of every connection; return what is to be killed in the end."""
+        stopped = self._servers_of_connections()
+        for part in stopped:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                part.suspend()
+        return stopped
+
+    def is_idle(self, within_s: float = 10.0) -> bool:
+        """Return whether everything that ran for a connection ends soon."""
+        deadline = time.monotonic() + within_s
+        while self.processes():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
+        return True
+
+    def _servers_of_connections(self) -> list[psutil.Process]:
+        assert self.server is not None
+        below = psutil.Process(self.server.pid).children(recursive=True)
+        return [process for process in below if _name(process).startswith("sshd")]
 
     def stop(self) -> None:
         """Power off: nothing that runs there survives."""
@@ -135,6 +159,14 @@ class Board:
         if self.made_user:
             subprocess.run(["userdel", self.user], check=False, capture_output=True)
         shutil.rmtree(self.root, ignore_errors=True)
+
+
+def _name(process: psutil.Process) -> str:
+    """Return its name, as that of a server if it has ended meanwhile: nothing of it is left to find."""
+    try:
+        return process.name()
+    except psutil.NoSuchProcess:
+        return "sshd"
 
 
 def make_board() -> Board:

@@ -40,7 +40,7 @@ def test_doctor_tells_what_the_board_has(board: Board) -> None:
     assert "onnxruntime" in found["facts"]["runtimes"]["onnxruntime-cpu"]["versions"]
     # This Python has torch, that of the board has none: the facts are the board's.
     assert "error" in found["facts"]["runtimes"]["torch"]
-    assert board.processes() == []
+    assert board.is_idle()
 
 
 def test_doctor_says_what_is_wrong_with_the_board(board: Board) -> None:
@@ -68,4 +68,4 @@ def test_bench_measures_on_the_board(board: Board, tmp_path: Path) -> None:
     assert found["model_sha256"] == sha256_of_file(tmp_path / "model.onnx")
     kept = board.home / ".cache" / "hwnas" / "models" / f"{found['model_sha256']}.onnx"
     assert kept.read_bytes() == (tmp_path / "model.onnx").read_bytes()
-    assert board.processes() == []
+    assert board.is_idle()

@@ -11,7 +11,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -107,7 +107,8 @@ def is_zombie(pid: int) -> bool:
 
 def kill_agents(board: Board) -> None:
     for agent in board.agents():
-        agent.kill()
+        with suppress(psutil.NoSuchProcess):
+            agent.kill()
 
 
 def test_a_cut_connection_costs_a_retry(board: Board, opened, model, caplog) -> None:
@@ -189,6 +190,7 @@ def test_a_board_that_stays_away_is_given_up(board: Board, opened, model) -> Non
         with while_measuring(board, board.stop), pytest.raises(TargetUnreachableError, match="Check that"):
             measure(meter, *model)
     finally:
+        board.stop()
         board.start()
     assert time.monotonic() - start < 120
     assert is_complete(meter.measure(*model))
@@ -197,17 +199,9 @@ def test_a_board_that_stays_away_is_given_up(board: Board, opened, model) -> Non
 def test_a_link_that_goes_silent_costs_a_retry(board: Board, opened, model, caplog) -> None:
     """No end of file and no reset: the server's process is stopped, as if the cable was pulled."""
     stopped: list[psutil.Process] = []
-
-    def pull_the_cable() -> None:
-        for process in board.connections():
-            for part in [process, *process.children()]:
-                if "sshd" in part.name():
-                    part.suspend()
-                    stopped.append(part)
-
     meter = opened(protocol=replace(PROTOCOL, max_s=8.0))
     try:
-        with while_measuring(board, pull_the_cable) as agents:
+        with while_measuring(board, lambda: stopped.extend(board.fall_silent())) as agents:
             assert is_complete(meter.measure(*model))
         assert are_gone(agents)
     finally:
