@@ -18,7 +18,7 @@ from hatchling.builders.config import BuilderConfig
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 SOURCE = Path("export/cpp/range_view.cpp")
-LIBRARY = Path("hwnas/data/range_view.so")
+LIBRARY = Path("hwnas/range_view/range_view.so")
 # A fused multiply-add would round otherwise than numpy.
 FLAGS = ("-std=c++17", "-O3", "-ffp-contract=off", "-fPIC", "-shared", "-fvisibility=hidden")
 

@@ -34,13 +34,13 @@ sys.path.insert(0, str(ROOT))
 
 from hwnas.config import parse_config
 from hwnas.errors import HwnasError, StudyError
-from hwnas.latency.table import load_table
+from hwnas.latency.predict.table import load_table
 from hwnas.report.content import load_content
-from hwnas.search.costs import costs_of_run
 from hwnas.search.driver import search
 from hwnas.search.front import build_front
 from hwnas.search.full_training import train_front
-from hwnas.search.recovery import recover
+from hwnas.search.objectives import costs_of_run
+from hwnas.search.resume.recovery import recover
 from hwnas.search.run_directory import RunDirectory, read_record
 from hwnas.search.run_log import read_events
 from hwnas.search.storage.place import place_of_run

@@ -16,9 +16,9 @@ from PIL import Image
 
 from hwnas.data.dataset import open_dataset
 from hwnas.data.pictures import draw_segmentation
-from hwnas.data.projection import ProjectionSpec, project
 from hwnas.data.sensors import load_sensor
 from hwnas.data.synthetic import synthesize_dataset
+from hwnas.range_view.projection import ProjectionSpec, project
 
 
 def main() -> None:

@@ -249,7 +249,7 @@ def test_no_message_repeats_a_password(tmp_path: Path, text: str) -> None:
 
 
 def test_sections_mirror_what_they_configure() -> None:
-    from hwnas.latency.protocol import MeasuringProtocol
+    from hwnas.latency.measure.protocol import MeasuringProtocol
     from hwnas.training.recipe import Recipe
 
     assert RecipeSection().recipe_fields() == Recipe.proxy().to_json()

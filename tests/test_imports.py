@@ -11,7 +11,7 @@ import pytest
     [
         ("hwnas", ("torch", "optuna", "onnx", "numpy")),
         ("hwnas.cli.main", ("torch", "optuna", "onnx")),
-        ("hwnas.data.projection", ("torch", "optuna")),
+        ("hwnas.range_view.projection", ("torch", "optuna")),
     ],
 )
 def test_import_stays_light(module: str, forbidden: tuple[str, ...]) -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from hwnas.errors import ConfigError
 from hwnas.io_spec import InputValue, IoSpec, TensorSpec
-from hwnas.latency.agent.errors import AgentError
 from hwnas.latency.agent.inputs import bind_random_inputs
+from hwnas.latency.backends.errors import AgentError
 from hwnas.model_inputs import OPEN, DeclaredInput, given_inputs, refuse_open, values_of
 
 RATE = DeclaredInput(TensorSpec("sr", (), "int64"))

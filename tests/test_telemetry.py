@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 import hwnas
-from hwnas.export.bundle import TrainedMember, export_bundle
+from hwnas.bundle.export import TrainedMember, export_bundle
 from hwnas.onnxruntime_loading import VARIABLE, load_onnxruntime
-from tests.export.small_lidar import FixedMeter, SmallSpace, SmallTask, make_scan, write_run
+from tests.bundle.small_lidar import FixedMeter, SmallSpace, SmallTask, make_scan, write_run
 
 PACKAGE = Path(hwnas.__file__).parent
 CALLS = "socket,connect,sendto,sendmsg,openat,open,creat,mkdir,mkdirat,rename,renameat,renameat2"
@@ -144,7 +144,7 @@ def test_infer_and_bench_ask_nobody_and_write_nothing_elsewhere(bundle: Path, tm
 
 def test_a_program_that_uses_the_package_keeps_its_environment(bundle: Path, tmp_path: Path) -> None:
     program = (
-        "import os, sys, time; from hwnas.runtime import Runner; Runner(sys.argv[1]); time.sleep(1); "
+        "import os, sys, time; from hwnas.bundle.runtime import Runner; Runner(sys.argv[1]); time.sleep(1); "
         f"print(os.environ.get({VARIABLE!r}))"
     )
     traced = Traced(["-c", program, str(bundle)], tmp_path)
@@ -157,7 +157,7 @@ def test_what_onnxruntime_would_do_otherwise_is_noticed(bundle: Path, tmp_path: 
     """Where a user has decided for telemetry, this test sees it: so it would see it everywhere."""
     import onnxruntime
 
-    program = "import sys; from hwnas.runtime import Runner; Runner(sys.argv[1])"
+    program = "import sys; from hwnas.bundle.runtime import Runner; Runner(sys.argv[1])"
     traced = Traced(["-c", program, str(bundle)], tmp_path, **{VARIABLE: "0"})
     has_telemetry = tuple(int(part) for part in onnxruntime.__version__.split(".")[:2]) >= (1, 29)
     assert bool(list(traced.home.iterdir())) is has_telemetry

@@ -32,12 +32,12 @@ def test_it_holds_the_package_its_data_and_its_licence(wheel: Path) -> None:
         "hwnas/data/label_maps/merged-8.yaml",
         "hwnas/latency_tables/README.md",
     } <= set(names)
-    templates = "hwnas/export/integrations/templates"
+    templates = "hwnas/bundle/integrations/templates"
     assert {f"{templates}/triton/config.pbtxt", f"{templates}/isaac_ros/triton.launch.py"} <= set(names)
     assert {"hwnas/report/report.css", "hwnas/report/report.js"} <= set(names)
     assert any(name.endswith("licenses/LICENSE") for name in names)
     has_compiler = shutil.which(os.environ.get("CXX", "c++")) is not None
-    assert ("hwnas/data/range_view.so" in names) is has_compiler
+    assert ("hwnas/range_view/range_view.so" in names) is has_compiler
     assert wheel.name.endswith("-py3-none-any.whl") is not has_compiler
     assert not [name for name in names if name.startswith(("tests", "scripts"))]
 

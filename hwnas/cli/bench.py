@@ -15,7 +15,7 @@ from hwnas.files import is_json_with, refuse_foreign, write_json_atomically
 if TYPE_CHECKING:
     from hwnas.cli.bench_modes import Modes
     from hwnas.io_spec import IoSpec
-    from hwnas.latency.meter import AgentMeter
+    from hwnas.latency.measure.meter import AgentMeter
 
 
 def register(app: typer.Typer) -> None:
@@ -86,9 +86,9 @@ def bench(
         bench_jobs.run(models or [], emit_job, ingest, as_json=as_json)
         return
     from hwnas.cli.bench_modes import Modes
-    from hwnas.latency.meter import open_meter
-    from hwnas.latency.model_files import model_and_io
-    from hwnas.latency.protocol import MeasuringProtocol
+    from hwnas.latency.measure.meter import open_meter
+    from hwnas.latency.measure.model_files import model_and_io
+    from hwnas.latency.measure.protocol import MeasuringProtocol
 
     if samples_out is not None:
         refuse_foreign(samples_out, "what was measured", _is_measured)

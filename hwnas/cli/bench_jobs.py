@@ -11,8 +11,8 @@ from hwnas.errors import ConfigError, MeasurementError
 from hwnas.text import visible
 
 if TYPE_CHECKING:
-    from hwnas.latency.base import LatencyMeasurement
-    from hwnas.latency.jobs import JobSettings
+    from hwnas.latency.measure.jobs.job import JobSettings
+    from hwnas.latency.measurement import LatencyMeasurement
 
 
 def run(models: Sequence[Path], emit_job: Path | None, ingest_from: Path | None, *, as_json: bool) -> None:
@@ -36,9 +36,9 @@ def emit(
     """Write a job for trtexec and say what to do with it.
 
     Raises:
-        HwnasError: see `hwnas.latency.jobs.emit_job`.
+        HwnasError: see `hwnas.latency.measure.jobs.job.emit_job`.
     """
-    from hwnas.latency.jobs import emit_job
+    from hwnas.latency.measure.jobs.job import emit_job
 
     script = emit_job(models, directory, settings=settings)
     if as_json:
@@ -56,9 +56,9 @@ def ingest(directory: Path, *, as_json: bool) -> None:
     """Check what a job brought back, print it and write `measurements.json`.
 
     Raises:
-        MeasurementError: see `hwnas.latency.job_results.ingest_job`; also if no model has a figure.
+        MeasurementError: see `hwnas.latency.measure.jobs.results.ingest_job`; also if no model has a figure.
     """
-    from hwnas.latency.job_results import ingest_job
+    from hwnas.latency.measure.jobs.results import ingest_job
 
     results = ingest_job(directory)
     if as_json:

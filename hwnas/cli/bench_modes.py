@@ -14,10 +14,10 @@ from hwnas.errors import ConfigError
 
 if TYPE_CHECKING:
     from hwnas.io_spec import IoSpec
-    from hwnas.latency.end_to_end import EndToEndMeasurement
-    from hwnas.latency.meter import AgentMeter
-    from hwnas.latency.paced import BackgroundModel, PacedMeasurement
-    from hwnas.latency.resources import ResourceUse
+    from hwnas.latency.measure.end_to_end import EndToEndMeasurement
+    from hwnas.latency.measure.fixed_rate import BackgroundModel, PacedMeasurement
+    from hwnas.latency.measure.meter import AgentMeter
+    from hwnas.latency.measure.resources import ResourceUse
 
 _UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"([0-9.]+)\s*([a-z]*)")
@@ -78,8 +78,8 @@ def measured_by(
         ConfigError: if an option cannot be read.
         HwnasError: if it cannot be measured.
     """
-    from hwnas.latency.paced import DEFAULT_DURATION_S, measure_paced
-    from hwnas.latency.resources import measure_resources
+    from hwnas.latency.measure.fixed_rate import DEFAULT_DURATION_S, measure_paced
+    from hwnas.latency.measure.resources import measure_resources
 
     if modes.resources:
         return measure_resources(meter, model, io_spec), resources_table
@@ -118,8 +118,8 @@ def background_of(text: str) -> BackgroundModel:
         ConfigError: if it is not a file, `@` and a positive number, or an axis of the model is not fixed.
         MeasurementError: if the file is no ONNX model.
     """
-    from hwnas.latency.model_files import model_and_io
-    from hwnas.latency.paced import BackgroundModel
+    from hwnas.latency.measure.fixed_rate import BackgroundModel
+    from hwnas.latency.measure.model_files import model_and_io
 
     path, sign, rate = text.rpartition("@")
     rate = rate.strip().lower().removesuffix("hz").strip()
@@ -137,8 +137,8 @@ def clock_end_to_end(meter: AgentMeter, bundle: Path, scan: Path) -> EndToEndMea
         DataError: if the scan cannot be read.
         MeasurementError: if it cannot be measured.
     """
-    from hwnas.latency.end_to_end import EndToEndJob, measure_end_to_end
-    from hwnas.runtime.runner import Runner
+    from hwnas.bundle.runtime.runner import Runner
+    from hwnas.latency.measure.end_to_end import EndToEndJob, measure_end_to_end
 
     runner = Runner(bundle)
     manifest = runner.manifest

@@ -13,9 +13,9 @@ import typer
 
 from hwnas.cli.console import err_console, out_console, print_json
 from hwnas.data.frames import meaning_of_frame
-from hwnas.data.projection import MAX_WIDTH, MIN_WIDTH
 from hwnas.errors import ConfigError, DataError
 from hwnas.files import write_bytes_atomically
+from hwnas.range_view.projection import MAX_WIDTH, MIN_WIDTH
 from hwnas.text import counted, visible
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from hwnas.cli.console import err_console, out_console, print_json
 from hwnas.errors import MeasurementError
 
 if TYPE_CHECKING:
-    from hwnas.latency.doctor import Diagnosis
+    from hwnas.latency.doctor.checks import Diagnosis
 
 _QUICK_S, _FULL_S = 3.0, 30.0
 
@@ -53,9 +53,9 @@ def examine(target_url: str, noise_s: float) -> Diagnosis:
     """
     from pathlib import Path
 
-    from hwnas.latency.doctor import inspect_target, judge, try_runtime
-    from hwnas.latency.noise import measure_noise
-    from hwnas.latency.reference import REFERENCE_IO, write_reference
+    from hwnas.latency.doctor.checks import inspect_target, judge, try_runtime
+    from hwnas.latency.doctor.noise import measure_noise
+    from hwnas.latency.measure.reference import REFERENCE_IO, write_reference
     from hwnas.latency.target import Target
     from hwnas.latency.transports.opening import open_transport
     from hwnas.scratch import ScratchDirectory

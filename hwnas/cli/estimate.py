@@ -41,7 +41,7 @@ def estimate(
     (`search.worth`) states what came out, and warns where its estimator cannot be relied on.
     """
     from hwnas.config import load_config
-    from hwnas.search.trust_in_estimates import comparison_of_run
+    from hwnas.search.estimator_report import comparison_of_run
 
     config = load_config(run_file, must_exist=("task",))
     others = [name.strip() for name in estimators.split(",") if name.strip()]

@@ -17,9 +17,9 @@ from hwnas.errors import ConfigError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from hwnas.export.bundle import TrainedMember
-    from hwnas.export.candidates import Candidate
-    from hwnas.export.precision_figures import PrecisionSettings
+    from hwnas.bundle.candidates import Candidate
+    from hwnas.bundle.export import TrainedMember
+    from hwnas.bundle.precision.measurements import PrecisionSettings
 
 _BOUND = re.compile(r"(latency|error)\s*<=\s*([0-9.]+(?:[eE][-+]?\d+)?)\Z")
 
@@ -82,8 +82,8 @@ def register(app: typer.Typer) -> None:
         as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     ) -> None:
         """Write trained networks as bundles: ONNX, weights, manifest, measured latency."""
-        from hwnas.export.candidates import front_of_candidates
-        from hwnas.export.integrations.choice import parse_integrations
+        from hwnas.bundle.candidates import front_of_candidates
+        from hwnas.bundle.integrations.choice import parse_integrations
 
         settings = precision_settings(
             precision,
@@ -151,7 +151,7 @@ def precision_settings(
     Raises:
         ConfigError: if a precision, the calibration or the quantizer is unknown.
     """
-    from hwnas.export.precision_figures import QUANTIZERS, PrecisionSettings
+    from hwnas.bundle.precision.measurements import QUANTIZERS, PrecisionSettings
     from hwnas.onnx_graphs.precision.calibration import CalibrationMethod
     from hwnas.onnx_graphs.precision.kinds import parse_precisions
 
@@ -188,11 +188,11 @@ def export_run(
         ExportError: if a bundle exists already or a network cannot be exported.
         MeasurementError: if the target cannot be used.
     """
-    from hwnas.export.bundle import TrainedMember, check_network, export_bundle
-    from hwnas.export.engines import check_engine_choice
-    from hwnas.export.purpose import purpose_of
-    from hwnas.latency.meter import open_meter
-    from hwnas.latency.protocol import MeasuringProtocol
+    from hwnas.bundle.engines import check_engine_choice
+    from hwnas.bundle.export import TrainedMember, check_network, export_bundle
+    from hwnas.bundle.purpose import purpose_of
+    from hwnas.latency.measure.meter import open_meter
+    from hwnas.latency.measure.protocol import MeasuringProtocol
     from hwnas.search.run_directory import RunDirectory
     from hwnas.search.run_target import final_target
     from hwnas.search_spaces.base import make_search_space
@@ -244,8 +244,8 @@ def export_run(
 
 
 def _summary(bundle: Path) -> dict[str, Any]:
-    from hwnas.export.candidates import candidates_of
-    from hwnas.runtime.manifest import read_manifest
+    from hwnas.bundle.candidates import candidates_of
+    from hwnas.bundle.manifest import read_manifest
 
     content = read_manifest(bundle).content
     latency = content["latency"]

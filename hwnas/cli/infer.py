@@ -19,9 +19,9 @@ from hwnas.files import write_bytes_atomically
 from hwnas.yaml_files import parse_yaml
 
 if TYPE_CHECKING:
+    from hwnas.bundle.runtime import Runner, Segmentation
+    from hwnas.bundle.signature import Trust
     from hwnas.data.formats import RawScan
-    from hwnas.runtime import Runner, Segmentation
-    from hwnas.runtime.signature import Trust
 
 RAW, TRAIN = "raw", "train"
 _SHOWN_PROBLEMS = 20
@@ -158,8 +158,8 @@ def label_scans(
     """
     from rich.progress import track
 
+    from hwnas.bundle.runtime import Runner
     from hwnas.plugins import plugin_names
-    from hwnas.runtime import Runner
 
     if ids not in (RAW, TRAIN):
         raise ConfigError(f"--ids is {RAW} or {TRAIN}, but got {ids!r}.")

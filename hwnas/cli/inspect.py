@@ -13,7 +13,7 @@ from hwnas.errors import ConfigError
 from hwnas.text import visible
 
 if TYPE_CHECKING:
-    from hwnas.latency.engine_inspection import EngineReport
+    from hwnas.latency.engines.inspection import EngineReport
     from hwnas.onnx_graphs.inspection import GraphReport
 
 
@@ -42,7 +42,7 @@ def register(app: typer.Typer) -> None:
         Of an engine: who wrote it, without a GPU; with --layers and a GPU, its layers. That runs native code
         of the file, so give only engines that you trust.
         """
-        from hwnas.latency.engine_inspection import inspect_engine, is_engine
+        from hwnas.latency.engines.inspection import inspect_engine, is_engine
         from hwnas.onnx_graphs.inspection import inspect_onnx
 
         report: EngineReport | GraphReport

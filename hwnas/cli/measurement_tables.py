@@ -12,8 +12,8 @@ from hwnas.cli.console import out_console
 from hwnas.text import visible
 
 if TYPE_CHECKING:
-    from hwnas.latency.base import LatencyMeasurement
-    from hwnas.latency.comparison import Comparison
+    from hwnas.latency.measure.comparison import Comparison
+    from hwnas.latency.measurement import LatencyMeasurement
 
 _FINGERPRINT = (
     ("cpu_model", "processor"),

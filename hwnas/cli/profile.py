@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hwnas.io_spec import NetworkContract
-    from hwnas.latency.profiling import ProfileProgress
-    from hwnas.latency.table import LatencyTable
+    from hwnas.latency.predict.profiling import ProfileProgress
+    from hwnas.latency.predict.table import LatencyTable
     from hwnas.search_spaces.base import SearchSpace
 
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -67,11 +67,11 @@ def profile(
 
     Killed or interrupted, the same command goes on where it was.
     """
-    from hwnas.latency.exporting import check_precision
-    from hwnas.latency.profiling import HEADER, ProfileSettings, remove_profile
-    from hwnas.latency.table import load_table
-    from hwnas.latency.table_making import make_table
-    from hwnas.latency.transfer import make_table_from_others
+    from hwnas.latency.predict.exporting import check_precision
+    from hwnas.latency.predict.profiling import HEADER, ProfileSettings, remove_profile
+    from hwnas.latency.predict.table import load_table
+    from hwnas.latency.predict.table_making import make_table
+    from hwnas.latency.predict.transfer import make_table_from_others
 
     drawn, contract = _space(run, space, (channels, height, _widths(widths), classes))
     check_precision(precision)

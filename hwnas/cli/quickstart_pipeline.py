@@ -14,16 +14,16 @@ from rich.text import Text
 
 import hwnas
 from hwnas.architecture import Architecture
+from hwnas.bundle.manifest import VERDICT_NAME, read_manifest
+from hwnas.bundle.verification.result import VerificationSettings
 from hwnas.cli.console import err_console
 from hwnas.cli.export import export_run
 from hwnas.cli.verify import judge
 from hwnas.config import parse_config
 from hwnas.data.synthetic import synthesize_dataset
 from hwnas.errors import ConfigError
-from hwnas.export.verdict import VerificationSettings
 from hwnas.files import write_json_atomically
 from hwnas.report.build import build_report
-from hwnas.runtime.manifest import VERDICT_NAME, read_manifest
 from hwnas.search.driver import search
 from hwnas.search.executors.local import usable_cores
 from hwnas.search.full_training import TrainingStatus, train_front

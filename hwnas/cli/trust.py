@@ -10,7 +10,7 @@ import typer
 from hwnas.errors import ConfigError
 
 if TYPE_CHECKING:
-    from hwnas.runtime.signature import Trust
+    from hwnas.bundle.signature import Trust
 
 RequireSignature = Annotated[
     bool, typer.Option("--require-signature", help="Refuse bundles that --identity did not sign.")
@@ -36,6 +36,6 @@ def trust_of(*, require_signature: bool, allowed_signers: Path | None, identity:
             "`--require-signature`, `--allowed-signers FILE` and `--identity NAME` go together: the "
             "file says which keys may sign, the name says whose signature is wanted."
         )
-    from hwnas.runtime.signature import Trust
+    from hwnas.bundle.signature import Trust
 
     return Trust(allowed_signers, identity)

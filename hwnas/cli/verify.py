@@ -13,8 +13,8 @@ from hwnas.cli.trust import AllowedSigners, Identity, RequireSignature, trust_of
 from hwnas.errors import VerificationError
 
 if TYPE_CHECKING:
-    from hwnas.export.verdict import Verdict, VerificationSettings
-    from hwnas.runtime.signature import Trust
+    from hwnas.bundle.signature import Trust
+    from hwnas.bundle.verification.result import Verdict, VerificationSettings
 
 
 def register(app: typer.Typer) -> None:
@@ -43,7 +43,7 @@ def register(app: typer.Typer) -> None:
         as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
     ) -> None:
         """Check signature, hashes, ONNX against PyTorch, quality and latency; write verdict.json."""
-        from hwnas.export.verdict import VerificationSettings
+        from hwnas.bundle.verification.result import VerificationSettings
 
         settings = VerificationSettings(latency_tolerance=latency_tolerance, threads=threads)
         trust = trust_of(
@@ -73,14 +73,14 @@ def judge(
     """Verify `bundle`, measuring under the protocol that its own latency was measured under.
 
     Raises:
-        HwnasError: see `hwnas.export.verify.verify_bundle`.
+        HwnasError: see `hwnas.bundle.verification.verify.verify_bundle`.
     """
+    from hwnas.bundle.manifest import read_manifest
+    from hwnas.bundle.verification.manifest_schema import check_promises
+    from hwnas.bundle.verification.verify import verify_bundle
     from hwnas.errors import BundleError
-    from hwnas.export.promises import check_promises
-    from hwnas.export.verify import verify_bundle
-    from hwnas.latency.meter import open_meter
-    from hwnas.latency.protocol import MeasuringProtocol
-    from hwnas.runtime.manifest import read_manifest
+    from hwnas.latency.measure.meter import open_meter
+    from hwnas.latency.measure.protocol import MeasuringProtocol
 
     manifest = read_manifest(bundle, check_files=False, trust=trust)
     check_promises(manifest)

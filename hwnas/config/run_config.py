@@ -6,7 +6,6 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, StrictInt, StrictStr, field_validator, model_validator
 
-from hwnas.budget import Metric
 from hwnas.config.sections import (
     AUTO,
     BudgetSection,
@@ -18,6 +17,7 @@ from hwnas.config.sections import (
     TrainingSection,
 )
 from hwnas.errors import ConfigError
+from hwnas.objectives import Metric
 
 JOURNAL = "journal"
 

@@ -17,8 +17,8 @@ from pydantic import (
     field_validator,
 )
 
-from hwnas.budget import LATENCY, Costs, Limit, Metric
 from hwnas.errors import ConfigError, shown
+from hwnas.objectives import LATENCY, Costs, Limit, Metric
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,8 @@ class SpaceSection(Section):
 class BudgetSection(Section):
     """Hard limits. A candidate over one is never trained.
 
-    `limits` are written like `p99_ms@10hz <= 40`, see `hwnas.budget`. `objective` limits whatever the second
-    objective is; a mere number in place of the section means that.
+    `limits` are written like `p99_ms@10hz <= 40`, see `hwnas.objectives`. `objective` limits whatever the
+    second objective is; a mere number in place of the section means that.
     """
 
     latency_ms: Positive | None = None
@@ -186,7 +186,8 @@ class SearchSection(Section):
     stages of a funnel behind them, null none; `first_estimator` then judges these candidates, which the look
     learns from and which are no part of the front, and null means `estimator`. `warm_start` lists directories
     of earlier runs whose fronts are tried first, `cells` a file of cells that are, too, see
-    `hwnas.search.seed_cells`. With `fidelities`, `trials` counts what is trained for the fewest steps.
+    `hwnas.search.initial_architectures`. With `fidelities`, `trials` counts what is trained for the fewest
+    steps.
     """
 
     strategy: StrategySection = StrategySection()

@@ -12,9 +12,9 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.data.angles import range_of
-from hwnas.data.rings import recover_rings
-from hwnas.data.scan import Scan
+from hwnas.range_view.angles import range_of
+from hwnas.range_view.rings import recover_rings
+from hwnas.scan import Scan
 
 MAX_TURN_DEG = 15.0
 TURN_BACK_PROBABILITY = 0.5

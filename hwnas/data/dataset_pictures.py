@@ -8,17 +8,17 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.data.angles import has_direction
 from hwnas.data.dataset import DataSource, DataWarning
 from hwnas.data.finding import ERROR
 from hwnas.data.geometry import elevation_of, ground_of, sample
 from hwnas.data.image_geometry import DEFAULT_HEIGHT
 from hwnas.data.inspection import Inspection, scans_in_detail
 from hwnas.data.pictures import Mark, draw_segmentation
-from hwnas.data.projection import MIN_WIDTH, ProjectionSpec, RangeImage, project
-from hwnas.data.rings import recover_rings
-from hwnas.data.scan import Scan
 from hwnas.errors import DataError
+from hwnas.range_view.angles import has_direction
+from hwnas.range_view.projection import MIN_WIDTH, ProjectionSpec, RangeImage, project
+from hwnas.range_view.rings import recover_rings
+from hwnas.scan import Scan
 
 _GROUND_BAND_M = 0.25
 _GROUND, _BELOW = (150, 108, 64), (255, 64, 200)

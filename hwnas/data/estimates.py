@@ -22,7 +22,7 @@ from hwnas.data.geometry import (
     sample,
 )
 from hwnas.data.origin import OriginEstimate, find_origin, off_beams
-from hwnas.data.rings import recover_rings
+from hwnas.range_view.rings import recover_rings
 
 FloatArray = npt.NDArray[np.float32]
 

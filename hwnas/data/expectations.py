@@ -12,9 +12,9 @@ import numpy as np
 
 from hwnas.data.expected_geometry import GeometryExpectations, GeometryRecorder
 from hwnas.data.geometry import precise_elevation_of
-from hwnas.data.rings import recover_rings
-from hwnas.data.scan import Scan
 from hwnas.errors import DataError
+from hwnas.range_view.rings import recover_rings
+from hwnas.scan import Scan
 
 RING_FIELD, RING_BY_RING, ANY_ORDER = "ring-field", "ring-by-ring", "any"
 POINT_ORDERS = (RING_FIELD, RING_BY_RING, ANY_ORDER)

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.data import geometry
-from hwnas.data.angles import range_of
 from hwnas.data.geometry import CloudGeometry, Turn
+from hwnas.range_view.angles import range_of
 
 FloatArray = npt.NDArray[np.float32]
 RingArray = npt.NDArray[np.int32]

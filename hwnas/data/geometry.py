@@ -15,10 +15,10 @@ from typing import List, Optional, Tuple
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.data.angles import angle_of, ground_distance_of, is_valid_range, range_of
 from hwnas.data.ground_plane import Ground as Ground  # noqa: PLC0414 - part of this API
 from hwnas.data.ground_plane import ground_of as ground_of  # noqa: PLC0414
 from hwnas.data.sampling import sample as sample  # noqa: PLC0414
+from hwnas.range_view.angles import angle_of, ground_distance_of, is_valid_range, range_of
 
 FloatArray = npt.NDArray[np.float32]
 RingArray = npt.NDArray[np.int32]

@@ -11,8 +11,8 @@ from typing import Optional
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.data.angles import range_of
 from hwnas.data.sampling import sample
+from hwnas.range_view.angles import range_of
 
 FloatArray = npt.NDArray[np.float32]
 _GROUND_SAMPLES = 1024

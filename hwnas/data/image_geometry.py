@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.data.angles import range_of
 from hwnas.data.geometry import precise_elevation_of
-from hwnas.data.projection import MAX_HEIGHT, MIN_HEIGHT, ProjectionSpec
-from hwnas.data.rings import recover_rings
-from hwnas.data.rows import rows_of
-from hwnas.data.scan import DataWarning, Scan
 from hwnas.data.sensors import Sensor
 from hwnas.errors import ConfigError, DataError
+from hwnas.range_view.angles import range_of
+from hwnas.range_view.projection import MAX_HEIGHT, MIN_HEIGHT, ProjectionSpec
+from hwnas.range_view.rings import recover_rings
+from hwnas.range_view.rows import rows_of
+from hwnas.scan import DataWarning, Scan
 
 SCANS_TO_EXAMINE = 8
 DEFAULT_HEIGHT = 64

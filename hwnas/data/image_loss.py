@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.data.geometry import elevation_of
-from hwnas.data.knn import KnnSettings, labels_of_points
-from hwnas.data.projection import ProjectionSpec, label_image, project
-from hwnas.data.scan import IGNORED_LABEL, Scan
 from hwnas.metrics.confusion import confusion_matrix, mean_iou
+from hwnas.range_view.knn import KnnSettings, labels_of_points
+from hwnas.range_view.projection import ProjectionSpec, label_image, project
+from hwnas.scan import IGNORED_LABEL, Scan
 
 DEFAULT_WIDTH = 2048
 

@@ -16,22 +16,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.data.angles import has_direction, range_of
 from hwnas.data.dataset import DataSource, DataWarning
 from hwnas.data.estimates import Cloud, GeometryEstimate, estimate_geometry
 from hwnas.data.finding import ERROR, ContentFacts, Finding
 from hwnas.data.findings import corrected, find_oddities
 from hwnas.data.formats import RawScan, WrongOptionsError
 from hwnas.data.frames import Coordinates
-from hwnas.data.grids import rings_of_grid
 from hwnas.data.image_geometry import StatedProjection, default_height, examined_places, geometry_of_images
 from hwnas.data.image_loss import DEFAULT_WIDTH, ImageLoss
-from hwnas.data.projection import ProjectionSpec
 from hwnas.data.reading import Dropped, ScanFiles
-from hwnas.data.rings import recover_rings
-from hwnas.data.scan import IGNORED_LABEL, Scan
 from hwnas.data.sensor_findings import matches_of
 from hwnas.errors import ConfigError, DataError
+from hwnas.range_view.angles import has_direction, range_of
+from hwnas.range_view.grids import rings_of_grid
+from hwnas.range_view.projection import ProjectionSpec
+from hwnas.range_view.rings import recover_rings
+from hwnas.scan import IGNORED_LABEL, Scan
 
 _MAX_RINGS = 1 << 16
 _PLACES = 4

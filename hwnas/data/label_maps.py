@@ -16,9 +16,9 @@ from typing import Any, Dict, Mapping, Sequence, Tuple, Union
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.data.scan import IGNORED_LABEL
 from hwnas.errors import DataError, did_you_mean, shown
 from hwnas.files import is_yaml
+from hwnas.scan import IGNORED_LABEL
 
 LABEL_MAP_DIRECTORY = Path(__file__).parent / "label_maps"
 MAX_CLASSES = 254

@@ -10,7 +10,7 @@ from typing import Optional
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.data.scan import Scan
+from hwnas.scan import Scan
 
 MIN_SECTOR_SHARE, MAX_SECTOR_SHARE = 0.125, 0.5
 MIN_BANDS, MAX_BANDS = 2, 6

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from hwnas.data.label_maps import LabelMap
-from hwnas.data.projection import RangeImage, label_image
-from hwnas.data.scan import IGNORED_LABEL
+from hwnas.range_view.projection import RangeImage, label_image
+from hwnas.scan import IGNORED_LABEL
 
 Pixels = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.uint8]

@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.data.angles import is_valid_range, range_of
 from hwnas.data.formats import RawScan
 from hwnas.data.frames import Coordinates
-from hwnas.data.grids import rings_of_grid
 from hwnas.data.label_maps import LabelMap
-from hwnas.data.scan import Scan
 from hwnas.errors import DataError
 from hwnas.files import read_plain_file, reason_of
+from hwnas.range_view.angles import is_valid_range, range_of
+from hwnas.range_view.grids import rings_of_grid
+from hwnas.scan import Scan
 
 # Rounding when a tool rescaled the intensities; anything beyond is a wrong range.
 _INTENSITY_TOLERANCE = 1e-5

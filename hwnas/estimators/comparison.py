@@ -22,7 +22,7 @@ import torch
 from hwnas.architecture import Architecture
 from hwnas.errors import ConfigError, TrainingError
 from hwnas.estimators.base import EstimatorContext, IsPrepared, make_estimator
-from hwnas.estimators.worth import Worth, judge_worth
+from hwnas.estimators.rank_correlation import Worth, judge_worth
 from hwnas.files import write_json_atomically
 from hwnas.models.cost import count_macs, count_parameters
 from hwnas.scratch import ScratchDirectory

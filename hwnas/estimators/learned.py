@@ -21,7 +21,7 @@ import numpy.typing as npt
 from scipy import linalg
 
 from hwnas.errors import ConfigError
-from hwnas.estimators.worth import RankAgreement, agreement_of
+from hwnas.estimators.rank_correlation import RankAgreement, agreement_of
 
 Floats = npt.NDArray[np.float64]
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from hwnas.bundle.provenance import installed_versions
 from hwnas.errors import HwnasError
-from hwnas.export.provenance import installed_versions
 from hwnas.files import write_bytes_atomically
 from hwnas.io_spec import NetworkContract
 from hwnas.report.content import Member, RunContent, load_content

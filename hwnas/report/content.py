@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.architecture import Architecture
+from hwnas.bundle.candidates import Candidate, candidates_of
+from hwnas.bundle.manifest import MANIFEST_NAME, read_manifest
 from hwnas.config import JOURNAL, RunConfig
 from hwnas.errors import StudyError
-from hwnas.estimators.worth import Worth
-from hwnas.export.candidates import Candidate, candidates_of
-from hwnas.runtime.manifest import MANIFEST_NAME, read_manifest
+from hwnas.estimators.rank_correlation import Worth
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.run_log import read_events
 from hwnas.search.storage.place import place_of_run

@@ -12,7 +12,7 @@ import plotly.io
 from plotly.offline import get_plotlyjs
 
 from hwnas.architecture import Architecture
-from hwnas.budget import LATENCY
+from hwnas.objectives import LATENCY
 from hwnas.report.content import Member, RunContent
 from hwnas.report.words import amount, escape, gene_lines, percent
 

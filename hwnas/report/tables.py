@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hwnas.architecture import Architecture
-from hwnas.budget import LATENCY
-from hwnas.estimators.worth import Worth
-from hwnas.export.candidates import Candidate, front_of_candidates
+from hwnas.bundle.candidates import Candidate, front_of_candidates
+from hwnas.estimators.rank_correlation import Worth
+from hwnas.objectives import LATENCY
 from hwnas.report.content import Member, RunContent
 from hwnas.report.words import (
     ABSENT,

@@ -9,21 +9,22 @@ from typing import Any
 
 import hwnas
 from hwnas.architecture import Architecture, Choice
-from hwnas.budget import LATENCY, Metric
 from hwnas.config import JOURNAL, RunConfig
-from hwnas.estimators.worth import Worth
-from hwnas.latency.base import LatencyMeter
-from hwnas.search.candidate_loop import CandidateLoop
-from hwnas.search.costs import costs_of_run
+from hwnas.estimators.rank_correlation import Worth
+from hwnas.latency.measurement import LatencyMeter
+from hwnas.objectives import LATENCY, Metric
+from hwnas.search.estimator_report import worth_of_run
 from hwnas.search.executors.base import Executor, ExecutorContext, WorkerSetup, make_executor
-from hwnas.search.foresight import Foresight, may_fit, sizes_fit, table_of_run
-from hwnas.search.funnel.stage import LookStage
+from hwnas.search.fidelities import Ladder, Rung, open_rungs
 from hwnas.search.interruption import StopRequest
-from hwnas.search.jobs import Jobs
-from hwnas.search.ladder import Ladder, Rung, open_rungs
-from hwnas.search.opening import check_start, opened_study, record_identity, with_study_name
+from hwnas.search.latency_filter import Foresight, may_fit, sizes_fit, table_of_run
+from hwnas.search.loop import CandidateLoop
+from hwnas.search.objectives import costs_of_run
+from hwnas.search.prescreening.stage import LookStage
 from hwnas.search.progress import ProgressListener
-from hwnas.search.rebase import Rebase, update_records
+from hwnas.search.recorder import TrialBook
+from hwnas.search.resume.opening import check_start, opened_study, record_identity, with_study_name
+from hwnas.search.resume.rebase import Rebase, update_records
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.run_log import RunLog
 from hwnas.search.run_target import opened_meter
@@ -33,9 +34,8 @@ from hwnas.search.storage import DriverLease, cut_at_damage
 from hwnas.search.storage.place import place_of_run
 from hwnas.search.strategies import Limits, StrategyContext, make_sampler
 from hwnas.search.study import SearchStudy
-from hwnas.search.trial_book import TrialBook
-from hwnas.search.trust_in_estimates import worth_of_run
 from hwnas.search.warm_start import first_candidates, not_yet_judged
+from hwnas.search.worker import Jobs
 from hwnas.search_spaces.base import SearchSpace, make_search_space
 from hwnas.tasks.base import Task, make_task
 

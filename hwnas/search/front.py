@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from hwnas.budget import Costs, Limit, Metric
 from hwnas.files import write_checked_json
+from hwnas.objectives import Costs, Limit, Metric
 from hwnas.pareto import front_indices, hypervolume
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory
 from hwnas.search.study import ERROR, TrialSummary

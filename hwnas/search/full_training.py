@@ -12,23 +12,23 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.architecture import Architecture
-from hwnas.budget import Costs
 from hwnas.config import RunConfig
 from hwnas.errors import ConfigError, FileAccessError, TrainingError, TrainingInterruptedError
 from hwnas.files import write_checked_json
-from hwnas.latency.base import LatencyMeter
-from hwnas.latency.builds import keep_fastest_build
-from hwnas.latency.figures import NOT_MEASURED, measure_figures
+from hwnas.latency.engines.repeated_builds import keep_fastest_build
+from hwnas.latency.measure.measurements import NOT_MEASURED, measure_figures
+from hwnas.latency.measurement import LatencyMeter
+from hwnas.objectives import Costs
 from hwnas.onnx_graphs.export import export_onnx
 from hwnas.onnx_graphs.metadata import graph_metadata
 from hwnas.pareto import front_indices
 from hwnas.search.agreement import rank_agreement
-from hwnas.search.costs import end_to_end_job
 from hwnas.search.driver import executor_of_run, worker_setup
 from hwnas.search.executors.base import STOP_FILE, Executor, Reply, Worker, error_from_reply
 from hwnas.search.executors.local import usable_cores
 from hwnas.search.front import costs_of_front
 from hwnas.search.interruption import StopRequest
+from hwnas.search.objectives import end_to_end_job
 from hwnas.search.picking import Pick, picked
 from hwnas.search.progress import in_minutes
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory, read_record, read_record_if_any

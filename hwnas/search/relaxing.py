@@ -12,8 +12,8 @@ import numpy.typing as npt
 from hwnas.architecture import Architecture
 from hwnas.config import RunConfig
 from hwnas.errors import ConfigError
-from hwnas.search.costs import costs_of_run
-from hwnas.search.foresight import Foresight, table_of_run
+from hwnas.search.latency_filter import Foresight, table_of_run
+from hwnas.search.objectives import costs_of_run
 from hwnas.search.run_target import opened_meter
 from hwnas.search_spaces.base import make_search_space
 from hwnas.tasks.base import make_task

@@ -9,9 +9,9 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from hwnas.config import RunConfig
 from hwnas.errors import StudyError
-from hwnas.latency.base import LatencyMeter
-from hwnas.latency.meter import open_meter
-from hwnas.latency.protocol import MeasuringProtocol
+from hwnas.latency.measure.meter import open_meter
+from hwnas.latency.measure.protocol import MeasuringProtocol
+from hwnas.latency.measurement import LatencyMeter
 from hwnas.latency.target import Target
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.storage.place import place_of_run

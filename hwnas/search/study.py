@@ -15,9 +15,9 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from hwnas.architecture import Architecture, Choice
-from hwnas.budget import LATENCY, Costs
 from hwnas.errors import StudyError
-from hwnas.search.frozen_trials import (
+from hwnas.objectives import LATENCY, Costs
+from hwnas.search.resume.frozen_trials import (
     COST,
     FIGURES,
     LOST,
@@ -31,7 +31,7 @@ from hwnas.search.frozen_trials import (
 from hwnas.search.storage.place import JournalPlace, StudyPlace
 
 ERROR = "error"
-"""The first objective; the second one is a figure of `hwnas.budget`. Both are minimised."""
+"""The first objective; the second one is a figure of `hwnas.objectives`. Both are minimised."""
 
 ABANDONED = "the driver was killed while this trial ran"
 """Reason of trials that nobody told."""

@@ -13,9 +13,9 @@ from typing import Any
 from hwnas.architecture import Choice
 from hwnas.errors import ConfigError
 from hwnas.files import write_checked_json
+from hwnas.search.initial_architectures import Fits, choices_of_cells, read_cells
 from hwnas.search.picking import picked
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory, read_record_if_any
-from hwnas.search.seed_cells import Fits, choices_of_cells, read_cells
 from hwnas.search.study import MAY_BE_TRIED_AGAIN, TrialSummary
 from hwnas.search_spaces.base import SearchSpace
 

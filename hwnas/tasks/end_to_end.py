@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol, runtime_checkable
 
 from hwnas.architecture import Architecture
-from hwnas.data.scan import Scan
+from hwnas.scan import Scan
 from hwnas.tasks.base import Task
 
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from hwnas.data.image_geometry import Geometry, StatedProjection, geometry_of_images
-from hwnas.data.projection import ProjectionSpec, remark_on_rows
-from hwnas.data.rows import rows_of, sines_of_beams
-from hwnas.data.scan import DataWarning, Scan
 from hwnas.data.sensors import Sensor
+from hwnas.range_view.projection import ProjectionSpec, remark_on_rows
+from hwnas.range_view.rows import rows_of, sines_of_beams
+from hwnas.scan import DataWarning, Scan
 from hwnas.tasks.lidar_settings import ProjectionSection
 
 

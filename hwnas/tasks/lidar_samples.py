@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from hwnas.data.angles import range_of
 from hwnas.data.augmentation import augment_scan
 from hwnas.data.mixing import mix_scans
-from hwnas.data.projection import (
+from hwnas.errors import DataError
+from hwnas.range_view.angles import range_of
+from hwnas.range_view.projection import (
     INPUT_CHANNELS,
     Normalisation,
     ProjectionSpec,
@@ -22,8 +23,7 @@ from hwnas.data.projection import (
     network_input,
     project,
 )
-from hwnas.data.scan import IGNORED_LABEL, Scan
-from hwnas.errors import DataError
+from hwnas.scan import IGNORED_LABEL, Scan
 
 MAX_SCANS_FOR_STATISTICS = 200
 MIX_PROBABILITY = 0.5

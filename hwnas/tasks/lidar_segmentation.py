@@ -14,13 +14,17 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from hwnas.architecture import Architecture
-from hwnas.data.angles import range_of
 from hwnas.data.dataset import DataSource, ScanDataset, open_dataset
 from hwnas.data.expectations import ScanExpectations, expectations_of
 from hwnas.data.image_geometry import Geometry, default_height
-from hwnas.data.knn import KnnSettings, labels_of_points
 from hwnas.data.pictures import draw_segmentation
-from hwnas.data.projection import (
+from hwnas.errors import ArchitectureError, ConfigError
+from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec
+from hwnas.metrics.confusion import confusion_matrix, iou_per_class, mean_iou
+from hwnas.plugin_settings import takes_settings
+from hwnas.range_view.angles import range_of
+from hwnas.range_view.knn import KnnSettings, labels_of_points
+from hwnas.range_view.projection import (
     INPUT_CHANNELS,
     MIN_WIDTH,
     Normalisation,
@@ -29,13 +33,9 @@ from hwnas.data.projection import (
     network_input,
     project,
 )
-from hwnas.data.scan import IGNORED_LABEL, Scan
-from hwnas.errors import ArchitectureError, ConfigError
-from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec
-from hwnas.metrics.confusion import confusion_matrix, iou_per_class, mean_iou
-from hwnas.plugin_settings import takes_settings
+from hwnas.scan import IGNORED_LABEL, Scan
 from hwnas.tasks.base import FloatArray, LossFunction, LossSettings, Picture, Predict, Quality
-from hwnas.tasks.judging import Judged, PointTally
+from hwnas.tasks.batch_evaluation import Judged, PointTally
 from hwnas.tasks.lidar_geometry import check_projection, geometry_of, with_rows
 from hwnas.tasks.lidar_samples import (
     RangeViewSamples,
@@ -174,7 +174,7 @@ class LidarSegmentation:
         split: str = "val",
         limit: int | None = None,
     ) -> Mapping[str, Judged]:
-        """Judge several networks on the points of a split in one pass, see `hwnas.tasks.judging`."""
+        """Judge several networks on the points of a split in one pass, see `hwnas.tasks.batch_evaluation`."""
         tallies = {name: PointTally(len(self.class_names)) for name in predicts}
         num_samples = 0
         for scan, image in self._images(architecture, split, limit):

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from hwnas.data.projection import MAX_HEIGHT, MAX_WIDTH, MIN_HEIGHT, MIN_WIDTH
 from hwnas.errors import ConfigError
+from hwnas.range_view.projection import MAX_HEIGHT, MAX_WIDTH, MIN_HEIGHT, MIN_WIDTH
 from hwnas.schema_problems import problems_of
 
 Width = Annotated[int, Field(ge=MIN_WIDTH, le=MAX_WIDTH)]
@@ -39,7 +39,7 @@ class ProjectionSection(_Section):
 
 
 class KnnSection(_Section):
-    """How pixels give their labels to points, see `hwnas.data.knn.KnnSettings`."""
+    """How pixels give their labels to points, see `hwnas.range_view.knn.KnnSettings`."""
 
     k: Annotated[int, Field(ge=1)] = 5
     window: Annotated[int, Field(ge=1)] = 5

@@ -29,7 +29,7 @@ import yaml
 from strategies import load
 from warm_start import FLOORS, played, thinned
 
-from hwnas.search.seed_cells import read_cells
+from hwnas.search.initial_architectures import read_cells
 from hwnas.search.warm_start import SHARE
 from hwnas.search_spaces.cells import Cell
 

@@ -35,22 +35,22 @@ from typing import Any, Self
 import optuna
 
 from hwnas.architecture import Architecture
-from hwnas.budget import Costs
 from hwnas.config import SearchSection
 from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec
-from hwnas.latency.base import LatencyMeasurement
-from hwnas.search.candidate_loop import CandidateLoop
+from hwnas.latency.measurement import LatencyMeasurement
+from hwnas.objectives import Costs
 from hwnas.search.executors.base import Reply, Worker
-from hwnas.search.foresight import Foresight
+from hwnas.search.fidelities import Ladder, Rung
 from hwnas.search.interruption import StopRequest
-from hwnas.search.ladder import Ladder, Rung
+from hwnas.search.latency_filter import Foresight
+from hwnas.search.loop import CandidateLoop
 from hwnas.search.progress import ProgressListener, SearchStatus
+from hwnas.search.recorder import TrialBook
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.run_log import RunLog
 from hwnas.search.storage.place import JournalPlace
 from hwnas.search.strategies import Limits, StrategyContext, make_sampler
 from hwnas.search.study import SearchStudy
-from hwnas.search.trial_book import TrialBook
 from hwnas.search_spaces.base import make_search_space
 from hwnas.tasks.base import Quality
 

@@ -34,8 +34,8 @@ import numpy.typing as npt
 from scipy import stats
 
 from hwnas.errors import HwnasError, LatencyTableError, did_you_mean
-from hwnas.latency.few_shot import NetworkPool, choose_samples, learn_likeness, predict
-from hwnas.latency.gaussian_process import one_thread
+from hwnas.latency.predict.few_shot import NetworkPool, choose_samples, learn_likeness, predict
+from hwnas.latency.predict.gaussian_process import one_thread
 
 Floats = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]

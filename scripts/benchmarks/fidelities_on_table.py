@@ -38,21 +38,21 @@ from driver_scaling import ReplayedTask
 from strategies import Table, TableSpace, load, with_error
 
 from hwnas.architecture import Architecture, Choice
-from hwnas.budget import Costs
 from hwnas.config import FunnelSection, SearchSection
 from hwnas.io_spec import IoSpec
-from hwnas.latency.base import LatencyMeasurement
-from hwnas.search.candidate_loop import CandidateLoop
+from hwnas.latency.measurement import LatencyMeasurement
+from hwnas.objectives import Costs
 from hwnas.search.executors.base import Reply, Worker
-from hwnas.search.foresight import Foresight
-from hwnas.search.funnel.stage import LookStage
+from hwnas.search.fidelities import Ladder, Rung
 from hwnas.search.interruption import StopRequest
-from hwnas.search.ladder import Ladder, Rung
+from hwnas.search.latency_filter import Foresight
+from hwnas.search.loop import CandidateLoop
+from hwnas.search.prescreening.stage import LookStage
+from hwnas.search.recorder import TrialBook
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.run_log import RunLog
 from hwnas.search.strategies import LatencyPrediction, Limits, StrategyContext, make_sampler
 from hwnas.search.study import SearchStudy
-from hwnas.search.trial_book import TrialBook
 from hwnas.tasks.base import Quality
 
 DATA_SETS = ("c10", "c100", "in16")

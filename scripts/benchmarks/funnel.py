@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 
 from hwnas.architecture import Architecture
-from hwnas.latency.table import load_table
-from hwnas.search.funnel.forecast import Evaluated, Forecast
-from hwnas.search.funnel.looking import Forecasts, Look
+from hwnas.latency.predict.table import load_table
 from hwnas.search.layers import Floats, picked
+from hwnas.search.prescreening.predictions import Evaluated, Forecast
+from hwnas.search.prescreening.selection import Forecasts, Look
 from hwnas.search.strategies import Limits
 from hwnas.search_spaces.base import make_search_space, sample_choices
 

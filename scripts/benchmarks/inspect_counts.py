@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from hwnas.errors import HwnasError
 from hwnas.latency.agent.inputs import random_inputs
-from hwnas.latency.model_files import model_and_io
+from hwnas.latency.measure.model_files import model_and_io
 from hwnas.onnx_graphs.inspection import GraphReport, inspect_onnx
 
 Shapes = Sequence[Sequence[int]]

@@ -31,15 +31,15 @@ from hwnas.architecture import Architecture
 from hwnas.errors import MeasurementError
 from hwnas.files import write_bytes_atomically, write_json_atomically
 from hwnas.io_spec import NetworkContract
-from hwnas.latency.covering import affordable
-from hwnas.latency.exporting import Exporter, idle_cores, io_spec_of
-from hwnas.latency.fitting import errors_of
-from hwnas.latency.lowerings import lowering_of
-from hwnas.latency.meter import open_meter
-from hwnas.latency.profiling import ProfileProgress, ProfileSettings
-from hwnas.latency.survey import SurveyedNetwork, open_survey
-from hwnas.latency.table import LatencyTable, load_table
-from hwnas.latency.table_making import make_table
+from hwnas.latency.measure.meter import open_meter
+from hwnas.latency.measure.survey import SurveyedNetwork, open_survey
+from hwnas.latency.predict.experiment_design import affordable
+from hwnas.latency.predict.exporting import Exporter, idle_cores, io_spec_of
+from hwnas.latency.predict.fitting import errors_of
+from hwnas.latency.predict.profiling import ProfileProgress, ProfileSettings
+from hwnas.latency.predict.space_kernels import lowering_of
+from hwnas.latency.predict.table import LatencyTable, load_table
+from hwnas.latency.predict.table_making import make_table
 from hwnas.onnx_graphs.precision.kinds import FP16, FP32
 from hwnas.search_spaces.base import SearchSpace, make_search_space, sample_choices
 

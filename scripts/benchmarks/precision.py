@@ -24,14 +24,14 @@ from typing import Any
 
 import numpy as np
 
-from hwnas.export.bundle import TrainedMember
-from hwnas.export.precision_figures import PrecisionSettings, with_remarks_of_speed
-from hwnas.export.precision_latency import speed_of
-from hwnas.export.precisions import PrecisionMaker, file_name
+from hwnas.bundle.export import TrainedMember
+from hwnas.bundle.precision.conversion import PrecisionMaker, file_name
+from hwnas.bundle.precision.latency import speed_of
+from hwnas.bundle.precision.measurements import PrecisionSettings, with_remarks_of_speed
 from hwnas.files import write_json_atomically
-from hwnas.latency.base import LatencyMeter
-from hwnas.latency.meter import open_meter
-from hwnas.latency.protocol import MeasuringProtocol
+from hwnas.latency.measure.meter import open_meter
+from hwnas.latency.measure.protocol import MeasuringProtocol
+from hwnas.latency.measurement import LatencyMeter
 from hwnas.latency.target import Target
 from hwnas.onnx_graphs.export import export_onnx
 from hwnas.onnx_graphs.metadata import graph_metadata

@@ -31,9 +31,9 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from hwnas.runtime.range_view import ProjectedScan, RangeView
-from hwnas.runtime.runner import Runner
-from tests.runtime.other_runtimes import OPENVINO, RUNTIMES, logits_of, why_missing
+from hwnas.bundle.runtime.runner import Runner
+from hwnas.range_view.pipeline import ProjectedScan, RangeView
+from tests.bundle.runtime.other_runtimes import OPENVINO, RUNTIMES, logits_of, why_missing
 
 HWNAS = str(Path(sys.executable).with_name("hwnas"))
 HERE = "onnxruntime (infer)"

@@ -29,8 +29,8 @@ from torch import nn
 
 from hwnas.files import write_bytes_atomically, write_json_atomically
 from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec
-from hwnas.latency.agent.errors import AgentError
-from hwnas.latency.agent.runtime import InferenceRuntime
+from hwnas.latency.backends.base import InferenceRuntime
+from hwnas.latency.backends.errors import AgentError
 from hwnas.latency.target import Target
 from hwnas.onnx_graphs.export import export_onnx
 from hwnas.onnx_graphs.precision.half import half_precision

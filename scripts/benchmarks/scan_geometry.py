@@ -25,10 +25,10 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.data.dataset import open_dataset
-from hwnas.data.projection import ProjectionSpec, RangeImage, project
-from hwnas.data.rings import recover_rings
-from hwnas.data.scan import DataWarning
 from hwnas.data.sensors import Sensor, load_sensor, sensor_names
+from hwnas.range_view.projection import ProjectionSpec, RangeImage, project
+from hwnas.range_view.rings import recover_rings
+from hwnas.scan import DataWarning
 
 WIDTH = 1024
 STEPS = 1000

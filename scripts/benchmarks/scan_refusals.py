@@ -31,15 +31,15 @@ import scan_variations as variations
 from numpy.random import Generator
 from scan_variations import RIGHT, WRONG, Cloud, Variation
 
-from hwnas.data.angles import has_direction
+from hwnas.bundle.runtime.scan_checks import ScanChecks, check_intensity_range
 from hwnas.data.dataset import open_dataset
 from hwnas.data.expectations import ScanExpectations, expectations_of
-from hwnas.data.projection import ProjectionSpec, project
-from hwnas.data.scan import DataWarning, Scan
 from hwnas.data.sensors import load_sensor, sensor_names
 from hwnas.data.synthetic.scene import scans
 from hwnas.errors import DataError
-from hwnas.runtime.scan_checks import ScanChecks, check_intensity_range
+from hwnas.range_view.angles import has_direction
+from hwnas.range_view.projection import ProjectionSpec, project
+from hwnas.scan import DataWarning, Scan
 
 TRAINED = ("hdl-64e", "vlp-32c", "os1-64")
 TRAIN_SCENES, TEST_SCENES, SCANS_PER_SCENE = range(6), range(8, 14), 2
@@ -119,7 +119,7 @@ def real(directory: Path) -> tuple[list[Cloud], list[Cloud]]:
 
 def project_ring(points: np.ndarray) -> np.ndarray:
     """Return recovered rings, or -1 for all."""
-    from hwnas.data.rings import recover_rings
+    from hwnas.range_view.rings import recover_rings
 
     found = recover_rings(points)
     return np.full(len(points), -1, np.int32) if found is None else found

@@ -44,9 +44,9 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from hwnas.budget import Costs
 from hwnas.config import RunConfig
 from hwnas.files import write_json_atomically
+from hwnas.objectives import Costs
 from hwnas.search.front import build_front
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.run_log import read_events
@@ -134,7 +134,7 @@ class Soak:
         with contextlib.suppress(psutil.NoSuchProcess):
             for process in psutil.Process(self.process.pid).children(recursive=True):
                 with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
-                    if "hwnas.search.jobs" in process.cmdline():
+                    if "hwnas.search.worker" in process.cmdline():
                         found.append(process)
         return found
 

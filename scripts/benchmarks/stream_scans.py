@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from hwnas.data.dataset import open_dataset
-from hwnas.data.projection import ProjectionSpec, project
+from hwnas.range_view.projection import ProjectionSpec, project
 
 ALLOWED_GROWTH = 1.05
 NUM_REPORTS = 10

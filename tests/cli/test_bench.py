@@ -12,11 +12,11 @@ from hwnas.cli import bench
 from hwnas.cli.measurement_tables import comparison_table, mark, measurement_table, print_remarks
 from hwnas.errors import ConfigError, MeasurementError
 from hwnas.files import sha256_of_file
-from hwnas.latency.base import LatencyMeasurement
-from hwnas.latency.comparison import Comparison
-from hwnas.latency.protocol import MeasuringProtocol
+from hwnas.latency.measure.comparison import Comparison
+from hwnas.latency.measure.protocol import MeasuringProtocol
+from hwnas.latency.measurement import LatencyMeasurement
 from tests.latency.onnx_models import write_conv_model, write_dynamic_model
-from tests.latency.test_base import MEASUREMENT
+from tests.latency.test_measurement import MEASUREMENT
 
 QUICK = MeasuringProtocol(
     processes=2,

@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from hwnas.bundle.export import TrainedMember, export_bundle
 from hwnas.cli.bench_modes import (
     Modes,
     background_of,
@@ -22,13 +23,12 @@ from hwnas.cli.bench_modes import (
 )
 from hwnas.cli.main import make_app
 from hwnas.errors import ConfigError, MeasurementError
-from hwnas.export.bundle import TrainedMember, export_bundle
-from hwnas.latency.end_to_end import EndToEndMeasurement
-from hwnas.latency.meter import open_meter
-from hwnas.latency.paced import PacedMeasurement
-from hwnas.latency.protocol import MeasuringProtocol
-from hwnas.latency.resources import ResourceUse
-from tests.export.small_lidar import FixedMeter, SmallSpace, SmallTask, make_scan, write_run
+from hwnas.latency.measure.end_to_end import EndToEndMeasurement
+from hwnas.latency.measure.fixed_rate import PacedMeasurement
+from hwnas.latency.measure.meter import open_meter
+from hwnas.latency.measure.protocol import MeasuringProtocol
+from hwnas.latency.measure.resources import ResourceUse
+from tests.bundle.small_lidar import FixedMeter, SmallSpace, SmallTask, make_scan, write_run
 from tests.latency.onnx_models import write_conv_model
 
 PACED = PacedMeasurement(

@@ -11,14 +11,14 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
+from hwnas.bundle.runtime.runner import Runner
 from hwnas.cli import export, infer, verify
 from hwnas.cli.infer import Labelled, _report
 from hwnas.cli.infer_inputs import find_scans
 from hwnas.errors import BundleError, ConfigError, DataError, ExportError, StudyError, VerificationError
-from hwnas.runtime.runner import Runner
-from tests.export import small_lidar
-from tests.export.small_lidar import LABELS, make_scan, write_run
-from tests.runtime.test_signature import make_key
+from tests.bundle import small_lidar
+from tests.bundle.small_lidar import LABELS, make_scan, write_run
+from tests.bundle.test_signature import make_key
 
 torch.set_num_threads(1)
 
@@ -112,7 +112,7 @@ def test_picking_nothing_is_an_error(run: Path, pick: str) -> None:
 
 
 def read_members(run: Path) -> list[Any]:
-    from hwnas.export.bundle import TrainedMember
+    from hwnas.bundle.export import TrainedMember
 
     entries = json.loads((run / "trained.json").read_text())["members"]
     return [TrainedMember.from_json(entry, run) for entry in entries]

@@ -86,7 +86,7 @@ def job_processes() -> list[psutil.Process]:
     found = []
     for process in psutil.Process().children(recursive=True):
         try:
-            if "hwnas.search.jobs" in process.cmdline():
+            if "hwnas.search.worker" in process.cmdline():
                 found.append(process)
         except (psutil.NoSuchProcess, psutil.ZombieProcess):
             continue

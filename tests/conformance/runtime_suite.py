@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from hwnas.io_spec import IoSpec, TensorSpec
-from hwnas.latency.agent.errors import AgentError
-from hwnas.latency.agent.runtime import InferenceRuntime, make_runtime
+from hwnas.latency.backends.base import InferenceRuntime, make_runtime
+from hwnas.latency.backends.errors import AgentError
 from tests.latency.onnx_models import conv_relu_reference, write_conv_relu, write_unknown_operator
 
 

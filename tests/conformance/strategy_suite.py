@@ -20,7 +20,7 @@ import optuna
 import pytest
 
 from hwnas.architecture import Architecture
-from hwnas.budget import Costs, Limit, Metric
+from hwnas.objectives import Costs, Limit, Metric
 from hwnas.plugins import load_plugin
 from hwnas.search.strategies import (
     LatencyPrediction,

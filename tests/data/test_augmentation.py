@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hwnas.data.angles import range_of
 from hwnas.data.augmentation import augment_scan, flip_left_right, jitter_range, scale_range, turn
-from hwnas.data.scan import Scan
+from hwnas.range_view.angles import range_of
+from hwnas.scan import Scan
 from tests.data.clouds import ring_ordered_cloud
 
 

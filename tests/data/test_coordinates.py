@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hwnas.architecture import Architecture
+from hwnas.bundle.runtime.deployment import coordinates_of
 from hwnas.data.dataset import open_dataset
 from hwnas.data.frames import FRAMES, Coordinates, axes_of_frame, composed, to_our_frame
 from hwnas.errors import DataError
-from hwnas.runtime.deployment import coordinates_of
 from hwnas.tasks.base import make_task
 from tests.data.clouds import ring_ordered_cloud, write_dataset, write_scan
 

@@ -6,9 +6,9 @@ import pytest
 
 from hwnas.data.expectations import ScanExpectations, expectations_of
 from hwnas.data.geometry import Turn
-from hwnas.data.scan import Scan
 from hwnas.errors import DataError
-from tests.export.small_lidar import HEIGHT, make_scan
+from hwnas.scan import Scan
+from tests.bundle.small_lidar import HEIGHT, make_scan
 
 
 def scan_of(seed: int, *, columns: int = 180, ring: bool = False) -> Scan:

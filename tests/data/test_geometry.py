@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwnas.data import geometry
-from hwnas.data.angles import has_direction, range_of
 from hwnas.data.ground_plane import Ground
 from hwnas.data.sensors import Sensor, load_sensor, sensor_names
+from hwnas.range_view.angles import has_direction, range_of
 
 HEIGHT_M = 1.8
 

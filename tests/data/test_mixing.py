@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwnas.data.mixing import mix_scans, swap_bands, swap_sector
-from hwnas.data.scan import Scan
+from hwnas.scan import Scan
 
 
 def _scan(seed: int, name: str, *, has_rings: bool = True, has_labels: bool = True) -> Scan:

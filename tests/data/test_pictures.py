@@ -14,7 +14,7 @@ from hwnas.data.dataset_pictures import draw_dataset
 from hwnas.data.inspection import inspect_dataset
 from hwnas.data.label_maps import load_label_map
 from hwnas.data.pictures import Mark, draw_segmentation
-from hwnas.data.projection import ProjectionSpec, RangeImage, project
+from hwnas.range_view.projection import ProjectionSpec, RangeImage, project
 from tests.data.clouds import ring_ordered_cloud, write_scan
 
 LABEL_MAP = load_label_map("merged-8")

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hwnas.data.rings import recover_rings
 from hwnas.data.sensors import COUNTER_CLOCKWISE, find_sensor, load_sensor, sensor_names
 from hwnas.data.synthetic.ground import make_ground
 from hwnas.data.synthetic.layout import draw_layout
@@ -16,6 +15,7 @@ from hwnas.data.synthetic.materials import Material
 from hwnas.data.synthetic.mesh import box, join, surface
 from hwnas.data.synthetic.presets import PRESETS
 from hwnas.errors import DataError
+from hwnas.range_view.rings import recover_rings
 
 BEAMS = {
     "hdl-32e": 32,

@@ -11,7 +11,6 @@ import yaml
 from hwnas.data import sensors
 from hwnas.data.dataset import open_dataset
 from hwnas.data.inspection import inspect_dataset
-from hwnas.data.rings import recover_rings
 from hwnas.data.sensors import load_sensor
 from hwnas.data.synthetic import synthesize_dataset
 from hwnas.data.synthetic.lidar import Caster, Pose, Returns
@@ -20,6 +19,7 @@ from hwnas.data.synthetic.mesh import box, hoop, join, loft, panel, quads, surfa
 from hwnas.data.synthetic.presets import PRESETS
 from hwnas.data.synthetic.scene import preset_of
 from hwnas.errors import ConfigError, DataError
+from hwnas.range_view.rings import recover_rings
 
 
 @pytest.fixture(scope="module")

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import torch
 
-from hwnas.export.bundle import TrainedMember, export_bundle
-from hwnas.export.signing import sign_bundle
+from hwnas.bundle.export import TrainedMember, export_bundle
+from hwnas.bundle.signing import sign_bundle
 from hwnas.search_spaces.base import make_search_space
 from hwnas.tasks.base import make_task
 from hwnas.training.checkpoint import save_weights
 from hwnas.training.predict import torch_predict
-from tests.export.small_lidar import FixedMeter
+from tests.bundle.small_lidar import FixedMeter
 from tests.fuzz.worker import ALLOWED_SIGNERS, IDENTITY
 from tests.tasks.lidar_data import write_scans
 

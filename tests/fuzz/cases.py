@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hwnas.bundle.manifest import MANIFEST_NAME
 from hwnas.files import sha256_of_file
-from hwnas.runtime.manifest import MANIFEST_NAME
 from tests.fuzz.models import HOSTILE_MODELS
 
 LARGE_BYTES = 1 << 27

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hwnas.runtime.manifest import MANIFEST_NAME
+from hwnas.bundle.manifest import MANIFEST_NAME
 from tests.fuzz.cases import Case, case_of
 from tests.fuzz.worker import ALLOWED_SIGNERS
 

@@ -62,13 +62,13 @@ class Watch:
 
 def loaders(root: Path) -> dict[str, Callable[[Path], str]]:
     """Return what reads bundles, by name; each returns a word about what came of it."""
-    from hwnas.export.verify import verify_bundle
-    from hwnas.latency.protocol import MeasuringProtocol
+    from hwnas.bundle.manifest import read_manifest
+    from hwnas.bundle.runtime.runner import Runner
+    from hwnas.bundle.signature import Trust
+    from hwnas.bundle.verification.verify import verify_bundle
+    from hwnas.latency.measure.protocol import MeasuringProtocol
     from hwnas.onnx_graphs.inspection import inspect_onnx
-    from hwnas.runtime.manifest import read_manifest
-    from hwnas.runtime.runner import Runner
-    from hwnas.runtime.signature import Trust
-    from tests.export.small_lidar import FixedMeter
+    from tests.bundle.small_lidar import FixedMeter
 
     cloud = np.fromfile(root / "scan.bin", "<f4").reshape(-1, 4)
     trust = Trust(root / ALLOWED_SIGNERS, IDENTITY)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.io_spec import TensorSpec
-from hwnas.latency.reference import REFERENCE_IO
+from hwnas.latency.measure.reference import REFERENCE_IO
 
 
 class Healthy:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from hwnas.data.knn import KnnSettings
-from hwnas.data.projection import Normalisation, ProjectionSpec
-from hwnas.data.scan import Scan
+from hwnas.range_view.knn import KnnSettings
+from hwnas.range_view.projection import Normalisation, ProjectionSpec
+from hwnas.scan import Scan
 
 DEPLOYMENT: dict[str, Any] = {
     "projection": ProjectionSpec(16, 256, "spherical", 3.0, -25.0).to_json(),

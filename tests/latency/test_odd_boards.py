@@ -16,10 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwnas.errors import MeasurementError, TargetReplyError, TargetSilentError
-from hwnas.latency import retrying
-from hwnas.latency.engines import _fetched
-from hwnas.latency.job_results import ingest_job
-from hwnas.latency.jobs import JobSettings, emit_job
+from hwnas.latency.engines.building import _fetched
+from hwnas.latency.measure import retrying
+from hwnas.latency.measure.jobs.job import JobSettings, emit_job
+from hwnas.latency.measure.jobs.results import ingest_job
 from hwnas.latency.transports import upload as uploading
 from hwnas.latency.transports.local import LocalTransport
 from hwnas.latency.transports.replies import checked_reply, checked_upload_reply, limit_bytes

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from hwnas.bundle.candidates import Candidate
 from hwnas.cli.main import make_app
 from hwnas.errors import ConfigError, StudyError
-from hwnas.estimators.worth import RankAgreement, Worth
-from hwnas.export.candidates import Candidate
+from hwnas.estimators.rank_correlation import RankAgreement, Worth
 from hwnas.files import write_checked_json
 from hwnas.report.build import build_report, is_report
 from hwnas.report.content import load_content

@@ -8,12 +8,12 @@ from typing import Any
 import onnx
 import pytest
 
-from hwnas.budget import Costs
 from hwnas.config import load_config
 from hwnas.errors import StudyError, TooSlowError
-from hwnas.latency.figures import MeasuredFigures
-from hwnas.latency.meter import AgentMeter
-from hwnas.search import candidate_loop
+from hwnas.latency.measure.measurements import MeasuredFigures
+from hwnas.latency.measure.meter import AgentMeter
+from hwnas.objectives import Costs
+from hwnas.search import loop
 from hwnas.search.driver import search
 from hwnas.search.front import build_front
 from hwnas.search.progress import SearchStatus
@@ -140,7 +140,7 @@ def test_another_clock_can_be_the_objective_and_limits_hold_for_every_figure(
 def test_failing_candidates_are_told_as_failed_and_the_run_goes_on(
     write_run, tmp_path: Path, monkeypatch
 ) -> None:
-    monkeypatch.setattr(candidate_loop, "MAX_CONSECUTIVE_FAILURES", 50)
+    monkeypatch.setattr(loop, "MAX_CONSECUTIVE_FAILURES", 50)
     choices = {"behaviour": ["good", "nan", "crash", "unexportable"], "activation": ["relu"]}
     path = write_run(space__choices=choices, search__trials=2, search__seed=1)
     run = RunDirectory(tmp_path / "out")
@@ -156,7 +156,7 @@ def test_failing_candidates_are_told_as_failed_and_the_run_goes_on(
 
 
 def test_too_many_failures_in_a_row_stop_the_search(write_run, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(candidate_loop, "MAX_CONSECUTIVE_FAILURES", 3)
+    monkeypatch.setattr(loop, "MAX_CONSECUTIVE_FAILURES", 3)
     path = write_run(space__choices={"behaviour": ["nan"]})
     with pytest.raises(StudyError, match=r"the last 3 all did.*not finite|the last 3 all did.*loss"):
         search(load_config(path), tmp_path / "out")
@@ -168,8 +168,8 @@ def test_too_many_failures_in_a_row_stop_the_search(write_run, tmp_path: Path, m
 def test_networks_too_slow_for_a_rate_are_told_as_failed_and_end_no_search(
     write_run, tmp_path: Path, monkeypatch
 ) -> None:
-    monkeypatch.setattr(candidate_loop, "MAX_CONSECUTIVE_FAILURES", 2)
-    measure, calls = candidate_loop.measure_figures, []
+    monkeypatch.setattr(loop, "MAX_CONSECUTIVE_FAILURES", 2)
+    measure, calls = loop.measure_figures, []
 
     def measured(*arguments: Any, **settings: Any) -> MeasuredFigures:
         calls.append(1)
@@ -177,7 +177,7 @@ def test_networks_too_slow_for_a_rate_are_told_as_failed_and_end_no_search(
             raise TooSlowError("the network is too slow for that rate")
         return measure(*arguments, **settings)
 
-    monkeypatch.setattr(candidate_loop, "measure_figures", measured)
+    monkeypatch.setattr(loop, "measure_figures", measured)
     result = search(load_config(write_run(search__trials=2)), tmp_path / "out")
     assert result.to_json()["trained"] == 2
     failed = [trial["reason"] for trial in result.front["trials"] if trial["state"] == "FAIL"]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hwnas.architecture import Architecture
-from hwnas.budget import Costs, Limit, Metric
+from hwnas.objectives import Costs, Limit, Metric
 from hwnas.search.front import (
     MARGIN,
     build_front,

@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 from hwnas.config import load_config
 from hwnas.errors import ConfigError, StudyError
 from hwnas.files import read_checked_json
-from hwnas.latency.figures import MeasuredFigures, measure_figures
-from hwnas.latency.meter import AgentMeter
+from hwnas.latency.measure.measurements import MeasuredFigures, measure_figures
+from hwnas.latency.measure.meter import AgentMeter
 from hwnas.pareto import front_indices
 from hwnas.search import full_training
 from hwnas.search.driver import search
@@ -26,7 +26,7 @@ from hwnas.search.full_training import MemberProgress, TrainingStatus, train_fro
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.run_target import final_target
 
-FAKE_TRTEXEC = Path(__file__).parents[1] / "latency" / "runtimes" / "fake_trtexec.py"
+FAKE_TRTEXEC = Path(__file__).parents[1] / "latency" / "backends" / "fake_trtexec.py"
 pytestmark = pytest.mark.usefixtures("tiny_plugin")
 
 

@@ -57,7 +57,7 @@ def descendants(pid: int) -> list[psutil.Process]:
 
 
 def workers(pid: int) -> list[psutil.Process]:
-    return [process for process in descendants(pid) if "hwnas.search.jobs" in process.cmdline()]
+    return [process for process in descendants(pid) if "hwnas.search.worker" in process.cmdline()]
 
 
 def assert_consistent(run: RunDirectory) -> dict:

@@ -15,15 +15,15 @@ import yaml
 from hwnas.cli.main import main
 from hwnas.config import load_config
 from hwnas.errors import StudyError
-from hwnas.latency import figures
-from hwnas.latency.meter import AgentMeter
-from hwnas.latency.resources import ResourceUse
-from hwnas.search import candidate_loop
+from hwnas.latency.measure import measurements
+from hwnas.latency.measure.meter import AgentMeter
+from hwnas.latency.measure.resources import ResourceUse
+from hwnas.search import loop
 from hwnas.search.driver import SearchResult, search
 from hwnas.search.front import costs_of_front
-from hwnas.search.jobs import Jobs
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.study import SearchStudy
+from hwnas.search.worker import Jobs
 from hwnas.search_spaces.base import SearchSpace, make_search_space
 from hwnas.tasks.base import Task, make_task
 from tests.search.test_driver import implied_front
@@ -160,12 +160,12 @@ def test_peak_memory(
     is_enough: bool,
 ) -> None:
     """An interpreter with a runtime takes more than one MiB, and less than a hundred thousand."""
-    measure = figures.measure_resources
+    measure = measurements.measure_resources
 
     def briefly(meter: AgentMeter, *what: Any) -> ResourceUse:
         return measure(meter, *what, idle_s=0.01, busy_s=0.05)
 
-    monkeypatch.setattr(figures, "measure_resources", briefly)
+    monkeypatch.setattr(measurements, "measure_resources", briefly)
     limit = f"peak_memory_mb <= {most}"
     result = limited(write_run, tmp_path / "out", limit)
     check(result, limit, {SMALL: is_enough, LARGE: is_enough})
@@ -191,7 +191,7 @@ def made_up_use(energy_of: Callable[[int], float | None]) -> Callable[..., Resou
 
 @pytest.mark.slow
 def test_energy(write_run: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(figures, "measure_resources", made_up_use({SMALL: 3.0, LARGE: 12.0}.__getitem__))
+    monkeypatch.setattr(measurements, "measure_resources", made_up_use({SMALL: 3.0, LARGE: 12.0}.__getitem__))
     result = limited(write_run, tmp_path / "out", "energy_mj <= 5", search__strategy="tpe")
     check(result, "energy_mj <= 5", {SMALL: True, LARGE: False})
     assert {trial["figures"]["energy_mj"] for trial in own_trials(result)[LARGE]} == {12.0}
@@ -202,7 +202,7 @@ def test_one_broken_limit_of_several_is_enough(
     write_run: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The large networks take little energy, and are over the limit on parameters.
-    monkeypatch.setattr(figures, "measure_resources", made_up_use({SMALL: 3.0, LARGE: 1.0}.__getitem__))
+    monkeypatch.setattr(measurements, "measure_resources", made_up_use({SMALL: 3.0, LARGE: 1.0}.__getitem__))
     limits = ["energy_mj <= 5", f"parameters_m <= {parameters(SMALL) / 1e6:.12g}", "latency_ms <= 100000"]
     result = limited(write_run, tmp_path / "out", "", budget__limits=limits)
     own = own_trials(result)
@@ -222,8 +222,8 @@ def test_one_broken_limit_of_several_is_enough(
 def test_a_figure_that_the_machine_does_not_tell_is_no_reason_to_train(
     write_run: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(figures, "measure_resources", made_up_use(lambda _: None))
-    monkeypatch.setattr(candidate_loop, "MAX_CONSECUTIVE_FAILURES", 2)
+    monkeypatch.setattr(measurements, "measure_resources", made_up_use(lambda _: None))
+    monkeypatch.setattr(loop, "MAX_CONSECUTIVE_FAILURES", 2)
     with pytest.raises(StudyError, match=r"energy_mj cannot be measured on 'local.*Leave it out"):
         limited(write_run, tmp_path / "out", "energy_mj <= 5")
     run = RunDirectory(tmp_path / "out")

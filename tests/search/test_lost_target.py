@@ -8,7 +8,7 @@ import pytest
 
 from hwnas.config import load_config
 from hwnas.errors import StudyError, TargetLostError
-from hwnas.latency.meter import AgentMeter
+from hwnas.latency.measure.meter import AgentMeter
 from hwnas.search.driver import search
 from hwnas.search.run_directory import RunDirectory
 from tests.search.test_driver import states

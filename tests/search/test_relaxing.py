@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from hwnas.cli import relax as relax_command
 from hwnas.config import load_config
 from hwnas.errors import ConfigError, TrainingError
-from hwnas.latency.meter import open_meter
+from hwnas.latency.measure.meter import open_meter
 from hwnas.search.driver import search
 from hwnas.search.relaxing import relax_run
 from hwnas.search.run_directory import RunDirectory
@@ -24,7 +24,7 @@ from hwnas.tasks.base import make_task
 from hwnas.training.recipe import Recipe
 from hwnas.training.relaxed_choices import RelaxedChoices
 from hwnas.training.supernet import train_supernet
-from tests.search.test_foresight import TARGET, made_up_table
+from tests.search.test_latency_filter import TARGET, made_up_table
 
 GOOD = {"behaviour": ["good"]}
 pytestmark = pytest.mark.usefixtures("tiny_plugin")

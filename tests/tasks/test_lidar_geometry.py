@@ -14,10 +14,10 @@ from hwnas.architecture import Architecture
 from hwnas.data.dataset import open_dataset
 from hwnas.data.image_geometry import Geometry, default_height
 from hwnas.data.inspection import inspect_dataset
-from hwnas.data.projection import ProjectionSpec, project
-from hwnas.data.scan import DataWarning, Scan
 from hwnas.data.sensors import Sensor, load_sensor
 from hwnas.errors import ConfigError, DataError
+from hwnas.range_view.projection import ProjectionSpec, project
+from hwnas.scan import DataWarning, Scan
 from hwnas.tasks.base import make_task
 from hwnas.tasks.lidar_geometry import geometry_of, with_rows
 from hwnas.tasks.lidar_settings import ProjectionSection
@@ -153,7 +153,7 @@ def test_a_task_states_its_geometry_in_what_it_deploys(tmp_path: Path) -> None:
     check_deployment(task, SMALL)
 
 
-@pytest.mark.filterwarnings("ignore::hwnas.data.scan.DataWarning")
+@pytest.mark.filterwarnings("ignore::hwnas.scan.DataWarning")
 @pytest.mark.parametrize("config", ["{}", "{sensor: home-made}", "{sensor: pandar64}"])
 def test_data_info_counts_the_losses_of_the_image_that_training_makes(tmp_path: Path, config: str) -> None:
     data = write_scenes(tmp_path, "pandar64")

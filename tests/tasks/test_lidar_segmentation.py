@@ -15,12 +15,12 @@ from PIL import Image
 from hwnas.architecture import Architecture
 from hwnas.data.dataset import open_dataset
 from hwnas.data.expectations import ScanExpectations
-from hwnas.data.knn import KnnSettings, labels_of_points
 from hwnas.data.label_maps import LabelMap
-from hwnas.data.projection import Normalisation, ProjectionSpec, label_image, network_input, project
-from hwnas.data.rings import recover_rings
 from hwnas.data.sensors import load_sensor
 from hwnas.errors import ArchitectureError, ConfigError, DataError
+from hwnas.range_view.knn import KnnSettings, labels_of_points
+from hwnas.range_view.projection import Normalisation, ProjectionSpec, label_image, network_input, project
+from hwnas.range_view.rings import recover_rings
 from hwnas.tasks.base import FloatArray, LossSettings, Task, make_task
 from hwnas.tasks.end_to_end import ClockedEndToEnd, end_to_end_sample
 from hwnas.tasks.expectations import expectations

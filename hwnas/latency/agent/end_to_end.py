@@ -10,8 +10,8 @@ import zlib
 from typing import Any, Callable, Dict, List, Mapping, Optional
 
 from hwnas.errors import DataError
-from hwnas.latency.agent.errors import AgentError
-from hwnas.latency.agent.runtime import InferenceRuntime
+from hwnas.latency.backends.base import InferenceRuntime
+from hwnas.latency.backends.errors import AgentError
 
 STAGES = ("project_ms", "network_ms", "label_ms")
 
@@ -33,7 +33,7 @@ class EndToEndClock:
             AgentError: if numpy is missing, the scan arrived damaged, or the model does not fit the settings.
         """
         try:
-            from hwnas.runtime.range_view import RangeView
+            from hwnas.range_view.pipeline import RangeView
         except ImportError as error:
             raise AgentError(
                 f"End-to-end clocking needs numpy on the target, but importing it fails: {error}. "

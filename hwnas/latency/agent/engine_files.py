@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 from typing import Any, Callable, Dict
 
-from hwnas.latency.agent.errors import AgentError
-from hwnas.latency.agent.runtime import InferenceRuntime
+from hwnas.latency.backends.base import InferenceRuntime
+from hwnas.latency.backends.errors import AgentError
 
 MAX_PIECE_BYTES = 1 << 20
 TOLD = ("fallback", "build_s", "layers_on_gpu")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Dict, Mapping, Sequence, Tuple
 
 from hwnas.io_spec import IoSpec, TensorSpec
-from hwnas.latency.agent.errors import AgentError
-from hwnas.latency.agent.runtime import InferenceRuntime
+from hwnas.latency.backends.base import InferenceRuntime
+from hwnas.latency.backends.errors import AgentError
 
 
 def bind_random_inputs(runtime: InferenceRuntime, io_spec: Mapping[str, Any], seed: int) -> None:

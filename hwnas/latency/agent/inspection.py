@@ -7,12 +7,12 @@ import re
 import shutil
 from typing import Any, Dict, List, Mapping, Optional
 
-from hwnas.latency.agent.errors import AgentError
-from hwnas.latency.agent.files_of_system import entries, read_text
 from hwnas.latency.agent.machine import fingerprint
 from hwnas.latency.agent.nvml import open_nvml
-from hwnas.latency.agent.runtime import make_runtime
 from hwnas.latency.agent.state import read_identity, read_state
+from hwnas.latency.backends.base import make_runtime
+from hwnas.latency.backends.errors import AgentError
+from hwnas.latency.backends.system_files import entries, read_text
 from hwnas.onnxruntime_loading import load_onnxruntime
 
 
@@ -69,7 +69,7 @@ def _providers() -> List[str]:
 
 
 def _gpu() -> Dict[str, str]:
-    from hwnas.latency.runtimes.cuda_driver import CudaDriver
+    from hwnas.latency.backends.cuda_driver import CudaDriver
 
     try:
         return CudaDriver(0).identity()
@@ -83,7 +83,7 @@ def _tensorrt() -> Optional[Dict[str, Any]]:
     `code_for` names compute capabilities, such as 8.7, for which the installation has a library of its own
     (`libnvinfer_builder_resource_sm87.so`); empty where it is not split that way.
     """
-    from hwnas.latency.runtimes.tensorrt_build import import_tensorrt, make_log
+    from hwnas.latency.backends.tensorrt_build import import_tensorrt, make_log
 
     try:
         trt = import_tensorrt("tensorrt")
@@ -116,7 +116,7 @@ def code_for(directory: str) -> List[str]:
 
 
 def _rtx_capabilities() -> List[str]:
-    from hwnas.latency.runtimes.tensorrt_rtx import supported_capabilities
+    from hwnas.latency.backends.tensorrt_rtx import supported_capabilities
 
     try:
         return supported_capabilities()

@@ -9,8 +9,8 @@ import json
 import os
 import time
 
-from hwnas.latency.agent import working
-from hwnas.latency.agent.errors import AgentError
+from hwnas.latency.backends import heartbeat
+from hwnas.latency.backends.errors import AgentError
 
 # Not the user's temporary directory: everyone who measures on this machine must meet at the same file.
 DEFAULT_PATH = "/tmp/hwnas-measuring.lock"  # noqa: S108
@@ -55,7 +55,7 @@ class MeasuringLock:
                 )
             if now >= say_at:
                 say_at = now + _SAY_EVERY_S
-                working.say(
+                heartbeat.say(
                     f"Another measurement holds the target: {_holder(descriptor)}. Waiting for it since "
                     f"{now - start:.0f} s, at most {wait_s:g} s.",
                     is_waiting=True,

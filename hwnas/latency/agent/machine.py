@@ -6,7 +6,7 @@ import os
 import platform
 from typing import Any, Dict, List, Optional, Sequence
 
-from hwnas.latency.agent.errors import AgentError
+from hwnas.latency.backends.errors import AgentError
 
 
 def pin(cores: Sequence[int], threads: int) -> List[int]:

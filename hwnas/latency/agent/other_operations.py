@@ -7,13 +7,13 @@ from typing import Any, Callable, Dict, Mapping, Optional
 from hwnas.latency.agent.clock import warm_up
 from hwnas.latency.agent.end_to_end import EndToEndClock
 from hwnas.latency.agent.engine_files import EngineFiles
-from hwnas.latency.agent.errors import AgentError
+from hwnas.latency.agent.fixed_rate import BackgroundLoad, PacedClock, use_all_cores
 from hwnas.latency.agent.inputs import bind_random_inputs
 from hwnas.latency.agent.nvml import Nvml, open_nvml
-from hwnas.latency.agent.paced import BackgroundLoad, PacedClock, use_all_cores
 from hwnas.latency.agent.resources import resources
-from hwnas.latency.agent.runtime import InferenceRuntime
 from hwnas.latency.agent.state import read_identity, read_state
+from hwnas.latency.backends.base import InferenceRuntime
+from hwnas.latency.backends.errors import AgentError
 
 
 class OtherOperations:
@@ -130,7 +130,7 @@ class OtherOperations:
     ) -> Dict[str, Any]:
         """Load a model, prepare a scan from `end_to_end.packed` for it, and warm both up."""
         self._end_to_end = EndToEndClock(self._loaded(model, io_spec, seed), deployment, scan)
-        from hwnas.data.compiled import kernel_name
+        from hwnas.range_view.compiled import kernel_name
 
         return {**warm_up(self._run_end_to_end, min_s, max_s, tolerance), "kernel": kernel_name()}
 

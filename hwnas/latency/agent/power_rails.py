@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import Dict, List, Optional, Tuple
 
-from hwnas.latency.agent.files_of_system import entries, read_number, read_text
+from hwnas.latency.backends.system_files import entries, read_number, read_text
 
 _CHANNELS = ("1", "2", "3")
 _UNCONNECTED = "NC"

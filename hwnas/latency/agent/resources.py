@@ -11,11 +11,11 @@ from typing import Any, Callable, Dict, Optional, Tuple
 from hwnas.errors import ModelFileError
 from hwnas.external_data import read_model_files
 from hwnas.latency.agent.energy import energy_of, power_source
-from hwnas.latency.agent.errors import AgentError
-from hwnas.latency.agent.files_of_system import read_text
 from hwnas.latency.agent.nvml import Nvml
 from hwnas.latency.agent.power_rails import PowerRails
-from hwnas.latency.agent.runtime import InferenceRuntime
+from hwnas.latency.backends.base import InferenceRuntime
+from hwnas.latency.backends.errors import AgentError
+from hwnas.latency.backends.system_files import read_text
 
 _RESET_PEAK = "5"  # proc(5), clear_refs: sets the peak of the resident memory to what it is now
 

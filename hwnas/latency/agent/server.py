@@ -7,14 +7,14 @@ import os
 import sys
 from typing import Any, Callable, Dict, Mapping, Optional, Sequence, TextIO
 
-from hwnas.latency.agent import working
 from hwnas.latency.agent.clock import clock, warm_up, warm_up_self_clocked
-from hwnas.latency.agent.errors import AgentError
 from hwnas.latency.agent.inputs import bind_random_inputs
 from hwnas.latency.agent.lock import MeasuringLock
 from hwnas.latency.agent.machine import fingerprint, pin
 from hwnas.latency.agent.other_operations import OtherOperations
-from hwnas.latency.agent.runtime import InferenceRuntime, make_runtime
+from hwnas.latency.backends import heartbeat
+from hwnas.latency.backends.base import InferenceRuntime, make_runtime
+from hwnas.latency.backends.errors import AgentError
 from hwnas.onnxruntime_loading import disable_telemetry
 
 DEFAULT_NAME = "model"
@@ -137,7 +137,7 @@ def serve(requests: TextIO, replies: TextIO) -> None:
         replies.write(json.dumps({**value, "request": number}, allow_nan=False) + "\n")
         replies.flush()
 
-    working.listen(lambda what, is_waiting: reply({"working": what, "is_waiting": is_waiting}))
+    heartbeat.listen(lambda what, is_waiting: reply({"working": what, "is_waiting": is_waiting}))
     agent = Agent()
     for line in requests:
         request = dict(json.loads(line))

@@ -11,9 +11,9 @@ import os
 import re
 from typing import Any, Dict, List, Mapping, Optional
 
-from hwnas.latency.agent.files_of_system import entries, read_number, read_text
 from hwnas.latency.agent.nvml import Nvml
 from hwnas.latency.agent.power_rails import PowerRails
+from hwnas.latency.backends.system_files import entries, read_number, read_text
 
 # Cooling devices whose state is above zero only while something is slowed down: Jetson's alerts of
 # throttling, and ACPI's passive cooling of processors.

@@ -13,14 +13,14 @@ from pathlib import Path
 
 from hwnas.errors import MeasurementError
 
-_ROOTS = ("hwnas.latency.agent", "hwnas.latency.runtimes")
-_MAIN = b"import sys\n\nfrom hwnas.latency.agent.guardian import main\n\nsys.exit(main())\n"
+_ROOTS = ("hwnas.latency.agent", "hwnas.latency.backends")
+_MAIN = b"import sys\n\nfrom hwnas.latency.agent.watchdog import main\n\nsys.exit(main())\n"
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 @dataclass(frozen=True)
 class AgentArchive:
-    """One zipapp: run it with the number of threads, see `hwnas.latency.agent.guardian`.
+    """One zipapp: run it with the number of threads, see `hwnas.latency.agent.watchdog`.
 
     Attributes:
         content: of the file.

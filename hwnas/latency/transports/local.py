@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from hwnas.errors import ConfigError, MeasurementError, TargetLostError, TargetReplyError, TargetSilentError
-from hwnas.latency.agent.build import LIMIT_VARIABLE, limit_s
-from hwnas.latency.agent.errors import AgentError
-from hwnas.latency.agent.guardian import THREAD_VARIABLES
+from hwnas.latency.agent.watchdog import THREAD_VARIABLES
+from hwnas.latency.backends.child_process import LIMIT_VARIABLE, limit_s
+from hwnas.latency.backends.errors import AgentError
 from hwnas.latency.transports.pipes import (
     MAX_MESSAGES_BYTES,
     LineReader,

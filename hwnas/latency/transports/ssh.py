@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hwnas.errors import MeasurementError, TargetLostError, TargetUnreachableError
 from hwnas.external_data import read_model_files
-from hwnas.latency.agent.guardian import HEARTBEAT_S
+from hwnas.latency.agent.watchdog import HEARTBEAT_S
 from hwnas.latency.target import Target, split_host
 from hwnas.latency.transports.agent_archive import AgentArchive, agent_archive
 from hwnas.latency.transports.connection import SharedConnection

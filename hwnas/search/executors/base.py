@@ -1,6 +1,6 @@
 """What every executor does: hand jobs to workers and collect their replies.
 
-A job and its reply are JSON objects, see `hwnas.search.jobs`. The driver alone talks to the study and the
+A job and its reply are JSON objects, see `hwnas.search.worker`. The driver alone talks to the study and the
 target; executors only export, train and judge.
 """
 

@@ -205,7 +205,7 @@ class LocalExecutor:
         log = self._logs / f"{slot}.log"
         command_read, command_write = os.pipe()
         reply_read, reply_write = os.pipe()
-        python, *rest = module_command("hwnas.search.jobs", str(command_read), str(reply_write))
+        python, *rest = module_command("hwnas.search.worker", str(command_read), str(reply_write))
         with log.open("ab") as output:
             process = start(
                 [python, "-P", *rest],

@@ -5,8 +5,8 @@ kill makes everything appended after it unreadable. Here the kernel holds the lo
 that it ends with its holder, and a torn tail is cut off under the lock before anything follows it.
 
 Every record ends with a checksum of itself and of the checksum before it, so that a record that was changed,
-removed or put elsewhere is noticed; only a lost tail is not, and `hwnas.search.recovery` finds that out.
-Optuna ignores the extra field: optuna-dashboard reads the file, and may add its notes, which have none.
+removed or put elsewhere is noticed; only a lost tail is not, and `hwnas.search.resume.recovery` finds that
+out. Optuna ignores the extra field: optuna-dashboard reads the file, and may add its notes, which have none.
 """
 
 from __future__ import annotations

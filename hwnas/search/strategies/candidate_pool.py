@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.search.strategies.observations import Genes, Judged, ToldTrials
 from hwnas.search.strategies.proposing import GeneCodec
-from hwnas.search.strategies.told import Genes, Judged, ToldTrials
 
 Floats = npt.NDArray[np.float64]
 

@@ -6,9 +6,9 @@ import numpy as np
 from optuna.samplers import BaseSampler
 
 from hwnas.search.strategies.base import StrategyContext
+from hwnas.search.strategies.observations import Genes
 from hwnas.search.strategies.proposing import ProposingSampler
 from hwnas.search.strategies.ranking import best_first
-from hwnas.search.strategies.told import Genes
 
 _MIN_POPULATION, _MAX_POPULATION = 10, 100
 _SAMPLED = 0.25

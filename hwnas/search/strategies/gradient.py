@@ -9,8 +9,8 @@ from optuna.samplers import BaseSampler
 
 from hwnas.plugin_settings import takes_settings
 from hwnas.search.strategies.base import StrategyContext
+from hwnas.search.strategies.observations import Genes
 from hwnas.search.strategies.proposing import ProposingSampler
-from hwnas.search.strategies.told import Genes
 from hwnas.training.relaxed_choices import RelaxedChoices
 
 

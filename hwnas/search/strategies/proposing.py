@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial
 
 from hwnas.architecture import Architecture
 from hwnas.search.strategies.base import StrategyContext, distributions_of
-from hwnas.search.strategies.told import Genes, ToldTrials
+from hwnas.search.strategies.observations import Genes, ToldTrials
 
 _DRAWS = 100
 """So many proposals are asked of a strategy before it gets help by uniform draws."""

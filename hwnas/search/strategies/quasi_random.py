@@ -8,8 +8,8 @@ from optuna.samplers import BaseSampler
 from scipy.stats import qmc
 
 from hwnas.search.strategies.base import StrategyContext
+from hwnas.search.strategies.observations import Genes
 from hwnas.search.strategies.proposing import ProposingSampler
-from hwnas.search.strategies.told import Genes
 
 _BLOCK = 1024
 

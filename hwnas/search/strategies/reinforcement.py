@@ -7,8 +7,8 @@ import numpy.typing as npt
 from optuna.samplers import BaseSampler
 
 from hwnas.search.strategies.base import StrategyContext
+from hwnas.search.strategies.observations import Genes, Judged
 from hwnas.search.strategies.proposing import ProposingSampler
-from hwnas.search.strategies.told import Genes, Judged
 
 Floats = npt.NDArray[np.float64]
 

@@ -13,10 +13,10 @@ import pytest
 from hwnas.errors import MeasurementError
 from hwnas.io_spec import IoSpec, TensorSpec
 from hwnas.latency.agent.clock import clock, warm_up
-from hwnas.latency.agent.errors import AgentError
 from hwnas.latency.agent.inputs import random_inputs
 from hwnas.latency.agent.lock import MeasuringLock
 from hwnas.latency.agent.server import Agent, serve
+from hwnas.latency.backends.errors import AgentError
 from hwnas.latency.transports.local import LocalTransport
 
 
@@ -28,11 +28,11 @@ def loaded_by(statement: str) -> set[str]:
 
 def test_agent_needs_neither_torch_nor_optuna() -> None:
     modules = loaded_by(
-        "import hwnas.latency.agent.server; from hwnas.latency.runtimes.onnxruntime import OnnxRuntimeCpu; "
+        "import hwnas.latency.agent.server; from hwnas.latency.backends.onnxruntime import OnnxRuntimeCpu; "
         "OnnxRuntimeCpu(1)"
     )
     assert "onnxruntime" in modules
-    assert not {"torch", "optuna", "pydantic", "onnx", "hwnas.latency.meter"} & modules
+    assert not {"torch", "optuna", "pydantic", "onnx", "hwnas.latency.measure.meter"} & modules
 
 
 def test_agent_starts_with_the_standard_library_only() -> None:

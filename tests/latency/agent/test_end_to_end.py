@@ -9,8 +9,8 @@ import pytest
 
 from hwnas.io_spec import TensorSpec
 from hwnas.latency.agent.end_to_end import STAGES, EndToEndClock, packed, unpacked
-from hwnas.latency.agent.errors import AgentError
-from hwnas.runtime.range_view import RangeView
+from hwnas.latency.backends.errors import AgentError
+from hwnas.range_view.pipeline import RangeView
 from tests.latency.made_up_scan import DEPLOYMENT, made_up_scan
 
 

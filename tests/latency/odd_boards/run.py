@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.errors import HwnasError, MeasurementError
-from hwnas.latency import retrying
 from hwnas.latency.agent.resources import forget_peak, memory_mb
-from hwnas.latency.doctor import inspect_target, judge
-from hwnas.latency.end_to_end import EndToEndJob, measure_end_to_end
-from hwnas.latency.engines import build_on_target
-from hwnas.latency.meter import AgentMeter
-from hwnas.latency.noise import measure_noise
-from hwnas.latency.paced import measure_paced
-from hwnas.latency.protocol import MeasuringProtocol
-from hwnas.latency.resources import measure_resources
-from hwnas.latency.survey import open_survey
+from hwnas.latency.doctor.checks import inspect_target, judge
+from hwnas.latency.doctor.noise import measure_noise
+from hwnas.latency.engines.building import build_on_target
+from hwnas.latency.measure import retrying
+from hwnas.latency.measure.end_to_end import EndToEndJob, measure_end_to_end
+from hwnas.latency.measure.fixed_rate import measure_paced
+from hwnas.latency.measure.meter import AgentMeter
+from hwnas.latency.measure.protocol import MeasuringProtocol
+from hwnas.latency.measure.resources import measure_resources
+from hwnas.latency.measure.survey import open_survey
 from hwnas.latency.target import Target
 from hwnas.latency.transports import upload as uploading
 from hwnas.latency.transports.local import LocalTransport

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from hwnas.io_spec import TensorSpec
-from hwnas.latency.agent.build import run_in_child
-from hwnas.latency.runtimes.onnx_file import read_outline
+from hwnas.latency.backends.child_process import run_in_child
+from hwnas.latency.backends.onnx_file import read_outline
 
 
 class Healthy:

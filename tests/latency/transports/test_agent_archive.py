@@ -35,7 +35,7 @@ def test_what_travels_is_small_and_knows_no_torch_nor_driver() -> None:
     archive = agent_archive()
     names = zipfile.ZipFile(io.BytesIO(archive.content)).namelist()
     assert "__main__.py" in names
-    assert {"hwnas/latency/agent/server.py", "hwnas/latency/runtimes/onnxruntime.py"} <= set(names)
+    assert {"hwnas/latency/agent/server.py", "hwnas/latency/backends/onnxruntime.py"} <= set(names)
     for part in (
         "search",
         "cli",

@@ -22,13 +22,13 @@ from onnx import TensorProto
 
 from hwnas.errors import MeasurementError, TargetLostError, TargetUnreachableError
 from hwnas.io_spec import IoSpec
-from hwnas.latency import retrying
-from hwnas.latency.base import LatencyMeasurement
-from hwnas.latency.meter import AgentMeter, open_meter
+from hwnas.latency.measure import retrying
+from hwnas.latency.measure.meter import AgentMeter, open_meter
+from hwnas.latency.measurement import LatencyMeasurement
 from hwnas.latency.target import Target
 from hwnas.latency.transports.ssh import SshTransport
+from tests.latency.measure.test_meter import QUICK
 from tests.latency.onnx_models import write_conv_model
-from tests.latency.test_meter import QUICK
 from tests.latency.transports import board_runtimes
 from tests.latency.transports.board import Board
 
@@ -51,7 +51,7 @@ def opened(board: Board, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[.
 
     def open_with(runtime: str = "Healthy", protocol=PROTOCOL) -> AgentMeter:
         found = getattr(board_runtimes, runtime)
-        monkeypatch.setattr("hwnas.latency.meter.load_plugin", lambda _group, _name: found)
+        monkeypatch.setattr("hwnas.latency.measure.meter.load_plugin", lambda _group, _name: found)
         monkeypatch.setattr("hwnas.latency.transports.opening.load_plugin", lambda _group, _name: found)
         meter = open_meter(f"ssh://board?runtime=outside&python={board.python}", protocol)
         meters.append(meter)
@@ -236,7 +236,7 @@ def test_an_upload_that_is_cut_leaves_nothing(board: Board, tmp_path: Path) -> N
     model = tmp_path / "large.onnx"
     weight = onnx.helper.make_tensor("w", TensorProto.UINT8, [200 << 20], os.urandom(1 << 20) * 200, raw=True)
     onnx.save(onnx.helper.make_model(onnx.helper.make_graph([], "large", [], [], [weight])), model)
-    transport = SshTransport(Target.parse(board.url), "hwnas.latency.runtimes.onnxruntime")
+    transport = SshTransport(Target.parse(board.url), "hwnas.latency.backends.onnxruntime")
     models = board.home / ".cache" / "hwnas" / "models"
     before = set(models.glob("*.onnx")) if models.is_dir() else set()
 
@@ -287,7 +287,7 @@ def test_a_build_that_hangs_or_dies_fails_alone(
 
 
 def test_the_second_driver_waits_says_so_and_gives_up(board: Board, opened, model, caplog) -> None:
-    transport = SshTransport(Target.parse(board.url), "hwnas.latency.runtimes.onnxruntime")
+    transport = SshTransport(Target.parse(board.url), "hwnas.latency.backends.onnxruntime")
     first = transport.start_agent()
     first.request("lock", timeout_s=60, wait_s=0)
     with pytest.raises(MeasurementError, match=r"longer than 3 s: .*\"user\""):
@@ -303,8 +303,8 @@ def test_the_second_driver_waits_says_so_and_gives_up(board: Board, opened, mode
 DRIVER = textwrap.dedent("""
     import sys
     from pathlib import Path
-    from hwnas.latency.meter import open_meter
-    from hwnas.latency.protocol import MeasuringProtocol
+    from hwnas.latency.measure.meter import open_meter
+    from hwnas.latency.measure.protocol import MeasuringProtocol
     from tests.latency.onnx_models import write_conv_model
 
     path = Path(sys.argv[1])

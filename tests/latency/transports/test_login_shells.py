@@ -96,10 +96,10 @@ def test_boards_with_other_login_shells_work(board_with_shell: Board, tmp_path: 
     board = board_with_shell
     model = tmp_path / "model.onnx"
     io_spec = write_conv_model(model)
-    transport = SshTransport(Target.parse(board.url), "hwnas.latency.runtimes.onnxruntime")
+    transport = SshTransport(Target.parse(board.url), "hwnas.latency.backends.onnxruntime")
     agent = transport.start_agent()
     try:
-        runtime = "hwnas.latency.runtimes.onnxruntime:OnnxRuntimeCpu"
+        runtime = "hwnas.latency.backends.onnxruntime:OnnxRuntimeCpu"
         agent.request("set_up", timeout_s=60, runtime=runtime, threads=1, cores=[])
         there = transport.place_model(model)
         agent.request("load", timeout_s=60, model=there, io_spec=io_spec.to_json(), seed=0)

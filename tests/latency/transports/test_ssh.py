@@ -15,13 +15,13 @@ import pytest
 from hwnas.errors import ConfigError, MeasurementError, TargetLostError
 from hwnas.external_data import sha256_of_model
 from hwnas.files import sha256_of_file
-from hwnas.latency.base import LatencyMeter
-from hwnas.latency.meter import open_meter
+from hwnas.latency.measure.meter import open_meter
+from hwnas.latency.measurement import LatencyMeter
 from hwnas.latency.target import Target
 from hwnas.latency.transports.ssh import SshTransport
 from tests.conformance.latency_meter_suite import LatencyMeterSuite
+from tests.latency.measure.test_meter import QUICK
 from tests.latency.onnx_models import LAYOUTS, write_conv_model, write_external_model
-from tests.latency.test_meter import QUICK
 from tests.latency.transports.board import Board
 
 
@@ -35,7 +35,7 @@ class TestSshMeter(LatencyMeterSuite):
 
 @pytest.fixture
 def transport(board: Board) -> Iterator[SshTransport]:
-    transport = SshTransport(Target.parse(board.url), "hwnas.latency.runtimes.onnxruntime")
+    transport = SshTransport(Target.parse(board.url), "hwnas.latency.backends.onnxruntime")
     yield transport
     transport.close()
 
@@ -184,7 +184,7 @@ HOLDER = """
 import sys, time
 from hwnas.latency.target import Target
 from hwnas.latency.transports.ssh import SshTransport
-transport = SshTransport(Target.parse(sys.argv[1]), "hwnas.latency.runtimes.onnxruntime")
+transport = SshTransport(Target.parse(sys.argv[1]), "hwnas.latency.backends.onnxruntime")
 agent = transport.start_agent()
 print("started", flush=True)
 time.sleep(60)

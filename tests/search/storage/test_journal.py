@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hwnas.budget import Costs
 from hwnas.errors import StudyError
+from hwnas.objectives import Costs
 from hwnas.search.storage import DriverLease, LockedJournal, append_lines
 from hwnas.search.storage.journal import cut_at_damage
 from hwnas.search.strategies import distributions_of

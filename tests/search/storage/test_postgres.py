@@ -19,9 +19,9 @@ from optuna.trial import TrialState
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
-from hwnas.budget import Costs
 from hwnas.config import load_config
 from hwnas.errors import StudyError
+from hwnas.objectives import Costs
 from hwnas.search.driver import search
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.strategies import distributions_of

@@ -1,0 +1,312 @@
+"""The manifest of a bundle: what is in it, what it does and what was proved about it.
+
+Python 3.8 syntax, standard library only: this module travels to boards.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Dict, Iterator, Mapping, Optional, Tuple, Union
+
+from hwnas.bundle.signature import Trust, check_signature
+from hwnas.bundle.untrusted_files import read_small_file
+from hwnas.errors import BundleError, ModelFileError
+from hwnas.external_data import read_model_files
+from hwnas.files import sha256_of_file
+from hwnas.io_spec import IoSpec
+
+SCHEMA_VERSION = 2
+"""2 added `precisions` and `recommended_precision`; bundles of version 1 hold fp32 only."""
+READABLE_VERSIONS = (1, 2)
+_MAX_MANIFEST_BYTES = 1 << 24
+_MAX_NAME_BYTES = 255
+FP32 = "fp32"
+ONNXRUNTIME = "onnxruntime"
+MANIFEST_NAME = "manifest.json"
+VERDICT_NAME = "verdict.json"
+
+_REQUIRED = {
+    "files": dict,
+    "model": dict,
+    "weights": str,
+    "io": dict,
+    "class_names": list,
+    "deployment": dict,
+    "task": dict,
+    "space": dict,
+    "architecture": dict,
+    "architecture_id": str,
+    "data_fingerprint": str,
+    "quality": dict,
+    "latency": dict,
+    "training": dict,
+    "versions": dict,
+}
+"""Keys every manifest has, with the type of their JSON value."""
+_REQUIRED_SINCE_2 = {"precisions": dict, "recommended_precision": str}
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A manifest that was read, and whose files were checked.
+
+    Attributes:
+        directory: of the bundle.
+        content: the JSON document.
+        io_spec: inputs and outputs of the network.
+    """
+
+    directory: Path
+    content: Mapping[str, Any]
+    io_spec: IoSpec
+
+    @property
+    def model_path(self) -> Path:
+        """The ONNX file."""
+        return self.directory / str(self.content["model"]["file"])
+
+    @property
+    def precisions(self) -> Mapping[str, Mapping[str, Any]]:
+        """The precisions that the bundle holds, each with its file and the figures of its judgement."""
+        precisions: Mapping[str, Mapping[str, Any]] = self.content.get(
+            "precisions", {FP32: {"file": self.content["model"]["file"]}}
+        )
+        return precisions
+
+    def model_path_of(self, precision: str, runtime: str = ONNXRUNTIME) -> Path:
+        """Return the ONNX file of a precision, or of the recommended one for `recommended`.
+
+        Args:
+            precision: such as `int8`, or the name of an entry, such as `int8.tensorrt`.
+            runtime: that will compute it: of files in two dialects the one that is for it is taken.
+
+        Raises:
+            BundleError: if the bundle does not hold it.
+        """
+        return self.directory / str(self.entry_for(precision, runtime)["file"])
+
+    def entry_for(self, precision: str, runtime: str = ONNXRUNTIME) -> Mapping[str, Any]:
+        """Return what the manifest says about the file that `model_path_of` names.
+
+        Raises:
+            BundleError: if the bundle does not hold it.
+        """
+        name = self.recommended_for(runtime) if precision == "recommended" else precision
+        entry = _entry_for(self.precisions, name, runtime)
+        if entry is None:
+            raise BundleError(
+                f"{self.directory} holds the precisions {', '.join(self.precisions)}, not {name!r}. "
+                f"Export it with `--precision {name}`."
+            )
+        return entry
+
+    def recommended_for(self, runtime: str) -> str:
+        """Return the recommended precision if it was clocked with a runtime, else fp32."""
+        return recommended_for(self.content, runtime)
+
+    @property
+    def weights_path(self) -> Path:
+        """The weights the model was exported from, as safetensors."""
+        return self.directory / str(self.content["weights"])
+
+    @property
+    def class_names(self) -> Tuple[str, ...]:
+        """Name of each train id."""
+        return tuple(str(name) for name in self.content["class_names"])
+
+    @property
+    def deployment(self) -> Mapping[str, Any]:
+        """What pre- and post-processing need to know."""
+        deployment: Mapping[str, Any] = self.content["deployment"]
+        return deployment
+
+
+def recommended_for(content: Mapping[str, Any], runtime: str) -> str:
+    """Return the precision that a manifest recommends for a runtime: fp32 where another one was clocked.
+
+    Manifests that do not say what was clocked recommend one precision for all.
+    """
+    stated = content.get("recommendation")
+    if isinstance(stated, dict) and stated.get("runtime") != runtime:
+        return FP32
+    return str(content.get("recommended_precision", FP32))
+
+
+def entry_for(content: Mapping[str, Any], precision: str, runtime: str) -> Mapping[str, Any]:
+    """Return the entry of `precisions` in a manifest that a runtime is to compute.
+
+    Raises:
+        BundleError: if there is none.
+    """
+    entry = _entry_for(content["precisions"], precision, runtime)
+    if entry is None:
+        raise BundleError(f"The manifest holds no file in {precision!r} for {runtime}. Export it again.")
+    return entry
+
+
+def _entry_for(
+    precisions: Mapping[str, Mapping[str, Any]], name: str, runtime: str
+) -> Optional[Mapping[str, Any]]:
+    """Return the entry of that name that is for the runtime; else that of the name alone, None if none is."""
+    if name not in precisions:
+        return None
+    for entry in precisions.values():
+        runtimes = entry.get("for")
+        if entry.get("precision") == name and isinstance(runtimes, list) and runtime in runtimes:
+            return entry
+    return precisions[name]
+
+
+def read_manifest(
+    bundle: Union[str, os.PathLike[str]], *, check_files: bool = True, trust: Optional[Trust] = None
+) -> Manifest:
+    """Read the manifest of `bundle` and check every file that it lists.
+
+    Args:
+        bundle: directory that `hwnas export` wrote.
+        check_files: False leaves sizes and hashes to the caller, see `file_problems`.
+        trust: who must have signed the manifest; None takes unsigned ones, too.
+
+    Raises:
+        BundleError: if the manifest is missing, of another schema version or incomplete, or if a
+            file is missing, lies outside the bundle, or has another size or SHA-256 than listed; or if
+            it is not signed as `trust` wants.
+    """
+    directory = Path(bundle)
+    raw = _read_bytes(directory / MANIFEST_NAME)
+    if trust is not None:  # before anything is made of these bytes
+        check_signature(directory, raw, trust)
+    content = _json_object(raw, directory / MANIFEST_NAME)
+    _check_keys(content, directory)
+    for name, entry in content["files"].items():
+        _check_entry(directory, name, entry)
+    models = _model_files(content, directory)
+    for name in (content["model"].get("file"), content["weights"], *models):
+        if not isinstance(name, str) or name not in content["files"]:
+            raise BundleError(f"The manifest of {directory} uses {name!r} without listing its SHA-256.")
+    try:
+        io_spec = IoSpec.from_json(content["io"])
+    except (KeyError, ValueError, TypeError, OverflowError) as error:
+        raise BundleError(f"The manifest of {directory} has no valid `io` section: {error!r}.") from error
+    if not io_spec.inputs or not io_spec.outputs:
+        raise BundleError(f"The manifest of {directory} states no inputs or no outputs. Export it again.")
+    problems = file_problems(directory, content["files"]) if check_files else {}
+    if problems:
+        raise BundleError(
+            f"{directory}: " + "; ".join(f"{name} {what}" for name, what in problems.items()) + "."
+            " Copy the bundle again, or export it again if a change was meant."
+        )
+    return Manifest(directory, content, io_spec)
+
+
+def file_problems(directory: Path, files: Mapping[str, Mapping[str, Any]]) -> Dict[str, str]:
+    """Return what is wrong with each listed file that is not as listed: size, SHA-256, or external data."""
+    problems = {}
+    for name, entry in files.items():
+        path = directory / name
+        if not path.is_file():
+            problems[name] = "is missing, or no file"
+        elif path.stat().st_size != entry["bytes"]:
+            problems[name] = f"has {path.stat().st_size} bytes instead of {entry['bytes']}"
+        else:
+            digest = sha256_of_file(path)
+            if digest != entry["sha256"]:
+                problems[name] = f"was changed: its SHA-256 is {digest} instead of {entry['sha256']}"
+            elif path.suffix == ".onnx":
+                problems.update(_external_problems(directory, name, files))
+    return problems
+
+
+def _external_problems(
+    directory: Path, name: str, files: Mapping[str, Mapping[str, Any]]
+) -> Iterator[Tuple[str, str]]:
+    """Yield what is wrong with the external data of a model: what it reads must be listed, too."""
+    try:
+        external = read_model_files(directory / name).external
+    except ModelFileError as error:
+        yield name, f"is not a whole model: {error}"
+        return
+    beside = PurePosixPath(name).parent
+    unlisted = [file.location for file in external if str(beside / file.location) not in files]
+    if unlisted:
+        yield name, f"keeps weights in {unlisted[0]!r}, which the manifest does not list"
+
+
+def _read_bytes(path: Path) -> bytes:
+    missing = (
+        f"A bundle is a directory with a {MANIFEST_NAME}, but {path} is no file, or a link to one. "
+        "`hwnas export RUN` writes bundles."
+    )
+    return read_small_file(path, _MAX_MANIFEST_BYTES, missing)
+
+
+def _json_object(raw: bytes, path: Path) -> Dict[str, Any]:
+    try:
+        content = json.loads(raw.decode("utf-8"))
+        # Refused wherever they are: halves of characters, which JSON can escape but nothing can write, and
+        # infinite numbers and NaN, which Python reads but JSON does not know.
+        json.dumps(content, ensure_ascii=False, allow_nan=False).encode("utf-8")
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{path} is not JSON: {error}. Copy the bundle again.") from error
+    if not isinstance(content, dict):
+        raise BundleError(f"{path} must hold a JSON object, but holds {type(content).__name__}.")
+    return content
+
+
+def _check_keys(content: Mapping[str, Any], directory: Path) -> None:
+    version = content.get("schema_version")
+    if isinstance(version, bool) or version not in READABLE_VERSIONS:
+        raise BundleError(
+            f"{directory} has manifest schema version {version!r}, but this hwnas reads "
+            f"{' and '.join(map(str, READABLE_VERSIONS))}. Export again, or use the hwnas that wrote it."
+        )
+    required = {**_REQUIRED, **(_REQUIRED_SINCE_2 if version > 1 else {})}
+    for key, expected in required.items():
+        if key not in content:
+            raise BundleError(f"The manifest of {directory} lacks {key!r}. Export the bundle again.")
+        if not isinstance(content[key], expected):
+            raise BundleError(
+                f"`{key}` in the manifest of {directory} must be a {expected.__name__}, "
+                f"but is {content[key]!r}."
+            )
+
+
+def _model_files(content: Mapping[str, Any], directory: Path) -> Tuple[str, ...]:
+    """Return the files of all precisions, which must be well described from schema version 2 on."""
+    if content["schema_version"] == 1:
+        return ()
+    precisions = content["precisions"]
+    is_whole = all(
+        isinstance(entry, dict) and isinstance(entry.get("file"), str) for entry in precisions.values()
+    )
+    if not is_whole or FP32 not in precisions or content["recommended_precision"] not in precisions:
+        raise BundleError(
+            f"The manifest of {directory} does not describe its precisions with their files, "
+            "fp32 and a recommended one among them. Export the bundle again."
+        )
+    return tuple(entry["file"] for entry in precisions.values())
+
+
+def _check_entry(directory: Path, name: str, entry: Any) -> None:
+    """Refuse entries that lead out of the bundle, whatever they lead to."""
+    relative = PurePosixPath(name)
+    if relative.is_absolute() or ".." in relative.parts or "\\" in name or not relative.parts:
+        raise BundleError(f"The manifest of {directory} lists {name[:200]!r}, which is outside the bundle.")
+    if not name.isprintable() or len(name.encode("utf-8")) > _MAX_NAME_BYTES or str(relative) != name:
+        raise BundleError(
+            f"The manifest of {directory} lists {name[:200]!r}, which is no plain name of a file. "
+            "Export the bundle again."
+        )
+    path = directory / relative
+    try:
+        is_inside = directory.resolve() in path.resolve().parents
+    except (OSError, RuntimeError):  # links that lead in a circle
+        is_inside = False
+    if not is_inside:
+        raise BundleError(f"{path} is a link that leads out of the bundle; replace it by the file itself.")
+    is_whole = isinstance(entry, dict) and set(entry) == {"sha256", "bytes"}
+    if not is_whole or type(entry["bytes"]) is not int or not isinstance(entry["sha256"], str):
+        raise BundleError(f"The manifest of {directory} must give `sha256` and `bytes` of {name!r}.")

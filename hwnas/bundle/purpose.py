@@ -1,0 +1,222 @@
+"""What a bundle is exported for: dialects of INT8, opset, versions of runtimes; conflicts among them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hwnas.bundle.engines import NO_ENGINE, TENSORRT
+from hwnas.bundle.integrations.choice import ISAAC_ROS, TRITON
+from hwnas.bundle.precision.measurements import MODELOPT, PrecisionSettings
+from hwnas.errors import ConfigError, did_you_mean
+from hwnas.latency.target import Target
+from hwnas.onnx_graphs.onnxruntime_gate import support_of
+from hwnas.onnx_graphs.precision.kinds import (
+    HALF_SCALES_OPSET,
+    INT8,
+    MIXED,
+    Dialect,
+    dialect_of,
+    runtime_of,
+)
+from hwnas.onnx_graphs.tensorrt_gate import opsets_of
+from hwnas.onnx_graphs.versions import OLDEST_OPSET
+
+DIALECTS = {"tensorrt": Dialect.TENSORRT, "onnxruntime": Dialect.ONNXRUNTIME_CPU}
+
+
+@dataclass(frozen=True)
+class Purpose:
+    """What a bundle is exported for.
+
+    Attributes:
+        dialects: of INT8, one file each; the first is that of the target's runtime, if it is among them.
+        is_clocked: whether the target's runtime is one of those that the bundle is for, so that its clock
+            says which precision is fastest.
+        runtime: of the target, as `hwnas.bundle.runtime.Runner` names it.
+        target: whose clock it is.
+        opset: of all files; None takes the oldest that each needs.
+        onnxruntime: version that must take the files meant for it; None asks for none.
+        tensorrt: version of TensorRT that must take the files meant for it; None leaves that to the target.
+    """
+
+    dialects: tuple[Dialect, ...]
+    is_clocked: bool
+    runtime: str
+    target: str
+    opset: int | None = None
+    onnxruntime: str | None = None
+    tensorrt: str | None = None
+
+    @property
+    def why_not_clocked(self) -> str:
+        """Why no precision is recommended where the target's clock says nothing; empty where it does."""
+        if self.is_clocked:
+            return ""
+        names = " and ".join(dialect.label for dialect in self.dialects)
+        return (
+            f"no precision is recommended: the bundle is for {names}, but the target, {self.target}, "
+            f"computes with {self.runtime}"
+        )
+
+    def suffix(self, dialect: Dialect) -> str:
+        """Return what a precision is called in a second dialect of the same bundle, such as `.tensorrt`."""
+        return "" if dialect is self.dialects[0] else f".{dialect.label}"
+
+    def versions_for(self, dialect: Dialect | None) -> tuple[str | None, str | None]:
+        """Return the versions of onnxruntime and TensorRT that must take a file.
+
+        Args:
+            dialect: of its INT8; None for files without, which all take.
+        """
+        is_beside = dialect is Dialect.TENSORRT and len(self.dialects) > 1
+        onnxruntime = None if is_beside else self.onnxruntime
+        # INT8 of the other dialect has unsigned values, which TensorRT does not take, and is not for it.
+        return onnxruntime, None if dialect is Dialect.ONNXRUNTIME_CPU else self.tensorrt
+
+
+def purpose_of(
+    target_url: str,
+    *,
+    dialect: str = "",
+    engine: str = NO_ENGINE,
+    integrations: Sequence[str] = (),
+    tensorrt: str | None = None,
+    onnxruntime: str | None = None,
+    opset: int | None = None,
+    precision: PrecisionSettings | None = None,
+) -> Purpose:
+    """Return what a bundle is for, from what was asked for; the target decides where nothing else does.
+
+    Args:
+        target_url: that the run was made for.
+        dialect: comma-separated names in `DIALECTS`; empty lets the other arguments decide.
+        engine: see `hwnas.bundle.engines`; engines take TensorRT's dialect.
+        integrations: `isaac-ros` builds an engine from a file; `triton` serves one by onnxruntime, or an
+            engine of TensorRT.
+        tensorrt: version of TensorRT that must take the files.
+        onnxruntime: version of onnxruntime that must take them.
+        opset: of all files.
+        precision: what is wanted beside fp32.
+
+    Raises:
+        ConfigError: if two of these contradict each other.
+        ExportError: if a version of TensorRT is malformed.
+    """
+    target = Target.parse(target_url)
+    options: dict[str, Any] = dict(target.options)
+    own = dialect_of(target.runtime, options)
+    asked = _asked(engine, tensorrt, onnxruntime)
+    served = _served(engine, integrations)
+    stated = _stated(dialect)
+    quantises = precision is not None and bool({INT8, MIXED} & set(precision.wanted))
+    if stated:
+        _check_dialects(stated, {**asked, **served}, quantises=quantises)
+    # What `--for` serves comes beside what the target computes; the other options say what all of it is for.
+    wanted = stated or tuple({*(asked.values() or [own]), *served.values()})
+    dialects = tuple(sorted(wanted, key=lambda each: (each is not own, each.value)))
+    _check_opset(opset, onnxruntime, tensorrt, dialects, quantises=quantises)
+    if quantises and precision is not None and precision.quantizer == MODELOPT:
+        _check_quantizer(dialects)
+    runtime = runtime_of(target.runtime)
+    return Purpose(dialects, own in dialects, runtime, target_url, opset, onnxruntime, tensorrt)
+
+
+def _asked(engine: str, tensorrt: str | None, onnxruntime: str | None) -> dict[str, Dialect]:
+    """Return the dialect that each option needs, by the option as a user writes it."""
+    asked = {}
+    if engine != NO_ENGINE:
+        asked[f"--engine {engine}"] = Dialect.TENSORRT
+    if tensorrt is not None:
+        asked[f"--tensorrt {tensorrt}"] = Dialect.TENSORRT
+    if onnxruntime is not None:
+        asked[f"--onnxruntime {onnxruntime}"] = Dialect.ONNXRUNTIME_CPU
+    return asked
+
+
+def _served(engine: str, integrations: Sequence[str]) -> dict[str, Dialect]:
+    """Return the dialect that each integration loads."""
+    served = {}
+    if ISAAC_ROS in integrations:
+        served[f"--for {ISAAC_ROS}"] = Dialect.TENSORRT
+    # Triton serves an engine of TensorRT where there is one.
+    if TRITON in integrations and engine != TENSORRT:
+        served[f"--for {TRITON}"] = Dialect.ONNXRUNTIME_CPU
+    return served
+
+
+def _stated(text: str) -> tuple[Dialect, ...]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in DIALECTS:
+            raise ConfigError(
+                f"`--dialect` is one or both of {', '.join(DIALECTS)}, but got {name!r}."
+                f"{did_you_mean(name, list(DIALECTS))}"
+            )
+    return tuple(dict.fromkeys(DIALECTS[name] for name in names))
+
+
+def _check_dialects(stated: Sequence[Dialect], asked: dict[str, Dialect], *, quantises: bool) -> None:
+    """Refuse INT8 that TensorRT could not take; onnxruntime takes both dialects."""
+    if Dialect.TENSORRT in stated:
+        return
+    needing = [option for option, dialect in asked.items() if dialect is Dialect.TENSORRT]
+    options = [option for option in needing if option.startswith("--engine") or quantises]
+    if options:
+        raise ConfigError(
+            f"`--dialect onnxruntime` writes INT8 that TensorRT cannot take, but `{'` and `'.join(options)}` "
+            f"need{'s' * (len(options) == 1)} it. Leave `--dialect` out, or give "
+            "`--dialect tensorrt,onnxruntime` for a file of each."
+        )
+
+
+def _check_quantizer(dialects: Sequence[Dialect]) -> None:
+    if Dialect.TENSORRT not in dialects:
+        raise ConfigError(
+            "`--quantizer modelopt` quantises for TensorRT, but this export is for onnxruntime. Leave it "
+            "out, or add `--dialect tensorrt`."
+        )
+
+
+def _check_opset(
+    opset: int | None,
+    onnxruntime: str | None,
+    tensorrt: str | None,
+    dialects: Sequence[Dialect],
+    *,
+    quantises: bool,
+) -> None:
+    if opset is not None and opset < OLDEST_OPSET:
+        raise ConfigError(f"`--opset` is {OLDEST_OPSET} or later, but got {opset}.")
+    needs_halves = quantises and Dialect.TENSORRT in dialects
+    if needs_halves and opset is not None and opset < HALF_SCALES_OPSET:
+        raise ConfigError(
+            f"INT8 in TensorRT's dialect needs opset {HALF_SCALES_OPSET}, but `--opset {opset}` was given. "
+            f"Ask for {HALF_SCALES_OPSET}, or for `--dialect onnxruntime`."
+        )
+    if onnxruntime is not None:
+        highest = support_of(onnxruntime).opset
+        if opset is not None and opset > highest:
+            raise ConfigError(
+                f"onnxruntime {onnxruntime} takes opsets up to {highest}, but `--opset {opset}` was given."
+            )
+        if needs_halves and len(dialects) == 1 and highest < HALF_SCALES_OPSET:
+            raise ConfigError(
+                f"onnxruntime {onnxruntime} takes opsets up to {highest}, but INT8 in TensorRT's dialect "
+                f"needs {HALF_SCALES_OPSET}. Add `--dialect onnxruntime`, or name 1.15 or later."
+            )
+    if tensorrt is not None:
+        first, last = opsets_of(tensorrt)
+        if opset is not None and not first <= opset <= last:
+            raise ConfigError(
+                f"TensorRT {tensorrt} takes opsets {first} to {last}, but `--opset {opset}` was given."
+            )
+
+
+def runtimes_of(dialect: Dialect | None) -> list[str]:
+    """Return the runtimes that a file is for: those of its dialect, or all for one without INT8."""
+    engines = ["tensorrt", "tensorrt-rtx"]
+    if dialect is None:
+        return ["onnxruntime", *engines]
+    return engines if dialect is Dialect.TENSORRT else ["onnxruntime"]

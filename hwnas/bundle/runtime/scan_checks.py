@@ -1,0 +1,285 @@
+"""Refuses scans that contradict what a network was trained on; they would be labelled, but wrongly.
+
+Python 3.8 syntax, neither torch nor optuna: this module travels to boards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas.bundle.runtime.geometry_checks import (
+    FEWEST_FOR_CHECKS,
+    Finding,
+    between_beams,
+    findings_of,
+    findings_of_old_bundle,
+    is_sparse,
+)
+from hwnas.data.expectations import ANY_ORDER, ScanExpectations
+from hwnas.data.geometry import CloudGeometry, elevation_of, geometry_of_usable, is_far, quantiles, sample
+from hwnas.errors import DataError
+from hwnas.range_view.angles import range_of
+from hwnas.range_view.projection import RangeImage
+from hwnas.range_view.rings import recover_rings
+from hwnas.range_view.rows import BEAMS
+
+FloatArray = npt.NDArray[np.float32]
+RingArray = npt.NDArray[np.int32]
+
+_ALSO = " Also: "
+_HINT = " (`check_scans=False` lets a runner label it all the same.)"
+# 0..1 and 0..255 are a factor of 255 apart; no weather or scene darkens 99 of 100 points this much.
+_LARGEST_UNIT_FACTOR = 32.0
+_UNUSUAL_FACTOR = 8.0
+# Clouds in rows and columns hold gaps where nothing came back, but some of it does.
+_LEAST_USABLE, _USUAL_USABLE = 0.02, 0.1
+_FEWEST_FOR_SHARES = 64
+
+
+def as_points(points: Any, columns: int) -> FloatArray:
+    """Return `points` as float32 [N, columns].
+
+    Raises:
+        DataError: if they have another shape, or are no real numbers.
+    """
+    array = np.asarray(points)
+    if array.ndim != 2 or array.shape[1] != columns:
+        raise DataError(f"Points must have the shape [N, {columns}], but have {list(array.shape)}.")
+    if array.dtype.kind not in "fiu":
+        raise DataError(f"Points must be real numbers, best float32, but are {array.dtype}.")
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and so has no direction
+        return array.astype(np.float32, copy=False)
+
+
+def as_ring(ring: Any, num_points: int) -> RingArray:
+    """Return `ring` as int32 [N].
+
+    Raises:
+        DataError: if it has another shape, or does not hold whole numbers.
+    """
+    array = np.asarray(ring)
+    if array.shape != (num_points,) or array.dtype.kind not in "iu":
+        raise DataError(
+            f"`ring` must hold a whole number for each of the {num_points} points, but has the shape "
+            f"{list(array.shape)} and type {array.dtype}."
+        )
+    if array.size and not 0 <= int(array.min()) <= int(array.max()) <= np.iinfo(np.int32).max:
+        raise DataError(f"Rings count from 0, the top one, but are {array.min()} to {array.max()}.")
+    return array.astype(np.int32, copy=False)
+
+
+def intensity_problem(values: FloatArray, low_high: Tuple[float, float], sensor: Any) -> Optional[str]:
+    """Return why intensities [M] cannot be used (not finite, or out of range); None if they can."""
+    low, high = low_high
+    if not np.isfinite(values).all():
+        return (
+            f"{np.count_nonzero(~np.isfinite(values))} points that have a position have an intensity that is "
+            f"no finite number; expected {low:g} to {high:g}. Set it to {low:g} where the sensor gives none."
+        )
+    # Rounding when a tool rescaled the intensities; anything beyond is another unit.
+    tolerance = 1e-5 * (high - low)
+    if values.size and not (low - tolerance <= values.min() and values.max() <= high + tolerance):
+        return (
+            f"Intensities must lie in {low:g} to {high:g}, the range of the sensor {sensor!r} that the "
+            f"network was trained for, but they are {values.min():g} to {values.max():g}. Convert them to "
+            "that unit."
+        )
+    return None
+
+
+def check_intensity_range(values: FloatArray, low_high: Tuple[float, float], sensor: Any) -> None:
+    """Refuse intensities that are no numbers or lie outside the sensor's range.
+
+    Raises:
+        DataError: if there is one.
+    """
+    problem = intensity_problem(values, low_high, sensor)
+    if problem is not None:
+        raise DataError(problem)
+
+
+class ScanChecks:
+    """Compares scans with what the training scans looked like."""
+
+    def __init__(self, expects: Optional[ScanExpectations], method: str) -> None:
+        """Take the expectations of a manifest (None, of older ones, checks nothing) and its projection."""
+        self._expects = None if expects is None else _with_stated_height(expects)
+        self._method = method
+
+    def check(
+        self,
+        num_points: int,
+        points: FloatArray,
+        intensity: FloatArray,
+        image: Optional[RangeImage],
+        ring: Optional[RingArray],
+        problems: Sequence[str] = (),
+    ) -> Tuple[str, ...]:
+        """Refuse a scan of another unit, sensor, mounting or order, for all its reasons at once.
+
+        Geometry is named first: wrong axes, units or sensors are often why the rest is wrong, too.
+
+        Args:
+            num_points: N, with those that have no direction.
+            points: [M, 3] in metres, all with a direction.
+            intensity: [M] in the sensor's own unit.
+            image: their projection; None if it was refused, for a reason that `problems` holds.
+            ring: [M] as it was given; None if it was not.
+            problems: what was found before and has to be refused in any case, such as `intensity_problem`.
+
+        Returns:
+            What is unusual, or cannot be known of so few points; sentences.
+
+        Raises:
+            DataError: saying what was expected, what was found and what to do.
+        """
+        expects = self._expects
+        if expects is None or not num_points:
+            if problems:
+                raise DataError(_ALSO.join(problems))
+            return () if expects is None else ("The scan has no points.",)
+        _refuse_unusable(len(points), num_points)
+        warnings = _warning_of_usable(len(points), num_points)
+        known = self._known_ring(points, image, ring)
+        findings = _findings(geometry_of_usable(points, known), expects)
+        if known is None:
+            findings += _between_beams(points, expects)
+        certain = [finding for finding in findings if finding.is_certain]
+        reasons = [_refusal(certain, expects)] if certain else []
+        checked = [] if problems else [_check_unit(intensity, expects)]
+        if image is not None and self._needs_rings and known is None:
+            checked.insert(0, _check_order(len(points), image.method, expects))
+        for remark in checked:
+            (reasons if remark.is_certain else warnings).extend(remark.texts)
+        if reasons or problems:
+            hint = "" if problems else _HINT
+            raise DataError(_ALSO.join([*reasons, *problems]) + hint)
+        if len(points) < FEWEST_FOR_CHECKS or (
+            expects.geometry is not None and is_sparse(len(points), expects.geometry)
+        ):
+            warnings.append(
+                f"With {len(points)} points it cannot be known for sure whether they come from such a sensor "
+                f"as {expects.sensor!r}, which the network was trained for."
+            )
+        return (*warnings, *(f"{_start(finding.text)}. {finding.remedy}" for finding in findings))
+
+    @property
+    def _needs_rings(self) -> bool:
+        expects = self._expects
+        return expects is not None and expects.point_order != ANY_ORDER and self._method == "ring"
+
+    def _known_ring(
+        self, points: FloatArray, image: Optional[RangeImage], ring: Optional[RingArray]
+    ) -> Optional[RingArray]:
+        if ring is not None:
+            return ring
+        if image is not None and image.method == "ring":
+            return image.row
+        if image is not None and image.method == BEAMS:
+            return None  # recovery was tried, and its place taken by the expected table
+        # More rings than the image has rows, or an image whose rows are not rings.
+        return recover_rings(points)
+
+
+def _with_stated_height(expects: ScanExpectations) -> ScanExpectations:
+    """Return the expectations with the stated height of the sensor where training scans did not show it."""
+    geometry, stated_m = expects.geometry, expects.sensor_height_m
+    if geometry is None or stated_m is None or geometry.ground_height_m is not None:
+        return expects
+    return replace(expects, geometry=replace(geometry, ground_height_m=(stated_m, stated_m)))
+
+
+def _refuse_unusable(num_usable: int, num_points: int) -> None:
+    if not num_usable or num_usable < _LEAST_USABLE * num_points:
+        raise DataError(
+            f"{_usable(num_usable, num_points)}. Expected a scan with positions: check the driver or the "
+            f"file.{_HINT}"
+        )
+
+
+def _warning_of_usable(num_usable: int, num_points: int) -> List[str]:
+    if num_usable >= _USUAL_USABLE * num_points or num_points < _FEWEST_FOR_SHARES:
+        return []
+    return [f"{_usable(num_usable, num_points)}."]
+
+
+def _usable(num_usable: int, num_points: int) -> str:
+    return (
+        f"Only {num_usable} of {num_points} points have a position; the others are NaN, infinite or at the "
+        "origin"
+    )
+
+
+class _Remark(NamedTuple):
+    """What is wrong (`is_certain`: and refused) or unusual about a scan; no text if nothing is."""
+
+    texts: Tuple[str, ...] = ()
+    is_certain: bool = False
+
+
+def _check_unit(intensity: FloatArray, expects: ScanExpectations) -> _Remark:
+    if not len(intensity):
+        return _Remark()
+    low = expects.intensity_range[0]
+    found, usual = quantiles(intensity[sample(len(intensity))], (99.0,))[0] - low, expects.intensity_p99 - low
+    if found * _UNUSUAL_FACTOR >= usual:
+        return _Remark()
+    text = (
+        f"99 of 100 intensities are below {found + low:g}; in the scans of {expects.sensor!r} that the "
+        f"network was trained on they were below {expects.intensity_p99:g}. They seem to be in another "
+        f"unit, or missing. Convert them to {low:g} to {expects.intensity_range[1]:g}."
+    )
+    return _Remark((text,), found * _LARGEST_UNIT_FACTOR < usual and len(intensity) >= _FEWEST_FOR_SHARES)
+
+
+def _check_order(num_points: int, method: str, expects: ScanExpectations) -> _Remark:
+    """Refuse a scan whose rings are not known although the network needs them, unless a table gives rows."""
+    if num_points < _FEWEST_FOR_SHARES:
+        return _Remark()
+    text = (
+        "The rings of the points are not known: they come in no order that tells, while the network was "
+        f"trained on {_rings(expects.rings)} rings. Keep the order in which the sensor gives the points, or "
+        "pass the ring of each."
+    )
+    if method != BEAMS:
+        return _Remark((text,), is_certain=True)
+    return _Remark((f"{text} Rows are those of the nearest beams of the sensor's table.",))
+
+
+def _findings(found: CloudGeometry, expects: ScanExpectations) -> List[Finding]:
+    if found.num_points < FEWEST_FOR_CHECKS:
+        return []
+    if expects.geometry is not None:
+        return findings_of(found, expects.geometry)
+    return findings_of_old_bundle(found, expects)
+
+
+def _between_beams(points: FloatArray, expects: ScanExpectations) -> List[Finding]:
+    if expects.geometry is None:
+        return []
+    some = points[sample(len(points))]
+    some = some[is_far(range_of(some))]  # as where the expected beams were recorded
+    finding = between_beams(elevation_of(some), expects.geometry)
+    return [] if finding is None else [finding]
+
+
+def _refusal(findings: Sequence[Finding], expects: ScanExpectations) -> str:
+    remedies = dict.fromkeys(finding.remedy for finding in findings)
+    return (
+        f"The scan is not like those of {expects.sensor!r} that the network was trained on: "
+        f"{'; '.join(finding.text for finding in findings)}. {' '.join(remedies)}"
+    )
+
+
+def _start(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _rings(rings: Optional[Tuple[int, int]]) -> str:
+    if rings is None:
+        return "known"
+    return str(rings[0]) if rings[0] == rings[1] else f"{rings[0]} to {rings[1]}"

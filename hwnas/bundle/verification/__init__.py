@@ -1,0 +1,1 @@
+"""Verification: whether a bundle does, here and now, what its manifest states."""

@@ -1,0 +1,116 @@
+"""Do the precisions of a bundle still lose what, and take the time that, its manifest states?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from hwnas.architecture import Architecture
+from hwnas.bundle.manifest import Manifest
+from hwnas.bundle.precision.latency import speed_of
+from hwnas.bundle.runtime.onnx_predictor import OnnxPredictor
+from hwnas.bundle.verification.result import Check, VerificationSettings
+from hwnas.latency.measurement import LatencyMeter
+from hwnas.onnx_graphs.precision.kinds import FP16, FP32
+from hwnas.tasks.base import Predict, Task
+from hwnas.tasks.batch_evaluation import Judged, judge_together
+from hwnas.training.half import HalfNetwork
+
+
+def precision_checks(
+    manifest: Manifest,
+    task: Task,
+    architecture: Architecture,
+    module: nn.Module,
+    settings: VerificationSettings,
+    *,
+    same_data: bool,
+    facts: dict[str, Any],
+) -> list[Check]:
+    """Judge every precision again; on other data than that of the promise, figures become facts only.
+
+    `fp16` is judged in half arithmetic as at export, and its file must besides label like fp32.
+    """
+    promised = {name: entry for name, entry in manifest.precisions.items() if "judged" in entry}
+    if not promised:
+        return []
+    # The very file of each entry: a precision may have two, one for each dialect.
+    predicts: dict[str, Predict] = {
+        name: OnnxPredictor(manifest.directory / str(manifest.precisions[name]["file"]), settings.threads)
+        for name in {FP32, *promised}
+    }
+    if FP16 in predicts:
+        predicts["fp16 file"], predicts[FP16] = predicts[FP16], HalfNetwork(module)
+    found = judge_together(task, predicts, architecture, reference=FP32, split=settings.split)
+    facts["precisions"] = {name: judged.to_json() for name, judged in found.items()}
+    checks = []
+    for name, entry in promised.items():
+        if name != FP32:
+            checks += _judged_checks(name, entry, found[name], settings, same_data=same_data)
+    if "fp16 file" in found:
+        share = found["fp16 file"].same_label_share
+        limit = f"at least {settings.min_same_label_share_fp16} of the points"
+        checks.append(
+            Check(
+                "fp16: file labels like fp32", share >= settings.min_same_label_share_fp16, 1.0, share, limit
+            )
+        )
+    return checks
+
+
+def _judged_checks(
+    name: str, entry: Mapping[str, Any], found: Judged, settings: VerificationSettings, *, same_data: bool
+) -> list[Check]:
+    promised = Judged.from_json(entry["judged"])
+    note = "" if same_data else "not compared: the promise is about other data"
+    value, share = abs(found.quality.value - promised.quality.value), found.same_label_share
+    near = abs(share - promised.same_label_share) <= settings.max_same_label_difference
+    return [
+        Check(
+            f"{name}: {promised.quality.metric} as promised",
+            value <= settings.max_quality_difference if same_data else None,
+            promised.quality.value,
+            found.quality.value,
+            f"difference at most {settings.max_quality_difference}",
+            note,
+        ),
+        Check(
+            f"{name}: labels as promised",
+            near if same_data else None,
+            promised.same_label_share,
+            share,
+            f"share of labels like fp32 differs by at most {settings.max_same_label_difference}",
+            note,
+        ),
+    ]
+
+
+def speed_checks(
+    manifest: Manifest, meter: LatencyMeter, settings: VerificationSettings, *, other_target: bool
+) -> list[Check]:
+    """Clock every precision by turns with fp32 again; on another target the ratio is told, not compared."""
+    checks = []
+    for name, entry in manifest.precisions.items():
+        if not entry.get("speed"):
+            continue
+        promised = entry["speed"]
+        model = manifest.directory / str(entry["file"])
+        found = speed_of(meter, manifest.model_path, model, manifest.io_spec)
+        if found is None:
+            continue
+        (low, high), (now_low, now_high) = promised["ratio_interval"], found.ratio_interval
+        is_near = abs(found.ratio / promised["ratio"] - 1.0) <= settings.latency_tolerance
+        agrees = is_near or (now_low <= high and low <= now_high)
+        checks.append(
+            Check(
+                f"{name}: latency against fp32 as promised",
+                None if other_target else agrees,
+                promised["ratio"],
+                found.ratio,
+                f"intervals overlap, or ratios within {settings.latency_tolerance:.0%}",
+                "not compared: the promise is about another target" if other_target else "",
+            )
+        )
+    return checks

@@ -1,0 +1,237 @@
+"""Judges bundles: does a bundle hold, here and now, what its manifest promises?"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from hwnas.architecture import Architecture
+from hwnas.bundle.manifest import VERDICT_NAME, Manifest, file_problems, read_manifest
+from hwnas.bundle.provenance import installed_versions
+from hwnas.bundle.runtime.onnx_predictor import OnnxPredictor
+from hwnas.bundle.signature import Trust
+from hwnas.bundle.verification.json_values import as_json, is_same
+from hwnas.bundle.verification.latency import latency_check, measure_again
+from hwnas.bundle.verification.manifest_schema import check_promises
+from hwnas.bundle.verification.parity import compare
+from hwnas.bundle.verification.precisions import precision_checks, speed_checks
+from hwnas.bundle.verification.result import Check, Verdict, VerificationSettings
+from hwnas.errors import BundleError, ConfigError, DataError, TrainingError
+from hwnas.files import write_json_atomically
+from hwnas.io_spec import NetworkContract
+from hwnas.latency.measurement import LatencyMeter
+from hwnas.search_spaces.base import make_search_space
+from hwnas.tasks.base import Predict, Quality, Task, make_task
+from hwnas.training.checkpoint import load_weights
+from hwnas.training.predict import torch_predict
+
+
+def verify_bundle(
+    bundle: Path,
+    meter: LatencyMeter,
+    *,
+    data: str | None = None,
+    other_target: bool = False,
+    settings: VerificationSettings | None = None,
+    trust: Trust | None = None,
+) -> Verdict:
+    """Check every promise of a bundle and write `verdict.json` beside its manifest.
+
+    Args:
+        bundle: directory that `hwnas export` wrote.
+        meter: measures latency on the target, under the final protocol.
+        data: data set to judge on instead of the one the network was trained with. Then the
+            promised quality is compared only if it is the same data.
+        other_target: the meter is meant for another device than the bundle's. Then latency is
+            measured, and compared only if the devices are alike.
+        settings: limits.
+        trust: who must have signed the manifest; None takes unsigned ones, too.
+
+    Raises:
+        BundleError: if the bundle is incomplete or changed, not signed as wanted, or its weights do not
+            fit its architecture.
+        ConfigError: if `data` is given for a task that has no setting of that name.
+        DataError: if the data cannot be read.
+        MeasurementError: if the target cannot be used.
+    """
+    settings = settings or VerificationSettings()
+    # A verdict of an earlier state must not stay beside files that were changed since.
+    (bundle / VERDICT_NAME).unlink(missing_ok=True)
+    manifest = read_manifest(bundle, check_files=False, trust=trust)
+    check_promises(manifest)
+    checks, facts = [*_signature_checks(trust), _files_check(manifest)], dict[str, Any]()
+    if checks[-1].passed:
+        checks += _output_checks(manifest, data, settings, facts)
+        measurements = measure_again(manifest, meter, settings)
+        facts["latency"] = [measurement.to_json(with_samples=False) for measurement in measurements]
+        checks.append(latency_check(manifest, measurements[-1], settings, other_target=other_target))
+        checks += speed_checks(manifest, meter, settings, other_target=other_target)
+    verdict = Verdict(
+        str(manifest.content["architecture_id"]),
+        tuple(checks),
+        facts,
+        installed_versions(),
+        datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    write_json_atomically(bundle / VERDICT_NAME, verdict.to_json())
+    return verdict
+
+
+def _signature_checks(trust: Trust | None) -> list[Check]:
+    """Record whose signature was found; a wanted one that is missing or wrong ended everything before."""
+    if trust is None:
+        return []
+    return [Check("signature", True, trust.identity, trust.identity, f"a key of {trust.allowed_signers}")]
+
+
+def _files_check(manifest: Manifest) -> Check:
+    expected = {name: entry["sha256"] for name, entry in manifest.content["files"].items()}
+    problems = file_problems(manifest.directory, manifest.content["files"])
+    found = {name: problems.get(name, digest) for name, digest in expected.items()}
+    note = "nothing else was checked, since the files are not those of the export" if problems else ""
+    return Check("files", not problems, expected, found, "same size and SHA-256", note)
+
+
+def _output_checks(
+    manifest: Manifest, data: str | None, settings: VerificationSettings, facts: dict[str, Any]
+) -> list[Check]:
+    """Check what the network computes, and how well; add what was found to `facts`."""
+    task, same_data = _task_of(manifest, data)
+    other_data = data is not None and not same_data
+    architecture = Architecture.from_json(manifest.content["architecture"])
+    onnx_predict = OnnxPredictor(manifest.model_path, settings.threads)
+    module = _module(manifest, task.contract, architecture)
+    reference = torch_predict(module)
+    parity_checks, facts["parity"] = _parity_checks(task, architecture, onnx_predict, reference, settings)
+    quality = task.evaluate(onnx_predict, architecture, split=settings.split)
+    torch_quality = task.evaluate(reference, architecture, split=settings.split)
+    facts["quality"] = quality.to_json()
+    return [
+        _identity_check(manifest, task, architecture, other_data=other_data),
+        *parity_checks,
+        _quality_parity_check(quality, torch_quality, settings),
+        _quality_promise_check(manifest, quality, settings, same_data=same_data, other_data=other_data),
+        *precision_checks(manifest, task, architecture, module, settings, same_data=same_data, facts=facts),
+    ]
+
+
+def _identity_check(manifest: Manifest, task: Task, architecture: Architecture, *, other_data: bool) -> Check:
+    """Compare what the manifest says about the network with what its task makes of its architecture."""
+    found = {
+        "architecture_id": architecture.id,
+        "class_names": list(task.class_names),
+        "io": task.io_spec(architecture).to_json(),
+        "deployment": dict(task.deployment(architecture)),
+    }
+    note = ""
+    if other_data:
+        # Another data set may come from another sensor; classes and shapes must be the same.
+        del found["deployment"]
+        note = "sensor, intensity range and pre-processing are not compared, since other data was given"
+    expected = {key: manifest.content[key] for key in found}
+    return Check("identity", is_same(expected, as_json(found)), expected, as_json(found), "equal", note)
+
+
+def _task_of(manifest: Manifest, data: str | None) -> tuple[Task, bool]:
+    """Make the task as it was for training, or on other data; return whether the data is the same."""
+    entry = manifest.content["task"]
+    name, settings = str(entry["name"]), dict(entry["settings"])
+    if data is None:
+        task = make_task(name, settings)
+        return task, task.fingerprint() == manifest.content["data_fingerprint"]
+    if "data" not in settings:
+        raise ConfigError(
+            f"The task {name!r} has no setting `data` (it has {sorted(settings)}), "
+            "so other data cannot be given. Leave `--data` out."
+        )
+    with contextlib.suppress(DataError):  # such as for splits that other data does not have
+        task = make_task(name, {**settings, "data": data})
+        if task.fingerprint() == manifest.content["data_fingerprint"]:
+            return task, True
+    return make_task(name, {**settings, **entry.get("pinned_settings", {}), "data": data}), False
+
+
+def _module(manifest: Manifest, contract: NetworkContract, architecture: Architecture) -> nn.Module:
+    """Rebuild the network in PyTorch from the bundle's weights."""
+    entry = manifest.content["space"]
+    space = make_search_space(str(entry["name"]), contract, entry["restrictions"])
+    module = space.build(architecture)
+    try:
+        load_weights(manifest.weights_path, module)
+    except TrainingError as error:
+        raise BundleError(
+            f"The weights in {manifest.directory} do not fit its architecture: {error}"
+        ) from error
+    return module
+
+
+def _parity_checks(
+    task: Task,
+    architecture: Architecture,
+    onnx_predict: Predict,
+    reference: Predict,
+    settings: VerificationSettings,
+) -> tuple[list[Check], dict[str, Any]]:
+    inputs = task.inputs(architecture, split=settings.split, limit=settings.parity_inputs)
+    parity = compare(onnx_predict, reference, inputs)
+    checks = [
+        Check(
+            "same labels as PyTorch",
+            parity.same_label_share >= settings.min_same_label_share,
+            1.0,
+            parity.same_label_share,
+            f"at least {settings.min_same_label_share} of {parity.num_pixels} pixels",
+        ),
+        Check(
+            "logits as PyTorch",
+            parity.relative_l2 <= settings.max_relative_l2,
+            0.0,
+            _plain(parity.relative_l2),
+            f"relative L2 at most {settings.max_relative_l2}",
+        ),
+    ]
+    facts = {
+        "parity_inputs": parity.num_inputs,
+        "max_abs_difference": _plain(parity.max_abs_difference),
+        "relative_l2": _plain(parity.relative_l2),
+        "same_label_share": parity.same_label_share,
+    }
+    return checks, facts
+
+
+def _quality_parity_check(onnx: Quality, torch: Quality, settings: VerificationSettings) -> Check:
+    return Check(
+        f"{onnx.metric} as PyTorch",
+        abs(onnx.value - torch.value) <= settings.max_quality_difference,
+        torch.value,
+        onnx.value,
+        f"difference at most {settings.max_quality_difference}",
+    )
+
+
+def _quality_promise_check(
+    manifest: Manifest, quality: Quality, settings: VerificationSettings, *, same_data: bool, other_data: bool
+) -> Check:
+    promised = Quality.from_json(manifest.content["quality"])
+    name, limit = f"{promised.metric} as promised", f"difference at most {settings.max_quality_difference}"
+    if same_data:
+        passed = abs(quality.value - promised.value) <= settings.max_quality_difference
+        return Check(name, passed, promised.value, quality.value, limit)
+    if other_data:
+        note = "not compared: the promise is about other data"
+        return Check(name, None, promised.value, quality.value, limit, note)
+    note = (
+        "the data set is no longer the one that the promise is about; "
+        "restore it, or judge on other data with `--data`"
+    )
+    return Check(name, False, promised.value, quality.value, limit, note)
+
+
+def _plain(value: float) -> float | None:
+    """Return what JSON can hold; infinity has no number there."""
+    return value if math.isfinite(value) else None

@@ -1,0 +1,89 @@
+"""What a runtime must offer to be measured; registered in the entry-point group `hwnas.runtimes`."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any, ClassVar, Dict, Mapping, Optional, Protocol, Tuple
+
+from hwnas.io_spec import TensorSpec
+from hwnas.latency.backends.errors import AgentError
+
+
+class InferenceRuntime(Protocol):
+    """One model in one runtime.
+
+    A runtime may have further methods that are looked for by name: `clock(count)` returns that many durations
+    in ms where the runtime clocks itself (trtexec), and is then used in place of the agent's clock;
+    `write(arrays)` copies further inputs to the memory that `bind` reserved, in place of a new `bind`;
+    `engine_bytes()` and `build_record()` tell about an engine built from the model.
+
+    The class is imported on the driver too, to be found by name: import the runtime itself in `__init__`.
+
+    Attributes:
+        OPTIONS: what a target may set for this runtime beside its threads: name in the target URL -> what it
+            means. They reach `__init__` as keywords, as the text that stood in the URL.
+    """
+
+    OPTIONS: ClassVar[Mapping[str, str]]
+
+    def __init__(self, threads: int, **options: str) -> None:
+        """Import the runtime; AgentError if it is not installed or an option has no such value."""
+        ...
+
+    def versions(self) -> Dict[str, str]:
+        """Return the versions that latency depends on, by name."""
+        ...
+
+    def settings(self) -> Dict[str, Any]:
+        """Return what the runtime is told beyond its defaults, as plain JSON values; part of the fingerprint.
+
+        An agent holds several models at once. Threads of one that is idle must not spin meanwhile.
+        """
+        ...
+
+    def load(self, model: str) -> None:
+        """Load a model file and make it ready to run; AgentError if the runtime refuses it."""
+        ...
+
+    def inputs(self) -> Tuple[TensorSpec, ...]:
+        """Return the inputs of the loaded model, in graph order; -1 for an axis that is not fixed."""
+        ...
+
+    def bind(self, arrays: Mapping[str, Any]) -> None:
+        """Put the input arrays where `run` reads them, before the clock starts."""
+        ...
+
+    def run(self) -> None:
+        """Run one inference and return when its output is complete; AgentError if it fails."""
+        ...
+
+    def outputs(self) -> Dict[str, Any]:
+        """Return what the last `run` computed, as numpy arrays by name, in graph order."""
+        ...
+
+
+def make_runtime(
+    import_path: str, threads: int, options: Optional[Mapping[str, str]] = None
+) -> InferenceRuntime:
+    """Return the runtime at `module:Class`.
+
+    Raises:
+        AgentError: if there is none, its libraries are missing, or it has no such option.
+    """
+    module_name, _, class_name = import_path.partition(":")
+    try:
+        runtime = getattr(import_module(module_name), class_name)
+    except (ImportError, AttributeError) as error:
+        raise AgentError(
+            f"The runtime {import_path!r} cannot be imported on the target: {error}. "
+            "Install its package there."
+        ) from error
+    known = getattr(runtime, "OPTIONS", {})
+    for name in options or {}:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise AgentError(f"{class_name} has no option {name!r}; it has {sorted(known)}.{hint}")
+    made: InferenceRuntime = runtime(threads, **(options or {}))
+    return made

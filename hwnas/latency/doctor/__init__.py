@@ -1,0 +1,1 @@
+"""What a target can measure and build, and what is wrong with it."""

@@ -1,0 +1,1 @@
+"""Engines of TensorRT: built on a target or for GPUs that are elsewhere, and inspected."""

@@ -1,0 +1,1 @@
+"""Latency measured on a target, under one protocol."""

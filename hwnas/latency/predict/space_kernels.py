@@ -1,0 +1,32 @@
+"""The kernels of networks, for spaces whose blocks are known here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from hwnas.architecture import Architecture
+from hwnas.latency.predict.kernel_graph import Index
+from hwnas.latency.predict.kernels import Rows
+from hwnas.latency.predict.nas_cell_kernels import lower_nas_cell
+from hwnas.latency.predict.range_unet_kernels import lower_range_unet
+from hwnas.search_spaces.nas_cell import NAME as NAS_CELL
+from hwnas.search_spaces.range_unet import NAME as RANGE_UNET
+
+BLOCKS = (16, 8, 1)
+"""Channels of a block that runtimes are known to use; 1 is plain."""
+
+_LOWERINGS: dict[str, Callable[[Sequence[Architecture], int], tuple[Rows, Index]]] = {
+    NAS_CELL: lower_nas_cell,
+    RANGE_UNET: lower_range_unet,
+}
+
+
+def lowering_of(space: str, block: int) -> Callable[[Sequence[Architecture]], tuple[Rows, Index]] | None:
+    """Return the function from networks of a space to kernels; None where blocks of the space are unknown.
+
+    Args:
+        space: name.
+        block: channels that the runtime keeps together, one of `BLOCKS`.
+    """
+    lower = _LOWERINGS.get(space)
+    return None if lower is None else lambda architectures: lower(architectures, block)

@@ -1,0 +1,215 @@
+"""Rows of a range image: from the ring of each point, or from its elevation and the table of beams.
+
+Row 0 is the top row, whichever end a driver counts rings from: nuScenes and the drivers of Velodyne for ROS
+count from the bottom, Ouster and SemanticKITTI from the top. Training, evaluation, the runner and the clock
+all take their rows from here.
+
+Python 3.8 syntax, numpy only: this module travels to boards.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas.errors import DataError
+from hwnas.range_view.compiled import wrong_rings
+from hwnas.range_view.grids import rings_of_grid
+from hwnas.range_view.rings import SINE_STEPS, middle_range, recover_rings, sines_of
+
+RING, BEAMS = "ring", "beams"
+"""How rows were found: from rings, given or recovered, or by the nearest beam of a table."""
+REORDERED, DISAGREE = 1, 2
+"""Remarks on given rings: not numbered by elevation, so sorted by it; or their elevations overlap."""
+_BINS = 2 * SINE_STEPS
+_LARGEST_RING = 1 << 16
+# Noise may let elevations step the wrong way, in all by one part in so many of the steps the right way.
+_CONTRARY = 10
+# Points of a ring lie this near to its mean, in spacings of the rings, where rings are beams.
+_TIGHT = 0.25
+
+IntArray = npt.NDArray[np.int32]
+LongArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float32]
+
+
+class Rows(NamedTuple):
+    """The row of each point.
+
+    Attributes:
+        row: [N] int32, 0 = top; None where neither rings nor a table tell it.
+        method: `RING` or `BEAMS`; empty where there are no rows.
+        remark: `REORDERED`, `DISAGREE` or 0.
+    """
+
+    row: Optional[IntArray]
+    method: str
+    remark: int = 0
+
+
+def rows_of(
+    points: FloatArray, height: int, beams: Optional[IntArray] = None, ring: Optional[IntArray] = None
+) -> Rows:
+    """Return the rows of points in an image.
+
+    Args:
+        points: [N, 3], metres.
+        height: rows of the image.
+        beams: sines of the elevation of each row, see `sines_of_beams`; None where no table is known.
+        ring: [N] as a file or driver numbers them, from either end, from 0 or 1, with or without gaps.
+            When None, they are recovered.
+
+    Raises:
+        DataError: if there are more given rings than rows.
+    """
+    num_rows = height if beams is None else len(beams)
+    if ring is None:
+        usable, sine, _ = sines_of(points)
+        if not len(sine):
+            return Rows(np.zeros(len(points), np.int32), RING)
+        row = _rows_without_rings(points, num_rows, beams)
+        if row is not None:
+            return Rows(row, RING)
+        ring = rings_of_grid(points)
+        if ring is None or int(ring.max()) >= num_rows:
+            if beams is None:
+                return Rows(None, "")
+            return Rows(_expanded(_nearest_rows(beams)[sine], usable), BEAMS)
+    if not len(ring):
+        return Rows(np.zeros(0, np.int32), RING)
+    row, remark = _rows_of_given(points, ring, num_rows, beams)
+    return Rows(row, RING, remark)
+
+
+def sines_of_beams(elevation_deg: Sequence[float]) -> IntArray:
+    """Return elevations as `rows_of` and the compiled kernel take them: sines -1..1 as 0..65535."""
+    sines = np.sin(np.radians(np.asarray(elevation_deg, np.float64)))
+    return np.asarray(np.clip(np.rint((sines + 1.0) * SINE_STEPS), 0, _BINS - 1), np.int32)
+
+
+def _nearest_rows(beams: IntArray) -> IntArray:
+    """Return for each sine of elevation the row of the nearest beam."""
+    edges = (beams[:-1].astype(np.int64) + beams[1:] + 1) // 2
+    return np.asarray(np.cumsum(np.bincount(edges, minlength=_BINS)[::-1])[::-1], np.int64).astype(np.int32)[
+        np.minimum(np.arange(_BINS) + 1, _BINS - 1)
+    ]
+
+
+def _rows_without_rings(points: FloatArray, num_rows: int, beams: Optional[IntArray]) -> Optional[IntArray]:
+    """Return the rows of recovered rings; None if there are none to be had, or more than rows."""
+    ring = recover_rings(points)
+    if ring is None or int(ring.max()) >= num_rows:
+        return None
+    num_rings = int(ring.max()) + 1
+    if beams is None or num_rings == num_rows:
+        return ring
+    # They count from the top one that has points: which of the beams these are, their elevations tell.
+    usable, sine, _ = sines_of(points)
+    seen = ring if len(sine) == len(ring) else ring[usable]
+    return _row_of_each(_means(seen, sine, num_rings), beams)[ring]
+
+
+def _row_of_each(means: LongArray, beams: IntArray) -> IntArray:
+    """Return the rows of rings with these elevations, from the top, when there are more beams than rings."""
+    nearest = _nearest_rows(beams)[means]
+    if np.all(nearest[1:] > nearest[:-1]):
+        return nearest
+    count = len(means)
+    cost = [
+        int(np.abs(means - beams[first : first + count]).sum()) for first in range(len(beams) - count + 1)
+    ]
+    return (np.arange(count) + int(np.argmin(cost))).astype(np.int32)
+
+
+def _rows_of_given(
+    points: FloatArray, ring: IntArray, num_rows: int, beams: Optional[IntArray]
+) -> Tuple[IntArray, int]:
+    number = _numbers(ring, num_rows)
+    usable, sine, range_m = sines_of(points)
+    if not len(sine):
+        return number, 0
+    seen = number if len(sine) == len(number) else number[usable]
+    far = range_m >= np.float32(0.5) * middle_range(range_m)
+    means = _means_of_far(seen, sine, far, int(number.max()) + 1)
+    present = np.flatnonzero(means >= 0)
+    order = _order_of(means[present])
+    if order == 0 and len(present) > 1:
+        return _rows_by_elevation(number, seen, sine, means, num_rows, beams)
+    if len(present) == 1 and beams is not None:
+        only = int(present[0])
+        mean = int(means[only])
+        is_flipped = abs(mean - int(beams[num_rows - 1 - only])) < abs(mean - int(beams[only]))
+        order = -1 if is_flipped else 1
+    return (np.int32(num_rows - 1) - number if order < 0 else number), 0
+
+
+def _numbers(ring: IntArray, num_rows: int) -> IntArray:
+    """Return rings as numbers of rows, from either end: less one, or counted where they have gaps."""
+    lowest, highest = int(ring.min()), int(ring.max())
+    if lowest >= 0 and highest < num_rows:
+        return ring
+    if lowest >= 1 and highest == num_rows:
+        return ring - np.int32(1)
+    if lowest >= 0 and highest < _LARGEST_RING:
+        members = np.bincount(ring)
+        if np.count_nonzero(members) <= num_rows:
+            return (np.cumsum(members > 0) - 1).astype(np.int32)[ring]
+    raise DataError(wrong_rings(ring, num_rows))
+
+
+def _order_of(means: LongArray) -> int:
+    """Return 1 where elevations fall from ring to ring, -1 where they rise, 0 where they do neither."""
+    step = np.diff(means)
+    fall, rise = int(-step[step < 0].sum()), int(step[step > 0].sum())
+    if min(fall, rise) * _CONTRARY > max(fall, rise):
+        return 0
+    return 1 if fall >= rise else -1
+
+
+def _rows_by_elevation(
+    number: IntArray,
+    seen: IntArray,
+    sine: IntArray,
+    means: LongArray,
+    num_rows: int,
+    beams: Optional[IntArray],
+) -> Tuple[IntArray, int]:
+    """Return rows of rings that are numbered in another order than that of their elevations."""
+    present = np.flatnonzero(means >= 0)
+    apart = int(np.abs(sine - means[seen]).sum())
+    spread = int(means[present].max() - means[present].min())
+    if apart * (len(present) - 1) >= _TIGHT * spread * len(sine):
+        falling = int(means[present[0]]) >= int(means[present[-1]])
+        return (number if falling else np.int32(num_rows - 1) - number), DISAGREE
+    row_of = np.zeros(len(means), np.int32)
+    by_elevation = present[np.argsort(-means[present], kind="stable")]
+    if beams is not None and len(present) < num_rows:
+        row_of[by_elevation] = _row_of_each(means[by_elevation], beams)
+    else:
+        row_of[by_elevation] = np.arange(len(present), dtype=np.int32)
+    return row_of[number], REORDERED
+
+
+def _means_of_far(ring: IntArray, sine: IntArray, far: npt.NDArray[np.bool_], count: int) -> LongArray:
+    """Return the mean sine of the farther points of each ring, of all where none is far; -1 without any."""
+    means = _means(ring, sine, count)
+    of_far = _means(ring[far], sine[far], count)
+    return np.where(of_far >= 0, of_far, means)
+
+
+def _means(ring: IntArray, sine: IntArray, count: int) -> LongArray:
+    """Return the rounded mean sine of each ring; -1 where a ring has no point."""
+    members = np.bincount(ring, minlength=count)
+    sums = np.bincount(ring, weights=sine, minlength=count)
+    return np.asarray(np.where(members > 0, np.rint(sums / np.maximum(members, 1)), -1), np.int64)
+
+
+def _expanded(row: IntArray, usable: npt.NDArray[np.bool_]) -> IntArray:
+    """Return rows of all points: 0 for those without a direction."""
+    if len(row) == len(usable):
+        return row
+    rows = np.zeros(len(usable), np.int32)
+    rows[usable] = row
+    return rows

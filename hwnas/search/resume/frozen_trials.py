@@ -1,0 +1,111 @@
+"""Finished trials as Optuna adds them to a study: from their records, or with figures measured again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from optuna.distributions import CategoricalDistribution
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from hwnas.architecture import Architecture, Choice
+from hwnas.objectives import LATENCY, Costs
+
+LOST = "the study lost this trial, and there is no record of it"
+"""Reason of trials of which only a directory is left."""
+
+FIGURES, COST = "figures", "cost"
+PREDICTED = "predicted"
+REMARK = "latency_remark"
+"""User attributes of trials that were measured."""
+
+SUPERSEDED = "it was over a limit on the target as it was before; it may be proposed again"
+"""Reason of infeasible trials after a rebase."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What measuring a trial again gave: its figures, or the reason why there are none."""
+
+    figures: Mapping[str, float] | None
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class RecordedTrial:
+    """What the record of a finished trial says, see `TrialSummary`; it repeats no other trial."""
+
+    state: str
+    architecture: Architecture
+    choices: Mapping[str, Choice]
+    error: float | None
+    figures: Mapping[str, float]
+    latency_remark: str
+    predicted: Mapping[str, Any] | None
+    reason: str | None
+    seconds: float
+    elapsed_s: float
+
+
+def lost_trial(
+    recorded: RecordedTrial | None,
+    distributions: Mapping[str, CategoricalDistribution],
+    costs: Costs,
+    elapsed_s: float,
+) -> FrozenTrial:
+    """Return a finished trial that a study has lost, see `SearchStudy.add_lost`."""
+    if recorded is None:
+        return create_trial(state=TrialState.FAIL, user_attrs={"elapsed_s": elapsed_s, "reason": LOST})
+    notes: dict[str, Any] = {"architecture": recorded.architecture.to_json(), "elapsed_s": recorded.elapsed_s}
+    values, constraints = None, None
+    if recorded.state != "FAIL" and recorded.figures:
+        notes |= {FIGURES: dict(recorded.figures), COST: recorded.figures[str(costs.objective)]}
+        constraints = costs.excess(recorded.figures)
+    elif recorded.predicted and recorded.state == "PRUNED":
+        constraints = costs.excess({LATENCY: recorded.predicted["latency_ms"]})
+    if recorded.error is not None:
+        values = [recorded.error, notes[COST]]
+    said = {REMARK: recorded.latency_remark, PREDICTED: recorded.predicted, "reason": recorded.reason}
+    trial = create_trial(
+        state=TrialState[recorded.state],
+        values=values,
+        params=dict(recorded.choices),
+        distributions={gene: distributions[gene] for gene in recorded.choices},
+        user_attrs=notes | {key: value for key, value in said.items() if value},
+        constraints=constraints,
+    )
+    if trial.datetime_complete is not None:
+        trial.datetime_start = trial.datetime_complete - timedelta(seconds=recorded.seconds)
+    return trial
+
+
+def replaced_trial(trial: FrozenTrial, outcome: Outcome | None, costs: Costs) -> FrozenTrial:
+    """Return a finished trial with the figures of `outcome`, see `SearchStudy.replace`."""
+    notes = {key: value for key, value in trial.user_attrs.items() if key not in {FIGURES, COST, REMARK}}
+    state, values, constraints = trial.state, None, None
+    if state == TrialState.COMPLETE and outcome is not None and outcome.figures is not None:
+        notes |= {FIGURES: dict(outcome.figures), COST: outcome.figures[str(costs.objective)]}
+        constraints = costs.excess(outcome.figures)
+        if costs.exceeded(outcome.figures):
+            state = TrialState.PRUNED
+        else:
+            values = [trial.values[0], notes[COST]]
+    elif state != TrialState.FAIL:
+        state = TrialState.FAIL
+        notes["reason"] = SUPERSEDED if outcome is None else outcome.reason
+    # What samplers noted stays, such as the generation of NSGA-II; constraints are set anew.
+    old = tuple(f":{name}" for name in trial.constraints)
+    noted = {key: value for key, value in trial.system_attrs.items() if not (old and key.endswith(old))}
+    replaced = create_trial(
+        state=state,
+        values=values,
+        params=trial.params,
+        distributions=trial.distributions,
+        user_attrs=notes,
+        system_attrs=noted,
+        constraints=constraints,
+    )
+    replaced.datetime_start, replaced.datetime_complete = trial.datetime_start, trial.datetime_complete
+    return replaced

@@ -1,0 +1,168 @@
+"""Opens the study of a run, if all that its trials depend on is as it was."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import hwnas
+from hwnas.config import JOURNAL, RunConfig, save_config
+from hwnas.errors import StudyError
+from hwnas.files import write_checked_json
+from hwnas.latency.measurement import LatencyMeter
+from hwnas.search.objectives import costs_of_run
+from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory, read_record, read_record_if_any
+from hwnas.search.rungs import rung_plans
+from hwnas.search.storage.place import StudyPlace
+from hwnas.search.study import ERROR, SearchStudy, differences
+from hwnas.search_spaces.base import SearchSpace
+from hwnas.tasks.base import Task
+
+MAY_CHANGE = (
+    "hwnas_version",
+    "config.task.data",  # a data set may move; its fingerprint may not change
+    "config.search.trials",
+    "config.search.timeout_min",
+    "config.search.candidate_timeout_min",
+    "config.search.workers",
+    "config.search.executor",
+    "config.search.funnel",
+    "config.search.warm_start",
+    "config.search.worth",
+    "config.search.cells",
+    "config.storage",  # a database may move; it must hold the study
+    "config.search.threads_per_worker",
+    "config.training.full",
+    "config.measuring.final",
+    "config.measuring.table",
+)
+"""Parts of a study's identity that do not shape the values of its trials."""
+
+
+def with_study_name(config: RunConfig, run: RunDirectory) -> RunConfig:
+    """Name the study in a database: like the run directory, or as it was when the run began."""
+    if config.storage == JOURNAL or config.study is not None:
+        return config
+    recorded = run.load_config().study if run.exists else None
+    return config.model_copy(update={"study": recorded or run.path.name})
+
+
+def check_start(run: RunDirectory, *, resume: bool) -> None:
+    """Refuse to start over a run, or to resume none.
+
+    Raises:
+        StudyError: if a run is there and is not to be resumed, or the other way round.
+    """
+    if run.exists and not resume:
+        raise StudyError(
+            f"A new run needs a directory without one, but {run.path} holds a run. "
+            "Go on with --resume, or choose another directory."
+        )
+    first = next((path for path in run.written_later if path.exists()), None)
+    if not run.exists and first is not None:
+        raise StudyError(
+            f"A new run would replace {first}, which belongs to no run (there is no {run.config.name}). "
+            "Move it away, or choose another directory."
+        )
+    if resume and not run.exists:
+        raise StudyError(f"There is no run in {run.path} to resume. Start it without --resume.")
+
+
+def opened_study(
+    run: RunDirectory,
+    place: StudyPlace,
+    config: RunConfig,
+    task: Task,
+    space: SearchSpace,
+    meter: LatencyMeter,
+    *,
+    rebase: bool,
+    repair: bool = False,
+) -> tuple[SearchStudy, dict[str, Any], list[str]]:
+    """Open or make the study; nothing is written before everything is known to fit.
+
+    Args:
+        run: directory of the run.
+        place: of the study.
+        config: of the run.
+        task: of the run.
+        space: of the run.
+        meter: of the target, for its fingerprint.
+        rebase: whether another target is what is wanted.
+        repair: whether a study that is gone, or has lost its beginning, is to be made again.
+
+    Returns:
+        the study, what it is to be identified by, and what calls for a rebase.
+
+    Raises:
+        StudyError: if it is of another run, or not comparable with what is to come.
+    """
+    costs = costs_of_run(config, task, space)
+    identity = {
+        "hwnas_version": hwnas.__version__,
+        "config": config.to_json(),
+        "objectives": [ERROR, str(costs.objective)],
+        "task_fingerprint": task.fingerprint(),
+        "target_fingerprint": dict(meter.fingerprint()),
+        "choices": {gene: list(values) for gene, values in space.choices.items()},
+    }
+    run.make()
+    study = SearchStudy(place, must_exist=run.exists and not repair)
+    recorded = study.identity
+    if run.exists and not recorded:
+        recorded = _identity_on_file(run, study, place, repair=repair)
+    lower = rung_plans(config)[:-1]
+    others = [study.beside(plan.study) for plan in lower] if not run.exists else []
+    if not run.exists and any(one.num_trials for one in (study, *others)):
+        study.close()
+        raise StudyError(
+            f"A new run needs a new study, but {place} is there already. Name another one: `study`."
+        )
+    changed = differences(recorded, identity, ignored=MAY_CHANGE) if recorded else []
+    on_target = [change for change in changed if change.startswith("target_fingerprint")]
+    may_rebase = changed == on_target and not lower
+    if changed and not (rebase and may_rebase):
+        study.close()
+        listing = "\n  ".join(changed)
+        remedy = " With --rebase, all networks are measured again." if may_rebase else ""
+        if rebase and lower:
+            remedy = (
+                " A run with fidelities or a first estimator cannot be measured again: begin one with "
+                "--warm-start of this."
+            )
+        raise StudyError(
+            f"Trials of one study must be comparable, but since {run.path} was started this changed:\n"
+            f"  {listing}\nRestore it, or start a new run.{remedy}"
+        )
+    if not study.identity:
+        study.set_identity(recorded or identity)
+    save_config(config, run.config)
+    return study, identity, on_target
+
+
+def record_identity(run: RunDirectory, study: SearchStudy) -> None:
+    """Keep a copy of what must not change within a study, in case the study is lost."""
+    identity = {"schema_version": SCHEMA_VERSION, **study.identity}
+    try:
+        is_there = read_record_if_any(run.identity, "") == identity
+    except StudyError:
+        is_there = False  # damaged: the study itself says what it is of
+    if not is_there:
+        write_checked_json(run.identity, identity)
+
+
+def _identity_on_file(
+    run: RunDirectory, study: SearchStudy, place: StudyPlace, *, repair: bool
+) -> dict[str, Any]:
+    """Return what a study that has lost its beginning is to be identified by."""
+    try:
+        if repair:
+            found = read_record(run.identity, "Restore the study from a copy, or start a new run.")
+            return {key: value for key, value in found.items() if key != "schema_version"}
+    except StudyError:
+        study.close()
+        raise
+    study.close()
+    raise StudyError(
+        f"{run.path} holds a run, but {place} has lost the beginning of its study. Restore it from a copy, "
+        "or let `hwnas search RUN --resume --repair` make it again from the records of the trials."
+    )

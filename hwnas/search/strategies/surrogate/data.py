@@ -1,0 +1,106 @@
+"""What the models of a surrogate are made of: a bounded number of the trained networks of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas.estimators.learned import capped
+from hwnas.search.strategies.candidate_pool import CandidatePool
+from hwnas.search.strategies.observations import Judged, ToldTrials
+from hwnas.search.strategies.ranking import non_dominated_ranks
+from hwnas.search.strategies.surrogate.view import View
+
+Floats = npt.NDArray[np.float64]
+
+_MAX_POINTS, _STEP = 300, 50
+"""A model is made of so many networks at most, half of them the best, the others drawn from the rest, chosen
+anew every `_STEP` networks, and of those that were trained since."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """Trained networks: features [n, d], errors, costs and their logarithms (over predictions) [n]."""
+
+    features: Floats
+    errors: Floats
+    costs: Floats
+    log_costs: Floats
+
+
+class TrainedNetworks:
+    """The trained networks of one study, as models see them."""
+
+    def __init__(self, told: ToldTrials, pool: CandidatePool, view: View, *, seed: int, start: int) -> None:
+        """Take over a study.
+
+        Args:
+            told: of the study.
+            pool: encodes networks.
+            view: makes features of encodings.
+            seed: of the run.
+            start: so many networks are trained before models are asked.
+        """
+        self.told = told
+        self._pool = pool
+        self._view = view
+        self._seed = seed
+        self._start = start
+        self._kept: tuple[int, list[Judged]] = 0, []
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self.told.trained)
+
+    @property
+    def latest_judged(self) -> list[Judged]:
+        """The last networks that were trained or found to be over a limit."""
+        return self.told.judged[-_MAX_POINTS:]
+
+    @property
+    def worst_corner(self) -> tuple[float, float]:
+        """Cost and error still of interest: a tenth over the largest, and usual for first networks."""
+        first = points_of(self.told.trained[: self._start])
+        largest = max(each.cost or 0.0 for each in self.told.trained)
+        return 1.1 * largest, float(np.quantile(first[:, 0], 0.75))
+
+    def chosen(self, count: int) -> list[Judged]:
+        """Return those of the first so many networks that models are made of."""
+        trained = self.told.trained
+        if count <= _MAX_POINTS:
+            return trained[:count]
+        base = count - (count - _MAX_POINTS) % _STEP
+        if self._kept[0] != base:
+            self._kept = base, _best_and_some(trained[:base], _MAX_POINTS, self._seed)
+        return [*self._kept[1], *trained[base:count]]
+
+    def have_predictions(self) -> bool:
+        """Return whether a latency table covers all that models are made of."""
+        known = self._pool.described([each.genes for each in self.chosen(len(self))])
+        return bool(np.isfinite(known.log_ms).all())
+
+    def data(self, count: int, *, has_predictions: bool) -> Data:
+        """Return the first so many networks as models see them."""
+        chosen = self.chosen(count)
+        known = self._pool.described([each.genes for each in chosen])
+        errors, costs = points_of(chosen).T
+        errors = capped(errors, self.worst_corner[1])
+        log_costs = np.log(costs) - (known.log_ms if has_predictions else 0.0)
+        return Data(self._view.features(known, with_latency=has_predictions), errors, costs, log_costs)
+
+
+def points_of(judged: Sequence[Judged]) -> Floats:
+    """Return (error, cost) of trained networks, [n, 2]."""
+    return np.array([(each.error, each.cost) for each in judged], np.float64).reshape(len(judged), 2)
+
+
+def _best_and_some(trained: Sequence[Judged], number: int, seed: int) -> list[Judged]:
+    """Return so many networks, half of them the best and the others drawn from the rest."""
+    best = number // 2
+    order = np.argsort(non_dominated_ranks(points_of(trained), best), kind="stable")
+    rng = np.random.default_rng([seed, len(trained)])
+    drawn = rng.permutation(order[best:])[: number - best]
+    return [trained[index] for index in sorted([*order[:best], *drawn])]

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from onnx import TensorProto, helper
+
+from hwnas.errors import BundleError, ConfigError, MeasurementError
+from hwnas.io_spec import TensorSpec
+from hwnas.latency.measure.model_files import model_and_io
+from tests.latency.onnx_models import write_conv_model, write_dynamic_model
+
+
+def test_any_onnx_file_says_itself_what_goes_in(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    io_spec = write_conv_model(path)
+    assert model_and_io(path) == (path, io_spec)
+
+
+def test_axes_that_are_not_fixed_must_be_given(tmp_path: Path) -> None:
+    path = tmp_path / "dynamic.onnx"
+    write_dynamic_model(path)
+    with pytest.raises(ConfigError, match=r"batchx5xrowsx64.* --input image=1x5x1x64"):
+        model_and_io(path)
+    _, io_spec = model_and_io(path, ["image=2x5x16x64"])
+    assert io_spec.inputs == (TensorSpec("image", (2, 5, 16, 64)),)
+
+
+@pytest.mark.parametrize("shape", ["1x5x16", "1x6x16x64", "1x5x0x64"])
+def test_a_shape_must_fit_the_model(tmp_path: Path, shape: str) -> None:
+    path = tmp_path / "dynamic.onnx"
+    write_dynamic_model(path)
+    with pytest.raises(ConfigError, match=r"has the shape batchx5xrowsx64, but --input gives"):
+        model_and_io(path, [f"image={shape}"])
+
+
+def test_an_unknown_input_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    write_conv_model(path)
+    with pytest.raises(ConfigError, match=r"no input 'picture'; its inputs are \['image'\]"):
+        model_and_io(path, ["picture=1x5x16x64"])
+
+
+def write_inputs(path: Path, **shapes: list[object]) -> None:
+    """Write a model that has these inputs, of float32, and adds nothing to the first."""
+    inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
+    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)]
+    graph = helper.make_graph([helper.make_node("Relu", [next(iter(shapes))], ["y"])], "g", inputs, outputs)
+    path.write_bytes(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)]).SerializeToString()
+    )
+
+
+def test_all_open_shapes_are_named_at_once_and_shared_axes_once(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    write_inputs(path, a=["n", 3], b=["n", "n"], c=["m", 4], d=[2], e=[-1, 0, 1 << 40])
+    with pytest.raises(ConfigError) as caught:
+        model_and_io(path)
+    text = str(caught.value)
+    for part in (
+        "'a' has the shape nx3",
+        "'b' has the shape nxn",
+        "'c' has the shape mx4",
+        "'e' has the shape ?x?x?",
+    ):
+        assert part in text
+    assert text.endswith("--input a=1x3 --input c=1x4 --input e=1x1x1")
+    _, io_spec = model_and_io(path, ["a=7x3", "c=2x4", "e=1x2x3"])
+    assert [spec.shape for spec in io_spec.inputs] == [(7, 3), (7, 7), (2, 4), (2,), (1, 2, 3)]
+
+
+def test_an_input_without_a_rank_is_no_single_number(tmp_path: Path) -> None:
+    write_inputs(tmp_path / "m.onnx", a=None)
+    with pytest.raises(ConfigError, match="'a' has the shape unknown"):
+        model_and_io(tmp_path / "m.onnx")
+    assert model_and_io(tmp_path / "m.onnx", ["a=2x3"])[1].inputs[0].shape == (2, 3)
+
+
+def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(MeasurementError, match="readable file"):
+        model_and_io(tmp_path / "none.onnx")
+    (tmp_path / "text.onnx").write_text("hello")
+    with pytest.raises(MeasurementError, match="no whole ONNX file"):
+        model_and_io(tmp_path / "text.onnx")
+    with pytest.raises(BundleError, match=r"manifest\.json"):
+        model_and_io(tmp_path)

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hwnas.errors import DataError
+from hwnas.range_view.knn import KnnSettings, labels_of_points
+from hwnas.range_view.projection import ProjectionSpec, RangeImage, label_image, project
+from tests.data.clouds import ring_ordered_cloud
+
+pytestmark = pytest.mark.usefixtures("kernel")
+
+
+def crowded_scan(seed: int, num_classes: int) -> tuple[RangeImage, np.ndarray]:
+    """An image in which many points share pixels, and random labels of its points."""
+    points, ring = ring_ordered_cloud(16, 700, seed)
+    rng = np.random.default_rng(seed)
+    # Ranges close to each other, so that the cutoff separates some neighbours and not others.
+    points *= (rng.uniform(8, 11, len(points)) / np.linalg.norm(points, axis=1))[:, None].astype(np.float32)
+    keep = rng.random(len(points)) < 0.5
+    labels = rng.integers(0, num_classes, int(keep.sum())).astype(np.uint8)
+    labels[rng.random(len(labels)) < 0.1] = 255
+    remission = np.zeros(len(labels), np.float32)
+    return project(points[keep], remission, ProjectionSpec(16, 256), ring=ring[keep]), labels
+
+
+def reference(
+    label_pixels: np.ndarray, image: RangeImage, settings: KnnSettings, num_classes: int
+) -> np.ndarray:
+    """The method point by point, straight from its description."""
+    height, width = label_pixels.shape
+    half = settings.window // 2
+    offsets = [(dr, dc) for dr in range(-half, half + 1) for dc in range(-half, half + 1)]
+    gaussian = np.array([np.exp(-(dr**2 + dc**2) / (2 * settings.sigma**2)) for dr, dc in offsets])
+    weights = (1 - gaussian / gaussian.sum()).astype(np.float32)
+    result = []
+    for row, column, range_m in zip(image.row, image.column, image.range_m, strict=True):
+        neighbours = []
+        for (dr, dc), weight in zip(offsets, weights, strict=True):
+            r, c = row + dr, (column + dc) % width
+            if not (0 <= r < height and image.valid[r, c]):
+                continue
+            difference = np.float32(0) if dr == dc == 0 else abs(image.channels[0, r, c] - range_m)
+            neighbours.append((difference * weight, label_pixels[r, c]))
+        nearest = sorted(neighbours, key=lambda pair: pair[0])[: settings.k]
+        votes = [
+            label for distance, label in nearest if distance <= settings.cutoff_m and label < num_classes
+        ]
+        counts = [votes.count(c) for c in range(num_classes)]
+        result.append(int(np.argmax(counts)) if votes else 255)
+    return np.array(result, np.uint8)
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    st.integers(0, 1000),
+    st.sampled_from(
+        [KnnSettings(), KnnSettings(7, 7, 1.0, 2.0), KnnSettings(3, 3, 0.5, 0.3), KnnSettings(1, 1)]
+    ),
+    st.sampled_from([2, 5]),
+)
+def test_matches_a_point_by_point_reference(seed: int, knn: KnnSettings, num_classes: int) -> None:
+    image, labels = crowded_scan(seed, num_classes)
+    pixels = label_image(labels, image)
+    expected = reference(pixels, image, knn, num_classes)
+    np.testing.assert_array_equal(labels_of_points(pixels, image, knn, num_classes), expected)
+
+
+def test_smooth_labels_match_the_reference_too() -> None:
+    image, _ = crowded_scan(5, 3)
+    pixels = np.where(np.arange(256) < 130, 0, 2).astype(np.uint8)[None, :].repeat(16, axis=0)
+    pixels[~image.valid] = 255
+    expected = reference(pixels, image, KnnSettings(), 3)
+    np.testing.assert_array_equal(labels_of_points(pixels, image, KnnSettings(), 3), expected)
+
+
+def test_a_point_behind_another_takes_the_label_of_its_own_distance() -> None:
+    # A pole at 5 m covers a wall at 20 m; the wall point that lost its pixel is labelled by the wall around it.
+    azimuth = np.linspace(-0.05, 0.05, 41)
+    wall = 20 * np.stack([np.cos(azimuth), np.sin(azimuth), np.zeros(41)], axis=1)
+    points = np.vstack([wall, [[5.0, 0.0, 0.0]]]).astype(np.float32)
+    ring = np.zeros(42, np.int32)
+    image = project(points, np.zeros(42, np.float32), ProjectionSpec(16, 512), ring=ring)
+    labels = np.array([0] * 41 + [1], np.uint8)
+    covered = (image.column == image.column[41]) & (image.range_m > 10)
+    assert covered.any()
+    found = labels_of_points(label_image(labels, image), image, KnnSettings(), 2, only_lost=True)
+    assert (found[covered] == 0).all()
+    assert found[41] == 1
+
+
+def test_neighbours_are_found_across_the_seam_behind_the_sensor() -> None:
+    azimuth = np.pi - np.array([0.001, 0.002, -0.001, -0.0135])
+    points = (10 * np.stack([np.cos(azimuth), np.sin(azimuth), np.zeros(4)], axis=1)).astype(np.float32)
+    image = project(points, np.zeros(4, np.float32), ProjectionSpec(16, 512), ring=np.zeros(4, np.int32))
+    assert set(image.column.tolist()) == {0, 511, 510}
+    pixels = np.full((16, 512), 1, np.uint8)
+    pixels[0, 0] = 0
+    assert labels_of_points(pixels, image, KnnSettings(), 2).tolist() == [1, 1, 1, 1]
+
+
+def test_ignored_pixels_have_no_vote() -> None:
+    image, _ = crowded_scan(0, 2)
+    pixels = np.full((16, 256), 255, np.uint8)
+    assert (labels_of_points(pixels, image, KnnSettings(), 2) == 255).all()
+
+
+@pytest.mark.parametrize("wrong", [{"window": 4}, {"k": 0}, {"k": 26}, {"sigma": 0.0}, {"cutoff_m": -1.0}])
+def test_refuses_impossible_settings(wrong: dict[str, float]) -> None:
+    with pytest.raises(DataError):
+        KnnSettings(**wrong)  # type: ignore[arg-type]
+
+
+def test_settings_round_trip() -> None:
+    assert KnnSettings.from_json(KnnSettings(7, 7, 1.0, 2.0).to_json()) == KnnSettings(7, 7, 1.0, 2.0)

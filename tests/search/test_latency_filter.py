@@ -1,0 +1,159 @@
+"""A search with a latency table: what is far over the limit is neither measured nor trained."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hwnas.architecture import Architecture
+from hwnas.config import load_config
+from hwnas.errors import LatencyTableError
+from hwnas.io_spec import NetworkContract
+from hwnas.latency.measure.meter import open_meter
+from hwnas.latency.measure.survey import SurveyedNetwork
+from hwnas.latency.predict.fitting import fit_table
+from hwnas.latency.predict.profiling import ProfiledNetwork
+from hwnas.latency.predict.table import LatencyTable
+from hwnas.objectives import Costs, Limit
+from hwnas.search.driver import search
+from hwnas.search.latency_filter import Foresight, may_fit, sizes_fit, table_of_run
+from hwnas.search.run_directory import RunDirectory
+from hwnas.search.stage_costs import stage_costs
+from hwnas.search_spaces.base import SearchSpace, make_search_space, sample_choices
+
+CONTRACT = NetworkContract(2, 8, (16,), 3)
+TARGET = "local?runtime=onnxruntime-cpu&threads=1"
+LIMIT_MS = 500.0
+MEASURING_S = 123.0
+
+pytestmark = pytest.mark.usefixtures("tiny_plugin")
+
+
+def tiny_space() -> SearchSpace:
+    return make_search_space("tiny-space", CONTRACT)
+
+
+def made_up_table(fingerprint: dict[str, Any]) -> LatencyTable:
+    """Networks of 8 channels take a quarter of an hour a layer, the others next to nothing."""
+    rng, space = np.random.default_rng(0), tiny_space()
+    networks = []
+    for architecture in {space.decode(sample_choices(space, rng)) for _ in range(60)}:
+        genes = architecture.genes
+        ms = int(genes["depth"]) * (1e6 if genes["channels"] == 8 else 0.02)
+        measured = SurveyedNetwork(ms, ((ms,),), (1.0, 1.0), None, 1.0, "0" * 64)
+        networks.append(ProfiledNetwork(architecture, measured, 1.0))
+    header = {"target": TARGET, "fingerprint": fingerprint, "choices": {}}
+    return fit_table(networks, header, space, CONTRACT, {"measuring_s": MEASURING_S})
+
+
+def limited() -> Costs:
+    return Costs(limits=(Limit.parse(f"latency_ms <= {LIMIT_MS}"),))
+
+
+def network(channels: int, depth: int = 1) -> Architecture:
+    genes = {"channels": channels, "depth": depth, "kernel": 1, "activation": "relu", "behaviour": "good"}
+    return tiny_space().decode(genes)
+
+
+def test_only_what_is_over_the_limit_beyond_doubt_is_turned_down() -> None:
+    foresight = Foresight(made_up_table({}), tiny_space(), limited())
+    slow, fast = foresight.predict(network(8)), foresight.predict(network(2))
+    assert slow is not None
+    assert fast is not None
+    assert foresight.turns_down(slow)
+    assert not foresight.turns_down(fast)
+    assert not foresight.turns_down(None)
+    assert slow.interval_ms[0] > LIMIT_MS > fast.latency_ms
+
+
+def test_without_a_limit_on_the_latency_alone_nothing_is_turned_down() -> None:
+    table = made_up_table({})
+    for costs in (Costs(), Costs(limits=(*limited().limits, Limit.parse("peak_memory_mb <= 100")))):
+        foresight = Foresight(table, tiny_space(), costs)
+        assert not foresight.turns_down(foresight.predict(network(8)))
+    assert Foresight(None, tiny_space(), limited()).predict(network(8)) is None
+
+
+def test_what_can_be_counted_needs_no_clock() -> None:
+    module = tiny_space().build(network(8, 2))
+    parameters = sum(parameter.numel() for parameter in module.parameters()) / 1e6
+    for most, fits in ((1.01 * parameters, True), (0.99 * parameters, False)):
+        costs = Costs(limits=(Limit.parse(f"parameters_m <= {most:.9f}"), Limit.parse("peak_memory_mb <= 1")))
+        assert sizes_fit(network(8, 2), tiny_space(), costs) is fits
+        assert may_fit(network(8, 2), tiny_space(), Foresight(None, tiny_space(), costs), costs) is fits
+    assert not sizes_fit(network(8, 2), tiny_space(), Costs(limits=(Limit.parse("gmacs <= 0.000001"),)))
+
+
+def test_other_inputs_are_not_covered() -> None:
+    foresight = Foresight(made_up_table({}), tiny_space(), limited())
+    wide = Architecture("tiny-space", network(8).genes, (2, 8, 32), 3)
+    assert foresight.predict(wide) is None
+    foresight.learn(wide, 1.0)  # nothing to learn from
+
+
+def test_measured_networks_correct_the_predictions() -> None:
+    foresight = Foresight(made_up_table({}), tiny_space(), limited())
+    before = foresight.predict(network(8, 2))
+    foresight.learn(network(8, 1), 1e5)
+    after = foresight.predict(network(8, 2))
+    assert before is not None
+    assert after is not None
+    assert after.latency_ms < 0.5 * before.latency_ms
+
+
+@pytest.mark.slow
+def test_a_search_uses_the_table(write_run, tmp_path: Path) -> None:
+    with open_meter(TARGET) as meter:
+        table = made_up_table(dict(meter.fingerprint()))
+    path = tmp_path / "table.json"
+    table.save(path)
+    settings = {"measuring__table": str(path), "budget__latency_ms": LIMIT_MS, "search__trials": 6}
+    config = load_config(write_run(**settings))
+    result = search(config, tmp_path / "out")
+    assert result.to_json()["trained"] == 6
+    refused = [trial for trial in result.front["trials"] if trial["state"] == "PRUNED"]
+    assert refused, "with one channel number of three too slow, some candidate is turned down"
+    run = RunDirectory(tmp_path / "out")
+    for trial in result.front["trials"]:
+        record = run.read_trial(trial["number"]) if trial["duplicate_of"] is None else None
+        if trial in refused:
+            assert trial["architecture"]["genes"]["channels"] == 8
+            assert trial["latency_ms"] is None
+            assert trial["predicted"]["interval_ms"][0] > LIMIT_MS
+            assert record is not None
+            assert record["latency"] is None
+        elif record is not None and trial["state"] == "COMPLETE":
+            assert trial["latency_ms"] == record["latency"]["latency_ms"]
+            assert trial["predicted"]["latency_ms"] > 0
+            assert record["predicted"] == json.loads(json.dumps(trial["predicted"]))
+    assert all(member["latency"]["samples_ms"] for member in result.front["members"])
+    assert "turned down" in run.events.read_text()
+    (stage,) = [stage for stage in stage_costs(run) if stage.stage == "latency table"]
+    assert stage.seconds == MEASURING_S, "what the table took is part of what the search cost"
+
+    # A table of another target is refused by name, and passed over where it is only found.
+    other = tmp_path / "latency_tables" / "other.json"
+    other.parent.mkdir()
+    made_up_table({"cpu_model": "another"}).save(other)
+    with open_meter(TARGET) as meter:
+        named = load_config(write_run(measuring__table=str(other)))
+        with pytest.raises(LatencyTableError, match="cpu_model"):
+            table_of_run(named, tiny_space(), meter)
+        halves = tmp_path / "halves.json"
+        replace(table, precision="fp16").save(halves)
+        with pytest.raises(LatencyTableError, match="in fp16, but the run"):
+            table_of_run(load_config(write_run(measuring__table=str(halves))), tiny_space(), meter)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(tmp_path)
+            assert table_of_run(load_config(write_run()), tiny_space(), meter) is None
+            table.save(tmp_path / "latency_tables" / "own.json")
+            found = table_of_run(load_config(write_run()), tiny_space(), meter)
+            assert found is not None
+            assert found[0].name == "own.json"
+            switched_off = load_config(write_run(measuring__table=None))
+            assert table_of_run(switched_off, tiny_space(), meter) is None

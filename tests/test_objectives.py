@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import pytest
+
+from hwnas.errors import ConfigError
+from hwnas.objectives import Costs, Limit, Metric
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical", "unit"),
+    [
+        ("latency_ms", "latency_ms", "ms"),
+        ("p99_ms@10hz", "p99_ms@10hz", "ms"),
+        (" P99_ms @ 10.0 Hz ", "p99_ms@10hz", "ms"),
+        ("median_ms@12.5hz", "median_ms@12.5hz", "ms"),
+        ("peak_memory_mb", "peak_memory_mb", "MiB"),
+        ("parameters_m", "parameters_m", "million"),
+        ("gmacs", "gmacs", "GMAC"),
+        ("energy_mj", "energy_mj", "mJ"),
+    ],
+)
+def test_figures_have_one_canonical_form(text: str, canonical: str, unit: str) -> None:
+    metric = Metric.parse(text)
+    assert (str(metric), metric.unit) == (canonical, unit)
+    assert Metric.parse(str(metric)) == metric
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("latency", "Did you mean 'latency_ms'"),
+        ("p99_ms", "needs a rate, such as p99_ms@10hz"),
+        ("latency_ms@10hz", "has no rate; write latency_ms"),
+        ("p99_ms@0hz", "above 0"),
+        ("p99_ms@1.2.3hz", "number of Hz"),
+        ("p99_ms@10", "no figure"),
+        ("", "no figure"),
+    ],
+)
+def test_figures_that_are_none_are_refused(text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Metric.parse(text)
+
+
+def test_limits() -> None:
+    limit = Limit.parse("p99_ms@10hz<=40")
+    assert limit == Limit(Metric("p99_ms", 10.0), 40.0)
+    assert str(limit) == "p99_ms@10hz <= 40"
+    for text in ("latency_ms < 40", "latency_ms <= fast", "latency_ms <= -1", "latency_ms <= nan", "<= 4"):
+        with pytest.raises(ConfigError):
+            Limit.parse(text)
+
+
+def test_costs_measure_each_figure_once_and_the_network_alone_always() -> None:
+    costs = Costs(Metric("e2e_ms"), (Limit.parse("e2e_ms <= 60"), Limit.parse("model_size_mb <= 5")))
+    assert [str(metric) for metric in costs.metrics] == ["latency_ms", "e2e_ms", "model_size_mb"]
+    assert costs.most(Metric("e2e_ms")) == 60
+    assert costs.most(Metric("latency_ms")) is None
+    figures = {"latency_ms": 100.0, "e2e_ms": 61.0, "model_size_mb": 5.0}
+    assert costs.excess(figures) == {"e2e_ms": 1.0, "model_size_mb": 0.0}
+    assert [str(limit) for limit in costs.exceeded(figures)] == ["e2e_ms <= 60"]
+    with pytest.raises(ConfigError, match="e2e_ms has more"):
+        Costs(limits=(Limit.parse("e2e_ms <= 60"), Limit.parse("e2e_ms <= 50")))
