@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from hwnas.cli.console import PlainTextColumn, err_console, out_console, print_json
+from hwnas.cli.console import err_console, out_console, print_json
 from hwnas.errors import ConfigError
 from hwnas.files import is_json_with, refuse_foreign, refuse_foreign_directory
+from hwnas.plain_console import PlainTextColumn
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,6 @@ from typing import Any
 from rich.progress import Progress
 from rich.text import Text
 
-import hwnas
 from hwnas.architecture import Architecture
 from hwnas.bundle.manifest import VERDICT_NAME, read_manifest
 from hwnas.bundle.verification.result import VerificationSettings
@@ -30,6 +29,7 @@ from hwnas.search.full_training import TrainingStatus, train_front
 from hwnas.search.picking import picked
 from hwnas.search.progress import watched
 from hwnas.search.run_directory import RunDirectory
+from hwnas.version import __version__
 
 CHOICES: dict[str, list[Any]] = {
     "input_width": [256, 512],
@@ -162,7 +162,7 @@ class Quickstart:
         self._save()
 
     def _request(self) -> dict[str, Any]:
-        return {"schema_version": 1, "hwnas": hwnas.__version__, "minutes": self.minutes}
+        return {"schema_version": 1, "hwnas": __version__, "minutes": self.minutes}
 
     def _save(self) -> None:
         write_json_atomically(self.directory / MARKER, {**self._request(), "seconds": self.seconds})

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import hwnas
 from hwnas.architecture import Architecture, Choice
 from hwnas.config import JOURNAL, RunConfig
 from hwnas.estimators.rank_correlation import Worth
@@ -38,6 +37,7 @@ from hwnas.search.warm_start import first_candidates, not_yet_judged
 from hwnas.search.worker import Jobs
 from hwnas.search_spaces.base import SearchSpace, make_search_space
 from hwnas.tasks.base import Task, make_task
+from hwnas.version import __version__
 
 
 @dataclass(frozen=True)
@@ -219,7 +219,7 @@ def _session(
         "session",
         f"search for {config.search.trials} trained candidates, {learned_from.num_trained} are there; "
         f"{len(stale)} trials of a killed driver failed, {len(recovered)} were finished and count",
-        version=hwnas.__version__,
+        version=__version__,
         stale=stale,
         recovered=recovered,
     )
