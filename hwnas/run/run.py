@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from hwnas.bundle.verification.result import Verdict
     from hwnas.run.export import ExportListener
     from hwnas.run.front import Front
-    from hwnas.search.driver import SearchResult
-    from hwnas.search.full_training import FullTrainingResult, TrainingListener
+    from hwnas.run.results import SearchSummary, TrainingSummary
+    from hwnas.search.full_training import TrainingListener
     from hwnas.search.picking import Pick
     from hwnas.search.progress import ProgressListener
 
@@ -99,7 +99,7 @@ class Run:
         rebase: bool = False,
         repair: bool = False,
         progress: ProgressListener | bool = True,
-    ) -> SearchResult:
+    ) -> SearchSummary:
         """Search until enough candidates are trained; goes on with a search that was stopped.
 
         Args:
@@ -115,6 +115,7 @@ class Run:
             HwnasError: if task, search space, strategy or target cannot be used.
         """
         from hwnas.run.progress import shown_search
+        from hwnas.run.results import SearchSummary
         from hwnas.search.driver import search
 
         resume = self.directory.exists
@@ -127,7 +128,7 @@ class Run:
                 self.config, self.path, resume=resume, rebase=rebase, repair=repair, progress=listener
             )
         self.config = self.directory.load_config()
-        return result
+        return SearchSummary.of(result)
 
     def train(
         self,
@@ -137,7 +138,7 @@ class Run:
         device: str | None = None,
         log_dir: str | Path | None = None,
         progress: TrainingListener | bool = True,
-    ) -> FullTrainingResult:
+    ) -> TrainingSummary:
         """Train candidates at full budget and measure them with the final protocol.
 
         Networks that were trained with the same recipe and seed are kept.
@@ -155,10 +156,11 @@ class Run:
             MeasurementError: if a network cannot be measured.
         """
         from hwnas.run.progress import shown_training
+        from hwnas.run.results import TrainingSummary
         from hwnas.search.full_training import train_front
 
         with _listening(progress, shown_training) as listener:
-            return train_front(
+            result = train_front(
                 self.path,
                 pick=pick,
                 steps=steps,
@@ -166,6 +168,7 @@ class Run:
                 log_dir=Path(log_dir).resolve() if log_dir is not None else None,
                 progress=listener,
             )
+        return TrainingSummary.of(result, self.directory)
 
     def export(
         self,
