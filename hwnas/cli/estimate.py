@@ -37,7 +37,7 @@ def estimate(
     """Say what estimators of accuracy are worth: how far they order networks as full training does.
 
     Networks are drawn from the space of the run and trained by `training.full`. The estimator of the run
-    (`search.estimator`) and others judge the same networks. A search whose run file names the directory
+    (`search.estimator`) and others evaluate the same networks. A search whose run file names the directory
     (`search.worth`) states what came out, and warns where its estimator cannot be relied on.
     """
     from hwnas.config import load_config

@@ -44,7 +44,7 @@ space:
   choices: {}
 
 # Where the networks are to run.
-target: local?runtime=onnxruntime-cpu&threads=1
+target: local?backend=onnxruntime-cpu&threads=1
 
 # What is minimised beside the error: latency_ms (the network alone), e2e_ms (scan to labels), p99_ms@10hz,
 # energy_mj, peak_memory_mb, ...; auto is e2e_ms where input width is searched and it can be clocked.
@@ -66,7 +66,8 @@ search:
   worth: null            # directory where `hwnas estimate` found out what the estimator is worth
   funnel: null           # or {look: 10000, train_best: 100, train_full: 5}: look at many by prediction, train
                          # the best of them as further candidates, and the best of all in full
-  first_estimator: null  # with a funnel, what judges the candidates before the look, if not the same: such as
+  first_estimator: null  # with a funnel, what evaluates the candidates before the look, if not the same: such
+      as
                          # {name: training, steps: 20} or {name: weight-sharing, supernet: ./DIR}
   fidelities: null       # or {steps: [20, 60], keep: 3}: train all candidates for 20 steps, one of 3 for 60,
                          # and one of 3 of these for the steps below; `trials` counts the shortest
@@ -101,7 +102,7 @@ training:
 measuring:
   # Settings of the measuring protocol to be changed, such as `max_s: 10`.
   search: {}             # for candidates
-  # For members of the front; with `options` of the runtime in place of the search's (such as
+  # For members of the front; with `options` of the backend in place of the search's (such as
   # `options: {optimization_level: 5}`) and `builds` of each engine, of which the fastest is kept.
   final: {}
 """

@@ -22,8 +22,8 @@ _FINGERPRINT = (
     ("l4t", "L4T"),
     ("power_mode", "power mode"),
     ("governor", "governor"),
-    ("runtime_versions", "runtime"),
-    ("runtime_options", "options"),
+    ("backend_versions", "backend"),
+    ("backend_options", "options"),
     ("threads", "threads"),
     ("pinned_cores", "on processors"),
 )

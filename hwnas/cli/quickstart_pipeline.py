@@ -18,7 +18,7 @@ from hwnas.bundle.manifest import VERDICT_NAME, read_manifest
 from hwnas.bundle.verification.result import VerificationSettings
 from hwnas.cli.console import err_console
 from hwnas.cli.export import export_run
-from hwnas.cli.verify import judge
+from hwnas.cli.verify import verify_and_show
 from hwnas.config import parse_config
 from hwnas.data.synthetic import synthesize_dataset
 from hwnas.errors import ConfigError
@@ -235,7 +235,7 @@ class Quickstart:
         bundles = self._bundles()
         for number, bundle in enumerate(bundles, start=1):
             with err_console.status(f"Verifying {bundle.name} ({number} of {len(bundles)})"):
-                judge(bundle, data=None, target=None, settings=settings)
+                verify_and_show(bundle, data=None, target=None, settings=settings)
 
     def _report(self, _budget: Budget) -> None:
         build_report(self.run_directory.path)

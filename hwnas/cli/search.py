@@ -224,7 +224,7 @@ def _show(result: SearchResult) -> None:
     )
     for rung in result.rungs:
         out_console.print(
-            f"{rung['stage'].capitalize()}, judged by {rung['estimator']}: {rung['trained']} trained, "
+            f"{rung['stage'].capitalize()}, evaluated by {rung['estimator']}: {rung['trained']} trained, "
             f"{rung['infeasible']} over the budget, {rung['failed']} failed.",
             highlight=False,
         )

@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
     def verify(
         bundle: Annotated[Path, typer.Argument(help="Bundle directory.")],
         data: Annotated[
-            str | None, typer.Option(help="Judge on this data set instead of the one trained with.")
+            str | None, typer.Option(help="Evaluate on this data set instead of the one trained with.")
         ] = None,
         target: Annotated[
             str | None, typer.Option(help="Measure on this target instead of the bundle's.")
@@ -34,7 +34,7 @@ def register(app: typer.Typer) -> None:
             typer.Option(min=0.0, help="Relative difference of medians that still is the same latency."),
         ] = 0.10,
         threads: Annotated[
-            int, typer.Option(min=0, help="ONNX threads while judging quality; 0: all cores.")
+            int, typer.Option(min=0, help="ONNX threads while evaluating quality; 0: all cores.")
         ] = 1,
         allowed_signers: AllowedSigners = None,
         identity: Identity = None,
@@ -50,7 +50,7 @@ def register(app: typer.Typer) -> None:
             require_signature=require_signature, allowed_signers=allowed_signers, identity=identity
         )
         with err_console.status(f"Verifying {bundle}"):
-            verdict = judge(bundle, data=data, target=target, settings=settings, trust=trust)
+            verdict = verify_and_show(bundle, data=data, target=target, settings=settings, trust=trust)
         if as_json:
             print_json(verdict.to_json())
         else:
@@ -62,7 +62,7 @@ def register(app: typer.Typer) -> None:
             )
 
 
-def judge(
+def verify_and_show(
     bundle: Path,
     *,
     data: str | None,

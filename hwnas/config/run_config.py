@@ -38,7 +38,7 @@ class RunConfig(Section):
     schema_version: Annotated[StrictInt, Field(ge=1, le=1)] = 1
     task: TaskSection = TaskSection()
     space: SpaceSection = SpaceSection()
-    target: str = "local?runtime=onnxruntime-cpu&threads=1"
+    target: str = "local?backend=onnxruntime-cpu&threads=1"
     objective: str = AUTO
     budget: BudgetSection = BudgetSection()
     storage: StrictStr = JOURNAL
@@ -74,7 +74,7 @@ class RunConfig(Section):
         if self.search.first_estimator is None:
             return self
         if self.search.funnel is None:
-            raise ValueError("search.first_estimator: judges what a look learns from: add search.funnel")
+            raise ValueError("search.first_estimator: evaluates what a look learns from: add search.funnel")
         return self
 
     @field_validator("objective")
@@ -95,7 +95,7 @@ class RunConfig(Section):
     @classmethod
     def _target_is_named(cls, value: str) -> str:
         if not value.strip():
-            raise ValueError("a target looks like `local?runtime=onnxruntime-cpu&threads=1`")
+            raise ValueError("a target looks like `local?backend=onnxruntime-cpu&threads=1`")
         return value
 
     @field_validator("storage")

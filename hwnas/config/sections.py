@@ -138,7 +138,7 @@ class ExecutorSection(PluginSection):
 
 
 class EstimatorSection(PluginSection):
-    """How candidates are judged: trained briefly (`training`, by `training.proxy`), or by shared weights."""
+    """How candidates are evaluated: by short training (`training`, `training.proxy`), or by shared weights."""
 
     group: ClassVar[str] = "hwnas.estimators"
     name: str = "training"
@@ -181,11 +181,11 @@ class SearchSection(Section):
     `trials` counts candidates that were trained; infeasible, failed and repeated ones come on
     top. One invocation starts no further candidate after `timeout_min`, and gives up one that
     takes longer than `candidate_timeout_min`. `workers` null means one for every
-    `threads_per_worker` usable cores. `executor` says where they run, `estimator` how candidates are judged.
-    `worth` is the directory where `hwnas estimate` found out what the estimator is worth. `funnel` adds the
-    stages of a funnel behind them, null none; `first_estimator` then judges these candidates, which the look
-    learns from and which are no part of the front, and null means `estimator`. `warm_start` lists directories
-    of earlier runs whose fronts are tried first, `cells` a file of cells that are, too, see
+    `threads_per_worker` usable cores. `executor` says where they run, `estimator` how candidates are
+    evaluated. `worth` is the directory where `hwnas estimate` found out what the estimator is worth. `funnel`
+    adds the stages of a funnel behind them, null none; `first_estimator` then evaluates these candidates,
+    which the look learns from and which are no part of the front, and null means `estimator`. `warm_start`
+    lists directories of earlier runs whose fronts are tried first, `cells` a file of cells that are, too, see
     `hwnas.search.initial_architectures`. With `fidelities`, `trials` counts what is trained for the fewest
     steps.
     """
@@ -297,7 +297,7 @@ class ProtocolSection(Section):
 class FinalProtocolSection(ProtocolSection):
     """The careful protocol, and what else differs from the search when final figures are measured.
 
-    `options` are options of the target's runtime in place of those of the search, such as a higher
+    `options` are options of the target's backend in place of those of the search, such as a higher
     `optimization_level` of TensorRT: the search then builds quickly, and `hwnas train` states how far both
     ranks agree. Where builds of one network differ, `builds` of each are compared and the fastest is kept.
     """

@@ -1,7 +1,8 @@
 """The worth of estimators on a task and a space, from networks that are trained in full for it.
 
-Every network is trained in full once and judged by every estimator; each result is a file of its own, so that
-a comparison that was stopped goes on where it was. `worth.json` holds what came out, for searches to state.
+Every network is trained in full once and evaluated by every estimator; each result is a file of its own, so
+that a comparison that was stopped goes on where it was. `worth.json` holds what came out, for searches to
+state.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ import torch
 
 from hwnas.architecture import Architecture
 from hwnas.errors import ConfigError, TrainingError
-from hwnas.estimators.base import EstimatorContext, IsPrepared, make_estimator
-from hwnas.estimators.rank_correlation import Worth, judge_worth
+from hwnas.estimators.base import EstimatorContext, SupportsPreparation, make_estimator
+from hwnas.estimators.rank_correlation import Worth, measure_rank_correlation
 from hwnas.files import write_json_atomically
 from hwnas.models.cost import count_macs, count_parameters
 from hwnas.scratch import ScratchDirectory
@@ -107,7 +108,7 @@ class Comparison:
         prepared_s = {}
         for one in self.estimators:  # wrong settings are told before anything is trained
             made = make_estimator(one.estimator, EstimatorContext(task, space, dict(one.settings)))
-            prepared_s[one.label] = made.prepared_s if isinstance(made, IsPrepared) else 0.0
+            prepared_s[one.label] = made.prepared_s if isinstance(made, SupportsPreparation) else 0.0
         directory.mkdir(parents=True, exist_ok=True)
         jobs = [
             _Job(self, one, number, network) for number, network in enumerate(networks) for one in compared
@@ -159,7 +160,7 @@ class Comparison:
         for one in self.estimators:
             said = results[one.label]
             kept = [number for number, result in enumerate(said) if result["score"] is not None]
-            worth = judge_worth(
+            worth = measure_rank_correlation(
                 one.label,
                 [said[number]["score"] for number in kept],
                 [truth[number] for number in kept],

@@ -117,7 +117,7 @@ class ErrorPredictor:
         return np.asarray(self._mean + self._spread * (local + linear).astype(np.float64))
 
 
-def judged_predictor(
+def validated_predictor(
     features: Floats, values: Floats, *, seed: int = 0
 ) -> tuple[ErrorPredictor, PredictorWorth]:
     """Fit a predictor on all networks, and state its worth by ten-fold cross-validation.

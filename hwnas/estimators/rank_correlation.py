@@ -106,7 +106,7 @@ class Worth:
         )
 
 
-def judge_worth(
+def measure_rank_correlation(
     estimator: str,
     scores: Sequence[float],
     errors: Sequence[float],
@@ -160,7 +160,7 @@ def agreement_of(said: _Floats, truth: _Floats, *, resamples: int = 1000, seed: 
         seed: of the draws.
 
     Raises:
-        ConfigError: as `judge_worth`.
+        ConfigError: as `measure_rank_correlation`.
     """
     _check([said, truth])
     picks = np.random.default_rng(seed).integers(len(truth), size=(resamples, len(truth)))

@@ -118,8 +118,8 @@ def _header(content: RunContent, title: str) -> str:
 
 def _key_figures(content: RunContent) -> list[tuple[str, str]]:
     """Return the numbers at the top with their labels."""
-    judged = [member for member in (content.trained or content.members) if member.quality]
-    best = max((float(member.quality["value"]) for member in judged if member.quality), default=None)
+    counted = [member for member in (content.trained or content.members) if member.quality]
+    best = max((float(member.quality["value"]) for member in counted if member.quality), default=None)
     when = "full budget" if content.trained else "in the search"
     unit = content.unit
     costs = [member.cost for member in content.trained or content.members if member.cost is not None]
@@ -230,7 +230,7 @@ def _precisions_section(content: RunContent) -> str:
     if all(candidate.precision == FP32 for candidate in candidates):
         return ""
     hint = (
-        "Each network at each precision of its bundle, judged on the validation split and clocked by turns "
+        "Each network at each precision of its bundle, evaluated on the validation split, clocked by turns "
         "with fp32 on the target. The front is over all of them; one that breaks its limits is not on it."
     )
     return _section("Precisions", hint, candidates_table(candidates), name="precisions")
@@ -251,8 +251,8 @@ def _classes_section(content: RunContent) -> str:
 
 
 def _confusion_section(content: RunContent) -> str:
-    judged = [member for member in content.trained or content.members if member.quality]
-    shown = [member for member in judged if (member.quality or {}).get("confusion")]
+    counted = [member for member in content.trained or content.members if member.quality]
+    shown = [member for member in counted if (member.quality or {}).get("confusion")]
     if not shown:
         return ""
     best = max(shown, key=lambda member: float((member.quality or {})["value"]))

@@ -34,7 +34,7 @@ from hwnas.search.storage import DriverLease, cut_at_damage
 from hwnas.search.storage.place import place_of_run
 from hwnas.search.strategies import Limits, StrategyContext, make_sampler
 from hwnas.search.study import SearchStudy
-from hwnas.search.warm_start import first_candidates, not_yet_judged
+from hwnas.search.warm_start import first_candidates, not_yet_evaluated
 from hwnas.search.worker import Jobs
 from hwnas.search_spaces.base import SearchSpace, make_search_space
 from hwnas.tasks.base import Task, make_task
@@ -147,7 +147,7 @@ def worker_setup(config: RunConfig, *, threads: int | None = None) -> WorkerSetu
         space={"name": config.space.name, "choices": config.space.choices},
         recipe=config.training.proxy.recipe_fields(),
         threads=threads or config.search.threads_per_worker,
-        estimators=[plan.judge for plan in rung_plans(config)],
+        estimators=[plan.estimator for plan in rung_plans(config)],
         device=config.training.device,
     )
 
@@ -259,7 +259,7 @@ def _session(
     )
     with pool:
         loop = loop_until(
-            first_ladder, config.search.trials, not_yet_judged(space, queue, learned_from.trials)
+            first_ladder, config.search.trials, not_yet_evaluated(space, queue, learned_from.trials)
         )
         ending = loop.run()
         if look is not None and not stop.requested and not loop.is_out_of_time:
@@ -297,7 +297,7 @@ def _looked(
     if chosen is None:
         return "interrupted"
     book.message = f"{len(chosen)} networks are chosen to be trained"
-    return loop_until(ladder, look.wanted, not_yet_judged(space, chosen, book.trials)).run()
+    return loop_until(ladder, look.wanted, not_yet_evaluated(space, chosen, book.trials)).run()
 
 
 def _rebased(
@@ -311,7 +311,7 @@ def _rebased(
     identity: dict[str, Any],
     moved: list[str],
 ) -> bool:
-    jobs = Jobs(task, space, (), _silent)  # networks are exported and clocked; nothing is judged anew
+    jobs = Jobs(task, space, (), _silent)  # networks are exported and clocked; nothing is evaluated anew
 
     def export(architecture: Architecture, path: Path) -> None:
         jobs.export(architecture, path, seed=config.search.seed)

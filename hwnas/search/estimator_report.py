@@ -38,9 +38,9 @@ def comparison_of_run(
 
 
 def estimator_of_run(config: RunConfig) -> tuple[str, dict[str, Any]]:
-    """Return name and settings of the estimator that judges the candidates that a strategy proposes."""
-    judge = config.search.first_estimator or config.search.estimator
-    name, settings = judge.name, judge.options
+    """Return name and settings of the estimator that evaluates the candidates that a strategy proposes."""
+    estimator = config.search.first_estimator or config.search.estimator
+    name, settings = estimator.name, estimator.options
     if name == "training":
         settings = {**Recipe(**config.training.proxy.recipe_fields()).to_json(), **settings}
     return name, settings

@@ -48,13 +48,13 @@ class Rung:
 
     Attributes:
         book: of its study.
-        judge: position of the estimator that judges on it, among those that workers have.
+        estimator: position of the estimator that evaluates on it, among those that workers have.
         taken: networks that climbed here, or were asked for here.
         lost: how many of these failed.
     """
 
     book: TrialBook
-    judge: int = 0
+    estimator: int = 0
     taken: set[Architecture] = field(default_factory=set)
     lost: int = 0
 

@@ -175,7 +175,7 @@ class CandidateLoop:
     def _estimate(self, worker: Worker, candidate: Candidate) -> None:
         rung = self._ladder.of(candidate)
         directory = str(rung.book.directory(candidate) / "training")
-        self._submit(worker, candidate, "estimate", directory=directory, judge=rung.judge)
+        self._submit(worker, candidate, "estimate", directory=directory, estimator=rung.estimator)
 
     def _propose(self) -> Candidate | None:
         """Ask until an architecture is new; None if none is."""
@@ -328,14 +328,14 @@ class CandidateLoop:
 
     def _status(self) -> SearchStatus:
         found = self._book.growing
-        judged = found.trained + found.infeasible + found.failed
+        evaluated = found.trained + found.infeasible + found.failed
         best = self._ladder.highest.growing
         return SearchStatus(
             trained=found.trained,
             wanted=self._settings.trials,
             infeasible=found.infeasible,
             failed=sum(rung.book.growing.failed for rung in self._ladder.rungs),
-            duplicates=found.num_finished - judged,
+            duplicates=found.num_finished - evaluated,
             front_size=len(best.members),
             hypervolume=best.history.hypervolume,
             elapsed_s=self._book.elapsed_s,

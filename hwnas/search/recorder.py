@@ -30,7 +30,7 @@ class Candidate:
 
     Attributes:
         trial: to be told.
-        architecture: what is judged.
+        architecture: what is evaluated.
         choices: what the strategy proposed.
         export: what the export said: number of parameters and time.
         measured: everything that was measured on the untrained network; None before.
@@ -197,7 +197,7 @@ class TrialBook:
         self.log.event("turned down", self.message, **self._named(candidate.number))
 
     def failed(self, candidate: Candidate, reason: str) -> None:
-        """Tell a candidate that could not be judged, with the trials that repeat it."""
+        """Tell a candidate that could not be evaluated, with the trials that repeat it."""
         self._record(candidate, "FAIL", reason=reason)
         self.study.tell_failed(candidate.trial, reason, elapsed_s=self.elapsed_s)
         for trial in candidate.repeats:
@@ -206,7 +206,7 @@ class TrialBook:
 
     def reused(self, trial: optuna.Trial, architecture: Architecture) -> bool:
         """Tell a trial with the values of an earlier one of the same architecture, if there is one."""
-        known = self.growing.judged(architecture)
+        known = self.growing.evaluated(architecture)
         if known is None:
             return False
         self.study.mark(trial, known.latency_remark)

@@ -12,7 +12,7 @@ from hwnas.errors import StudyError
 from hwnas.files import read_checked_json
 
 _NUMBER = re.compile(r"(0|[1-9][0-9]{0,17})\Z")
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Of all JSON files of a run."""
 
 
@@ -178,7 +178,7 @@ def read_record(path: Path, remedy: str) -> dict[str, Any]:
     if value.get("schema_version") != SCHEMA_VERSION:
         raise StudyError(
             f"{path} must have schema version {SCHEMA_VERSION}, but has {value.get('schema_version')!r}; "
-            "another version of hwnas wrote it."
+            "another version of hwnas wrote it. Continue the run with that version, or start it anew."
         )
     return value
 

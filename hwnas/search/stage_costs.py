@@ -75,7 +75,7 @@ def stage_costs(run: RunDirectory) -> list[StageCost]:
 def rungs_of_run(run: RunDirectory) -> list[dict[str, Any]]:
     """Return what became of the trials of every study of a run, the lowest first; empty if it has only one.
 
-    `stage` says what a study is for, `estimator` what judged its candidates, `steps` how long that trains.
+    `stage` says what a study is for, `estimator` what evaluated its candidates, `steps` how long that trains.
 
     Raises:
         StudyError: if a front cannot be read.
@@ -85,7 +85,9 @@ def rungs_of_run(run: RunDirectory) -> list[dict[str, Any]]:
     for plan, trials in rungs if len(rungs) > 1 else []:
         states = Counter(trial["state"] for trial in trials if trial["duplicate_of"] is None)
         counts = {"trained": states["COMPLETE"], "infeasible": states["PRUNED"], "failed": states["FAIL"]}
-        found.append({"stage": plan.stage, "estimator": plan.judge["name"], "steps": plan.steps, **counts})
+        found.append(
+            {"stage": plan.stage, "estimator": plan.estimator["name"], "steps": plan.steps, **counts}
+        )
     return found
 
 
@@ -99,7 +101,7 @@ def _trials_of_rungs(run: RunDirectory) -> list[tuple[RungPlan, list[dict[str, A
 def _prepared(config: RunConfig) -> list[StageCost]:
     """Return what was done once, before the run, and is still there to say what it cost."""
     found = []
-    for supernet in {plan.judge["settings"].get("supernet") for plan in rung_plans(config)}:
+    for supernet in {plan.estimator["settings"].get("supernet") for plan in rung_plans(config)}:
         header = _content(supernet, HEADER_FILE)
         if header is not None and "seconds" in header:
             found.append(StageCost("supernet", 0, float(header["seconds"]), "once for task and space"))

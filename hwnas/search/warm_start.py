@@ -77,10 +77,10 @@ def first_candidates(
     return list(taken.values())
 
 
-def not_yet_judged(
+def not_yet_evaluated(
     space: SearchSpace, wanted: Sequence[Choices], trials: Sequence[TrialSummary]
 ) -> list[Choices]:
-    """Return those of the wanted networks that were neither judged nor failed by themselves."""
+    """Return those of the wanted networks that were neither evaluated nor failed by themselves."""
     settled = {
         trial.architecture.id
         for trial in trials

@@ -5,10 +5,10 @@
 
 `--data` is a SemanticKITTI directory; sequence 08 is validated on. Networks are drawn uniformly from the part
 of `range-unet` that stands below, those over `--most-gmac` are passed over, and each is trained in full
-(`--steps`) with a seed of its own. Then every estimator judges the same networks, none of which it was fitted
-to; a supernet is trained once for all of the part. Everything stays in `--out`, and the same command goes on
-with it. Prints Markdown, and with `--json` ends in one line of JSON. For a space and a task of one's own,
-`hwnas estimate` does the same.
+(`--steps`) with a seed of its own. Then every estimator evaluates the same networks, none of which it was
+fitted to; a supernet is trained once for all of the part. Everything stays in `--out`, and the same command
+goes on with it. Prints Markdown, and with `--json` ends in one line of JSON. For a space and a task of one's
+own, `hwnas estimate` does the same.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ CHOICES: dict[str, list[Any]] = {
 
 
 def main() -> None:
-    """Estimate what is missing, judge, print."""
+    """Estimate what is missing, evaluate, print."""
     arguments = _arguments()
     arguments.out.mkdir(parents=True, exist_ok=True)
     settings = {
@@ -71,11 +71,11 @@ def main() -> None:
     compared = [
         Compared(f"training-{steps}-steps", "training", {"steps": steps}) for steps in arguments.proxy_steps
     ]
-    for every in arguments.every_column:
+    for every in arguments.column_stride:
         steps = arguments.proxy_steps[-1]
-        settings_of_smaller = {"steps": steps, "every_column": every}
+        settings_of_proxy = {"steps": steps, "column_stride": every}
         label = f"training-{steps}-steps, one column in {every}"
-        compared.append(Compared(label, "training", settings_of_smaller))
+        compared.append(Compared(label, "training", settings_of_proxy))
     for share in arguments.samples:
         steps = arguments.proxy_steps[-1]
         label = f"training-{steps}-steps, {share:g} of the scans"

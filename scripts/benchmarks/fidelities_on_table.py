@@ -110,7 +110,7 @@ class TableExecutor:
         if job["job"] == "export":
             self._name(Path(job["path"]), architecture)
         else:
-            data_set = DATA_SETS[job["judge"]]
+            data_set = DATA_SETS[job["estimator"]]
             row = self._trained.row(architecture)
             seconds = self._trained.seconds[data_set][row]
             accuracy = float(self._trained.tables[data_set].seen[row]) / 100

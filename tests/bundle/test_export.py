@@ -150,7 +150,7 @@ def test_disturbed_measurements_are_repeated_and_named(
 def test_a_target_with_tensorrt_refuses_what_it_cannot_take(member: TrainedMember, tmp_path: Path) -> None:
     class Board(FixedMeter):
         def fingerprint(self):
-            return {"runtime_versions": {"tensorrt": "10.2.0"}}
+            return {"backend_versions": {"tensorrt": "10.2.0"}}
 
     with pytest.raises(ExportError, match=r"10\.3 or later"):
         export(member, tmp_path / "bundle", meter=Board())

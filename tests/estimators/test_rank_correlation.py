@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hwnas.errors import ConfigError
-from hwnas.estimators.rank_correlation import Worth, judge_worth, kendall_tau
+from hwnas.estimators.rank_correlation import Worth, kendall_tau, measure_rank_correlation
 
 RNG = np.random.default_rng(1)
 ERRORS = RNG.uniform(0.2, 0.8, 40)
@@ -14,7 +14,7 @@ NOISE = RNG.normal(size=(3, 40))
 
 
 def worth_of(scores: np.ndarray, *, macs: np.ndarray = NOISE[0], resamples: int = 200) -> Worth:
-    return judge_worth(
+    return measure_rank_correlation(
         "probe", scores, ERRORS, macs=macs, parameters=NOISE[1], cost_s=2.0, resamples=resamples
     )
 
@@ -59,7 +59,7 @@ def test_no_better_than_flops_is_warned_of() -> None:
 
 def test_few_networks_are_warned_of() -> None:
     few = slice(0, 10)
-    worth = judge_worth(
+    worth = measure_rank_correlation(
         "probe",
         ERRORS[few],
         ERRORS[few],

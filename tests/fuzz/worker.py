@@ -98,13 +98,13 @@ def loaders(root: Path) -> dict[str, Callable[[Path], str]]:
         promised = read_manifest(bundle, check_files=False).content["latency"]
         with contextlib.suppress(KeyError, TypeError):  # as the command line does
             MeasuringProtocol.from_json(promised["protocol"])
-        return "loaded" if verify_bundle(bundle, FixedMeter()).passed else "judged as wrong"
+        return "loaded" if verify_bundle(bundle, FixedMeter()).passed else "found wrong"
 
     return {"manifest": manifest, "signed": signed, "runner": runner, "inspect": inspect, "verify": verify}
 
 
 def outcome(load: Callable[[Path], str], bundle: Path) -> str:
-    """Return `loaded`, `judged as wrong`, `refused`, or what went wrong that should not."""
+    """Return `loaded`, `found wrong`, `refused`, or what went wrong that should not."""
     from hwnas.errors import HwnasError
 
     try:

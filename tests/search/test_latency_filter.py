@@ -27,7 +27,7 @@ from hwnas.search.stage_costs import stage_costs
 from hwnas.search_spaces.base import SearchSpace, make_search_space, sample_choices
 
 CONTRACT = NetworkContract(2, 8, (16,), 3)
-TARGET = "local?runtime=onnxruntime-cpu&threads=1"
+TARGET = "local?backend=onnxruntime-cpu&threads=1"
 LIMIT_MS = 500.0
 MEASURING_S = 123.0
 

@@ -93,6 +93,6 @@ def latency_check(
 
 
 def _fingerprint_differences(manifest: Manifest, found: LatencyMeasurement) -> dict[str, tuple[Any, Any]]:
-    """Return what differs between the promised and the found device, runtime and settings."""
+    """Return what differs between the promised and the found device, backend and settings."""
     old, new = manifest.content["latency"]["fingerprint"], as_json(found.fingerprint)
     return {key: (old.get(key), new.get(key)) for key in sorted({*old, *new}) if old.get(key) != new.get(key)}

@@ -58,7 +58,7 @@ class _Space(_Section):
     restrictions: dict[str, list[bool | int | FiniteFloat | str]]
 
 
-class _Judged(_Section):
+class _Evaluation(_Section):
     quality: _Quality
     bands: dict[str, FiniteFloat | None]
     same_label_share: Share
@@ -71,7 +71,7 @@ class _Speed(_Section):
 
 class _Precision(_Section):
     file: str
-    judged: _Judged | None = None
+    evaluation: _Evaluation | None = None
     speed: _Speed | None = None
 
 

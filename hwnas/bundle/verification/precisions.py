@@ -15,7 +15,7 @@ from hwnas.bundle.verification.result import Check, VerificationSettings
 from hwnas.latency.measurement import LatencyMeter
 from hwnas.onnx_graphs.precision.kinds import FP16, FP32
 from hwnas.tasks.base import Predict, Task
-from hwnas.tasks.batch_evaluation import Judged, judge_together
+from hwnas.tasks.batch_evaluation import Evaluation, evaluate_together
 from hwnas.training.half import HalfNetwork
 
 
@@ -29,11 +29,11 @@ def precision_checks(
     same_data: bool,
     facts: dict[str, Any],
 ) -> list[Check]:
-    """Judge every precision again; on other data than that of the promise, figures become facts only.
+    """Evaluate every precision again; on other data than that of the promise, figures become facts only.
 
-    `fp16` is judged in half arithmetic as at export, and its file must besides label like fp32.
+    `fp16` is evaluated in half arithmetic as at export, and its file must besides label like fp32.
     """
-    promised = {name: entry for name, entry in manifest.precisions.items() if "judged" in entry}
+    promised = {name: entry for name, entry in manifest.precisions.items() if "evaluation" in entry}
     if not promised:
         return []
     # The very file of each entry: a precision may have two, one for each dialect.
@@ -43,12 +43,12 @@ def precision_checks(
     }
     if FP16 in predicts:
         predicts["fp16 file"], predicts[FP16] = predicts[FP16], HalfNetwork(module)
-    found = judge_together(task, predicts, architecture, reference=FP32, split=settings.split)
-    facts["precisions"] = {name: judged.to_json() for name, judged in found.items()}
+    found = evaluate_together(task, predicts, architecture, reference=FP32, split=settings.split)
+    facts["precisions"] = {name: evaluation.to_json() for name, evaluation in found.items()}
     checks = []
     for name, entry in promised.items():
         if name != FP32:
-            checks += _judged_checks(name, entry, found[name], settings, same_data=same_data)
+            checks += _evaluation_checks(name, entry, found[name], settings, same_data=same_data)
     if "fp16 file" in found:
         share = found["fp16 file"].same_label_share
         limit = f"at least {settings.min_same_label_share_fp16} of the points"
@@ -60,10 +60,10 @@ def precision_checks(
     return checks
 
 
-def _judged_checks(
-    name: str, entry: Mapping[str, Any], found: Judged, settings: VerificationSettings, *, same_data: bool
+def _evaluation_checks(
+    name: str, entry: Mapping[str, Any], found: Evaluation, settings: VerificationSettings, *, same_data: bool
 ) -> list[Check]:
-    promised = Judged.from_json(entry["judged"])
+    promised = Evaluation.from_json(entry["evaluation"])
     note = "" if same_data else "not compared: the promise is about other data"
     value, share = abs(found.quality.value - promised.quality.value), found.same_label_share
     near = abs(share - promised.same_label_share) <= settings.max_same_label_difference

@@ -26,7 +26,7 @@ class VerificationSettings:
         min_same_label_share_fp16: of points that the FP16 file must label like fp32.
         max_same_label_difference: between the promised and the found share of points that a precision
             labels like fp32; kernels of other processors sum in another order.
-        threads: of the ONNX runtime while judging quality.
+        threads: of the ONNX runtime while evaluating quality.
     """
 
     min_same_label_share: float = 0.999

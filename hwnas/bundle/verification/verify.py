@@ -1,4 +1,4 @@
-"""Judges bundles: does a bundle hold, here and now, what its manifest promises?"""
+"""Verifies bundles: does a bundle hold, here and now, what its manifest promises?"""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def verify_bundle(
     Args:
         bundle: directory that `hwnas export` wrote.
         meter: measures latency on the target, under the final protocol.
-        data: data set to judge on instead of the one the network was trained with. Then the
+        data: data set to evaluate on instead of the one the network was trained with. Then the
             promised quality is compared only if it is the same data.
         other_target: the meter is meant for another device than the bundle's. Then latency is
             measured, and compared only if the devices are alike.
@@ -227,7 +227,7 @@ def _quality_promise_check(
         return Check(name, None, promised.value, quality.value, limit, note)
     note = (
         "the data set is no longer the one that the promise is about; "
-        "restore it, or judge on other data with `--data`"
+        "restore it, or evaluate on other data with `--data`"
     )
     return Check(name, False, promised.value, quality.value, limit, note)
 

@@ -14,7 +14,7 @@ from hwnas.estimators.learned import (
     MOST_EVALUATED,
     ErrorPredictor,
     capped,
-    judged_predictor,
+    validated_predictor,
 )
 from hwnas.latency.predict.gaussian_process import one_thread
 from hwnas.search.layers import Floats
@@ -94,7 +94,7 @@ class Forecast:
             self._log_scale = float(logs.mean()), max(float(logs.std()), 1e-6)
             errors = np.array([each.error for each in chosen])
             errors = capped(errors, float(np.quantile(errors, 0.75)))
-            self._error, self.worth = judged_predictor(self._features(vectors, logs), errors, seed=seed)
+            self._error, self.worth = validated_predictor(self._features(vectors, logs), errors, seed=seed)
         self._usual = np.inf
         drawn = self(_drawn(space, seed))
         if drawn.are_allowed.any():

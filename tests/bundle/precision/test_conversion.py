@@ -53,16 +53,16 @@ def export(member: TrainedMember, directory: Path, *wanted: str, **changes: Any)
     return export_bundle(task, space, member, directory, meter=Meter(), precision=settings)
 
 
-def test_every_precision_is_judged_clocked_and_kept(member: TrainedMember, tmp_path: Path) -> None:
+def test_every_precision_is_evaluated_clocked_and_kept(member: TrainedMember, tmp_path: Path) -> None:
     bundle = export(member, tmp_path / "bundle", "fp16", "int8")
     manifest = read_manifest(bundle)
     assert list(manifest.precisions) == ["fp32", "fp16", "int8"]
     assert {"model.onnx", "model.fp16.onnx", "model.int8.onnx"} <= set(manifest.content["files"])
     fp32, fp16, int8 = manifest.precisions.values()
-    assert fp32["judged"]["same_label_share"] == 1.0
-    assert fp32["judged"]["quality"]["value"] == pytest.approx(member.quality.value, abs=1e-3)
-    assert 0.9 < int8["judged"]["same_label_share"] < 1.0
-    assert fp16["details"]["judged_in"] == "half arithmetic"
+    assert fp32["evaluation"]["same_label_share"] == 1.0
+    assert fp32["evaluation"]["quality"]["value"] == pytest.approx(member.quality.value, abs=1e-3)
+    assert 0.9 < int8["evaluation"]["same_label_share"] < 1.0
+    assert fp16["details"]["evaluated_in"] == "half arithmetic"
     assert 0.0 < fp16["details"]["largest_activation"] < 65504.0
     assert int8["details"]["kept_layers"] == []
     assert (fp16["speed"]["ratio"], int8["speed"]["ratio"]) == (1.3, 0.5)

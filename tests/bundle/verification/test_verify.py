@@ -156,11 +156,11 @@ def test_latency_of_another_device_is_no_evidence(bundle: Path) -> None:
     assert "desk" in verdict.checks[-1].note
 
 
-def test_other_data_is_judged_without_comparing_the_promise(bundle: Path) -> None:
+def test_other_data_is_evaluated_without_comparing_the_promise(bundle: Path) -> None:
     verdict = verify_bundle(bundle, FixedMeter(5.0), data="7")
     assert verdict.passed
     assert {check.name: check.passed for check in verdict.checks}["mIoU as promised"] is None
-    # Without being asked to, judging on other data than the promise is about is a failure.
+    # Without being asked to, evaluating on other data than the promise is about is a failure.
     change_manifest(bundle, lambda content: content["task"]["settings"].update(data="7"))
     assert failed(verify_bundle(bundle, FixedMeter(5.0))) == {"mIoU as promised"}
 

@@ -65,6 +65,6 @@ def test_the_first_candidates_may_be_trained_for_fewer_steps(tmp_path: Path) -> 
         _command(path, "--out", run.path, *funnel), check=False, capture_output=True, text=True, timeout=400
     )
     assert done.returncode == 0, done.stderr
-    assert "Candidates that the look learns from, judged by training: 8 trained" in done.stdout
-    assert "Candidates chosen by the look, judged by training: 2 trained" in done.stdout
+    assert "Candidates that the look learns from, evaluated by training: 8 trained" in done.stdout
+    assert "Candidates chosen by the look, evaluated by training: 2 trained" in done.stdout
     assert run.load_config().search.first_estimator.options == {"steps": 3}

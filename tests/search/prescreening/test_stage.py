@@ -19,7 +19,7 @@ from hwnas.search.run_log import RunLog
 from hwnas.search.stage_costs import stage_costs
 from hwnas.search.strategies import Limits
 from hwnas.search.study import TrialSummary
-from hwnas.search.warm_start import not_yet_judged
+from hwnas.search.warm_start import not_yet_evaluated
 from hwnas.search_spaces.base import SearchSpace, make_search_space
 from hwnas.tasks.base import make_task
 from hwnas.training.recipe import Recipe
@@ -90,9 +90,9 @@ def test_the_chosen_are_new_and_stay_the_same(tmp_path: Path, space, trials) -> 
     more = [*trials, _trial(space, 12, chosen[0]), _trial(space, 13, chosen[1], state="FAIL", reason=None)]
     assert again.chosen(more, more, lambda: False) == chosen, "a finished look is not repeated"
     assert again.wanted == 16
-    assert not_yet_judged(space, chosen, more) == chosen[1:], "what was killed is tried again"
+    assert not_yet_evaluated(space, chosen, more) == chosen[1:], "what was killed is tried again"
     failed = [*trials, _trial(space, 12, chosen[0], state="FAIL", reason="it exploded")]
-    assert not_yet_judged(space, chosen, failed) == chosen[1:]
+    assert not_yet_evaluated(space, chosen, failed) == chosen[1:]
 
     anew = _stage(tmp_path, space, train_best=2)
     assert len(anew.chosen(more, more, lambda: False) or []) == 2, "other settings mean another look"
@@ -143,7 +143,7 @@ def test_a_search_with_a_funnel_trains_looks_and_trains_what_it_chose(tmp_path: 
 
 
 @pytest.mark.slow
-def test_what_a_look_learns_from_may_be_judged_by_another_estimator(tmp_path: Path) -> None:
+def test_what_a_look_learns_from_may_be_evaluated_by_another_estimator(tmp_path: Path) -> None:
     path, run = tmp_path / "run.yaml", RunDirectory(tmp_path / "out")
     settings = run_settings(search__trials=9, search__workers=2, space__choices={"behaviour": ["good"]})
     settings["search"] |= {

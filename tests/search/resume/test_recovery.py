@@ -212,7 +212,7 @@ def record_of(study: SearchStudy, number: int, **changes: Any) -> dict[str, Any]
     architecture = study.summary(number).architecture
     assert architecture is not None
     return {
-        "schema_version": 1,
+        "schema_version": 2,
         "number": number,
         "state": "COMPLETE",
         "architecture": architecture.to_json(),
@@ -301,7 +301,7 @@ DAMAGES = {
     "zeros": lambda whole: b"\0" * len(whole),
     "no UTF-8": lambda whole: b"\xff" + whole[1:],
     "no record": lambda whole: b"[]\n",
-    "another version": lambda whole: whole.replace(b'"schema_version": 1', b'"schema_version": 99'),
+    "another version": lambda whole: whole.replace(b'"schema_version": 2', b'"schema_version": 99'),
     "no quality": lambda whole: whole.replace(b'"quality"', b'"equality"'),
     "no state": lambda whole: whole.replace(b'"state"', b'"estate"'),
 }

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from hwnas.search.strategies.base import StrategyContext
 from hwnas.search.strategies.candidate_pool import CandidatePool, Encoded
 from hwnas.search.strategies.expected_improvement import expected_hypervolume_improvement
-from hwnas.search.strategies.observations import Judged, ToldTrials
+from hwnas.search.strategies.observations import Observation, ToldTrials
 from hwnas.search.strategies.surrogate.data import Data, TrainedNetworks
 from hwnas.search.strategies.surrogate.fidelities import LEAST_KNOWN, ErrorModel, LongerTraining
 from hwnas.search.strategies.surrogate.model import Covariance, GaussianProcess
@@ -124,7 +124,7 @@ class Believer:
         ]
         self._covariances: dict[tuple[str, int, bool], Covariance] = {}
 
-    def chosen(self) -> list[Judged]:
+    def chosen(self) -> list[Observation]:
         """Return the networks that models are made of."""
         return self._rungs[0].chosen(len(self._rungs[0]))
 
@@ -162,7 +162,7 @@ class Believer:
         return error
 
     def _feasibility(self, *, has_predictions: bool) -> GaussianProcess | None:
-        latest = self._rungs[0].latest_judged
+        latest = self._rungs[0].latest_evaluated
         if all(each.is_trained for each in latest):
             return None
         known = self._pool.described([each.genes for each in latest])

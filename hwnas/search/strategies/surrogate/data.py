@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from hwnas.estimators.learned import capped
 from hwnas.search.strategies.candidate_pool import CandidatePool
-from hwnas.search.strategies.observations import Judged, ToldTrials
+from hwnas.search.strategies.observations import Observation, ToldTrials
 from hwnas.search.strategies.ranking import non_dominated_ranks
 from hwnas.search.strategies.surrogate.view import View
 
@@ -49,16 +49,16 @@ class TrainedNetworks:
         self._view = view
         self._seed = seed
         self._start = start
-        self._kept: tuple[int, list[Judged]] = 0, []
+        self._kept: tuple[int, list[Observation]] = 0, []
 
     def __len__(self) -> int:
         """How many there are."""
         return len(self.told.trained)
 
     @property
-    def latest_judged(self) -> list[Judged]:
+    def latest_evaluated(self) -> list[Observation]:
         """The last networks that were trained or found to be over a limit."""
-        return self.told.judged[-_MAX_POINTS:]
+        return self.told.evaluated[-_MAX_POINTS:]
 
     @property
     def worst_corner(self) -> tuple[float, float]:
@@ -67,7 +67,7 @@ class TrainedNetworks:
         largest = max(each.cost or 0.0 for each in self.told.trained)
         return 1.1 * largest, float(np.quantile(first[:, 0], 0.75))
 
-    def chosen(self, count: int) -> list[Judged]:
+    def chosen(self, count: int) -> list[Observation]:
         """Return those of the first so many networks that models are made of."""
         trained = self.told.trained
         if count <= _MAX_POINTS:
@@ -92,12 +92,12 @@ class TrainedNetworks:
         return Data(self._view.features(known, with_latency=has_predictions), errors, costs, log_costs)
 
 
-def points_of(judged: Sequence[Judged]) -> Floats:
+def points_of(evaluated: Sequence[Observation]) -> Floats:
     """Return (error, cost) of trained networks, [n, 2]."""
-    return np.array([(each.error, each.cost) for each in judged], np.float64).reshape(len(judged), 2)
+    return np.array([(each.error, each.cost) for each in evaluated], np.float64).reshape(len(evaluated), 2)
 
 
-def _best_and_some(trained: Sequence[Judged], number: int, seed: int) -> list[Judged]:
+def _best_and_some(trained: Sequence[Observation], number: int, seed: int) -> list[Observation]:
     """Return so many networks, half of them the best and the others drawn from the rest."""
     best = number // 2
     order = np.argsort(non_dominated_ranks(points_of(trained), best), kind="stable")

@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from hwnas.search.strategies.base import StrategyContext
 from hwnas.search.strategies.candidate_pool import CandidatePool, Encoded
-from hwnas.search.strategies.observations import Genes, Judged, ToldTrials
+from hwnas.search.strategies.observations import Genes, Observation, ToldTrials
 from hwnas.search.strategies.proposing import ProposingSampler
 from hwnas.search.strategies.ranking import non_dominated_ranks
 from hwnas.search.strategies.surrogate.beliefs import Beliefs, Believer
@@ -99,7 +99,7 @@ class SurrogateSampler(ProposingSampler):
         if not candidates:
             return None
 
-        def known(networks: list[Judged]) -> tuple[Encoded, Floats]:
+        def known(networks: list[Observation]) -> tuple[Encoded, Floats]:
             encoded = self._pool.described([each.genes for each in networks])
             return encoded, np.array([costs[each.architecture] for each in networks], np.float64)
 
@@ -135,7 +135,7 @@ class SurrogateSampler(ProposingSampler):
                 break
         return best
 
-    def _parents(self, beliefs: Beliefs) -> list[Judged]:
+    def _parents(self, beliefs: Beliefs) -> list[Observation]:
         """Return the best networks: as told; with several lengths of training, as believed of the longest."""
         chosen = self._believer.chosen()
         points = beliefs.front[: len(chosen)] if self._longer else points_of(chosen)
