@@ -25,7 +25,7 @@ _MAX_NAME_BYTES = 255
 FP32 = "fp32"
 ONNXRUNTIME = "onnxruntime"
 MANIFEST_NAME = "manifest.json"
-VERDICT_NAME = "verdict.json"
+VERIFICATION_NAME = "verification.json"
 
 _REQUIRED = {
     "files": dict,

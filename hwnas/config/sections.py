@@ -138,7 +138,7 @@ class ExecutorSection(PluginSection):
 
 
 class EstimatorSection(PluginSection):
-    """How candidates are evaluated: by short training (`training`, `training.proxy`), or by shared weights."""
+    """How candidates are evaluated: by short training (`training`, `training.proxy`) or by shared weights."""
 
     group: ClassVar[str] = "hwnas.estimators"
     name: str = "training"

@@ -32,7 +32,7 @@ class Member:
         search_latency: `LatencyMeasurement.to_json()` of the search.
         search_cost: second objective, as measured in the search.
         trained: its entry in `trained.json`, or None.
-        verified: outcome of `hwnas verify` on its bundle; None where there is no verdict.
+        verified: outcome of `hwnas verify` on its bundle; None where there is no verification.
         candidates: the network at each precision of its bundle; empty if there is none.
     """
 
@@ -181,7 +181,7 @@ def _member(
         search_latency=record.get("latency"),
         search_cost=record.get("figures", {}).get(objective),
         trained=trained,
-        verified=_verdict(run.bundle(architecture.id)),
+        verified=_verified(run.bundle(architecture.id)),
         candidates=_candidates(run.bundle(architecture.id)),
     )
 
@@ -194,13 +194,15 @@ def _candidates(bundle: Path) -> tuple[Candidate, ...]:
     return tuple(candidates_of(read_manifest(bundle).content)) if (bundle / MANIFEST_NAME).is_file() else ()
 
 
-def _verdict(bundle: Path) -> bool | None:
+def _verified(bundle: Path) -> bool | None:
     try:
-        passed = json.loads((bundle / "verdict.json").read_text(encoding="utf-8"))["passed"]
+        passed = json.loads((bundle / "verification.json").read_text(encoding="utf-8"))["passed"]
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
-        raise StudyError(f"{bundle / 'verdict.json'} is not a verdict: {error}. Verify again.") from error
+        raise StudyError(
+            f"{bundle / 'verification.json'} is no result of verification: {error}. Verify again."
+        ) from error
     return None if passed is None else bool(passed)
 
 

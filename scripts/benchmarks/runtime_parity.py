@@ -219,8 +219,8 @@ def _print_table(arguments: argparse.Namespace, found: list[Parity]) -> None:
             figures = (
                 f"| {parity.relative_l2:.2e} | {parity.same_labels:.3%} | {parity.relative_l2_to_fp32:.2e}"
             )
-        verdict = "holds" if parity.holds else parity.problem.replace("\n", " ")[:200] or "outside the limits"
-        print(f"| {parity.network} | {parity.precision} {figures} | {verdict} |")
+        result = "holds" if parity.holds else parity.problem.replace("\n", " ")[:200] or "outside the limits"
+        print(f"| {parity.network} | {parity.precision} {figures} | {result} |")
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ def test_existing_bundles_are_kept_unless_forced(member: TrainedMember, tmp_path
 def test_force_removes_only_what_an_export_wrote(member: TrainedMember, tmp_path: Path) -> None:
     bundle = tmp_path / "bundle"
     export(member, bundle)
-    (bundle / "verdict.json").write_text("{}")
+    (bundle / "verification.json").write_text("{}")
     (bundle / "notes").mkdir()
     (bundle / "notes" / "drive.txt").write_text("a week of work")
     with pytest.raises(ExportError, match=r"1 files that no export wrote \('notes/drive.txt'"):

@@ -24,7 +24,7 @@ def test_whole_bundle_is_read_wherever_it_lies(bundle: Path, tmp_path: Path) -> 
     assert manifest.weights_path.name == "weights.safetensors"
     assert manifest.class_names == ("a", "b", "c")
     assert manifest.io_spec.inputs[0].shape == (1, 5, 16, 256)
-    (tmp_path / "elsewhere" / "verdict.json").write_text("{}")
+    (tmp_path / "elsewhere" / "verification.json").write_text("{}")
     read_manifest(moved)
 
 

@@ -179,10 +179,10 @@ def test_two_dialects_lie_side_by_side_and_each_backend_gets_its_own(run: Path, 
     assert manifest.precisions["int8"]["speed"]["ratio"] == 0.5
     assert manifest.precisions["int8.tensorrt"]["speed"] is None
     assert (manifest.recommended_for("onnxruntime"), manifest.recommended_for("tensorrt")) == ("int8", "fp32")
-    verdict = verify_bundle(bundle, Meter(), settings=VerificationSettings(parity_inputs=1))
-    names = {check.name: check.passed for check in verdict.checks}
-    assert names["int8.tensorrt: mIoU as promised"] is True
-    assert verdict.passed
+    verification = verify_bundle(bundle, Meter(), settings=VerificationSettings(parity_inputs=1))
+    names = {check.name: check.passed for check in verification.checks}
+    assert names["int8.tensorrt: mIoU as stated"] is True
+    assert verification.passed
 
 
 def test_the_dialect_of_the_target_has_the_plain_name(run: Path, tmp_path: Path) -> None:
@@ -199,10 +199,10 @@ def test_the_dialect_of_the_target_has_the_plain_name(run: Path, tmp_path: Path)
     # Triton has no engine here, and onnxruntime was not clocked.
     assert manifest.content["integrations"]["triton"]["precision"] == "fp32"
     # Each entry is evaluated by its own file, not by the one that `int8` means to onnxruntime.
-    verdict = verify_bundle(bundle, Board(), settings=VerificationSettings(parity_inputs=1))
-    shares = {name: entry["same_label_share"] for name, entry in verdict.facts["precisions"].items()}
-    promised = {name: entry["evaluation"]["same_label_share"] for name, entry in manifest.precisions.items()}
-    assert shares == promised
+    verification = verify_bundle(bundle, Board(), settings=VerificationSettings(parity_inputs=1))
+    shares = {name: entry["same_label_share"] for name, entry in verification.facts["precisions"].items()}
+    stated = {name: entry["evaluation"]["same_label_share"] for name, entry in manifest.precisions.items()}
+    assert shares == stated
     assert shares["int8"] != shares["int8.onnxruntime"]
 
 

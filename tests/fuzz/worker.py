@@ -95,9 +95,9 @@ def loaders(root: Path) -> dict[str, Callable[[Path], str]]:
         return "loaded"
 
     def verify(bundle: Path) -> str:
-        promised = read_manifest(bundle, check_files=False).content["latency"]
+        stated = read_manifest(bundle, check_files=False).content["latency"]
         with contextlib.suppress(KeyError, TypeError):  # as the command line does
-            MeasuringProtocol.from_json(promised["protocol"])
+            MeasuringProtocol.from_json(stated["protocol"])
         return "loaded" if verify_bundle(bundle, FixedMeter()).passed else "found wrong"
 
     return {"manifest": manifest, "signed": signed, "runner": runner, "inspect": inspect, "verify": verify}

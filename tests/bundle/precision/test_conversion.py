@@ -84,18 +84,18 @@ def test_runner_and_verification_take_every_precision(member: TrainedMember, tmp
     }
     assert (labels["int8"] == labels["recommended"]).all()
     assert (labels["int8"] != labels["fp32"]).any()
-    verdict = verify_bundle(bundle, Meter(), settings=VerificationSettings(parity_inputs=1))
-    names = {check.name: check.passed for check in verdict.checks}
-    assert names["int8: mIoU as promised"] is True
+    verification = verify_bundle(bundle, Meter(), settings=VerificationSettings(parity_inputs=1))
+    names = {check.name: check.passed for check in verification.checks}
+    assert names["int8: mIoU as stated"] is True
     assert names["fp16: file labels like fp32"] is True
-    assert names["int8: latency against fp32 as promised"] is True
-    assert verdict.passed
+    assert names["int8: latency against fp32 as stated"] is True
+    assert verification.passed
 
     class Slower(Meter):
         ratios: ClassVar = {"model.int8.onnx": 0.9}
 
-    verdict = verify_bundle(bundle, Slower(), settings=VerificationSettings(parity_inputs=1))
-    assert "int8: latency against fp32 as promised" in {check.name for check in verdict.failed_checks}
+    verification = verify_bundle(bundle, Slower(), settings=VerificationSettings(parity_inputs=1))
+    assert "int8: latency against fp32 as stated" in {check.name for check in verification.failed_checks}
 
 
 def test_none_holds_and_that_is_said(member: TrainedMember, tmp_path: Path) -> None:

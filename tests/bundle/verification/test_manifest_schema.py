@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hwnas.bundle.manifest import Manifest
-from hwnas.bundle.verification.manifest_schema import check_promises
+from hwnas.bundle.verification.manifest_schema import check_manifest
 from hwnas.data.expectations import expectations_of
 from hwnas.errors import BundleError
 from hwnas.io_spec import IoSpec
@@ -39,7 +39,7 @@ def content() -> dict[str, Any]:
 
 
 def check(value: dict[str, Any]) -> None:
-    check_promises(Manifest(Path("b"), value, IoSpec((), ())))
+    check_manifest(Manifest(Path("b"), value, IoSpec((), ())))
 
 
 def test_what_export_writes_is_taken() -> None:
