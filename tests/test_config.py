@@ -285,7 +285,7 @@ def test_an_estimator_is_a_name_or_a_section_whose_paths_count_from_the_file(tmp
     assert estimator.name == "weight-sharing"
     assert estimator.options == {"supernet": str(tmp_path.resolve() / "net"), "limit": 3}
     path.write_text(
-        "search: {funnel: {}, first_estimator: {name: weight-sharing, supernet: ./net}, warm_start: [./a, /b]}\n"
+        "search: {prescreening: {}, first_estimator: {name: weight-sharing, supernet: ./net}, warm_start: [./a, /b]}\n"
     )
     search = load_config(path).search
     assert search.first_estimator.options == {"supernet": str(tmp_path.resolve() / "net")}

@@ -64,13 +64,13 @@ search:
   seed: 0
   estimator: training    # or {name: weight-sharing, supernet: ./DIR}, see `hwnas supernet`
   worth: null            # directory where `hwnas estimate` found out what the estimator is worth
-  funnel: null           # or {look: 10000, train_best: 100, train_full: 5}: look at many by prediction, train
+  prescreening: null     # or {networks: 10000, train_best: 100, train_full: 5}: predict many networks, train
                          # the best of them as further candidates, and the best of all in full
-  first_estimator: null  # with a funnel, what evaluates the candidates before the look, if not the same: such
-      as
-                         # {name: training, steps: 20} or {name: weight-sharing, supernet: ./DIR}
-  fidelities: null       # or {steps: [20, 60], keep: 3}: train all candidates for 20 steps, one of 3 for 60,
-                         # and one of 3 of these for the steps below; `trials` counts the shortest
+  first_estimator: null  # with prescreening, what evaluates the candidates that it learns from, if not the
+                         # same: {name: training, steps: 20} or {name: weight-sharing, supernet: ./DIR}
+  fidelities: null       # or {steps: [20, 60], reduction_factor: 3}: train all candidates for 20 steps, one
+                         # of 3 for 60, and one of 3 of these for the steps below; `trials` counts the
+                         # shortest
   warm_start: []         # directories of earlier runs, whose fronts are tried first
   cells: null            # in the space nas-cell: a file with cells found elsewhere, one a line, tried first
   workers: null          # null: one for every `threads_per_worker` cores

@@ -14,7 +14,7 @@ from rich.text import Text
 from hwnas.cli.console import err_console, out_console, print_json
 from hwnas.cli.measurement_tables import cost_heading, mark, print_remarks
 from hwnas.cli.train import show_members, watched_training
-from hwnas.config import FunnelSection, RunConfig, load_config, parse_config
+from hwnas.config import PrescreeningSection, RunConfig, load_config, parse_config
 from hwnas.errors import ConfigError, StudyError
 from hwnas.search.run_directory import RunDirectory
 
@@ -53,17 +53,19 @@ def search(
             "A copy of the damaged one is kept.",
         ),
     ] = False,
-    look: Annotated[
-        int | None, typer.Option("--look", min=100, help="Then look at so many networks by prediction.")
+    prescreen: Annotated[
+        int | None, typer.Option("--prescreen", min=100, help="Then predict so many networks.")
     ] = None,
     first_steps: Annotated[
         int | None,
         typer.Option(
-            "--first-steps", min=1, help="Train the candidates that the look learns from for so few steps."
+            "--first-steps",
+            min=1,
+            help="Train the candidates that prescreening learns from for so few steps.",
         ),
     ] = None,
     train_best: Annotated[
-        int | None, typer.Option("--train-best", min=1, help="Train so many of those looked at.")
+        int | None, typer.Option("--train-best", min=1, help="Train so many of those predicted.")
     ] = None,
     train_full: Annotated[
         int | None, typer.Option("--train-full", min=1, help="Train so many of the front in full.")
@@ -80,8 +82,11 @@ def search(
             help="Train all candidates for so few steps first, such as 25,75, and the best of them longer.",
         ),
     ] = None,
-    keep: Annotated[
-        int | None, typer.Option("--keep", min=2, help="With --fidelities: one of so many is trained longer.")
+    reduction_factor: Annotated[
+        int | None,
+        typer.Option(
+            "--reduction-factor", min=2, help="With --fidelities: one of so many is trained longer."
+        ),
     ] = None,
     cells: Annotated[
         Path | None,
@@ -91,9 +96,9 @@ def search(
 ) -> None:
     """Search for accurate and fast networks, until enough candidates are trained.
 
-    With a funnel (`--look`, or `search.funnel` in the run file) candidates of the strategy come first,
-    briefly trained with `--first-steps`; then many networks are predicted, the best of them trained, and the
-    best of all trained in full and measured again.
+    With prescreening (`--prescreen`, or `search.prescreening` in the run file) candidates of the strategy
+    come first, briefly trained with `--first-steps`; then many networks are predicted, the best of them
+    trained, and the best of all trained in full and measured again.
     """
     _refuse_without_resume({"--repair": repair, "--rebase": rebase}, resume=resume)
     config, directory = _config_and_directory(run, out, resume=resume)
@@ -103,8 +108,10 @@ def search(
     if cells is not None:
         search_with = config.search.model_copy(update={"cells": str(cells.resolve())})
         config = config.model_copy(update={"search": search_with})
-    config = _with_fidelities(config, fidelities, keep)
-    config = _with_funnel(config, first_steps, look=look, train_best=train_best, train_full=train_full)
+    config = _with_fidelities(config, fidelities, reduction_factor)
+    config = _with_prescreening(
+        config, first_steps, networks=prescreen, train_best=train_best, train_full=train_full
+    )
 
     from hwnas.search.driver import search as run_search
     from hwnas.search.progress import watched
@@ -113,7 +120,7 @@ def search(
         result = run_search(config, directory, resume=resume, rebase=rebase, repair=repair, progress=listener)
     _warn(result.remarks)
     trained = None
-    full = config.search.funnel.train_full if config.search.funnel is not None else None
+    full = config.search.prescreening.train_full if config.search.prescreening is not None else None
     if full is not None and not result.interrupted:
         from hwnas.search.full_training import train_front
 
@@ -139,21 +146,24 @@ def _refuse_without_resume(options: Mapping[str, bool], *, resume: bool) -> None
             raise ConfigError(f"{option} goes with --resume: it is about a run that is there already.")
 
 
-def _with_funnel(config: RunConfig, first_steps: int | None, **changes: int | None) -> RunConfig:
-    """Return the run with settings of the command line in its funnel, which they begin if there is none."""
+def _with_prescreening(config: RunConfig, first_steps: int | None, **changes: int | None) -> RunConfig:
+    """Return the run with the settings that the command line gives to prescreening."""
     given = {name: value for name, value in changes.items() if value is not None}
     if not given and first_steps is None:
         return config
     whole = config.model_dump(mode="json")
-    whole["search"]["funnel"] = {**(config.search.funnel or FunnelSection()).model_dump(), **given}
+    whole["search"]["prescreening"] = {
+        **(config.search.prescreening or PrescreeningSection()).model_dump(),
+        **given,
+    }
     if first_steps is not None:
         whole["search"]["first_estimator"] = {"name": "training", "steps": first_steps}
     return parse_config(whole)
 
 
-def _with_fidelities(config: RunConfig, steps: str | None, keep: int | None) -> RunConfig:
+def _with_fidelities(config: RunConfig, steps: str | None, reduction_factor: int | None) -> RunConfig:
     """Return the run with lengths of training of the command line."""
-    if steps is None and keep is None:
+    if steps is None and reduction_factor is None:
         return config
     section = config.search.fidelities
     given: dict[str, Any] = section.model_dump() if section is not None else {}
@@ -163,9 +173,11 @@ def _with_fidelities(config: RunConfig, steps: str | None, keep: int | None) -> 
             raise ConfigError(f"--fidelities takes numbers of steps, such as 25,75, but got {steps!r}.")
         given["steps"] = [int(number) for number in numbers]
     elif section is None:
-        raise ConfigError("--keep goes with --fidelities, or with search.fidelities in the run file.")
-    if keep is not None:
-        given["keep"] = keep
+        raise ConfigError(
+            "--reduction-factor goes with --fidelities, or with search.fidelities in the run file."
+        )
+    if reduction_factor is not None:
+        given["reduction_factor"] = reduction_factor
     whole = config.model_dump(mode="json")
     whole["search"]["fidelities"] = given
     return parse_config(whole)

@@ -182,7 +182,8 @@ def _prediction_section(content: RunContent) -> str:
 
 def _stages_section(content: RunContent) -> str:
     hint = (
-        "Seconds of workers for candidates and full training, of the driver for a look, of the target for a "
+        "Seconds of workers for candidates and full training, of the driver for "
+        "prescreening, of the target for a "
         "latency table."
     )
     body = stages_table(stage_costs(content.run))

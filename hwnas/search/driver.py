@@ -15,12 +15,12 @@ from hwnas.latency.measurement import LatencyMeter
 from hwnas.objectives import LATENCY, Metric
 from hwnas.search.estimator_report import worth_of_run
 from hwnas.search.executors.base import Executor, ExecutorContext, WorkerSetup, make_executor
-from hwnas.search.fidelities import Ladder, Rung, open_rungs
+from hwnas.search.fidelities import Fidelities, Rung, open_rungs
 from hwnas.search.interruption import StopRequest
 from hwnas.search.latency_filter import Foresight, may_fit, sizes_fit, table_of_run
 from hwnas.search.loop import CandidateLoop
 from hwnas.search.objectives import costs_of_run
-from hwnas.search.prescreening.stage import LookStage
+from hwnas.search.prescreening.stage import PrescreeningStage
 from hwnas.search.progress import ProgressListener
 from hwnas.search.recorder import TrialBook
 from hwnas.search.resume.opening import check_start, opened_study, record_identity, with_study_name
@@ -193,11 +193,11 @@ def _session(
     def fits(architecture: Architecture) -> bool:
         return may_fit(architecture, space, foresight, costs)
 
-    look = None
-    if config.search.funnel is not None:
-        look = LookStage(
+    prescreening = None
+    if config.search.prescreening is not None:
+        prescreening = PrescreeningStage(
             run,
-            config.search.funnel,
+            config.search.prescreening,
             space=space,
             foresight=foresight,
             limits=limits,
@@ -210,11 +210,11 @@ def _session(
     rungs, stale, recovered = opened.rungs, opened.stale, opened.told
     seed = config.search.seed
     context = StrategyContext(space, predict, limits, seed, predict_many, sizes_fit=within_sizes)
-    ladders = _ladders(config, rungs, context)
-    first_ladder, last_ladder = ladders[0], ladders[-1]
-    learned_from = first_ladder.lowest
-    if first_ladder is not last_ladder:
-        last_ladder.highest.save()  # an empty front, until the look has chosen
+    schedules = _fidelities_of(config, rungs, context)
+    first_fidelities, last_fidelities = schedules[0], schedules[-1]
+    learned_from = first_fidelities.lowest
+    if first_fidelities is not last_fidelities:
+        last_fidelities.highest.save()  # an empty front, until prescreening has chosen
     log.event(
         "session",
         f"search for {config.search.trials} trained candidates, {learned_from.num_trained} are there; "
@@ -233,14 +233,16 @@ def _session(
         for rung in rungs:
             foresight.learn_from(rung.book.trials)
 
-    def loop_until(ladder: Ladder, trials: int, queue: Sequence[Mapping[str, Choice]]) -> CandidateLoop:
+    def loop_until(
+        fidelities: Fidelities, trials: int, queue: Sequence[Mapping[str, Choice]]
+    ) -> CandidateLoop:
         return CandidateLoop(
             config.search.model_copy(update={"trials": trials}),
             task=task,
             space=space,
             meter=meter,
             pool=pool,
-            ladder=ladder,
+            fidelities=fidelities,
             foresight=foresight,
             stop=stop,
             listener=progress,
@@ -259,45 +261,49 @@ def _session(
     )
     with pool:
         loop = loop_until(
-            first_ladder, config.search.trials, not_yet_evaluated(space, queue, learned_from.trials)
+            first_fidelities, config.search.trials, not_yet_evaluated(space, queue, learned_from.trials)
         )
         ending = loop.run()
-        if look is not None and not stop.requested and not loop.is_out_of_time:
-            ending = _looked(look, learned_from, last_ladder, loop_until, space, stop)
+        if prescreening is not None and not stop.requested and not loop.is_out_of_time:
+            ending = _prescreened(prescreening, learned_from, last_fidelities, loop_until, space, stop)
     log.event("ended", f"the search ended: {ending}")
     remarks = tuple(opened.remarks)
-    return SearchResult(run.path, ending, stop.requested, last_ladder.highest.front, worth, remarks)
+    return SearchResult(run.path, ending, stop.requested, last_fidelities.highest.front, worth, remarks)
 
 
-def _ladders(config: RunConfig, rungs: Sequence[Rung], context: StrategyContext) -> list[Ladder]:
-    """Return the ladder that the strategy proposes into, and that which a look fills, each with its sampler.
+def _fidelities_of(config: RunConfig, rungs: Sequence[Rung], context: StrategyContext) -> list[Fidelities]:
+    """Return the rungs that the strategy proposes into and those that prescreening fills, with samplers.
 
-    They are the same but with a first estimator. There nobody climbs: a look says what is trained.
+    They are the same but with a first estimator. Nothing is promoted then: prescreening chooses.
     """
-    fidelities, strategy = config.search.fidelities, config.search.strategy
-    ladders = [Ladder(rungs, keep=fidelities.keep)] if fidelities else [Ladder([rung]) for rung in rungs]
-    for ladder in ladders:
-        own = replace(context, rungs=ladder.studies)
-        ladder.follow(make_sampler(strategy.name, own, strategy.options))
-    return ladders
+    section, strategy = config.search.fidelities, config.search.strategy
+    schedules = (
+        [Fidelities(rungs, reduction_factor=section.reduction_factor)]
+        if section
+        else [Fidelities([rung]) for rung in rungs]
+    )
+    for fidelities in schedules:
+        own = replace(context, rungs=fidelities.studies)
+        fidelities.follow(make_sampler(strategy.name, own, strategy.options))
+    return schedules
 
 
-def _looked(
-    look: LookStage,
+def _prescreened(
+    prescreening: PrescreeningStage,
     learned_from: TrialBook,
-    ladder: Ladder,
-    loop_until: Callable[[Ladder, int, Sequence[Mapping[str, Choice]]], CandidateLoop],
+    fidelities: Fidelities,
+    loop_until: Callable[[Fidelities, int, Sequence[Mapping[str, Choice]]], CandidateLoop],
     space: SearchSpace,
     stop: StopRequest,
 ) -> str:
-    """Train what a look chooses by what it learns from the candidates before; return the ending."""
-    book = ladder.lowest
-    book.message = "looking at networks by prediction"
-    chosen = look.chosen(learned_from.trials, book.trials, lambda: stop.requested)
+    """Train what prescreening chooses by what it learns from the candidates before; return the ending."""
+    book = fidelities.lowest
+    book.message = "prescreening networks by prediction"
+    chosen = prescreening.chosen(learned_from.trials, book.trials, lambda: stop.requested)
     if chosen is None:
         return "interrupted"
     book.message = f"{len(chosen)} networks are chosen to be trained"
-    return loop_until(ladder, look.wanted, not_yet_evaluated(space, chosen, book.trials)).run()
+    return loop_until(fidelities, prescreening.wanted, not_yet_evaluated(space, chosen, book.trials)).run()
 
 
 def _rebased(

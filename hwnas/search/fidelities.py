@@ -1,16 +1,17 @@
-"""Several fidelities: a rung for each length of training, and who climbs from one to the next.
+"""Several fidelities: a rung for each length of training, and who is promoted from one to the next.
 
 Every rung has a study of its own, since Optuna prunes no trials of several objectives. The strategy
-proposes into the lowest; of every `keep` networks trained on a rung, one goes on to the next: the one that
-a strategy with models of its own names, else those on the first front layers, and from the layer that has
-too many of them those farthest apart. Nobody waits for a rung to fill up: whenever a worker is free, what may
-climb does, the highest first, and else the strategy is asked. Few may climb early, when little is known of
-who is best, and all the more towards the end of the search.
+proposes into the lowest; of every `reduction_factor` networks trained on a rung, one goes on to the next: the
+one that a strategy with models of its own names, else those on the first front layers, and from the layer
+that has too many of them those farthest apart. Nobody waits for a rung to fill up: whenever a worker is free,
+what may be promoted is, the highest rung first, and else the strategy is asked. Few are promoted early, when
+little is known of who is best, and all the more towards the end of the search.
 
 Source: Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020 (asynchronous
 successive halving); Schmucker et al., "Multi-objective Asynchronous Successive Halving", arXiv 2106.12639,
-2021 (front layers, and within a layer a net of points). Here no more than one of every `keep` climbs, also
-where those that did so early are not among the best any more: what a search costs is known before.
+2021 (front layers, and within a layer a net of points). Here no more than one of every `reduction_factor` is
+promoted, also where those that were early are not among the best any more: what a search costs is known
+before.
 """
 
 from __future__ import annotations
@@ -34,12 +35,12 @@ from hwnas.search.resume.recovery import Recovered, recover
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.run_log import RunLog
 from hwnas.search.rungs import RungPlan
-from hwnas.search.strategies import ChoosesClimbers, distributions_of
+from hwnas.search.strategies import SupportsPromotion, distributions_of
 from hwnas.search.study import MAY_BE_TRIED_AGAIN, SearchStudy, TrialSummary
 from hwnas.search_spaces.base import SearchSpace
 
 _PATIENCE = 3.0
-"""While a share p of the candidates is trained, p to this power of the climbs that are due is allowed."""
+"""While a share p of the candidates is trained, p to this power of the promotions that are due is allowed."""
 
 
 @dataclass
@@ -49,7 +50,7 @@ class Rung:
     Attributes:
         book: of its study.
         estimator: position of the estimator that evaluates on it, among those that workers have.
-        taken: networks that climbed here, or were asked for here.
+        taken: networks that were promoted to here, or were asked for here.
         lost: how many of these failed.
     """
 
@@ -59,7 +60,7 @@ class Rung:
     lost: int = 0
 
     def __post_init__(self) -> None:
-        """Know what earlier sessions brought here; what a kill or Ctrl-C ended may climb again."""
+        """Know what earlier sessions brought here; what a kill or Ctrl-C ended may be promoted again."""
         for trial in self.book.trials:
             if trial.architecture is None or trial.reason in MAY_BE_TRIED_AGAIN:
                 continue
@@ -67,21 +68,24 @@ class Rung:
             self.lost += trial.state == "FAIL"
 
 
-class Ladder:
+class Fidelities:
     """The rungs of one search, the lowest first; the front is that of the highest."""
 
-    def __init__(self, rungs: Sequence[Rung], *, keep: int = 1) -> None:
+    def __init__(self, rungs: Sequence[Rung], *, reduction_factor: int = 1) -> None:
         """Put the rungs together.
 
         Args:
             rungs: at least one.
-            keep: one of so many climbs; at least 2 where there are several rungs.
+            reduction_factor: one of so many is promoted; at least 2 where there are several rungs.
         """
-        if not rungs or (len(rungs) > 1 and keep < 2):
-            raise ValueError(f"A ladder needs rungs, and keep >= 2, but got {len(rungs)} and keep {keep}.")
+        if not rungs or (len(rungs) > 1 and reduction_factor < 2):
+            raise ValueError(
+                f"Fidelities need rungs and a reduction_factor from 2, but got {len(rungs)} rungs and "
+                f"{reduction_factor}."
+            )
         self.rungs = list(rungs)
-        self._keep = keep
-        self._chooser: ChoosesClimbers | None = None
+        self._reduction_factor = reduction_factor
+        self._chooser: SupportsPromotion | None = None
         self._order: dict[int, tuple[tuple[int, int], list[TrialSummary]]] = {}
 
     @property
@@ -109,16 +113,16 @@ class Ladder:
         return [rung.book.study.optuna_study for rung in self.rungs] if len(self.rungs) > 1 else []
 
     def follow(self, sampler: BaseSampler) -> None:
-        """Let a sampler propose, and choose who climbs if it can."""
+        """Let a sampler propose, and choose who is promoted if it can."""
         self.lowest.study.set_sampler(sampler)
-        self._chooser = sampler if isinstance(sampler, ChoosesClimbers) else None
+        self._chooser = sampler if isinstance(sampler, SupportsPromotion) else None
 
-    def may_climb(self, progress: float = 1.0) -> bool:
-        """Return whether a network may climb now, see `climber`."""
+    def may_promote(self, progress: float = 1.0) -> bool:
+        """Return whether a network may be promoted now, see `next_promotion`."""
         return self._next(progress) is not None
 
-    def climber(self, progress: float = 1.0) -> tuple[int, TrialSummary] | None:
-        """Return the rung that a network may climb to now, and its trial one below; None if none may.
+    def next_promotion(self, progress: float = 1.0) -> tuple[int, TrialSummary] | None:
+        """Return the rung that a network may be promoted to now, and its trial one below; None if none may.
 
         Args:
             progress: share of the candidates of this search that are trained on the lowest rung.
@@ -128,14 +132,14 @@ class Ladder:
             return found
         number, by_layers = found
         waiting = {trial.number: trial for trial in self._waiting(number)}
-        chosen = self._chooser.climber(number, list(waiting))
+        chosen = self._chooser.promote(number, list(waiting))
         return number, by_layers if chosen is None else waiting[chosen]
 
     def _next(self, progress: float) -> tuple[int, TrialSummary] | None:
-        """Return the highest rung with room, and who climbs there by front layers."""
+        """Return the highest rung with room, and who is promoted there by front layers."""
         for number in range(len(self.rungs) - 1, 0, -1):
             below, rung = self.rungs[number - 1], self.rungs[number]
-            allowed = math.floor(below.book.num_trained // self._keep * progress**_PATIENCE)
+            allowed = math.floor(below.book.num_trained // self._reduction_factor * progress**_PATIENCE)
             if len(rung.taken) - rung.lost >= allowed:
                 continue
             for trial in self._best(number - 1, allowed + rung.lost):
@@ -148,11 +152,11 @@ class Ladder:
         trained = self.rungs[number - 1].book.growing.history.trained
         return [trial for trial in trained if trial.architecture not in self.rungs[number].taken]
 
-    def climb(
+    def promote(
         self, distributions: Mapping[str, CategoricalDistribution], space: SearchSpace, progress: float
     ) -> Candidate | None:
-        """Open a trial on the next rung for a network that may climb, if one may; its figures come along."""
-        found = self.climber(progress)
+        """Promote a network, if one may be: a trial opens on the next rung, with its figures."""
+        found = self.next_promotion(progress)
         if found is None:
             return None
         number, below = found
@@ -167,11 +171,11 @@ class Ladder:
         return Candidate(trial, architecture, choices, rung=number, export=export, measured=measured)
 
     def failed(self, candidate: Candidate) -> None:
-        """Note that a candidate failed on its rung, so that another may climb in its place."""
+        """Note that a candidate failed on its rung, so that another may be promoted in its place."""
         self.of(candidate).lost += candidate.rung > 0
 
     def _best(self, number: int, enough: int) -> list[TrialSummary]:
-        """Return the trials of a rung that may climb, worked out once for every number of them."""
+        """Return the trials of a rung that may be promoted, worked out once for every number of them."""
         trained = self.rungs[number].book.growing.history.trained
         known, state = self._order.get(number), (len(trained), enough)
         if known is None or known[0] != state:

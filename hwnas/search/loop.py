@@ -22,7 +22,7 @@ from hwnas.latency.measure.measurements import MeasuredFigures, measure_figures
 from hwnas.latency.measurement import LatencyMeter
 from hwnas.objectives import LATENCY, Metric
 from hwnas.search.executors.base import Executor, Reply, Worker, error_from_reply
-from hwnas.search.fidelities import Ladder
+from hwnas.search.fidelities import Fidelities
 from hwnas.search.interruption import StopRequest
 from hwnas.search.latency_filter import Foresight
 from hwnas.search.objectives import end_to_end_job
@@ -58,7 +58,7 @@ class CandidateLoop:
         space: SearchSpace,
         meter: LatencyMeter,
         pool: Executor,
-        ladder: Ladder,
+        fidelities: Fidelities,
         foresight: Foresight,
         stop: StopRequest,
         listener: ProgressListener,
@@ -71,14 +71,14 @@ class CandidateLoop:
         self._space = space
         self._meter = meter
         self._pool = pool
-        self._ladder = ladder
-        self._book = ladder.lowest
+        self._fidelities = fidelities
+        self._book = fidelities.lowest
         self._foresight = foresight
         self._stop = stop
         self._listener = listener
         self._distributions = distributions_of(space)
         self._running: dict[Worker, Candidate] = {}
-        self._trained_before = ladder.lowest.num_trained
+        self._trained_before = fidelities.lowest.num_trained
         self._num_candidates = 0
         self._num_turned_down = 0
         self._failures = 0
@@ -95,7 +95,7 @@ class CandidateLoop:
         """
         gc.freeze()  # what is known of thousands of trials stays: garbage is not looked for there
         try:
-            while not self._stop.requested and (self._wants_more() or self._may_climb() or self._running):
+            while not self._stop.requested and (self._wants_more() or self._may_promote() or self._running):
                 self._launch()
                 for reply in self._pool.wait(0.5):
                     self._handle(reply)
@@ -130,8 +130,8 @@ class CandidateLoop:
             return False
         return not self._is_target_gone
 
-    def _may_climb(self) -> bool:
-        return self._may_go_on() and self._ladder.may_climb(self._progress())
+    def _may_promote(self) -> bool:
+        return self._may_go_on() and self._fidelities.may_promote(self._progress())
 
     def _progress(self) -> float:
         """Return the share of candidates that are trained; 1 where nobody knows how many there will be."""
@@ -157,10 +157,10 @@ class CandidateLoop:
 
     def _launch(self) -> None:
         for worker in self._pool.idle:
-            climber = self._climb() if self._may_go_on() else None
-            if climber is not None:
-                self._running[worker] = climber
-                self._estimate(worker, climber)
+            promoted = self._promote() if self._may_go_on() else None
+            if promoted is not None:
+                self._running[worker] = promoted
+                self._estimate(worker, promoted)
                 continue
             candidate = self._propose() if self._wants_more() else None
             if candidate is None:
@@ -169,11 +169,11 @@ class CandidateLoop:
             self._running[worker] = candidate
             self._submit(worker, candidate, "export", path=str(self._model(candidate)))
 
-    def _climb(self) -> Candidate | None:
-        return self._ladder.climb(self._distributions, self._space, self._progress())
+    def _promote(self) -> Candidate | None:
+        return self._fidelities.promote(self._distributions, self._space, self._progress())
 
     def _estimate(self, worker: Worker, candidate: Candidate) -> None:
-        rung = self._ladder.of(candidate)
+        rung = self._fidelities.of(candidate)
         directory = str(rung.book.directory(candidate) / "training")
         self._submit(worker, candidate, "estimate", directory=directory, estimator=rung.estimator)
 
@@ -230,7 +230,7 @@ class CandidateLoop:
             return
         del self._running[reply.worker]
         if reply.kind == "result":
-            book = self._ladder.of(candidate).book
+            book = self._fidelities.of(candidate).book
             book.trained(candidate, reply.value)
             self._book.message = book.message
             self._failures = 0
@@ -301,10 +301,10 @@ class CandidateLoop:
                 self._pool.kill(worker)
 
     def _lost(self, candidate: Candidate, reason: str) -> None:
-        book = self._ladder.of(candidate).book
+        book = self._fidelities.of(candidate).book
         book.failed(candidate, reason)
         self._book.message = book.message
-        self._ladder.failed(candidate)
+        self._fidelities.failed(candidate)
 
     def _failed(self, candidate: Candidate, reason: str) -> None:
         self._lost(candidate, reason)
@@ -320,28 +320,28 @@ class CandidateLoop:
             self._model(candidate).unlink(missing_ok=True)
             self._lost(candidate, reason)
         self._running = {}
-        for rung in self._ladder.rungs:
+        for rung in self._fidelities.rungs:
             rung.book.save()
 
     def _model(self, candidate: Candidate) -> Path:
-        return self._ladder.of(candidate).book.directory(candidate) / "model.onnx"
+        return self._fidelities.of(candidate).book.directory(candidate) / "model.onnx"
 
     def _status(self) -> SearchStatus:
         found = self._book.growing
         evaluated = found.trained + found.infeasible + found.failed
-        best = self._ladder.highest.growing
+        best = self._fidelities.highest.growing
         return SearchStatus(
             trained=found.trained,
             wanted=self._settings.trials,
             infeasible=found.infeasible,
-            failed=sum(rung.book.growing.failed for rung in self._ladder.rungs),
+            failed=sum(rung.book.growing.failed for rung in self._fidelities.rungs),
             duplicates=found.num_finished - evaluated,
             front_size=len(best.members),
             hypervolume=best.history.hypervolume,
             elapsed_s=self._book.elapsed_s,
             left_s=self._left_s(),
             message=self._book.message,
-            climbed=tuple(self._ladder.heights[1:]),
+            promoted=tuple(self._fidelities.heights[1:]),
         )
 
     def _left_s(self) -> float | None:

@@ -35,7 +35,7 @@ class Candidate:
         export: what the export said: number of parameters and time.
         measured: everything that was measured on the untrained network; None before.
         predicted: its latency as a table foresaw it; None without one.
-        rung: of the ladder, from 0, the lowest.
+        rung: of the fidelities, from 0, the lowest.
         repeats: trials that proposed the same while this one was running.
         started_s: when it was proposed, on the monotonic clock.
         is_overdue: whether it was given up for taking too long.

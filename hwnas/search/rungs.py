@@ -30,7 +30,7 @@ def rung_plans(config: RunConfig) -> list[RungPlan]:
     """Return the studies of a run, the lowest first; the last is that of the front.
 
     With `search.fidelities` there is one for each length of training, and with `search.first_estimator` one
-    for the candidates that the look of a funnel learns from.
+    for the candidates that prescreening learns from.
     """
     search, steps = config.search, config.training.proxy.steps
     own = search.estimator
@@ -41,7 +41,7 @@ def rung_plans(config: RunConfig) -> list[RungPlan]:
     elif search.first_estimator is not None:
         estimators, stages = (
             [search.first_estimator, own],
-            ["candidates that the look learns from", "candidates chosen by the look"],
+            ["candidates that prescreening learns from", "candidates chosen by prescreening"],
         )
     else:
         estimators, stages = [own], [""]

@@ -24,7 +24,8 @@ class StageCost:
     Attributes:
         stage: what was done.
         networks: how many networks went through it.
-        seconds: of workers for trials and training, of the driver for a look, of the target for a table.
+        seconds: of workers for trials and training, of the driver for prescreening, of the target for a
+            table.
         remark: what else there is to know.
     """
 
@@ -45,8 +46,10 @@ def stage_costs(run: RunDirectory) -> list[StageCost]:
         StudyError: if there is no front yet, or a file is damaged.
     """
     trials = run.read_front()["trials"]
-    look = read_record_if_any(run.look, "Remove it, and `hwnas search RUN --resume` looks again.")
-    border = look["trials_before"] if look else len(trials)
+    prescreening = read_record_if_any(
+        run.prescreening, "Remove it, and `hwnas search RUN --resume` prescreens again."
+    )
+    border = prescreening["trials_before"] if prescreening else len(trials)
     config = run.load_config()
     found = _prepared(config)
     table_s = _table_s(run)
@@ -55,14 +58,14 @@ def stage_costs(run: RunDirectory) -> list[StageCost]:
     *lower, (highest, _) = _trials_of_rungs(run)
     found += [_of_trials(plan.stage, below) for plan, below in lower]
     before = [trial for trial in trials if trial["number"] < border]
-    # With a first estimator the study of the front begins with what a look has chosen.
-    if before or not (lower and config.search.funnel):
+    # With a first estimator the study of the front begins with what prescreening has chosen.
+    if before or not (lower and config.search.prescreening):
         found.append(_of_trials(highest.stage or "candidates of the strategy", before))
-    if look:
-        found.append(_of_look(look))
+    if prescreening:
+        found.append(_of_prescreening(prescreening))
         after = [trial for trial in trials if trial["number"] >= border]
         if after:
-            found.append(_of_trials("candidates chosen by the look", after))
+            found.append(_of_trials("candidates chosen by prescreening", after))
     if run.trained.is_file():
         members = run.read_trained()["members"]
         seconds = sum(float(member["train_s"]) for member in members)
@@ -143,13 +146,13 @@ def _of_trials(stage: str, trials: list[dict[str, Any]]) -> StageCost:
     return StageCost(stage, len(own), seconds, f"{trained} trained")
 
 
-def _of_look(look: dict[str, Any]) -> StageCost:
-    if not look["is_finished"]:
-        looked = look["kept"]["looked"] if look["kept"] else 0
-        return StageCost("look", looked, float(look["seconds"]), "not finished")
-    worth = look["worth"]["agreement"]
+def _of_prescreening(prescreening: dict[str, Any]) -> StageCost:
+    if not prescreening["is_finished"]:
+        screened = prescreening["kept"]["screened"] if prescreening["kept"] else 0
+        return StageCost("prescreening", screened, float(prescreening["seconds"]), "not finished")
+    worth = prescreening["worth"]["agreement"]
     remark = (
-        f"{len(look['chosen'])} chosen; Kendall tau of the predictor {worth['tau']:.2f} "
+        f"{len(prescreening['chosen'])} chosen; Kendall tau of the predictor {worth['tau']:.2f} "
         f"[{worth['low']:.2f}, {worth['high']:.2f}], by cross-validation over {worth['networks']}"
     )
-    return StageCost("look", int(look["looked"]), float(look["seconds"]), remark)
+    return StageCost("prescreening", int(prescreening["screened"]), float(prescreening["seconds"]), remark)

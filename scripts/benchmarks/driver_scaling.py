@@ -40,7 +40,7 @@ from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec
 from hwnas.latency.measurement import LatencyMeasurement
 from hwnas.objectives import Costs
 from hwnas.search.executors.base import Reply, Worker
-from hwnas.search.fidelities import Ladder, Rung
+from hwnas.search.fidelities import Fidelities, Rung
 from hwnas.search.interruption import StopRequest
 from hwnas.search.latency_filter import Foresight
 from hwnas.search.loop import CandidateLoop
@@ -242,7 +242,7 @@ def replay(
             space=space,
             meter=ReplayingMeter(clock, itertools.cycle([row[1] if clocked else 0.0 for row in rows])),
             pool=executor,
-            ladder=Ladder([Rung(TrialBook(run, study, RunLog(run), costs))]),
+            fidelities=Fidelities([Rung(TrialBook(run, study, RunLog(run), costs))]),
             foresight=Foresight(None, space, costs),
             stop=stop,
             listener=listener,

@@ -18,7 +18,7 @@ from hwnas.estimators.learned import (
 )
 from hwnas.latency.predict.gaussian_process import one_thread
 from hwnas.search.layers import Floats
-from hwnas.search.prescreening.selection import Forecasts
+from hwnas.search.prescreening.selection import Predictions
 from hwnas.search.strategies import Limits
 from hwnas.search_spaces.base import SearchSpace, encode_many, sample_choices
 
@@ -40,7 +40,7 @@ class Evaluated:
     cost: float
 
 
-class Forecast:
+class CandidatePredictor:
     """Predicts chunks of networks; fitted once.
 
     Large errors are capped before: where some networks learn nothing, telling the others apart matters more.
@@ -75,7 +75,7 @@ class Forecast:
         """
         if len(evaluated) < MIN_EVALUATED:
             raise StudyError(
-                f"A look needs at least {MIN_EVALUATED} trained candidates to learn from, but there are "
+                f"Prescreening learns from at least {MIN_EVALUATED} trained candidates, but there are "
                 f"{len(evaluated)}. Raise search.trials, or the limits if few candidates are within them."
             )
         self._space = space
@@ -100,7 +100,7 @@ class Forecast:
         if drawn.are_allowed.any():
             self._usual = float(np.quantile(drawn.errors[drawn.are_allowed], _USUAL))
 
-    def __call__(self, networks: Sequence[Architecture]) -> Forecasts:
+    def __call__(self, networks: Sequence[Architecture]) -> Predictions:
         """Predict; what is over a limit is not allowed."""
         vectors = encode_many(self._space, networks).astype(np.float64)
         found = self._table(networks) if self._table is not None else None
@@ -112,14 +112,14 @@ class Forecast:
             are_allowed &= found[0] <= self._limits.latency_ms
         if self._limits.objective is not None:
             are_allowed &= costs <= self._limits.objective
-        return Forecasts(errors, costs, are_allowed, errors <= self._usual)
+        return Predictions(errors, costs, are_allowed, errors <= self._usual)
 
     def _log_costs(self, vectors: Floats, found: tuple[Floats, Floats] | None) -> Floats:
         """Return logarithms of the second objective, as learned or, where it is that, as in the table."""
         if self._cost is not None:
             return self._cost.predict(vectors)
         if found is None:
-            raise ValueError("A forecast has a table that covers the space, or a predictor of costs.")
+            raise ValueError("A prediction needs a table that covers the space, or a predictor of costs.")
         return np.log(found[0])
 
     def _features(self, vectors: Floats, log_costs: Floats) -> Floats:

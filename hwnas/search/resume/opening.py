@@ -25,7 +25,7 @@ MAY_CHANGE = (
     "config.search.candidate_timeout_min",
     "config.search.workers",
     "config.search.executor",
-    "config.search.funnel",
+    "config.search.prescreening",
     "config.search.warm_start",
     "config.search.worth",
     "config.search.cells",

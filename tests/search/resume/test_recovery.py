@@ -158,11 +158,11 @@ def test_a_network_over_a_limit_stays_so_though_its_driver_was_killed_before_tel
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("tiny_plugin")
-def test_a_network_on_a_shorter_training_counts_there_and_climbs(
+def test_a_network_on_a_shorter_training_counts_there_and_is_promoted(
     write_run: Callable[..., Path], tmp_path: Path
 ) -> None:
     run = RunDirectory(tmp_path / "out")
-    path = write_run(search__fidelities={"steps": [2], "keep": 2}, search__trials=2)
+    path = write_run(search__fidelities={"steps": [2], "reduction_factor": 2}, search__trials=2)
     die_telling("tell_trained", "search-rung-1", 2, path, "--out", run.path)
     number = open_trial(run, "rung-1")
     record = run.rung(1).read_trial(number)

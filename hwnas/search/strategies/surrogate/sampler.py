@@ -23,7 +23,7 @@ Floats = npt.NDArray[np.float64]
 _MIN_START, _MAX_START = 5, 10
 _START_DRAWS = 64
 _PARENTS = 20
-_CLIMBED, _NEIGHBOURS, _CLIMBS = 8, 10, 2
+_LOCAL_BEST, _NEIGHBOURS, _LOCAL_ROUNDS = 8, 10, 2
 """After drawing, so many of the best candidates are replaced by better neighbours, so many times."""
 _COUNTED = 100
 """Of so many of the best at most is it counted whether they are within limits on sizes."""
@@ -71,12 +71,12 @@ class SurrogateSampler(ProposingSampler):
             beliefs = self._believer.beliefs()
             pool = self._pool.around(self._parents(beliefs), number, rng)
             best = self._ranked(beliefs, pool)
-            for _ in range(_CLIMBS):
+            for _ in range(_LOCAL_ROUNDS):
                 near = self._pool.neighbours([genes for _, genes in best], _NEIGHBOURS, rng)
-                best = sorted([*best, *self._ranked(beliefs, near)], reverse=True)[:_CLIMBED]
+                best = sorted([*best, *self._ranked(beliefs, near)], reverse=True)[:_LOCAL_BEST]
             return best[0][1] if best else self.codec.uniform(rng)
 
-    def climber(self, rung: int, waiting: Sequence[int]) -> int | None:
+    def promote(self, rung: int, waiting: Sequence[int]) -> int | None:
         """Return which of the networks trained on the rung below gains most by being trained on this one.
 
         Args:
@@ -91,7 +91,7 @@ class SurrogateSampler(ProposingSampler):
         here = self._longer[rung - 1]
         if len(here.trained) < LEAST_KNOWN or len(self.told.trained) < self._start:
             return None
-        # Costs are measured on the lowest rung; what climbs is not measured again.
+        # Costs are measured on the lowest rung; what is promoted is not measured again.
         costs = {each.architecture: each.cost for each in self.told.trained if each.cost is not None}
         below, wanted = [self.told, *self._longer][rung - 1].trained, set(waiting)
         candidates = [each for each in below if each.number in wanted and each.architecture in costs]
@@ -131,7 +131,7 @@ class SurrogateSampler(ProposingSampler):
         for index in np.argsort(-gains, kind="stable")[:_COUNTED]:
             if self.codec.sizes_fit(pool.genes[index]):
                 best.append((float(gains[index]), pool.genes[index]))
-            if len(best) == _CLIMBED:
+            if len(best) == _LOCAL_BEST:
                 break
         return best
 
