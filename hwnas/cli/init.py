@@ -63,7 +63,7 @@ search:
   candidate_timeout_min: null  # give up a candidate that takes longer
   seed: 0
   estimator: training    # or {name: weight-sharing, supernet: ./DIR}, see `hwnas supernet`
-  worth: null            # directory where `hwnas estimate` found out what the estimator is worth
+  estimator_report: null  # directory where `hwnas estimate` found out how well the estimator ranks
   prescreening: null     # or {networks: 10000, train_best: 100, train_full: 5}: predict many networks, train
                          # the best of them as further candidates, and the best of all in full
   first_estimator: null  # with prescreening, what evaluates the candidates that it learns from, if not the
@@ -72,7 +72,7 @@ search:
                          # of 3 for 60, and one of 3 of these for the steps below; `trials` counts the
                          # shortest
   warm_start: []         # directories of earlier runs, whose fronts are tried first
-  cells: null            # in the space nas-cell: a file with cells found elsewhere, one a line, tried first
+  initial_architectures: null  # in the space nas-cell: a file of cells, one a line, which are tried first
   workers: null          # null: one for every `threads_per_worker` cores
   threads_per_worker: 1
 

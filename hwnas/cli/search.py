@@ -88,9 +88,13 @@ def search(
             "--reduction-factor", min=2, help="With --fidelities: one of so many is trained longer."
         ),
     ] = None,
-    cells: Annotated[
+    initial_architectures: Annotated[
         Path | None,
-        typer.Option("--cells", metavar="FILE", help="Try cells of a file first: one a line, as strings."),
+        typer.Option(
+            "--initial-architectures",
+            metavar="FILE",
+            help="Try the cells in a file first (space nas-cell): one a line, as strings.",
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -105,8 +109,10 @@ def search(
     if warm_start:
         others = [str(other.resolve()) for other in warm_start]
         config = config.model_copy(update={"search": config.search.model_copy(update={"warm_start": others})})
-    if cells is not None:
-        search_with = config.search.model_copy(update={"cells": str(cells.resolve())})
+    if initial_architectures is not None:
+        search_with = config.search.model_copy(
+            update={"initial_architectures": str(initial_architectures.resolve())}
+        )
         config = config.model_copy(update={"search": search_with})
     config = _with_fidelities(config, fidelities, reduction_factor)
     config = _with_prescreening(
@@ -129,7 +135,7 @@ def search(
             trained = train_front(directory, pick=full, progress=listener)
         result = replace(result, interrupted=trained.interrupted)
     if as_json:
-        _warn(result.worth.warnings if result.worth is not None else ())
+        _warn(result.estimator_report.warnings if result.estimator_report is not None else ())
         print_json(result.to_json() | ({"full_training": trained.trained} if trained is not None else {}))
     else:
         _show(result)
@@ -240,30 +246,30 @@ def _show(result: SearchResult) -> None:
             f"{rung['infeasible']} over the budget, {rung['failed']} failed.",
             highlight=False,
         )
-    _show_worth(result)
+    _show_estimator_report(result)
     out_console.print(_stages_table(summary["stages"]))
     out_console.print(f"Run directory: {result.run}", soft_wrap=True, highlight=False)
 
 
-def _show_worth(result: SearchResult) -> None:
+def _show_estimator_report(result: SearchResult) -> None:
     """Say how far errors of candidates order networks as full training would."""
-    if result.worth is None:
+    if result.estimator_report is None:
         out_console.print(
             "How far candidates are ordered as full training would order them is not known: `hwnas estimate` "
-            "finds out, and `search.worth` names what it found.",
+            "finds out, and `search.estimator_report` names what it found.",
             soft_wrap=True,
             highlight=False,
         )
         return
-    worth = result.worth
+    report = result.estimator_report
     out_console.print(
-        f"Worth of {worth.estimator}: Kendall tau with full training {worth.agreement}, of MACs "
-        f"{worth.macs}, of "
-        f"parameters {worth.parameters}, from {worth.agreement.networks} networks.",
+        f"Estimator {report.estimator}: Kendall tau with full training {report.rank_correlation}, of MACs "
+        f"{report.macs}, of "
+        f"parameters {report.parameters}, from {report.rank_correlation.networks} networks.",
         soft_wrap=True,
         highlight=False,
     )
-    for warning in worth.warnings:
+    for warning in report.warnings:
         out_console.print(Text(f"WARNING: {warning}", style="bold red"), soft_wrap=True)
 
 

@@ -182,12 +182,12 @@ class SearchSection(Section):
     top. One invocation starts no further candidate after `timeout_min`, and gives up one that
     takes longer than `candidate_timeout_min`. `workers` null means one for every
     `threads_per_worker` usable cores. `executor` says where they run, `estimator` how candidates are
-    evaluated. `worth` is the directory where `hwnas estimate` found out what the estimator is worth.
-    `prescreening` adds its stages behind them, null none; `first_estimator` then evaluates these candidates,
-    which it learns from and which are no part of the front, and null means `estimator`. `warm_start`
-    lists directories of earlier runs whose fronts are tried first, `cells` a file of cells that are, too, see
-    `hwnas.search.initial_architectures`. With `fidelities`, `trials` counts what is trained for the fewest
-    steps.
+    evaluated. `estimator_report` is the directory where `hwnas estimate` found out how well the estimator
+    ranks. `prescreening` adds its stages behind them, null none; `first_estimator` then evaluates these
+    candidates, which it learns from and which are no part of the front, and null means `estimator`.
+    `warm_start` lists directories of earlier runs whose fronts are tried first, `initial_architectures` a
+    file of cells that are, too, see `hwnas.search.initial_architectures`. With `fidelities`, `trials` counts
+    what is trained for the fewest steps.
     """
 
     strategy: StrategySection = StrategySection()
@@ -200,10 +200,10 @@ class SearchSection(Section):
     executor: ExecutorSection = ExecutorSection()
     estimator: EstimatorSection = EstimatorSection()
     first_estimator: EstimatorSection | None = None
-    worth: PathText | None = None
+    estimator_report: PathText | None = None
     prescreening: PrescreeningSection | None = None
     warm_start: list[PathText] = []
-    cells: PathText | None = None
+    initial_architectures: PathText | None = None
     fidelities: FidelitiesSection | None = None
 
     @field_validator("strategy", "executor", "estimator", "first_estimator", mode="before")

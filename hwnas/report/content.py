@@ -13,7 +13,7 @@ from hwnas.bundle.candidates import Candidate, candidates_of
 from hwnas.bundle.manifest import MANIFEST_NAME, read_manifest
 from hwnas.config import JOURNAL, RunConfig
 from hwnas.errors import StudyError
-from hwnas.estimators.rank_correlation import Worth
+from hwnas.estimators.rank_correlation import EstimatorReport
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.run_log import read_events
 from hwnas.search.storage.place import place_of_run
@@ -76,7 +76,7 @@ class RunContent:
         identity: what the study was started with (versions, fingerprints); empty if unknown.
         finished: time of the last event, ISO 8601; None if there is no log of events.
         rank_agreement: of searched and final latencies, see `hwnas.search.agreement`; None if not known.
-        worth: of the estimator, as the last session of the search knew it; None if it did not.
+        estimator_report: as the last session of the search knew it; None if it did not.
         unreadable_events: damaged lines of the log of events, which are left out.
     """
 
@@ -87,7 +87,7 @@ class RunContent:
     identity: Mapping[str, Any]
     finished: str | None
     rank_agreement: Mapping[str, Any] | None = None
-    worth: Worth | None = None
+    estimator_report: EstimatorReport | None = None
     unreadable_events: int = 0
 
     @property
@@ -132,7 +132,7 @@ def load_content(run: RunDirectory) -> RunContent:
         _identity(run),
         _last_event(run),
         trained.get("rank_agreement"),
-        _worth(run),
+        _estimator_report(run),
         read_events(run).num_unreadable,
     )
 
@@ -223,10 +223,12 @@ def _last_event(run: RunDirectory) -> str | None:
     return next((str(event["time"]) for event in _latest_events(run) if "time" in event), None)
 
 
-def _worth(run: RunDirectory) -> Worth | None:
-    told = (event["worth"] for event in _latest_events(run) if event.get("event") == "worth")
-    found = next(told, None)
-    return None if found is None else Worth.from_json(found)
+def _estimator_report(run: RunDirectory) -> EstimatorReport | None:
+    known = (
+        event["estimator_report"] for event in _latest_events(run) if event.get("event") == "estimator report"
+    )
+    found = next(known, None)
+    return None if found is None else EstimatorReport.from_json(found)
 
 
 def _latest_events(run: RunDirectory) -> Iterator[Mapping[str, Any]]:

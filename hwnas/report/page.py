@@ -17,11 +17,11 @@ from hwnas.report.tables import (
     classes_table,
     confusion_table,
     data_table,
+    estimator_report_table,
     members_table,
     settings_table,
     stages_table,
     trials_table,
-    worth_table,
 )
 from hwnas.report.words import ABSENT, amount, count, duration, escape, gene_lines, milliseconds, percent
 from hwnas.search.stage_costs import stage_costs
@@ -74,7 +74,7 @@ def render_page(content: RunContent, illustrations: Illustrations, versions: Map
         _front_section(content),
         _hypervolume_section(content),
         _prediction_section(content),
-        _worth_section(content),
+        _estimator_section(content),
         _stages_section(content),
         _members_section(content),
         _precisions_section(content),
@@ -190,16 +190,19 @@ def _stages_section(content: RunContent) -> str:
     return _section("Cost of the stages", hint, body, name="stages")
 
 
-def _worth_section(content: RunContent) -> str:
-    worth = content.worth
-    if worth is None:
+def _estimator_section(content: RunContent) -> str:
+    report = content.estimator_report
+    if report is None:
         return ""
     hint = (
-        f"Agreement with full training on {worth.agreement.networks} networks unseen by the estimator, "
+        f"Agreement with full training on {report.rank_correlation.networks} networks unseen by the "
+        "estimator, "
         "as <code>hwnas estimate</code> found."
     )
-    warnings = "".join(f"<p class='no'><b>{escape(text)}</b></p>" for text in worth.warnings)
-    return _section("Worth of the estimator", hint, worth_table(worth) + warnings, name="worth")
+    warnings = "".join(f"<p class='no'><b>{escape(text)}</b></p>" for text in report.warnings)
+    return _section(
+        "Estimator report", hint, estimator_report_table(report) + warnings, name="estimator-report"
+    )
 
 
 def _members_section(content: RunContent) -> str:

@@ -10,19 +10,19 @@ from typing import Any
 import hwnas
 from hwnas.architecture import Architecture, Choice
 from hwnas.config import JOURNAL, RunConfig
-from hwnas.estimators.rank_correlation import Worth
+from hwnas.estimators.rank_correlation import EstimatorReport
 from hwnas.latency.measurement import LatencyMeter
 from hwnas.objectives import LATENCY, Metric
-from hwnas.search.estimator_report import worth_of_run
+from hwnas.search.estimator_report import estimator_report_of_run
 from hwnas.search.executors.base import Executor, ExecutorContext, WorkerSetup, make_executor
 from hwnas.search.fidelities import Fidelities, Rung, open_rungs
 from hwnas.search.interruption import StopRequest
-from hwnas.search.latency_filter import Foresight, may_fit, sizes_fit, table_of_run
+from hwnas.search.latency_filter import LatencyFilter, may_fit, sizes_fit, table_of_run
 from hwnas.search.loop import CandidateLoop
 from hwnas.search.objectives import costs_of_run
 from hwnas.search.prescreening.stage import PrescreeningStage
 from hwnas.search.progress import ProgressListener
-from hwnas.search.recorder import TrialBook
+from hwnas.search.recorder import TrialRecorder
 from hwnas.search.resume.opening import check_start, opened_study, record_identity, with_study_name
 from hwnas.search.resume.rebase import Rebase, update_records
 from hwnas.search.run_directory import RunDirectory
@@ -49,7 +49,7 @@ class SearchResult:
         ending: why the session ended.
         interrupted: whether that was Ctrl-C.
         front: content of `front.json`.
-        worth: of the estimator, where it is known.
+        estimator_report: of the search, where there is one.
         remarks: what was lost or damaged before this session, and what became of it.
     """
 
@@ -57,7 +57,7 @@ class SearchResult:
     ending: str
     interrupted: bool
     front: dict[str, Any]
-    worth: Worth | None = None
+    estimator_report: EstimatorReport | None = None
     remarks: tuple[str, ...] = ()
 
     @property
@@ -85,7 +85,7 @@ class SearchResult:
             "rungs": self.rungs,
             "objectives": self.front["objectives"],
             "stages": [stage.to_json() for stage in stage_costs(RunDirectory(self.run))],
-            "estimator_worth": None if self.worth is None else self.worth.to_json(),
+            "estimator_report": None if self.estimator_report is None else self.estimator_report.to_json(),
             "front": [{key: member[key] for key in shown} for member in self.front["members"]],
         }
 
@@ -177,21 +177,25 @@ def _session(
     progress: ProgressListener,
 ) -> SearchResult:
     log = RunLog(run)
-    worth = worth_of_run(config, space, task.fingerprint())
-    if worth is not None:
-        log.event("worth", f"{worth.estimator}: Kendall tau {worth.agreement}", worth=worth.to_json())
+    report = estimator_report_of_run(config, space, task.fingerprint())
+    if report is not None:
+        log.event(
+            "estimator report",
+            f"{report.estimator}: Kendall tau {report.rank_correlation}",
+            estimator_report=report.to_json(),
+        )
     costs = costs_of_run(config, task, space)
     limits = Limits(costs.most(Metric(LATENCY)), config.search.trials, costs.most(costs.objective))
     found = table_of_run(config, space, meter)
-    foresight = Foresight(found[1] if found else None, space, costs)
-    predict = foresight.predict if foresight.is_available else None
-    predict_many = foresight.predict_many if foresight.is_available else None
+    latency_filter = LatencyFilter(found[1] if found else None, space, costs)
+    predict = latency_filter.predict if latency_filter.is_available else None
+    predict_many = latency_filter.predict_many if latency_filter.is_available else None
 
     def within_sizes(architecture: Architecture) -> bool:
         return sizes_fit(architecture, space, costs)
 
     def fits(architecture: Architecture) -> bool:
-        return may_fit(architecture, space, foresight, costs)
+        return may_fit(architecture, space, latency_filter, costs)
 
     prescreening = None
     if config.search.prescreening is not None:
@@ -199,7 +203,7 @@ def _session(
             run,
             config.search.prescreening,
             space=space,
-            foresight=foresight,
+            latency_filter=latency_filter,
             limits=limits,
             costs=costs,
             seed=config.search.seed,
@@ -207,7 +211,7 @@ def _session(
             fits=fits,
         )
     opened = open_rungs(rung_plans(config), run, study, log, costs, space)
-    rungs, stale, recovered = opened.rungs, opened.stale, opened.told
+    rungs, stale, recovered = opened.rungs, opened.stale, opened.finished
     seed = config.search.seed
     context = StrategyContext(space, predict, limits, seed, predict_many, sizes_fit=within_sizes)
     schedules = _fidelities_of(config, rungs, context)
@@ -231,7 +235,7 @@ def _session(
             measuring_s=found[1].provenance.get("measuring_s"),
         )
         for rung in rungs:
-            foresight.learn_from(rung.book.trials)
+            latency_filter.learn_from(rung.recorder.trials)
 
     def loop_until(
         fidelities: Fidelities, trials: int, queue: Sequence[Mapping[str, Choice]]
@@ -243,7 +247,7 @@ def _session(
             meter=meter,
             pool=pool,
             fidelities=fidelities,
-            foresight=foresight,
+            latency_filter=latency_filter,
             stop=stop,
             listener=progress,
             queue=queue,
@@ -254,10 +258,10 @@ def _session(
         space,
         config.search.warm_start,
         config.search.trials,
-        cells=config.search.cells,
+        initial_architectures=config.search.initial_architectures,
         seed=config.search.seed,
         fits=fits,
-        told=lambda message: log.event("left out", message),
+        on_message=lambda message: log.event("left out", message),
     )
     with pool:
         loop = loop_until(
@@ -268,7 +272,7 @@ def _session(
             ending = _prescreened(prescreening, learned_from, last_fidelities, loop_until, space, stop)
     log.event("ended", f"the search ended: {ending}")
     remarks = tuple(opened.remarks)
-    return SearchResult(run.path, ending, stop.requested, last_fidelities.highest.front, worth, remarks)
+    return SearchResult(run.path, ending, stop.requested, last_fidelities.highest.front, report, remarks)
 
 
 def _fidelities_of(config: RunConfig, rungs: Sequence[Rung], context: StrategyContext) -> list[Fidelities]:
@@ -290,20 +294,22 @@ def _fidelities_of(config: RunConfig, rungs: Sequence[Rung], context: StrategyCo
 
 def _prescreened(
     prescreening: PrescreeningStage,
-    learned_from: TrialBook,
+    learned_from: TrialRecorder,
     fidelities: Fidelities,
     loop_until: Callable[[Fidelities, int, Sequence[Mapping[str, Choice]]], CandidateLoop],
     space: SearchSpace,
     stop: StopRequest,
 ) -> str:
     """Train what prescreening chooses by what it learns from the candidates before; return the ending."""
-    book = fidelities.lowest
-    book.message = "prescreening networks by prediction"
-    chosen = prescreening.chosen(learned_from.trials, book.trials, lambda: stop.requested)
+    recorder = fidelities.lowest
+    recorder.message = "prescreening networks by prediction"
+    chosen = prescreening.chosen(learned_from.trials, recorder.trials, lambda: stop.requested)
     if chosen is None:
         return "interrupted"
-    book.message = f"{len(chosen)} networks are chosen to be trained"
-    return loop_until(fidelities, prescreening.wanted, not_yet_evaluated(space, chosen, book.trials)).run()
+    recorder.message = f"{len(chosen)} networks are chosen to be trained"
+    return loop_until(
+        fidelities, prescreening.wanted, not_yet_evaluated(space, chosen, recorder.trials)
+    ).run()
 
 
 def _rebased(

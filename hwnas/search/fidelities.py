@@ -30,7 +30,7 @@ from hwnas.latency.measure.measurements import MeasuredFigures
 from hwnas.objectives import Costs
 from hwnas.search.front import point_of
 from hwnas.search.layers import best_by_layers
-from hwnas.search.recorder import Candidate, SearchClock, TrialBook
+from hwnas.search.recorder import Candidate, SearchClock, TrialRecorder
 from hwnas.search.resume.recovery import Recovered, recover
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.run_log import RunLog
@@ -48,20 +48,20 @@ class Rung:
     """One length of training.
 
     Attributes:
-        book: of its study.
+        recorder: of its study.
         estimator: position of the estimator that evaluates on it, among those that workers have.
         taken: networks that were promoted to here, or were asked for here.
         lost: how many of these failed.
     """
 
-    book: TrialBook
+    recorder: TrialRecorder
     estimator: int = 0
     taken: set[Architecture] = field(default_factory=set)
     lost: int = 0
 
     def __post_init__(self) -> None:
         """Know what earlier sessions brought here; what a kill or Ctrl-C ended may be promoted again."""
-        for trial in self.book.trials:
+        for trial in self.recorder.trials:
             if trial.architecture is None or trial.reason in MAY_BE_TRIED_AGAIN:
                 continue
             self.taken.add(trial.architecture)
@@ -89,19 +89,19 @@ class Fidelities:
         self._order: dict[int, tuple[tuple[int, int], list[TrialSummary]]] = {}
 
     @property
-    def lowest(self) -> TrialBook:
-        """The book that the strategy proposes into."""
-        return self.rungs[0].book
+    def lowest(self) -> TrialRecorder:
+        """The recorder that the strategy proposes into."""
+        return self.rungs[0].recorder
 
     @property
-    def highest(self) -> TrialBook:
-        """The book of the front."""
-        return self.rungs[-1].book
+    def highest(self) -> TrialRecorder:
+        """The recorder of the front."""
+        return self.rungs[-1].recorder
 
     @property
     def heights(self) -> list[int]:
         """How many networks are trained on each rung, the lowest first."""
-        return [rung.book.num_trained for rung in self.rungs]
+        return [rung.recorder.num_trained for rung in self.rungs]
 
     def of(self, candidate: Candidate) -> Rung:
         """Return the rung that a candidate is on."""
@@ -110,7 +110,7 @@ class Fidelities:
     @property
     def studies(self) -> list[Study]:
         """The study of every rung, the lowest first; empty with one rung."""
-        return [rung.book.study.optuna_study for rung in self.rungs] if len(self.rungs) > 1 else []
+        return [rung.recorder.study.optuna_study for rung in self.rungs] if len(self.rungs) > 1 else []
 
     def follow(self, sampler: BaseSampler) -> None:
         """Let a sampler propose, and choose who is promoted if it can."""
@@ -139,7 +139,7 @@ class Fidelities:
         """Return the highest rung with room, and who is promoted there by front layers."""
         for number in range(len(self.rungs) - 1, 0, -1):
             below, rung = self.rungs[number - 1], self.rungs[number]
-            allowed = math.floor(below.book.num_trained // self._reduction_factor * progress**_PATIENCE)
+            allowed = math.floor(below.recorder.num_trained // self._reduction_factor * progress**_PATIENCE)
             if len(rung.taken) - rung.lost >= allowed:
                 continue
             for trial in self._best(number - 1, allowed + rung.lost):
@@ -149,7 +149,7 @@ class Fidelities:
 
     def _waiting(self, number: int) -> list[TrialSummary]:
         """Return who is trained on the rung below and was not taken on this one."""
-        trained = self.rungs[number - 1].book.growing.history.trained
+        trained = self.rungs[number - 1].recorder.pareto_front.history.trained
         return [trial for trial in trained if trial.architecture not in self.rungs[number].taken]
 
     def promote(
@@ -160,8 +160,8 @@ class Fidelities:
         if found is None:
             return None
         number, below = found
-        record = self.rungs[number - 1].book.record(below.number)
-        study = self.rungs[number].book.study
+        record = self.rungs[number - 1].recorder.record(below.number)
+        study = self.rungs[number].recorder.study
         trial, choices = study.ask(distributions, fixed=record["choices"])
         architecture = space.decode(choices)
         study.describe(trial, architecture)
@@ -176,7 +176,7 @@ class Fidelities:
 
     def _best(self, number: int, enough: int) -> list[TrialSummary]:
         """Return the trials of a rung that may be promoted, worked out once for every number of them."""
-        trained = self.rungs[number].book.growing.history.trained
+        trained = self.rungs[number].recorder.pareto_front.history.trained
         known, state = self._order.get(number), (len(trained), enough)
         if known is None or known[0] != state:
             points = np.array([point_of(trial) for trial in trained], np.float64).reshape(-1, 2)
@@ -200,7 +200,7 @@ class OpenedRungs:
     recovered: dict[str, Recovered]
 
     @property
-    def told(self) -> list[int]:
+    def finished(self) -> list[int]:
         """Numbers of trials that were finished, and not told before."""
         return [number for one in self.recovered.values() for number in one.finished]
 
@@ -244,7 +244,7 @@ def open_rungs(
     rungs = []
     for number, (where, one) in enumerate(zip(runs, studies, strict=True)):
         name = f"rung {number + 1}" if len(plans) > 1 else ""
-        rungs.append(Rung(TrialBook(where, one, log, costs, clock=clock, rung=name), number))
+        rungs.append(Rung(TrialRecorder(where, one, log, costs, clock=clock, rung=name), number))
     opened = OpenedRungs(rungs, stale, recovered)
     for remark in opened.remarks:
         log.event("recovered", remark)

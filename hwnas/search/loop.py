@@ -24,7 +24,7 @@ from hwnas.objectives import LATENCY, Metric
 from hwnas.search.executors.base import Executor, Reply, Worker, error_from_reply
 from hwnas.search.fidelities import Fidelities
 from hwnas.search.interruption import StopRequest
-from hwnas.search.latency_filter import Foresight
+from hwnas.search.latency_filter import LatencyFilter
 from hwnas.search.objectives import end_to_end_job
 from hwnas.search.progress import ProgressListener, SearchStatus
 from hwnas.search.recorder import Candidate
@@ -59,7 +59,7 @@ class CandidateLoop:
         meter: LatencyMeter,
         pool: Executor,
         fidelities: Fidelities,
-        foresight: Foresight,
+        latency_filter: LatencyFilter,
         stop: StopRequest,
         listener: ProgressListener,
         queue: Sequence[Mapping[str, Choice]] = (),
@@ -72,15 +72,15 @@ class CandidateLoop:
         self._meter = meter
         self._pool = pool
         self._fidelities = fidelities
-        self._book = fidelities.lowest
-        self._foresight = foresight
+        self._recorder = fidelities.lowest
+        self._latency_filter = latency_filter
         self._stop = stop
         self._listener = listener
         self._distributions = distributions_of(space)
         self._running: dict[Worker, Candidate] = {}
         self._trained_before = fidelities.lowest.num_trained
         self._num_candidates = 0
-        self._num_turned_down = 0
+        self._num_rejected = 0
         self._failures = 0
         self._losses = 0
         self._ending = "as many candidates as wanted are trained"
@@ -117,7 +117,7 @@ class CandidateLoop:
     def is_out_of_time(self) -> bool:
         """Whether the time of this session is over."""
         minutes = self._settings.timeout_min
-        return minutes is not None and self._book.session_s > 60 * minutes
+        return minutes is not None and self._recorder.session_s > 60 * minutes
 
     @property
     def _is_target_gone(self) -> bool:
@@ -137,7 +137,7 @@ class CandidateLoop:
         """Return the share of candidates that are trained; 1 where nobody knows how many there will be."""
         if self._settings.timeout_min is not None or not self._wants_more():
             return 1.0
-        return self._book.num_trained / self._settings.trials
+        return self._recorder.num_trained / self._settings.trials
 
     def _wants_more(self) -> bool:
         if not self._may_go_on() or self._ending == "the space is exhausted":
@@ -147,13 +147,13 @@ class CandidateLoop:
                 f"{self._num_candidates} candidates were tried in this session, too few could be trained"
             )
             return False
-        if self._num_turned_down >= 500 + 100 * self._settings.trials:
+        if self._num_rejected >= 500 + 100 * self._settings.trials:
             self._ending = (
-                f"{self._num_turned_down} candidates were predicted to be over the limit in this session"
+                f"{self._num_rejected} candidates were predicted to be over the limit in this session"
             )
             return False
         proposed = sum(candidate.rung == 0 for candidate in self._running.values())
-        return self._book.num_trained + proposed < self._settings.trials
+        return self._recorder.num_trained + proposed < self._settings.trials
 
     def _launch(self) -> None:
         for worker in self._pool.idle:
@@ -174,13 +174,13 @@ class CandidateLoop:
 
     def _estimate(self, worker: Worker, candidate: Candidate) -> None:
         rung = self._fidelities.of(candidate)
-        directory = str(rung.book.directory(candidate) / "training")
+        directory = str(rung.recorder.directory(candidate) / "training")
         self._submit(worker, candidate, "estimate", directory=directory, estimator=rung.estimator)
 
     def _propose(self) -> Candidate | None:
         """Ask until an architecture is new; None if none is."""
         running = {each.architecture: each for each in self._running.values() if each.rung == 0}
-        study = self._book.study
+        study = self._recorder.study
         attempt = 0
         while attempt < MAX_REPEATS:
             uniform = attempt >= REPEATS_BEFORE_UNIFORM
@@ -194,9 +194,9 @@ class CandidateLoop:
             attempt += 1
             if architecture in running:
                 running[architecture].repeats.append(trial)
-            elif self._book.reused(trial, architecture):
+            elif self._recorder.reused(trial, architecture):
                 continue
-            elif not self._turned_down(candidate):
+            elif not self._rejected(candidate):
                 return candidate
             elif self._stop.requested or not self._wants_more():
                 return None
@@ -205,13 +205,13 @@ class CandidateLoop:
         self._ending = "the space is exhausted"
         return None
 
-    def _turned_down(self, candidate: Candidate) -> bool:
+    def _rejected(self, candidate: Candidate) -> bool:
         """Predict a candidate's latency, and tell it if that is over the limit beyond doubt."""
-        candidate.predicted = self._foresight.predict(candidate.architecture)
-        if candidate.predicted is None or not self._foresight.turns_down(candidate.predicted):
+        candidate.predicted = self._latency_filter.predict(candidate.architecture)
+        if candidate.predicted is None or not self._latency_filter.rejects(candidate.predicted):
             return False
-        self._num_turned_down += 1
-        self._book.turned_down(candidate, candidate.predicted)
+        self._num_rejected += 1
+        self._recorder.rejected(candidate, candidate.predicted)
         return True
 
     def _submit(self, worker: Worker, candidate: Candidate, job: str, **fields: Any) -> None:
@@ -230,9 +230,9 @@ class CandidateLoop:
             return
         del self._running[reply.worker]
         if reply.kind == "result":
-            book = self._fidelities.of(candidate).book
-            book.trained(candidate, reply.value)
-            self._book.message = book.message
+            recorder = self._fidelities.of(candidate).recorder
+            recorder.trained(candidate, reply.value)
+            self._recorder.message = recorder.message
             self._failures = 0
         elif reply.kind == "error" and reply.value["kind"] == FileAccessError.__name__:
             # No network is to blame, and the next one would end the same way.
@@ -259,10 +259,10 @@ class CandidateLoop:
         finally:
             self._model(candidate).unlink(missing_ok=True)
         self._losses = 0
-        self._foresight.learn(candidate.architecture, candidate.measured.latency.latency_ms)
-        if self._book.costs.exceeded(candidate.measured.figures):
+        self._latency_filter.learn(candidate.architecture, candidate.measured.latency.latency_ms)
+        if self._recorder.costs.exceeded(candidate.measured.figures):
             del self._running[worker]
-            self._book.infeasible(candidate)
+            self._recorder.infeasible(candidate)
             self._failures = 0
             return
         self._estimate(worker, candidate)
@@ -274,9 +274,11 @@ class CandidateLoop:
             self._meter,
             self._model(candidate),
             self._task.io_spec(candidate.architecture),
-            self._book.costs.metrics,
-            end_to_end=end_to_end_job(self._task, candidate.architecture, self._book.costs, is_trained=False),
-            give_up_over_ms=self._book.costs.most(Metric(LATENCY)),
+            self._recorder.costs.metrics,
+            end_to_end=end_to_end_job(
+                self._task, candidate.architecture, self._recorder.costs, is_trained=False
+            ),
+            give_up_over_ms=self._recorder.costs.most(Metric(LATENCY)),
         )
 
     def _unmeasured(self, candidate: Candidate, error: MeasurementError) -> None:
@@ -284,7 +286,7 @@ class CandidateLoop:
         reason = INTERRUPTED if self._stop.requested else f"{type(error).__name__}: {error}"
         if isinstance(error, TargetLostError):
             self._losses += 1
-            self._book.failed(candidate, reason)
+            self._recorder.failed(candidate, reason)
         elif isinstance(error, TooSlowError):
             # Says something about this network alone, so it does not count as a failure in a row.
             self._losses = 0
@@ -301,9 +303,9 @@ class CandidateLoop:
                 self._pool.kill(worker)
 
     def _lost(self, candidate: Candidate, reason: str) -> None:
-        book = self._fidelities.of(candidate).book
-        book.failed(candidate, reason)
-        self._book.message = book.message
+        recorder = self._fidelities.of(candidate).recorder
+        recorder.failed(candidate, reason)
+        self._recorder.message = recorder.message
         self._fidelities.failed(candidate)
 
     def _failed(self, candidate: Candidate, reason: str) -> None:
@@ -321,33 +323,33 @@ class CandidateLoop:
             self._lost(candidate, reason)
         self._running = {}
         for rung in self._fidelities.rungs:
-            rung.book.save()
+            rung.recorder.save()
 
     def _model(self, candidate: Candidate) -> Path:
-        return self._fidelities.of(candidate).book.directory(candidate) / "model.onnx"
+        return self._fidelities.of(candidate).recorder.directory(candidate) / "model.onnx"
 
     def _status(self) -> SearchStatus:
-        found = self._book.growing
+        found = self._recorder.pareto_front
         evaluated = found.trained + found.infeasible + found.failed
-        best = self._fidelities.highest.growing
+        best = self._fidelities.highest.pareto_front
         return SearchStatus(
             trained=found.trained,
             wanted=self._settings.trials,
             infeasible=found.infeasible,
-            failed=sum(rung.book.growing.failed for rung in self._fidelities.rungs),
+            failed=sum(rung.recorder.pareto_front.failed for rung in self._fidelities.rungs),
             duplicates=found.num_finished - evaluated,
             front_size=len(best.members),
             hypervolume=best.history.hypervolume,
-            elapsed_s=self._book.elapsed_s,
+            elapsed_s=self._recorder.elapsed_s,
             left_s=self._left_s(),
-            message=self._book.message,
+            message=self._recorder.message,
             promoted=tuple(self._fidelities.heights[1:]),
         )
 
     def _left_s(self) -> float | None:
-        trained, minutes = self._book.num_trained, self._settings.timeout_min
-        bounds = [] if minutes is None else [max(0.0, 60 * minutes - self._book.session_s)]
+        trained, minutes = self._recorder.num_trained, self._settings.timeout_min
+        bounds = [] if minutes is None else [max(0.0, 60 * minutes - self._recorder.session_s)]
         if trained > self._trained_before:
-            pace_s = self._book.session_s / (trained - self._trained_before)
+            pace_s = self._recorder.session_s / (trained - self._trained_before)
             bounds.append(max(0, self._settings.trials - trained) * pace_s)
         return min(bounds, default=None)

@@ -22,7 +22,7 @@ _WRITES_PER_STUDY = 500
 """`front.json` is written once this part of the trials is new, so that what it costs each of them stays."""
 
 
-class GrowingHistory:
+class ParetoHistory:
     """The hypervolume after every trained trial, see `hypervolume_history`.
 
     Attributes:
@@ -73,7 +73,7 @@ class GrowingHistory:
         self.entries.append((trial.number, trial.elapsed_s, self._volume))
 
 
-class GrowingFront:
+class ParetoFront:
     """What finished trials add up to, and `front.json`.
 
     Attributes:
@@ -95,7 +95,7 @@ class GrowingFront:
         self._unwritten = 0
         self.trained = self.infeasible = self.failed = 0
         self.members: list[TrialSummary] = []
-        self.history = GrowingHistory(costs.most(costs.objective))
+        self.history = ParetoHistory(costs.most(costs.objective))
         self.content: dict[str, Any] = {}
 
     @property

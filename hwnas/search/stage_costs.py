@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.config import RunConfig
-from hwnas.estimators.comparison import WORTH_FILE
+from hwnas.estimators.comparison import REPORT_FILE
 from hwnas.search.run_directory import RunDirectory, read_record_if_any
 from hwnas.search.run_log import read_events
 from hwnas.search.rungs import RungPlan, rung_plans
@@ -112,11 +112,11 @@ def _prepared(config: RunConfig) -> list[StageCost]:
     if relaxed is not None:
         seconds = float(relaxed["provenance"]["seconds"])
         found.append(StageCost("relaxed choices", 0, seconds, "once for supernet and target"))
-    worth = _content(config.search.worth, WORTH_FILE)
-    if worth is not None:
-        networks = len(worth["networks"])
-        seconds = networks * float(worth["full"]["cost_s"])
-        found.append(StageCost("worth of the estimator", networks, seconds, "once for task and space"))
+    report = _content(config.search.estimator_report, REPORT_FILE)
+    if report is not None:
+        networks = len(report["networks"])
+        seconds = networks * float(report["full"]["cost_s"])
+        found.append(StageCost("estimator report", networks, seconds, "once for task and space"))
     return found
 
 
@@ -150,9 +150,9 @@ def _of_prescreening(prescreening: dict[str, Any]) -> StageCost:
     if not prescreening["is_finished"]:
         screened = prescreening["kept"]["screened"] if prescreening["kept"] else 0
         return StageCost("prescreening", screened, float(prescreening["seconds"]), "not finished")
-    worth = prescreening["worth"]["agreement"]
+    report = prescreening["predictor"]["rank_correlation"]
     remark = (
-        f"{len(prescreening['chosen'])} chosen; Kendall tau of the predictor {worth['tau']:.2f} "
-        f"[{worth['low']:.2f}, {worth['high']:.2f}], by cross-validation over {worth['networks']}"
+        f"{len(prescreening['chosen'])} chosen; Kendall tau of the predictor {report['tau']:.2f} "
+        f"[{report['low']:.2f}, {report['high']:.2f}], by cross-validation over {report['networks']}"
     )
     return StageCost("prescreening", int(prescreening["screened"]), float(prescreening["seconds"]), remark)

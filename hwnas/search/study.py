@@ -262,7 +262,7 @@ class SearchStudy:
         """Note what a latency table says of a trial's network, before it is told."""
         trial.set_user_attr(PREDICTED, dict(predicted))
 
-    def tell_turned_down(
+    def tell_rejected(
         self, trial: optuna.Trial, *, predicted_ms: float, costs: Costs, elapsed_s: float
     ) -> None:
         """Finish a trial whose network was not measured: it is over the limit of its latency beyond doubt."""

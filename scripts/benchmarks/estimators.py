@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What each accuracy estimator is worth on real scans: Kendall's tau with full training, and its cost.
+"""How well each accuracy estimator ranks on real scans: Kendall's tau with full training, and its cost.
 
     python scripts/benchmarks/estimators.py --data DIR --out DIR [--networks 32] [--steps 300] [--json]
 
@@ -107,10 +107,10 @@ def main() -> None:
         seed=arguments.seed,
     )
 
-    def told(done: int, of: int, what: str) -> None:
+    def show(done: int, of: int, what: str) -> None:
         print(f"[{done}/{of}] {what}", file=sys.stderr, flush=True)
 
-    found = comparison.run(arguments.out, workers=arguments.workers, told=told)
+    found = comparison.run(arguments.out, workers=arguments.workers, progress=show)
     print(f"command: scripts/benchmarks/estimators.py {' '.join(sys.argv[1:])}")
     print(f"machine: {platform.processor() or platform.machine()}, {os.cpu_count()} processors\n")
     _show(found)
@@ -187,14 +187,14 @@ def _show(found: dict[str, Any]) -> None:
     print("|---|---|---|---|---|---|")
     for label, one in found["estimators"].items():
         name = f"{label} ({len(errors) - one['failed']} networks)" if one["failed"] else label
-        worth = one["worth"]
+        report = one["report"]
         taus = " | ".join(
             f"{value['tau']:.2f} [{value['low']:.2f}, {value['high']:.2f}]"
-            for value in (worth["agreement"], worth["macs"], worth["parameters"])
+            for value in (report["rank_correlation"], report["macs"], report["parameters"])
         )
-        print(f"| {name} | {taus} | {worth['gain_low']:+.2f} | {worth['cost_s']:.2f} |")
+        print(f"| {name} | {taus} | {report['gain_low']:+.2f} | {report['cost_s']:.2f} |")
     for one in found["estimators"].values():
-        for warning in one["worth"]["warnings"]:
+        for warning in one["report"]["warnings"]:
             print(f"\n{warning}")
 
 

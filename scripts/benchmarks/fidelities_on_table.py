@@ -45,10 +45,10 @@ from hwnas.objectives import Costs
 from hwnas.search.executors.base import Reply, Worker
 from hwnas.search.fidelities import Fidelities, Rung
 from hwnas.search.interruption import StopRequest
-from hwnas.search.latency_filter import Foresight
+from hwnas.search.latency_filter import LatencyFilter
 from hwnas.search.loop import CandidateLoop
 from hwnas.search.prescreening.stage import PrescreeningStage
-from hwnas.search.recorder import TrialBook
+from hwnas.search.recorder import TrialRecorder
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.run_log import RunLog
 from hwnas.search.strategies import LatencyPrediction, Limits, StrategyContext, make_sampler
@@ -181,7 +181,7 @@ class TableMeter:
         """Nothing is open."""
 
 
-class KnownLatency(Foresight):
+class KnownLatency(LatencyFilter):
     """Latencies of the table, known before a network is measured."""
 
     def __init__(self, trained: Trained, space: TableSpace, costs: Costs) -> None:
@@ -307,7 +307,9 @@ def _search(
             where = run if is_top else run.rung(number)
             where.trials_dir.mkdir(parents=True, exist_ok=True)
             own = study if is_top else study.beside(f"rung-{number}")
-            rungs.append(Rung(TrialBook(where, own, RunLog(run), costs, rung=f"rung {number}"), length - 1))
+            rungs.append(
+                Rung(TrialRecorder(where, own, RunLog(run), costs, rung=f"rung {number}"), length - 1)
+            )
         schedules = (
             [Fidelities([rung]) for rung in rungs]
             if prescreening
@@ -317,7 +319,7 @@ def _search(
         for fidelities in schedules:
             context = StrategyContext(space, predict, limits, seed, rungs=fidelities.studies)
             fidelities.follow(make_sampler(strategy, context))
-        foresight = KnownLatency(trained, space, costs)
+        latency_filter = KnownLatency(trained, space, costs)
 
         def loop_until(
             fidelities: Fidelities, wanted: int, queue: Sequence[Mapping[str, Choice]] = ()
@@ -329,7 +331,7 @@ def _search(
                 meter=TableMeter(trained),
                 pool=executor,
                 fidelities=fidelities,
-                foresight=foresight,
+                latency_filter=latency_filter,
                 stop=stop,
                 listener=lambda _status: None,
                 queue=queue,
@@ -345,7 +347,7 @@ def _search(
                 run,
                 section,
                 space=space,
-                foresight=foresight,
+                latency_filter=latency_filter,
                 limits=limits,
                 costs=costs,
                 seed=seed,

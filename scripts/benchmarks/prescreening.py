@@ -1,7 +1,7 @@
 """Times prescreening of 10,000 to 1,000,000 networks of `range-unet`, by stage, with peak memory.
 
 Latencies come from `--table`, a file that `hwnas profile` wrote. Errors of the evaluated networks are made up
-from their genes, with noise, since only the times are at stake here: what a predictor is worth, a search on
+from their genes, with noise, since only the times are at stake here: how well a predictor ranks, a search on
 data says. Every size runs in a process of its own, so that its peak memory is its own. Prints Markdown.
 """
 
@@ -89,7 +89,7 @@ def timed(table_path: Path, number: int, evaluated: int, train_best: int, limit_
         "networks": kept.screened,
         "allowed": kept.allowed,
         "chosen": len(best),
-        "tau": str(predictor.worth.agreement),
+        "tau": str(predictor.report.rank_correlation),
         "parts": clock.parts,
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }

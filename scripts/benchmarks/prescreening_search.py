@@ -56,7 +56,8 @@ def main() -> None:
             f"| {row['seed']} | {plain['trained']} | {plain['seconds']:.0f} | {plain['linear']:.4f} "
             f"| {plain['log']:.4f} | {screened['first']} | {screened['trained']} | {screened['seconds']:.0f} "
             f"| {screened['stage_s']:.1f} | {screened['tau']:.2f} "
-            f"| {screened['linear']:.4f} | {screened['log']:.4f} | {row['ratio']['linear']:.3f} | {row['ratio']['log']:.3f} |"
+            f"| {screened['linear']:.4f} | {screened['log']:.4f} "
+            f"| {row['ratio']['linear']:.3f} | {row['ratio']['log']:.3f} |"
         )
     found = {}
     for scale, name in SCALES.items():
@@ -117,7 +118,7 @@ def _compared(arguments: argparse.Namespace, seed: int) -> dict[str, Any]:
             "trained": len(screened.points),
             "seconds": cost_s,
             "stage_s": screened.stages[PRESCREENING],
-            "tau": record["worth"]["agreement"]["tau"],
+            "tau": record["predictor"]["rank_correlation"]["tau"],
             "points": screened.points,
         },
     }

@@ -22,14 +22,14 @@ def test_it_predicts_networks_that_it_has_not_seen() -> None:
     assert np.abs(said - truth).mean() < 0.3 * np.abs(truth - truth.mean()).mean()
 
 
-def test_cross_validation_states_what_it_is_worth() -> None:
+def test_cross_validation_states_how_well_it_ranks() -> None:
     _, good = validated_predictor(*_problem(100))
-    assert 0.6 < good.agreement.low <= good.agreement.tau <= good.agreement.high <= 1
-    assert good.agreement.networks == 100
+    assert 0.6 < good.rank_correlation.low <= good.rank_correlation.tau <= good.rank_correlation.high <= 1
+    assert good.rank_correlation.networks == 100
     features, _ = _problem(100)
     _, useless = validated_predictor(features, np.random.default_rng(2).normal(size=100))
-    assert useless.agreement.low < 0.1, "noise must not look predictable"
-    assert useless.agreement.tau < 0.25
+    assert useless.rank_correlation.low < 0.1, "noise must not look predictable"
+    assert useless.rank_correlation.tau < 0.25
 
 
 def test_the_scale_of_values_does_not_matter() -> None:

@@ -45,13 +45,13 @@ def made_up(number: int, error: float, cost: float) -> TrialSummary:
     )
 
 
-class MadeUpBook:
-    """As much of a `TrialBook` as fidelities look at."""
+class MadeUpRecorder:
+    """As much of a `TrialRecorder` as fidelities look at."""
 
     def __init__(self) -> None:
         self.study: Any = None
         self.trials: list[TrialSummary] = []
-        self.growing = SimpleNamespace(history=SimpleNamespace(trained=self.trials))
+        self.pareto_front = SimpleNamespace(history=SimpleNamespace(trained=self.trials))
 
     @property
     def num_trained(self) -> int:
@@ -63,9 +63,9 @@ def test_one_of_every_few_is_promoted_and_nobody_waits(
     seed: int, reduction_factor: int, workers: int
 ) -> None:
     rng = random.Random(seed)
-    books = [MadeUpBook() for _ in range(3)]
+    recorders = [MadeUpRecorder() for _ in range(3)]
     fidelities = Fidelities(
-        [Rung(book, steps) for book, steps in zip(books, (1, 3, 9), strict=True)],
+        [Rung(recorder, steps) for recorder, steps in zip(recorders, (1, 3, 9), strict=True)],
         reduction_factor=reduction_factor,
     )
     running: list[Candidate] = []
@@ -77,9 +77,9 @@ def test_one_of_every_few_is_promoted_and_nobody_waits(
             asked += found is None
             candidate = Candidate(below, below.architecture, {}, rung=number)  # type: ignore[arg-type]
             if found:
-                best = len(books[number - 1].trials) // reduction_factor + fidelities.rungs[number].lost
-                points = np.array([(one.error, one.cost) for one in books[number - 1].trials])
-                better, layer = 0, next(i for i, t in enumerate(books[number - 1].trials) if t is below)
+                best = len(recorders[number - 1].trials) // reduction_factor + fidelities.rungs[number].lost
+                points = np.array([(one.error, one.cost) for one in recorders[number - 1].trials])
+                better, layer = 0, next(i for i, t in enumerate(recorders[number - 1].trials) if t is below)
                 for positions in layers_of(points):
                     if layer in positions:
                         break
@@ -94,8 +94,8 @@ def test_one_of_every_few_is_promoted_and_nobody_waits(
             lost += 1
             fidelities.failed(done)
         else:
-            books[done.rung].trials.append(done.trial)  # type: ignore[arg-type]
-        for below, above in pairwise(books):
+            recorders[done.rung].trials.append(done.trial)  # type: ignore[arg-type]
+        for below, above in pairwise(recorders):
             assert above.num_trained <= below.num_trained // reduction_factor
             names = [one.number for one in above.trials]
             assert len(names) == len(set(names))
@@ -125,21 +125,22 @@ class MadeUpChooser(BaseSampler):
 
 
 def test_a_strategy_may_choose_who_is_promoted(tmp_path: Path) -> None:
-    books = [MadeUpBook() for _ in range(3)]
-    books[0].study = SearchStudy(tmp_path / "journal")
+    recorders = [MadeUpRecorder() for _ in range(3)]
+    recorders[0].study = SearchStudy(tmp_path / "journal")
     fidelities = Fidelities(
-        [Rung(book, steps) for book, steps in zip(books, (1, 3, 9), strict=True)], reduction_factor=2
+        [Rung(recorder, steps) for recorder, steps in zip(recorders, (1, 3, 9), strict=True)],
+        reduction_factor=2,
     )
-    books[0].trials += [made_up(number, 0.1 * number, 1.0) for number in range(8)]
-    books[1].trials += [made_up(number, 0.1 * number, 1.0) for number in range(4)]
-    fidelities.rungs[1].taken |= {trial.architecture for trial in books[1].trials if trial.architecture}
+    recorders[0].trials += [made_up(number, 0.1 * number, 1.0) for number in range(8)]
+    recorders[1].trials += [made_up(number, 0.1 * number, 1.0) for number in range(4)]
+    fidelities.rungs[1].taken |= {trial.architecture for trial in recorders[1].trials if trial.architecture}
     by_layers = fidelities.next_promotion()
     assert by_layers is not None
     assert (by_layers[0], by_layers[1].number) == (2, 0)
 
     chooser = MadeUpChooser()
     fidelities.follow(chooser)
-    assert books[0].study.optuna_study.sampler is chooser
+    assert recorders[0].study.optuna_study.sampler is chooser
     assert fidelities.may_promote()
     assert chooser.asked == [], "whether somebody may be promoted is known without asking who"
     chosen = fidelities.next_promotion()
@@ -148,23 +149,25 @@ def test_a_strategy_may_choose_who_is_promoted(tmp_path: Path) -> None:
     assert chooser.asked == [(2, [0, 1, 2, 3])]
 
     # Without an opinion of the strategy, front layers decide; whoever was taken is not asked for again.
-    fidelities.rungs[2].taken |= {trial.architecture for trial in books[1].trials[:2] if trial.architecture}
-    books[0].trials += [made_up(number, 0.05, 0.5) for number in (8, 9)]
+    fidelities.rungs[2].taken |= {
+        trial.architecture for trial in recorders[1].trials[:2] if trial.architecture
+    }
+    recorders[0].trials += [made_up(number, 0.05, 0.5) for number in (8, 9)]
     chosen = fidelities.next_promotion()
     assert chosen is not None
     assert (chosen[0], chosen[1].number) == (1, 8)
     assert chooser.asked[-1] == (1, [4, 5, 6, 7, 8, 9])
-    books[0].study.close()
+    recorders[0].study.close()
 
 
 def test_few_are_promoted_early() -> None:
-    books = [MadeUpBook() for _ in range(2)]
+    recorders = [MadeUpRecorder() for _ in range(2)]
     fidelities = Fidelities(
-        [Rung(book, steps) for book, steps in zip(books, (1, 3), strict=True)], reduction_factor=2
+        [Rung(recorder, steps) for recorder, steps in zip(recorders, (1, 3), strict=True)], reduction_factor=2
     )
     promoted = []
     for number in range(40):
-        books[0].trials.append(made_up(number, 1.0 / (1 + number), float(number)))
+        recorders[0].trials.append(made_up(number, 1.0 / (1 + number), float(number)))
         while found := fidelities.next_promotion((number + 1) / 40):
             fidelities.rungs[1].taken.add(found[1].architecture)
         promoted.append(len(fidelities.rungs[1].taken))
@@ -178,7 +181,7 @@ def test_fidelities_need_rungs() -> None:
     with pytest.raises(ValueError, match="reduction_factor"):
         Fidelities([])
     with pytest.raises(ValueError, match="reduction_factor"):
-        Fidelities([Rung(MadeUpBook(), 1), Rung(MadeUpBook(), 3)], reduction_factor=1)
+        Fidelities([Rung(MadeUpRecorder(), 1), Rung(MadeUpRecorder(), 3)], reduction_factor=1)
 
 
 @pytest.mark.slow

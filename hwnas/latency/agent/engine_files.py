@@ -9,7 +9,7 @@ from hwnas.latency.backends.base import Backend
 from hwnas.latency.backends.errors import AgentError
 
 MAX_PIECE_BYTES = 1 << 20
-TOLD = ("fallback", "build_s", "layers_on_gpu")
+BUILD_KEYS = ("fallback", "build_s", "layers_on_gpu")
 """What the record of an engine says of its build."""
 
 
@@ -37,7 +37,7 @@ class EngineFiles:
         backend.load(model)
         self._path, identity = engine_file()
         record: Dict[str, Any] = getattr(backend, "build_record", dict)()
-        return {"identity": identity, "build": {key: record.get(key) for key in TOLD}}
+        return {"identity": identity, "build": {key: record.get(key) for key in BUILD_KEYS}}
 
     def adopt_build(self, model: str, build: int) -> Dict[str, Any]:
         """Let the engine of the build of that number be the one of the model from now on.

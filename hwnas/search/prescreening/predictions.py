@@ -46,7 +46,7 @@ class CandidatePredictor:
     Large errors are capped before: where some networks learn nothing, telling the others apart matters more.
 
     Attributes:
-        worth: of the error predictor, by cross-validation.
+        report: of the error predictor, by cross-validation.
         uses_table: whether the second objective is what a latency table says; learned otherwise.
     """
 
@@ -94,7 +94,7 @@ class CandidatePredictor:
             self._log_scale = float(logs.mean()), max(float(logs.std()), 1e-6)
             errors = np.array([each.error for each in chosen])
             errors = capped(errors, float(np.quantile(errors, 0.75)))
-            self._error, self.worth = validated_predictor(self._features(vectors, logs), errors, seed=seed)
+            self._error, self.report = validated_predictor(self._features(vectors, logs), errors, seed=seed)
         self._usual = np.inf
         drawn = self(_drawn(space, seed))
         if drawn.are_allowed.any():

@@ -13,7 +13,7 @@ from hwnas.config import PrescreeningSection
 from hwnas.errors import StudyError
 from hwnas.files import write_checked_json
 from hwnas.objectives import LATENCY, Costs
-from hwnas.search.latency_filter import Foresight
+from hwnas.search.latency_filter import LatencyFilter
 from hwnas.search.layers import Floats, picked
 from hwnas.search.prescreening.predictions import CandidatePredictor, Evaluated
 from hwnas.search.prescreening.selection import Kept, Prescreening
@@ -43,7 +43,7 @@ class PrescreeningStage:
         section: PrescreeningSection,
         *,
         space: SearchSpace,
-        foresight: Foresight,
+        latency_filter: LatencyFilter,
         limits: Limits,
         costs: Costs,
         seed: int,
@@ -56,7 +56,7 @@ class PrescreeningStage:
             run: holds the file.
             section: how many to predict, and to train.
             space: searched.
-            foresight: of latencies.
+            latency_filter: of latencies.
             limits: hard ones.
             costs: the second objective.
             seed: of the draws.
@@ -64,7 +64,7 @@ class PrescreeningStage:
             fits: says of a network whether it may be within the hard limits; asked of few.
         """
         self._run, self._section, self._space, self._log = run, section, space, log
-        self._foresight, self._limits, self._seed, self._fits = foresight, limits, seed, fits
+        self._latency_filter, self._limits, self._seed, self._fits = latency_filter, limits, seed, fits
         self._is_latency = str(costs.objective) == LATENCY
 
     def chosen(
@@ -142,7 +142,7 @@ class PrescreeningStage:
                 if trial.is_trained
             ],
             self._limits,
-            self._table if self._foresight.is_available else None,
+            self._table if self._latency_filter.is_available else None,
             is_latency=self._is_latency,
             seed=self._seed,
         )
@@ -186,26 +186,26 @@ class PrescreeningStage:
             "kept": None,
             "screened": kept.screened,
             "allowed": kept.allowed,
-            "worth": predictor.worth.to_json(),
+            "predictor": predictor.report.to_json(),
             "uses_table": predictor.uses_table,
             "chosen": [prescreening.choices(one) for one in genes],
             "predicted": kept.points[new][best].tolist(),
             "seconds": round(before_s + time.monotonic() - started, 3),
         }
         write_checked_json(self._run.prescreening, state)
-        worth = predictor.worth.agreement
-        doubt = "" if worth.low > 0 else " It may order networks no better than chance."
+        report = predictor.report.rank_correlation
+        doubt = "" if report.low > 0 else " It may order networks no better than chance."
         self._log.event(
             "prescreened",
             f"prescreened {kept.screened} networks in {state['seconds']:.1f} s, {kept.allowed} within the "
-            f"limits; the predictor of errors, made of {worth.networks} networks, has a Kendall tau of "
-            f"{worth} in cross-validation.{doubt} {len(genes)} are chosen to be trained",
-            **{key: state[key] for key in ("screened", "allowed", "worth", "seconds")},
+            f"limits; the predictor of errors, made of {report.networks} networks, has a Kendall tau of "
+            f"{report} in cross-validation.{doubt} {len(genes)} are chosen to be trained",
+            **{key: state[key] for key in ("screened", "allowed", "predictor", "seconds")},
         )
         return state
 
     def _table(self, networks: Sequence[Architecture]) -> tuple[Floats, Floats] | None:
-        predictions = self._foresight.predict_many(networks)
+        predictions = self._latency_filter.predict_many(networks)
         found = [(one.latency_ms, one.interval_ms[0]) for one in predictions if one is not None]
         if len(found) != len(networks):
             return None

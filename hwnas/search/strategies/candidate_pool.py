@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.search.strategies.observations import Genes, Observation, ToldTrials
+from hwnas.search.strategies.observations import Genes, Observation, Observations
 from hwnas.search.strategies.proposing import GeneCodec
 
 Floats = npt.NDArray[np.float64]
@@ -42,10 +42,10 @@ class Encoded:
 class CandidatePool:
     """Draws and encodes what is neither known nor forbidden."""
 
-    def __init__(self, codec: GeneCodec, told: ToldTrials) -> None:
+    def __init__(self, codec: GeneCodec, observations: Observations) -> None:
         """Take over space and trials."""
         self.codec = codec
-        self._told = told
+        self._observations = observations
         self._vectors: OrderedDict[str, Floats] = OrderedDict()
         self._blocks: OrderedDict[int, list[Genes]] = OrderedDict()
 
@@ -72,7 +72,7 @@ class CandidatePool:
         """Encode those that are new and allowed, each once."""
         codec = self.codec
         distinct = {codec.architecture(one).id: one for one in genes}
-        fresh = [one for one in distinct.values() if not self._told.is_known(codec.architecture(one))]
+        fresh = [one for one in distinct.values() if not self._observations.is_known(codec.architecture(one))]
         found = self.described(fresh)
         most_ms = codec.context.limits.latency_ms
         if most_ms is None or not fresh:

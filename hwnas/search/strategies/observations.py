@@ -40,7 +40,7 @@ class Observation:
         return self.error is not None
 
 
-class ToldTrials:
+class Observations:
     """Reads a study step by step; what it holds depends on the study's trials alone.
 
     Attributes:

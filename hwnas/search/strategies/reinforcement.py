@@ -59,7 +59,7 @@ class ReinforcementSampler(ProposingSampler):
 
     def _catch_up(self) -> None:
         """Replay what was told since the last proposal."""
-        evaluated, trained = self.told.evaluated, self.told.trained
+        evaluated, trained = self.observations.evaluated, self.observations.trained
         if self._replayed > len(evaluated):
             self._forget()
         if self._targets is None:

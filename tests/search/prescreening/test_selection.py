@@ -97,7 +97,7 @@ def test_a_predictor_learns_errors_and_costs(space: SearchSpace) -> None:
     found = predictor(networks[130:])
     truth = np.array([_error(network) for network in networks[130:]])
     assert not predictor.uses_table
-    assert predictor.worth.agreement.low > 0.5
+    assert predictor.report.rank_correlation.low > 0.5
     assert np.corrcoef(found.errors, truth)[0, 1] > 0.9
     assert np.array_equal(found.are_allowed, found.costs <= 20.0)
 

@@ -12,7 +12,7 @@ from hwnas.errors import ConfigError, StudyError
 from hwnas.objectives import Costs
 from hwnas.report.build import build_report
 from hwnas.search.driver import search
-from hwnas.search.latency_filter import Foresight
+from hwnas.search.latency_filter import LatencyFilter
 from hwnas.search.prescreening.stage import PrescreeningStage
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.run_log import RunLog
@@ -68,7 +68,7 @@ def _stage(tmp_path: Path, space: SearchSpace, **changes) -> PrescreeningStage:
         run,
         PrescreeningSection(**({"networks": 100, "train_best": 4} | changes)),
         space=space,
-        foresight=Foresight(None, space, Costs()),
+        latency_filter=LatencyFilter(None, space, Costs()),
         limits=Limits(None, 12),
         costs=Costs(),
         seed=0,
@@ -84,7 +84,7 @@ def test_the_chosen_are_new_and_stay_the_same(tmp_path: Path, space, trials) -> 
     assert not tried & {space.decode(choices) for choices in chosen}
     state = json.loads(RunDirectory(tmp_path).prescreening.read_text())
     assert (state["screened"], state["trials_before"], state["trained_before"]) == (36, 12, 12)
-    assert state["worth"]["agreement"]["networks"] == 12
+    assert state["predictor"]["rank_correlation"]["networks"] == 12
 
     again = _stage(tmp_path, space)
     more = [*trials, _trial(space, 12, chosen[0]), _trial(space, 13, chosen[1], state="FAIL", reason=None)]
@@ -159,7 +159,7 @@ def test_what_prescreening_learns_from_may_be_evaluated_by_another_estimator(tmp
     assert {record["estimator"] for record in chosen} == {"training-6-steps"}
     state = json.loads(run.prescreening.read_text())
     assert (state["learned_from"], state["trials_before"]) == (len(run.rung(1).read_front()["trials"]), 0)
-    assert state["worth"]["agreement"]["networks"] == 9
+    assert state["predictor"]["rank_correlation"]["networks"] == 9
     assert sorted(str(sorted(record["choices"].items())) for record in chosen) == sorted(
         str(sorted(choices.items())) for choices in state["chosen"]
     )

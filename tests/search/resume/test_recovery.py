@@ -208,7 +208,7 @@ def opened(study: SearchStudy) -> int:
 
 
 def record_of(study: SearchStudy, number: int, **changes: Any) -> dict[str, Any]:
-    """What a book writes of a trained network, with changes."""
+    """What a recorder writes of a trained network, with changes."""
     architecture = study.summary(number).architecture
     assert architecture is not None
     return {

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from hwnas.estimators.learned import capped
 from hwnas.search.strategies.candidate_pool import CandidatePool
-from hwnas.search.strategies.observations import Observation, ToldTrials
+from hwnas.search.strategies.observations import Observation, Observations
 from hwnas.search.strategies.ranking import non_dominated_ranks
 from hwnas.search.strategies.surrogate.view import View
 
@@ -34,17 +34,19 @@ class Data:
 class TrainedNetworks:
     """The trained networks of one study, as models see them."""
 
-    def __init__(self, told: ToldTrials, pool: CandidatePool, view: View, *, seed: int, start: int) -> None:
+    def __init__(
+        self, observations: Observations, pool: CandidatePool, view: View, *, seed: int, start: int
+    ) -> None:
         """Take over a study.
 
         Args:
-            told: of the study.
+            observations: of the study.
             pool: encodes networks.
             view: makes features of encodings.
             seed: of the run.
             start: so many networks are trained before models are asked.
         """
-        self.told = told
+        self.observations = observations
         self._pool = pool
         self._view = view
         self._seed = seed
@@ -53,23 +55,23 @@ class TrainedNetworks:
 
     def __len__(self) -> int:
         """How many there are."""
-        return len(self.told.trained)
+        return len(self.observations.trained)
 
     @property
     def latest_evaluated(self) -> list[Observation]:
         """The last networks that were trained or found to be over a limit."""
-        return self.told.evaluated[-_MAX_POINTS:]
+        return self.observations.evaluated[-_MAX_POINTS:]
 
     @property
     def worst_corner(self) -> tuple[float, float]:
         """Cost and error still of interest: a tenth over the largest, and usual for first networks."""
-        first = points_of(self.told.trained[: self._start])
-        largest = max(each.cost or 0.0 for each in self.told.trained)
+        first = points_of(self.observations.trained[: self._start])
+        largest = max(each.cost or 0.0 for each in self.observations.trained)
         return 1.1 * largest, float(np.quantile(first[:, 0], 0.75))
 
     def chosen(self, count: int) -> list[Observation]:
         """Return those of the first so many networks that models are made of."""
-        trained = self.told.trained
+        trained = self.observations.trained
         if count <= _MAX_POINTS:
             return trained[:count]
         base = count - (count - _MAX_POINTS) % _STEP
