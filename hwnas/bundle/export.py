@@ -60,7 +60,7 @@ class TrainedMember:
     Attributes:
         architecture: of the network.
         weights: safetensors file of its state.
-        quality: judged in PyTorch after training, on the validation split.
+        quality: evaluated in PyTorch after training, on the validation split.
         latency: measured on an ONNX file of this architecture; None when it was not.
         recipe: with which it was trained, as plain JSON values.
         seed: of the training.
@@ -138,7 +138,7 @@ def export_bundle(
         meter: of the target that the bundle is for, under the final protocol.
         force: replace an existing bundle, in one step.
         tensorrt: version that must take the graph, such as `10.3`; None asks the target for its own.
-        precision: which precisions to write beside fp32, and how they are judged; None writes fp32 only.
+        precision: which precisions to write beside fp32, and how they are evaluated; None writes fp32 only.
         integrations: other programs that get files of their own, see `hwnas.bundle.integrations.choice`;
             they load the recommended precision.
         key: of OpenSSH, to sign the manifest with; None leaves it unsigned.
@@ -244,7 +244,7 @@ def _precisions(
     purpose: Purpose,
     shipped: ShippedBuilds,
 ) -> list[PrecisionFigures]:
-    """Write, judge and clock the wanted precisions beside `model.onnx`; none wanted gives none."""
+    """Write, evaluate and clock the wanted precisions beside `model.onnx`; none wanted gives none."""
     if settings is None or settings.wanted == (FP32,):
         return []
     found: list[PrecisionFigures] = []

@@ -32,8 +32,8 @@ def bench(
         ),
     ] = None,
     target: Annotated[
-        str, typer.Option(help="Where to measure, such as `ssh://user@orin?runtime=tensorrt`.")
-    ] = "local?runtime=onnxruntime-cpu&threads=1",
+        str, typer.Option(help="Where to measure, such as `ssh://user@orin?backend=tensorrt`.")
+    ] = "local?backend=onnxruntime-cpu&threads=1",
     compare: Annotated[
         Path | None, typer.Option(help="Another model, clocked by turns: how many times slower is it?")
     ] = None,

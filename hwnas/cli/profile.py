@@ -34,7 +34,7 @@ def register(app: typer.Typer) -> None:
 
 
 def profile(
-    target: Annotated[str, typer.Option(help="What to measure.")] = "local?runtime=onnxruntime-cpu&threads=1",
+    target: Annotated[str, typer.Option(help="What to measure.")] = "local?backend=onnxruntime-cpu&threads=1",
     space: Annotated[str, typer.Option(help="Search space to draw networks from.")] = "range-unet",
     run: Annotated[
         Path | None,

@@ -53,7 +53,7 @@ class LatencyMeasurement:
         warmup_s: duration of the warm-up of each process.
         model_sha256: of the measured file.
         target: the target URL.
-        fingerprint: of the device, runtime and settings.
+        fingerprint: of the device, backend and settings.
         protocol: the settings that the measurement followed.
         ratio: median over rounds of the model's latency divided by that of the reference network in the same
             round, which cancels drift; None where no reference was clocked.
@@ -153,7 +153,7 @@ class LatencyMeter(Protocol):
                 remark says.
 
         Raises:
-            MeasurementError: if the runtime refuses the model or the target cannot be used.
+            MeasurementError: if the backend refuses the model or the target cannot be used.
         """
         ...
 

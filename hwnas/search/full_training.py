@@ -1,4 +1,4 @@
-"""The best candidates at full budget: trained, judged and clocked again, as `trained.json`."""
+"""The best candidates at full budget: trained, evaluated and clocked again, as `trained.json`."""
 
 from __future__ import annotations
 

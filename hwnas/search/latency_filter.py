@@ -1,6 +1,6 @@
 """What a search knows of a network's latency before it measures it: predictions of a latency table.
 
-Decision of the design: a network is turned down unmeasured only when even the lower end of its predicted
+Decision of the design: a network is rejected unmeasured only when even the lower end of its predicted
 interval is over the limit. Every network that is measured corrects the predictor.
 """
 
@@ -29,7 +29,7 @@ _SHIPPED = (_PACKAGE / DIRECTORY, _PACKAGE.parent / DIRECTORY)
 """Where tables come with an installed wheel, and with a checkout."""
 
 
-class Foresight:
+class LatencyFilter:
     """Predicts, turns down, and learns; without a table it does nothing of that."""
 
     def __init__(self, table: LatencyTable | None, space: SearchSpace, costs: Costs) -> None:
@@ -38,7 +38,7 @@ class Foresight:
         Args:
             table: that fits the target.
             space: searched.
-            costs: limits; a network is turned down only where the latency alone is limited, since nothing
+            costs: limits; a network is rejected only where the latency alone is limited, since nothing
                 is known of the other figures.
         """
         self._table = table
@@ -67,7 +67,7 @@ class Foresight:
             predictions[index] = LatencyPrediction(float(found.latency_ms[place]), interval)
         return predictions
 
-    def turns_down(self, prediction: LatencyPrediction | None) -> bool:
+    def rejects(self, prediction: LatencyPrediction | None) -> bool:
         """Return whether a network is over the limit even if it is as fast as can be."""
         return (
             prediction is not None and self._most_ms is not None and prediction.interval_ms[0] > self._most_ms
@@ -124,12 +124,16 @@ def _fitting(path: Path, space: SearchSpace, meter: LatencyMeter) -> LatencyTabl
     return table if (table.space, table.precision) == (space.name, FP32) else None
 
 
-def may_fit(architecture: Architecture, space: SearchSpace, foresight: Foresight, costs: Costs) -> bool:
+def may_fit(
+    architecture: Architecture, space: SearchSpace, latency_filter: LatencyFilter, costs: Costs
+) -> bool:
     """Return whether a network may be within the hard limits, as far as can be told without measuring it.
 
     Latencies are those of the table, if there is one; sizes are counted, see `sizes_fit`.
     """
-    return not foresight.turns_down(foresight.predict(architecture)) and sizes_fit(architecture, space, costs)
+    return not latency_filter.rejects(latency_filter.predict(architecture)) and sizes_fit(
+        architecture, space, costs
+    )
 
 
 def sizes_fit(architecture: Architecture, space: SearchSpace, costs: Costs) -> bool:

@@ -22,7 +22,7 @@ _WRITES_PER_STUDY = 500
 """`front.json` is written once this part of the trials is new, so that what it costs each of them stays."""
 
 
-class GrowingHistory:
+class ParetoHistory:
     """The hypervolume after every trained trial, see `hypervolume_history`.
 
     Attributes:
@@ -73,13 +73,13 @@ class GrowingHistory:
         self.entries.append((trial.number, trial.elapsed_s, self._volume))
 
 
-class GrowingFront:
+class ParetoFront:
     """What finished trials add up to, and `front.json`.
 
     Attributes:
         trained: number of networks that were trained.
         infeasible: number of those over a limit.
-        failed: number of those that could not be judged.
+        failed: number of those that could not be evaluated.
         members: trials of the front, by ascending error.
         history: the hypervolume after every trained trial.
         content: of `front.json` as written last.
@@ -91,11 +91,11 @@ class GrowingFront:
         self._costs = costs
         self._rows: dict[int, tuple[dict[str, Any], str]] = {}
         self._records: dict[int, dict[str, Any]] = {}
-        self._judged: dict[Architecture, TrialSummary] = {}
+        self._evaluated: dict[Architecture, TrialSummary] = {}
         self._unwritten = 0
         self.trained = self.infeasible = self.failed = 0
         self.members: list[TrialSummary] = []
-        self.history = GrowingHistory(costs.most(costs.objective))
+        self.history = ParetoHistory(costs.most(costs.objective))
         self.content: dict[str, Any] = {}
 
     @property
@@ -103,9 +103,9 @@ class GrowingFront:
         """How many trials were told, those that repeat others included."""
         return len(self._rows)
 
-    def judged(self, architecture: Architecture) -> TrialSummary | None:
+    def evaluated(self, architecture: Architecture) -> TrialSummary | None:
         """Return the trial that measured an architecture, or trained it, if there is one."""
-        return self._judged.get(architecture)
+        return self._evaluated.get(architecture)
 
     def update(self, trials: Sequence[TrialSummary]) -> None:
         """Take in those of some trials, in order of their numbers, that are finished and were not yet."""
@@ -153,7 +153,7 @@ class GrowingFront:
         self.failed += trial.state == "FAIL"
         # What was only predicted is predicted anew: the predictor has learned since.
         if trial.state != "FAIL" and trial.figures and trial.architecture is not None:
-            self._judged.setdefault(trial.architecture, trial)
+            self._evaluated.setdefault(trial.architecture, trial)
 
     def _member(self, trial: TrialSummary) -> dict[str, Any]:
         if trial.number not in self._records:

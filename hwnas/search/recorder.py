@@ -16,7 +16,7 @@ from hwnas.errors import StudyError
 from hwnas.files import write_checked_json
 from hwnas.latency.measure.measurements import NOT_MEASURED, MeasuredFigures
 from hwnas.objectives import Costs, Metric
-from hwnas.search.pareto_front import GrowingFront
+from hwnas.search.pareto_front import ParetoFront
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory
 from hwnas.search.run_log import RunLog
 from hwnas.search.strategies import LatencyPrediction
@@ -30,12 +30,12 @@ class Candidate:
 
     Attributes:
         trial: to be told.
-        architecture: what is judged.
+        architecture: what is evaluated.
         choices: what the strategy proposed.
         export: what the export said: number of parameters and time.
         measured: everything that was measured on the untrained network; None before.
         predicted: its latency as a table foresaw it; None without one.
-        rung: of the ladder, from 0, the lowest.
+        rung: of the fidelities, from 0, the lowest.
         repeats: trials that proposed the same while this one was running.
         started_s: when it was proposed, on the monotonic clock.
         is_overdue: whether it was given up for taking too long.
@@ -77,7 +77,7 @@ class SearchClock:
         return self._before_s + self.session_s
 
 
-class TrialBook:
+class TrialRecorder:
     """Keeps study, trial records, front and log in step; a told trial costs the same in a study of any size.
 
     The record of a trial is written before it is told, the front afterwards: a kill in between
@@ -112,7 +112,7 @@ class TrialBook:
         self.trials = study.summaries()
         before_s = max((trial.elapsed_s for trial in self.trials), default=0.0)
         self.clock = SearchClock(before_s) if clock is None else clock
-        self.growing = GrowingFront(run, costs)
+        self.pareto_front = ParetoFront(run, costs)
         self.save()
         self.message = "starting workers"
 
@@ -129,12 +129,12 @@ class TrialBook:
     @property
     def num_trained(self) -> int:
         """Candidates that were trained."""
-        return self.growing.trained
+        return self.pareto_front.trained
 
     @property
     def front(self) -> dict[str, Any]:
         """Content of `front.json` as written last."""
-        return self.growing.content
+        return self.pareto_front.content
 
     def record(self, number: int) -> dict[str, Any]:
         """Return the record of a trial.
@@ -181,11 +181,11 @@ class TrialBook:
         ]
         self._after("infeasible", f"trial {candidate.number}: {'; '.join(broken)}", candidate)
 
-    def turned_down(self, candidate: Candidate, predicted: LatencyPrediction) -> None:
+    def rejected(self, candidate: Candidate, predicted: LatencyPrediction) -> None:
         """Tell a candidate that is over the limit of its latency even by the lower end of its prediction."""
         self._record(candidate, "PRUNED")
         self.study.foresee(candidate.trial, asdict(predicted))
-        self.study.tell_turned_down(
+        self.study.tell_rejected(
             candidate.trial, predicted_ms=predicted.latency_ms, costs=self.costs, elapsed_s=self.elapsed_s
         )
         message = (
@@ -194,10 +194,10 @@ class TrialBook:
         )
         # No refresh of the front, which stays as it is: there may be hundreds of these.
         self.message = self._in_context(message)
-        self.log.event("turned down", self.message, **self._named(candidate.number))
+        self.log.event("rejected", self.message, **self._named(candidate.number))
 
     def failed(self, candidate: Candidate, reason: str) -> None:
-        """Tell a candidate that could not be judged, with the trials that repeat it."""
+        """Tell a candidate that could not be evaluated, with the trials that repeat it."""
         self._record(candidate, "FAIL", reason=reason)
         self.study.tell_failed(candidate.trial, reason, elapsed_s=self.elapsed_s)
         for trial in candidate.repeats:
@@ -206,7 +206,7 @@ class TrialBook:
 
     def reused(self, trial: optuna.Trial, architecture: Architecture) -> bool:
         """Tell a trial with the values of an earlier one of the same architecture, if there is one."""
-        known = self.growing.judged(architecture)
+        known = self.pareto_front.evaluated(architecture)
         if known is None:
             return False
         self.study.mark(trial, known.latency_remark)
@@ -225,15 +225,15 @@ class TrialBook:
 
     def refresh(self, numbers: Iterable[int]) -> None:
         """Take in trials that were just told; `front.json` follows at once, or soon in large studies."""
-        self.growing.update([self.study.summary(number) for number in sorted(numbers)])
-        if self.growing.is_due:
+        self.pareto_front.update([self.study.summary(number) for number in sorted(numbers)])
+        if self.pareto_front.is_due:
             self.save()
 
     def save(self) -> None:
         """Bring `trials` and `front.json` in step with the study."""
         self.trials = self.study.summaries()
-        self.growing.update(self.trials)
-        self.growing.write(self.trials)
+        self.pareto_front.update(self.trials)
+        self.pareto_front.write(self.trials)
 
     def _mark(self, candidate: Candidate) -> None:
         for trial in (candidate.trial, *candidate.repeats):

@@ -17,8 +17,8 @@ from hwnas.search.run_directory import RunDirectory
 from hwnas.search.storage.place import place_of_run
 from hwnas.search.study import SearchStudy, differences
 
-_OF_OPTIONS = ("runtime_options", "runtime_settings")
-"""What the options of a runtime change in a fingerprint."""
+_OF_OPTIONS = ("backend_options", "backend_settings")
+"""What the options of a backend change in a fingerprint."""
 
 
 @contextmanager
@@ -29,11 +29,11 @@ def opened_meter(
 
     Args:
         config: the run.
-        final: which protocol, and which options of the runtime.
+        final: which protocol, and which options of the backend.
         exclusive: context that is entered while the clock runs.
 
     Raises:
-        ConfigError: if the runtime has no such option.
+        ConfigError: if the backend has no such option.
         MeasurementError: if the target cannot be used.
     """
     protocol = MeasuringProtocol.final() if final else MeasuringProtocol.search()
@@ -50,7 +50,7 @@ def final_target(config: RunConfig) -> str:
     """Return the URL of a run's target with the options that final figures are measured with.
 
     Raises:
-        ConfigError: if its runtime has no such option.
+        ConfigError: if its backend has no such option.
     """
     changes = {name: str(value) for name, value in config.measuring.final.options.items()}
     if not changes:
@@ -63,7 +63,7 @@ def final_target(config: RunConfig) -> str:
 def refuse_other_target(run: RunDirectory, meter: LatencyMeter) -> None:
     """Compare a meter's target with the one that the run's study was measured on.
 
-    Final figures may be measured with other options of the runtime, but nowhere else.
+    Final figures may be measured with other options of the backend, but nowhere else.
 
     Raises:
         StudyError: if they differ, with what differs.

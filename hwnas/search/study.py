@@ -55,7 +55,7 @@ class TrialSummary:
     Attributes:
         number: from 0, in order of asking.
         state: `COMPLETE` (trained), `PRUNED` (over the budget, untrained), `FAIL` or `RUNNING`.
-        architecture: what was judged; None if the trial was stopped before it was decoded.
+        architecture: what was evaluated; None if the trial was stopped before it was decoded.
         error: 1 - metric, of trained ones.
         latency_ms: of the network alone, as measured, of trained and infeasible ones.
         cost: the second objective, of the same trials; another figure than `latency_ms` in some runs.
@@ -270,14 +270,14 @@ class SearchStudy:
         return trial, dict(trial.params)
 
     def describe(self, trial: optuna.Trial, architecture: Architecture) -> None:
-        """Note what a trial is about, before it is judged."""
+        """Note what a trial is about, before it is evaluated."""
         trial.set_user_attr("architecture", architecture.to_json())
 
     def foresee(self, trial: optuna.Trial, predicted: Mapping[str, Any]) -> None:
         """Note what a latency table says of a trial's network, before it is told."""
         trial.set_user_attr(PREDICTED, dict(predicted))
 
-    def tell_turned_down(
+    def tell_rejected(
         self, trial: optuna.Trial, *, predicted_ms: float, costs: Costs, elapsed_s: float
     ) -> None:
         """Finish a trial whose network was not measured: it is over the limit of its latency beyond doubt."""
@@ -323,7 +323,7 @@ class SearchStudy:
     def tell_failed(
         self, trial: optuna.Trial, reason: str, *, elapsed_s: float, duplicate_of: int | None = None
     ) -> None:
-        """Finish a trial that could not be judged."""
+        """Finish a trial that could not be evaluated."""
         self._note(trial, elapsed_s, duplicate_of)
         trial.set_user_attr("reason", reason)
         self._study.tell(trial, state=TrialState.FAIL)

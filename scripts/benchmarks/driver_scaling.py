@@ -40,12 +40,12 @@ from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec
 from hwnas.latency.measurement import LatencyMeasurement
 from hwnas.objectives import Costs
 from hwnas.search.executors.base import Reply, Worker
-from hwnas.search.fidelities import Ladder, Rung
+from hwnas.search.fidelities import Fidelities, Rung
 from hwnas.search.interruption import StopRequest
-from hwnas.search.latency_filter import Foresight
+from hwnas.search.latency_filter import LatencyFilter
 from hwnas.search.loop import CandidateLoop
 from hwnas.search.progress import ProgressListener, SearchStatus
-from hwnas.search.recorder import TrialBook
+from hwnas.search.recorder import TrialRecorder
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.run_log import RunLog
 from hwnas.search.storage.place import JournalPlace
@@ -242,8 +242,8 @@ def replay(
             space=space,
             meter=ReplayingMeter(clock, itertools.cycle([row[1] if clocked else 0.0 for row in rows])),
             pool=executor,
-            ladder=Ladder([Rung(TrialBook(run, study, RunLog(run), costs))]),
-            foresight=Foresight(None, space, costs),
+            fidelities=Fidelities([Rung(TrialRecorder(run, study, RunLog(run), costs))]),
+            latency_filter=LatencyFilter(None, space, costs),
             stop=stop,
             listener=listener,
         ).run()

@@ -65,7 +65,7 @@ def main() -> None:
     shutil.rmtree(arguments.out / _MODELS, ignore_errors=True)
     print(f"command: {' '.join(['scripts/benchmarks/latency_prediction.py', *sys.argv[1:]])}")
     print(f"machine: {_machine()}, {os.cpu_count()} processors; target: {table.target}\n")
-    summary = _judged(table, space, first, again)
+    summary = _assessed(table, space, first, again)
     _draw(arguments.out / "prediction.svg", table, space, first)
     if arguments.json:
         print(json.dumps(summary))
@@ -75,7 +75,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--target", default="local?runtime=onnxruntime-cpu&threads=1")
+    parser.add_argument("--target", default="local?backend=onnxruntime-cpu&threads=1")
     parser.add_argument("--space", default="range-unet")
     parser.add_argument("--precision", choices=(FP32, FP16), default=FP32, help="of the networks")
     parser.add_argument("--width", type=int, default=512, help="input width")
@@ -220,7 +220,7 @@ def _measured(
     }
 
 
-def _judged(
+def _assessed(
     table: LatencyTable,
     space: SearchSpace,
     first: dict[Architecture, Visits],

@@ -71,7 +71,7 @@ def make_space(contract, restrictions):
 """
 KINDS = {"driver killed": 4, "worker killed": 3, "connections cut": 4, "server crashed": 1}
 NEEDS_SERVER = ("connections cut", "server crashed")
-KEEP = 2
+REDUCTION_FACTOR = 2
 """With two lengths of training, one of so many networks is trained longer."""
 KILLED, GAVE_UP, ENDED = -signal.SIGKILL, 5, 0
 
@@ -145,7 +145,7 @@ class Soak:
             training={"proxy": {"steps": 4 if self.fidelities else 2}, "full": {"steps": 4}},
         )
         if self.fidelities:
-            settings["search"]["fidelities"] = {"steps": [2], "keep": KEEP}
+            settings["search"]["fidelities"] = {"steps": [2], "reduction_factor": REDUCTION_FACTOR}
         if self.server is not None:
             settings |= {"storage": self.server.address, "study": "soak"}
         self.file.write_text(yaml.safe_dump(settings))
@@ -216,7 +216,8 @@ class Soak:
         if is_over and self.fidelities:
             check(trained[1] <= trained[0], "a network was trained longer that was not trained before")
             check(
-                len(trained[1]) == len(trained[0]) // KEEP, f"{[len(each) for each in trained]} are trained"
+                len(trained[1]) == len(trained[0]) // REDUCTION_FACTOR,
+                f"{[len(each) for each in trained]} are trained",
             )
 
     def _check_rung(self, rung: str, study: SearchStudy, run: RunDirectory, *, is_over: bool) -> set[str]:

@@ -157,7 +157,7 @@ class SmallSpace:
 class FixedMeter:
     """Says that every model takes `latency_ms`, and the reference network `reference_ms`."""
 
-    target = "local?runtime=onnxruntime-cpu&threads=1"
+    target = "local?backend=onnxruntime-cpu&threads=1"
 
     def __init__(
         self,
@@ -251,7 +251,7 @@ def write_run(directory: Path, widths: Sequence[int] = (4, 8)) -> Path:
                 "on_front": True,
             }
         )
-    write_checked_json(directory / "trained.json", {"schema_version": 1, "members": members})
+    write_checked_json(directory / "trained.json", {"schema_version": 2, "members": members})
     (directory / "run.yaml").write_text(
         "task: {name: small-lidar, data: '0'}\nspace: {name: small-space}\n"
         "measuring: {final: {processes: 2, warmup_s: 0.05, min_samples: 20, max_s: 1.0, relative_interval: 0.5, "

@@ -142,7 +142,7 @@ def test_a_bundle_is_clocked_from_a_scan_file(tmp_path: Path) -> None:
     scan = tmp_path / "scan.bin"
     scan.write_bytes(np.column_stack([points, intensity]).astype("<f4").tobytes())
     protocol = MeasuringProtocol(processes=1, warmup_s=0.01, max_warmup_s=0.05, max_s=0.05, block_s=0.01)
-    with open_meter("local?runtime=onnxruntime-cpu&threads=1", protocol) as meter:
+    with open_meter("local?backend=onnxruntime-cpu&threads=1", protocol) as meter:
         found = clock_end_to_end(meter, bundle, scan)
     assert found.num_points == len(points)
     assert found.e2e_ms > found.stages_ms["label_ms"] > 0

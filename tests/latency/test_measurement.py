@@ -18,7 +18,7 @@ MEASUREMENT = LatencyMeasurement(
     remark="",
     warmup_s=(0.2, 0.3),
     model_sha256="ab" * 32,
-    target="local?runtime=onnxruntime-cpu&threads=1",
+    target="local?backend=onnxruntime-cpu&threads=1",
     fingerprint={"cpu_model": "made up"},
     protocol={"processes": 2},
     ratio=2.0,

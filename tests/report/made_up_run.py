@@ -47,8 +47,8 @@ def latency(median_ms: float) -> dict[str, Any]:
         "remark": "" if median_ms < 5 else "19% of the samples <slow>",
         "warmup_s": [0.1],
         "model_sha256": "0" * 64,
-        "target": "local?runtime=onnxruntime-cpu&threads=1",
-        "fingerprint": {"cpu_model": "A <fast> CPU", "runtime_versions": {"onnxruntime": "1.2.3"}},
+        "target": "local?backend=onnxruntime-cpu&threads=1",
+        "fingerprint": {"cpu_model": "A <fast> CPU", "backend_versions": {"onnxruntime": "1.2.3"}},
         "protocol": {"processes": 2, "confidence": 0.95},
     }
 
@@ -162,7 +162,7 @@ def _write_record(
     run: RunDirectory,
     number: int,
     architecture: Architecture,
-    judged: dict[str, Any],
+    evaluated: dict[str, Any],
     measured: dict[str, Any],
 ) -> None:
     run.trial(number).mkdir(parents=True)
@@ -172,7 +172,7 @@ def _write_record(
         "architecture": architecture.to_json(),
         "latency": measured,
         "figures": {"latency_ms": measured["latency_ms"]},
-        "quality": judged,
+        "quality": evaluated,
         "parameters": 12_345,
     }
     write_checked_json(run.trial_record(number), record)

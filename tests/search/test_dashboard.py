@@ -119,7 +119,9 @@ def check_trials(shown: list[dict[str, Any]], front: dict[str, Any]) -> None:
 
 def test_the_dashboard_lists_the_studies_of_all_lengths_of_training(write_run, tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "out")
-    config = load_config(write_run(search__fidelities={"steps": [2], "keep": 2}, search__trials=2))
+    config = load_config(
+        write_run(search__fidelities={"steps": [2], "reduction_factor": 2}, search__trials=2)
+    )
     front = search(config, run.path).front
     storage = optuna.storages.JournalStorage(
         optuna.storages.journal.JournalFileBackend(str(run.study_journal))

@@ -95,7 +95,7 @@ def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("FAKE_TRTEXEC_LOG", str(tmp_path / "calls.jsonl"))
     monkeypatch.setenv("HWNAS_ENGINE_CACHE", str(tmp_path / "engines"))
-    return f"local?runtime=trtexec&program={program}&optimization_level=1"
+    return f"local?backend=trtexec&program={program}&optimization_level=1"
 
 
 @pytest.mark.slow
@@ -118,7 +118,7 @@ def test_final_figures_may_come_from_slower_builds(write_run, tmp_path: Path, bo
     assert levels == {"1", "5"}
 
 
-def test_options_of_final_figures_must_be_the_runtimes_own(write_run, board: str) -> None:
+def test_options_of_final_figures_must_be_the_backends_own(write_run, board: str) -> None:
     config = load_config(write_run(target=board, measuring__final__options={"optimisation": 5}))
     with pytest.raises(ConfigError, match="Did you mean 'optimization_level'"):
         final_target(config)

@@ -97,7 +97,7 @@ def check(result: SearchResult, limit: str, within: Mapping[int, bool]) -> None:
                 over.append(trial["number"])
                 assert (trial["state"], trial["error"]) == ("PRUNED", None)
                 assert record["quality"] is None
-                assert "estimator" not in record, "it was not judged"
+                assert "estimator" not in record, "it was not evaluated"
                 assert [path.name for path in run.trial(trial["number"]).iterdir()] == ["trial.json"]
     trained = [trial["number"] for channels in own for trial in own[channels] if within[channels]]
     assert sorted(event["trial"] for event in events(run, "trained")) == sorted(trained)
@@ -159,7 +159,7 @@ def test_peak_memory(
     most: int,
     is_enough: bool,
 ) -> None:
-    """An interpreter with a runtime takes more than one MiB, and less than a hundred thousand."""
+    """An interpreter with a backend takes more than one MiB, and less than a hundred thousand."""
     measure = measurements.measure_resources
 
     def briefly(meter: AgentMeter, *what: Any) -> ResourceUse:

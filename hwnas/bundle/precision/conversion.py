@@ -1,4 +1,4 @@
-"""Makes the precisions of an exported network and judges each on task data."""
+"""Makes the precisions of an exported network and evaluates each on task data."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from hwnas.onnx_graphs.precision.kinds import FP16, FP32, INT8, MIXED, Dialect
 from hwnas.onnx_graphs.precision.modelopt_int8 import check_modelopt, quantised_by_modelopt
 from hwnas.onnx_graphs.versions import at_opset, with_oldest_versions
 from hwnas.tasks.base import FloatArray, Predict, Task
-from hwnas.tasks.batch_evaluation import Judged, judge_together
+from hwnas.tasks.batch_evaluation import Evaluation, evaluate_together
 from hwnas.training.half import HalfNetwork
 
 
@@ -33,7 +33,7 @@ def file_name(precision: str) -> str:
 
 
 class PrecisionMaker:
-    """Makes and judges the precisions of one network."""
+    """Makes and evaluates the precisions of one network."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class PrecisionMaker:
         """Take a network whose `model.onnx` (fp32) lies in `directory`, where the others will.
 
         Args:
-            task: that judges.
+            task: that evaluates.
             architecture: of the network.
             module: the network.
             directory: that holds `model.onnx`.
@@ -85,11 +85,11 @@ class PrecisionMaker:
         if INT8 in wanted or MIXED in wanted:
             self._write(INT8, self._quantised(()))
             predicts[INT8] = self._predictor(INT8)
-        judged = self._judge(predicts)
-        found = [self._figures(name, judged[name], judged[FP32]) for name in predicts]
+        evaluations = self._evaluate(predicts)
+        found = [self._figures(name, evaluations[name], evaluations[FP32]) for name in predicts]
         found = [self._with_half_details(entry, half) if entry.name == FP16 else entry for entry in found]
         if INT8 in predicts and not found[-1].holds:
-            found += self._mixed(judged[FP32])
+            found += self._mixed(evaluations[FP32])
         if INT8 not in wanted and MIXED in wanted and len(found) > 1:
             found = self._without_int8(found)
         return [replace(entry, name=self._name(entry.name)) for entry in found]
@@ -108,7 +108,7 @@ class PrecisionMaker:
         self._path(INT8).unlink()
         return [entry for entry in found if entry.name != INT8]
 
-    def _mixed(self, reference: Judged) -> list[PrecisionFigures]:
+    def _mixed(self, reference: Evaluation) -> list[PrecisionFigures]:
         """Keep the most sensitive layers out of INT8, as few of them as the limits allow."""
         layers = self._by_sensitivity()
         best: PrecisionFigures | None = None
@@ -118,8 +118,8 @@ class PrecisionMaker:
             count = min(low + step, high - 1) if best is None else (low + high) // 2
             keep = layers[:count]
             self._write(MIXED, self._quantised(keep))
-            judged = self._judge({FP32: self._predictor(FP32), MIXED: self._predictor(MIXED)})
-            figures = self._figures(MIXED, judged[MIXED], reference, kept_layers=keep)
+            evaluations = self._evaluate({FP32: self._predictor(FP32), MIXED: self._predictor(MIXED)})
+            figures = self._figures(MIXED, evaluations[MIXED], reference, kept_layers=keep)
             if figures.holds:
                 best, high = figures, count
             else:
@@ -154,7 +154,7 @@ class PrecisionMaker:
         """Refuse ModelOpt where it cannot be used.
 
         Raises:
-            ExportError: if the target has another runtime than TensorRT, or ModelOpt is missing.
+            ExportError: if the target has another backend than TensorRT, or ModelOpt is missing.
         """
         if self._settings.quantizer != MODELOPT or not {INT8, MIXED} & set(self._settings.wanted):
             return
@@ -185,9 +185,9 @@ class PrecisionMaker:
             self._inputs = list(self._task.inputs(self._architecture, split="train", limit=count))
         return self._inputs
 
-    def _judge(self, predicts: Mapping[str, Predict]) -> Mapping[str, Judged]:
+    def _evaluate(self, predicts: Mapping[str, Predict]) -> Mapping[str, Evaluation]:
         settings = self._settings
-        return judge_together(
+        return evaluate_together(
             self._task,
             predicts,
             self._architecture,
@@ -197,7 +197,7 @@ class PrecisionMaker:
         )
 
     def _figures(
-        self, name: str, judged: Judged, reference: Judged, *, kept_layers: Sequence[str] = ()
+        self, name: str, evaluation: Evaluation, reference: Evaluation, *, kept_layers: Sequence[str] = ()
     ) -> PrecisionFigures:
         settings = self._settings
         details: dict[str, Any] = {}
@@ -212,13 +212,13 @@ class PrecisionMaker:
             }
             if self._dialect is Dialect.TENSORRT:
                 details["scales"] = "float32"
-        return figures_of(name, judged, reference, settings, details)
+        return figures_of(name, evaluation, reference, settings, details)
 
     def _with_half_details(self, figures: PrecisionFigures, half: HalfNetwork | None) -> PrecisionFigures:
         if half is None:
             return figures
         largest = half.largest_activation
-        details = {"judged_in": "half arithmetic", "largest_activation": min(largest, 1e30)}
+        details = {"evaluated_in": "half arithmetic", "largest_activation": min(largest, 1e30)}
         remarks = list(figures.remarks)
         if not self._dialect.has_fast_half:
             remarks.append("this target computes halves in single precision; for GPUs")

@@ -1,6 +1,6 @@
 """Keeps one agent on a board and ends it when its driver is gone, however that came about.
 
-The agent itself may be deep in a runtime that lets nothing else run, so a process of its own watches the
+The agent itself may be deep in a backend that lets nothing else run, so a process of its own watches the
 connection: it hands requests on, and kills the agent with all its children once the input ends or stays
 silent. The driver sends empty lines to show that it lives, because a cable that was pulled ends no input.
 """

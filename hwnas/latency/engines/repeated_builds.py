@@ -92,7 +92,7 @@ def can_compare_builds(meter: LatencyMeter) -> bool:
     if not isinstance(meter, AgentMeter):
         return False
     target = Target.parse(meter.target)
-    options: Mapping[str, str] = getattr(load_plugin("hwnas.runtimes", target.runtime), "OPTIONS", {})
+    options: Mapping[str, str] = getattr(load_plugin("hwnas.backends", target.backend), "OPTIONS", {})
     return BUILD in options and BUILD not in dict(target.options)
 
 

@@ -61,7 +61,7 @@ class PacedMeasurement:
         samples_ms: every sample, in order.
         model_sha256: of the measured file.
         target: the target URL.
-        fingerprint: of the device, runtime and settings.
+        fingerprint: of the device, backend and settings.
     """
 
     rate_hz: float
@@ -176,7 +176,7 @@ def _measure_once(
             settling_s = min(_SETTLING_S, duration_s)
             ask("paced", extra_s=settling_s + 2 / rate_hz, seconds=settling_s)
             pieces, states = _pieces(ask, rate_hz, duration_s, listener)
-        return _judged(meter, model, rate_hz, pieces, states, beside)
+        return _assessed(meter, model, rate_hz, pieces, states, beside)
 
 
 def _pieces(
@@ -215,7 +215,7 @@ def _running(meter: AgentMeter, background: BackgroundModel | None) -> Iterator[
         went.update(ask("stop_background", extra_s=2 / background.rate_hz))
 
 
-def _judged(
+def _assessed(
     meter: AgentMeter,
     model: Path,
     rate_hz: float,

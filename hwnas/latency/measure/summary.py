@@ -50,7 +50,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt, judged.
+    """One attempt, assessed.
 
     Attributes:
         measurement: its figures.
@@ -65,7 +65,7 @@ class Attempt:
     throttling: tuple[str, ...] = ()
 
 
-def judge(clocked: Clocked, subject: Subject, name: str = MODEL, base: str = REFERENCE) -> Attempt:
+def assess(clocked: Clocked, subject: Subject, name: str = MODEL, base: str = REFERENCE) -> Attempt:
     """Turn one attempt into a measurement of one of its models.
 
     Args:

@@ -25,9 +25,9 @@ def covering_design(
 ) -> Iterator[Architecture]:
     """Yield different networks without end, until the space is exhausted.
 
-    Every other one is drawn uniformly, so that whole networks are judged as they come. The others are those
-    of a drawn pool that hold the most kernels not met yet for the time they take: the space has far more
-    kernels than can be measured.
+    Every other one is drawn uniformly, so that whole networks are evaluated as they come. The others are
+    those of a drawn pool that hold the most kernels not met yet for the time they take: the space has far
+    more kernels than can be measured.
 
     Args:
         space: to choose from.

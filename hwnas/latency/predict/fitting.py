@@ -93,7 +93,7 @@ def _fitted(
 ) -> LatencyTable:
     measured = [network.measured for network in profiled]
     has_kernels = any(network.kernels for network in measured)
-    block = block_of_runtime(profiled, space.name) if has_kernels else 1
+    block = block_of_backend(profiled, space.name) if has_kernels else 1
     parts = Parts(space, block)
     # How far networks follow the reference shows in how they miss predictions, which need not be good for it.
     speed = MachineSpeed.usual(measured)
@@ -166,7 +166,7 @@ def errors_of(predicted: Floats, measured: Floats) -> dict[str, float]:
     }
 
 
-def block_of_runtime(profiled: Sequence[ProfiledNetwork], space: str) -> int:
+def block_of_backend(profiled: Sequence[ProfiledNetwork], space: str) -> int:
     """Return the block with which the lowering agrees best with the kernels that ran."""
     sample = [network for network in profiled if network.measured.kernels][:20]
     ran = Counter(
@@ -187,7 +187,7 @@ def block_of_runtime(profiled: Sequence[ProfiledNetwork], space: str) -> int:
 
 
 def _observed(profiled: Sequence[ProfiledNetwork], network_ms: Floats) -> _Observed | None:
-    """Return all kernels, or None if the runtime did not tell them.
+    """Return all kernels, or None if the backend did not tell them.
 
     Times are scaled so that those of a network add up to what it takes: profiling costs time, and the machine
     may have been slower just then.

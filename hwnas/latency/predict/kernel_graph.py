@@ -92,7 +92,7 @@ class Lowering:
         """Start with no network.
 
         Args:
-            block: channels of a block, 16 or 8; 1 where the runtime keeps images plain.
+            block: channels of a block, 16 or 8; 1 where the backend keeps images plain.
         """
         self.block = block
         self._rows: list[Rows] = []

@@ -1,6 +1,6 @@
 """The kernels of many `nas-cell` networks at once; follows `hwnas.models` block by block.
 
-What two edges make of one image alike is made once: runtimes merge equal operators. All copies of a cell in
+What two edges make of one image alike is made once: backends merge equal operators. All copies of a cell in
 a network are alike, so that who reads which image is counted once for a network.
 """
 

@@ -159,7 +159,7 @@ def claims_of(parts: Parts, times: KernelTimes | None, rows: Any, owners: Any, n
 
 
 def _place(claims: Floats) -> Floats:
-    """Return where networks lie for judging likeness: roots of the shares of parts, and the size."""
+    """Return where networks lie for measuring likeness: roots of the shares of parts, and the size."""
     total = np.maximum(claims.sum(axis=1, keepdims=True), 1e-9)
     return np.concatenate([np.sqrt(np.maximum(claims, 0.0) / total), 0.1 * np.log2(total)], axis=1)
 

@@ -26,7 +26,7 @@ from hwnas.search_spaces.base import SearchSpace
 SCHEMA_VERSION = 1
 HEADER = "profile.json"
 _OPERATIONS_PER_S = 3e9
-"""Of the slowest runtimes that are profiled by kernels, all repetitions of a measurement together."""
+"""Of the slowest backends that are profiled by kernels, all repetitions of a measurement together."""
 _MOST_OF_BUDGET = 0.05
 """No network may take more of the budget, roughly: the kernels of very large ones occur in others."""
 

@@ -13,7 +13,7 @@ from hwnas.search_spaces.nas_cell import NAME as NAS_CELL
 from hwnas.search_spaces.range_unet import NAME as RANGE_UNET
 
 BLOCKS = (16, 8, 1)
-"""Channels of a block that runtimes are known to use; 1 is plain."""
+"""Channels of a block that backends are known to use; 1 is plain."""
 
 _LOWERINGS: dict[str, Callable[[Sequence[Architecture], int], tuple[Rows, Index]]] = {
     NAS_CELL: lower_nas_cell,
@@ -26,7 +26,7 @@ def lowering_of(space: str, block: int) -> Callable[[Sequence[Architecture]], tu
 
     Args:
         space: name.
-        block: channels that the runtime keeps together, one of `BLOCKS`.
+        block: channels that the backend keeps together, one of `BLOCKS`.
     """
     lower = _LOWERINGS.get(space)
     return None if lower is None else lambda architectures: lower(architectures, block)

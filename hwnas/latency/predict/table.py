@@ -27,7 +27,7 @@ from hwnas.latency.predict.predictor import LatencyPredictor
 from hwnas.onnx_graphs.precision.kinds import FP32
 from hwnas.search_spaces.base import SearchSpace
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -119,13 +119,13 @@ class LatencyTable:
 
     Attributes:
         target: URL of the target.
-        fingerprint: of device, runtime and settings; figures hold for it alone.
+        fingerprint: of device, backend and settings; figures hold for it alone.
         space: name of the search space.
         contract: input and output of the networks.
         choices: values of every gene that networks were drawn from.
         provenance: when, by which version, for how long, with what settings.
-        block: channels that the runtime keeps together, see `hwnas.latency.predict.kernel_graph`.
-        kernels: empty where the runtime cannot tell their times.
+        block: channels that the backend keeps together, see `hwnas.latency.predict.kernel_graph`.
+        kernels: empty where the backend cannot tell their times.
         networks: measured whole.
         hyperparameters: of the times of kernels, by kind.
         kinds: of blocks, where the space's kernels are unknown.
@@ -297,5 +297,6 @@ def load_table(path: Path) -> LatencyTable:
             "which keeps what it has measured."
         ) from error
     raise LatencyTableError(
-        f"{path} has the schema version {version!r}, but this version of hwnas reads {SCHEMA_VERSION}."
+        f"{path} has the schema version {version!r}, but this version of hwnas reads {SCHEMA_VERSION}. "
+        "Make it anew with `hwnas profile`."
     )

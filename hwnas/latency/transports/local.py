@@ -65,7 +65,7 @@ class LocalTransport:
     def place_model(self, model: Path) -> str:
         """Return the absolute path of the model: an agent here reads the same files.
 
-        Links stay: external data lies beside the link, as every runtime looks for it.
+        Links stay: external data lies beside the link, as every backend looks for it.
         """
         return str(model.absolute())
 
@@ -202,7 +202,7 @@ class LocalAgent:
     def _silence(self, operation: str, timeout_s: float) -> MeasurementError:
         return TargetSilentError(
             f"{self._target} gave no answer to {operation!r} within {timeout_s:g} s. "
-            "The model may hang in the runtime or the machine be overloaded; raise 'reply_timeout_s' "
+            "The model may hang in the backend or the machine be overloaded; raise 'reply_timeout_s' "
             "for very slow models."
         )
 

@@ -50,7 +50,7 @@ class _Form(BaseModel):
 
 
 class _OpenForm(BaseModel):
-    """A form that may hold more, such as what the runtime of a plug-in tells."""
+    """A form that may hold more, such as what the backend of a plug-in tells."""
 
     model_config = ConfigDict(strict=True, extra="allow")
 
@@ -126,10 +126,10 @@ class _Machine(_OpenForm):
 
 class _Fingerprint(_Identity, _Machine):
     threads: Count
-    runtime: Text
-    runtime_options: dict[Text, Text]
-    runtime_versions: dict[Text, Text]
-    runtime_settings: dict[Text, JsonValue]
+    backend: Text
+    backend_options: dict[Text, Text]
+    backend_versions: dict[Text, Text]
+    backend_settings: dict[Text, JsonValue]
 
 
 class _SetUp(_Form):
@@ -240,7 +240,7 @@ class _FactsOfMachine(_OpenForm):
     memory_available_mb: Number | None
     disk_free_mb: Number | None
     is_virtual: bool
-    runtimes: dict[Text, _Tried]
+    backends: dict[Text, _Tried]
     providers: list[Text]
     gpu: dict[Text, Text]
     tensorrt: _TensorRt | None

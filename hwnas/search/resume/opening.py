@@ -25,10 +25,10 @@ MAY_CHANGE = (
     "config.search.candidate_timeout_min",
     "config.search.workers",
     "config.search.executor",
-    "config.search.funnel",
+    "config.search.prescreening",
     "config.search.warm_start",
-    "config.search.worth",
-    "config.search.cells",
+    "config.search.estimator_report",
+    "config.search.initial_architectures",
     "config.storage",  # a database may move; it must hold the study
     "config.search.threads_per_worker",
     "config.training.full",

@@ -26,7 +26,7 @@ JOB = EndToEndJob(DEPLOYMENT, made_up_scan())
 
 @pytest.fixture
 def meter() -> AgentMeter:
-    return open_meter("local?runtime=onnxruntime-cpu&threads=1", SHORT)
+    return open_meter("local?backend=onnxruntime-cpu&threads=1", SHORT)
 
 
 def test_a_scan_is_clocked_from_points_to_labels(meter: AgentMeter, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ CALM = {"alarms": [], "throttle_counters": {}, "gpus": None}
 
 @pytest.fixture
 def meter() -> AgentMeter:
-    return open_meter("local?runtime=onnxruntime-cpu&threads=1", SHORT)
+    return open_meter("local?backend=onnxruntime-cpu&threads=1", SHORT)
 
 
 class ScriptedMeter:

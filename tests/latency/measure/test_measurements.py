@@ -22,7 +22,7 @@ SHORT = MeasuringProtocol(processes=1, warmup_s=0.01, max_warmup_s=0.05, max_s=0
 
 @pytest.fixture
 def meter() -> AgentMeter:
-    return open_meter("local?runtime=onnxruntime-cpu&threads=1", SHORT)
+    return open_meter("local?backend=onnxruntime-cpu&threads=1", SHORT)
 
 
 @pytest.fixture

@@ -37,10 +37,10 @@ MACHINE = {
 IDENTITY = {"l4t": None, "power_mode": None, "cpu_limits_mhz": None, "device_limits_mhz": None, "gpus": None}
 SETTINGS = {
     "threads": 1,
-    "runtime": "onnxruntime-cpu",
-    "runtime_options": {},
-    "runtime_versions": {"onnxruntime": "1.0"},
-    "runtime_settings": {"deep": {"x": [1, 2, {"y": None}]}},
+    "backend": "onnxruntime-cpu",
+    "backend_options": {},
+    "backend_versions": {"onnxruntime": "1.0"},
+    "backend_settings": {"deep": {"x": [1, 2, {"y": None}]}},
 }
 FACTS = {
     "machine": MACHINE,
@@ -51,7 +51,7 @@ FACTS = {
     "memory_available_mb": 4000.0,
     "disk_free_mb": 4000.0,
     "is_virtual": False,
-    "runtimes": {"onnxruntime-cpu": {"versions": {"onnxruntime": "1.0"}}, "trtexec": {"error": "none"}},
+    "backends": {"onnxruntime-cpu": {"versions": {"onnxruntime": "1.0"}}, "trtexec": {"error": "none"}},
     "providers": ["CPUExecutionProvider"],
     "gpu": {"error": "none"},
     "tensorrt": {"version": "10.3.0", "dla_cores": None, "code_for": ["8.7"]},

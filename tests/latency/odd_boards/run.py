@@ -12,7 +12,7 @@ from typing import Any
 
 from hwnas.errors import HwnasError, MeasurementError
 from hwnas.latency.agent.resources import forget_peak, memory_mb
-from hwnas.latency.doctor.checks import inspect_target, judge
+from hwnas.latency.doctor.checks import diagnose, inspect_target
 from hwnas.latency.doctor.noise import measure_noise
 from hwnas.latency.engines.building import build_on_target
 from hwnas.latency.measure import retrying
@@ -164,7 +164,7 @@ class Player:
             survey.measure(self._model, self._io_spec, with_kernels=tells_kernels)
 
     def _doctor(self, case: Case) -> None:
-        judge(Target.parse("local"), inspect_target(self._transport(case)), "")
+        diagnose(Target.parse("local"), inspect_target(self._transport(case)), "")
 
     def _noise(self, case: Case) -> None:
         measure_noise(self._transport(case), Target.parse("local"), self._model, self._io_spec, 0.02)

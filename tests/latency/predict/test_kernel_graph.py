@@ -36,8 +36,8 @@ def kernels_that_run(architecture: Architecture, directory: Path) -> list[dict]:
     torch.set_num_threads(1)
     model, io_spec = directory / f"{architecture.id}.onnx", io_spec_of(architecture)
     export_onnx(small_space().build(architecture), io_spec, model, metadata={})
-    runtime = OnnxRuntime(1)
-    return runtime.kernels(str(model), lambda: bind_random_inputs(runtime, io_spec.to_json(), 0), 2)
+    backend = OnnxRuntime(1)
+    return backend.kernels(str(model), lambda: bind_random_inputs(backend, io_spec.to_json(), 0), 2)
 
 
 def lowered(architecture: Architecture, block: int) -> Counter[str]:
@@ -109,10 +109,10 @@ def test_unknown_operators_are_kept_as_other() -> None:
 
 
 def test_other_providers_refuse_to_tell_kernels() -> None:
-    runtime = OnnxRuntime(1)
-    runtime._provider = "CUDAExecutionProvider"
+    backend = OnnxRuntime(1)
+    backend._provider = "CUDAExecutionProvider"
     with pytest.raises(AgentError, match="cannot be timed"):
-        runtime.kernels("model.onnx", lambda: None, 1)
+        backend.kernels("model.onnx", lambda: None, 1)
 
 
 def test_a_profile_of_another_graph_is_refused(tmp_path: Path) -> None:

@@ -81,8 +81,8 @@ def test_kernels_are_those_of_the_optimised_graph(architecture: Architecture, tm
     torch.set_num_threads(1)
     model, io_spec = tmp_path / "model.onnx", io_spec_of(architecture)
     export_onnx(space().build(architecture), io_spec, model, metadata={})
-    runtime = OnnxRuntime(1)
-    kernels = runtime.kernels(str(model), lambda: bind_random_inputs(runtime, io_spec.to_json(), 0), 2)
+    backend = OnnxRuntime(1)
+    kernels = backend.kernels(str(model), lambda: bind_random_inputs(backend, io_spec.to_json(), 0), 2)
     ran = Counter(signature(row_of_kernel(kernel)) for kernel in kernels)
     ran = Counter({name: count for name, count in ran.items() if not name.startswith("other")})
     assert ran in [lowered(architecture, block) for block in BLOCKS]
@@ -123,7 +123,7 @@ def test_the_space_is_known_to_tables() -> None:
 
 def test_networks_never_seen_are_predicted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(fitting, "row_of_kernel", lambda kernel: kernel["row"])
-    header = {"target": "local?runtime=made-up", "fingerprint": {"cpu_model": "made up"}, "choices": {}}
+    header = {"target": "local?backend=made-up", "fingerprint": {"cpu_model": "made up"}, "choices": {}}
     table = fit_table([made_up(each) for each in some(24)], header, space(), CONTRACT, {"made": "2026-01-01"})
     table.save(tmp_path / "table.json")
     others = some(60, seed=77)

@@ -29,8 +29,8 @@ from hwnas.search_spaces.base import BlockSignature, make_search_space, sample_c
 from tests.latency.predict.small_space import CONTRACT, small_space, some
 
 HEADER = {
-    "target": "local?runtime=made-up&threads=1",
-    "fingerprint": {"cpu_model": "made up", "threads": 1, "runtime_versions": {"made-up": "1"}},
+    "target": "local?backend=made-up&threads=1",
+    "fingerprint": {"cpu_model": "made up", "threads": 1, "backend_versions": {"made-up": "1"}},
     "choices": {},
 }
 

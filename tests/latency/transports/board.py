@@ -56,7 +56,7 @@ class Board:
 
     @property
     def url(self) -> str:
-        return f"ssh://board?runtime=onnxruntime-cpu&threads=1&python={self.python}"
+        return f"ssh://board?backend=onnxruntime-cpu&threads=1&python={self.python}"
 
     def start(self) -> None:
         """Start the server and wait until it answers.

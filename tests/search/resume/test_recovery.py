@@ -158,11 +158,11 @@ def test_a_network_over_a_limit_stays_so_though_its_driver_was_killed_before_tel
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("tiny_plugin")
-def test_a_network_on_a_shorter_training_counts_there_and_climbs(
+def test_a_network_on_a_shorter_training_counts_there_and_is_promoted(
     write_run: Callable[..., Path], tmp_path: Path
 ) -> None:
     run = RunDirectory(tmp_path / "out")
-    path = write_run(search__fidelities={"steps": [2], "keep": 2}, search__trials=2)
+    path = write_run(search__fidelities={"steps": [2], "reduction_factor": 2}, search__trials=2)
     die_telling("tell_trained", "search-rung-1", 2, path, "--out", run.path)
     number = open_trial(run, "rung-1")
     record = run.rung(1).read_trial(number)
@@ -208,11 +208,11 @@ def opened(study: SearchStudy) -> int:
 
 
 def record_of(study: SearchStudy, number: int, **changes: Any) -> dict[str, Any]:
-    """What a book writes of a trained network, with changes."""
+    """What a recorder writes of a trained network, with changes."""
     architecture = study.summary(number).architecture
     assert architecture is not None
     return {
-        "schema_version": 1,
+        "schema_version": 2,
         "number": number,
         "state": "COMPLETE",
         "architecture": architecture.to_json(),
@@ -301,7 +301,7 @@ DAMAGES = {
     "zeros": lambda whole: b"\0" * len(whole),
     "no UTF-8": lambda whole: b"\xff" + whole[1:],
     "no record": lambda whole: b"[]\n",
-    "another version": lambda whole: whole.replace(b'"schema_version": 1', b'"schema_version": 99'),
+    "another version": lambda whole: whole.replace(b'"schema_version": 2', b'"schema_version": 99'),
     "no quality": lambda whole: whole.replace(b'"quality"', b'"equality"'),
     "no state": lambda whole: whole.replace(b'"state"', b'"estate"'),
 }

@@ -78,7 +78,7 @@ def tell(study: SearchStudy, trial: Any, error: float, cost: float) -> None:
 
 def proposed(sampler: ProposingSampler, study: SearchStudy, count: int) -> list[Genes]:
     """What a strategy would propose for each of so many numbers of the next trial; nothing is asked."""
-    sampler.told.update(study.optuna_study)
+    sampler.observations.update(study.optuna_study)
     return [sampler.propose(number, sampler.rng_of(number)) for number in range(10_000, 10_000 + count)]
 
 
