@@ -2,10 +2,11 @@
 
     python scripts/mutation_sample.py --seed 1 --mutations 100 --out DIR
 
-Draws mutations (a comparison, an operator, a constant, a condition) from the modules of `TARGETS`, applies
-one at a time to a copy of the sources, and runs the tests that mirror the module until the first fails. Prints
-a table and every survivor; those of `EQUIVALENT` cannot be noticed, and why stands there. A run that is killed
-goes on: `DIR/results.jsonl` holds what is done. Exits with 1 if fewer than `--least` of the others were noticed.
+Draws mutations (a comparison, an operator, a constant, a condition) from the modules of `TARGETS`,
+applies one at a time to a copy of the sources, and runs the tests that mirror the module until the first
+fails. Prints a table and every survivor; those of `EQUIVALENT` cannot be noticed, and why stands there.
+A run that is killed goes on: `DIR/results.jsonl` holds what is done. Exits with 1 if fewer than
+`--least` of the others were noticed.
 """
 
 from __future__ import annotations

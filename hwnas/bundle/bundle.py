@@ -12,7 +12,7 @@ from hwnas.bundle.signature import Trust
 
 if TYPE_CHECKING:
     from hwnas.bundle.runtime.runner import Runner
-    from hwnas.bundle.verification.result import Verdict, VerificationSettings
+    from hwnas.bundle.verification.result import Verification, VerificationSettings
     from hwnas.latency.measurement import LatencyMeasurement
     from hwnas.tasks.base import Quality
 
@@ -93,7 +93,7 @@ class Bundle:
         data: str | None = None,
         target: str | None = None,
         settings: VerificationSettings | None = None,
-    ) -> Verdict:
+    ) -> Verification:
         """Check signature, hashes, ONNX against PyTorch, quality and latency, here and now.
 
         Latency is measured under the protocol that the bundle's own was measured under.

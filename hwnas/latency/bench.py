@@ -21,7 +21,7 @@ from hwnas.latency.measure.resources import ResourceUse, measure_resources
 from hwnas.latency.measurement import LatencyMeasurement
 from hwnas.latency.target import Target
 
-DEFAULT_TARGET = "local?runtime=onnxruntime-cpu&threads=1"
+DEFAULT_TARGET = "local?backend=onnxruntime-cpu&threads=1"
 DEFAULT_RATE_HZ = 10.0
 
 
@@ -36,7 +36,7 @@ def bench(
 
     Args:
         model: an ONNX file, or the directory of a bundle.
-        target: where to measure, such as `ssh://user@orin?runtime=tensorrt`.
+        target: where to measure, such as `ssh://user@orin?backend=tensorrt`.
         inputs: shapes or values of inputs: `image=1x5x64x512`, `sr=16000`, `image=scan.npy`; shapes are
             needed where an axis is not fixed.
         quick: the protocol of a search: seconds, and a wider interval.
@@ -76,6 +76,7 @@ def bench_at_fixed_rate(
     duration_s: float | None = None,
     background: tuple[str | Path, float] | None = None,
     inputs: Sequence[str] = (),
+    quick: bool = False,
 ) -> PacedMeasurement:
     """Run a model at the rate of a sensor, idle between frames.
 
@@ -87,6 +88,7 @@ def bench_at_fixed_rate(
             refused.
         background: another model that runs beside it, and its rate in hertz.
         inputs: as `bench`.
+        quick: as `bench`.
 
     Raises:
         HwnasError: as `bench`.
@@ -97,7 +99,7 @@ def bench_at_fixed_rate(
     if background is not None:
         other, other_rate_hz = background
         beside = BackgroundModel(*model_and_io(Path(other)), other_rate_hz)
-    with _meter(target) as meter:
+    with _meter(target, quick=quick) as meter:
         return measure_paced(
             meter,
             path,
@@ -110,7 +112,7 @@ def bench_at_fixed_rate(
 
 
 def bench_end_to_end(
-    bundle: str | Path, scan: str | Path, target: str | Target = DEFAULT_TARGET
+    bundle: str | Path, scan: str | Path, target: str | Target = DEFAULT_TARGET, *, quick: bool = False
 ) -> EndToEndMeasurement:
     """Clock a bundle from the points of a scan file to their labels.
 
@@ -119,19 +121,23 @@ def bench_end_to_end(
         DataError: if the scan cannot be read.
         MeasurementError: if it cannot be measured.
     """
-    with _meter(target) as meter:
+    with _meter(target, quick=quick) as meter:
         return clock_end_to_end(meter, Path(bundle), Path(scan))
 
 
 def bench_resources(
-    model: str | Path, target: str | Target = DEFAULT_TARGET, *, inputs: Sequence[str] = ()
+    model: str | Path,
+    target: str | Target = DEFAULT_TARGET,
+    *,
+    inputs: Sequence[str] = (),
+    quick: bool = False,
 ) -> ResourceUse:
     """Return what a model costs besides time: memory, loading, sizes, energy of an inference.
 
     Args and errors are those of `bench`.
     """
     path, io_spec = model_and_io(Path(model), inputs)
-    with _meter(target) as meter:
+    with _meter(target, quick=quick) as meter:
         return measure_resources(meter, path, io_spec)
 
 

@@ -22,6 +22,19 @@ SEARCH, FULL_TRAINING = "search", "full training"
 
 
 @dataclass(frozen=True)
+class EngineBuilds:
+    """Several builds of one engine, of which the fastest was kept.
+
+    Attributes:
+        made: how many.
+        spread: how much longer the slowest takes than the fastest, relatively.
+    """
+
+    made: int
+    spread: float
+
+
+@dataclass(frozen=True)
 class FrontMember:
     """A network on a front, as it was evaluated and measured.
 
@@ -33,6 +46,8 @@ class FrontMember:
         measurements: everything that was measured, by name, such as `p99_ms@10hz`; units are in the names.
         trial: number of the trial that found it; None if the study does not list it any more.
         weights: safetensors file of its weights; None before full training.
+        exceeds: constraints of the run that it breaks in its final measurements.
+        builds: of its engine; None where no engine was built more than once.
     """
 
     architecture: Architecture
@@ -42,6 +57,8 @@ class FrontMember:
     measurements: Mapping[str, float] = field(default_factory=dict)
     trial: int | None = None
     weights: Path | None = None
+    exceeds: tuple[str, ...] = ()
+    builds: EngineBuilds | None = None
 
     @property
     def id(self) -> str:
@@ -231,7 +248,7 @@ def _member(
     entry: Mapping[str, Any], run: RunDirectory, *, trial: int | None, weights: Path | None
 ) -> FrontMember:
     try:
-        latency = entry["latency"]
+        latency, builds = entry["latency"], entry.get("builds")
         return FrontMember(
             architecture=Architecture.from_json(entry["architecture"]),
             quality=Quality.from_json(entry["quality"]),
@@ -240,6 +257,8 @@ def _member(
             measurements={str(name): float(value) for name, value in entry.get("figures", {}).items()},
             trial=trial,
             weights=weights,
+            exceeds=tuple(str(each) for each in entry.get("exceeds", ())),
+            builds=EngineBuilds(len(builds["made"]), float(builds["spread"])) if builds else None,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise StudyError(

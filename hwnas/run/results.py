@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from hwnas.estimators.rank_correlation import EstimatorReport
 from hwnas.run.front import Front, FrontMember, front_of_search, trained_networks
 from hwnas.search.driver import SearchResult
 from hwnas.search.full_training import FullTrainingResult
@@ -21,13 +23,30 @@ class TrialCounts:
         trained: evaluated and measured.
         infeasible: over a constraint, not trained.
         failed: could not be built, measured or trained.
-        duplicates: repeated an earlier architecture, whose values they share.
+        duplicates: repeated an earlier architecture, whose values they share; counted for whole runs only.
     """
 
     trained: int
     infeasible: int
     failed: int
-    duplicates: int
+    duplicates: int = 0
+
+
+@dataclass(frozen=True)
+class RungCounts:
+    """What became of the candidates of one study of a run that has several.
+
+    Attributes:
+        stage: what the study is for.
+        estimator: what evaluated its candidates.
+        steps: training steps of its candidates; None where they are not trained.
+        trials: what became of them.
+    """
+
+    stage: str
+    estimator: str
+    steps: int | None
+    trials: TrialCounts
 
 
 @dataclass(frozen=True)
@@ -42,6 +61,9 @@ class SearchSummary:
         is_interrupted: whether that was Ctrl-C or a signal; `Run.search` goes on.
         stages: seconds that each stage of the run took; the last is their total.
         remarks: what was lost or damaged before this session, and what became of it.
+        estimator_report: how far the estimator orders networks as full training does; None if not known.
+        rungs: of several fidelities or of prescreening, the lowest first; empty for a plain search.
+        training: of the front in full, where prescreening ends with it.
     """
 
     run: Path
@@ -50,12 +72,15 @@ class SearchSummary:
     ending: str
     is_interrupted: bool
     stages: tuple[StageCost, ...]
-    remarks: tuple[str, ...] = ()
-    _result: SearchResult | None = field(default=None, repr=False, compare=False)
+    remarks: tuple[str, ...]
+    estimator_report: EstimatorReport | None
+    rungs: tuple[RungCounts, ...]
+    _result: SearchResult = field(repr=False, compare=False)
+    training: TrainingSummary | None = None
 
     @classmethod
-    def of(cls, result: SearchResult) -> SearchSummary:
-        """Return the summary of what the driver of a search returns."""
+    def of(cls, result: SearchResult, training: TrainingSummary | None = None) -> SearchSummary:
+        """Return the summary of what the driver of a search returns, and of the training that followed."""
         run = RunDirectory(result.run)
         trials = result.front["trials"]
         own = Counter(trial["state"] for trial in trials if trial["duplicate_of"] is None)
@@ -69,11 +94,27 @@ class SearchSummary:
                 duplicates=len(trials) - own.total(),
             ),
             ending=result.ending,
-            is_interrupted=result.interrupted,
+            is_interrupted=result.interrupted or (training is not None and training.is_interrupted),
             stages=tuple(stage_costs(run)),
             remarks=result.remarks,
+            estimator_report=result.estimator_report,
+            rungs=tuple(
+                RungCounts(
+                    rung["stage"],
+                    rung["estimator"],
+                    rung["steps"],
+                    TrialCounts(rung["trained"], rung["infeasible"], rung["failed"]),
+                )
+                for rung in result.rungs
+            ),
             _result=result,
+            training=training,
         )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values, as `hwnas search --json` prints them."""
+        value = {**self._result.to_json(), "interrupted": self.is_interrupted}
+        return value if self.training is None else {**value, "full_training": self.training.to_json()}
 
 
 @dataclass(frozen=True)
@@ -105,8 +146,8 @@ class TrainingSummary:
     networks: tuple[FrontMember, ...]
     front: Front
     is_interrupted: bool
-    latency_ranks: RankAgreement | None = None
-    _result: FullTrainingResult | None = field(default=None, repr=False, compare=False)
+    latency_ranks: RankAgreement | None
+    _result: FullTrainingResult = field(repr=False, compare=False)
 
     @classmethod
     def of(cls, result: FullTrainingResult, run: RunDirectory) -> TrainingSummary:
@@ -125,3 +166,7 @@ class TrainingSummary:
             else RankAgreement(agreement["members"], agreement["kendall"], agreement["spearman"]),
             _result=result,
         )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values, the content of `trained.json`."""
+        return self._result.trained

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from hwnas.bundle.bundle import Bundle
     from hwnas.bundle.precision.measurements import PrecisionSettings
-    from hwnas.bundle.verification.result import Verdict
+    from hwnas.bundle.verification.result import Verification
     from hwnas.run.export import ExportListener
     from hwnas.run.front import Front
     from hwnas.run.results import SearchSummary, TrainingSummary
@@ -99,6 +99,7 @@ class Run:
         rebase: bool = False,
         repair: bool = False,
         progress: ProgressListener | bool = True,
+        training_progress: TrainingListener | bool = True,
     ) -> SearchSummary:
         """Search until enough candidates are trained; goes on with a search that was stopped.
 
@@ -108,6 +109,7 @@ class Run:
                 damaged one is kept.
             progress: a function that is given a `SearchStatus` about twice a second; True shows a bar, False
                 nothing.
+            training_progress: the same for full training, with which prescreening may end; see `train`.
 
         Raises:
             StudyError: if another process drives the run, or settings, data or target differ from those that
@@ -128,7 +130,11 @@ class Run:
                 self.config, self.path, resume=resume, rebase=rebase, repair=repair, progress=listener
             )
         self.config = self.directory.load_config()
-        return SearchSummary.of(result)
+        full = self.config.search.prescreening.train_full if self.config.search.prescreening else None
+        training = None
+        if full is not None and not result.interrupted:
+            training = self.train(full, progress=training_progress)
+        return SearchSummary.of(result, training)
 
     def train(
         self,
@@ -247,7 +253,7 @@ class Run:
         found = sorted(path.parent for path in root.glob(f"*/{MANIFEST_NAME}")) if root.is_dir() else []
         return tuple(Bundle(path) for path in found if not path.name.startswith("."))
 
-    def verify(self, **options: Any) -> dict[str, Verdict]:
+    def verify(self, **options: Any) -> dict[str, Verification]:
         """Verify every bundle of the run; see `Bundle.verify`, which takes the same options.
 
         Returns:

@@ -51,7 +51,7 @@ def test_a_run_from_a_mapping_to_its_report(tmp_path: Path, caplog: pytest.LogCa
     caplog.set_level(logging.INFO)
     run = hwnas.Run.create(run_settings(), tmp_path / "run")
     assert not run.path.exists(), "nothing is written before the search"
-    with pytest.raises(hwnas.StudyError, match=r"run\.yaml"):
+    with pytest.raises(hwnas.StudyError, match=r"front\.json does not exist"):
         _ = run.front
     seen = []
     result = run.search(progress=seen.append)
@@ -75,6 +75,7 @@ def test_a_run_from_a_mapping_to_its_report(tmp_path: Path, caplog: pytest.LogCa
     assert again.config == run.config
     trained = again.train("knee", progress=False)
     assert [member.id for member in trained.networks] == [member.id for member in again.trained]
+    assert trained.front == again.trained
     assert all(member.weights.is_file() for member in again.trained)
     page = again.report()
     assert page == run.path / "report.html"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from hwnas.bundle.manifest import read_manifest
 from hwnas.bundle.signature import Trust
-from hwnas.bundle.verification.manifest_schema import check_promises
-from hwnas.bundle.verification.result import Verdict, VerificationSettings
+from hwnas.bundle.verification.manifest_schema import check_manifest
+from hwnas.bundle.verification.result import Verification, VerificationSettings
 from hwnas.bundle.verification.verify import verify_bundle
 from hwnas.errors import BundleError
 from hwnas.latency.measure.meter import open_meter
@@ -21,7 +21,7 @@ def verify_on_target(
     target: str | None = None,
     settings: VerificationSettings | None = None,
     trust: Trust | None = None,
-) -> Verdict:
+) -> Verification:
     """Verify a bundle, measuring under the protocol that its own latency was measured under.
 
     Args:
@@ -35,7 +35,7 @@ def verify_on_target(
         HwnasError: see `hwnas.bundle.verification.verify.verify_bundle`.
     """
     manifest = read_manifest(bundle, check_files=False, trust=trust)
-    check_promises(manifest)
+    check_manifest(manifest)
     stated = manifest.content["latency"]
     try:
         protocol, stated_target = MeasuringProtocol.from_json(stated["protocol"]), stated["target"]

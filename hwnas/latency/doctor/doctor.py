@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hwnas.latency.doctor.checks import Diagnosis, inspect_target, judge, try_runtime
+from hwnas.latency.doctor.checks import Diagnosis, diagnose, inspect_target, try_backend
 from hwnas.latency.doctor.noise import measure_noise
 from hwnas.latency.measure.reference import REFERENCE_IO, write_reference
 from hwnas.latency.target import Target
@@ -16,7 +16,7 @@ def doctor(target: str | Target = "local", *, noise_s: float = 30.0) -> Diagnosi
     """Look at a target, and clock the reference network on it again and again.
 
     Args:
-        target: URL such as `ssh://user@board?runtime=tensorrt`.
+        target: URL such as `ssh://user@board?backend=tensorrt`.
         noise_s: seconds that the reference network is clocked for.
 
     Returns:
@@ -24,7 +24,7 @@ def doctor(target: str | Target = "local", *, noise_s: float = 30.0) -> Diagnosi
 
     Raises:
         ConfigError: if the URL is malformed.
-        PluginError: if no runtime of that name is installed.
+        PluginError: if no backend of that name is installed.
         MeasurementError: if no agent can be started on the target.
     """
     parsed = Target.parse(target) if isinstance(target, str) else target
@@ -35,9 +35,9 @@ def doctor(target: str | Target = "local", *, noise_s: float = 30.0) -> Diagnosi
         with ScratchDirectory("doctor") as directory:
             model = Path(directory) / "reference.onnx"
             write_reference(model)
-            refusal = try_runtime(transport, parsed, model, REFERENCE_IO)
+            refusal = try_backend(transport, parsed, model, REFERENCE_IO)
             if not refusal:
                 noise = measure_noise(transport, parsed, model, REFERENCE_IO, noise_s)
     finally:
         transport.close()
-    return judge(parsed, facts, refusal, noise)
+    return diagnose(parsed, facts, refusal, noise)

@@ -21,7 +21,7 @@ DEFAULT_CONTRACT = NetworkContract(in_channels=5, height=64, widths=(512,), num_
 
 
 def profile(
-    target: str | Target = "local?runtime=onnxruntime-cpu&threads=1",
+    target: str | Target = "local?backend=onnxruntime-cpu&threads=1",
     *,
     space: str | SearchSpace = "range-unet",
     contract: NetworkContract = DEFAULT_CONTRACT,

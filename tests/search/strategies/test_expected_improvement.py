@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -117,5 +119,5 @@ def test_a_larger_front_leaves_less_to_gain(
         expected_hypervolume_improvement(*believed, np.array(points[:size]).reshape(-1, 2), REFERENCE)[0]
         for size in range(len(points) + 1)
     ]
-    assert all(after <= before + 1e-9 for before, after in zip(gains, gains[1:], strict=False))
+    assert all(after <= before + 1e-9 for before, after in pairwise(gains))
     assert all(value >= 0 for value in gains)
