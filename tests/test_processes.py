@@ -212,7 +212,7 @@ def test_a_pool_kills_its_workers_when_its_block_fails() -> None:
         assert pool.submit(os.getpgrp).result() == pool.submit(os.getpid).result()
 
 
-OURS = {"processes.py", "worker_pool.py", "scratch.py", "files.py", "latency/agent/guardian.py"}
+OURS = {"processes.py", "worker_pool.py", "scratch.py", "files.py", "latency/agent/watchdog.py"}
 # What starts a process or makes a temporary directory that nobody would end or remove.
 FORBIDDEN = {
     ("subprocess", "Popen"), ("subprocess", "run"), ("subprocess", "call"), ("subprocess", "check_call"),
