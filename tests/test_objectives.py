@@ -19,7 +19,7 @@ from hwnas.objectives import Constraint, Metric, Objectives
         ("energy_mj", "energy_mj", "mJ"),
     ],
 )
-def test_figures_have_one_canonical_form(text: str, canonical: str, unit: str) -> None:
+def test_metrics_have_one_canonical_form(text: str, canonical: str, unit: str) -> None:
     metric = Metric.parse(text)
     assert (str(metric), metric.unit) == (canonical, unit)
     assert Metric.parse(str(metric)) == metric
@@ -33,11 +33,11 @@ def test_figures_have_one_canonical_form(text: str, canonical: str, unit: str) -
         ("latency_ms@10hz", "has no rate; write latency_ms"),
         ("p99_ms@0hz", "above 0"),
         ("p99_ms@1.2.3hz", "number of Hz"),
-        ("p99_ms@10", "no figure"),
-        ("", "no figure"),
+        ("p99_ms@10", "no metric"),
+        ("", "no metric"),
     ],
 )
-def test_figures_that_are_none_are_refused(text: str, message: str) -> None:
+def test_metrics_that_are_none_are_refused(text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Metric.parse(text)
 
@@ -51,7 +51,7 @@ def test_limits() -> None:
             Constraint.parse(text)
 
 
-def test_costs_measure_each_figure_once_and_the_network_alone_always() -> None:
+def test_costs_measure_each_metric_once_and_the_network_alone_always() -> None:
     objectives = Objectives(
         Metric("e2e_ms"), (Constraint.parse("e2e_ms <= 60"), Constraint.parse("model_size_mb <= 5"))
     )

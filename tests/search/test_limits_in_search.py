@@ -77,7 +77,7 @@ def own_trials(result: SearchResult) -> dict[int, list[dict[str, Any]]]:
 def check(result: SearchResult, limit: str, within: Mapping[int, bool]) -> None:
     """Trials, records, front, log and Optuna's study agree on who is within a limit."""
     run = RunDirectory(result.run)
-    figure, _, most = limit.partition(" <= ")
+    metric, _, most = limit.partition(" <= ")
     assert result.ending == "the space is exhausted"
     assert result.front["constraints"] == [limit]
     own = own_trials(result)
@@ -86,7 +86,7 @@ def check(result: SearchResult, limit: str, within: Mapping[int, bool]) -> None:
     for channels, trials in own.items():
         for trial in trials:
             record = run.read_trial(trial["number"])
-            value = record["measurements"][figure]
+            value = record["measurements"][metric]
             assert trial["measurements"] == record["measurements"]
             assert record["state"] == trial["state"]
             assert (value <= float(most)) == within[channels] == trial["feasible"]
@@ -103,13 +103,13 @@ def check(result: SearchResult, limit: str, within: Mapping[int, bool]) -> None:
     assert sorted(event["trial"] for event in events(run, "trained")) == sorted(trained)
     told = events(run, "infeasible")
     assert sorted(event["trial"] for event in told) == sorted(over)
-    assert all(f"{figure} " in each["message"] and "is over the limit" in each["message"] for each in told)
+    assert all(f"{metric} " in each["message"] and "is over the limit" in each["message"] for each in told)
     assert {member["trial"] for member in result.front["members"]} <= set(trained)
     assert bool(result.front["members"]) == bool(trained)
     study = SearchStudy(run.study_journal, read_only=True)
     for told_trial in study.optuna_study.get_trials():
-        excess = told_trial.user_attrs["measurements"][figure] - float(most)
-        assert told_trial.constraints == {figure: excess}
+        excess = told_trial.user_attrs["measurements"][metric] - float(most)
+        assert told_trial.constraints == {metric: excess}
         assert (excess > 0) == (told_trial.state.name == "PRUNED"), "repetitions as well"
     study.close()
     assert run.read_front() == implied_front(run, objectives_of_front(result.front))
@@ -117,17 +117,17 @@ def check(result: SearchResult, limit: str, within: Mapping[int, bool]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("figure", "size_of", "unit"), [("parameters_m", parameters, 1e6), ("gmacs", macs, 1e9)]
+    ("metric", "size_of", "unit"), [("parameters_m", parameters, 1e6), ("gmacs", macs, 1e9)]
 )
 def test_sizes(
-    write_run: Callable[..., Path], tmp_path: Path, figure: str, size_of: Callable[[int], int], unit: float
+    write_run: Callable[..., Path], tmp_path: Path, metric: str, size_of: Callable[[int], int], unit: float
 ) -> None:
     # What the largest permitted network has is permitted: a limit is broken above it only.
-    limit = f"{figure} <= {size_of(SMALL) / unit:.12g}"
+    limit = f"{metric} <= {size_of(SMALL) / unit:.12g}"
     result = limited(write_run, tmp_path / "out", limit)
     check(result, limit, {SMALL: True, LARGE: False})
     for channels, trials in own_trials(result).items():
-        assert [trial["measurements"][figure] for trial in trials] == [
+        assert [trial["measurements"][metric] for trial in trials] == [
             pytest.approx(size_of(channels) / unit)
         ] * 2
 
@@ -221,7 +221,7 @@ def test_one_broken_limit_of_several_is_enough(
 
 
 @pytest.mark.slow
-def test_a_figure_that_the_machine_does_not_tell_is_no_reason_to_train(
+def test_a_metric_that_the_machine_does_not_tell_is_no_reason_to_train(
     write_run: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(measurements, "measure_resources", made_up_use(lambda _: None))
@@ -236,10 +236,10 @@ def test_a_figure_that_the_machine_does_not_tell_is_no_reason_to_train(
 
 
 REFUSED = {
-    "peak_memory_gb <= 1": "no figure 'peak_memory_gb ?'.* 'peak_memory_mb'",
-    "energy_j <= 0.01": "no figure 'energy_j ?'.* 'energy_mj'",
-    "gmac <= 1": "no figure 'gmac ?'.* 'gmacs'",
-    "params <= 1": "no figure 'params ?'; known are latency_ms",
+    "peak_memory_gb <= 1": "no metric 'peak_memory_gb ?'.* 'peak_memory_mb'",
+    "energy_j <= 0.01": "no metric 'energy_j ?'.* 'energy_mj'",
+    "gmac <= 1": "no metric 'gmac ?'.* 'gmacs'",
+    "params <= 1": "no metric 'params ?'; known are latency_ms",
     "gmacs <= 1G": "ends with a number.*'gmacs <= 1G' does not",
     "latency_ms <= 40ms": "ends with a number",
     "parameters_m <= 0": "positive and finite",
@@ -290,7 +290,7 @@ def test_what_does_not_fit_together_is_refused(
 ) -> None:
     out = tmp_path / "out"
     twice = write_run(budget__constraints=["gmacs <= 1", "gmacs <= 2"])
-    assert "A figure has one limit, but gmacs has more" in refusal(twice, out, monkeypatch, capsys)
+    assert "A metric has one limit, but gmacs has more" in refusal(twice, out, monkeypatch, capsys)
     two_names = write_run(budget__constraints=["latency_ms <= 1"], budget__latency_ms=2)
     assert "latency_ms has more" in refusal(two_names, out, monkeypatch, capsys)
     of_scans = write_run(budget__constraints=["e2e_ms <= 40"])

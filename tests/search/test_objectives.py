@@ -75,7 +75,7 @@ def test_a_scan_is_read_only_for_the_clock_that_needs_it() -> None:
 @pytest.mark.parametrize(
     ("run", "message"),
     [
-        ({"objective": "speed"}, "There is no figure 'speed'"),
+        ({"objective": "speed"}, "There is no metric 'speed'"),
         ({"budget": {"constraints": ["p99_ms <= 40"]}}, "needs a rate"),
         ({"budget": {"constraints": ["latency_ms"]}}, "A limit is written like"),
         ({"budget": -4}, "greater than 0"),
