@@ -58,7 +58,7 @@ class Modes:
         if sum(chosen) > 1:
             raise ConfigError(
                 "Of --rate-hz (with --duration and --background), --e2e, --resources and --compare only one "
-                "can be measured at a time: their figures do not compare."
+                "can be measured at a time: their measurements do not compare."
             )
 
 
@@ -151,7 +151,7 @@ def fixed_rate_table(found: FixedRateMeasurement) -> Table:
     table = Table(
         title=f"At a fixed rate of {found.rate_hz:g} Hz for {found.duration_s:g} s", title_justify="left"
     )
-    table.add_column("figure")
+    table.add_column("metric")
     table.add_column("value", justify="right")
     for name, value in _fixed_rate_rows(found):
         table.add_row(name, value)
@@ -161,7 +161,7 @@ def fixed_rate_table(found: FixedRateMeasurement) -> Table:
 def end_to_end_table(found: EndToEndMeasurement) -> Table:
     """Return an end-to-end measurement for people."""
     table = Table(title=f"From {found.num_points} points to their labels", title_justify="left")
-    table.add_column("figure")
+    table.add_column("metric")
     table.add_column("value", justify="right")
     low, high = found.interval_ms
     table.add_row("e2e_ms, median", f"{found.e2e_ms:.2f} ({low:.2f} to {high:.2f})")
@@ -175,7 +175,7 @@ def end_to_end_table(found: EndToEndMeasurement) -> Table:
 def resources_table(use: ResourceUse) -> Table:
     """Return what a network costs besides time for people."""
     table = Table(title="Resources", title_justify="left")
-    table.add_column("figure")
+    table.add_column("metric")
     table.add_column("value", justify="right")
     for name, value in (
         ("load_ms, cold", use.load_cold_s * 1000),

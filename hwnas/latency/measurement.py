@@ -104,8 +104,8 @@ class LatencyMeasurement:
         """Return plain JSON values; raw samples, which are many, only if wished."""
         fields = asdict(self)
         if not with_samples:
-            for figures in (fields, fields["reference"] or {}):
-                figures.pop("samples_ms", None)
+            for measured in (fields, fields["reference"] or {}):
+                measured.pop("samples_ms", None)
         return fields
 
     @classmethod

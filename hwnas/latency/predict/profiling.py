@@ -23,7 +23,7 @@ from hwnas.latency.predict.space_kernels import kernel_graph_of
 from hwnas.onnx_graphs.precision.kinds import FP32
 from hwnas.search_spaces.base import SearchSpace
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 HEADER = "profile.json"
 _OPERATIONS_PER_S = 3e9
 """Of the slowest backends that are profiled by kernels, all repetitions of a measurement together."""
@@ -116,7 +116,7 @@ def profile(
         meter: of the target.
         space: to draw from; registered under its name.
         contract: that its networks meet.
-        directory: keeps each network's raw figures as soon as they are there.
+        directory: keeps each network's raw measurements as soon as they are there.
         settings: see `ProfileSettings`.
         listener: is told after every network.
         design: networks to measure, in this order; chosen from the space to tell most if None.
