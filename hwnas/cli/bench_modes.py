@@ -1,4 +1,4 @@
-"""The modes of `hwnas bench` beside the tight loop: paced, with a background load, and end to end."""
+"""The modes of `hwnas bench` beside the tight loop: fixed rate, background load, end to end, resources."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hwnas.errors import ConfigError
 
 if TYPE_CHECKING:
     from hwnas.latency.measure.end_to_end import EndToEndMeasurement
-    from hwnas.latency.measure.fixed_rate import PacedMeasurement
+    from hwnas.latency.measure.fixed_rate import FixedRateMeasurement
     from hwnas.latency.measure.resources import ResourceUse
 
 _UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
@@ -27,8 +27,8 @@ class Modes:
     """Options of `hwnas bench` that choose another clock than the tight loop; at most one clock at a time.
 
     Attributes:
-        rate_hz: paced at this rate; 10 where only `duration` or `background` is given.
-        duration: of the paced run, such as `20m`; throttling is then reported instead of refused.
+        rate_hz: of the run at a fixed rate; 10 where only `duration` or `background` is given.
+        duration: of that run, such as `20m`; throttling is then reported instead of refused.
         background: what runs beside it, such as `detector.onnx@20`.
         e2e: scan file; clocked from its points to their labels.
         resources: memory, load time, sizes and energy.
@@ -43,7 +43,7 @@ class Modes:
     compare: Path | None = None
 
     @property
-    def is_paced(self) -> bool:
+    def is_fixed_rate(self) -> bool:
         """Whether frames come at a rate."""
         return any(option is not None for option in (self.rate_hz, self.duration, self.background))
 
@@ -53,11 +53,11 @@ class Modes:
         Raises:
             ConfigError: if more than one clock is asked for, or two models are to be compared by another.
         """
-        chosen = [self.is_paced, self.e2e is not None, self.resources, self.compare is not None]
+        chosen = [self.is_fixed_rate, self.e2e is not None, self.resources, self.compare is not None]
         if sum(chosen) > 1:
             raise ConfigError(
                 "Of --rate-hz (with --duration and --background), --e2e, --resources and --compare only one "
-                "can be measured at a time: their figures do not compare."
+                "can be measured at a time: their measurements do not compare."
             )
 
     def measure(
@@ -80,10 +80,10 @@ class Modes:
         if other is not None:
             pair = bench.bench_pair(model, other, target, inputs=inputs, quick=quick)
             return pair, lambda found: comparison_table(model, other, found)
-        if not self.is_paced:
+        if not self.is_fixed_rate:
             alone = bench.bench(model, target, inputs=inputs, quick=quick)
             return alone, lambda found: measurement_table(model, found)
-        paced = bench.bench_at_fixed_rate(
+        at_rate = bench.bench_at_fixed_rate(
             model,
             target,
             rate_hz=bench.DEFAULT_RATE_HZ if self.rate_hz is None else self.rate_hz,
@@ -92,7 +92,7 @@ class Modes:
             inputs=inputs,
             quick=quick,
         )
-        return paced, paced_table
+        return at_rate, fixed_rate_table
 
 
 def seconds_of(text: str) -> float:
@@ -120,12 +120,14 @@ def background_of(text: str) -> tuple[Path, float]:
     return Path(path), float(rate)
 
 
-def paced_table(found: PacedMeasurement) -> Table:
-    """Return a paced run for people."""
-    table = Table(title=f"Paced at {found.rate_hz:g} Hz for {found.duration_s:g} s", title_justify="left")
-    table.add_column("figure")
+def fixed_rate_table(found: FixedRateMeasurement) -> Table:
+    """Return a run at a fixed rate for people."""
+    table = Table(
+        title=f"At a fixed rate of {found.rate_hz:g} Hz for {found.duration_s:g} s", title_justify="left"
+    )
+    table.add_column("metric")
     table.add_column("value", justify="right")
-    for name, value in _paced_rows(found):
+    for name, value in _fixed_rate_rows(found):
         table.add_row(name, value)
     return table
 
@@ -133,7 +135,7 @@ def paced_table(found: PacedMeasurement) -> Table:
 def end_to_end_table(found: EndToEndMeasurement) -> Table:
     """Return an end-to-end measurement for people."""
     table = Table(title=f"From {found.num_points} points to their labels", title_justify="left")
-    table.add_column("figure")
+    table.add_column("metric")
     table.add_column("value", justify="right")
     low, high = found.interval_ms
     table.add_row("e2e_ms, median", f"{found.e2e_ms:.2f} ({low:.2f} to {high:.2f})")
@@ -147,7 +149,7 @@ def end_to_end_table(found: EndToEndMeasurement) -> Table:
 def resources_table(use: ResourceUse) -> Table:
     """Return what a network costs besides time for people."""
     table = Table(title="Resources", title_justify="left")
-    table.add_column("figure")
+    table.add_column("metric")
     table.add_column("value", justify="right")
     for name, value in (
         ("load_ms, cold", use.load_cold_s * 1000),
@@ -166,7 +168,7 @@ def resources_table(use: ResourceUse) -> Table:
     return table
 
 
-def _paced_rows(found: PacedMeasurement) -> list[tuple[str, str]]:
+def _fixed_rate_rows(found: FixedRateMeasurement) -> list[tuple[str, str]]:
     rate = f"@{found.rate_hz:g}hz"
     rows = [(f"median_ms{rate}", f"{found.latency_ms:.2f}")]
     rows += [(f"{name}_ms{rate}", _or_not_available(tail)) for name, tail in found.percentiles_ms.items()]

@@ -60,7 +60,7 @@ def profile(
     ] = None,
     samples: Annotated[int, typer.Option(min=5, help="Networks to measure with --from-tables.")] = 10,
     *,
-    keep: Annotated[bool, typer.Option("--keep", help="Keep the raw figures beside the table.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the raw measurements beside the table.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a summary as JSON.")] = False,
 ) -> None:
     """Measure a latency table of a target, and state how well it predicts networks left out.

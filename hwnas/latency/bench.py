@@ -11,8 +11,8 @@ from hwnas.latency.measure.end_to_end import EndToEndJob, EndToEndMeasurement, m
 from hwnas.latency.measure.fixed_rate import (
     DEFAULT_DURATION_S,
     BackgroundModel,
-    PacedMeasurement,
-    measure_paced,
+    FixedRateMeasurement,
+    measure_fixed_rate,
 )
 from hwnas.latency.measure.meter import AgentMeter, open_meter
 from hwnas.latency.measure.model_files import model_and_io
@@ -77,7 +77,7 @@ def bench_at_fixed_rate(
     background: tuple[str | Path, float] | None = None,
     inputs: Sequence[str] = (),
     quick: bool = False,
-) -> PacedMeasurement:
+) -> FixedRateMeasurement:
     """Run a model at the rate of a sensor, idle between frames.
 
     Args:
@@ -100,7 +100,7 @@ def bench_at_fixed_rate(
         other, other_rate_hz = background
         beside = BackgroundModel(*model_and_io(Path(other)), other_rate_hz)
     with _meter(target, quick=quick) as meter:
-        return measure_paced(
+        return measure_fixed_rate(
             meter,
             path,
             io_spec,

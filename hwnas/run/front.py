@@ -208,7 +208,7 @@ def front_of_search(run: RunDirectory) -> Front:
         stage=SEARCH,
         objective=str(content["objectives"][1]),
         unit=str(content["unit"]),
-        constraints=tuple(str(each) for each in content["limits"]),
+        constraints=tuple(str(each) for each in content["constraints"]),
         hypervolume=float(content["hypervolume"]),
         reference_point=(float(first), float(second)),
     )
@@ -236,7 +236,7 @@ def trained_networks(run: RunDirectory, *, only_front: bool) -> Front:
         stage=FULL_TRAINING,
         objective=str(searched["objectives"][1]),
         unit=str(searched["unit"]),
-        constraints=tuple(str(each) for each in searched["limits"]),
+        constraints=tuple(str(each) for each in searched["constraints"]),
     )
 
 
@@ -254,7 +254,7 @@ def _member(
             quality=Quality.from_json(entry["quality"]),
             latency=LatencyMeasurement.from_json(latency) if latency else None,
             objective=None if entry["cost"] is None else float(entry["cost"]),
-            measurements={str(name): float(value) for name, value in entry.get("figures", {}).items()},
+            measurements={str(name): float(value) for name, value in entry["measurements"].items()},
             trial=trial,
             weights=weights,
             exceeds=tuple(str(each) for each in entry.get("exceeds", ())),

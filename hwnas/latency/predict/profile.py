@@ -67,7 +67,7 @@ def profile(
     path.parent.mkdir(parents=True, exist_ok=True)
     refuse_foreign(path, "a latency table", is_json_with("schema_version", "target", "fingerprint"))
     raw = path.with_suffix(".partial")
-    refuse_foreign_directory(raw, "raw figures", [HEADER])
+    refuse_foreign_directory(raw, "raw measurements", [HEADER])
     others = [load_table(Path(name)) for name in from_tables]
     if others:
         table = make_table_from_others(
