@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from hwnas.bundle.bundle import Bundle
 from hwnas.bundle.engines import check_engine_choice
 from hwnas.bundle.export import TrainedMember, check_network, export_bundle
@@ -39,6 +41,7 @@ class ExportStatus:
 ExportListener = Callable[[ExportStatus], None]
 
 
+@torch.random.fork_rng(devices=[])  # what is drawn here must not change what the caller draws afterwards
 def export_run(
     run: Path,
     *,

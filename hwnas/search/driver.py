@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from hwnas.architecture import Architecture, Choice
 from hwnas.config import JOURNAL, RunConfig
 from hwnas.estimators.rank_correlation import EstimatorReport
@@ -90,6 +92,7 @@ class SearchResult:
         }
 
 
+@torch.random.fork_rng(devices=[])  # what is drawn here must not change what the caller draws afterwards
 def search(
     config: RunConfig,
     run_dir: Path,

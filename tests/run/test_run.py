@@ -47,8 +47,8 @@ def test_every_public_name_is_there_and_documented() -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("tiny_plugin")
 def test_a_run_from_a_mapping_to_its_report(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    before = process_state()
     caplog.set_level(logging.INFO)
+    before = process_state()
     run = hwnas.Run.create(run_settings(), tmp_path / "run")
     assert not run.path.exists(), "nothing is written before the search"
     with pytest.raises(hwnas.StudyError, match=r"front\.json does not exist"):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+
 from hwnas.bundle.manifest import read_manifest
 from hwnas.bundle.signature import Trust
 from hwnas.bundle.verification.manifest_schema import check_manifest
@@ -14,6 +16,7 @@ from hwnas.latency.measure.meter import open_meter
 from hwnas.latency.measure.protocol import MeasuringProtocol
 
 
+@torch.random.fork_rng(devices=[])  # what is drawn here must not change what the caller draws afterwards
 def verify_on_target(
     bundle: Path,
     *,
