@@ -13,6 +13,8 @@ from torch import nn
 from hwnas.architecture import Architecture, Choice
 from hwnas.errors import ArchitectureError, ConfigError, did_you_mean
 from hwnas.io_spec import NetworkContract
+from hwnas.kernel_graph.graph import Index
+from hwnas.kernel_graph.kernels import Rows
 from hwnas.plugins import load_plugin
 
 
@@ -84,6 +86,28 @@ class SupportsEncodingParts(Protocol):
     @property
     def encoding_parts(self) -> tuple[int, ...]:
         """Lengths of the consecutive parts of what `encode` returns."""
+        ...
+
+
+@runtime_checkable
+class SupportsKernelDecomposition(Protocol):
+    """A space that says which kernels of a backend its networks run as.
+
+    Latencies are then predicted as sums of kernel times, which carry over between networks. Those of a space
+    that does not say so are predicted from its blocks.
+    """
+
+    def kernels(self, architectures: Sequence[Architecture], block: int) -> tuple[Rows, Index]:
+        """Return the kernels of networks, see `hwnas.kernel_graph`.
+
+        Args:
+            architectures: of this space; there may be none.
+            block: channels that the backend keeps together, 16 or 8; 1 where it keeps images plain.
+
+        Returns:
+            The kernels of all networks, [n, len(COLUMNS)] int32, and for each the position of its network in
+            `architectures`, [n].
+        """
         ...
 
 

@@ -19,6 +19,8 @@ from torch import nn
 
 from hwnas.architecture import Architecture, Choice
 from hwnas.io_spec import NetworkContract
+from hwnas.kernel_graph.graph import Index
+from hwnas.kernel_graph.kernels import Rows
 from hwnas.models.blocks import BlockSettings
 from hwnas.models.cell_layers import CellLayers, Edge
 from hwnas.models.decoders import DECODERS, DecoderSettings
@@ -26,6 +28,7 @@ from hwnas.models.unet import Shape, StagePlan, UNet, UNetPlan
 from hwnas.search_spaces.base import BlockSignature, SearchSpace
 from hwnas.search_spaces.cells import EDGES, ENCODING_PARTS, NONE, OPERATIONS, Cell, encode_cell
 from hwnas.search_spaces.gene_space import GeneSpace
+from hwnas.search_spaces.nas_cell_kernels import kernels_of_nas_cell
 from hwnas.search_spaces.range_unet_plan import STRIDES, block_signatures, fitting_stride
 
 NAME = "nas-cell"
@@ -107,6 +110,10 @@ class NasCellSpace(GeneSpace):
             signatures.append(residual)
             signatures += [BlockSignature("cell", (shape,), shape, settings)] * _num_cells(architecture)
         return [*signatures, decoder, head]
+
+    def kernels(self, architectures: Sequence[Architecture], block: int) -> tuple[Rows, Index]:
+        """Return the kernels of networks, and for each the position of its network in `architectures`."""
+        return kernels_of_nas_cell(architectures, block)
 
     def _architecture(self, choices: Mapping[str, Choice]) -> Architecture:
         # Cells that are built alike become one; a cell that is the identity needs no number of copies.

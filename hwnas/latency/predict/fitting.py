@@ -13,16 +13,15 @@ from scipy import stats
 
 from hwnas.errors import LatencyTableError
 from hwnas.io_spec import NetworkContract
+from hwnas.kernel_graph.graph import Index
+from hwnas.kernel_graph.kernels import Rows, group_rows, row_of_kernel
 from hwnas.latency.predict.correction import Correction, fit_correction
-from hwnas.latency.predict.decomposition import Parts
+from hwnas.latency.predict.decomposition import BLOCKS, Parts, kernels_of_space
 from hwnas.latency.predict.gaussian_process import Hyperparameters, one_thread
-from hwnas.latency.predict.kernel_graph import Index
 from hwnas.latency.predict.kernel_times import KernelTimes
-from hwnas.latency.predict.kernels import Rows, group_rows, row_of_kernel
 from hwnas.latency.predict.machine_speed import MachineSpeed
 from hwnas.latency.predict.predictor import Floats, claims_of
 from hwnas.latency.predict.profiling import ProfiledNetwork
-from hwnas.latency.predict.space_kernels import BLOCKS, lowering_of
 from hwnas.latency.predict.table import KernelEntry, LatencyTable, NetworkEntry
 from hwnas.onnx_graphs.precision.kinds import FP32
 from hwnas.search_spaces.base import SearchSpace
@@ -93,7 +92,7 @@ def _fitted(
 ) -> LatencyTable:
     measured = [network.measured for network in profiled]
     has_kernels = any(network.kernels for network in measured)
-    block = block_of_backend(profiled, space.name) if has_kernels else 1
+    block = block_of_backend(profiled, space) if has_kernels else 1
     parts = Parts(space, block)
     # How far networks follow the reference shows in how they miss predictions, which need not be good for it.
     speed = MachineSpeed.usual(measured)
@@ -166,8 +165,8 @@ def errors_of(predicted: Floats, measured: Floats) -> dict[str, float]:
     }
 
 
-def block_of_backend(profiled: Sequence[ProfiledNetwork], space: str) -> int:
-    """Return the block with which the lowering agrees best with the kernels that ran."""
+def block_of_backend(profiled: Sequence[ProfiledNetwork], space: SearchSpace) -> int:
+    """Return the block with which the kernels of the space agree best with those that ran."""
     sample = [network for network in profiled if network.measured.kernels][:20]
     ran = Counter(
         (index, tuple(row_of_kernel(kernel)))
@@ -176,10 +175,10 @@ def block_of_backend(profiled: Sequence[ProfiledNetwork], space: str) -> int:
     )
 
     def agreement(block: int) -> int:
-        lower = lowering_of(space, block)
-        if lower is None:
+        decompose = kernels_of_space(space, block)
+        if decompose is None:
             return 0
-        rows, owners = lower([network.architecture for network in sample])
+        rows, owners = decompose([network.architecture for network in sample])
         made = Counter((int(owner), tuple(row)) for owner, row in zip(owners, rows.tolist(), strict=True))
         return (made & ran).total()
 

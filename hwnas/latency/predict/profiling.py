@@ -17,9 +17,9 @@ from hwnas.files import read_checked_json, write_checked_json
 from hwnas.io_spec import NetworkContract
 from hwnas.latency.measure.meter import AgentMeter
 from hwnas.latency.measure.survey import SurveyedNetwork, open_survey
+from hwnas.latency.predict.decomposition import kernels_of_space
 from hwnas.latency.predict.experiment_design import covering_design
 from hwnas.latency.predict.exporting import Exporter, idle_cores, io_spec_of
-from hwnas.latency.predict.space_kernels import lowering_of
 from hwnas.onnx_graphs.precision.kinds import FP32
 from hwnas.search_spaces.base import SearchSpace
 
@@ -131,8 +131,8 @@ def profile(
     spent_s = sum(network.seconds for network in done.values())
     # The widest blocks tell most kernels apart; a design need not fit the target exactly.
     if design is None:
-        lower = lowering_of(space.name, 16)
-        design = covering_design(space, lower, settings.seed, settings.most_operations)
+        decompose = kernels_of_space(space, 16)
+        design = covering_design(space, decompose, settings.seed, settings.most_operations)
     if spent_s >= settings.budget_s or len(done) >= settings.max_networks:
         return list(done.values())
     failures = 0
