@@ -32,7 +32,7 @@ from hwnas.tasks.base import make_task
 from hwnas.worker_pool import worker_pool
 
 REPORT_FILE = "estimator_report.json"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _DRAWS_PER_NETWORK = 500
 
 Progress = Callable[[int, int, str], None]

@@ -69,7 +69,7 @@ def _check_kernels(space: str, rows: Rows, owners: Index, networks: int) -> None
         )
 
 
-class Parts:
+class Decomposition:
     """Turns networks of a space into rows with a kind, sizes and an owner."""
 
     def __init__(self, space: SearchSpace, block: int, kinds: Sequence[str] = ()) -> None:

@@ -17,7 +17,7 @@ _OVERHEAD_MACS = 5e9
 """A network costs about as much time before it is clocked as one of so many operations takes to run."""
 
 
-def covering_design(
+def designed_experiment(
     space: SearchSpace, decompose: Decompose | None, seed: int, most_operations: float = math.inf
 ) -> Iterator[Architecture]:
     """Yield different networks without end, until the space is exhausted.

@@ -16,7 +16,7 @@ from hwnas.io_spec import NetworkContract
 from hwnas.kernel_graph.graph import Index
 from hwnas.kernel_graph.kernels import Rows, group_rows, row_of_kernel
 from hwnas.latency.predict.correction import Correction, fit_correction
-from hwnas.latency.predict.decomposition import BLOCKS, Parts, kernels_of_space
+from hwnas.latency.predict.decomposition import BLOCKS, Decomposition, kernels_of_space
 from hwnas.latency.predict.gaussian_process import Hyperparameters, one_thread
 from hwnas.latency.predict.kernel_times import KernelTimes
 from hwnas.latency.predict.machine_speed import MachineSpeed
@@ -93,12 +93,12 @@ def _fitted(
     measured = [network.measured for network in profiled]
     has_kernels = any(network.kernels for network in measured)
     block = block_of_backend(profiled, space) if has_kernels else 1
-    parts = Parts(space, block)
+    decomposition = Decomposition(space, block)
     # How far networks follow the reference shows in how they miss predictions, which need not be good for it.
     speed = MachineSpeed.usual(measured)
-    first = _Fit.make(profiled, speed, parts, {})
+    first = _Fit.make(profiled, speed, decomposition, {})
     speed = speed.refitted(measured, first.predicted)
-    found = _Fit.make(profiled, speed, parts, first.hyperparameters)
+    found = _Fit.make(profiled, speed, decomposition, first.hyperparameters)
     return LatencyTable(
         target=str(header["target"]),
         fingerprint=dict(header["fingerprint"]),
@@ -113,7 +113,7 @@ def _fitted(
             for entry in zip(profiled, found.ms.tolist(), found.predicted.tolist(), strict=True)
         ),
         hyperparameters=found.hyperparameters,
-        kinds=parts.kinds,
+        kinds=decomposition.kinds,
         correction=found.correction,
         confidence=CONFIDENCE,
         held_out=errors_of(found.predicted, found.ms),
@@ -137,18 +137,18 @@ class _Fit:
         cls,
         profiled: Sequence[ProfiledNetwork],
         speed: MachineSpeed,
-        parts: Parts,
+        decomposition: Decomposition,
         hyperparameters: Mapping[str, Hyperparameters],
     ) -> _Fit:
         ms = speed.all_of([network.measured for network in profiled])
-        rows, owners = parts.rows([network.architecture for network in profiled])
-        observed = _observed(profiled, ms) if parts.are_kernels else None
+        rows, owners = decomposition.rows([network.architecture for network in profiled])
+        observed = _observed(profiled, ms) if decomposition.are_kernels else None
         if observed is None:
-            claims = claims_of(parts, None, rows, owners, len(ms))
+            claims = claims_of(decomposition, None, rows, owners, len(ms))
             correction, predicted = fit_correction(claims, ms, are_times=False)
             return cls(ms, predicted, None, correction, {})
         times = observed.times(hyperparameters)
-        claims = _claims_of_others(observed, times, parts, rows, owners, len(ms))
+        claims = _claims_of_others(observed, times, decomposition, rows, owners, len(ms))
         correction, predicted = fit_correction(claims, ms, are_times=True)
         return cls(ms, predicted, observed, correction, times.hyperparameters)
 
@@ -205,7 +205,12 @@ def _observed(profiled: Sequence[ProfiledNetwork], network_ms: Floats) -> _Obser
 
 
 def _claims_of_others(
-    observed: _Observed, times: KernelTimes, parts: Parts, rows: Rows, owners: Index, networks: int
+    observed: _Observed,
+    times: KernelTimes,
+    decomposition: Decomposition,
+    rows: Rows,
+    owners: Index,
+    networks: int,
 ) -> Floats:
     """Return what the parts of each network claim according to networks other than it.
 
@@ -216,7 +221,7 @@ def _claims_of_others(
     for fold in range(folds.max() + 1):
         others = observed.of(folds != fold).times(times.hyperparameters)
         own = (folds == fold)[owners]
-        found = claims_of(parts, others, rows[own], owners[own], networks)
+        found = claims_of(decomposition, others, rows[own], owners[own], networks)
         claims = found if not claims.size else claims + found
     return claims
 

@@ -69,7 +69,7 @@ def make_table_from_others(
         target: URL of the target.
         space: to draw networks from; registered under its name.
         contract: that its networks meet.
-        directory: keeps raw figures.
+        directory: keeps raw measurements.
         tables: of other devices, of the same space and input.
         samples: networks to measure, from 5.
         seed: of the networks.

@@ -60,7 +60,7 @@ def with_cell(name: str, **genes: Any) -> Architecture:
     return own.decode({**first, "stem_width": 16, **Cell.parse(TELLING[name]).choices(), **genes})
 
 
-def lowered(architecture: Architecture, block: int) -> Counter[str]:
+def decomposed(architecture: Architecture, block: int) -> Counter[str]:
     rows, _ = kernels_of_nas_cell([architecture], block)
     return Counter(signature(row) for row in rows.tolist())
 
@@ -85,7 +85,7 @@ def test_kernels_are_those_of_the_optimised_graph(architecture: Architecture, tm
     kernels = backend.kernels(str(model), lambda: bind_random_inputs(backend, io_spec.to_json(), 0), 2)
     ran = Counter(signature(row_of_kernel(kernel)) for kernel in kernels)
     ran = Counter({name: count for name, count in ran.items() if not name.startswith("other")})
-    assert ran in [lowered(architecture, block) for block in BLOCKS]
+    assert ran in [decomposed(architecture, block) for block in BLOCKS]
 
 
 def test_many_networks_have_the_kernels_of_each_alone() -> None:
@@ -93,7 +93,7 @@ def test_many_networks_have_the_kernels_of_each_alone() -> None:
     rows, owners = kernels_of_nas_cell(architectures, 16)
     for index, architecture in enumerate(architectures):
         together = Counter(signature(row) for row in rows[owners == index].tolist())
-        assert together == lowered(architecture, 16), architecture.id
+        assert together == decomposed(architecture, 16), architecture.id
 
 
 def test_plain_images_need_no_reordering() -> None:

@@ -19,7 +19,7 @@ from hwnas.latency.measure.survey import SurveyedNetwork
 from hwnas.latency.predict import fitting
 from hwnas.latency.predict.correction import Correction, fit_correction
 from hwnas.latency.predict.decomposition import kernels_of_space
-from hwnas.latency.predict.experiment_design import covering_design
+from hwnas.latency.predict.experiment_design import designed_experiment
 from hwnas.latency.predict.fitting import errors_of, fit_table
 from hwnas.latency.predict.gaussian_process import fit
 from hwnas.latency.predict.kernel_features import operations
@@ -202,10 +202,10 @@ def test_the_design_repeats_nothing_and_covers_more_kernels() -> None:
         assert len(set(chosen)) == len(chosen)
         return len(np.unique(decompose(chosen)[0], axis=0))
 
-    covering = np.mean([kernels_met(covering_design(space, decompose, seed)) for seed in range(4)])
-    uniform = np.mean([kernels_met(covering_design(space, None, seed)) for seed in range(4)])
+    covering = np.mean([kernels_met(designed_experiment(space, decompose, seed)) for seed in range(4)])
+    uniform = np.mean([kernels_met(designed_experiment(space, None, seed)) for seed in range(4)])
     assert covering > uniform
-    again = [next(covering_design(space, decompose, 5)).id for _ in range(2)]
+    again = [next(designed_experiment(space, decompose, 5)).id for _ in range(2)]
     assert again[0] == again[1]
 
 
