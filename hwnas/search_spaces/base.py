@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -107,6 +108,42 @@ class SupportsKernelDecomposition(Protocol):
         Returns:
             The kernels of all networks, [n, len(COLUMNS)] int32, and for each the position of its network in
             `architectures`, [n].
+        """
+        ...
+
+
+Fits = Callable[[Architecture], bool]
+"""Whether a network may be within the hard limits, as far as can be told without measuring it."""
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """Known good architectures that a search begins with.
+
+    Attributes:
+        choices: one value for every gene of each, ready for `decode`.
+        left_out: names of those of which no network may be within the limits, as users know them.
+    """
+
+    choices: tuple[Mapping[str, Choice], ...]
+    left_out: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class SupportsSeeds(Protocol):
+    """A space that reads known good architectures from a file, in a form of its own."""
+
+    def seeds(self, file: Path, most: int, *, seed: int, fits: Fits) -> Seeds:
+        """Return what a search is to begin with.
+
+        Args:
+            file: that `search.initial_architectures` of a run names.
+            most: architectures to return.
+            seed: of what a file leaves open.
+            fits: says of a network whether it may be within the hard limits.
+
+        Raises:
+            ConfigError: if the file cannot be read, or holds what is outside of this space.
         """
         ...
 
