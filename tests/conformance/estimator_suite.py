@@ -49,7 +49,7 @@ class EstimatorSuite:
         assert told["score"] == first.score
         assert told["cost_s"] == first.cost_s
         if isinstance(first, EvaluatedEstimate):
-            assert first.score == pytest.approx(1 - first.quality.value)
+            assert first.score == pytest.approx(first.quality.value)
 
     def test_architectures_are_told_apart(self, subject: AccuracyEstimator, tmp_path: Path) -> None:
         (tmp_path / "a").mkdir()
