@@ -10,9 +10,11 @@ from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from hwnas.architecture import Architecture
 from hwnas.errors import ConfigError, PluginError
-from hwnas.plugins import load_plugin
+from hwnas.plugins import Blame, check_interface, find_plugin, load_plugin, wrong
 from hwnas.search_spaces.base import SearchSpace
 from hwnas.tasks.base import Quality, Task
+
+GROUP = "hwnas.estimators"
 
 Returns = Literal["evaluation", "score"]
 """What an estimator returns: the metric of a network that did the task, or what only orders networks."""
@@ -120,7 +122,9 @@ def checked_estimate(
     found: object = estimator.estimate(architecture, seed=seed, directory=directory)
     fault = _fault(found, estimator.returns, metric)
     if fault is not None:
-        raise PluginError(f"`estimate` of the estimator {estimator.name!r} must return {fault}")
+        own = type(estimator)
+        named = f"{estimator.name!r} ({own.__module__}:{own.__qualname__})"
+        raise PluginError(f"`estimate` of the estimator {named} must return {fault}")
     assert isinstance(found, Estimate)  # noqa: S101 - `_fault` has seen to it
     return found
 
@@ -195,7 +199,7 @@ def make_evaluating_estimator(name: str, context: EstimatorContext) -> AccuracyE
         PluginError: if the name is unknown.
         ConfigError: if a setting is wrong, or the estimator only orders networks and evaluates none.
     """
-    returns = getattr(load_plugin("hwnas.estimators", name), "returns", EVALUATION)
+    returns = getattr(load_plugin(GROUP, name), "returns", EVALUATION)
     if returns == EVALUATION:
         made = make_estimator(name, context)
         returns = made.returns
@@ -211,8 +215,14 @@ def make_estimator(name: str, context: EstimatorContext) -> AccuracyEstimator:
     """Return the registered estimator `name`.
 
     Raises:
-        PluginError: if the name is unknown.
+        PluginError: if the name is unknown, or what is registered makes no estimator.
         ConfigError: if a setting is unknown or wrong.
     """
-    factory: EstimatorFactory = load_plugin("hwnas.estimators", name)
-    return factory(context)
+    plugin = find_plugin(GROUP, name)
+    factory: EstimatorFactory = load_plugin(GROUP, name)
+    with Blame(plugin, plugin.attribute, "make an estimator of a context", own_errors=True):
+        made = factory(context)
+    check_interface(plugin, made, AccuracyEstimator)
+    if made.returns not in {EVALUATION, SCORE}:
+        raise wrong(plugin, "returns", f"be {EVALUATION!r} or {SCORE!r}", f"is {made.returns!r}")
+    return made

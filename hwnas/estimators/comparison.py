@@ -23,7 +23,7 @@ import torch
 from hwnas.architecture import Architecture
 from hwnas.errors import ConfigError, TrainingError
 from hwnas.estimators.base import EstimatorContext, SupportsPreparation, checked_estimate, make_estimator
-from hwnas.estimators.rank_correlation import EstimatorReport, report_on
+from hwnas.estimators.report import EstimatorReport, report_on
 from hwnas.files import write_json_atomically
 from hwnas.models.cost import count_macs, count_parameters
 from hwnas.scratch import ScratchDirectory

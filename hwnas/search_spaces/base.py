@@ -15,8 +15,10 @@ from hwnas.architecture import Architecture, Choice
 from hwnas.errors import ArchitectureError, ConfigError, did_you_mean
 from hwnas.io_spec import NetworkContract
 from hwnas.kernel_graph.graph import Index
-from hwnas.kernel_graph.kernels import Rows
-from hwnas.plugins import load_plugin
+from hwnas.kernel_graph.kernels import COLUMNS, Rows
+from hwnas.plugins import Blame, check_interface, find_plugin, load_plugin, wrong
+
+GROUP = "hwnas.search_spaces"
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,30 @@ class SupportsKernelDecomposition(Protocol):
         ...
 
 
+def checked_kernels(
+    space: SupportsKernelDecomposition, architectures: Sequence[Architecture], block: int
+) -> tuple[Rows, Index]:
+    """Return the kernels that a space tells, unless they would be summed into a wrong latency.
+
+    Args:
+        space: asked.
+        architectures: of it.
+        block: see `SupportsKernelDecomposition.kernels`.
+
+    Raises:
+        PluginError: if their shape, type or owners are not those of the protocol.
+    """
+    rows, owners = (np.asarray(found) for found in space.kernels(architectures, block))
+    named = f"search space {getattr(space, 'name', space)!r}"
+    if rows.shape != (len(owners), len(COLUMNS)) or not np.issubdtype(rows.dtype, np.integer):
+        found = f"returned {rows.dtype} of shape {rows.shape} for {len(owners)} kernels"
+        raise wrong(named, "kernels", f"return integers [n, {len(COLUMNS)}] and the network of each", found)
+    if len(owners) and not (int(owners.min()) >= 0 and int(owners.max()) < len(architectures)):
+        found = f"was asked about {len(architectures)} networks, but names those from {owners.min()}"
+        raise wrong(named, "kernels", "name networks by position", f"{found} to {owners.max()}")
+    return rows, owners
+
+
 Fits = Callable[[Architecture], bool]
 """Whether a network may be within the hard limits, as far as can be told without measuring it."""
 
@@ -163,11 +189,17 @@ def make_search_space(
         restrictions: genes that may take only some of their values.
 
     Raises:
-        PluginError: if the name is unknown.
+        PluginError: if the name is unknown, or what is registered makes no search space.
         ConfigError: if a restriction names an unknown gene or value.
     """
-    factory: SearchSpaceFactory = load_plugin("hwnas.search_spaces", name)
-    return factory(contract, restrictions or {})
+    plugin = find_plugin(GROUP, name)
+    factory: SearchSpaceFactory = load_plugin(GROUP, name)
+    with Blame(plugin, plugin.attribute, "make a space of a contract and restrictions", own_errors=True):
+        made = factory(contract, restrictions or {})
+    check_interface(plugin, made, SearchSpace)
+    if made.name != name:
+        raise wrong(plugin, "name", "be what the space is registered as", f"is {made.name!r}")
+    return made
 
 
 def restrict_choices(

@@ -18,10 +18,10 @@ from hwnas.estimators.base import (
     make_estimator,
 )
 from hwnas.tasks.base import Quality
+from hwnas.testing.estimator_suite import EstimatorSuite
+from hwnas.testing.tiny import ARCHITECTURE, TinySpace, TinyTask
 from hwnas.training.recipe import Recipe
 from hwnas.training.supernet import HEADER_FILE, train_supernet
-from tests.conformance.estimator_suite import EstimatorSuite
-from tests.training.tiny import ARCHITECTURE, TinySpace, TinyTask
 
 
 class TestTraining(EstimatorSuite):
@@ -147,7 +147,7 @@ class _Said:
 
 
 def _quality(value: float) -> Quality:
-    return Quality("accuracy", value, {"a": value}, 1, {"a": 1})
+    return Quality("accuracy", value, {"a": value}, 1, 1, {"a": 1})
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def _quality(value: float) -> Quality:
 )
 def test_an_estimator_is_held_to_what_it_declares(found: object, message: str, tmp_path: Path) -> None:
     estimator: Any = _Said(found)
-    with pytest.raises(PluginError, match=f"of the estimator 'said' must return .*{message}"):
+    with pytest.raises(PluginError, match=f"of the estimator 'said' .*_Said.* must return .*{message}"):
         checked_estimate(estimator, ARCHITECTURE, seed=0, directory=tmp_path, metric="mIoU")
 
 

@@ -13,10 +13,10 @@ from typing import Any
 
 from hwnas.errors import MeasurementError
 from hwnas.io_spec import IoSpec
+from hwnas.latency.backend_class import backend_class
 from hwnas.latency.measure.meter import AgentMeter
 from hwnas.latency.measurement import LatencyMeasurement, LatencyMeter
 from hwnas.latency.target import Target
-from hwnas.plugins import load_plugin
 
 BUILD = "build"
 _COPY_S = 60.0
@@ -92,7 +92,7 @@ def can_compare_builds(meter: LatencyMeter) -> bool:
     if not isinstance(meter, AgentMeter):
         return False
     target = Target.parse(meter.target)
-    options: Mapping[str, str] = getattr(load_plugin("hwnas.backends", target.backend), "OPTIONS", {})
+    options: Mapping[str, str] = getattr(backend_class(target.backend), "OPTIONS", {})
     return BUILD in options and BUILD not in dict(target.options)
 
 

@@ -8,7 +8,6 @@ from functools import lru_cache
 import numpy as np
 
 from hwnas.architecture import Architecture
-from hwnas.errors import PluginError
 from hwnas.kernel_graph.graph import Index
 from hwnas.kernel_graph.kernels import (
     COLUMNS,
@@ -24,7 +23,12 @@ from hwnas.kernel_graph.kernels import (
     Rows,
 )
 from hwnas.latency.predict.kernel_features import operations
-from hwnas.search_spaces.base import BlockSignature, SearchSpace, SupportsKernelDecomposition
+from hwnas.search_spaces.base import (
+    BlockSignature,
+    SearchSpace,
+    SupportsKernelDecomposition,
+    checked_kernels,
+)
 
 BLOCKS = (16, 8, 1)
 """Channels of a block that backends are known to use; 1 is plain."""
@@ -43,30 +47,7 @@ def kernels_of_space(space: SearchSpace, block: int) -> Decompose | None:
     if not isinstance(space, SupportsKernelDecomposition):
         return None
 
-    def decompose(architectures: Sequence[Architecture]) -> tuple[Rows, Index]:
-        rows, owners = space.kernels(architectures, block)
-        _check_kernels(space.name, rows, owners, len(architectures))
-        return rows, owners
-
-    return decompose
-
-
-def _check_kernels(space: str, rows: Rows, owners: Index, networks: int) -> None:
-    """Refuse kernels that would be summed into a wrong latency.
-
-    Raises:
-        PluginError: if their shape, type or owners are not those of the protocol.
-    """
-    if rows.shape != (len(owners), len(COLUMNS)) or not np.issubdtype(rows.dtype, np.integer):
-        raise PluginError(
-            f"`kernels` of the search space {space!r} must return integers [n, {len(COLUMNS)}] and the "
-            f"network of each, but returned {rows.dtype} of shape {rows.shape} for {len(owners)} kernels."
-        )
-    if len(owners) and not (int(owners.min()) >= 0 and int(owners.max()) < networks):
-        raise PluginError(
-            f"`kernels` of the search space {space!r} was asked about {networks} networks, but names those "
-            f"from {int(owners.min())} to {int(owners.max())}; expected positions from 0."
-        )
+    return lambda architectures: checked_kernels(space, architectures, block)
 
 
 class Decomposition:

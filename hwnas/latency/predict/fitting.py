@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from hwnas.errors import LatencyTableError
 from hwnas.io_spec import NetworkContract
@@ -24,6 +23,7 @@ from hwnas.latency.predict.predictor import Floats, claims_of
 from hwnas.latency.predict.profiling import ProfiledNetwork
 from hwnas.latency.predict.table import KernelEntry, LatencyTable, NetworkEntry
 from hwnas.onnx_graphs.precision.kinds import FP32
+from hwnas.rank_correlation import spearman_rho
 from hwnas.search_spaces.base import SearchSpace
 
 CONFIDENCE = 0.9
@@ -161,7 +161,7 @@ def errors_of(predicted: Floats, measured: Floats) -> dict[str, float]:
         "within_5": round(float(np.mean(relative <= 0.05)), 4),
         "within_10": round(float(np.mean(relative <= 0.10)), 4),
         "mape": round(float(np.mean(relative)), 4),
-        "spearman": round(float(stats.spearmanr(predicted, measured).statistic), 5),
+        "spearman": round(spearman_rho(predicted, measured), 5),
     }
 
 

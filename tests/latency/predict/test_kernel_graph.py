@@ -31,8 +31,8 @@ from hwnas.latency.predict.exporting import io_spec_of
 from hwnas.onnx_graphs.export import export_onnx
 from hwnas.search_spaces.base import BlockSignature
 from hwnas.search_spaces.range_unet_kernels import kernels_of_range_unet
+from hwnas.testing.tiny import TinySpace
 from tests.latency.predict.small_space import small_space, some
-from tests.training.tiny import TinySpace
 
 
 def kernels_that_run(architecture: Architecture, directory: Path) -> list[dict]:

@@ -27,8 +27,8 @@ from hwnas.latency.predict.profiling import ProfiledNetwork
 from hwnas.latency.predict.table import LatencyTable, load_table
 from hwnas.search_spaces.base import BlockSignature, make_search_space, sample_choices
 from hwnas.search_spaces.range_unet_kernels import kernels_of_range_unet
+from hwnas.testing.tiny import TinySpace
 from tests.latency.predict.small_space import CONTRACT, small_space, some
-from tests.training.tiny import TinySpace
 
 HEADER = {
     "target": "local?backend=made-up&threads=1",

@@ -8,14 +8,14 @@ import pytest
 
 from hwnas.errors import PluginError
 from hwnas.search.strategies import Limits, StrategyContext, make_sampler, seed_after
-from hwnas.training.relaxed_choices import RelaxedChoices
-from tests.conformance.strategy_suite import (
+from hwnas.testing.strategy_suite import (
     BUDGET_MS,
     GridSpace,
     OwnStrategySuite,
     StrategySuite,
     latency_of,
 )
+from hwnas.training.relaxed_choices import RelaxedChoices
 
 
 class TestRandom(StrategySuite):

@@ -18,7 +18,7 @@ import torch
 
 from hwnas.errors import ConfigError
 from hwnas.estimators.base import AccuracyEstimator, EstimatorContext, EvaluatedEstimate, make_estimator
-from tests.training.tiny import ARCHITECTURE, TinySpace, TinyTask
+from hwnas.testing.tiny import ARCHITECTURE, TinySpace, TinyTask
 
 OTHER = TinySpace().decode({"channels": 4})
 

@@ -13,7 +13,7 @@ import pytest
 from hwnas.io_spec import IoSpec, TensorSpec
 from hwnas.latency.backends.base import Backend, make_backend
 from hwnas.latency.backends.errors import AgentError
-from tests.latency.onnx_models import conv_relu_reference, write_conv_relu, write_unknown_operator
+from hwnas.testing.onnx_models import conv_relu_reference, write_conv_relu, write_unknown_operator
 
 
 class BackendSuite:

@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 import numpy as np
 import optuna
 import pytest
+from torch import nn
 
 from hwnas.architecture import Architecture
 from hwnas.objectives import Constraint, Metric, Objectives
@@ -30,6 +31,7 @@ from hwnas.search.strategies import (
     make_sampler,
 )
 from hwnas.search.study import SearchStudy
+from hwnas.search_spaces.base import BlockSignature
 
 BUDGET_MS = 6.0
 
@@ -46,7 +48,7 @@ class GridSpace:
         "single": (7,),
     }
 
-    def decode(self, choices: dict[str, Any]) -> Architecture:
+    def decode(self, choices: Mapping[str, Any]) -> Architecture:
         return Architecture(self.name, choices, (1, 8, 8), 2)
 
     def encode(self, architecture: Architecture) -> np.ndarray[Any, Any]:
@@ -55,9 +57,16 @@ class GridSpace:
             np.float32,
         )
 
+    def build(self, architecture: Architecture) -> nn.Module:
+        return nn.Conv2d(1, 2, 2 * int(architecture.genes["a"]) + 1, padding=int(architecture.genes["a"]))
+
+    def blocks(self, architecture: Architecture) -> list[BlockSignature]:
+        settings = tuple(sorted(architecture.genes.items()))
+        return [BlockSignature("whole", ((1, 8, 8),), (2, 8, 8), settings)]
+
 
 def latency_of(choices: dict[str, Any]) -> float:
-    return 1 + choices["a"] + choices["b"] + 2 * choices["c"] + 3 * (choices["d"] == "large")
+    return float(1 + choices["a"] + choices["b"] + 2 * choices["c"] + 3 * (choices["d"] == "large"))
 
 
 def error_of(choices: dict[str, Any]) -> float:
@@ -104,7 +113,7 @@ class StrategySuite:
     def play(
         self, study: SearchStudy, rounds: int, budget_ms: float | None = None, first: int = 0
     ) -> list[dict[str, Any]]:
-        proposed = []
+        proposed: list[dict[str, Any]] = []
         objectives = Objectives(
             constraints=() if budget_ms is None else (Constraint(Metric("latency_ms"), budget_ms),)
         )
@@ -169,7 +178,7 @@ class StrategySuite:
     def test_a_resumed_study_proposes_as_if_it_had_not_stopped(self, tmp_path: Path, table: bool) -> None:
         whole = self.study(tmp_path / "whole", budget_ms=BUDGET_MS, table=table)
         expected = self.play(whole, 36, BUDGET_MS)
-        proposed = []
+        proposed: list[dict[str, Any]] = []
         for rounds in (3, 15, 18):
             study = self.study(tmp_path / "parts", budget_ms=BUDGET_MS, table=table)
             proposed += self.play(study, rounds, BUDGET_MS, first=len(proposed))
