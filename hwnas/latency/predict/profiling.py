@@ -15,7 +15,7 @@ from hwnas.architecture import Architecture
 from hwnas.errors import MeasurementError
 from hwnas.files import read_checked_json, write_checked_json
 from hwnas.io_spec import NetworkContract
-from hwnas.latency.measure.meter import AgentMeter
+from hwnas.latency.measure.commands import SupportsCommands
 from hwnas.latency.measure.survey import SurveyedNetwork, open_survey
 from hwnas.latency.predict.decomposition import kernels_of_space
 from hwnas.latency.predict.experiment_design import designed_experiment
@@ -102,7 +102,7 @@ class ProfileSettings:
 
 
 def profile(
-    meter: AgentMeter,
+    meter: SupportsCommands,
     space: SearchSpace,
     contract: NetworkContract,
     directory: Path,
@@ -182,7 +182,7 @@ def _read_network(path: Path) -> ProfiledNetwork:
         ) from error
 
 
-def _check_header(path: Path, meter: AgentMeter, space: SearchSpace, settings: ProfileSettings) -> None:
+def _check_header(path: Path, meter: SupportsCommands, space: SearchSpace, settings: ProfileSettings) -> None:
     """Write what this profile is about, or compare with what is there."""
     header = {
         "schema_version": SCHEMA_VERSION,
