@@ -10,8 +10,8 @@ class TestMySpace(SearchSpaceSuite):
 ```
 
 Its `contract` may be another one than the small default. The other suites work alike: `StrategySuite` takes
-`strategy`, `EstimatorSuite` `estimator` and `ExecutorSuite` `executor`, with `options` or `settings` where it
-needs some; `BackendSuite` takes a fixture `backend_class`, `LatencyMeterSuite` one named `meter`.
+`strategy`, `EstimatorSuite` `estimator`, `ExecutorSuite` `executor` and `BackendSuite` `backend`, with
+`options` or `settings` where it needs some; `LatencyMeterSuite` takes a fixture `meter`.
 
 hwnas itself never imports this package, and the package imports pytest only with a suite.
 """

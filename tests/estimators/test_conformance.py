@@ -26,6 +26,7 @@ from hwnas.training.supernet import HEADER_FILE, train_supernet
 
 class TestTraining(EstimatorSuite):
     estimator = "training"
+    leaves_random_state = False  # it runs in a process of its own and seeds it
     settings: ClassVar[dict[str, Any]] = {"steps": 4, "batch_size": 2, "mixed_precision": "no"}
 
 
@@ -132,6 +133,13 @@ class TestWeightSharing(EstimatorSuite):
         header = json.loads((Path(self.settings["supernet"]) / HEADER_FILE).read_text())
         assert isinstance(estimator, SupportsPreparation)
         assert estimator.prepared_s == header["seconds"] > 0
+
+
+@pytest.mark.parametrize("name", ["training", "synflow", "snip", "weight-sharing"])
+def test_the_nearest_setting_is_named(name: str) -> None:
+    context = EstimatorContext(TinyTask(), TinySpace(), {"batchsize": 4})
+    with pytest.raises(ConfigError, match="Did you mean 'batch_size'"):
+        make_estimator(name, context)
 
 
 class _Said:

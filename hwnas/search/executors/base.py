@@ -97,9 +97,11 @@ class Executor(Protocol):
 
     Attributes:
         size: how many workers there are, or will be.
+        is_local: whether all workers run on this machine and so write to its disks.
     """
 
     size: int
+    is_local: bool
 
     def __enter__(self) -> Self:
         """Start all workers; they load their task meanwhile."""
