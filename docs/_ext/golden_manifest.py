@@ -1,4 +1,4 @@
-"""Makes `docs/reference/golden-manifest.json` from the manifest of a bundle, without what is of one machine alone.
+"""Makes `docs/reference/golden-manifest.json` from a manifest, without what is of one machine alone.
 
     .venv/bin/python docs/_ext/golden_manifest.py run/bundles/ID
 
@@ -8,6 +8,7 @@ Run it on the bundle of the tutorial when the format of manifests changes; tests
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,9 @@ def golden(manifest: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     """Write the file."""
     manifest = json.loads((Path(sys.argv[1]) / "manifest.json").read_text(encoding="utf-8"))
-    GOLDEN.write_text(json.dumps(golden(manifest), indent=1) + "\n", encoding="utf-8")
+    text = json.dumps(golden(manifest), indent=1)
+    lists = re.sub(r"\[\s+([^\[\]{}]+?)\s+\]", lambda found: f"[{' '.join(found[1].split())}]", text)
+    GOLDEN.write_text(lists + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

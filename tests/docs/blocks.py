@@ -48,7 +48,9 @@ class Block:
     @property
     def runs(self) -> bool:
         """Whether it is executed."""
-        return self.language in {"sh", "python"} and "not run" not in self.remarks and "file" not in self.remarks
+        return (
+            self.language in {"sh", "python"} and "not run" not in self.remarks and "file" not in self.remarks
+        )
 
 
 def pages() -> list[str]:

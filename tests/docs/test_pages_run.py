@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from hwnas.data.formats import read_bin
-from tests.docs.blocks import TUTORIAL, Block, blocks_of, pages
+from tests.docs.blocks import DOCS, TUTORIAL, Block, blocks_of, pages
 
 pytestmark = pytest.mark.slow
 COLUMNS = {"columns": ["x", "y", "z", "intensity", "ring"]}
@@ -67,10 +69,31 @@ def run_block(block: Block, directory: Path) -> None:
 
 @pytest.fixture(scope="module")
 def tutorial(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory in which the tutorial was done."""
+    """The directory in which the tutorial was done.
+
+    HWNAS_TUTORIAL names one that is there already, for who works on the pages.
+    """
+    if "HWNAS_TUTORIAL" in os.environ:
+        return Path(os.environ["HWNAS_TUTORIAL"])
     directory = tmp_path_factory.mktemp("tutorial")
     run(TUTORIAL, directory)
     return directory
+
+
+def test_the_golden_manifest_has_the_keys_of_a_fresh_one(tutorial: Path) -> None:
+    """If the format changed on purpose: docs/_ext/golden_manifest.py makes another golden manifest."""
+    fresh = next((tutorial / "run" / "bundles").glob("*/manifest.json"))
+    golden = DOCS / "reference" / "golden-manifest.json"
+    assert keys_of(json.loads(fresh.read_text())) == keys_of(json.loads(golden.read_text()))
+
+
+def keys_of(manifest: dict[str, Any]) -> dict[str, Any]:
+    """The keys of a manifest and of what is in it; not those that are names, such as of classes and genes."""
+    named = {"files", "versions", "restrictions", "genes", "per_class", "items_per_class", "runtime_versions"}
+    return {
+        key: keys_of(value) if isinstance(value, dict) and key not in named else None
+        for key, value in manifest.items()
+    }
 
 
 def test_the_tutorial_leaves_what_it_says(tutorial: Path) -> None:
@@ -117,7 +140,7 @@ def own_data(directory: Path) -> None:
             write_numpy(directory / "numpy" / f"{number:02}" / f"{index:06}.npy", scan)
             name = f"{('morning', 'evening')[number - 1]}_{index + 1}"
             write_pcd(directory / "pcd" / f"{name}.pcd", scan)
-    write_bag(directory / "drive.bag", drives[0])
+    write_bag(directory / "recordings" / "drive1", drives[0])
 
 
 def write_kitti(drive: Path, name: str, scan: np.ndarray) -> None:
@@ -154,6 +177,7 @@ def write_bag(path: Path, scans: list[np.ndarray]) -> None:
     store = get_typestore(Stores.ROS2_HUMBLE)
     cloud, field = store.types["sensor_msgs/msg/PointCloud2"], store.types["sensor_msgs/msg/PointField"]
     header, time = store.types["std_msgs/msg/Header"], store.types["builtin_interfaces/msg/Time"]
+    path.parent.mkdir()
     numbers = {"<f4": 7, "<u2": 4, "<u4": 6}
     with Writer(path, version=9) as writer:
         topic = writer.add_connection("/points", cloud.__msgtype__, typestore=store)
@@ -165,9 +189,31 @@ def write_bag(path: Path, scans: list[np.ndarray]) -> None:
             step = scan.dtype.itemsize
             data = np.frombuffer(scan.tobytes(), np.uint8)
             message = cloud(
-                header(time(number, 0), "lidar"), 1, len(scan), fields, False, step, step * len(scan), data, True
+                header(time(number, 0), "lidar"),
+                1,
+                len(scan),
+                fields,
+                False,
+                step,
+                step * len(scan),
+                data,
+                True,
             )
             writer.write(topic, number + 1, store.serialize_cdr(message, cloud.__msgtype__))
 
 
-PREPARATIONS: dict[str, Callable[[Path], None]] = {"guides/own-data.md": own_data}
+def csv_files(directory: Path) -> None:
+    """The scans as CSV files, for the plug-in that the page writes."""
+    for number, scans in enumerate(clouds(directory), start=1):
+        for index, scan in enumerate(scans):
+            path = directory / "csv" / f"{number:02}" / f"{index:06}.csv"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            columns = ["x", "y", "z", "intensity", "label"]
+            values = np.column_stack([scan[name] for name in columns])
+            np.savetxt(path, values, delimiter=",", header=",".join(columns), comments="", fmt="%.6g")
+
+
+PREPARATIONS: dict[str, Callable[[Path], None]] = {
+    "guides/own-data.md": own_data,
+    "guides/plugins.md": csv_files,
+}
