@@ -136,7 +136,7 @@ class BundleError(HwnasError):
 
 
 class VerificationError(HwnasError):
-    """A bundle does not hold what its manifest promises."""
+    """A bundle does not hold what its manifest states."""
 
     exit_code = 8
 

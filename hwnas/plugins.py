@@ -1,4 +1,4 @@
-"""Finds search spaces, tasks, data formats, runtimes, strategies and executors by name.
+"""Finds search spaces, tasks, data formats, backends, strategies, estimators and executors by name.
 
 Built-in and third-party ones register the same way: as entry points of an installed
 distribution, in one group a family.
@@ -15,8 +15,9 @@ GROUPS = (
     "hwnas.search_spaces",
     "hwnas.tasks",
     "hwnas.data_formats",
-    "hwnas.runtimes",
+    "hwnas.backends",
     "hwnas.strategies",
+    "hwnas.estimators",
     "hwnas.executors",
 )
 

@@ -67,7 +67,7 @@ COMMANDS: dict[str, Command] = {
         lambda _base, out: ["verify", out, "--latency-tolerance", 10],
         "bundle",
         "bundle",
-        "verdict.json/",
+        "verification.json/",
         PAGE_BYTES,
     ),
     "infer": Command(lambda base, out: ["infer", base / "bundle", base / "scan.bin", "-o", out], "labels"),

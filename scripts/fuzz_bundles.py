@@ -65,14 +65,14 @@ def main() -> int:
 def table(findings: Findings) -> list[str]:
     """Return a Markdown table: what was done, and how many cases each reader did not refuse."""
     names = ("manifest", "signed", "runner", "inspect", "verify")
-    lines = ["| done | hashes | cases | " + " | ".join(names) + " | judged as wrong | bad |"]
+    lines = ["| done | hashes | cases | " + " | ".join(names) + " | found wrong | bad |"]
     lines.append("|---|---|" + "---:|" * (len(names) + 3))
     for (kind, are_new), counts in sorted(findings.counts.items()):
         loaded = [counts.get(name, {}).get("loaded", 0) for name in names]
         ended = sum(counts.get("manifest", {}).values()) + sum(counts.get("process", {}).values())
         errors = sum(found.get("error", 0) for found in counts.values())
         bad = errors + sum(counts.get("process", {}).values())
-        wrong = counts.get("verify", {}).get("judged as wrong", 0)
+        wrong = counts.get("verify", {}).get("found wrong", 0)
         cells = [kind, "new" if are_new else "stale", ended, *loaded, wrong, bad]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     return lines

@@ -31,7 +31,7 @@ SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP)
 DEADLINE_S = 5.0
 RUN_FILE = """\
 task: {name: lidar-segmentation, data: ./data, widths: [256], height: 16}
-search: {trials: 1, strategy: random, seed: 1, workers: 1, worth: null}
+search: {trials: 1, strategy: random, seed: 1, workers: 1, estimator_report: null}
 training:
   proxy: {steps: 6, batch_size: 1, workers: 1}
   full: {steps: 12, batch_size: 1, workers: 1, pick: 1}

@@ -77,10 +77,10 @@ def test_a_mistake_is_named_with_its_line(tmp_path: Path, text: str, expected: s
 
 def test_tuples_of_callers_are_lists() -> None:
     config = parse_config(
-        {"space": {"choices": {"width": (512, 1024)}}, "budget": {"limits": ("parameters_m <= 5",)}}
+        {"space": {"choices": {"width": (512, 1024)}}, "budget": {"constraints": ("parameters_m <= 5",)}}
     )
     assert config.space.choices == {"width": [512, 1024]}
-    assert len(config.budget.limits) == 1
+    assert len(config.budget.constraints) == 1
 
 
 def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_paths_of_every_section_count_from_the_file(tmp_path: Path) -> None:
         "search:\n"
         "  strategy: {name: gradient, relaxed: a}\n"
         "  estimator: {name: learned, cache: b, over: weight-sharing, settings: {supernet: c}}\n"
-        "  worth: d\n  warm_start: [e, /f]\n  cells: g.txt\n"
+        "  estimator_report: d\n  warm_start: [e, /f]\n  initial_architectures: g.txt\n"
         "measuring: {table: h.json}\n"
     )
     config, here = load_config(write(tmp_path, text)), str(tmp_path.resolve())
@@ -132,7 +132,7 @@ def test_paths_of_every_section_count_from_the_file(tmp_path: Path) -> None:
         "over": "weight-sharing",
         "settings": {"supernet": f"{here}/c"},
     }
-    assert (search.worth, search.warm_start, search.cells) == (
+    assert (search.estimator_report, search.warm_start, search.initial_architectures) == (
         f"{here}/d",
         [f"{here}/e", "/f"],
         f"{here}/g.txt",
@@ -142,7 +142,7 @@ def test_paths_of_every_section_count_from_the_file(tmp_path: Path) -> None:
 
 
 def test_a_missing_input_is_named_with_what_was_tried(tmp_path: Path) -> None:
-    path = write(tmp_path, "target: x\ntask:\n  data: scans\nsearch: {worth: nothing}\n")
+    path = write(tmp_path, "target: x\ntask:\n  data: scans\nsearch: {estimator_report: nothing}\n")
     assert load_config(path, must_exist=()).task.settings["data"] == str(tmp_path.resolve() / "scans")
     with pytest.raises(
         ConfigError, match=r"run.yaml:3: `task.data` is 'scans', which means '/.*/scans': there is no"
@@ -151,7 +151,8 @@ def test_a_missing_input_is_named_with_what_was_tried(tmp_path: Path) -> None:
     (tmp_path / "scans").mkdir()
     load_config(path, must_exist=("task",))
     with pytest.raises(
-        ConfigError, match=r"run.yaml:4: `search.worth` is 'nothing', which means '/.*Paths count from"
+        ConfigError,
+        match=r"run.yaml:4: `search.estimator_report` is 'nothing', which means '/.*Paths count from",
     ):
         load_config(path, must_exist=("task", "search"))
 
@@ -197,7 +198,7 @@ def test_values_of_another_type_are_refused_with_their_line(tmp_path: Path, text
 
 
 def test_a_missing_path_that_could_be_a_secret_is_not_repeated(tmp_path: Path) -> None:
-    path = write(tmp_path, f"task: {{data: '{URL}'}}\nsearch: {{worth: 'u:{SECRET}@h'}}\n")
+    path = write(tmp_path, f"task: {{data: '{URL}'}}\nsearch: {{estimator_report: 'u:{SECRET}@h'}}\n")
     for sections in (("task",), ("search",)):
         with pytest.raises(ConfigError, match="there is no such file") as caught:
             load_config(path, must_exist=sections)
@@ -221,8 +222,8 @@ URL = f"postgresql+psycopg://u:{SECRET}@h/x"
         f"'{URL}': 1\n'{URL}': 2\n",
         f"{URL}: [\n",
         f"objective: '{URL}'\n",
-        f"budget: {{limits: ['{URL}']}}\n",
-        f"budget: {{limits: ['u:{SECRET}@h']}}\n",
+        f"budget: {{constraints: ['{URL}']}}\n",
+        f"budget: {{constraints: ['u:{SECRET}@h']}}\n",
         f"search: {{trials: '{URL}'}}\n",
         f"search: {{trials: !!int '{URL}'}}\n",
         f"storage: !{URL} x\n",
@@ -285,14 +286,14 @@ def test_an_estimator_is_a_name_or_a_section_whose_paths_count_from_the_file(tmp
     assert estimator.name == "weight-sharing"
     assert estimator.options == {"supernet": str(tmp_path.resolve() / "net"), "limit": 3}
     path.write_text(
-        "search: {funnel: {}, first_estimator: {name: weight-sharing, supernet: ./net}, warm_start: [./a, /b]}\n"
+        "search: {prescreening: {}, first_estimator: {name: weight-sharing, supernet: ./net}, warm_start: [./a, /b]}\n"
     )
     search = load_config(path).search
     assert search.first_estimator.options == {"supernet": str(tmp_path.resolve() / "net")}
     assert search.warm_start == [str(tmp_path.resolve() / "a"), "/b"]
 
 
-def test_final_figures_have_options_and_builds_of_their_own(tmp_path: Path) -> None:
+def test_final_measurements_have_options_and_builds_of_their_own(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     path.write_text("measuring: {final: {max_s: 9, builds: 2, options: {optimization_level: 5}}}\n")
     final = load_config(path).measuring.final

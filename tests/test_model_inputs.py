@@ -114,7 +114,7 @@ def test_names_of_a_model_break_no_lines_of_a_message() -> None:
 
 
 class Kept:
-    """A runtime that keeps what it is given."""
+    """A backend that keeps what it is given."""
 
     def inputs(self) -> tuple[TensorSpec, ...]:
         return (TensorSpec("sr", (), "int64"), TensorSpec("image", (-1, 3)))
@@ -123,19 +123,19 @@ class Kept:
         self.arrays = arrays
 
 
-def test_values_reach_the_runtime_through_json() -> None:
+def test_values_reach_the_backend_through_json() -> None:
     specs = (TensorSpec("sr", (), "int64"), TensorSpec("image", (2, 3)))
     known = given_inputs([RATE], ["sr=16000"], "m")
     io_spec = IoSpec.from_json(IoSpec(specs, (), values_of(known)).to_json())
-    runtime = Kept()
-    bind_random_inputs(runtime, io_spec.to_json(), 0)  # type: ignore[arg-type]
-    assert runtime.arrays["sr"] == 16000
-    assert runtime.arrays["image"].shape == (2, 3)
+    backend = Kept()
+    bind_random_inputs(backend, io_spec.to_json(), 0)  # type: ignore[arg-type]
+    assert backend.arrays["sr"] == 16000
+    assert backend.arrays["image"].shape == (2, 3)
     for wrong in (
         InputValue.of("sr", np.array([1])),
         InputValue("sr", (), "int64", "AA=="),
         InputValue("sr", (), "x", ""),
     ):
         with pytest.raises(AgentError, match=r"must be|not whole"):
-            bind_random_inputs(runtime, IoSpec(specs, (), (wrong,)).to_json(), 0)  # type: ignore[arg-type]
+            bind_random_inputs(backend, IoSpec(specs, (), (wrong,)).to_json(), 0)  # type: ignore[arg-type]
     assert "values" not in IoSpec(specs, ()).to_json()

@@ -39,7 +39,7 @@ def test_ends_with_verified_bundles_and_is_not_done_twice(tmp_path: Path) -> Non
         assert bundle["verified"]
         low, high = bundle["interval_ms"]
         assert 0 < low <= bundle["latency_ms"] <= high
-        assert json.loads((Path(bundle["path"]) / "verdict.json").read_text())["passed"]
+        assert json.loads((Path(bundle["path"]) / "verification.json").read_text())["passed"]
     page = Path(summary["report"]).read_text()
     assert all(bundle["architecture_id"] in page for bundle in summary["bundles"])
 

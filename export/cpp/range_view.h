@@ -1,6 +1,6 @@
 // Range images from LiDAR points, and labels of pixels back to points.
 //
-// The same functions that hwnas trains, judges and runs networks with: numpy code of the Python package and
+// The same functions that hwnas trains, evaluates and runs networks with: numpy code of the Python package and
 // this source give the same bits. C interface, C++17 source, no dependency; build range_view.cpp with
 // -ffp-contract=off, since a fused multiply-add rounds otherwise than the two operations.
 

@@ -18,7 +18,7 @@ class Candidate:
         architecture_id: of the network.
         precision: such as `int8`.
         metric: name of the task's metric.
-        error: 1 - metric, judged at this precision on the validation split.
+        error: 1 - metric, evaluated at this precision on the validation split.
         latency_ms: of fp32 on the target, times the ratio that this precision was clocked at beside it.
         holds: whether it keeps the limits on what a precision may lose.
         remarks: what speaks against it.
@@ -40,12 +40,12 @@ class Candidate:
 def candidates_of(manifest: Mapping[str, Any]) -> list[Candidate]:
     """Return the candidates of a bundle's manifest; precisions that were not clocked are none.
 
-    fp32 counts as it was judged beside the others, by the same runtime, where there are others.
+    fp32 counts as it was evaluated beside the others, by the same backend, where there are others.
     """
     fp32_ms = float(manifest["latency"]["latency_ms"])
     found = []
     for name, entry in manifest.get("precisions", {FP32: {}}).items():
-        quality = entry["judged"]["quality"] if "judged" in entry else manifest["quality"]
+        quality = entry["evaluation"]["quality"] if "evaluation" in entry else manifest["quality"]
         speed = entry.get("speed")
         if name != FP32 and speed is None:
             continue

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from hwnas.bundle.manifest import VERDICT_NAME
+from hwnas.bundle.manifest import VERIFICATION_NAME
 from hwnas.bundle.signature import SIGNATURE_NAME
 from hwnas.errors import ExportError
 from hwnas.scratch import ScratchDirectory
@@ -63,10 +63,10 @@ def _refuse_existing(target: Path, *, force: bool, marker: str) -> None:
 
 
 def _foreign_files(bundle: Path, marker: str) -> list[str]:
-    """Return what lies in a bundle beside its manifest, what that lists, signature and verdict, sorted."""
+    """Return what lies in a bundle beside its manifest, what that lists, signature and verification.json."""
     try:
         listed = json.loads((bundle / marker).read_bytes())["files"]
-        own = {marker, SIGNATURE_NAME, VERDICT_NAME, *map(str, listed)}
+        own = {marker, SIGNATURE_NAME, VERIFICATION_NAME, *map(str, listed)}
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ExportError(
             f"{bundle / marker} does not say what an export wrote there ({shown(error)}), so `--force` does "

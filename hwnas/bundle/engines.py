@@ -17,22 +17,22 @@ from hwnas.latency.target import Target
 
 TENSORRT, RTX, NO_ENGINE = "tensorrt", "rtx", "none"
 ENGINES = (TENSORRT, RTX, NO_ENGINE)
-RUNTIMES = {TENSORRT: "tensorrt", RTX: "tensorrt-rtx"}
+BACKENDS = {TENSORRT: "tensorrt", RTX: "tensorrt-rtx"}
 
 
 def check_engine_choice(engine: str, target_url: str) -> None:
     """Refuse an engine that cannot be had, before time is spent.
 
     Raises:
-        ConfigError: for unknown ones, and for `tensorrt` on a target with another runtime.
+        ConfigError: for unknown ones, and for `tensorrt` on a target with another backend.
     """
     if engine not in ENGINES:
         raise ConfigError(f"`--engine` is one of {', '.join(ENGINES)}, but got {engine!r}.")
-    runtime = Target.parse(target_url).runtime
-    if engine == TENSORRT and runtime != RUNTIMES[TENSORRT]:
+    backend = Target.parse(target_url).backend
+    if engine == TENSORRT and backend != BACKENDS[TENSORRT]:
         raise ConfigError(
             f"`--engine tensorrt` is built on the target, with its TensorRT, but the run's target has the "
-            f"runtime {runtime!r}. Search for a target with runtime=tensorrt."
+            f"backend {backend!r}. Search for a target with backend=tensorrt."
         )
 
 
@@ -65,7 +65,7 @@ class ShippedBuilds:
 def write_engine(engine: str, meter: LatencyMeter, model: Path, precision: str) -> list[dict[str, Any]]:
     """Write the wanted engine of an ONNX file beside it and return entries for the manifest.
 
-    `rtx` is built on a target that has this runtime, for its GPU; otherwise here, for the GPUs of
+    `rtx` is built on a target that has this backend, for its GPU; otherwise here, for the GPUs of
     `hwnas.latency.engines.rtx.CAPABILITIES` at once.
 
     Raises:
@@ -73,9 +73,9 @@ def write_engine(engine: str, meter: LatencyMeter, model: Path, precision: str) 
     """
     if engine == NO_ENGINE:
         return []
-    runtime = Target.parse(meter.target).runtime
+    backend = Target.parse(meter.target).backend
     try:
-        if engine == RTX and runtime != RUNTIMES[RTX]:
+        if engine == RTX and backend != BACKENDS[RTX]:
             record = build_for_rtx(model, CAPABILITIES, model.parent)
         elif isinstance(meter, AgentMeter):
             record = build_on_target(meter, model, model.parent)

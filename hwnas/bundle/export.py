@@ -22,7 +22,7 @@ from hwnas.bundle.models import described_models
 from hwnas.bundle.precision.conversion import PrecisionMaker, file_name
 from hwnas.bundle.precision.latency import speed_of
 from hwnas.bundle.precision.measurements import (
-    PrecisionFigures,
+    PrecisionMeasurements,
     PrecisionSettings,
     settings_for,
     with_remarks_of_speed,
@@ -60,11 +60,11 @@ class TrainedMember:
     Attributes:
         architecture: of the network.
         weights: safetensors file of its state.
-        quality: judged in PyTorch after training, on the validation split.
+        quality: evaluated in PyTorch after training, on the validation split.
         latency: measured on an ONNX file of this architecture; None when it was not.
         recipe: with which it was trained, as plain JSON values.
         seed: of the training.
-        figures: everything that was measured with `latency`, by name, see `hwnas.objectives`.
+        measurements: everything that was measured with `latency`, by name, see `hwnas.objectives`.
         cost: second objective of the run; None when it was not measured.
         builds: of its engine, of which `latency` is that of the chosen one, see
             `hwnas.latency.engines.repeated_builds`.
@@ -76,7 +76,7 @@ class TrainedMember:
     latency: LatencyMeasurement | None
     recipe: Mapping[str, Any]
     seed: int
-    figures: Mapping[str, float] = field(default_factory=dict)
+    measurements: Mapping[str, float] = field(default_factory=dict)
     cost: float | None = None
     builds: Mapping[str, Any] | None = None
 
@@ -94,7 +94,7 @@ class TrainedMember:
                 weights=run / value["checkpoint"],
                 quality=Quality.from_json(value["quality"]),
                 latency=LatencyMeasurement.from_json(latency) if latency else None,
-                figures=dict(value.get("figures", {})),
+                measurements=dict(value.get("measurements", {})),
                 cost=value.get("cost"),
                 builds=value.get("builds"),
                 recipe=dict(value["recipe"]),
@@ -138,7 +138,7 @@ def export_bundle(
         meter: of the target that the bundle is for, under the final protocol.
         force: replace an existing bundle, in one step.
         tensorrt: version that must take the graph, such as `10.3`; None asks the target for its own.
-        precision: which precisions to write beside fp32, and how they are judged; None writes fp32 only.
+        precision: which precisions to write beside fp32, and how they are evaluated; None writes fp32 only.
         integrations: other programs that get files of their own, see `hwnas.bundle.integrations.choice`;
             they load the recommended precision.
         key: of OpenSSH, to sign the manifest with; None leaves it unsigned.
@@ -243,11 +243,11 @@ def _precisions(
     settings: PrecisionSettings | None,
     purpose: Purpose,
     shipped: ShippedBuilds,
-) -> list[PrecisionFigures]:
-    """Write, judge and clock the wanted precisions beside `model.onnx`; none wanted gives none."""
+) -> list[PrecisionMeasurements]:
+    """Write, evaluate and clock the wanted precisions beside `model.onnx`; none wanted gives none."""
     if settings is None or settings.wanted == (FP32,):
         return []
-    found: list[PrecisionFigures] = []
+    found: list[PrecisionMeasurements] = []
     for dialect in purpose.dialects:
         maker = PrecisionMaker(
             task,
@@ -336,7 +336,7 @@ def _relative_width(measurement: LatencyMeasurement) -> float:
     return (high - low) / measurement.latency_ms
 
 
-def _figures(member: TrainedMember, latency: LatencyMeasurement) -> dict[str, float]:
+def _measurements(member: TrainedMember, latency: LatencyMeasurement) -> dict[str, float]:
     """Return the figures of this file on this target, each under the name of its clock."""
     known = member.latency
     is_of_this = (
@@ -345,7 +345,7 @@ def _figures(member: TrainedMember, latency: LatencyMeasurement) -> dict[str, fl
         and known.target == latency.target
         and dict(known.fingerprint) == dict(latency.fingerprint)
     )
-    return {**(member.figures if is_of_this else {}), LATENCY: latency.latency_ms}
+    return {**(member.measurements if is_of_this else {}), LATENCY: latency.latency_ms}
 
 
 def _file_entries(directory: Path) -> dict[str, Any]:
@@ -376,7 +376,7 @@ def _manifest(
         "expects": expectations(task, member.architecture),
         "quality": member.quality.to_json(),
         "latency": stated_latency,
-        "figures": _figures(member, latency),
+        "measurements": _measurements(member, latency),
         "data_fingerprint": task.fingerprint(),
         "task": {
             "name": task.name,

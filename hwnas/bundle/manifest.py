@@ -18,15 +18,14 @@ from hwnas.external_data import read_model_files
 from hwnas.files import sha256_of_file
 from hwnas.io_spec import IoSpec
 
-SCHEMA_VERSION = 2
-"""2 added `precisions` and `recommended_precision`; bundles of version 1 hold fp32 only."""
-READABLE_VERSIONS = (1, 2)
+SCHEMA_VERSION = 3
+"""3 says `evaluation` and `backend` of precisions; older manifests call them otherwise and are refused."""
 _MAX_MANIFEST_BYTES = 1 << 24
 _MAX_NAME_BYTES = 255
 FP32 = "fp32"
 ONNXRUNTIME = "onnxruntime"
 MANIFEST_NAME = "manifest.json"
-VERDICT_NAME = "verdict.json"
+VERIFICATION_NAME = "verification.json"
 
 _REQUIRED = {
     "files": dict,
@@ -44,9 +43,10 @@ _REQUIRED = {
     "latency": dict,
     "training": dict,
     "versions": dict,
+    "precisions": dict,
+    "recommended_precision": str,
 }
 """Keys every manifest has, with the type of their JSON value."""
-_REQUIRED_SINCE_2 = {"precisions": dict, "recommended_precision": str}
 
 
 @dataclass(frozen=True)
@@ -70,32 +70,30 @@ class Manifest:
 
     @property
     def precisions(self) -> Mapping[str, Mapping[str, Any]]:
-        """The precisions that the bundle holds, each with its file and the figures of its judgement."""
-        precisions: Mapping[str, Mapping[str, Any]] = self.content.get(
-            "precisions", {FP32: {"file": self.content["model"]["file"]}}
-        )
+        """The precisions that the bundle holds, each with its file and the figures of its evaluation."""
+        precisions: Mapping[str, Mapping[str, Any]] = self.content["precisions"]
         return precisions
 
-    def model_path_of(self, precision: str, runtime: str = ONNXRUNTIME) -> Path:
+    def model_path_of(self, precision: str, backend: str = ONNXRUNTIME) -> Path:
         """Return the ONNX file of a precision, or of the recommended one for `recommended`.
 
         Args:
             precision: such as `int8`, or the name of an entry, such as `int8.tensorrt`.
-            runtime: that will compute it: of files in two dialects the one that is for it is taken.
+            backend: that will compute it: of files in two dialects the one that is for it is taken.
 
         Raises:
             BundleError: if the bundle does not hold it.
         """
-        return self.directory / str(self.entry_for(precision, runtime)["file"])
+        return self.directory / str(self.entry_for(precision, backend)["file"])
 
-    def entry_for(self, precision: str, runtime: str = ONNXRUNTIME) -> Mapping[str, Any]:
+    def entry_for(self, precision: str, backend: str = ONNXRUNTIME) -> Mapping[str, Any]:
         """Return what the manifest says about the file that `model_path_of` names.
 
         Raises:
             BundleError: if the bundle does not hold it.
         """
-        name = self.recommended_for(runtime) if precision == "recommended" else precision
-        entry = _entry_for(self.precisions, name, runtime)
+        name = self.recommended_for(backend) if precision == "recommended" else precision
+        entry = _entry_for(self.precisions, name, backend)
         if entry is None:
             raise BundleError(
                 f"{self.directory} holds the precisions {', '.join(self.precisions)}, not {name!r}. "
@@ -103,9 +101,9 @@ class Manifest:
             )
         return entry
 
-    def recommended_for(self, runtime: str) -> str:
-        """Return the recommended precision if it was clocked with a runtime, else fp32."""
-        return recommended_for(self.content, runtime)
+    def recommended_for(self, backend: str) -> str:
+        """Return the recommended precision if it was clocked with a backend, else fp32."""
+        return recommended_for(self.content, backend)
 
     @property
     def weights_path(self) -> Path:
@@ -124,38 +122,38 @@ class Manifest:
         return deployment
 
 
-def recommended_for(content: Mapping[str, Any], runtime: str) -> str:
-    """Return the precision that a manifest recommends for a runtime: fp32 where another one was clocked.
+def recommended_for(content: Mapping[str, Any], backend: str) -> str:
+    """Return the precision that a manifest recommends for a backend: fp32 where another one was clocked.
 
     Manifests that do not say what was clocked recommend one precision for all.
     """
     stated = content.get("recommendation")
-    if isinstance(stated, dict) and stated.get("runtime") != runtime:
+    if isinstance(stated, dict) and stated.get("backend") != backend:
         return FP32
     return str(content.get("recommended_precision", FP32))
 
 
-def entry_for(content: Mapping[str, Any], precision: str, runtime: str) -> Mapping[str, Any]:
-    """Return the entry of `precisions` in a manifest that a runtime is to compute.
+def entry_for(content: Mapping[str, Any], precision: str, backend: str) -> Mapping[str, Any]:
+    """Return the entry of `precisions` in a manifest that a backend is to compute.
 
     Raises:
         BundleError: if there is none.
     """
-    entry = _entry_for(content["precisions"], precision, runtime)
+    entry = _entry_for(content["precisions"], precision, backend)
     if entry is None:
-        raise BundleError(f"The manifest holds no file in {precision!r} for {runtime}. Export it again.")
+        raise BundleError(f"The manifest holds no file in {precision!r} for {backend}. Export it again.")
     return entry
 
 
 def _entry_for(
-    precisions: Mapping[str, Mapping[str, Any]], name: str, runtime: str
+    precisions: Mapping[str, Mapping[str, Any]], name: str, backend: str
 ) -> Optional[Mapping[str, Any]]:
-    """Return the entry of that name that is for the runtime; else that of the name alone, None if none is."""
+    """Return the entry of that name that is for the backend; else that of the name alone, None if none is."""
     if name not in precisions:
         return None
     for entry in precisions.values():
-        runtimes = entry.get("for")
-        if entry.get("precision") == name and isinstance(runtimes, list) and runtime in runtimes:
+        backends = entry.get("for")
+        if entry.get("precision") == name and isinstance(backends, list) and backend in backends:
             return entry
     return precisions[name]
 
@@ -258,13 +256,12 @@ def _json_object(raw: bytes, path: Path) -> Dict[str, Any]:
 
 def _check_keys(content: Mapping[str, Any], directory: Path) -> None:
     version = content.get("schema_version")
-    if isinstance(version, bool) or version not in READABLE_VERSIONS:
+    if isinstance(version, bool) or version != SCHEMA_VERSION:
         raise BundleError(
-            f"{directory} has manifest schema version {version!r}, but this hwnas reads "
-            f"{' and '.join(map(str, READABLE_VERSIONS))}. Export again, or use the hwnas that wrote it."
+            f"{directory} has manifest schema version {version!r}, but this hwnas reads {SCHEMA_VERSION}. "
+            "Export again, or use the hwnas that wrote it."
         )
-    required = {**_REQUIRED, **(_REQUIRED_SINCE_2 if version > 1 else {})}
-    for key, expected in required.items():
+    for key, expected in _REQUIRED.items():
         if key not in content:
             raise BundleError(f"The manifest of {directory} lacks {key!r}. Export the bundle again.")
         if not isinstance(content[key], expected):
@@ -275,9 +272,7 @@ def _check_keys(content: Mapping[str, Any], directory: Path) -> None:
 
 
 def _model_files(content: Mapping[str, Any], directory: Path) -> Tuple[str, ...]:
-    """Return the files of all precisions, which must be well described from schema version 2 on."""
-    if content["schema_version"] == 1:
-        return ()
+    """Return the files of all precisions, which must be well described."""
     precisions = content["precisions"]
     is_whole = all(
         isinstance(entry, dict) and isinstance(entry.get("file"), str) for entry in precisions.values()

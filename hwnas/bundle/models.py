@@ -8,16 +8,16 @@ from typing import Any
 
 import onnx
 
-from hwnas.bundle.engines import NO_ENGINE, RUNTIMES
+from hwnas.bundle.engines import BACKENDS, NO_ENGINE
 from hwnas.bundle.precision.conversion import file_name
-from hwnas.bundle.precision.measurements import PrecisionFigures, recommended
-from hwnas.bundle.purpose import Purpose, runtimes_of
+from hwnas.bundle.precision.measurements import PrecisionMeasurements, recommended
+from hwnas.bundle.purpose import Purpose, backends_of
 from hwnas.onnx_graphs.precision.kinds import FP32, INT8, MIXED, Dialect, precision_of
 from hwnas.onnx_graphs.versions import opset_of
 
 
 def described_models(
-    directory: Path, found: Sequence[PrecisionFigures], purpose: Purpose, engine: str
+    directory: Path, found: Sequence[PrecisionMeasurements], purpose: Purpose, engine: str
 ) -> dict[str, Any]:
     """Return the sections of a manifest about ONNX files.
 
@@ -28,14 +28,14 @@ def described_models(
         engine: that the bundle will hold, see `hwnas.bundle.engines`.
 
     Returns:
-        `model` (fp32), `precisions` (each with file, opset, IR version, runtimes that it is for, and
-        figures), `recommended_precision` and `recommendation` (for which runtime, clocked where, and what is
+        `model` (fp32), `precisions` (each with file, opset, IR version, backends that it is for, and
+        figures), `recommended_precision` and `recommendation` (for which backend, clocked where, and what is
         not known).
     """
-    figures = {entry.name: entry.to_json() for entry in found}
+    measurements = {entry.name: entry.to_json() for entry in found}
     precisions = {
-        name: {**_described(directory, name, purpose), **figures.get(name, {})}
-        for name in {FP32: None, **figures}
+        name: {**_described(directory, name, purpose), **measurements.get(name, {})}
+        for name in {FP32: None, **measurements}
     }
     fp32 = precisions[FP32]
     versions = {key: fp32[key] for key in ("opset", "ir_version")}
@@ -44,7 +44,7 @@ def described_models(
         "precisions": precisions,
         "recommended_precision": recommended(found),
         "recommendation": {
-            "runtime": purpose.runtime if purpose.is_clocked else "",
+            "backend": purpose.backend if purpose.is_clocked else "",
             "clocked_on": purpose.target if purpose.is_clocked else "",
             "remarks": _not_known(found, purpose, engine),
         },
@@ -60,7 +60,7 @@ def _described(directory: Path, name: str, purpose: Purpose) -> dict[str, Any]:
         "dialect": dialect.label if dialect is not None else None,
         "opset": opset_of(model),
         "ir_version": int(model.ir_version),
-        "for": runtimes_of(dialect),
+        "for": backends_of(dialect),
     }
 
 
@@ -76,16 +76,16 @@ def _quantised_names(suffix: str) -> tuple[str, ...]:
     return INT8 + suffix, MIXED + suffix
 
 
-def _not_known(found: Sequence[PrecisionFigures], purpose: Purpose, engine: str) -> list[str]:
+def _not_known(found: Sequence[PrecisionMeasurements], purpose: Purpose, engine: str) -> list[str]:
     """Say where the clock of the target says nothing about speed; nothing where there is no choice."""
     if not found:
         return []
     if not purpose.is_clocked:
         return [purpose.why_not_clocked]
-    product = RUNTIMES.get(engine, "")
-    if engine != NO_ENGINE and product != purpose.runtime:
+    product = BACKENDS.get(engine, "")
+    if engine != NO_ENGINE and product != purpose.backend:
         return [
             f"no precision is recommended for engines of {product}: they were not clocked on their device, "
-            f"only {purpose.runtime} was, on {purpose.target}"
+            f"only {purpose.backend} was, on {purpose.target}"
         ]
     return []

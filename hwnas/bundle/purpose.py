@@ -1,4 +1,4 @@
-"""What a bundle is exported for: dialects of INT8, opset, versions of runtimes; conflicts among them."""
+"""What a bundle is exported for: dialects of INT8, opset, versions of backends; conflicts among them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from hwnas.onnx_graphs.precision.kinds import (
     INT8,
     MIXED,
     Dialect,
+    backend_of,
     dialect_of,
-    runtime_of,
 )
 from hwnas.onnx_graphs.tensorrt_gate import opsets_of
 from hwnas.onnx_graphs.versions import OLDEST_OPSET
@@ -31,10 +31,10 @@ class Purpose:
     """What a bundle is exported for.
 
     Attributes:
-        dialects: of INT8, one file each; the first is that of the target's runtime, if it is among them.
-        is_clocked: whether the target's runtime is one of those that the bundle is for, so that its clock
+        dialects: of INT8, one file each; the first is that of the target's backend, if it is among them.
+        is_clocked: whether the target's backend is one of those that the bundle is for, so that its clock
             says which precision is fastest.
-        runtime: of the target, as `hwnas.bundle.runtime.Runner` names it.
+        backend: of the target, as `hwnas.bundle.runtime.Runner` names it.
         target: whose clock it is.
         opset: of all files; None takes the oldest that each needs.
         onnxruntime: version that must take the files meant for it; None asks for none.
@@ -43,7 +43,7 @@ class Purpose:
 
     dialects: tuple[Dialect, ...]
     is_clocked: bool
-    runtime: str
+    backend: str
     target: str
     opset: int | None = None
     onnxruntime: str | None = None
@@ -57,7 +57,7 @@ class Purpose:
         names = " and ".join(dialect.label for dialect in self.dialects)
         return (
             f"no precision is recommended: the bundle is for {names}, but the target, {self.target}, "
-            f"computes with {self.runtime}"
+            f"computes with {self.backend}"
         )
 
     def suffix(self, dialect: Dialect) -> str:
@@ -106,7 +106,7 @@ def purpose_of(
     """
     target = Target.parse(target_url)
     options: dict[str, Any] = dict(target.options)
-    own = dialect_of(target.runtime, options)
+    own = dialect_of(target.backend, options)
     asked = _asked(engine, tensorrt, onnxruntime)
     served = _served(engine, integrations)
     stated = _stated(dialect)
@@ -119,8 +119,8 @@ def purpose_of(
     _check_opset(opset, onnxruntime, tensorrt, dialects, quantises=quantises)
     if quantises and precision is not None and precision.quantizer == MODELOPT:
         _check_quantizer(dialects)
-    runtime = runtime_of(target.runtime)
-    return Purpose(dialects, own in dialects, runtime, target_url, opset, onnxruntime, tensorrt)
+    backend = backend_of(target.backend)
+    return Purpose(dialects, own in dialects, backend, target_url, opset, onnxruntime, tensorrt)
 
 
 def _asked(engine: str, tensorrt: str | None, onnxruntime: str | None) -> dict[str, Dialect]:
@@ -214,8 +214,8 @@ def _check_opset(
             )
 
 
-def runtimes_of(dialect: Dialect | None) -> list[str]:
-    """Return the runtimes that a file is for: those of its dialect, or all for one without INT8."""
+def backends_of(dialect: Dialect | None) -> list[str]:
+    """Return the backends that a file is for: those of its dialect, or all for one without INT8."""
     engines = ["tensorrt", "tensorrt-rtx"]
     if dialect is None:
         return ["onnxruntime", *engines]

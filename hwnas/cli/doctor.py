@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
     @app.command("doctor")
     def doctor(
         target: Annotated[
-            str, typer.Option(help="Target, such as local or ssh://user@board?runtime=tensorrt.")
+            str, typer.Option(help="Target, such as local or ssh://user@board?backend=tensorrt.")
         ] = ("local"),
         *,
         quick: Annotated[
@@ -48,12 +48,12 @@ def examine(target_url: str, noise_s: float) -> Diagnosis:
 
     Raises:
         ConfigError: if the URL is malformed.
-        PluginError: if no runtime of that name is installed.
+        PluginError: if no backend of that name is installed.
         MeasurementError: if no agent can be started on the target.
     """
     from pathlib import Path
 
-    from hwnas.latency.doctor.checks import inspect_target, judge, try_runtime
+    from hwnas.latency.doctor.checks import diagnose, inspect_target, try_backend
     from hwnas.latency.doctor.noise import measure_noise
     from hwnas.latency.measure.reference import REFERENCE_IO, write_reference
     from hwnas.latency.target import Target
@@ -68,12 +68,12 @@ def examine(target_url: str, noise_s: float) -> Diagnosis:
         with ScratchDirectory("doctor") as directory:
             model = Path(directory) / "reference.onnx"
             write_reference(model)
-            refusal = try_runtime(transport, target, model, REFERENCE_IO)
+            refusal = try_backend(transport, target, model, REFERENCE_IO)
             if not refusal:
                 noise = measure_noise(transport, target, model, REFERENCE_IO, noise_s)
     finally:
         transport.close()
-    return judge(target, facts, refusal, noise)
+    return diagnose(target, facts, refusal, noise)
 
 
 def _print_findings(diagnosis: Diagnosis) -> None:

@@ -1,4 +1,4 @@
-"""`hwnas estimate`: what cheap accuracy is worth."""
+"""`hwnas estimate`: how well cheap estimators of accuracy rank."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def estimate(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Say what estimators of accuracy are worth: how far they order networks as full training does.
+    """Say how well estimators of accuracy rank networks: how far they order them as full training does.
 
     Networks are drawn from the space of the run and trained by `training.full`. The estimator of the run
-    (`search.estimator`) and others judge the same networks. A search whose run file names the directory
-    (`search.worth`) states what came out, and warns where its estimator cannot be relied on.
+    (`search.estimator`) and others evaluate the same networks. A search whose run file names the directory
+    (`search.estimator_report`) states what came out, and warns where its estimator cannot be relied on.
     """
     from hwnas.config import load_config
     from hwnas.search.estimator_report import comparison_of_run
@@ -54,22 +54,22 @@ def estimate(
     with Progress(*columns, TimeElapsedColumn(), console=err_console) as bar:
         shown = bar.add_task("estimating", total=None)
 
-        def told(done: int, of: int, what: str) -> None:
+        def show(done: int, of: int, what: str) -> None:
             bar.update(shown, completed=done, total=of, description=what)
 
-        found = comparison.run(out, workers=workers, told=told)
+        found = comparison.run(out, workers=workers, progress=show)
     if as_json:
         print_json(found)
         return
-    out_console.print(worth_table(found))
+    out_console.print(estimator_report_table(found))
     for label, one in found["estimators"].items():
         if one["failed"]:
             out_console.print(f"{label} gave no score to {one['failed']} networks.", highlight=False)
-        for warning in one["worth"]["warnings"]:
+        for warning in one["report"]["warnings"]:
             out_console.print(Text(f"WARNING: {warning}", style="bold red"), soft_wrap=True)
 
 
-def worth_table(found: dict[str, Any]) -> Table:
+def estimator_report_table(found: dict[str, Any]) -> Table:
     """Return a table of what `Comparison.run` returned."""
     title = f"Kendall tau with full training ({found['full']['cost_s']:.0f} s each)"
     table = Table("estimator", title=title, title_justify="left")
@@ -83,17 +83,17 @@ def worth_table(found: dict[str, Any]) -> Table:
     ):
         table.add_column(heading, justify="right")
     for label, one in found["estimators"].items():
-        worth = one["worth"]
+        report = one["report"]
         taus = [
             f"{value['tau']:.2f} [{value['low']:.2f}, {value['high']:.2f}]"
-            for value in (worth["agreement"], worth["macs"], worth["parameters"])
+            for value in (report["rank_correlation"], report["macs"], report["parameters"])
         ]
         before_s = one.get("prepared_s") or 0.0
         table.add_row(
             label,
             *map(Text, taus),
-            f"{worth['gain_low']:+.2f}",
-            f"{worth['cost_s']:.2f}",
+            f"{report['gain_low']:+.2f}",
+            f"{report['cost_s']:.2f}",
             f"{before_s:.0f}" if before_s else "",
         )
     return table

@@ -35,7 +35,7 @@ def register(app: typer.Typer) -> None:
         ] = "all",
         out: Annotated[Path | None, typer.Option(help="Where to write bundles [RUN/bundles].")] = None,
         precision: Annotated[
-            str, typer.Option(help="Comma-separated: fp32, fp16, int8, mixed; each is judged and clocked.")
+            str, typer.Option(help="Comma-separated: fp32, fp16, int8, mixed; each is evaluated and clocked.")
         ] = "fp32",
         calibration: Annotated[
             str, typer.Option(help="How INT8 ranges are found: min-max, entropy, percentile.")
@@ -263,24 +263,24 @@ def _summary(bundle: Path) -> dict[str, Any]:
 
 
 def precision_lines(content: Mapping[str, Any]) -> list[str]:
-    """Return a line about each judged precision of a manifest, and one where none of the wanted holds."""
+    """Return a line about each evaluated precision of a manifest, and one where none of the wanted holds."""
     lines = []
     for name, entry in content["precisions"].items():
-        if "judged" not in entry:
+        if "evaluation" not in entry:
             continue
-        judged, speed = entry["judged"], entry["speed"]
+        evaluation, speed = entry["evaluation"], entry["speed"]
         clocked = f", {speed['ratio']:.2f} times the latency" if speed else ""
         worst = f" (worst {entry['worst_class']})" if entry["worst_class"] else ""
         line = (
-            f"{name}: {judged['quality']['metric']} {judged['quality']['value']:.4f}, "
+            f"{name}: {evaluation['quality']['metric']} {evaluation['quality']['value']:.4f}, "
             f"{entry['drop_points']:+.2f} points lost{worst}, "
-            f"{judged['same_label_share']:.2%} same labels{clocked}"
+            f"{evaluation['same_label_share']:.2%} same labels{clocked}"
         )
         notes = [*entry["remarks"], *(["recommended"] if name == content["recommended_precision"] else [])]
         lines.append(line + (": " + "; ".join(notes) if notes else ""))
     lines += content.get("recommendation", {}).get("remarks", [])
-    judged_int8 = content["precisions"].get("int8", {})
-    if judged_int8 and not judged_int8["holds"] and "mixed" not in content["precisions"]:
+    int8 = content["precisions"].get("int8", {})
+    if int8 and not int8["holds"] and "mixed" not in content["precisions"]:
         lines.append("no mixture of INT8 and exact layers keeps the limits either")
     return lines
 

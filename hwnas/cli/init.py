@@ -44,7 +44,7 @@ space:
   choices: {}
 
 # Where the networks are to run.
-target: local?runtime=onnxruntime-cpu&threads=1
+target: local?backend=onnxruntime-cpu&threads=1
 
 # What is minimised beside the error: latency_ms (the network alone), e2e_ms (scan to labels), p99_ms@10hz,
 # energy_mj, peak_memory_mb, ...; auto is e2e_ms where input width is searched and it can be clocked.
@@ -54,7 +54,7 @@ budget:
   # Hard limits: a candidate over one is measured, but never trained. null for none.
   objective: null        # on the objective, in its unit
   latency_ms: null       # on the network alone, milliseconds
-  limits: []             # on any figure, such as "p99_ms@10hz <= 40" or "parameters_m <= 5"
+  constraints: []        # on any metric, such as "p99_ms@10hz <= 40" or "parameters_m <= 5"
 
 search:
   strategy: surrogate    # or random, quasi-random, tpe, nsga2, nsga3, gp, evolution, reinforce, gradient
@@ -63,15 +63,16 @@ search:
   candidate_timeout_min: null  # give up a candidate that takes longer
   seed: 0
   estimator: training    # or {name: weight-sharing, supernet: ./DIR}, see `hwnas supernet`
-  worth: null            # directory where `hwnas estimate` found out what the estimator is worth
-  funnel: null           # or {look: 10000, train_best: 100, train_full: 5}: look at many by prediction, train
+  estimator_report: null  # directory where `hwnas estimate` found out how well the estimator ranks
+  prescreening: null     # or {networks: 10000, train_best: 100, train_full: 5}: predict many networks, train
                          # the best of them as further candidates, and the best of all in full
-  first_estimator: null  # with a funnel, what judges the candidates before the look, if not the same: such as
-                         # {name: training, steps: 20} or {name: weight-sharing, supernet: ./DIR}
-  fidelities: null       # or {steps: [20, 60], keep: 3}: train all candidates for 20 steps, one of 3 for 60,
-                         # and one of 3 of these for the steps below; `trials` counts the shortest
+  first_estimator: null  # with prescreening, what evaluates the candidates that it learns from, if not the
+                         # same: {name: training, steps: 20} or {name: weight-sharing, supernet: ./DIR}
+  fidelities: null       # or {steps: [20, 60], reduction_factor: 3}: train all candidates for 20 steps, one
+                         # of 3 for 60, and one of 3 of these for the steps below; `trials` counts the
+                         # shortest
   warm_start: []         # directories of earlier runs, whose fronts are tried first
-  cells: null            # in the space nas-cell: a file with cells found elsewhere, one a line, tried first
+  initial_architectures: null  # in the space nas-cell: a file of cells, one a line, which are tried first
   workers: null          # null: one for every `threads_per_worker` cores
   threads_per_worker: 1
 
@@ -101,7 +102,7 @@ training:
 measuring:
   # Settings of the measuring protocol to be changed, such as `max_s: 10`.
   search: {}             # for candidates
-  # For members of the front; with `options` of the runtime in place of the search's (such as
+  # For members of the front; with `options` of the backend in place of the search's (such as
   # `options: {optimization_level: 5}`) and `builds` of each engine, of which the fastest is kept.
   final: {}
 """

@@ -22,8 +22,8 @@ _FINGERPRINT = (
     ("l4t", "L4T"),
     ("power_mode", "power mode"),
     ("governor", "governor"),
-    ("runtime_versions", "runtime"),
-    ("runtime_options", "options"),
+    ("backend_versions", "backend"),
+    ("backend_options", "options"),
     ("threads", "threads"),
     ("pinned_cores", "on processors"),
 )
@@ -46,10 +46,10 @@ def comparison_table(first: Path, second: Path, found: Comparison) -> Table:
     for name in one:
         same = name in {"target", "device", "samples of"}
         table.add_row(name, one[name], "" if same else two[name])
-    verdict = "they differ" if found.differs else "no difference shown"
+    finding = "they differ" if found.differs else "no difference shown"
     table.add_section()
     table.add_row(
-        "second / first", "", f"{_interval(found.ratio, found.ratio_interval, found.confidence)}: {verdict}"
+        "second / first", "", f"{_interval(found.ratio, found.ratio_interval, found.confidence)}: {finding}"
     )
     return table
 

@@ -45,7 +45,7 @@ def quickstart(
     failed = [bundle["path"] for bundle in summary["bundles"] if not bundle["verified"]]
     if failed:
         raise VerificationError(
-            f"These bundles do not hold what they promise: {failed}; see verdict.json there."
+            f"These bundles do not hold what their manifests state: {failed}; see verification.json there."
         )
 
 

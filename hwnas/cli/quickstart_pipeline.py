@@ -14,11 +14,11 @@ from rich.text import Text
 
 import hwnas
 from hwnas.architecture import Architecture
-from hwnas.bundle.manifest import VERDICT_NAME, read_manifest
+from hwnas.bundle.manifest import VERIFICATION_NAME, read_manifest
 from hwnas.bundle.verification.result import VerificationSettings
 from hwnas.cli.console import err_console
 from hwnas.cli.export import export_run
-from hwnas.cli.verify import judge
+from hwnas.cli.verify import verify_and_show
 from hwnas.config import parse_config
 from hwnas.data.synthetic import synthesize_dataset
 from hwnas.errors import ConfigError
@@ -235,7 +235,7 @@ class Quickstart:
         bundles = self._bundles()
         for number, bundle in enumerate(bundles, start=1):
             with err_console.status(f"Verifying {bundle.name} ({number} of {len(bundles)})"):
-                judge(bundle, data=None, target=None, settings=settings)
+                verify_and_show(bundle, data=None, target=None, settings=settings)
 
     def _report(self, _budget: Budget) -> None:
         build_report(self.run_directory.path)
@@ -280,7 +280,7 @@ def _read_marker(path: Path) -> dict[str, Any]:
 
 def _bundle_summary(bundle: Path) -> dict[str, Any]:
     manifest = read_manifest(bundle, check_files=False).content
-    verdict = json.loads((bundle / VERDICT_NAME).read_text(encoding="utf-8"))
+    verification = json.loads((bundle / VERIFICATION_NAME).read_text(encoding="utf-8"))
     return {
         "path": str(bundle),
         "architecture_id": manifest["architecture_id"],
@@ -289,5 +289,5 @@ def _bundle_summary(bundle: Path) -> dict[str, Any]:
         "interval_ms": manifest["latency"]["interval_ms"],
         "is_stable": manifest["latency"]["is_stable"],
         "remark": manifest["latency"]["remark"],
-        "verified": bool(verdict["passed"]),
+        "verified": bool(verification["passed"]),
     }

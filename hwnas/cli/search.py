@@ -14,7 +14,7 @@ from rich.text import Text
 from hwnas.cli.console import err_console, out_console, print_json
 from hwnas.cli.measurement_tables import cost_heading, mark, print_remarks
 from hwnas.cli.train import show_members, watched_training
-from hwnas.config import FunnelSection, RunConfig, load_config, parse_config
+from hwnas.config import PrescreeningSection, RunConfig, load_config, parse_config
 from hwnas.errors import ConfigError, StudyError
 from hwnas.search.run_directory import RunDirectory
 
@@ -53,17 +53,19 @@ def search(
             "A copy of the damaged one is kept.",
         ),
     ] = False,
-    look: Annotated[
-        int | None, typer.Option("--look", min=100, help="Then look at so many networks by prediction.")
+    prescreen: Annotated[
+        int | None, typer.Option("--prescreen", min=100, help="Then predict so many networks.")
     ] = None,
     first_steps: Annotated[
         int | None,
         typer.Option(
-            "--first-steps", min=1, help="Train the candidates that the look learns from for so few steps."
+            "--first-steps",
+            min=1,
+            help="Train the candidates that prescreening learns from for so few steps.",
         ),
     ] = None,
     train_best: Annotated[
-        int | None, typer.Option("--train-best", min=1, help="Train so many of those looked at.")
+        int | None, typer.Option("--train-best", min=1, help="Train so many of those predicted.")
     ] = None,
     train_full: Annotated[
         int | None, typer.Option("--train-full", min=1, help="Train so many of the front in full.")
@@ -80,31 +82,42 @@ def search(
             help="Train all candidates for so few steps first, such as 25,75, and the best of them longer.",
         ),
     ] = None,
-    keep: Annotated[
-        int | None, typer.Option("--keep", min=2, help="With --fidelities: one of so many is trained longer.")
+    reduction_factor: Annotated[
+        int | None,
+        typer.Option(
+            "--reduction-factor", min=2, help="With --fidelities: one of so many is trained longer."
+        ),
     ] = None,
-    cells: Annotated[
+    initial_architectures: Annotated[
         Path | None,
-        typer.Option("--cells", metavar="FILE", help="Try cells of a file first: one a line, as strings."),
+        typer.Option(
+            "--initial-architectures",
+            metavar="FILE",
+            help="Try the cells in a file first (space nas-cell): one a line, as strings.",
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Search for accurate and fast networks, until enough candidates are trained.
 
-    With a funnel (`--look`, or `search.funnel` in the run file) candidates of the strategy come first,
-    briefly trained with `--first-steps`; then many networks are predicted, the best of them trained, and the
-    best of all trained in full and measured again.
+    With prescreening (`--prescreen`, or `search.prescreening` in the run file) candidates of the strategy
+    come first, briefly trained with `--first-steps`; then many networks are predicted, the best of them
+    trained, and the best of all trained in full and measured again.
     """
     _refuse_without_resume({"--repair": repair, "--rebase": rebase}, resume=resume)
     config, directory = _config_and_directory(run, out, resume=resume)
     if warm_start:
         others = [str(other.resolve()) for other in warm_start]
         config = config.model_copy(update={"search": config.search.model_copy(update={"warm_start": others})})
-    if cells is not None:
-        search_with = config.search.model_copy(update={"cells": str(cells.resolve())})
+    if initial_architectures is not None:
+        search_with = config.search.model_copy(
+            update={"initial_architectures": str(initial_architectures.resolve())}
+        )
         config = config.model_copy(update={"search": search_with})
-    config = _with_fidelities(config, fidelities, keep)
-    config = _with_funnel(config, first_steps, look=look, train_best=train_best, train_full=train_full)
+    config = _with_fidelities(config, fidelities, reduction_factor)
+    config = _with_prescreening(
+        config, first_steps, networks=prescreen, train_best=train_best, train_full=train_full
+    )
 
     from hwnas.search.driver import search as run_search
     from hwnas.search.progress import watched
@@ -113,7 +126,7 @@ def search(
         result = run_search(config, directory, resume=resume, rebase=rebase, repair=repair, progress=listener)
     _warn(result.remarks)
     trained = None
-    full = config.search.funnel.train_full if config.search.funnel is not None else None
+    full = config.search.prescreening.train_full if config.search.prescreening is not None else None
     if full is not None and not result.interrupted:
         from hwnas.search.full_training import train_front
 
@@ -122,7 +135,7 @@ def search(
             trained = train_front(directory, pick=full, progress=listener)
         result = replace(result, interrupted=trained.interrupted)
     if as_json:
-        _warn(result.worth.warnings if result.worth is not None else ())
+        _warn(result.estimator_report.warnings if result.estimator_report is not None else ())
         print_json(result.to_json() | ({"full_training": trained.trained} if trained is not None else {}))
     else:
         _show(result)
@@ -139,21 +152,24 @@ def _refuse_without_resume(options: Mapping[str, bool], *, resume: bool) -> None
             raise ConfigError(f"{option} goes with --resume: it is about a run that is there already.")
 
 
-def _with_funnel(config: RunConfig, first_steps: int | None, **changes: int | None) -> RunConfig:
-    """Return the run with settings of the command line in its funnel, which they begin if there is none."""
+def _with_prescreening(config: RunConfig, first_steps: int | None, **changes: int | None) -> RunConfig:
+    """Return the run with the settings that the command line gives to prescreening."""
     given = {name: value for name, value in changes.items() if value is not None}
     if not given and first_steps is None:
         return config
     whole = config.model_dump(mode="json")
-    whole["search"]["funnel"] = {**(config.search.funnel or FunnelSection()).model_dump(), **given}
+    whole["search"]["prescreening"] = {
+        **(config.search.prescreening or PrescreeningSection()).model_dump(),
+        **given,
+    }
     if first_steps is not None:
         whole["search"]["first_estimator"] = {"name": "training", "steps": first_steps}
     return parse_config(whole)
 
 
-def _with_fidelities(config: RunConfig, steps: str | None, keep: int | None) -> RunConfig:
+def _with_fidelities(config: RunConfig, steps: str | None, reduction_factor: int | None) -> RunConfig:
     """Return the run with lengths of training of the command line."""
-    if steps is None and keep is None:
+    if steps is None and reduction_factor is None:
         return config
     section = config.search.fidelities
     given: dict[str, Any] = section.model_dump() if section is not None else {}
@@ -163,9 +179,11 @@ def _with_fidelities(config: RunConfig, steps: str | None, keep: int | None) -> 
             raise ConfigError(f"--fidelities takes numbers of steps, such as 25,75, but got {steps!r}.")
         given["steps"] = [int(number) for number in numbers]
     elif section is None:
-        raise ConfigError("--keep goes with --fidelities, or with search.fidelities in the run file.")
-    if keep is not None:
-        given["keep"] = keep
+        raise ConfigError(
+            "--reduction-factor goes with --fidelities, or with search.fidelities in the run file."
+        )
+    if reduction_factor is not None:
+        given["reduction_factor"] = reduction_factor
     whole = config.model_dump(mode="json")
     whole["search"]["fidelities"] = given
     return parse_config(whole)
@@ -224,34 +242,34 @@ def _show(result: SearchResult) -> None:
     )
     for rung in result.rungs:
         out_console.print(
-            f"{rung['stage'].capitalize()}, judged by {rung['estimator']}: {rung['trained']} trained, "
+            f"{rung['stage'].capitalize()}, evaluated by {rung['estimator']}: {rung['trained']} trained, "
             f"{rung['infeasible']} over the budget, {rung['failed']} failed.",
             highlight=False,
         )
-    _show_worth(result)
+    _show_estimator_report(result)
     out_console.print(_stages_table(summary["stages"]))
     out_console.print(f"Run directory: {result.run}", soft_wrap=True, highlight=False)
 
 
-def _show_worth(result: SearchResult) -> None:
+def _show_estimator_report(result: SearchResult) -> None:
     """Say how far errors of candidates order networks as full training would."""
-    if result.worth is None:
+    if result.estimator_report is None:
         out_console.print(
             "How far candidates are ordered as full training would order them is not known: `hwnas estimate` "
-            "finds out, and `search.worth` names what it found.",
+            "finds out, and `search.estimator_report` names what it found.",
             soft_wrap=True,
             highlight=False,
         )
         return
-    worth = result.worth
+    report = result.estimator_report
     out_console.print(
-        f"Worth of {worth.estimator}: Kendall tau with full training {worth.agreement}, of MACs "
-        f"{worth.macs}, of "
-        f"parameters {worth.parameters}, from {worth.agreement.networks} networks.",
+        f"Estimator {report.estimator}: Kendall tau with full training {report.rank_correlation}, of MACs "
+        f"{report.macs}, of "
+        f"parameters {report.parameters}, from {report.rank_correlation.networks} networks.",
         soft_wrap=True,
         highlight=False,
     )
-    for warning in worth.warnings:
+    for warning in report.warnings:
         out_console.print(Text(f"WARNING: {warning}", style="bold red"), soft_wrap=True)
 
 

@@ -27,7 +27,7 @@ def supernet(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Train weights that all networks of a space share, to judge any of them in about a second.
+    """Train weights that all networks of a space share, to evaluate any of them in about a second.
 
     Interrupted, the same command goes on from the last checkpoint. The estimator `weight-sharing` uses the
     directory.

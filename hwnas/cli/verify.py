@@ -1,4 +1,4 @@
-"""`hwnas verify`: does a bundle hold what it promises?"""
+"""`hwnas verify`: does a bundle hold what its manifest states?"""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hwnas.errors import VerificationError
 
 if TYPE_CHECKING:
     from hwnas.bundle.signature import Trust
-    from hwnas.bundle.verification.result import Verdict, VerificationSettings
+    from hwnas.bundle.verification.result import Verification, VerificationSettings
 
 
 def register(app: typer.Typer) -> None:
@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
     def verify(
         bundle: Annotated[Path, typer.Argument(help="Bundle directory.")],
         data: Annotated[
-            str | None, typer.Option(help="Judge on this data set instead of the one trained with.")
+            str | None, typer.Option(help="Evaluate on this data set instead of the one trained with.")
         ] = None,
         target: Annotated[
             str | None, typer.Option(help="Measure on this target instead of the bundle's.")
@@ -34,15 +34,15 @@ def register(app: typer.Typer) -> None:
             typer.Option(min=0.0, help="Relative difference of medians that still is the same latency."),
         ] = 0.10,
         threads: Annotated[
-            int, typer.Option(min=0, help="ONNX threads while judging quality; 0: all cores.")
+            int, typer.Option(min=0, help="ONNX threads while evaluating quality; 0: all cores.")
         ] = 1,
         allowed_signers: AllowedSigners = None,
         identity: Identity = None,
         *,
         require_signature: RequireSignature = False,
-        as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
+        as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     ) -> None:
-        """Check signature, hashes, ONNX against PyTorch, quality and latency; write verdict.json."""
+        """Check signature, hashes, ONNX against PyTorch, quality and latency; write verification.json."""
         from hwnas.bundle.verification.result import VerificationSettings
 
         settings = VerificationSettings(latency_tolerance=latency_tolerance, threads=threads)
@@ -50,49 +50,50 @@ def register(app: typer.Typer) -> None:
             require_signature=require_signature, allowed_signers=allowed_signers, identity=identity
         )
         with err_console.status(f"Verifying {bundle}"):
-            verdict = judge(bundle, data=data, target=target, settings=settings, trust=trust)
+            verification = verify_and_show(bundle, data=data, target=target, settings=settings, trust=trust)
         if as_json:
-            print_json(verdict.to_json())
+            print_json(verification.to_json())
         else:
-            _print_checks(verdict)
-        if not verdict.passed:
-            failed = ", ".join(check.name for check in verdict.failed_checks)
+            _print_checks(verification)
+        if not verification.passed:
+            failed = ", ".join(check.name for check in verification.failed_checks)
             raise VerificationError(
-                f"{bundle} does not hold what it promises: {failed}. See {bundle / 'verdict.json'}."
+                f"{bundle} does not hold what its manifest states: {failed}. "
+                f"See {bundle / 'verification.json'}."
             )
 
 
-def judge(
+def verify_and_show(
     bundle: Path,
     *,
     data: str | None,
     target: str | None,
     settings: VerificationSettings | None = None,
     trust: Trust | None = None,
-) -> Verdict:
+) -> Verification:
     """Verify `bundle`, measuring under the protocol that its own latency was measured under.
 
     Raises:
         HwnasError: see `hwnas.bundle.verification.verify.verify_bundle`.
     """
     from hwnas.bundle.manifest import read_manifest
-    from hwnas.bundle.verification.manifest_schema import check_promises
+    from hwnas.bundle.verification.manifest_schema import check_manifest
     from hwnas.bundle.verification.verify import verify_bundle
     from hwnas.errors import BundleError
     from hwnas.latency.measure.meter import open_meter
     from hwnas.latency.measure.protocol import MeasuringProtocol
 
     manifest = read_manifest(bundle, check_files=False, trust=trust)
-    check_promises(manifest)
-    promised = manifest.content["latency"]
+    check_manifest(manifest)
+    stated = manifest.content["latency"]
     try:
-        protocol, promised_target = MeasuringProtocol.from_json(promised["protocol"]), promised["target"]
+        protocol, stated_target = MeasuringProtocol.from_json(stated["protocol"]), stated["target"]
     except (KeyError, TypeError, ValueError) as error:
         raise BundleError(
             f"The manifest of {bundle} does not say how its latency was measured ({error!r}). "
             "Export it again."
         ) from error
-    meter = open_meter(target or promised_target, protocol)
+    meter = open_meter(target or stated_target, protocol)
     try:
         return verify_bundle(
             bundle, meter, data=data, other_target=target is not None, settings=settings, trust=trust
@@ -101,17 +102,17 @@ def judge(
         meter.close()
 
 
-def _print_checks(verdict: Verdict) -> None:
+def _print_checks(verification: Verification) -> None:
     """Print a line for each check; lines, unlike tables, stay whole in logs of any width."""
     marks = {
         True: Text("holds       ", style="green"),
         False: Text("FAILS       ", style="bold red"),
         None: Text("not compared", style="yellow"),
     }
-    for check in verdict.checks:
+    for check in verification.checks:
         text = f"  {check.name}: {_short(check.found)}"
         if check.expected != check.found:
-            text += f", promised {_short(check.expected)}"
+            text += f", stated {_short(check.expected)}"
         out_console.print(marks[check.passed], end="")
         out_console.print(f"{text} ({check.limit})", highlight=False, soft_wrap=True)
         if check.note:
@@ -119,12 +120,12 @@ def _print_checks(verdict: Verdict) -> None:
 
 
 def _short(value: object) -> str:
-    """Return a cell's text; long evidence stays in verdict.json."""
+    """Return a cell's text; long evidence stays in verification.json."""
     if isinstance(value, float):
         return f"{value:.5g}"
     if isinstance(value, dict):
         if "latency_ms" in value:
             low, high = value["interval_ms"]
             return f"{value['latency_ms']:.3f} ms [{low:.3f}, {high:.3f}]"
-        return f"{len(value)} entries, see verdict.json"
+        return f"{len(value)} entries, see verification.json"
     return str(value)

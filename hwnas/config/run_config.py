@@ -25,7 +25,7 @@ JOURNAL = "journal"
 class RunConfig(Section):
     """One run, as `run.yaml` states it.
 
-    `objective` is the figure that is minimised beside the error; `auto` means `e2e_ms` where input width is
+    `objective` is the metric that is minimised beside the error; `auto` means `e2e_ms` where input width is
     searched and the task can be clocked from scan to labels, since narrow images are cheap to run and costly
     to post-process, and `latency_ms` otherwise.
 
@@ -38,7 +38,7 @@ class RunConfig(Section):
     schema_version: Annotated[StrictInt, Field(ge=1, le=1)] = 1
     task: TaskSection = TaskSection()
     space: SpaceSection = SpaceSection()
-    target: str = "local?runtime=onnxruntime-cpu&threads=1"
+    target: str = "local?backend=onnxruntime-cpu&threads=1"
     objective: str = AUTO
     budget: BudgetSection = BudgetSection()
     storage: StrictStr = JOURNAL
@@ -53,7 +53,7 @@ class RunConfig(Section):
         if fidelities is None:
             return self
         lengths = [*fidelities.steps, self.training.proxy.steps]
-        fewest = fidelities.keep ** len(fidelities.steps)
+        fewest = fidelities.reduction_factor ** len(fidelities.steps)
         problem = None
         if lengths != sorted(set(lengths)):
             problem = f"steps must grow, also up to training.proxy.steps, but got {lengths}"
@@ -61,10 +61,10 @@ class RunConfig(Section):
             problem = "steps must be more than training.proxy.pretraining_steps"
         elif self.search.estimator.name != "training":
             problem = f"only the estimator `training` has steps, not {self.search.estimator.name!r}"
-        elif self.search.funnel is not None:
-            problem = "a funnel has stages of its own: leave out one of both"
+        elif self.search.prescreening is not None:
+            problem = "search.prescreening has stages of its own: leave out one of both"
         elif self.search.trials < fewest:
-            problem = f"one of {fewest} climbs to the top, but search.trials is {self.search.trials}"
+            problem = f"one of {fewest} is promoted to the top, but search.trials is {self.search.trials}"
         if problem:
             raise ValueError(f"search.fidelities: {problem}")
         return self
@@ -73,8 +73,8 @@ class RunConfig(Section):
     def _first_estimator_fits(self) -> Self:
         if self.search.first_estimator is None:
             return self
-        if self.search.funnel is None:
-            raise ValueError("search.first_estimator: judges what a look learns from: add search.funnel")
+        if self.search.prescreening is None:
+            raise ValueError("search.first_estimator: prescreening learns from it: add search.prescreening")
         return self
 
     @field_validator("objective")
@@ -95,7 +95,7 @@ class RunConfig(Section):
     @classmethod
     def _target_is_named(cls, value: str) -> str:
         if not value.strip():
-            raise ValueError("a target looks like `local?runtime=onnxruntime-cpu&threads=1`")
+            raise ValueError("a target looks like `local?backend=onnxruntime-cpu&threads=1`")
         return value
 
     @field_validator("storage")

@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from hwnas.errors import ConfigError, shown
-from hwnas.objectives import LATENCY, Costs, Limit, Metric
+from hwnas.objectives import LATENCY, Constraint, Metric, Objectives
 
 
 @dataclass(frozen=True)
@@ -81,35 +81,35 @@ class SpaceSection(Section):
 class BudgetSection(Section):
     """Hard limits. A candidate over one is never trained.
 
-    `limits` are written like `p99_ms@10hz <= 40`, see `hwnas.objectives`. `objective` limits whatever the
-    second objective is; a mere number in place of the section means that.
+    `constraints` are written like `p99_ms@10hz <= 40`, see `hwnas.objectives`. `objective` limits whatever
+    the second objective is; a mere number in place of the section means that.
     """
 
     latency_ms: Positive | None = None
     objective: Positive | None = None
-    limits: list[str] = []
+    constraints: list[str] = []
 
-    @field_validator("limits")
+    @field_validator("constraints")
     @classmethod
-    def _limits_are_readable(cls, value: list[str]) -> list[str]:
+    def _constraints_are_readable(cls, value: list[str]) -> list[str]:
         try:
-            return [str(Limit.parse(text)) for text in value]
+            return [str(Constraint.parse(text)) for text in value]
         except ConfigError as error:
             raise ValueError(str(error)) from error
 
-    def costs(self, objective: str) -> Costs:
+    def objectives(self, objective: str) -> Objectives:
         """Return objective and limits of a run.
 
         Raises:
-            ConfigError: if a figure has two limits.
+            ConfigError: if a metric has two limits.
         """
         metric = Metric.parse(objective)
-        limits = [Limit.parse(text) for text in self.limits]
+        constraints = [Constraint.parse(text) for text in self.constraints]
         if self.latency_ms is not None:
-            limits.insert(0, Limit(Metric(LATENCY), self.latency_ms))
+            constraints.insert(0, Constraint(Metric(LATENCY), self.latency_ms))
         if self.objective is not None:
-            limits.insert(0, Limit(metric, self.objective))
-        return Costs(metric, tuple(limits))
+            constraints.insert(0, Constraint(metric, self.objective))
+        return Objectives(metric, tuple(constraints))
 
 
 class PluginSection(BaseModel):
@@ -138,7 +138,7 @@ class ExecutorSection(PluginSection):
 
 
 class EstimatorSection(PluginSection):
-    """How candidates are judged: trained briefly (`training`, by `training.proxy`), or by shared weights."""
+    """How candidates are evaluated: by short training (`training`, `training.proxy`) or by shared weights."""
 
     group: ClassVar[str] = "hwnas.estimators"
     name: str = "training"
@@ -151,15 +151,15 @@ class StrategySection(PluginSection):
     name: str = "surrogate"
 
 
-class FunnelSection(Section):
-    """Look at many networks by prediction, and train the best of them after `search.trials` others.
+class PrescreeningSection(Section):
+    """Predict many networks, and train the best of them after `search.trials` others.
 
-    `look` is how many are predicted, with what the trained candidates and the latency table say; `train_best`
-    how many of them are trained like candidates; `train_full` how many of the front are then trained at full
-    budget, null for none (`hwnas train` does it later).
+    `networks` is how many are predicted, with what the trained candidates and the latency table say;
+    `train_best` how many of them are trained like candidates; `train_full` how many of the front are then
+    trained at full budget, null for none (`hwnas train` does it later).
     """
 
-    look: Annotated[int, Field(ge=100, le=10_000_000)] = 10_000
+    networks: Annotated[int, Field(ge=100, le=10_000_000)] = 10_000
     train_best: Annotated[int, Field(ge=1, le=10_000)] = 100
     train_full: Annotated[int, Field(ge=1)] | None = None
 
@@ -167,12 +167,12 @@ class FunnelSection(Section):
 class FidelitiesSection(Section):
     """Train briefly first, and only the best for the steps of `training.proxy`, of whom the front is made.
 
-    Every candidate is trained for the first of `steps`, one of `keep` of these for the next, and so on. With
-    steps that grow by the factor `keep`, every length of training costs the same.
+    Every candidate is trained for the first of `steps`, one of `reduction_factor` of these for the next, and
+    so on. With steps that grow by that factor, every length of training costs the same.
     """
 
     steps: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
-    keep: Annotated[int, Field(ge=2)] = 3
+    reduction_factor: Annotated[int, Field(ge=2)] = 3
 
 
 class SearchSection(Section):
@@ -181,13 +181,13 @@ class SearchSection(Section):
     `trials` counts candidates that were trained; infeasible, failed and repeated ones come on
     top. One invocation starts no further candidate after `timeout_min`, and gives up one that
     takes longer than `candidate_timeout_min`. `workers` null means one for every
-    `threads_per_worker` usable cores. `executor` says where they run, `estimator` how candidates are judged.
-    `worth` is the directory where `hwnas estimate` found out what the estimator is worth. `funnel` adds the
-    stages of a funnel behind them, null none; `first_estimator` then judges these candidates, which the look
-    learns from and which are no part of the front, and null means `estimator`. `warm_start` lists directories
-    of earlier runs whose fronts are tried first, `cells` a file of cells that are, too, see
-    `hwnas.search.initial_architectures`. With `fidelities`, `trials` counts what is trained for the fewest
-    steps.
+    `threads_per_worker` usable cores. `executor` says where they run, `estimator` how candidates are
+    evaluated. `estimator_report` is the directory where `hwnas estimate` found out how well the estimator
+    ranks. `prescreening` adds its stages behind them, null none; `first_estimator` then evaluates these
+    candidates, which it learns from and which are no part of the front, and null means `estimator`.
+    `warm_start` lists directories of earlier runs whose fronts are tried first, `initial_architectures` a
+    file of cells that are, too, see `hwnas.search.initial_architectures`. With `fidelities`, `trials` counts
+    what is trained for the fewest steps.
     """
 
     strategy: StrategySection = StrategySection()
@@ -200,10 +200,10 @@ class SearchSection(Section):
     executor: ExecutorSection = ExecutorSection()
     estimator: EstimatorSection = EstimatorSection()
     first_estimator: EstimatorSection | None = None
-    worth: PathText | None = None
-    funnel: FunnelSection | None = None
+    estimator_report: PathText | None = None
+    prescreening: PrescreeningSection | None = None
     warm_start: list[PathText] = []
-    cells: PathText | None = None
+    initial_architectures: PathText | None = None
     fidelities: FidelitiesSection | None = None
 
     @field_validator("strategy", "executor", "estimator", "first_estimator", mode="before")
@@ -295,9 +295,9 @@ class ProtocolSection(Section):
 
 
 class FinalProtocolSection(ProtocolSection):
-    """The careful protocol, and what else differs from the search when final figures are measured.
+    """The careful protocol, and what else differs from the search when final measurements are made.
 
-    `options` are options of the target's runtime in place of those of the search, such as a higher
+    `options` are options of the target's backend in place of those of the search, such as a higher
     `optimization_level` of TensorRT: the search then builds quickly, and `hwnas train` states how far both
     ranks agree. Where builds of one network differ, `builds` of each are compared and the fastest is kept.
     """

@@ -145,11 +145,11 @@ def _range_pixels(image: RangeImage) -> Pixels:
 
 def _error_pixels(labels: Labels, truth: Labels, image: RangeImage) -> Pixels:
     said, right = _in_pixels(labels, image), label_image(truth, image)
-    judged = image.valid & (right != IGNORED_LABEL)
+    counted = image.valid & (right != IGNORED_LABEL)
     pixels = np.empty((*image.valid.shape, 3), np.uint8)
     pixels[:] = _BACKGROUND
-    pixels[judged & (said == right)] = _RIGHT
-    pixels[judged & (said != right)] = _WRONG
+    pixels[counted & (said == right)] = _RIGHT
+    pixels[counted & (said != right)] = _WRONG
     return pixels
 
 

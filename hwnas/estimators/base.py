@@ -31,7 +31,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class JudgedEstimate(Estimate):
+class EvaluatedEstimate(Estimate):
     """An estimate whose score is the error of a network that did the task.
 
     Attributes:
@@ -55,10 +55,10 @@ class AccuracyEstimator(Protocol):
         ...
 
     def estimate(self, architecture: Architecture, *, seed: int, directory: Path) -> Estimate:
-        """Judge one architecture.
+        """Evaluate one architecture.
 
         Args:
-            architecture: what to judge.
+            architecture: what to evaluate.
             seed: for initial weights, order of the data and augmentation.
             directory: where intermediate files may go; exists and is the caller's to delete.
 
@@ -69,8 +69,8 @@ class AccuracyEstimator(Protocol):
 
 
 @runtime_checkable
-class IsPrepared(Protocol):
-    """An estimator that something was trained or judged for beforehand, once for all architectures."""
+class SupportsPreparation(Protocol):
+    """An estimator that something was trained or evaluated for beforehand, once for all architectures."""
 
     @property
     def prepared_s(self) -> float:

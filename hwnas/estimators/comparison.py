@@ -1,7 +1,8 @@
-"""The worth of estimators on a task and a space, from networks that are trained in full for it.
+"""How well estimators rank on a task and a space, from networks that are trained in full for it.
 
-Every network is trained in full once and judged by every estimator; each result is a file of its own, so that
-a comparison that was stopped goes on where it was. `worth.json` holds what came out, for searches to state.
+Every network is trained in full once and evaluated by every estimator; each result is a file of its own, so
+that a comparison that was stopped goes on where it was. `estimator_report.json` holds what came out, for
+searches to state.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ import torch
 
 from hwnas.architecture import Architecture
 from hwnas.errors import ConfigError, TrainingError
-from hwnas.estimators.base import EstimatorContext, IsPrepared, make_estimator
-from hwnas.estimators.rank_correlation import Worth, judge_worth
+from hwnas.estimators.base import EstimatorContext, SupportsPreparation, make_estimator
+from hwnas.estimators.rank_correlation import EstimatorReport, report_on
 from hwnas.files import write_json_atomically
 from hwnas.models.cost import count_macs, count_parameters
 from hwnas.scratch import ScratchDirectory
@@ -30,11 +31,11 @@ from hwnas.search_spaces.base import SearchSpace, make_search_space, sample_choi
 from hwnas.tasks.base import make_task
 from hwnas.worker_pool import worker_pool
 
-WORTH_FILE = "worth.json"
-SCHEMA_VERSION = 1
+REPORT_FILE = "estimator_report.json"
+SCHEMA_VERSION = 2
 _DRAWS_PER_NETWORK = 500
 
-Told = Callable[[int, int, str], None]
+Progress = Callable[[int, int, str], None]
 """Jobs done, jobs in all, and what the last one gave."""
 
 
@@ -78,16 +79,18 @@ class Comparison:
     most_gmac: float | None = 5.0
     seed: int = 0
 
-    def run(self, directory: Path, *, workers: int | None = None, told: Told | None = None) -> dict[str, Any]:
+    def run(
+        self, directory: Path, *, workers: int | None = None, progress: Progress | None = None
+    ) -> dict[str, Any]:
         """Do what is missing, and return and write what came out.
 
         Args:
             directory: where everything goes.
             workers: processes with one thread each; as many as processors if not given.
-            told: is called after every job.
+            progress: is called after every job.
 
         Returns:
-            the content of `worth.json`.
+            the content of `estimator_report.json`.
 
         Raises:
             ConfigError: if too few networks are small enough, a setting is wrong, or two labels are the same.
@@ -107,17 +110,17 @@ class Comparison:
         prepared_s = {}
         for one in self.estimators:  # wrong settings are told before anything is trained
             made = make_estimator(one.estimator, EstimatorContext(task, space, dict(one.settings)))
-            prepared_s[one.label] = made.prepared_s if isinstance(made, IsPrepared) else 0.0
+            prepared_s[one.label] = made.prepared_s if isinstance(made, SupportsPreparation) else 0.0
         directory.mkdir(parents=True, exist_ok=True)
         jobs = [
             _Job(self, one, number, network) for number, network in enumerate(networks) for one in compared
         ]
-        _run([job for job in jobs if not job.file(directory).is_file()], directory, workers, told)
+        _run([job for job in jobs if not job.file(directory).is_file()], directory, workers, progress)
         results: dict[str, list[dict[str, Any]]] = {one.label: [] for one in compared}
         for job in jobs:
             results[job.compared.label].append(json.loads(job.file(directory).read_text(encoding="utf-8")))
         content = self._content(results, networks, space, task.fingerprint(), prepared_s)
-        write_json_atomically(directory / WORTH_FILE, content)
+        write_json_atomically(directory / REPORT_FILE, content)
         return content
 
     def _made(self) -> tuple[Any, SearchSpace]:
@@ -159,7 +162,7 @@ class Comparison:
         for one in self.estimators:
             said = results[one.label]
             kept = [number for number, result in enumerate(said) if result["score"] is not None]
-            worth = judge_worth(
+            report = report_on(
                 one.label,
                 [said[number]["score"] for number in kept],
                 [truth[number] for number in kept],
@@ -172,7 +175,7 @@ class Comparison:
                 "settings": _plain(one.settings),
                 "failed": len(said) - len(kept),
                 "prepared_s": prepared_s[one.label],
-                "worth": worth.to_json(),
+                "report": report.to_json(),
             }
         return {
             "schema_version": SCHEMA_VERSION,
@@ -189,10 +192,10 @@ class Comparison:
         }
 
 
-def read_worth(
+def read_estimator_report(
     directory: Path, *, estimator: str, settings: Mapping[str, Any], space: SearchSpace, task: str
-) -> Worth:
-    """Return the worth of an estimator, as it was found for a space and a task.
+) -> EstimatorReport:
+    """Return the report on an estimator, as it was found for a space and a task.
 
     Args:
         directory: of a comparison.
@@ -204,24 +207,26 @@ def read_worth(
     Raises:
         ConfigError: if there is none, or it is of another task, space or estimator.
     """
-    path = directory / WORTH_FILE
+    path = directory / REPORT_FILE
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         found = (content["task"], content["space"])
         known = {label: (one["estimator"], one["settings"]) for label, one in content["estimators"].items()}
-        worths = {label: Worth.from_json(one["worth"]) for label, one in content["estimators"].items()}
+        reports = {
+            label: EstimatorReport.from_json(one["report"]) for label, one in content["estimators"].items()
+        }
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(
-            f"{path} does not say what estimators are worth ({error!r}). `hwnas estimate RUN.yaml --out DIR` "
+            f"{path} does not say how well estimators rank ({error!r}). `hwnas estimate RUN.yaml --out DIR` "
             "writes it."
         ) from error
     if found != (task, space_json(space)):
-        raise ConfigError(f"The worth in {path} is of another task or space than this run. Estimate again.")
+        raise ConfigError(f"The report in {path} is of another task or space than this run. Estimate again.")
     for label, one in known.items():
         if one == (estimator, _plain(settings)):
-            return worths[label]
+            return reports[label]
     raise ConfigError(
-        f"{path} says what {sorted(known)} are worth, but nothing of {estimator!r} with {_plain(settings)}. "
+        f"{path} says how well {sorted(known)} rank, but nothing of {estimator!r} with {_plain(settings)}. "
         "Compare it, too: `hwnas estimate RUN.yaml --out DIR` with this run file."
     )
 
@@ -259,7 +264,7 @@ class _Job:
         return directory / f"{self.network.id}-{self.seed}-{self.compared.estimator}-{digest}.json"
 
 
-def _run(jobs: Sequence[_Job], directory: Path, workers: int | None, told: Told | None) -> None:
+def _run(jobs: Sequence[_Job], directory: Path, workers: int | None, progress: Progress | None) -> None:
     if not jobs:
         return
     count = workers or len(os.sched_getaffinity(0))
@@ -267,8 +272,8 @@ def _run(jobs: Sequence[_Job], directory: Path, workers: int | None, told: Told 
         futures = [pool.submit(_estimate, job, directory) for job in jobs]
         for number, future in enumerate(as_completed(futures), start=1):
             line = future.result()
-            if told is not None:
-                told(number, len(jobs), line)
+            if progress is not None:
+                progress(number, len(jobs), line)
 
 
 def _estimate(job: _Job, directory: Path) -> str:

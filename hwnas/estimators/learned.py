@@ -21,7 +21,7 @@ import numpy.typing as npt
 from scipy import linalg
 
 from hwnas.errors import ConfigError
-from hwnas.estimators.rank_correlation import RankAgreement, agreement_of
+from hwnas.estimators.rank_correlation import RankCorrelation, rank_correlation_of
 
 Floats = npt.NDArray[np.float64]
 
@@ -45,16 +45,17 @@ def capped(errors: Floats, usual: float) -> Floats:
 
 
 @dataclass(frozen=True)
-class PredictorWorth:
+class PredictorReport:
     """How far a learned predictor orders networks that it was not fitted on.
 
     Attributes:
-        agreement: Kendall tau between predictions and values, from cross-validation, with its interval.
+        rank_correlation: Kendall tau between predictions and values, from cross-validation, with its
+            interval.
         mean_error: mean absolute difference of prediction and value, same unit as the values.
         fit_s: seconds for one fit.
     """
 
-    agreement: RankAgreement
+    rank_correlation: RankCorrelation
     mean_error: float
     fit_s: float
 
@@ -117,10 +118,10 @@ class ErrorPredictor:
         return np.asarray(self._mean + self._spread * (local + linear).astype(np.float64))
 
 
-def judged_predictor(
+def validated_predictor(
     features: Floats, values: Floats, *, seed: int = 0
-) -> tuple[ErrorPredictor, PredictorWorth]:
-    """Fit a predictor on all networks, and state its worth by ten-fold cross-validation.
+) -> tuple[ErrorPredictor, PredictorReport]:
+    """Fit a predictor on all networks, and state how well it ranks by ten-fold cross-validation.
 
     Settings are chosen anew within each fold, so that no network helps to predict itself.
 
@@ -141,8 +142,8 @@ def judged_predictor(
     for fold in np.array_split(order, min(_FOLDS, len(values))):
         rest = np.setdiff1d(order, fold)
         said[fold] = _fitted_on_few(features[rest], values[rest]).predict(features[fold])
-    agreement = agreement_of(said, values, seed=seed)
-    return predictor, PredictorWorth(agreement, float(np.abs(said - values).mean()), fit_s)
+    rank_correlation = rank_correlation_of(said, values, seed=seed)
+    return predictor, PredictorReport(rank_correlation, float(np.abs(said - values).mean()), fit_s)
 
 
 def _fitted_on_few(features: Floats, values: Floats) -> ErrorPredictor:

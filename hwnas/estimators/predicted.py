@@ -1,4 +1,4 @@
-"""A learned predictor as an estimator: fitted once on networks that another estimator judged."""
+"""A learned predictor as an estimator: fitted once on networks that another estimator evaluated."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hwnas.estimators.base import (
     AccuracyEstimator,
     Estimate,
     EstimatorContext,
-    IsPrepared,
+    SupportsPreparation,
     make_estimator,
 )
 from hwnas.estimators.learned import MIN_EVALUATED, MOST_EVALUATED, ErrorPredictor
@@ -35,7 +35,7 @@ _SEED = 10_000
 
 @dataclass(frozen=True)
 class PredictedEstimator:
-    """Predicts what another estimator would say; orders networks, and judges none.
+    """Predicts what another estimator would say; orders networks, and evaluates none.
 
     Attributes:
         space: encodes the networks.
@@ -75,7 +75,7 @@ def make_learned(context: EstimatorContext) -> AccuracyEstimator:
     """Return a predictor over another estimator; makes what is missing of its evaluations first.
 
     Settings: `over` and `settings` name the other estimator (`macs` if not given), `networks` how many it
-    judges (64), `seed` which, and `cache` a directory where its judgements are kept.
+    evaluates (64), `seed` which, and `cache` a directory where its evaluations are kept.
 
     Raises:
         ConfigError: if a setting is unknown or wrong.
@@ -106,7 +106,7 @@ def make_learned(context: EstimatorContext) -> AccuracyEstimator:
     with ScratchDirectory("estimate") as scratch:
         cache = Path(settings.get("cache", scratch))
         told = [
-            _judged(other, architecture, cache / f"{NAME}-{digest}-{number}-{architecture.id}.json")
+            _evaluated(other, architecture, cache / f"{NAME}-{digest}-{number}-{architecture.id}.json")
             for number, architecture in enumerate(drawn)
         ]
     kept = [number for number, result in enumerate(told) if result["score"] is not None]
@@ -118,13 +118,13 @@ def make_learned(context: EstimatorContext) -> AccuracyEstimator:
     started_s = time.perf_counter()
     predictor = ErrorPredictor(features, np.array([float(told[number]["score"]) for number in kept]))
     prepared_s = time.perf_counter() - started_s + sum(float(result["cost_s"]) for result in told)
-    if isinstance(other, IsPrepared):
+    if isinstance(other, SupportsPreparation):
         prepared_s += other.prepared_s
     return PredictedEstimator(context.space, predictor, over, prepared_s)
 
 
-def _judged(other: AccuracyEstimator, architecture: Architecture, path: Path) -> dict[str, Any]:
-    """Return the judgement in a file, made before if it is missing."""
+def _evaluated(other: AccuracyEstimator, architecture: Architecture, path: Path) -> dict[str, Any]:
+    """Return the evaluation in a file, made before if it is missing."""
     if path.is_file():
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return found

@@ -1,4 +1,4 @@
-"""What an estimator is worth: how far it orders architectures as full training does.
+"""How well an estimator ranks: how far it orders architectures as full training does.
 
 Kendall's tau-b (`scipy.stats.kendalltau`; Kendall, "The treatment of ties in ranking problems",
 Biometrika 1945) between what the estimator says and the error after full training, with a percentile
@@ -28,7 +28,7 @@ _Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class RankAgreement:
+class RankCorrelation:
     """How alike two orders of the same architectures are.
 
     Attributes:
@@ -49,12 +49,12 @@ class RankAgreement:
 
 
 @dataclass(frozen=True)
-class Worth:
+class EstimatorReport:
     """An estimator beside the figures that cost nothing.
 
     Attributes:
         estimator: its name.
-        agreement: of its scores with the errors after full training.
+        rank_correlation: of its scores with the errors after full training.
         macs: the same of multiply-accumulates, more of them taken as better.
         parameters: the same of the number of parameters.
         cost_s: mean seconds for one architecture.
@@ -62,9 +62,9 @@ class Worth:
     """
 
     estimator: str
-    agreement: RankAgreement
-    macs: RankAgreement
-    parameters: RankAgreement
+    rank_correlation: RankCorrelation
+    macs: RankCorrelation
+    parameters: RankCorrelation
     cost_s: float
     gain_low: float
 
@@ -72,20 +72,21 @@ class Worth:
     def warnings(self) -> tuple[str, ...]:
         """What speaks against trusting the estimator; empty if nothing does."""
         found = []
-        if self.agreement.low <= 0:
+        if self.rank_correlation.low <= 0:
             found.append(
                 f"{self.estimator} may order architectures no better than chance: Kendall tau "
-                f"{self.agreement}, not surely above zero. Train longer or compare more networks."
+                f"{self.rank_correlation}, not surely above zero. Train longer or compare more networks."
             )
-        if self.agreement.tau <= self.macs.tau:
+        if self.rank_correlation.tau <= self.macs.tau:
             found.append(
-                f"{self.estimator} is no better than counting FLOPs: Kendall tau {self.agreement} against "
-                f"{self.macs}. It only costs time."
+                f"{self.estimator} is no better than counting FLOPs: Kendall tau {self.rank_correlation} "
+                f"against {self.macs}. It only costs time."
             )
-        if self.agreement.networks < ENOUGH_NETWORKS:
+        if self.rank_correlation.networks < ENOUGH_NETWORKS:
             found.append(
-                f"The worth of {self.estimator} rests on {self.agreement.networks} networks; "
-                f"{ENOUGH_NETWORKS} or more are needed to rely on it."
+                f"The rank correlation of {self.estimator} rests on "
+                f"{self.rank_correlation.networks} networks; {ENOUGH_NETWORKS} or more are needed to "
+                f"rely on it."
             )
         return tuple(found)
 
@@ -94,19 +95,19 @@ class Worth:
         return {**asdict(self), "warnings": list(self.warnings)}
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Worth:
+    def from_json(cls, value: Mapping[str, Any]) -> EstimatorReport:
         """Rebuild from `to_json`."""
         return cls(
             str(value["estimator"]),
-            RankAgreement(**value["agreement"]),
-            RankAgreement(**value["macs"]),
-            RankAgreement(**value["parameters"]),
+            RankCorrelation(**value["rank_correlation"]),
+            RankCorrelation(**value["macs"]),
+            RankCorrelation(**value["parameters"]),
             cost_s=float(value["cost_s"]),
             gain_low=float(value["gain_low"]),
         )
 
 
-def judge_worth(
+def report_on(
     estimator: str,
     scores: Sequence[float],
     errors: Sequence[float],
@@ -116,7 +117,7 @@ def judge_worth(
     cost_s: float,
     resamples: int = 2000,
     seed: int = 0,
-) -> Worth:
+) -> EstimatorReport:
     """Compare the scores of an estimator with the errors of networks trained in full.
 
     The networks must be unseen by the estimator: a learned predictor must not have been fitted on them.
@@ -140,17 +141,19 @@ def judge_worth(
     said, truth, by_macs, by_parameters = columns[0], columns[1], -columns[2], -columns[3]
     picks = np.random.default_rng(seed).integers(len(truth), size=(resamples, len(truth)))
     drawn = [_taus(values, truth, picks) for values in (said, by_macs, by_parameters)]
-    return Worth(
+    return EstimatorReport(
         estimator,
-        _agreement(said, truth, drawn[0]),
-        _agreement(by_macs, truth, drawn[1]),
-        _agreement(by_parameters, truth, drawn[2]),
+        _rank_correlation(said, truth, drawn[0]),
+        _rank_correlation(by_macs, truth, drawn[1]),
+        _rank_correlation(by_parameters, truth, drawn[2]),
         cost_s=cost_s,
         gain_low=float(np.percentile(drawn[0] - drawn[1], 2.5)),
     )
 
 
-def agreement_of(said: _Floats, truth: _Floats, *, resamples: int = 1000, seed: int = 0) -> RankAgreement:
+def rank_correlation_of(
+    said: _Floats, truth: _Floats, *, resamples: int = 1000, seed: int = 0
+) -> RankCorrelation:
     """Compare two orders of the same architectures.
 
     Args:
@@ -160,11 +163,11 @@ def agreement_of(said: _Floats, truth: _Floats, *, resamples: int = 1000, seed: 
         seed: of the draws.
 
     Raises:
-        ConfigError: as `judge_worth`.
+        ConfigError: as `report_on`.
     """
     _check([said, truth])
     picks = np.random.default_rng(seed).integers(len(truth), size=(resamples, len(truth)))
-    return _agreement(said, truth, _taus(said, truth, picks))
+    return _rank_correlation(said, truth, _taus(said, truth, picks))
 
 
 def kendall_tau(first: _Floats, second: _Floats) -> float:
@@ -177,9 +180,9 @@ def _taus(values: _Floats, truth: _Floats, picks: npt.NDArray[np.int64]) -> _Flo
     return np.array([kendall_tau(values[pick], truth[pick]) for pick in picks])
 
 
-def _agreement(values: _Floats, truth: _Floats, taus: _Floats) -> RankAgreement:
+def _rank_correlation(values: _Floats, truth: _Floats, taus: _Floats) -> RankCorrelation:
     low, high = np.percentile(taus, [2.5, 97.5])
-    return RankAgreement(kendall_tau(values, truth), float(low), float(high), len(truth))
+    return RankCorrelation(kendall_tau(values, truth), float(low), float(high), len(truth))
 
 
 def _check(columns: Sequence[_Floats]) -> None:

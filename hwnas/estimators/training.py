@@ -9,26 +9,26 @@ from pathlib import Path
 
 from hwnas.architecture import Architecture
 from hwnas.errors import ConfigError, TrainingError, did_you_mean
-from hwnas.estimators.base import AccuracyEstimator, EstimatorContext, JudgedEstimate
-from hwnas.estimators.smaller_task import SmallerTask
+from hwnas.estimators.base import AccuracyEstimator, EstimatorContext, EvaluatedEstimate
+from hwnas.estimators.proxy_task import ProxyTask
 from hwnas.search_spaces.base import SearchSpace
 from hwnas.tasks.base import Task
 from hwnas.training.predict import torch_predict
 from hwnas.training.recipe import Recipe
 from hwnas.training.trainer import Progress, train
 
-_OWN = ("limit", "samples", "every_column")
+_OWN = ("limit", "samples", "column_stride")
 
 
 @dataclass(frozen=True)
 class TrainingEstimator:
-    """Trains every architecture from scratch and judges it on the validation split.
+    """Trains every architecture from scratch and evaluates it on the validation split.
 
     Attributes:
         task: gives the data and the metric.
         space: builds the networks.
         recipe: how long and how to train.
-        limit: validation samples to judge on; None for all.
+        limit: validation samples to evaluate on; None for all.
         progress: is told after every step.
     """
 
@@ -43,14 +43,14 @@ class TrainingEstimator:
         """Such as `training-400-steps`."""
         return f"training-{self.recipe.steps}-steps"
 
-    def estimate(self, architecture: Architecture, *, seed: int, directory: Path) -> JudgedEstimate:
-        """Train, resuming what `directory` may hold of it, and judge; weights stay in `directory`.
+    def estimate(self, architecture: Architecture, *, seed: int, directory: Path) -> EvaluatedEstimate:
+        """Train, resuming what `directory` may hold of it, and evaluate; weights stay in `directory`.
 
         Raises:
             TrainingError: if training fails, or the metric is not a number.
         """
         started_s = time.perf_counter()
-        if isinstance(self.task, SmallerTask):
+        if isinstance(self.task, ProxyTask):
             self.task.check(self.space.build(architecture), architecture)
         module = train(
             self.task,
@@ -67,22 +67,22 @@ class TrainingEstimator:
                 f"{quality.metric} of {architecture.id} is {quality.value}: the validation split has no "
                 "labelled items of any class. Name validation sequences that have labels."
             )
-        return JudgedEstimate(quality.error, time.perf_counter() - started_s, quality)
+        return EvaluatedEstimate(quality.error, time.perf_counter() - started_s, quality)
 
 
 def make_training_estimator(context: EstimatorContext) -> AccuracyEstimator:
     """Return brief training.
 
-    Settings are the fields of `Recipe.proxy()` that are to change, `limit` (validation samples to judge on),
-    `samples` (share of the training samples) and `every_column` (every so many columns of the inputs one is
-    seen), see `SmallerTask`.
+    Settings are the fields of `Recipe.proxy()` that are to change, `limit` (validation samples to evaluate
+    on), `samples` (share of the training samples) and `column_stride` (every so many columns of the inputs
+    one is seen), see `ProxyTask`.
 
     Raises:
         ConfigError: if a setting is unknown or wrong.
     """
     settings = dict(context.settings)
     limit = settings.pop("limit", None)
-    every, samples = settings.pop("every_column", 1), settings.pop("samples", 1.0)
+    every, samples = settings.pop("column_stride", 1), settings.pop("samples", 1.0)
     recipe = Recipe.proxy()
     known = recipe.to_json()
     for name in settings:
@@ -92,5 +92,5 @@ def make_training_estimator(context: EstimatorContext) -> AccuracyEstimator:
                 f"{did_you_mean(name, [*known, *_OWN])}"
             )
     is_whole = every == 1 and samples == 1
-    task = context.task if is_whole else SmallerTask(context.task, every, samples)
+    task = context.task if is_whole else ProxyTask(context.task, every, samples)
     return TrainingEstimator(task, context.space, replace(recipe, **settings), limit)

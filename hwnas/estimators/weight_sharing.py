@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hwnas.architecture import Architecture
 from hwnas.errors import ConfigError, TrainingError, did_you_mean
-from hwnas.estimators.base import AccuracyEstimator, EstimatorContext, JudgedEstimate
+from hwnas.estimators.base import AccuracyEstimator, EstimatorContext, EvaluatedEstimate
 from hwnas.plugin_settings import takes_settings
 from hwnas.tasks.base import Task
 from hwnas.training.predict import torch_predict
@@ -25,14 +25,14 @@ _SETTINGS = ("supernet", "calibration_batches", "batch_size", "limit")
 
 @dataclass(frozen=True)
 class WeightSharingEstimator:
-    """Cuts a network out of a supernet, gives it batch statistics of its own and judges it.
+    """Cuts a network out of a supernet, gives it batch statistics of its own and evaluates it.
 
     Attributes:
         task: gives the data and the metric.
         shared: trained weights.
         calibration_batches: of training samples that the statistics are taken from.
         batch_size: samples in each.
-        limit: validation samples to judge on; None for all.
+        limit: validation samples to evaluate on; None for all.
         prepared_s: seconds that training the shared weights took.
     """
 
@@ -51,8 +51,8 @@ class WeightSharingEstimator:
         """`weight-sharing`."""
         return "weight-sharing"
 
-    def estimate(self, architecture: Architecture, *, seed: int, directory: Path) -> JudgedEstimate:
-        """Judge one architecture; nothing is written into `directory`.
+    def estimate(self, architecture: Architecture, *, seed: int, directory: Path) -> EvaluatedEstimate:
+        """Evaluate one architecture; nothing is written into `directory`.
 
         Raises:
             TrainingError: if the network is not of the supernet's space, or the metric is not a number.
@@ -66,10 +66,10 @@ class WeightSharingEstimator:
                 f"{quality.metric} of {architecture.id} is {quality.value}: the validation split has no "
                 "labelled items of any class. Name validation sequences that have labels."
             )
-        return JudgedEstimate(quality.error, time.perf_counter() - started_s, quality)
+        return EvaluatedEstimate(quality.error, time.perf_counter() - started_s, quality)
 
     def _batches(self, architecture: Architecture, seed: int) -> list[Tensor]:
-        # Every candidate gets the same samples: reading them again would take as long as judging it.
+        # Every candidate gets the same samples: reading them again would take as long as evaluating it.
         key = (architecture.input_shape, seed)
         if key not in self._known:
             self._known.clear()

@@ -10,9 +10,9 @@ from urllib.parse import parse_qsl, quote, urlsplit
 from hwnas.errors import ConfigError
 from hwnas.plugins import load_plugin
 
-DEFAULT_RUNTIME = "onnxruntime-cpu"
-EXAMPLE = f"local?runtime={DEFAULT_RUNTIME}&threads=1"
-_KEYS = ("runtime", "threads", "cores", "python")
+DEFAULT_BACKEND = "onnxruntime-cpu"
+EXAMPLE = f"local?backend={DEFAULT_BACKEND}&threads=1"
+_KEYS = ("backend", "threads", "cores", "python")
 _NAME = r"\w[\w.-]*"
 _HOST = re.compile(
     rf"(?:(?P<user>{_NAME})@)?(?P<name>{_NAME}|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{{1,5}}))?", re.ASCII
@@ -22,21 +22,21 @@ _PYTHON = re.compile(r"[\w/][\w./+-]*", re.ASCII)
 
 @dataclass(frozen=True)
 class Target:
-    """A machine, the runtime on it, and the processor time that a network gets there.
+    """A machine, the backend on it, and the processor time that a network gets there.
 
     Attributes:
         transport: `local` for this machine, `ssh` for another.
         host: `user@name:port` as written, empty for `local`.
-        runtime: name in the entry-point group `hwnas.runtimes`.
-        threads: that the runtime may use for one inference, at least 1.
+        backend: name in the entry-point group `hwnas.backends`.
+        threads: that the backend may use for one inference, at least 1.
         cores: processor numbers to pin to; empty lets the agent take the last `threads` of those it may use.
-        options: of the runtime, as (name, value) pairs sorted by name, such as (("provider", "..."),).
-        python: interpreter on the board that has numpy and the runtime, for `ssh`; empty for `python3`.
+        options: of the backend, as (name, value) pairs sorted by name, such as (("provider", "..."),).
+        python: interpreter on the board that has numpy and the backend, for `ssh`; empty for `python3`.
     """
 
     transport: str
     host: str = ""
-    runtime: str = DEFAULT_RUNTIME
+    backend: str = DEFAULT_BACKEND
     threads: int = 1
     cores: tuple[int, ...] = ()
     options: tuple[tuple[str, str], ...] = ()
@@ -44,14 +44,14 @@ class Target:
 
     @classmethod
     def parse(cls, url: str) -> Target:
-        """Read a target such as `local?runtime=onnxruntime-cpu&threads=1`.
+        """Read a target such as `local?backend=onnxruntime-cpu&threads=1`.
 
-        `cores=2,3` or `cores=2-3` names the processors to pin to. Further keys are options that the runtime
-        declares, such as `runtime=onnxruntime&provider=CUDAExecutionProvider`.
+        `cores=2,3` or `cores=2-3` names the processors to pin to. Further keys are options that the backend
+        declares, such as `backend=onnxruntime&provider=CUDAExecutionProvider`.
 
         Raises:
             ConfigError: if the transport or a key is unknown, or a value is out of range.
-            PluginError: if there is a key that only the runtime could know, but no such runtime is installed.
+            PluginError: if there is a key that only the backend could know, but no such backend is installed.
         """
         parts = urlsplit(url)
         transport = parts.scheme or parts.path
@@ -63,7 +63,7 @@ class Target:
             not is_host(parts.netloc) or parts.path not in {"", "/"} or parts.fragment
         ):
             raise ConfigError(
-                f"An ssh target is written 'ssh://user@host:port?runtime=...', but got {url!r}. Names hold "
+                f"An ssh target is written 'ssh://user@host:port?backend=...', but got {url!r}. Names hold "
                 "letters, digits, '.', '-' and '_'; passwords, keys and detours belong into ~/.ssh/config."
             )
         values = _values(url, parts.query)
@@ -80,7 +80,7 @@ class Target:
         return cls(
             transport,
             parts.netloc,
-            values.get("runtime", DEFAULT_RUNTIME),
+            values.get("backend", DEFAULT_BACKEND),
             threads,
             cores,
             options,
@@ -94,7 +94,7 @@ class Target:
         cores = "&cores=" + ",".join(str(core) for core in self.cores) if self.cores else ""
         options = "".join(f"&{quote(key)}={quote(value)}" for key, value in self.options)
         python = f"&python={quote(self.python)}" if self.python else ""
-        return f"{start}?runtime={quote(self.runtime)}&threads={self.threads}{cores}{options}{python}"
+        return f"{start}?backend={quote(self.backend)}&threads={self.threads}{cores}{options}{python}"
 
 
 def is_host(text: str) -> bool:
@@ -139,11 +139,11 @@ def _values(url: str, query: str) -> dict[str, str]:
 
 
 def _known_keys(pairs: list[tuple[str, str]]) -> list[str]:
-    """Return the keys that a target may have; the runtime is imported only if there are others than ours."""
+    """Return the keys that a target may have; the backend is imported only if there are others than ours."""
     if all(key in _KEYS for key, _ in pairs):
         return list(_KEYS)
-    runtime = load_plugin("hwnas.runtimes", dict(pairs).get("runtime", DEFAULT_RUNTIME))
-    return [*_KEYS, *getattr(runtime, "OPTIONS", {})]
+    backend = load_plugin("hwnas.backends", dict(pairs).get("backend", DEFAULT_BACKEND))
+    return [*_KEYS, *getattr(backend, "OPTIONS", {})]
 
 
 def _whole_number(url: str, key: str, text: str) -> int:

@@ -30,9 +30,9 @@ def confusion_matrix(
     """
     if truth.shape != predicted.shape:
         raise ValueError(f"truth has shape {truth.shape} and predicted {predicted.shape}; expected the same.")
-    judged = truth != IGNORED_LABEL
-    true_classes = truth[judged].astype(np.int64)
-    predicted_classes = predicted[judged].astype(np.int64)
+    counted = truth != IGNORED_LABEL
+    true_classes = truth[counted].astype(np.int64)
+    predicted_classes = predicted[counted].astype(np.int64)
     for name, classes in (("truth", true_classes), ("predicted", predicted_classes)):
         if classes.size and not (classes.min() >= 0 and classes.max() < num_classes):
             raise ValueError(

@@ -105,11 +105,11 @@ def check_for_tensorrt(model: onnx.ModelProto, version: str, module: nn.Module |
 
 
 def tensorrt_version(fingerprint: Mapping[str, Any]) -> str | None:
-    """Return the version of TensorRT that a target's fingerprint tells, None if it has another runtime.
+    """Return the version of TensorRT that a target's fingerprint tells, None if it has another backend.
 
     TensorRT for RTX numbers its versions otherwise and is not meant here.
     """
-    versions = fingerprint.get("runtime_versions", {})
+    versions = fingerprint.get("backend_versions", {})
     version = versions.get("tensorrt") or versions.get("trtexec")
     return str(version) if version else None
 

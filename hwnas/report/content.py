@@ -13,7 +13,7 @@ from hwnas.bundle.candidates import Candidate, candidates_of
 from hwnas.bundle.manifest import MANIFEST_NAME, read_manifest
 from hwnas.config import JOURNAL, RunConfig
 from hwnas.errors import StudyError
-from hwnas.estimators.rank_correlation import Worth
+from hwnas.estimators.rank_correlation import EstimatorReport
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.run_log import read_events
 from hwnas.search.storage.place import place_of_run
@@ -32,7 +32,7 @@ class Member:
         search_latency: `LatencyMeasurement.to_json()` of the search.
         search_cost: second objective, as measured in the search.
         trained: its entry in `trained.json`, or None.
-        verified: outcome of `hwnas verify` on its bundle; None where there is no verdict.
+        verified: outcome of `hwnas verify` on its bundle; None where there is no verification.
         candidates: the network at each precision of its bundle; empty if there is none.
     """
 
@@ -53,7 +53,7 @@ class Member:
 
     @property
     def cost(self) -> float | None:
-        """Second objective: the final figure if there is one, else that of the search."""
+        """Second objective: the final measurement if there is one, else that of the search."""
         final: float | None = self.trained.get("cost") if self.trained else None
         return self.search_cost if final is None else final
 
@@ -76,7 +76,7 @@ class RunContent:
         identity: what the study was started with (versions, fingerprints); empty if unknown.
         finished: time of the last event, ISO 8601; None if there is no log of events.
         rank_agreement: of searched and final latencies, see `hwnas.search.agreement`; None if not known.
-        worth: of the estimator, as the last session of the search knew it; None if it did not.
+        estimator_report: as the last session of the search knew it; None if it did not.
         unreadable_events: damaged lines of the log of events, which are left out.
     """
 
@@ -87,7 +87,7 @@ class RunContent:
     identity: Mapping[str, Any]
     finished: str | None
     rank_agreement: Mapping[str, Any] | None = None
-    worth: Worth | None = None
+    estimator_report: EstimatorReport | None = None
     unreadable_events: int = 0
 
     @property
@@ -97,7 +97,7 @@ class RunContent:
 
     @property
     def objective(self) -> str:
-        """Name of the figure that was minimised beside the error."""
+        """Name of the metric that was minimised beside the error."""
         return str(self.front["objectives"][1])
 
     @property
@@ -132,7 +132,7 @@ def load_content(run: RunDirectory) -> RunContent:
         _identity(run),
         _last_event(run),
         trained.get("rank_agreement"),
-        _worth(run),
+        _estimator_report(run),
         read_events(run).num_unreadable,
     )
 
@@ -179,9 +179,9 @@ def _member(
         parameters=record.get("parameters"),
         search_quality=record.get("quality"),
         search_latency=record.get("latency"),
-        search_cost=record.get("figures", {}).get(objective),
+        search_cost=record.get("measurements", {}).get(objective),
         trained=trained,
-        verified=_verdict(run.bundle(architecture.id)),
+        verified=_verified(run.bundle(architecture.id)),
         candidates=_candidates(run.bundle(architecture.id)),
     )
 
@@ -194,13 +194,15 @@ def _candidates(bundle: Path) -> tuple[Candidate, ...]:
     return tuple(candidates_of(read_manifest(bundle).content)) if (bundle / MANIFEST_NAME).is_file() else ()
 
 
-def _verdict(bundle: Path) -> bool | None:
+def _verified(bundle: Path) -> bool | None:
     try:
-        passed = json.loads((bundle / "verdict.json").read_text(encoding="utf-8"))["passed"]
+        passed = json.loads((bundle / "verification.json").read_text(encoding="utf-8"))["passed"]
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
-        raise StudyError(f"{bundle / 'verdict.json'} is not a verdict: {error}. Verify again.") from error
+        raise StudyError(
+            f"{bundle / 'verification.json'} is no result of verification: {error}. Verify again."
+        ) from error
     return None if passed is None else bool(passed)
 
 
@@ -221,10 +223,12 @@ def _last_event(run: RunDirectory) -> str | None:
     return next((str(event["time"]) for event in _latest_events(run) if "time" in event), None)
 
 
-def _worth(run: RunDirectory) -> Worth | None:
-    told = (event["worth"] for event in _latest_events(run) if event.get("event") == "worth")
-    found = next(told, None)
-    return None if found is None else Worth.from_json(found)
+def _estimator_report(run: RunDirectory) -> EstimatorReport | None:
+    known = (
+        event["estimator_report"] for event in _latest_events(run) if event.get("event") == "estimator report"
+    )
+    found = next(known, None)
+    return None if found is None else EstimatorReport.from_json(found)
 
 
 def _latest_events(run: RunDirectory) -> Iterator[Mapping[str, Any]]:

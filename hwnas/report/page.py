@@ -17,11 +17,11 @@ from hwnas.report.tables import (
     classes_table,
     confusion_table,
     data_table,
+    estimator_report_table,
     members_table,
     settings_table,
     stages_table,
     trials_table,
-    worth_table,
 )
 from hwnas.report.words import ABSENT, amount, count, duration, escape, gene_lines, milliseconds, percent
 from hwnas.search.stage_costs import stage_costs
@@ -74,7 +74,7 @@ def render_page(content: RunContent, illustrations: Illustrations, versions: Map
         _front_section(content),
         _hypervolume_section(content),
         _prediction_section(content),
-        _worth_section(content),
+        _estimator_section(content),
         _stages_section(content),
         _members_section(content),
         _precisions_section(content),
@@ -118,8 +118,8 @@ def _header(content: RunContent, title: str) -> str:
 
 def _key_figures(content: RunContent) -> list[tuple[str, str]]:
     """Return the numbers at the top with their labels."""
-    judged = [member for member in (content.trained or content.members) if member.quality]
-    best = max((float(member.quality["value"]) for member in judged if member.quality), default=None)
+    counted = [member for member in (content.trained or content.members) if member.quality]
+    best = max((float(member.quality["value"]) for member in counted if member.quality), default=None)
     when = "full budget" if content.trained else "in the search"
     unit = content.unit
     costs = [member.cost for member in content.trained or content.members if member.cost is not None]
@@ -182,23 +182,27 @@ def _prediction_section(content: RunContent) -> str:
 
 def _stages_section(content: RunContent) -> str:
     hint = (
-        "Seconds of workers for candidates and full training, of the driver for a look, of the target for a "
+        "Seconds of workers for candidates and full training, of the driver for "
+        "prescreening, of the target for a "
         "latency table."
     )
     body = stages_table(stage_costs(content.run))
     return _section("Cost of the stages", hint, body, name="stages")
 
 
-def _worth_section(content: RunContent) -> str:
-    worth = content.worth
-    if worth is None:
+def _estimator_section(content: RunContent) -> str:
+    report = content.estimator_report
+    if report is None:
         return ""
     hint = (
-        f"Agreement with full training on {worth.agreement.networks} networks unseen by the estimator, "
+        f"Agreement with full training on {report.rank_correlation.networks} networks unseen by the "
+        "estimator, "
         "as <code>hwnas estimate</code> found."
     )
-    warnings = "".join(f"<p class='no'><b>{escape(text)}</b></p>" for text in worth.warnings)
-    return _section("Worth of the estimator", hint, worth_table(worth) + warnings, name="worth")
+    warnings = "".join(f"<p class='no'><b>{escape(text)}</b></p>" for text in report.warnings)
+    return _section(
+        "Estimator report", hint, estimator_report_table(report) + warnings, name="estimator-report"
+    )
 
 
 def _members_section(content: RunContent) -> str:
@@ -230,7 +234,7 @@ def _precisions_section(content: RunContent) -> str:
     if all(candidate.precision == FP32 for candidate in candidates):
         return ""
     hint = (
-        "Each network at each precision of its bundle, judged on the validation split and clocked by turns "
+        "Each network at each precision of its bundle, evaluated on the validation split, clocked by turns "
         "with fp32 on the target. The front is over all of them; one that breaks its limits is not on it."
     )
     return _section("Precisions", hint, candidates_table(candidates), name="precisions")
@@ -251,8 +255,8 @@ def _classes_section(content: RunContent) -> str:
 
 
 def _confusion_section(content: RunContent) -> str:
-    judged = [member for member in content.trained or content.members if member.quality]
-    shown = [member for member in judged if (member.quality or {}).get("confusion")]
+    counted = [member for member in content.trained or content.members if member.quality]
+    shown = [member for member in counted if (member.quality or {}).get("confusion")]
     if not shown:
         return ""
     best = max(shown, key=lambda member: float((member.quality or {})["value"]))

@@ -7,7 +7,7 @@ from typing import Any
 
 from hwnas.architecture import Architecture
 from hwnas.bundle.candidates import Candidate, front_of_candidates
-from hwnas.estimators.rank_correlation import Worth
+from hwnas.estimators.rank_correlation import EstimatorReport
 from hwnas.objectives import LATENCY
 from hwnas.report.content import Member, RunContent
 from hwnas.report.words import (
@@ -208,15 +208,15 @@ def stages_table(stages: Sequence[StageCost]) -> str:
     return _table(head, rows)
 
 
-def worth_table(worth: Worth) -> str:
+def estimator_report_table(report: EstimatorReport) -> str:
     """Return how far an estimator, and what costs nothing, order networks as full training does."""
     rows = [
-        f"<tr><td class='left'>{escape(name)}</td><td>{agreement.tau:.2f}</td>"
-        f"<td>{agreement.low:.2f} to {agreement.high:.2f}</td><td>{cost}</td></tr>"
-        for name, agreement, cost in (
-            (worth.estimator, worth.agreement, f"{worth.cost_s:.2f}"),
-            ("counting multiply-accumulates", worth.macs, ABSENT),
-            ("counting parameters", worth.parameters, ABSENT),
+        f"<tr><td class='left'>{escape(name)}</td><td>{rank_correlation.tau:.2f}</td>"
+        f"<td>{rank_correlation.low:.2f} to {rank_correlation.high:.2f}</td><td>{cost}</td></tr>"
+        for name, rank_correlation, cost in (
+            (report.estimator, report.rank_correlation, f"{report.cost_s:.2f}"),
+            ("counting multiply-accumulates", report.macs, ABSENT),
+            ("counting parameters", report.parameters, ABSENT),
         )
     ]
     head = (

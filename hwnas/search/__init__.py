@@ -1,1 +1,1 @@
-"""Proposes, judges and remembers candidates; the only package that imports optuna."""
+"""Proposes, evaluates and remembers candidates; the only package that imports optuna."""

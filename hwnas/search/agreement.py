@@ -16,7 +16,7 @@ MIN_MEMBERS = 3
 def rank_agreement(trials: Sequence[Mapping[str, Any]], members: Sequence[Mapping[str, Any]]) -> Any:
     """Compare latencies of the search with final ones of the same architectures.
 
-    Both may differ in protocol and in options of the runtime, such as the optimisation level of TensorRT.
+    Both may differ in protocol and in options of the backend, such as the optimisation level of TensorRT.
 
     Args:
         trials: of `front.json`.

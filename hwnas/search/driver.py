@@ -10,19 +10,19 @@ from typing import Any
 import hwnas
 from hwnas.architecture import Architecture, Choice
 from hwnas.config import JOURNAL, RunConfig
-from hwnas.estimators.rank_correlation import Worth
+from hwnas.estimators.rank_correlation import EstimatorReport
 from hwnas.latency.measurement import LatencyMeter
 from hwnas.objectives import LATENCY, Metric
-from hwnas.search.estimator_report import worth_of_run
+from hwnas.search.estimator_report import estimator_report_of_run
 from hwnas.search.executors.base import Executor, ExecutorContext, WorkerSetup, make_executor
-from hwnas.search.fidelities import Ladder, Rung, open_rungs
+from hwnas.search.fidelities import Fidelities, Rung, open_rungs
 from hwnas.search.interruption import StopRequest
-from hwnas.search.latency_filter import Foresight, may_fit, sizes_fit, table_of_run
+from hwnas.search.latency_filter import LatencyFilter, may_fit, sizes_fit, table_of_run
 from hwnas.search.loop import CandidateLoop
-from hwnas.search.objectives import costs_of_run
-from hwnas.search.prescreening.stage import LookStage
+from hwnas.search.objectives import objectives_of_run
+from hwnas.search.prescreening.stage import PrescreeningStage
 from hwnas.search.progress import ProgressListener
-from hwnas.search.recorder import TrialBook
+from hwnas.search.recorder import TrialRecorder
 from hwnas.search.resume.opening import check_start, opened_study, record_identity, with_study_name
 from hwnas.search.resume.rebase import Rebase, update_records
 from hwnas.search.run_directory import RunDirectory
@@ -34,7 +34,7 @@ from hwnas.search.storage import DriverLease, cut_at_damage
 from hwnas.search.storage.place import place_of_run
 from hwnas.search.strategies import Limits, StrategyContext, make_sampler
 from hwnas.search.study import SearchStudy
-from hwnas.search.warm_start import first_candidates, not_yet_judged
+from hwnas.search.warm_start import first_candidates, not_yet_evaluated
 from hwnas.search.worker import Jobs
 from hwnas.search_spaces.base import SearchSpace, make_search_space
 from hwnas.tasks.base import Task, make_task
@@ -49,7 +49,7 @@ class SearchResult:
         ending: why the session ended.
         interrupted: whether that was Ctrl-C.
         front: content of `front.json`.
-        worth: of the estimator, where it is known.
+        estimator_report: of the search, where there is one.
         remarks: what was lost or damaged before this session, and what became of it.
     """
 
@@ -57,7 +57,7 @@ class SearchResult:
     ending: str
     interrupted: bool
     front: dict[str, Any]
-    worth: Worth | None = None
+    estimator_report: EstimatorReport | None = None
     remarks: tuple[str, ...] = ()
 
     @property
@@ -70,7 +70,7 @@ class SearchResult:
         trials = self.front["trials"]
         own = [trial for trial in trials if trial["duplicate_of"] is None]
         states = [trial["state"] for trial in own]
-        shown = ("trial", "error", "latency_ms", "cost", "figures")
+        shown = ("trial", "error", "latency_ms", "cost", "measurements")
         return {
             "run": str(self.run),
             "ending": self.ending,
@@ -85,7 +85,7 @@ class SearchResult:
             "rungs": self.rungs,
             "objectives": self.front["objectives"],
             "stages": [stage.to_json() for stage in stage_costs(RunDirectory(self.run))],
-            "estimator_worth": None if self.worth is None else self.worth.to_json(),
+            "estimator_report": None if self.estimator_report is None else self.estimator_report.to_json(),
             "front": [{key: member[key] for key in shown} for member in self.front["members"]],
         }
 
@@ -147,7 +147,7 @@ def worker_setup(config: RunConfig, *, threads: int | None = None) -> WorkerSetu
         space={"name": config.space.name, "choices": config.space.choices},
         recipe=config.training.proxy.recipe_fields(),
         threads=threads or config.search.threads_per_worker,
-        estimators=[plan.judge for plan in rung_plans(config)],
+        estimators=[plan.estimator for plan in rung_plans(config)],
         device=config.training.device,
     )
 
@@ -177,44 +177,50 @@ def _session(
     progress: ProgressListener,
 ) -> SearchResult:
     log = RunLog(run)
-    worth = worth_of_run(config, space, task.fingerprint())
-    if worth is not None:
-        log.event("worth", f"{worth.estimator}: Kendall tau {worth.agreement}", worth=worth.to_json())
-    costs = costs_of_run(config, task, space)
-    limits = Limits(costs.most(Metric(LATENCY)), config.search.trials, costs.most(costs.objective))
+    report = estimator_report_of_run(config, space, task.fingerprint())
+    if report is not None:
+        log.event(
+            "estimator report",
+            f"{report.estimator}: Kendall tau {report.rank_correlation}",
+            estimator_report=report.to_json(),
+        )
+    objectives = objectives_of_run(config, task, space)
+    limits = Limits(
+        objectives.upper(Metric(LATENCY)), config.search.trials, objectives.upper(objectives.objective)
+    )
     found = table_of_run(config, space, meter)
-    foresight = Foresight(found[1] if found else None, space, costs)
-    predict = foresight.predict if foresight.is_available else None
-    predict_many = foresight.predict_many if foresight.is_available else None
+    latency_filter = LatencyFilter(found[1] if found else None, space, objectives)
+    predict = latency_filter.predict if latency_filter.is_available else None
+    predict_many = latency_filter.predict_many if latency_filter.is_available else None
 
     def within_sizes(architecture: Architecture) -> bool:
-        return sizes_fit(architecture, space, costs)
+        return sizes_fit(architecture, space, objectives)
 
     def fits(architecture: Architecture) -> bool:
-        return may_fit(architecture, space, foresight, costs)
+        return may_fit(architecture, space, latency_filter, objectives)
 
-    look = None
-    if config.search.funnel is not None:
-        look = LookStage(
+    prescreening = None
+    if config.search.prescreening is not None:
+        prescreening = PrescreeningStage(
             run,
-            config.search.funnel,
+            config.search.prescreening,
             space=space,
-            foresight=foresight,
+            latency_filter=latency_filter,
             limits=limits,
-            costs=costs,
+            objectives=objectives,
             seed=config.search.seed,
             log=log,
             fits=fits,
         )
-    opened = open_rungs(rung_plans(config), run, study, log, costs, space)
-    rungs, stale, recovered = opened.rungs, opened.stale, opened.told
+    opened = open_rungs(rung_plans(config), run, study, log, objectives, space)
+    rungs, stale, recovered = opened.rungs, opened.stale, opened.finished
     seed = config.search.seed
     context = StrategyContext(space, predict, limits, seed, predict_many, sizes_fit=within_sizes)
-    ladders = _ladders(config, rungs, context)
-    first_ladder, last_ladder = ladders[0], ladders[-1]
-    learned_from = first_ladder.lowest
-    if first_ladder is not last_ladder:
-        last_ladder.highest.save()  # an empty front, until the look has chosen
+    schedules = _fidelities_of(config, rungs, context)
+    first_fidelities, last_fidelities = schedules[0], schedules[-1]
+    learned_from = first_fidelities.lowest
+    if first_fidelities is not last_fidelities:
+        last_fidelities.highest.save()  # an empty front, until prescreening has chosen
     log.event(
         "session",
         f"search for {config.search.trials} trained candidates, {learned_from.num_trained} are there; "
@@ -231,17 +237,19 @@ def _session(
             measuring_s=found[1].provenance.get("measuring_s"),
         )
         for rung in rungs:
-            foresight.learn_from(rung.book.trials)
+            latency_filter.learn_from(rung.recorder.trials)
 
-    def loop_until(ladder: Ladder, trials: int, queue: Sequence[Mapping[str, Choice]]) -> CandidateLoop:
+    def loop_until(
+        fidelities: Fidelities, trials: int, queue: Sequence[Mapping[str, Choice]]
+    ) -> CandidateLoop:
         return CandidateLoop(
             config.search.model_copy(update={"trials": trials}),
             task=task,
             space=space,
             meter=meter,
             pool=pool,
-            ladder=ladder,
-            foresight=foresight,
+            fidelities=fidelities,
+            latency_filter=latency_filter,
             stop=stop,
             listener=progress,
             queue=queue,
@@ -252,52 +260,58 @@ def _session(
         space,
         config.search.warm_start,
         config.search.trials,
-        cells=config.search.cells,
+        initial_architectures=config.search.initial_architectures,
         seed=config.search.seed,
         fits=fits,
-        told=lambda message: log.event("left out", message),
+        on_message=lambda message: log.event("left out", message),
     )
     with pool:
         loop = loop_until(
-            first_ladder, config.search.trials, not_yet_judged(space, queue, learned_from.trials)
+            first_fidelities, config.search.trials, not_yet_evaluated(space, queue, learned_from.trials)
         )
         ending = loop.run()
-        if look is not None and not stop.requested and not loop.is_out_of_time:
-            ending = _looked(look, learned_from, last_ladder, loop_until, space, stop)
+        if prescreening is not None and not stop.requested and not loop.is_out_of_time:
+            ending = _prescreened(prescreening, learned_from, last_fidelities, loop_until, space, stop)
     log.event("ended", f"the search ended: {ending}")
     remarks = tuple(opened.remarks)
-    return SearchResult(run.path, ending, stop.requested, last_ladder.highest.front, worth, remarks)
+    return SearchResult(run.path, ending, stop.requested, last_fidelities.highest.front, report, remarks)
 
 
-def _ladders(config: RunConfig, rungs: Sequence[Rung], context: StrategyContext) -> list[Ladder]:
-    """Return the ladder that the strategy proposes into, and that which a look fills, each with its sampler.
+def _fidelities_of(config: RunConfig, rungs: Sequence[Rung], context: StrategyContext) -> list[Fidelities]:
+    """Return the rungs that the strategy proposes into and those that prescreening fills, with samplers.
 
-    They are the same but with a first estimator. There nobody climbs: a look says what is trained.
+    They are the same but with a first estimator. Nothing is promoted then: prescreening chooses.
     """
-    fidelities, strategy = config.search.fidelities, config.search.strategy
-    ladders = [Ladder(rungs, keep=fidelities.keep)] if fidelities else [Ladder([rung]) for rung in rungs]
-    for ladder in ladders:
-        own = replace(context, rungs=ladder.studies)
-        ladder.follow(make_sampler(strategy.name, own, strategy.options))
-    return ladders
+    section, strategy = config.search.fidelities, config.search.strategy
+    schedules = (
+        [Fidelities(rungs, reduction_factor=section.reduction_factor)]
+        if section
+        else [Fidelities([rung]) for rung in rungs]
+    )
+    for fidelities in schedules:
+        own = replace(context, rungs=fidelities.studies)
+        fidelities.follow(make_sampler(strategy.name, own, strategy.options))
+    return schedules
 
 
-def _looked(
-    look: LookStage,
-    learned_from: TrialBook,
-    ladder: Ladder,
-    loop_until: Callable[[Ladder, int, Sequence[Mapping[str, Choice]]], CandidateLoop],
+def _prescreened(
+    prescreening: PrescreeningStage,
+    learned_from: TrialRecorder,
+    fidelities: Fidelities,
+    loop_until: Callable[[Fidelities, int, Sequence[Mapping[str, Choice]]], CandidateLoop],
     space: SearchSpace,
     stop: StopRequest,
 ) -> str:
-    """Train what a look chooses by what it learns from the candidates before; return the ending."""
-    book = ladder.lowest
-    book.message = "looking at networks by prediction"
-    chosen = look.chosen(learned_from.trials, book.trials, lambda: stop.requested)
+    """Train what prescreening chooses by what it learns from the candidates before; return the ending."""
+    recorder = fidelities.lowest
+    recorder.message = "prescreening networks by prediction"
+    chosen = prescreening.chosen(learned_from.trials, recorder.trials, lambda: stop.requested)
     if chosen is None:
         return "interrupted"
-    book.message = f"{len(chosen)} networks are chosen to be trained"
-    return loop_until(ladder, look.wanted, not_yet_judged(space, chosen, book.trials)).run()
+    recorder.message = f"{len(chosen)} networks are chosen to be trained"
+    return loop_until(
+        fidelities, prescreening.wanted, not_yet_evaluated(space, chosen, recorder.trials)
+    ).run()
 
 
 def _rebased(
@@ -311,7 +325,7 @@ def _rebased(
     identity: dict[str, Any],
     moved: list[str],
 ) -> bool:
-    jobs = Jobs(task, space, (), _silent)  # networks are exported and clocked; nothing is judged anew
+    jobs = Jobs(task, space, (), _silent)  # networks are exported and clocked; nothing is evaluated anew
 
     def export(architecture: Architecture, path: Path) -> None:
         jobs.export(architecture, path, seed=config.search.seed)
@@ -321,7 +335,7 @@ def _rebased(
         study,
         task=task,
         meter=meter,
-        costs=costs_of_run(config, task, space),
+        objectives=objectives_of_run(config, task, space),
         export=export,
         is_stopped=lambda: stop.requested,
     )

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.config import RunConfig
-from hwnas.estimators.comparison import Compared, Comparison, read_worth
-from hwnas.estimators.rank_correlation import Worth
+from hwnas.estimators.comparison import Compared, Comparison, read_estimator_report
+from hwnas.estimators.rank_correlation import EstimatorReport
 from hwnas.search_spaces.base import SearchSpace
 from hwnas.training.recipe import Recipe
 
@@ -38,26 +38,28 @@ def comparison_of_run(
 
 
 def estimator_of_run(config: RunConfig) -> tuple[str, dict[str, Any]]:
-    """Return name and settings of the estimator that judges the candidates that a strategy proposes."""
-    judge = config.search.first_estimator or config.search.estimator
-    name, settings = judge.name, judge.options
+    """Return name and settings of the estimator that evaluates the candidates that a strategy proposes."""
+    estimator = config.search.first_estimator or config.search.estimator
+    name, settings = estimator.name, estimator.options
     if name == "training":
         settings = {**Recipe(**config.training.proxy.recipe_fields()).to_json(), **settings}
     return name, settings
 
 
-def worth_of_run(config: RunConfig, space: SearchSpace, task: str) -> Worth | None:
-    """Return what is known of the worth of a run's estimator; None if the run names nothing.
+def estimator_report_of_run(config: RunConfig, space: SearchSpace, task: str) -> EstimatorReport | None:
+    """Return what is known of a run's estimator; None if the run names nothing.
 
     Args:
-        config: `search.worth` names the directory of a comparison.
+        config: `search.estimator_report` names the directory of a comparison.
         space: of the run.
         task: fingerprint of its task.
 
     Raises:
         ConfigError: if it is of another estimator, task or space.
     """
-    if config.search.worth is None:
+    if config.search.estimator_report is None:
         return None
     name, settings = estimator_of_run(config)
-    return read_worth(Path(config.search.worth), estimator=name, settings=settings, space=space, task=task)
+    return read_estimator_report(
+        Path(config.search.estimator_report), estimator=name, settings=settings, space=space, task=task
+    )

@@ -1,6 +1,6 @@
 """What a search knows of a network's latency before it measures it: predictions of a latency table.
 
-Decision of the design: a network is turned down unmeasured only when even the lower end of its predicted
+Decision of the design: a network is rejected unmeasured only when even the lower end of its predicted
 interval is over the limit. Every network that is measured corrects the predictor.
 """
 
@@ -16,7 +16,7 @@ from hwnas.latency.measurement import LatencyMeter
 from hwnas.latency.predict.predictor import LatencyPredictor
 from hwnas.latency.predict.table import LatencyTable, load_table
 from hwnas.models.cost import count_macs, count_parameters
-from hwnas.objectives import LATENCY, SIZES, Costs, Metric
+from hwnas.objectives import LATENCY, SIZES, Metric, Objectives
 from hwnas.onnx_graphs.precision.kinds import FP32
 from hwnas.search.strategies import LatencyPrediction
 from hwnas.search.study import TrialSummary
@@ -29,22 +29,22 @@ _SHIPPED = (_PACKAGE / DIRECTORY, _PACKAGE.parent / DIRECTORY)
 """Where tables come with an installed wheel, and with a checkout."""
 
 
-class Foresight:
+class LatencyFilter:
     """Predicts, turns down, and learns; without a table it does nothing of that."""
 
-    def __init__(self, table: LatencyTable | None, space: SearchSpace, costs: Costs) -> None:
+    def __init__(self, table: LatencyTable | None, space: SearchSpace, objectives: Objectives) -> None:
         """Prepare for a search.
 
         Args:
             table: that fits the target.
             space: searched.
-            costs: limits; a network is turned down only where the latency alone is limited, since nothing
-                is known of the other figures.
+            objectives: limits; a network is rejected only where the latency alone is limited, since nothing
+                is known of other metrics.
         """
         self._table = table
         self._predictor: LatencyPredictor | None = table.predictor(space) if table is not None else None
-        metrics = [limit.metric for limit in costs.limits]
-        self._most_ms = costs.most(Metric(LATENCY)) if metrics == [Metric(LATENCY)] else None
+        metrics = [constraint.metric for constraint in objectives.constraints]
+        self._most_ms = objectives.upper(Metric(LATENCY)) if metrics == [Metric(LATENCY)] else None
 
     @property
     def is_available(self) -> bool:
@@ -67,7 +67,7 @@ class Foresight:
             predictions[index] = LatencyPrediction(float(found.latency_ms[place]), interval)
         return predictions
 
-    def turns_down(self, prediction: LatencyPrediction | None) -> bool:
+    def rejects(self, prediction: LatencyPrediction | None) -> bool:
         """Return whether a network is over the limit even if it is as fast as can be."""
         return (
             prediction is not None and self._most_ms is not None and prediction.interval_ms[0] > self._most_ms
@@ -124,20 +124,24 @@ def _fitting(path: Path, space: SearchSpace, meter: LatencyMeter) -> LatencyTabl
     return table if (table.space, table.precision) == (space.name, FP32) else None
 
 
-def may_fit(architecture: Architecture, space: SearchSpace, foresight: Foresight, costs: Costs) -> bool:
+def may_fit(
+    architecture: Architecture, space: SearchSpace, latency_filter: LatencyFilter, objectives: Objectives
+) -> bool:
     """Return whether a network may be within the hard limits, as far as can be told without measuring it.
 
     Latencies are those of the table, if there is one; sizes are counted, see `sizes_fit`.
     """
-    return not foresight.turns_down(foresight.predict(architecture)) and sizes_fit(architecture, space, costs)
+    return not latency_filter.rejects(latency_filter.predict(architecture)) and sizes_fit(
+        architecture, space, objectives
+    )
 
 
-def sizes_fit(architecture: Architecture, space: SearchSpace, costs: Costs) -> bool:
+def sizes_fit(architecture: Architecture, space: SearchSpace, objectives: Objectives) -> bool:
     """Return whether a network is within the limits on parameters and operations, which need no clock.
 
     They are counted before batch normalisation is folded, which makes the exported network a little smaller.
     """
-    sizes = [limit for limit in costs.limits if limit.metric.name in SIZES]
+    sizes = [constraint for constraint in objectives.constraints if constraint.metric.name in SIZES]
     if not sizes:
         return True
     module = space.build(architecture)
@@ -145,4 +149,4 @@ def sizes_fit(architecture: Architecture, space: SearchSpace, costs: Costs) -> b
         "parameters_m": count_parameters(module) / 1e6,
         "gmacs": count_macs(module, architecture.input_shape) / 1e9,
     }
-    return all(found[limit.metric.name] <= limit.most for limit in sizes)
+    return all(found[constraint.metric.name] <= constraint.upper for constraint in sizes)

@@ -18,13 +18,13 @@ from hwnas.errors import (
     TargetUnreachableError,
     TooSlowError,
 )
-from hwnas.latency.measure.measurements import MeasuredFigures, measure_figures
+from hwnas.latency.measure.measurements import CandidateMeasurements, measure_candidate
 from hwnas.latency.measurement import LatencyMeter
 from hwnas.objectives import LATENCY, Metric
 from hwnas.search.executors.base import Executor, Reply, Worker, error_from_reply
-from hwnas.search.fidelities import Ladder
+from hwnas.search.fidelities import Fidelities
 from hwnas.search.interruption import StopRequest
-from hwnas.search.latency_filter import Foresight
+from hwnas.search.latency_filter import LatencyFilter
 from hwnas.search.objectives import end_to_end_job
 from hwnas.search.progress import ProgressListener, SearchStatus
 from hwnas.search.recorder import Candidate
@@ -58,8 +58,8 @@ class CandidateLoop:
         space: SearchSpace,
         meter: LatencyMeter,
         pool: Executor,
-        ladder: Ladder,
-        foresight: Foresight,
+        fidelities: Fidelities,
+        latency_filter: LatencyFilter,
         stop: StopRequest,
         listener: ProgressListener,
         queue: Sequence[Mapping[str, Choice]] = (),
@@ -71,16 +71,16 @@ class CandidateLoop:
         self._space = space
         self._meter = meter
         self._pool = pool
-        self._ladder = ladder
-        self._book = ladder.lowest
-        self._foresight = foresight
+        self._fidelities = fidelities
+        self._recorder = fidelities.lowest
+        self._latency_filter = latency_filter
         self._stop = stop
         self._listener = listener
         self._distributions = distributions_of(space)
         self._running: dict[Worker, Candidate] = {}
-        self._trained_before = ladder.lowest.num_trained
+        self._trained_before = fidelities.lowest.num_trained
         self._num_candidates = 0
-        self._num_turned_down = 0
+        self._num_rejected = 0
         self._failures = 0
         self._losses = 0
         self._ending = "as many candidates as wanted are trained"
@@ -95,7 +95,7 @@ class CandidateLoop:
         """
         gc.freeze()  # what is known of thousands of trials stays: garbage is not looked for there
         try:
-            while not self._stop.requested and (self._wants_more() or self._may_climb() or self._running):
+            while not self._stop.requested and (self._wants_more() or self._may_promote() or self._running):
                 self._launch()
                 for reply in self._pool.wait(0.5):
                     self._handle(reply)
@@ -117,7 +117,7 @@ class CandidateLoop:
     def is_out_of_time(self) -> bool:
         """Whether the time of this session is over."""
         minutes = self._settings.timeout_min
-        return minutes is not None and self._book.session_s > 60 * minutes
+        return minutes is not None and self._recorder.session_s > 60 * minutes
 
     @property
     def _is_target_gone(self) -> bool:
@@ -130,14 +130,14 @@ class CandidateLoop:
             return False
         return not self._is_target_gone
 
-    def _may_climb(self) -> bool:
-        return self._may_go_on() and self._ladder.may_climb(self._progress())
+    def _may_promote(self) -> bool:
+        return self._may_go_on() and self._fidelities.may_promote(self._progress())
 
     def _progress(self) -> float:
         """Return the share of candidates that are trained; 1 where nobody knows how many there will be."""
         if self._settings.timeout_min is not None or not self._wants_more():
             return 1.0
-        return self._book.num_trained / self._settings.trials
+        return self._recorder.num_trained / self._settings.trials
 
     def _wants_more(self) -> bool:
         if not self._may_go_on() or self._ending == "the space is exhausted":
@@ -147,20 +147,20 @@ class CandidateLoop:
                 f"{self._num_candidates} candidates were tried in this session, too few could be trained"
             )
             return False
-        if self._num_turned_down >= 500 + 100 * self._settings.trials:
+        if self._num_rejected >= 500 + 100 * self._settings.trials:
             self._ending = (
-                f"{self._num_turned_down} candidates were predicted to be over the limit in this session"
+                f"{self._num_rejected} candidates were predicted to be over the limit in this session"
             )
             return False
         proposed = sum(candidate.rung == 0 for candidate in self._running.values())
-        return self._book.num_trained + proposed < self._settings.trials
+        return self._recorder.num_trained + proposed < self._settings.trials
 
     def _launch(self) -> None:
         for worker in self._pool.idle:
-            climber = self._climb() if self._may_go_on() else None
-            if climber is not None:
-                self._running[worker] = climber
-                self._estimate(worker, climber)
+            promoted = self._promote() if self._may_go_on() else None
+            if promoted is not None:
+                self._running[worker] = promoted
+                self._estimate(worker, promoted)
                 continue
             candidate = self._propose() if self._wants_more() else None
             if candidate is None:
@@ -169,18 +169,18 @@ class CandidateLoop:
             self._running[worker] = candidate
             self._submit(worker, candidate, "export", path=str(self._model(candidate)))
 
-    def _climb(self) -> Candidate | None:
-        return self._ladder.climb(self._distributions, self._space, self._progress())
+    def _promote(self) -> Candidate | None:
+        return self._fidelities.promote(self._distributions, self._space, self._progress())
 
     def _estimate(self, worker: Worker, candidate: Candidate) -> None:
-        rung = self._ladder.of(candidate)
-        directory = str(rung.book.directory(candidate) / "training")
-        self._submit(worker, candidate, "estimate", directory=directory, judge=rung.judge)
+        rung = self._fidelities.of(candidate)
+        directory = str(rung.recorder.directory(candidate) / "training")
+        self._submit(worker, candidate, "estimate", directory=directory, estimator=rung.estimator)
 
     def _propose(self) -> Candidate | None:
         """Ask until an architecture is new; None if none is."""
         running = {each.architecture: each for each in self._running.values() if each.rung == 0}
-        study = self._book.study
+        study = self._recorder.study
         attempt = 0
         while attempt < MAX_REPEATS:
             uniform = attempt >= REPEATS_BEFORE_UNIFORM
@@ -194,9 +194,9 @@ class CandidateLoop:
             attempt += 1
             if architecture in running:
                 running[architecture].repeats.append(trial)
-            elif self._book.reused(trial, architecture):
+            elif self._recorder.reused(trial, architecture):
                 continue
-            elif not self._turned_down(candidate):
+            elif not self._rejected(candidate):
                 return candidate
             elif self._stop.requested or not self._wants_more():
                 return None
@@ -205,13 +205,13 @@ class CandidateLoop:
         self._ending = "the space is exhausted"
         return None
 
-    def _turned_down(self, candidate: Candidate) -> bool:
+    def _rejected(self, candidate: Candidate) -> bool:
         """Predict a candidate's latency, and tell it if that is over the limit beyond doubt."""
-        candidate.predicted = self._foresight.predict(candidate.architecture)
-        if candidate.predicted is None or not self._foresight.turns_down(candidate.predicted):
+        candidate.predicted = self._latency_filter.predict(candidate.architecture)
+        if candidate.predicted is None or not self._latency_filter.rejects(candidate.predicted):
             return False
-        self._num_turned_down += 1
-        self._book.turned_down(candidate, candidate.predicted)
+        self._num_rejected += 1
+        self._recorder.rejected(candidate, candidate.predicted)
         return True
 
     def _submit(self, worker: Worker, candidate: Candidate, job: str, **fields: Any) -> None:
@@ -230,9 +230,9 @@ class CandidateLoop:
             return
         del self._running[reply.worker]
         if reply.kind == "result":
-            book = self._ladder.of(candidate).book
-            book.trained(candidate, reply.value)
-            self._book.message = book.message
+            recorder = self._fidelities.of(candidate).recorder
+            recorder.trained(candidate, reply.value)
+            self._recorder.message = recorder.message
             self._failures = 0
         elif reply.kind == "error" and reply.value["kind"] == FileAccessError.__name__:
             # No network is to blame, and the next one would end the same way.
@@ -259,24 +259,26 @@ class CandidateLoop:
         finally:
             self._model(candidate).unlink(missing_ok=True)
         self._losses = 0
-        self._foresight.learn(candidate.architecture, candidate.measured.latency.latency_ms)
-        if self._book.costs.exceeded(candidate.measured.figures):
+        self._latency_filter.learn(candidate.architecture, candidate.measured.latency.latency_ms)
+        if self._recorder.objectives.exceeded(candidate.measured.measurements):
             del self._running[worker]
-            self._book.infeasible(candidate)
+            self._recorder.infeasible(candidate)
             self._failures = 0
             return
         self._estimate(worker, candidate)
 
-    def _measured(self, candidate: Candidate) -> MeasuredFigures:
+    def _measured(self, candidate: Candidate) -> CandidateMeasurements:
         if self._is_target_gone:
             raise TargetUnreachableError("The target was lost with the candidates before.")
-        return measure_figures(
+        return measure_candidate(
             self._meter,
             self._model(candidate),
             self._task.io_spec(candidate.architecture),
-            self._book.costs.metrics,
-            end_to_end=end_to_end_job(self._task, candidate.architecture, self._book.costs, is_trained=False),
-            give_up_over_ms=self._book.costs.most(Metric(LATENCY)),
+            self._recorder.objectives.metrics,
+            end_to_end=end_to_end_job(
+                self._task, candidate.architecture, self._recorder.objectives, is_trained=False
+            ),
+            give_up_over_ms=self._recorder.objectives.upper(Metric(LATENCY)),
         )
 
     def _unmeasured(self, candidate: Candidate, error: MeasurementError) -> None:
@@ -284,7 +286,7 @@ class CandidateLoop:
         reason = INTERRUPTED if self._stop.requested else f"{type(error).__name__}: {error}"
         if isinstance(error, TargetLostError):
             self._losses += 1
-            self._book.failed(candidate, reason)
+            self._recorder.failed(candidate, reason)
         elif isinstance(error, TooSlowError):
             # Says something about this network alone, so it does not count as a failure in a row.
             self._losses = 0
@@ -301,10 +303,10 @@ class CandidateLoop:
                 self._pool.kill(worker)
 
     def _lost(self, candidate: Candidate, reason: str) -> None:
-        book = self._ladder.of(candidate).book
-        book.failed(candidate, reason)
-        self._book.message = book.message
-        self._ladder.failed(candidate)
+        recorder = self._fidelities.of(candidate).recorder
+        recorder.failed(candidate, reason)
+        self._recorder.message = recorder.message
+        self._fidelities.failed(candidate)
 
     def _failed(self, candidate: Candidate, reason: str) -> None:
         self._lost(candidate, reason)
@@ -320,34 +322,34 @@ class CandidateLoop:
             self._model(candidate).unlink(missing_ok=True)
             self._lost(candidate, reason)
         self._running = {}
-        for rung in self._ladder.rungs:
-            rung.book.save()
+        for rung in self._fidelities.rungs:
+            rung.recorder.save()
 
     def _model(self, candidate: Candidate) -> Path:
-        return self._ladder.of(candidate).book.directory(candidate) / "model.onnx"
+        return self._fidelities.of(candidate).recorder.directory(candidate) / "model.onnx"
 
     def _status(self) -> SearchStatus:
-        found = self._book.growing
-        judged = found.trained + found.infeasible + found.failed
-        best = self._ladder.highest.growing
+        found = self._recorder.pareto_front
+        evaluated = found.trained + found.infeasible + found.failed
+        best = self._fidelities.highest.pareto_front
         return SearchStatus(
             trained=found.trained,
             wanted=self._settings.trials,
             infeasible=found.infeasible,
-            failed=sum(rung.book.growing.failed for rung in self._ladder.rungs),
-            duplicates=found.num_finished - judged,
+            failed=sum(rung.recorder.pareto_front.failed for rung in self._fidelities.rungs),
+            duplicates=found.num_finished - evaluated,
             front_size=len(best.members),
             hypervolume=best.history.hypervolume,
-            elapsed_s=self._book.elapsed_s,
+            elapsed_s=self._recorder.elapsed_s,
             left_s=self._left_s(),
-            message=self._book.message,
-            climbed=tuple(self._ladder.heights[1:]),
+            message=self._recorder.message,
+            promoted=tuple(self._fidelities.heights[1:]),
         )
 
     def _left_s(self) -> float | None:
-        trained, minutes = self._book.num_trained, self._settings.timeout_min
-        bounds = [] if minutes is None else [max(0.0, 60 * minutes - self._book.session_s)]
+        trained, minutes = self._recorder.num_trained, self._settings.timeout_min
+        bounds = [] if minutes is None else [max(0.0, 60 * minutes - self._recorder.session_s)]
         if trained > self._trained_before:
-            pace_s = self._book.session_s / (trained - self._trained_before)
+            pace_s = self._recorder.session_s / (trained - self._trained_before)
             bounds.append(max(0, self._settings.trials - trained) * pace_s)
         return min(bounds, default=None)

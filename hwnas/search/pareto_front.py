@@ -12,7 +12,7 @@ from typing import Any
 
 from hwnas.architecture import Architecture
 from hwnas.files import with_checksum, write_bytes_atomically
-from hwnas.objectives import Costs
+from hwnas.objectives import Objectives
 from hwnas.pareto import front_indices, hypervolume
 from hwnas.search.front import Point, front_header, front_member, front_of, point_of, reference_point
 from hwnas.search.run_directory import RunDirectory
@@ -22,7 +22,7 @@ _WRITES_PER_STUDY = 500
 """`front.json` is written once this part of the trials is new, so that what it costs each of them stays."""
 
 
-class GrowingHistory:
+class ParetoHistory:
     """The hypervolume after every trained trial, see `hypervolume_history`.
 
     Attributes:
@@ -73,29 +73,29 @@ class GrowingHistory:
         self.entries.append((trial.number, trial.elapsed_s, self._volume))
 
 
-class GrowingFront:
+class ParetoFront:
     """What finished trials add up to, and `front.json`.
 
     Attributes:
         trained: number of networks that were trained.
         infeasible: number of those over a limit.
-        failed: number of those that could not be judged.
+        failed: number of those that could not be evaluated.
         members: trials of the front, by ascending error.
         history: the hypervolume after every trained trial.
         content: of `front.json` as written last.
     """
 
-    def __init__(self, run: RunDirectory, costs: Costs) -> None:
+    def __init__(self, run: RunDirectory, objectives: Objectives) -> None:
         """Begin with no trial."""
         self._run = run
-        self._costs = costs
+        self._objectives = objectives
         self._rows: dict[int, tuple[dict[str, Any], str]] = {}
         self._records: dict[int, dict[str, Any]] = {}
-        self._judged: dict[Architecture, TrialSummary] = {}
+        self._evaluated: dict[Architecture, TrialSummary] = {}
         self._unwritten = 0
         self.trained = self.infeasible = self.failed = 0
         self.members: list[TrialSummary] = []
-        self.history = GrowingHistory(costs.most(costs.objective))
+        self.history = ParetoHistory(objectives.upper(objectives.objective))
         self.content: dict[str, Any] = {}
 
     @property
@@ -103,9 +103,9 @@ class GrowingFront:
         """How many trials were told, those that repeat others included."""
         return len(self._rows)
 
-    def judged(self, architecture: Architecture) -> TrialSummary | None:
+    def evaluated(self, architecture: Architecture) -> TrialSummary | None:
         """Return the trial that measured an architecture, or trained it, if there is one."""
-        return self._judged.get(architecture)
+        return self._evaluated.get(architecture)
 
     def update(self, trials: Sequence[TrialSummary]) -> None:
         """Take in those of some trials, in order of their numbers, that are finished and were not yet."""
@@ -132,7 +132,7 @@ class GrowingFront:
         """
         rows = [self._rows.get(trial.number) or _row(trial) for trial in trials]
         members = [self._member(trial) for trial in self.members]
-        header = front_header(self._costs, self.history.reference, self.history.hypervolume)
+        header = front_header(self._objectives, self.history.reference, self.history.hypervolume)
         lines = {
             "trials": [text for _, text in rows],
             "members": [_in_one_line(member) for member in members],
@@ -152,8 +152,8 @@ class GrowingFront:
         self.infeasible += trial.state == "PRUNED"
         self.failed += trial.state == "FAIL"
         # What was only predicted is predicted anew: the predictor has learned since.
-        if trial.state != "FAIL" and trial.figures and trial.architecture is not None:
-            self._judged.setdefault(trial.architecture, trial)
+        if trial.state != "FAIL" and trial.measurements and trial.architecture is not None:
+            self._evaluated.setdefault(trial.architecture, trial)
 
     def _member(self, trial: TrialSummary) -> dict[str, Any]:
         if trial.number not in self._records:

@@ -26,7 +26,7 @@ class SearchStatus:
         elapsed_s: search time, earlier sessions included.
         left_s: expected time to the end; None while nobody can tell.
         message: the latest event.
-        climbed: candidates trained on each higher rung, with several fidelities.
+        promoted: candidates trained on each higher rung, with several fidelities.
     """
 
     trained: int
@@ -39,7 +39,7 @@ class SearchStatus:
     elapsed_s: float
     left_s: float | None
     message: str
-    climbed: tuple[int, ...] = ()
+    promoted: tuple[int, ...] = ()
 
 
 ProgressListener = Callable[[SearchStatus], None]
@@ -74,8 +74,8 @@ def watched(console: Console) -> Iterator[ProgressListener]:
                 f"{in_minutes(status.left_s)} left · front {status.front_size} · hypervolume "
                 f"{status.hypervolume:.3f} · {status.infeasible} over budget · {status.failed} failed"
             )
-            if status.climbed:
-                text = f"{' · '.join(map(str, status.climbed))} climbed · {text}"
+            if status.promoted:
+                text = f"{' · '.join(map(str, status.promoted))} promoted · {text}"
             progress.update(bar, completed=status.trained, total=status.wanted, description=text)
 
         yield show
@@ -89,9 +89,9 @@ def _line_printer(console: Console) -> ProgressListener:
         if status.message == last:
             return
         last = status.message
-        climbed = "".join(f", {number} climbed" for number in status.climbed)
+        promoted = "".join(f", {number} promoted" for number in status.promoted)
         console.print(
-            f"[{status.trained}/{status.wanted}{climbed}, front {status.front_size}, hypervolume "
+            f"[{status.trained}/{status.wanted}{promoted}, front {status.front_size}, hypervolume "
             f"{status.hypervolume:.3f}, {in_minutes(status.left_s)} left] {status.message}",
             markup=False,
             highlight=False,

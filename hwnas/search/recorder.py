@@ -14,9 +14,9 @@ import optuna
 from hwnas.architecture import Architecture, Choice
 from hwnas.errors import StudyError
 from hwnas.files import write_checked_json
-from hwnas.latency.measure.measurements import NOT_MEASURED, MeasuredFigures
-from hwnas.objectives import Costs, Metric
-from hwnas.search.pareto_front import GrowingFront
+from hwnas.latency.measure.measurements import NOT_MEASURED, CandidateMeasurements
+from hwnas.objectives import Metric, Objectives
+from hwnas.search.pareto_front import ParetoFront
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory
 from hwnas.search.run_log import RunLog
 from hwnas.search.strategies import LatencyPrediction
@@ -30,12 +30,12 @@ class Candidate:
 
     Attributes:
         trial: to be told.
-        architecture: what is judged.
+        architecture: what is evaluated.
         choices: what the strategy proposed.
         export: what the export said: number of parameters and time.
         measured: everything that was measured on the untrained network; None before.
         predicted: its latency as a table foresaw it; None without one.
-        rung: of the ladder, from 0, the lowest.
+        rung: of the fidelities, from 0, the lowest.
         repeats: trials that proposed the same while this one was running.
         started_s: when it was proposed, on the monotonic clock.
         is_overdue: whether it was given up for taking too long.
@@ -45,7 +45,7 @@ class Candidate:
     architecture: Architecture
     choices: dict[str, Choice]
     export: dict[str, Any] = field(default_factory=dict)
-    measured: MeasuredFigures | None = None
+    measured: CandidateMeasurements | None = None
     predicted: LatencyPrediction | None = None
     rung: int = 0
     repeats: list[optuna.Trial] = field(default_factory=list)
@@ -77,7 +77,7 @@ class SearchClock:
         return self._before_s + self.session_s
 
 
-class TrialBook:
+class TrialRecorder:
     """Keeps study, trial records, front and log in step; a told trial costs the same in a study of any size.
 
     The record of a trial is written before it is told, the front afterwards: a kill in between
@@ -89,7 +89,7 @@ class TrialBook:
         run: RunDirectory,
         study: SearchStudy,
         log: RunLog,
-        costs: Costs,
+        objectives: Objectives,
         *,
         clock: SearchClock | None = None,
         rung: str = "",
@@ -100,19 +100,19 @@ class TrialBook:
             run: keeps records and front.
             study: is told.
             log: of the whole run.
-            costs: second objective and limits.
+            objectives: second objective and limits.
             clock: of the whole run; one that goes by the study's own trials if None.
             rung: said of every trial where a run has several studies, such as `rung 1`.
         """
         self.study = study
         self.log = log
-        self.costs = costs
+        self.objectives = objectives
         self._run = run
         self._rung = rung
         self.trials = study.summaries()
         before_s = max((trial.elapsed_s for trial in self.trials), default=0.0)
         self.clock = SearchClock(before_s) if clock is None else clock
-        self.growing = GrowingFront(run, costs)
+        self.pareto_front = ParetoFront(run, objectives)
         self.save()
         self.message = "starting workers"
 
@@ -129,12 +129,12 @@ class TrialBook:
     @property
     def num_trained(self) -> int:
         """Candidates that were trained."""
-        return self.growing.trained
+        return self.pareto_front.trained
 
     @property
     def front(self) -> dict[str, Any]:
         """Content of `front.json` as written last."""
-        return self.growing.content
+        return self.pareto_front.content
 
     def record(self, number: int) -> dict[str, Any]:
         """Return the record of a trial.
@@ -152,41 +152,44 @@ class TrialBook:
 
     def trained(self, candidate: Candidate, estimate: dict[str, Any]) -> None:
         """Tell a candidate whose training gave a quality, with the trials that repeat it."""
-        figures = _measured(candidate).figures
+        measurements = _measured(candidate).measurements
         quality = Quality.from_json(estimate["quality"])
         self._record(candidate, "COMPLETE", **estimate)
         self._mark(candidate)
-        self._tell_trained(candidate.trial, quality.error, figures, None)
+        self._tell_trained(candidate.trial, quality.error, measurements, None)
         for trial in candidate.repeats:
-            self._tell_trained(trial, quality.error, figures, candidate.number)
+            self._tell_trained(trial, quality.error, measurements, candidate.number)
         self._after(
             "trained",
             f"trial {candidate.number}: {quality.metric} {quality.value:.4f} at "
-            f"{self._in_words(self.costs.objective, figures)}, "
+            f"{self._in_words(self.objectives.objective, measurements)}, "
             f"trained in {estimate['cost_s']:.0f} s",
             candidate,
         )
 
     def infeasible(self, candidate: Candidate) -> None:
         """Tell a candidate that is over a limit, with the trials that repeat it."""
-        figures = _measured(candidate).figures
+        measurements = _measured(candidate).measurements
         self._record(candidate, "PRUNED")
         self._mark(candidate)
-        self._tell_infeasible(candidate.trial, figures, None)
+        self._tell_infeasible(candidate.trial, measurements, None)
         for trial in candidate.repeats:
-            self._tell_infeasible(trial, figures, candidate.number)
+            self._tell_infeasible(trial, measurements, candidate.number)
         broken = [
-            f"{self._in_words(limit.metric, figures)} is over the limit of {limit.most:g}"
-            for limit in self.costs.exceeded(figures)
+            f"{self._in_words(constraint.metric, measurements)} is over the limit of {constraint.upper:g}"
+            for constraint in self.objectives.exceeded(measurements)
         ]
         self._after("infeasible", f"trial {candidate.number}: {'; '.join(broken)}", candidate)
 
-    def turned_down(self, candidate: Candidate, predicted: LatencyPrediction) -> None:
+    def rejected(self, candidate: Candidate, predicted: LatencyPrediction) -> None:
         """Tell a candidate that is over the limit of its latency even by the lower end of its prediction."""
         self._record(candidate, "PRUNED")
         self.study.foresee(candidate.trial, asdict(predicted))
-        self.study.tell_turned_down(
-            candidate.trial, predicted_ms=predicted.latency_ms, costs=self.costs, elapsed_s=self.elapsed_s
+        self.study.tell_rejected(
+            candidate.trial,
+            predicted_ms=predicted.latency_ms,
+            objectives=self.objectives,
+            elapsed_s=self.elapsed_s,
         )
         message = (
             f"trial {candidate.number}: predicted {predicted.latency_ms:.2f} ms, at least "
@@ -194,10 +197,10 @@ class TrialBook:
         )
         # No refresh of the front, which stays as it is: there may be hundreds of these.
         self.message = self._in_context(message)
-        self.log.event("turned down", self.message, **self._named(candidate.number))
+        self.log.event("rejected", self.message, **self._named(candidate.number))
 
     def failed(self, candidate: Candidate, reason: str) -> None:
-        """Tell a candidate that could not be judged, with the trials that repeat it."""
+        """Tell a candidate that could not be evaluated, with the trials that repeat it."""
         self._record(candidate, "FAIL", reason=reason)
         self.study.tell_failed(candidate.trial, reason, elapsed_s=self.elapsed_s)
         for trial in candidate.repeats:
@@ -206,14 +209,14 @@ class TrialBook:
 
     def reused(self, trial: optuna.Trial, architecture: Architecture) -> bool:
         """Tell a trial with the values of an earlier one of the same architecture, if there is one."""
-        known = self.growing.judged(architecture)
+        known = self.pareto_front.evaluated(architecture)
         if known is None:
             return False
         self.study.mark(trial, known.latency_remark)
         if known.state == "COMPLETE" and known.error is not None:
-            self._tell_trained(trial, known.error, known.figures, known.number)
+            self._tell_trained(trial, known.error, known.measurements, known.number)
         else:
-            self._tell_infeasible(trial, known.figures, known.number)
+            self._tell_infeasible(trial, known.measurements, known.number)
         self.refresh([trial.number])
         self.log.event(
             "repeated",
@@ -225,15 +228,15 @@ class TrialBook:
 
     def refresh(self, numbers: Iterable[int]) -> None:
         """Take in trials that were just told; `front.json` follows at once, or soon in large studies."""
-        self.growing.update([self.study.summary(number) for number in sorted(numbers)])
-        if self.growing.is_due:
+        self.pareto_front.update([self.study.summary(number) for number in sorted(numbers)])
+        if self.pareto_front.is_due:
             self.save()
 
     def save(self) -> None:
         """Bring `trials` and `front.json` in step with the study."""
         self.trials = self.study.summaries()
-        self.growing.update(self.trials)
-        self.growing.write(self.trials)
+        self.pareto_front.update(self.trials)
+        self.pareto_front.write(self.trials)
 
     def _mark(self, candidate: Candidate) -> None:
         for trial in (candidate.trial, *candidate.repeats):
@@ -242,24 +245,24 @@ class TrialBook:
                 self.study.foresee(trial, asdict(candidate.predicted))
 
     def _tell_trained(
-        self, trial: optuna.Trial, error: float, figures: Mapping[str, float], duplicate_of: int | None
+        self, trial: optuna.Trial, error: float, measurements: Mapping[str, float], duplicate_of: int | None
     ) -> None:
         self.study.tell_trained(
             trial,
             error=error,
-            figures=figures,
-            costs=self.costs,
+            measurements=measurements,
+            objectives=self.objectives,
             elapsed_s=self.elapsed_s,
             duplicate_of=duplicate_of,
         )
 
     def _tell_infeasible(
-        self, trial: optuna.Trial, figures: Mapping[str, float], duplicate_of: int | None
+        self, trial: optuna.Trial, measurements: Mapping[str, float], duplicate_of: int | None
     ) -> None:
         self.study.tell_infeasible(
             trial,
-            figures=figures,
-            costs=self.costs,
+            measurements=measurements,
+            objectives=self.objectives,
             elapsed_s=self.elapsed_s,
             duplicate_of=duplicate_of,
         )
@@ -271,8 +274,8 @@ class TrialBook:
         return {"trial": number, "rung": self._rung} if self._rung else {"trial": number}
 
     @staticmethod
-    def _in_words(metric: Metric, figures: Mapping[str, float]) -> str:
-        return f"{metric} {figures[str(metric)]:.2f} {metric.unit}"
+    def _in_words(metric: Metric, measurements: Mapping[str, float]) -> str:
+        return f"{metric} {measurements[str(metric)]:.2f} {metric.unit}"
 
     def _record(self, candidate: Candidate, state: str, **measured: Any) -> None:
         """Write `trial.json`, then drop what training left beside it: fronts are trained anew."""
@@ -308,7 +311,7 @@ class TrialBook:
         self.refresh(trial.number for trial in (candidate.trial, *candidate.repeats))
 
 
-def _measured(candidate: Candidate) -> MeasuredFigures:
+def _measured(candidate: Candidate) -> CandidateMeasurements:
     if candidate.measured is None:
         raise ValueError(f"Trial {candidate.number} was told before it was measured.")
     return candidate.measured

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from hwnas.architecture import Architecture
 from hwnas.config import RunConfig
 from hwnas.errors import ConfigError
-from hwnas.search.latency_filter import Foresight, table_of_run
-from hwnas.search.objectives import costs_of_run
+from hwnas.search.latency_filter import LatencyFilter, table_of_run
+from hwnas.search.objectives import objectives_of_run
 from hwnas.search.run_target import opened_meter
 from hwnas.search_spaces.base import make_search_space
 from hwnas.tasks.base import make_task
@@ -60,10 +60,10 @@ def relax_run(
             f"is "
             "none. Make one with `hwnas profile --run RUN.yaml`, or name it: measuring.table."
         )
-    foresight = Foresight(found[1], space, costs_of_run(config, task, space))
+    latency_filter = LatencyFilter(found[1], space, objectives_of_run(config, task, space))
 
     def latencies(networks: Sequence[Architecture]) -> npt.NDArray[np.float64]:
-        predicted = foresight.predict_many(networks)
+        predicted = latency_filter.predict_many(networks)
         return np.array([np.nan if one is None else one.latency_ms for one in predicted])
 
     return relax(

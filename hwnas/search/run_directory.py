@@ -12,7 +12,7 @@ from hwnas.errors import StudyError
 from hwnas.files import read_checked_json
 
 _NUMBER = re.compile(r"(0|[1-9][0-9]{0,17})\Z")
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Of all JSON files of a run."""
 
 
@@ -25,17 +25,17 @@ class RunDirectory:
     identity.json   what must not change within the study, in case the journal loses it
     driver.lock     names the process that drives the study
     front.json      all trials in short, members of the Pareto front in full
-    look.json       what was looked at by prediction, and what of it was chosen to be trained
+    prescreening.json  what was predicted, and what of it was chosen to be trained
     warm_start.json the first candidates, taken over from earlier runs and files of cells
     trained.json    members trained at full budget
     events.jsonl    what happened, one JSON object a line
     log.txt         the same for people
     workers/N.log   what worker process N printed
-    rungs/R/        front.json and trials/ of a shorter training, or of what a look learns from
+    rungs/R/        front.json and trials/ of a shorter training, or of what prescreening learns from
     trials/N/       trial.json with everything measured in trial N
     checkpoints/ID/ weights.safetensors of architecture ID at full budget
     bundles/ID/     what a vehicle can run
-    rebases/G/      figures before and after the rebase that began generation G of the study
+    rebases/G/      measurements before and after the rebase that began generation G of the study
     report.html
     ```
     """
@@ -49,7 +49,7 @@ class RunDirectory:
         self.identity = self.path / "identity.json"
         self.front = self.path / "front.json"
         self.trained = self.path / "trained.json"
-        self.look = self.path / "look.json"
+        self.prescreening = self.path / "prescreening.json"
         self.warm_start = self.path / "warm_start.json"
         self.events = self.path / "events.jsonl"
         self.log = self.path / "log.txt"
@@ -99,7 +99,15 @@ class RunDirectory:
     @property
     def written_later(self) -> Sequence[Path]:
         """Files that are written, or appended to, only after `run.yaml` is there."""
-        return self.front, self.look, self.warm_start, self.trained, self.events, self.log, self.report
+        return (
+            self.front,
+            self.prescreening,
+            self.warm_start,
+            self.trained,
+            self.events,
+            self.log,
+            self.report,
+        )
 
     @property
     def exists(self) -> bool:
@@ -178,7 +186,7 @@ def read_record(path: Path, remedy: str) -> dict[str, Any]:
     if value.get("schema_version") != SCHEMA_VERSION:
         raise StudyError(
             f"{path} must have schema version {SCHEMA_VERSION}, but has {value.get('schema_version')!r}; "
-            "another version of hwnas wrote it."
+            "another version of hwnas wrote it. Continue the run with that version, or start it anew."
         )
     return value
 

@@ -1,4 +1,4 @@
-"""The studies of a run, and what judges the candidates of each: one, or several of which the last counts."""
+"""The studies of a run, and the estimator of each: one, or several of which the last counts."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class RungPlan:
     Attributes:
         study: what it is named beside that of the front; empty for that itself.
         stage: what it is, for people; empty where a run has one study alone.
-        judge: registered name and settings of the estimator, as workers are told.
+        estimator: registered name and settings of the estimator, as workers are told.
         steps: of its trainings; None where the estimator does not train.
     """
 
     study: str
     stage: str
-    judge: Mapping[str, Any]
+    estimator: Mapping[str, Any]
     steps: int | None
 
 
@@ -30,28 +30,28 @@ def rung_plans(config: RunConfig) -> list[RungPlan]:
     """Return the studies of a run, the lowest first; the last is that of the front.
 
     With `search.fidelities` there is one for each length of training, and with `search.first_estimator` one
-    for the candidates that the look of a funnel learns from.
+    for the candidates that prescreening learns from.
     """
     search, steps = config.search, config.training.proxy.steps
     own = search.estimator
     if search.fidelities is not None:
         lengths = [*search.fidelities.steps, steps]
-        judges = [EstimatorSection(**{**own.model_dump(), "steps": length}) for length in lengths]
+        estimators = [EstimatorSection(**{**own.model_dump(), "steps": length}) for length in lengths]
         stages = [f"rung {number}, {length} steps" for number, length in enumerate(lengths, start=1)]
     elif search.first_estimator is not None:
-        judges, stages = (
+        estimators, stages = (
             [search.first_estimator, own],
-            ["candidates that the look learns from", "candidates chosen by the look"],
+            ["candidates that prescreening learns from", "candidates chosen by prescreening"],
         )
     else:
-        judges, stages = [own], [""]
-    names = [f"rung-{number}" for number in range(1, len(judges))] + [""]
+        estimators, stages = [own], [""]
+    names = [f"rung-{number}" for number in range(1, len(estimators))] + [""]
     return [
         RungPlan(
             name,
             stage,
-            {"name": judge.name, "settings": judge.options},
-            int(judge.options.get("steps", steps)) if judge.name == "training" else None,
+            {"name": estimator.name, "settings": estimator.options},
+            int(estimator.options.get("steps", steps)) if estimator.name == "training" else None,
         )
-        for name, stage, judge in zip(names, stages, judges, strict=True)
+        for name, stage, estimator in zip(names, stages, estimators, strict=True)
     ]

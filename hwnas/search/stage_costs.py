@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.config import RunConfig
-from hwnas.estimators.comparison import WORTH_FILE
+from hwnas.estimators.comparison import REPORT_FILE
 from hwnas.search.run_directory import RunDirectory, read_record_if_any
 from hwnas.search.run_log import read_events
 from hwnas.search.rungs import RungPlan, rung_plans
@@ -24,7 +24,8 @@ class StageCost:
     Attributes:
         stage: what was done.
         networks: how many networks went through it.
-        seconds: of workers for trials and training, of the driver for a look, of the target for a table.
+        seconds: of workers for trials and training, of the driver for prescreening, of the target for a
+            table.
         remark: what else there is to know.
     """
 
@@ -45,8 +46,10 @@ def stage_costs(run: RunDirectory) -> list[StageCost]:
         StudyError: if there is no front yet, or a file is damaged.
     """
     trials = run.read_front()["trials"]
-    look = read_record_if_any(run.look, "Remove it, and `hwnas search RUN --resume` looks again.")
-    border = look["trials_before"] if look else len(trials)
+    prescreening = read_record_if_any(
+        run.prescreening, "Remove it, and `hwnas search RUN --resume` prescreens again."
+    )
+    border = prescreening["trials_before"] if prescreening else len(trials)
     config = run.load_config()
     found = _prepared(config)
     table_s = _table_s(run)
@@ -55,14 +58,14 @@ def stage_costs(run: RunDirectory) -> list[StageCost]:
     *lower, (highest, _) = _trials_of_rungs(run)
     found += [_of_trials(plan.stage, below) for plan, below in lower]
     before = [trial for trial in trials if trial["number"] < border]
-    # With a first estimator the study of the front begins with what a look has chosen.
-    if before or not (lower and config.search.funnel):
+    # With a first estimator the study of the front begins with what prescreening has chosen.
+    if before or not (lower and config.search.prescreening):
         found.append(_of_trials(highest.stage or "candidates of the strategy", before))
-    if look:
-        found.append(_of_look(look))
+    if prescreening:
+        found.append(_of_prescreening(prescreening))
         after = [trial for trial in trials if trial["number"] >= border]
         if after:
-            found.append(_of_trials("candidates chosen by the look", after))
+            found.append(_of_trials("candidates chosen by prescreening", after))
     if run.trained.is_file():
         members = run.read_trained()["members"]
         seconds = sum(float(member["train_s"]) for member in members)
@@ -75,7 +78,7 @@ def stage_costs(run: RunDirectory) -> list[StageCost]:
 def rungs_of_run(run: RunDirectory) -> list[dict[str, Any]]:
     """Return what became of the trials of every study of a run, the lowest first; empty if it has only one.
 
-    `stage` says what a study is for, `estimator` what judged its candidates, `steps` how long that trains.
+    `stage` says what a study is for, `estimator` what evaluated its candidates, `steps` how long that trains.
 
     Raises:
         StudyError: if a front cannot be read.
@@ -85,7 +88,9 @@ def rungs_of_run(run: RunDirectory) -> list[dict[str, Any]]:
     for plan, trials in rungs if len(rungs) > 1 else []:
         states = Counter(trial["state"] for trial in trials if trial["duplicate_of"] is None)
         counts = {"trained": states["COMPLETE"], "infeasible": states["PRUNED"], "failed": states["FAIL"]}
-        found.append({"stage": plan.stage, "estimator": plan.judge["name"], "steps": plan.steps, **counts})
+        found.append(
+            {"stage": plan.stage, "estimator": plan.estimator["name"], "steps": plan.steps, **counts}
+        )
     return found
 
 
@@ -99,7 +104,7 @@ def _trials_of_rungs(run: RunDirectory) -> list[tuple[RungPlan, list[dict[str, A
 def _prepared(config: RunConfig) -> list[StageCost]:
     """Return what was done once, before the run, and is still there to say what it cost."""
     found = []
-    for supernet in {plan.judge["settings"].get("supernet") for plan in rung_plans(config)}:
+    for supernet in {plan.estimator["settings"].get("supernet") for plan in rung_plans(config)}:
         header = _content(supernet, HEADER_FILE)
         if header is not None and "seconds" in header:
             found.append(StageCost("supernet", 0, float(header["seconds"]), "once for task and space"))
@@ -107,11 +112,11 @@ def _prepared(config: RunConfig) -> list[StageCost]:
     if relaxed is not None:
         seconds = float(relaxed["provenance"]["seconds"])
         found.append(StageCost("relaxed choices", 0, seconds, "once for supernet and target"))
-    worth = _content(config.search.worth, WORTH_FILE)
-    if worth is not None:
-        networks = len(worth["networks"])
-        seconds = networks * float(worth["full"]["cost_s"])
-        found.append(StageCost("worth of the estimator", networks, seconds, "once for task and space"))
+    report = _content(config.search.estimator_report, REPORT_FILE)
+    if report is not None:
+        networks = len(report["networks"])
+        seconds = networks * float(report["full"]["cost_s"])
+        found.append(StageCost("estimator report", networks, seconds, "once for task and space"))
     return found
 
 
@@ -141,13 +146,13 @@ def _of_trials(stage: str, trials: list[dict[str, Any]]) -> StageCost:
     return StageCost(stage, len(own), seconds, f"{trained} trained")
 
 
-def _of_look(look: dict[str, Any]) -> StageCost:
-    if not look["is_finished"]:
-        looked = look["kept"]["looked"] if look["kept"] else 0
-        return StageCost("look", looked, float(look["seconds"]), "not finished")
-    worth = look["worth"]["agreement"]
+def _of_prescreening(prescreening: dict[str, Any]) -> StageCost:
+    if not prescreening["is_finished"]:
+        screened = prescreening["kept"]["screened"] if prescreening["kept"] else 0
+        return StageCost("prescreening", screened, float(prescreening["seconds"]), "not finished")
+    report = prescreening["predictor"]["rank_correlation"]
     remark = (
-        f"{len(look['chosen'])} chosen; Kendall tau of the predictor {worth['tau']:.2f} "
-        f"[{worth['low']:.2f}, {worth['high']:.2f}], by cross-validation over {worth['networks']}"
+        f"{len(prescreening['chosen'])} chosen; Kendall tau of the predictor {report['tau']:.2f} "
+        f"[{report['low']:.2f}, {report['high']:.2f}], by cross-validation over {report['networks']}"
     )
-    return StageCost("look", int(look["looked"]), float(look["seconds"]), remark)
+    return StageCost("prescreening", int(prescreening["screened"]), float(prescreening["seconds"]), remark)

@@ -1,7 +1,7 @@
 """Warm start: networks on the fronts of earlier runs are the first candidates of a new one, and found cells.
 
-The other run may be of another device, other data or another sensor: its figures are not taken over, only
-what to try first.
+The other run may be of another device, other data or another sensor: its measurements are not taken over,
+only what to try first.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ def first_candidates(
     others: Sequence[str],
     trials: int,
     *,
-    cells: str | None = None,
+    initial_architectures: str | None = None,
     seed: int = 0,
     fits: Fits = lambda _architecture: True,
-    told: Callable[[str], None] = lambda _message: None,
+    on_message: Callable[[str], None] = lambda _message: None,
 ) -> list[Choices]:
     """Return the choices to begin with; from the start of a run on they are those in `warm_start.json`.
 
@@ -44,10 +44,10 @@ def first_candidates(
         others: directories of earlier runs.
         trials: candidates to be trained; a `SHARE` of them are taken over, in equal parts from all runs and
             the file of cells.
-        cells: file of cells to try, see `read_cells`.
+        initial_architectures: file of cells to try, see `read_cells`.
         seed: of how the cells are stacked.
         fits: says of a network whether it may be within the hard limits; cells are stacked so that they are.
-        told: hears of cells that are left out, since no way to stack them fits.
+        on_message: hears of cells that are left out, since no way to stack them fits.
 
     Raises:
         StudyError: if a directory holds no run with a front.
@@ -57,7 +57,7 @@ def first_candidates(
     if recorded is not None:
         found: list[Choices] = recorded["choices"]
         return found
-    sources = len(others) + (cells is not None)
+    sources = len(others) + (initial_architectures is not None)
     if not sources:
         return []
     each = max(trials // SHARE // sources, 1)
@@ -65,22 +65,29 @@ def first_candidates(
     for other in others:
         for choices in _of_run(RunDirectory(Path(other)), space, each):
             taken.setdefault(space.decode(choices).id, choices)
-    if cells is not None:
-        stacked, left_out = choices_of_cells(space, read_cells(Path(cells)), each, seed, fits)
+    if initial_architectures is not None:
+        stacked, left_out = choices_of_cells(space, read_cells(Path(initial_architectures)), each, seed, fits)
         for choices in stacked:
             taken.setdefault(space.decode(choices).id, choices)
         if left_out:
             listing = ", ".join(map(str, left_out))
-            told(f"{len(left_out)} cells of {cells} are left out, however stacked over a limit: {listing}")
-    record = {"schema_version": SCHEMA_VERSION, "runs": list(others), "cells": cells}
+            on_message(
+                f"{len(left_out)} cells of {initial_architectures} are left out, however stacked over a "
+                f"limit: {listing}"
+            )
+    record = {
+        "schema_version": SCHEMA_VERSION,
+        "runs": list(others),
+        "initial_architectures": initial_architectures,
+    }
     write_checked_json(run.warm_start, {**record, "choices": list(taken.values())})
     return list(taken.values())
 
 
-def not_yet_judged(
+def not_yet_evaluated(
     space: SearchSpace, wanted: Sequence[Choices], trials: Sequence[TrialSummary]
 ) -> list[Choices]:
-    """Return those of the wanted networks that were neither judged nor failed by themselves."""
+    """Return those of the wanted networks that were neither evaluated nor failed by themselves."""
     settled = {
         trial.architecture.id
         for trial in trials

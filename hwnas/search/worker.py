@@ -1,4 +1,4 @@
-"""What runs in a worker process: exporting, training and judging one network at a time.
+"""What runs in a worker process: exporting, training and evaluating one network at a time.
 
 Started by `LocalExecutor` as `python -m hwnas.processes hwnas.search.worker COMMANDS REPLIES`, with two
 inherited pipes. The first line tells what to load; every further line is a job and gets
@@ -42,7 +42,7 @@ _PROGRESS_INTERVAL_S = 1.0
 
 @dataclass(frozen=True)
 class Jobs:
-    """The jobs that a worker knows, over one task and space; one of the `estimators` judges a candidate."""
+    """The jobs that a worker knows, over one task and space; the `estimators` evaluate candidates."""
 
     task: Task
     space: SearchSpace
@@ -55,8 +55,8 @@ class Jobs:
         if job["job"] == "export":
             return self.export(architecture, Path(job["path"]), seed=job["seed"])
         if job["job"] == "estimate":
-            judge = self.estimators[job["judge"]]
-            return self.estimate(architecture, judge, Path(job["directory"]), seed=job["seed"])
+            estimator = self.estimators[job["estimator"]]
+            return self.estimate(architecture, estimator, Path(job["directory"]), seed=job["seed"])
         log_dir = Path(job["log_dir"]) if job.get("log_dir") else None
         return self.train_fully(
             architecture, Path(job["directory"]), job["recipe"], seed=job["seed"], log_dir=log_dir
@@ -75,12 +75,12 @@ class Jobs:
         }
 
     def estimate(
-        self, architecture: Architecture, judge: AccuracyEstimator, directory: Path, *, seed: int
+        self, architecture: Architecture, estimator: AccuracyEstimator, directory: Path, *, seed: int
     ) -> dict[str, Any]:
-        """Judge an architecture."""
+        """Evaluate an architecture."""
         directory.mkdir(parents=True, exist_ok=True)
-        estimate = judge.estimate(architecture, seed=seed, directory=directory)
-        return {**estimate.to_json(), "estimator": judge.name}
+        estimate = estimator.estimate(architecture, seed=seed, directory=directory)
+        return {**estimate.to_json(), "estimator": estimator.name}
 
     def train_fully(
         self,
@@ -135,14 +135,14 @@ class Jobs:
         return progress
 
 
-def judge_of_search(
+def estimator_of_search(
     task: Task, space: SearchSpace, recipe: Recipe, name: str, settings: Mapping[str, Any]
 ) -> AccuracyEstimator:
-    """Return the estimator that judges candidates; `recipe` is that of `training`.
+    """Return the estimator that evaluates candidates; `recipe` is that of `training`.
 
     Raises:
         PluginError: if the name is unknown.
-        ConfigError: if a setting is wrong, or the estimator only orders networks and judges none.
+        ConfigError: if a setting is wrong, or the estimator only orders networks and evaluates none.
     """
     if name in SCORES or name == LEARNED:
         raise ConfigError(
@@ -171,8 +171,8 @@ def serve(commands: IO[bytes], replies: IO[bytes]) -> None:
         task = make_task(setup["task"]["name"], setup["task"]["settings"])
         space = make_search_space(setup["space"]["name"], task.contract, setup["space"]["choices"])
         recipe = Recipe(**setup["recipe"])
-        judges = [judge_of_search(task, space, recipe, **each) for each in setup["estimators"]]
-        jobs = Jobs(task, space, judges, send)
+        estimators = [estimator_of_search(task, space, recipe, **each) for each in setup["estimators"]]
+        jobs = Jobs(task, space, estimators, send)
     except HwnasError as error:
         refuse(error)
         return

@@ -75,7 +75,7 @@ class SearchSpace(Protocol):
 
 
 @runtime_checkable
-class HasEncodingParts(Protocol):
+class SupportsEncodingParts(Protocol):
     """A space whose encodings consist of parts that tell more or less of a network's error.
 
     Models learn for every part how much it matters. A space need not say so: its encoding is one part then.

@@ -34,8 +34,8 @@ class Quality:
         metric: name of the metric, such as `mIoU`.
         value: the metric, 0 (worst) to 1 (best).
         per_class: the metric of each class; None where the ground truth has no such class.
-        num_samples: scans or images judged.
-        num_items: points or pixels judged.
+        num_samples: scans or images evaluated.
+        num_items: points or pixels evaluated.
         items_per_class: ground-truth items of each class.
         confusion: [K, K] how many items of each class (rows) were taken for each (columns), in the order of
             `per_class`; None for tasks that count none.
@@ -99,7 +99,7 @@ class Picture:
 class Task(Protocol):
     """A job that networks are searched for.
 
-    The same `evaluate` judges PyTorch modules, ONNX files and engines: it hands the network
+    The same `evaluate` serves PyTorch modules, ONNX files and engines: it hands the network
     input tensors and does all pre- and post-processing itself.
     """
 
@@ -149,7 +149,7 @@ class Task(Protocol):
     def evaluate(
         self, predict: Predict, architecture: Architecture, *, split: str = "val", limit: int | None = None
     ) -> Quality:
-        """Judge a network on a split, or on its first `limit` samples, with post-processing."""
+        """Evaluate a network on a split, or on its first `limit` samples, with post-processing."""
         ...
 
     def inputs(

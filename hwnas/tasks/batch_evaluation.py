@@ -1,4 +1,4 @@
-"""Judges several networks of one architecture side by side, on the same samples, by distance too."""
+"""Evaluates several networks of one architecture side by side, on the same samples, by distance too."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from hwnas.metrics.confusion import IGNORED_LABEL, confusion_matrix, mean_iou
 from hwnas.tasks.base import Predict, Quality, Task
 
 BANDS_M = ((0.0, 20.0), (20.0, 40.0), (40.0, math.inf))
-"""Distances from the sensor that are judged apart: lower end included, upper end not."""
+"""Distances from the sensor that are evaluated apart: lower end included, upper end not."""
 
 
 @dataclass(frozen=True)
-class Judged:
+class Evaluation:
     """How well one of several networks does.
 
     Attributes:
@@ -38,7 +38,7 @@ class Judged:
         return {**asdict(self), "quality": self.quality.to_json()}
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Judged:
+    def from_json(cls, value: Mapping[str, Any]) -> Evaluation:
         """Rebuild from `to_json`."""
         return cls(
             Quality.from_json(value["quality"]), dict(value["bands"]), float(value["same_label_share"])
@@ -46,10 +46,10 @@ class Judged:
 
 
 @runtime_checkable
-class JudgesTogether(Protocol):
-    """A task that judges several networks in one pass over its samples."""
+class SupportsBatchEvaluation(Protocol):
+    """A task that evaluates several networks in one pass over its samples."""
 
-    def judge_together(
+    def evaluate_together(
         self,
         predicts: Mapping[str, Predict],
         architecture: Architecture,
@@ -57,12 +57,12 @@ class JudgesTogether(Protocol):
         reference: str,
         split: str = "val",
         limit: int | None = None,
-    ) -> Mapping[str, Judged]:
-        """Judge every network by name; labels are compared with those of `reference`, one of them."""
+    ) -> Mapping[str, Evaluation]:
+        """Evaluate every network by name; labels are compared with those of `reference`, one of them."""
         ...
 
 
-def judge_together(
+def evaluate_together(
     task: Task,
     predicts: Mapping[str, Predict],
     architecture: Architecture,
@@ -70,10 +70,13 @@ def judge_together(
     reference: str,
     split: str = "val",
     limit: int | None = None,
-) -> Mapping[str, Judged]:
-    """Judge several networks, see `JudgesTogether`; tasks without it judge in turn and compare pixels."""
-    if isinstance(task, JudgesTogether):
-        return task.judge_together(predicts, architecture, reference=reference, split=split, limit=limit)
+) -> Mapping[str, Evaluation]:
+    """Evaluate several networks, see `SupportsBatchEvaluation`.
+
+    Tasks without it evaluate them in turn and compare pixels.
+    """
+    if isinstance(task, SupportsBatchEvaluation):
+        return task.evaluate_together(predicts, architecture, reference=reference, split=split, limit=limit)
     same = dict.fromkeys(predicts, 0)
     count = 0
     for image in task.inputs(architecture, split=split, limit=limit):
@@ -82,7 +85,7 @@ def judge_together(
         for name, found in labels.items():
             same[name] += int(np.count_nonzero(found == labels[reference]))
     return {
-        name: Judged(
+        name: Evaluation(
             task.evaluate(predict, architecture, split=split, limit=limit), {}, same[name] / max(count, 1)
         )
         for name, predict in predicts.items()
@@ -109,7 +112,7 @@ class PointTally:
 
         Args:
             truth: [N] train ids, 255 for unlabelled points.
-            predicted: [N] train ids, 255 for points without a direction; these are not judged.
+            predicted: [N] train ids, 255 for points without a direction; these are not evaluated.
             reference: [N] likewise, of the reference network.
             range_m: [N] distances.
         """

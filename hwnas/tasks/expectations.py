@@ -10,7 +10,7 @@ from hwnas.tasks.base import Task
 
 
 @runtime_checkable
-class SaysWhatItExpects(Protocol):
+class SupportsInputExpectations(Protocol):
     """A task whose bundles state what they expect of their input."""
 
     def expectations(self, architecture: Architecture) -> Mapping[str, Any]:
@@ -20,4 +20,4 @@ class SaysWhatItExpects(Protocol):
 
 def expectations(task: Task, architecture: Architecture) -> dict[str, Any]:
     """Return what a network of this task expects of its raw input; empty for tasks that do not say."""
-    return dict(task.expectations(architecture)) if isinstance(task, SaysWhatItExpects) else {}
+    return dict(task.expectations(architecture)) if isinstance(task, SupportsInputExpectations) else {}

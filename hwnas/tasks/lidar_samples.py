@@ -134,7 +134,7 @@ class TrainingStatistics:
 def training_statistics(scans: Sequence[Scan], num_classes: int) -> TrainingStatistics:
     """Return mean and deviation of the input channels and the points of each class.
 
-    Large splits are judged on `MAX_SCANS_FOR_STATISTICS` scans spread evenly over them.
+    Large splits are evaluated on `MAX_SCANS_FOR_STATISTICS` scans spread evenly over them.
 
     Raises:
         DataError: if there are no scans, or none of their points has a class.

@@ -35,7 +35,7 @@ from hwnas.range_view.projection import (
 )
 from hwnas.scan import IGNORED_LABEL, Scan
 from hwnas.tasks.base import FloatArray, LossFunction, LossSettings, Picture, Predict, Quality
-from hwnas.tasks.batch_evaluation import Judged, PointTally
+from hwnas.tasks.batch_evaluation import Evaluation, PointTally
 from hwnas.tasks.lidar_geometry import check_projection, geometry_of, with_rows
 from hwnas.tasks.lidar_samples import (
     RangeViewSamples,
@@ -165,7 +165,7 @@ class LidarSegmentation:
             num_samples += 1
         return _quality(matrix, self.class_names, num_samples)
 
-    def judge_together(
+    def evaluate_together(
         self,
         predicts: Mapping[str, Predict],
         architecture: Architecture,
@@ -173,8 +173,8 @@ class LidarSegmentation:
         reference: str,
         split: str = "val",
         limit: int | None = None,
-    ) -> Mapping[str, Judged]:
-        """Judge several networks on the points of a split in one pass, see `hwnas.tasks.batch_evaluation`."""
+    ) -> Mapping[str, Evaluation]:
+        """Evaluate several networks on the points of a split in one pass, see `SupportsBatchEvaluation`."""
         tallies = {name: PointTally(len(self.class_names)) for name in predicts}
         num_samples = 0
         for scan, image in self._images(architecture, split, limit):
@@ -187,7 +187,7 @@ class LidarSegmentation:
                 tallies[name].add(truth, predicted, labels[reference], range_m)
             num_samples += 1
         return {
-            name: Judged(
+            name: Evaluation(
                 _quality(tally.matrix, self.class_names, num_samples), tally.bands(), tally.same_label_share
             )
             for name, tally in tallies.items()
@@ -240,7 +240,7 @@ class LidarSegmentation:
         }
 
     def fingerprint(self) -> str:
-        """Return a SHA-256 over scans, labels, and every setting that shapes training or judgement."""
+        """Return a SHA-256 over scans, labels, and every setting that shapes training or evaluation."""
         return self._fingerprint
 
     def pictures(self, predict: Predict, architecture: Architecture, *, limit: int = 2) -> list[Picture]:

@@ -48,12 +48,12 @@ def lovasz_softmax(logits: Tensor, targets: Tensor, ignored: int = IGNORED_TARGE
         A scalar in 0..1; zero (with a gradient of zero) where every target is ignored.
     """
     num_classes = logits.shape[1]
-    judged = targets.reshape(-1) != ignored
-    truth = targets.reshape(-1)[judged]
+    counted = targets.reshape(-1) != ignored
+    truth = targets.reshape(-1)[counted]
     if truth.numel() == 0:
         return logits.sum() * 0.0
     # Single precision also under autocast: half precision cannot count above 2048 pixels.
-    probabilities = logits.float().softmax(dim=1).permute(1, 0, 2, 3).reshape(num_classes, -1)[:, judged]
+    probabilities = logits.float().softmax(dim=1).permute(1, 0, 2, 3).reshape(num_classes, -1)[:, counted]
     losses = [
         _lovasz_of_class(probabilities[index], truth == index) for index in torch.unique(truth).tolist()
     ]

@@ -10,8 +10,8 @@ from hwnas.tasks.base import Task
 
 
 @runtime_checkable
-class PinsSettings(Protocol):
-    """A task that can say what it derived from its data, so that it can be judged on other data."""
+class SupportsPinnedSettings(Protocol):
+    """A task that can say what it derived from its data, so that it can be evaluated on other data."""
 
     def pinned_settings(self, architecture: Architecture) -> Mapping[str, Any]:
         """Return settings that state outright what was derived from the data of this task.
@@ -24,4 +24,4 @@ class PinsSettings(Protocol):
 
 def pinned_settings(task: Task, architecture: Architecture) -> dict[str, Any]:
     """Return the pinned settings of a task; empty for tasks that derive nothing from data."""
-    return dict(task.pinned_settings(architecture)) if isinstance(task, PinsSettings) else {}
+    return dict(task.pinned_settings(architecture)) if isinstance(task, SupportsPinnedSettings) else {}

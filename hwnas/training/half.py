@@ -1,4 +1,4 @@
-"""Runs networks in half arithmetic, to judge FP16 by what it really computes.
+"""Runs networks in half arithmetic, to evaluate FP16 by what it really computes.
 
 onnxruntime's processor kernels compute FP16 graphs in single precision, so they prove nothing. Here every
 value between two operators is a half. Products of convolutions, matrix products and means are summed in

@@ -6,10 +6,10 @@
 A study is played on the table, as `strategies.py` plays it, with accuracies of CIFAR-10 and latencies of
 `--device`. Cells of its front above 80 per cent, spread evenly, go to `cells.txt`. Then `hwnas search` runs
 in the space `nas-cell` on `--data`, a SemanticKITTI directory of which 08 validates, twice a seed: with
-`--cells cells.txt` and without, all else equal. The second objective is operations, since these do not
-depend on what else the machine does; latencies are clocked in a moment and say little. Hypervolume is
-relative to error 1 and `--limit-gmacs`. Prints Markdown and, as the last line, one JSON object. The same
-command goes on with runs that were stopped.
+`--initial-architectures cells.txt` and without, all else equal. The second objective is operations, since
+these do not depend on what else the machine does; latencies are clocked in a moment and say little.
+Hypervolume is relative to error 1 and `--limit-gmacs`. Prints Markdown and, as the last line, one JSON
+object. The same command goes on with runs that were stopped.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def searched(arguments: argparse.Namespace, seed: int, arm: str, cells: Path) ->
     resumed = (run / "run.yaml").exists()
     command = [str(run), "--resume"] if resumed else [str(file), "--out", str(run)]
     if arm == "seeded" and not resumed:
-        command += ["--cells", str(cells)]
+        command += ["--initial-architectures", str(cells)]
     print(f"$ hwnas search {' '.join(command)}", flush=True)
     subprocess.run([HWNAS, "search", *command, "--json"], check=True, stdout=subprocess.DEVNULL)
     return run

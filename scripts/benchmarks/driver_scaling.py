@@ -38,14 +38,14 @@ from hwnas.architecture import Architecture
 from hwnas.config import SearchSection
 from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec
 from hwnas.latency.measurement import LatencyMeasurement
-from hwnas.objectives import Costs
+from hwnas.objectives import Objectives
 from hwnas.search.executors.base import Reply, Worker
-from hwnas.search.fidelities import Ladder, Rung
+from hwnas.search.fidelities import Fidelities, Rung
 from hwnas.search.interruption import StopRequest
-from hwnas.search.latency_filter import Foresight
+from hwnas.search.latency_filter import LatencyFilter
 from hwnas.search.loop import CandidateLoop
 from hwnas.search.progress import ProgressListener, SearchStatus
-from hwnas.search.recorder import TrialBook
+from hwnas.search.recorder import TrialRecorder
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.run_log import RunLog
 from hwnas.search.storage.place import JournalPlace
@@ -232,7 +232,7 @@ def replay(
     space = make_search_space("range-unet", NetworkContract(5, 64, (512,), 20), {})
     study = SearchStudy(run.study_journal)
     study.set_sampler(make_sampler(strategy, StrategyContext(space, None, Limits(None, trials), 0)))
-    costs = Costs()
+    objectives = Objectives()
     clock = SkippingClock()
     executor = ReplayingExecutor(clock, workers, rows)
     with StopRequest() as stop, executor:
@@ -242,8 +242,8 @@ def replay(
             space=space,
             meter=ReplayingMeter(clock, itertools.cycle([row[1] if clocked else 0.0 for row in rows])),
             pool=executor,
-            ladder=Ladder([Rung(TrialBook(run, study, RunLog(run), costs))]),
-            foresight=Foresight(None, space, costs),
+            fidelities=Fidelities([Rung(TrialRecorder(run, study, RunLog(run), objectives))]),
+            latency_filter=LatencyFilter(None, space, objectives),
             stop=stop,
             listener=listener,
         ).run()

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""What each accuracy estimator is worth on real scans: Kendall's tau with full training, and its cost.
+"""How well each accuracy estimator ranks on real scans: Kendall's tau with full training, and its cost.
 
     python scripts/benchmarks/estimators.py --data DIR --out DIR [--networks 32] [--steps 300] [--json]
 
 `--data` is a SemanticKITTI directory; sequence 08 is validated on. Networks are drawn uniformly from the part
 of `range-unet` that stands below, those over `--most-gmac` are passed over, and each is trained in full
-(`--steps`) with a seed of its own. Then every estimator judges the same networks, none of which it was fitted
-to; a supernet is trained once for all of the part. Everything stays in `--out`, and the same command goes on
-with it. Prints Markdown, and with `--json` ends in one line of JSON. For a space and a task of one's own,
-`hwnas estimate` does the same.
+(`--steps`) with a seed of its own. Then every estimator evaluates the same networks, none of which it was
+fitted to; a supernet is trained once for all of the part. Everything stays in `--out`, and the same command
+goes on with it. Prints Markdown, and with `--json` ends in one line of JSON. For a space and a task of one's
+own, `hwnas estimate` does the same.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ CHOICES: dict[str, list[Any]] = {
 
 
 def main() -> None:
-    """Estimate what is missing, judge, print."""
+    """Estimate what is missing, evaluate, print."""
     arguments = _arguments()
     arguments.out.mkdir(parents=True, exist_ok=True)
     settings = {
@@ -71,11 +71,11 @@ def main() -> None:
     compared = [
         Compared(f"training-{steps}-steps", "training", {"steps": steps}) for steps in arguments.proxy_steps
     ]
-    for every in arguments.every_column:
+    for every in arguments.column_stride:
         steps = arguments.proxy_steps[-1]
-        settings_of_smaller = {"steps": steps, "every_column": every}
+        settings_of_proxy = {"steps": steps, "column_stride": every}
         label = f"training-{steps}-steps, one column in {every}"
-        compared.append(Compared(label, "training", settings_of_smaller))
+        compared.append(Compared(label, "training", settings_of_proxy))
     for share in arguments.samples:
         steps = arguments.proxy_steps[-1]
         label = f"training-{steps}-steps, {share:g} of the scans"
@@ -107,10 +107,10 @@ def main() -> None:
         seed=arguments.seed,
     )
 
-    def told(done: int, of: int, what: str) -> None:
+    def show(done: int, of: int, what: str) -> None:
         print(f"[{done}/{of}] {what}", file=sys.stderr, flush=True)
 
-    found = comparison.run(arguments.out, workers=arguments.workers, told=told)
+    found = comparison.run(arguments.out, workers=arguments.workers, progress=show)
     print(f"command: scripts/benchmarks/estimators.py {' '.join(sys.argv[1:])}")
     print(f"machine: {platform.processor() or platform.machine()}, {os.cpu_count()} processors\n")
     _show(found)
@@ -187,14 +187,14 @@ def _show(found: dict[str, Any]) -> None:
     print("|---|---|---|---|---|---|")
     for label, one in found["estimators"].items():
         name = f"{label} ({len(errors) - one['failed']} networks)" if one["failed"] else label
-        worth = one["worth"]
+        report = one["report"]
         taus = " | ".join(
             f"{value['tau']:.2f} [{value['low']:.2f}, {value['high']:.2f}]"
-            for value in (worth["agreement"], worth["macs"], worth["parameters"])
+            for value in (report["rank_correlation"], report["macs"], report["parameters"])
         )
-        print(f"| {name} | {taus} | {worth['gain_low']:+.2f} | {worth['cost_s']:.2f} |")
+        print(f"| {name} | {taus} | {report['gain_low']:+.2f} | {report['cost_s']:.2f} |")
     for one in found["estimators"].values():
-        for warning in one["worth"]["warnings"]:
+        for warning in one["report"]["warnings"]:
             print(f"\n{warning}")
 
 

@@ -6,10 +6,10 @@
 
 CSV has one row a network: `index`, columns that describe it if there are any (such as `op_idx`), and one
 column a device with milliseconds. The protocol is that of HELP (Lee et al., NeurIPS 2021): samples come from
-the first networks, the ranking is judged on later ones, and of each the fastest and the slowest tenth of the
-device in question are left out; unlike there, the samples are all that is measured. Beside the method stand
-ridge regression on the logarithms of the other devices' latencies, with samples drawn at random and with
-those that the method chose, and the mean of the other devices, which needs no sample.
+the first networks, the ranking is evaluated on later ones, and of each the fastest and the slowest tenth of
+the device in question are left out; unlike there, the samples are all that is measured. Beside the method
+stand ridge regression on the logarithms of the other devices' latencies, with samples drawn at random and
+with those that the method chose, and the mean of the other devices, which needs no sample.
 
 Where nothing describes the networks and they are 15,625, they are taken for those of NAS-Bench-201, whose
 order is known; `--description none` keeps it from that. With `--json` the last line is one JSON object.
@@ -88,7 +88,7 @@ def _arguments() -> argparse.Namespace:
         "--pool", type=int, help="networks to sample from, the first ones; 900, or four fifths of few"
     )
     parser.add_argument(
-        "--query", type=int, help="networks to judge on, those after; 1000, or the other fifth"
+        "--query", type=int, help="networks to evaluate on, those after; 1000, or the other fifth"
     )
     parser.add_argument(
         "--description", default="auto", help="columns that describe networks; `auto`, or `none`"

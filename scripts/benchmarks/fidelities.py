@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
 """What several fidelities save on real scans.
 
-    python scripts/benchmarks/fidelities.py --data DIR --out DIR [--fidelities 15] [--keep 9] [--json]
+    python scripts/benchmarks/fidelities.py --data DIR --out DIR [--fidelities 15] \
+        [--reduction-factor 9] [--json]
 
 `--data` is a SemanticKITTI directory; sequence 08 is validated on. For every seed, plain search trains
 `--trained` networks for `--steps` steps. With fidelities, `--begun` networks are trained for fewer steps
-first, and one of `--keep` of them climbs to the next number. Both draw uniformly with the same seed: the
-networks of one are among those of the other. Hypervolume is that of error and logarithm of the latency, of
-networks trained for all steps, up to error 1 and the slowest network of both. The cost is the time of all
-workers, with exporting and measuring. Runs stay in `--out`; the same command goes on with them. Prints
-Markdown, with `--json` one line of JSON at the end.
+first, and one of `--reduction-factor` of them is promoted to the next number. Both draw uniformly with the
+same seed: the networks of one are among those of the other. Hypervolume is that of error and logarithm of the
+latency, of networks trained for all steps, up to error 1 and the slowest network of both. The cost is the
+time of all workers, with exporting and measuring. Runs stay in `--out`; the same command goes on with them.
+Prints Markdown, with `--json` one line of JSON at the end.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def main() -> None:
         plain, rungs = row["plain"], row["fidelities"]
         print(
             f"| {row['seed']} | {plain['trained']} | {plain['seconds']:.0f} | {plain['hypervolume']:.4f} "
-            f"| {' → '.join(map(str, rungs['climbed']))} | {rungs['seconds']:.0f} "
+            f"| {' → '.join(map(str, rungs['promoted']))} | {rungs['seconds']:.0f} "
             f"| {rungs['hypervolume']:.4f} | {row['share']:.2f} | {row['ratio']:.3f} |"
         )
     for name, key in (("cost", "share"), ("hypervolumes", "ratio")):
@@ -70,7 +71,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--fidelities", type=lambda text: [int(each) for each in text.split(",")], default=[15]
     )
-    parser.add_argument("--keep", type=int, default=9)
+    parser.add_argument("--reduction-factor", type=int, default=9)
     parser.add_argument("--strategy", default="random")
     parser.add_argument("--width", type=int, default=256)
     parser.add_argument("--json", action="store_true")
@@ -80,14 +81,19 @@ def _arguments() -> argparse.Namespace:
 def _compared(arguments: argparse.Namespace, seed: int) -> dict[str, Any]:
     """Run both with a seed and return their figures."""
     plain = _run(arguments, seed, arguments.trained, None)
-    rungs = _run(arguments, seed, arguments.begun, {"steps": arguments.fidelities, "keep": arguments.keep})
+    rungs = _run(
+        arguments,
+        seed,
+        arguments.begun,
+        {"steps": arguments.fidelities, "reduction_factor": arguments.reduction_factor},
+    )
     result: dict[str, Any] = {"seed": seed}
     for name, run, volume in zip(
         ("plain", "fidelities"), (plain, rungs), volumes((plain, rungs)), strict=True
     ):
         result[name] = {
             "trained": len(run.points),
-            "climbed": [rung["trained"] for rung in run.rungs],
+            "promoted": [rung["trained"] for rung in run.rungs],
             "seconds": run.stages["total"],
             "hypervolume": volume,
             "points": run.points,

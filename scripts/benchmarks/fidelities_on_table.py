@@ -4,12 +4,12 @@
     python scripts/benchmarks/fidelities_on_table.py --accuracy CSV --latency CSV --devices a,b,... [--json]
 
 Files as for `strategies.py`. ImageNet16-120 is what counts; a training on CIFAR-10 costs a sixth of it and
-one on CIFAR-100 a third, by the seconds in the table: they stand for shorter trainings. Driver, ladder,
+one on CIFAR-100 a third, by the seconds in the table: they stand for shorter trainings. Driver, fidelities,
 strategy, studies and records are those of a search; workers answer from the table, on a clock that skips
 the waiting. Plain search trains `--trained` networks on ImageNet16-120. A search with fidelities gets a
-third of the seconds that this took, and as many candidates as they pay for. So does a funnel, which trains
-candidates on CIFAR-10, looks at all 15,625 networks, and trains the best on ImageNet16-120. Scored is the
-area under the staircase of latency and accuracy of networks trained on ImageNet16-120, above 35 per cent
+third of the seconds that this took, and as many candidates as they pay for. So does prescreening, which
+trains candidates on CIFAR-10, predicts all 15,625 networks, and trains the best on ImageNet16-120. Scored is
+the area under the staircase of latency and accuracy of networks trained on ImageNet16-120, above 35 per cent
 and relative to that of the whole table; accuracies are seen with one seed and scored by the mean of all.
 Prints Markdown, with `--json` one line of JSON at the end.
 """
@@ -38,17 +38,17 @@ from driver_scaling import ReplayedTask
 from strategies import Table, TableSpace, load, with_error
 
 from hwnas.architecture import Architecture, Choice
-from hwnas.config import FunnelSection, SearchSection
+from hwnas.config import PrescreeningSection, SearchSection
 from hwnas.io_spec import IoSpec
 from hwnas.latency.measurement import LatencyMeasurement
-from hwnas.objectives import Costs
+from hwnas.objectives import Objectives
 from hwnas.search.executors.base import Reply, Worker
-from hwnas.search.fidelities import Ladder, Rung
+from hwnas.search.fidelities import Fidelities, Rung
 from hwnas.search.interruption import StopRequest
-from hwnas.search.latency_filter import Foresight
+from hwnas.search.latency_filter import LatencyFilter
 from hwnas.search.loop import CandidateLoop
-from hwnas.search.prescreening.stage import LookStage
-from hwnas.search.recorder import TrialBook
+from hwnas.search.prescreening.stage import PrescreeningStage
+from hwnas.search.recorder import TrialRecorder
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.run_log import RunLog
 from hwnas.search.strategies import LatencyPrediction, Limits, StrategyContext, make_sampler
@@ -110,7 +110,7 @@ class TableExecutor:
         if job["job"] == "export":
             self._name(Path(job["path"]), architecture)
         else:
-            data_set = DATA_SETS[job["judge"]]
+            data_set = DATA_SETS[job["estimator"]]
             row = self._trained.row(architecture)
             seconds = self._trained.seconds[data_set][row]
             accuracy = float(self._trained.tables[data_set].seen[row]) / 100
@@ -181,11 +181,11 @@ class TableMeter:
         """Nothing is open."""
 
 
-class KnownLatency(Foresight):
+class KnownLatency(LatencyFilter):
     """Latencies of the table, known before a network is measured."""
 
-    def __init__(self, trained: Trained, space: TableSpace, costs: Costs) -> None:
-        super().__init__(None, space, costs)
+    def __init__(self, trained: Trained, space: TableSpace, objectives: Objectives) -> None:
+        super().__init__(None, space, objectives)
         self._trained = trained
 
     @property
@@ -230,39 +230,48 @@ def _compared(
     for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
         plain, rows = _search(trained, strategy, seed, [3], 1, arguments.trained, arguments.workers)
         found.setdefault("plain", []).append(plain)
-        for name, (lengths, keep) in LADDERS.items():
-            number = _affordable(trained, rows, lengths, keep)
-            one, _ = _search(trained, strategy, seed, lengths, keep, number, arguments.workers)
+        for name, (lengths, reduction_factor) in SCHEDULES.items():
+            number = _affordable(trained, rows, lengths, reduction_factor)
+            one, _ = _search(trained, strategy, seed, lengths, reduction_factor, number, arguments.workers)
             found.setdefault(name, []).append(one)
-        number = _affordable(trained, rows, FUNNEL[0], FUNNEL[1])
-        one, _ = _search(trained, strategy, seed, FUNNEL[0], FUNNEL[1], number, arguments.workers, look=True)
-        found.setdefault(FUNNEL_NAME, []).append(one)
+        number = _affordable(trained, rows, PRESCREENING[0], PRESCREENING[1])
+        one, _ = _search(
+            trained,
+            strategy,
+            seed,
+            PRESCREENING[0],
+            PRESCREENING[1],
+            number,
+            arguments.workers,
+            prescreening=True,
+        )
+        found.setdefault(PRESCREENING_NAME, []).append(one)
         for ones in found.values():
             ones[-1]["share"] = ones[-1]["seconds"] / plain["seconds"]
             ones[-1]["ratio"] = ones[-1]["hypervolume"] / plain["hypervolume"]
     return found
 
 
-LADDERS: dict[str, tuple[list[int], int]] = {
+SCHEDULES: dict[str, tuple[list[int], int]] = {
     "ImageNet16-120 alone, for a third of the seconds": ([3], 1),
-    "CIFAR-10, ImageNet16-120; keep 4": ([1, 3], 4),
-    "CIFAR-10, ImageNet16-120; keep 8": ([1, 3], 8),
-    "CIFAR-10, CIFAR-100, ImageNet16-120; keep 3": ([1, 2, 3], 3),
+    "CIFAR-10, ImageNet16-120; reduction factor 4": ([1, 3], 4),
+    "CIFAR-10, ImageNet16-120; reduction factor 8": ([1, 3], 8),
+    "CIFAR-10, CIFAR-100, ImageNet16-120; reduction factor 3": ([1, 2, 3], 3),
 }
-"""Data sets by their positions, and one of how many climbs."""
-FUNNEL: tuple[list[int], int] = ([1, 3], 4)
-FUNNEL_NAME = "CIFAR-10, a look at all, ImageNet16-120; the best, a quarter as many"
+"""Data sets by their positions, and one of how many is promoted."""
+PRESCREENING: tuple[list[int], int] = ([1, 3], 4)
+PRESCREENING_NAME = "CIFAR-10, prescreening of all, ImageNet16-120; the best, a quarter as many"
 
 
-def _affordable(trained: Trained, rows: Sequence[int], lengths: Sequence[int], keep: int) -> int:
-    """Return how many candidates a ladder may begin with for `BUDGET` of the seconds of plain search.
+def _affordable(trained: Trained, rows: Sequence[int], lengths: Sequence[int], reduction_factor: int) -> int:
+    """Return how many candidates a schedule may begin with for `BUDGET` of the seconds of plain search.
 
     Estimated by the networks that plain search trained, which are larger than the usual ones of the table.
     """
     means = [statistics.fmean(trained.seconds[DATA_SETS[at - 1]][row] for row in rows) for at in lengths]
-    each_s = sum(mean / keep**height for height, mean in enumerate(means))
+    each_s = sum(mean / reduction_factor**height for height, mean in enumerate(means))
     seconds = sum(trained.seconds[DATA_SETS[-1]][row] for row in rows)
-    return max(keep ** (len(lengths) - 1), math.floor(BUDGET * seconds / each_s))
+    return max(reduction_factor ** (len(lengths) - 1), math.floor(BUDGET * seconds / each_s))
 
 
 def _search(
@@ -270,13 +279,13 @@ def _search(
     strategy: str,
     seed: int,
     lengths: Sequence[int],
-    keep: int,
+    reduction_factor: int,
     trials: int,
     workers: int,
     *,
-    look: bool = False,
+    prescreening: bool = False,
 ) -> tuple[dict[str, float], list[int]]:
-    """Search once, as `hwnas search` does: with fidelities, or with a look at the whole table in between.
+    """Search once, as `hwnas search` does: with fidelities, or with prescreening in between.
 
     Returns:
         what it cost and found, and the rows of the networks that were trained on the last data set.
@@ -287,7 +296,7 @@ def _search(
         latency_ms = trained.latency_ms(architecture)
         return LatencyPrediction(latency_ms, (latency_ms, latency_ms))
 
-    executor, costs = TableExecutor(trained, workers), Costs()
+    executor, objectives = TableExecutor(trained, workers), Objectives()
     with tempfile.TemporaryDirectory() as scratch, StopRequest() as stop, executor:
         run = RunDirectory(scratch)
         run.make()
@@ -298,44 +307,54 @@ def _search(
             where = run if is_top else run.rung(number)
             where.trials_dir.mkdir(parents=True, exist_ok=True)
             own = study if is_top else study.beside(f"rung-{number}")
-            rungs.append(Rung(TrialBook(where, own, RunLog(run), costs, rung=f"rung {number}"), length - 1))
-        ladders = [Ladder([rung]) for rung in rungs] if look else [Ladder(rungs, keep=keep)]
+            rungs.append(
+                Rung(TrialRecorder(where, own, RunLog(run), objectives, rung=f"rung {number}"), length - 1)
+            )
+        schedules = (
+            [Fidelities([rung]) for rung in rungs]
+            if prescreening
+            else [Fidelities(rungs, reduction_factor=reduction_factor)]
+        )
         limits = Limits(None, trials)
-        for ladder in ladders:
-            context = StrategyContext(space, predict, limits, seed, rungs=ladder.studies)
-            ladder.follow(make_sampler(strategy, context))
-        foresight = KnownLatency(trained, space, costs)
+        for fidelities in schedules:
+            context = StrategyContext(space, predict, limits, seed, rungs=fidelities.studies)
+            fidelities.follow(make_sampler(strategy, context))
+        latency_filter = KnownLatency(trained, space, objectives)
 
-        def loop_until(ladder: Ladder, wanted: int, queue: Sequence[Mapping[str, Choice]] = ()) -> None:
+        def loop_until(
+            fidelities: Fidelities, wanted: int, queue: Sequence[Mapping[str, Choice]] = ()
+        ) -> None:
             CandidateLoop(
                 SearchSection(strategy=strategy, trials=wanted, workers=workers, seed=seed),
                 task=ReplayedTask(),
                 space=space,
                 meter=TableMeter(trained),
                 pool=executor,
-                ladder=ladder,
-                foresight=foresight,
+                fidelities=fidelities,
+                latency_filter=latency_filter,
                 stop=stop,
                 listener=lambda _status: None,
                 queue=queue,
             ).run()
 
-        loop_until(ladders[0], trials)
-        if look:
-            section = FunnelSection(look=len(trained.tables["in16"].rows), train_best=trials // keep)
+        loop_until(schedules[0], trials)
+        if prescreening:
+            section = PrescreeningSection(
+                networks=len(trained.tables["in16"].rows), train_best=trials // reduction_factor
+            )
             log = RunLog(run)
-            stage = LookStage(
+            stage = PrescreeningStage(
                 run,
                 section,
                 space=space,
-                foresight=foresight,
+                latency_filter=latency_filter,
                 limits=limits,
-                costs=costs,
+                objectives=objectives,
                 seed=seed,
                 log=log,
             )
-            chosen = stage.chosen(ladders[0].lowest.trials, [], lambda: False)
-            loop_until(ladders[1], stage.wanted, chosen or [])
+            chosen = stage.chosen(schedules[0].lowest.trials, [], lambda: False)
+            loop_until(schedules[1], stage.wanted, chosen or [])
         best = [one.architecture for one in study.summaries() if one.is_trained and one.architecture]
         study.close()
     table, rows = trained.tables["in16"], [trained.row(each) for each in best]

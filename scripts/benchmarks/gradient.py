@@ -7,7 +7,7 @@
 in its `--out`. The choices of the same part of `range-unet` are relaxed. So that the result does not hang on
 one device, multiply-accumulates stand for the latency here. Then as many networks are drawn from the relaxed
 choices, all weights in turn, as uniformly, and each is trained from scratch, briefly and by itself: the
-supernet has no say in how they are judged. Everything stays in `--out`; the same command goes on with it.
+supernet has no say in how they are evaluated. Everything stays in `--out`; the same command goes on with it.
 Hypervolume is that of error and logarithm of the operations, up to error 1 and the largest network of both.
 """
 

@@ -37,7 +37,7 @@ from hwnas.latency.predict.experiment_design import affordable
 from hwnas.latency.predict.exporting import Exporter, idle_cores, io_spec_of
 from hwnas.latency.predict.fitting import errors_of
 from hwnas.latency.predict.profiling import ProfileProgress, ProfileSettings
-from hwnas.latency.predict.space_kernels import lowering_of
+from hwnas.latency.predict.space_kernels import kernel_graph_of
 from hwnas.latency.predict.table import LatencyTable, load_table
 from hwnas.latency.predict.table_making import make_table
 from hwnas.onnx_graphs.precision.kinds import FP16, FP32
@@ -65,7 +65,7 @@ def main() -> None:
     shutil.rmtree(arguments.out / _MODELS, ignore_errors=True)
     print(f"command: {' '.join(['scripts/benchmarks/latency_prediction.py', *sys.argv[1:]])}")
     print(f"machine: {_machine()}, {os.cpu_count()} processors; target: {table.target}\n")
-    summary = _judged(table, space, first, again)
+    summary = _assessed(table, space, first, again)
     _draw(arguments.out / "prediction.svg", table, space, first)
     if arguments.json:
         print(json.dumps(summary))
@@ -75,7 +75,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--target", default="local?runtime=onnxruntime-cpu&threads=1")
+    parser.add_argument("--target", default="local?backend=onnxruntime-cpu&threads=1")
     parser.add_argument("--space", default="range-unet")
     parser.add_argument("--precision", choices=(FP32, FP16), default=FP32, help="of the networks")
     parser.add_argument("--width", type=int, default=512, help="input width")
@@ -133,13 +133,13 @@ def _unseen(space: SearchSpace, table: LatencyTable, arguments: argparse.Namespa
     As in a profile of the same budget, networks that take longer than a share of it are left out.
     """
     seen = {entry.architecture for entry in table.networks}
-    lower = lowering_of(space.name, table.block)
+    kernels_of = kernel_graph_of(space.name, table.block)
     most = ProfileSettings(budget_s=arguments.budget_s).most_operations
     rng = np.random.default_rng(arguments.seed)
     chosen: dict[Architecture, None] = {}
     while len(chosen) < arguments.networks:
         drawn = space.decode(sample_choices(space, rng))
-        if drawn not in seen and affordable([drawn], lower, most):
+        if drawn not in seen and affordable([drawn], kernels_of, most):
             chosen[drawn] = None
     return list(chosen)
 
@@ -220,7 +220,7 @@ def _measured(
     }
 
 
-def _judged(
+def _assessed(
     table: LatencyTable,
     space: SearchSpace,
     first: dict[Architecture, Visits],

@@ -266,7 +266,9 @@ def oracle(scans: ScanDataset, spec: ProjectionSpec) -> Oracle:
 def mean_of_large_classes(matrix: npt.NDArray[np.int64]) -> float:
     """Return the mean IoU over classes with enough points for a figure."""
     enough = matrix.sum(axis=1) >= MIN_POINTS
-    return float(np.mean([iou for iou, judged in zip(iou_per_class(matrix), enough, strict=True) if judged]))
+    return float(
+        np.mean([iou for iou, counted in zip(iou_per_class(matrix), enough, strict=True) if counted])
+    )
 
 
 def truth_of(scan: Scan) -> Labels:

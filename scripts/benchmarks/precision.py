@@ -4,9 +4,9 @@
     python scripts/benchmarks/precision.py RUN --out DIR [--networks 3] [--accuracy-only]
 
 Takes trained networks of RUN, evenly spread from the fastest to the slowest, writes each in fp32, fp16, int8
-and, where INT8 loses too much, mixed, judges all on the validation scans, and clocks them by turns with fp32.
-FP16 is judged in half arithmetic, which needs no GPU. Prints Markdown. Models and figures stay in DIR, and
-what has figures there is not done again.
+and, where INT8 loses too much, mixed, evaluates all on the validation scans, and clocks them by turns with
+fp32. FP16 is evaluated in half arithmetic, which needs no GPU. Prints Markdown. Models and figures stay in
+DIR, and what has figures there is not done again.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ from hwnas.search_spaces.base import SearchSpace, make_search_space
 from hwnas.tasks.base import Task, make_task
 from hwnas.training.checkpoint import load_weights
 
-FIGURES = "precisions.json"
+MEASUREMENTS = "precisions.json"
 
 
 def main() -> None:
-    """Judge what is missing, print."""
+    """Evaluate what is missing, print."""
     arguments = _arguments()
     directory = RunDirectory(arguments.run)
     config = directory.load_config()
@@ -59,7 +59,8 @@ def main() -> None:
     meter = open_meter(target, protocol)
     try:
         results = [
-            _figures(arguments, task, space, member, meter) for member in _spread(members, arguments.networks)
+            _measurements(arguments, task, space, member, meter)
+            for member in _spread(members, arguments.networks)
         ]
     finally:
         meter.close()
@@ -68,12 +69,12 @@ def main() -> None:
     _print_tables(results)
 
 
-def _figures(
+def _measurements(
     arguments: argparse.Namespace, task: Task, space: SearchSpace, member: TrainedMember, meter: LatencyMeter
 ) -> Mapping[str, Any]:
-    """Return what was found about one network, judging it unless that was done."""
+    """Return what was found about one network, evaluating it unless that was done."""
     directory = arguments.out / member.architecture.id
-    path = directory / FIGURES
+    path = directory / MEASUREMENTS
     if path.is_file():
         known: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return known
@@ -88,7 +89,7 @@ def _figures(
     method = CalibrationMethod(arguments.calibration)
     settings = PrecisionSettings(PRECISIONS, method, arguments.calibration_inputs)
     target = Target.parse(meter.target)
-    dialect = dialect_of(target.runtime, dict(target.options))
+    dialect = dialect_of(target.backend, dict(target.options))
     found = PrecisionMaker(task, member.architecture, module, directory, dialect, settings).make()
     if not arguments.accuracy_only:
         found = [
@@ -142,7 +143,7 @@ def _print_tables(results: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _row(network: str, name: str, entry: Mapping[str, Any]) -> str:
-    judged, speed = entry["judged"], entry["speed"]
+    evaluation, speed = entry["evaluation"], entry["speed"]
     worst = f"{entry['worst_class_drop_points']:+.2f} {entry['worst_class']}" if entry["worst_class"] else "-"
     ratio = "-"
     if speed:
@@ -151,10 +152,10 @@ def _row(network: str, name: str, entry: Mapping[str, Any]) -> str:
     cells = [
         network,
         name,
-        f"{judged['quality']['value']:.4f}",
+        f"{evaluation['quality']['value']:.4f}",
         f"{entry['drop_points']:+.2f}",
         worst,
-        f"{judged['same_label_share']:.2%}",
+        f"{evaluation['same_label_share']:.2%}",
         ratio,
         f"{entry['bytes'] / 1e6:.2f}",
     ]

@@ -113,7 +113,7 @@ def _resumed(path: Path, settings: dict[str, object]) -> dict[str, list]:
 
 
 def _bench(model: Path, arguments: argparse.Namespace) -> dict[str, object]:
-    target = f"local?runtime=onnxruntime-cpu&threads={arguments.threads}"
+    target = f"local?backend=onnxruntime-cpu&threads={arguments.threads}"
     quick = ["--quick"] if arguments.quick else []
     program = "from hwnas.cli.main import main; main()"
     command = [sys.executable, "-c", program, "bench", str(model), "--target", target, "--json", *quick]

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""How far the outputs of a runtime are from those of PyTorch, on the same device where there is one.
+"""How far the outputs of a backend are from those of PyTorch, on the same device where there is one.
 
-    python scripts/benchmarks/runtime_parity.py --target 'local?runtime=tensorrt' --device cuda --out DIR
+    python scripts/benchmarks/runtime_parity.py --target 'local?backend=tensorrt' --device cuda --out DIR
 
 Networks of `range-unet` that together hold every block and every decoder are exported in each precision, run
-in the runtime and in PyTorch, and compared: relative L2 of the logits, and the share of pixels with the same
+in the backend and in PyTorch, and compared: relative L2 of the logits, and the share of pixels with the same
 label. FP16 is compared with PyTorch in half precision and, beside it, in single precision. The ONNX files
 stay in DIR/models, to be timed with `hwnas bench`. Prints Markdown, with `--json` one last line of JSON; ends
 with 1 if a network lies outside the limits or is refused.
@@ -29,7 +29,7 @@ from torch import nn
 
 from hwnas.files import write_bytes_atomically, write_json_atomically
 from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec
-from hwnas.latency.backends.base import InferenceRuntime
+from hwnas.latency.backends.base import Backend
 from hwnas.latency.backends.errors import AgentError
 from hwnas.latency.target import Target
 from hwnas.onnx_graphs.export import export_onnx
@@ -51,10 +51,10 @@ class Parity:
     Attributes:
         network: its decoder, which names it.
         precision: `fp32` or `fp16`.
-        relative_l2: of the logits, against PyTorch in that precision; None if the runtime refused it.
+        relative_l2: of the logits, against PyTorch in that precision; None if the backend refused it.
         same_labels: share of pixels, likewise.
         relative_l2_to_fp32: against PyTorch in single precision.
-        problem: what the runtime said, empty if it ran.
+        problem: what the backend said, empty if it ran.
     """
 
     network: str
@@ -123,7 +123,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--target", default="local?runtime=onnxruntime-cpu&threads=1", help="on this machine")
+    parser.add_argument("--target", default="local?backend=onnxruntime-cpu&threads=1", help="on this machine")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="of PyTorch")
     parser.add_argument("--precisions", default=f"{FP32},{FP16}", help="separated by commas")
     parser.add_argument("--height", type=int, default=64)
@@ -178,12 +178,12 @@ def _compared(
 
 def _run(url: str, path: Path, image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     target = Target.parse(url)
-    runtime_class = load_plugin("hwnas.runtimes", target.runtime)
-    runtime: InferenceRuntime = runtime_class(target.threads, **dict(target.options))
-    runtime.load(str(path))
-    runtime.bind({"range_image": image})
-    runtime.run()
-    return np.asarray(runtime.outputs()["logits"], np.float32)
+    backend_class = load_plugin("hwnas.backends", target.backend)
+    backend: Backend = backend_class(target.threads, **dict(target.options))
+    backend.load(str(path))
+    backend.bind({"range_image": image})
+    backend.run()
+    return np.asarray(backend.outputs()["logits"], np.float32)
 
 
 def _pytorch(
@@ -219,8 +219,8 @@ def _print_table(arguments: argparse.Namespace, found: list[Parity]) -> None:
             figures = (
                 f"| {parity.relative_l2:.2e} | {parity.same_labels:.3%} | {parity.relative_l2_to_fp32:.2e}"
             )
-        verdict = "holds" if parity.holds else parity.problem.replace("\n", " ")[:200] or "outside the limits"
-        print(f"| {parity.network} | {parity.precision} {figures} | {verdict} |")
+        result = "holds" if parity.holds else parity.problem.replace("\n", " ")[:200] or "outside the limits"
+        print(f"| {parity.network} | {parity.precision} {figures} | {result} |")
 
 
 if __name__ == "__main__":

@@ -53,13 +53,13 @@ def searched(config: RunConfig, path: Path) -> Searched:
     directory = RunDirectory(path)
     last = ""
 
-    def told(status: SearchStatus) -> None:
+    def show(status: SearchStatus) -> None:
         nonlocal last
         if status.message != last:
             last = status.message
             print(f"[{path.name}, {status.trained}] {last}", file=sys.stderr, flush=True)
 
-    search(config, path, resume=directory.exists, progress=told)
+    search(config, path, resume=directory.exists, progress=show)
     own = [trial for trial in directory.read_front()["trials"] if trial["duplicate_of"] is None]
     return Searched(
         [(trial["error"], trial["cost"]) for trial in own if trial["state"] == "COMPLETE"],

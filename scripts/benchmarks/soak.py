@@ -46,7 +46,7 @@ sys.path.insert(0, str(ROOT))
 
 from hwnas.config import RunConfig
 from hwnas.files import write_json_atomically
-from hwnas.objectives import Costs
+from hwnas.objectives import Objectives
 from hwnas.search.front import build_front
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.run_log import read_events
@@ -71,7 +71,7 @@ def make_space(contract, restrictions):
 """
 KINDS = {"driver killed": 4, "worker killed": 3, "connections cut": 4, "server crashed": 1}
 NEEDS_SERVER = ("connections cut", "server crashed")
-KEEP = 2
+REDUCTION_FACTOR = 2
 """With two lengths of training, one of so many networks is trained longer."""
 KILLED, GAVE_UP, ENDED = -signal.SIGKILL, 5, 0
 
@@ -145,7 +145,7 @@ class Soak:
             training={"proxy": {"steps": 4 if self.fidelities else 2}, "full": {"steps": 4}},
         )
         if self.fidelities:
-            settings["search"]["fidelities"] = {"steps": [2], "keep": KEEP}
+            settings["search"]["fidelities"] = {"steps": [2], "reduction_factor": REDUCTION_FACTOR}
         if self.server is not None:
             settings |= {"storage": self.server.address, "study": "soak"}
         self.file.write_text(yaml.safe_dump(settings))
@@ -216,13 +216,14 @@ class Soak:
         if is_over and self.fidelities:
             check(trained[1] <= trained[0], "a network was trained longer that was not trained before")
             check(
-                len(trained[1]) == len(trained[0]) // KEEP, f"{[len(each) for each in trained]} are trained"
+                len(trained[1]) == len(trained[0]) // REDUCTION_FACTOR,
+                f"{[len(each) for each in trained]} are trained",
             )
 
     def _check_rung(self, rung: str, study: SearchStudy, run: RunDirectory, *, is_over: bool) -> set[str]:
         """Look at one length of training, and return the names of its networks."""
         trials = study.summaries()
-        front = json.loads(json.dumps(build_front(trials, run.read_trial, Costs())))
+        front = json.loads(json.dumps(build_front(trials, run.read_trial, Objectives())))
         states = {t["number"]: t for t in front["trials"] if t["state"] in ("COMPLETE", "PRUNED")}
         check(
             list(range(len(trials))) == [trial.number for trial in trials],

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""How long weight sharing takes to judge a candidate on real scans.
+"""How long weight sharing takes to evaluate a candidate on real scans.
 
     python scripts/benchmarks/supernet_evaluation.py --data DIR --supernet DIR [--networks 20] [--json]
 
 `--data` is a SemanticKITTI directory, sequence 08 is validated on; `--supernet` what `estimators.py` trained
 in its `--out`. Candidates of `--least-gmac` to `--most-gmac` are drawn from the same part of `range-unet`;
-each is cut out, gets statistics of its own and judges all validation scans, with one thread for every
+each is cut out, gets statistics of its own and evaluates all validation scans, with one thread for every
 processor. Prints Markdown, and with `--json` ends in one line of JSON.
 """
 
@@ -32,7 +32,7 @@ from hwnas.tasks.base import make_task
 
 
 def main() -> None:
-    """Judge, print."""
+    """Evaluate, print."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -54,7 +54,7 @@ def main() -> None:
     task = make_task("lidar-segmentation", settings)
     space = make_search_space(SPACE, task.contract, CHOICES)
     context = EstimatorContext(task, space, {"supernet": str(arguments.supernet)})
-    judge = make_estimator("weight-sharing", context)
+    estimator = make_estimator("weight-sharing", context)
     rng = np.random.default_rng(arguments.seed)
     gmacs, seconds, items = [], [], 0
     with tempfile.TemporaryDirectory() as scratch:
@@ -63,7 +63,7 @@ def main() -> None:
             gmac = count_macs(space.build(architecture), architecture.input_shape) / 1e9
             if not arguments.least_gmac <= gmac <= arguments.most_gmac:
                 continue
-            told = judge.estimate(architecture, seed=0, directory=Path(scratch)).to_json()
+            told = estimator.estimate(architecture, seed=0, directory=Path(scratch)).to_json()
             gmacs.append(gmac)
             seconds.append(float(told["cost_s"]))
             items = int(told["quality"]["num_items"])
@@ -73,7 +73,7 @@ def main() -> None:
         f"machine: {platform.processor() or platform.machine()}, {os.cpu_count()} processors, "
         f"{torch.get_num_threads()} threads\n"
     )
-    print("| candidates | GMAC | points judged | median s | slowest s | the first, with reading s |")
+    print("| candidates | GMAC | points evaluated | median s | slowest s | the first, with reading s |")
     print("|---|---|---|---|---|---|")
     print(
         f"| {len(later)} | {min(gmacs):.2f} to {max(gmacs):.2f} | {items:,} | {statistics.median(later):.2f} "

@@ -17,7 +17,7 @@ from hwnas.errors import ConfigError
 from hwnas.files import sha256_of_file, write_checked_json
 from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec
 from hwnas.latency.measure.comparison import Comparison
-from hwnas.latency.measurement import LatencyMeasurement, ReferenceFigures
+from hwnas.latency.measurement import LatencyMeasurement, ReferenceMeasurement
 from hwnas.metrics.confusion import confusion_matrix, iou_per_class, mean_iou
 from hwnas.range_view.knn import KnnSettings, labels_of_points
 from hwnas.range_view.projection import Normalisation, ProjectionSpec, network_input, project
@@ -157,7 +157,7 @@ class SmallSpace:
 class FixedMeter:
     """Says that every model takes `latency_ms`, and the reference network `reference_ms`."""
 
-    target = "local?runtime=onnxruntime-cpu&threads=1"
+    target = "local?backend=onnxruntime-cpu&threads=1"
 
     def __init__(
         self,
@@ -196,7 +196,7 @@ class FixedMeter:
             protocol={},
             ratio=median / self.reference_ms,
             ratio_interval=(median * 0.99 / self.reference_ms, median * 1.01 / self.reference_ms),
-            reference=ReferenceFigures(
+            reference=ReferenceMeasurement(
                 self.reference, self.reference_ms, (self.reference_ms * 0.99, self.reference_ms * 1.01)
             ),
         )
@@ -251,7 +251,7 @@ def write_run(directory: Path, widths: Sequence[int] = (4, 8)) -> Path:
                 "on_front": True,
             }
         )
-    write_checked_json(directory / "trained.json", {"schema_version": 1, "members": members})
+    write_checked_json(directory / "trained.json", {"schema_version": 2, "members": members})
     (directory / "run.yaml").write_text(
         "task: {name: small-lidar, data: '0'}\nspace: {name: small-space}\n"
         "measuring: {final: {processes: 2, warmup_s: 0.05, min_samples: 20, max_s: 1.0, relative_interval: 0.5, "

@@ -14,8 +14,14 @@ def quality(value: float) -> dict[str, Any]:
 
 def precision(value: float, ratio: float | None, *, holds: bool = True, remarks: tuple[str, ...] = ()) -> Any:
     speed = None if ratio is None else {"ratio": ratio}
-    judged = {"quality": quality(value)}
-    return {"file": "x.onnx", "judged": judged, "speed": speed, "holds": holds, "remarks": list(remarks)}
+    evaluation = {"quality": quality(value)}
+    return {
+        "file": "x.onnx",
+        "evaluation": evaluation,
+        "speed": speed,
+        "holds": holds,
+        "remarks": list(remarks),
+    }
 
 
 def manifest(name: str, latency_ms: float, precisions: dict[str, Any], value: float = 0.5) -> dict[str, Any]:

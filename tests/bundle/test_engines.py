@@ -26,10 +26,10 @@ from tests.bundle.small_lidar import FixedMeter, SmallSpace, SmallTask, write_ru
 from tests.latency.backends.rtx import needs_rtx
 from tests.latency.onnx_models import write_conv_relu, write_unknown_operator
 
-CPU, GPU = "local?runtime=onnxruntime-cpu&threads=1", "local?runtime=tensorrt"
+CPU, GPU = "local?backend=onnxruntime-cpu&threads=1", "local?backend=tensorrt"
 
 
-class BoardRuntime:
+class BoardBackend:
     """Builds an "engine" of three megabytes for a model."""
 
     def __init__(self, directory: Path) -> None:
@@ -57,10 +57,10 @@ class BoardRuntime:
 class BoardMeter:
     """A target whose agent is in this process."""
 
-    target = "ssh://board?runtime=tensorrt"
+    target = "ssh://board?backend=tensorrt"
 
-    def __init__(self, runtime: Any, *, spoil: bool = False) -> None:
-        self._files, self._spoil = EngineFiles(lambda: runtime), spoil
+    def __init__(self, backend: Any, *, spoil: bool = False) -> None:
+        self._files, self._spoil = EngineFiles(lambda: backend), spoil
 
     @contextmanager
     def alone(self, model: Path) -> Iterator[tuple[Any, str]]:
@@ -80,7 +80,7 @@ def test_the_engine_of_a_target_comes_over_whole(tmp_path: Path) -> None:
     write_conv_relu(tmp_path / "model.onnx")
     out = tmp_path / "out"
     out.mkdir()
-    record = build_on_target(BoardMeter(BoardRuntime(tmp_path)), tmp_path / "model.onnx", out)
+    record = build_on_target(BoardMeter(BoardBackend(tmp_path)), tmp_path / "model.onnx", out)
     (written,) = out.iterdir()
     assert written.name == record["file"]
     assert written.name.startswith("tensorrt-10.3.0-orin-")
@@ -99,14 +99,14 @@ def test_what_was_changed_on_the_way_is_not_kept(tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     with pytest.raises(MeasurementError, match="not the one that was built there"):
-        build_on_target(BoardMeter(BoardRuntime(tmp_path), spoil=True), tmp_path / "model.onnx", out)
+        build_on_target(BoardMeter(BoardBackend(tmp_path), spoil=True), tmp_path / "model.onnx", out)
     assert not list(out.iterdir())
 
 
-def test_runtimes_without_engines_say_so(tmp_path: Path) -> None:
+def test_backends_without_engines_say_so(tmp_path: Path) -> None:
     write_conv_relu(tmp_path / "model.onnx")
     with pytest.raises(
-        MeasurementError, match=r"object builds no engines that can be kept.*runtime=tensorrt"
+        MeasurementError, match=r"object builds no engines that can be kept.*backend=tensorrt"
     ):
         build_on_target(BoardMeter(object()), tmp_path / "model.onnx", tmp_path)
     with pytest.raises(AgentError, match="No engine was built"):
@@ -115,7 +115,7 @@ def test_runtimes_without_engines_say_so(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("engine", "target", "told"),
-    [("onnx", CPU, "one of tensorrt, rtx, none"), ("tensorrt", CPU, "runtime 'onnxruntime-cpu'")],
+    [("onnx", CPU, "one of tensorrt, rtx, none"), ("tensorrt", CPU, "backend 'onnxruntime-cpu'")],
 )
 def test_engines_that_cannot_be_had_are_refused_early(engine: str, target: str, told: str) -> None:
     with pytest.raises(ConfigError, match=told):

@@ -78,7 +78,7 @@ def test_existing_bundles_are_kept_unless_forced(member: TrainedMember, tmp_path
 def test_force_removes_only_what_an_export_wrote(member: TrainedMember, tmp_path: Path) -> None:
     bundle = tmp_path / "bundle"
     export(member, bundle)
-    (bundle / "verdict.json").write_text("{}")
+    (bundle / "verification.json").write_text("{}")
     (bundle / "notes").mkdir()
     (bundle / "notes" / "drive.txt").write_text("a week of work")
     with pytest.raises(ExportError, match=r"1 files that no export wrote \('notes/drive.txt'"):
@@ -150,7 +150,7 @@ def test_disturbed_measurements_are_repeated_and_named(
 def test_a_target_with_tensorrt_refuses_what_it_cannot_take(member: TrainedMember, tmp_path: Path) -> None:
     class Board(FixedMeter):
         def fingerprint(self):
-            return {"runtime_versions": {"tensorrt": "10.2.0"}}
+            return {"backend_versions": {"tensorrt": "10.2.0"}}
 
     with pytest.raises(ExportError, match=r"10\.3 or later"):
         export(member, tmp_path / "bundle", meter=Board())

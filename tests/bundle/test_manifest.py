@@ -24,7 +24,7 @@ def test_whole_bundle_is_read_wherever_it_lies(bundle: Path, tmp_path: Path) -> 
     assert manifest.weights_path.name == "weights.safetensors"
     assert manifest.class_names == ("a", "b", "c")
     assert manifest.io_spec.inputs[0].shape == (1, 5, 16, 256)
-    (tmp_path / "elsewhere" / "verdict.json").write_text("{}")
+    (tmp_path / "elsewhere" / "verification.json").write_text("{}")
     read_manifest(moved)
 
 
@@ -53,7 +53,7 @@ def test_missing_and_mistyped_keys_are_named(bundle: Path, key: str) -> None:
         read_manifest(bundle)
 
 
-@pytest.mark.parametrize("version", [None, 0, 3, True, "1"])
+@pytest.mark.parametrize("version", [None, 0, 2, 4, True, "3"])
 def test_other_schema_versions_are_refused(bundle: Path, version: Any) -> None:
     change(bundle, lambda content: content.update(schema_version=version))
     with pytest.raises(BundleError, match="schema version"):
@@ -112,12 +112,12 @@ def test_what_is_no_bundle_is_refused(tmp_path: Path) -> None:
         read_manifest(tmp_path / "file")
 
 
-def test_bundles_of_version_1_hold_fp32_only(bundle: Path) -> None:
-    def older(content: dict[str, Any]) -> None:
-        content["schema_version"] = 1
-        del content["precisions"], content["recommended_precision"]
+def test_bundles_may_hold_fp32_only(bundle: Path) -> None:
+    def without_others(content: dict[str, Any]) -> None:
+        content["precisions"] = {"fp32": content["precisions"]["fp32"]}
+        content["recommended_precision"] = "fp32"
 
-    change(bundle, older)
+    change(bundle, without_others)
     manifest = read_manifest(bundle)
     assert list(manifest.precisions) == ["fp32"]
     assert manifest.model_path_of("recommended") == manifest.model_path_of("fp32") == bundle / "model.onnx"

@@ -27,7 +27,7 @@ from tests.bundle.small_lidar import SmallSpace, SmallTask, write_run
 
 torch.set_num_threads(1)
 
-CPU, BOARD = "local?runtime=onnxruntime-cpu&threads=1", "ssh://orin?runtime=tensorrt"
+CPU, BOARD = "local?backend=onnxruntime-cpu&threads=1", "ssh://orin?backend=tensorrt"
 TRT, ORT = Dialect.TENSORRT, Dialect.ONNXRUNTIME_CPU
 INT8 = PrecisionSettings(("fp32", "int8"))
 
@@ -129,7 +129,7 @@ def test_networks_are_tried_before_anything_is_measured(run: Path) -> None:
         check_network(task, space, architecture, beyond)
 
 
-def test_two_dialects_lie_side_by_side_and_each_runtime_gets_its_own(run: Path, tmp_path: Path) -> None:
+def test_two_dialects_lie_side_by_side_and_each_backend_gets_its_own(run: Path, tmp_path: Path) -> None:
     bundle = export(
         run, tmp_path / "bundle", dialect="tensorrt,onnxruntime", tensorrt="10.3", onnxruntime="1.16"
     )
@@ -179,10 +179,10 @@ def test_two_dialects_lie_side_by_side_and_each_runtime_gets_its_own(run: Path, 
     assert manifest.precisions["int8"]["speed"]["ratio"] == 0.5
     assert manifest.precisions["int8.tensorrt"]["speed"] is None
     assert (manifest.recommended_for("onnxruntime"), manifest.recommended_for("tensorrt")) == ("int8", "fp32")
-    verdict = verify_bundle(bundle, Meter(), settings=VerificationSettings(parity_inputs=1))
-    names = {check.name: check.passed for check in verdict.checks}
-    assert names["int8.tensorrt: mIoU as promised"] is True
-    assert verdict.passed
+    verification = verify_bundle(bundle, Meter(), settings=VerificationSettings(parity_inputs=1))
+    names = {check.name: check.passed for check in verification.checks}
+    assert names["int8.tensorrt: mIoU as stated"] is True
+    assert verification.passed
 
 
 def test_the_dialect_of_the_target_has_the_plain_name(run: Path, tmp_path: Path) -> None:
@@ -198,11 +198,11 @@ def test_the_dialect_of_the_target_has_the_plain_name(run: Path, tmp_path: Path)
     assert manifest.model_path_of("recommended").name == "model.onnx", "clocked with TensorRT alone"
     # Triton has no engine here, and onnxruntime was not clocked.
     assert manifest.content["integrations"]["triton"]["precision"] == "fp32"
-    # Each entry is judged by its own file, not by the one that `int8` means to onnxruntime.
-    verdict = verify_bundle(bundle, Board(), settings=VerificationSettings(parity_inputs=1))
-    shares = {name: entry["same_label_share"] for name, entry in verdict.facts["precisions"].items()}
-    promised = {name: entry["judged"]["same_label_share"] for name, entry in manifest.precisions.items()}
-    assert shares == promised
+    # Each entry is evaluated by its own file, not by the one that `int8` means to onnxruntime.
+    verification = verify_bundle(bundle, Board(), settings=VerificationSettings(parity_inputs=1))
+    shares = {name: entry["same_label_share"] for name, entry in verification.facts["precisions"].items()}
+    stated = {name: entry["evaluation"]["same_label_share"] for name, entry in manifest.precisions.items()}
+    assert shares == stated
     assert shares["int8"] != shares["int8.onnxruntime"]
 
 

@@ -71,10 +71,10 @@ def test_export_measures_and_verify_confirms(run: Path, tmp_path: Path) -> None:
     low, high = written[0]["interval_ms"]
     assert 0 < low <= written[0]["latency_ms"] <= high
     # A tiny network on a busy machine: only the wiring is under test here, the limit is elsewhere.
-    verdict = json.loads(call("verify", bundle, "--json", "--latency-tolerance", "1000"))
-    assert verdict["passed"]
-    assert json.loads((bundle / "verdict.json").read_text()) == verdict
-    assert "latency as promised" in call("verify", bundle, "--latency-tolerance", "1000")
+    verification = json.loads(call("verify", bundle, "--json", "--latency-tolerance", "1000"))
+    assert verification["passed"]
+    assert json.loads((bundle / "verification.json").read_text()) == verification
+    assert "latency as stated" in call("verify", bundle, "--latency-tolerance", "1000")
 
 
 def test_failed_verification_ends_with_its_own_exit_code(run: Path, tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_failed_verification_ends_with_its_own_exit_code(run: Path, tmp_path: Pa
     manifest = json.loads((bundle / "manifest.json").read_text())
     manifest["quality"]["value"] += 0.01
     (bundle / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(VerificationError, match="mIoU as promised") as caught:
+    with pytest.raises(VerificationError, match="mIoU as stated") as caught:
         call("verify", bundle, "--latency-tolerance", "1000")
     assert caught.value.exit_code == 8
 
@@ -388,9 +388,9 @@ def test_signed_bundles_are_told_from_others(run: Path, scan: Path, tmp_path: Pa
     signed = json.loads(written)["bundles"][0]["path"]
     call("infer", signed, scan, "-o", tmp_path / "b", *options)
     assert (tmp_path / "b" / "scan.label").is_file()
-    verdict = json.loads(call("verify", signed, "--latency-tolerance", "1000", "--json", *options))
-    assert verdict["checks"][0]["name"] == "signature"
-    assert verdict["checks"][0]["found"] == "me"
+    verification = json.loads(call("verify", signed, "--latency-tolerance", "1000", "--json", *options))
+    assert verification["checks"][0]["name"] == "signature"
+    assert verification["checks"][0]["found"] == "me"
 
 
 @pytest.mark.parametrize(

@@ -30,12 +30,12 @@ def test_this_machine_as_json() -> None:
     found = json.loads(output)
     assert found["is_usable"]
     assert found["noise"]["median_ms"] > 0
-    assert found["target"] == "local?runtime=onnxruntime-cpu&threads=1"
-    assert {"runtime", "processors", "noise"} <= {finding["check"] for finding in found["findings"]}
+    assert found["target"] == "local?backend=onnxruntime-cpu&threads=1"
+    assert {"backend", "processors", "noise"} <= {finding["check"] for finding in found["findings"]}
 
 
-def test_unusable_runtime_is_said_with_advice() -> None:
-    output, error = call("--quick", "--target", "local?runtime=trtexec&program=/none")
+def test_unusable_backend_is_said_with_advice() -> None:
+    output, error = call("--quick", "--target", "local?backend=trtexec&program=/none")
     assert isinstance(error, MeasurementError)
-    assert "PROBLEM runtime: trtexec cannot be used" in output
+    assert "PROBLEM backend: trtexec cannot be used" in output
     assert "->" in output

@@ -60,6 +60,6 @@ def test_examples_of_restrictions_fit_the_space(example: str) -> None:
 def test_there_are_examples() -> None:
     assert EXAMPLES
     for line in TEMPLATE.splitlines():
-        if found := re.search(r"or (\{(?:look|steps): .*?\})", line):
-            key = "funnel" if "look" in found[1] else "fidelities"
+        if found := re.search(r"or (\{(?:networks|steps): .*?\})", line):
+            key = "prescreening" if "networks" in found[1] else "fidelities"
             parse_config({"search": {key: parse_yaml(found[1], "example").value}})

@@ -121,8 +121,10 @@ class ExecutorSuite:
         assert found[second].value["quality"]["metric"] == "accuracy"
         assert {"weights.safetensors", "model.onnx"} <= {path.name for path in full.iterdir()}
         assert set(running.idle) == {first, second}
-        for judge, steps in enumerate((4, 3)):
-            reply = answer(running, first, job("estimate", judge=judge, directory=tmp_path / f"{judge}"))
+        for estimator, steps in enumerate((4, 3)):
+            reply = answer(
+                running, first, job("estimate", estimator=estimator, directory=tmp_path / f"{estimator}")
+            )
             assert reply.kind == "result"
             assert 0 < reply.value["quality"]["value"] <= 1
             assert reply.value["estimator"] == f"training-{steps}-steps"
@@ -132,11 +134,11 @@ class ExecutorSuite:
         reply = answer(running, worker, job("export", "unexportable", path=tmp_path / "model.onnx"))
         assert reply.kind == "error"
         assert type(error_from_reply(reply.value)).__name__ == "ExportError"
-        reply = answer(running, worker, job("estimate", "crash", judge=0, directory=tmp_path / "crash"))
+        reply = answer(running, worker, job("estimate", "crash", estimator=0, directory=tmp_path / "crash"))
         assert reply.kind == "died"
         assert "killed by signal 9" in reply.value
         wait_until_idle(running, 2)
-        reply = answer(running, running.idle[0], job("estimate", judge=0, directory=tmp_path / "good"))
+        reply = answer(running, running.idle[0], job("estimate", estimator=0, directory=tmp_path / "good"))
         assert reply.kind == "result"
 
     def test_a_job_can_be_killed(self, running: Executor, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def environment(directory: Path) -> dict[str, str]:
         "HOME": str(directory),
         "PYTHONPATH": str(site),
         "PIP_TARGET": str(site),
-        "PIP_NO_BUILD_ISOLATION": "1",
+        "PIP_NO_BUILD_ISOLATION": "0",
         "PIP_NO_DEPS": "1",
         "PIP_NO_INDEX": "1",
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",

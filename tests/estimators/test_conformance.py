@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import pytest
 
 from hwnas.errors import ConfigError, PluginError, TrainingError
-from hwnas.estimators.base import EstimatorContext, IsPrepared, make_estimator
+from hwnas.estimators.base import EstimatorContext, SupportsPreparation, make_estimator
 from hwnas.training.recipe import Recipe
 from hwnas.training.supernet import HEADER_FILE, train_supernet
 from tests.conformance.estimator_suite import EstimatorSuite
@@ -62,18 +62,20 @@ class TestLearned(EstimatorSuite):
             with pytest.raises(ConfigError, match=message):
                 make_estimator("learned", EstimatorContext(TinyTask(), TinySpace(), wrong))
 
-    def test_what_was_judged_is_kept(self, tmp_path: Path) -> None:
+    def test_what_was_evaluated_is_kept(self, tmp_path: Path) -> None:
         settings = {**self.settings, "cache": str(tmp_path)}
         first = make_estimator("learned", EstimatorContext(TinyTask(), TinySpace(), settings))
         files = {path: path.stat().st_mtime_ns for path in tmp_path.glob("learned-*.json")}
         assert len(files) == 8
         again = make_estimator("learned", EstimatorContext(TinyTask(), TinySpace(), settings))
         assert {path: path.stat().st_mtime_ns for path in files} == files
-        said = [judge.estimate(ARCHITECTURE, seed=0, directory=tmp_path).score for judge in (first, again)]
+        said = [
+            estimator.estimate(ARCHITECTURE, seed=0, directory=tmp_path).score for estimator in (first, again)
+        ]
         assert said[0] == said[1]
-        # What was judged before is still part of what the predictor cost.
+        # What was evaluated before is still part of what the predictor cost.
         cost_s = sum(json.loads(path.read_text())["cost_s"] for path in files)
-        assert isinstance(again, IsPrepared)
+        assert isinstance(again, SupportsPreparation)
         assert again.prepared_s > cost_s > 0
         # More parameters are taken as better, and of two sizes the predictor has seen both.
         small = TinySpace().decode({"channels": 4})
@@ -96,9 +98,9 @@ def test_a_score_that_is_no_number_is_an_error(tmp_path: Any, monkeypatch: pytes
 
     scores = {**untrained.SCORES, "naswot": lambda *_: float("-inf")}
     monkeypatch.setattr(untrained, "SCORES", scores)
-    judge = make_estimator("naswot", EstimatorContext(TinyTask(), TinySpace()))
+    estimator = make_estimator("naswot", EstimatorContext(TinyTask(), TinySpace()))
     with pytest.raises(TrainingError, match="finite number"):
-        judge.estimate(ARCHITECTURE, seed=0, directory=tmp_path)
+        estimator.estimate(ARCHITECTURE, seed=0, directory=tmp_path)
 
 
 class TestWeightSharing(EstimatorSuite):
@@ -116,7 +118,7 @@ class TestWeightSharing(EstimatorSuite):
             make_estimator("weight-sharing", EstimatorContext(TinyTask(), TinySpace(), {}))
 
     def test_it_says_what_training_the_weights_took(self) -> None:
-        judge = make_estimator("weight-sharing", EstimatorContext(TinyTask(), TinySpace(), self.settings))
+        estimator = make_estimator("weight-sharing", EstimatorContext(TinyTask(), TinySpace(), self.settings))
         header = json.loads((Path(self.settings["supernet"]) / HEADER_FILE).read_text())
-        assert isinstance(judge, IsPrepared)
-        assert judge.prepared_s == header["seconds"] > 0
+        assert isinstance(estimator, SupportsPreparation)
+        assert estimator.prepared_s == header["seconds"] > 0

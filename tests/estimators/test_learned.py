@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hwnas.errors import ConfigError
-from hwnas.estimators.learned import ErrorPredictor, judged_predictor
+from hwnas.estimators.learned import ErrorPredictor, validated_predictor
 
 
 def _problem(count: int, seed: int = 0, noise: float = 0.02) -> tuple[np.ndarray, np.ndarray]:
@@ -22,14 +22,14 @@ def test_it_predicts_networks_that_it_has_not_seen() -> None:
     assert np.abs(said - truth).mean() < 0.3 * np.abs(truth - truth.mean()).mean()
 
 
-def test_cross_validation_states_what_it_is_worth() -> None:
-    _, good = judged_predictor(*_problem(100))
-    assert 0.6 < good.agreement.low <= good.agreement.tau <= good.agreement.high <= 1
-    assert good.agreement.networks == 100
+def test_cross_validation_states_how_well_it_ranks() -> None:
+    _, good = validated_predictor(*_problem(100))
+    assert 0.6 < good.rank_correlation.low <= good.rank_correlation.tau <= good.rank_correlation.high <= 1
+    assert good.rank_correlation.networks == 100
     features, _ = _problem(100)
-    _, useless = judged_predictor(features, np.random.default_rng(2).normal(size=100))
-    assert useless.agreement.low < 0.1, "noise must not look predictable"
-    assert useless.agreement.tau < 0.25
+    _, useless = validated_predictor(features, np.random.default_rng(2).normal(size=100))
+    assert useless.rank_correlation.low < 0.1, "noise must not look predictable"
+    assert useless.rank_correlation.tau < 0.25
 
 
 def test_the_scale_of_values_does_not_matter() -> None:
@@ -50,7 +50,7 @@ def test_numbers_that_are_none_are_refused() -> None:
     features, values = _problem(20)
     values[3] = np.nan
     with pytest.raises(ConfigError, match="finite"):
-        judged_predictor(features, values)
+        validated_predictor(features, values)
 
 
 def test_equal_values_are_predicted() -> None:

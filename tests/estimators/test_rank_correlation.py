@@ -6,17 +6,15 @@ import numpy as np
 import pytest
 
 from hwnas.errors import ConfigError
-from hwnas.estimators.rank_correlation import Worth, judge_worth, kendall_tau
+from hwnas.estimators.rank_correlation import EstimatorReport, kendall_tau, report_on
 
 RNG = np.random.default_rng(1)
 ERRORS = RNG.uniform(0.2, 0.8, 40)
 NOISE = RNG.normal(size=(3, 40))
 
 
-def worth_of(scores: np.ndarray, *, macs: np.ndarray = NOISE[0], resamples: int = 200) -> Worth:
-    return judge_worth(
-        "probe", scores, ERRORS, macs=macs, parameters=NOISE[1], cost_s=2.0, resamples=resamples
-    )
+def report_of(scores: np.ndarray, *, macs: np.ndarray = NOISE[0], resamples: int = 200) -> EstimatorReport:
+    return report_on("probe", scores, ERRORS, macs=macs, parameters=NOISE[1], cost_s=2.0, resamples=resamples)
 
 
 def pairwise_tau_b(first: list[float], second: list[float]) -> float:
@@ -36,30 +34,34 @@ def test_tau_counts_pairs() -> None:
 
 
 def test_the_errors_themselves_are_a_perfect_estimator() -> None:
-    worth = worth_of(ERRORS)
-    assert [worth.agreement.tau, worth.agreement.low, worth.agreement.high] == pytest.approx([1.0] * 3)
-    assert worth.gain_low > 0
-    assert worth.warnings == ()
+    report = report_of(ERRORS)
+    assert [
+        report.rank_correlation.tau,
+        report.rank_correlation.low,
+        report.rank_correlation.high,
+    ] == pytest.approx([1.0] * 3)
+    assert report.gain_low > 0
+    assert report.warnings == ()
 
 
 def test_noise_and_constants_are_warned_of() -> None:
-    assert any("no better than chance" in text for text in worth_of(NOISE[2]).warnings)
-    constant = worth_of(np.ones(40))
-    assert constant.agreement.tau == 0.0
+    assert any("no better than chance" in text for text in report_of(NOISE[2]).warnings)
+    constant = report_of(np.ones(40))
+    assert constant.rank_correlation.tau == 0.0
     assert any("no better than chance" in text for text in constant.warnings)
 
 
 def test_no_better_than_flops_is_warned_of() -> None:
-    worth = worth_of(ERRORS + 0.1 * NOISE[2], macs=-ERRORS)
-    assert worth.macs.tau == pytest.approx(1.0)
-    assert worth.agreement.low > 0
-    assert any("no better than counting FLOPs" in text for text in worth.warnings)
-    assert worth.gain_low < 0
+    report = report_of(ERRORS + 0.1 * NOISE[2], macs=-ERRORS)
+    assert report.macs.tau == pytest.approx(1.0)
+    assert report.rank_correlation.low > 0
+    assert any("no better than counting FLOPs" in text for text in report.warnings)
+    assert report.gain_low < 0
 
 
 def test_few_networks_are_warned_of() -> None:
     few = slice(0, 10)
-    worth = judge_worth(
+    report = report_on(
         "probe",
         ERRORS[few],
         ERRORS[few],
@@ -68,21 +70,21 @@ def test_few_networks_are_warned_of() -> None:
         cost_s=0.0,
         resamples=50,
     )
-    assert any("rests on 10 networks" in text for text in worth.warnings)
+    assert any("rests on 10 networks" in text for text in report.warnings)
 
 
 def test_the_interval_holds_tau_and_repeats() -> None:
-    worth = worth_of(ERRORS + 0.1 * NOISE[2])
-    assert worth.agreement.low < worth.agreement.tau < worth.agreement.high
-    assert worth_of(ERRORS + 0.1 * NOISE[2]) == worth
+    report = report_of(ERRORS + 0.1 * NOISE[2])
+    assert report.rank_correlation.low < report.rank_correlation.tau < report.rank_correlation.high
+    assert report_of(ERRORS + 0.1 * NOISE[2]) == report
 
 
 def test_json_round_trip() -> None:
-    worth = worth_of(NOISE[2])
-    assert Worth.from_json(json.loads(json.dumps(worth.to_json()))) == worth
+    report = report_of(NOISE[2])
+    assert EstimatorReport.from_json(json.loads(json.dumps(report.to_json()))) == report
 
 
 @pytest.mark.parametrize("scores", [ERRORS[:3], np.full(40, np.nan)])
 def test_unusable_columns_are_refused(scores: np.ndarray) -> None:
     with pytest.raises(ConfigError, match="Expected"):
-        worth_of(scores)
+        report_of(scores)

@@ -28,7 +28,7 @@ def test_estimates_and_leaves_the_weights(tmp_path: Path) -> None:
     assert again.quality == estimate.quality
 
 
-def test_judges_on_a_part_of_the_split(tmp_path: Path) -> None:
+def test_evaluates_on_a_part_of_the_split(tmp_path: Path) -> None:
     estimator = replace(TrainingEstimator(TinyTask(), TinySpace(), RECIPE), limit=2)
     assert estimator.estimate(ARCHITECTURE, seed=0, directory=tmp_path).quality.num_samples == 2
 

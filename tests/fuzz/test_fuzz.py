@@ -31,7 +31,7 @@ def test_nothing_crashes_hangs_or_reaches_out(bundle: Path, tmp_path: Path) -> N
         outcome for counts in findings.counts.values() for found in counts.values() for outcome in found
     )
     # Each of these must have been met, or the cases do not reach what they are meant for.
-    assert {"refused", "loaded", "judged as wrong"} <= set(outcomes)
+    assert {"refused", "loaded", "found wrong"} <= set(outcomes)
     for (kind, are_new), counts in findings.counts.items():
         if kind in {"truncate", "random"} and not are_new:
             assert counts["signed"]["loaded"] <= counts["manifest"]["loaded"]

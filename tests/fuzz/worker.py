@@ -95,16 +95,16 @@ def loaders(root: Path) -> dict[str, Callable[[Path], str]]:
         return "loaded"
 
     def verify(bundle: Path) -> str:
-        promised = read_manifest(bundle, check_files=False).content["latency"]
+        stated = read_manifest(bundle, check_files=False).content["latency"]
         with contextlib.suppress(KeyError, TypeError):  # as the command line does
-            MeasuringProtocol.from_json(promised["protocol"])
-        return "loaded" if verify_bundle(bundle, FixedMeter()).passed else "judged as wrong"
+            MeasuringProtocol.from_json(stated["protocol"])
+        return "loaded" if verify_bundle(bundle, FixedMeter()).passed else "found wrong"
 
     return {"manifest": manifest, "signed": signed, "runner": runner, "inspect": inspect, "verify": verify}
 
 
 def outcome(load: Callable[[Path], str], bundle: Path) -> str:
-    """Return `loaded`, `judged as wrong`, `refused`, or what went wrong that should not."""
+    """Return `loaded`, `found wrong`, `refused`, or what went wrong that should not."""
     from hwnas.errors import HwnasError
 
     try:

@@ -46,7 +46,7 @@ RUN["task"] |= {
 RUN["search"] |= {
     "strategy": {"name": "random"},
     "estimator": {"name": "weight-sharing", "supernet": "./net"},
-    "funnel": {"look": 1000, "train_best": 10},
+    "prescreening": {"networks": 1000, "train_best": 10},
     "warm_start": ["./a"],
 }
 RUN["space"]["choices"] = {"width": [512, 1024], "stem": [16], "flag": [True]}

@@ -107,7 +107,7 @@ def write_dynamic_model(path: Path) -> None:
 
 
 def write_unknown_operator(path: Path) -> IoSpec:
-    """Write a model with an operator that no runtime has."""
+    """Write a model with an operator that no backend has."""
     io_spec = IoSpec((TensorSpec("x", (1, 4)),), (TensorSpec("y", (1, 4)),))
     _save(path, [helper.make_node("Levitate", ["x"], ["y"], domain="nowhere")], io_spec, [])
     return io_spec

@@ -13,19 +13,19 @@ def test_defaults() -> None:
 
 
 def test_all_keys() -> None:
-    target = Target.parse("ssh://user@orin:2222?runtime=tensorrt&threads=2&cores=1,4-5")
+    target = Target.parse("ssh://user@orin:2222?backend=tensorrt&threads=2&cores=1,4-5")
     assert target == Target("ssh", "user@orin:2222", "tensorrt", 2, (1, 4, 5))
 
 
-def test_options_of_the_runtime() -> None:
-    target = Target.parse("local?provider=CUDAExecutionProvider&runtime=onnxruntime&device=1")
+def test_options_of_the_backend() -> None:
+    target = Target.parse("local?provider=CUDAExecutionProvider&backend=onnxruntime&device=1")
     assert target.options == (("device", "1"), ("provider", "CUDAExecutionProvider"))
     assert Target.parse(target.url) == target
 
 
-def test_options_of_an_unknown_runtime() -> None:
+def test_options_of_an_unknown_backend() -> None:
     with pytest.raises(PluginError, match="Did you mean 'onnxruntime'"):
-        Target.parse("local?runtime=onnxruntim&provider=x")
+        Target.parse("local?backend=onnxruntim&provider=x")
 
 
 @given(
@@ -35,9 +35,9 @@ def test_options_of_an_unknown_runtime() -> None:
     st.sets(st.integers(0, 63), min_size=4),
 )
 def test_canonical_url_reads_back(
-    place: tuple[str, str], runtime: str, threads: int, cores: set[int]
+    place: tuple[str, str], backend: str, threads: int, cores: set[int]
 ) -> None:
-    target = Target(*place, runtime, threads, tuple(sorted(cores)))
+    target = Target(*place, backend, threads, tuple(sorted(cores)))
     assert Target.parse(target.url) == target
 
 
@@ -49,8 +49,8 @@ def test_canonical_url_reads_back(
         ("local://?threads=1", "is written like"),
         ("ssh://?threads=1", "user@host"),
         ("local?treads=1", "Did you mean 'threads'"),
-        ("local?runtime=onnxruntime&provder=x", "Did you mean 'provider'"),
-        ("local?runtime=onnxruntime-cpu&provider=x", "'provider' .* is unknown"),
+        ("local?backend=onnxruntime&provder=x", "Did you mean 'provider'"),
+        ("local?backend=onnxruntime-cpu&provider=x", "'provider' .* is unknown"),
         ("local?threads=1&threads=2", "twice"),
         ("local?threads=", "no value"),
         ("local?threads=two", "whole number"),

@@ -26,11 +26,11 @@ def labelled(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
 
 def brute_force_iou(truth: np.ndarray, predicted: np.ndarray) -> list[float | None]:
     """Set by set, as the definition reads."""
-    judged = [i for i, t in enumerate(truth) if t != 255]
+    counted = [i for i, t in enumerate(truth) if t != 255]
     result: list[float | None] = []
     for c in range(NUM_CLASSES):
-        true = {i for i in judged if truth[i] == c}
-        said = {i for i in judged if predicted[i] == c}
+        true = {i for i in counted if truth[i] == c}
+        said = {i for i in counted if predicted[i] == c}
         result.append(len(true & said) / len(true | said) if true else None)
     return result
 

@@ -186,6 +186,6 @@ def test_ring_unfolding_keeps_nine_tenths_of_real_points(real_lidar: Path) -> No
         kept, points = kept + int(image.kept.sum()), points + len(scan)
         matrix += oracle(image, scan.labels, num_classes)
     enough = matrix.sum(axis=1)[:num_classes] >= 100
-    ious = [iou for iou, judged in zip(iou_per_class(matrix)[:num_classes], enough, strict=True) if judged]
+    ious = [iou for iou, counted in zip(iou_per_class(matrix)[:num_classes], enough, strict=True) if counted]
     assert kept / points >= 0.90
     assert np.mean(ious) >= 0.945

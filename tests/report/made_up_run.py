@@ -47,8 +47,8 @@ def latency(median_ms: float) -> dict[str, Any]:
         "remark": "" if median_ms < 5 else "19% of the samples <slow>",
         "warmup_s": [0.1],
         "model_sha256": "0" * 64,
-        "target": "local?runtime=onnxruntime-cpu&threads=1",
-        "fingerprint": {"cpu_model": "A <fast> CPU", "runtime_versions": {"onnxruntime": "1.2.3"}},
+        "target": "local?backend=onnxruntime-cpu&threads=1",
+        "fingerprint": {"cpu_model": "A <fast> CPU", "backend_versions": {"onnxruntime": "1.2.3"}},
         "protocol": {"processes": 2, "confidence": 0.95},
     }
 
@@ -99,7 +99,7 @@ def write_run(
             len(trials), "FAIL", None, None, None, None, {}, None, "loss <b>not</b> a number", 3.0, 500.0
         )
     )
-    write_front(run, trials, parse_config(config).budget.costs("latency_ms"))
+    write_front(run, trials, parse_config(config).budget.objectives("latency_ms"))
     return run
 
 
@@ -150,7 +150,7 @@ def _trial(
         error=value,
         latency_ms=median_ms,
         cost=median_ms,
-        figures={"latency_ms": median_ms},
+        measurements={"latency_ms": median_ms},
         duplicate_of=duplicate_of,
         reason=None,
         seconds=30.0,
@@ -162,7 +162,7 @@ def _write_record(
     run: RunDirectory,
     number: int,
     architecture: Architecture,
-    judged: dict[str, Any],
+    evaluated: dict[str, Any],
     measured: dict[str, Any],
 ) -> None:
     run.trial(number).mkdir(parents=True)
@@ -171,8 +171,8 @@ def _write_record(
         "number": number,
         "architecture": architecture.to_json(),
         "latency": measured,
-        "figures": {"latency_ms": measured["latency_ms"]},
-        "quality": judged,
+        "measurements": {"latency_ms": measured["latency_ms"]},
+        "quality": evaluated,
         "parameters": 12_345,
     }
     write_checked_json(run.trial_record(number), record)

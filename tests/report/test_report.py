@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from hwnas.bundle.candidates import Candidate
 from hwnas.cli.main import make_app
 from hwnas.errors import ConfigError, StudyError
-from hwnas.estimators.rank_correlation import RankAgreement, Worth
+from hwnas.estimators.rank_correlation import EstimatorReport, RankCorrelation
 from hwnas.files import write_checked_json
 from hwnas.report.build import build_report, is_report
 from hwnas.report.content import load_content
@@ -308,24 +308,24 @@ def test_precisions_of_bundles_are_on_one_front(tmp_path: Path) -> None:
     assert "loses <b>30</b> points" in page.text
 
 
-def test_the_worth_of_the_estimator_is_told_with_its_warnings(tmp_path: Path) -> None:
+def test_the_estimator_report_is_shown_with_its_warnings(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", tmp_path / "data")
     build_report(run.path)
-    assert Reader(run.report.read_text(encoding="utf-8")).count("section", id="worth") == 0
+    assert Reader(run.report.read_text(encoding="utf-8")).count("section", id="estimator-report") == 0
 
     def told(low: float, tau: float) -> str:
-        worth = Worth(
+        report = EstimatorReport(
             "training-<20>-steps",
-            RankAgreement(tau, low, 0.71, 30),
-            RankAgreement(0.33, 0.12, 0.52, 30),
-            RankAgreement(0.21, -0.01, 0.41, 30),
+            RankCorrelation(tau, low, 0.71, 30),
+            RankCorrelation(0.33, 0.12, 0.52, 30),
+            RankCorrelation(0.21, -0.01, 0.41, 30),
             cost_s=6.75,
             gain_low=-0.1,
         )
-        RunLog(run).event("worth", "found out before", worth=worth.to_json())
+        RunLog(run).event("estimator report", "found out before", estimator_report=report.to_json())
         build_report(run.path)
         page = Reader(run.report.read_text(encoding="utf-8"))
-        assert page.count("section", id="worth") == 1
+        assert page.count("section", id="estimator-report") == 1
         return page.text
 
     trusted = told(0.35, 0.55)

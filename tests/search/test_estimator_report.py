@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from hwnas.cli import estimate as estimate_command
 from hwnas.cli import search as search_command
 from hwnas.errors import ConfigError
-from hwnas.estimators.comparison import WORTH_FILE, Compared, Comparison, read_worth
-from hwnas.estimators.rank_correlation import Worth
+from hwnas.estimators.comparison import REPORT_FILE, Compared, Comparison, read_estimator_report
+from hwnas.estimators.rank_correlation import EstimatorReport
 from hwnas.search.driver import SearchResult
 from hwnas.search_spaces.base import make_search_space
 from hwnas.tasks.base import make_task
@@ -41,18 +41,18 @@ def comparison(**changes: Any) -> Comparison:
 
 def test_estimators_are_compared_with_full_training(tmp_path: Path) -> None:
     told: list[tuple[int, int, str]] = []
-    found = comparison().run(tmp_path, workers=1, told=lambda *what: told.append(what))
+    found = comparison().run(tmp_path, workers=1, progress=lambda *what: told.append(what))
     assert [one[:2] for one in told] == [(number, 15) for number in range(1, 16)]
     assert len(set(found["networks"])) == len(found["full"]["errors"]) == 5
     assert set(found["estimators"]) == {"brief", "macs"}
     # Counting MACs is as good as counting MACs.
-    worth = found["estimators"]["macs"]["worth"]
-    assert worth["agreement"]["tau"] == worth["macs"]["tau"]
-    assert any("30 or more" in warning for warning in worth["warnings"])
+    report = found["estimators"]["macs"]["report"]
+    assert report["rank_correlation"]["tau"] == report["macs"]["tau"]
+    assert any("30 or more" in warning for warning in report["warnings"])
     # What is there is not done again.
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*-*.json")}
     assert len(before) == 15
-    again = comparison().run(tmp_path, workers=1, told=lambda *what: told.append(what))
+    again = comparison().run(tmp_path, workers=1, progress=lambda *what: told.append(what))
     assert len(told) == 15
     assert again == found
     assert {path: path.stat().st_mtime_ns for path in before} == before
@@ -60,22 +60,22 @@ def test_estimators_are_compared_with_full_training(tmp_path: Path) -> None:
     task = make_task("tiny-stripes", {})
     space = make_search_space("tiny-space", task.contract, GOOD)
     context: dict[str, Any] = {"space": space, "task": task.fingerprint()}
-    read = read_worth(tmp_path, estimator="training", settings=PROXY, **context)
-    assert read.to_json() == found["estimators"]["brief"]["worth"]
-    with pytest.raises(ConfigError, match="says what"):
-        read_worth(tmp_path, estimator="training", settings=FULL, **context)
+    read = read_estimator_report(tmp_path, estimator="training", settings=PROXY, **context)
+    assert read.to_json() == found["estimators"]["brief"]["report"]
+    with pytest.raises(ConfigError, match="says how well"):
+        read_estimator_report(tmp_path, estimator="training", settings=FULL, **context)
     with pytest.raises(ConfigError, match="another task"):
-        read_worth(tmp_path, estimator="training", settings=PROXY, space=space, task="other")
-    (tmp_path / WORTH_FILE).write_text("{}")
+        read_estimator_report(tmp_path, estimator="training", settings=PROXY, space=space, task="other")
+    (tmp_path / REPORT_FILE).write_text("{}")
     with pytest.raises(ConfigError, match="hwnas estimate"):
-        read_worth(tmp_path, estimator="training", settings=PROXY, **context)
+        read_estimator_report(tmp_path, estimator="training", settings=PROXY, **context)
 
 
 def test_a_second_full_training_tells_how_well_two_agree(tmp_path: Path) -> None:
     same = Compared("the same", "training", FULL)
     other = Compared("another seed", "training", FULL, other_seed=100)
     found = comparison(estimators=(same, other)).run(tmp_path, workers=1)
-    assert found["estimators"]["the same"]["worth"]["agreement"]["tau"] == pytest.approx(1.0)
+    assert found["estimators"]["the same"]["report"]["rank_correlation"]["tau"] == pytest.approx(1.0)
     scores = {
         int(path.name.split("-")[1]): json.loads(path.read_text())["score"]
         for path in tmp_path.glob("*-training-*.json")
@@ -96,17 +96,17 @@ def test_what_cannot_be_compared_is_refused_before_training(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_a_search_states_what_its_estimator_is_worth(write_run, tmp_path: Path) -> None:
+def test_a_search_states_how_well_its_estimator_ranks(write_run, tmp_path: Path) -> None:
     run_file = write_run(
         space__choices=GOOD,
         search__trials=2,
-        search__worth="./worth",
+        search__estimator_report="./report",
         training__full={**FULL, "average": 0.0},
     )
     app = typer.Typer()
     estimate_command.register(app)
     search_command.register(app)
-    out = run_file.parent / "worth"
+    out = run_file.parent / "report"
     arguments = ["estimate", str(run_file), "--out", str(out), "--networks", "4", "--workers", "1"]
     result = CliRunner().invoke(app, [*arguments, "--estimators", "parameters", "--json"])
     assert result.exit_code == 0, result.output
@@ -116,10 +116,10 @@ def test_a_search_states_what_its_estimator_is_worth(write_run, tmp_path: Path) 
     assert "WARNING" in shown.output
     searched = CliRunner().invoke(app, ["search", str(run_file), "--out", str(tmp_path / "out")])
     assert searched.exit_code == 0, searched.output
-    assert "Worth of training (of the search): Kendall tau" in searched.output
+    assert "Estimator training (of the search): Kendall tau" in searched.output
     assert "WARNING" in searched.output
     assert "rests on 4 networks" in " ".join(searched.output.split())
-    assert "worth of the estimator" in searched.output
+    assert "estimator report" in searched.output
     other = yaml.safe_load(run_file.read_text())
     other["training"]["proxy"] = {**other.get("training", {}).get("proxy", {}), "steps": 3}
     run_file.write_text(yaml.safe_dump(other))
@@ -130,26 +130,38 @@ def test_a_search_states_what_its_estimator_is_worth(write_run, tmp_path: Path) 
 OWN = "training (of the search)"
 CHANCE = f"WARNING: {OWN} may order architectures no better than chance"
 NO_BETTER = f"WARNING: {OWN} is no better than counting FLOPs"
-FEW = f"WARNING: The worth of {OWN} rests on"
+FEW = f"WARNING: The rank correlation of {OWN} rests on"
 
 
-def agreement(tau: float, low: float, high: float, networks: int = 40) -> dict[str, Any]:
+def rank_correlation(tau: float, low: float, high: float, networks: int = 40) -> dict[str, Any]:
     return {"tau": tau, "low": low, "high": high, "networks": networks}
 
 
-TRUSTED, MACS = agreement(0.7, 0.55, 0.8), agreement(0.4, 0.2, 0.6)
-DOUBTFUL, GOOD_MACS = agreement(-0.1, -0.4, 0.2), agreement(0.5, 0.2, 0.7)
-PARAMETERS = agreement(0.25, 0.05, 0.45)
+TRUSTED, MACS = rank_correlation(0.7, 0.55, 0.8), rank_correlation(0.4, 0.2, 0.6)
+DOUBTFUL, GOOD_MACS = rank_correlation(-0.1, -0.4, 0.2), rank_correlation(0.5, 0.2, 0.7)
+PARAMETERS = rank_correlation(0.25, 0.05, 0.45)
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
     "nothing speaks against it": (TRUSTED, MACS, []),
-    "barely above zero and barely better": (agreement(0.3, 0.01, 0.6), agreement(0.29, 0.0, 0.6), []),
-    "the interval begins at zero": (agreement(0.3, 0.0, 0.6), agreement(0.1, -0.2, 0.4), [CHANCE]),
-    "the interval reaches below zero": (agreement(0.2, -0.1, 0.5), agreement(0.1, -0.2, 0.4), [CHANCE]),
-    "as good as MACs": (TRUSTED, agreement(0.7, 0.5, 0.9), [NO_BETTER]),
-    "worse than MACs": (TRUSTED, agreement(0.75, 0.6, 0.9), [NO_BETTER]),
+    "barely above zero and barely better": (
+        rank_correlation(0.3, 0.01, 0.6),
+        rank_correlation(0.29, 0.0, 0.6),
+        [],
+    ),
+    "the interval begins at zero": (
+        rank_correlation(0.3, 0.0, 0.6),
+        rank_correlation(0.1, -0.2, 0.4),
+        [CHANCE],
+    ),
+    "the interval reaches below zero": (
+        rank_correlation(0.2, -0.1, 0.5),
+        rank_correlation(0.1, -0.2, 0.4),
+        [CHANCE],
+    ),
+    "as good as MACs": (TRUSTED, rank_correlation(0.7, 0.5, 0.9), [NO_BETTER]),
+    "worse than MACs": (TRUSTED, rank_correlation(0.75, 0.6, 0.9), [NO_BETTER]),
     "both": (DOUBTFUL, GOOD_MACS, [CHANCE, NO_BETTER]),
-    "just enough networks": (agreement(0.7, 0.5, 0.8, 30), agreement(0.4, 0.2, 0.6, 30), []),
-    "too few networks": (agreement(0.7, 0.5, 0.8, 29), agreement(0.4, 0.2, 0.6, 29), [FEW]),
+    "just enough networks": (rank_correlation(0.7, 0.5, 0.8, 30), rank_correlation(0.4, 0.2, 0.6, 30), []),
+    "too few networks": (rank_correlation(0.7, 0.5, 0.8, 29), rank_correlation(0.4, 0.2, 0.6, 29), [FEW]),
 }
 """Agreement of the estimator, that of MACs, and how the warnings begin that these call for."""
 
@@ -170,7 +182,7 @@ class Screen:
         """All three agreements are told, and those warnings, each of them wholly in red."""
         texts = [f"{one['tau']:.2f} [{one['low']:.2f}, {one['high']:.2f}]" for one in (own, macs, PARAMETERS)]
         assert (
-            f"Worth of {OWN}: Kendall tau with full training {texts[0]}, of MACs {texts[1]}, of parameters "
+            f"Estimator {OWN}: Kendall tau with full training {texts[0]}, of MACs {texts[1]}, of parameters "
             f"{texts[2]}, from {own['networks']} networks."
         ) in self.lines
         shown = [line for line in self.lines if "WARNING" in line]
@@ -181,44 +193,52 @@ class Screen:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_an_estimator_is_worth_is_told_beside_what_costs_nothing(
+def test_how_well_an_estimator_ranks_is_shown_beside_what_costs_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str
 ) -> None:
     own, macs, warnings = CASES[case]
-    numbers = {"agreement": own, "macs": macs, "parameters": PARAMETERS, "cost_s": 1.0, "gain_low": 0.0}
+    numbers = {
+        "rank_correlation": own,
+        "macs": macs,
+        "parameters": PARAMETERS,
+        "cost_s": 1.0,
+        "gain_low": 0.0,
+    }
     screen = Screen(monkeypatch)
-    worth = Worth.from_json({"estimator": OWN, **numbers})
-    search_command._show_worth(SearchResult(tmp_path, "", interrupted=False, front={}, worth=worth))
+    report = EstimatorReport.from_json({"estimator": OWN, **numbers})
+    search_command._show_estimator_report(
+        SearchResult(tmp_path, "", interrupted=False, front={}, estimator_report=report)
+    )
     screen.check(own, macs, warnings)
     assert len(screen.lines) == 1 + len(warnings)
 
 
 def edited(found: Path, **numbers: Any) -> None:
     """Change what `hwnas estimate` wrote of the estimator of the search."""
-    content = json.loads((found / WORTH_FILE).read_text())
-    content["estimators"][OWN]["worth"] |= numbers
-    (found / WORTH_FILE).write_text(json.dumps(content))
+    content = json.loads((found / REPORT_FILE).read_text())
+    content["estimators"][OWN]["report"] |= numbers
+    (found / REPORT_FILE).write_text(json.dumps(content))
 
 
 @pytest.mark.slow
-def test_a_search_warns_in_red_where_its_estimator_may_be_worth_nothing(
+def test_a_search_warns_in_red_where_its_estimator_may_rank_no_better_than_chance(
     write_run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_file = write_run(
         space__choices=GOOD,
         search__trials=1,
-        search__worth="./worth",
+        search__estimator_report="./report",
         training__full={**FULL, "average": 0.0},
     )
     app = typer.Typer()
     estimate_command.register(app)
     search_command.register(app)
-    found, run = run_file.parent / "worth", tmp_path / "out"
+    found, run = run_file.parent / "report", tmp_path / "out"
     arguments = ["estimate", str(run_file), "--out", str(found), "--networks", "4", "--workers", "1"]
     estimated = CliRunner().invoke(app, [*arguments, "--estimators", "parameters", "--json"])
     assert estimated.exit_code == 0, estimated.output
 
-    edited(found, agreement=TRUSTED, macs=MACS, parameters=PARAMETERS)
+    edited(found, rank_correlation=TRUSTED, macs=MACS, parameters=PARAMETERS)
     screen = Screen(monkeypatch)
     searched = CliRunner().invoke(app, ["search", str(run_file), "--out", str(run)])
     assert searched.exit_code == 0, searched.output
@@ -226,18 +246,22 @@ def test_a_search_warns_in_red_where_its_estimator_may_be_worth_nothing(
 
     # Nothing is left to train, and what is known by now is told.
     resume = ["search", str(run), "--resume"]
-    edited(found, agreement=DOUBTFUL, macs=GOOD_MACS)
+    edited(found, rank_correlation=DOUBTFUL, macs=GOOD_MACS)
     screen = Screen(monkeypatch)
     assert CliRunner().invoke(app, resume).exit_code == 0
     screen.check(DOUBTFUL, GOOD_MACS, [CHANCE, NO_BETTER])
     told = CliRunner().invoke(app, [*resume, "--json"])
-    worth = json.loads(told.stdout)["estimator_worth"]
-    assert [worth[name] for name in ("agreement", "macs", "parameters")] == [DOUBTFUL, GOOD_MACS, PARAMETERS]
-    assert len(worth["warnings"]) == 2
+    report = json.loads(told.stdout)["estimator_report"]
+    assert [report[name] for name in ("rank_correlation", "macs", "parameters")] == [
+        DOUBTFUL,
+        GOOD_MACS,
+        PARAMETERS,
+    ]
+    assert len(report["warnings"]) == 2
     assert told.stderr.count("WARNING: ") == 2, "programs read the one, people the other"
 
     settings = yaml.safe_load((run / "run.yaml").read_text())
-    settings["search"]["worth"] = None
+    settings["search"]["estimator_report"] = None
     (run / "run.yaml").write_text(yaml.safe_dump(settings))
     screen = Screen(monkeypatch)
     assert CliRunner().invoke(app, resume).exit_code == 0

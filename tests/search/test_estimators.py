@@ -1,4 +1,4 @@
-"""Searches whose candidates are judged by something else than a short training."""
+"""Searches whose candidates are evaluated by something else than a short training."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_candidates_may_inherit_their_weights(write_run, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("name", ["synflow", "learned"])
-def test_an_estimator_that_judges_nothing_is_refused(write_run, tmp_path: Path, name: str) -> None:
+def test_an_estimator_that_evaluates_nothing_is_refused(write_run, tmp_path: Path, name: str) -> None:
     config = load_config(write_run(search__estimator=name, search__trials=1))
     with pytest.raises(HwnasError, match="weight-sharing"):
         search(config, tmp_path / "out")

@@ -1,4 +1,4 @@
-"""Searches with several lengths of training: who climbs, what it costs, and what a kill leaves."""
+"""Searches with several lengths of training: who is promoted, what it costs, and what a kill leaves."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from hwnas.cli.main import make_app
 from hwnas.config import load_config
 from hwnas.errors import ConfigError, StudyError
 from hwnas.search.driver import search
-from hwnas.search.fidelities import Ladder, Rung
-from hwnas.search.front import build_front, costs_of_front
+from hwnas.search.fidelities import Fidelities, Rung
+from hwnas.search.front import build_front, objectives_of_front
 from hwnas.search.layers import layers_of
 from hwnas.search.recorder import Candidate
 from hwnas.search.run_directory import RunDirectory
@@ -35,7 +35,7 @@ from hwnas.search.study import ABANDONED, SearchStudy, TrialSummary
 from tests.search.test_killing import events, start, wait_for
 
 GOOD = {"behaviour": ["good"]}
-SHORT = {"steps": [2, 4], "keep": 3}
+SHORT = {"steps": [2, 4], "reduction_factor": 3}
 
 
 def made_up(number: int, error: float, cost: float) -> TrialSummary:
@@ -45,56 +45,63 @@ def made_up(number: int, error: float, cost: float) -> TrialSummary:
     )
 
 
-class MadeUpBook:
-    """As much of a `TrialBook` as a ladder looks at."""
+class MadeUpRecorder:
+    """As much of a `TrialRecorder` as fidelities look at."""
 
     def __init__(self) -> None:
         self.study: Any = None
         self.trials: list[TrialSummary] = []
-        self.growing = SimpleNamespace(history=SimpleNamespace(trained=self.trials))
+        self.pareto_front = SimpleNamespace(history=SimpleNamespace(trained=self.trials))
 
     @property
     def num_trained(self) -> int:
         return len(self.trials)
 
 
-@given(seed=st.integers(0, 2**32 - 1), keep=st.integers(2, 4), workers=st.integers(1, 6))
-def test_one_of_every_few_climbs_and_nobody_waits(seed: int, keep: int, workers: int) -> None:
+@given(seed=st.integers(0, 2**32 - 1), reduction_factor=st.integers(2, 4), workers=st.integers(1, 6))
+def test_one_of_every_few_is_promoted_and_nobody_waits(
+    seed: int, reduction_factor: int, workers: int
+) -> None:
     rng = random.Random(seed)
-    books = [MadeUpBook() for _ in range(3)]
-    ladder = Ladder([Rung(book, steps) for book, steps in zip(books, (1, 3, 9), strict=True)], keep=keep)
+    recorders = [MadeUpRecorder() for _ in range(3)]
+    fidelities = Fidelities(
+        [Rung(recorder, steps) for recorder, steps in zip(recorders, (1, 3, 9), strict=True)],
+        reduction_factor=reduction_factor,
+    )
     running: list[Candidate] = []
     asked, lost = 0, 0
-    while asked < 40 or running or ladder.climber():
-        while len(running) < workers and (asked < 40 or ladder.climber()):
-            found = ladder.climber()
+    while asked < 40 or running or fidelities.next_promotion():
+        while len(running) < workers and (asked < 40 or fidelities.next_promotion()):
+            found = fidelities.next_promotion()
             number, below = found or (0, made_up(asked, rng.random(), rng.random()))
             asked += found is None
             candidate = Candidate(below, below.architecture, {}, rung=number)  # type: ignore[arg-type]
             if found:
-                best = len(books[number - 1].trials) // keep + ladder.rungs[number].lost
-                points = np.array([(one.error, one.cost) for one in books[number - 1].trials])
-                better, layer = 0, next(i for i, t in enumerate(books[number - 1].trials) if t is below)
+                best = len(recorders[number - 1].trials) // reduction_factor + fidelities.rungs[number].lost
+                points = np.array([(one.error, one.cost) for one in recorders[number - 1].trials])
+                better, layer = 0, next(i for i, t in enumerate(recorders[number - 1].trials) if t is below)
                 for positions in layers_of(points):
                     if layer in positions:
                         break
                     better += len(positions)
-                assert better < best, "layers above that of a climber hold fewer than may climb"
-                ladder.of(candidate).taken.add(candidate.architecture)
+                assert better < best, (
+                    "layers above that of a promoted network hold fewer than may be promoted"
+                )
+                fidelities.of(candidate).taken.add(candidate.architecture)
             running.append(candidate)
         done = running.pop(rng.randrange(len(running)))
         if done.rung and rng.random() < 0.1 and lost < 3:
             lost += 1
-            ladder.failed(done)
+            fidelities.failed(done)
         else:
-            books[done.rung].trials.append(done.trial)  # type: ignore[arg-type]
-        for below, above in pairwise(books):
-            assert above.num_trained <= below.num_trained // keep
+            recorders[done.rung].trials.append(done.trial)  # type: ignore[arg-type]
+        for below, above in pairwise(recorders):
+            assert above.num_trained <= below.num_trained // reduction_factor
             names = [one.number for one in above.trials]
             assert len(names) == len(set(names))
             assert set(names) <= {one.number for one in below.trials}
-    # A rung may lack what its failures cost only if nobody is left to climb in their place.
-    assert ladder.heights == [40, 40 // keep, 40 // keep // keep]
+    # A rung may lack what its failures cost only if nobody is left to be promoted in their place.
+    assert fidelities.heights == [40, 40 // reduction_factor, 40 // reduction_factor // reduction_factor]
 
 
 class MadeUpChooser(BaseSampler):
@@ -103,7 +110,7 @@ class MadeUpChooser(BaseSampler):
     def __init__(self) -> None:
         self.asked: list[tuple[int, list[int]]] = []
 
-    def climber(self, rung: int, waiting: Sequence[int]) -> int | None:
+    def promote(self, rung: int, waiting: Sequence[int]) -> int | None:
         self.asked.append((rung, list(waiting)))
         return max(waiting) if rung % 2 == 0 else None
 
@@ -117,57 +124,64 @@ class MadeUpChooser(BaseSampler):
         raise NotImplementedError
 
 
-def test_a_strategy_may_choose_who_climbs(tmp_path: Path) -> None:
-    books = [MadeUpBook() for _ in range(3)]
-    books[0].study = SearchStudy(tmp_path / "journal")
-    ladder = Ladder([Rung(book, steps) for book, steps in zip(books, (1, 3, 9), strict=True)], keep=2)
-    books[0].trials += [made_up(number, 0.1 * number, 1.0) for number in range(8)]
-    books[1].trials += [made_up(number, 0.1 * number, 1.0) for number in range(4)]
-    ladder.rungs[1].taken |= {trial.architecture for trial in books[1].trials if trial.architecture}
-    by_layers = ladder.climber()
+def test_a_strategy_may_choose_who_is_promoted(tmp_path: Path) -> None:
+    recorders = [MadeUpRecorder() for _ in range(3)]
+    recorders[0].study = SearchStudy(tmp_path / "journal")
+    fidelities = Fidelities(
+        [Rung(recorder, steps) for recorder, steps in zip(recorders, (1, 3, 9), strict=True)],
+        reduction_factor=2,
+    )
+    recorders[0].trials += [made_up(number, 0.1 * number, 1.0) for number in range(8)]
+    recorders[1].trials += [made_up(number, 0.1 * number, 1.0) for number in range(4)]
+    fidelities.rungs[1].taken |= {trial.architecture for trial in recorders[1].trials if trial.architecture}
+    by_layers = fidelities.next_promotion()
     assert by_layers is not None
     assert (by_layers[0], by_layers[1].number) == (2, 0)
 
     chooser = MadeUpChooser()
-    ladder.follow(chooser)
-    assert books[0].study.optuna_study.sampler is chooser
-    assert ladder.may_climb()
-    assert chooser.asked == [], "whether somebody may climb is known without asking who"
-    chosen = ladder.climber()
+    fidelities.follow(chooser)
+    assert recorders[0].study.optuna_study.sampler is chooser
+    assert fidelities.may_promote()
+    assert chooser.asked == [], "whether somebody may be promoted is known without asking who"
+    chosen = fidelities.next_promotion()
     assert chosen is not None
     assert (chosen[0], chosen[1].number) == (2, 3)
     assert chooser.asked == [(2, [0, 1, 2, 3])]
 
     # Without an opinion of the strategy, front layers decide; whoever was taken is not asked for again.
-    ladder.rungs[2].taken |= {trial.architecture for trial in books[1].trials[:2] if trial.architecture}
-    books[0].trials += [made_up(number, 0.05, 0.5) for number in (8, 9)]
-    chosen = ladder.climber()
+    fidelities.rungs[2].taken |= {
+        trial.architecture for trial in recorders[1].trials[:2] if trial.architecture
+    }
+    recorders[0].trials += [made_up(number, 0.05, 0.5) for number in (8, 9)]
+    chosen = fidelities.next_promotion()
     assert chosen is not None
     assert (chosen[0], chosen[1].number) == (1, 8)
     assert chooser.asked[-1] == (1, [4, 5, 6, 7, 8, 9])
-    books[0].study.close()
+    recorders[0].study.close()
 
 
-def test_few_climb_early() -> None:
-    books = [MadeUpBook() for _ in range(2)]
-    ladder = Ladder([Rung(book, steps) for book, steps in zip(books, (1, 3), strict=True)], keep=2)
-    climbed = []
+def test_few_are_promoted_early() -> None:
+    recorders = [MadeUpRecorder() for _ in range(2)]
+    fidelities = Fidelities(
+        [Rung(recorder, steps) for recorder, steps in zip(recorders, (1, 3), strict=True)], reduction_factor=2
+    )
+    promoted = []
     for number in range(40):
-        books[0].trials.append(made_up(number, 1.0 / (1 + number), float(number)))
-        while found := ladder.climber((number + 1) / 40):
-            ladder.rungs[1].taken.add(found[1].architecture)
-        climbed.append(len(ladder.rungs[1].taken))
-    assert climbed[19] == 1
-    assert climbed[29] == 6
-    assert climbed[39] == 20
-    assert not ladder.may_climb()
+        recorders[0].trials.append(made_up(number, 1.0 / (1 + number), float(number)))
+        while found := fidelities.next_promotion((number + 1) / 40):
+            fidelities.rungs[1].taken.add(found[1].architecture)
+        promoted.append(len(fidelities.rungs[1].taken))
+    assert promoted[19] == 1
+    assert promoted[29] == 6
+    assert promoted[39] == 20
+    assert not fidelities.may_promote()
 
 
-def test_a_ladder_needs_rungs() -> None:
-    with pytest.raises(ValueError, match="keep"):
-        Ladder([])
-    with pytest.raises(ValueError, match="keep"):
-        Ladder([Rung(MadeUpBook(), 1), Rung(MadeUpBook(), 3)], keep=1)
+def test_fidelities_need_rungs() -> None:
+    with pytest.raises(ValueError, match="reduction_factor"):
+        Fidelities([])
+    with pytest.raises(ValueError, match="reduction_factor"):
+        Fidelities([Rung(MadeUpRecorder(), 1), Rung(MadeUpRecorder(), 3)], reduction_factor=1)
 
 
 @pytest.mark.slow
@@ -179,7 +193,7 @@ def test_a_search_of_three_lengths(write_run, tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "out")
     assert [(rung["steps"], rung["trained"]) for rung in result.rungs] == [(2, 9), (4, 3), (6, 1)]
     assert result.to_json()["rungs"] == result.rungs
-    assert (seen[-1].trained, seen[-1].wanted, seen[-1].climbed) == (9, 9, (3, 1))
+    assert (seen[-1].trained, seen[-1].wanted, seen[-1].promoted) == (9, 9, (3, 1))
 
     # The front is that of the longest training, and every rung keeps its own.
     study = SearchStudy(run.study_journal, read_only=True)
@@ -188,7 +202,7 @@ def test_a_search_of_three_lengths(write_run, tmp_path: Path) -> None:
     for (one, where), steps in zip(rungs, (2, 4, 6), strict=True):
         front = where.read_front()
         summaries = one.summaries()
-        implied = build_front(summaries, where.read_trial, costs_of_front(front))
+        implied = build_front(summaries, where.read_trial, objectives_of_front(front))
         assert front == json.loads(json.dumps(implied))
         records = [where.read_trial(trial.number) for trial in summaries if trial.is_trained]
         assert {record["estimator"] for record in records} == {f"training-{steps}-steps"}
@@ -197,7 +211,7 @@ def test_a_search_of_three_lengths(write_run, tmp_path: Path) -> None:
         below = architectures
     study.close()
 
-    # What climbs is not measured anew: its latency is the one measured at the start.
+    # What is promoted is not measured anew: its latency is the one measured at the start.
     member = run.read_front()["members"][0]
     started = [
         trial
@@ -217,7 +231,7 @@ def test_a_search_of_three_lengths(write_run, tmp_path: Path) -> None:
         sum(stage.seconds for name, stage in stages.items() if name != "total")
     )
 
-    # Going on with more candidates lets more of them climb; other lengths are refused.
+    # Going on with more candidates promotes more of them; other lengths are refused.
     changed = load_config(write_run(search__fidelities={"steps": [2, 5]}, search__trials=9))
     with pytest.raises(StudyError, match="fidelities"):
         search(changed, run.path, resume=True)
@@ -232,16 +246,16 @@ def test_a_search_of_three_lengths(write_run, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("tiny_plugin")
 def test_the_surrogate_chooses_who_is_trained_longer(write_run, tmp_path: Path, monkeypatch) -> None:
     chosen: list[tuple[int, list[int], int | None]] = []
-    own = SurrogateSampler.climber
+    own = SurrogateSampler.promote
 
     def watched(self: SurrogateSampler, rung: int, waiting: Sequence[int]) -> int | None:
         result = own(self, rung, waiting)
         chosen.append((rung, list(waiting), result))
         return result
 
-    monkeypatch.setattr(SurrogateSampler, "climber", watched)
+    monkeypatch.setattr(SurrogateSampler, "promote", watched)
     settings = {"search__strategy": "surrogate", "search__workers": 2, "space__choices": GOOD}
-    settings["search__fidelities"] = {"steps": [2], "keep": 3}
+    settings["search__fidelities"] = {"steps": [2], "reduction_factor": 3}
     path = write_run(search__trials=15, **settings)
     result = search(load_config(path), tmp_path / "out")
     assert [rung["trained"] for rung in result.rungs] == [15, 5]
@@ -260,7 +274,7 @@ def test_the_surrogate_chooses_who_is_trained_longer(write_run, tmp_path: Path, 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("tiny_plugin")
-def test_a_climb_survives_a_killed_driver(write_run, tmp_path: Path) -> None:
+def test_a_promotion_survives_a_killed_driver(write_run, tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "out")
     path = write_run(
         search__trials=9,
@@ -297,10 +311,10 @@ def test_a_climb_survives_a_killed_driver(write_run, tmp_path: Path) -> None:
         ({"search__fidelities": {"steps": [4, 2]}}, "must grow"),
         ({"search__fidelities": {"steps": [2, 6]}}, "training.proxy.steps"),
         ({"search__fidelities": {"steps": []}}, "at least 1"),
-        ({"search__fidelities": {"steps": [2], "keep": 1}}, "greater than or equal to 2"),
-        ({"search__fidelities": {"steps": [2], "kep": 4}}, "Did you mean 'keep'"),
-        ({"search__fidelities": {"steps": [2, 4]}, "search__trials": 8}, "one of 9 climbs"),
-        ({"search__fidelities": {"steps": [2]}, "search__funnel": {}}, "funnel"),
+        ({"search__fidelities": {"steps": [2], "reduction_factor": 1}}, "greater than or equal to 2"),
+        ({"search__fidelities": {"steps": [2], "reduction_facto": 4}}, "Did you mean 'reduction_factor'"),
+        ({"search__fidelities": {"steps": [2, 4]}, "search__trials": 8}, "one of 9 is promoted"),
+        ({"search__fidelities": {"steps": [2]}, "search__prescreening": {}}, "prescreening"),
         ({"search__fidelities": {"steps": [2]}, "search__estimator": "weight-sharing"}, "training"),
         (
             {"search__fidelities": {"steps": [2]}, "training__proxy": {"steps": 6, "pretraining_steps": 3}},
@@ -315,7 +329,7 @@ def test_lengths_that_do_not_go_together_are_refused(write_run, changes: dict, t
 
 @pytest.mark.parametrize(
     ("options", "told"),
-    [(["--fidelities", "2,x"], "numbers of steps"), (["--keep", "3"], "--fidelities")],
+    [(["--fidelities", "2,x"], "numbers of steps"), (["--reduction-factor", "3"], "--fidelities")],
 )
 def test_the_command_line_is_checked(write_run, tmp_path: Path, options: list[str], told: str) -> None:
     path = write_run(search__trials=9, space__choices=GOOD)

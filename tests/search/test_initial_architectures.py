@@ -12,10 +12,10 @@ from hwnas.config import load_config
 from hwnas.errors import ConfigError
 from hwnas.io_spec import NetworkContract
 from hwnas.models.cost import count_macs
-from hwnas.objectives import Costs, Limit
+from hwnas.objectives import Constraint, Objectives
 from hwnas.search.driver import search
 from hwnas.search.initial_architectures import choices_of_cells, read_cells
-from hwnas.search.latency_filter import Foresight, may_fit
+from hwnas.search.latency_filter import LatencyFilter, may_fit
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.warm_start import first_candidates
 from hwnas.search_spaces.base import SearchSpace, make_search_space
@@ -84,15 +84,17 @@ def test_cells_are_stacked_until_they_fit_the_limits() -> None:
     space, cells = cell_space(), [Cell.parse(FIRST), Cell.parse(SECOND)]
     sizes = [count_macs(space.build(one), one.input_shape) / 1e9 for one in decoded(space, cells, 40)]
     most = float(np.quantile(sizes, 0.1))
-    costs = Costs(limits=(Limit.parse(f"gmacs <= {most}"),))
-    nothing = Foresight(None, space, costs)
-    found, left_out = choices_of_cells(space, cells, 5, 0, lambda one: may_fit(one, space, nothing, costs))
+    objectives = Objectives(constraints=(Constraint.parse(f"gmacs <= {most}"),))
+    nothing = LatencyFilter(None, space, objectives)
+    found, left_out = choices_of_cells(
+        space, cells, 5, 0, lambda one: may_fit(one, space, nothing, objectives)
+    )
     assert (len(found), left_out) == (2, [])
     for choices in found:
         network = space.decode(choices)
         assert count_macs(space.build(network), network.input_shape) / 1e9 <= most
     # Of a cell that cannot be stacked within the limits, nothing is proposed, and that is said.
-    tight = Costs(limits=(Limit.parse("parameters_m <= 0.000001"),))
+    tight = Objectives(constraints=(Constraint.parse("parameters_m <= 0.000001"),))
     found, left_out = choices_of_cells(space, cells, 5, 0, lambda one: may_fit(one, space, nothing, tight))
     assert (found, left_out) == ([], cells)
 
@@ -100,7 +102,7 @@ def test_cells_are_stacked_until_they_fit_the_limits() -> None:
 def test_cells_that_are_left_out_are_named(tmp_path: Path) -> None:
     run, space = RunDirectory(tmp_path / "run"), cell_space()
     run.make()
-    told: list[str] = []
+    messages: list[str] = []
     path = file_of(tmp_path, FIRST, SECOND)
     wanted = Cell.parse(SECOND).canonical()
     found = first_candidates(
@@ -108,12 +110,12 @@ def test_cells_that_are_left_out_are_named(tmp_path: Path) -> None:
         space,
         [],
         6,
-        cells=str(path),
+        initial_architectures=str(path),
         fits=lambda one: Cell.of(one.genes) == wanted,
-        told=told.append,
+        on_message=messages.append,
     )
     assert [Cell.of(space.decode(choices).genes) for choices in found] == [wanted]
-    (message,) = told
+    (message,) = messages
     assert FIRST in message
     assert SECOND not in message
 
@@ -142,16 +144,18 @@ def test_what_a_run_began_with_is_kept(tmp_path: Path) -> None:
     run, space = RunDirectory(tmp_path / "run"), cell_space()
     run.make()
     path = file_of(tmp_path, FIRST, SECOND)
-    found = first_candidates(run, space, [], 6, cells=str(path), seed=3)
+    found = first_candidates(run, space, [], 6, initial_architectures=str(path), seed=3)
     assert found == choices_of_cells(space, read_cells(path), 2, 3)[0]
     path.unlink()
-    assert first_candidates(run, space, [], 6, cells=str(path), seed=3) == found
-    assert json.loads(run.warm_start.read_text())["cells"] == str(path)
+    assert first_candidates(run, space, [], 6, initial_architectures=str(path), seed=3) == found
+    assert json.loads(run.warm_start.read_text())["initial_architectures"] == str(path)
 
 
 def test_a_file_of_cells_counts_from_the_run_file(write_run: WriteRun, tmp_path: Path) -> None:
     file_of(tmp_path, FIRST)
-    assert load_config(write_run(search__cells="cells.txt")).search.cells == str(tmp_path / "cells.txt")
+    assert load_config(
+        write_run(search__initial_architectures="cells.txt")
+    ).search.initial_architectures == str(tmp_path / "cells.txt")
 
 
 @pytest.mark.slow
@@ -159,7 +163,7 @@ def test_a_file_of_cells_counts_from_the_run_file(write_run: WriteRun, tmp_path:
 def test_a_search_begins_with_cells(write_run: WriteRun, tmp_path: Path) -> None:
     file_of(tmp_path, FIRST)
     small = {"stem_width": [8], "num_stages": [2], "cells": [1], "decoder_width": [16]}
-    path = write_run(space={"name": "nas-cell", "choices": small}, search__cells="cells.txt")
+    path = write_run(space={"name": "nas-cell", "choices": small}, search__initial_architectures="cells.txt")
     trials = search(load_config(path), tmp_path / "out").front["trials"]
     assert Cell.of(trials[0]["architecture"]["genes"]) == Cell.parse(FIRST).canonical()
     assert len([trial for trial in trials if trial["state"] == "COMPLETE"]) >= 3
@@ -168,4 +172,4 @@ def test_a_search_begins_with_cells(write_run: WriteRun, tmp_path: Path) -> None
 def test_a_search_of_another_space_is_refused(write_run: WriteRun, tmp_path: Path, tiny_plugin: Path) -> None:
     file_of(tmp_path, FIRST)
     with pytest.raises(ConfigError, match="'tiny-space' has no gene 'edge1'"):
-        search(load_config(write_run(search__cells="cells.txt")), tmp_path / "out")
+        search(load_config(write_run(search__initial_architectures="cells.txt")), tmp_path / "out")

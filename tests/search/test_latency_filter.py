@@ -19,15 +19,15 @@ from hwnas.latency.measure.survey import SurveyedNetwork
 from hwnas.latency.predict.fitting import fit_table
 from hwnas.latency.predict.profiling import ProfiledNetwork
 from hwnas.latency.predict.table import LatencyTable
-from hwnas.objectives import Costs, Limit
+from hwnas.objectives import Constraint, Objectives
 from hwnas.search.driver import search
-from hwnas.search.latency_filter import Foresight, may_fit, sizes_fit, table_of_run
+from hwnas.search.latency_filter import LatencyFilter, may_fit, sizes_fit, table_of_run
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.stage_costs import stage_costs
 from hwnas.search_spaces.base import SearchSpace, make_search_space, sample_choices
 
 CONTRACT = NetworkContract(2, 8, (16,), 3)
-TARGET = "local?runtime=onnxruntime-cpu&threads=1"
+TARGET = "local?backend=onnxruntime-cpu&threads=1"
 LIMIT_MS = 500.0
 MEASURING_S = 123.0
 
@@ -51,8 +51,8 @@ def made_up_table(fingerprint: dict[str, Any]) -> LatencyTable:
     return fit_table(networks, header, space, CONTRACT, {"measuring_s": MEASURING_S})
 
 
-def limited() -> Costs:
-    return Costs(limits=(Limit.parse(f"latency_ms <= {LIMIT_MS}"),))
+def limited() -> Objectives:
+    return Objectives(constraints=(Constraint.parse(f"latency_ms <= {LIMIT_MS}"),))
 
 
 def network(channels: int, depth: int = 1) -> Architecture:
@@ -60,47 +60,60 @@ def network(channels: int, depth: int = 1) -> Architecture:
     return tiny_space().decode(genes)
 
 
-def test_only_what_is_over_the_limit_beyond_doubt_is_turned_down() -> None:
-    foresight = Foresight(made_up_table({}), tiny_space(), limited())
-    slow, fast = foresight.predict(network(8)), foresight.predict(network(2))
+def test_only_what_is_over_the_limit_beyond_doubt_is_rejected() -> None:
+    latency_filter = LatencyFilter(made_up_table({}), tiny_space(), limited())
+    slow, fast = latency_filter.predict(network(8)), latency_filter.predict(network(2))
     assert slow is not None
     assert fast is not None
-    assert foresight.turns_down(slow)
-    assert not foresight.turns_down(fast)
-    assert not foresight.turns_down(None)
+    assert latency_filter.rejects(slow)
+    assert not latency_filter.rejects(fast)
+    assert not latency_filter.rejects(None)
     assert slow.interval_ms[0] > LIMIT_MS > fast.latency_ms
 
 
-def test_without_a_limit_on_the_latency_alone_nothing_is_turned_down() -> None:
+def test_without_a_limit_on_the_latency_alone_nothing_is_rejected() -> None:
     table = made_up_table({})
-    for costs in (Costs(), Costs(limits=(*limited().limits, Limit.parse("peak_memory_mb <= 100")))):
-        foresight = Foresight(table, tiny_space(), costs)
-        assert not foresight.turns_down(foresight.predict(network(8)))
-    assert Foresight(None, tiny_space(), limited()).predict(network(8)) is None
+    for objectives in (
+        Objectives(),
+        Objectives(constraints=(*limited().constraints, Constraint.parse("peak_memory_mb <= 100"))),
+    ):
+        latency_filter = LatencyFilter(table, tiny_space(), objectives)
+        assert not latency_filter.rejects(latency_filter.predict(network(8)))
+    assert LatencyFilter(None, tiny_space(), limited()).predict(network(8)) is None
 
 
 def test_what_can_be_counted_needs_no_clock() -> None:
     module = tiny_space().build(network(8, 2))
     parameters = sum(parameter.numel() for parameter in module.parameters()) / 1e6
     for most, fits in ((1.01 * parameters, True), (0.99 * parameters, False)):
-        costs = Costs(limits=(Limit.parse(f"parameters_m <= {most:.9f}"), Limit.parse("peak_memory_mb <= 1")))
-        assert sizes_fit(network(8, 2), tiny_space(), costs) is fits
-        assert may_fit(network(8, 2), tiny_space(), Foresight(None, tiny_space(), costs), costs) is fits
-    assert not sizes_fit(network(8, 2), tiny_space(), Costs(limits=(Limit.parse("gmacs <= 0.000001"),)))
+        objectives = Objectives(
+            constraints=(
+                Constraint.parse(f"parameters_m <= {most:.9f}"),
+                Constraint.parse("peak_memory_mb <= 1"),
+            )
+        )
+        assert sizes_fit(network(8, 2), tiny_space(), objectives) is fits
+        assert (
+            may_fit(network(8, 2), tiny_space(), LatencyFilter(None, tiny_space(), objectives), objectives)
+            is fits
+        )
+    assert not sizes_fit(
+        network(8, 2), tiny_space(), Objectives(constraints=(Constraint.parse("gmacs <= 0.000001"),))
+    )
 
 
 def test_other_inputs_are_not_covered() -> None:
-    foresight = Foresight(made_up_table({}), tiny_space(), limited())
+    latency_filter = LatencyFilter(made_up_table({}), tiny_space(), limited())
     wide = Architecture("tiny-space", network(8).genes, (2, 8, 32), 3)
-    assert foresight.predict(wide) is None
-    foresight.learn(wide, 1.0)  # nothing to learn from
+    assert latency_filter.predict(wide) is None
+    latency_filter.learn(wide, 1.0)  # nothing to learn from
 
 
 def test_measured_networks_correct_the_predictions() -> None:
-    foresight = Foresight(made_up_table({}), tiny_space(), limited())
-    before = foresight.predict(network(8, 2))
-    foresight.learn(network(8, 1), 1e5)
-    after = foresight.predict(network(8, 2))
+    latency_filter = LatencyFilter(made_up_table({}), tiny_space(), limited())
+    before = latency_filter.predict(network(8, 2))
+    latency_filter.learn(network(8, 1), 1e5)
+    after = latency_filter.predict(network(8, 2))
     assert before is not None
     assert after is not None
     assert after.latency_ms < 0.5 * before.latency_ms
@@ -117,7 +130,7 @@ def test_a_search_uses_the_table(write_run, tmp_path: Path) -> None:
     result = search(config, tmp_path / "out")
     assert result.to_json()["trained"] == 6
     refused = [trial for trial in result.front["trials"] if trial["state"] == "PRUNED"]
-    assert refused, "with one channel number of three too slow, some candidate is turned down"
+    assert refused, "with one channel number of three too slow, some candidate is rejected"
     run = RunDirectory(tmp_path / "out")
     for trial in result.front["trials"]:
         record = run.read_trial(trial["number"]) if trial["duplicate_of"] is None else None
@@ -132,7 +145,7 @@ def test_a_search_uses_the_table(write_run, tmp_path: Path) -> None:
             assert trial["predicted"]["latency_ms"] > 0
             assert record["predicted"] == json.loads(json.dumps(trial["predicted"]))
     assert all(member["latency"]["samples_ms"] for member in result.front["members"])
-    assert "turned down" in run.events.read_text()
+    assert '"event": "rejected"' in run.events.read_text()
     (stage,) = [stage for stage in stage_costs(run) if stage.stage == "latency table"]
     assert stage.seconds == MEASURING_S, "what the table took is part of what the search cost"
 

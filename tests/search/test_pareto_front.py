@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from hwnas.files import write_checked_json
 from hwnas.search.front import build_front
-from hwnas.search.pareto_front import GrowingFront
+from hwnas.search.pareto_front import ParetoFront
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory
-from tests.search.test_front import costs_within, trial
+from tests.search.test_front import objectives_within, trial
 
 # Few values, so that points repeat and dominate each other.
 ERRORS = st.sampled_from([0.1, 0.2, 0.3, 0.4])
@@ -40,37 +40,37 @@ def test_it_is_the_front_of_the_study_at_every_moment(data, drawn, limit_ms) -> 
         for number, (state, error, latency, when) in enumerate(drawn)
     ]
     order = data.draw(st.permutations(range(len(trials))))
-    costs = costs_within(limit_ms)
+    objectives = objectives_within(limit_ms)
     with TemporaryDirectory() as directory:
         run = run_with_records(directory, len(trials))
-        growing = GrowingFront(run, costs)
+        pareto_front = ParetoFront(run, objectives)
         for known in range(len(trials) + 1):
             told = set(order[:known])
             seen = [
                 each if number in told else trial(number, None, None, state="RUNNING")
                 for number, each in enumerate(trials)
             ]
-            growing.update(seen)
-            growing.write(seen)
-            front = build_front(seen, run.read_trial, costs)
-            assert run.read_front() == growing.content == json.loads(json.dumps(front))
-            assert growing.trained == sum(each.is_trained for each in seen)
-            assert growing.num_finished == sum(each.state != "RUNNING" for each in seen)
+            pareto_front.update(seen)
+            pareto_front.write(seen)
+            front = build_front(seen, run.read_trial, objectives)
+            assert run.read_front() == pareto_front.content == json.loads(json.dumps(front))
+            assert pareto_front.trained == sum(each.is_trained for each in seen)
+            assert pareto_front.num_finished == sum(each.state != "RUNNING" for each in seen)
 
 
 def test_large_studies_are_written_seldom() -> None:
     with TemporaryDirectory() as directory:
         run = run_with_records(directory, 1)
-        growing = GrowingFront(run, costs_within(None))
+        pareto_front = ParetoFront(run, objectives_within(None))
         trials = [trial(0, 0.1, 1.0), *(trial(n, None, None, state="FAIL") for n in range(1, 2499))]
-        growing.update(trials)
-        growing.write(trials)
+        pareto_front.update(trials)
+        pareto_front.write(trials)
         numbers = []
         for number in range(2499, 2506):
             trials.append(trial(number, None, None, state="FAIL"))
-            growing.update(trials)
-            if growing.is_due:
-                growing.write(trials)
+            pareto_front.update(trials)
+            if pareto_front.is_due:
+                pareto_front.write(trials)
             numbers.append(len(run.read_front()["trials"]))
         assert numbers == [2499] * 5 + [2505] * 2
-        assert growing.failed == 2505
+        assert pareto_front.failed == 2505

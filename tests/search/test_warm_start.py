@@ -27,7 +27,7 @@ def _other_run(path: Path, chosen: list[dict]) -> Path:
         architecture = space.decode(choices).to_json()
         run.trial(number).mkdir()
         write_checked_json(
-            run.trial_record(number), {"schema_version": 1, "number": number, "choices": choices}
+            run.trial_record(number), {"schema_version": 2, "number": number, "choices": choices}
         )
         trials.append(
             {
@@ -41,7 +41,7 @@ def _other_run(path: Path, chosen: list[dict]) -> Path:
             }
         )
     members = [{**trial, "trial": trial["number"]} for trial in trials]
-    write_checked_json(run.front, {"schema_version": 1, "trials": trials, "members": members})
+    write_checked_json(run.front, {"schema_version": 2, "trials": trials, "members": members})
     return path
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from hwnas.metrics.confusion import mean_iou
-from hwnas.tasks.batch_evaluation import Judged, PointTally, judge_together
+from hwnas.tasks.batch_evaluation import Evaluation, PointTally, evaluate_together
 from tests.bundle.small_lidar import SmallSpace, SmallTask
 
 
@@ -19,7 +19,7 @@ def test_points_are_counted_by_distance() -> None:
     assert tally.same_label_share == pytest.approx(5 / 6)
 
 
-def test_tasks_without_a_pass_of_their_own_are_judged_one_by_one() -> None:
+def test_tasks_without_a_pass_of_their_own_are_evaluated_one_by_one() -> None:
     task = SmallTask({})
     architecture = SmallSpace(task.contract, {}).decode({"width": 4})
     shape = task.io_spec(architecture).outputs[0].shape
@@ -29,8 +29,8 @@ def test_tasks_without_a_pass_of_their_own_are_judged_one_by_one() -> None:
         logits[:, label] = 1.0
         return lambda image: logits
 
-    found = judge_together(task, {"a": always(0), "b": always(1)}, architecture, reference="a", limit=1)
+    found = evaluate_together(task, {"a": always(0), "b": always(1)}, architecture, reference="a", limit=1)
     assert found["a"].same_label_share == 1.0
     assert found["b"].same_label_share == 0.0
     assert found["a"].quality.value != found["b"].quality.value
-    assert Judged.from_json(found["b"].to_json()) == found["b"]
+    assert Evaluation.from_json(found["b"].to_json()) == found["b"]

@@ -152,7 +152,7 @@ def test_augmentation_outside_its_range_is_refused(task: LidarSegmentation) -> N
         task.train_dataset(ARCHITECTURE, augmentation=2.0, seed=0)
 
 
-def test_the_truth_is_judged_nearly_perfect(task: LidarSegmentation) -> None:
+def test_the_truth_is_evaluated_nearly_perfect(task: LidarSegmentation) -> None:
     quality = task.evaluate(_oracle(task), ARCHITECTURE)
     assert quality.metric == "mIoU"
     assert quality.value > 0.97
@@ -182,7 +182,7 @@ def test_quality_equals_an_independent_count(task: LidarSegmentation, data: Path
     assert quality.value == pytest.approx(counts[40] / total / 3)
 
 
-def test_judging_a_part_and_another_split(task: LidarSegmentation) -> None:
+def test_evaluating_a_part_and_another_split(task: LidarSegmentation) -> None:
     assert task.evaluate(_always_road, ARCHITECTURE, limit=1).num_samples == 1
     assert task.evaluate(_always_road, ARCHITECTURE, split="train").num_samples == 4
 
@@ -289,7 +289,7 @@ def test_pictures_are_drawn(task: LidarSegmentation) -> None:
     assert (117, 117, 125) in {colour for _, colour in image.getcolors(1 << 24) or []}
 
 
-def test_real_scans_are_judged_by_their_oracle(real_lidar: Path) -> None:
+def test_real_scans_are_evaluated_by_their_oracle(real_lidar: Path) -> None:
     """Truth projected to 512 columns and brought back: what no network can surpass."""
     task = make_lidar_segmentation({"data": str(real_lidar), "label_map": "merged-8"})
     source = open_dataset(real_lidar, label_map="merged-8")

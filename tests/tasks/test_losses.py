@@ -48,10 +48,11 @@ def test_lovasz_equals_the_extension_over_all_orders(seed: int, num_classes: int
     targets = rng.integers(0, num_classes, (1, 1, 6))
     targets[0, 0, rng.random(6) < 0.15] = 255
     probabilities = torch.from_numpy(logits).softmax(1).numpy()[0, :, 0]
-    judged = targets.ravel() != 255
+    counted = targets.ravel() != 255
     expected = [
         _lovasz_extension(
-            np.abs((targets.ravel() == k)[judged] - probabilities[k][judged]), (targets.ravel() == k)[judged]
+            np.abs((targets.ravel() == k)[counted] - probabilities[k][counted]),
+            (targets.ravel() == k)[counted],
         )
         for k in np.unique(targets[targets != 255])
     ]

@@ -41,7 +41,7 @@ class TinySamples(Dataset[tuple[Tensor, Tensor]]):
 
 
 class TinyTask:
-    """Judges by the share of right pixels."""
+    """Evaluates by the share of right pixels."""
 
     name = "tiny"
     settings: Mapping[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Makes the precisions of an exported network and judges each on task data."""
+"""Makes the precisions of an exported network and evaluates each on task data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ import onnx
 from torch import nn
 
 from hwnas.architecture import Architecture
-from hwnas.bundle.precision.measurements import MODELOPT, PrecisionFigures, PrecisionSettings, figures_of
+from hwnas.bundle.precision.measurements import (
+    MODELOPT,
+    PrecisionMeasurements,
+    PrecisionSettings,
+    measurements_of,
+)
 from hwnas.bundle.runtime.onnx_predictor import OnnxPredictor
 from hwnas.errors import ExportError
 from hwnas.files import write_bytes_atomically
@@ -23,7 +28,7 @@ from hwnas.onnx_graphs.precision.kinds import FP16, FP32, INT8, MIXED, Dialect
 from hwnas.onnx_graphs.precision.modelopt_int8 import check_modelopt, quantised_by_modelopt
 from hwnas.onnx_graphs.versions import at_opset, with_oldest_versions
 from hwnas.tasks.base import FloatArray, Predict, Task
-from hwnas.tasks.batch_evaluation import Judged, judge_together
+from hwnas.tasks.batch_evaluation import Evaluation, evaluate_together
 from hwnas.training.half import HalfNetwork
 
 
@@ -33,7 +38,7 @@ def file_name(precision: str) -> str:
 
 
 class PrecisionMaker:
-    """Makes and judges the precisions of one network."""
+    """Makes and evaluates the precisions of one network."""
 
     def __init__(
         self,
@@ -50,7 +55,7 @@ class PrecisionMaker:
         """Take a network whose `model.onnx` (fp32) lies in `directory`, where the others will.
 
         Args:
-            task: that judges.
+            task: that evaluates.
             architecture: of the network.
             module: the network.
             directory: that holds `model.onnx`.
@@ -66,7 +71,7 @@ class PrecisionMaker:
         self._inputs: list[FloatArray] = []
         self._ranges: Ranges | None = None
 
-    def make(self) -> list[PrecisionFigures]:
+    def make(self) -> list[PrecisionMeasurements]:
         """Write the wanted files and return the figures of each, fp32 first.
 
         `mixed` is looked for where it is wanted or where `int8` does not hold, unless `int8` holds.
@@ -85,11 +90,11 @@ class PrecisionMaker:
         if INT8 in wanted or MIXED in wanted:
             self._write(INT8, self._quantised(()))
             predicts[INT8] = self._predictor(INT8)
-        judged = self._judge(predicts)
-        found = [self._figures(name, judged[name], judged[FP32]) for name in predicts]
+        evaluations = self._evaluate(predicts)
+        found = [self._measurements(name, evaluations[name], evaluations[FP32]) for name in predicts]
         found = [self._with_half_details(entry, half) if entry.name == FP16 else entry for entry in found]
         if INT8 in predicts and not found[-1].holds:
-            found += self._mixed(judged[FP32])
+            found += self._mixed(evaluations[FP32])
         if INT8 not in wanted and MIXED in wanted and len(found) > 1:
             found = self._without_int8(found)
         return [replace(entry, name=self._name(entry.name)) for entry in found]
@@ -101,27 +106,27 @@ class PrecisionMaker:
     def _path(self, precision: str) -> Path:
         return self._directory / file_name(self._name(precision))
 
-    def _without_int8(self, found: list[PrecisionFigures]) -> list[PrecisionFigures]:
+    def _without_int8(self, found: list[PrecisionMeasurements]) -> list[PrecisionMeasurements]:
         """Leave `int8` out when only `mixed` was asked for and found."""
         if not any(entry.name == MIXED for entry in found):
             return found
         self._path(INT8).unlink()
         return [entry for entry in found if entry.name != INT8]
 
-    def _mixed(self, reference: Judged) -> list[PrecisionFigures]:
+    def _mixed(self, reference: Evaluation) -> list[PrecisionMeasurements]:
         """Keep the most sensitive layers out of INT8, as few of them as the limits allow."""
         layers = self._by_sensitivity()
-        best: PrecisionFigures | None = None
+        best: PrecisionMeasurements | None = None
         low, high = 0, len(layers)  # with `low` kept the limits do not hold, with `high` nothing is INT8
         step = 1
         while low + 1 < high:
             count = min(low + step, high - 1) if best is None else (low + high) // 2
             keep = layers[:count]
             self._write(MIXED, self._quantised(keep))
-            judged = self._judge({FP32: self._predictor(FP32), MIXED: self._predictor(MIXED)})
-            figures = self._figures(MIXED, judged[MIXED], reference, kept_layers=keep)
-            if figures.holds:
-                best, high = figures, count
+            evaluations = self._evaluate({FP32: self._predictor(FP32), MIXED: self._predictor(MIXED)})
+            measurements = self._measurements(MIXED, evaluations[MIXED], reference, kept_layers=keep)
+            if measurements.holds:
+                best, high = measurements, count
             else:
                 low, step = count, step * 2
         if best is None:
@@ -154,7 +159,7 @@ class PrecisionMaker:
         """Refuse ModelOpt where it cannot be used.
 
         Raises:
-            ExportError: if the target has another runtime than TensorRT, or ModelOpt is missing.
+            ExportError: if the target has another backend than TensorRT, or ModelOpt is missing.
         """
         if self._settings.quantizer != MODELOPT or not {INT8, MIXED} & set(self._settings.wanted):
             return
@@ -185,9 +190,9 @@ class PrecisionMaker:
             self._inputs = list(self._task.inputs(self._architecture, split="train", limit=count))
         return self._inputs
 
-    def _judge(self, predicts: Mapping[str, Predict]) -> Mapping[str, Judged]:
+    def _evaluate(self, predicts: Mapping[str, Predict]) -> Mapping[str, Evaluation]:
         settings = self._settings
-        return judge_together(
+        return evaluate_together(
             self._task,
             predicts,
             self._architecture,
@@ -196,9 +201,9 @@ class PrecisionMaker:
             limit=settings.limit,
         )
 
-    def _figures(
-        self, name: str, judged: Judged, reference: Judged, *, kept_layers: Sequence[str] = ()
-    ) -> PrecisionFigures:
+    def _measurements(
+        self, name: str, evaluation: Evaluation, reference: Evaluation, *, kept_layers: Sequence[str] = ()
+    ) -> PrecisionMeasurements:
         settings = self._settings
         details: dict[str, Any] = {}
         if name in {INT8, MIXED}:
@@ -212,14 +217,16 @@ class PrecisionMaker:
             }
             if self._dialect is Dialect.TENSORRT:
                 details["scales"] = "float32"
-        return figures_of(name, judged, reference, settings, details)
+        return measurements_of(name, evaluation, reference, settings, details)
 
-    def _with_half_details(self, figures: PrecisionFigures, half: HalfNetwork | None) -> PrecisionFigures:
+    def _with_half_details(
+        self, measurements: PrecisionMeasurements, half: HalfNetwork | None
+    ) -> PrecisionMeasurements:
         if half is None:
-            return figures
+            return measurements
         largest = half.largest_activation
-        details = {"judged_in": "half arithmetic", "largest_activation": min(largest, 1e30)}
-        remarks = list(figures.remarks)
+        details = {"evaluated_in": "half arithmetic", "largest_activation": min(largest, 1e30)}
+        remarks = list(measurements.remarks)
         if not self._dialect.has_fast_half:
             remarks.append("this target computes halves in single precision; for GPUs")
         if not largest <= LARGEST_HALF:
@@ -227,7 +234,10 @@ class PrecisionMaker:
                 f"activations reach {largest:.3g}, more than the {LARGEST_HALF:g} that a half holds"
             )
         return replace(
-            figures, details=details, remarks=tuple(remarks), holds=figures.holds and largest <= LARGEST_HALF
+            measurements,
+            details=details,
+            remarks=tuple(remarks),
+            holds=measurements.holds and largest <= LARGEST_HALF,
         )
 
     def _predictor(self, precision: str) -> OnnxPredictor:

@@ -9,7 +9,7 @@ from typing import Any
 from hwnas.bundle.precision.latency import Speed
 from hwnas.onnx_graphs.precision.calibration import CalibrationMethod
 from hwnas.onnx_graphs.precision.kinds import FP16, FP32, INT8, MIXED, PRECISIONS, Dialect, precision_of
-from hwnas.tasks.batch_evaluation import Judged
+from hwnas.tasks.batch_evaluation import Evaluation
 
 ONNXRUNTIME, MODELOPT = "onnxruntime", "modelopt"
 QUANTIZERS = (ONNXRUNTIME, MODELOPT)
@@ -29,9 +29,9 @@ class PrecisionSettings:
         fp16_drop_points: points of the metric that `fp16` may lose.
         int8_drop_points: points that `int8` and `mixed` may lose.
         class_drop_points: points that they may lose on any class.
-        limit: samples that precisions are judged on; None for all.
-        split: that they are judged on.
-        threads: of onnxruntime while judging.
+        limit: samples that precisions are evaluated on; None for all.
+        split: that they are evaluated on.
+        threads: of onnxruntime while evaluating.
         quantizer: `onnxruntime`, or `modelopt` for TensorRT.
     """
 
@@ -58,24 +58,24 @@ def settings_for(settings: PrecisionSettings, dialect: Dialect, *, is_first: boo
 
 
 @dataclass(frozen=True)
-class PrecisionFigures:
+class PrecisionMeasurements:
     """What is known about one precision of one network.
 
     Attributes:
         name: in `PRECISIONS`; in a second dialect followed by its name, such as `int8.tensorrt`.
-        judged: on task data.
+        evaluation: on task data.
         drop_points: points of the metric lost against fp32; negative if it gained.
         worst_class: that lost most; None for fp32.
         worst_class_drop_points: points it lost.
         band_drop_points: points lost by distance.
         holds: whether the limits hold.
         remarks: what a reader must know, such as why it is not recommended.
-        details: how it was made and judged: calibration, layers kept, largest activation.
+        details: how it was made and evaluated: calibration, layers kept, largest activation.
         speed: against fp32 on the target; None where it was not clocked.
     """
 
     name: str
-    judged: Judged
+    evaluation: Evaluation
     drop_points: float
     worst_class: str | None
     worst_class_drop_points: float
@@ -93,18 +93,22 @@ class PrecisionFigures:
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
         speed = self.speed.to_json() if self.speed else None
-        return {**asdict(self), "judged": self.judged.to_json(), "speed": speed}
+        return {**asdict(self), "evaluation": self.evaluation.to_json(), "speed": speed}
 
 
-def figures_of(
-    name: str, judged: Judged, reference: Judged, settings: PrecisionSettings, details: Mapping[str, Any]
-) -> PrecisionFigures:
+def measurements_of(
+    name: str,
+    evaluation: Evaluation,
+    reference: Evaluation,
+    settings: PrecisionSettings,
+    details: Mapping[str, Any],
+) -> PrecisionMeasurements:
     """Compare one precision with fp32 and with the limits of its kind."""
-    drop = POINTS * (reference.quality.value - judged.quality.value)
+    drop = POINTS * (reference.quality.value - evaluation.quality.value)
     drops = {
         label: POINTS * (was - now)
         for label, was in reference.quality.per_class.items()
-        if was is not None and (now := judged.quality.per_class[label]) is not None
+        if was is not None and (now := evaluation.quality.per_class[label]) is not None
     }
     worst = max(drops, key=lambda label: drops[label]) if drops and name != FP32 else None
     allowed = settings.fp16_drop_points if name == FP16 else settings.int8_drop_points
@@ -118,13 +122,13 @@ def figures_of(
         )
     bands = {
         band: POINTS * (was - now)
-        if was is not None and (now := judged.bands.get(band)) is not None
+        if was is not None and (now := evaluation.bands.get(band)) is not None
         else None
         for band, was in reference.bands.items()
     }
-    return PrecisionFigures(
+    return PrecisionMeasurements(
         name=name,
-        judged=judged,
+        evaluation=evaluation,
         drop_points=drop,
         worst_class=worst,
         worst_class_drop_points=drops[worst] if worst is not None else 0.0,
@@ -135,7 +139,7 @@ def figures_of(
     )
 
 
-def recommended(found: Sequence[PrecisionFigures]) -> str:
+def recommended(found: Sequence[PrecisionMeasurements]) -> str:
     """Return the fastest precision that holds and is clearly faster than fp32; fp32 if none is."""
     faster = [
         (entry.speed.ratio, entry.name)
@@ -145,7 +149,7 @@ def recommended(found: Sequence[PrecisionFigures]) -> str:
     return min(faster)[1] if faster else FP32
 
 
-def with_remarks_of_speed(found: Sequence[PrecisionFigures]) -> list[PrecisionFigures]:
+def with_remarks_of_speed(found: Sequence[PrecisionMeasurements]) -> list[PrecisionMeasurements]:
     """Say of each precision where another one that holds is both as fast and as accurate."""
     result = []
     for entry in sorted(found, key=lambda found: PRECISIONS.index(precision_of(found.name))):
@@ -163,7 +167,7 @@ def with_remarks_of_speed(found: Sequence[PrecisionFigures]) -> list[PrecisionFi
     return result
 
 
-def _beats(other: PrecisionFigures, entry: PrecisionFigures) -> bool:
+def _beats(other: PrecisionMeasurements, entry: PrecisionMeasurements) -> bool:
     if other.speed is None or entry.speed is None:
         return False
     return other.speed.ratio_interval[1] < entry.speed.ratio_interval[0] and (

@@ -35,10 +35,10 @@ class EnginePredictor:
         self._lock = threading.Lock()
         self._input, self._output = manifest.io_spec.inputs[0], manifest.io_spec.outputs[0]
         try:
-            self._runtime: Any = load_plugin("hwnas.runtimes", product)(1)
-            self._runtime.load_engine(path, identity)
+            self._backend: Any = load_plugin("hwnas.backends", product)(1)
+            self._backend.load_engine(path, identity)
             self._check_inputs(path)
-            self._runtime.bind({self._input.name: np.zeros(self._input.shape, np.float32)})
+            self._backend.bind({self._input.name: np.zeros(self._input.shape, np.float32)})
         except HwnasError as error:
             raise BundleError(str(error)) from error
 
@@ -52,16 +52,16 @@ class EnginePredictor:
             raise BundleError(f"The network takes an input {self._input.shape}, but got {image.shape}.")
         with self._lock:
             try:
-                self._runtime.use_in_this_thread()
-                self._runtime.write({self._input.name: np.ascontiguousarray(image, dtype=np.float32)})
-                self._runtime.run()
-                logits = self._runtime.outputs()[self._output.name]
+                self._backend.use_in_this_thread()
+                self._backend.write({self._input.name: np.ascontiguousarray(image, dtype=np.float32)})
+                self._backend.run()
+                logits = self._backend.outputs()[self._output.name]
             except HwnasError as error:
                 raise BundleError(str(error)) from error
         return np.asarray(logits, dtype=np.float32)
 
     def _check_inputs(self, path: str) -> None:
-        found = tuple(self._runtime.inputs())
+        found = tuple(self._backend.inputs())
         if found != (self._input,):
             raise BundleError(f"{path} takes {found}, but its manifest says {self._input}. Export again.")
 

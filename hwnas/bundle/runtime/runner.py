@@ -54,7 +54,7 @@ PathLike = Union[str, "os.PathLike[str]"]
 
 
 class Runner:
-    """Labels LiDAR scans as the bundle's network was trained and judged to.
+    """Labels LiDAR scans as the bundle's network was trained and evaluated to.
 
     Several threads may use one runner at once and get what each would get alone; nothing is kept between
     scans. Inferences of onnxruntime run side by side, those of an engine one after the other.
@@ -79,7 +79,7 @@ class Runner:
         *,
         threads: int = 1,
         precision: str = "fp32",
-        runtime: str = ONNXRUNTIME,
+        backend: str = ONNXRUNTIME,
         check_scans: bool = True,
         trust: Optional[Trust] = None,
     ) -> None:
@@ -89,8 +89,8 @@ class Runner:
             bundle: directory that `hwnas export` wrote.
             threads: that one inference may use; 0 means one for every core.
             precision: that the bundle holds, or `recommended` for what was found best on its target; fp32
-                where that was clocked with another runtime than `runtime`.
-            runtime: `onnxruntime`, on the CPU; or `tensorrt` or `tensorrt-rtx`, with the engine that was
+                where that was clocked with another backend than `backend`.
+            backend: `onnxruntime`, on the CPU; or `tensorrt` or `tensorrt-rtx`, with the engine that was
                 exported into the bundle for this GPU and version.
             check_scans: False labels scans that contradict the manifest, too, as long as their values can
                 be understood.
@@ -120,7 +120,7 @@ class Runner:
             ) from error
         self._checks = ScanChecks(self.expects if check_scans else None, self._projection.method)
         self._check_shapes()
-        self._predict: Optional[Predict] = _network_of(manifest, runtime, precision, threads)
+        self._predict: Optional[Predict] = _network_of(manifest, backend, precision, threads)
 
     def __enter__(self) -> Runner:
         """Return the runner itself."""
@@ -353,9 +353,9 @@ def _check_interface(network: OnnxPredictor, manifest: Manifest) -> None:
         )
 
 
-def _network_of(manifest: Manifest, runtime: str, precision: str, threads: int) -> Predict:
-    if runtime != ONNXRUNTIME:
-        return EnginePredictor(manifest, runtime, precision)
+def _network_of(manifest: Manifest, backend: str, precision: str, threads: int) -> Predict:
+    if backend != ONNXRUNTIME:
+        return EnginePredictor(manifest, backend, precision)
     path = manifest.model_path_of(precision)
     network = OnnxPredictor(path, threads)
     check_rounding(manifest.entry_for(precision), path, network.version)

@@ -30,22 +30,23 @@ def _agrees(manifest: Manifest, found: LatencyMeasurement, settings: Verificatio
 
 
 def _latency_holds(manifest: Manifest, found: LatencyMeasurement, settings: VerificationSettings) -> bool:
-    promised = manifest.content["latency"]
-    low, high = promised["interval_ms"]
+    stated = manifest.content["latency"]
+    low, high = stated["interval_ms"]
     overlap = found.interval_ms[0] <= high and low <= found.interval_ms[1]
-    change = found.latency_ms / promised["latency_ms"] - 1.0
+    change = found.latency_ms / stated["latency_ms"] - 1.0
     return bool(overlap or abs(change) <= settings.latency_tolerance)
 
 
 def _ratio_holds(manifest: Manifest, found: LatencyMeasurement, settings: VerificationSettings) -> bool:
     """Return whether the model keeps its ratio to the reference network, which was clocked by turns with it.
 
-    A machine that is busier or hotter than it was slows both alike; the model is still the promised one.
+    A machine that is busier or hotter than it was slows both alike; the model is still the one that was
+    exported.
     """
-    promised = manifest.content["latency"]
-    if _speed(manifest, found) is None or not (found.ratio and promised.get("ratio")):
+    stated = manifest.content["latency"]
+    if _speed(manifest, found) is None or not (found.ratio and stated.get("ratio")):
         return False
-    return bool(abs(found.ratio / promised["ratio"] - 1.0) <= settings.latency_tolerance)
+    return bool(abs(found.ratio / stated["ratio"] - 1.0) <= settings.latency_tolerance)
 
 
 def _speed(manifest: Manifest, found: LatencyMeasurement) -> float | None:
@@ -59,10 +60,10 @@ def _speed(manifest: Manifest, found: LatencyMeasurement) -> float | None:
 def latency_check(
     manifest: Manifest, found: LatencyMeasurement, settings: VerificationSettings, *, other_target: bool
 ) -> Check:
-    """Compare the last measurement with the promise."""
-    promised = manifest.content["latency"]
-    expected = {key: promised[key] for key in ("latency_ms", "interval_ms", "target")}
-    expected["ratio"] = promised.get("ratio")
+    """Compare the last measurement with what is stated."""
+    stated = manifest.content["latency"]
+    expected = {key: stated[key] for key in ("latency_ms", "interval_ms", "target")}
+    expected["ratio"] = stated.get("ratio")
     measured = {
         "latency_ms": found.latency_ms,
         "interval_ms": list(found.interval_ms),
@@ -81,18 +82,18 @@ def latency_check(
         speed = _speed(manifest, found)
         if not passed and speed is not None and _ratio_holds(manifest, found, settings):
             passed = True
-            slower = f"the reference network took {speed:.2f} times as long as when it was promised"
+            slower = f"the reference network took {speed:.2f} times as long as when it was stated"
             note = f"{slower}: this machine is busy, hot or clocked otherwise. {note}".strip()
-        return Check("latency as promised", passed, expected, measured, limit, note)
+        return Check("latency as stated", passed, expected, measured, limit, note)
     what = ", ".join(f"{key}: {old!r} -> {new!r}" for key, (old, new) in differences.items())
     if other_target:
-        note = f"not compared: the promise is about another target ({what})"
-        return Check("latency as promised", None, expected, measured, limit, note)
-    note = f"this is not the target that the promise is about ({what}); give another with `--target`"
-    return Check("latency as promised", False, expected, measured, limit, note)
+        note = f"not compared: the manifest is about another target ({what})"
+        return Check("latency as stated", None, expected, measured, limit, note)
+    note = f"this is not the target that the manifest is about ({what}); give another with `--target`"
+    return Check("latency as stated", False, expected, measured, limit, note)
 
 
 def _fingerprint_differences(manifest: Manifest, found: LatencyMeasurement) -> dict[str, tuple[Any, Any]]:
-    """Return what differs between the promised and the found device, runtime and settings."""
+    """Return what differs between the stated and the found device, backend and settings."""
     old, new = manifest.content["latency"]["fingerprint"], as_json(found.fingerprint)
     return {key: (old.get(key), new.get(key)) for key in sorted({*old, *new}) if old.get(key) != new.get(key)}

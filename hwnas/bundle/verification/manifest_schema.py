@@ -58,7 +58,7 @@ class _Space(_Section):
     restrictions: dict[str, list[bool | int | FiniteFloat | str]]
 
 
-class _Judged(_Section):
+class _Evaluation(_Section):
     quality: _Quality
     bands: dict[str, FiniteFloat | None]
     same_label_share: Share
@@ -71,11 +71,11 @@ class _Speed(_Section):
 
 class _Precision(_Section):
     file: str
-    judged: _Judged | None = None
+    evaluation: _Evaluation | None = None
     speed: _Speed | None = None
 
 
-class _Promises(_Section):
+class _ManifestSchema(_Section):
     task: _Task
     space: _Space
     quality: _Quality
@@ -83,14 +83,14 @@ class _Promises(_Section):
     precisions: dict[str, _Precision] = {}
 
 
-def check_promises(manifest: Manifest) -> None:
+def check_manifest(manifest: Manifest) -> None:
     """Return if everything that verification compares is there and of the right kind.
 
     Raises:
         BundleError: naming what is not.
     """
     try:
-        _Promises.model_validate(dict(manifest.content))
+        _ManifestSchema.model_validate(dict(manifest.content))
     except ValidationError as error:
         details = error.errors(include_url=False)
         first = "; ".join(
@@ -98,7 +98,7 @@ def check_promises(manifest: Manifest) -> None:
             for detail in details[:3]
         )
         raise BundleError(
-            f"The manifest of {manifest.directory} does not say what it promises ({first}). "
+            f"The manifest of {manifest.directory} does not state what verification needs ({first}). "
             "Copy the bundle again, or export it again."
         ) from error
     _check_expectations(manifest)

@@ -15,7 +15,7 @@ from hwnas.bundle.verification.result import Check, VerificationSettings
 from hwnas.latency.measurement import LatencyMeter
 from hwnas.onnx_graphs.precision.kinds import FP16, FP32
 from hwnas.tasks.base import Predict, Task
-from hwnas.tasks.batch_evaluation import Judged, judge_together
+from hwnas.tasks.batch_evaluation import Evaluation, evaluate_together
 from hwnas.training.half import HalfNetwork
 
 
@@ -29,26 +29,26 @@ def precision_checks(
     same_data: bool,
     facts: dict[str, Any],
 ) -> list[Check]:
-    """Judge every precision again; on other data than that of the promise, figures become facts only.
+    """Evaluate every precision again; on other data than that of the manifest, figures become facts only.
 
-    `fp16` is judged in half arithmetic as at export, and its file must besides label like fp32.
+    `fp16` is evaluated in half arithmetic as at export, and its file must besides label like fp32.
     """
-    promised = {name: entry for name, entry in manifest.precisions.items() if "judged" in entry}
-    if not promised:
+    stated = {name: entry for name, entry in manifest.precisions.items() if "evaluation" in entry}
+    if not stated:
         return []
     # The very file of each entry: a precision may have two, one for each dialect.
     predicts: dict[str, Predict] = {
         name: OnnxPredictor(manifest.directory / str(manifest.precisions[name]["file"]), settings.threads)
-        for name in {FP32, *promised}
+        for name in {FP32, *stated}
     }
     if FP16 in predicts:
         predicts["fp16 file"], predicts[FP16] = predicts[FP16], HalfNetwork(module)
-    found = judge_together(task, predicts, architecture, reference=FP32, split=settings.split)
-    facts["precisions"] = {name: judged.to_json() for name, judged in found.items()}
+    found = evaluate_together(task, predicts, architecture, reference=FP32, split=settings.split)
+    facts["precisions"] = {name: evaluation.to_json() for name, evaluation in found.items()}
     checks = []
-    for name, entry in promised.items():
+    for name, entry in stated.items():
         if name != FP32:
-            checks += _judged_checks(name, entry, found[name], settings, same_data=same_data)
+            checks += _evaluation_checks(name, entry, found[name], settings, same_data=same_data)
     if "fp16 file" in found:
         share = found["fp16 file"].same_label_share
         limit = f"at least {settings.min_same_label_share_fp16} of the points"
@@ -60,26 +60,26 @@ def precision_checks(
     return checks
 
 
-def _judged_checks(
-    name: str, entry: Mapping[str, Any], found: Judged, settings: VerificationSettings, *, same_data: bool
+def _evaluation_checks(
+    name: str, entry: Mapping[str, Any], found: Evaluation, settings: VerificationSettings, *, same_data: bool
 ) -> list[Check]:
-    promised = Judged.from_json(entry["judged"])
-    note = "" if same_data else "not compared: the promise is about other data"
-    value, share = abs(found.quality.value - promised.quality.value), found.same_label_share
-    near = abs(share - promised.same_label_share) <= settings.max_same_label_difference
+    stated = Evaluation.from_json(entry["evaluation"])
+    note = "" if same_data else "not compared: the manifest is about other data"
+    value, share = abs(found.quality.value - stated.quality.value), found.same_label_share
+    near = abs(share - stated.same_label_share) <= settings.max_same_label_difference
     return [
         Check(
-            f"{name}: {promised.quality.metric} as promised",
+            f"{name}: {stated.quality.metric} as stated",
             value <= settings.max_quality_difference if same_data else None,
-            promised.quality.value,
+            stated.quality.value,
             found.quality.value,
             f"difference at most {settings.max_quality_difference}",
             note,
         ),
         Check(
-            f"{name}: labels as promised",
+            f"{name}: labels as stated",
             near if same_data else None,
-            promised.same_label_share,
+            stated.same_label_share,
             share,
             f"share of labels like fp32 differs by at most {settings.max_same_label_difference}",
             note,
@@ -95,22 +95,22 @@ def speed_checks(
     for name, entry in manifest.precisions.items():
         if not entry.get("speed"):
             continue
-        promised = entry["speed"]
+        stated = entry["speed"]
         model = manifest.directory / str(entry["file"])
         found = speed_of(meter, manifest.model_path, model, manifest.io_spec)
         if found is None:
             continue
-        (low, high), (now_low, now_high) = promised["ratio_interval"], found.ratio_interval
-        is_near = abs(found.ratio / promised["ratio"] - 1.0) <= settings.latency_tolerance
+        (low, high), (now_low, now_high) = stated["ratio_interval"], found.ratio_interval
+        is_near = abs(found.ratio / stated["ratio"] - 1.0) <= settings.latency_tolerance
         agrees = is_near or (now_low <= high and low <= now_high)
         checks.append(
             Check(
-                f"{name}: latency against fp32 as promised",
+                f"{name}: latency against fp32 as stated",
                 None if other_target else agrees,
-                promised["ratio"],
+                stated["ratio"],
                 found.ratio,
                 f"intervals overlap, or ratios within {settings.latency_tolerance:.0%}",
-                "not compared: the promise is about another target" if other_target else "",
+                "not compared: the manifest is about another target" if other_target else "",
             )
         )
     return checks

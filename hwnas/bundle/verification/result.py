@@ -1,11 +1,11 @@
-"""What verification asks of a bundle, and what it found: one entry for each promise."""
+"""What verification asks of a bundle, and what it found: one entry for each check."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
-VERDICT_SCHEMA_VERSION = 1
+VERIFICATION_SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -20,13 +20,13 @@ class VerificationSettings:
             of separate processes on one machine differ by more than the interval of any one of
             them says, by how memory was laid out and by what else runs.
         latency_attempts: a measurement that its own protocol calls disturbed, or that is further
-            off than the tolerance, is repeated until there are so many; all are in the verdict.
+            off than the tolerance, is repeated until there are so many; all are in the verification.
         parity_inputs: inputs on which logits are compared, from the start of the split.
         split: of the data set.
         min_same_label_share_fp16: of points that the FP16 file must label like fp32.
-        max_same_label_difference: between the promised and the found share of points that a precision
+        max_same_label_difference: between the stated and the found share of points that a precision
             labels like fp32; kernels of other processors sum in another order.
-        threads: of the ONNX runtime while judging quality.
+        threads: of the ONNX runtime while evaluating quality.
     """
 
     min_same_label_share: float = 0.999
@@ -43,12 +43,12 @@ class VerificationSettings:
 
 @dataclass(frozen=True)
 class Check:
-    """One promise and what became of it.
+    """One thing that a bundle states, and what was found of it.
 
     Attributes:
-        name: of the promise.
+        name: of the check.
         passed: None when it does not apply, which `note` explains.
-        expected: what the bundle promises.
+        expected: what the bundle states.
         found: what was found here.
         limit: how far the two may be apart, in words.
         note: anything a reader must know.
@@ -63,13 +63,13 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Verification:
     """All checks of one bundle.
 
     Attributes:
         architecture_id: of the bundle's network.
         checks: in the order in which they were made.
-        facts: what was measured without a promise to compare it to.
+        facts: what was measured without a stated figure to compare it to.
         versions: with what the bundle was verified.
         created: when, ISO 8601, UTC.
     """
@@ -92,4 +92,4 @@ class Verdict:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        return {"schema_version": VERDICT_SCHEMA_VERSION, "passed": self.passed, **asdict(self)}
+        return {"schema_version": VERIFICATION_SCHEMA_VERSION, "passed": self.passed, **asdict(self)}

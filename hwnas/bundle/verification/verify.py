@@ -1,4 +1,4 @@
-"""Judges bundles: does a bundle hold, here and now, what its manifest promises?"""
+"""Verifies bundles: does a bundle hold, here and now, what its manifest states?"""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Any
 from torch import nn
 
 from hwnas.architecture import Architecture
-from hwnas.bundle.manifest import VERDICT_NAME, Manifest, file_problems, read_manifest
+from hwnas.bundle.manifest import VERIFICATION_NAME, Manifest, file_problems, read_manifest
 from hwnas.bundle.provenance import installed_versions
 from hwnas.bundle.runtime.onnx_predictor import OnnxPredictor
 from hwnas.bundle.signature import Trust
 from hwnas.bundle.verification.json_values import as_json, is_same
 from hwnas.bundle.verification.latency import latency_check, measure_again
-from hwnas.bundle.verification.manifest_schema import check_promises
+from hwnas.bundle.verification.manifest_schema import check_manifest
 from hwnas.bundle.verification.parity import compare
 from hwnas.bundle.verification.precisions import precision_checks, speed_checks
-from hwnas.bundle.verification.result import Check, Verdict, VerificationSettings
+from hwnas.bundle.verification.result import Check, Verification, VerificationSettings
 from hwnas.errors import BundleError, ConfigError, DataError, TrainingError
 from hwnas.files import write_json_atomically
 from hwnas.io_spec import NetworkContract
@@ -39,14 +39,14 @@ def verify_bundle(
     other_target: bool = False,
     settings: VerificationSettings | None = None,
     trust: Trust | None = None,
-) -> Verdict:
-    """Check every promise of a bundle and write `verdict.json` beside its manifest.
+) -> Verification:
+    """Check all that a bundle states and write `verification.json` beside its manifest.
 
     Args:
         bundle: directory that `hwnas export` wrote.
         meter: measures latency on the target, under the final protocol.
-        data: data set to judge on instead of the one the network was trained with. Then the
-            promised quality is compared only if it is the same data.
+        data: data set to evaluate on instead of the one the network was trained with. Then the
+            stated quality is compared only if it is the same data.
         other_target: the meter is meant for another device than the bundle's. Then latency is
             measured, and compared only if the devices are alike.
         settings: limits.
@@ -60,10 +60,10 @@ def verify_bundle(
         MeasurementError: if the target cannot be used.
     """
     settings = settings or VerificationSettings()
-    # A verdict of an earlier state must not stay beside files that were changed since.
-    (bundle / VERDICT_NAME).unlink(missing_ok=True)
+    # A verification of an earlier state must not stay beside files that were changed since.
+    (bundle / VERIFICATION_NAME).unlink(missing_ok=True)
     manifest = read_manifest(bundle, check_files=False, trust=trust)
-    check_promises(manifest)
+    check_manifest(manifest)
     checks, facts = [*_signature_checks(trust), _files_check(manifest)], dict[str, Any]()
     if checks[-1].passed:
         checks += _output_checks(manifest, data, settings, facts)
@@ -71,15 +71,15 @@ def verify_bundle(
         facts["latency"] = [measurement.to_json(with_samples=False) for measurement in measurements]
         checks.append(latency_check(manifest, measurements[-1], settings, other_target=other_target))
         checks += speed_checks(manifest, meter, settings, other_target=other_target)
-    verdict = Verdict(
+    verification = Verification(
         str(manifest.content["architecture_id"]),
         tuple(checks),
         facts,
         installed_versions(),
         datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    write_json_atomically(bundle / VERDICT_NAME, verdict.to_json())
-    return verdict
+    write_json_atomically(bundle / VERIFICATION_NAME, verification.to_json())
+    return verification
 
 
 def _signature_checks(trust: Trust | None) -> list[Check]:
@@ -115,7 +115,7 @@ def _output_checks(
         _identity_check(manifest, task, architecture, other_data=other_data),
         *parity_checks,
         _quality_parity_check(quality, torch_quality, settings),
-        _quality_promise_check(manifest, quality, settings, same_data=same_data, other_data=other_data),
+        _quality_check(manifest, quality, settings, same_data=same_data, other_data=other_data),
         *precision_checks(manifest, task, architecture, module, settings, same_data=same_data, facts=facts),
     ]
 
@@ -214,22 +214,22 @@ def _quality_parity_check(onnx: Quality, torch: Quality, settings: VerificationS
     )
 
 
-def _quality_promise_check(
+def _quality_check(
     manifest: Manifest, quality: Quality, settings: VerificationSettings, *, same_data: bool, other_data: bool
 ) -> Check:
-    promised = Quality.from_json(manifest.content["quality"])
-    name, limit = f"{promised.metric} as promised", f"difference at most {settings.max_quality_difference}"
+    stated = Quality.from_json(manifest.content["quality"])
+    name, limit = f"{stated.metric} as stated", f"difference at most {settings.max_quality_difference}"
     if same_data:
-        passed = abs(quality.value - promised.value) <= settings.max_quality_difference
-        return Check(name, passed, promised.value, quality.value, limit)
+        passed = abs(quality.value - stated.value) <= settings.max_quality_difference
+        return Check(name, passed, stated.value, quality.value, limit)
     if other_data:
-        note = "not compared: the promise is about other data"
-        return Check(name, None, promised.value, quality.value, limit, note)
+        note = "not compared: the manifest is about other data"
+        return Check(name, None, stated.value, quality.value, limit, note)
     note = (
-        "the data set is no longer the one that the promise is about; "
-        "restore it, or judge on other data with `--data`"
+        "the data set is no longer the one that the manifest is about; "
+        "restore it, or evaluate on other data with `--data`"
     )
-    return Check(name, False, promised.value, quality.value, limit, note)
+    return Check(name, False, stated.value, quality.value, limit, note)
 
 
 def _plain(value: float) -> float | None:

@@ -1,4 +1,4 @@
-"""Warms a runtime up and clocks it."""
+"""Warms a backend up and clocks it."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def warm_up_self_clocked(
     tolerance: float,
     give_up_over_ms: Optional[float] = None,
 ) -> Dict[str, Any]:
-    """Have a runtime that clocks itself do so until the medians of two calls agree; see `warm_up`.
+    """Have a backend that clocks itself do so until the medians of two calls agree; see `warm_up`.
 
-    Such a runtime warms up within each call; this settles what changes between calls, and gives the median.
+    Such a backend warms up within each call; this settles what changes between calls, and gives the median.
     """
     return _warm_up(lambda: own_clock(_SELF_CLOCKED_WINDOW), min_s, max_s, tolerance, give_up_over_ms)
 

@@ -10,7 +10,7 @@ import zlib
 from typing import Any, Callable, Dict, List, Mapping, Optional
 
 from hwnas.errors import DataError
-from hwnas.latency.backends.base import InferenceRuntime
+from hwnas.latency.backends.base import Backend
 from hwnas.latency.backends.errors import AgentError
 
 STAGES = ("project_ms", "network_ms", "label_ms")
@@ -19,15 +19,13 @@ STAGES = ("project_ms", "network_ms", "label_ms")
 class EndToEndClock:
     """Takes one scan from memory to labels, again and again.
 
-    `project_ms` is projection and normalisation; `network_ms` writing the input to where the runtime wants
+    `project_ms` is projection and normalisation; `network_ms` writing the input to where the backend wants
     it, the network, and reading its output back; `label_ms` the best class of every pixel and the vote of
     neighbours for every point. Where the scan comes with labels, neighbours vote over these.
     """
 
-    def __init__(
-        self, runtime: InferenceRuntime, deployment: Mapping[str, Any], scan: Mapping[str, Any]
-    ) -> None:
-        """Prepare a runtime that has loaded a model for a scan from `packed`.
+    def __init__(self, backend: Backend, deployment: Mapping[str, Any], scan: Mapping[str, Any]) -> None:
+        """Prepare a backend that has loaded a model for a scan from `packed`.
 
         Raises:
             AgentError: if numpy is missing, the scan arrived damaged, or the model does not fit the settings.
@@ -46,13 +44,13 @@ class EndToEndClock:
         self._points = unpacked(scan["points"])
         self._remission = unpacked(scan["remission"])
         self._ring = unpacked(scan["ring"]) if scan["ring"] is not None else None
-        (spec,) = runtime.inputs()
+        (spec,) = backend.inputs()
         found = (self._view.projection.height, self._view.projection.width)
         if tuple(spec.shape[2:]) != found:
             raise AgentError(
                 f"The network takes images of {list(spec.shape[2:])}, but the projection makes {list(found)}."
             )
-        self._runtime = runtime
+        self._backend = backend
         self._input = spec
         self._write: Optional[Callable[[Mapping[str, Any]], None]] = None
         self.num_points = len(self._points)
@@ -84,13 +82,13 @@ class EndToEndClock:
         image = self._view.network_input(scan).astype(self._input.dtype, copy=False)
         moments.append(time.perf_counter())
         if self._write is None:
-            self._runtime.bind({self._input.name: image})
-            # Later scans go to the memory that is reserved now, where the runtime can do that.
-            self._write = getattr(self._runtime, "write", self._runtime.bind)
+            self._backend.bind({self._input.name: image})
+            # Later scans go to the memory that is reserved now, where the backend can do that.
+            self._write = getattr(self._backend, "write", self._backend.bind)
         else:
             self._write({self._input.name: image})
-        self._runtime.run()
-        (logits,) = self._runtime.outputs().values()
+        self._backend.run()
+        (logits,) = self._backend.outputs().values()
         moments.append(time.perf_counter())
         label_image = self._view.label_image(logits, scan)
         self._view.labels(label_image if self._stand_in is None else self._stand_in, scan)

@@ -5,19 +5,19 @@ from __future__ import annotations
 import base64
 from typing import Any, Callable, Dict
 
-from hwnas.latency.backends.base import InferenceRuntime
+from hwnas.latency.backends.base import Backend
 from hwnas.latency.backends.errors import AgentError
 
 MAX_PIECE_BYTES = 1 << 20
-TOLD = ("fallback", "build_s", "layers_on_gpu")
+BUILD_KEYS = ("fallback", "build_s", "layers_on_gpu")
 """What the record of an engine says of its build."""
 
 
 class EngineFiles:
     """The engine that was asked for last."""
 
-    def __init__(self, make: Callable[[], InferenceRuntime]) -> None:
-        """Build with runtimes from `make`."""
+    def __init__(self, make: Callable[[], Backend]) -> None:
+        """Build with backends from `make`."""
         self._make = make
         self._path = ""
 
@@ -25,30 +25,30 @@ class EngineFiles:
         """Build the engine of a model, or take the one built before from the same; return its records.
 
         Raises:
-            AgentError: if the runtime builds none, or refuses the model.
+            AgentError: if the backend builds none, or refuses the model.
         """
-        runtime = self._make()
-        engine_file = getattr(runtime, "engine_file", None)
+        backend = self._make()
+        engine_file = getattr(backend, "engine_file", None)
         if engine_file is None:
             raise AgentError(
-                f"{type(runtime).__name__} builds no engines that can be kept. Give the target "
-                "runtime=tensorrt or runtime=tensorrt-rtx."
+                f"{type(backend).__name__} builds no engines that can be kept. Give the target "
+                "backend=tensorrt or backend=tensorrt-rtx."
             )
-        runtime.load(model)
+        backend.load(model)
         self._path, identity = engine_file()
-        record: Dict[str, Any] = getattr(runtime, "build_record", dict)()
-        return {"identity": identity, "build": {key: record.get(key) for key in TOLD}}
+        record: Dict[str, Any] = getattr(backend, "build_record", dict)()
+        return {"identity": identity, "build": {key: record.get(key) for key in BUILD_KEYS}}
 
     def adopt_build(self, model: str, build: int) -> Dict[str, Any]:
         """Let the engine of the build of that number be the one of the model from now on.
 
         Raises:
-            AgentError: if the runtime knows no builds, or this one was not made.
+            AgentError: if the backend knows no builds, or this one was not made.
         """
-        runtime = self._make()
-        adopt = getattr(runtime, "adopt_build", None)
+        backend = self._make()
+        adopt = getattr(backend, "adopt_build", None)
         if adopt is None:
-            raise AgentError(f"{type(runtime).__name__} builds no engines of which one could be chosen.")
+            raise AgentError(f"{type(backend).__name__} builds no engines of which one could be chosen.")
         adopt(model, build)
         return {}
 

@@ -5,25 +5,25 @@ from __future__ import annotations
 from typing import Any, Dict, Mapping, Sequence, Tuple
 
 from hwnas.io_spec import IoSpec, TensorSpec
-from hwnas.latency.backends.base import InferenceRuntime
+from hwnas.latency.backends.base import Backend
 from hwnas.latency.backends.errors import AgentError
 
 
-def bind_random_inputs(runtime: InferenceRuntime, io_spec: Mapping[str, Any], seed: int) -> None:
-    """Give a runtime that has loaded a model inputs of the stated shapes, and values where they are stated.
+def bind_random_inputs(backend: Backend, io_spec: Mapping[str, Any], seed: int) -> None:
+    """Give a backend that has loaded a model inputs of the stated shapes, and values where they are stated.
 
     Raises:
         AgentError: if the model has other inputs than `io_spec` states.
     """
     spec = IoSpec.from_json(io_spec)
     wished = spec.inputs
-    found = runtime.inputs()
+    found = backend.inputs()
     if len(found) != len(wished) or not all(map(_fits, found, wished)):
         raise AgentError(
             f"The inputs of the model must be {_describe(wished)}, but are {_describe(found)}. "
             "Export it for this input, or give the io_spec it was exported with."
         )
-    runtime.bind({**random_inputs(wished, seed), **_stated_values(spec)})
+    backend.bind({**random_inputs(wished, seed), **_stated_values(spec)})
 
 
 def _stated_values(spec: IoSpec) -> Dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a machine has for measuring and building: facts only, judged by `hwnas doctor` on the driver."""
+"""What a machine has for measuring and building: facts only, interpreted by `hwnas doctor` on the driver."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from typing import Any, Dict, List, Mapping, Optional
 from hwnas.latency.agent.machine import fingerprint
 from hwnas.latency.agent.nvml import open_nvml
 from hwnas.latency.agent.state import read_identity, read_state
-from hwnas.latency.backends.base import make_runtime
+from hwnas.latency.backends.base import make_backend
 from hwnas.latency.backends.errors import AgentError
 from hwnas.latency.backends.system_files import entries, read_text
 from hwnas.onnxruntime_loading import load_onnxruntime
 
 
-def inspect_machine(runtimes: Mapping[str, str]) -> Dict[str, Any]:
+def inspect_machine(backends: Mapping[str, str]) -> Dict[str, Any]:
     """Return facts about this machine; None where something cannot be told.
 
     Args:
-        runtimes: import path (`module:Class`) of each runtime to try, by name.
+        backends: import path (`module:Class`) of each backend to try, by name.
 
     Returns:
         `machine`, `identity`, `state` (see `fingerprint`, `read_identity`, `read_state`); `allowed_cores`;
         `load_average` over a minute; `memory_available_mb`, `disk_free_mb` in MiB; `is_virtual`;
-        `runtimes`: by name `versions`, or `error`; `providers` of ONNX Runtime; `gpu`: identity of GPU 0 by
+        `backends`: by name `versions`, or `error`; `providers` of ONNX Runtime; `gpu`: identity of GPU 0 by
         the CUDA driver, or `error`; `tensorrt`: see `_tensorrt`; `rtx_capabilities`: what TensorRT for RTX
         compiles for.
     """
@@ -40,7 +40,7 @@ def inspect_machine(runtimes: Mapping[str, str]) -> Dict[str, Any]:
         "memory_available_mb": _memory_available_mb(),
         "disk_free_mb": shutil.disk_usage(os.path.expanduser("~")).free / 2**20,
         "is_virtual": "hypervisor" in (read_text("/proc/cpuinfo") or ""),
-        "runtimes": {name: _tried(path) for name, path in sorted(runtimes.items())},
+        "backends": {name: _tried(path) for name, path in sorted(backends.items())},
         "providers": _providers(),
         "gpu": _gpu(),
         "tensorrt": _tensorrt(),
@@ -50,7 +50,7 @@ def inspect_machine(runtimes: Mapping[str, str]) -> Dict[str, Any]:
 
 def _tried(import_path: str) -> Dict[str, Any]:
     try:
-        return {"versions": make_runtime(import_path, 1).versions()}
+        return {"versions": make_backend(import_path, 1).versions()}
     except AgentError as error:
         return {"error": str(error)}
 

@@ -1,4 +1,4 @@
-"""What an agent answers beside the clock of `latency_ms`: state, resources, paced runs, background load."""
+"""What an agent answers beside the clock of `latency_ms`: state, resources, fixed rate, load."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from typing import Any, Callable, Dict, Mapping, Optional
 from hwnas.latency.agent.clock import warm_up
 from hwnas.latency.agent.end_to_end import EndToEndClock
 from hwnas.latency.agent.engine_files import EngineFiles
-from hwnas.latency.agent.fixed_rate import BackgroundLoad, PacedClock, use_all_cores
+from hwnas.latency.agent.fixed_rate import BackgroundLoad, FixedRateClock, use_all_cores
 from hwnas.latency.agent.inputs import bind_random_inputs
 from hwnas.latency.agent.nvml import Nvml, open_nvml
 from hwnas.latency.agent.resources import resources
 from hwnas.latency.agent.state import read_identity, read_state
-from hwnas.latency.backends.base import InferenceRuntime
+from hwnas.latency.backends.base import Backend
 from hwnas.latency.backends.errors import AgentError
 
 
 class OtherOperations:
     """Operations that load models of their own, or none."""
 
-    def __init__(self, make: Callable[[], InferenceRuntime]) -> None:
-        """Load models into runtimes from `make`."""
+    def __init__(self, make: Callable[[], Backend]) -> None:
+        """Load models into backends from `make`."""
         self._make = make
         self._nvml: Optional[Nvml] = None
         self._is_nvml_opened = False
-        self._paced: Optional[PacedClock] = None
+        self._fixed_rate: Optional[FixedRateClock] = None
         self._background: Optional[BackgroundLoad] = None
         self._end_to_end: Optional[EndToEndClock] = None
         self._engines = EngineFiles(make)
@@ -35,8 +35,8 @@ class OtherOperations:
             "state": self.state,
             "resources": self.resources,
             "kernels": self.kernels,
-            "start_paced": self.start_paced,
-            "paced": self.paced,
+            "start_fixed_rate": self.start_fixed_rate,
+            "fixed_rate": self.fixed_rate,
             "start_background": self.start_background,
             "stop_background": self.stop_background,
             "start_end_to_end": self.start_end_to_end,
@@ -61,7 +61,7 @@ class OtherOperations:
         self._need_our_clock(self._make(), "resources")
         found = resources(
             self._make,
-            lambda runtime: bind_random_inputs(runtime, io_spec, seed),
+            lambda backend: bind_random_inputs(backend, io_spec, seed),
             model,
             idle_s=idle_s,
             busy_s=busy_s,
@@ -70,14 +70,14 @@ class OtherOperations:
         return {"resources": found}
 
     def kernels(self, model: str, io_spec: Mapping[str, Any], seed: int, runs: int) -> Dict[str, Any]:
-        """Return the kernels of a model with their times, where the runtime can tell."""
-        runtime = self._make()
-        time_kernels = getattr(runtime, "kernels", None)
+        """Return the kernels of a model with their times, where the backend can tell."""
+        backend = self._make()
+        time_kernels = getattr(backend, "kernels", None)
         if time_kernels is None:
-            raise AgentError(f"{type(runtime).__name__} does not tell the times of single kernels.")
-        return {"kernels": time_kernels(model, lambda: bind_random_inputs(runtime, io_spec, seed), runs)}
+            raise AgentError(f"{type(backend).__name__} does not tell the times of single kernels.")
+        return {"kernels": time_kernels(model, lambda: bind_random_inputs(backend, io_spec, seed), runs)}
 
-    def start_paced(
+    def start_fixed_rate(
         self,
         model: str,
         io_spec: Mapping[str, Any],
@@ -88,25 +88,25 @@ class OtherOperations:
         tolerance: float,
     ) -> Dict[str, Any]:
         """Load a model, warm it up back to back, and begin a schedule for it."""
-        runtime = self._loaded(model, io_spec, seed)
-        found = warm_up(runtime.run, min_s, max_s, tolerance)
-        self._paced = PacedClock(runtime.run, rate_hz)
+        backend = self._loaded(model, io_spec, seed)
+        found = warm_up(backend.run, min_s, max_s, tolerance)
+        self._fixed_rate = FixedRateClock(backend.run, rate_hz)
         return found
 
-    def paced(self, seconds: float) -> Dict[str, Any]:
-        """Go on with the schedule, see `PacedClock.frames`."""
-        if self._paced is None:
-            raise AgentError("No schedule was begun; send 'start_paced' first.")
-        return self._paced.frames(seconds)
+    def fixed_rate(self, seconds: float) -> Dict[str, Any]:
+        """Go on with the schedule, see `FixedRateClock.frames`."""
+        if self._fixed_rate is None:
+            raise AgentError("No schedule was begun; send 'start_fixed_rate' first.")
+        return self._fixed_rate.frames(seconds)
 
     def start_background(
         self, model: str, io_spec: Mapping[str, Any], seed: int, rate_hz: float
     ) -> Dict[str, Any]:
         """Load a model and run it at a rate until `stop_background`, on any processor."""
         use_all_cores()
-        runtime = self._loaded(model, io_spec, seed)
-        runtime.run()
-        self._background = BackgroundLoad(runtime.run, rate_hz)
+        backend = self._loaded(model, io_spec, seed)
+        backend.run()
+        self._background = BackgroundLoad(backend.run, rate_hz)
         self._background.start()
         return {}
 
@@ -146,19 +146,19 @@ class OtherOperations:
             raise AgentError("No scan was prepared; send 'start_end_to_end' first.")
         return self._end_to_end
 
-    def _loaded(self, model: str, io_spec: Mapping[str, Any], seed: int) -> InferenceRuntime:
-        runtime = self._make()
-        self._need_our_clock(runtime, "paced runs and background load")
-        runtime.load(model)
-        bind_random_inputs(runtime, io_spec, seed)
-        return runtime
+    def _loaded(self, model: str, io_spec: Mapping[str, Any], seed: int) -> Backend:
+        backend = self._make()
+        self._need_our_clock(backend, "runs at a fixed rate and background load")
+        backend.load(model)
+        bind_random_inputs(backend, io_spec, seed)
+        return backend
 
-    def _need_our_clock(self, runtime: InferenceRuntime, what: str) -> None:
-        """Refuse runtimes that clock themselves: one inference of theirs starts a process."""
-        if hasattr(runtime, "clock"):
+    def _need_our_clock(self, backend: Backend, what: str) -> None:
+        """Refuse backends that clock themselves: one inference of theirs starts a process."""
+        if hasattr(backend, "clock"):
             raise AgentError(
-                f"{type(runtime).__name__} clocks itself, so it cannot be measured for {what}. "
-                "Use the runtime 'tensorrt' on a board that has its Python module."
+                f"{type(backend).__name__} clocks itself, so it cannot be measured for {what}. "
+                "Use the backend 'tensorrt' on a board that has its Python module."
             )
 
     def _opened_nvml(self) -> Optional[Nvml]:

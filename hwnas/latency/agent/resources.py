@@ -13,7 +13,7 @@ from hwnas.external_data import read_model_files
 from hwnas.latency.agent.energy import energy_of, power_source
 from hwnas.latency.agent.nvml import Nvml
 from hwnas.latency.agent.power_rails import PowerRails
-from hwnas.latency.backends.base import InferenceRuntime
+from hwnas.latency.backends.base import Backend
 from hwnas.latency.backends.errors import AgentError
 from hwnas.latency.backends.system_files import read_text
 
@@ -21,8 +21,8 @@ _RESET_PEAK = "5"  # proc(5), clear_refs: sets the peak of the resident memory t
 
 
 def resources(
-    make: Callable[[], InferenceRuntime],
-    prepare: Callable[[InferenceRuntime], None],
+    make: Callable[[], Backend],
+    prepare: Callable[[Backend], None],
     model: str,
     *,
     idle_s: float,
@@ -36,8 +36,8 @@ def resources(
     dropped from the page cache where the system lets us. The second is warm: the same process, the same file.
 
     Args:
-        make: returns a fresh runtime.
-        prepare: binds inputs of a runtime that has loaded the model.
+        make: returns a fresh backend.
+        prepare: binds inputs of a backend that has loaded the model.
         model: path of the file; its external data lies beside it.
         idle_s: how long the power of the idle machine is taken.
         busy_s: how long the network runs for its energy.
@@ -46,15 +46,15 @@ def resources(
 
     Returns:
         `load_cold_s`, `load_warm_s`; `first_inference_ms`; `peak_memory_mb` of the process in MiB
-        (interpreter and runtime included), `memory_increase_mb` of it by loading and running,
+        (interpreter and backend included), `memory_increase_mb` of it by loading and running,
         `gpu_memory_mb` by which the memory in use on GPU 0 grew (None without a GPU); `model_size_mb`,
-        `engine_size_mb` in MiB (None where the runtime runs the model file itself); `energy`, see
+        `engine_size_mb` in MiB (None where the backend runs the model file itself); `energy`, see
         `energy_of`, None without a sensor.
 
     Raises:
         AgentError: if a file of the model is missing or is not what its graph says.
     """
-    runtime = make()
+    backend = make()
     gpu_before_mb = nvml.memory_used_mb() if nvml else None
     resident_before_mb, _ = memory_mb()
     forget_peak()
@@ -64,17 +64,17 @@ def resources(
         raise AgentError(str(error)) from error
     for path in files.paths:
         drop_from_cache(path)
-    load_cold_s = _timed(lambda: runtime.load(model))
-    prepare(runtime)
-    first_inference_s = _timed(runtime.run)
-    runtime.run()
+    load_cold_s = _timed(lambda: backend.load(model))
+    prepare(backend)
+    first_inference_s = _timed(backend.run)
+    backend.run()
     _, peak_mb = memory_mb()
     gpu_after_mb = nvml.memory_used_mb() if nvml else None
-    energy = energy_of(runtime.run, power_source(PowerRails(root), nvml), idle_s, busy_s)
+    energy = energy_of(backend.run, power_source(PowerRails(root), nvml), idle_s, busy_s)
     # Beside the first one, not in its place: freeing that is no part of loading.
     second = make()
     load_warm_s = _timed(lambda: second.load(model))
-    engine_bytes = getattr(runtime, "engine_bytes", None)
+    engine_bytes = getattr(backend, "engine_bytes", None)
     return {
         "load_cold_s": load_cold_s,
         "load_warm_s": load_warm_s,

@@ -13,7 +13,7 @@ from hwnas.latency.agent.lock import MeasuringLock
 from hwnas.latency.agent.machine import fingerprint, pin
 from hwnas.latency.agent.other_operations import OtherOperations
 from hwnas.latency.backends import heartbeat
-from hwnas.latency.backends.base import InferenceRuntime, make_runtime
+from hwnas.latency.backends.base import Backend, make_backend
 from hwnas.latency.backends.errors import AgentError
 from hwnas.onnxruntime_loading import disable_telemetry
 
@@ -21,13 +21,13 @@ DEFAULT_NAME = "model"
 
 
 class Agent:
-    """One measuring process: one runtime, and any number of models by name."""
+    """One measuring process: one backend, and any number of models by name."""
 
     def __init__(self) -> None:
         self._lock = MeasuringLock()
-        self._make: Optional[Callable[[], InferenceRuntime]] = None
-        self._models: Dict[str, InferenceRuntime] = {}
-        self._other = OtherOperations(self._fresh_runtime)
+        self._make: Optional[Callable[[], Backend]] = None
+        self._models: Dict[str, Backend] = {}
+        self._other = OtherOperations(self._fresh_backend)
         self._operations: Dict[str, Callable[..., Dict[str, Any]]] = {
             "lock": self._take_lock,
             "set_up": self._set_up,
@@ -55,16 +55,16 @@ class Agent:
         return {}
 
     def _set_up(
-        self, runtime: str, threads: int, cores: Sequence[int], options: Optional[Mapping[str, str]] = None
+        self, backend: str, threads: int, cores: Sequence[int], options: Optional[Mapping[str, str]] = None
     ) -> Dict[str, Any]:
-        # Before the runtime is imported: its threads inherit the binding.
+        # Before the backend is imported: its threads inherit the binding.
         pinned = pin(cores, threads)
-        self._make = lambda: make_runtime(runtime, threads, options)
+        self._make = lambda: make_backend(backend, threads, options)
         first = self._make()
         found = fingerprint(pinned)
         found.update(self._other.identity())
-        found.update(threads=threads, runtime=runtime, runtime_options=dict(options or {}))
-        found.update(runtime_versions=first.versions(), runtime_settings=first.settings())
+        found.update(threads=threads, backend=backend, backend_options=dict(options or {}))
+        found.update(backend_versions=first.versions(), backend_settings=first.settings())
         return {"fingerprint": found}
 
     def _load(
@@ -72,10 +72,10 @@ class Agent:
     ) -> Dict[str, Any]:
         """Load a model file under a name; a model that has the name already goes first, with its memory."""
         self._models.pop(name, None)
-        runtime = self._fresh_runtime()
-        runtime.load(model)
-        bind_random_inputs(runtime, io_spec, seed)
-        self._models[name] = runtime
+        backend = self._fresh_backend()
+        backend.load(model)
+        bind_random_inputs(backend, io_spec, seed)
+        self._models[name] = backend
         return {}
 
     def _unload(self, name: str = DEFAULT_NAME) -> Dict[str, Any]:
@@ -90,19 +90,19 @@ class Agent:
         name: str = DEFAULT_NAME,
         give_up_over_ms: Optional[float] = None,
     ) -> Dict[str, Any]:
-        runtime = self.loaded(name)
-        own_clock = getattr(runtime, "clock", None)
+        backend = self.loaded(name)
+        own_clock = getattr(backend, "clock", None)
         if own_clock is not None:
             return warm_up_self_clocked(own_clock, min_s, max_s, tolerance, give_up_over_ms)
-        return warm_up(runtime.run, min_s, max_s, tolerance, give_up_over_ms)
+        return warm_up(backend.run, min_s, max_s, tolerance, give_up_over_ms)
 
     def _clock(self, count: int, name: str = DEFAULT_NAME, lead: int = 1) -> Dict[str, Any]:
-        runtime = self.loaded(name)
-        own_clock = getattr(runtime, "clock", None)
-        return {"samples_ms": clock(runtime.run, count, lead) if own_clock is None else own_clock(count)}
+        backend = self.loaded(name)
+        own_clock = getattr(backend, "clock", None)
+        return {"samples_ms": clock(backend.run, count, lead) if own_clock is None else own_clock(count)}
 
-    def loaded(self, name: str) -> InferenceRuntime:
-        """Return the runtime that holds the model of that name.
+    def loaded(self, name: str) -> Backend:
+        """Return the backend that holds the model of that name.
 
         Raises:
             AgentError: if there is none.
@@ -114,13 +114,13 @@ class Agent:
             )
         return self._models[name]
 
-    def _inspect(self, runtimes: Mapping[str, str]) -> Dict[str, Any]:
+    def _inspect(self, backends: Mapping[str, str]) -> Dict[str, Any]:
         # Imported when asked for: measuring needs none of it.
         from hwnas.latency.agent.inspection import inspect_machine
 
-        return {"facts": inspect_machine(runtimes)}
+        return {"facts": inspect_machine(backends)}
 
-    def _fresh_runtime(self) -> InferenceRuntime:
+    def _fresh_backend(self) -> Backend:
         if self._make is None:
             raise AgentError("The agent was not set up; send 'set_up' first.")
         return self._make()
@@ -137,7 +137,7 @@ def serve(requests: TextIO, replies: TextIO) -> None:
         replies.write(json.dumps({**value, "request": number}, allow_nan=False) + "\n")
         replies.flush()
 
-    heartbeat.listen(lambda what, is_waiting: reply({"working": what, "is_waiting": is_waiting}))
+    heartbeat.listen(lambda what, is_waiting: reply({"heartbeat": what, "is_waiting": is_waiting}))
     agent = Agent()
     for line in requests:
         request = dict(json.loads(line))

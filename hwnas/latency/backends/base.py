@@ -1,4 +1,4 @@
-"""What a runtime must offer to be measured; registered in the entry-point group `hwnas.runtimes`."""
+"""What a backend must offer to be measured; registered in the entry-point group `hwnas.backends`."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from hwnas.io_spec import TensorSpec
 from hwnas.latency.backends.errors import AgentError
 
 
-class InferenceRuntime(Protocol):
-    """One model in one runtime.
+class Backend(Protocol):
+    """One model in one backend.
 
-    A runtime may have further methods that are looked for by name: `clock(count)` returns that many durations
-    in ms where the runtime clocks itself (trtexec), and is then used in place of the agent's clock;
+    A backend may have further methods that are looked for by name: `clock(count)` returns that many durations
+    in ms where the backend clocks itself (trtexec), and is then used in place of the agent's clock;
     `write(arrays)` copies further inputs to the memory that `bind` reserved, in place of a new `bind`;
     `engine_bytes()` and `build_record()` tell about an engine built from the model.
 
-    The class is imported on the driver too, to be found by name: import the runtime itself in `__init__`.
+    The class is imported on the driver too, to be found by name: import the backend itself in `__init__`.
 
     Attributes:
-        OPTIONS: what a target may set for this runtime beside its threads: name in the target URL -> what it
+        OPTIONS: what a target may set for this backend beside its threads: name in the target URL -> what it
             means. They reach `__init__` as keywords, as the text that stood in the URL.
     """
 
     OPTIONS: ClassVar[Mapping[str, str]]
 
     def __init__(self, threads: int, **options: str) -> None:
-        """Import the runtime; AgentError if it is not installed or an option has no such value."""
+        """Import the backend; AgentError if it is not installed or an option has no such value."""
         ...
 
     def versions(self) -> Dict[str, str]:
@@ -36,14 +36,14 @@ class InferenceRuntime(Protocol):
         ...
 
     def settings(self) -> Dict[str, Any]:
-        """Return what the runtime is told beyond its defaults, as plain JSON values; part of the fingerprint.
+        """Return what the backend is told beyond its defaults, as plain JSON values; part of the fingerprint.
 
         An agent holds several models at once. Threads of one that is idle must not spin meanwhile.
         """
         ...
 
     def load(self, model: str) -> None:
-        """Load a model file and make it ready to run; AgentError if the runtime refuses it."""
+        """Load a model file and make it ready to run; AgentError if the backend refuses it."""
         ...
 
     def inputs(self) -> Tuple[TensorSpec, ...]:
@@ -63,27 +63,25 @@ class InferenceRuntime(Protocol):
         ...
 
 
-def make_runtime(
-    import_path: str, threads: int, options: Optional[Mapping[str, str]] = None
-) -> InferenceRuntime:
-    """Return the runtime at `module:Class`.
+def make_backend(import_path: str, threads: int, options: Optional[Mapping[str, str]] = None) -> Backend:
+    """Return the backend at `module:Class`.
 
     Raises:
         AgentError: if there is none, its libraries are missing, or it has no such option.
     """
     module_name, _, class_name = import_path.partition(":")
     try:
-        runtime = getattr(import_module(module_name), class_name)
+        backend = getattr(import_module(module_name), class_name)
     except (ImportError, AttributeError) as error:
         raise AgentError(
-            f"The runtime {import_path!r} cannot be imported on the target: {error}. "
+            f"The backend {import_path!r} cannot be imported on the target: {error}. "
             "Install its package there."
         ) from error
-    known = getattr(runtime, "OPTIONS", {})
+    known = getattr(backend, "OPTIONS", {})
     for name in options or {}:
         if name not in known:
             near = get_close_matches(name, known, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise AgentError(f"{class_name} has no option {name!r}; it has {sorted(known)}.{hint}")
-    made: InferenceRuntime = runtime(threads, **(options or {}))
+    made: Backend = backend(threads, **(options or {}))
     return made

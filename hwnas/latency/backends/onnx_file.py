@@ -1,4 +1,4 @@
-"""Reads what goes into an ONNX file and what comes out, where neither onnx nor a runtime can be asked.
+"""Reads what goes into an ONNX file and what comes out, where neither onnx nor a backend can be asked.
 
 An ONNX file is one protocol-buffer message; the field numbers are those of onnx/onnx.proto.
 """

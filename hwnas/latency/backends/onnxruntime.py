@@ -86,7 +86,7 @@ class OnnxRuntime:
             native = load_onnxruntime("onnxruntime.capi.onnxruntime_pybind11_state")
         except ImportError as error:
             raise AgentError(
-                f"The runtime 'onnxruntime' needs the package onnxruntime, but importing it fails: {error}. "
+                f"The backend 'onnxruntime' needs the package onnxruntime, but importing it fails: {error}. "
                 "Install it with: pip install 'hwnas[cpu]' (or 'hwnas[gpu]' for NVIDIA GPUs)."
             ) from error
         available = list(onnxruntime.get_available_providers())
@@ -250,7 +250,7 @@ class OnnxRuntime:
 
 
 class OnnxRuntimeCpu(OnnxRuntime):
-    """ONNX Runtime on the processor: the runtime that every machine has."""
+    """ONNX Runtime on the processor: the backend that every machine has."""
 
     OPTIONS: ClassVar[Mapping[str, str]] = {}
 

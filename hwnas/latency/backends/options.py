@@ -1,4 +1,4 @@
-"""Reads the options that a target URL gives to a runtime, each of them text."""
+"""Reads the options that a target URL gives to a backend, each of them text."""
 
 from __future__ import annotations
 

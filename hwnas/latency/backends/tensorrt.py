@@ -170,7 +170,7 @@ class TensorRt:
         self._cache.adopt(self._key(model_sha256, self._build_number), self._key(model_sha256, build))
 
     def use_in_this_thread(self) -> None:
-        """Prepare the calling thread, where it is not the one that made this runtime."""
+        """Prepare the calling thread, where it is not the one that made this backend."""
         self._driver.use_in_this_thread()
 
     def build_record(self) -> Dict[str, Any]:

@@ -52,11 +52,11 @@ def import_tensorrt(product: str) -> Any:
             reasons.append(f"{name}: {error}")
     hint = {
         "tensorrt": "pip install 'hwnas[tensorrt]'. On a Jetson it belongs to JetPack: install "
-        "python3-libnvinfer and let the virtual environment see system packages, or use runtime=trtexec.",
+        "python3-libnvinfer and let the virtual environment see system packages, or use backend=trtexec.",
         "tensorrt-rtx": "pip install 'hwnas[rtx]'.",
     }[product]
     raise AgentError(
-        f"The runtime {product!r} needs its Python module, but importing it fails ({'; '.join(reasons)}). "
+        f"The backend {product!r} needs its Python module, but importing it fails ({'; '.join(reasons)}). "
         f"Install it with: {hint}"
     )
 

@@ -35,7 +35,7 @@ class TensorRtRtx(TensorRt):
         if capability not in known:
             raise AgentError(
                 f"TensorRT for RTX {self._trt.__version__} supports {known}, but this GPU is {capability}. "
-                "Use runtime=tensorrt on it."
+                "Use backend=tensorrt on it."
             )
         # Without it the default accepts types, such as FP8, that this GPU may not have.
         self._settings["compute_capabilities"] = [capability]

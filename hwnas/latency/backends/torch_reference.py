@@ -1,4 +1,4 @@
-"""PyTorch as a runtime: the reference that others are compared with, one operator after the other."""
+"""PyTorch as a backend: the reference that others are compared with, one operator after the other."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class TorchReference:
             from hwnas.latency.backends import torch_operators
         except ImportError as error:
             raise AgentError(
-                f"The runtime 'torch' needs torch and onnx, but importing them fails: {error}. Install both."
+                f"The backend 'torch' needs torch and onnx, but importing them fails: {error}. Install both."
             ) from error
         self._torch, self._onnx, self._operators = torch, onnx, torch_operators
         try:
@@ -73,7 +73,7 @@ class TorchReference:
         unknown = sorted(set(outline.operators) - set(self._operators.OPERATORS) - {"Constant"})
         if unknown:
             raise AgentError(
-                f"The runtime 'torch' refuses the model: it does not know the operators {unknown}. "
+                f"The backend 'torch' refuses the model: it does not know the operators {unknown}. "
                 "Use onnxruntime as the reference for this one."
             )
         model_files(model)
@@ -141,7 +141,7 @@ class TorchReference:
         array = self._onnx.numpy_helper.to_array(proto)
         dtype = self._operators.DTYPES.get(proto.data_type)
         if dtype is None:
-            raise AgentError(f"The runtime 'torch' does not know the type of the weight {name!r}.")
+            raise AgentError(f"The backend 'torch' does not know the type of the weight {name!r}.")
         if array.dtype.name == "bfloat16":
             array = array.astype("float32")
         device = "cpu" if name in self._host_names else self._device

@@ -1,4 +1,4 @@
-"""Judges a target: what it can measure and build, and what is wrong with it."""
+"""Diagnoses a target: what it can measure and build, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Diagnosis:
     @property
     def is_usable(self) -> bool:
         """Whether latency can be measured there at all."""
-        return not any(finding.check == "runtime" and finding.level == "problem" for finding in self.findings)
+        return not any(finding.check == "backend" and finding.level == "problem" for finding in self.findings)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -56,27 +56,27 @@ def inspect_target(transport: Transport) -> Facts:
     Raises:
         MeasurementError: if no agent can be started there.
     """
-    runtimes = {}
-    for name in plugin_names("hwnas.runtimes"):
-        runtime = load_plugin("hwnas.runtimes", name)
-        runtimes[name] = f"{runtime.__module__}:{runtime.__qualname__}"
+    backends = {}
+    for name in plugin_names("hwnas.backends"):
+        backend = load_plugin("hwnas.backends", name)
+        backends[name] = f"{backend.__module__}:{backend.__qualname__}"
     agent = transport.start_agent()
     try:
-        facts: Facts = agent.request("inspect", timeout_s=_INSPECTION_S, runtimes=runtimes)["facts"]
+        facts: Facts = agent.request("inspect", timeout_s=_INSPECTION_S, backends=backends)["facts"]
     finally:
         agent.close()
     return facts
 
 
-def try_runtime(transport: Transport, target: Target, model: Path, io_spec: IoSpec) -> str:
-    """Set the runtime of a target up and load a model as a measurement would; return why that fails.
+def try_backend(transport: Transport, target: Target, model: Path, io_spec: IoSpec) -> str:
+    """Set the backend of a target up and load a model as a measurement would; return why that fails.
 
-    Some runtimes find only with a model at hand that a library is missing.
+    Some backends find only with a model at hand that a library is missing.
 
     Args:
         transport: to the target.
-        target: whose runtime is tried.
-        model: that any runtime takes, such as the reference network.
+        target: whose backend is tried.
+        model: that any backend takes, such as the reference network.
         io_spec: its inputs and outputs.
 
     Returns:
@@ -85,13 +85,13 @@ def try_runtime(transport: Transport, target: Target, model: Path, io_spec: IoSp
     Raises:
         TargetUnreachableError: if the target is gone.
     """
-    runtime = load_plugin("hwnas.runtimes", target.runtime)
+    backend = load_plugin("hwnas.backends", target.backend)
     agent = transport.start_agent()
     try:
         agent.request(
             "set_up",
             timeout_s=_INSPECTION_S,
-            runtime=f"{runtime.__module__}:{runtime.__qualname__}",
+            backend=f"{backend.__module__}:{backend.__qualname__}",
             threads=target.threads,
             cores=list(target.cores),
             options=dict(target.options),
@@ -107,18 +107,18 @@ def try_runtime(transport: Transport, target: Target, model: Path, io_spec: IoSp
     return ""
 
 
-def judge(target: Target, facts: Facts, refusal: str, noise: Noise | None = None) -> Diagnosis:
+def diagnose(target: Target, facts: Facts, refusal: str, noise: Noise | None = None) -> Diagnosis:
     """Turn facts into findings.
 
     Args:
         target: that was asked for.
         facts: of its machine.
-        refusal: why its runtime cannot be set up, empty if it can.
+        refusal: why its backend cannot be set up, empty if it can.
         noise: measured there, None if not.
     """
     findings = [
-        *check_runtime(target, facts, refusal),
-        *check_other_runtimes(target, facts),
+        *check_backend(target, facts, refusal),
+        *check_other_backends(target, facts),
         *check_processors(target, facts),
         *check_clocks(facts),
         *check_heat(facts),
@@ -129,24 +129,24 @@ def judge(target: Target, facts: Facts, refusal: str, noise: Noise | None = None
     return Diagnosis(target.url, tuple(findings), facts, noise)
 
 
-def check_runtime(target: Target, facts: Facts, refusal: str) -> list[Finding]:
-    """Whether the runtime of the target can be used with its settings."""
+def check_backend(target: Target, facts: Facts, refusal: str) -> list[Finding]:
+    """Whether the backend of the target can be used with its settings."""
     if refusal:
         return [
-            problem("runtime", f"{target.runtime} cannot be used: {refusal}", "Do what the message says.")
+            problem("backend", f"{target.backend} cannot be used: {refusal}", "Do what the message says.")
         ]
-    versions = facts["runtimes"].get(target.runtime, {}).get("versions", {})
+    versions = facts["backends"].get(target.backend, {}).get("versions", {})
     shown = ", ".join(f"{name} {version}" for name, version in versions.items())
-    return [ok("runtime", f"{target.runtime} can be measured ({shown or 'version unknown'})")]
+    return [ok("backend", f"{target.backend} can be measured ({shown or 'version unknown'})")]
 
 
-def check_other_runtimes(target: Target, facts: Facts) -> list[Finding]:
+def check_other_backends(target: Target, facts: Facts) -> list[Finding]:
     """What else can be measured and built there."""
-    found = facts["runtimes"]
+    found = facts["backends"]
     usable = [name for name, entry in found.items() if "versions" in entry]
     missing = [name for name in found if name not in usable]
     findings = [
-        ok("runtimes", f"usable: {', '.join(usable) or 'none'}; not here: {', '.join(missing) or 'none'}")
+        ok("backends", f"usable: {', '.join(usable) or 'none'}; not here: {', '.join(missing) or 'none'}")
     ]
     builders = [name for name in ("tensorrt", "trtexec") if name in usable]
     if facts["rtx_capabilities"]:
@@ -214,7 +214,8 @@ def check_clocks(facts: Facts) -> list[Finding]:
             warn(
                 "clocks",
                 f"clocks may change ({', '.join(sorted(free))})",
-                "Run 'sudo jetson_clocks' before measuring, or measure paced (--rate-hz), clocks as in use.",
+                "Run 'sudo jetson_clocks' before measuring, or measure at a fixed rate "
+                "(--rate-hz), clocks as in use.",
             )
         ]
     if governors and governors != ["performance"]:

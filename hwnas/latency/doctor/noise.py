@@ -53,11 +53,11 @@ def measure_noise(
         wait_s = protocol.lock_wait_s
         agent.request("lock", timeout_s=wait_s + protocol.reply_timeout_s, wait_s=wait_s)
         path = transport.place_model(model)
-        runtime = load_plugin("hwnas.runtimes", target.runtime)
+        backend = load_plugin("hwnas.backends", target.backend)
         agent.request(
             "set_up",
             timeout_s=protocol.reply_timeout_s,
-            runtime=f"{runtime.__module__}:{runtime.__qualname__}",
+            backend=f"{backend.__module__}:{backend.__qualname__}",
             threads=target.threads,
             cores=list(target.cores),
             options=dict(target.options),

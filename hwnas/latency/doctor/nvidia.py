@@ -36,7 +36,7 @@ def check_gpu(target: Target, facts: Facts) -> list[Finding]:
     if "error" not in gpu:
         shown = f"{gpu['gpu']}, compute capability {gpu['compute_capability']}, CUDA {gpu['cuda_driver']}"
         return [ok("GPU", shown)]
-    if target.runtime in {"tensorrt", "tensorrt-rtx", "trtexec"} or facts["identity"]["l4t"]:
+    if target.backend in {"tensorrt", "tensorrt-rtx", "trtexec"} or facts["identity"]["l4t"]:
         return [
             problem("GPU", gpu["error"], "Install NVIDIA's driver, or measure on a machine that has a GPU.")
         ]
@@ -103,8 +103,8 @@ def check_capability(target: Target, facts: Facts) -> list[Finding]:
     rtx = facts["rtx_capabilities"]
     if rtx and "SM" + capability.replace(".", "") not in rtx:
         found = f"TensorRT for RTX supports {', '.join(rtx)}, but this GPU is {capability}"
-        level = problem if target.runtime == "tensorrt-rtx" else warn
-        findings.append(level("TensorRT for RTX", found, "Use runtime=tensorrt on this GPU."))
+        level = problem if target.backend == "tensorrt-rtx" else warn
+        findings.append(level("TensorRT for RTX", found, "Use backend=tensorrt on this GPU."))
     return findings
 
 
@@ -154,5 +154,5 @@ def installed_tensorrt(facts: Facts) -> str | None:
     """Return the version of TensorRT by its Python module, else by trtexec; None without either."""
     if facts["tensorrt"]:
         return str(facts["tensorrt"]["version"])
-    versions = facts["runtimes"].get("trtexec", {}).get("versions", {})
+    versions = facts["backends"].get("trtexec", {}).get("versions", {})
     return str(versions["trtexec"]) if "trtexec" in versions else None

@@ -32,7 +32,7 @@ def build_on_target(meter: AgentMeter, model: Path, directory: Path) -> dict[str
         `layers_on_gpu`).
 
     Raises:
-        MeasurementError: if the target's runtime builds no engines or refuses the model, or if what came over
+        MeasurementError: if the target's backend builds no engines or refuses the model, or if what came over
             is not what was built.
     """
     with meter.alone(model) as (ask, path):

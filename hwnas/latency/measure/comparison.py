@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from hwnas.latency.measure.clocking import MODEL, OTHER, Clocked
-from hwnas.latency.measure.summary import Attempt, Subject, calmest, judge, ratio_of, stated
+from hwnas.latency.measure.summary import Attempt, Subject, assess, calmest, ratio_of, stated
 from hwnas.latency.measurement import LatencyMeasurement
 
 
@@ -50,7 +50,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Pair:
-    """One attempt to compare, judged."""
+    """One attempt to compare, assessed."""
 
     comparison: Comparison
     first: Attempt
@@ -62,9 +62,9 @@ class Pair:
         return self.first.is_final and self.second.is_final
 
 
-def judge_pair(clocked: Clocked, subject: Subject, other: Subject) -> Pair:
+def assess_pair(clocked: Clocked, subject: Subject, other: Subject) -> Pair:
     """Turn one attempt at `MODEL`, which is `subject`, and `OTHER` into a comparison."""
-    first, second = judge(clocked, subject), judge(clocked, other, OTHER)
+    first, second = assess(clocked, subject), assess(clocked, other, OTHER)
     protocol = subject.protocol
     ratio, interval = ratio_of(clocked, OTHER, MODEL, protocol)
     assert ratio is not None and interval is not None  # noqa: S101, PT018 - both models were clocked

@@ -59,7 +59,7 @@ class EndToEndMeasurement:
         states: of the target at the start and the end of every process.
         model_sha256: of the measured file.
         target: the target URL.
-        fingerprint: of the device, runtime and settings.
+        fingerprint: of the device, backend and settings.
     """
 
     e2e_ms: float
@@ -103,7 +103,7 @@ def measure_end_to_end(
         runs = [_one_process(meter, model, io_spec, job) for _ in range(meter.protocol.processes)]
         alarms = [what for run in runs for what in throttling(*run.states)]
         if not alarms:
-            return _judged(meter, model, job, runs)
+            return _assessed(meter, model, job, runs)
     raise MeasurementError(
         f"A measurement during which the target throttles does not count, but {ATTEMPTS} of {ATTEMPTS} did "
         f"({'; '.join(alarms)}). Cool it, or choose another power mode."
@@ -157,7 +157,9 @@ def _rounds(
     return found
 
 
-def _judged(meter: AgentMeter, model: Path, job: EndToEndJob, runs: list[ProcessRun]) -> EndToEndMeasurement:
+def _assessed(
+    meter: AgentMeter, model: Path, job: EndToEndJob, runs: list[ProcessRun]
+) -> EndToEndMeasurement:
     # The first process decides about the size of blocks; of the others as much counts as fits.
     figures = {name: _stacked([run.samples[name] for run in runs]) for name in ("e2e_ms", *STAGES)}
     samples = figures["e2e_ms"]

@@ -15,12 +15,12 @@ from hwnas.errors import MeasurementError
 from hwnas.external_data import sha256_of_model
 from hwnas.io_spec import IoSpec
 from hwnas.latency.measure.clocking import MODEL, OTHER, Clocked, clock_model, clock_pair
-from hwnas.latency.measure.comparison import Comparison, Pair, calmest_pair, judge_pair
+from hwnas.latency.measure.comparison import Comparison, Pair, assess_pair, calmest_pair
 from hwnas.latency.measure.protocol import MeasuringProtocol
 from hwnas.latency.measure.reference import REFERENCE, REFERENCE_IO, write_reference
 from hwnas.latency.measure.retrying import again_when_lost
 from hwnas.latency.measure.session import Session
-from hwnas.latency.measure.summary import Attempt, Subject, calmest, judge, stated
+from hwnas.latency.measure.summary import Attempt, Subject, assess, calmest, stated
 from hwnas.latency.measurement import LatencyMeasurement
 from hwnas.latency.target import Target
 from hwnas.latency.transports.base import AgentConnection, Transport
@@ -35,7 +35,7 @@ Exclusive = Callable[[], AbstractContextManager[None]]
 def open_meter(
     target_url: str, protocol: MeasuringProtocol | None = None, *, exclusive: Exclusive | None = None
 ) -> AgentMeter:
-    """Return a meter for a target such as `local?runtime=onnxruntime-cpu&threads=1`.
+    """Return a meter for a target such as `local?backend=onnxruntime-cpu&threads=1`.
 
     Args:
         target_url: see `Target.parse`.
@@ -45,8 +45,8 @@ def open_meter(
 
     Raises:
         ConfigError: if the URL is malformed.
-        PluginError: if no runtime of that name is installed.
-        MeasurementError: if the runtime cannot travel to the target.
+        PluginError: if no backend of that name is installed.
+        MeasurementError: if the backend cannot travel to the target.
     """
     target = Target.parse(target_url)
     transport = open_transport(target)
@@ -65,9 +65,9 @@ class AgentMeter:
         protocol: MeasuringProtocol,
         exclusive: Exclusive = nullcontext,
     ) -> None:
-        runtime = load_plugin("hwnas.runtimes", target.runtime)
+        backend = load_plugin("hwnas.backends", target.backend)
         self._setup: Mapping[str, Any] = {
-            "runtime": f"{runtime.__module__}:{runtime.__qualname__}",
+            "backend": f"{backend.__module__}:{backend.__qualname__}",
             "threads": target.threads,
             "cores": list(target.cores),
             "options": dict(target.options),
@@ -95,7 +95,7 @@ class AgentMeter:
         """Return what identifies the target; asked of an agent once, then kept.
 
         Raises:
-            MeasurementError: if the target or its runtime cannot be used.
+            MeasurementError: if the target or its backend cannot be used.
         """
         self._refuse_closed()
         if self._fingerprint is None:
@@ -128,7 +128,7 @@ class AgentMeter:
             subject = self._subject(model, give_up_over_ms)
             while len(attempts) < self._protocol.max_attempts and not any(a.is_final for a in attempts):
                 clocked = clock_model(session, self._protocol, give_up_over_ms, clocked)
-                attempts.append(judge(clocked, replace(subject, best_reference_ms=self._best(clocked))))
+                attempts.append(assess(clocked, replace(subject, best_reference_ms=self._best(clocked))))
         return stated(attempts, calmest(attempts))
 
     @again_when_lost
@@ -146,7 +146,7 @@ class AgentMeter:
                 clocked = clock_pair(session, self._protocol, clocked)
                 best_ms = self._best(clocked)
                 one, two = (replace(subject, best_reference_ms=best_ms) for subject in subjects)
-                pairs.append(judge_pair(clocked, one, two))
+                pairs.append(assess_pair(clocked, one, two))
         return calmest_pair(pairs)
 
     @contextmanager
@@ -195,7 +195,7 @@ class AgentMeter:
 
     @contextmanager
     def with_options(self, options: Mapping[str, str]) -> Iterator[AgentMeter]:
-        """Yield a meter of the same target whose runtime has other options, over the same connection.
+        """Yield a meter of the same target whose backend has other options, over the same connection.
 
         Its figures are of another fingerprint. It must not outlive this meter.
         """
@@ -262,7 +262,7 @@ class AgentMeter:
         return agent.request(operation, timeout_s=self._protocol.reply_timeout_s + extra_s, **arguments)
 
     def _set_up(self, agent: AgentConnection) -> Mapping[str, Any]:
-        """Pin the agent, load the runtime and compare the target with the one met first."""
+        """Pin the agent, load the backend and compare the target with the one met first."""
         found: Mapping[str, Any] = self._ask(agent, "set_up", **self._setup)["fingerprint"]
         if self._fingerprint is None:
             self._fingerprint = found

@@ -26,7 +26,7 @@ REFERENCE_IO = IoSpec(
     (TensorSpec("logits", (1, 8, 64, 512)),),
 )
 REFERENCE_SHA256 = "45b29ffd216a22c0dd21d19042b1222c1a9dc1f82e9e8dd85cc3de48f0b0f382"
-_OPSET = 17  # old enough for every runtime that hwnas measures
+_OPSET = 17  # old enough for every backend that hwnas measures
 
 
 def write_reference(path: Path) -> None:

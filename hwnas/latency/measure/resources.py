@@ -23,12 +23,12 @@ class ResourceUse:
         load_cold_s: first load in a fresh process, the file dropped from the page cache where possible.
         load_warm_s: second load in the same process.
         first_inference_ms: first inference after the cold load.
-        peak_memory_mb: MiB of the process at most, interpreter and runtime included; memory of a discrete GPU
+        peak_memory_mb: MiB of the process at most, interpreter and backend included; memory of a discrete GPU
             is not in it.
         memory_increase_mb: MiB by which loading and running raised it.
         gpu_memory_mb: MiB by which the memory in use on the first GPU grew.
         model_size_mb: MiB of the ONNX file and its external data.
-        engine_size_mb: MiB of the engine built from it; None where the runtime runs the file itself.
+        engine_size_mb: MiB of the engine built from it; None where the backend runs the file itself.
         energy: `energy_mj` of one inference with the power of the idle machine subtracted, None where the
             busy machine took no more; which `rails` were counted, and the power of all, idle and busy.
     """

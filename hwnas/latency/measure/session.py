@@ -80,7 +80,7 @@ class Session:
         """Load an ONNX file under a name in every process, instead of what had that name.
 
         Raises:
-            MeasurementError: if the runtime refuses it or its inputs differ from `io_spec`.
+            MeasurementError: if the backend refuses it or its inputs differ from `io_spec`.
         """
         path = self._place(model)
         for agent in self.agents:

@@ -41,7 +41,7 @@ class SurveyedNetwork:
         ratio: median of a block divided by those of the reference network around it, median over blocks.
         samples_ms: of each block.
         reference_ms: median of the reference network before the first block and after each one.
-        kernels: with `ms` as the profiler saw it; None where the runtime cannot tell.
+        kernels: with `ms` as the profiler saw it; None where the backend cannot tell.
         kernel_reference_ms: median of the reference network around the profile.
         model_sha256: of the file.
     """
@@ -85,7 +85,7 @@ class Survey:
         self._place = place
 
     def measure(self, model: Path, io_spec: IoSpec, *, with_kernels: bool) -> SurveyedNetwork:
-        """Clock an ONNX file, and its kernels if they are wanted and the runtime can tell.
+        """Clock an ONNX file, and its kernels if they are wanted and the backend can tell.
 
         Args:
             model: the file.
@@ -93,7 +93,7 @@ class Survey:
             with_kernels: whether kernels are wanted.
 
         Raises:
-            MeasurementError: if the runtime refuses the model or the process ends.
+            MeasurementError: if the backend refuses the model or the process ends.
         """
         placed = self._place(model)
         arguments = {"model": placed, "io_spec": io_spec.to_json(), "seed": SEED}
@@ -133,7 +133,7 @@ class Survey:
         return samples
 
     def tells_kernels(self, reference: str) -> bool:
-        """Return whether the runtime tells the times of single kernels."""
+        """Return whether the backend tells the times of single kernels."""
         arguments = {"model": reference, "io_spec": REFERENCE_IO.to_json(), "seed": SEED}
         try:
             self._ask("kernels", **arguments, runs=1)

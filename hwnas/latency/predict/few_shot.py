@@ -224,7 +224,7 @@ def learn_likeness(
 
     Args:
         pool: all networks.
-        candidates: networks to choose samples from and to judge on.
+        candidates: networks to choose samples from and to evaluate on.
         count: measurements that the new device will get.
         rng: for the choice.
         tried: to choose from.

@@ -62,7 +62,7 @@ def basis(rows: Rows) -> Floats:
 
 
 def coordinates(rows: Rows) -> Floats:
-    """Return where a kernel lies, for judging how alike two of them are: [n, 10].
+    """Return where a kernel lies, for telling how alike two of them are: [n, 10].
 
     Logarithms of channels, sizes, taps and strides; dilation; whether there is a costly activation or a sum;
     how much of the last pass over output channels is left empty.

@@ -85,14 +85,14 @@ class Images:
         )
 
 
-class Lowering:
+class KernelGraph:
     """Follows images and collects kernels."""
 
     def __init__(self, block: int) -> None:
         """Start with no network.
 
         Args:
-            block: channels of a block, 16 or 8; 1 where the runtime keeps images plain.
+            block: channels of a block, 16 or 8; 1 where the backend keeps images plain.
         """
         self.block = block
         self._rows: list[Rows] = []

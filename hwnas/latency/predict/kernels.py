@@ -1,4 +1,4 @@
-"""The computations that a runtime's kernels do, as rows of integers.
+"""The computations that a backend's kernels do, as rows of integers.
 
 Many networks are described by one array with a row for every kernel, so that predicting ten thousand of them
 is a matter of array operations.

@@ -18,7 +18,7 @@ from hwnas.files import read_checked_json, write_checked_json
 from hwnas.io_spec import NetworkContract
 from hwnas.latency.measure.survey import SurveyedNetwork
 from hwnas.latency.predict.correction import Correction
-from hwnas.latency.predict.decomposition import Parts
+from hwnas.latency.predict.decomposition import Decomposition
 from hwnas.latency.predict.gaussian_process import Hyperparameters, one_thread
 from hwnas.latency.predict.kernel_times import KernelTimes, hyperparameters_from_json, hyperparameters_to_json
 from hwnas.latency.predict.kernels import KINDS, Rows, parse_signature, signature
@@ -27,7 +27,7 @@ from hwnas.latency.predict.predictor import LatencyPredictor
 from hwnas.onnx_graphs.precision.kinds import FP32
 from hwnas.search_spaces.base import SearchSpace
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -119,13 +119,13 @@ class LatencyTable:
 
     Attributes:
         target: URL of the target.
-        fingerprint: of device, runtime and settings; figures hold for it alone.
+        fingerprint: of device, backend and settings; figures hold for it alone.
         space: name of the search space.
         contract: input and output of the networks.
         choices: values of every gene that networks were drawn from.
         provenance: when, by which version, for how long, with what settings.
-        block: channels that the runtime keeps together, see `hwnas.latency.predict.kernel_graph`.
-        kernels: empty where the runtime cannot tell their times.
+        block: channels that the backend keeps together, see `hwnas.latency.predict.kernel_graph`.
+        kernels: empty where the backend cannot tell their times.
         networks: measured whole.
         hyperparameters: of the times of kernels, by kind.
         kinds: of blocks, where the space's kernels are unknown.
@@ -189,11 +189,11 @@ class LatencyTable:
             with one_thread():
                 times = KernelTimes(self.rows, ms, self.hyperparameters)
         errors = [np.log(entry.latency_ms / entry.predicted_ms) for entry in self.networks]
-        parts = Parts(space, self.block, self.kinds)
+        decomposition = Decomposition(space, self.block, self.kinds)
         correction = self.correction
-        if parts.are_kernels:
+        if decomposition.are_kernels:
             correction = correction.for_kinds(len(KINDS), are_times=times is not None)
-        return LatencyPredictor(parts, times, correction, errors, self.confidence)
+        return LatencyPredictor(decomposition, times, correction, errors, self.confidence)
 
     def at_its_speed(self, networks: Sequence[SurveyedNetwork]) -> npt.NDArray[np.float64]:
         """Return what networks that were clocked take at the speed of the table, in ms, [n]."""
@@ -297,5 +297,6 @@ def load_table(path: Path) -> LatencyTable:
             "which keeps what it has measured."
         ) from error
     raise LatencyTableError(
-        f"{path} has the schema version {version!r}, but this version of hwnas reads {SCHEMA_VERSION}."
+        f"{path} has the schema version {version!r}, but this version of hwnas reads {SCHEMA_VERSION}. "
+        "Make it anew with `hwnas profile`."
     )

@@ -1,4 +1,4 @@
-"""Packs the agent, the runtimes and what they import into one zipapp, the same bytes every time."""
+"""Packs the agent, the backends and what they import into one zipapp, the same bytes every time."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class AgentArchive:
     sha256: str
 
 
-def agent_archive(runtime_module: str = "") -> AgentArchive:
+def agent_archive(backend_module: str = "") -> AgentArchive:
     """Return the archive of this version.
 
     Args:
-        runtime_module: of a runtime outside of hwnas, which then travels with what it imports of its own
+        backend_module: of a backend outside of hwnas, which then travels with what it imports of its own
             top-level package. Other packages that it imports must be installed on the board.
 
     Raises:
@@ -44,22 +44,22 @@ def agent_archive(runtime_module: str = "") -> AgentArchive:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:
         _add(archive, "__main__.py", _MAIN)
-        for name, path in sorted(travelling_modules(runtime_module).items()):
+        for name, path in sorted(travelling_modules(backend_module).items()):
             inside = name.replace(".", "/") + ("/__init__.py" if path.name == "__init__.py" else ".py")
             _add(archive, inside, path.read_bytes())
     return AgentArchive(content.getvalue(), hashlib.sha256(content.getvalue()).hexdigest())
 
 
-def travelling_modules(runtime_module: str = "") -> dict[str, Path]:
+def travelling_modules(backend_module: str = "") -> dict[str, Path]:
     """Return the source files that travel, by module name.
 
-    All of agent and runtimes, and whatever of hwnas, or of a runtime's own top-level package, they import, at
+    All of agent and backends, and whatever of hwnas, or of a backend's own top-level package, they import, at
     any depth.
 
     Raises:
         MeasurementError: as `agent_archive`.
     """
-    left = [name for root in _ROOTS for name in _members(root)] + ([runtime_module] if runtime_module else [])
+    left = [name for root in _ROOTS for name in _members(root)] + ([backend_module] if backend_module else [])
     tops = {name.partition(".")[0] for name in left}
     found: dict[str, Path] = {}
     while left:
@@ -85,7 +85,7 @@ def _source(name: str) -> Path:
     if spec is None or not (spec.origin or "").endswith(".py"):
         raise MeasurementError(
             f"What runs on a board travels as Python source, but {name!r} is none "
-            f"({'not found' if spec is None else spec.origin}). Let the runtime import it inside a function "
+            f"({'not found' if spec is None else spec.origin}). Let the backend import it inside a function "
             "from a package that is installed on the board."
         )
     return Path(str(spec.origin))

@@ -23,7 +23,7 @@ from hwnas.latency.transports.pipes import (
     MessageTail,
     write_within,
 )
-from hwnas.latency.transports.replies import REQUEST, WORKING, checked_reply, limit_bytes
+from hwnas.latency.transports.replies import HEARTBEAT, REQUEST, checked_reply, limit_bytes
 from hwnas.processes import kill_group, module_command, start
 from hwnas.scratch import ScratchDirectory
 from hwnas.text import shortened, visible
@@ -65,7 +65,7 @@ class LocalTransport:
     def place_model(self, model: Path) -> str:
         """Return the absolute path of the model: an agent here reads the same files.
 
-        Links stay: external data lies beside the link, as every runtime looks for it.
+        Links stay: external data lies beside the link, as every backend looks for it.
         """
         return str(model.absolute())
 
@@ -161,7 +161,7 @@ class LocalAgent:
                     raise self._endless_work(operation, last_s - start) from None
                 raise self._silence(operation, timeout_s) from None
             reply = checked_reply(operation, arguments, self._number, answer, self._target)
-            if WORKING not in reply:
+            if HEARTBEAT not in reply:
                 return reply
             messages += 1
             self._note_work(operation, reply, messages, time.monotonic() - start)
@@ -174,7 +174,7 @@ class LocalAgent:
                 f"{operation!r}; one a second is the most."
             )
         level = logging.WARNING if reply["is_waiting"] else logging.INFO
-        text = shortened(reply[WORKING], _MESSAGE_CHARACTERS)
+        text = shortened(reply[HEARTBEAT], _MESSAGE_CHARACTERS)
         if text != self._noted:
             self._noted = text
             _log.log(level, "%s", text)
@@ -202,7 +202,7 @@ class LocalAgent:
     def _silence(self, operation: str, timeout_s: float) -> MeasurementError:
         return TargetSilentError(
             f"{self._target} gave no answer to {operation!r} within {timeout_s:g} s. "
-            "The model may hang in the runtime or the machine be overloaded; raise 'reply_timeout_s' "
+            "The model may hang in the backend or the machine be overloaded; raise 'reply_timeout_s' "
             "for very slow models."
         )
 

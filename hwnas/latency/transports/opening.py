@@ -13,9 +13,9 @@ def open_transport(target: Target) -> Transport:
     """Return what starts agents on a target; nothing is connected yet.
 
     Raises:
-        PluginError: if no runtime of that name is installed.
-        MeasurementError: if the runtime is not Python source and so cannot travel.
+        PluginError: if no backend of that name is installed.
+        MeasurementError: if the backend is not Python source and so cannot travel.
     """
     if target.transport == "local":
         return LocalTransport(target.threads)
-    return SshTransport(target, load_plugin("hwnas.runtimes", target.runtime).__module__)
+    return SshTransport(target, load_plugin("hwnas.backends", target.backend).__module__)

@@ -44,21 +44,21 @@ _REFUSED = {
 class SshTransport:
     """Starts agents on one board; all share one connection, which lasts until `close`."""
 
-    def __init__(self, target: Target, runtime_module: str) -> None:
+    def __init__(self, target: Target, backend_module: str) -> None:
         """Prepare; the first use connects.
 
         Args:
             target: with its host and the interpreter to use there.
-            runtime_module: of the runtime that agents will load.
+            backend_module: of the backend that agents will load.
 
         Raises:
             ConfigError: if the host could not be written on a command line.
-            MeasurementError: if the runtime cannot travel.
+            MeasurementError: if the backend cannot travel.
         """
         self._host = target.host
         self._python = target.python or "python3"
         self._threads = target.threads
-        module = "" if runtime_module.startswith("hwnas.") else runtime_module
+        module = "" if backend_module.startswith("hwnas.") else backend_module
         self._archive: AgentArchive = agent_archive(module)
         # Short: the path of a socket has at most about 100 characters.
         self._scratch = ScratchDirectory("ssh", parent="/tmp")  # noqa: S108 - private by mkdtemp

@@ -36,7 +36,7 @@ def quantised(
     Args:
         model: float32, as `export_onnx` wrote it; it stays as it is.
         ranges: of its activations, symmetric for `Dialect.TENSORRT`.
-        dialect: of the runtime that will compute it.
+        dialect: of the backend that will compute it.
         keep: names of layers that are not quantised, nor is what comes between them and the next layer:
             float16 for TensorRT, else float32.
 

@@ -1,4 +1,4 @@
-"""The precisions, and what the runtimes make of them."""
+"""The precisions, and what the backends make of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HALF_SCALES_OPSET = 19
 
 
 class Dialect(Enum):
-    """How a runtime wants quantised graphs written.
+    """How a backend wants quantised graphs written.
 
     Attributes:
         TENSORRT: symmetric signed activations at the inputs of convolutions, no quantised bias, half
@@ -40,7 +40,7 @@ class Dialect(Enum):
         return "tensorrt" if self is Dialect.TENSORRT else "onnxruntime"
 
 
-_RUNTIMES = {"onnxruntime-cpu": "onnxruntime", "trtexec": "tensorrt"}
+_BACKENDS = {"onnxruntime-cpu": "onnxruntime", "trtexec": "tensorrt"}
 _DIALECTS = {
     "tensorrt": Dialect.TENSORRT,
     "tensorrt-rtx": Dialect.TENSORRT,
@@ -48,12 +48,12 @@ _DIALECTS = {
 }
 
 
-def dialect_of(runtime: str, options: dict[str, Any] | None = None) -> Dialect:
-    """Return the dialect of a runtime of `hwnas.runtimes`; providers of NVIDIA take that of TensorRT."""
+def dialect_of(backend: str, options: dict[str, Any] | None = None) -> Dialect:
+    """Return the dialect of a backend of `hwnas.backends`; providers of NVIDIA take that of TensorRT."""
     provider = str((options or {}).get("provider", ""))
     if provider.startswith(("Tensorrt", "NvTensorRT", "CUDA")):
         return Dialect.TENSORRT
-    return _DIALECTS.get(runtime, Dialect.ONNXRUNTIME_CPU)
+    return _DIALECTS.get(backend, Dialect.ONNXRUNTIME_CPU)
 
 
 def precision_of(name: str) -> str:
@@ -61,9 +61,9 @@ def precision_of(name: str) -> str:
     return name.partition(".")[0]
 
 
-def runtime_of(name: str) -> str:
-    """Return what a runner calls a runtime of `hwnas.runtimes`: `trtexec` clocks TensorRT, for instance."""
-    return _RUNTIMES.get(name, name)
+def backend_of(name: str) -> str:
+    """Return what a runner calls a backend of `hwnas.backends`: `trtexec` clocks TensorRT, for instance."""
+    return _BACKENDS.get(name, name)
 
 
 def parse_precisions(text: str) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """INT8 for TensorRT by NVIDIA's ModelOpt, where it is installed, instead of the quantiser of onnxruntime.
 
 ModelOpt places its pairs after heuristics of its own and takes more kinds of operators; which of both is
-better for a network shows when both are judged. It needs no GPU.
+better for a network shows when both are evaluated. It needs no GPU.
 """
 
 from __future__ import annotations

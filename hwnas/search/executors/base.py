@@ -1,7 +1,7 @@
 """What every executor does: hand jobs to workers and collect their replies.
 
 A job and its reply are JSON objects, see `hwnas.search.worker`. The driver alone talks to the study and the
-target; executors only export, train and judge.
+target; executors only export, train and evaluate.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class WorkerSetup:
         space: registered name and restrictions, as `{"name": …, "choices": {…}}`.
         recipe: fields of the recipe that candidates are trained with.
         threads: computing threads and cores of one worker.
-        estimators: registered name and settings of everything that judges candidates; jobs name one by its
+        estimators: registered name and settings of everything that evaluates candidates; jobs name one by its
             position.
         device: that networks are trained on, see `hwnas.training.device`.
     """

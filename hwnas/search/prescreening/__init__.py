@@ -1,1 +1,1 @@
-"""The funnel: look at many networks by prediction, train the best, train the best of those in full."""
+"""Prescreening: predict many networks, train the best, train the best of those in full."""

@@ -14,11 +14,11 @@ from hwnas.estimators.learned import (
     MOST_EVALUATED,
     ErrorPredictor,
     capped,
-    judged_predictor,
+    validated_predictor,
 )
 from hwnas.latency.predict.gaussian_process import one_thread
 from hwnas.search.layers import Floats
-from hwnas.search.prescreening.selection import Forecasts
+from hwnas.search.prescreening.selection import Predictions
 from hwnas.search.strategies import Limits
 from hwnas.search_spaces.base import SearchSpace, encode_many, sample_choices
 
@@ -40,13 +40,13 @@ class Evaluated:
     cost: float
 
 
-class Forecast:
+class CandidatePredictor:
     """Predicts chunks of networks; fitted once.
 
     Large errors are capped before: where some networks learn nothing, telling the others apart matters more.
 
     Attributes:
-        worth: of the error predictor, by cross-validation.
+        report: of the error predictor, by cross-validation.
         uses_table: whether the second objective is what a latency table says; learned otherwise.
     """
 
@@ -75,7 +75,7 @@ class Forecast:
         """
         if len(evaluated) < MIN_EVALUATED:
             raise StudyError(
-                f"A look needs at least {MIN_EVALUATED} trained candidates to learn from, but there are "
+                f"Prescreening learns from at least {MIN_EVALUATED} trained candidates, but there are "
                 f"{len(evaluated)}. Raise search.trials, or the limits if few candidates are within them."
             )
         self._space = space
@@ -94,13 +94,13 @@ class Forecast:
             self._log_scale = float(logs.mean()), max(float(logs.std()), 1e-6)
             errors = np.array([each.error for each in chosen])
             errors = capped(errors, float(np.quantile(errors, 0.75)))
-            self._error, self.worth = judged_predictor(self._features(vectors, logs), errors, seed=seed)
+            self._error, self.report = validated_predictor(self._features(vectors, logs), errors, seed=seed)
         self._usual = np.inf
         drawn = self(_drawn(space, seed))
         if drawn.are_allowed.any():
             self._usual = float(np.quantile(drawn.errors[drawn.are_allowed], _USUAL))
 
-    def __call__(self, networks: Sequence[Architecture]) -> Forecasts:
+    def __call__(self, networks: Sequence[Architecture]) -> Predictions:
         """Predict; what is over a limit is not allowed."""
         vectors = encode_many(self._space, networks).astype(np.float64)
         found = self._table(networks) if self._table is not None else None
@@ -112,14 +112,14 @@ class Forecast:
             are_allowed &= found[0] <= self._limits.latency_ms
         if self._limits.objective is not None:
             are_allowed &= costs <= self._limits.objective
-        return Forecasts(errors, costs, are_allowed, errors <= self._usual)
+        return Predictions(errors, costs, are_allowed, errors <= self._usual)
 
     def _log_costs(self, vectors: Floats, found: tuple[Floats, Floats] | None) -> Floats:
         """Return logarithms of the second objective, as learned or, where it is that, as in the table."""
         if self._cost is not None:
             return self._cost.predict(vectors)
         if found is None:
-            raise ValueError("A forecast has a table that covers the space, or a predictor of costs.")
+            raise ValueError("A prediction needs a table that covers the space, or a predictor of costs.")
         return np.log(found[0])
 
     def _features(self, vectors: Floats, log_costs: Floats) -> Floats:

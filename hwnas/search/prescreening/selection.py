@@ -1,4 +1,4 @@
-"""Looks at many networks in chunks, and keeps those on the first front layers: memory does not grow."""
+"""Predicts many networks in chunks, and keeps those on the first front layers: memory does not grow."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CHUNK = 4000
 
 
 @dataclass(frozen=True)
-class Forecasts:
+class Predictions:
     """What is predicted of n networks.
 
     Attributes:
@@ -36,17 +36,17 @@ class Forecasts:
 
 @dataclass(frozen=True)
 class Kept:
-    """What a look has come to.
+    """What prescreening has come to.
 
     Attributes:
-        looked: networks predicted so far.
+        screened: networks predicted so far.
         allowed: of those, within the hard limits.
         genes: positions of values of the kept ones in the choices of each gene, [k, g].
         points: their predicted (error, cost), [k, 2].
         ids: of their architectures.
     """
 
-    looked: int
+    screened: int
     allowed: int
     genes: Ints
     points: Floats
@@ -60,7 +60,7 @@ class Kept:
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values; `from_json` gives the same back."""
         return {
-            "looked": self.looked,
+            "screened": self.screened,
             "allowed": self.allowed,
             "genes": self.genes.tolist(),
             "points": self.points.tolist(),
@@ -71,7 +71,7 @@ class Kept:
     def from_json(cls, value: dict[str, Any], num_genes: int) -> Kept:
         """Rebuild from `to_json`."""
         return cls(
-            int(value["looked"]),
+            int(value["screened"]),
             int(value["allowed"]),
             np.array(value["genes"], np.int64).reshape(-1, num_genes),
             np.array(value["points"], np.float64).reshape(-1, 2),
@@ -79,26 +79,26 @@ class Kept:
         )
 
 
-Forecaster = Callable[[Sequence[Architecture]], Forecasts]
+PredictCandidates = Callable[[Sequence[Architecture]], Predictions]
 
 
-class Look:
-    """Draws networks of a space uniformly; a space that is no larger than the look is gone through whole."""
+class Prescreening:
+    """Draws networks of a space uniformly; a space that is no larger is gone through whole."""
 
     def __init__(
-        self, space: SearchSpace, forecast: Forecaster, *, number: int, keep: int, seed: int
+        self, space: SearchSpace, predictor: PredictCandidates, *, number: int, keep: int, seed: int
     ) -> None:
         """Prepare.
 
         Args:
             space: to draw from.
-            forecast: predicts a chunk.
-            number: networks to look at; repeated draws count, as do those over a limit.
+            predictor: predicts a chunk.
+            number: networks to predict; repeated draws count, as do those over a limit.
             keep: points on the first layers, at least; whole layers are kept.
             seed: of the draws; chunk i is the same whatever came before it.
         """
         self._space = space
-        self._forecast = forecast
+        self._predict = predictor
         self._names = tuple(space.choices)
         self._values = tuple(space.choices.values())
         self._sizes = tuple(len(values) for values in self._values)
@@ -109,7 +109,7 @@ class Look:
 
     @property
     def nothing(self) -> Kept:
-        """Where a look begins."""
+        """Where prescreening begins."""
         return Kept.nothing(len(self._names))
 
     def choices(self, genes: Sequence[int]) -> dict[str, Any]:
@@ -120,10 +120,10 @@ class Look:
         }
 
     def step(self, kept: Kept) -> Kept:
-        """Look at the next chunk."""
-        genes = self._drawn(kept.looked, min(kept.looked + CHUNK, self.number))
+        """Predict the next chunk."""
+        genes = self._drawn(kept.screened, min(kept.screened + CHUNK, self.number))
         networks = [self._space.decode(self.choices(one)) for one in genes.tolist()]
-        found = self._forecast(networks)
+        found = self._predict(networks)
         points = np.column_stack([found.errors, found.costs])
         survivors = np.flatnonzero(found.are_allowed & found.are_promising)
         # Within the chunk first: ids are then needed of a few only.
@@ -137,7 +137,7 @@ class Look:
         all_points = np.concatenate([kept.points, points[new]])
         best = first_layers(all_points, self._keep)
         return Kept(
-            kept.looked + len(genes),
+            kept.screened + len(genes),
             kept.allowed + int(found.are_allowed.sum()),
             np.concatenate([kept.genes, genes[new]])[best],
             all_points[best],

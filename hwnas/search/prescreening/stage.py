@@ -1,4 +1,4 @@
-"""The look as a stage of a search: between the candidates of the strategy and the training of the chosen."""
+"""Prescreening as a stage: between the candidates of the strategy and the training of the chosen."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from hwnas.architecture import Architecture, Choice
-from hwnas.config import FunnelSection
+from hwnas.config import PrescreeningSection
 from hwnas.errors import StudyError
 from hwnas.files import write_checked_json
-from hwnas.objectives import LATENCY, Costs
-from hwnas.search.latency_filter import Foresight
+from hwnas.objectives import LATENCY, Objectives
+from hwnas.search.latency_filter import LatencyFilter
 from hwnas.search.layers import Floats, picked
-from hwnas.search.prescreening.predictions import Evaluated, Forecast
-from hwnas.search.prescreening.selection import Kept, Look
+from hwnas.search.prescreening.predictions import CandidatePredictor, Evaluated
+from hwnas.search.prescreening.selection import Kept, Prescreening
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory, read_record_if_any
 from hwnas.search.run_log import RunLog
 from hwnas.search.strategies import Limits
@@ -30,22 +30,22 @@ _SAVE_EVERY_S = 10.0
 Choices = dict[str, Choice]
 
 
-class LookStage:
-    """Looks once, and remembers in `look.json` what was chosen.
+class PrescreeningStage:
+    """Prescreens once, and remembers in `prescreening.json` what was chosen.
 
-    A look that was stopped goes on where it was. One whose settings have changed is made anew, with what all
+    One that was stopped goes on where it was. One whose settings have changed is made anew, with what all
     trials up to now say.
     """
 
     def __init__(
         self,
         run: RunDirectory,
-        section: FunnelSection,
+        section: PrescreeningSection,
         *,
         space: SearchSpace,
-        foresight: Foresight,
+        latency_filter: LatencyFilter,
         limits: Limits,
-        costs: Costs,
+        objectives: Objectives,
         seed: int,
         log: RunLog,
         fits: Callable[[Architecture], bool] = lambda _architecture: True,
@@ -54,18 +54,18 @@ class LookStage:
 
         Args:
             run: holds the file.
-            section: how many to look at, and to train.
+            section: how many to predict, and to train.
             space: searched.
-            foresight: of latencies.
+            latency_filter: of latencies.
             limits: hard ones.
-            costs: the second objective.
+            objectives: the second objective.
             seed: of the draws.
-            log: told once the look is over.
+            log: written to once prescreening is over.
             fits: says of a network whether it may be within the hard limits; asked of few.
         """
         self._run, self._section, self._space, self._log = run, section, space, log
-        self._foresight, self._limits, self._seed, self._fits = foresight, limits, seed, fits
-        self._is_latency = str(costs.objective) == LATENCY
+        self._latency_filter, self._limits, self._seed, self._fits = latency_filter, limits, seed, fits
+        self._is_latency = str(objectives.objective) == LATENCY
 
     def chosen(
         self,
@@ -87,7 +87,7 @@ class LookStage:
         if state is None:
             state = self._begun(learned_from, trials)
         if not state["is_finished"]:
-            state = self._looked(state, learned_from, trials, is_stopped)
+            state = self._prescreened(state, learned_from, trials, is_stopped)
         return list(state["chosen"]) if state["is_finished"] else None
 
     @property
@@ -95,20 +95,22 @@ class LookStage:
         """How many candidates are trained once the chosen are.
 
         Raises:
-            StudyError: before there was a look.
+            StudyError: before there was any.
         """
         state = self._read()
         if state is None:
-            raise StudyError(f"{self._run.look} is gone. Go on with --resume, which looks again.")
+            raise StudyError(
+                f"{self._run.prescreening} is gone. Go on with --resume, which prescreens again."
+            )
         return int(state["trained_before"]) + len(state["chosen"])
 
     def _read(self) -> dict[str, Any] | None:
-        state = read_record_if_any(self._run.look, "Remove it, and --resume looks again.")
+        state = read_record_if_any(self._run.prescreening, "Remove it, and --resume prescreens again.")
         return state if state is not None and state["settings"] == self._settings() else None
 
     def _settings(self) -> dict[str, Any]:
         section = self._section
-        return {"look": section.look, "train_best": section.train_best, "seed": self._seed}
+        return {"networks": section.networks, "train_best": section.train_best, "seed": self._seed}
 
     def _begun(self, learned_from: Sequence[TrialSummary], trials: Sequence[TrialSummary]) -> dict[str, Any]:
         return {
@@ -123,7 +125,7 @@ class LookStage:
             "chosen": [],
         }
 
-    def _looked(
+    def _prescreened(
         self,
         state: dict[str, Any],
         learned_from: Sequence[TrialSummary],
@@ -132,7 +134,7 @@ class LookStage:
     ) -> dict[str, Any]:
         started = saved = time.monotonic()
         before_s = float(state["seconds"])
-        forecast = Forecast(
+        predictor = CandidatePredictor(
             self._space,
             [
                 _evaluated(trial)
@@ -140,30 +142,32 @@ class LookStage:
                 if trial.is_trained
             ],
             self._limits,
-            self._table if self._foresight.is_available else None,
+            self._table if self._latency_filter.is_available else None,
             is_latency=self._is_latency,
             seed=self._seed,
         )
         keep = _KEPT_FOR_EACH * self._section.train_best
-        look = Look(self._space, forecast, number=self._section.look, keep=keep, seed=self._seed)
+        prescreening = Prescreening(
+            self._space, predictor, number=self._section.networks, keep=keep, seed=self._seed
+        )
         num_genes = len(self._space.choices)
-        kept = Kept.from_json(state["kept"], num_genes) if state["kept"] else look.nothing
-        while kept.looked < look.number:
-            kept = look.step(kept)
+        kept = Kept.from_json(state["kept"], num_genes) if state["kept"] else prescreening.nothing
+        while kept.screened < prescreening.number:
+            kept = prescreening.step(kept)
             if is_stopped() or time.monotonic() - saved > _SAVE_EVERY_S:
                 saved = time.monotonic()
                 state |= {"kept": kept.to_json(), "seconds": before_s + saved - started}
-                write_checked_json(self._run.look, state)
+                write_checked_json(self._run.prescreening, state)
             if is_stopped():
                 return state
-        return self._finished(state, look, kept, forecast, trials, before_s, started)
+        return self._finished(state, prescreening, kept, predictor, trials, before_s, started)
 
     def _finished(
         self,
         state: dict[str, Any],
-        look: Look,
+        prescreening: Prescreening,
         kept: Kept,
-        forecast: Forecast,
+        predictor: CandidatePredictor,
         trials: Sequence[TrialSummary],
         before_s: float,
         started: float,
@@ -172,35 +176,36 @@ class LookStage:
         new = [
             index
             for index, name in enumerate(kept.ids)
-            if name not in known and self._fits(self._space.decode(look.choices(kept.genes[index].tolist())))
+            if name not in known
+            and self._fits(self._space.decode(prescreening.choices(kept.genes[index].tolist())))
         ]
         best = picked(kept.points[new], kept.genes[new], self._section.train_best)
         genes = kept.genes[new][best].tolist()
         state |= {
             "is_finished": True,
             "kept": None,
-            "looked": kept.looked,
+            "screened": kept.screened,
             "allowed": kept.allowed,
-            "worth": forecast.worth.to_json(),
-            "uses_table": forecast.uses_table,
-            "chosen": [look.choices(one) for one in genes],
+            "predictor": predictor.report.to_json(),
+            "uses_table": predictor.uses_table,
+            "chosen": [prescreening.choices(one) for one in genes],
             "predicted": kept.points[new][best].tolist(),
             "seconds": round(before_s + time.monotonic() - started, 3),
         }
-        write_checked_json(self._run.look, state)
-        worth = forecast.worth.agreement
-        doubt = "" if worth.low > 0 else " It may order networks no better than chance."
+        write_checked_json(self._run.prescreening, state)
+        report = predictor.report.rank_correlation
+        doubt = "" if report.low > 0 else " It may order networks no better than chance."
         self._log.event(
-            "looked",
-            f"looked at {kept.looked} networks in {state['seconds']:.1f} s, {kept.allowed} within the "
-            f"limits; the predictor of errors, made of {worth.networks} networks, has a Kendall tau of "
-            f"{worth} in cross-validation.{doubt} {len(genes)} are chosen to be trained",
-            **{key: state[key] for key in ("looked", "allowed", "worth", "seconds")},
+            "prescreened",
+            f"prescreened {kept.screened} networks in {state['seconds']:.1f} s, {kept.allowed} within the "
+            f"limits; the predictor of errors, made of {report.networks} networks, has a Kendall tau of "
+            f"{report} in cross-validation.{doubt} {len(genes)} are chosen to be trained",
+            **{key: state[key] for key in ("screened", "allowed", "predictor", "seconds")},
         )
         return state
 
     def _table(self, networks: Sequence[Architecture]) -> tuple[Floats, Floats] | None:
-        predictions = self._foresight.predict_many(networks)
+        predictions = self._latency_filter.predict_many(networks)
         found = [(one.latency_ms, one.interval_ms[0]) for one in predictions if one is not None]
         if len(found) != len(networks):
             return None

@@ -9,7 +9,7 @@ from hwnas.config import JOURNAL, RunConfig, save_config
 from hwnas.errors import StudyError
 from hwnas.files import write_checked_json
 from hwnas.latency.measurement import LatencyMeter
-from hwnas.search.objectives import costs_of_run
+from hwnas.search.objectives import objectives_of_run
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory, read_record, read_record_if_any
 from hwnas.search.rungs import rung_plans
 from hwnas.search.storage.place import StudyPlace
@@ -25,10 +25,10 @@ MAY_CHANGE = (
     "config.search.candidate_timeout_min",
     "config.search.workers",
     "config.search.executor",
-    "config.search.funnel",
+    "config.search.prescreening",
     "config.search.warm_start",
-    "config.search.worth",
-    "config.search.cells",
+    "config.search.estimator_report",
+    "config.search.initial_architectures",
     "config.storage",  # a database may move; it must hold the study
     "config.search.threads_per_worker",
     "config.training.full",
@@ -96,11 +96,11 @@ def opened_study(
     Raises:
         StudyError: if it is of another run, or not comparable with what is to come.
     """
-    costs = costs_of_run(config, task, space)
+    objectives = objectives_of_run(config, task, space)
     identity = {
         "hwnas_version": hwnas.__version__,
         "config": config.to_json(),
-        "objectives": [ERROR, str(costs.objective)],
+        "objectives": [ERROR, str(objectives.objective)],
         "task_fingerprint": task.fingerprint(),
         "target_fingerprint": dict(meter.fingerprint()),
         "choices": {gene: list(values) for gene, values in space.choices.items()},

@@ -15,22 +15,22 @@
 """
 
 from hwnas.search.strategies.base import (
-    ChoosesClimbers,
     LatencyPrediction,
     Limits,
     StrategyContext,
     StrategyFactory,
+    SupportsPromotion,
     distributions_of,
     make_sampler,
     seed_after,
 )
 
 __all__ = [
-    "ChoosesClimbers",
     "LatencyPrediction",
     "Limits",
     "StrategyContext",
     "StrategyFactory",
+    "SupportsPromotion",
     "distributions_of",
     "make_sampler",
     "seed_after",

@@ -87,15 +87,15 @@ class StrategyContext:
 
 
 @runtime_checkable
-class ChoosesClimbers(Protocol):
+class SupportsPromotion(Protocol):
     """A sampler that also says which networks are worth a longer training."""
 
-    def climber(self, rung: int, waiting: Sequence[int]) -> int | None:
+    def promote(self, rung: int, waiting: Sequence[int]) -> int | None:
         """Return which network is to be trained on a rung.
 
         Args:
             rung: from 1; the lowest is 0.
-            waiting: numbers of trials on the rung below that may climb.
+            waiting: numbers of trials on the rung below that may be promoted.
 
         Returns:
             one of these numbers; None to leave it to front layers.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.search.strategies.observations import Genes, Judged, ToldTrials
+from hwnas.search.strategies.observations import Genes, Observation, Observations
 from hwnas.search.strategies.proposing import GeneCodec
 
 Floats = npt.NDArray[np.float64]
@@ -42,14 +42,14 @@ class Encoded:
 class CandidatePool:
     """Draws and encodes what is neither known nor forbidden."""
 
-    def __init__(self, codec: GeneCodec, told: ToldTrials) -> None:
+    def __init__(self, codec: GeneCodec, observations: Observations) -> None:
         """Take over space and trials."""
         self.codec = codec
-        self._told = told
+        self._observations = observations
         self._vectors: OrderedDict[str, Floats] = OrderedDict()
         self._blocks: OrderedDict[int, list[Genes]] = OrderedDict()
 
-    def around(self, parents: Sequence[Judged], number: int, rng: np.random.Generator) -> Encoded:
+    def around(self, parents: Sequence[Observation], number: int, rng: np.random.Generator) -> Encoded:
         """Return uniform draws, and children of parents by mutation and crossover, for a trial."""
         drawn = [genes for block in range(number, number + _BLOCKS) for genes in self._uniform(block)]
         drawn += [self._child(parents, rng) for _ in range(_CHILDREN if parents else 0)]
@@ -72,7 +72,7 @@ class CandidatePool:
         """Encode those that are new and allowed, each once."""
         codec = self.codec
         distinct = {codec.architecture(one).id: one for one in genes}
-        fresh = [one for one in distinct.values() if not self._told.is_known(codec.architecture(one))]
+        fresh = [one for one in distinct.values() if not self._observations.is_known(codec.architecture(one))]
         found = self.described(fresh)
         most_ms = codec.context.limits.latency_ms
         if most_ms is None or not fresh:
@@ -101,7 +101,7 @@ class CandidatePool:
             self._vectors.popitem(last=False)
         return Encoded(list(genes), np.array(vectors, np.float64, ndmin=2), log_ms, log_spreads)
 
-    def _child(self, parents: Sequence[Judged], rng: np.random.Generator) -> Genes:
+    def _child(self, parents: Sequence[Observation], rng: np.random.Generator) -> Genes:
         parent = parents[int(rng.integers(len(parents)))].genes
         if rng.random() < _CROSSED:
             other = parents[int(rng.integers(len(parents)))].genes

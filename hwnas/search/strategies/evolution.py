@@ -37,7 +37,7 @@ class EvolutionSampler(ProposingSampler):
 
     def propose(self, number: int, rng: np.random.Generator) -> Genes:
         """Return a child; at first, and sometimes later, uniform draws."""
-        population = self.told.trained[-self._size :]
+        population = self.observations.trained[-self._size :]
         if len(population) < self._size // 2 or rng.random() < _FRESH:
             return self.codec.uniform(rng)
         sampled = rng.choice(

@@ -17,7 +17,7 @@ Genes = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Judged:
+class Observation:
     """An architecture of which the study knows something.
 
     Attributes:
@@ -40,11 +40,11 @@ class Judged:
         return self.error is not None
 
 
-class ToldTrials:
+class Observations:
     """Reads a study step by step; what it holds depends on the study's trials alone.
 
     Attributes:
-        judged: trained ones and those over a hard limit, without repetitions, in order of telling.
+        evaluated: trained ones and those over a hard limit, without repetitions, in order of telling.
         trained: the trained ones of them.
         failures: how often trials of an architecture failed, by its id.
         running: architectures of trials that are not told yet.
@@ -61,10 +61,10 @@ class ToldTrials:
         self._forget()
 
     def _forget(self) -> None:
-        self.judged: list[Judged] = []
-        self.trained: list[Judged] = []
+        self.evaluated: list[Observation] = []
+        self.trained: list[Observation] = []
         self.failures: Counter[str] = Counter()
-        self.running: list[Judged] = []
+        self.running: list[Observation] = []
         self._known: set[str] = set()
         self._read: set[int] = set()
         self._first = 0
@@ -90,27 +90,27 @@ class ToldTrials:
             self._read.add(trial.number)
             self._add(trial)
         self.running = [
-            judged
+            evaluated
             for trial in later
-            if trial.state == TrialState.RUNNING and (judged := self._judged(trial)) is not None
+            if trial.state == TrialState.RUNNING and (evaluated := self._observation(trial)) is not None
         ]
         while self._first in self._read:
             self._read.remove(self._first)
             self._first += 1
 
     def _add(self, trial: FrozenTrial) -> None:
-        judged = self._judged(trial)
-        if judged is None:
+        evaluated = self._observation(trial)
+        if evaluated is None:
             return
         if trial.state == TrialState.FAIL:
-            self.failures[judged.architecture.id] += 1
-        elif judged.architecture.id not in self._known:
-            self._known.add(judged.architecture.id)
-            self.judged.append(judged)
-            if judged.is_trained:
-                self.trained.append(judged)
+            self.failures[evaluated.architecture.id] += 1
+        elif evaluated.architecture.id not in self._known:
+            self._known.add(evaluated.architecture.id)
+            self.evaluated.append(evaluated)
+            if evaluated.is_trained:
+                self.trained.append(evaluated)
 
-    def _judged(self, trial: FrozenTrial) -> Judged | None:
+    def _observation(self, trial: FrozenTrial) -> Observation | None:
         """Return what a trial is about; None for one that was stopped before its genes were chosen."""
         genes = []
         for gene, positions in self._positions.items():
@@ -121,7 +121,7 @@ class ToldTrials:
             genes.append(position)
         error, cost = trial.values if trial.state == TrialState.COMPLETE else (None, None)
         choices = {gene: trial.params[gene] for gene in self._positions}
-        return Judged(trial.number, tuple(genes), self._space.decode(choices), error, cost)
+        return Observation(trial.number, tuple(genes), self._space.decode(choices), error, cost)
 
 
 def _told_at(trial: FrozenTrial) -> tuple[datetime.datetime, int]:

@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial
 
 from hwnas.architecture import Architecture
 from hwnas.search.strategies.base import StrategyContext, distributions_of
-from hwnas.search.strategies.observations import Genes, ToldTrials
+from hwnas.search.strategies.observations import Genes, Observations
 
 _DRAWS = 100
 """So many proposals are asked of a strategy before it gets help by uniform draws."""
@@ -97,7 +97,7 @@ class ProposingSampler(BaseSampler):
     """A sampler that proposes all genes at once, never what is known or forbidden while there is other.
 
     Forbidden is what the latency table or a count says to be over a hard limit. Some 2,000 draws are made to
-    find something else; where fewer networks are within the limit, a proposal may be turned down after all.
+    find something else; where fewer networks are within the limit, a proposal may be rejected after all.
 
     Subclasses implement `propose`.
     """
@@ -106,7 +106,7 @@ class ProposingSampler(BaseSampler):
         """Begin with what the context says."""
         self.context = context
         self.codec = GeneCodec(context)
-        self.told = ToldTrials(context.space)
+        self.observations = Observations(context.space)
         self._genes: dict[str, BaseDistribution] = dict(distributions_of(context.space))
 
     @abstractmethod
@@ -121,7 +121,7 @@ class ProposingSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """Propose values for all genes."""
-        self.told.update(study)
+        self.observations.update(study)
         return self.codec.choices(self._first_new(trial.number, self.rng_of(trial.number)))
 
     def sample_independent(
@@ -149,7 +149,7 @@ class ProposingSampler(BaseSampler):
             for genes, allowed in zip(candidates, self.codec.allowed(candidates), strict=True):
                 if not allowed or not self.codec.sizes_fit(genes):
                     continue
-                if not self.told.is_known(self.codec.architecture(genes)):
+                if not self.observations.is_known(self.codec.architecture(genes)):
                     return genes
                 known_but_allowed = known_but_allowed or genes
         return known_but_allowed or self._fastest(rng)

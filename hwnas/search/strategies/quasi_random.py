@@ -20,7 +20,7 @@ class QuasiRandomSampler(ProposingSampler):
     Optuna's own quasi-random sampler leaves categorical genes to chance, and here all genes are
     categorical. A gene takes the value in whose share of the unit interval its coordinate lies.
 
-    Cost: next to nothing. Use it to cover a space evenly, such as for a predictor or for a look.
+    Cost: next to nothing. Use it to cover a space evenly, such as for a predictor or for prescreening.
 
     Source: Owen, "Scrambling Sobol' and Niederreiter-Xing Points", J. Complexity 14(4), 1998.
     """

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from optuna.samplers import BaseSampler
 
 from hwnas.search.strategies.base import StrategyContext
-from hwnas.search.strategies.observations import Genes, Judged
+from hwnas.search.strategies.observations import Genes, Observation
 from hwnas.search.strategies.proposing import ProposingSampler
 
 Floats = npt.NDArray[np.float64]
@@ -59,8 +59,8 @@ class ReinforcementSampler(ProposingSampler):
 
     def _catch_up(self) -> None:
         """Replay what was told since the last proposal."""
-        judged, trained = self.told.judged, self.told.trained
-        if self._replayed > len(judged):
+        evaluated, trained = self.observations.evaluated, self.observations.trained
+        if self._replayed > len(evaluated):
             self._forget()
         if self._targets is None:
             if len(trained) < _WARM_UP:
@@ -68,26 +68,26 @@ class ReinforcementSampler(ProposingSampler):
             costs = np.array([each.cost for each in trained[:_WARM_UP]])
             shares = np.arange(1, _TARGETS) / _TARGETS
             self._targets = np.append(np.quantile(costs, shares), np.inf)
-        for each in judged[self._replayed :]:
+        for each in evaluated[self._replayed :]:
             self._learn(each, self._rewards(each))
-        self._replayed = len(judged)
+        self._replayed = len(evaluated)
 
-    def _rewards(self, judged: Judged) -> Floats:
+    def _rewards(self, evaluated: Observation) -> Floats:
         """Return the reward of a network under every policy, [targets]."""
-        if judged.error is None or judged.cost is None or self._targets is None:
+        if evaluated.error is None or evaluated.cost is None or self._targets is None:
             return np.zeros(_TARGETS)
-        within = np.minimum(1.0, self._targets / max(judged.cost, 1e-12))
-        return np.asarray(max(0.0, 1.0 - judged.error) * within)
+        within = np.minimum(1.0, self._targets / max(evaluated.cost, 1e-12))
+        return np.asarray(max(0.0, 1.0 - evaluated.error) * within)
 
-    def _learn(self, judged: Judged, rewards: Floats) -> None:
+    def _learn(self, evaluated: Observation, rewards: Floats) -> None:
         logs = [_log_softmax(logits) for logits in self._logits]
-        chosen = np.sum([log[:, gene] for log, gene in zip(logs, judged.genes, strict=True)], axis=0)
-        ratios = np.exp(np.minimum(chosen - chosen[judged.number % _TARGETS], np.log(_MAX_RATIO)))
+        chosen = np.sum([log[:, gene] for log, gene in zip(logs, evaluated.genes, strict=True)], axis=0)
+        ratios = np.exp(np.minimum(chosen - chosen[evaluated.number % _TARGETS], np.log(_MAX_RATIO)))
         advantages = rewards - self._baselines
         self._scales = _FORGETTING * self._scales + (1 - _FORGETTING) * np.abs(advantages)
         self._baselines = self._baselines + (1 - _FORGETTING) * ratios * advantages
         pull = np.clip(advantages / np.maximum(self._scales, 1e-3), -2.0, 2.0)
-        for position, (log, gene) in enumerate(zip(logs, judged.genes, strict=True)):
+        for position, (log, gene) in enumerate(zip(logs, evaluated.genes, strict=True)):
             probabilities = np.exp(log)
             gradient = -probabilities
             gradient[:, gene] += 1.0

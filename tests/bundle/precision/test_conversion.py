@@ -53,16 +53,16 @@ def export(member: TrainedMember, directory: Path, *wanted: str, **changes: Any)
     return export_bundle(task, space, member, directory, meter=Meter(), precision=settings)
 
 
-def test_every_precision_is_judged_clocked_and_kept(member: TrainedMember, tmp_path: Path) -> None:
+def test_every_precision_is_evaluated_clocked_and_kept(member: TrainedMember, tmp_path: Path) -> None:
     bundle = export(member, tmp_path / "bundle", "fp16", "int8")
     manifest = read_manifest(bundle)
     assert list(manifest.precisions) == ["fp32", "fp16", "int8"]
     assert {"model.onnx", "model.fp16.onnx", "model.int8.onnx"} <= set(manifest.content["files"])
     fp32, fp16, int8 = manifest.precisions.values()
-    assert fp32["judged"]["same_label_share"] == 1.0
-    assert fp32["judged"]["quality"]["value"] == pytest.approx(member.quality.value, abs=1e-3)
-    assert 0.9 < int8["judged"]["same_label_share"] < 1.0
-    assert fp16["details"]["judged_in"] == "half arithmetic"
+    assert fp32["evaluation"]["same_label_share"] == 1.0
+    assert fp32["evaluation"]["quality"]["value"] == pytest.approx(member.quality.value, abs=1e-3)
+    assert 0.9 < int8["evaluation"]["same_label_share"] < 1.0
+    assert fp16["details"]["evaluated_in"] == "half arithmetic"
     assert 0.0 < fp16["details"]["largest_activation"] < 65504.0
     assert int8["details"]["kept_layers"] == []
     assert (fp16["speed"]["ratio"], int8["speed"]["ratio"]) == (1.3, 0.5)
@@ -84,18 +84,18 @@ def test_runner_and_verification_take_every_precision(member: TrainedMember, tmp
     }
     assert (labels["int8"] == labels["recommended"]).all()
     assert (labels["int8"] != labels["fp32"]).any()
-    verdict = verify_bundle(bundle, Meter(), settings=VerificationSettings(parity_inputs=1))
-    names = {check.name: check.passed for check in verdict.checks}
-    assert names["int8: mIoU as promised"] is True
+    verification = verify_bundle(bundle, Meter(), settings=VerificationSettings(parity_inputs=1))
+    names = {check.name: check.passed for check in verification.checks}
+    assert names["int8: mIoU as stated"] is True
     assert names["fp16: file labels like fp32"] is True
-    assert names["int8: latency against fp32 as promised"] is True
-    assert verdict.passed
+    assert names["int8: latency against fp32 as stated"] is True
+    assert verification.passed
 
     class Slower(Meter):
         ratios: ClassVar = {"model.int8.onnx": 0.9}
 
-    verdict = verify_bundle(bundle, Slower(), settings=VerificationSettings(parity_inputs=1))
-    assert "int8: latency against fp32 as promised" in {check.name for check in verdict.failed_checks}
+    verification = verify_bundle(bundle, Slower(), settings=VerificationSettings(parity_inputs=1))
+    assert "int8: latency against fp32 as stated" in {check.name for check in verification.failed_checks}
 
 
 def test_none_holds_and_that_is_said(member: TrainedMember, tmp_path: Path) -> None:
@@ -114,15 +114,15 @@ def test_mixed_keeps_as_few_layers_as_hold(
 ) -> None:
     from dataclasses import replace
 
-    real = conversion.figures_of
+    real = conversion.measurements_of
 
     def held_by_one_kept_layer(name: str, *arguments: Any) -> Any:
-        figures = real(name, *arguments)
+        measurements = real(name, *arguments)
         return replace(
-            figures, holds=name != "int8" and (name != "mixed" or len(arguments[-1]["kept_layers"]) >= 1)
+            measurements, holds=name != "int8" and (name != "mixed" or len(arguments[-1]["kept_layers"]) >= 1)
         )
 
-    monkeypatch.setattr(conversion, "figures_of", held_by_one_kept_layer)
+    monkeypatch.setattr(conversion, "measurements_of", held_by_one_kept_layer)
     bundle = export(member, tmp_path / "bundle", "mixed")
     manifest = read_manifest(bundle)
     assert list(manifest.precisions) == ["fp32", "mixed"]

@@ -36,7 +36,7 @@ def runner(bundle: Path) -> Runner:
     return Runner(bundle)
 
 
-def test_labels_are_those_that_the_network_was_judged_by(runner: Runner) -> None:
+def test_labels_are_those_that_the_network_was_evaluated_by(runner: Runner) -> None:
     matrix = np.zeros((3, 3), np.int64)
     for seed in range(3):
         points, intensity, truth = make_scan(seed)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hwnas.bundle.manifest import Manifest
-from hwnas.bundle.verification.manifest_schema import check_promises
+from hwnas.bundle.verification.manifest_schema import check_manifest
 from hwnas.data.expectations import expectations_of
 from hwnas.errors import BundleError
 from hwnas.io_spec import IoSpec
@@ -22,7 +22,7 @@ QUALITY = {
 
 
 def content() -> dict[str, Any]:
-    judged = {"quality": dict(QUALITY), "bands": {"0-20 m": None}, "same_label_share": 1}
+    evaluation = {"quality": dict(QUALITY), "bands": {"0-20 m": None}, "same_label_share": 1}
     return {
         "task": {"name": "t", "settings": {}, "contract": {}},
         "space": {"name": "s", "restrictions": {"width": [4, 8], "block": ["conv"]}},
@@ -33,13 +33,13 @@ def content() -> dict[str, Any]:
         },
         "precisions": {
             "fp32": {"file": "model.onnx"},
-            "int8": {"file": "i", "judged": judged, "speed": {"ratio": 0.5, "ratio_interval": [0.4, 0.6]}},
+            "int8": {"file": "i", "evaluation": evaluation, "speed": {"ratio": 0.5, "ratio_interval": [0.4, 0.6]}},
         },
     }  # fmt: skip
 
 
 def check(value: dict[str, Any]) -> None:
-    check_promises(Manifest(Path("b"), value, IoSpec((), ())))
+    check_manifest(Manifest(Path("b"), value, IoSpec((), ())))
 
 
 def test_what_export_writes_is_taken() -> None:
@@ -66,7 +66,7 @@ def test_what_export_writes_is_taken() -> None:
         (lambda value: value["latency"].update(interval_ms=[1]), "latency.interval_ms"),
         (lambda value: value["latency"].update(target=None), "latency.target"),
         (lambda value: value["latency"].update(reference={"sha256": "0"}), "latency.reference.latency_ms"),
-        (lambda value: value["precisions"]["int8"].update(judged={}), "precisions.int8.judged"),
+        (lambda value: value["precisions"]["int8"].update(evaluation={}), "precisions.int8.evaluation"),
         (lambda value: value["precisions"]["int8"]["speed"].update(ratio=-1), "precisions.int8.speed.ratio"),
     ],
 )

@@ -49,16 +49,16 @@ def change_manifest(bundle: Path, change: Any) -> None:
     (bundle / "manifest.json").write_text(json.dumps(content))
 
 
-def failed(verdict: Any) -> set[str]:
-    return {check.name for check in verdict.failed_checks}
+def failed(verification: Any) -> set[str]:
+    return {check.name for check in verification.failed_checks}
 
 
 def test_honest_bundle_passes(bundle: Path) -> None:
-    verdict = verify_bundle(bundle, FixedMeter(5.0))
-    assert verdict.passed, verdict.failed_checks
-    assert all(check.passed for check in verdict.checks)
-    written = json.loads((bundle / "verdict.json").read_text())
-    assert written == json.loads(json.dumps(verdict.to_json()))
+    verification = verify_bundle(bundle, FixedMeter(5.0))
+    assert verification.passed, verification.failed_checks
+    assert all(check.passed for check in verification.checks)
+    written = json.loads((bundle / "verification.json").read_text())
+    assert written == json.loads(json.dumps(verification.to_json()))
     assert written["passed"] is True
     assert [check["name"] for check in written["checks"]] == [
         "files",
@@ -66,30 +66,30 @@ def test_honest_bundle_passes(bundle: Path) -> None:
         "same labels as PyTorch",
         "logits as PyTorch",
         "mIoU as PyTorch",
-        "mIoU as promised",
-        "latency as promised",
+        "mIoU as stated",
+        "latency as stated",
     ]
     assert written["facts"]["parity"]["same_label_share"] >= 0.999
-    # The verdict lies beside the hashed files and is none of them.
+    # The verification lies beside the hashed files and is none of them.
     assert verify_bundle(bundle, FixedMeter(5.0)).passed
 
 
-def test_changed_file_fails_and_removes_the_old_verdict(bundle: Path) -> None:
+def test_changed_file_fails_and_removes_the_old_verification(bundle: Path) -> None:
     verify_bundle(bundle, FixedMeter(5.0))
     content = bytearray((bundle / "model.onnx").read_bytes())
     content[-100] ^= 1
     (bundle / "model.onnx").write_bytes(content)
-    verdict = verify_bundle(bundle, FixedMeter(5.0))
-    assert failed(verdict) == {"files"}
-    assert json.loads((bundle / "verdict.json").read_text())["passed"] is False
+    verification = verify_bundle(bundle, FixedMeter(5.0))
+    assert failed(verification) == {"files"}
+    assert json.loads((bundle / "verification.json").read_text())["passed"] is False
 
 
-def test_broken_manifest_leaves_no_old_verdict(bundle: Path) -> None:
+def test_broken_manifest_leaves_no_old_verification(bundle: Path) -> None:
     verify_bundle(bundle, FixedMeter(5.0))
     (bundle / "manifest.json").write_text("{")
     with pytest.raises(BundleError, match="not JSON"):
         verify_bundle(bundle, FixedMeter(5.0))
-    assert not (bundle / "verdict.json").exists()
+    assert not (bundle / "verification.json").exists()
 
 
 def test_weights_of_another_network_fail(bundle: Path) -> None:
@@ -111,25 +111,25 @@ def test_weights_of_another_shape_are_refused(bundle: Path) -> None:
 
 
 @pytest.mark.parametrize(("shift", "holds"), [(0.0009, True), (0.002, False), (-0.002, False)])
-def test_promised_quality_must_be_met_within_a_tenth_of_a_point(
+def test_stated_quality_must_be_met_within_a_tenth_of_a_point(
     bundle: Path, shift: float, *, holds: bool
 ) -> None:
-    def promise(content: dict[str, Any]) -> None:
+    def state(content: dict[str, Any]) -> None:
         content["quality"]["value"] += shift
 
-    change_manifest(bundle, promise)
-    assert failed(verify_bundle(bundle, FixedMeter(5.0))) == (set() if holds else {"mIoU as promised"})
+    change_manifest(bundle, state)
+    assert failed(verify_bundle(bundle, FixedMeter(5.0))) == (set() if holds else {"mIoU as stated"})
 
 
 @pytest.mark.parametrize(
     ("latency_ms", "holds"), [(5.05, True), (5.49, True), (5.6, False), (4.51, True), (4.4, False)]
 )
-def test_promised_latency_must_be_met(bundle: Path, latency_ms: float, *, holds: bool) -> None:
+def test_stated_latency_must_be_met(bundle: Path, latency_ms: float, *, holds: bool) -> None:
     meter = FixedMeter(latency_ms)
-    verdict = verify_bundle(bundle, meter)
-    assert failed(verdict) == (set() if holds else {"latency as promised"})
+    verification = verify_bundle(bundle, meter)
+    assert failed(verification) == (set() if holds else {"latency as stated"})
     assert meter.measured == (1 if holds else 3)
-    assert len(verdict.facts["latency"]) == meter.measured
+    assert len(verification.facts["latency"]) == meter.measured
 
 
 @pytest.mark.parametrize(
@@ -138,31 +138,31 @@ def test_promised_latency_must_be_met(bundle: Path, latency_ms: float, *, holds:
 def test_on_a_busy_machine_the_ratio_to_the_reference_counts(
     bundle: Path, latency_ms: float, reference_ms: float, *, holds: bool
 ) -> None:
-    verdict = verify_bundle(bundle, FixedMeter(latency_ms, reference_ms=reference_ms))
-    assert failed(verdict) == (set() if holds else {"latency as promised"})
-    assert ("2.00 times" in verdict.checks[-1].note) is holds
+    verification = verify_bundle(bundle, FixedMeter(latency_ms, reference_ms=reference_ms))
+    assert failed(verification) == (set() if holds else {"latency as stated"})
+    assert ("2.00 times" in verification.checks[-1].note) is holds
 
 
 def test_another_reference_network_excuses_nothing(bundle: Path) -> None:
     meter = FixedMeter(10.0, reference_ms=4.0, reference="1" * 64)
-    assert failed(verify_bundle(bundle, meter)) == {"latency as promised"}
+    assert failed(verify_bundle(bundle, meter)) == {"latency as stated"}
 
 
 def test_latency_of_another_device_is_no_evidence(bundle: Path) -> None:
-    assert failed(verify_bundle(bundle, FixedMeter(5.0, device="board"))) == {"latency as promised"}
-    verdict = verify_bundle(bundle, FixedMeter(50.0, device="board"), other_target=True)
-    assert verdict.passed
-    assert verdict.checks[-1].passed is None
-    assert "desk" in verdict.checks[-1].note
+    assert failed(verify_bundle(bundle, FixedMeter(5.0, device="board"))) == {"latency as stated"}
+    verification = verify_bundle(bundle, FixedMeter(50.0, device="board"), other_target=True)
+    assert verification.passed
+    assert verification.checks[-1].passed is None
+    assert "desk" in verification.checks[-1].note
 
 
-def test_other_data_is_judged_without_comparing_the_promise(bundle: Path) -> None:
-    verdict = verify_bundle(bundle, FixedMeter(5.0), data="7")
-    assert verdict.passed
-    assert {check.name: check.passed for check in verdict.checks}["mIoU as promised"] is None
-    # Without being asked to, judging on other data than the promise is about is a failure.
+def test_other_data_is_evaluated_without_comparing_the_stated_figures(bundle: Path) -> None:
+    verification = verify_bundle(bundle, FixedMeter(5.0), data="7")
+    assert verification.passed
+    assert {check.name: check.passed for check in verification.checks}["mIoU as stated"] is None
+    # Without being asked to, evaluating on other data than the manifest is about is a failure.
     change_manifest(bundle, lambda content: content["task"]["settings"].update(data="7"))
-    assert failed(verify_bundle(bundle, FixedMeter(5.0))) == {"mIoU as promised"}
+    assert failed(verify_bundle(bundle, FixedMeter(5.0))) == {"mIoU as stated"}
 
 
 def test_data_for_a_task_without_data_is_refused(bundle: Path) -> None:
@@ -214,9 +214,9 @@ def test_other_data_is_treated_as_the_network_was_trained_to(
     monkeypatch.setattr(SmallTask, "__init__", init)
     verify_bundle(bundle, FixedMeter(5.0), data="7")
     assert seen == [{"data": "7"}, {"data": "7", "mean": 3.5}]
-    # The same data at another place is not other data: the promise is compared.
+    # The same data at another place is not other data: what is stated is compared.
     assert {c.name: c.passed for c in verify_bundle(bundle, FixedMeter(5.0), data="0").checks}[
-        "mIoU as promised"
+        "mIoU as stated"
     ]
     assert seen[2:] == [{"data": "0"}]
 

@@ -56,8 +56,8 @@ def test_an_agent_holds_several_models_by_name(monkeypatch: pytest.MonkeyPatch, 
         return agent.answer({"operation": operation, **arguments})
 
     assert "set_up" in ask("load", model="a", io_spec=io_spec, seed=0)["error"]
-    found = ask("set_up", runtime="tests.latency.faulty_runtimes:Healthy", threads=1, cores=[])
-    assert found["fingerprint"]["runtime_settings"] == {}
+    found = ask("set_up", backend="tests.latency.faulty_backends:Healthy", threads=1, cores=[])
+    assert found["fingerprint"]["backend_settings"] == {}
     path = tmp_path / "model.onnx"
     path.write_bytes(b"")
     for name in ("a", "b"):

@@ -48,23 +48,23 @@ def scan_as_json(labels: np.ndarray[Any, Any] | None = None) -> dict[str, Any]:
 
 
 def test_stages_add_up_and_memory_is_reserved_once() -> None:
-    runtime = Recording()
-    clock = EndToEndClock(runtime, DEPLOYMENT, scan_as_json())
+    backend = Recording()
+    clock = EndToEndClock(backend, DEPLOYMENT, scan_as_json())
     found = clock.clock(4)
     assert {len(samples) for samples in found.values()} == {4}
     for index in range(4):
         assert found["e2e_ms"][index] == pytest.approx(sum(found[stage][index] for stage in STAGES))
         assert all(found[stage][index] > 0 for stage in STAGES)
-    assert runtime.calls == ["bind", "run"] + ["write", "run"] * 4
+    assert backend.calls == ["bind", "run"] + ["write", "run"] * 4
 
 
 def test_labels_come_back_to_every_point() -> None:
     scan = made_up_scan()
     view = RangeView.from_deployment(DEPLOYMENT)
     projected = view.project(scan.points, scan.remission, scan.ring)
-    runtime = Recording()
-    runtime.bind({"image": view.network_input(projected)})
-    (logits,) = runtime.outputs().values()
+    backend = Recording()
+    backend.bind({"image": view.network_input(projected)})
+    (logits,) = backend.outputs().values()
     labels = view.labels(view.label_image(logits, projected), projected)
     assert labels.shape == (len(scan),)
     assert set(np.unique(labels[:-1])) == {0, 1}

@@ -19,7 +19,7 @@ PREPARED = Path(__file__).parents[3] / ".venv38" / "bin" / "python"
 TRAVELLING = travelling_modules()
 # The network's own stages need numpy wherever they run; everything else imports it where it is used.
 NEEDS_NUMPY = ("hwnas.data.", "hwnas.range_view.", "hwnas.bundle.runtime.", "hwnas.scan")
-# Part of the reference runtime, which imports it once torch is there.
+# Part of the reference backend, which imports it once torch is there.
 NEEDS_TORCH = "hwnas.latency.backends.torch_operators"
 
 
@@ -97,10 +97,10 @@ def test_the_archive_measures_under_python_3_8(old_python: str, tmp_path: Path) 
     model, archive = tmp_path / "model.onnx", tmp_path / "agent.pyz"
     spec = write_conv_model(model).to_json()
     archive.write_bytes(agent_archive().content)
-    runtime = "hwnas.latency.backends.onnxruntime:OnnxRuntimeCpu"
+    backend = "hwnas.latency.backends.onnxruntime:OnnxRuntimeCpu"
     requests = [
         {"operation": "lock", "wait_s": 0},
-        {"operation": "set_up", "runtime": runtime, "threads": 1, "cores": []},
+        {"operation": "set_up", "backend": backend, "threads": 1, "cores": []},
         {"operation": "load", "model": str(model), "io_spec": spec, "seed": 0},
         {"operation": "warm_up", "min_s": 0.01, "max_s": 0.2, "tolerance": 0.1},
         {"operation": "clock", "count": 5},

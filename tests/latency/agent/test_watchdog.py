@@ -20,12 +20,12 @@ from tests.latency.onnx_models import write_conv_model
 @pytest.fixture
 def archive(tmp_path: Path) -> Path:
     path = tmp_path / "agent.pyz"
-    path.write_bytes(agent_archive("tests.latency.faulty_runtimes").content)
+    path.write_bytes(agent_archive("tests.latency.faulty_backends").content)
     return path
 
 
 class Guarded:
-    """A guardian and what is under it."""
+    """A watchdog and what is under it."""
 
     def __init__(self, archive: Path, silence_s: float = 60) -> None:
         self.model = archive.parent / "model.onnx"
@@ -56,9 +56,9 @@ class Guarded:
         return agent
 
     def hang(self) -> psutil.Process:
-        """Have the agent load a model into a runtime that never returns."""
-        runtime = "tests.latency.faulty_runtimes:Hanging"
-        assert "fingerprint" in self.ask(operation="set_up", runtime=runtime, threads=1, cores=[])
+        """Have the agent load a model into a backend that never returns."""
+        backend = "tests.latency.faulty_backends:Hanging"
+        assert "fingerprint" in self.ask(operation="set_up", backend=backend, threads=1, cores=[])
         spec = write_conv_model(self.model).to_json()
         assert self.ask(operation="load", model=str(self.model), io_spec=spec, seed=0) == {"request": None}
         self.send(operation="warm_up", min_s=0, max_s=1, tolerance=0.1)
@@ -81,14 +81,14 @@ def test_the_archive_answers(guarded: Guarded) -> None:
     assert "'dance'" in guarded.ask(operation="dance")["error"]
 
 
-def test_an_agent_in_a_hung_runtime_ends_when_the_driver_closes(guarded: Guarded) -> None:
+def test_an_agent_in_a_hung_backend_ends_when_the_driver_closes(guarded: Guarded) -> None:
     agent = guarded.hang()
     guarded.stdin.close()
     assert guarded.process.wait(timeout=30) == 128 + signal.SIGKILL
     assert not agent.is_running()
 
 
-def test_an_agent_in_a_hung_runtime_ends_when_the_driver_is_silent(archive: Path) -> None:
+def test_an_agent_in_a_hung_backend_ends_when_the_driver_is_silent(archive: Path) -> None:
     guarded = Guarded(archive, silence_s=5)
     is_silent = threading.Event()
 
@@ -110,7 +110,7 @@ def test_an_agent_in_a_hung_runtime_ends_when_the_driver_is_silent(archive: Path
     assert b"silent for 5 s" in guarded.process.stderr.read()
 
 
-def test_an_agent_ends_with_its_guardian(guarded: Guarded) -> None:
+def test_an_agent_ends_with_its_watchdog(guarded: Guarded) -> None:
     agent = guarded.hang()
     guarded.process.kill()
     guarded.process.wait()

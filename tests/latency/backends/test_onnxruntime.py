@@ -9,33 +9,33 @@ import pytest
 
 from hwnas.latency.backends.errors import AgentError
 from hwnas.latency.backends.onnxruntime import OnnxRuntime, OnnxRuntimeCpu
-from tests.conformance.runtime_suite import RuntimeSuite
+from tests.conformance.backend_suite import BackendSuite
 from tests.latency.onnx_models import write_conv_relu
 
 
-class TestOnnxRuntime(RuntimeSuite):
+class TestOnnxRuntime(BackendSuite):
     tolerance = 1e-5
 
     @pytest.fixture
-    def runtime_class(self) -> type:
+    def backend_class(self) -> type:
         return OnnxRuntime
 
 
-class TestOnnxRuntimeCpu(RuntimeSuite):
+class TestOnnxRuntimeCpu(BackendSuite):
     tolerance = 1e-5
 
     @pytest.fixture
-    def runtime_class(self) -> type:
+    def backend_class(self) -> type:
         return OnnxRuntimeCpu
 
 
 @pytest.mark.gpu
-class TestOnnxRuntimeCuda(RuntimeSuite):
+class TestOnnxRuntimeCuda(BackendSuite):
     tolerance = 5e-3  # convolutions may use TF32
     open_options: ClassVar[dict[str, str]] = {"provider": "CUDAExecutionProvider"}
 
     @pytest.fixture
-    def runtime_class(self) -> type:
+    def backend_class(self) -> type:
         return OnnxRuntime
 
 
@@ -70,18 +70,18 @@ def test_cuda_provider_is_told_device_and_tf32_and_finds_packaged_libraries(
         raise RuntimeError("this machine has no GPU")
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", start)
-    runtime = OnnxRuntime(1, provider="CUDAExecutionProvider", device="1", tf32="off")
+    backend = OnnxRuntime(1, provider="CUDAExecutionProvider", device="1", tf32="off")
     write_conv_relu(tmp_path / "model.onnx")
     with pytest.raises(AgentError, match="no GPU"):
-        runtime.load(str(tmp_path / "model.onnx"))
+        backend.load(str(tmp_path / "model.onnx"))
     provider = ("CUDAExecutionProvider", {"device_id": "1", "use_tf32": "0"})
     assert asked == ["preloaded", [provider, "CPUExecutionProvider"]]
-    assert runtime.settings()["tf32"] is False
+    assert backend.settings()["tf32"] is False
 
 
 def test_inputs_of_another_name_are_refused(tmp_path: Path) -> None:
-    runtime = OnnxRuntime(1)
+    backend = OnnxRuntime(1)
     write_conv_relu(tmp_path / "model.onnx")
-    runtime.load(str(tmp_path / "model.onnx"))
+    backend.load(str(tmp_path / "model.onnx"))
     with pytest.raises(AgentError, match="cannot take these inputs"):
-        runtime.bind({"picture": np.ones((1, 3, 8, 16), np.float32)})
+        backend.bind({"picture": np.ones((1, 3, 8, 16), np.float32)})

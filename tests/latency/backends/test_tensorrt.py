@@ -13,7 +13,7 @@ from hwnas.latency.backends.errors import AgentError
 from hwnas.latency.backends.plan_file import read_plan_header
 from hwnas.latency.backends.tensorrt import TensorRt
 from hwnas.latency.backends.tensorrt_build import import_tensorrt
-from tests.conformance.runtime_suite import RuntimeSuite
+from tests.conformance.backend_suite import BackendSuite
 from tests.latency.backends.fake_cuda import FakeCuda
 from tests.latency.backends.fake_tensorrt import make_tensorrt
 from tests.latency.onnx_models import write_conv_relu
@@ -28,11 +28,11 @@ else:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(bool(REASON), reason=REASON)
-class TestTensorRt(RuntimeSuite):
+class TestTensorRt(BackendSuite):
     tolerance = 5e-3  # TF32
 
     @pytest.fixture
-    def runtime_class(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> type:
+    def backend_class(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> type:
         monkeypatch.setenv("HWNAS_ENGINE_CACHE", str(tmp_path / "engines"))
         return TensorRt
 
@@ -64,16 +64,16 @@ def model(tmp_path: Path) -> str:
 @pytest.mark.parametrize("version", ["10.3.0", "10.13.3.9", "11.4.0.106"])
 def test_one_path_for_all_versions(imagine: Callable[..., Any], model: str, version: str) -> None:
     trt = imagine(version)
-    runtime = TensorRt(1)
-    runtime.load(model)
+    backend = TensorRt(1)
+    backend.load(model)
     image = np.random.default_rng(0).standard_normal((1, 3, 8, 16)).astype(np.float32)
-    runtime.bind({"image": image})
-    runtime.run()
-    found = runtime.outputs()["score"]
+    backend.bind({"image": image})
+    backend.run()
+    found = backend.outputs()["score"]
     assert found.shape == (1, 4, 8, 16)
     np.testing.assert_array_equal(found.ravel()[: image.size], image.ravel())
-    assert runtime.versions()["tensorrt"] == version
-    assert runtime.build_record()["typing"] == "strong"
+    assert backend.versions()["tensorrt"] == version
+    assert backend.build_record()["typing"] == "strong"
     assert [config.network.flags for config in trt.builds] == [2], "strongly typed, and nothing else"
     assert trt.builds[0].flags == {7}, "no precision flag is set"
 
@@ -109,10 +109,10 @@ def test_further_builds_start_without_known_timings(imagine: Callable[..., Any],
 
 def test_old_versions_fall_back_to_weak_typing_and_say_so(imagine: Callable[..., Any], model: str) -> None:
     trt = imagine("10.3.0", strong_typing_works=False)
-    runtime = TensorRt(1)
-    runtime.load(model)
-    assert runtime.build_record()["typing"] == "weak"
-    assert "cannot build an engine" in runtime.build_record()["fallback"]
+    backend = TensorRt(1)
+    backend.load(model)
+    assert backend.build_record()["typing"] == "weak"
+    assert "cannot build an engine" in backend.build_record()["fallback"]
     assert trt.builds[1].flags == {7}, "a float32 file needs no precision flag"
 
 
@@ -124,9 +124,9 @@ def test_new_versions_do_not_fall_back(imagine: Callable[..., Any], model: str) 
 
 def test_dla_is_used_and_what_it_cannot_run_is_named(imagine: Callable[..., Any], model: str) -> None:
     trt = imagine("10.3.0", dla_cores=2)
-    runtime = TensorRt(1, dla_core="1")
-    runtime.load(model)
-    assert runtime.build_record()["layers_on_gpu"] == ["layer1"]
+    backend = TensorRt(1, dla_core="1")
+    backend.load(model)
+    assert backend.build_record()["layers_on_gpu"] == ["layer1"]
     assert (trt.builds[0].DLA_core, trt.builds[0].default_device_type) == (1, 1)
     assert 3 in trt.builds[0].flags
 
@@ -139,18 +139,18 @@ def test_absent_dla_is_refused(imagine: Callable[..., Any], model: str) -> None:
 
 def test_engine_is_loaded_without_its_model(imagine: Callable[..., Any], model: str) -> None:
     imagine("10.13.3.9")
-    runtime = TensorRt(1)
-    runtime.load(model)
-    path, identity = runtime.engine_file()
-    assert identity["settings"] == runtime.settings()
+    backend = TensorRt(1)
+    backend.load(model)
+    path, identity = backend.engine_file()
+    assert identity["settings"] == backend.settings()
     again = TensorRt(1)
     again.load_engine(path, identity)
-    assert again.inputs() == runtime.inputs()
+    assert again.inputs() == backend.inputs()
     image = np.random.default_rng(0).standard_normal((1, 3, 8, 16)).astype(np.float32)
-    for each in (runtime, again):
+    for each in (backend, again):
         each.bind({"image": image})
         each.run()
-    np.testing.assert_array_equal(again.outputs()["score"], runtime.outputs()["score"])
+    np.testing.assert_array_equal(again.outputs()["score"], backend.outputs()["score"])
     imagine("10.16.2.10")
     with pytest.raises(AgentError, match=r"built with tensorrt 10\.13\.3\.9, here is 10\.16"):
         TensorRt(1).load_engine(path, identity)
@@ -200,12 +200,12 @@ def test_options_out_of_range(imagine: Callable[..., Any], options: dict[str, st
 
 def test_wrong_inputs_are_refused(imagine: Callable[..., Any], model: str) -> None:
     imagine("11.4.0")
-    runtime = TensorRt(1)
-    runtime.load(model)
+    backend = TensorRt(1)
+    backend.load(model)
     with pytest.raises(AgentError, match=r"inputs \['image'\]"):
-        runtime.bind({"picture": np.zeros(1, np.float32)})
+        backend.bind({"picture": np.zeros(1, np.float32)})
     with pytest.raises(AgentError, match="in the shape"):
-        runtime.bind({"image": np.zeros((1, 3, 8, 17), np.float32)})
+        backend.bind({"image": np.zeros((1, 3, 8, 17), np.float32)})
 
 
 def test_no_gpu_is_said(imagine: Callable[..., Any]) -> None:
@@ -220,7 +220,7 @@ def test_no_gpu_is_said(imagine: Callable[..., Any]) -> None:
 
 def test_missing_module_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(tensorrt_build.MODULES, "tensorrt", ("tensorrt_that_nobody_has",))
-    with pytest.raises(AgentError, match=r"tensorrt_that_nobody_has.*runtime=trtexec"):
+    with pytest.raises(AgentError, match=r"tensorrt_that_nobody_has.*backend=trtexec"):
         import_tensorrt("tensorrt")
 
 

@@ -17,18 +17,18 @@ from hwnas.latency.backends.tensorrt_refusals import ProfileMissingError
 from hwnas.latency.backends.tensorrt_rtx import TensorRtRtx, compile_for, supported_capabilities
 from hwnas.latency.measure.reference import write_reference
 from hwnas.onnx_graphs.tensorrt_gate import refusals
-from tests.conformance.runtime_suite import RuntimeSuite
+from tests.conformance.backend_suite import BackendSuite
 from tests.latency.backends.rtx import needs_rtx
 from tests.latency.onnx_models import write_conv_relu, write_unknown_operator
 
 
 @pytest.mark.gpu
 @needs_rtx
-class TestTensorRtRtx(RuntimeSuite):
+class TestTensorRtRtx(BackendSuite):
     tolerance = 5e-3  # TF32
 
     @pytest.fixture
-    def runtime_class(self) -> type:
+    def backend_class(self) -> type:
         if "SM90" not in supported_capabilities() and _compute_capability() == "9.0":
             pytest.skip("TensorRT for RTX does not support Hopper")
         return TensorRtRtx

@@ -12,23 +12,23 @@ from hwnas.latency.backends.errors import AgentError
 from hwnas.latency.backends.onnxruntime import OnnxRuntimeCpu
 from hwnas.latency.backends.torch_operators import OPERATORS
 from hwnas.latency.backends.torch_reference import TorchReference
-from tests.conformance.runtime_suite import RuntimeSuite
+from tests.conformance.backend_suite import BackendSuite
 
 
-class TestTorch(RuntimeSuite):
+class TestTorch(BackendSuite):
     tolerance = 1e-5
 
     @pytest.fixture
-    def runtime_class(self) -> type:
+    def backend_class(self) -> type:
         return TorchReference
 
 
 @pytest.mark.gpu
-class TestTorchOnGpu(RuntimeSuite):
+class TestTorchOnGpu(BackendSuite):
     open_options: ClassVar[dict[str, str]] = {"device": "cuda"}
 
     @pytest.fixture
-    def runtime_class(self) -> type:
+    def backend_class(self) -> type:
         return TorchReference
 
 
@@ -108,11 +108,11 @@ def write_node(path: Path, nodes: list[onnx.NodeProto], weights: list[onnx.Tenso
 
 def run_both(path: Path) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     found = []
-    for runtime in (TorchReference(1), OnnxRuntimeCpu(1)):
-        runtime.load(str(path))
-        runtime.bind({"x": IMAGE})
-        runtime.run()
-        found.append(runtime.outputs()["y"])
+    for backend in (TorchReference(1), OnnxRuntimeCpu(1)):
+        backend.load(str(path))
+        backend.bind({"x": IMAGE})
+        backend.run()
+        found.append(backend.outputs()["y"])
     return found[0], found[1]
 
 

@@ -25,7 +25,7 @@ from hwnas.latency.backends.trtexec_flags import (
     weak_typing_flags,
 )
 from hwnas.latency.transports.local import LocalTransport
-from tests.conformance.runtime_suite import RuntimeSuite
+from tests.conformance.backend_suite import BackendSuite
 from tests.latency.onnx_models import write_conv_relu
 
 FAKE = Path(__file__).with_name("fake_trtexec.py")
@@ -48,21 +48,21 @@ def calls(tmp_path: Path) -> Callable[[], list[list[str]]]:
     return lambda: [json.loads(line) for line in (tmp_path / "calls.jsonl").read_text().splitlines()]
 
 
-class TestLogicOfTrtexec(RuntimeSuite):
+class TestLogicOfTrtexec(BackendSuite):
     open_options: ClassVar[dict[str, str]] = {}
 
     @pytest.fixture
-    def runtime_class(self, program: str) -> type:
+    def backend_class(self, program: str) -> type:
         self.open_options["program"] = program
         return Trtexec
 
 
 @pytest.mark.gpu
-class TestTrtexec(RuntimeSuite):
+class TestTrtexec(BackendSuite):
     tolerance = 5e-3  # TF32
 
     @pytest.fixture
-    def runtime_class(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> type:
+    def backend_class(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> type:
         try:
             find_program("")
         except AgentError as error:
@@ -152,10 +152,10 @@ def test_every_flag_is_known_to_its_version(
     write_conv_relu(tmp_path / "model.onnx")
     for banner in ("[TensorRT v100300] [b26]", "[TensorRT v110401] [b5]"):
         monkeypatch.setenv("FAKE_TRTEXEC_BANNER", banner)
-        runtime = Trtexec(1, program=program, tf32="off", dla_core="0", workspace_mb="10")
-        runtime.load(str(tmp_path / "model.onnx"))
-        runtime.bind({"image": np.zeros((1, 3, 8, 16), np.float32)})
-        samples_ms = runtime.clock(7)
+        backend = Trtexec(1, program=program, tf32="off", dla_core="0", workspace_mb="10")
+        backend.load(str(tmp_path / "model.onnx"))
+        backend.bind({"image": np.zeros((1, 3, 8, 16), np.float32)})
+        samples_ms = backend.clock(7)
         assert len(samples_ms) == 7
         assert min(samples_ms) > 0
     assert sum("--skipInference" in call for call in calls()) == 2, "each version builds its own engine"
@@ -164,13 +164,13 @@ def test_every_flag_is_known_to_its_version(
 def test_engine_is_built_once(program: str, calls: Callable[[], list[list[str]]], tmp_path: Path) -> None:
     write_conv_relu(tmp_path / "model.onnx")
     for build in ("0", "0", "1"):
-        runtime = Trtexec(1, program=program, build=build)
-        runtime.load(str(tmp_path / "model.onnx"))
+        backend = Trtexec(1, program=program, build=build)
+        backend.load(str(tmp_path / "model.onnx"))
     builds = [call for call in calls() if "--skipInference" in call]
     assert len(builds) == 2
     assert ["--timingCacheFile" in " ".join(call) for call in builds] == [True, False]
-    assert runtime.engine_bytes() == (tmp_path / "model.onnx").stat().st_size
-    assert runtime.build_record()["typing"] == "strong"
+    assert backend.engine_bytes() == (tmp_path / "model.onnx").stat().st_size
+    assert backend.build_record()["typing"] == "strong"
 
 
 def test_old_versions_fall_back_to_weak_typing(
@@ -186,18 +186,18 @@ def test_old_versions_fall_back_to_weak_typing(
     with pytest.raises(AgentError, match="strong typing does not cover"):
         Trtexec(1, program=program).load(str(tmp_path / "m.onnx"))
     monkeypatch.setenv("FAKE_TRTEXEC_BANNER", "[TensorRT v100300] [b26]")
-    runtime = Trtexec(1, program=program)
-    runtime.load(str(tmp_path / "m.onnx"))
-    assert runtime.build_record()["typing"] == "weak"
+    backend = Trtexec(1, program=program)
+    backend.load(str(tmp_path / "m.onnx"))
+    assert backend.build_record()["typing"] == "weak"
     assert "--fp16" in calls()[-1]
 
 
 def test_hanging_program_is_ended(program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_conv_relu(tmp_path / "model.onnx")
-    runtime = Trtexec(1, program=program, timeout_s="1")
+    backend = Trtexec(1, program=program, timeout_s="1")
     monkeypatch.setenv("FAKE_TRTEXEC_FAULT", "hang")
     with pytest.raises(AgentError, match="did not end within 1 s"):
-        runtime.load(str(tmp_path / "model.onnx"))
+        backend.load(str(tmp_path / "model.onnx"))
 
 
 def test_missing_program_is_said() -> None:
@@ -210,8 +210,8 @@ def test_agent_uses_its_clock_and_refuses_other_clocks(program: str, tmp_path: P
     model = {"model": str(tmp_path / "model.onnx"), "io_spec": io_spec, "seed": 0}
     agent = LocalTransport(1).start_agent()
     try:
-        runtime = "hwnas.latency.backends.trtexec:Trtexec"
-        settings = {"runtime": runtime, "threads": 1, "cores": [], "options": {"program": program}}
+        backend = "hwnas.latency.backends.trtexec:Trtexec"
+        settings = {"backend": backend, "threads": 1, "cores": [], "options": {"program": program}}
         fingerprint = agent.request("set_up", timeout_s=60, **settings)["fingerprint"]
         agent.request("load", timeout_s=60, **model)
         warmup = agent.request("warm_up", timeout_s=60, min_s=0, max_s=0, tolerance=0.1)
@@ -220,7 +220,7 @@ def test_agent_uses_its_clock_and_refuses_other_clocks(program: str, tmp_path: P
             agent.request("resources", timeout_s=60, **model, idle_s=0, busy_s=0)
     finally:
         agent.close()
-    assert fingerprint["runtime_versions"]["trtexec"] == "10.13.3.9"
-    assert fingerprint["runtime_settings"]["clock"] == "GPU events"
+    assert fingerprint["backend_versions"]["trtexec"] == "10.13.3.9"
+    assert fingerprint["backend_settings"]["clock"] == "GPU events"
     assert warmup["median_ms"] > 0
     assert len(samples_ms) == 3

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hwnas.latency.agent.inspection import code_for, inspect_machine
-from hwnas.latency.doctor.checks import Diagnosis, inspect_target, judge, try_runtime
+from hwnas.latency.doctor.checks import Diagnosis, diagnose, inspect_target, try_backend
 from hwnas.latency.doctor.noise import measure_noise, noise_of
 from hwnas.latency.doctor.tensorrt_support import lacks_capability, load_table, may_have_dla, release_of
 from hwnas.latency.target import Target
@@ -30,7 +30,7 @@ ORIN: dict[str, Any] = {
     "memory_available_mb": 20_000.0,
     "disk_free_mb": 20_000.0,
     "is_virtual": False,
-    "runtimes": {"tensorrt": {"versions": {"tensorrt": "10.3.0"}}, "torch": {"error": "no torch"}},
+    "backends": {"tensorrt": {"versions": {"tensorrt": "10.3.0"}}, "torch": {"error": "no torch"}},
     "providers": ["CPUExecutionProvider"],
     "gpu": {"gpu": "Orin", "compute_capability": "8.7", "cuda_driver": "12.6"},
     "tensorrt": {"version": "10.3.0", "dla_cores": 2, "code_for": []},
@@ -61,9 +61,9 @@ def levels(diagnosis: Diagnosis) -> dict[str, str]:
 
 
 def test_a_board_in_order_has_no_complaint() -> None:
-    diagnosis = judge(TARGET, ORIN, "", noise_of([5.0] * 100, 30.0))
+    diagnosis = diagnose(TARGET, ORIN, "", noise_of([5.0] * 100, 30.0))
     assert set(levels(diagnosis).values()) == {"ok"}, diagnosis.findings
-    assert {"runtime", "JetPack", "GPU", "DLA", "power mode", "clocks", "heat", "noise"} <= set(
+    assert {"backend", "JetPack", "GPU", "DLA", "power mode", "clocks", "heat", "noise"} <= set(
         levels(diagnosis)
     )
     assert diagnosis.is_usable
@@ -75,7 +75,7 @@ def test_a_board_in_order_has_no_complaint() -> None:
     [
         ({"identity__l4t": "40.1.0"}, "JetPack", "warn", "not in the table"),
         ({"identity__l4t": "36.3.0"}, "JetPack", "problem", "8.6.2"),
-        ({"tensorrt": None, "runtimes": {}}, "JetPack", "problem", "none is found"),
+        ({"tensorrt": None, "backends": {}}, "JetPack", "problem", "none is found"),
         ({"tensorrt__version": "10.16.2.10"}, "JetPack", "warn", "found is 10.16.2.10"),
         ({"tensorrt__code_for": ["8.6", "9.0"]}, "TensorRT code", "problem", "this GPU is 8.7"),
         ({"tensorrt__code_for": ["8.6", "8.7"]}, "TensorRT code", "ok", "holds code for 8.7"),
@@ -102,7 +102,7 @@ def test_a_board_in_order_has_no_complaint() -> None:
 def test_each_trouble_is_found_with_advice(
     changes: dict[str, Any], check: str, level: str, text: str
 ) -> None:
-    diagnosis = judge(TARGET, changed(**changes), "")
+    diagnosis = diagnose(TARGET, changed(**changes), "")
     finding = next(found for found in diagnosis.findings if found.check == check and found.level == level)
     assert text in finding.found
     assert bool(finding.advice) == (level != "ok")
@@ -112,9 +112,9 @@ def test_absent_dla_is_a_problem_only_if_asked_for() -> None:
     facts = changed(
         identity__l4t="39.2.1", tensorrt={"version": "10.16.2.10", "dla_cores": 0, "code_for": []}
     )
-    assert levels(judge(TARGET, facts, ""))["DLA"] == "ok"
+    assert levels(diagnose(TARGET, facts, ""))["DLA"] == "ok"
     wished = Target("ssh", "user@orin", "tensorrt", options=(("dla_core", "0"),))
-    assert levels(judge(wished, facts, ""))["DLA"] == "problem"
+    assert levels(diagnose(wished, facts, ""))["DLA"] == "problem"
 
 
 def test_governor_and_persistence_of_a_desktop() -> None:
@@ -122,13 +122,13 @@ def test_governor_and_persistence_of_a_desktop() -> None:
     facts = changed(
         identity__l4t=None, machine__governor=["powersave"], identity__gpus=gpus, identity__power_mode=None
     )
-    found = levels(judge(TARGET, facts, ""))
+    found = levels(diagnose(TARGET, facts, ""))
     assert found["clocks"] == found["persistence mode"] == "warn"
     assert not {"JetPack", "power mode", "DLA"} & set(found)
 
 
-def test_refused_runtime_makes_the_target_unusable() -> None:
-    diagnosis = judge(TARGET, ORIN, "The runtime 'tensorrt' needs its Python module")
+def test_refused_backend_makes_the_target_unusable() -> None:
+    diagnosis = diagnose(TARGET, ORIN, "The backend 'tensorrt' needs its Python module")
     assert not diagnosis.is_usable
     assert diagnosis.findings[0].level == "problem"
 
@@ -137,10 +137,10 @@ def test_refused_runtime_makes_the_target_unusable() -> None:
     ("samples", "level"),
     [([5.0] * 100, "ok"), ([5.0] * 50 + [5.3] * 50, "warn"), ([5.0] * 50 + [6.0] * 50, "problem")],
 )
-def test_noise_is_judged_by_how_windows_differ(samples: list[float], level: str) -> None:
+def test_noise_is_assessed_by_how_windows_differ(samples: list[float], level: str) -> None:
     noise = noise_of(samples, 30.0)
     assert noise.drift == pytest.approx(max(samples) / min(samples) - 1)
-    assert levels(judge(TARGET, ORIN, "", noise))["noise"] == level
+    assert levels(diagnose(TARGET, ORIN, "", noise))["noise"] == level
 
 
 def test_table_says_what_the_sources_say() -> None:
@@ -179,8 +179,8 @@ def test_this_machine_is_told_as_it_is() -> None:
         {"onnxruntime-cpu": "hwnas.latency.backends.onnxruntime:OnnxRuntimeCpu", "no": "a:B"}
     )
     json.dumps(facts, allow_nan=False)
-    assert facts["runtimes"]["onnxruntime-cpu"]["versions"]["onnxruntime"]
-    assert "cannot be imported" in facts["runtimes"]["no"]["error"]
+    assert facts["backends"]["onnxruntime-cpu"]["versions"]["onnxruntime"]
+    assert "cannot be imported" in facts["backends"]["no"]["error"]
     assert "CPUExecutionProvider" in facts["providers"]
     assert facts["memory_available_mb"] > 0
 
@@ -190,23 +190,23 @@ def test_local_target_from_inspection_to_noise(tmp_path: Path, monkeypatch: pyte
     io_spec = write_conv_model(tmp_path / "model.onnx")
     target, transport = Target.parse("local"), LocalTransport(1)
     facts = inspect_target(transport)
-    assert {"onnxruntime", "tensorrt", "trtexec", "torch"} <= set(facts["runtimes"])
-    assert try_runtime(transport, target, tmp_path / "model.onnx", io_spec) == ""
+    assert {"onnxruntime", "tensorrt", "trtexec", "torch"} <= set(facts["backends"])
+    assert try_backend(transport, target, tmp_path / "model.onnx", io_spec) == ""
     noise = measure_noise(transport, target, tmp_path / "model.onnx", io_spec, 0.2)
     assert noise.seconds >= 0.2
     assert len(noise.windows_ms) == 10
-    assert judge(target, facts, "", noise).is_usable
+    assert diagnose(target, facts, "", noise).is_usable
 
 
-def test_runtime_that_cannot_be_set_up_is_said(tmp_path: Path) -> None:
+def test_backend_that_cannot_be_set_up_is_said(tmp_path: Path) -> None:
     io_spec = write_conv_model(tmp_path / "model.onnx")
-    target = Target("local", runtime="trtexec", options=(("program", "/none"),))
-    reason = try_runtime(LocalTransport(1), target, tmp_path / "model.onnx", io_spec)
+    target = Target("local", backend="trtexec", options=(("program", "/none"),))
+    reason = try_backend(LocalTransport(1), target, tmp_path / "model.onnx", io_spec)
     assert "trtexec is not here" in reason
 
 
-def test_runtime_that_fails_only_when_it_loads_is_said(tmp_path: Path) -> None:
+def test_backend_that_fails_only_when_it_loads_is_said(tmp_path: Path) -> None:
     write_unknown_operator(tmp_path / "odd.onnx")
     io_spec = write_conv_model(tmp_path / "model.onnx")
-    reason = try_runtime(LocalTransport(1), Target("local"), tmp_path / "odd.onnx", io_spec)
+    reason = try_backend(LocalTransport(1), Target("local"), tmp_path / "odd.onnx", io_spec)
     assert "refuses the model" in reason

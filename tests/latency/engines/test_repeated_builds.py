@@ -30,7 +30,7 @@ def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("FAKE_TRTEXEC_DELAYS_MS", "40,0,20")
     monkeypatch.setenv("HWNAS_ENGINE_CACHE", str(tmp_path / "engines"))
     monkeypatch.setenv("HWNAS_MEASURING_LOCK", str(tmp_path / "lock"))
-    return f"local?runtime=trtexec&program={path}"
+    return f"local?backend=trtexec&program={path}"
 
 
 def write_slow(path: Path) -> IoSpec:
@@ -64,7 +64,7 @@ def test_the_fastest_build_is_the_one_that_is_measured_afterwards(target: str, t
 def test_builds_are_not_compared_where_they_cannot_differ(target: str, tmp_path: Path) -> None:
     model = tmp_path / "model.onnx"
     io_spec = write_conv_relu(model)
-    with open_meter("local?runtime=onnxruntime-cpu&threads=1", SHORT) as meter:
+    with open_meter("local?backend=onnxruntime-cpu&threads=1", SHORT) as meter:
         assert keep_fastest_build(meter, model, io_spec, 3) is None
     with open_meter(target + "&build=4", SHORT) as meter:
         assert not can_compare_builds(meter)
@@ -84,7 +84,7 @@ def test_a_build_that_was_not_made_cannot_be_kept(target: str, tmp_path: Path) -
     ):
         ask("adopt_build", model=path, build=7)
     with (
-        open_meter("local?runtime=onnxruntime-cpu&threads=1", SHORT) as meter,
+        open_meter("local?backend=onnxruntime-cpu&threads=1", SHORT) as meter,
         pytest.raises(MeasurementError, match="builds no engines"),
         meter.alone(model) as (ask, path),
     ):

@@ -29,23 +29,23 @@ from tests.latency.measure.jobs.test_job import run_on_board
 from tests.latency.measure.test_meter import QUICK
 from tests.latency.onnx_models import LAYOUTS, write_conv_model, write_external_model
 
-LOCAL = "local?runtime=onnxruntime-cpu&threads=1"
+LOCAL = "local?backend=onnxruntime-cpu&threads=1"
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("make", [OnnxRuntimeCpu, TorchReference])
-def test_runtimes_compute_with_external_weights(tmp_path: Path, layout: str, make: type) -> None:
+def test_backends_compute_with_external_weights(tmp_path: Path, layout: str, make: type) -> None:
     (tmp_path / "inside").mkdir()
     write_conv_model(tmp_path / "inside.onnx")
     write_external_model(tmp_path / "inside" / "m.onnx", layout)
     image = np.random.default_rng(0).standard_normal((1, 5, 16, 64)).astype(np.float32)
     found = []
     for path in (tmp_path / "inside.onnx", tmp_path / "inside" / "m.onnx"):
-        runtime = make(1)
-        runtime.load(str(path))
-        runtime.bind({"image": image})
-        runtime.run()
-        found += runtime.outputs().values()
+        backend = make(1)
+        backend.load(str(path))
+        backend.bind({"image": image})
+        backend.run()
+        found += backend.outputs().values()
     np.testing.assert_allclose(found[0], found[1], rtol=1e-5, atol=1e-4)
 
 

@@ -28,7 +28,7 @@ from hwnas.latency.measure.session import Session
 from hwnas.latency.measure.statistics import relative_half_width
 from hwnas.latency.measurement import LatencyMeter
 from tests.conformance.latency_meter_suite import LatencyMeterSuite
-from tests.latency import faulty_runtimes
+from tests.latency import faulty_backends
 from tests.latency.onnx_models import write_conv_model
 
 ROOT = Path(__file__).parents[3]
@@ -52,15 +52,15 @@ def model(tmp_path: Path) -> tuple[Path, IoSpec]:
 
 
 @pytest.fixture
-def with_runtime(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    """Return a function that opens a meter on one of the faulty runtimes."""
+def with_backend(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """Return a function that opens a meter on one of the faulty backends."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("HWNAS_MEASURING_LOCK", str(tmp_path / "lock"))
 
     def opened(name: str, protocol: MeasuringProtocol = QUICK, **settings) -> LatencyMeter:
-        runtime = getattr(faulty_runtimes, name)
-        monkeypatch.setattr("hwnas.latency.measure.meter.load_plugin", lambda _group, _name: runtime)
-        return open_meter("local?runtime=faulty", protocol, **settings)
+        backend = getattr(faulty_backends, name)
+        monkeypatch.setattr("hwnas.latency.measure.meter.load_plugin", lambda _group, _name: backend)
+        return open_meter("local?backend=faulty", protocol, **settings)
 
     return opened
 
@@ -93,7 +93,7 @@ def test_fingerprint_names_the_device_and_settings() -> None:
     found = open_meter("local?threads=1&cores=0").fingerprint()
     assert found["pinned_cores"] == [0]
     assert found["threads"] == 1
-    assert set(found["runtime_versions"]) == {"onnxruntime"}
+    assert set(found["backend_versions"]) == {"onnxruntime"}
     assert {"cpu_model", "governor", "kernel", "os", "python", "cpu_count"} <= set(found)
     json.dumps(found)
 
@@ -114,8 +114,8 @@ def test_unreachable_precision_is_said(model: tuple[Path, IoSpec]) -> None:
     assert relative_half_width(found.ratio, found.ratio_interval) > 1e-4
 
 
-def test_disturbance_is_said(with_runtime, model: tuple[Path, IoSpec]) -> None:
-    found = with_runtime("Disturbed", replace(QUICK, max_attempts=3)).measure(*model)
+def test_disturbance_is_said(with_backend, model: tuple[Path, IoSpec]) -> None:
+    found = with_backend("Disturbed", replace(QUICK, max_attempts=3)).measure(*model)
     assert not found.is_stable
     assert "took more than 1.5 medians" in found.remark
     assert "the calmest of 3 attempts" in found.remark
@@ -123,8 +123,8 @@ def test_disturbance_is_said(with_runtime, model: tuple[Path, IoSpec]) -> None:
     assert len(found.other_attempts) == 2
 
 
-def test_the_ratio_is_to_the_reference_in_the_same_rounds(with_runtime, model: tuple[Path, IoSpec]) -> None:
-    found = with_runtime("ThriceTheReference", replace(QUICK, relative_interval=0.2)).measure(*model)
+def test_the_ratio_is_to_the_reference_in_the_same_rounds(with_backend, model: tuple[Path, IoSpec]) -> None:
+    found = with_backend("ThriceTheReference", replace(QUICK, relative_interval=0.2)).measure(*model)
     assert found.reference is not None
     assert found.reference.sha256 == REFERENCE_SHA256
     assert found.ratio == pytest.approx(3.0, rel=0.3)
@@ -136,8 +136,8 @@ def test_the_ratio_is_to_the_reference_in_the_same_rounds(with_runtime, model: t
     ] * 2
 
 
-def test_what_is_far_over_a_limit_is_given_up_at_once(with_runtime, model: tuple[Path, IoSpec]) -> None:
-    meter = with_runtime("Slow", replace(QUICK, processes=3, max_warmup_s=5.0, min_samples=1000, max_s=60))
+def test_what_is_far_over_a_limit_is_given_up_at_once(with_backend, model: tuple[Path, IoSpec]) -> None:
+    meter = with_backend("Slow", replace(QUICK, processes=3, max_warmup_s=5.0, min_samples=1000, max_s=60))
     start = time.monotonic()
     found = meter.measure(*model, give_up_over_ms=20.0)
     assert time.monotonic() - start < 30
@@ -149,9 +149,9 @@ def test_what_is_far_over_a_limit_is_given_up_at_once(with_runtime, model: tuple
 
 
 def test_what_is_slightly_over_a_limit_is_given_up_after_two_rounds(
-    with_runtime, model: tuple[Path, IoSpec]
+    with_backend, model: tuple[Path, IoSpec]
 ) -> None:
-    meter = with_runtime("Slow", replace(QUICK, min_samples=1000, max_s=60))
+    meter = with_backend("Slow", replace(QUICK, min_samples=1000, max_s=60))
     found = meter.measure(*model, give_up_over_ms=200.0)
     assert found.ended == OVER_LIMIT
     assert found.interval_ms[0] > 200.0
@@ -160,9 +160,9 @@ def test_what_is_slightly_over_a_limit_is_given_up_after_two_rounds(
 
 
 def test_a_network_slower_than_all_limits_is_measured_in_one_round(
-    with_runtime, model: tuple[Path, IoSpec]
+    with_backend, model: tuple[Path, IoSpec]
 ) -> None:
-    meter = with_runtime("VerySlow", replace(QUICK, max_warmup_s=0.3, max_s=0.3, limit_s=0.3))
+    meter = with_backend("VerySlow", replace(QUICK, max_warmup_s=0.3, max_s=0.3, limit_s=0.3))
     start = time.monotonic()
     found = meter.measure(*model)
     assert time.monotonic() - start < 40
@@ -172,29 +172,29 @@ def test_a_network_slower_than_all_limits_is_measured_in_one_round(
     assert "warm-up" not in found.remark
 
 
-def test_a_reference_slower_than_at_its_best_is_said(with_runtime, model: tuple[Path, IoSpec]) -> None:
-    meter = with_runtime("Healthy")
+def test_a_reference_slower_than_at_its_best_is_said(with_backend, model: tuple[Path, IoSpec]) -> None:
+    meter = with_backend("Healthy")
     first = meter.measure(*model)
     meter._best_reference_ms = first.reference.latency_ms / 2
     assert "longer than at its best on this target" in meter.measure(*model).remark
 
 
-def test_throttling_discards_the_measurement(with_runtime, model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_throttling_discards_the_measurement(with_backend, model, monkeypatch: pytest.MonkeyPatch) -> None:
     alarms = iter([[], ["hot"], [], [], [], []])
     state = {"throttle_counters": {}, "gpus": None}
     monkeypatch.setattr(Session, "state", lambda _self: {**state, "alarms": next(alarms)})
-    found = with_runtime("Healthy", replace(QUICK, max_attempts=2)).measure(*model)
+    found = with_backend("Healthy", replace(QUICK, max_attempts=2)).measure(*model)
     assert found.attempts == 2
     assert found.states == ({**state, "alarms": []},) * 2
     alarms = iter([["hot"]] * 4)
     with pytest.raises(MeasurementError, match=r"all 2 did \(hot\)"):
-        with_runtime("Healthy", replace(QUICK, max_attempts=2)).measure(*model)
+        with_backend("Healthy", replace(QUICK, max_attempts=2)).measure(*model)
 
 
-def test_two_models_are_compared_by_turns(with_runtime, model: tuple[Path, IoSpec], tmp_path: Path) -> None:
+def test_two_models_are_compared_by_turns(with_backend, model: tuple[Path, IoSpec], tmp_path: Path) -> None:
     slow = tmp_path / "twice.onnx"
     slow_spec = write_conv_model(slow)
-    found = with_runtime("TwiceByName", replace(QUICK, relative_interval=0.2)).compare(
+    found = with_backend("TwiceByName", replace(QUICK, relative_interval=0.2)).compare(
         model, (slow, slow_spec)
     )
     assert found.ratio == pytest.approx(2.0, rel=0.2)
@@ -208,26 +208,26 @@ def test_two_models_are_compared_by_turns(with_runtime, model: tuple[Path, IoSpe
 
 
 @pytest.mark.parametrize(
-    ("runtime", "reason"),
+    ("backend", "reason"),
     [
         ("Dying", "ended by signal SIGKILL during 'warm_up'"),
         ("Hanging", r"no answer to 'warm_up' within 8\.\d s"),
-        ("Crashing", "ended with exit code 1 during 'load'.*the runtime has a bug"),
+        ("Crashing", "ended with exit code 1 during 'load'.*the backend has a bug"),
         ("Drifting", "is not what it was"),
     ],
 )
-def test_a_failing_runtime_is_an_error_with_its_reason(
-    with_runtime, model: tuple[Path, IoSpec], runtime: str, reason: str
+def test_a_failing_backend_is_an_error_with_its_reason(
+    with_backend, model: tuple[Path, IoSpec], backend: str, reason: str
 ) -> None:
     start = time.monotonic()
     with pytest.raises(MeasurementError, match=f"(?s){reason}"):
-        with_runtime(runtime, replace(QUICK, reply_timeout_s=8.0)).measure(*model)
+        with_backend(backend, replace(QUICK, reply_timeout_s=8.0)).measure(*model)
     assert time.monotonic() - start < 60
     assert agents() == []
 
 
-def test_what_a_runtime_prints_does_no_harm(with_runtime, model: tuple[Path, IoSpec]) -> None:
-    assert with_runtime("Talkative").measure(*model).latency_ms >= 1.0
+def test_what_a_backend_prints_does_no_harm(with_backend, model: tuple[Path, IoSpec]) -> None:
+    assert with_backend("Talkative").measure(*model).latency_ms >= 1.0
 
 
 @pytest.mark.parametrize(
@@ -250,7 +250,7 @@ def test_an_agent_killed_or_stopped_while_clocking(
 
 
 def test_exclusive_is_entered_around_the_clock_and_left_on_failure(
-    with_runtime, model: tuple[Path, IoSpec]
+    with_backend, model: tuple[Path, IoSpec]
 ) -> None:
     seen: list[str] = []
 
@@ -265,7 +265,7 @@ def test_exclusive_is_entered_around_the_clock_and_left_on_failure(
     open_meter("local", QUICK, exclusive=exclusive).measure(*model)
     assert seen == ["entered", "left"]
     with pytest.raises(MeasurementError):
-        with_runtime("Dying", exclusive=exclusive).measure(*model)
+        with_backend("Dying", exclusive=exclusive).measure(*model)
     # A process that dies loses the target, which is tried again.
     assert seen == ["entered", "left"] * (1 + MAX_LOSSES)
 
@@ -324,8 +324,8 @@ def test_too_many_threads_and_absent_cores_are_refused() -> None:
 
 def test_what_cannot_be_opened() -> None:
     with pytest.raises(PluginError, match="Did you mean 'onnxruntime-cpu'"):
-        open_meter("local?runtime=onnxruntime-cpi")
+        open_meter("local?backend=onnxruntime-cpi")
     with pytest.raises(ConfigError, match="written 'ssh://user@host"):
-        open_meter("ssh://user@orin/path?runtime=onnxruntime-cpu")
+        open_meter("ssh://user@orin/path?backend=onnxruntime-cpu")
     with pytest.raises(ConfigError, match="Did you mean 'threads'"):
         open_meter("local?thread=1")

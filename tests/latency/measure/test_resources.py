@@ -14,7 +14,7 @@ from tests.latency.onnx_models import write_conv_model, write_unknown_operator
 
 @pytest.fixture
 def meter() -> AgentMeter:
-    return open_meter("local?runtime=onnxruntime-cpu&threads=1", MeasuringProtocol(processes=1))
+    return open_meter("local?backend=onnxruntime-cpu&threads=1", MeasuringProtocol(processes=1))
 
 
 def test_resources_of_a_real_model(meter: AgentMeter, tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def test_chosen_samples_tell_more_than_drawn_ones() -> None:
     assert np.mean(scores["chosen"]) > np.mean(scores["drawn"])
 
 
-def test_measured_networks_are_judged_without_themselves() -> None:
+def test_measured_networks_are_evaluated_without_themselves() -> None:
     choices, ms = family(4, 5)
     pool, truth = pool_of(choices, ms[:, :3]), ms[:, 3]
     chosen = choose_samples(pool, np.arange(NETWORKS), 8, np.random.default_rng(0))

@@ -19,7 +19,7 @@ from hwnas.latency.predict.table_making import make_table
 from tests.latency.predict.small_space import CONTRACT, small_space, some
 
 SETTINGS = ProfileSettings(budget_s=600.0, max_networks=MIN_NETWORKS, precision="fp16")
-TARGET = "local?runtime=onnxruntime-cpu&threads=1"
+TARGET = "local?backend=onnxruntime-cpu&threads=1"
 
 
 def test_exported_halves_take_and_give_singles() -> None:

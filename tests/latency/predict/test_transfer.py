@@ -19,7 +19,7 @@ from hwnas.latency.predict.transfer import make_table_from_others
 from tests.latency.predict.small_space import CONTRACT, small_space, some
 from tests.latency.predict.test_predictor import HEADER, profiled
 
-TARGET = "local?runtime=onnxruntime-cpu&threads=1"
+TARGET = "local?backend=onnxruntime-cpu&threads=1"
 
 
 @pytest.fixture(scope="module")

@@ -53,11 +53,11 @@ def test_what_travels_is_small_and_knows_no_torch_nor_driver() -> None:
 @pytest.fixture
 def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A package of another distribution."""
-    package = tmp_path / "outside_runtimes"
+    package = tmp_path / "outside_backends"
     (package / "parts").mkdir(parents=True)
     (package / "__init__.py").write_text("")
-    (package / "runtime.py").write_text("from . import parts\nfrom .other import thing\nimport numpy\n")
-    (package / "other.py").write_text("def thing():\n    import outside_runtimes.late\n")
+    (package / "backend.py").write_text("from . import parts\nfrom .other import thing\nimport numpy\n")
+    (package / "other.py").write_text("def thing():\n    import outside_backends.late\n")
     (package / "late.py").write_text("from hwnas.pareto import non_dominated\n")
     (package / "unused.py").write_text("raise RuntimeError\n")
     (package / "parts" / "__init__.py").write_text("from .. import parts\n")
@@ -66,21 +66,21 @@ def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return package
 
 
-def test_a_runtime_from_outside_travels_with_what_it_uses(outside: Path) -> None:
-    added = set(travelling_modules("outside_runtimes.runtime")) - set(travelling_modules())
+def test_a_backend_from_outside_travels_with_what_it_uses(outside: Path) -> None:
+    added = set(travelling_modules("outside_backends.backend")) - set(travelling_modules())
     assert added == {
-        "outside_runtimes",
-        "outside_runtimes.runtime",
-        "outside_runtimes.other",
-        "outside_runtimes.late",
-        "outside_runtimes.parts",
+        "outside_backends",
+        "outside_backends.backend",
+        "outside_backends.other",
+        "outside_backends.late",
+        "outside_backends.parts",
         "hwnas.pareto",
     }
-    assert agent_archive("outside_runtimes.runtime").sha256 != agent_archive().sha256
+    assert agent_archive("outside_backends.backend").sha256 != agent_archive().sha256
 
 
-def test_a_runtime_that_is_no_source_is_refused(outside: Path) -> None:
+def test_a_backend_that_is_no_source_is_refused(outside: Path) -> None:
     suffix = EXTENSION_SUFFIXES[0]
     (outside / "native.so").rename(outside / f"native{suffix}")
-    with pytest.raises(MeasurementError, match=r"'outside_runtimes\.native' is none"):
-        agent_archive("outside_runtimes.native")
+    with pytest.raises(MeasurementError, match=r"'outside_backends\.native' is none"):
+        agent_archive("outside_backends.native")

@@ -37,20 +37,20 @@ def test_doctor_tells_what_the_board_has(board: Board) -> None:
     found = json.loads(output)
     assert found["is_usable"]
     assert found["noise"]["median_ms"] > 0
-    assert "onnxruntime" in found["facts"]["runtimes"]["onnxruntime-cpu"]["versions"]
+    assert "onnxruntime" in found["facts"]["backends"]["onnxruntime-cpu"]["versions"]
     # This Python has torch, that of the board has none: the facts are the board's.
-    assert "error" in found["facts"]["runtimes"]["torch"]
+    assert "error" in found["facts"]["backends"]["torch"]
     assert board.is_idle()
 
 
 def test_doctor_says_what_is_wrong_with_the_board(board: Board) -> None:
-    url = board.url.replace("runtime=onnxruntime-cpu", "runtime=torch")
+    url = board.url.replace("backend=onnxruntime-cpu", "backend=torch")
     output, error = call(doctor, "--quick", "--target", url)
     assert isinstance(error, MeasurementError)
-    assert "PROBLEM runtime: torch cannot be used: The runtime 'torch' needs torch and onnx" in output
+    assert "PROBLEM backend: torch cannot be used: The backend 'torch' needs torch and onnx" in output
 
 
-def test_doctor_of_a_board_without_the_runtime_for_models(board: Board) -> None:
+def test_doctor_of_a_board_without_the_backend_for_models(board: Board) -> None:
     missing = board.url.replace("onnxruntime-cpu", "onnxruntime") + "&provider=CUDAExecutionProvider"
     output, error = call(doctor, "--quick", "--target", missing)
     assert isinstance(error, MeasurementError)

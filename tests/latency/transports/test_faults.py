@@ -29,7 +29,7 @@ from hwnas.latency.target import Target
 from hwnas.latency.transports.ssh import SshTransport
 from tests.latency.measure.test_meter import QUICK
 from tests.latency.onnx_models import write_conv_model
-from tests.latency.transports import board_runtimes
+from tests.latency.transports import board_backends
 from tests.latency.transports.board import Board
 
 pytestmark = pytest.mark.slow
@@ -46,14 +46,14 @@ def model(tmp_path: Path) -> tuple[Path, IoSpec]:
 
 @pytest.fixture
 def opened(board: Board, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., AgentMeter]]:
-    """Return a function that opens a meter on the board with one of the runtimes from outside."""
+    """Return a function that opens a meter on the board with one of the backends from outside."""
     meters: list[AgentMeter] = []
 
-    def open_with(runtime: str = "Healthy", protocol=PROTOCOL) -> AgentMeter:
-        found = getattr(board_runtimes, runtime)
+    def open_with(backend: str = "Healthy", protocol=PROTOCOL) -> AgentMeter:
+        found = getattr(board_backends, backend)
         monkeypatch.setattr("hwnas.latency.measure.meter.load_plugin", lambda _group, _name: found)
         monkeypatch.setattr("hwnas.latency.transports.opening.load_plugin", lambda _group, _name: found)
-        meter = open_meter(f"ssh://board?runtime=outside&python={board.python}", protocol)
+        meter = open_meter(f"ssh://board?backend=outside&python={board.python}", protocol)
         meters.append(meter)
         return meter
 
@@ -266,18 +266,18 @@ def test_an_upload_that_is_cut_leaves_nothing(board: Board, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("runtime", "reason"),
+    ("backend", "reason"),
     [("HungBuild", r"did not end within 3 s and was killed"), ("KilledBuild", r"was killed \(SIGKILL\)")],
 )
 def test_a_build_that_hangs_or_dies_fails_alone(
-    board: Board, opened, model, runtime: str, reason: str
+    board: Board, opened, model, backend: str, reason: str
 ) -> None:
     board.environment["HWNAS_BUILD_LIMIT_S"] = "3"
     board.stop()
     board.start()
     try:
         with pytest.raises(MeasurementError, match=reason) as caught:
-            opened(runtime).measure(*model)
+            opened(backend).measure(*model)
         assert not isinstance(caught.value, TargetLostError), "building again would end the same way"
         assert is_complete(opened("Healthy").measure(*model))
     finally:

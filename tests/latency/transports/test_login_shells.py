@@ -99,8 +99,8 @@ def test_boards_with_other_login_shells_work(board_with_shell: Board, tmp_path: 
     transport = SshTransport(Target.parse(board.url), "hwnas.latency.backends.onnxruntime")
     agent = transport.start_agent()
     try:
-        runtime = "hwnas.latency.backends.onnxruntime:OnnxRuntimeCpu"
-        agent.request("set_up", timeout_s=60, runtime=runtime, threads=1, cores=[])
+        backend = "hwnas.latency.backends.onnxruntime:OnnxRuntimeCpu"
+        agent.request("set_up", timeout_s=60, backend=backend, threads=1, cores=[])
         there = transport.place_model(model)
         agent.request("load", timeout_s=60, model=there, io_spec=io_spec.to_json(), seed=0)
         assert len(agent.request("clock", timeout_s=60, count=3)["samples_ms"]) == 3

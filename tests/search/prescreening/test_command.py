@@ -24,19 +24,19 @@ def _command(*arguments: object) -> list[str]:
 def test_the_command_goes_through_all_stages_and_survives_a_kill_in_between(tmp_path: Path) -> None:
     path, run = tmp_path / "run.yaml", RunDirectory(tmp_path / "out")
     path.write_text(yaml.safe_dump(run_settings(search__trials=8, search__workers=2)))
-    funnel = ("--look", 100, "--train-best", 3, "--train-full", 1)
+    prescreening = ("--prescreen", 100, "--train-best", 3, "--train-full", 1)
     process = subprocess.Popen(
-        _command(path, "--out", run.path, *funnel), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        _command(path, "--out", run.path, *prescreening), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     deadline = time.monotonic() + 300
-    while not run.look.is_file() and process.poll() is None and time.monotonic() < deadline:
+    while not run.prescreening.is_file() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    assert run.look.is_file()
+    assert run.prescreening.is_file()
 
     done = subprocess.run(
-        _command(run.path, "--resume", *funnel, "--json"),
+        _command(run.path, "--resume", *prescreening, "--json"),
         check=False,
         capture_output=True,
         text=True,
@@ -48,8 +48,8 @@ def test_the_command_goes_through_all_stages_and_survives_a_kill_in_between(tmp_
     assert len(told["full_training"]["members"]) == 1
     assert [stage["stage"] for stage in told["stages"]] == [
         "candidates of the strategy",
-        "look",
-        "candidates chosen by the look",
+        "prescreening",
+        "candidates chosen by prescreening",
         "full training",
         "total",
     ]
@@ -60,11 +60,15 @@ def test_the_command_goes_through_all_stages_and_survives_a_kill_in_between(tmp_
 def test_the_first_candidates_may_be_trained_for_fewer_steps(tmp_path: Path) -> None:
     path, run = tmp_path / "run.yaml", RunDirectory(tmp_path / "out")
     path.write_text(yaml.safe_dump(run_settings(search__trials=8, search__workers=2)))
-    funnel = ("--look", 100, "--train-best", 2, "--first-steps", 3)
+    prescreening = ("--prescreen", 100, "--train-best", 2, "--first-steps", 3)
     done = subprocess.run(
-        _command(path, "--out", run.path, *funnel), check=False, capture_output=True, text=True, timeout=400
+        _command(path, "--out", run.path, *prescreening),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=400,
     )
     assert done.returncode == 0, done.stderr
-    assert "Candidates that the look learns from, judged by training: 8 trained" in done.stdout
-    assert "Candidates chosen by the look, judged by training: 2 trained" in done.stdout
+    assert "Candidates that prescreening learns from, evaluated by training: 8 trained" in done.stdout
+    assert "Candidates chosen by prescreening, evaluated by training: 2 trained" in done.stdout
     assert run.load_config().search.first_estimator.options == {"steps": 3}

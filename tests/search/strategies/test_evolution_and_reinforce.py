@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from hwnas.architecture import Architecture
-from hwnas.objectives import Costs, Limit
+from hwnas.objectives import Constraint, Objectives
 from hwnas.search.strategies import Limits, StrategyContext, distributions_of, make_sampler
 from hwnas.search.strategies.observations import Genes
 from hwnas.search.strategies.proposing import ProposingSampler
 from hwnas.search.study import SearchStudy
 
 MOST_MS = 1000.0
-COSTS = Costs(limits=(Limit.parse(f"latency_ms <= {MOST_MS:g}"),))
+OBJECTIVES = Objectives(constraints=(Constraint.parse(f"latency_ms <= {MOST_MS:g}"),))
 POPULATION = 10
 """Of evolution, with 40 wanted trials."""
 POLICIES = 5
@@ -69,7 +69,11 @@ def opened(study: SearchStudy, genes: Genes | None = None) -> tuple[Any, Genes]:
 
 def tell(study: SearchStudy, trial: Any, error: float, cost: float) -> None:
     """Tell a trial as trained, or as over the limit."""
-    told: dict[str, Any] = {"figures": {"latency_ms": cost}, "costs": COSTS, "elapsed_s": float(trial.number)}
+    told: dict[str, Any] = {
+        "measurements": {"latency_ms": cost},
+        "objectives": OBJECTIVES,
+        "elapsed_s": float(trial.number),
+    }
     if cost > MOST_MS:
         study.tell_infeasible(trial, **told)
     else:
@@ -78,7 +82,7 @@ def tell(study: SearchStudy, trial: Any, error: float, cost: float) -> None:
 
 def proposed(sampler: ProposingSampler, study: SearchStudy, count: int) -> list[Genes]:
     """What a strategy would propose for each of so many numbers of the next trial; nothing is asked."""
-    sampler.told.update(study.optuna_study)
+    sampler.observations.update(study.optuna_study)
     return [sampler.propose(number, sampler.rng_of(number)) for number in range(10_000, 10_000 + count)]
 
 

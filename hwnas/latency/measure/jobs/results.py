@@ -28,10 +28,10 @@ from hwnas.latency.measure.statistics import (
     robust_spread,
     slow_share,
 )
-from hwnas.latency.measurement import LatencyMeasurement, ReferenceFigures
+from hwnas.latency.measurement import LatencyMeasurement, ReferenceMeasurement
 from hwnas.text import shown
 
-TARGET = "job?runtime=trtexec"
+TARGET = "job?backend=trtexec"
 _ROUNDS = 5
 _MAX_JOB_BYTES, _MAX_TEXT_BYTES, _MAX_REPORT_BYTES = 4 << 20, 1 << 20, 64 << 20
 _MAX_CHARACTERS = 20_000
@@ -87,7 +87,7 @@ class JobResults:
 
 
 def ingest_job(directory: Path) -> JobResults:
-    """Check and judge the results of a job, and write `measurements.json` beside them.
+    """Check and evaluate the results of a job, and write `measurements.json` beside them.
 
     Raises:
         MeasurementError: if the directory is no job, was changed, was not run, or its clocks were throttled.
@@ -198,9 +198,9 @@ def _fingerprint(results: Path) -> dict[str, Any]:
         "kernel": _text(state / "uname.txt"),
         "os": _text(state / "etc/os-release"),
         "nvpmodel": _text(state / "nvpmodel.txt"),
-        "runtime": "trtexec",
-        "runtime_versions": {"trtexec": text_of(version)},
-        "runtime_settings": {"clock": "GPU events", "run_flags": list(RUN_FLAGS_BY_MAJOR[version[0]])},
+        "backend": "trtexec",
+        "backend_versions": {"trtexec": text_of(version)},
+        "backend_settings": {"clock": "GPU events", "run_flags": list(RUN_FLAGS_BY_MAJOR[version[0]])},
     }
 
 
@@ -245,7 +245,7 @@ def _measurement(
         protocol=dict(settings),
         ratio=ratio,
         ratio_interval=ratio_interval,
-        reference=ReferenceFigures(
+        reference=ReferenceMeasurement(
             job["models"][REFERENCE]["sha256"],
             reference_ms,
             _including(median_interval(beside, protocol.confidence), reference_ms),

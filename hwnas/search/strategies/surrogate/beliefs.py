@@ -11,7 +11,7 @@ import numpy.typing as npt
 from hwnas.search.strategies.base import StrategyContext
 from hwnas.search.strategies.candidate_pool import CandidatePool, Encoded
 from hwnas.search.strategies.expected_improvement import expected_hypervolume_improvement
-from hwnas.search.strategies.observations import Judged, ToldTrials
+from hwnas.search.strategies.observations import Observation, Observations
 from hwnas.search.strategies.surrogate.data import Data, TrainedNetworks
 from hwnas.search.strategies.surrogate.fidelities import LEAST_KNOWN, ErrorModel, LongerTraining
 from hwnas.search.strategies.surrogate.model import Covariance, GaussianProcess
@@ -105,7 +105,7 @@ class Believer:
     """Makes models of what was told, and remembers covariances."""
 
     def __init__(
-        self, context: StrategyContext, pool: CandidatePool, rungs: Sequence[ToldTrials], *, start: int
+        self, context: StrategyContext, pool: CandidatePool, rungs: Sequence[Observations], *, start: int
     ) -> None:
         """Take over space and trials.
 
@@ -120,11 +120,12 @@ class Believer:
         self._start = start
         self._view = View(pool, context)
         self._rungs = [
-            TrainedNetworks(told, pool, self._view, seed=context.seed, start=start) for told in rungs
+            TrainedNetworks(observations, pool, self._view, seed=context.seed, start=start)
+            for observations in rungs
         ]
         self._covariances: dict[tuple[str, int, bool], Covariance] = {}
 
-    def chosen(self) -> list[Judged]:
+    def chosen(self) -> list[Observation]:
         """Return the networks that models are made of."""
         return self._rungs[0].chosen(len(self._rungs[0]))
 
@@ -144,7 +145,7 @@ class Believer:
         front = np.column_stack([data.costs, error.predict(data.features)[0]])
         reference = self._corner(error, data, has_predictions=has_predictions)
         beliefs = Beliefs(error, cost, feasibility, has_predictions, front, reference, self._view)
-        running = lowest.told.running
+        running = lowest.observations.running
         return (
             beliefs.believing(self._pool.described([each.genes for each in running])) if running else beliefs
         )
@@ -162,7 +163,7 @@ class Believer:
         return error
 
     def _feasibility(self, *, has_predictions: bool) -> GaussianProcess | None:
-        latest = self._rungs[0].latest_judged
+        latest = self._rungs[0].latest_evaluated
         if all(each.is_trained for each in latest):
             return None
         known = self._pool.described([each.genes for each in latest])

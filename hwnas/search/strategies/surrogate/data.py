@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from hwnas.estimators.learned import capped
 from hwnas.search.strategies.candidate_pool import CandidatePool
-from hwnas.search.strategies.observations import Judged, ToldTrials
+from hwnas.search.strategies.observations import Observation, Observations
 from hwnas.search.strategies.ranking import non_dominated_ranks
 from hwnas.search.strategies.surrogate.view import View
 
@@ -34,42 +34,44 @@ class Data:
 class TrainedNetworks:
     """The trained networks of one study, as models see them."""
 
-    def __init__(self, told: ToldTrials, pool: CandidatePool, view: View, *, seed: int, start: int) -> None:
+    def __init__(
+        self, observations: Observations, pool: CandidatePool, view: View, *, seed: int, start: int
+    ) -> None:
         """Take over a study.
 
         Args:
-            told: of the study.
+            observations: of the study.
             pool: encodes networks.
             view: makes features of encodings.
             seed: of the run.
             start: so many networks are trained before models are asked.
         """
-        self.told = told
+        self.observations = observations
         self._pool = pool
         self._view = view
         self._seed = seed
         self._start = start
-        self._kept: tuple[int, list[Judged]] = 0, []
+        self._kept: tuple[int, list[Observation]] = 0, []
 
     def __len__(self) -> int:
         """How many there are."""
-        return len(self.told.trained)
+        return len(self.observations.trained)
 
     @property
-    def latest_judged(self) -> list[Judged]:
+    def latest_evaluated(self) -> list[Observation]:
         """The last networks that were trained or found to be over a limit."""
-        return self.told.judged[-_MAX_POINTS:]
+        return self.observations.evaluated[-_MAX_POINTS:]
 
     @property
     def worst_corner(self) -> tuple[float, float]:
         """Cost and error still of interest: a tenth over the largest, and usual for first networks."""
-        first = points_of(self.told.trained[: self._start])
-        largest = max(each.cost or 0.0 for each in self.told.trained)
+        first = points_of(self.observations.trained[: self._start])
+        largest = max(each.cost or 0.0 for each in self.observations.trained)
         return 1.1 * largest, float(np.quantile(first[:, 0], 0.75))
 
-    def chosen(self, count: int) -> list[Judged]:
+    def chosen(self, count: int) -> list[Observation]:
         """Return those of the first so many networks that models are made of."""
-        trained = self.told.trained
+        trained = self.observations.trained
         if count <= _MAX_POINTS:
             return trained[:count]
         base = count - (count - _MAX_POINTS) % _STEP
@@ -92,12 +94,12 @@ class TrainedNetworks:
         return Data(self._view.features(known, with_latency=has_predictions), errors, costs, log_costs)
 
 
-def points_of(judged: Sequence[Judged]) -> Floats:
+def points_of(evaluated: Sequence[Observation]) -> Floats:
     """Return (error, cost) of trained networks, [n, 2]."""
-    return np.array([(each.error, each.cost) for each in judged], np.float64).reshape(len(judged), 2)
+    return np.array([(each.error, each.cost) for each in evaluated], np.float64).reshape(len(evaluated), 2)
 
 
-def _best_and_some(trained: Sequence[Judged], number: int, seed: int) -> list[Judged]:
+def _best_and_some(trained: Sequence[Observation], number: int, seed: int) -> list[Observation]:
     """Return so many networks, half of them the best and the others drawn from the rest."""
     best = number // 2
     order = np.argsort(non_dominated_ranks(points_of(trained), best), kind="stable")

@@ -92,7 +92,7 @@ class GaussianProcess:
             covariance: of the values; None to fit it, by the maximum of likelihood times prior.
         """
         self._scale = scale
-        self._told = encodings, values
+        self._observed = encodings, values
         self._known = scale.split(encodings)
         self._num_parts = len(self._known)
         self._mean = float(values.mean())
@@ -118,7 +118,7 @@ class GaussianProcess:
 
     def conditioned(self, encodings: Floats, values: Floats) -> GaussianProcess:
         """Return the same process told more: values, [m], at encodings, [m, d]."""
-        known, before = self._told
+        known, before = self._observed
         return GaussianProcess(
             np.concatenate([known, encodings]), np.append(before, values), self._scale, self.covariance
         )

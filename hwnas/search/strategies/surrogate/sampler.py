@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from hwnas.search.strategies.base import StrategyContext
 from hwnas.search.strategies.candidate_pool import CandidatePool, Encoded
-from hwnas.search.strategies.observations import Genes, Judged, ToldTrials
+from hwnas.search.strategies.observations import Genes, Observation, Observations
 from hwnas.search.strategies.proposing import ProposingSampler
 from hwnas.search.strategies.ranking import non_dominated_ranks
 from hwnas.search.strategies.surrogate.beliefs import Beliefs, Believer
@@ -23,7 +23,7 @@ Floats = npt.NDArray[np.float64]
 _MIN_START, _MAX_START = 5, 10
 _START_DRAWS = 64
 _PARENTS = 20
-_CLIMBED, _NEIGHBOURS, _CLIMBS = 8, 10, 2
+_LOCAL_BEST, _NEIGHBOURS, _LOCAL_ROUNDS = 8, 10, 2
 """After drawing, so many of the best candidates are replaced by better neighbours, so many times."""
 _COUNTED = 100
 """Of so many of the best at most is it counted whether they are within limits on sizes."""
@@ -57,26 +57,26 @@ class SurrogateSampler(ProposingSampler):
     def __init__(self, context: StrategyContext) -> None:
         """Begin with what the context says."""
         super().__init__(context)
-        self._pool = CandidatePool(self.codec, self.told)
+        self._pool = CandidatePool(self.codec, self.observations)
         self._start = min(_MAX_START, max(_MIN_START, context.limits.trials // 5))
-        self._longer = [ToldTrials(context.space) for _ in context.rungs[1:]]
-        self._believer = Believer(context, self._pool, [self.told, *self._longer], start=self._start)
+        self._longer = [Observations(context.space) for _ in context.rungs[1:]]
+        self._believer = Believer(context, self._pool, [self.observations, *self._longer], start=self._start)
 
     def propose(self, number: int, rng: np.random.Generator) -> Genes:
         """Return the most promising of some hundreds of candidates."""
         with threadpool_limits(1, user_api="blas"):
-            if len(self.told.trained) < self._start:
+            if len(self.observations.trained) < self._start:
                 return self._first(number, rng)
             self._read_longer()
             beliefs = self._believer.beliefs()
             pool = self._pool.around(self._parents(beliefs), number, rng)
             best = self._ranked(beliefs, pool)
-            for _ in range(_CLIMBS):
+            for _ in range(_LOCAL_ROUNDS):
                 near = self._pool.neighbours([genes for _, genes in best], _NEIGHBOURS, rng)
-                best = sorted([*best, *self._ranked(beliefs, near)], reverse=True)[:_CLIMBED]
+                best = sorted([*best, *self._ranked(beliefs, near)], reverse=True)[:_LOCAL_BEST]
             return best[0][1] if best else self.codec.uniform(rng)
 
-    def climber(self, rung: int, waiting: Sequence[int]) -> int | None:
+    def promote(self, rung: int, waiting: Sequence[int]) -> int | None:
         """Return which of the networks trained on the rung below gains most by being trained on this one.
 
         Args:
@@ -86,20 +86,20 @@ class SurrogateSampler(ProposingSampler):
         Returns:
             one of these numbers; None while too few were trained on this rung, or if none promises a gain.
         """
-        self.told.update(self.context.rungs[0])
+        self.observations.update(self.context.rungs[0])
         self._read_longer()
         here = self._longer[rung - 1]
-        if len(here.trained) < LEAST_KNOWN or len(self.told.trained) < self._start:
+        if len(here.trained) < LEAST_KNOWN or len(self.observations.trained) < self._start:
             return None
-        # Costs are measured on the lowest rung; what climbs is not measured again.
-        costs = {each.architecture: each.cost for each in self.told.trained if each.cost is not None}
-        below, wanted = [self.told, *self._longer][rung - 1].trained, set(waiting)
+        # Costs are measured on the lowest rung; what is promoted is not measured again.
+        costs = {each.architecture: each.cost for each in self.observations.trained if each.cost is not None}
+        below, wanted = [self.observations, *self._longer][rung - 1].trained, set(waiting)
         candidates = [each for each in below if each.number in wanted and each.architecture in costs]
         taken = [each for each in [*here.trained, *here.running] if each.architecture in costs]
         if not candidates:
             return None
 
-        def known(networks: list[Judged]) -> tuple[Encoded, Floats]:
+        def known(networks: list[Observation]) -> tuple[Encoded, Floats]:
             encoded = self._pool.described([each.genes for each in networks])
             return encoded, np.array([costs[each.architecture] for each in networks], np.float64)
 
@@ -110,8 +110,8 @@ class SurrogateSampler(ProposingSampler):
 
     def _read_longer(self) -> None:
         """Read what was told of longer trainings."""
-        for told, study in zip(self._longer, self.context.rungs[1:], strict=True):
-            told.update(study)
+        for observations, study in zip(self._longer, self.context.rungs[1:], strict=True):
+            observations.update(study)
 
     def _first(self, number: int, rng: np.random.Generator) -> Genes:
         """Return a draw whose predicted latency is at another quantile each time."""
@@ -131,11 +131,11 @@ class SurrogateSampler(ProposingSampler):
         for index in np.argsort(-gains, kind="stable")[:_COUNTED]:
             if self.codec.sizes_fit(pool.genes[index]):
                 best.append((float(gains[index]), pool.genes[index]))
-            if len(best) == _CLIMBED:
+            if len(best) == _LOCAL_BEST:
                 break
         return best
 
-    def _parents(self, beliefs: Beliefs) -> list[Judged]:
+    def _parents(self, beliefs: Beliefs) -> list[Observation]:
         """Return the best networks: as told; with several lengths of training, as believed of the longest."""
         chosen = self._believer.chosen()
         points = beliefs.front[: len(chosen)] if self._longer else points_of(chosen)

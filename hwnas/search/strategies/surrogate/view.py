@@ -10,7 +10,7 @@ import numpy.typing as npt
 from hwnas.search.strategies.base import StrategyContext
 from hwnas.search.strategies.candidate_pool import CandidatePool, Encoded
 from hwnas.search.strategies.surrogate.model import Scale
-from hwnas.search_spaces.base import HasEncodingParts
+from hwnas.search_spaces.base import SupportsEncodingParts
 
 Floats = npt.NDArray[np.float64]
 
@@ -48,7 +48,7 @@ class View:
         """Return the scale of the parts: those that the space names, then the latency."""
         if with_latency not in self._scales:
             space, width = self._context.space, self.everywhere.vectors.shape[1]
-            parts = space.encoding_parts if isinstance(space, HasEncodingParts) else (width,)
+            parts = space.encoding_parts if isinstance(space, SupportsEncodingParts) else (width,)
             features = self.features(self.everywhere, with_latency=with_latency)
             self._scales[with_latency] = Scale.of(features, (*parts, *((1,) if with_latency else ())))
         return self._scales[with_latency]

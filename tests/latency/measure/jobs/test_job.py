@@ -87,7 +87,7 @@ def test_there_and_back(job: Path, tmp_path: Path, banner: str) -> None:
     assert small.ratio_interval[0] <= small.ratio <= small.ratio_interval[1]
     assert small.reference.sha256 == REFERENCE_SHA256
     expected = "10.16.2.10" if "1016" in banner else "11.1.0.106"
-    assert small.fingerprint["runtime_versions"] == {"trtexec": expected}
+    assert small.fingerprint["backend_versions"] == {"trtexec": expected}
     assert small.fingerprint["build"]["typing"] == "strong"
     assert small.fingerprint["kernel"]
     written = json.loads((job / "measurements.json").read_text())

@@ -30,7 +30,7 @@ _ENLARGED = 4
 
 
 class CameraShapes:
-    """Segmentation of generated images, judged on pixels."""
+    """Segmentation of generated images, evaluated on pixels."""
 
     name = NAME
     class_names = CLASS_NAMES

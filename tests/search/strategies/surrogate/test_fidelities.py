@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hwnas.search.strategies import ChoosesClimbers, Limits, StrategyContext, make_sampler
+from hwnas.search.strategies import Limits, StrategyContext, SupportsPromotion, make_sampler
 from hwnas.search.strategies.surrogate.fidelities import LongerTraining
 from hwnas.search.strategies.surrogate.model import GaussianProcess, Scale
 from tests.conformance.strategy_suite import GridSpace, error_of, latency_of, predict
@@ -119,7 +119,7 @@ class _Rungs:
         self.studies = [optuna.create_study(directions=["minimize"] * 2) for _ in range(2)]
         context = StrategyContext(self.space, predict, Limits(None, trials), seed, rungs=self.studies)
         self.sampler = make_sampler("surrogate", context)
-        assert isinstance(self.sampler, ChoosesClimbers)
+        assert isinstance(self.sampler, SupportsPromotion)
         self.distributions = {
             gene: optuna.distributions.CategoricalDistribution(values)
             for gene, values in GridSpace.choices.items()
@@ -144,14 +144,14 @@ def _long_error_of(choices: dict[str, Any]) -> float:
 def test_few_long_trainings_leave_the_choice_to_front_layers() -> None:
     rungs = _Rungs()
     numbers = [rungs.train(0, choices, error_of(choices)) for choices in ALL]
-    assert rungs.sampler.climber(1, numbers) is None
+    assert rungs.sampler.promote(1, numbers) is None
     for choices in ALL[:2]:
         rungs.train(1, choices, error_of(choices))
-    assert rungs.sampler.climber(1, numbers) is None
+    assert rungs.sampler.promote(1, numbers) is None
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_what_long_trainings_say_decides_who_climbs(seed: int) -> None:
+def test_what_long_trainings_say_decides_who_is_promoted(seed: int) -> None:
     rungs, rng = _Rungs(seed), random.Random(seed)
     shown = rng.sample(ALL, len(ALL))
     numbers = [rungs.train(0, choices, error_of(choices)) for choices in shown]
@@ -159,14 +159,14 @@ def test_what_long_trainings_say_decides_who_climbs(seed: int) -> None:
     for number in taken:
         rungs.train(1, rungs.choices_of(number), _long_error_of(rungs.choices_of(number)))
     waiting = [number for number in numbers if number not in taken]
-    climbed = []
+    promoted = []
     for _ in range(4):
-        chosen = rungs.sampler.climber(1, waiting)
+        chosen = rungs.sampler.promote(1, waiting)
         assert chosen in waiting
-        climbed.append(rungs.choices_of(chosen))
+        promoted.append(rungs.choices_of(chosen))
         waiting.remove(chosen)
-        rungs.train(1, climbed[-1], _long_error_of(climbed[-1]))
-    share = sum(choices["b"] == 1.5 for choices in climbed) / len(climbed)
+        rungs.train(1, promoted[-1], _long_error_of(promoted[-1]))
+    share = sum(choices["b"] == 1.5 for choices in promoted) / len(promoted)
     assert share >= 0.75, "half of the networks have it, and it cannot be seen in short trainings"
 
 
@@ -196,6 +196,6 @@ def test_a_choice_is_the_same_after_a_resume() -> None:
         numbers = [rungs.train(0, choices, error_of(choices)) for choices in ALL[:20]]
         for choices in ALL[:6]:
             rungs.train(1, choices, _long_error_of(choices))
-        chosen.append([rungs.sampler.climber(1, numbers[6:]) for _ in range(2)])
+        chosen.append([rungs.sampler.promote(1, numbers[6:]) for _ in range(2)])
     assert chosen[0] == chosen[1]
     assert chosen[0][0] == chosen[0][1]

@@ -1,4 +1,4 @@
-"""Runtimes that travel to the board from outside of hwnas; they load any model and run nothing."""
+"""Backends that travel to the board from outside of hwnas; they load any model and run nothing."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ class Healthy:
 
 class HungBuild(Healthy):
     def load(self, model: str) -> None:
-        run_in_child("tests.latency.transports.board_runtimes:hang", {})
+        run_in_child("tests.latency.transports.board_backends:hang", {})
 
 
 class KilledBuild(Healthy):
     def load(self, model: str) -> None:
-        run_in_child("tests.latency.transports.board_runtimes:die", {})
+        run_in_child("tests.latency.transports.board_backends:die", {})
 
 
 def hang(argument: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Runtimes that run nothing: some take a known time, others fail, each in one way."""
+"""Backends that run nothing: some take a known time, others fail, each in one way."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Hanging(Healthy):
 
 class Crashing(Healthy):
     def load(self, model: str) -> None:
-        raise ZeroDivisionError("the runtime has a bug")
+        raise ZeroDivisionError("the backend has a bug")
 
 
 class Talkative(Healthy):

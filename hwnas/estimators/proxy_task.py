@@ -1,8 +1,8 @@
 """A task with less to learn from and to look at: fewer training samples, fewer columns of each.
 
 Networks of this project are convolutional, so that one of any architecture also takes narrower inputs. They
-see every n-th column; what they say of a column stands for those that follow it, and the judgement is that of
-the task, with all of its pixels and points.
+see every n-th column; what they say of a column stands for those that follow it, and the evaluation is that
+of the task, with all of its pixels and points.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Sample = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
-class SmallerTask:
+class ProxyTask:
     """A task seen through fewer samples and columns.
 
     Attributes:
@@ -50,7 +50,7 @@ class SmallerTask:
         narrowest = min(self.task.contract.widths)
         if not is_whole or not 1 <= self.every <= narrowest:
             raise ConfigError(
-                f"`every_column` is a whole number from 1 to the narrowest input, {narrowest}, but is "
+                f"`column_stride` is a whole number from 1 to the narrowest input, {narrowest}, but is "
                 f"{self.every!r}."
             )
         is_number = isinstance(self.samples, int | float) and not isinstance(self.samples, bool)
@@ -84,7 +84,7 @@ class SmallerTask:
     def train_dataset(self, architecture: Architecture, *, augmentation: float, seed: int) -> Dataset[Sample]:
         """Return part of the training split, see `Task.train_dataset`."""
         whole = self.task.train_dataset(architecture, augmentation=augmentation, seed=seed)
-        return _SmallerDataset(whole, self.every, self.samples)
+        return _ProxyDataset(whole, self.every, self.samples)
 
     def pretraining_dataset(
         self, architecture: Architecture, *, augmentation: float, seed: int
@@ -95,7 +95,7 @@ class SmallerTask:
             ConfigError: if it has nothing.
         """
         whole = pretraining_dataset(self.task, architecture, augmentation=augmentation, seed=seed)
-        return _SmallerDataset(whole, self.every, 1.0)
+        return _ProxyDataset(whole, self.every, 1.0)
 
     def check(self, module: nn.Module, architecture: Architecture) -> None:
         """Refuse a network that cannot take the narrower inputs.
@@ -113,7 +113,7 @@ class SmallerTask:
         except RuntimeError as error:  # sizes that do not fit, such as those of skip connections
             raise TrainingError(
                 f"{architecture.id} does not take inputs of {columns} columns, one in {self.every} of "
-                f"{width}: {error}. Its strides must divide that: choose a smaller `every_column`, such as 2."
+                f"{width}: {error}. Its strides must divide that: choose a smaller `column_stride`."
             ) from error
         finally:
             module.train(was_training)
@@ -125,7 +125,7 @@ class SmallerTask:
     def evaluate(
         self, predict: Predict, architecture: Architecture, *, split: str = "val", limit: int | None = None
     ) -> Quality:
-        """Judge a network that sees few columns on all of them."""
+        """Evaluate a network that sees few columns on all of them."""
 
         def widened(inputs: FloatArray) -> FloatArray:
             logits = predict(np.ascontiguousarray(inputs[..., :: self.every]))
@@ -153,7 +153,7 @@ class SmallerTask:
         return self.task.pictures(predict, architecture, limit=limit)
 
 
-class _SmallerDataset(Dataset[Sample]):
+class _ProxyDataset(Dataset[Sample]):
     """Some of the samples of a data set, and some of the columns of each."""
 
     def __init__(self, whole: Dataset[Sample], every: int, share: float) -> None:

@@ -1,7 +1,7 @@
-"""Times the look of a funnel: 10,000 to 1,000,000 networks of `range-unet`, by stage, with peak memory.
+"""Times prescreening of 10,000 to 1,000,000 networks of `range-unet`, by stage, with peak memory.
 
 Latencies come from `--table`, a file that `hwnas profile` wrote. Errors of the evaluated networks are made up
-from their genes, with noise, since only the times are at stake here: what a predictor is worth, a search on
+from their genes, with noise, since only the times are at stake here: how well a predictor ranks, a search on
 data says. Every size runs in a process of its own, so that its peak memory is its own. Prints Markdown.
 """
 
@@ -23,8 +23,8 @@ import numpy as np
 from hwnas.architecture import Architecture
 from hwnas.latency.predict.table import load_table
 from hwnas.search.layers import Floats, picked
-from hwnas.search.prescreening.predictions import Evaluated, Forecast
-from hwnas.search.prescreening.selection import Forecasts, Look
+from hwnas.search.prescreening.predictions import CandidatePredictor, Evaluated
+from hwnas.search.prescreening.selection import Predictions, Prescreening
 from hwnas.search.strategies import Limits
 from hwnas.search_spaces.base import make_search_space, sample_choices
 
@@ -53,8 +53,8 @@ def made_up_error(network: Architecture, latency_ms: float, rng: np.random.Gener
     return float(0.9 - 0.08 * np.log(latency_ms) - 0.02 * network.genes["num_stages"] + rng.normal(0, NOISE))
 
 
-def look(table_path: Path, number: int, evaluated: int, train_best: int, limit_ms: float) -> dict[str, Any]:
-    """Look at so many networks and return what it took."""
+def timed(table_path: Path, number: int, evaluated: int, train_best: int, limit_ms: float) -> dict[str, Any]:
+    """Prescreen so many networks and return what it took."""
     clock, rng = Clock(), np.random.default_rng(0)
     table = load_table(table_path)
     space = make_search_space(table.space, table.contract)
@@ -71,23 +71,25 @@ def look(table_path: Path, number: int, evaluated: int, train_best: int, limit_m
         for network, ms in zip(known, known_ms, strict=True)
     ]
     limits = Limits(limit_ms, train_best)
-    forecast = clock.run("fit", lambda: Forecast(space, records, limits, latencies, is_latency=True))
+    predictor = clock.run(
+        "fit", lambda: CandidatePredictor(space, records, limits, latencies, is_latency=True)
+    )
     clock.parts.pop("latency")
 
-    def forecast_timed(networks: Sequence[Architecture]) -> Forecasts:
-        found: Forecasts = clock.run("latency and error", forecast, networks)
+    def predict_timed(networks: Sequence[Architecture]) -> Predictions:
+        found: Predictions = clock.run("latency and error", predictor, networks)
         return found
 
-    looking = Look(space, forecast_timed, number=number, keep=10 * train_best, seed=0)
-    kept = looking.nothing
-    while kept.looked < looking.number:
-        kept = clock.run("whole look", looking.step, kept)
+    prescreening = Prescreening(space, predict_timed, number=number, keep=10 * train_best, seed=0)
+    kept = prescreening.nothing
+    while kept.screened < prescreening.number:
+        kept = clock.run("whole prescreening", prescreening.step, kept)
     best = clock.run("choice", picked, kept.points, kept.genes, train_best)
     return {
-        "networks": kept.looked,
+        "networks": kept.screened,
         "allowed": kept.allowed,
         "chosen": len(best),
-        "tau": str(forecast.worth.agreement),
+        "tau": str(predictor.report.rank_correlation),
         "parts": clock.parts,
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
@@ -97,9 +99,9 @@ def row(found: dict[str, Any]) -> str:
     """Return one line of the table."""
     parts = found["parts"]
     both, ms = parts["latency and error"][1], parts["latency"][1]
-    drawing = parts["whole look"][1] - both
-    wall = sum(parts[name][0] for name in ("fit", "whole look", "choice"))
-    busy = sum(parts[name][1] for name in ("fit", "whole look", "choice"))
+    drawing = parts["whole prescreening"][1] - both
+    wall = sum(parts[name][0] for name in ("fit", "whole prescreening", "choice"))
+    busy = sum(parts[name][1] for name in ("fit", "whole prescreening", "choice"))
     return (
         f"| {found['networks']:,} | {parts['fit'][1]:.2f} | {drawing:.2f} | {ms:.2f} | {both - ms:.2f} | "
         f"{parts['choice'][1]:.2f} | {busy:.1f} | {wall:.1f} | {1e6 * busy / found['networks']:.0f} | "
@@ -111,7 +113,7 @@ def main() -> None:
     """Run every size in a process of its own, and print the table."""
     arguments = parsed()
     if arguments.one is not None:
-        found = look(
+        found = timed(
             arguments.table, arguments.one, arguments.evaluated, arguments.train_best, arguments.limit_ms
         )
         print(json.dumps(found))
