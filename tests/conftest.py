@@ -17,6 +17,11 @@ import pytest
 _GPU_DEVICES = ("/dev/nvidiactl", "/dev/nvgpu", "/dev/nvhost-gpu")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--all`, which `scripts/test --all` gives."""
+    parser.addoption("--all", action="store_true", help="run tests that take minutes, too")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Give every test process a measuring lock of its own.
 
@@ -32,12 +37,16 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("HWNAS_MEASURING_LOCK", str(Path(directory) / "lock"))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files of slow tests, and skip what needs an NVIDIA GPU where there is none.
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with the files of slow tests; leave out long ones, and what needs an NVIDIA GPU where there is none.
 
     A file stays in one process, for the sake of what its tests share. Long files at the end would leave the
     other processes without work.
     """
+    if not config.getoption("--all"):
+        long = [item for item in items if item.get_closest_marker("long")]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
     items.sort(key=lambda item: -slow[item.path])
     if any(Path(device).exists() for device in _GPU_DEVICES):

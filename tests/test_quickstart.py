@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from hwnas.cli.quickstart_pipeline import CHOICES, Budget, Quickstart
 from hwnas.errors import ConfigError
 from hwnas.io_spec import NetworkContract
+from hwnas.run.quickstart import CHOICES, Budget, Quickstart
 from hwnas.search_spaces.base import make_search_space
 
 

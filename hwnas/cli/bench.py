@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -11,11 +11,6 @@ from hwnas.cli import bench_jobs
 from hwnas.cli.console import err_console, out_console, print_json
 from hwnas.errors import ConfigError
 from hwnas.files import is_json_with, refuse_foreign, write_json_atomically
-
-if TYPE_CHECKING:
-    from hwnas.cli.bench_modes import Modes
-    from hwnas.io_spec import IoSpec
-    from hwnas.latency.measure.meter import AgentMeter
 
 
 def register(app: typer.Typer) -> None:
@@ -86,20 +81,15 @@ def bench(
         bench_jobs.run(models or [], emit_job, ingest, as_json=as_json)
         return
     from hwnas.cli.bench_modes import Modes
-    from hwnas.latency.measure.meter import open_meter
-    from hwnas.latency.measure.model_files import model_and_io
-    from hwnas.latency.measure.protocol import MeasuringProtocol
+    from hwnas.latency.target import Target
 
     if samples_out is not None:
         refuse_foreign(samples_out, "what was measured", _is_measured)
     model = _only(models)
-    modes = Modes(rate_hz, duration, background, e2e, resources)
-    modes.check(compares=compare is not None)
-    subjects = [model_and_io(path, inputs or []) for path in (model, compare) if path is not None]
-    protocol = MeasuringProtocol.search() if quick else MeasuringProtocol.final()
-    meter = open_meter(target, protocol)
-    with meter, err_console.status(f"Measuring on {meter.target}"):
-        result, show = _measured(meter, model, subjects, modes)
+    modes = Modes(rate_hz, duration, background, e2e, resources, compare)
+    modes.check()
+    with err_console.status(f"Measuring on {Target.parse(target).url}"):
+        result, show = modes.measure(model, target, inputs or [], quick=quick)
     if as_json:
         print_json(result.to_json(with_samples=False))
     else:
@@ -115,23 +105,6 @@ def _only(models: list[Path] | None) -> Path:
             "--compare; several can be measured by one job, see --emit-job."
         )
     return models[0]
-
-
-def _measured(
-    meter: AgentMeter, given: Path, subjects: list[tuple[Path, IoSpec]], modes: Modes
-) -> tuple[Any, Any]:
-    """Return a measurement or a comparison, and what draws it."""
-    from hwnas.cli.bench_modes import measured_by
-    from hwnas.cli.measurement_tables import comparison_table, measurement_table
-
-    by_other_clock = measured_by(modes, meter, given, *subjects[0])
-    if by_other_clock is not None:
-        return by_other_clock
-    if len(subjects) == 1:
-        (path, io_spec) = subjects[0]
-        return meter.measure(path, io_spec), lambda found: measurement_table(path, found)
-    first, second = subjects
-    return meter.compare(first, second), lambda found: comparison_table(first[0], second[0], found)
 
 
 def _is_measured(content: bytes) -> bool:

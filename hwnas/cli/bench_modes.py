@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,16 +13,13 @@ from rich.table import Table
 from hwnas.errors import ConfigError
 
 if TYPE_CHECKING:
-    from hwnas.io_spec import IoSpec
     from hwnas.latency.measure.end_to_end import EndToEndMeasurement
-    from hwnas.latency.measure.fixed_rate import BackgroundModel, FixedRateMeasurement
-    from hwnas.latency.measure.meter import AgentMeter
+    from hwnas.latency.measure.fixed_rate import FixedRateMeasurement
     from hwnas.latency.measure.resources import ResourceUse
 
 _UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"([0-9.]+)\s*([a-z]*)")
 _SHOWN_LINES = 5
-_DEFAULT_RATE_HZ = 10.0
 
 
 @dataclass(frozen=True)
@@ -35,6 +32,7 @@ class Modes:
         background: what runs beside it, such as `detector.onnx@20`.
         e2e: scan file; clocked from its points to their labels.
         resources: memory, load time, sizes and energy.
+        compare: another model, clocked by turns.
     """
 
     rate_hz: float | None = None
@@ -42,61 +40,59 @@ class Modes:
     background: str | None = None
     e2e: Path | None = None
     resources: bool = False
+    compare: Path | None = None
 
     @property
     def is_fixed_rate(self) -> bool:
         """Whether frames come at a rate."""
         return any(option is not None for option in (self.rate_hz, self.duration, self.background))
 
-    def check(self, *, compares: bool) -> None:
+    def check(self) -> None:
         """Refuse what does not go together.
 
         Raises:
             ConfigError: if more than one clock is asked for, or two models are to be compared by another.
         """
-        chosen = [self.is_fixed_rate, self.e2e is not None, self.resources, compares]
+        chosen = [self.is_fixed_rate, self.e2e is not None, self.resources, self.compare is not None]
         if sum(chosen) > 1:
             raise ConfigError(
                 "Of --rate-hz (with --duration and --background), --e2e, --resources and --compare only one "
                 "can be measured at a time: their measurements do not compare."
             )
 
+    def measure(
+        self, model: Path, target: str, inputs: Sequence[str], *, quick: bool
+    ) -> tuple[Any, Callable[[Any], Table]]:
+        """Measure by the clock that the options choose; return the result and what draws it.
 
-def measured_by(
-    modes: Modes, meter: AgentMeter, given: Path, model: Path, io_spec: IoSpec
-) -> tuple[Any, Callable[[Any], Table]] | None:
-    """Measure by the clock that `modes` choose; return result and drawing, None for the usual clock.
+        Raises:
+            ConfigError: if an option cannot be read.
+            HwnasError: if it cannot be measured.
+        """
+        from hwnas.cli.measurement_tables import comparison_table, measurement_table
+        from hwnas.latency import bench
 
-    Args:
-        modes: that were checked.
-        meter: of the target.
-        given: ONNX file or bundle as the user named it.
-        model: its ONNX file.
-        io_spec: its inputs and outputs.
-
-    Raises:
-        ConfigError: if an option cannot be read.
-        HwnasError: if it cannot be measured.
-    """
-    from hwnas.latency.measure.fixed_rate import DEFAULT_DURATION_S, measure_fixed_rate
-    from hwnas.latency.measure.resources import measure_resources
-
-    if modes.resources:
-        return measure_resources(meter, model, io_spec), resources_table
-    if modes.e2e is not None:
-        return clock_end_to_end(meter, given, modes.e2e), end_to_end_table
-    if not modes.is_fixed_rate:
-        return None
-    found = measure_fixed_rate(
-        meter,
-        model,
-        io_spec,
-        rate_hz=_DEFAULT_RATE_HZ if modes.rate_hz is None else modes.rate_hz,
-        duration_s=DEFAULT_DURATION_S if modes.duration is None else seconds_of(modes.duration),
-        background=None if modes.background is None else background_of(modes.background),
-        discard_throttled=modes.duration is None,
-    )
-    return found, fixed_rate_table
+        other = self.compare
+        if self.resources:
+            return bench.bench_resources(model, target, inputs=inputs, quick=quick), resources_table
+        if self.e2e is not None:
+            return bench.bench_end_to_end(model, self.e2e, target, quick=quick), end_to_end_table
+        if other is not None:
+            pair = bench.bench_pair(model, other, target, inputs=inputs, quick=quick)
+            return pair, lambda found: comparison_table(model, other, found)
+        if not self.is_fixed_rate:
+            alone = bench.bench(model, target, inputs=inputs, quick=quick)
+            return alone, lambda found: measurement_table(model, found)
+        at_rate = bench.bench_at_fixed_rate(
+            model,
+            target,
+            rate_hz=bench.DEFAULT_RATE_HZ if self.rate_hz is None else self.rate_hz,
+            duration_s=None if self.duration is None else seconds_of(self.duration),
+            background=None if self.background is None else background_of(self.background),
+            inputs=inputs,
+            quick=quick,
+        )
+        return at_rate, fixed_rate_table
 
 
 def seconds_of(text: str) -> float:
@@ -111,39 +107,17 @@ def seconds_of(text: str) -> float:
     return float(match[1]) * _UNITS_S[match[2]]
 
 
-def background_of(text: str) -> BackgroundModel:
-    """Return the model and the rate of such as `detector.onnx@20`, the unit `hz` being optional.
+def background_of(text: str) -> tuple[Path, float]:
+    """Return the model and the rate in hertz of such as `detector.onnx@20`, the unit `hz` being optional.
 
     Raises:
-        ConfigError: if it is not a file, `@` and a positive number, or an axis of the model is not fixed.
-        MeasurementError: if the file is no ONNX model.
+        ConfigError: if it is not a file, `@` and a positive number.
     """
-    from hwnas.latency.measure.fixed_rate import BackgroundModel
-    from hwnas.latency.measure.model_files import model_and_io
-
     path, sign, rate = text.rpartition("@")
     rate = rate.strip().lower().removesuffix("hz").strip()
     if not sign or not path or not _is_positive(rate):
         raise ConfigError(f"--background is written like detector.onnx@20, but got {text!r}.")
-    model, io_spec = model_and_io(Path(path))
-    return BackgroundModel(model, io_spec, float(rate))
-
-
-def clock_end_to_end(meter: AgentMeter, bundle: Path, scan: Path) -> EndToEndMeasurement:
-    """Clock a bundle from the points of a scan file to their labels.
-
-    Raises:
-        BundleError: if the bundle is damaged, or not one for LiDAR segmentation.
-        DataError: if the scan cannot be read.
-        MeasurementError: if it cannot be measured.
-    """
-    from hwnas.bundle.runtime.runner import Runner
-    from hwnas.latency.measure.end_to_end import EndToEndJob, measure_end_to_end
-
-    runner = Runner(bundle)
-    manifest = runner.manifest
-    job = EndToEndJob(manifest.deployment, runner.as_trained(scan))
-    return measure_end_to_end(meter, manifest.model_path, manifest.io_spec, job)
+    return Path(path), float(rate)
 
 
 def fixed_rate_table(found: FixedRateMeasurement) -> Table:

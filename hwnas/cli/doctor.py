@@ -31,8 +31,10 @@ def register(app: typer.Typer) -> None:
         as_json: Annotated[bool, typer.Option("--json", help="Print findings and facts as JSON.")] = False,
     ) -> None:
         """Say what a target can measure and build, what is wrong with it, and what to do about it."""
+        from hwnas.latency.doctor.doctor import doctor as look_at
+
         with err_console.status(f"Looking at {target}"):
-            diagnosis = examine(target, _QUICK_S if quick else _FULL_S)
+            diagnosis = look_at(target, noise_s=_QUICK_S if quick else _FULL_S)
         if as_json:
             print_json(diagnosis.to_json())
         else:
@@ -41,39 +43,6 @@ def register(app: typer.Typer) -> None:
             raise MeasurementError(
                 f"Nothing can be measured on {diagnosis.target!r}; see the problems above."
             )
-
-
-def examine(target_url: str, noise_s: float) -> Diagnosis:
-    """Look at a target, and repeat the reference network on it for `noise_s` seconds.
-
-    Raises:
-        ConfigError: if the URL is malformed.
-        PluginError: if no backend of that name is installed.
-        MeasurementError: if no agent can be started on the target.
-    """
-    from pathlib import Path
-
-    from hwnas.latency.doctor.checks import diagnose, inspect_target, try_backend
-    from hwnas.latency.doctor.noise import measure_noise
-    from hwnas.latency.measure.reference import REFERENCE_IO, write_reference
-    from hwnas.latency.target import Target
-    from hwnas.latency.transports.opening import open_transport
-    from hwnas.scratch import ScratchDirectory
-
-    target = Target.parse(target_url)
-    transport = open_transport(target)
-    try:
-        facts = inspect_target(transport)
-        noise = None
-        with ScratchDirectory("doctor") as directory:
-            model = Path(directory) / "reference.onnx"
-            write_reference(model)
-            refusal = try_backend(transport, target, model, REFERENCE_IO)
-            if not refusal:
-                noise = measure_noise(transport, target, model, REFERENCE_IO, noise_s)
-    finally:
-        transport.close()
-    return diagnose(target, facts, refusal, noise)
 
 
 def _print_findings(diagnosis: Diagnosis) -> None:

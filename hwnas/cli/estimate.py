@@ -10,7 +10,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from hwnas.cli.console import PlainTextColumn, err_console, out_console, print_json
+from hwnas.cli.console import err_console, out_console, print_json
+from hwnas.plain_console import PlainTextColumn
 
 DEFAULT = "synflow,snip,grad-norm,naswot,jacob-cov"
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import operator
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,11 +14,9 @@ from hwnas.errors import ConfigError
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from hwnas.bundle.bundle import Bundle
     from hwnas.bundle.candidates import Candidate
-    from hwnas.bundle.export import TrainedMember
     from hwnas.bundle.precision.measurements import PrecisionSettings
-
-_BOUND = re.compile(r"(latency|error)\s*<=\s*([0-9.]+(?:[eE][-+]?\d+)?)\Z")
 
 
 def register(app: typer.Typer) -> None:
@@ -84,6 +79,8 @@ def register(app: typer.Typer) -> None:
         """Write trained networks as bundles: ONNX, weights, manifest, measured latency."""
         from hwnas.bundle.candidates import front_of_candidates
         from hwnas.bundle.integrations.choice import parse_integrations
+        from hwnas.run.export import export_run
+        from hwnas.run.progress import shown_export
 
         settings = precision_settings(
             precision,
@@ -94,21 +91,24 @@ def register(app: typer.Typer) -> None:
             int8_drop_points=max_int8_drop,
             class_drop_points=max_class_drop,
         )
-        written = export_run(
-            run,
-            pick=pick,
-            out=out,
-            force=force,
-            tensorrt=tensorrt,
-            precision=settings,
-            integrations=parse_integrations(for_),
-            key=sign,
-            engine=engine,
-            dialect=dialect,
-            onnxruntime=onnxruntime,
-            opset=opset,
-        )
-        candidates = [candidate for bundle in written for candidate in bundle.pop("candidates")]
+        with shown_export(err_console) as listener:
+            bundles = export_run(
+                run,
+                pick=pick,
+                out=out,
+                force=force,
+                tensorrt=tensorrt,
+                precision=settings,
+                integrations=parse_integrations(for_),
+                key=sign,
+                engine=engine,
+                dialect=dialect,
+                onnxruntime=onnxruntime,
+                opset=opset,
+                progress=listener,
+            )
+        written = [_summary(bundle) for bundle in bundles]
+        candidates = [candidate for bundle in bundles for candidate in bundle.candidates]
         front = front_of_candidates(candidates)
         if as_json:
             told = [{**each.to_json(), "on_front": each in front} for each in candidates]
@@ -165,100 +165,20 @@ def precision_settings(
     return PrecisionSettings(wanted, CalibrationMethod(calibration), quantizer=quantizer, **values)
 
 
-def export_run(
-    run: Path,
-    *,
-    pick: str,
-    out: Path | None,
-    force: bool,
-    tensorrt: str | None = None,
-    precision: PrecisionSettings | None = None,
-    integrations: Sequence[str] = (),
-    key: Path | None = None,
-    engine: str = "none",
-    dialect: str = "",
-    onnxruntime: str | None = None,
-    opset: int | None = None,
-) -> list[dict[str, Any]]:
-    """Write the picked members of `run` as bundles and return path, error and latency of each.
-
-    Raises:
-        StudyError: if nothing was trained there.
-        ConfigError: if `pick` names nothing, the target cannot build the engine, or options contradict.
-        ExportError: if a bundle exists already or a network cannot be exported.
-        MeasurementError: if the target cannot be used.
-    """
-    from hwnas.bundle.engines import check_engine_choice
-    from hwnas.bundle.export import TrainedMember, check_network, export_bundle
-    from hwnas.bundle.purpose import purpose_of
-    from hwnas.latency.measure.meter import open_meter
-    from hwnas.latency.measure.protocol import MeasuringProtocol
-    from hwnas.search.run_directory import RunDirectory
-    from hwnas.search.run_target import final_target
-    from hwnas.search_spaces.base import make_search_space
-    from hwnas.tasks.base import make_task
-
-    directory = RunDirectory(run)
-    config = directory.load_config()
-    target = final_target(config)
-    check_engine_choice(engine, target)
-    asked: dict[str, Any] = {
-        "dialect": dialect,
-        "engine": engine,
-        "integrations": integrations,
-        "tensorrt": tensorrt,
-        "onnxruntime": onnxruntime,
-        "opset": opset,
-        "precision": precision,
-    }
-    purpose = purpose_of(target, **asked)
-    members = [TrainedMember.from_json(entry, run) for entry in directory.read_trained()["members"]]
-    picked = pick_members(members, pick)
-    task = make_task(config.task.name, config.task.settings)
-    space = make_search_space(config.space.name, task.contract, config.space.choices)
-    for member in picked:  # all of them before the first is measured
-        check_network(task, space, member.architecture, purpose)
-    protocol = replace(MeasuringProtocol.final(), **config.measuring.final.overrides())
-    meter = open_meter(target, protocol)
-    written = []
-    try:
-        for number, member in enumerate(picked, start=1):
-            name = member.architecture.id
-            bundle = directory.bundle(name) if out is None else out / name
-            with err_console.status(f"Exporting and measuring {name} ({number} of {len(picked)})"):
-                export_bundle(
-                    task,
-                    space,
-                    member,
-                    bundle,
-                    meter=meter,
-                    force=force,
-                    key=key,
-                    builds=config.measuring.final.builds,
-                    **asked,
-                )
-            written.append(_summary(bundle))
-    finally:
-        meter.close()
-    return written
-
-
-def _summary(bundle: Path) -> dict[str, Any]:
-    from hwnas.bundle.candidates import candidates_of
-    from hwnas.bundle.manifest import read_manifest
-
-    content = read_manifest(bundle).content
-    latency = content["latency"]
+def _summary(bundle: Bundle) -> dict[str, Any]:
+    content, latency = bundle.manifest.content, bundle.latency
     return {
-        "path": str(bundle),
-        "architecture_id": content["architecture_id"],
-        "quality": content["quality"]["value"],
-        **{key: latency[key] for key in ("latency_ms", "interval_ms", "is_stable", "remark")},
-        "recommended_precision": content["recommended_precision"],
+        "path": str(bundle.path),
+        "architecture_id": bundle.architecture_id,
+        "quality": bundle.quality.value,
+        "latency_ms": latency.latency_ms,
+        "interval_ms": list(latency.interval_ms),
+        "is_stable": latency.is_stable,
+        "remark": latency.remark,
+        "recommended_precision": bundle.recommended_precision,
         "recommendation": content["recommendation"],
         "precisions": precision_lines(content),
-        "engines": [entry["file"] for entry in content["engines"]],
-        "candidates": candidates_of(content),
+        "engines": [str(path.relative_to(bundle.path)) for path in bundle.engines],
     }
 
 
@@ -283,46 +203,3 @@ def precision_lines(content: Mapping[str, Any]) -> list[str]:
     if int8 and not int8["holds"] and "mixed" not in content["precisions"]:
         lines.append("no mixture of INT8 and exact layers keeps the limits either")
     return lines
-
-
-def pick_members(members: Sequence[TrainedMember], pick: str) -> list[TrainedMember]:
-    """Return the members that `pick` names.
-
-    Raises:
-        ConfigError: if it names none, or is not one of the known forms.
-    """
-    chosen = _chosen(members, pick)
-    if not chosen:
-        known = ", ".join(member.architecture.id for member in members) or "none"
-        raise ConfigError(
-            f"`--pick {pick}` selects none of the {len(members)} trained networks ({known}). "
-            "Give knee, all, latency<=MS, error<=SHARE, or one of these ids."
-        )
-    return chosen
-
-
-def _chosen(members: Sequence[TrainedMember], pick: str) -> list[TrainedMember]:
-    bound = _BOUND.match(pick)
-    if pick == "all":
-        return list(members)
-    if not bound and pick != "knee":
-        return [member for member in members if member.architecture.id == pick]
-    measured = [member for member in members if member.latency is not None]
-    points = [(member.quality.error, _latency_ms(member) if bound else _cost(member)) for member in measured]
-    if bound:
-        column, limit = operator.itemgetter(1 if bound[1] == "latency" else 0), float(bound[2])
-        return [member for member, point in zip(measured, points, strict=True) if column(point) <= limit]
-    from hwnas.pareto import front_indices
-    from hwnas.search.front import knee_index
-
-    front = front_indices(points)
-    return [measured[front[knee_index([points[index] for index in front])]]] if front else []
-
-
-def _cost(member: TrainedMember) -> float:
-    """Return the second objective of the run that the member comes from."""
-    return member.cost if member.cost is not None else _latency_ms(member)
-
-
-def _latency_ms(member: TrainedMember) -> float:
-    return member.latency.latency_ms if member.latency is not None else float("inf")

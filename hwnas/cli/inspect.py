@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hwnas.cli.console import out_console, print_json
-from hwnas.errors import ConfigError
 from hwnas.text import visible
 
 if TYPE_CHECKING:
@@ -42,17 +41,12 @@ def register(app: typer.Typer) -> None:
         Of an engine: who wrote it, without a GPU; with --layers and a GPU, its layers. That runs native code
         of the file, so give only engines that you trust.
         """
-        from hwnas.latency.engines.inspection import inspect_engine, is_engine
-        from hwnas.onnx_graphs.inspection import inspect_onnx
+        from hwnas.latency.engines.inspection import EngineReport, inspect_model
 
-        report: EngineReport | GraphReport
-        if is_engine(file):
-            if inputs:
-                raise ConfigError("An engine has fixed inputs; --input is for ONNX files.")
-            report = inspect_engine(file, with_layers=layers)
+        report = inspect_model(file, inputs or [], load_engine=layers)
+        if isinstance(report, EngineReport):
             lines = _engine_lines(report)
         else:
-            report = inspect_onnx(file, inputs or [])
             lines = _lines(report, with_layers=layers)
         if as_json:
             print_json(report.to_json())

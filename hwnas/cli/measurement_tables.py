@@ -14,6 +14,7 @@ from hwnas.text import visible
 if TYPE_CHECKING:
     from hwnas.latency.measure.comparison import Comparison
     from hwnas.latency.measurement import LatencyMeasurement
+    from hwnas.run.front import Front
 
 _FINGERPRINT = (
     ("cpu_model", "processor"),
@@ -59,23 +60,25 @@ def interval_text(low: float, high: float) -> str:
     return f"{low:.3f} to {high:.3f}"
 
 
-def mark(latency: Mapping[str, Any]) -> str:
-    """Return the mark of a measurement that may not be relied on; empty for one that may."""
-    return "" if latency["is_stable"] else " (!)"
+def latency_cells(latency: LatencyMeasurement | None) -> tuple[str, str]:
+    """Return median and interval as cells; a median that may not be relied on carries a mark."""
+    if latency is None:
+        return "n/a", ""
+    low, high = latency.interval_ms
+    mark = "" if latency.is_stable else " (!)"
+    return f"{latency.latency_ms:.2f}{mark}", f"{low:.2f} to {high:.2f}"
 
 
-def print_remarks(latencies: Mapping[str, Mapping[str, Any]]) -> None:
+def print_remarks(latencies: Mapping[str, LatencyMeasurement | None]) -> None:
     """Print below a table why the latencies that carry a mark may not be relied on, by name."""
     for name, latency in latencies.items():
-        if not latency["is_stable"]:
-            text = f"(!) {name}: {latency['remark']}"
-            out_console.print(text, highlight=False, soft_wrap=True)
+        if latency is not None and not latency.is_stable:
+            out_console.print(f"(!) {name}: {latency.remark}", highlight=False, soft_wrap=True)
 
 
-def cost_heading(front: Mapping[str, Any]) -> list[str]:
+def objective_heading(front: Front) -> list[str]:
     """Return the heading of the objective's column; nothing where the latency's own column shows it."""
-    objective = front["objectives"][1]
-    return [] if objective == "latency_ms" else [f"{objective} ({front['unit']})"]
+    return [] if front.objective == "latency_ms" else [f"{front.objective} ({front.unit})"]
 
 
 def _table(title: str, columns: tuple[str, ...] = ("",)) -> Table:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from hwnas.cli.console import PlainTextColumn, err_console, out_console, print_json
+from hwnas.cli.console import err_console, out_console, print_json
 from hwnas.errors import ConfigError
-from hwnas.files import is_json_with, refuse_foreign, refuse_foreign_directory
+from hwnas.plain_console import PlainTextColumn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,40 +67,26 @@ def profile(
 
     Killed or interrupted, the same command goes on where it was.
     """
-    from hwnas.latency.predict.exporting import check_precision
-    from hwnas.latency.predict.profiling import HEADER, ProfileSettings, remove_profile
-    from hwnas.latency.predict.table import load_table
-    from hwnas.latency.predict.table_making import make_table
-    from hwnas.latency.predict.transfer import make_table_from_others
+    from hwnas.latency.predict.profile import default_table_path
+    from hwnas.latency.predict.profile import profile as make
 
     drawn, contract = _space(run, space, (channels, height, _widths(widths), classes))
-    check_precision(precision)
-    named = target if precision == "fp32" else f"{target} {precision}"
-    path = out or Path("latency_tables") / f"{_slug(named)}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    refuse_foreign(path, "a latency table", is_json_with("schema_version", "target", "fingerprint"))
-    settings = ProfileSettings(_seconds(budget), networks, seed, precision)
-    others = [load_table(Path(name.strip())) for name in (from_tables or "").split(",") if name.strip()]
-    raw = path.with_suffix(".partial")
-    refuse_foreign_directory(raw, "raw measurements", [HEADER])
+    path = out or default_table_path(target, precision)
     with _watched() as listener:
-        if others:
-            table = make_table_from_others(
-                target,
-                drawn,
-                contract,
-                raw,
-                others,
-                samples,
-                seed=seed,
-                precision=precision,
-                listener=listener,
-            )
-        else:
-            table = make_table(target, drawn, contract, raw, settings, listener)
-    table.save(path)
-    if not keep:
-        remove_profile(raw)
+        table = make(
+            target,
+            space=drawn,
+            contract=contract,
+            out=path,
+            budget_s=_seconds(budget),
+            networks=networks,
+            precision=precision,
+            seed=seed,
+            from_tables=[name.strip() for name in (from_tables or "").split(",") if name.strip()],
+            samples=samples,
+            keep_raw=keep,
+            progress=listener,
+        )
     if as_json:
         print_json(_summary(table, path))
     else:
@@ -137,11 +123,6 @@ def _widths(text: str) -> tuple[int, ...]:
     if not all(part.isdecimal() and int(part) > 0 for part in parts):
         raise ConfigError(f"Widths are whole numbers such as 512,1024, but got {text!r}.")
     return tuple(sorted({int(part) for part in parts}))
-
-
-def _slug(target: str) -> str:
-    """Return a file name that says which target it is of."""
-    return re.sub(r"[^a-z0-9]+", "-", target.lower()).strip("-")
 
 
 @contextmanager

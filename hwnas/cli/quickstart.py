@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from hwnas.cli.console import err_console, out_console, print_json
-from hwnas.cli.measurement_tables import cost_heading, mark, print_remarks
+from hwnas.cli.measurement_tables import latency_cells, objective_heading, print_remarks
 from hwnas.errors import VerificationError
+
+if TYPE_CHECKING:
+    from hwnas.run.quickstart import QuickstartSummary
 
 INTERRUPTED = 130
 
@@ -31,47 +34,45 @@ def quickstart(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Synthesize scans, search, train, export, verify and report; the same command resumes it."""
-    from hwnas.cli.quickstart_pipeline import Quickstart
+    from hwnas.run.quickstart import Quickstart
 
     try:
-        summary = Quickstart(out, minutes).run()
+        summary = Quickstart(out, minutes, console=err_console).run()
     except KeyboardInterrupt as interruption:
         err_console.print("Interrupted. The same command goes on where it stopped.")
         raise typer.Exit(INTERRUPTED) from interruption
     if as_json:
-        print_json(summary)
+        print_json(summary.to_json())
     else:
         _show(summary)
-    failed = [bundle["path"] for bundle in summary["bundles"] if not bundle["verified"]]
+    failed = [str(entry.bundle.path) for entry in summary.bundles if not entry.is_verified]
     if failed:
         raise VerificationError(
             f"These bundles do not hold what their manifests state: {failed}; see verification.json there."
         )
 
 
-def _show(summary: dict[str, Any]) -> None:
+def _show(summary: QuickstartSummary) -> None:
     table = Table(title="The front, trained in full, exported and verified", title_justify="left")
-    cost = cost_heading(summary)
+    objective = objective_heading(summary.front)
     table.add_column("architecture id", no_wrap=True)
-    for heading in ("mIoU", *cost, "latency ms", "on front", "verified"):
+    for heading in (summary.front.metric, *objective, "latency ms", "interval ms", "on front", "verified"):
         table.add_column(heading, justify="right")
-    for bundle in summary["bundles"]:
-        low, high = bundle["interval_ms"]
+    for entry in summary.bundles:
         table.add_row(
-            bundle["architecture_id"],
-            f"{bundle['quality']:.3f}",
-            *("n/a" if bundle["cost"] is None else f"{bundle['cost']:.2f}" for _ in cost),
-            f"{bundle['latency_ms']:.2f} ({low:.2f} to {high:.2f}){mark(bundle)}",
-            "yes" if bundle["on_front"] else "no",
-            "yes" if bundle["verified"] else "NO",
+            entry.bundle.architecture_id,
+            f"{entry.bundle.quality.value:.3f}",
+            *("n/a" if entry.objective is None else f"{entry.objective:.2f}" for _ in objective),
+            *latency_cells(entry.bundle.latency),
+            "yes" if entry.is_on_front else "no",
+            "yes" if entry.is_verified else "NO",
         )
     out_console.print(table)
-    print_remarks({bundle["architecture_id"]: bundle for bundle in summary["bundles"]})
-    seconds = sum(summary["seconds"].values())
+    print_remarks({entry.bundle.architecture_id: entry.bundle.latency for entry in summary.bundles})
     lines = [
-        f"{summary['trained_candidates']} candidates trained, {seconds:.0f} s in all",
-        f"report   {summary['report']}",
-        *(f"bundle   {bundle['path']}" for bundle in summary["bundles"]),
+        f"{summary.trained_candidates} candidates trained, {sum(summary.seconds.values()):.0f} s in all",
+        f"report   {summary.report}",
+        *(f"bundle   {entry.bundle.path}" for entry in summary.bundles),
     ]
     for line in lines:
         out_console.print(line, highlight=False, soft_wrap=True)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,14 +11,16 @@ from rich.table import Table
 from rich.text import Text
 
 from hwnas.cli.console import err_console, out_console, print_json
-from hwnas.cli.measurement_tables import cost_heading, mark, print_remarks
-from hwnas.cli.train import show_members, watched_training
+from hwnas.cli.measurement_tables import latency_cells, objective_heading, print_remarks
+from hwnas.cli.train import show_members
 from hwnas.config import PrescreeningSection, RunConfig, load_config, parse_config
 from hwnas.errors import ConfigError, StudyError
 from hwnas.search.run_directory import RunDirectory
 
 if TYPE_CHECKING:
-    from hwnas.search.driver import SearchResult
+    from hwnas.estimators.rank_correlation import EstimatorReport
+    from hwnas.run.results import SearchSummary
+    from hwnas.search.stage_costs import StageCost
 
 INTERRUPTED = 130
 
@@ -119,29 +120,29 @@ def search(
         config, first_steps, networks=prescreen, train_best=train_best, train_full=train_full
     )
 
-    from hwnas.search.driver import search as run_search
-    from hwnas.search.progress import watched
+    from hwnas.run.progress import shown_search, shown_training
+    from hwnas.run.run import Run
 
-    with watched(err_console) as listener:
-        result = run_search(config, directory, resume=resume, rebase=rebase, repair=repair, progress=listener)
-    _warn(result.remarks)
-    trained = None
-    full = config.search.prescreening.train_full if config.search.prescreening is not None else None
-    if full is not None and not result.interrupted:
-        from hwnas.search.full_training import train_front
-
-        err_console.print(f"Training {full} of the front in full.")
-        with watched_training() as listener:
-            trained = train_front(directory, pick=full, progress=listener)
-        result = replace(result, interrupted=trained.interrupted)
+    if RunDirectory(directory).exists and not resume:
+        raise StudyError(
+            f"There is a run in {str(directory)!r} already: add --resume to go on with it, or name another "
+            "directory with --out."
+        )
+    if resume and not RunDirectory(directory).exists:
+        raise StudyError(f"There is no run in {str(directory)!r} to go on with: leave --resume out.")
+    with shown_search(err_console) as listener, shown_training(err_console) as training_listener:
+        summary = Run(directory, config).search(
+            rebase=rebase, repair=repair, progress=listener, training_progress=training_listener
+        )
+    _warn(summary.remarks)
     if as_json:
-        _warn(result.estimator_report.warnings if result.estimator_report is not None else ())
-        print_json(result.to_json() | ({"full_training": trained.trained} if trained is not None else {}))
+        _warn(summary.estimator_report.warnings if summary.estimator_report is not None else ())
+        print_json(summary.to_json())
     else:
-        _show(result)
-    if trained is not None and not as_json:
-        show_members(trained)
-    if result.interrupted:
+        _show(summary)
+        if summary.training is not None:
+            show_members(summary.training)
+    if summary.is_interrupted:
         err_console.print(f"Interrupted. Go on with: hwnas search {directory} --resume", soft_wrap=True)
         raise typer.Exit(INTERRUPTED)
 
@@ -208,52 +209,46 @@ def _config_and_directory(run: Path, out: Path | None, *, resume: bool) -> tuple
     return RunDirectory(run).load_config(), run
 
 
-def _show(result: SearchResult) -> None:
+def _show(summary: SearchSummary) -> None:
     """Print the front as a table, and where it lies."""
-    members: list[dict[str, Any]] = result.front["members"]
-    cost = cost_heading(result.front)
-    metric = members[0]["quality"]["metric"] if members else "metric"
+    front, trials = summary.front, summary.trials
+    cost = objective_heading(front)
     table = Table(title="Pareto front, candidates on the budget of the search", title_justify="left")
-    for heading in ("trial", metric, *cost, "latency ms", "interval ms"):
+    for heading in ("trial", front.metric or "metric", *cost, "latency ms", "interval ms"):
         table.add_column(heading, justify="right")
     table.add_column("genes in which members differ", justify="left")
-    genes = [member["architecture"]["genes"] for member in members]
-    for member, differing in zip(members, _differing(genes), strict=True):
-        low, high = member["latency"]["interval_ms"]
+    for member, differing in zip(front, _differing([each.architecture.genes for each in front]), strict=True):
         table.add_row(
-            str(member["trial"]),
-            f"{member['quality']['value']:.4f}",
-            *(f"{member['cost']:.2f}" for _ in cost),
-            f"{member['latency_ms']:.2f}{mark(member['latency'])}",
-            f"{low:.2f} to {high:.2f}",
+            str(member.trial),
+            f"{member.quality.value:.4f}",
+            *(f"{member.objective:.2f}" for _ in cost),
+            *latency_cells(member.latency),
             ", ".join(f"{gene} {value}" for gene, value in differing.items()),
         )
-    summary = result.to_json()
     out_console.print(table)
-    print_remarks({f"trial {member['trial']}": member["latency"] for member in members})
+    print_remarks({f"trial {member.trial}": member.latency for member in front})
     out_console.print(
-        f"{summary['trained']} trained, {summary['infeasible']} over the budget, {summary['failed']} failed, "
-        f"{summary['duplicates']} repeated; hypervolume {summary['hypervolume']:.4f}. "
-        f"Ended because {result.ending}."
-        if not result.interrupted
+        f"{trials.trained} trained, {trials.infeasible} over the budget, {trials.failed} failed, "
+        f"{trials.duplicates} repeated; hypervolume {front.hypervolume:.4f}. Ended because {summary.ending}."
+        if not summary.is_interrupted
         else "Interrupted.",
         soft_wrap=True,
         highlight=False,
     )
-    for rung in result.rungs:
+    for rung in summary.rungs:
         out_console.print(
-            f"{rung['stage'].capitalize()}, evaluated by {rung['estimator']}: {rung['trained']} trained, "
-            f"{rung['infeasible']} over the budget, {rung['failed']} failed.",
+            f"{rung.stage.capitalize()}, evaluated by {rung.estimator}: {rung.trials.trained} trained, "
+            f"{rung.trials.infeasible} over the budget, {rung.trials.failed} failed.",
             highlight=False,
         )
-    _show_estimator_report(result)
-    out_console.print(_stages_table(summary["stages"]))
-    out_console.print(f"Run directory: {result.run}", soft_wrap=True, highlight=False)
+    _show_estimator_report(summary.estimator_report)
+    out_console.print(_stages_table(summary.stages))
+    out_console.print(f"Run directory: {summary.run}", soft_wrap=True, highlight=False)
 
 
-def _show_estimator_report(result: SearchResult) -> None:
+def _show_estimator_report(report: EstimatorReport | None) -> None:
     """Say how far errors of candidates order networks as full training would."""
-    if result.estimator_report is None:
+    if report is None:
         out_console.print(
             "How far candidates are ordered as full training would order them is not known: `hwnas estimate` "
             "finds out, and `search.estimator_report` names what it found.",
@@ -261,7 +256,6 @@ def _show_estimator_report(result: SearchResult) -> None:
             highlight=False,
         )
         return
-    report = result.estimator_report
     out_console.print(
         f"Estimator {report.estimator}: Kendall tau with full training {report.rank_correlation}, of MACs "
         f"{report.macs}, of "
@@ -278,19 +272,18 @@ def _warn(warnings: Iterable[str]) -> None:
         err_console.print(Text(f"WARNING: {warning}", style="bold red"), soft_wrap=True)
 
 
-def _stages_table(stages: list[dict[str, Any]]) -> Table:
+def _stages_table(stages: Sequence[StageCost]) -> Table:
     table = Table(title="Cost of the stages, summed over workers", title_justify="left")
     for heading in ("networks", "seconds"):
         table.add_column(heading, justify="right")
     table.add_column("stage", justify="left")
     table.add_column("remark", justify="left")
     for stage in stages:
-        networks = str(stage["networks"] or "")
-        table.add_row(networks, f"{stage['seconds']:.1f}", stage["stage"], stage["remark"])
+        table.add_row(str(stage.networks or ""), f"{stage.seconds:.1f}", stage.stage, stage.remark)
     return table
 
 
-def _differing(genes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _differing(genes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return of each architecture the genes that not all of them share."""
     return [
         {gene: value for gene, value in own.items() if any(other.get(gene) != value for other in genes)}

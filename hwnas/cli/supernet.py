@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from hwnas.cli.console import PlainTextColumn, err_console, out_console, print_json
+from hwnas.cli.console import err_console, out_console, print_json
 from hwnas.files import refuse_foreign_directory
+from hwnas.plain_console import PlainTextColumn
 
 
 def register(app: typer.Typer) -> None:

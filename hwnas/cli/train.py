@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
-from rich.text import Text
 
 from hwnas.cli.console import err_console, out_console, print_json
-from hwnas.cli.measurement_tables import cost_heading, mark, print_remarks
+from hwnas.cli.measurement_tables import latency_cells, objective_heading, print_remarks
 from hwnas.errors import ConfigError
-from hwnas.text import visible
 
 if TYPE_CHECKING:
-    from hwnas.search.full_training import FullTrainingResult, TrainingListener, TrainingStatus
+    from hwnas.run.front import FrontMember
+    from hwnas.run.results import TrainingSummary
 
 INTERRUPTED = 130
-_LINE_EVERY_S = 30.0
 
 
 def register(app: typer.Typer) -> None:
@@ -56,48 +50,26 @@ def train(
     """
     chosen = _parsed(pick)
 
-    from hwnas.search.full_training import train_front
+    from hwnas.run.progress import shown_training
+    from hwnas.run.run import Run
 
-    if log_dir is not None:
-        log_dir = log_dir.resolve()
-    with watched_training() as listener:
-        result = train_front(run, pick=chosen, steps=steps, device=device, log_dir=log_dir, progress=listener)
+    with shown_training(err_console) as listener:
+        summary = Run.open(run).train(chosen, steps=steps, device=device, log_dir=log_dir, progress=listener)
     if as_json:
-        print_json(result.trained)
-    elif result.trained["members"] or not result.interrupted:
-        show_members(result)
-    if result.interrupted:
+        print_json(summary.to_json())
+    elif summary.networks or not summary.is_interrupted:
+        show_members(summary)
+    if summary.is_interrupted:
         err_console.print("Interrupted. The same command goes on from the checkpoints.")
         raise typer.Exit(INTERRUPTED)
 
 
-@contextmanager
-def watched_training() -> Iterator[TrainingListener]:
-    """Show how far training is: in place on a terminal; elsewhere what is new, and the steps now and then."""
-    last, last_s = "", -math.inf
-
-    def words(status: TrainingStatus) -> str:
-        under_way = "".join(f" · {name[:8]} {member}" for name, member in status.under_way.items())
-        return f"[{status.finished}/{status.wanted}] {status.message}{under_way}"
-
-    def print_line(status: TrainingStatus) -> None:
-        nonlocal last, last_s
-        if status.message != last or (status.under_way and time.monotonic() - last_s > _LINE_EVERY_S):
-            last, last_s = status.message, time.monotonic()
-            err_console.print(words(status), highlight=False, soft_wrap=True)
-
-    if not err_console.is_terminal:
-        yield print_line
-        return
-    with err_console.status("starting workers") as shown:
-        yield lambda status: shown.update(Text(visible(words(status))))
-
-
-def _build_line(member: dict[str, Any]) -> str:
-    builds = member["builds"]
+def _build_line(member: FrontMember) -> str:
+    builds = member.builds
+    assert builds is not None  # noqa: S101 - asked for where there are some
     return (
-        f"{Path(member['checkpoint']).parent.name}: the slowest of {len(builds['made'])} builds takes "
-        f"{builds['spread']:.1%} longer than the fastest, which is kept."
+        f"{member.id}: the slowest of {builds.made} builds takes {builds.spread:.1%} longer than the "
+        "fastest, which is kept."
     )
 
 
@@ -109,33 +81,33 @@ def _parsed(pick: str | None) -> str | int | None:
     raise ConfigError(f"--pick is `all`, `knee` or a positive number, but got {pick!r}.")
 
 
-def show_members(result: FullTrainingResult) -> None:
+def show_members(summary: TrainingSummary) -> None:
     """Print the members at full budget."""
-    members = result.trained["members"]
-    metric = members[0]["quality"]["metric"] if members else "metric"
+    front = summary.front
     table = Table(title="Members at full budget", title_justify="left")
-    cost = cost_heading(result.trained) if members else []
-    for heading in ("architecture id", metric, *cost, "latency ms", "interval ms", "on front"):
+    networks = sorted(summary.networks, key=lambda member: member.latency_ms or 0.0)
+    metric = networks[0].quality.metric if networks else "metric"
+    objective = objective_heading(front)
+    for heading in ("architecture id", metric, *objective, "latency ms", "interval ms", "on front"):
         table.add_column(heading, justify="right")
-    for member in members:
-        low, high = member["latency"]["interval_ms"]
+    on_front = {member.id for member in front}
+    for member in networks:
         table.add_row(
-            Path(member["checkpoint"]).parent.name,
-            f"{member['quality']['value']:.4f}",
-            *("n/a" if member["cost"] is None else f"{member['cost']:.2f}" for _ in cost),
-            f"{member['latency']['latency_ms']:.2f}{mark(member['latency'])}",
-            f"{low:.2f} to {high:.2f}",
-            "yes" if member["on_front"] else ", ".join(["no", *member.get("exceeds", ())]),
+            member.id,
+            f"{member.quality.value:.4f}",
+            *("n/a" if member.objective is None else f"{member.objective:.2f}" for _ in objective),
+            *latency_cells(member.latency),
+            "yes" if member.id in on_front else ", ".join(["no", *member.exceeds]),
         )
     out_console.print(table)
-    agreement = result.trained.get("rank_agreement")
-    if agreement is not None:
+    ranks = summary.latency_ranks
+    if ranks is not None:
         out_console.print(
-            f"The search ranked the latencies of {agreement['members']} members like this measurement with "
-            f"Kendall tau {agreement['kendall']:.2f} (Spearman {agreement['spearman']:.2f}).",
+            f"The search ranked the latencies of {ranks.networks} members like this measurement with "
+            f"Kendall tau {ranks.kendall:.2f} (Spearman {ranks.spearman:.2f}).",
             highlight=False,
         )
-    for member in members:
-        if member.get("builds") is not None:
+    for member in networks:
+        if member.builds is not None:
             out_console.print(_build_line(member), highlight=False)
-    print_remarks({Path(member["checkpoint"]).parent.name: member["latency"] for member in members})
+    print_remarks({member.id: member.latency for member in networks})

@@ -13,8 +13,7 @@ from hwnas.cli.trust import AllowedSigners, Identity, RequireSignature, trust_of
 from hwnas.errors import VerificationError
 
 if TYPE_CHECKING:
-    from hwnas.bundle.signature import Trust
-    from hwnas.bundle.verification.result import Verification, VerificationSettings
+    from hwnas.bundle.verification.result import Verification
 
 
 def register(app: typer.Typer) -> None:
@@ -43,6 +42,7 @@ def register(app: typer.Typer) -> None:
         as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     ) -> None:
         """Check signature, hashes, ONNX against PyTorch, quality and latency; write verification.json."""
+        from hwnas.bundle.verification.on_target import verify_on_target
         from hwnas.bundle.verification.result import VerificationSettings
 
         settings = VerificationSettings(latency_tolerance=latency_tolerance, threads=threads)
@@ -50,7 +50,7 @@ def register(app: typer.Typer) -> None:
             require_signature=require_signature, allowed_signers=allowed_signers, identity=identity
         )
         with err_console.status(f"Verifying {bundle}"):
-            verification = verify_and_show(bundle, data=data, target=target, settings=settings, trust=trust)
+            verification = verify_on_target(bundle, data=data, target=target, settings=settings, trust=trust)
         if as_json:
             print_json(verification.to_json())
         else:
@@ -61,45 +61,6 @@ def register(app: typer.Typer) -> None:
                 f"{bundle} does not hold what its manifest states: {failed}. "
                 f"See {bundle / 'verification.json'}."
             )
-
-
-def verify_and_show(
-    bundle: Path,
-    *,
-    data: str | None,
-    target: str | None,
-    settings: VerificationSettings | None = None,
-    trust: Trust | None = None,
-) -> Verification:
-    """Verify `bundle`, measuring under the protocol that its own latency was measured under.
-
-    Raises:
-        HwnasError: see `hwnas.bundle.verification.verify.verify_bundle`.
-    """
-    from hwnas.bundle.manifest import read_manifest
-    from hwnas.bundle.verification.manifest_schema import check_manifest
-    from hwnas.bundle.verification.verify import verify_bundle
-    from hwnas.errors import BundleError
-    from hwnas.latency.measure.meter import open_meter
-    from hwnas.latency.measure.protocol import MeasuringProtocol
-
-    manifest = read_manifest(bundle, check_files=False, trust=trust)
-    check_manifest(manifest)
-    stated = manifest.content["latency"]
-    try:
-        protocol, stated_target = MeasuringProtocol.from_json(stated["protocol"]), stated["target"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise BundleError(
-            f"The manifest of {bundle} does not say how its latency was measured ({error!r}). "
-            "Export it again."
-        ) from error
-    meter = open_meter(target or stated_target, protocol)
-    try:
-        return verify_bundle(
-            bundle, meter, data=data, other_target=target is not None, settings=settings, trust=trust
-        )
-    finally:
-        meter.close()
 
 
 def _print_checks(verification: Verification) -> None:

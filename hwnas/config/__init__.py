@@ -1,7 +1,7 @@
 """The run file: what to search, on what data, for which hardware, at what cost."""
 
 from hwnas.config.run_config import JOURNAL, RunConfig
-from hwnas.config.run_file import load_config, parse_config, save_config
+from hwnas.config.run_file import config_of, load_config, parse_config, save_config
 from hwnas.config.sections import (
     AUTO,
     EstimatorSection,
@@ -24,6 +24,7 @@ __all__ = [
     "RecipeSection",
     "RunConfig",
     "SearchSection",
+    "config_of",
     "load_config",
     "parse_config",
     "save_config",

@@ -44,6 +44,25 @@ def load_config(path: Path, *, must_exist: tuple[str, ...] = ()) -> RunConfig:
     return config
 
 
+def config_of(value: Mapping[str, Any], directory: Path) -> RunConfig:
+    """Turn plain values into a run as `load_config` does for a file of them.
+
+    Args:
+        value: what a run file would hold.
+        directory: that relative paths in it count from.
+
+    Raises:
+        ConfigError: if a key is unknown, a value is wrong, or an input does not exist.
+    """
+    document = YamlDocument(str(directory / "the run"), value, {})
+    _refuse_other_than_mapping(value, "The run")
+    whole, stated = with_absolute_paths(_with_lists(value), document)
+    config = parse_config(whole)
+    refuse_wrong_plugin_settings(whole, document)
+    refuse_missing(stated, document, ("task", "search", "measuring"))
+    return config
+
+
 def parse_config(value: Any, *, document: YamlDocument | None = None) -> RunConfig:
     """Turn plain values into a run. Paths are taken as they are.
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from hwnas.bundle.provenance import installed_versions
 from hwnas.errors import HwnasError
 from hwnas.files import write_bytes_atomically
@@ -25,6 +27,7 @@ MAX_PICTURED = 5
 """Members with pictures: every picture makes the file larger."""
 
 
+@torch.random.fork_rng(devices=[])  # what is drawn here must not change what the caller draws afterwards
 def build_report(run: Path | str, out: Path | None = None) -> Path:
     """Write the report of a run as one HTML file that opens without a network.
 

@@ -1,4 +1,4 @@
-"""The interactive figures: plotly figures as HTML fragments that share one copy of plotly.js."""
+"""The interactive figures, as plotly figures; in a page they share one copy of plotly.js."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ _CONFIG = {
 
 
 def plotly_script() -> str:
-    """Return plotly.js as one inline script element; figures of `pareto_figure` and others need it."""
+    """Return plotly.js as one inline script element; fragments of `as_html` need it."""
     # A closing tag inside the library would end the element early.
     library: str = get_plotlyjs().replace("</script", "<\\/script")
     return f'<script type="text/javascript">{library}</script>'
 
 
-def pareto_figure(content: RunContent) -> str:
+def front_figure(content: RunContent) -> go.Figure:
     """Return error over latency: all trials, the front of the search, members at full budget."""
     trials = content.front["trials"]
     trained = [trial for trial in trials if trial["state"] == "COMPLETE"]
@@ -70,10 +70,10 @@ def pareto_figure(content: RunContent) -> str:
         _mark_budget(figure, limit, content.unit, is_log=axis.get("type") == "log")
     figure.update_xaxes(title=f"{escape(content.objective)}, {escape(content.unit)}", **axis)
     figure.update_yaxes(title=f"error (1 − {escape(metric)})", tickformat=".2f")
-    return as_html(figure, "pareto-figure", height=560)
+    return styled(figure, height=560)
 
 
-def hypervolume_figure(front: Mapping[str, Any]) -> str:
+def hypervolume_figure(front: Mapping[str, Any]) -> go.Figure:
     """Return hypervolume over trained trials, in the order in which they finished."""
     history = front["hypervolume_history"]
     figure = go.Figure(
@@ -92,11 +92,11 @@ def hypervolume_figure(front: Mapping[str, Any]) -> str:
     if len(history) < _FEW:
         figure.update_xaxes(dtick=1)
     figure.update_yaxes(title="hypervolume, ms", rangemode="tozero")
-    return as_html(figure, "hypervolume-figure", height=340)
+    return styled(figure, height=340)
 
 
-def losses_figure(members: Sequence[Member]) -> str:
-    """Return the training loss of members over steps, one line each; empty where none was recorded."""
+def losses_figure(members: Sequence[Member]) -> go.Figure:
+    """Return the training loss of members over steps, a line for each of which it was recorded."""
     figure = go.Figure()
     for member in members:
         losses = (member.trained or {}).get("losses")
@@ -111,11 +111,9 @@ def losses_figure(members: Sequence[Member]) -> str:
                     hovertemplate="step %{x}<br>loss %{y:.3f}<extra>%{fullData.name}</extra>",
                 )
             )
-    if not figure.data:
-        return ""
     figure.update_xaxes(title="training step", rangemode="tozero", tickformat="d")
     figure.update_yaxes(title="training loss")
-    return as_html(figure, "losses-figure", height=340)
+    return styled(figure, height=340)
 
 
 def genes_as_hover(architecture: Architecture) -> str:
@@ -291,8 +289,8 @@ def _mark_budget(figure: go.Figure, limit: float, unit: str, *, is_log: bool) ->
     )
 
 
-def as_html(figure: go.Figure, name: str, *, height: int) -> str:
-    """Return a figure as an HTML fragment that needs `plotly_script`; `name` is the id of its element."""
+def styled(figure: go.Figure, *, height: int) -> go.Figure:
+    """Give a figure the look of the report, and return it."""
     figure.update_layout(
         template="none",
         height=height,
@@ -306,6 +304,11 @@ def as_html(figure: go.Figure, name: str, *, height: int) -> str:
     )
     figure.update_xaxes(gridcolor=_GREY, zerolinecolor=_GREY, linecolor=_GREY)
     figure.update_yaxes(gridcolor=_GREY, zerolinecolor=_GREY, linecolor=_GREY)
+    return figure
+
+
+def as_html(figure: go.Figure, name: str) -> str:
+    """Return a figure as an HTML fragment that needs `plotly_script`; `name` is the id of its element."""
     html: str = plotly.io.to_html(
         figure,
         include_plotlyjs=False,

@@ -10,7 +10,7 @@ from typing import Any
 
 from hwnas.onnx_graphs.precision.kinds import FP32
 from hwnas.report.content import Member, RunContent
-from hwnas.report.figures import hypervolume_figure, losses_figure, pareto_figure, plotly_script
+from hwnas.report.figures import as_html, front_figure, hypervolume_figure, losses_figure, plotly_script
 from hwnas.report.prediction import both_latencies, prediction_figure, prediction_in_words
 from hwnas.report.tables import (
     candidates_table,
@@ -162,19 +162,22 @@ def _front_section(content: RunContent) -> str:
         hint += " Diamonds are members trained at full budget and measured with the final protocol."
     else:
         hint += " No member was trained at full budget yet: <code>hwnas train</code> does that."
-    return _section("Accuracy and latency", hint, pareto_figure(content), name="front")
+    return _section(
+        "Accuracy and latency", hint, as_html(front_figure(content), "pareto-figure"), name="front"
+    )
 
 
 def _hypervolume_section(content: RunContent) -> str:
     hint = "Area between the front and the reference corner: while it still rises, more trials pay off."
-    return _section("Progress of the search", hint, hypervolume_figure(content.front), name="hypervolume")
+    figure = as_html(hypervolume_figure(content.front), "hypervolume-figure")
+    return _section("Progress of the search", hint, figure, name="hypervolume")
 
 
 def _prediction_section(content: RunContent) -> str:
     trials = both_latencies(content.front)
     if not trials:
         return ""
-    body = prediction_figure(trials)
+    body = as_html(prediction_figure(trials), "prediction-figure")
     return _section(
         "Predicted and measured latency", prediction_in_words(content.front), body, name="prediction"
     )
@@ -270,7 +273,7 @@ def _confusion_section(content: RunContent) -> str:
 def _losses_section(content: RunContent) -> str:
     figure = losses_figure(content.trained)
     hint = "Mean loss over equal spans of steps, of members trained at full budget."
-    return _section("Training", hint, figure, name="losses") if figure else ""
+    return _section("Training", hint, as_html(figure, "losses-figure"), name="losses") if figure.data else ""
 
 
 def _data_section(content: RunContent, illustrations: Illustrations) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from hwnas.report.figures import FRONT, as_html
+from hwnas.report.figures import FRONT, styled
 
 Trial = Mapping[str, Any]
 _LINE = "rgba(128,140,155,0.6)"
@@ -36,8 +36,13 @@ def prediction_in_words(front: Mapping[str, Any]) -> str:
     )
 
 
-def prediction_figure(trials: Sequence[Trial]) -> str:
-    """Return predicted over measured latency, on logarithmic axes, with predicted intervals."""
+def prediction_figure(trials: Sequence[Trial]) -> go.Figure:
+    """Return predicted over measured latency, on logarithmic axes, with predicted intervals.
+
+    Without a point where no trial was both predicted and measured.
+    """
+    if not trials:
+        return styled(go.Figure(), height=460)
     predicted = [float(trial["predicted"]["latency_ms"]) for trial in trials]
     measured = [float(trial["latency_ms"]) for trial in trials]
     lows = [
@@ -73,7 +78,7 @@ def prediction_figure(trials: Sequence[Trial]) -> str:
     )
     figure.update_xaxes(title="measured latency, ms", type="log", ticksuffix=" ms")
     figure.update_yaxes(title="predicted latency, ms", type="log", ticksuffix=" ms")
-    return as_html(figure, "prediction-figure", height=460)
+    return styled(figure, height=460)
 
 
 def _is_inside(trial: Trial) -> bool:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import hwnas
+import torch
+
 from hwnas.architecture import Architecture, Choice
 from hwnas.config import JOURNAL, RunConfig
 from hwnas.estimators.rank_correlation import EstimatorReport
@@ -38,6 +39,7 @@ from hwnas.search.warm_start import first_candidates, not_yet_evaluated
 from hwnas.search.worker import Jobs
 from hwnas.search_spaces.base import SearchSpace, make_search_space
 from hwnas.tasks.base import Task, make_task
+from hwnas.version import __version__
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ class SearchResult:
         }
 
 
+@torch.random.fork_rng(devices=[])  # what is drawn here must not change what the caller draws afterwards
 def search(
     config: RunConfig,
     run_dir: Path,
@@ -225,7 +228,7 @@ def _session(
         "session",
         f"search for {config.search.trials} trained candidates, {learned_from.num_trained} are there; "
         f"{len(stale)} trials of a killed driver failed, {len(recovered)} were finished and count",
-        version=hwnas.__version__,
+        version=__version__,
         stale=stale,
         recovered=recovered,
     )

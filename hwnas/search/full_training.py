@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from hwnas.architecture import Architecture
 from hwnas.config import RunConfig
 from hwnas.errors import ConfigError, FileAccessError, TrainingError, TrainingInterruptedError
@@ -98,6 +100,7 @@ class FullTrainingResult:
     interrupted: bool
 
 
+@torch.random.fork_rng(devices=[])  # what is drawn here must not change what the caller draws afterwards
 def train_front(
     run_dir: Path,
     *,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -93,18 +94,8 @@ class CandidateLoop:
                 then is finished first.
             HwnasError: if the workers cannot load the task.
         """
-        gc.freeze()  # what is known of thousands of trials stays: garbage is not looked for there
-        try:
-            while not self._stop.requested and (self._wants_more() or self._may_promote() or self._running):
-                self._launch()
-                for reply in self._pool.wait(0.5):
-                    self._handle(reply)
-                self._give_up_overdue()
-                self._listener(self._status())
-            if self._stop.requested:
-                self._ending = "interrupted"
-        finally:
-            self._abandon(INTERRUPTED if self._stop.requested else ENDED_WITH_ERROR)
+        with _without_garbage_in_what_is_known():
+            self._work()
         self._listener(self._status())
         if self._is_target_gone and not self._stop.requested:
             raise StudyError(
@@ -122,6 +113,19 @@ class CandidateLoop:
     @property
     def _is_target_gone(self) -> bool:
         return self._losses >= MAX_CONSECUTIVE_LOSSES
+
+    def _work(self) -> None:
+        try:
+            while not self._stop.requested and (self._wants_more() or self._may_promote() or self._running):
+                self._launch()
+                for reply in self._pool.wait(0.5):
+                    self._handle(reply)
+                self._give_up_overdue()
+                self._listener(self._status())
+            if self._stop.requested:
+                self._ending = "interrupted"
+        finally:
+            self._abandon(INTERRUPTED if self._stop.requested else ENDED_WITH_ERROR)
 
     def _may_go_on(self) -> bool:
         minutes = self._settings.timeout_min
@@ -353,3 +357,16 @@ class CandidateLoop:
             pace_s = self._recorder.session_s / (trained - self._trained_before)
             bounds.append(max(0, self._settings.trials - trained) * pace_s)
         return min(bounds, default=None)
+
+
+@contextmanager
+def _without_garbage_in_what_is_known() -> Iterator[None]:
+    """Keep the collector from going through what is known of thousands of trials, and give it back after."""
+    is_ours = gc.get_freeze_count() == 0
+    if is_ours:
+        gc.freeze()
+    try:
+        yield
+    finally:
+        if is_ours:
+            gc.unfreeze()

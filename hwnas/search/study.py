@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -139,7 +139,6 @@ class SearchStudy:
         self, place: Path | StudyPlace, *, read_only: bool = False, must_exist: bool = False
     ) -> None:
         """Open the study at `place`, or make one there; a path is that of a journal."""
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
         place = JournalPlace(place) if isinstance(place, Path) else place
         self._base = place.name
         with ExitStack() as opened:
@@ -152,7 +151,10 @@ class SearchStudy:
                     "`hwnas search` first."
                 )
             if self._base not in known:
-                optuna.create_study(storage=self._storage, study_name=self._base, directions=["minimize"] * 2)
+                with _quiet_optuna():
+                    optuna.create_study(
+                        storage=self._storage, study_name=self._base, directions=["minimize"] * 2
+                    )
             self._opened = opened.pop_all()
         self.generation = 1
         self._finished: list[TrialSummary] = []  # all before the first that is not
@@ -167,6 +169,18 @@ class SearchStudy:
     def close(self) -> None:
         """Let the storage go."""
         self._opened.close()
+
+    def copied(self) -> optuna.Study:
+        """Return a copy of the Optuna study in memory; changing it changes nothing here."""
+        storage = optuna.storages.InMemoryStorage()
+        with _quiet_optuna():
+            optuna.copy_study(
+                from_study_name=self._study.study_name,
+                from_storage=self._storage,
+                to_storage=storage,
+                to_study_name=self._base,
+            )
+        return optuna.load_study(study_name=self._base, storage=storage)
 
     def beside(self, name: str) -> SearchStudy:
         """Return another study of the same storage, made if missing; it is closed with this one."""
@@ -193,7 +207,8 @@ class SearchStudy:
         name = self._name(self.generation + 1)
         if name in {study.study_name for study in self._storage.get_all_studies()}:
             optuna.delete_study(study_name=name, storage=self._storage)
-        new = optuna.create_study(storage=self._storage, study_name=name, directions=["minimize"] * 2)
+        with _quiet_optuna():
+            new = optuna.create_study(storage=self._storage, study_name=name, directions=["minimize"] * 2)
         trials = self._study.get_trials()
         for trial in trials:
             original = trial.user_attrs.get("duplicate_of", trial.number)
@@ -443,3 +458,27 @@ def differences(before: Any, now: Any, *, ignored: Sequence[str] = (), path: str
             found += differences(before.get(key), now.get(key), ignored=ignored, path=below)
         return found
     return [f"{path}: {before!r} -> {now!r}"]
+
+
+def copy_in_memory(place: StudyPlace) -> optuna.Study:
+    """Return a copy of the study at a place, as it is at the moment, in memory.
+
+    Raises:
+        StudyError: if there is none, or it is damaged.
+    """
+    study = SearchStudy(place, read_only=True)
+    try:
+        return study.copied()
+    finally:
+        study.close()
+
+
+@contextmanager
+def _quiet_optuna() -> Iterator[None]:
+    """Keep Optuna from announcing studies, and leave its verbosity, which is the caller's, as it was."""
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(max(level, optuna.logging.WARNING))
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(level)

@@ -18,9 +18,10 @@ from hwnas.bundle.runtime.onnx_predictor import check_rounding
 from hwnas.bundle.runtime.runner import Runner
 from hwnas.bundle.verification.result import VerificationSettings
 from hwnas.bundle.verification.verify import verify_bundle
-from hwnas.cli.export import export_run, precision_lines
+from hwnas.cli.export import precision_lines
 from hwnas.errors import BundleError, ConfigError, ExportError
 from hwnas.onnx_graphs.precision.kinds import Dialect
+from hwnas.run.export import export_run
 from tests.bundle import small_lidar
 from tests.bundle.precision.test_conversion import LENIENT, Meter
 from tests.bundle.small_lidar import SmallSpace, SmallTask, write_run

@@ -15,7 +15,6 @@ from hwnas.bundle.export import TrainedMember, export_bundle
 from hwnas.cli.bench_modes import (
     Modes,
     background_of,
-    clock_end_to_end,
     end_to_end_table,
     fixed_rate_table,
     resources_table,
@@ -23,6 +22,7 @@ from hwnas.cli.bench_modes import (
 )
 from hwnas.cli.main import make_app
 from hwnas.errors import ConfigError, MeasurementError
+from hwnas.latency.bench import bench_at_fixed_rate, clock_end_to_end
 from hwnas.latency.measure.end_to_end import EndToEndMeasurement
 from hwnas.latency.measure.fixed_rate import FixedRateMeasurement
 from hwnas.latency.measure.meter import open_meter
@@ -88,28 +88,27 @@ def test_no_durations(text: str) -> None:
 
 def test_background(tmp_path: Path) -> None:
     path = tmp_path / "other@home.onnx"
-    io_spec = write_conv_model(path)
+    write_conv_model(path)
     for text in (f"{path}@20", f"{path}@20 Hz"):
-        found = background_of(text)
-        assert (found.model, found.rate_hz, found.io_spec.inputs) == (path, 20.0, io_spec.inputs)
+        assert background_of(text) == (path, 20.0)
     for text in (str(path.with_name("plain.onnx")), f"{path}@fast", f"{path}@0", "@20"):
         with pytest.raises(ConfigError, match=r"detector\.onnx@20"):
             background_of(text)
     with pytest.raises(MeasurementError, match="readable file"):
-        background_of(f"{tmp_path}/none.onnx@20")
+        bench_at_fixed_rate(path, background=background_of(f"{tmp_path}/none.onnx@20"))
 
 
 @pytest.mark.parametrize(
-    ("options", "compares"),
+    "options",
     [
-        ({"rate_hz": 10.0, "resources": True}, False),
-        ({"e2e": Path("scan.bin"), "duration": "20m"}, False),
-        ({"background": "a@1"}, True),
+        {"rate_hz": 10.0, "resources": True},
+        {"e2e": Path("scan.bin"), "duration": "20m"},
+        {"background": "a@1", "compare": Path("other.onnx")},
     ],
 )
-def test_one_clock_at_a_time(options: dict[str, Any], compares: bool) -> None:
+def test_one_clock_at_a_time(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="only one"):
-        Modes(**options).check(compares=compares)
+        Modes(**options).check()
 
 
 def test_the_command_line_measures_at_a_fixed_rate_and_resources(tmp_path: Path) -> None:

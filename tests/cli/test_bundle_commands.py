@@ -16,6 +16,7 @@ from hwnas.cli import export, infer, verify
 from hwnas.cli.infer import Labelled, _report
 from hwnas.cli.infer_inputs import find_scans
 from hwnas.errors import BundleError, ConfigError, DataError, ExportError, StudyError, VerificationError
+from hwnas.run.export import pick_members
 from tests.bundle import small_lidar
 from tests.bundle.small_lidar import LABELS, make_scan, write_run
 from tests.bundle.test_signature import make_key
@@ -101,14 +102,14 @@ def test_export_overwrites_only_when_told(run: Path) -> None:
 )
 def test_picking(run: Path, pick: str, widths: list[int]) -> None:
     members = read_members(run)
-    assert [member.architecture.genes["width"] for member in export.pick_members(members, pick)] == widths
-    assert export.pick_members(members, members[1].architecture.id) == [members[1]]
+    assert [member.architecture.genes["width"] for member in pick_members(members, pick)] == widths
+    assert pick_members(members, members[1].architecture.id) == [members[1]]
 
 
 @pytest.mark.parametrize("pick", ["", "knees", "latency<=0.5", "latency>=3", "error<=0", "latency<=x"])
 def test_picking_nothing_is_an_error(run: Path, pick: str) -> None:
     with pytest.raises(ConfigError, match="selects none"):
-        export.pick_members(read_members(run), pick)
+        pick_members(read_members(run), pick)
 
 
 def read_members(run: Path) -> list[Any]:

@@ -17,8 +17,9 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from hwnas.cli.console import PlainConsole, PlainTextColumn, VisibleFormatter
+from hwnas.cli.console import VisibleFormatter
 from hwnas.cli.main import main
+from hwnas.plain_console import PlainConsole, PlainTextColumn
 from hwnas.text import shortened, shown, visible
 
 ODD = [

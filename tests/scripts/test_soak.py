@@ -17,7 +17,13 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "benchmarks" / "soak.py"
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "storage",
-    ["journal", pytest.param("postgresql", marks=pytest.mark.skipif(bool(why_not()), reason=why_not()))],
+    [
+        "journal",
+        pytest.param(
+            "postgresql",
+            marks=[pytest.mark.long, pytest.mark.skipif(bool(why_not()), reason=why_not())],
+        ),
+    ],
 )
 def test_disturbed_searches_count_every_trial_once(storage: str, tmp_path: Path) -> None:
     out = tmp_path / "soak.json"

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hwnas.errors import ExportError
+from hwnas.errors import ConfigError, ExportError
 from hwnas.files import sha256_of_file
 from hwnas.latency.backends.cuda_driver import CudaDriver
 from hwnas.latency.backends.errors import AgentError
 from hwnas.latency.backends.plan_file import is_plan, read_plan_header
 from hwnas.latency.backends.tensorrt_build import import_tensorrt, make_log
+from hwnas.onnx_graphs.inspection import GraphReport, inspect_onnx
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,30 @@ def inspect_engine(path: Path, *, with_layers: bool) -> EngineReport:
         except AgentError as error:
             reason = str(error)
     return EngineReport(header.product, header.version, size, digest, layers, reason)
+
+
+def inspect_model(
+    path: str | Path, inputs: Sequence[str] = (), *, load_engine: bool = False
+) -> GraphReport | EngineReport:
+    """Return what is in a model file: layers, operators, work, parameters, precision; or who wrote an engine.
+
+    Args:
+        path: an ONNX file, or an engine of TensorRT.
+        inputs: of an ONNX file: shapes or values of inputs whose axes are not fixed, such as
+            `image=1x5x64x512`, `sr=16000` or `image=scan.npy`.
+        load_engine: load an engine for its layers, which needs a GPU. That runs native code of the file: do
+            it only with engines that you trust.
+
+    Raises:
+        ConfigError: if `inputs` does not fit.
+        ExportError: if the file is neither, or damaged.
+    """
+    path = Path(path)
+    if not is_engine(path):
+        return inspect_onnx(path, inputs)
+    if inputs:
+        raise ConfigError("An engine has fixed inputs; shapes and values are for ONNX files.")
+    return inspect_engine(path, with_layers=load_engine)
 
 
 def _layers(path: Path, product: str) -> tuple[Mapping[str, Any], ...]:

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-import hwnas
 from hwnas.io_spec import NetworkContract
 from hwnas.latency.measure.meter import open_meter
 from hwnas.latency.predict.fitting import fit_table
 from hwnas.latency.predict.profiling import ProfileProgress, ProfileSettings, header_of, profile
 from hwnas.latency.predict.table import LatencyTable
 from hwnas.search_spaces.base import SearchSpace
+from hwnas.version import __version__
 
 
 def make_table(
@@ -42,7 +42,7 @@ def make_table(
     with meter:
         networks = profile(meter, space, contract, directory, settings, listener)
     provenance = {
-        "hwnas_version": hwnas.__version__,
+        "hwnas_version": __version__,
         "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "command": "hwnas profile",
         "settings": asdict(settings),

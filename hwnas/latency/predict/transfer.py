@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-import hwnas
 from hwnas.architecture import Architecture
 from hwnas.errors import LatencyTableError
 from hwnas.io_spec import NetworkContract
@@ -39,6 +38,7 @@ from hwnas.latency.predict.space_kernels import kernel_graph_of
 from hwnas.latency.predict.table import LatencyTable
 from hwnas.onnx_graphs.precision.kinds import FP32
 from hwnas.search_spaces.base import SearchSpace, sample_choices
+from hwnas.version import __version__
 
 _POOL = 1000
 _MIN_SAMPLES = 5
@@ -175,7 +175,7 @@ def _table(
         contract=contract,
         choices=dict(header["choices"]),
         provenance={
-            "hwnas_version": hwnas.__version__,
+            "hwnas_version": __version__,
             "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "command": "hwnas profile --from-tables",
             "from_tables": [{"target": table.target, "fingerprint": table.fingerprint} for table in tables],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import hwnas
 from hwnas.config import JOURNAL, RunConfig, save_config
 from hwnas.errors import StudyError
 from hwnas.files import write_checked_json
@@ -16,6 +15,7 @@ from hwnas.search.storage.place import StudyPlace
 from hwnas.search.study import ERROR, SearchStudy, differences
 from hwnas.search_spaces.base import SearchSpace
 from hwnas.tasks.base import Task
+from hwnas.version import __version__
 
 MAY_CHANGE = (
     "hwnas_version",
@@ -98,7 +98,7 @@ def opened_study(
     """
     objectives = objectives_of_run(config, task, space)
     identity = {
-        "hwnas_version": hwnas.__version__,
+        "hwnas_version": __version__,
         "config": config.to_json(),
         "objectives": [ERROR, str(objectives.objective)],
         "task_fingerprint": task.fingerprint(),

@@ -134,5 +134,5 @@ def test_an_agent_without_a_schedule_says_so(meter: AgentMeter, tmp_path: Path) 
     write_conv_model(path)
     with meter.alone(path) as (ask, _):
         for operation, arguments in (("fixed_rate", {"seconds": 1.0}), ("stop_background", {})):
-            with pytest.raises(MeasurementError, match=f"send 'start_{operation.split('_')[-1]}'"):
+            with pytest.raises(MeasurementError, match=f"send 'start_{operation.removeprefix('stop_')}'"):
                 ask(operation, **arguments)

@@ -4,32 +4,36 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
 from rich.progress import Progress
 from rich.text import Text
 
-import hwnas
 from hwnas.architecture import Architecture
-from hwnas.bundle.manifest import VERIFICATION_NAME, read_manifest
+from hwnas.bundle.bundle import Bundle
+from hwnas.bundle.manifest import VERIFICATION_NAME
+from hwnas.bundle.verification.on_target import verify_on_target
 from hwnas.bundle.verification.result import VerificationSettings
-from hwnas.cli.console import err_console
-from hwnas.cli.export import export_run
-from hwnas.cli.verify import verify_and_show
 from hwnas.config import parse_config
 from hwnas.data.synthetic import synthesize_dataset
 from hwnas.errors import ConfigError
 from hwnas.files import write_json_atomically
+from hwnas.plain_console import PlainConsole
 from hwnas.report.build import build_report
+from hwnas.run.export import export_run
+from hwnas.run.front import Front, trained_networks
+from hwnas.run.progress import shown_export
 from hwnas.search.driver import search
 from hwnas.search.executors.local import usable_cores
 from hwnas.search.full_training import TrainingStatus, train_front
 from hwnas.search.picking import picked
 from hwnas.search.progress import watched
 from hwnas.search.run_directory import RunDirectory
+from hwnas.version import __version__
 
 CHOICES: dict[str, list[Any]] = {
     "input_width": [256, 512],
@@ -89,6 +93,72 @@ class Budget:
         )
 
 
+@dataclass(frozen=True)
+class QuickstartBundle:
+    """One bundle of a quickstart.
+
+    Attributes:
+        bundle: itself.
+        objective: second objective of its network; None where it was not measured.
+        is_on_front: whether no other network of the quickstart beats it.
+        is_verified: whether every check of `hwnas verify` held.
+    """
+
+    bundle: Bundle
+    objective: float | None
+    is_on_front: bool
+    is_verified: bool
+
+
+@dataclass(frozen=True)
+class QuickstartSummary:
+    """What a quickstart leaves behind.
+
+    Attributes:
+        directory: that holds all of it.
+        seconds: of each stage, by name.
+        trained_candidates: networks that the search trained.
+        front: of the networks at full budget.
+        bundles: the fastest first.
+        report: the HTML file.
+    """
+
+    directory: Path
+    seconds: Mapping[str, float]
+    trained_candidates: int
+    front: Front
+    bundles: tuple[QuickstartBundle, ...]
+    report: Path
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "directory": str(self.directory),
+            "seconds": dict(self.seconds),
+            "trained_candidates": self.trained_candidates,
+            "objectives": ["error", self.front.objective],
+            "unit": self.front.unit,
+            "bundles": [_bundle_json(each) for each in self.bundles],
+            "report": str(self.report),
+        }
+
+
+def _bundle_json(entry: QuickstartBundle) -> dict[str, Any]:
+    latency = entry.bundle.latency
+    return {
+        "path": str(entry.bundle.path),
+        "architecture_id": entry.bundle.architecture_id,
+        "quality": entry.bundle.quality.value,
+        "latency_ms": latency.latency_ms,
+        "interval_ms": list(latency.interval_ms),
+        "is_stable": latency.is_stable,
+        "remark": latency.remark,
+        "verified": entry.is_verified,
+        "cost": entry.objective,
+        "on_front": entry.is_on_front,
+    }
+
+
 @dataclass
 class Quickstart:
     """One quickstart in one directory.
@@ -97,18 +167,20 @@ class Quickstart:
         directory: holds the data (`data`), the run (`run`) and what was asked for (`quickstart.json`).
         minutes: wall-clock time to spend on two cores.
         seconds: time of each finished stage, by name.
+        console: where progress is shown.
     """
 
     directory: Path
     minutes: float
     seconds: dict[str, float] = field(default_factory=dict)
+    console: Console = field(default_factory=lambda: PlainConsole(stderr=True), repr=False)
 
     @property
     def run_directory(self) -> RunDirectory:
         """Where search and everything after it happen."""
         return RunDirectory(self.directory / "run")
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> QuickstartSummary:
         """Do every stage that is not done yet and return the summary.
 
         Raises:
@@ -132,9 +204,9 @@ class Quickstart:
                 self.seconds[name] = time.monotonic() - started
                 self._save()
                 done = Text.assemble(("done", "green"), f" {name} in {self.seconds[name]:.0f} s")
-                err_console.print(done, highlight=False)
+                self.console.print(done, highlight=False)
         summary = self._summary()
-        if not all(bundle["verified"] for bundle in summary["bundles"]):
+        if not all(bundle.is_verified for bundle in summary.bundles):
             # What does not hold today may hold on a calmer machine: the next call looks again.
             del self.seconds["verify"], self.seconds["report"]
             self._save()
@@ -162,7 +234,7 @@ class Quickstart:
         self._save()
 
     def _request(self) -> dict[str, Any]:
-        return {"schema_version": 1, "hwnas": hwnas.__version__, "minutes": self.minutes}
+        return {"schema_version": 1, "hwnas": __version__, "minutes": self.minutes}
 
     def _save(self) -> None:
         write_json_atomically(self.directory / MARKER, {**self._request(), "seconds": self.seconds})
@@ -171,7 +243,7 @@ class Quickstart:
         data = self.directory / "data"
         if data.exists():  # it is renamed into place when it is complete
             return
-        with Progress(console=err_console, transient=True) as progress:
+        with Progress(console=self.console, transient=True) as progress:
             bar = progress.add_task("ray-casting driving scenes", total=budget.scans)
             synthesize_dataset(
                 data,
@@ -200,14 +272,14 @@ class Quickstart:
             }
         )
         run = self.run_directory
-        with watched(err_console) as listener:
+        with watched(self.console) as listener:
             result = search(config, run.path, resume=run.exists, progress=listener)
         if result.interrupted:
             raise KeyboardInterrupt
 
     def _train(self, budget: Budget) -> None:
         steps = self._full_steps(budget)
-        with err_console.status("starting full training") as status:
+        with self.console.status("starting full training") as status:
 
             def show(progress: TrainingStatus) -> None:
                 under_way = " · ".join(map(str, progress.under_way.values()))
@@ -228,14 +300,15 @@ class Quickstart:
         return max(budget.proxy_steps, round(budget.proxy_steps * budget.full_s / wall_s))
 
     def _export(self, _budget: Budget) -> None:
-        export_run(self.run_directory.path, pick="all", out=None, force=True)
+        with shown_export(self.console) as listener:
+            export_run(self.run_directory.path, force=True, progress=listener)
 
     def _verify(self, _budget: Budget) -> None:
         settings = VerificationSettings(latency_tolerance=LATENCY_TOLERANCE, threads=1)
         bundles = self._bundles()
         for number, bundle in enumerate(bundles, start=1):
-            with err_console.status(f"Verifying {bundle.name} ({number} of {len(bundles)})"):
-                verify_and_show(bundle, data=None, target=None, settings=settings)
+            with self.console.status(f"Verifying {bundle.name} ({number} of {len(bundles)})"):
+                verify_on_target(bundle, settings=settings)
 
     def _report(self, _budget: Budget) -> None:
         build_report(self.run_directory.path)
@@ -247,23 +320,30 @@ class Quickstart:
             self.run_directory.bundle(Architecture.from_json(member["architecture"]).id) for member in members
         ]
 
-    def _summary(self) -> dict[str, Any]:
-        trials = self.run_directory.read_front()["trials"]
-        trained = self.run_directory.read_trained()
-        return {
-            "directory": str(self.directory),
-            "seconds": self.seconds,
-            "trained_candidates": sum(
+    def _summary(self) -> QuickstartSummary:
+        run = self.run_directory
+        trials = run.read_front()["trials"]
+        front = trained_networks(run, only_front=True)
+        on_front = {member.id for member in front}
+        networks = {member.id: member for member in trained_networks(run, only_front=False)}
+        return QuickstartSummary(
+            directory=self.directory,
+            seconds=dict(self.seconds),
+            trained_candidates=sum(
                 trial["state"] == "COMPLETE" and trial["duplicate_of"] is None for trial in trials
             ),
-            "objectives": trained["objectives"],
-            "unit": trained["unit"],
-            "bundles": [
-                {**_bundle_summary(bundle), "cost": member["cost"], "on_front": member["on_front"]}
-                for bundle, member in zip(self._bundles(), trained["members"], strict=True)
-            ],
-            "report": str(self.run_directory.report),
-        }
+            front=front,
+            bundles=tuple(
+                QuickstartBundle(
+                    bundle=Bundle(path),
+                    objective=networks[path.name].objective,
+                    is_on_front=path.name in on_front,
+                    is_verified=_is_verified(path),
+                )
+                for path in self._bundles()
+            ),
+            report=run.report,
+        )
 
 
 def _read_marker(path: Path) -> dict[str, Any]:
@@ -278,16 +358,6 @@ def _read_marker(path: Path) -> dict[str, Any]:
     return {**found, "seconds": seconds}
 
 
-def _bundle_summary(bundle: Path) -> dict[str, Any]:
-    manifest = read_manifest(bundle, check_files=False).content
-    verification = json.loads((bundle / VERIFICATION_NAME).read_text(encoding="utf-8"))
-    return {
-        "path": str(bundle),
-        "architecture_id": manifest["architecture_id"],
-        "quality": manifest["quality"]["value"],
-        "latency_ms": manifest["latency"]["latency_ms"],
-        "interval_ms": manifest["latency"]["interval_ms"],
-        "is_stable": manifest["latency"]["is_stable"],
-        "remark": manifest["latency"]["remark"],
-        "verified": bool(verification["passed"]),
-    }
+def _is_verified(bundle: Path) -> bool:
+    found = json.loads((bundle / VERIFICATION_NAME).read_text(encoding="utf-8"))
+    return bool(found["passed"])

@@ -1,0 +1,118 @@
+"""A bundle as a Python object: what is in it, how good and fast it is, and whether that still holds."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hwnas.bundle.candidates import Candidate, candidates_of
+from hwnas.bundle.manifest import Manifest, read_manifest
+from hwnas.bundle.signature import Trust
+
+if TYPE_CHECKING:
+    from hwnas.bundle.runtime.runner import Runner
+    from hwnas.bundle.verification.result import Verification, VerificationSettings
+    from hwnas.latency.measurement import LatencyMeasurement
+    from hwnas.tasks.base import Quality
+
+
+class Bundle:
+    """A directory that a vehicle can run.
+
+    Attributes:
+        path: of the directory, absolute.
+    """
+
+    def __init__(self, path: str | Path, *, trust: Trust | None = None) -> None:
+        """Name a bundle; its files are checked when something of it is used.
+
+        Args:
+            path: of the directory that `hwnas export` wrote.
+            trust: who must have signed it; None takes unsigned ones, too.
+        """
+        self.path = Path(path).resolve()
+        self._trust = trust
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """What the bundle states, every file checked against its hash.
+
+        Raises:
+            BundleError: if it is changed, incomplete, or not signed as wanted.
+        """
+        return read_manifest(self.path, trust=self._trust)
+
+    @property
+    def architecture_id(self) -> str:
+        """Content id of the network's architecture."""
+        return str(self.manifest.content["architecture_id"])
+
+    @property
+    def quality(self) -> Quality:
+        """How well the network does its task, on the validation split at export."""
+        from hwnas.tasks.base import Quality
+
+        return Quality.from_json(self.manifest.content["quality"])
+
+    @property
+    def latency(self) -> LatencyMeasurement:
+        """Latency of the fp32 model on the target at export, without the single samples."""
+        from hwnas.latency.measurement import LatencyMeasurement
+
+        return LatencyMeasurement.from_json({"samples_ms": (), **self.manifest.content["latency"]})
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """The network at each precision that was clocked."""
+        return tuple(candidates_of(self.manifest.content))
+
+    @property
+    def recommended_precision(self) -> str:
+        """The precision that was found best on the target."""
+        return str(self.manifest.content["recommended_precision"])
+
+    @property
+    def engines(self) -> tuple[Path, ...]:
+        """Engines of TensorRT in the bundle."""
+        return tuple(self.path / str(entry["file"]) for entry in self.manifest.content.get("engines", ()))
+
+    def runner(self, **options: Any) -> Runner:
+        """Return a `Runner` of this bundle, which takes the same options.
+
+        Raises:
+            BundleError: as `Runner`.
+        """
+        from hwnas.bundle.runtime.runner import Runner
+
+        return Runner(self.path, trust=self._trust, **options)
+
+    def verify(
+        self,
+        *,
+        data: str | None = None,
+        target: str | None = None,
+        settings: VerificationSettings | None = None,
+    ) -> Verification:
+        """Check signature, hashes, ONNX against PyTorch, quality and latency, here and now.
+
+        Latency is measured under the protocol that the bundle's own was measured under.
+
+        Args:
+            data: data set to evaluate on instead of the one that the network was trained with.
+            target: URL of the target to measure on instead of the bundle's.
+            settings: how close is close enough.
+
+        Raises:
+            BundleError: if the bundle is changed, incomplete, or not signed as wanted.
+            ConfigError: if `data` is given for a task that has no setting of that name.
+            DataError: if the data cannot be read.
+            MeasurementError: if the target cannot be used.
+        """
+        from hwnas.bundle.verification.on_target import verify_on_target
+
+        return verify_on_target(self.path, data=data, target=target, settings=settings, trust=self._trust)
+
+    def __repr__(self) -> str:
+        """Return the call that names this bundle."""
+        return f"Bundle({str(self.path)!r})"

@@ -1,0 +1,1 @@
+"""One run as Python objects: `Run`, and the networks that it found."""

@@ -1,0 +1,149 @@
+"""From a run to bundles: the networks that were picked, checked, written and measured."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hwnas.bundle.bundle import Bundle
+from hwnas.bundle.engines import check_engine_choice
+from hwnas.bundle.export import TrainedMember, check_network, export_bundle
+from hwnas.bundle.precision.measurements import PrecisionSettings
+from hwnas.bundle.purpose import purpose_of
+from hwnas.errors import ConfigError
+from hwnas.latency.measure.meter import open_meter
+from hwnas.latency.measure.protocol import MeasuringProtocol
+from hwnas.pareto import front_indices
+from hwnas.search.front import knee_index
+from hwnas.search.run_directory import RunDirectory
+from hwnas.search.run_target import final_target
+from hwnas.search_spaces.base import make_search_space
+from hwnas.tasks.base import make_task
+
+_BOUND = re.compile(r"(latency|error)\s*<=\s*([0-9.]+(?:[eE][-+]?\d+)?)\Z")
+
+
+@dataclass(frozen=True)
+class ExportStatus:
+    """Which network is exported: its place among those that are wanted, from 1, and its architecture id."""
+
+    number: int
+    wanted: int
+    architecture_id: str
+
+
+ExportListener = Callable[[ExportStatus], None]
+
+
+@torch.random.fork_rng(devices=[])  # what is drawn here must not change what the caller draws afterwards
+def export_run(
+    run: Path,
+    *,
+    pick: str = "all",
+    out: Path | None = None,
+    force: bool = False,
+    tensorrt: str | None = None,
+    precision: PrecisionSettings | None = None,
+    integrations: Sequence[str] = (),
+    key: Path | None = None,
+    engine: str = "none",
+    dialect: str = "",
+    onnxruntime: str | None = None,
+    opset: int | None = None,
+    progress: ExportListener | None = None,
+) -> tuple[Bundle, ...]:
+    """Write the picked networks of a run as bundles; see `Run.export` for the options.
+
+    Raises:
+        StudyError: if nothing was trained there.
+        ConfigError: if `pick` names nothing, the target cannot build the engine, or options contradict.
+        ExportError: if a bundle exists already or a network cannot be exported.
+        MeasurementError: if the target cannot be used.
+    """
+    directory = RunDirectory(run)
+    config = directory.load_config()
+    target = final_target(config)
+    check_engine_choice(engine, target)
+    asked: dict[str, Any] = {
+        "dialect": dialect,
+        "engine": engine,
+        "integrations": integrations,
+        "tensorrt": tensorrt,
+        "onnxruntime": onnxruntime,
+        "opset": opset,
+        "precision": precision,
+    }
+    purpose = purpose_of(target, **asked)
+    members = [TrainedMember.from_json(entry, run) for entry in directory.read_trained()["members"]]
+    picked = pick_members(members, pick)
+    task = make_task(config.task.name, config.task.settings)
+    space = make_search_space(config.space.name, task.contract, config.space.choices)
+    for member in picked:  # all of them before the first is measured
+        check_network(task, space, member.architecture, purpose)
+    protocol = replace(MeasuringProtocol.final(), **config.measuring.final.overrides())
+    written = []
+    with open_meter(target, protocol) as meter:
+        for number, member in enumerate(picked, start=1):
+            name = member.architecture.id
+            bundle = directory.bundle(name) if out is None else out / name
+            if progress is not None:
+                progress(ExportStatus(number, len(picked), name))
+            export_bundle(
+                task,
+                space,
+                member,
+                bundle,
+                meter=meter,
+                force=force,
+                key=key,
+                builds=config.measuring.final.builds,
+                **asked,
+            )
+            written.append(Bundle(bundle))
+    return tuple(written)
+
+
+def pick_members(members: Sequence[TrainedMember], pick: str) -> list[TrainedMember]:
+    """Return the members that `pick` names.
+
+    Raises:
+        ConfigError: if it names none, or is not one of the known forms.
+    """
+    chosen = _chosen(members, pick)
+    if not chosen:
+        known = ", ".join(member.architecture.id for member in members) or "none"
+        raise ConfigError(
+            f"`--pick {pick}` selects none of the {len(members)} trained networks ({known}). "
+            "Give knee, all, latency<=MS, error<=SHARE, or one of these ids."
+        )
+    return chosen
+
+
+def _chosen(members: Sequence[TrainedMember], pick: str) -> list[TrainedMember]:
+    bound = _BOUND.match(pick)
+    if pick == "all":
+        return list(members)
+    if not bound and pick != "knee":
+        return [member for member in members if member.architecture.id == pick]
+    measured = [member for member in members if member.latency is not None]
+    points = [(member.quality.error, _latency_ms(member) if bound else _cost(member)) for member in measured]
+    if bound:
+        column, limit = operator.itemgetter(1 if bound[1] == "latency" else 0), float(bound[2])
+        return [member for member, point in zip(measured, points, strict=True) if column(point) <= limit]
+    front = front_indices(points)
+    return [measured[front[knee_index([points[index] for index in front])]]] if front else []
+
+
+def _cost(member: TrainedMember) -> float:
+    """Return the second objective of the run that the member comes from."""
+    return member.cost if member.cost is not None else _latency_ms(member)
+
+
+def _latency_ms(member: TrainedMember) -> float:
+    return member.latency.latency_ms if member.latency is not None else float("inf")

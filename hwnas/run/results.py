@@ -1,0 +1,172 @@
+"""What the steps of a run leave behind, as typed results."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hwnas.estimators.rank_correlation import EstimatorReport
+from hwnas.run.front import Front, FrontMember, front_of_search, trained_networks
+from hwnas.search.driver import SearchResult
+from hwnas.search.full_training import FullTrainingResult
+from hwnas.search.run_directory import RunDirectory
+from hwnas.search.stage_costs import StageCost, stage_costs
+
+
+@dataclass(frozen=True)
+class TrialCounts:
+    """What became of the trials of a search; trials that repeat an architecture count as `duplicates` only.
+
+    Attributes:
+        trained: evaluated and measured.
+        infeasible: over a constraint, not trained.
+        failed: could not be built, measured or trained.
+        duplicates: repeated an earlier architecture, whose values they share; counted for whole runs only.
+    """
+
+    trained: int
+    infeasible: int
+    failed: int
+    duplicates: int = 0
+
+
+@dataclass(frozen=True)
+class RungCounts:
+    """What became of the candidates of one study of a run that has several.
+
+    Attributes:
+        stage: what the study is for.
+        estimator: what evaluated its candidates.
+        steps: training steps of its candidates; None where they are not trained.
+        trials: what became of them.
+    """
+
+    stage: str
+    estimator: str
+    steps: int | None
+    trials: TrialCounts
+
+
+@dataclass(frozen=True)
+class SearchSummary:
+    """A search as its latest session left it.
+
+    Attributes:
+        run: the run directory.
+        front: what was found so far.
+        trials: what became of the candidates.
+        ending: why the session ended, in words.
+        is_interrupted: whether that was Ctrl-C or a signal; `Run.search` goes on.
+        stages: seconds that each stage of the run took; the last is their total.
+        remarks: what was lost or damaged before this session, and what became of it.
+        estimator_report: how far the estimator orders networks as full training does; None if not known.
+        rungs: of several fidelities or of prescreening, the lowest first; empty for a plain search.
+        training: of the front in full, where prescreening ends with it.
+    """
+
+    run: Path
+    front: Front
+    trials: TrialCounts
+    ending: str
+    is_interrupted: bool
+    stages: tuple[StageCost, ...]
+    remarks: tuple[str, ...]
+    estimator_report: EstimatorReport | None
+    rungs: tuple[RungCounts, ...]
+    _result: SearchResult = field(repr=False, compare=False)
+    training: TrainingSummary | None = None
+
+    @classmethod
+    def of(cls, result: SearchResult, training: TrainingSummary | None = None) -> SearchSummary:
+        """Return the summary of what the driver of a search returns, and of the training that followed."""
+        run = RunDirectory(result.run)
+        trials = result.front["trials"]
+        own = Counter(trial["state"] for trial in trials if trial["duplicate_of"] is None)
+        return cls(
+            run=result.run,
+            front=front_of_search(run),
+            trials=TrialCounts(
+                trained=own["COMPLETE"],
+                infeasible=own["PRUNED"],
+                failed=own["FAIL"],
+                duplicates=len(trials) - own.total(),
+            ),
+            ending=result.ending,
+            is_interrupted=result.interrupted or (training is not None and training.is_interrupted),
+            stages=tuple(stage_costs(run)),
+            remarks=result.remarks,
+            estimator_report=result.estimator_report,
+            rungs=tuple(
+                RungCounts(
+                    rung["stage"],
+                    rung["estimator"],
+                    rung["steps"],
+                    TrialCounts(rung["trained"], rung["infeasible"], rung["failed"]),
+                )
+                for rung in result.rungs
+            ),
+            _result=result,
+            training=training,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values, as `hwnas search --json` prints them."""
+        value = {**self._result.to_json(), "interrupted": self.is_interrupted}
+        return value if self.training is None else {**value, "full_training": self.training.to_json()}
+
+
+@dataclass(frozen=True)
+class RankAgreement:
+    """How far the search ranked latencies as the final measurement does.
+
+    Attributes:
+        networks: that were measured both times.
+        kendall: Kendall's tau-b, -1 to 1.
+        spearman: Spearman's rank correlation, -1 to 1.
+    """
+
+    networks: int
+    kendall: float
+    spearman: float
+
+
+@dataclass(frozen=True)
+class TrainingSummary:
+    """The networks at full budget.
+
+    Attributes:
+        networks: all that were trained and measured, those that others beat included, by ascending error.
+        front: those that no other beats and that keep the constraints.
+        is_interrupted: whether Ctrl-C or a signal ended the training; `Run.train` goes on.
+        latency_ranks: agreement of latencies with those of the search; None for fewer than three networks.
+    """
+
+    networks: tuple[FrontMember, ...]
+    front: Front
+    is_interrupted: bool
+    latency_ranks: RankAgreement | None
+    _result: FullTrainingResult = field(repr=False, compare=False)
+
+    @classmethod
+    def of(cls, result: FullTrainingResult, run: RunDirectory) -> TrainingSummary:
+        """Return the summary of what full training returns."""
+        if not run.trained.is_file():  # interrupted before the first was measured
+            empty = front_of_search(run)
+            front = Front((), "full training", empty.objective, empty.unit, empty.constraints)
+            return cls((), front, result.interrupted, None, result)
+        agreement = result.trained.get("rank_agreement")
+        return cls(
+            networks=trained_networks(run, only_front=False).members,
+            front=trained_networks(run, only_front=True),
+            is_interrupted=result.interrupted,
+            latency_ranks=None
+            if agreement is None
+            else RankAgreement(agreement["members"], agreement["kendall"], agreement["spearman"]),
+            _result=result,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values, the content of `trained.json`."""
+        return self._result.trained
