@@ -89,7 +89,17 @@ def test_the_golden_manifest_has_the_keys_of_a_fresh_one(tutorial: Path) -> None
 
 def keys_of(manifest: dict[str, Any]) -> dict[str, Any]:
     """The keys of a manifest and of what is in it; not those that are names, such as of classes and genes."""
-    named = {"files", "versions", "restrictions", "genes", "per_class", "items_per_class", "runtime_versions"}
+    named = {
+        "files",
+        "versions",
+        "restrictions",
+        "genes",
+        "per_class",
+        "items_per_class",
+        "backend_versions",
+        "backend_settings",
+        "backend_options",
+    }
     return {
         key: keys_of(value) if isinstance(value, dict) and key not in named else None
         for key, value in manifest.items()
