@@ -22,7 +22,7 @@ splits: {train: ["01", "02"], val: ["03"]}    # by sequence; quoted, since YAML 
 ```
 
 Everything has a default; an empty file describes a SemanticKITTI directory.
-docs/dataset-yaml.md has every key.
+docs/reference/dataset-yaml.md has every key.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ def scan_files(
         reasons = "".join(f" {one.message}" for one in unreadable[:3])
         raise DataError(
             f"{directory} holds no scan: nothing matches {where}. Check 'scans' in dataset.yaml "
-            f"(docs/dataset-yaml.md).{reasons}"
+            f"(docs/reference/dataset-yaml.md).{reasons}"
         )
     files.sort(key=lambda one: (one.sequence, one.id))
     for one, other in itertools.pairwise(files):

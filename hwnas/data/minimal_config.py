@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-DOCS_PAGE = "docs/dataset-yaml.md"
+DOCS_PAGE = "docs/reference/dataset-yaml.md"
 _LABEL_ENDING = "label"
 _MOST_FILES = 2_000
 _MOST_DIRECTORIES = 200

@@ -11,7 +11,7 @@ from hwnas.data.dataset import open_dataset
 from hwnas.errors import DataError
 from tests.data.clouds import ring_ordered_cloud, write_dataset
 
-DOCS = Path(__file__).parents[2] / "docs" / "dataset-yaml.md"
+DOCS = Path(__file__).parents[2] / "docs/reference/dataset-yaml.md"
 
 
 def write_bin(path: Path) -> None:
@@ -41,7 +41,7 @@ def test_a_directory_of_scans_gets_a_dataset_yaml_that_opens_it(
     with pytest.raises(DataError, match="is not a data set") as refused:
         open_dataset(tmp_path)
     text = str(refused.value)
-    assert "docs/dataset-yaml.md" in text
+    assert "docs/reference/dataset-yaml.md" in text
     _, config, _ = text.split("\n\n")
     assert f"scans: {pattern}" in config
     (tmp_path / "dataset.yaml").write_text(config)
@@ -63,7 +63,7 @@ def test_labels_are_found_too(tmp_path: Path) -> None:
 
 def test_a_directory_without_scans_points_to_the_page(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing")
-    with pytest.raises(DataError, match=r"docs/dataset-yaml\.md says how to describe scans"):
+    with pytest.raises(DataError, match=r"docs/reference/dataset-yaml\.md says how to describe scans"):
         open_dataset(tmp_path)
     assert DOCS.is_file()
 
@@ -79,7 +79,7 @@ def test_a_directory_without_scans_points_to_the_page(tmp_path: Path) -> None:
 )
 def test_a_pattern_without_scan_gets_an_example(tmp_path: Path, scans: str, example: str) -> None:
     (tmp_path / "dataset.yaml").write_text(f"scans: '{scans}'")
-    with pytest.raises(DataError, match=r"such as '.*docs/dataset-yaml\.md") as refused:
+    with pytest.raises(DataError, match=r"such as '.*docs/reference/dataset-yaml\.md") as refused:
         open_dataset(tmp_path)
     assert example in str(refused.value)
 
@@ -93,12 +93,14 @@ def test_scans_named_as_sequences_are_explained(tmp_path: Path) -> None:
     text = str(refused.value)
     assert "the data set has ['all']. Splits name sequences, not scans." in text
     assert "scans: [{points: 000.bin, labels: 000.label, sequence: a}, ...]" in text
-    assert "docs/dataset-yaml.md" in text
+    assert "docs/reference/dataset-yaml.md" in text
 
 
 def test_a_missing_split_says_what_to_write(tmp_path: Path) -> None:
     one = open_dataset(write_dataset(tmp_path / "one", ("00",)))
-    with pytest.raises(DataError, match=r"one sequence, '00'. Write {sequence}.*docs/dataset-yaml\.md"):
+    with pytest.raises(
+        DataError, match=r"one sequence, '00'. Write {sequence}.*docs/reference/dataset-yaml\.md"
+    ):
         one.split("train")
     root = write_dataset(tmp_path / "two", ("00", "01"))
     (root / "dataset.yaml").write_text("splits: {train: [], val: ['01']}")

@@ -1,4 +1,4 @@
-"""docs/dataset-yaml.md has every key, type and default of `dataset.yaml`, and examples that open."""
+"""docs/reference/dataset-yaml.md has every key, type and default of `dataset.yaml`, and examples that open."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hwnas.data.sensors import load_sensor
 from tests.data.clouds import ring_ordered_cloud
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGE = (DOCS / "dataset-yaml.md").read_text(encoding="utf-8")
+PAGE = (DOCS / "reference/dataset-yaml.md").read_text(encoding="utf-8")
 EXAMPLES = {text.split(":")[0][2:]: text for text in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)}
 OURS = "{name: ours, elevation_deg: [3, -3], azimuth_steps: 1800, range_min_m: 1, range_max_m: 90, height_m: 1.7}"
 CLASSES = (
@@ -60,9 +60,18 @@ def test_every_value_that_can_be_chosen_stands_in_the_page() -> None:
         assert f"`{name}`" in PAGE, name
 
 
-@pytest.mark.parametrize("page", ["scan-files.md", "checking-data.md", "yaml-files.md", "what-works.md"])
+@pytest.mark.parametrize(
+    "page",
+    [
+        "reference/scan-files.md",
+        "guides/checking-data.md",
+        "guides/own-data.md",
+        "reference/yaml-files.md",
+        "reference/what-works.md",
+    ],
+)
 def test_other_pages_link_to_it(page: str) -> None:
-    assert "(dataset-yaml.md" in (DOCS / page).read_text(encoding="utf-8")
+    assert "dataset-yaml.md" in (DOCS / page).read_text(encoding="utf-8")
 
 
 def columns(factor: float = 255.0) -> np.ndarray:
@@ -155,5 +164,5 @@ def test_any_frame_has_a_meaning() -> None:
 
 
 def test_methods_of_rows_are_explained() -> None:
-    page = (DOCS / "sensors-and-rows.md").read_text(encoding="utf-8")
+    page = (DOCS / "concepts/sensors-and-rows.md").read_text(encoding="utf-8")
     assert all(f"\n| `{method}` | " in page for method in ("ring", "beams", "spherical"))

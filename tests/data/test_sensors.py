@@ -128,7 +128,7 @@ def test_sensor_files_may_be_ones_own(tmp_path: Path) -> None:
 
 
 def test_the_sensor_file_of_the_documentation_is_one(tmp_path: Path) -> None:
-    page = (Path(__file__).parents[2] / "docs/sensors-and-rows.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs/concepts/sensors-and-rows.md").read_text(encoding="utf-8")
     path = tmp_path / "ours.yaml"
     path.write_text(page.split("```yaml\n")[1].split("```")[0], encoding="utf-8")
     assert load_sensor(path).beams == 4
@@ -146,7 +146,7 @@ def test_what_is_not_stated_has_a_default(tmp_path: Path) -> None:
     assert (sensor.edges_deg, sensor.returns, sensor.is_rotating) == ((2.0, -2.0), 1, True)
     assert sensor.azimuth_offset_deg == (0.0, 0.0)
     assert (sensor.range_noise_m, sensor.sensitivity, sensor.intensity_levels) == (0.02, 5e-6, 256)
-    page = (Path(__file__).parents[2] / "docs/sensors-and-rows.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs/concepts/sensors-and-rows.md").read_text(encoding="utf-8")
     assert "| 0.02, 5e-6, 256 |" in page
     needed = ["name", "elevation_deg", "azimuth_steps", "range_min_m", "range_max_m"]
     assert f"Needed are {', '.join(f'`{name}`' for name in needed)} and `height_m`" in page

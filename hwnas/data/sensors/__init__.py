@@ -191,7 +191,7 @@ def _problems_of_keys(document: YamlDocument) -> List[str]:
     if missing:
         problems.append(
             f"{path}: {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing; give "
-            f"{'it a value' if len(missing) == 1 else 'them values'}. See docs/sensors-and-rows.md."
+            f"{'it a value' if len(missing) == 1 else 'them values'}. See docs/concepts/sensors-and-rows.md."
         )
     return problems
 
