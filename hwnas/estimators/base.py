@@ -11,6 +11,7 @@ from hwnas.architecture import Architecture
 from hwnas.plugins import load_plugin
 from hwnas.search_spaces.base import SearchSpace
 from hwnas.tasks.base import Quality, Task
+from hwnas.training.trainers import BY_DEFAULT, TrainerSpec
 
 
 @dataclass(frozen=True)
@@ -86,11 +87,13 @@ class EstimatorContext:
         task: gives data, loss and metric.
         space: builds the networks.
         settings: of the estimator, each has a default.
+        trainer: that trains and evaluates networks.
     """
 
     task: Task
     space: SearchSpace
     settings: Mapping[str, Any] = field(default_factory=dict)
+    trainer: TrainerSpec = BY_DEFAULT
 
 
 EstimatorFactory = Callable[[EstimatorContext], AccuracyEstimator]

@@ -38,6 +38,7 @@ from hwnas.search.warm_start import first_candidates, not_yet_evaluated
 from hwnas.search.worker import Jobs
 from hwnas.search_spaces.base import SearchSpace, make_search_space
 from hwnas.tasks.base import Task, make_task
+from hwnas.training.trainers import TrainerSpec
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,11 @@ def search(
                 study.close()
 
 
+def trainer_of_run(config: RunConfig) -> TrainerSpec:
+    """Return what trains and evaluates the networks of a run."""
+    return TrainerSpec(config.training.trainer.name, config.training.trainer.options)
+
+
 def worker_setup(config: RunConfig, *, threads: int | None = None) -> WorkerSetup:
     """Return what the workers of a run are made with."""
     return WorkerSetup(
@@ -149,6 +155,7 @@ def worker_setup(config: RunConfig, *, threads: int | None = None) -> WorkerSetu
         threads=threads or config.search.threads_per_worker,
         estimators=[plan.estimator for plan in rung_plans(config)],
         device=config.training.device,
+        trainer=trainer_of_run(config).to_json(),
     )
 
 
@@ -323,7 +330,9 @@ def _rebased(
     identity: dict[str, Any],
     moved: list[str],
 ) -> bool:
-    jobs = Jobs(task, space, (), _silent)  # networks are exported and clocked; nothing is evaluated anew
+    jobs = Jobs(
+        task, space, trainer_of_run(config).make(task, space), (), _silent
+    )  # networks are exported and clocked; nothing is evaluated anew
 
     def export(architecture: Architecture, path: Path) -> None:
         jobs.export(architecture, path, seed=config.search.seed)

@@ -20,6 +20,7 @@ import optuna
 import pytest
 
 from hwnas.architecture import Architecture
+from hwnas.io_spec import dense_logits
 from hwnas.objectives import Costs, Limit, Metric
 from hwnas.plugins import load_plugin
 from hwnas.search.strategies import (
@@ -47,7 +48,7 @@ class GridSpace:
     }
 
     def decode(self, choices: dict[str, Any]) -> Architecture:
-        return Architecture(self.name, choices, (1, 8, 8), 2)
+        return Architecture(self.name, choices, (1, 8, 8), dense_logits(2))
 
     def encode(self, architecture: Architecture) -> np.ndarray[Any, Any]:
         return np.array(

@@ -10,7 +10,7 @@ import pytest
 from hwnas.architecture import Architecture
 from hwnas.config import load_config
 from hwnas.errors import ConfigError
-from hwnas.io_spec import NetworkContract
+from hwnas.io_spec import NetworkContract, dense_logits
 from hwnas.models.cost import count_macs
 from hwnas.objectives import Costs, Limit
 from hwnas.search.driver import search
@@ -30,7 +30,7 @@ DEAD = "|none~0|+|none~0|none~1|+|none~0|nor_conv_3x3~1|nor_conv_3x3~2|"
 
 
 def cell_space(**restrictions: list[str]) -> SearchSpace:
-    return make_search_space("nas-cell", NetworkContract(5, 16, (64,), 3), restrictions)
+    return make_search_space("nas-cell", NetworkContract(5, 16, (64,), dense_logits(3)), restrictions)
 
 
 def file_of(directory: Path, *lines: str) -> Path:
@@ -133,7 +133,7 @@ def test_restrictions_of_the_space_hold() -> None:
 
 
 def test_spaces_without_a_cell_are_refused() -> None:
-    space = make_search_space("range-unet", NetworkContract(5, 32, (256,), 4))
+    space = make_search_space("range-unet", NetworkContract(5, 32, (256,), dense_logits(4)))
     with pytest.raises(ConfigError, match=r"'range-unet' has no gene 'edge1'.*`nas-cell`"):
         choices_of_cells(space, [Cell.parse(FIRST)], 5, 0)
 

@@ -18,9 +18,9 @@ from torch.utils.data import Dataset
 
 from hwnas.architecture import Architecture
 from hwnas.errors import ConfigError
-from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec
+from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec, dense_logits
 from hwnas.search_spaces.base import BlockSignature, restrict_choices
-from hwnas.tasks.base import IGNORED_TARGET, Quality
+from hwnas.tasks.base import IGNORED_TARGET, MetricWords, Quality
 
 HEIGHT, WIDTH, CLASSES = 8, 16, 3
 CHOICES = {
@@ -52,8 +52,10 @@ class Stripes(Dataset):
 
 class StripesTask:
     name = "tiny-stripes"
+    processor = "arrays"
+    words = MetricWords("accuracy", "accuracy", "pixel", "image", "class")
     class_names = ("red", "green", "blue")
-    contract = NetworkContract(2, HEIGHT, (WIDTH,), CLASSES)
+    contract = NetworkContract(2, HEIGHT, (WIDTH,), dense_logits(CLASSES))
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         unknown = set(settings) - {"delay_s", "version"}
@@ -83,7 +85,9 @@ class StripesTask:
         hits = 0
         for index in range(len(data)):
             image, target = data[index]
-            hits += int((predict(image[None].numpy()).argmax(1)[0] == target.numpy()).sum())
+            hits += int(
+                (predict({"image": image[None].numpy()})["logits"].argmax(1)[0] == target.numpy()).sum()
+            )
         total = len(data) * HEIGHT * WIDTH
         classes = dict.fromkeys(self.class_names, hits / total)
         items = dict.fromkeys(self.class_names, total // CLASSES)
@@ -91,7 +95,12 @@ class StripesTask:
 
     def inputs(self, architecture: Architecture, *, split: str = "val", limit: int | None = None) -> Any:
         for index in range(limit or 8):
-            yield Stripes(10_000, 0.0)[index][0][None].numpy()
+            yield {"image": Stripes(10_000, 0.0)[index][0][None].numpy()}
+
+    raw_inputs = inputs
+
+    def decisions(self, outputs: Any) -> np.ndarray:
+        return outputs["logits"].argmax(1)
 
     def deployment(self, architecture: Architecture) -> dict[str, Any]:
         return {}
@@ -125,7 +134,7 @@ class TinySpace:
         self.choices = restrict_choices(CHOICES, {"behaviour": ["good"], **restrictions})
 
     def decode(self, choices: Mapping[str, Any]) -> Architecture:
-        return Architecture(self.name, choices, (2, HEIGHT, WIDTH), CLASSES)
+        return Architecture(self.name, choices, (2, HEIGHT, WIDTH), dense_logits(CLASSES))
 
     def encode(self, architecture: Architecture) -> np.ndarray:
         return np.array(

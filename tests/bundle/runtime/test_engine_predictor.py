@@ -81,10 +81,10 @@ def imagine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Fa
 def test_runner_labels_with_an_engine(bundle: Path, imagine: Callable[..., FakeCuda]) -> None:
     imagine()
     points, intensity, _ = make_scan(0)
-    with Runner(bundle, runtime="tensorrt") as runner:
+    with Runner(bundle, backend="tensorrt") as runner:
         found = runner.segment(points, intensity)
     view = found.image
-    normalised = runner._normalisation  # the imagined engine gives the first channels of its input back
+    normalised = runner.lidar.normalisation  # the imagined engine gives the first channels of its input back
     expected = (view.channels[:3] - np.float32(normalised.mean[:3])[:, None, None]) / np.float32(
         normalised.std[:3]
     )[:, None, None]
@@ -94,7 +94,7 @@ def test_runner_labels_with_an_engine(bundle: Path, imagine: Callable[..., FakeC
 
 def test_threads_take_turns(bundle: Path, imagine: Callable[..., FakeCuda]) -> None:
     imagine()
-    runner = Runner(bundle, runtime="tensorrt")
+    runner = Runner(bundle, backend="tensorrt")
     scans = [np.column_stack(make_scan(seed)[:2]) for seed in range(4)]
     expected = [runner(scan).labels for scan in scans]
     with ThreadPoolExecutor(4) as pool:
@@ -115,7 +115,7 @@ def test_an_engine_for_another_machine_is_refused(
 ) -> None:
     imagine(**here)
     with pytest.raises(BundleError, match=told):
-        Runner(bundle, runtime="tensorrt")
+        Runner(bundle, backend="tensorrt")
 
 
 def test_an_engine_of_another_model_is_refused(bundle: Path, imagine: Callable[..., FakeCuda]) -> None:
@@ -123,7 +123,7 @@ def test_an_engine_of_another_model_is_refused(bundle: Path, imagine: Callable[.
     content = json.loads((bundle / "manifest.json").read_text())
     change(bundle, engines=[{**content["engines"][0], "model_sha256": "0" * 64}])
     with pytest.raises(BundleError, match=r"built from another model than model\.onnx"):
-        Runner(bundle, runtime="tensorrt")
+        Runner(bundle, backend="tensorrt")
 
 
 def test_an_engine_with_other_inputs_is_refused(bundle: Path, imagine: Callable[..., FakeCuda]) -> None:
@@ -134,7 +134,7 @@ def test_an_engine_with_other_inputs_is_refused(bundle: Path, imagine: Callable[
     changed = {**content["engines"][0], "engine_sha256": sha256_of_file(bundle / "x.engine")}
     change(bundle, engines=[changed])
     with pytest.raises(BundleError, match=r"512.*but its manifest says"):
-        Runner(bundle, runtime="tensorrt")
+        Runner(bundle, backend="tensorrt")
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_bundles_without_the_engine(
     imagine()
     change(bundle, **update)
     with pytest.raises(BundleError, match=told):
-        Runner(bundle, runtime=runtime)
+        Runner(bundle, backend=runtime)
 
 
 def test_a_machine_without_tensorrt_says_so(bundle: Path) -> None:
@@ -167,6 +167,6 @@ def test_a_machine_without_tensorrt_says_so(bundle: Path) -> None:
         tensorrt.import_tensorrt("tensorrt")
     except AgentError:
         with pytest.raises(BundleError, match="needs its Python module"):
-            Runner(bundle, runtime="tensorrt")
+            Runner(bundle, backend="tensorrt")
         return
     pytest.skip("TensorRT is installed")

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from hwnas.architecture import Architecture
-from hwnas.io_spec import NetworkContract
+from hwnas.io_spec import NetworkContract, dense_logits
 from hwnas.latency.agent.inputs import bind_random_inputs
 from hwnas.latency.backends.onnxruntime import OnnxRuntime
 from hwnas.latency.measure.survey import SurveyedNetwork
@@ -30,7 +30,7 @@ from hwnas.onnx_graphs.export import export_onnx
 from hwnas.search_spaces.base import SearchSpace, make_search_space, sample_choices
 from hwnas.search_spaces.cells import Cell
 
-CONTRACT = NetworkContract(5, 16, (64,), 6, cyclic_width=True)
+CONTRACT = NetworkContract(5, 16, (64,), dense_logits(6), cyclic_width=True)
 CHOICES = {"stem_width": [8, 16, 24], "decoder_width": [16, 24], "cells": [1, 2, 3]}
 
 TELLING = {
