@@ -1,6 +1,6 @@
-"""What a network may cost: figures by name, and limits on them such as `p99_ms@10hz <= 40`.
+"""What a search optimises: metrics by name, and constraints on them such as `p99_ms@10hz <= 40`.
 
-Figures of different clocks have different names and never stand in for one another:
+Metrics of different clocks have different names and never stand in for one another:
 
 * `latency_ms`: the network alone, one inference after the other, input resident;
 * `e2e_ms`: projection, transfers, network and labels of points, one scan after the other;
@@ -20,7 +20,7 @@ from hwnas.errors import ConfigError
 
 LATENCY = "latency_ms"
 END_TO_END = "e2e_ms"
-PACED = ("median_ms", "p90_ms", "p95_ms", "p99_ms")
+FIXED_RATE = ("median_ms", "p90_ms", "p95_ms", "p99_ms")
 RESOURCES = (
     "peak_memory_mb",
     "gpu_memory_mb",
@@ -38,11 +38,11 @@ _EXAMPLE = "p99_ms@10hz <= 40"
 
 @dataclass(frozen=True)
 class Metric:
-    """One figure of a network on a target; less is better.
+    """One metric of a network on a target; less is better.
 
     Attributes:
         name: such as `latency_ms` or `p99_ms`.
-        rate_hz: of the frames, for figures of the paced clock; None for all others.
+        rate_hz: of the frames, for metrics at a fixed rate; None for all others.
     """
 
     name: str
@@ -53,18 +53,18 @@ class Metric:
         """Read such as `e2e_ms` or `p99_ms@10hz`.
 
         Raises:
-            ConfigError: if there is no such figure, or a rate is missing, out of place or out of range.
+            ConfigError: if there is no such metric, or a rate is missing, out of place or out of range.
         """
         match = _METRIC.fullmatch(text.strip())
-        known = (LATENCY, END_TO_END, *PACED, *RESOURCES, *SIZES)
+        known = (LATENCY, END_TO_END, *FIXED_RATE, *RESOURCES, *SIZES)
         if match is None or match[1].lower() not in known:
             near = get_close_matches(match[1].lower() if match else text, known, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise ConfigError(f"There is no figure {text.strip()!r}; known are {', '.join(known)}.{hint}")
+            raise ConfigError(f"There is no metric {text.strip()!r}; known are {', '.join(known)}.{hint}")
         name, rate = match[1].lower(), match[2]
-        if (name in PACED) != (rate is not None):
+        if (name in FIXED_RATE) != (rate is not None):
             wanted = f"needs a rate, such as {name}@10hz" if rate is None else f"has no rate; write {name}"
-            raise ConfigError(f"The figure {text!r} {wanted}.")
+            raise ConfigError(f"The metric {text!r} {wanted}.")
         return cls(name) if rate is None else cls(name, _rate(rate, text))
 
     def __str__(self) -> str:
@@ -73,83 +73,88 @@ class Metric:
 
     @property
     def unit(self) -> str:
-        """Unit of the figure, for people, such as `ms` or `MiB`."""
+        """Unit of the metric, for people, such as `ms` or `MiB`."""
         return _UNITS[self.name.rpartition("_")[2]]
 
 
 @dataclass(frozen=True)
-class Limit:
-    """The most that a figure may be."""
+class Constraint:
+    """The upper bound of a metric."""
 
     metric: Metric
-    most: float
+    upper: float
 
     @classmethod
-    def parse(cls, text: str) -> Limit:
+    def parse(cls, text: str) -> Constraint:
         """Read such as `p99_ms@10hz <= 40`.
 
         Raises:
-            ConfigError: if it is not a figure, `<=` and a positive number.
+            ConfigError: if it is not a metric, `<=` and a positive number.
         """
         metric, sign, number = text.partition("<=")
         if not sign:
             raise ConfigError(f"A limit is written like {_EXAMPLE!r}, but got {text!r}.")
         try:
-            most = float(number)
+            upper = float(number)
         except ValueError as error:
             raise ConfigError(
                 f"A limit ends with a number, like {_EXAMPLE!r}, but {text!r} does not."
             ) from error
-        if not 0 < most < float("inf"):
+        if not 0 < upper < float("inf"):
             raise ConfigError(f"A limit must be positive and finite, but {text!r} is not.")
-        return cls(Metric.parse(metric), most)
+        return cls(Metric.parse(metric), upper)
 
     def __str__(self) -> str:
         """Return the canonical form, which `parse` reads."""
-        return f"{self.metric} <= {self.most:.12g}"
+        return f"{self.metric} <= {self.upper:.12g}"
 
 
 @dataclass(frozen=True)
-class Costs:
-    """What a search minimises beside the error, and what no candidate may exceed.
+class Objectives:
+    """What a search minimises beside the error, and the constraints that no candidate may break.
 
     Attributes:
         objective: the second objective.
-        limits: at most one on each figure.
+        constraints: at most one on each metric.
     """
 
     objective: Metric = Metric(LATENCY)
-    limits: tuple[Limit, ...] = ()
+    constraints: tuple[Constraint, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse two limits on one figure.
+        """Refuse two limits on one metric.
 
         Raises:
-            ConfigError: naming the figure.
+            ConfigError: naming the metric.
         """
-        names = [str(limit.metric) for limit in self.limits]
+        names = [str(constraint.metric) for constraint in self.constraints]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ConfigError(f"A figure has one limit, but {', '.join(twice)} has more; keep one.")
+            raise ConfigError(f"A metric has one limit, but {', '.join(twice)} has more; keep one.")
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        """All figures to be measured: `latency_ms` always, each once."""
-        found = [Metric(LATENCY), self.objective, *(limit.metric for limit in self.limits)]
+        """All metrics to be measured: `latency_ms` always, each once."""
+        found = [Metric(LATENCY), self.objective, *(constraint.metric for constraint in self.constraints)]
         return tuple(dict.fromkeys(found))
 
-    def most(self, metric: Metric) -> float | None:
-        """Return the limit on a figure, None if there is none."""
-        return next((limit.most for limit in self.limits if limit.metric == metric), None)
+    def upper(self, metric: Metric) -> float | None:
+        """Return the limit on a metric, None if there is none."""
+        return next(
+            (constraint.upper for constraint in self.constraints if constraint.metric == metric), None
+        )
 
-    def excess(self, figures: Mapping[str, float]) -> dict[str, float]:
-        """Return for every limit by how much it is exceeded; feasible at zero or less."""
-        return {str(limit.metric): figures[str(limit.metric)] - limit.most for limit in self.limits}
+    def excess(self, measurements: Mapping[str, float]) -> dict[str, float]:
+        """Return for every constraint by how much it is exceeded; feasible at zero or less."""
+        return {
+            str(constraint.metric): measurements[str(constraint.metric)] - constraint.upper
+            for constraint in self.constraints
+        }
 
-    def exceeded(self, figures: Mapping[str, float]) -> list[Limit]:
-        """Return the limits that figures break."""
-        excess = self.excess(figures)
-        return [limit for limit in self.limits if excess[str(limit.metric)] > 0]
+    def exceeded(self, measurements: Mapping[str, float]) -> list[Constraint]:
+        """Return the constraints that measurements break."""
+        excess = self.excess(measurements)
+        return [constraint for constraint in self.constraints if excess[str(constraint.metric)] > 0]
 
 
 def _rate(rate: str, text: str) -> float:

@@ -39,7 +39,7 @@ from hwnas.report.content import load_content
 from hwnas.search.driver import search
 from hwnas.search.front import build_front
 from hwnas.search.full_training import train_front
-from hwnas.search.objectives import costs_of_run
+from hwnas.search.objectives import objectives_of_run
 from hwnas.search.resume.recovery import recover
 from hwnas.search.run_directory import RunDirectory, read_record
 from hwnas.search.run_log import read_events
@@ -148,14 +148,14 @@ def results_of(directory: Path) -> tuple[dict[str, Any], list[str]]:
     config = run.load_config()
     task = make_task(config.task.name, config.task.settings)
     space = make_search_space(config.space.name, task.contract, config.space.choices)
-    costs = costs_of_run(config, task, space)
+    objectives = objectives_of_run(config, task, space)
     study = SearchStudy(place_of_run(run, config), must_exist=True)
     try:
         if not study.identity:
             raise StudyError(f"{run.study_journal} has lost its beginning.")  # as a driver says
-        recovered = recover(run, study, costs, distributions_of(space))
+        recovered = recover(run, study, objectives, distributions_of(space))
         study.fail_stale()
-        front = build_front(study.summaries(), run.read_trial, costs)
+        front = build_front(study.summaries(), run.read_trial, objectives)
         identity = study.identity
     finally:
         study.close()

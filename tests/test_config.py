@@ -77,10 +77,10 @@ def test_a_mistake_is_named_with_its_line(tmp_path: Path, text: str, expected: s
 
 def test_tuples_of_callers_are_lists() -> None:
     config = parse_config(
-        {"space": {"choices": {"width": (512, 1024)}}, "budget": {"limits": ("parameters_m <= 5",)}}
+        {"space": {"choices": {"width": (512, 1024)}}, "budget": {"constraints": ("parameters_m <= 5",)}}
     )
     assert config.space.choices == {"width": [512, 1024]}
-    assert len(config.budget.limits) == 1
+    assert len(config.budget.constraints) == 1
 
 
 def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
@@ -222,8 +222,8 @@ URL = f"postgresql+psycopg://u:{SECRET}@h/x"
         f"'{URL}': 1\n'{URL}': 2\n",
         f"{URL}: [\n",
         f"objective: '{URL}'\n",
-        f"budget: {{limits: ['{URL}']}}\n",
-        f"budget: {{limits: ['u:{SECRET}@h']}}\n",
+        f"budget: {{constraints: ['{URL}']}}\n",
+        f"budget: {{constraints: ['u:{SECRET}@h']}}\n",
         f"search: {{trials: '{URL}'}}\n",
         f"search: {{trials: !!int '{URL}'}}\n",
         f"storage: !{URL} x\n",
@@ -293,7 +293,7 @@ def test_an_estimator_is_a_name_or_a_section_whose_paths_count_from_the_file(tmp
     assert search.warm_start == [str(tmp_path.resolve() / "a"), "/b"]
 
 
-def test_final_figures_have_options_and_builds_of_their_own(tmp_path: Path) -> None:
+def test_final_measurements_have_options_and_builds_of_their_own(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     path.write_text("measuring: {final: {max_s: 9, builds: 2, options: {optimization_level: 5}}}\n")
     final = load_config(path).measuring.final

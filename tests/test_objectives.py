@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from hwnas.errors import ConfigError
-from hwnas.objectives import Costs, Limit, Metric
+from hwnas.objectives import Constraint, Metric, Objectives
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ from hwnas.objectives import Costs, Limit, Metric
         ("energy_mj", "energy_mj", "mJ"),
     ],
 )
-def test_figures_have_one_canonical_form(text: str, canonical: str, unit: str) -> None:
+def test_metrics_have_one_canonical_form(text: str, canonical: str, unit: str) -> None:
     metric = Metric.parse(text)
     assert (str(metric), metric.unit) == (canonical, unit)
     assert Metric.parse(str(metric)) == metric
@@ -33,31 +33,33 @@ def test_figures_have_one_canonical_form(text: str, canonical: str, unit: str) -
         ("latency_ms@10hz", "has no rate; write latency_ms"),
         ("p99_ms@0hz", "above 0"),
         ("p99_ms@1.2.3hz", "number of Hz"),
-        ("p99_ms@10", "no figure"),
-        ("", "no figure"),
+        ("p99_ms@10", "no metric"),
+        ("", "no metric"),
     ],
 )
-def test_figures_that_are_none_are_refused(text: str, message: str) -> None:
+def test_metrics_that_are_none_are_refused(text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Metric.parse(text)
 
 
 def test_limits() -> None:
-    limit = Limit.parse("p99_ms@10hz<=40")
-    assert limit == Limit(Metric("p99_ms", 10.0), 40.0)
+    limit = Constraint.parse("p99_ms@10hz<=40")
+    assert limit == Constraint(Metric("p99_ms", 10.0), 40.0)
     assert str(limit) == "p99_ms@10hz <= 40"
     for text in ("latency_ms < 40", "latency_ms <= fast", "latency_ms <= -1", "latency_ms <= nan", "<= 4"):
         with pytest.raises(ConfigError):
-            Limit.parse(text)
+            Constraint.parse(text)
 
 
-def test_costs_measure_each_figure_once_and_the_network_alone_always() -> None:
-    costs = Costs(Metric("e2e_ms"), (Limit.parse("e2e_ms <= 60"), Limit.parse("model_size_mb <= 5")))
-    assert [str(metric) for metric in costs.metrics] == ["latency_ms", "e2e_ms", "model_size_mb"]
-    assert costs.most(Metric("e2e_ms")) == 60
-    assert costs.most(Metric("latency_ms")) is None
-    figures = {"latency_ms": 100.0, "e2e_ms": 61.0, "model_size_mb": 5.0}
-    assert costs.excess(figures) == {"e2e_ms": 1.0, "model_size_mb": 0.0}
-    assert [str(limit) for limit in costs.exceeded(figures)] == ["e2e_ms <= 60"]
+def test_costs_measure_each_metric_once_and_the_network_alone_always() -> None:
+    objectives = Objectives(
+        Metric("e2e_ms"), (Constraint.parse("e2e_ms <= 60"), Constraint.parse("model_size_mb <= 5"))
+    )
+    assert [str(metric) for metric in objectives.metrics] == ["latency_ms", "e2e_ms", "model_size_mb"]
+    assert objectives.upper(Metric("e2e_ms")) == 60
+    assert objectives.upper(Metric("latency_ms")) is None
+    measurements = {"latency_ms": 100.0, "e2e_ms": 61.0, "model_size_mb": 5.0}
+    assert objectives.excess(measurements) == {"e2e_ms": 1.0, "model_size_mb": 0.0}
+    assert [str(constraint) for constraint in objectives.exceeded(measurements)] == ["e2e_ms <= 60"]
     with pytest.raises(ConfigError, match="e2e_ms has more"):
-        Costs(limits=(Limit.parse("e2e_ms <= 60"), Limit.parse("e2e_ms <= 50")))
+        Objectives(constraints=(Constraint.parse("e2e_ms <= 60"), Constraint.parse("e2e_ms <= 50")))

@@ -212,7 +212,7 @@ def test_a_pool_kills_its_workers_when_its_block_fails() -> None:
         assert pool.submit(os.getpgrp).result() == pool.submit(os.getpid).result()
 
 
-OURS = {"processes.py", "worker_pool.py", "scratch.py", "files.py", "latency/agent/guardian.py"}
+OURS = {"processes.py", "worker_pool.py", "scratch.py", "files.py", "latency/agent/watchdog.py"}
 # What starts a process or makes a temporary directory that nobody would end or remove.
 FORBIDDEN = {
     ("subprocess", "Popen"), ("subprocess", "run"), ("subprocess", "call"), ("subprocess", "check_call"),
@@ -252,7 +252,7 @@ def test_children_are_started_and_directories_made_in_one_place() -> None:
         }
         others += [(name, *call) for call in found if name not in OURS]
     # Its one directory holds what a replacement moves away, which must not be swept.
-    assert others == [("export/directory.py", "tempfile", "mkdtemp")]
+    assert others == [("bundle/directory.py", "tempfile", "mkdtemp")]
 
 
 def test_a_group_is_killed_as_long_as_its_number_is_its_own() -> None:

@@ -29,7 +29,7 @@ from hwnas.bundle.models import described_models
 from hwnas.bundle.precision.conversion import PrecisionMaker, file_name
 from hwnas.bundle.precision.latency import speed_of
 from hwnas.bundle.precision.measurements import (
-    PrecisionFigures,
+    PrecisionMeasurements,
     PrecisionSettings,
     settings_for,
     with_remarks_of_speed,
@@ -75,7 +75,7 @@ class TrainedMember:
         recipe: with which it was trained, as plain JSON values.
         seed: of the training.
         trainer: that trained and evaluated it.
-        figures: everything that was measured with `latency`, by name, see `hwnas.objectives`.
+        measurements: everything that was measured with `latency`, by name, see `hwnas.objectives`.
         cost: second objective of the run; None when it was not measured.
         builds: of its engine, of which `latency` is that of the chosen one, see
             `hwnas.latency.engines.repeated_builds`.
@@ -87,7 +87,7 @@ class TrainedMember:
     latency: LatencyMeasurement | None
     recipe: Mapping[str, Any]
     seed: int
-    figures: Mapping[str, float] = field(default_factory=dict)
+    measurements: Mapping[str, float] = field(default_factory=dict)
     cost: float | None = None
     builds: Mapping[str, Any] | None = None
     trainer: TrainerSpec = BY_DEFAULT
@@ -106,7 +106,7 @@ class TrainedMember:
                 weights=run / value["checkpoint"],
                 quality=Quality.from_json(value["quality"]),
                 latency=LatencyMeasurement.from_json(latency) if latency else None,
-                figures=dict(value.get("figures", {})),
+                measurements=dict(value.get("measurements", {})),
                 cost=value.get("cost"),
                 builds=value.get("builds"),
                 recipe=dict(value["recipe"]),
@@ -257,11 +257,11 @@ def _precisions(
     settings: PrecisionSettings | None,
     purpose: Purpose,
     shipped: ShippedBuilds,
-) -> list[PrecisionFigures]:
+) -> list[PrecisionMeasurements]:
     """Write, evaluate and clock the wanted precisions beside `model.onnx`; none wanted gives none."""
     if settings is None or settings.wanted == (FP32,):
         return []
-    found: list[PrecisionFigures] = []
+    found: list[PrecisionMeasurements] = []
     for dialect in purpose.dialects:
         maker = PrecisionMaker(
             task,
@@ -350,7 +350,7 @@ def _relative_width(measurement: LatencyMeasurement) -> float:
     return (high - low) / measurement.latency_ms
 
 
-def _figures(member: TrainedMember, latency: LatencyMeasurement) -> dict[str, float]:
+def _measurements(member: TrainedMember, latency: LatencyMeasurement) -> dict[str, float]:
     """Return the figures of this file on this target, each under the name of its clock."""
     known = member.latency
     is_of_this = (
@@ -359,7 +359,7 @@ def _figures(member: TrainedMember, latency: LatencyMeasurement) -> dict[str, fl
         and known.target == latency.target
         and dict(known.fingerprint) == dict(latency.fingerprint)
     )
-    return {**(member.figures if is_of_this else {}), LATENCY: latency.latency_ms}
+    return {**(member.measurements if is_of_this else {}), LATENCY: latency.latency_ms}
 
 
 def _file_entries(directory: Path) -> dict[str, Any]:
@@ -426,7 +426,7 @@ def _manifest(
         "expects": expectations(task, member.architecture),
         "quality": member.quality.to_json(),
         "latency": stated_latency,
-        "figures": _figures(member, latency),
+        "measurements": _measurements(member, latency),
         "data_fingerprint": task.fingerprint(),
         "task": {
             "name": task.name,

@@ -10,14 +10,14 @@ import onnx
 
 from hwnas.bundle.engines import BACKENDS, NO_ENGINE
 from hwnas.bundle.precision.conversion import file_name
-from hwnas.bundle.precision.measurements import PrecisionFigures, recommended
+from hwnas.bundle.precision.measurements import PrecisionMeasurements, recommended
 from hwnas.bundle.purpose import Purpose, backends_of
 from hwnas.onnx_graphs.precision.kinds import FP32, INT8, MIXED, Dialect, precision_of
 from hwnas.onnx_graphs.versions import opset_of
 
 
 def described_models(
-    directory: Path, found: Sequence[PrecisionFigures], purpose: Purpose, engine: str
+    directory: Path, found: Sequence[PrecisionMeasurements], purpose: Purpose, engine: str
 ) -> dict[str, Any]:
     """Return the sections of a manifest about ONNX files.
 
@@ -32,10 +32,10 @@ def described_models(
         figures), `recommended_precision` and `recommendation` (for which backend, clocked where, and what is
         not known).
     """
-    figures = {entry.name: entry.to_json() for entry in found}
+    measurements = {entry.name: entry.to_json() for entry in found}
     precisions = {
-        name: {**_described(directory, name, purpose), **figures.get(name, {})}
-        for name in {FP32: None, **figures}
+        name: {**_described(directory, name, purpose), **measurements.get(name, {})}
+        for name in {FP32: None, **measurements}
     }
     fp32 = precisions[FP32]
     versions = {key: fp32[key] for key in ("opset", "ir_version")}
@@ -76,7 +76,7 @@ def _quantised_names(suffix: str) -> tuple[str, ...]:
     return INT8 + suffix, MIXED + suffix
 
 
-def _not_known(found: Sequence[PrecisionFigures], purpose: Purpose, engine: str) -> list[str]:
+def _not_known(found: Sequence[PrecisionMeasurements], purpose: Purpose, engine: str) -> list[str]:
     """Say where the clock of the target says nothing about speed; nothing where there is no choice."""
     if not found:
         return []

@@ -77,7 +77,7 @@ def bench(
     resources: Annotated[
         bool, typer.Option("--resources", help="Memory, load time, sizes, energy of one inference.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the measurements as JSON.")] = False,
 ) -> None:
     """Measure latency on a target: median with interval, ratio to the reference network, tails, stability."""
     if emit_job is not None or ingest is not None:

@@ -56,7 +56,7 @@ def ingest(directory: Path, *, as_json: bool) -> None:
     """Check what a job brought back, print it and write `measurements.json`.
 
     Raises:
-        MeasurementError: see `hwnas.latency.measure.jobs.results.ingest_job`; also if no model has a figure.
+        MeasurementError: see `hwnas.latency.measure.jobs.results.ingest_job`; also if no model was measured.
     """
     from hwnas.latency.measure.jobs.results import ingest_job
 
@@ -72,7 +72,7 @@ def ingest(directory: Path, *, as_json: bool) -> None:
             )
     if not results.measurements:
         raise MeasurementError(
-            f"The job in {str(directory)!r} brought no figure back; see the reasons above."
+            f"The job in {str(directory)!r} brought no measurement back; see the reasons above."
         )
 
 

@@ -1,4 +1,4 @@
-"""The modes of `hwnas bench` beside the tight loop: paced, with a background load, and end to end."""
+"""The modes of `hwnas bench` beside the tight loop: fixed rate, background load, end to end, resources."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hwnas.errors import ConfigError
 if TYPE_CHECKING:
     from hwnas.io_spec import IoSpec
     from hwnas.latency.measure.end_to_end import EndToEndMeasurement
-    from hwnas.latency.measure.fixed_rate import BackgroundModel, PacedMeasurement
+    from hwnas.latency.measure.fixed_rate import BackgroundModel, FixedRateMeasurement
     from hwnas.latency.measure.meter import AgentMeter
     from hwnas.latency.measure.resources import ResourceUse
 
@@ -30,8 +30,8 @@ class Modes:
     """Options of `hwnas bench` that choose another clock than the tight loop; at most one clock at a time.
 
     Attributes:
-        rate_hz: paced at this rate; 10 where only `duration` or `background` is given.
-        duration: of the paced run, such as `20m`; throttling is then reported instead of refused.
+        rate_hz: of the run at a fixed rate; 10 where only `duration` or `background` is given.
+        duration: of that run, such as `20m`; throttling is then reported instead of refused.
         background: what runs beside it, such as `detector.onnx@20`.
         e2e: scan file; clocked from its points to their labels.
         resources: memory, load time, sizes and energy.
@@ -44,7 +44,7 @@ class Modes:
     resources: bool = False
 
     @property
-    def is_paced(self) -> bool:
+    def is_fixed_rate(self) -> bool:
         """Whether frames come at a rate."""
         return any(option is not None for option in (self.rate_hz, self.duration, self.background))
 
@@ -54,11 +54,11 @@ class Modes:
         Raises:
             ConfigError: if more than one clock is asked for, or two models are to be compared by another.
         """
-        chosen = [self.is_paced, self.e2e is not None, self.resources, compares]
+        chosen = [self.is_fixed_rate, self.e2e is not None, self.resources, compares]
         if sum(chosen) > 1:
             raise ConfigError(
                 "Of --rate-hz (with --duration and --background), --e2e, --resources and --compare only one "
-                "can be measured at a time: their figures do not compare."
+                "can be measured at a time: their measurements do not compare."
             )
 
 
@@ -78,16 +78,16 @@ def measured_by(
         ConfigError: if an option cannot be read.
         HwnasError: if it cannot be measured.
     """
-    from hwnas.latency.measure.fixed_rate import DEFAULT_DURATION_S, measure_paced
+    from hwnas.latency.measure.fixed_rate import DEFAULT_DURATION_S, measure_fixed_rate
     from hwnas.latency.measure.resources import measure_resources
 
     if modes.resources:
         return measure_resources(meter, model, io_spec), resources_table
     if modes.e2e is not None:
         return clock_end_to_end(meter, given, modes.e2e), end_to_end_table
-    if not modes.is_paced:
+    if not modes.is_fixed_rate:
         return None
-    found = measure_paced(
+    found = measure_fixed_rate(
         meter,
         model,
         io_spec,
@@ -96,7 +96,7 @@ def measured_by(
         background=None if modes.background is None else background_of(modes.background),
         discard_throttled=modes.duration is None,
     )
-    return found, paced_table
+    return found, fixed_rate_table
 
 
 def seconds_of(text: str) -> float:
@@ -146,12 +146,14 @@ def clock_end_to_end(meter: AgentMeter, bundle: Path, scan: Path) -> EndToEndMea
     return measure_end_to_end(meter, manifest.model_path, manifest.io_spec, job)
 
 
-def paced_table(found: PacedMeasurement) -> Table:
-    """Return a paced run for people."""
-    table = Table(title=f"Paced at {found.rate_hz:g} Hz for {found.duration_s:g} s", title_justify="left")
-    table.add_column("figure")
+def fixed_rate_table(found: FixedRateMeasurement) -> Table:
+    """Return a run at a fixed rate for people."""
+    table = Table(
+        title=f"At a fixed rate of {found.rate_hz:g} Hz for {found.duration_s:g} s", title_justify="left"
+    )
+    table.add_column("metric")
     table.add_column("value", justify="right")
-    for name, value in _paced_rows(found):
+    for name, value in _fixed_rate_rows(found):
         table.add_row(name, value)
     return table
 
@@ -159,7 +161,7 @@ def paced_table(found: PacedMeasurement) -> Table:
 def end_to_end_table(found: EndToEndMeasurement) -> Table:
     """Return an end-to-end measurement for people."""
     table = Table(title=f"From {found.num_points} points to their labels", title_justify="left")
-    table.add_column("figure")
+    table.add_column("metric")
     table.add_column("value", justify="right")
     low, high = found.interval_ms
     table.add_row("e2e_ms, median", f"{found.e2e_ms:.2f} ({low:.2f} to {high:.2f})")
@@ -173,7 +175,7 @@ def end_to_end_table(found: EndToEndMeasurement) -> Table:
 def resources_table(use: ResourceUse) -> Table:
     """Return what a network costs besides time for people."""
     table = Table(title="Resources", title_justify="left")
-    table.add_column("figure")
+    table.add_column("metric")
     table.add_column("value", justify="right")
     for name, value in (
         ("load_ms, cold", use.load_cold_s * 1000),
@@ -192,7 +194,7 @@ def resources_table(use: ResourceUse) -> Table:
     return table
 
 
-def _paced_rows(found: PacedMeasurement) -> list[tuple[str, str]]:
+def _fixed_rate_rows(found: FixedRateMeasurement) -> list[tuple[str, str]]:
     rate = f"@{found.rate_hz:g}hz"
     rows = [(f"median_ms{rate}", f"{found.latency_ms:.2f}")]
     rows += [(f"{name}_ms{rate}", _or_not_available(tail)) for name, tail in found.percentiles_ms.items()]

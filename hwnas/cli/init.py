@@ -54,7 +54,7 @@ budget:
   # Hard limits: a candidate over one is measured, but never trained. null for none.
   objective: null        # on the objective, in its unit
   latency_ms: null       # on the network alone, milliseconds
-  limits: []             # on any figure, such as "p99_ms@10hz <= 40" or "parameters_m <= 5"
+  constraints: []        # on any metric, such as "p99_ms@10hz <= 40" or "parameters_m <= 5"
 
 search:
   strategy: surrogate    # or random, quasi-random, tpe, nsga2, nsga3, gp, evolution, reinforce, gradient

@@ -60,7 +60,7 @@ def profile(
     ] = None,
     samples: Annotated[int, typer.Option(min=5, help="Networks to measure with --from-tables.")] = 10,
     *,
-    keep: Annotated[bool, typer.Option("--keep", help="Keep the raw figures beside the table.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the raw measurements beside the table.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a summary as JSON.")] = False,
 ) -> None:
     """Measure a latency table of a target, and state how well it predicts networks left out.
@@ -82,7 +82,7 @@ def profile(
     settings = ProfileSettings(_seconds(budget), networks, seed, precision)
     others = [load_table(Path(name.strip())) for name in (from_tables or "").split(",") if name.strip()]
     raw = path.with_suffix(".partial")
-    refuse_foreign_directory(raw, "raw figures", [HEADER])
+    refuse_foreign_directory(raw, "raw measurements", [HEADER])
     with _watched() as listener:
         if others:
             table = make_table_from_others(

@@ -25,7 +25,7 @@ JOURNAL = "journal"
 class RunConfig(Section):
     """One run, as `run.yaml` states it.
 
-    `objective` is the figure that is minimised beside the error; `auto` means `e2e_ms` where input width is
+    `objective` is the metric that is minimised beside the error; `auto` means `e2e_ms` where input width is
     searched and the task can be clocked from scan to labels, since narrow images are cheap to run and costly
     to post-process, and `latency_ms` otherwise.
 

@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from hwnas.errors import ConfigError, shown
-from hwnas.objectives import LATENCY, Costs, Limit, Metric
+from hwnas.objectives import LATENCY, Constraint, Metric, Objectives
 
 
 @dataclass(frozen=True)
@@ -81,35 +81,35 @@ class SpaceSection(Section):
 class BudgetSection(Section):
     """Hard limits. A candidate over one is never trained.
 
-    `limits` are written like `p99_ms@10hz <= 40`, see `hwnas.objectives`. `objective` limits whatever the
-    second objective is; a mere number in place of the section means that.
+    `constraints` are written like `p99_ms@10hz <= 40`, see `hwnas.objectives`. `objective` limits whatever
+    the second objective is; a mere number in place of the section means that.
     """
 
     latency_ms: Positive | None = None
     objective: Positive | None = None
-    limits: list[str] = []
+    constraints: list[str] = []
 
-    @field_validator("limits")
+    @field_validator("constraints")
     @classmethod
-    def _limits_are_readable(cls, value: list[str]) -> list[str]:
+    def _constraints_are_readable(cls, value: list[str]) -> list[str]:
         try:
-            return [str(Limit.parse(text)) for text in value]
+            return [str(Constraint.parse(text)) for text in value]
         except ConfigError as error:
             raise ValueError(str(error)) from error
 
-    def costs(self, objective: str) -> Costs:
+    def objectives(self, objective: str) -> Objectives:
         """Return objective and limits of a run.
 
         Raises:
-            ConfigError: if a figure has two limits.
+            ConfigError: if a metric has two limits.
         """
         metric = Metric.parse(objective)
-        limits = [Limit.parse(text) for text in self.limits]
+        constraints = [Constraint.parse(text) for text in self.constraints]
         if self.latency_ms is not None:
-            limits.insert(0, Limit(Metric(LATENCY), self.latency_ms))
+            constraints.insert(0, Constraint(Metric(LATENCY), self.latency_ms))
         if self.objective is not None:
-            limits.insert(0, Limit(metric, self.objective))
-        return Costs(metric, tuple(limits))
+            constraints.insert(0, Constraint(metric, self.objective))
+        return Objectives(metric, tuple(constraints))
 
 
 class PluginSection(BaseModel):
@@ -309,7 +309,7 @@ class ProtocolSection(Section):
 
 
 class FinalProtocolSection(ProtocolSection):
-    """The careful protocol, and what else differs from the search when final figures are measured.
+    """The careful protocol, and what else differs from the search when final measurements are made.
 
     `options` are options of the target's backend in place of those of the search, such as a higher
     `optimization_level` of TensorRT: the search then builds quickly, and `hwnas train` states how far both

@@ -33,7 +33,7 @@ from hwnas.training.trainers import BY_DEFAULT, TrainerSpec
 from hwnas.worker_pool import worker_pool
 
 REPORT_FILE = "estimator_report.json"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _DRAWS_PER_NETWORK = 500
 
 Progress = Callable[[int, int, str], None]

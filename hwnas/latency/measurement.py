@@ -13,7 +13,7 @@ from hwnas.io_spec import IoSpec
 
 
 @dataclass(frozen=True)
-class ReferenceFigures:
+class ReferenceMeasurement:
     """The fixed reference network, clocked by turns with a model in the same processes.
 
     Attributes:
@@ -31,7 +31,7 @@ class ReferenceFigures:
     block_samples: int = 0
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> ReferenceFigures:
+    def from_json(cls, value: Mapping[str, Any]) -> ReferenceMeasurement:
         """Rebuild from the JSON values of a measurement; samples may be missing."""
         return cls(**_with_tuples(value))
 
@@ -80,7 +80,7 @@ class LatencyMeasurement:
     protocol: Mapping[str, Any]
     ratio: float | None = None
     ratio_interval: tuple[float, float] | None = None
-    reference: ReferenceFigures | None = None
+    reference: ReferenceMeasurement | None = None
     block_samples: int = 0
     ended: str = ""
     attempts: int = 1
@@ -104,8 +104,8 @@ class LatencyMeasurement:
         """Return plain JSON values; raw samples, which are many, only if wished."""
         fields = asdict(self)
         if not with_samples:
-            for figures in (fields, fields["reference"] or {}):
-                figures.pop("samples_ms", None)
+            for measured in (fields, fields["reference"] or {}):
+                measured.pop("samples_ms", None)
         return fields
 
     @classmethod
@@ -113,7 +113,7 @@ class LatencyMeasurement:
         """Rebuild from `to_json`; fields that older files lack get their defaults."""
         fields = _with_tuples(value)
         if fields.get("reference") is not None:
-            fields["reference"] = ReferenceFigures.from_json(fields["reference"])
+            fields["reference"] = ReferenceMeasurement.from_json(fields["reference"])
         return cls(**fields)
 
 

@@ -54,7 +54,7 @@ class Member:
 
     @property
     def cost(self) -> float | None:
-        """Second objective: the final figure if there is one, else that of the search."""
+        """Second objective: the final measurement if there is one, else that of the search."""
         final: float | None = self.trained.get("cost") if self.trained else None
         return self.search_cost if final is None else final
 
@@ -98,7 +98,7 @@ class RunContent:
 
     @property
     def objective(self) -> str:
-        """Name of the figure that was minimised beside the error."""
+        """Name of the metric that was minimised beside the error."""
         return str(self.front["objectives"][1])
 
     @property
@@ -186,7 +186,7 @@ def _member(
         parameters=record.get("parameters"),
         search_quality=record.get("quality"),
         search_latency=record.get("latency"),
-        search_cost=record.get("figures", {}).get(objective),
+        search_cost=record.get("measurements", {}).get(objective),
         trained=trained,
         verified=_verified(run.bundle(architecture.id)),
         candidates=_candidates(run.bundle(architecture.id)),

@@ -19,7 +19,7 @@ from hwnas.search.fidelities import Fidelities, Rung, open_rungs
 from hwnas.search.interruption import StopRequest
 from hwnas.search.latency_filter import LatencyFilter, may_fit, sizes_fit, table_of_run
 from hwnas.search.loop import CandidateLoop
-from hwnas.search.objectives import costs_of_run
+from hwnas.search.objectives import objectives_of_run
 from hwnas.search.prescreening.stage import PrescreeningStage
 from hwnas.search.progress import ProgressListener
 from hwnas.search.recorder import TrialRecorder
@@ -71,7 +71,7 @@ class SearchResult:
         trials = self.front["trials"]
         own = [trial for trial in trials if trial["duplicate_of"] is None]
         states = [trial["state"] for trial in own]
-        shown = ("trial", "error", "latency_ms", "cost", "figures")
+        shown = ("trial", "error", "latency_ms", "cost", "measurements")
         return {
             "run": str(self.run),
             "ending": self.ending,
@@ -191,18 +191,20 @@ def _session(
             f"{report.estimator}: Kendall tau {report.rank_correlation}",
             estimator_report=report.to_json(),
         )
-    costs = costs_of_run(config, task, space)
-    limits = Limits(costs.most(Metric(LATENCY)), config.search.trials, costs.most(costs.objective))
+    objectives = objectives_of_run(config, task, space)
+    limits = Limits(
+        objectives.upper(Metric(LATENCY)), config.search.trials, objectives.upper(objectives.objective)
+    )
     found = table_of_run(config, space, meter)
-    latency_filter = LatencyFilter(found[1] if found else None, space, costs)
+    latency_filter = LatencyFilter(found[1] if found else None, space, objectives)
     predict = latency_filter.predict if latency_filter.is_available else None
     predict_many = latency_filter.predict_many if latency_filter.is_available else None
 
     def within_sizes(architecture: Architecture) -> bool:
-        return sizes_fit(architecture, space, costs)
+        return sizes_fit(architecture, space, objectives)
 
     def fits(architecture: Architecture) -> bool:
-        return may_fit(architecture, space, latency_filter, costs)
+        return may_fit(architecture, space, latency_filter, objectives)
 
     prescreening = None
     if config.search.prescreening is not None:
@@ -212,12 +214,12 @@ def _session(
             space=space,
             latency_filter=latency_filter,
             limits=limits,
-            costs=costs,
+            objectives=objectives,
             seed=config.search.seed,
             log=log,
             fits=fits,
         )
-    opened = open_rungs(rung_plans(config), run, study, log, costs, space)
+    opened = open_rungs(rung_plans(config), run, study, log, objectives, space)
     rungs, stale, recovered = opened.rungs, opened.stale, opened.finished
     seed = config.search.seed
     context = StrategyContext(space, predict, limits, seed, predict_many, sizes_fit=within_sizes)
@@ -342,7 +344,7 @@ def _rebased(
         study,
         task=task,
         meter=meter,
-        costs=costs_of_run(config, task, space),
+        objectives=objectives_of_run(config, task, space),
         export=export,
         is_stopped=lambda: stop.requested,
     )

@@ -26,8 +26,8 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 
 from hwnas.architecture import Architecture
-from hwnas.latency.measure.measurements import MeasuredFigures
-from hwnas.objectives import Costs
+from hwnas.latency.measure.measurements import CandidateMeasurements
+from hwnas.objectives import Objectives
 from hwnas.search.front import point_of
 from hwnas.search.layers import best_by_layers
 from hwnas.search.recorder import Candidate, SearchClock, TrialRecorder
@@ -155,7 +155,7 @@ class Fidelities:
     def promote(
         self, distributions: Mapping[str, CategoricalDistribution], space: SearchSpace, progress: float
     ) -> Candidate | None:
-        """Promote a network, if one may be: a trial opens on the next rung, with its figures."""
+        """Promote a network, if one may be: a trial opens on the next rung, with its measurements."""
         found = self.next_promotion(progress)
         if found is None:
             return None
@@ -167,7 +167,7 @@ class Fidelities:
         study.describe(trial, architecture)
         self.rungs[number].taken.add(architecture)
         export = {key: record[key] for key in ("parameters", "export_s")}
-        measured = MeasuredFigures.from_json(record)
+        measured = CandidateMeasurements.from_json(record)
         return Candidate(trial, architecture, choices, rung=number, export=export, measured=measured)
 
     def failed(self, candidate: Candidate) -> None:
@@ -215,7 +215,7 @@ def open_rungs(
     run: RunDirectory,
     study: SearchStudy,
     log: RunLog,
-    costs: Costs,
+    objectives: Objectives,
     space: SearchSpace,
 ) -> OpenedRungs:
     """Open the studies of a run and bring them in step with their records.
@@ -225,7 +225,7 @@ def open_rungs(
         run: where records and fronts lie.
         study: of the highest rung, opened by its driver.
         log: of the run.
-        costs: second objective and limits.
+        objectives: second objective and limits.
         space: of the run.
 
     Raises:
@@ -238,13 +238,13 @@ def open_rungs(
     stale: list[int] = []
     for name, where, one in zip(names, runs, studies, strict=True):
         where.trials_dir.mkdir(parents=True, exist_ok=True)
-        recovered[name] = recover(where, one, costs, distributions_of(space))
+        recovered[name] = recover(where, one, objectives, distributions_of(space))
         stale += one.fail_stale()
     clock = SearchClock(max((trial.elapsed_s for one in studies for trial in one.summaries()), default=0.0))
     rungs = []
     for number, (where, one) in enumerate(zip(runs, studies, strict=True)):
         name = f"rung {number + 1}" if len(plans) > 1 else ""
-        rungs.append(Rung(TrialRecorder(where, one, log, costs, clock=clock, rung=name), number))
+        rungs.append(Rung(TrialRecorder(where, one, log, objectives, clock=clock, rung=name), number))
     opened = OpenedRungs(rungs, stale, recovered)
     for remark in opened.remarks:
         log.event("recovered", remark)

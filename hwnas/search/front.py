@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hwnas.files import write_checked_json
-from hwnas.objectives import Costs, Limit, Metric
+from hwnas.objectives import Constraint, Metric, Objectives
 from hwnas.pareto import front_indices, hypervolume
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory
 from hwnas.search.study import ERROR, TrialSummary
@@ -28,7 +28,7 @@ def reference_point(trials: Sequence[TrialSummary], limit: float | None) -> tupl
     """Return the worst corner for the hypervolume: error 1, and the limit on the second objective.
 
     Where there is no limit, it is `MARGIN` times that of the slowest (or largest) trained
-    candidate, so that it grows with the study; figures of different corners do not compare.
+    candidate, so that it grows with the study; volumes of different corners do not compare.
     """
     if limit is not None:
         return 1.0, limit
@@ -41,7 +41,7 @@ def hypervolume_history(
 ) -> list[tuple[int, float, float]]:
     """Return (trial number, elapsed seconds, hypervolume) after every trained trial.
 
-    All figures share one reference point, so that they never fall. Trials count in the order
+    All volumes share one reference point, so that they never fall. Trials count in the order
     in which they finished.
     """
     history = []
@@ -57,36 +57,36 @@ def hypervolume_history(
 
 
 def build_front(
-    trials: Sequence[TrialSummary], record: Callable[[int], dict[str, Any]], costs: Costs
+    trials: Sequence[TrialSummary], record: Callable[[int], dict[str, Any]], objectives: Objectives
 ) -> dict[str, Any]:
     """Return the content of `front.json`.
 
     Args:
         trials: of the study, in order.
         record: gives the `trial.json` of a trial by its number.
-        costs: second objective and limits of the run.
+        objectives: second objective and limits of the run.
 
     Raises:
         StudyError: if the record of a member is gone.
     """
-    reference = reference_point(trials, costs.most(costs.objective))
+    reference = reference_point(trials, objectives.upper(objectives.objective))
     history = hypervolume_history(trials, reference)
     return {
-        **front_header(costs, reference, history[-1][2] if history else 0.0),
+        **front_header(objectives, reference, history[-1][2] if history else 0.0),
         "hypervolume_history": [list(entry) for entry in history],
         "trials": [trial.to_json() for trial in trials],
         "members": [front_member(trial, record(trial.number)) for trial in front_of(trials)],
     }
 
 
-def front_header(costs: Costs, reference: Point, volume: float) -> dict[str, Any]:
+def front_header(objectives: Objectives, reference: Point, volume: float) -> dict[str, Any]:
     """Return the fields of `front.json` that are not lists; `volume` is the hypervolume at `reference`."""
     return {
         "schema_version": SCHEMA_VERSION,
-        "objectives": [ERROR, str(costs.objective)],
-        "unit": costs.objective.unit,
-        "limit": costs.most(costs.objective),
-        "limits": [str(each) for each in costs.limits],
+        "objectives": [ERROR, str(objectives.objective)],
+        "unit": objectives.objective.unit,
+        "limit": objectives.upper(objectives.objective),
+        "constraints": [str(each) for each in objectives.constraints],
         "reference_point": list(reference),
         "hypervolume": volume,
     }
@@ -102,20 +102,22 @@ def front_member(trial: TrialSummary, record: Mapping[str, Any]) -> dict[str, An
         "error": trial.error,
         "latency_ms": trial.latency_ms,
         "cost": trial.cost,
-        "figures": dict(trial.figures),
+        "measurements": dict(trial.measurements),
     }
 
 
-def write_front(run: RunDirectory, trials: Sequence[TrialSummary], costs: Costs) -> dict[str, Any]:
+def write_front(run: RunDirectory, trials: Sequence[TrialSummary], objectives: Objectives) -> dict[str, Any]:
     """Write `front.json` atomically and return its content."""
-    front = build_front(trials, run.read_trial, costs)
+    front = build_front(trials, run.read_trial, objectives)
     write_checked_json(run.front, front)
     return front
 
 
-def costs_of_front(front: Mapping[str, Any]) -> Costs:
+def objectives_of_front(front: Mapping[str, Any]) -> Objectives:
     """Return the second objective and the limits that the content of `front.json` states."""
-    return Costs(Metric.parse(front["objectives"][1]), tuple(Limit.parse(text) for text in front["limits"]))
+    return Objectives(
+        Metric.parse(front["objectives"][1]), tuple(Constraint.parse(text) for text in front["constraints"])
+    )
 
 
 def knee_index(points: Sequence[tuple[float, float]]) -> int:

@@ -16,9 +16,9 @@ from hwnas.config import RunConfig
 from hwnas.errors import ConfigError, FileAccessError, TrainingError, TrainingInterruptedError
 from hwnas.files import write_checked_json
 from hwnas.latency.engines.repeated_builds import keep_fastest_build
-from hwnas.latency.measure.measurements import NOT_MEASURED, measure_figures
+from hwnas.latency.measure.measurements import NOT_MEASURED, measure_candidate
 from hwnas.latency.measurement import LatencyMeter
-from hwnas.objectives import Costs
+from hwnas.objectives import Objectives
 from hwnas.onnx_graphs.export import export_onnx
 from hwnas.onnx_graphs.metadata import graph_metadata
 from hwnas.pareto import front_indices
@@ -26,7 +26,7 @@ from hwnas.search.agreement import rank_agreement
 from hwnas.search.driver import executor_of_run, trainer_of_run, worker_setup
 from hwnas.search.executors.base import STOP_FILE, Executor, Reply, Worker, error_from_reply
 from hwnas.search.executors.local import usable_cores
-from hwnas.search.front import costs_of_front
+from hwnas.search.front import objectives_of_front
 from hwnas.search.interruption import StopRequest
 from hwnas.search.objectives import end_to_end_job
 from hwnas.search.picking import Pick, picked
@@ -150,7 +150,7 @@ def train_front(
             return FullTrainingResult(_listed(run), interrupted=True)
         with opened_meter(config, final=True) as meter:
             refuse_other_target(run, meter)
-            training.measure(meter, costs_of_front(front))
+            training.measure(meter, objectives_of_front(front))
         return FullTrainingResult(_listed(run), interrupted=False)
 
 
@@ -295,19 +295,21 @@ class _FullTraining:
         self._note("full-training-failed", f"{architecture.id}: {reason}")
         return not died
 
-    def measure(self, meter: LatencyMeter, costs: Costs) -> None:
-        """Measure every trained network that has no final figures yet, and list it.
+    def measure(self, meter: LatencyMeter, objectives: Objectives) -> None:
+        """Measure every trained network that has no final measurements yet, and list it.
 
         Raises:
             MeasurementError: if one cannot be measured.
         """
         task = make_task(self._config.task.name, self._config.task.settings)
         for architecture in self._architectures:
-            self._measure_one(architecture, task, meter, costs)
+            self._measure_one(architecture, task, meter, objectives)
             self._tell()
-        write_checked_json(self._run.trained, self._merged(costs, meter))
+        write_checked_json(self._run.trained, self._merged(objectives, meter))
 
-    def _measure_one(self, architecture: Architecture, task: Task, meter: LatencyMeter, costs: Costs) -> None:
+    def _measure_one(
+        self, architecture: Architecture, task: Task, meter: LatencyMeter, objectives: Objectives
+    ) -> None:
         directory = self._run.checkpoint(architecture.id)
         result = read_record(directory / "result.json", _REMEDY)
         if result["latency"] is not None and _is_of(result["latency"], meter):
@@ -317,23 +319,23 @@ class _FullTraining:
             self._export_again(architecture, task, directory)
         io_spec = task.io_spec(architecture)
         builds = keep_fastest_build(meter, model, io_spec, self._config.measuring.final.builds)
-        found = measure_figures(
+        found = measure_candidate(
             meter,
             model,
             io_spec,
-            costs.metrics,
-            end_to_end=end_to_end_job(task, architecture, costs, is_trained=True),
+            objectives.metrics,
+            end_to_end=end_to_end_job(task, architecture, objectives, is_trained=True),
         )
         told = None if builds is None else builds.to_json()
         self._keep(architecture, {**result, **found.to_json(), "builds": told})
         model.unlink()
-        shown = ", ".join(f"{metric} {found.figures[str(metric)]:.2f}" for metric in costs.metrics)
+        shown = ", ".join(f"{metric} {found.measurements[str(metric)]:.2f}" for metric in objectives.metrics)
         if builds is not None:
             shown += f", fastest of {len(builds.made)} builds that differ by {builds.spread:.1%}"
         self._note("measured", f"{architecture.id}: {shown}")
 
     def _export_again(self, architecture: Architecture, task: Task, directory: Path) -> None:
-        """Write the ONNX file of trained weights, whose figures are of a target that has changed since."""
+        """Write the ONNX file of trained weights that were measured on a target that has changed since."""
         space = make_search_space(self._config.space.name, task.contract, self._config.space.choices)
         module = space.build(architecture).eval()
         load_weights(directory / "weights.safetensors", module)
@@ -369,7 +371,7 @@ class _FullTraining:
             and (result["latency"] is not None or (directory / "model.onnx").is_file())
         )
 
-    def _merged(self, costs: Costs, meter: LatencyMeter) -> dict[str, Any]:
+    def _merged(self, objectives: Objectives, meter: LatencyMeter) -> dict[str, Any]:
         """Return the members of this and of earlier calls whose weights are there."""
         ids = [architecture.id for architecture in self._architectures]
         earlier = _listed(self._run)["members"]
@@ -377,12 +379,12 @@ class _FullTraining:
         results = [_read(self._run.checkpoint(name) / "result.json") for name in dict.fromkeys(ids)]
         measured = [result for result in results if result is not None and result["latency"] is not None]
         members = [result for result in measured if _is_of(result["latency"], meter)]
-        objective = str(costs.objective)
+        objective = str(objectives.objective)
         members = [
             {
                 **member,
-                "cost": member["figures"].get(objective),
-                "exceeds": _exceeded(member["figures"], costs),
+                "cost": member["measurements"].get(objective),
+                "exceeds": _exceeded(member["measurements"], objectives),
             }
             for member in members
         ]
@@ -394,7 +396,7 @@ class _FullTraining:
         return {
             "schema_version": SCHEMA_VERSION,
             "objectives": [ERROR, objective],
-            "unit": costs.objective.unit,
+            "unit": objectives.objective.unit,
             "rank_agreement": rank_agreement(self._run.read_front()["trials"], listed),
             "members": listed,
         }
@@ -415,15 +417,17 @@ def _listed(run: RunDirectory) -> dict[str, Any]:
     return {"schema_version": SCHEMA_VERSION, "members": []}
 
 
-def _exceeded(figures: Mapping[str, float], costs: Costs) -> list[str]:
-    """Return the hard limits that final figures break; a figure that is missing keeps none."""
+def _exceeded(measurements: Mapping[str, float], objectives: Objectives) -> list[str]:
+    """Return the hard limits that final measurements break; a metric that is missing keeps none."""
     return [
-        str(limit) for limit in costs.limits if not figures.get(str(limit.metric), math.inf) <= limit.most
+        str(constraint)
+        for constraint in objectives.constraints
+        if not measurements.get(str(constraint.metric), math.inf) <= constraint.upper
     ]
 
 
 def _is_of(latency: Mapping[str, Any], meter: LatencyMeter) -> bool:
-    """Whether figures are of the target as it is now."""
+    """Whether measurements are of the target as it is now."""
     return bool(latency["fingerprint"] == json.loads(json.dumps(dict(meter.fingerprint()))))
 
 

@@ -16,7 +16,7 @@ from hwnas.latency.measurement import LatencyMeter
 from hwnas.latency.predict.predictor import LatencyPredictor
 from hwnas.latency.predict.table import LatencyTable, load_table
 from hwnas.models.cost import count_macs, count_parameters
-from hwnas.objectives import LATENCY, SIZES, Costs, Metric
+from hwnas.objectives import LATENCY, SIZES, Metric, Objectives
 from hwnas.onnx_graphs.precision.kinds import FP32
 from hwnas.search.strategies import LatencyPrediction
 from hwnas.search.study import TrialSummary
@@ -32,19 +32,19 @@ _SHIPPED = (_PACKAGE / DIRECTORY, _PACKAGE.parent / DIRECTORY)
 class LatencyFilter:
     """Predicts, turns down, and learns; without a table it does nothing of that."""
 
-    def __init__(self, table: LatencyTable | None, space: SearchSpace, costs: Costs) -> None:
+    def __init__(self, table: LatencyTable | None, space: SearchSpace, objectives: Objectives) -> None:
         """Prepare for a search.
 
         Args:
             table: that fits the target.
             space: searched.
-            costs: limits; a network is rejected only where the latency alone is limited, since nothing
-                is known of the other figures.
+            objectives: limits; a network is rejected only where the latency alone is limited, since nothing
+                is known of other metrics.
         """
         self._table = table
         self._predictor: LatencyPredictor | None = table.predictor(space) if table is not None else None
-        metrics = [limit.metric for limit in costs.limits]
-        self._most_ms = costs.most(Metric(LATENCY)) if metrics == [Metric(LATENCY)] else None
+        metrics = [constraint.metric for constraint in objectives.constraints]
+        self._most_ms = objectives.upper(Metric(LATENCY)) if metrics == [Metric(LATENCY)] else None
 
     @property
     def is_available(self) -> bool:
@@ -125,23 +125,23 @@ def _fitting(path: Path, space: SearchSpace, meter: LatencyMeter) -> LatencyTabl
 
 
 def may_fit(
-    architecture: Architecture, space: SearchSpace, latency_filter: LatencyFilter, costs: Costs
+    architecture: Architecture, space: SearchSpace, latency_filter: LatencyFilter, objectives: Objectives
 ) -> bool:
     """Return whether a network may be within the hard limits, as far as can be told without measuring it.
 
     Latencies are those of the table, if there is one; sizes are counted, see `sizes_fit`.
     """
     return not latency_filter.rejects(latency_filter.predict(architecture)) and sizes_fit(
-        architecture, space, costs
+        architecture, space, objectives
     )
 
 
-def sizes_fit(architecture: Architecture, space: SearchSpace, costs: Costs) -> bool:
+def sizes_fit(architecture: Architecture, space: SearchSpace, objectives: Objectives) -> bool:
     """Return whether a network is within the limits on parameters and operations, which need no clock.
 
     They are counted before batch normalisation is folded, which makes the exported network a little smaller.
     """
-    sizes = [limit for limit in costs.limits if limit.metric.name in SIZES]
+    sizes = [constraint for constraint in objectives.constraints if constraint.metric.name in SIZES]
     if not sizes:
         return True
     module = space.build(architecture)
@@ -149,4 +149,4 @@ def sizes_fit(architecture: Architecture, space: SearchSpace, costs: Costs) -> b
         "parameters_m": count_parameters(module) / 1e6,
         "gmacs": count_macs(module, architecture.input_shape) / 1e9,
     }
-    return all(found[limit.metric.name] <= limit.most for limit in sizes)
+    return all(found[constraint.metric.name] <= constraint.upper for constraint in sizes)

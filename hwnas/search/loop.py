@@ -18,7 +18,7 @@ from hwnas.errors import (
     TargetUnreachableError,
     TooSlowError,
 )
-from hwnas.latency.measure.measurements import MeasuredFigures, measure_figures
+from hwnas.latency.measure.measurements import CandidateMeasurements, measure_candidate
 from hwnas.latency.measurement import LatencyMeter
 from hwnas.objectives import LATENCY, Metric
 from hwnas.search.executors.base import Executor, Reply, Worker, error_from_reply
@@ -260,25 +260,25 @@ class CandidateLoop:
             self._model(candidate).unlink(missing_ok=True)
         self._losses = 0
         self._latency_filter.learn(candidate.architecture, candidate.measured.latency.latency_ms)
-        if self._recorder.costs.exceeded(candidate.measured.figures):
+        if self._recorder.objectives.exceeded(candidate.measured.measurements):
             del self._running[worker]
             self._recorder.infeasible(candidate)
             self._failures = 0
             return
         self._estimate(worker, candidate)
 
-    def _measured(self, candidate: Candidate) -> MeasuredFigures:
+    def _measured(self, candidate: Candidate) -> CandidateMeasurements:
         if self._is_target_gone:
             raise TargetUnreachableError("The target was lost with the candidates before.")
-        return measure_figures(
+        return measure_candidate(
             self._meter,
             self._model(candidate),
             self._task.io_spec(candidate.architecture),
-            self._recorder.costs.metrics,
+            self._recorder.objectives.metrics,
             end_to_end=end_to_end_job(
-                self._task, candidate.architecture, self._recorder.costs, is_trained=False
+                self._task, candidate.architecture, self._recorder.objectives, is_trained=False
             ),
-            give_up_over_ms=self._recorder.costs.most(Metric(LATENCY)),
+            give_up_over_ms=self._recorder.objectives.upper(Metric(LATENCY)),
         )
 
     def _unmeasured(self, candidate: Candidate, error: MeasurementError) -> None:

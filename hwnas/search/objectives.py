@@ -8,7 +8,7 @@ from hwnas.architecture import Architecture
 from hwnas.config import AUTO, RunConfig
 from hwnas.errors import ConfigError
 from hwnas.latency.measure.end_to_end import EndToEndJob
-from hwnas.objectives import END_TO_END, LATENCY, Costs, Metric
+from hwnas.objectives import END_TO_END, LATENCY, Metric, Objectives
 from hwnas.search_spaces.base import SearchSpace
 from hwnas.tasks.base import Task
 from hwnas.tasks.end_to_end import ClockedEndToEnd, end_to_end_sample
@@ -16,7 +16,7 @@ from hwnas.tasks.end_to_end import ClockedEndToEnd, end_to_end_sample
 _DRAWS = 200
 
 
-def costs_of_run(config: RunConfig, task: Task, space: SearchSpace) -> Costs:
+def objectives_of_run(config: RunConfig, task: Task, space: SearchSpace) -> Objectives:
     """Return objective and limits of a run.
 
     The objective `auto` means `e2e_ms` where the space has networks of several input widths and the task can
@@ -24,26 +24,26 @@ def costs_of_run(config: RunConfig, task: Task, space: SearchSpace) -> Costs:
     of the network alone does not see.
 
     Raises:
-        ConfigError: if a figure has two limits, or `e2e_ms` is asked for and the task cannot be clocked so.
+        ConfigError: if a metric has two limits, or `e2e_ms` is asked for and the task cannot be clocked so.
     """
     can_end_to_end = isinstance(task, ClockedEndToEnd)
     objective = config.objective
     if objective == AUTO:
         objective = END_TO_END if can_end_to_end and len(input_widths(space)) > 1 else LATENCY
-    costs = config.budget.costs(objective)
-    if Metric(END_TO_END) in costs.metrics and not can_end_to_end:
+    objectives = config.budget.objectives(objective)
+    if Metric(END_TO_END) in objectives.metrics and not can_end_to_end:
         raise ConfigError(
             f"{END_TO_END} needs a task that is clocked from scan to labels, which {task.name!r} is not; "
             f"use {LATENCY}."
         )
-    return costs
+    return objectives
 
 
 def end_to_end_job(
-    task: Task, architecture: Architecture, costs: Costs, *, is_trained: bool
+    task: Task, architecture: Architecture, objectives: Objectives, *, is_trained: bool
 ) -> EndToEndJob | None:
-    """Return what the end-to-end clock needs; None where no figure of it is asked for."""
-    if Metric(END_TO_END) not in costs.metrics:
+    """Return what the end-to-end clock needs; None where no metric of it is asked for."""
+    if Metric(END_TO_END) not in objectives.metrics:
         return None
     scan = end_to_end_sample(task, architecture)
     return None if scan is None else EndToEndJob(task.deployment(architecture), scan, is_trained)

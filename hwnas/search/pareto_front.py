@@ -12,7 +12,7 @@ from typing import Any
 
 from hwnas.architecture import Architecture
 from hwnas.files import with_checksum, write_bytes_atomically
-from hwnas.objectives import Costs
+from hwnas.objectives import Objectives
 from hwnas.pareto import front_indices, hypervolume
 from hwnas.search.front import Point, front_header, front_member, front_of, point_of, reference_point
 from hwnas.search.run_directory import RunDirectory
@@ -85,17 +85,17 @@ class ParetoFront:
         content: of `front.json` as written last.
     """
 
-    def __init__(self, run: RunDirectory, costs: Costs) -> None:
+    def __init__(self, run: RunDirectory, objectives: Objectives) -> None:
         """Begin with no trial."""
         self._run = run
-        self._costs = costs
+        self._objectives = objectives
         self._rows: dict[int, tuple[dict[str, Any], str]] = {}
         self._records: dict[int, dict[str, Any]] = {}
         self._evaluated: dict[Architecture, TrialSummary] = {}
         self._unwritten = 0
         self.trained = self.infeasible = self.failed = 0
         self.members: list[TrialSummary] = []
-        self.history = ParetoHistory(costs.most(costs.objective))
+        self.history = ParetoHistory(objectives.upper(objectives.objective))
         self.content: dict[str, Any] = {}
 
     @property
@@ -132,7 +132,7 @@ class ParetoFront:
         """
         rows = [self._rows.get(trial.number) or _row(trial) for trial in trials]
         members = [self._member(trial) for trial in self.members]
-        header = front_header(self._costs, self.history.reference, self.history.hypervolume)
+        header = front_header(self._objectives, self.history.reference, self.history.hypervolume)
         lines = {
             "trials": [text for _, text in rows],
             "members": [_in_one_line(member) for member in members],
@@ -152,7 +152,7 @@ class ParetoFront:
         self.infeasible += trial.state == "PRUNED"
         self.failed += trial.state == "FAIL"
         # What was only predicted is predicted anew: the predictor has learned since.
-        if trial.state != "FAIL" and trial.figures and trial.architecture is not None:
+        if trial.state != "FAIL" and trial.measurements and trial.architecture is not None:
             self._evaluated.setdefault(trial.architecture, trial)
 
     def _member(self, trial: TrialSummary) -> dict[str, Any]:

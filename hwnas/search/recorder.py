@@ -14,8 +14,8 @@ import optuna
 from hwnas.architecture import Architecture, Choice
 from hwnas.errors import StudyError
 from hwnas.files import write_checked_json
-from hwnas.latency.measure.measurements import NOT_MEASURED, MeasuredFigures
-from hwnas.objectives import Costs, Metric
+from hwnas.latency.measure.measurements import NOT_MEASURED, CandidateMeasurements
+from hwnas.objectives import Metric, Objectives
 from hwnas.search.pareto_front import ParetoFront
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory
 from hwnas.search.run_log import RunLog
@@ -45,7 +45,7 @@ class Candidate:
     architecture: Architecture
     choices: dict[str, Choice]
     export: dict[str, Any] = field(default_factory=dict)
-    measured: MeasuredFigures | None = None
+    measured: CandidateMeasurements | None = None
     predicted: LatencyPrediction | None = None
     rung: int = 0
     repeats: list[optuna.Trial] = field(default_factory=list)
@@ -89,7 +89,7 @@ class TrialRecorder:
         run: RunDirectory,
         study: SearchStudy,
         log: RunLog,
-        costs: Costs,
+        objectives: Objectives,
         *,
         clock: SearchClock | None = None,
         rung: str = "",
@@ -100,19 +100,19 @@ class TrialRecorder:
             run: keeps records and front.
             study: is told.
             log: of the whole run.
-            costs: second objective and limits.
+            objectives: second objective and limits.
             clock: of the whole run; one that goes by the study's own trials if None.
             rung: said of every trial where a run has several studies, such as `rung 1`.
         """
         self.study = study
         self.log = log
-        self.costs = costs
+        self.objectives = objectives
         self._run = run
         self._rung = rung
         self.trials = study.summaries()
         before_s = max((trial.elapsed_s for trial in self.trials), default=0.0)
         self.clock = SearchClock(before_s) if clock is None else clock
-        self.pareto_front = ParetoFront(run, costs)
+        self.pareto_front = ParetoFront(run, objectives)
         self.save()
         self.message = "starting workers"
 
@@ -152,32 +152,32 @@ class TrialRecorder:
 
     def trained(self, candidate: Candidate, estimate: dict[str, Any]) -> None:
         """Tell a candidate whose training gave a quality, with the trials that repeat it."""
-        figures = _measured(candidate).figures
+        measurements = _measured(candidate).measurements
         quality = Quality.from_json(estimate["quality"])
         self._record(candidate, "COMPLETE", **estimate)
         self._mark(candidate)
-        self._tell_trained(candidate.trial, quality.error, figures, None)
+        self._tell_trained(candidate.trial, quality.error, measurements, None)
         for trial in candidate.repeats:
-            self._tell_trained(trial, quality.error, figures, candidate.number)
+            self._tell_trained(trial, quality.error, measurements, candidate.number)
         self._after(
             "trained",
             f"trial {candidate.number}: {quality.metric} {quality.value:.4f} at "
-            f"{self._in_words(self.costs.objective, figures)}, "
+            f"{self._in_words(self.objectives.objective, measurements)}, "
             f"trained in {estimate['cost_s']:.0f} s",
             candidate,
         )
 
     def infeasible(self, candidate: Candidate) -> None:
         """Tell a candidate that is over a limit, with the trials that repeat it."""
-        figures = _measured(candidate).figures
+        measurements = _measured(candidate).measurements
         self._record(candidate, "PRUNED")
         self._mark(candidate)
-        self._tell_infeasible(candidate.trial, figures, None)
+        self._tell_infeasible(candidate.trial, measurements, None)
         for trial in candidate.repeats:
-            self._tell_infeasible(trial, figures, candidate.number)
+            self._tell_infeasible(trial, measurements, candidate.number)
         broken = [
-            f"{self._in_words(limit.metric, figures)} is over the limit of {limit.most:g}"
-            for limit in self.costs.exceeded(figures)
+            f"{self._in_words(constraint.metric, measurements)} is over the limit of {constraint.upper:g}"
+            for constraint in self.objectives.exceeded(measurements)
         ]
         self._after("infeasible", f"trial {candidate.number}: {'; '.join(broken)}", candidate)
 
@@ -186,7 +186,10 @@ class TrialRecorder:
         self._record(candidate, "PRUNED")
         self.study.foresee(candidate.trial, asdict(predicted))
         self.study.tell_rejected(
-            candidate.trial, predicted_ms=predicted.latency_ms, costs=self.costs, elapsed_s=self.elapsed_s
+            candidate.trial,
+            predicted_ms=predicted.latency_ms,
+            objectives=self.objectives,
+            elapsed_s=self.elapsed_s,
         )
         message = (
             f"trial {candidate.number}: predicted {predicted.latency_ms:.2f} ms, at least "
@@ -211,9 +214,9 @@ class TrialRecorder:
             return False
         self.study.mark(trial, known.latency_remark)
         if known.state == "COMPLETE" and known.error is not None:
-            self._tell_trained(trial, known.error, known.figures, known.number)
+            self._tell_trained(trial, known.error, known.measurements, known.number)
         else:
-            self._tell_infeasible(trial, known.figures, known.number)
+            self._tell_infeasible(trial, known.measurements, known.number)
         self.refresh([trial.number])
         self.log.event(
             "repeated",
@@ -242,24 +245,24 @@ class TrialRecorder:
                 self.study.foresee(trial, asdict(candidate.predicted))
 
     def _tell_trained(
-        self, trial: optuna.Trial, error: float, figures: Mapping[str, float], duplicate_of: int | None
+        self, trial: optuna.Trial, error: float, measurements: Mapping[str, float], duplicate_of: int | None
     ) -> None:
         self.study.tell_trained(
             trial,
             error=error,
-            figures=figures,
-            costs=self.costs,
+            measurements=measurements,
+            objectives=self.objectives,
             elapsed_s=self.elapsed_s,
             duplicate_of=duplicate_of,
         )
 
     def _tell_infeasible(
-        self, trial: optuna.Trial, figures: Mapping[str, float], duplicate_of: int | None
+        self, trial: optuna.Trial, measurements: Mapping[str, float], duplicate_of: int | None
     ) -> None:
         self.study.tell_infeasible(
             trial,
-            figures=figures,
-            costs=self.costs,
+            measurements=measurements,
+            objectives=self.objectives,
             elapsed_s=self.elapsed_s,
             duplicate_of=duplicate_of,
         )
@@ -271,8 +274,8 @@ class TrialRecorder:
         return {"trial": number, "rung": self._rung} if self._rung else {"trial": number}
 
     @staticmethod
-    def _in_words(metric: Metric, figures: Mapping[str, float]) -> str:
-        return f"{metric} {figures[str(metric)]:.2f} {metric.unit}"
+    def _in_words(metric: Metric, measurements: Mapping[str, float]) -> str:
+        return f"{metric} {measurements[str(metric)]:.2f} {metric.unit}"
 
     def _record(self, candidate: Candidate, state: str, **measured: Any) -> None:
         """Write `trial.json`, then drop what training left beside it: fronts are trained anew."""
@@ -308,7 +311,7 @@ class TrialRecorder:
         self.refresh(trial.number for trial in (candidate.trial, *candidate.repeats))
 
 
-def _measured(candidate: Candidate) -> MeasuredFigures:
+def _measured(candidate: Candidate) -> CandidateMeasurements:
     if candidate.measured is None:
         raise ValueError(f"Trial {candidate.number} was told before it was measured.")
     return candidate.measured

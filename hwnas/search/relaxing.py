@@ -13,7 +13,7 @@ from hwnas.architecture import Architecture
 from hwnas.config import RunConfig
 from hwnas.errors import ConfigError
 from hwnas.search.latency_filter import LatencyFilter, table_of_run
-from hwnas.search.objectives import costs_of_run
+from hwnas.search.objectives import objectives_of_run
 from hwnas.search.run_target import opened_meter
 from hwnas.search_spaces.base import make_search_space
 from hwnas.tasks.base import make_task
@@ -60,7 +60,7 @@ def relax_run(
             f"is "
             "none. Make one with `hwnas profile --run RUN.yaml`, or name it: measuring.table."
         )
-    latency_filter = LatencyFilter(found[1], space, costs_of_run(config, task, space))
+    latency_filter = LatencyFilter(found[1], space, objectives_of_run(config, task, space))
 
     def latencies(networks: Sequence[Architecture]) -> npt.NDArray[np.float64]:
         predicted = latency_filter.predict_many(networks)

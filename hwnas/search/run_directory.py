@@ -35,7 +35,7 @@ class RunDirectory:
     trials/N/       trial.json with everything measured in trial N
     checkpoints/ID/ weights.safetensors of architecture ID at full budget
     bundles/ID/     what a vehicle can run
-    rebases/G/      figures before and after the rebase that began generation G of the study
+    rebases/G/      measurements before and after the rebase that began generation G of the study
     report.html
     ```
     """

@@ -25,7 +25,7 @@ _OF_OPTIONS = ("backend_options", "backend_settings")
 def opened_meter(
     config: RunConfig, *, final: bool, exclusive: Callable[[], AbstractContextManager[None]] = nullcontext
 ) -> Iterator[LatencyMeter]:
-    """Open the run's target under its quick protocol, or the one for final figures.
+    """Open the run's target under its quick protocol, or the one for final measurements.
 
     Args:
         config: the run.
@@ -47,7 +47,7 @@ def opened_meter(
 
 
 def final_target(config: RunConfig) -> str:
-    """Return the URL of a run's target with the options that final figures are measured with.
+    """Return the URL of a run's target with the options that final measurements are made with.
 
     Raises:
         ConfigError: if its backend has no such option.
@@ -63,7 +63,7 @@ def final_target(config: RunConfig) -> str:
 def refuse_other_target(run: RunDirectory, meter: LatencyMeter) -> None:
     """Compare a meter's target with the one that the run's study was measured on.
 
-    Final figures may be measured with other options of the backend, but nowhere else.
+    Final measurements may be made with other options of the backend, but nowhere else.
 
     Raises:
         StudyError: if they differ, with what differs.
@@ -82,6 +82,6 @@ def refuse_other_target(run: RunDirectory, meter: LatencyMeter) -> None:
     if changed:
         listing = "\n  ".join(changed)
         raise StudyError(
-            "Figures of one run must come from one target, but since the search this changed:\n"
+            "Measurements of one run must come from one target, but since the search this changed:\n"
             f"  {listing}\nRestore it, or measure again with: hwnas search {run.path} --resume --rebase"
         )

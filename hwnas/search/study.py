@@ -16,11 +16,11 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hwnas.architecture import Architecture, Choice
 from hwnas.errors import StudyError
-from hwnas.objectives import LATENCY, Costs
+from hwnas.objectives import LATENCY, Objectives
 from hwnas.search.resume.frozen_trials import (
     COST,
-    FIGURES,
     LOST,
+    MEASUREMENTS,
     PREDICTED,
     REMARK,
     Outcome,
@@ -31,7 +31,7 @@ from hwnas.search.resume.frozen_trials import (
 from hwnas.search.storage.place import JournalPlace, StudyPlace
 
 ERROR = "error"
-"""The first objective; the second one is a figure of `hwnas.objectives`. Both are minimised."""
+"""The first objective; the second one is a metric of `hwnas.objectives`. Both are minimised."""
 
 ABANDONED = "the driver was killed while this trial ran"
 """Reason of trials that nobody told."""
@@ -58,8 +58,8 @@ class TrialSummary:
         architecture: what was evaluated; None if the trial was stopped before it was decoded.
         error: 1 - metric, of trained ones.
         latency_ms: of the network alone, as measured, of trained and infeasible ones.
-        cost: the second objective, of the same trials; another figure than `latency_ms` in some runs.
-        figures: everything that was measured for objective and limits, by name.
+        cost: the second objective, of the same trials; another metric than `latency_ms` in some runs.
+        measurements: everything that was measured for objective and limits, by name.
         duplicate_of: number of the trial whose values this one reuses.
         reason: why it failed.
         seconds: from asking to telling.
@@ -74,7 +74,7 @@ class TrialSummary:
     error: float | None
     latency_ms: float | None
     cost: float | None
-    figures: Mapping[str, float]
+    measurements: Mapping[str, float]
     duplicate_of: int | None
     reason: str | None
     seconds: float | None
@@ -96,7 +96,7 @@ class TrialSummary:
             "error": self.error,
             "latency_ms": self.latency_ms,
             "cost": self.cost,
-            "figures": dict(self.figures),
+            "measurements": dict(self.measurements),
             "feasible": {"COMPLETE": True, "PRUNED": False}.get(self.state),
             "duplicate_of": self.duplicate_of,
             "latency_remark": self.latency_remark,
@@ -175,17 +175,20 @@ class SearchStudy:
     def _name(self, generation: int) -> str:
         return self._base if generation == 1 else f"{self._base}-{generation}"
 
-    def replace(self, identity: Mapping[str, Any], outcomes: Mapping[int, Outcome], costs: Costs) -> None:
-        """Continue as a new study with the same trials and other figures.
+    def replace(
+        self, identity: Mapping[str, Any], outcomes: Mapping[int, Outcome], objectives: Objectives
+    ) -> None:
+        """Continue as a new study with the same trials and other measurements.
 
         The storage switches over with its last record, so that a kill leaves the old study or the new one.
-        Trained trials get their new figures; those over a limit become infeasible, those without figures
-        fail. Trials that were infeasible fail as `SUPERSEDED`; repeated ones follow those that they repeat.
+        Trained trials get their new measurements; those over a limit become infeasible, those without
+        measurements fail. Trials that were infeasible fail as `SUPERSEDED`; repeated ones follow those that
+        they repeat.
 
         Args:
             identity: of the new study.
             outcomes: by the number of every trial that was trained.
-            costs: second objective and limits.
+            objectives: second objective and constraints.
         """
         name = self._name(self.generation + 1)
         if name in {study.study_name for study in self._storage.get_all_studies()}:
@@ -194,7 +197,7 @@ class SearchStudy:
         trials = self._study.get_trials()
         for trial in trials:
             original = trial.user_attrs.get("duplicate_of", trial.number)
-            new.add_trial(replaced_trial(trial, outcomes.get(original), costs))
+            new.add_trial(replaced_trial(trial, outcomes.get(original), objectives))
         if len(new.get_trials(deepcopy=False)) != len(trials):
             raise StudyError(
                 "The database was lost while trials were copied, and some are there twice. Nothing is "
@@ -263,11 +266,11 @@ class SearchStudy:
         trial.set_user_attr(PREDICTED, dict(predicted))
 
     def tell_rejected(
-        self, trial: optuna.Trial, *, predicted_ms: float, costs: Costs, elapsed_s: float
+        self, trial: optuna.Trial, *, predicted_ms: float, objectives: Objectives, elapsed_s: float
     ) -> None:
         """Finish a trial whose network was not measured: it is over the limit of its latency beyond doubt."""
         self._note(trial, elapsed_s, None)
-        for name, excess in costs.excess({LATENCY: predicted_ms}).items():
+        for name, excess in objectives.excess({LATENCY: predicted_ms}).items():
             trial.set_constraint(name, excess)
         self._study.tell(trial, state=TrialState.PRUNED)
 
@@ -281,28 +284,28 @@ class SearchStudy:
         trial: optuna.Trial,
         *,
         error: float,
-        figures: Mapping[str, float],
-        costs: Costs,
+        measurements: Mapping[str, float],
+        objectives: Objectives,
         elapsed_s: float,
         duplicate_of: int | None = None,
     ) -> None:
         """Finish a trial whose network was trained."""
         self._note(trial, elapsed_s, duplicate_of)
-        self._constrain(trial, figures, costs)
-        self._study.tell(trial, [error, figures[str(costs.objective)]])
+        self._constrain(trial, measurements, objectives)
+        self._study.tell(trial, [error, measurements[str(objectives.objective)]])
 
     def tell_infeasible(
         self,
         trial: optuna.Trial,
         *,
-        figures: Mapping[str, float],
-        costs: Costs,
+        measurements: Mapping[str, float],
+        objectives: Objectives,
         elapsed_s: float,
         duplicate_of: int | None = None,
     ) -> None:
         """Finish a trial that is over a limit and was therefore not trained."""
         self._note(trial, elapsed_s, duplicate_of)
-        self._constrain(trial, figures, costs)
+        self._constrain(trial, measurements, objectives)
         self._study.tell(trial, state=TrialState.PRUNED)
 
     def tell_failed(
@@ -350,7 +353,7 @@ class SearchStudy:
         self,
         recorded: RecordedTrial | None,
         distributions: Mapping[str, CategoricalDistribution],
-        costs: Costs,
+        objectives: Objectives,
         *,
         elapsed_s: float,
     ) -> None:
@@ -359,10 +362,10 @@ class SearchStudy:
         Args:
             recorded: what its record says.
             distributions: of the genes.
-            costs: second objective and limits.
+            objectives: second objective and constraints.
             elapsed_s: search time where the record does not say it.
         """
-        self._study.add_trial(lost_trial(recorded, distributions, costs, elapsed_s))
+        self._study.add_trial(lost_trial(recorded, distributions, objectives, elapsed_s))
 
     def fail_stale(self) -> list[int]:
         """Tell trials that a killed driver left running as failed, and return their numbers."""
@@ -391,12 +394,12 @@ class SearchStudy:
             trial.set_user_attr("duplicate_of", duplicate_of)
 
     @staticmethod
-    def _constrain(trial: optuna.Trial, figures: Mapping[str, float], costs: Costs) -> None:
-        trial.set_user_attr(FIGURES, dict(figures))
-        trial.set_user_attr(COST, figures[str(costs.objective)])
+    def _constrain(trial: optuna.Trial, measurements: Mapping[str, float], objectives: Objectives) -> None:
+        trial.set_user_attr(MEASUREMENTS, dict(measurements))
+        trial.set_user_attr(COST, measurements[str(objectives.objective)])
         # Feasible trials need the constraints as well: samplers compare only equally constrained ones.
         known = trial.constraints  # of a driver that was killed before it told
-        for name, excess in costs.excess(figures).items():
+        for name, excess in objectives.excess(measurements).items():
             if name not in known:
                 trial.set_constraint(name, excess)
 
@@ -410,9 +413,9 @@ def _summary(trial: FrozenTrial) -> TrialSummary:
         state=trial.state.name,
         architecture=Architecture.from_json(notes["architecture"]) if "architecture" in notes else None,
         error=float(trial.values[0]) if complete else None,
-        latency_ms=notes.get(FIGURES, {}).get(LATENCY),
+        latency_ms=notes.get(MEASUREMENTS, {}).get(LATENCY),
         cost=notes.get(COST),
-        figures=dict(notes.get(FIGURES, {})),
+        measurements=dict(notes.get(MEASUREMENTS, {})),
         duplicate_of=notes.get("duplicate_of"),
         reason=notes.get("reason", ABANDONED) if trial.state == TrialState.FAIL else None,
         seconds=duration.total_seconds() if duration else None,

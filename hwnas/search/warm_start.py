@@ -1,7 +1,7 @@
 """Warm start: networks on the fronts of earlier runs are the first candidates of a new one, and found cells.
 
-The other run may be of another device, other data or another sensor: its figures are not taken over, only
-what to try first.
+The other run may be of another device, other data or another sensor: its measurements are not taken over,
+only what to try first.
 """
 
 from __future__ import annotations

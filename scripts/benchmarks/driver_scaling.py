@@ -38,7 +38,7 @@ from hwnas.architecture import Architecture
 from hwnas.config import SearchSection
 from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec, dense_logits
 from hwnas.latency.measurement import LatencyMeasurement
-from hwnas.objectives import Costs
+from hwnas.objectives import Objectives
 from hwnas.search.executors.base import Reply, Worker
 from hwnas.search.fidelities import Fidelities, Rung
 from hwnas.search.interruption import StopRequest
@@ -232,7 +232,7 @@ def replay(
     space = make_search_space("range-unet", NetworkContract(5, 64, (512,), dense_logits(20)), {})
     study = SearchStudy(run.study_journal)
     study.set_sampler(make_sampler(strategy, StrategyContext(space, None, Limits(None, trials), 0)))
-    costs = Costs()
+    objectives = Objectives()
     clock = SkippingClock()
     executor = ReplayingExecutor(clock, workers, rows)
     with StopRequest() as stop, executor:
@@ -242,8 +242,8 @@ def replay(
             space=space,
             meter=ReplayingMeter(clock, itertools.cycle([row[1] if clocked else 0.0 for row in rows])),
             pool=executor,
-            fidelities=Fidelities([Rung(TrialRecorder(run, study, RunLog(run), costs))]),
-            latency_filter=LatencyFilter(None, space, costs),
+            fidelities=Fidelities([Rung(TrialRecorder(run, study, RunLog(run), objectives))]),
+            latency_filter=LatencyFilter(None, space, objectives),
             stop=stop,
             listener=listener,
         ).run()

@@ -41,7 +41,7 @@ from hwnas.architecture import Architecture, Choice
 from hwnas.config import PrescreeningSection, SearchSection
 from hwnas.io_spec import IoSpec
 from hwnas.latency.measurement import LatencyMeasurement
-from hwnas.objectives import Costs
+from hwnas.objectives import Objectives
 from hwnas.search.executors.base import Reply, Worker
 from hwnas.search.fidelities import Fidelities, Rung
 from hwnas.search.interruption import StopRequest
@@ -184,8 +184,8 @@ class TableMeter:
 class KnownLatency(LatencyFilter):
     """Latencies of the table, known before a network is measured."""
 
-    def __init__(self, trained: Trained, space: TableSpace, costs: Costs) -> None:
-        super().__init__(None, space, costs)
+    def __init__(self, trained: Trained, space: TableSpace, objectives: Objectives) -> None:
+        super().__init__(None, space, objectives)
         self._trained = trained
 
     @property
@@ -296,7 +296,7 @@ def _search(
         latency_ms = trained.latency_ms(architecture)
         return LatencyPrediction(latency_ms, (latency_ms, latency_ms))
 
-    executor, costs = TableExecutor(trained, workers), Costs()
+    executor, objectives = TableExecutor(trained, workers), Objectives()
     with tempfile.TemporaryDirectory() as scratch, StopRequest() as stop, executor:
         run = RunDirectory(scratch)
         run.make()
@@ -308,7 +308,7 @@ def _search(
             where.trials_dir.mkdir(parents=True, exist_ok=True)
             own = study if is_top else study.beside(f"rung-{number}")
             rungs.append(
-                Rung(TrialRecorder(where, own, RunLog(run), costs, rung=f"rung {number}"), length - 1)
+                Rung(TrialRecorder(where, own, RunLog(run), objectives, rung=f"rung {number}"), length - 1)
             )
         schedules = (
             [Fidelities([rung]) for rung in rungs]
@@ -319,7 +319,7 @@ def _search(
         for fidelities in schedules:
             context = StrategyContext(space, predict, limits, seed, rungs=fidelities.studies)
             fidelities.follow(make_sampler(strategy, context))
-        latency_filter = KnownLatency(trained, space, costs)
+        latency_filter = KnownLatency(trained, space, objectives)
 
         def loop_until(
             fidelities: Fidelities, wanted: int, queue: Sequence[Mapping[str, Choice]] = ()
@@ -349,7 +349,7 @@ def _search(
                 space=space,
                 latency_filter=latency_filter,
                 limits=limits,
-                costs=costs,
+                objectives=objectives,
                 seed=seed,
                 log=log,
             )

@@ -37,7 +37,7 @@ from hwnas.latency.predict.experiment_design import affordable
 from hwnas.latency.predict.exporting import Exporter, idle_cores, io_spec_of
 from hwnas.latency.predict.fitting import errors_of
 from hwnas.latency.predict.profiling import ProfileProgress, ProfileSettings
-from hwnas.latency.predict.space_kernels import lowering_of
+from hwnas.latency.predict.space_kernels import kernel_graph_of
 from hwnas.latency.predict.table import LatencyTable, load_table
 from hwnas.latency.predict.table_making import make_table
 from hwnas.onnx_graphs.precision.kinds import FP16, FP32
@@ -133,13 +133,13 @@ def _unseen(space: SearchSpace, table: LatencyTable, arguments: argparse.Namespa
     As in a profile of the same budget, networks that take longer than a share of it are left out.
     """
     seen = {entry.architecture for entry in table.networks}
-    lower = lowering_of(space.name, table.block)
+    kernels_of = kernel_graph_of(space.name, table.block)
     most = ProfileSettings(budget_s=arguments.budget_s).most_operations
     rng = np.random.default_rng(arguments.seed)
     chosen: dict[Architecture, None] = {}
     while len(chosen) < arguments.networks:
         drawn = space.decode(sample_choices(space, rng))
-        if drawn not in seen and affordable([drawn], lower, most):
+        if drawn not in seen and affordable([drawn], kernels_of, most):
             chosen[drawn] = None
     return list(chosen)
 

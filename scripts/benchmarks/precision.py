@@ -42,7 +42,7 @@ from hwnas.search_spaces.base import SearchSpace, make_search_space
 from hwnas.tasks.base import Task, make_task
 from hwnas.training.checkpoint import load_weights
 
-FIGURES = "precisions.json"
+MEASUREMENTS = "precisions.json"
 
 
 def main() -> None:
@@ -59,7 +59,8 @@ def main() -> None:
     meter = open_meter(target, protocol)
     try:
         results = [
-            _figures(arguments, task, space, member, meter) for member in _spread(members, arguments.networks)
+            _measurements(arguments, task, space, member, meter)
+            for member in _spread(members, arguments.networks)
         ]
     finally:
         meter.close()
@@ -68,12 +69,12 @@ def main() -> None:
     _print_tables(results)
 
 
-def _figures(
+def _measurements(
     arguments: argparse.Namespace, task: Task, space: SearchSpace, member: TrainedMember, meter: LatencyMeter
 ) -> Mapping[str, Any]:
     """Return what was found about one network, evaluating it unless that was done."""
     directory = arguments.out / member.architecture.id
-    path = directory / FIGURES
+    path = directory / MEASUREMENTS
     if path.is_file():
         known: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return known

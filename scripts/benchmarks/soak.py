@@ -46,7 +46,7 @@ sys.path.insert(0, str(ROOT))
 
 from hwnas.config import RunConfig
 from hwnas.files import write_json_atomically
-from hwnas.objectives import Costs
+from hwnas.objectives import Objectives
 from hwnas.search.front import build_front
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.run_log import read_events
@@ -223,7 +223,7 @@ class Soak:
     def _check_rung(self, rung: str, study: SearchStudy, run: RunDirectory, *, is_over: bool) -> set[str]:
         """Look at one length of training, and return the names of its networks."""
         trials = study.summaries()
-        front = json.loads(json.dumps(build_front(trials, run.read_trial, Costs())))
+        front = json.loads(json.dumps(build_front(trials, run.read_trial, Objectives())))
         states = {t["number"]: t for t in front["trials"] if t["state"] in ("COMPLETE", "PRUNED")}
         check(
             list(range(len(trials))) == [trial.number for trial in trials],

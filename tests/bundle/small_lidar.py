@@ -18,7 +18,7 @@ from hwnas.errors import ConfigError
 from hwnas.files import sha256_of_file, write_checked_json
 from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec, dense_logits
 from hwnas.latency.measure.comparison import Comparison
-from hwnas.latency.measurement import LatencyMeasurement, ReferenceFigures
+from hwnas.latency.measurement import LatencyMeasurement, ReferenceMeasurement
 from hwnas.metrics.confusion import confusion_matrix, iou_per_class, mean_iou
 from hwnas.range_view.knn import KnnSettings, labels_of_points
 from hwnas.range_view.projection import Normalisation, ProjectionSpec, network_input, project
@@ -208,7 +208,7 @@ class FixedMeter:
             protocol={},
             ratio=median / self.reference_ms,
             ratio_interval=(median * 0.99 / self.reference_ms, median * 1.01 / self.reference_ms),
-            reference=ReferenceFigures(
+            reference=ReferenceMeasurement(
                 self.reference, self.reference_ms, (self.reference_ms * 0.99, self.reference_ms * 1.01)
             ),
         )

@@ -63,11 +63,11 @@ def test_command_writes_a_job(tmp_path: Path) -> None:
     assert Path(json.loads(result.stdout)["script"]).is_file()
 
 
-def test_job_without_any_figure_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_job_without_any_measurement_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_unknown_operator(tmp_path / "odd.onnx")
     bench_jobs.emit([tmp_path / "odd.onnx"], tmp_path / "job", settings=QUICK, as_json=False)
     assert "sh run.sh" in capsys.readouterr().out
     assert run_on_board(tmp_path / "job", tmp_path).returncode == 0
-    with pytest.raises(MeasurementError, match="no figure"):
+    with pytest.raises(MeasurementError, match="no measurement"):
         bench_jobs.ingest(tmp_path / "job", as_json=False)
     assert "Levitate" in capsys.readouterr().out

@@ -17,21 +17,21 @@ from hwnas.cli.bench_modes import (
     background_of,
     clock_end_to_end,
     end_to_end_table,
-    paced_table,
+    fixed_rate_table,
     resources_table,
     seconds_of,
 )
 from hwnas.cli.main import make_app
 from hwnas.errors import ConfigError, MeasurementError
 from hwnas.latency.measure.end_to_end import EndToEndMeasurement
-from hwnas.latency.measure.fixed_rate import PacedMeasurement
+from hwnas.latency.measure.fixed_rate import FixedRateMeasurement
 from hwnas.latency.measure.meter import open_meter
 from hwnas.latency.measure.protocol import MeasuringProtocol
 from hwnas.latency.measure.resources import ResourceUse
 from tests.bundle.small_lidar import FixedMeter, SmallSpace, SmallTask, make_scan, write_run
 from tests.latency.onnx_models import write_conv_model
 
-PACED = PacedMeasurement(
+FIXED_RATE = FixedRateMeasurement(
     rate_hz=10.0,
     duration_s=120.0,
     latency_ms=8.0,
@@ -112,13 +112,13 @@ def test_one_clock_at_a_time(options: dict[str, Any], compares: bool) -> None:
         Modes(**options).check(compares=compares)
 
 
-def test_the_command_line_measures_paced_and_resources(tmp_path: Path) -> None:
+def test_the_command_line_measures_at_a_fixed_rate_and_resources(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     write_conv_model(path)
     app = make_app()
     options = ["bench", str(path), "--quick", "--json"]
-    paced = CliRunner().invoke(app, [*options, "--rate-hz", "100", "--duration", "0.3s"])
-    found = json.loads(paced.stdout)
+    fixed_rate = CliRunner().invoke(app, [*options, "--rate-hz", "100", "--duration", "0.3s"])
+    found = json.loads(fixed_rate.stdout)
     assert (found["rate_hz"], found["duration_s"], found["percentiles_ms"]["p99"]) == (100.0, 0.3, None)
     assert "samples_ms" not in found
     used = json.loads(CliRunner().invoke(app, [*options, "--resources"]).stdout)
@@ -148,12 +148,12 @@ def test_a_bundle_is_clocked_from_a_scan_file(tmp_path: Path) -> None:
     assert found.e2e_ms > found.stages_ms["label_ms"] > 0
 
 
-def test_a_paced_run_is_shown_with_its_clock_and_what_went_wrong() -> None:
-    text = shown(paced_table(PACED))
+def test_a_run_at_a_fixed_rate_is_shown_with_its_clock_and_what_went_wrong() -> None:
+    text = shown(fixed_rate_table(FIXED_RATE))
     for part in ("median_ms@10hz", "p99_ms@10hz", "n/a", "2 of 1200", "+12.5%", "VDD_IN", "19.5 of 20 Hz"):
         assert part in text
     assert "latency_ms" not in text
-    assert "no" in shown(paced_table(replace(PACED, throttling=())))
+    assert "no" in shown(fixed_rate_table(replace(FIXED_RATE, throttling=())))
 
 
 def test_an_end_to_end_measurement_is_shown_with_its_stages() -> None:

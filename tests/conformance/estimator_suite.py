@@ -28,20 +28,20 @@ class EstimatorSuite:
     settings: ClassVar[dict[str, Any]] = {}
 
     @pytest.fixture
-    def estimator(self) -> AccuracyEstimator:
+    def subject(self) -> AccuracyEstimator:
         torch.set_num_threads(1)
         return make_estimator(self.estimator, EstimatorContext(TinyTask(), TinySpace(), self.settings))
 
-    def test_is_an_estimator_with_a_name(self, estimator: AccuracyEstimator) -> None:
-        assert isinstance(estimator, AccuracyEstimator)
-        assert estimator.name.startswith(self.estimator)
+    def test_is_an_estimator_with_a_name(self, subject: AccuracyEstimator) -> None:
+        assert isinstance(subject, AccuracyEstimator)
+        assert subject.name.startswith(self.estimator)
 
-    def test_scores_are_finite_and_repeat(self, estimator: AccuracyEstimator, tmp_path: Path) -> None:
+    def test_scores_are_finite_and_repeat(self, subject: AccuracyEstimator, tmp_path: Path) -> None:
         (tmp_path / "a").mkdir()
         (tmp_path / "b").mkdir()
-        first = estimator.estimate(ARCHITECTURE, seed=3, directory=tmp_path / "a")
+        first = subject.estimate(ARCHITECTURE, seed=3, directory=tmp_path / "a")
         torch.manual_seed(99)  # what happened before does not matter
-        again = estimator.estimate(ARCHITECTURE, seed=3, directory=tmp_path / "b")
+        again = subject.estimate(ARCHITECTURE, seed=3, directory=tmp_path / "b")
         assert math.isfinite(first.score)
         assert again.score == first.score
         assert first.cost_s > 0
@@ -51,22 +51,22 @@ class EstimatorSuite:
         if isinstance(first, EvaluatedEstimate):
             assert first.score == pytest.approx(1 - first.quality.value)
 
-    def test_architectures_are_told_apart(self, estimator: AccuracyEstimator, tmp_path: Path) -> None:
+    def test_architectures_are_told_apart(self, subject: AccuracyEstimator, tmp_path: Path) -> None:
         (tmp_path / "a").mkdir()
         (tmp_path / "b").mkdir()
-        first = estimator.estimate(ARCHITECTURE, seed=0, directory=tmp_path / "a")
-        second = estimator.estimate(OTHER, seed=0, directory=tmp_path / "b")
+        first = subject.estimate(ARCHITECTURE, seed=0, directory=tmp_path / "a")
+        second = subject.estimate(OTHER, seed=0, directory=tmp_path / "b")
         assert first.score != second.score
 
     def test_the_random_state_of_the_caller_is_left_alone(
-        self, estimator: AccuracyEstimator, tmp_path: Path
+        self, subject: AccuracyEstimator, tmp_path: Path
     ) -> None:
         if self.estimator == "training":
             pytest.skip("training runs in a process of its own and seeds it")
         torch.manual_seed(5)
         expected = torch.rand(3)
         torch.manual_seed(5)
-        estimator.estimate(ARCHITECTURE, seed=1, directory=tmp_path)
+        subject.estimate(ARCHITECTURE, seed=1, directory=tmp_path)
         assert torch.equal(torch.rand(3), expected)
 
     def test_unknown_settings_are_refused(self) -> None:

@@ -21,7 +21,7 @@ import pytest
 
 from hwnas.architecture import Architecture
 from hwnas.io_spec import dense_logits
-from hwnas.objectives import Costs, Limit, Metric
+from hwnas.objectives import Constraint, Metric, Objectives
 from hwnas.plugins import load_plugin
 from hwnas.search.strategies import (
     LatencyPrediction,
@@ -106,22 +106,26 @@ class StrategySuite:
         self, study: SearchStudy, rounds: int, budget_ms: float | None = None, first: int = 0
     ) -> list[dict[str, Any]]:
         proposed = []
-        costs = Costs(limits=() if budget_ms is None else (Limit(Metric("latency_ms"), budget_ms),))
+        objectives = Objectives(
+            constraints=() if budget_ms is None else (Constraint(Metric("latency_ms"), budget_ms),)
+        )
         for number in range(first, first + rounds):
             trial, choices = study.ask(distributions_of(GridSpace()))
             study.describe(trial, GridSpace().decode(choices))
             latency_ms = latency_of(choices)
-            figures = {"latency_ms": latency_ms}
+            measurements = {"latency_ms": latency_ms}
             if number % 7 == 6:
                 study.tell_failed(trial, "it happens", elapsed_s=number)
             elif budget_ms is not None and latency_ms > budget_ms:
-                study.tell_infeasible(trial, figures=figures, costs=costs, elapsed_s=number)
+                study.tell_infeasible(
+                    trial, measurements=measurements, objectives=objectives, elapsed_s=number
+                )
             else:
                 study.tell_trained(
                     trial,
                     error=error_of(choices),
-                    figures=figures,
-                    costs=costs,
+                    measurements=measurements,
+                    objectives=objectives,
                     elapsed_s=number,
                 )
             proposed.append(choices)
@@ -226,9 +230,13 @@ class OwnStrategySuite(StrategySuite):
         for _ in range(everything):
             trial, choices = study.ask(distributions_of(GridSpace()))
             latency_ms = latency_of(choices)
-            figures = {"latency_ms": latency_ms}
+            measurements = {"latency_ms": latency_ms}
             study.tell_trained(
-                trial, error=error_of(choices), figures=figures, costs=Costs(), elapsed_s=float(trial.number)
+                trial,
+                error=error_of(choices),
+                measurements=measurements,
+                objectives=Objectives(),
+                elapsed_s=float(trial.number),
             )
             proposed.append(GridSpace().decode(choices).id)
         assert len(set(proposed[: everything // 2])) == everything // 2

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from hwnas.errors import MeasurementError
-from hwnas.latency.measurement import LatencyMeasurement, ReferenceFigures
+from hwnas.latency.measurement import LatencyMeasurement, ReferenceMeasurement
 
 MEASUREMENT = LatencyMeasurement(
     latency_ms=10.0,
@@ -23,7 +23,7 @@ MEASUREMENT = LatencyMeasurement(
     protocol={"processes": 2},
     ratio=2.0,
     ratio_interval=(1.99, 2.01),
-    reference=ReferenceFigures("cd" * 32, 5.0, (4.9, 5.1), ((5.0, 5.0), (5.0, 5.1)), 2),
+    reference=ReferenceMeasurement("cd" * 32, 5.0, (4.9, 5.1), ((5.0, 5.0), (5.0, 5.1)), 2),
     block_samples=2,
     ended="precise",
     attempts=2,

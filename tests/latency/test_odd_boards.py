@@ -118,7 +118,7 @@ REQUESTS: dict[str, dict[str, int]] = {
     "warm_up": {},
     "clock": {"count": 3},
     "end_to_end": {"count": 3},
-    "paced": {"seconds": 1},
+    "fixed_rate": {"seconds": 1},
     "resources": {},
     "kernels": {},
     "inspect": {},

@@ -101,7 +101,7 @@ def write_run(
             len(trials), "FAIL", None, None, None, None, {}, None, "loss <b>not</b> a number", 3.0, 500.0
         )
     )
-    write_front(run, trials, parse_config(config).budget.costs("latency_ms"))
+    write_front(run, trials, parse_config(config).budget.objectives("latency_ms"))
     return run
 
 
@@ -152,7 +152,7 @@ def _trial(
         error=value,
         latency_ms=median_ms,
         cost=median_ms,
-        figures={"latency_ms": median_ms},
+        measurements={"latency_ms": median_ms},
         duplicate_of=duplicate_of,
         reason=None,
         seconds=30.0,
@@ -173,7 +173,7 @@ def _write_record(
         "number": number,
         "architecture": architecture.to_json(),
         "latency": measured,
-        "figures": {"latency_ms": measured["latency_ms"]},
+        "measurements": {"latency_ms": measured["latency_ms"]},
         "quality": evaluated,
         "parameters": 12_345,
     }

@@ -16,7 +16,7 @@ def test_predicted_and_measured_latencies_are_drawn(tmp_path: Path) -> None:
         ms = trial["latency_ms"] * (1.02 if index else 1.5)
         trial["predicted"] = {"latency_ms": ms, "interval_ms": [0.9 * ms, 1.1 * ms]}
     refused = next(trial for trial in front["trials"] if trial["state"] == "PRUNED")
-    refused |= {"latency_ms": None, "cost": None, "figures": {}}
+    refused |= {"latency_ms": None, "cost": None, "measurements": {}}
     refused["predicted"] = {"latency_ms": 90.0, "interval_ms": [80.0, 100.0]}
     write_checked_json(run.front, front)
 

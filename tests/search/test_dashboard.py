@@ -76,7 +76,7 @@ def test_the_dashboard_shows_the_study_of_a_run(write_run, tmp_path: Path) -> No
     settings: dict[str, Any] = {
         "space__choices": {"channels": [FAST, SLOW], "depth": [1], "kernel": [1]},
         "objective": "median_ms@500hz",
-        "budget__limits": ["parameters_m <= 0.00003"],
+        "budget__constraints": ["parameters_m <= 0.00003"],
     }
     front = search(load_config(write_run(**settings, search__trials=1)), run.path).front
     before = run.study_journal.read_bytes()
@@ -106,7 +106,7 @@ def test_the_dashboard_shows_the_study_of_a_run(write_run, tmp_path: Path) -> No
 
 
 def check_trials(shown: list[dict[str, Any]], front: dict[str, Any]) -> None:
-    """Trials are those of the front file, by number, state, values, genes and figures."""
+    """Trials are those of the front file, by number, state, values, genes and measurements."""
     assert [trial["number"] for trial in shown] == [trial["number"] for trial in front["trials"]]
     for trial, ours in zip(shown, front["trials"], strict=True):
         assert trial["state"].upper() == ours["state"]
@@ -114,7 +114,7 @@ def check_trials(shown: list[dict[str, Any]], front: dict[str, Any]) -> None:
         assert trial.get("values") == values
         genes = {each["name"]: each["param_external_value"] for each in trial["params"]}
         assert genes == {gene: str(value) for gene, value in ours["architecture"]["genes"].items()}
-        assert json.loads(attributes(trial)["figures"]) == ours["figures"]
+        assert json.loads(attributes(trial)["measurements"]) == ours["measurements"]
 
 
 def test_the_dashboard_lists_the_studies_of_all_lengths_of_training(write_run, tmp_path: Path) -> None:

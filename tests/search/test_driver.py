@@ -10,9 +10,9 @@ import pytest
 
 from hwnas.config import load_config
 from hwnas.errors import StudyError, TooSlowError
-from hwnas.latency.measure.measurements import MeasuredFigures
+from hwnas.latency.measure.measurements import CandidateMeasurements
 from hwnas.latency.measure.meter import AgentMeter
-from hwnas.objectives import Costs
+from hwnas.objectives import Objectives
 from hwnas.search import loop
 from hwnas.search.driver import search
 from hwnas.search.front import build_front
@@ -23,10 +23,10 @@ from hwnas.search.study import ABANDONED, SearchStudy
 pytestmark = [pytest.mark.usefixtures("tiny_plugin"), pytest.mark.slow]
 
 
-def implied_front(run: RunDirectory, costs: Costs | None = None) -> dict:
+def implied_front(run: RunDirectory, objectives: Objectives | None = None) -> dict:
     """What the finished trials of a study say, whatever was written beside it."""
     study = SearchStudy(run.study_journal, read_only=True)
-    front = build_front(study.summaries(), run.read_trial, costs or Costs())
+    front = build_front(study.summaries(), run.read_trial, objectives or Objectives())
     study.close()
     return json.loads(json.dumps(front))
 
@@ -108,7 +108,7 @@ def test_over_the_budget_nothing_is_trained_and_every_trial_is_constrained(
             assert run.read_trial(trial["number"])["quality"] is None
     study = SearchStudy(run.study_journal, read_only=True)
     for trial in study._study.get_trials():
-        assert trial.constraints == {"latency_ms": trial.user_attrs["figures"]["latency_ms"] - 5.0}
+        assert trial.constraints == {"latency_ms": trial.user_attrs["measurements"]["latency_ms"] - 5.0}
 
 
 def test_another_clock_can_be_the_objective_and_limits_hold_for_every_figure(
@@ -117,23 +117,23 @@ def test_another_clock_can_be_the_objective_and_limits_hold_for_every_figure(
     run = RunDirectory(tmp_path / "out")
     path = write_run(
         objective="median_ms@500hz",
-        budget__limits=["model_size_mb<=100"],
+        budget__constraints=["model_size_mb<=100"],
         search__trials=2,
         budget__objective=1e6,
     )
     front = search(load_config(path), run.path).front
     assert front["objectives"] == ["error", "median_ms@500hz"]
-    assert front["limits"] == ["median_ms@500hz <= 1000000", "model_size_mb <= 100"]
+    assert front["constraints"] == ["median_ms@500hz <= 1000000", "model_size_mb <= 100"]
     record = run.read_trial(0)
-    assert record["evidence"]["paced@500hz"]["samples_ms"]
-    assert set(record["figures"]) == {"latency_ms", "median_ms@500hz", "model_size_mb"}
+    assert record["evidence"]["fixed_rate@500hz"]["samples_ms"]
+    assert set(record["measurements"]) == {"latency_ms", "median_ms@500hz", "model_size_mb"}
     study = SearchStudy(run.study_journal, read_only=True)
     for trial in study._study.get_trials():
-        figures = trial.user_attrs["figures"]
-        assert trial.values[1] == figures["median_ms@500hz"] != figures["latency_ms"]
+        measurements = trial.user_attrs["measurements"]
+        assert trial.values[1] == measurements["median_ms@500hz"] != measurements["latency_ms"]
         assert trial.constraints == {
-            "median_ms@500hz": figures["median_ms@500hz"] - 1e6,
-            "model_size_mb": figures["model_size_mb"] - 100,
+            "median_ms@500hz": measurements["median_ms@500hz"] - 1e6,
+            "model_size_mb": measurements["model_size_mb"] - 100,
         }
 
 
@@ -169,15 +169,15 @@ def test_networks_too_slow_for_a_rate_are_told_as_failed_and_end_no_search(
     write_run, tmp_path: Path, monkeypatch
 ) -> None:
     monkeypatch.setattr(loop, "MAX_CONSECUTIVE_FAILURES", 2)
-    measure, calls = loop.measure_figures, []
+    measure, calls = loop.measure_candidate, []
 
-    def measured(*arguments: Any, **settings: Any) -> MeasuredFigures:
+    def measured(*arguments: Any, **settings: Any) -> CandidateMeasurements:
         calls.append(1)
         if len(calls) <= 4:
             raise TooSlowError("the network is too slow for that rate")
         return measure(*arguments, **settings)
 
-    monkeypatch.setattr(loop, "measure_figures", measured)
+    monkeypatch.setattr(loop, "measure_candidate", measured)
     result = search(load_config(write_run(search__trials=2)), tmp_path / "out")
     assert result.to_json()["trained"] == 2
     failed = [trial["reason"] for trial in result.front["trials"] if trial["state"] == "FAIL"]

@@ -62,7 +62,7 @@ def test_estimators_are_compared_with_full_training(tmp_path: Path) -> None:
     context: dict[str, Any] = {"space": space, "task": task.fingerprint()}
     read = read_estimator_report(tmp_path, estimator="training", settings=PROXY, **context)
     assert read.to_json() == found["estimators"]["brief"]["report"]
-    with pytest.raises(ConfigError, match="says what"):
+    with pytest.raises(ConfigError, match="says how well"):
         read_estimator_report(tmp_path, estimator="training", settings=FULL, **context)
     with pytest.raises(ConfigError, match="another task"):
         read_estimator_report(tmp_path, estimator="training", settings=PROXY, space=space, task="other")

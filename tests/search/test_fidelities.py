@@ -26,7 +26,7 @@ from hwnas.errors import ConfigError, StudyError
 from hwnas.io_spec import dense_logits
 from hwnas.search.driver import search
 from hwnas.search.fidelities import Fidelities, Rung
-from hwnas.search.front import build_front, costs_of_front
+from hwnas.search.front import build_front, objectives_of_front
 from hwnas.search.layers import layers_of
 from hwnas.search.recorder import Candidate
 from hwnas.search.run_directory import RunDirectory
@@ -203,7 +203,7 @@ def test_a_search_of_three_lengths(write_run, tmp_path: Path) -> None:
     for (one, where), steps in zip(rungs, (2, 4, 6), strict=True):
         front = where.read_front()
         summaries = one.summaries()
-        implied = build_front(summaries, where.read_trial, costs_of_front(front))
+        implied = build_front(summaries, where.read_trial, objectives_of_front(front))
         assert front == json.loads(json.dumps(implied))
         records = [where.read_trial(trial.number) for trial in summaries if trial.is_trained]
         assert {record["estimator"] for record in records} == {f"training-{steps}-steps"}

@@ -6,14 +6,14 @@ from hypothesis import strategies as st
 
 from hwnas.architecture import Architecture
 from hwnas.io_spec import dense_logits
-from hwnas.objectives import Costs, Limit, Metric
+from hwnas.objectives import Constraint, Metric, Objectives
 from hwnas.search.front import (
     MARGIN,
     build_front,
-    costs_of_front,
     front_of,
     hypervolume_history,
     knee_index,
+    objectives_of_front,
     reference_point,
 )
 from hwnas.search.study import TrialSummary, differences
@@ -26,7 +26,7 @@ def trial(number: int, error: float | None, latency_ms: float | None, **changes)
     values = {
         "state": "COMPLETE",
         "cost": latency_ms,
-        "figures": {} if latency_ms is None else {"latency_ms": latency_ms},
+        "measurements": {} if latency_ms is None else {"latency_ms": latency_ms},
         "architecture": Architecture("s", {"n": number}, (1, 8, 8), dense_logits(2)),
         "duplicate_of": None,
         "reason": None,
@@ -37,15 +37,15 @@ def trial(number: int, error: float | None, latency_ms: float | None, **changes)
     return TrialSummary(number=number, error=error, latency_ms=latency_ms, **values)
 
 
-def costs_within(budget_ms: float | None) -> Costs:
-    return Costs(limits=() if budget_ms is None else (Limit(Metric("latency_ms"), budget_ms),))
+def objectives_within(budget_ms: float | None) -> Objectives:
+    return Objectives(constraints=() if budget_ms is None else (Constraint(Metric("latency_ms"), budget_ms),))
 
 
 @given(st.lists(st.tuples(UNIT, LATENCY), min_size=1, max_size=20), st.none() | LATENCY)
 def test_the_history_never_falls_and_ends_at_the_hypervolume(points, budget_ms) -> None:
     trials = [trial(number, *point) for number, point in enumerate(points)]
     record = {"architecture": {}, "quality": {}, "latency": {}}
-    front = build_front(trials, lambda _: record, costs_within(budget_ms))
+    front = build_front(trials, lambda _: record, objectives_within(budget_ms))
     volumes = [volume for _, _, volume in front["hypervolume_history"]]
     assert volumes == sorted(volumes)
     assert volumes[-1] == front["hypervolume"]
@@ -76,23 +76,25 @@ def test_the_reference_point_is_the_budget_or_beyond_the_slowest() -> None:
 
 def test_the_front_is_one_of_the_objective_and_states_it() -> None:
     trials = [
-        trial(0, 0.5, 2.0, cost=9.0, figures={"latency_ms": 2.0, "e2e_ms": 9.0}),
-        trial(1, 0.4, 3.0, cost=8.0, figures={"latency_ms": 3.0, "e2e_ms": 8.0}),
+        trial(0, 0.5, 2.0, cost=9.0, measurements={"latency_ms": 2.0, "e2e_ms": 9.0}),
+        trial(1, 0.4, 3.0, cost=8.0, measurements={"latency_ms": 3.0, "e2e_ms": 8.0}),
     ]
     record = {"architecture": {}, "quality": {}, "latency": {}}
-    costs = Costs(Metric("e2e_ms"), (Limit.parse("e2e_ms <= 10"), Limit.parse("latency_ms <= 5")))
-    front = build_front(trials, lambda _: record, costs)
+    objectives = Objectives(
+        Metric("e2e_ms"), (Constraint.parse("e2e_ms <= 10"), Constraint.parse("latency_ms <= 5"))
+    )
+    front = build_front(trials, lambda _: record, objectives)
     assert (front["objectives"], front["unit"], front["limit"]) == (["error", "e2e_ms"], "ms", 10.0)
-    assert front["limits"] == ["e2e_ms <= 10", "latency_ms <= 5"]
+    assert front["constraints"] == ["e2e_ms <= 10", "latency_ms <= 5"]
     assert front["reference_point"] == [1.0, 10.0]
     assert [(member["trial"], member["cost"], member["latency_ms"]) for member in front["members"]] == [
         (1, 8.0, 3.0)
     ]
-    assert costs_of_front(front) == costs
+    assert objectives_of_front(front) == objectives
 
 
 def test_nothing_trained_is_an_empty_front() -> None:
-    front = build_front([], lambda _: {}, Costs())
+    front = build_front([], lambda _: {}, Objectives())
     assert (front["members"], front["hypervolume"], front["hypervolume_history"]) == ([], 0.0, [])
 
 

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from hwnas.config import load_config
 from hwnas.errors import ConfigError, StudyError
 from hwnas.files import read_checked_json
-from hwnas.latency.measure.measurements import MeasuredFigures, measure_figures
+from hwnas.latency.measure.measurements import CandidateMeasurements, measure_candidate
 from hwnas.latency.measure.meter import AgentMeter
 from hwnas.pareto import front_indices
 from hwnas.search import full_training
@@ -64,11 +64,11 @@ def test_what_breaks_a_limit_when_measured_again_is_not_on_the_front(
     run = RunDirectory(tmp_path / "out")
     search(load_config(write_run(budget__latency_ms=1e6)), run.path)
 
-    def slower(*arguments: Any, **settings: Any) -> MeasuredFigures:
-        found = measure_figures(*arguments, **settings)
-        return replace(found, figures={**found.figures, "latency_ms": 2e6})
+    def slower(*arguments: Any, **settings: Any) -> CandidateMeasurements:
+        found = measure_candidate(*arguments, **settings)
+        return replace(found, measurements={**found.measurements, "latency_ms": 2e6})
 
-    monkeypatch.setattr(full_training, "measure_figures", slower)
+    monkeypatch.setattr(full_training, "measure_candidate", slower)
     members = train_front(run.path).trained["members"]
     assert members
     assert not any(member["on_front"] for member in members)
@@ -99,7 +99,7 @@ def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.mark.slow
-def test_final_figures_may_come_from_slower_builds(write_run, tmp_path: Path, board: str) -> None:
+def test_final_measurements_may_come_from_slower_builds(write_run, tmp_path: Path, board: str) -> None:
     run = RunDirectory(tmp_path / "out")
     changes = {"final__options": {"optimization_level": 5}, "final__builds": 2}
     measuring = {f"measuring__{key}": value for key, value in changes.items()}
@@ -118,7 +118,7 @@ def test_final_figures_may_come_from_slower_builds(write_run, tmp_path: Path, bo
     assert levels == {"1", "5"}
 
 
-def test_options_of_final_figures_must_be_the_backends_own(write_run, board: str) -> None:
+def test_options_of_final_measurements_must_be_the_backends_own(write_run, board: str) -> None:
     config = load_config(write_run(target=board, measuring__final__options={"optimisation": 5}))
     with pytest.raises(ConfigError, match="Did you mean 'optimization_level'"):
         final_target(config)

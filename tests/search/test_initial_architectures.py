@@ -12,7 +12,7 @@ from hwnas.config import load_config
 from hwnas.errors import ConfigError
 from hwnas.io_spec import NetworkContract, dense_logits
 from hwnas.models.cost import count_macs
-from hwnas.objectives import Costs, Limit
+from hwnas.objectives import Constraint, Objectives
 from hwnas.search.driver import search
 from hwnas.search.initial_architectures import choices_of_cells, read_cells
 from hwnas.search.latency_filter import LatencyFilter, may_fit
@@ -84,15 +84,17 @@ def test_cells_are_stacked_until_they_fit_the_limits() -> None:
     space, cells = cell_space(), [Cell.parse(FIRST), Cell.parse(SECOND)]
     sizes = [count_macs(space.build(one), one.input_shape) / 1e9 for one in decoded(space, cells, 40)]
     most = float(np.quantile(sizes, 0.1))
-    costs = Costs(limits=(Limit.parse(f"gmacs <= {most}"),))
-    nothing = LatencyFilter(None, space, costs)
-    found, left_out = choices_of_cells(space, cells, 5, 0, lambda one: may_fit(one, space, nothing, costs))
+    objectives = Objectives(constraints=(Constraint.parse(f"gmacs <= {most}"),))
+    nothing = LatencyFilter(None, space, objectives)
+    found, left_out = choices_of_cells(
+        space, cells, 5, 0, lambda one: may_fit(one, space, nothing, objectives)
+    )
     assert (len(found), left_out) == (2, [])
     for choices in found:
         network = space.decode(choices)
         assert count_macs(space.build(network), network.input_shape) / 1e9 <= most
     # Of a cell that cannot be stacked within the limits, nothing is proposed, and that is said.
-    tight = Costs(limits=(Limit.parse("parameters_m <= 0.000001"),))
+    tight = Objectives(constraints=(Constraint.parse("parameters_m <= 0.000001"),))
     found, left_out = choices_of_cells(space, cells, 5, 0, lambda one: may_fit(one, space, nothing, tight))
     assert (found, left_out) == ([], cells)
 

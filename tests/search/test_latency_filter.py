@@ -19,7 +19,7 @@ from hwnas.latency.measure.survey import SurveyedNetwork
 from hwnas.latency.predict.fitting import fit_table
 from hwnas.latency.predict.profiling import ProfiledNetwork
 from hwnas.latency.predict.table import LatencyTable
-from hwnas.objectives import Costs, Limit
+from hwnas.objectives import Constraint, Objectives
 from hwnas.search.driver import search
 from hwnas.search.latency_filter import LatencyFilter, may_fit, sizes_fit, table_of_run
 from hwnas.search.run_directory import RunDirectory
@@ -51,8 +51,8 @@ def made_up_table(fingerprint: dict[str, Any]) -> LatencyTable:
     return fit_table(networks, header, space, CONTRACT, {"measuring_s": MEASURING_S})
 
 
-def limited() -> Costs:
-    return Costs(limits=(Limit.parse(f"latency_ms <= {LIMIT_MS}"),))
+def limited() -> Objectives:
+    return Objectives(constraints=(Constraint.parse(f"latency_ms <= {LIMIT_MS}"),))
 
 
 def network(channels: int, depth: int = 1) -> Architecture:
@@ -73,8 +73,11 @@ def test_only_what_is_over_the_limit_beyond_doubt_is_rejected() -> None:
 
 def test_without_a_limit_on_the_latency_alone_nothing_is_rejected() -> None:
     table = made_up_table({})
-    for costs in (Costs(), Costs(limits=(*limited().limits, Limit.parse("peak_memory_mb <= 100")))):
-        latency_filter = LatencyFilter(table, tiny_space(), costs)
+    for objectives in (
+        Objectives(),
+        Objectives(constraints=(*limited().constraints, Constraint.parse("peak_memory_mb <= 100"))),
+    ):
+        latency_filter = LatencyFilter(table, tiny_space(), objectives)
         assert not latency_filter.rejects(latency_filter.predict(network(8)))
     assert LatencyFilter(None, tiny_space(), limited()).predict(network(8)) is None
 
@@ -83,10 +86,20 @@ def test_what_can_be_counted_needs_no_clock() -> None:
     module = tiny_space().build(network(8, 2))
     parameters = sum(parameter.numel() for parameter in module.parameters()) / 1e6
     for most, fits in ((1.01 * parameters, True), (0.99 * parameters, False)):
-        costs = Costs(limits=(Limit.parse(f"parameters_m <= {most:.9f}"), Limit.parse("peak_memory_mb <= 1")))
-        assert sizes_fit(network(8, 2), tiny_space(), costs) is fits
-        assert may_fit(network(8, 2), tiny_space(), LatencyFilter(None, tiny_space(), costs), costs) is fits
-    assert not sizes_fit(network(8, 2), tiny_space(), Costs(limits=(Limit.parse("gmacs <= 0.000001"),)))
+        objectives = Objectives(
+            constraints=(
+                Constraint.parse(f"parameters_m <= {most:.9f}"),
+                Constraint.parse("peak_memory_mb <= 1"),
+            )
+        )
+        assert sizes_fit(network(8, 2), tiny_space(), objectives) is fits
+        assert (
+            may_fit(network(8, 2), tiny_space(), LatencyFilter(None, tiny_space(), objectives), objectives)
+            is fits
+        )
+    assert not sizes_fit(
+        network(8, 2), tiny_space(), Objectives(constraints=(Constraint.parse("gmacs <= 0.000001"),))
+    )
 
 
 def test_other_inputs_are_not_covered() -> None:

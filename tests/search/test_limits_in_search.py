@@ -1,4 +1,4 @@
-"""Hard limits on other figures than latency: who is over one is never trained, and never on the front."""
+"""Hard limits on other metrics than latency: who is over one is never trained, and never on the front."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hwnas.latency.measure.meter import AgentMeter
 from hwnas.latency.measure.resources import ResourceUse
 from hwnas.search import loop
 from hwnas.search.driver import SearchResult, search
-from hwnas.search.front import costs_of_front
+from hwnas.search.front import objectives_of_front
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.study import SearchStudy
 from hwnas.search.worker import Jobs
@@ -64,7 +64,7 @@ def exported_mb(channels: int, activation: str, path: Path) -> float:
 
 
 def limited(write_run: Callable[..., Path], out: Path, limit: str, **changes: Any) -> SearchResult:
-    settings = {"space__choices": CHOICES, "search__trials": 20, "budget__limits": [limit], **changes}
+    settings = {"space__choices": CHOICES, "search__trials": 20, "budget__constraints": [limit], **changes}
     return search(load_config(write_run(**settings)), out)
 
 
@@ -80,17 +80,17 @@ def own_trials(result: SearchResult) -> dict[int, list[dict[str, Any]]]:
 def check(result: SearchResult, limit: str, within: Mapping[int, bool]) -> None:
     """Trials, records, front, log and Optuna's study agree on who is within a limit."""
     run = RunDirectory(result.run)
-    figure, _, most = limit.partition(" <= ")
+    metric, _, most = limit.partition(" <= ")
     assert result.ending == "the space is exhausted"
-    assert result.front["limits"] == [limit]
+    assert result.front["constraints"] == [limit]
     own = own_trials(result)
     assert [len(own[channels]) for channels in (SMALL, LARGE)] == [2, 2]
     over = []
     for channels, trials in own.items():
         for trial in trials:
             record = run.read_trial(trial["number"])
-            value = record["figures"][figure]
-            assert trial["figures"] == record["figures"]
+            value = record["measurements"][metric]
+            assert trial["measurements"] == record["measurements"]
             assert record["state"] == trial["state"]
             assert (value <= float(most)) == within[channels] == trial["feasible"]
             if within[channels]:
@@ -106,31 +106,33 @@ def check(result: SearchResult, limit: str, within: Mapping[int, bool]) -> None:
     assert sorted(event["trial"] for event in events(run, "trained")) == sorted(trained)
     told = events(run, "infeasible")
     assert sorted(event["trial"] for event in told) == sorted(over)
-    assert all(f"{figure} " in each["message"] and "is over the limit" in each["message"] for each in told)
+    assert all(f"{metric} " in each["message"] and "is over the limit" in each["message"] for each in told)
     assert {member["trial"] for member in result.front["members"]} <= set(trained)
     assert bool(result.front["members"]) == bool(trained)
     study = SearchStudy(run.study_journal, read_only=True)
     for told_trial in study.optuna_study.get_trials():
-        excess = told_trial.user_attrs["figures"][figure] - float(most)
-        assert told_trial.constraints == {figure: excess}
+        excess = told_trial.user_attrs["measurements"][metric] - float(most)
+        assert told_trial.constraints == {metric: excess}
         assert (excess > 0) == (told_trial.state.name == "PRUNED"), "repetitions as well"
     study.close()
-    assert run.read_front() == implied_front(run, costs_of_front(result.front))
+    assert run.read_front() == implied_front(run, objectives_of_front(result.front))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("figure", "size_of", "unit"), [("parameters_m", parameters, 1e6), ("gmacs", macs, 1e9)]
+    ("metric", "size_of", "unit"), [("parameters_m", parameters, 1e6), ("gmacs", macs, 1e9)]
 )
 def test_sizes(
-    write_run: Callable[..., Path], tmp_path: Path, figure: str, size_of: Callable[[int], int], unit: float
+    write_run: Callable[..., Path], tmp_path: Path, metric: str, size_of: Callable[[int], int], unit: float
 ) -> None:
     # What the largest permitted network has is permitted: a limit is broken above it only.
-    limit = f"{figure} <= {size_of(SMALL) / unit:.12g}"
+    limit = f"{metric} <= {size_of(SMALL) / unit:.12g}"
     result = limited(write_run, tmp_path / "out", limit)
     check(result, limit, {SMALL: True, LARGE: False})
     for channels, trials in own_trials(result).items():
-        assert [trial["figures"][figure] for trial in trials] == [pytest.approx(size_of(channels) / unit)] * 2
+        assert [trial["measurements"][metric] for trial in trials] == [
+            pytest.approx(size_of(channels) / unit)
+        ] * 2
 
 
 @pytest.mark.slow
@@ -149,7 +151,7 @@ def test_size_of_the_file(write_run: Callable[..., Path], tmp_path: Path) -> Non
     found = {}
     for trial in (trial for trials in own_trials(result).values() for trial in trials):
         genes = trial["architecture"]["genes"]
-        found[genes["channels"], genes["activation"]] = trial["figures"]["model_size_mb"]
+        found[genes["channels"], genes["activation"]] = trial["measurements"]["model_size_mb"]
     assert found == sizes
 
 
@@ -176,7 +178,7 @@ def test_peak_memory(
     for trials in own_trials(result).values():
         for trial in trials:
             evidence = run.read_trial(trial["number"])["evidence"]["resources"]
-            assert evidence["peak_memory_mb"] == trial["figures"]["peak_memory_mb"] > 10
+            assert evidence["peak_memory_mb"] == trial["measurements"]["peak_memory_mb"] > 10
 
 
 def made_up_use(energy_of: Callable[[int], float | None]) -> Callable[..., ResourceUse]:
@@ -197,7 +199,7 @@ def test_energy(write_run: Callable[..., Path], tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(measurements, "measure_resources", made_up_use({SMALL: 3.0, LARGE: 12.0}.__getitem__))
     result = limited(write_run, tmp_path / "out", "energy_mj <= 5", search__strategy="tpe")
     check(result, "energy_mj <= 5", {SMALL: True, LARGE: False})
-    assert {trial["figures"]["energy_mj"] for trial in own_trials(result)[LARGE]} == {12.0}
+    assert {trial["measurements"]["energy_mj"] for trial in own_trials(result)[LARGE]} == {12.0}
 
 
 @pytest.mark.slow
@@ -207,7 +209,7 @@ def test_one_broken_limit_of_several_is_enough(
     # The large networks take little energy, and are over the limit on parameters.
     monkeypatch.setattr(measurements, "measure_resources", made_up_use({SMALL: 3.0, LARGE: 1.0}.__getitem__))
     limits = ["energy_mj <= 5", f"parameters_m <= {parameters(SMALL) / 1e6:.12g}", "latency_ms <= 100000"]
-    result = limited(write_run, tmp_path / "out", "", budget__limits=limits)
+    result = limited(write_run, tmp_path / "out", "", budget__constraints=limits)
     own = own_trials(result)
     assert {trial["state"] for trial in own[SMALL]} == {"COMPLETE"}
     assert {trial["state"] for trial in own[LARGE]} == {"PRUNED"}
@@ -222,7 +224,7 @@ def test_one_broken_limit_of_several_is_enough(
 
 
 @pytest.mark.slow
-def test_a_figure_that_the_machine_does_not_tell_is_no_reason_to_train(
+def test_a_metric_that_the_machine_does_not_tell_is_no_reason_to_train(
     write_run: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(measurements, "measure_resources", made_up_use(lambda _: None))
@@ -237,10 +239,10 @@ def test_a_figure_that_the_machine_does_not_tell_is_no_reason_to_train(
 
 
 REFUSED = {
-    "peak_memory_gb <= 1": "no figure 'peak_memory_gb ?'.* 'peak_memory_mb'",
-    "energy_j <= 0.01": "no figure 'energy_j ?'.* 'energy_mj'",
-    "gmac <= 1": "no figure 'gmac ?'.* 'gmacs'",
-    "params <= 1": "no figure 'params ?'; known are latency_ms",
+    "peak_memory_gb <= 1": "no metric 'peak_memory_gb ?'.* 'peak_memory_mb'",
+    "energy_j <= 0.01": "no metric 'energy_j ?'.* 'energy_mj'",
+    "gmac <= 1": "no metric 'gmac ?'.* 'gmacs'",
+    "params <= 1": "no metric 'params ?'; known are latency_ms",
     "gmacs <= 1G": "ends with a number.*'gmacs <= 1G' does not",
     "latency_ms <= 40ms": "ends with a number",
     "parameters_m <= 0": "positive and finite",
@@ -276,10 +278,10 @@ def test_a_limit_that_means_nothing_is_refused(
     capsys: pytest.CaptureFixture[str],
     limit: str,
 ) -> None:
-    path = write_run(budget__limits=[limit])
+    path = write_run(budget__constraints=[limit])
     said = refusal(path, tmp_path / "out", monkeypatch, capsys)
     assert said.startswith("ConfigError:")
-    assert "budget.limits" in said
+    assert "budget.constraints" in said
     assert re.search(REFUSED[limit], said), said
 
 
@@ -290,11 +292,11 @@ def test_what_does_not_fit_together_is_refused(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "out"
-    twice = write_run(budget__limits=["gmacs <= 1", "gmacs <= 2"])
-    assert "A figure has one limit, but gmacs has more" in refusal(twice, out, monkeypatch, capsys)
-    two_names = write_run(budget__limits=["latency_ms <= 1"], budget__latency_ms=2)
+    twice = write_run(budget__constraints=["gmacs <= 1", "gmacs <= 2"])
+    assert "A metric has one limit, but gmacs has more" in refusal(twice, out, monkeypatch, capsys)
+    two_names = write_run(budget__constraints=["latency_ms <= 1"], budget__latency_ms=2)
     assert "latency_ms has more" in refusal(two_names, out, monkeypatch, capsys)
-    of_scans = write_run(budget__limits=["e2e_ms <= 40"])
+    of_scans = write_run(budget__constraints=["e2e_ms <= 40"])
     assert "clocked from scan to labels, which 'tiny-stripes' is not" in refusal(
         of_scans, out, monkeypatch, capsys
     )

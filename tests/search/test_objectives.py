@@ -9,8 +9,8 @@ from hwnas.architecture import Architecture
 from hwnas.config import parse_config
 from hwnas.errors import ConfigError
 from hwnas.io_spec import dense_logits
-from hwnas.objectives import Costs, Metric
-from hwnas.search.objectives import costs_of_run, end_to_end_job, input_widths
+from hwnas.objectives import Metric, Objectives
+from hwnas.search.objectives import end_to_end_job, input_widths, objectives_of_run
 from tests.latency.made_up_scan import DEPLOYMENT, made_up_scan
 
 
@@ -39,30 +39,33 @@ WHOLE = SimpleNamespace(
 def test_the_objective_follows_from_task_and_space(task: Any, widths: Any, objective: str) -> None:
     space = WideSpace(*widths)
     assert input_widths(space) == set(widths)
-    costs = costs_of_run(parse_config({"budget": 40}), task, space)
-    assert str(costs.objective) == objective
-    assert [str(limit) for limit in costs.limits] == [f"{objective} <= 40"]
+    objectives = objectives_of_run(parse_config({"budget": 40}), task, space)
+    assert str(objectives.objective) == objective
+    assert [str(constraint) for constraint in objectives.constraints] == [f"{objective} <= 40"]
 
 
 def test_what_the_run_says_comes_first() -> None:
     config = parse_config(
-        {"objective": "p99_ms@10hz", "budget": {"latency_ms": 30, "limits": ["p99_ms@10 Hz<=40"]}}
+        {"objective": "p99_ms@10hz", "budget": {"latency_ms": 30, "constraints": ["p99_ms@10 Hz<=40"]}}
     )
-    costs = costs_of_run(config, WHOLE, WideSpace(256, 512))
-    assert str(costs.objective) == "p99_ms@10hz"
-    assert [str(limit) for limit in costs.limits] == ["latency_ms <= 30", "p99_ms@10hz <= 40"]
+    objectives = objectives_of_run(config, WHOLE, WideSpace(256, 512))
+    assert str(objectives.objective) == "p99_ms@10hz"
+    assert [str(constraint) for constraint in objectives.constraints] == [
+        "latency_ms <= 30",
+        "p99_ms@10hz <= 40",
+    ]
 
 
 def test_end_to_end_without_a_way_to_clock_it_is_refused() -> None:
-    for run in ({"objective": "e2e_ms"}, {"budget": {"limits": ["e2e_ms <= 60"]}}):
+    for run in ({"objective": "e2e_ms"}, {"budget": {"constraints": ["e2e_ms <= 60"]}}):
         with pytest.raises(ConfigError, match="which 'camera' is not"):
-            costs_of_run(parse_config(run), NETWORK_ONLY, WideSpace(256))
+            objectives_of_run(parse_config(run), NETWORK_ONLY, WideSpace(256))
 
 
 def test_a_scan_is_read_only_for_the_clock_that_needs_it() -> None:
     architecture = WideSpace(256).decode({"input_width": 256, "depth": 1})
-    assert end_to_end_job(WHOLE, architecture, Costs(), is_trained=True) is None
-    whole = Costs(Metric("e2e_ms"))
+    assert end_to_end_job(WHOLE, architecture, Objectives(), is_trained=True) is None
+    whole = Objectives(Metric("e2e_ms"))
     for is_trained in (True, False):
         job = end_to_end_job(WHOLE, architecture, whole, is_trained=is_trained)
         assert job is not None
@@ -73,9 +76,9 @@ def test_a_scan_is_read_only_for_the_clock_that_needs_it() -> None:
 @pytest.mark.parametrize(
     ("run", "message"),
     [
-        ({"objective": "speed"}, "There is no figure 'speed'"),
-        ({"budget": {"limits": ["p99_ms <= 40"]}}, "needs a rate"),
-        ({"budget": {"limits": ["latency_ms"]}}, "A limit is written like"),
+        ({"objective": "speed"}, "There is no metric 'speed'"),
+        ({"budget": {"constraints": ["p99_ms <= 40"]}}, "needs a rate"),
+        ({"budget": {"constraints": ["latency_ms"]}}, "A limit is written like"),
         ({"budget": -4}, "greater than 0"),
         ({"budget": True}, "BudgetSection"),
     ],

@@ -13,7 +13,7 @@ from hwnas.files import write_checked_json
 from hwnas.search.front import build_front
 from hwnas.search.pareto_front import ParetoFront
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory
-from tests.search.test_front import costs_within, trial
+from tests.search.test_front import objectives_within, trial
 
 # Few values, so that points repeat and dominate each other.
 ERRORS = st.sampled_from([0.1, 0.2, 0.3, 0.4])
@@ -40,10 +40,10 @@ def test_it_is_the_front_of_the_study_at_every_moment(data, drawn, limit_ms) -> 
         for number, (state, error, latency, when) in enumerate(drawn)
     ]
     order = data.draw(st.permutations(range(len(trials))))
-    costs = costs_within(limit_ms)
+    objectives = objectives_within(limit_ms)
     with TemporaryDirectory() as directory:
         run = run_with_records(directory, len(trials))
-        pareto_front = ParetoFront(run, costs)
+        pareto_front = ParetoFront(run, objectives)
         for known in range(len(trials) + 1):
             told = set(order[:known])
             seen = [
@@ -52,7 +52,7 @@ def test_it_is_the_front_of_the_study_at_every_moment(data, drawn, limit_ms) -> 
             ]
             pareto_front.update(seen)
             pareto_front.write(seen)
-            front = build_front(seen, run.read_trial, costs)
+            front = build_front(seen, run.read_trial, objectives)
             assert run.read_front() == pareto_front.content == json.loads(json.dumps(front))
             assert pareto_front.trained == sum(each.is_trained for each in seen)
             assert pareto_front.num_finished == sum(each.state != "RUNNING" for each in seen)
@@ -61,7 +61,7 @@ def test_it_is_the_front_of_the_study_at_every_moment(data, drawn, limit_ms) -> 
 def test_large_studies_are_written_seldom() -> None:
     with TemporaryDirectory() as directory:
         run = run_with_records(directory, 1)
-        pareto_front = ParetoFront(run, costs_within(None))
+        pareto_front = ParetoFront(run, objectives_within(None))
         trials = [trial(0, 0.1, 1.0), *(trial(n, None, None, state="FAIL") for n in range(1, 2499))]
         pareto_front.update(trials)
         pareto_front.write(trials)

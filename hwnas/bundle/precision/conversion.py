@@ -12,7 +12,12 @@ import onnx
 from torch import nn
 
 from hwnas.architecture import Architecture
-from hwnas.bundle.precision.measurements import MODELOPT, PrecisionFigures, PrecisionSettings, figures_of
+from hwnas.bundle.precision.measurements import (
+    MODELOPT,
+    PrecisionMeasurements,
+    PrecisionSettings,
+    measurements_of,
+)
 from hwnas.bundle.runtime.onnx_predictor import OnnxPredictor
 from hwnas.errors import ExportError
 from hwnas.files import write_bytes_atomically
@@ -66,7 +71,7 @@ class PrecisionMaker:
         self._inputs: list[Arrays] = []
         self._ranges: Ranges | None = None
 
-    def make(self) -> list[PrecisionFigures]:
+    def make(self) -> list[PrecisionMeasurements]:
         """Write the wanted files and return the figures of each, fp32 first.
 
         `mixed` is looked for where it is wanted or where `int8` does not hold, unless `int8` holds.
@@ -86,7 +91,7 @@ class PrecisionMaker:
             self._write(INT8, self._quantised(()))
             predicts[INT8] = self._predictor(INT8)
         evaluations = self._evaluate(predicts)
-        found = [self._figures(name, evaluations[name], evaluations[FP32]) for name in predicts]
+        found = [self._measurements(name, evaluations[name], evaluations[FP32]) for name in predicts]
         found = [self._with_half_details(entry, half) if entry.name == FP16 else entry for entry in found]
         if INT8 in predicts and not found[-1].holds:
             found += self._mixed(evaluations[FP32])
@@ -101,17 +106,17 @@ class PrecisionMaker:
     def _path(self, precision: str) -> Path:
         return self._directory / file_name(self._name(precision))
 
-    def _without_int8(self, found: list[PrecisionFigures]) -> list[PrecisionFigures]:
+    def _without_int8(self, found: list[PrecisionMeasurements]) -> list[PrecisionMeasurements]:
         """Leave `int8` out when only `mixed` was asked for and found."""
         if not any(entry.name == MIXED for entry in found):
             return found
         self._path(INT8).unlink()
         return [entry for entry in found if entry.name != INT8]
 
-    def _mixed(self, reference: Evaluation) -> list[PrecisionFigures]:
+    def _mixed(self, reference: Evaluation) -> list[PrecisionMeasurements]:
         """Keep the most sensitive layers out of INT8, as few of them as the limits allow."""
         layers = self._by_sensitivity()
-        best: PrecisionFigures | None = None
+        best: PrecisionMeasurements | None = None
         low, high = 0, len(layers)  # with `low` kept the limits do not hold, with `high` nothing is INT8
         step = 1
         while low + 1 < high:
@@ -119,9 +124,9 @@ class PrecisionMaker:
             keep = layers[:count]
             self._write(MIXED, self._quantised(keep))
             evaluations = self._evaluate({FP32: self._predictor(FP32), MIXED: self._predictor(MIXED)})
-            figures = self._figures(MIXED, evaluations[MIXED], reference, kept_layers=keep)
-            if figures.holds:
-                best, high = figures, count
+            measurements = self._measurements(MIXED, evaluations[MIXED], reference, kept_layers=keep)
+            if measurements.holds:
+                best, high = measurements, count
             else:
                 low, step = count, step * 2
         if best is None:
@@ -197,9 +202,9 @@ class PrecisionMaker:
             limit=settings.limit,
         )
 
-    def _figures(
+    def _measurements(
         self, name: str, evaluation: Evaluation, reference: Evaluation, *, kept_layers: Sequence[str] = ()
-    ) -> PrecisionFigures:
+    ) -> PrecisionMeasurements:
         settings = self._settings
         details: dict[str, Any] = {}
         if name in {INT8, MIXED}:
@@ -213,14 +218,16 @@ class PrecisionMaker:
             }
             if self._dialect is Dialect.TENSORRT:
                 details["scales"] = "float32"
-        return figures_of(name, evaluation, reference, settings, details)
+        return measurements_of(name, evaluation, reference, settings, details)
 
-    def _with_half_details(self, figures: PrecisionFigures, half: HalfNetwork | None) -> PrecisionFigures:
+    def _with_half_details(
+        self, measurements: PrecisionMeasurements, half: HalfNetwork | None
+    ) -> PrecisionMeasurements:
         if half is None:
-            return figures
+            return measurements
         largest = half.largest_activation
         details = {"evaluated_in": "half arithmetic", "largest_activation": min(largest, 1e30)}
-        remarks = list(figures.remarks)
+        remarks = list(measurements.remarks)
         if not self._dialect.has_fast_half:
             remarks.append("this target computes halves in single precision; for GPUs")
         if not largest <= LARGEST_HALF:
@@ -228,7 +235,10 @@ class PrecisionMaker:
                 f"activations reach {largest:.3g}, more than the {LARGEST_HALF:g} that a half holds"
             )
         return replace(
-            figures, details=details, remarks=tuple(remarks), holds=figures.holds and largest <= LARGEST_HALF
+            measurements,
+            details=details,
+            remarks=tuple(remarks),
+            holds=measurements.holds and largest <= LARGEST_HALF,
         )
 
     def _predictor(self, precision: str) -> OnnxPredictor:

@@ -58,7 +58,7 @@ def settings_for(settings: PrecisionSettings, dialect: Dialect, *, is_first: boo
 
 
 @dataclass(frozen=True)
-class PrecisionFigures:
+class PrecisionMeasurements:
     """What is known about one precision of one network.
 
     Attributes:
@@ -96,13 +96,13 @@ class PrecisionFigures:
         return {**asdict(self), "evaluation": self.evaluation.to_json(), "speed": speed}
 
 
-def figures_of(
+def measurements_of(
     name: str,
     evaluation: Evaluation,
     reference: Evaluation,
     settings: PrecisionSettings,
     details: Mapping[str, Any],
-) -> PrecisionFigures:
+) -> PrecisionMeasurements:
     """Compare one precision with fp32 and with the limits of its kind."""
     drop = POINTS * (reference.quality.value - evaluation.quality.value)
     drops = {
@@ -126,7 +126,7 @@ def figures_of(
         else None
         for band, was in reference.bands.items()
     }
-    return PrecisionFigures(
+    return PrecisionMeasurements(
         name=name,
         evaluation=evaluation,
         drop_points=drop,
@@ -139,7 +139,7 @@ def figures_of(
     )
 
 
-def recommended(found: Sequence[PrecisionFigures]) -> str:
+def recommended(found: Sequence[PrecisionMeasurements]) -> str:
     """Return the fastest precision that holds and is clearly faster than fp32; fp32 if none is."""
     faster = [
         (entry.speed.ratio, entry.name)
@@ -149,7 +149,7 @@ def recommended(found: Sequence[PrecisionFigures]) -> str:
     return min(faster)[1] if faster else FP32
 
 
-def with_remarks_of_speed(found: Sequence[PrecisionFigures]) -> list[PrecisionFigures]:
+def with_remarks_of_speed(found: Sequence[PrecisionMeasurements]) -> list[PrecisionMeasurements]:
     """Say of each precision where another one that holds is both as fast and as accurate."""
     result = []
     for entry in sorted(found, key=lambda found: PRECISIONS.index(precision_of(found.name))):
@@ -167,7 +167,7 @@ def with_remarks_of_speed(found: Sequence[PrecisionFigures]) -> list[PrecisionFi
     return result
 
 
-def _beats(other: PrecisionFigures, entry: PrecisionFigures) -> bool:
+def _beats(other: PrecisionMeasurements, entry: PrecisionMeasurements) -> bool:
     if other.speed is None or entry.speed is None:
         return False
     return other.speed.ratio_interval[1] < entry.speed.ratio_interval[0] and (

@@ -14,7 +14,7 @@ from hwnas.latency.backends.errors import AgentError
 _CORES_AT_START = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
 
 
-class PacedClock:
+class FixedRateClock:
     """Runs frame k at t0 + k / rate, however long the frames before took, so that no delay adds up.
 
     A frame that comes while the one before still runs waits for it. One that waited for a whole period is
@@ -79,7 +79,7 @@ class BackgroundLoad:
 
     def __init__(self, run: Callable[[], None], rate_hz: float) -> None:
         """Prepare; nothing runs yet."""
-        self._clock = PacedClock(run, rate_hz)
+        self._clock = FixedRateClock(run, rate_hz)
         self._ended = threading.Event()
         self._samples_ms: List[float] = []
         self._error: Optional[AgentError] = None

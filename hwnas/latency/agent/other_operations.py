@@ -1,4 +1,4 @@
-"""What an agent answers beside the clock of `latency_ms`: state, resources, paced runs, background load."""
+"""What an agent answers beside the clock of `latency_ms`: state, resources, fixed rate, load."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict, Mapping, Optional
 from hwnas.latency.agent.clock import warm_up
 from hwnas.latency.agent.end_to_end import EndToEndClock
 from hwnas.latency.agent.engine_files import EngineFiles
-from hwnas.latency.agent.fixed_rate import BackgroundLoad, PacedClock, use_all_cores
+from hwnas.latency.agent.fixed_rate import BackgroundLoad, FixedRateClock, use_all_cores
 from hwnas.latency.agent.inputs import bind_random_inputs
 from hwnas.latency.agent.nvml import Nvml, open_nvml
 from hwnas.latency.agent.resources import resources
@@ -24,7 +24,7 @@ class OtherOperations:
         self._make = make
         self._nvml: Optional[Nvml] = None
         self._is_nvml_opened = False
-        self._paced: Optional[PacedClock] = None
+        self._fixed_rate: Optional[FixedRateClock] = None
         self._background: Optional[BackgroundLoad] = None
         self._end_to_end: Optional[EndToEndClock] = None
         self._engines = EngineFiles(make)
@@ -35,8 +35,8 @@ class OtherOperations:
             "state": self.state,
             "resources": self.resources,
             "kernels": self.kernels,
-            "start_paced": self.start_paced,
-            "paced": self.paced,
+            "start_fixed_rate": self.start_fixed_rate,
+            "fixed_rate": self.fixed_rate,
             "start_background": self.start_background,
             "stop_background": self.stop_background,
             "start_end_to_end": self.start_end_to_end,
@@ -77,7 +77,7 @@ class OtherOperations:
             raise AgentError(f"{type(backend).__name__} does not tell the times of single kernels.")
         return {"kernels": time_kernels(model, lambda: bind_random_inputs(backend, io_spec, seed), runs)}
 
-    def start_paced(
+    def start_fixed_rate(
         self,
         model: str,
         io_spec: Mapping[str, Any],
@@ -90,14 +90,14 @@ class OtherOperations:
         """Load a model, warm it up back to back, and begin a schedule for it."""
         backend = self._loaded(model, io_spec, seed)
         found = warm_up(backend.run, min_s, max_s, tolerance)
-        self._paced = PacedClock(backend.run, rate_hz)
+        self._fixed_rate = FixedRateClock(backend.run, rate_hz)
         return found
 
-    def paced(self, seconds: float) -> Dict[str, Any]:
-        """Go on with the schedule, see `PacedClock.frames`."""
-        if self._paced is None:
-            raise AgentError("No schedule was begun; send 'start_paced' first.")
-        return self._paced.frames(seconds)
+    def fixed_rate(self, seconds: float) -> Dict[str, Any]:
+        """Go on with the schedule, see `FixedRateClock.frames`."""
+        if self._fixed_rate is None:
+            raise AgentError("No schedule was begun; send 'start_fixed_rate' first.")
+        return self._fixed_rate.frames(seconds)
 
     def start_background(
         self, model: str, io_spec: Mapping[str, Any], seed: int, rate_hz: float
@@ -148,7 +148,7 @@ class OtherOperations:
 
     def _loaded(self, model: str, io_spec: Mapping[str, Any], seed: int) -> Backend:
         backend = self._make()
-        self._need_our_clock(backend, "paced runs and background load")
+        self._need_our_clock(backend, "runs at a fixed rate and background load")
         backend.load(model)
         bind_random_inputs(backend, io_spec, seed)
         return backend

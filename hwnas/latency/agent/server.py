@@ -137,7 +137,7 @@ def serve(requests: TextIO, replies: TextIO) -> None:
         replies.write(json.dumps({**value, "request": number}, allow_nan=False) + "\n")
         replies.flush()
 
-    heartbeat.listen(lambda what, is_waiting: reply({"working": what, "is_waiting": is_waiting}))
+    heartbeat.listen(lambda what, is_waiting: reply({"heartbeat": what, "is_waiting": is_waiting}))
     agent = Agent()
     for line in requests:
         request = dict(json.loads(line))

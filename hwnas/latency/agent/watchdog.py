@@ -38,13 +38,13 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     silence_s = float(arguments[1]) if len(arguments) > 1 else SILENCE_S
     wake = _wake_on_child()
     requests, sink = os.pipe()
-    guardian = os.getpid()
+    watchdog = os.getpid()
     # What the agent leaves there when it is killed goes with it.
     with ScratchDirectory("agent") as scratch:
         child = os.fork()
         if child == 0:
             os.environ["TMPDIR"] = tempfile.tempdir = scratch
-            return _serve(guardian, requests, sink)
+            return _serve(watchdog, requests, sink)
         os.close(requests)
         reason = _hand_on(0, sink, child, wake, silence_s)
         if reason:
@@ -66,12 +66,12 @@ def _wake_on_child() -> int:
     return wake
 
 
-def _serve(guardian: int, requests: int, sink: int) -> int:
-    """Be the agent; a session of its own lets the guardian end it with all its children."""
+def _serve(watchdog: int, requests: int, sink: int) -> int:
+    """Be the agent; a session of its own lets the watchdog end it with all its children."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.setsid()
-    die_with_parent(guardian)
+    die_with_parent(watchdog)
     os.dup2(requests, 0)
     os.close(requests)
     os.close(sink)

@@ -47,7 +47,8 @@ class Trtexec:
 
     It clocks itself: `clock` is its `--exportTimes`, read from events on the GPU around the kernels of a
     query while the next one is being enqueued. Launching and waiting is not in it, so these figures are lower
-    than those of the backend `tensorrt` and never mix with them; paced and end-to-end clocks are refused.
+    than those of the backend `tensorrt` and never mix with them; clocks at a fixed rate and end to end are
+    refused.
     """
 
     OPTIONS: ClassVar[Mapping[str, str]] = {

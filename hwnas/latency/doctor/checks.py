@@ -214,7 +214,8 @@ def check_clocks(facts: Facts) -> list[Finding]:
             warn(
                 "clocks",
                 f"clocks may change ({', '.join(sorted(free))})",
-                "Run 'sudo jetson_clocks' before measuring, or measure paced (--rate-hz), clocks as in use.",
+                "Run 'sudo jetson_clocks' before measuring, or measure at a fixed rate "
+                "(--rate-hz), clocks as in use.",
             )
         ]
     if governors and governors != ["performance"]:

@@ -12,7 +12,9 @@ _TABLE = "tensorrt_support.json"
 
 def load_table() -> dict[str, Any]:
     """Return the table: `releases`, `compute_capabilities`, `dla`."""
-    table: dict[str, Any] = json.loads(files("hwnas.latency").joinpath(_TABLE).read_text(encoding="utf-8"))
+    table: dict[str, Any] = json.loads(
+        files("hwnas.latency.doctor").joinpath(_TABLE).read_text(encoding="utf-8")
+    )
     return table
 
 

@@ -46,7 +46,7 @@ class Build:
         return cls(number, found.latency_ms, found.interval_ms, found.ratio, found.is_stable)
 
     @property
-    def figure(self) -> float:
+    def value(self) -> float:
         """What builds are compared by: the ratio to the reference, else the median in ms."""
         return self.latency_ms if self.ratio is None else self.ratio
 
@@ -64,13 +64,13 @@ class Builds:
     @property
     def chosen(self) -> Build:
         """The fastest one."""
-        return min(self.made, key=lambda build: build.figure)
+        return min(self.made, key=lambda build: build.value)
 
     @property
     def spread(self) -> float:
         """How much slower the slowest build is than the fastest, such as 0.05 for 5 %."""
-        figures = [build.figure for build in self.made]
-        return max(figures) / min(figures) - 1.0
+        values = [build.value for build in self.made]
+        return max(values) / min(values) - 1.0
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values, the choice and the spread among them."""

@@ -27,7 +27,7 @@ _CHUNK_S = 10.0
 _SETTLING_S = 2.0
 _WINDOWS = 10
 
-PacedListener = Callable[[float, float], None]
+FixedRateListener = Callable[[float, float], None]
 """Is told the seconds that are over and those that are wanted."""
 
 
@@ -41,7 +41,7 @@ class BackgroundModel:
 
 
 @dataclass(frozen=True)
-class PacedMeasurement:
+class FixedRateMeasurement:
     """Durations of inferences that begin when a frame comes.
 
     Attributes:
@@ -90,7 +90,7 @@ class PacedMeasurement:
         return value
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> PacedMeasurement:
+    def from_json(cls, value: Mapping[str, Any]) -> FixedRateMeasurement:
         """Rebuild from `to_json`."""
         fields = dict(value)
         for name in ("window_medians_ms", "throttling", "states", "samples_ms"):
@@ -98,7 +98,7 @@ class PacedMeasurement:
         return cls(**fields)
 
 
-def measure_paced(
+def measure_fixed_rate(
     meter: AgentMeter,
     model: Path,
     io_spec: IoSpec,
@@ -107,8 +107,8 @@ def measure_paced(
     duration_s: float = DEFAULT_DURATION_S,
     background: BackgroundModel | None = None,
     discard_throttled: bool = True,
-    listener: PacedListener | None = None,
-) -> PacedMeasurement:
+    listener: FixedRateListener | None = None,
+) -> FixedRateMeasurement:
     """Run an ONNX file at a rate in one fresh process on the meter's target.
 
     Args:
@@ -127,7 +127,9 @@ def measure_paced(
     """
     _check_rate(rate_hz)
     if not 0 < duration_s <= 86_400:
-        raise ConfigError(f"A paced run takes more than 0 and at most 86400 seconds, not {duration_s:g}.")
+        raise ConfigError(
+            f"A run at a fixed rate takes more than 0 and at most 86400 seconds, not {duration_s:g}."
+        )
     for _ in range(ATTEMPTS):
         found = _measure_once(meter, model, io_spec, rate_hz, duration_s, background, listener or _silent)
         if not (found.throttling and discard_throttled):
@@ -158,15 +160,15 @@ def _measure_once(
     rate_hz: float,
     duration_s: float,
     background: BackgroundModel | None,
-    listener: PacedListener,
-) -> PacedMeasurement:
+    listener: FixedRateListener,
+) -> FixedRateMeasurement:
     protocol = meter.protocol
     with meter.alone(model) as (ask, path):
         arguments = {"model": path, "io_spec": io_spec.to_json(), "seed": protocol.seed, "rate_hz": rate_hz}
         with _running(meter, background) as beside:
             max_s = max(protocol.max_warmup_s, protocol.warmup_s)
             ask(
-                "start_paced",
+                "start_fixed_rate",
                 extra_s=max_s,
                 **arguments,
                 min_s=protocol.warmup_s,
@@ -174,13 +176,13 @@ def _measure_once(
                 tolerance=protocol.warmup_tolerance,
             )
             settling_s = min(_SETTLING_S, duration_s)
-            ask("paced", extra_s=settling_s + 2 / rate_hz, seconds=settling_s)
+            ask("fixed_rate", extra_s=settling_s + 2 / rate_hz, seconds=settling_s)
             pieces, states = _pieces(ask, rate_hz, duration_s, listener)
         return _assessed(meter, model, rate_hz, pieces, states, beside)
 
 
 def _pieces(
-    ask: Callable[..., Mapping[str, Any]], rate_hz: float, duration_s: float, listener: PacedListener
+    ask: Callable[..., Mapping[str, Any]], rate_hz: float, duration_s: float, listener: FixedRateListener
 ) -> tuple[list[Mapping[str, Any]], list[dict[str, Any]]]:
     """Run in pieces, so that neither silence nor a lost connection costs more than one; note the state."""
     pieces: list[Mapping[str, Any]] = []
@@ -188,7 +190,7 @@ def _pieces(
     over_s = 0.0
     while over_s < duration_s:
         piece_s = min(_CHUNK_S, duration_s - over_s)
-        pieces.append(ask("paced", extra_s=piece_s + 2 / rate_hz, seconds=piece_s))
+        pieces.append(ask("fixed_rate", extra_s=piece_s + 2 / rate_hz, seconds=piece_s))
         over_s += piece_s
         states.append({"seconds": over_s, "state": ask("state")["state"]})
         listener(over_s, duration_s)
@@ -222,7 +224,7 @@ def _assessed(
     pieces: list[Mapping[str, Any]],
     states: list[dict[str, Any]],
     background: dict[str, Any],
-) -> PacedMeasurement:
+) -> FixedRateMeasurement:
     samples = np.array([sample for piece in pieces for sample in piece["samples_ms"]])
     lateness = np.array([late for piece in pieces for late in piece["lateness_ms"]])
     windows = [float(np.median(part)) for part in np.array_split(samples, min(_WINDOWS, len(samples)))]
@@ -231,7 +233,7 @@ def _assessed(
         for before, after in pairwise(states)
         for what in throttling(before["state"], after["state"])
     ]
-    return PacedMeasurement(
+    return FixedRateMeasurement(
         rate_hz=rate_hz,
         duration_s=float(states[-1]["seconds"]),
         latency_ms=float(np.median(samples)),

@@ -10,34 +10,34 @@ from typing import Any
 from hwnas.errors import MeasurementError, TooSlowError
 from hwnas.io_spec import IoSpec
 from hwnas.latency.measure.end_to_end import EndToEndJob, measure_end_to_end
-from hwnas.latency.measure.fixed_rate import PacedMeasurement, measure_paced, seconds_for_tail
+from hwnas.latency.measure.fixed_rate import FixedRateMeasurement, measure_fixed_rate, seconds_for_tail
 from hwnas.latency.measure.meter import AgentMeter
 from hwnas.latency.measure.resources import ResourceUse, measure_resources
 from hwnas.latency.measure.statistics import MIN_SAMPLES_OF_TAIL
 from hwnas.latency.measurement import LatencyMeasurement, LatencyMeter
-from hwnas.objectives import END_TO_END, LATENCY, PACED, RESOURCES, SIZES, Metric
+from hwnas.objectives import END_TO_END, FIXED_RATE, LATENCY, RESOURCES, SIZES, Metric
 from hwnas.onnx_graphs.inspection import GraphReport, inspect_onnx
 
-NOT_MEASURED: Mapping[str, Any] = {"latency": None, "figures": {}, "evidence": {}}
+NOT_MEASURED: Mapping[str, Any] = {"latency": None, "measurements": {}, "evidence": {}}
 _MIN_SAMPLES_OF_MEDIAN = 100
 
 
 @dataclass(frozen=True)
-class MeasuredFigures:
+class CandidateMeasurements:
     """What was measured of one network.
 
     Attributes:
         latency: of the network alone.
-        figures: by canonical name, `latency_ms` always among them.
+        measurements: by canonical name, `latency_ms` always among them.
         evidence: the measurements behind the other figures, as JSON values.
     """
 
     latency: LatencyMeasurement
-    figures: Mapping[str, float]
+    measurements: Mapping[str, float]
     evidence: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> MeasuredFigures:
+    def from_json(cls, value: Mapping[str, Any]) -> CandidateMeasurements:
         """Rebuild from `to_json`, or from a record that holds its keys.
 
         Raises:
@@ -46,18 +46,18 @@ class MeasuredFigures:
         if value["latency"] is None:
             raise ValueError("Nothing was measured of this network.")
         latency = LatencyMeasurement.from_json(value["latency"])
-        return cls(latency, dict(value["figures"]), dict(value["evidence"]))
+        return cls(latency, dict(value["measurements"]), dict(value["evidence"]))
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values, with the keys of `NOT_MEASURED`."""
         return {
             "latency": self.latency.to_json(),
-            "figures": dict(self.figures),
+            "measurements": dict(self.measurements),
             "evidence": dict(self.evidence),
         }
 
 
-def measure_figures(
+def measure_candidate(
     meter: LatencyMeter,
     model: Path,
     io_spec: IoSpec,
@@ -66,10 +66,10 @@ def measure_figures(
     latency: LatencyMeasurement | None = None,
     end_to_end: EndToEndJob | None = None,
     give_up_over_ms: float | None = None,
-) -> MeasuredFigures:
+) -> CandidateMeasurements:
     """Measure an ONNX file in every way that `metrics` need.
 
-    A paced run lasts as long as its tail needs to be stated, see `MIN_SAMPLES_OF_TAIL`.
+    A run at a fixed rate lasts as long as its tail needs to be stated, see `MIN_SAMPLES_OF_TAIL`.
 
     Args:
         meter: of the target.
@@ -82,32 +82,32 @@ def measure_figures(
 
     Raises:
         MeasurementError: if the file cannot be measured, or the platform does not tell a figure; a
-            `TooSlowError` if the network cannot keep up with the rate of a paced one.
+            `TooSlowError` if the network cannot keep up with a fixed rate.
         ExportError: if sizes are wanted and it is no ONNX file.
     """
     wanted = list(metrics)
     latency = latency or meter.measure(model, io_spec, give_up_over_ms=give_up_over_ms)
-    figures: dict[str, float] = {LATENCY: latency.latency_ms}
+    measurements: dict[str, float] = {LATENCY: latency.latency_ms}
     evidence: dict[str, Any] = {}
     if any(metric.name in RESOURCES for metric in wanted):
         use = measure_resources(_with_agents(meter), model, io_spec)
         evidence["resources"] = use.to_json()
-        figures |= {m.name: _of_resources(use, m, meter) for m in wanted if m.name in RESOURCES}
+        measurements |= {m.name: _of_resources(use, m, meter) for m in wanted if m.name in RESOURCES}
     if any(metric.name in SIZES for metric in wanted):
         graph = inspect_onnx(model)
-        figures |= {metric.name: _of_graph(graph, metric) for metric in wanted if metric.name in SIZES}
+        measurements |= {metric.name: _of_graph(graph, metric) for metric in wanted if metric.name in SIZES}
     if any(metric.name == END_TO_END for metric in wanted):
         if end_to_end is None:
             raise MeasurementError(f"{END_TO_END} needs a task that is clocked from a scan to its labels.")
         whole = measure_end_to_end(_with_agents(meter), model, io_spec, end_to_end)
         evidence["end_to_end"] = whole.to_json()
-        figures[END_TO_END] = whole.e2e_ms
+        measurements[END_TO_END] = whole.e2e_ms
     for rate_hz in sorted({m.rate_hz for m in wanted if m.rate_hz is not None}):
-        of_rate = [metric for metric in wanted if metric.rate_hz == rate_hz and metric.name in PACED]
-        found = _paced(_with_agents(meter), model, io_spec, rate_hz, of_rate)
-        evidence[f"paced@{rate_hz:g}hz"] = found.to_json()
-        figures |= {str(metric): _of_paced(found, metric) for metric in of_rate}
-    return MeasuredFigures(latency, figures, evidence)
+        of_rate = [metric for metric in wanted if metric.rate_hz == rate_hz and metric.name in FIXED_RATE]
+        found = _fixed_rate(_with_agents(meter), model, io_spec, rate_hz, of_rate)
+        evidence[f"fixed_rate@{rate_hz:g}hz"] = found.to_json()
+        measurements |= {str(metric): _of_fixed_rate(found, metric) for metric in of_rate}
+    return CandidateMeasurements(latency, measurements, evidence)
 
 
 def _of_graph(graph: GraphReport, metric: Metric) -> float:
@@ -124,23 +124,23 @@ def _of_graph(graph: GraphReport, metric: Metric) -> float:
 def _with_agents(meter: LatencyMeter) -> AgentMeter:
     if not isinstance(meter, AgentMeter):
         raise MeasurementError(
-            f"{type(meter).__name__} clocks the network alone; memory, energy and paced figures need a "
-            "target that `hwnas.latency.measure.meter.open_meter` opens."
+            f"{type(meter).__name__} clocks the network alone; memory, energy and metrics at a fixed "
+            "rate need a target that `hwnas.latency.measure.meter.open_meter` opens."
         )
     return meter
 
 
-def _paced(
+def _fixed_rate(
     meter: AgentMeter, model: Path, io_spec: IoSpec, rate_hz: float, metrics: list[Metric]
-) -> PacedMeasurement:
+) -> FixedRateMeasurement:
     samples = max(
         MIN_SAMPLES_OF_TAIL.get(metric.name.removesuffix("_ms"), _MIN_SAMPLES_OF_MEDIAN) for metric in metrics
     )
     duration_s = seconds_for_tail(rate_hz, samples)
-    return measure_paced(meter, model, io_spec, rate_hz=rate_hz, duration_s=duration_s)
+    return measure_fixed_rate(meter, model, io_spec, rate_hz=rate_hz, duration_s=duration_s)
 
 
-def _of_paced(found: PacedMeasurement, metric: Metric) -> float:
+def _of_fixed_rate(found: FixedRateMeasurement, metric: Metric) -> float:
     tail = metric.name.removesuffix("_ms")
     value = found.latency_ms if tail == "median" else found.percentiles_ms[tail]
     if value is None:

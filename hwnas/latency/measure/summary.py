@@ -22,7 +22,7 @@ from hwnas.latency.measure.statistics import (
     robust_spread,
     slow_share,
 )
-from hwnas.latency.measurement import LatencyMeasurement, ReferenceFigures
+from hwnas.latency.measurement import LatencyMeasurement, ReferenceMeasurement
 
 
 @dataclass(frozen=True)
@@ -192,12 +192,12 @@ def _median(samples: NDArray[np.float64], protocol: MeasuringProtocol) -> tuple[
     return float(np.median(samples)), median_interval(samples, protocol.confidence)
 
 
-def _reference(clocked: Clocked, subject: Subject) -> ReferenceFigures | None:
+def _reference(clocked: Clocked, subject: Subject) -> ReferenceMeasurement | None:
     if REFERENCE not in clocked.samples_ms:
         return None
     samples = clocked.samples_ms[REFERENCE]
     median_ms, interval_ms = _median(samples, subject.protocol)
-    return ReferenceFigures(
+    return ReferenceMeasurement(
         subject.reference_sha256, median_ms, interval_ms, _flat(samples), block_samples=samples.shape[2]
     )
 

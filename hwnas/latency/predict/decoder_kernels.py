@@ -8,12 +8,12 @@ from types import MappingProxyType
 
 import numpy as np
 
-from hwnas.latency.predict.kernel_graph import Images, Index, Ints, Lowering, Mask
+from hwnas.latency.predict.kernel_graph import Images, Index, Ints, KernelGraph, Mask
 from hwnas.latency.predict.unet_kernels import CODES_OF_GENES, Genes
 
 
-def lower_decoders(
-    lowering: Lowering,
+def add_decoders(
+    graph: KernelGraph,
     genes: Genes,
     levels: list[Images],
     strides: list[tuple[Ints, Ints]],
@@ -22,7 +22,7 @@ def lower_decoders(
     """Add decoder, head, and enlarging of the logits of every network.
 
     Args:
-        lowering: collects the kernels.
+        graph: collects the kernels.
         genes: of all networks.
         levels: images of all levels of all networks, finest first; a network has its first `num_stages` + 1.
         strides: how much coarser each level is than the one before.
@@ -33,7 +33,7 @@ def lower_decoders(
         for depth in range(2, len(levels) + 1):
             chosen = rows[genes.numbers("num_stages")[rows] == depth - 1]
             if len(chosen):
-                _decode(lowering, genes, rule, chosen, levels[:depth], strides[: depth - 1], activation)
+                _decode(graph, genes, rule, chosen, levels[:depth], strides[: depth - 1], activation)
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ class _Decoder:
 
 
 def _decode(
-    lowering: Lowering,
+    graph: KernelGraph,
     genes: Genes,
-    rule: Callable[[Lowering, _Decoder], Images],
+    rule: Callable[[KernelGraph, _Decoder], Images],
     rows: Index,
     levels: list[Images],
     strides: list[tuple[Ints, Ints]],
@@ -64,25 +64,25 @@ def _decode(
         (genes.numbers("cyclic_padding") != 0)[rows],
         activation[rows],
     )
-    features = rule(lowering, decoder)
-    logits = lowering.convolution(features, genes.shapes[rows, 3], (1, 1))
+    features = rule(graph, decoder)
+    logits = graph.convolution(features, genes.shapes[rows, 3], (1, 1))
     down, across = genes.strides("stem_stride")
-    lowering.need_plain(_enlarge(lowering, logits, (down[rows], across[rows])))
+    graph.need_plain(_enlarge(graph, logits, (down[rows], across[rows])))
 
 
-def _enlarge(lowering: Lowering, images: Images, stride: tuple[Ints, Ints]) -> Images:
+def _enlarge(graph: KernelGraph, images: Images, stride: tuple[Ints, Ints]) -> Images:
     where = (stride[0] > 1) | (stride[1] > 1)
-    return images.put(where, lowering.resize(images.take(where), (stride[0][where], stride[1][where])))
+    return images.put(where, graph.resize(images.take(where), (stride[0][where], stride[1][where])))
 
 
-def _bilinear_sum(lowering: Lowering, decoder: _Decoder) -> Images:
+def _bilinear_sum(graph: KernelGraph, decoder: _Decoder) -> Images:
     # The convolution of the coarsest level is read by a sum alone where nothing is enlarged.
-    result = lowering.convolution(decoder.levels[-1], decoder.width, (1, 1))
+    result = graph.convolution(decoder.levels[-1], decoder.width, (1, 1))
     for level, stride in zip(decoder.levels[-2::-1], decoder.strides[::-1], strict=True):
-        enlarged = _enlarge(lowering, result, stride)
-        projected = lowering.convolution(level, decoder.width, (1, 1))
-        result = lowering.convolution(
-            lowering.add(enlarged, projected),
+        enlarged = _enlarge(graph, result, stride)
+        projected = graph.convolution(level, decoder.width, (1, 1))
+        result = graph.convolution(
+            graph.add(enlarged, projected),
             decoder.width,
             (3, 3),
             is_cyclic=decoder.is_cyclic,
@@ -91,30 +91,30 @@ def _bilinear_sum(lowering: Lowering, decoder: _Decoder) -> Images:
     return result
 
 
-def _concatenation(lowering: Lowering, decoder: _Decoder) -> Images:
+def _concatenation(graph: KernelGraph, decoder: _Decoder) -> Images:
     height, width = np.ones_like(decoder.width), np.ones_like(decoder.width)
     parts = [decoder.levels[0]]
     for level, stride in zip(decoder.levels[1:], decoder.strides, strict=True):
         height, width = height * stride[0], width * stride[1]
-        parts.append(_enlarge(lowering, level, (height, width)))
-    mixed = lowering.concatenate(parts)
+        parts.append(_enlarge(graph, level, (height, width)))
+    mixed = graph.concatenate(parts)
     for _ in range(2):
-        mixed = lowering.convolution(mixed, decoder.width, (1, 1), activation=decoder.activation)
+        mixed = graph.convolution(mixed, decoder.width, (1, 1), activation=decoder.activation)
     return mixed
 
 
 def _learned(
-    lowering: Lowering,
+    graph: KernelGraph,
     decoder: _Decoder,
-    enlarging: Callable[[Lowering, Images, tuple[Ints, Ints], Ints], Images],
+    enlarging: Callable[[KernelGraph, Images, tuple[Ints, Ints], Ints], Images],
 ) -> Images:
-    result = lowering.convolution(decoder.levels[-1], decoder.width, (1, 1), activation=decoder.activation)
+    result = graph.convolution(decoder.levels[-1], decoder.width, (1, 1), activation=decoder.activation)
     for level, stride in zip(decoder.levels[-2::-1], decoder.strides[::-1], strict=True):
         where = (stride[0] > 1) | (stride[1] > 1)
         chosen = (stride[0][where], stride[1][where])
-        result = result.put(where, enlarging(lowering, result.take(where), chosen, decoder.activation[where]))
-        result = lowering.convolution(
-            lowering.concatenate([result, level]),
+        result = result.put(where, enlarging(graph, result.take(where), chosen, decoder.activation[where]))
+        result = graph.convolution(
+            graph.concatenate([result, level]),
             decoder.width,
             (3, 3),
             is_cyclic=decoder.is_cyclic,
@@ -123,18 +123,18 @@ def _learned(
     return result
 
 
-def _shuffled(lowering: Lowering, images: Images, stride: tuple[Ints, Ints], activation: Ints) -> Images:
+def _shuffled(graph: KernelGraph, images: Images, stride: tuple[Ints, Ints], activation: Ints) -> Images:
     widened = images.channels * stride[0] * stride[1]
-    return lowering.shuffle(lowering.convolution(images, widened, (1, 1), activation=activation), stride)
+    return graph.shuffle(graph.convolution(images, widened, (1, 1), activation=activation), stride)
 
 
-_DECODERS: Mapping[str, Callable[[Lowering, _Decoder], Images]] = MappingProxyType(
+_DECODERS: Mapping[str, Callable[[KernelGraph, _Decoder], Images]] = MappingProxyType(
     {
         "bilinear-sum": _bilinear_sum,
         "concatenation": _concatenation,
-        "pixel-shuffle": lambda lowering, decoder: _learned(lowering, decoder, _shuffled),
-        "transposed-convolution": lambda lowering, decoder: _learned(
-            lowering, decoder, lambda low, images, stride, act: low.transposed(images, stride, act)
+        "pixel-shuffle": lambda graph, decoder: _learned(graph, decoder, _shuffled),
+        "transposed-convolution": lambda graph, decoder: _learned(
+            graph, decoder, lambda low, images, stride, act: low.transposed(images, stride, act)
         ),
     }
 )

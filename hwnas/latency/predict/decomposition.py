@@ -23,11 +23,11 @@ from hwnas.latency.predict.kernels import (
     WIDTH,
     Rows,
 )
-from hwnas.latency.predict.space_kernels import lowering_of
+from hwnas.latency.predict.space_kernels import kernel_graph_of
 from hwnas.search_spaces.base import BlockSignature, SearchSpace
 
 
-class Parts:
+class Decomposition:
     """Turns networks of a space into rows with a kind, sizes and an owner."""
 
     def __init__(self, space: SearchSpace, block: int, kinds: Sequence[str] = ()) -> None:
@@ -35,17 +35,17 @@ class Parts:
 
         Args:
             space: that the networks are of.
-            block: see `lowering_of`.
+            block: see `kernel_graph_of`.
             kinds: names of block kinds met before, in order; new ones come behind them.
         """
         self._space = space
-        self._lower = lowering_of(space.name, block)
+        self._kernels_of = kernel_graph_of(space.name, block)
         self._kinds = {kind: code for code, kind in enumerate(kinds)}
 
     @property
     def are_kernels(self) -> bool:
         """Whether the rows are kernels, see `hwnas.latency.predict.kernels`; blocks otherwise."""
-        return self._lower is not None
+        return self._kernels_of is not None
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -54,8 +54,8 @@ class Parts:
 
     def rows(self, architectures: Sequence[Architecture]) -> tuple[Rows, Index]:
         """Return the parts of all architectures, and for each the index of its network."""
-        if self._lower is not None:
-            return self._lower(architectures)
+        if self._kernels_of is not None:
+            return self._kernels_of(architectures)
         blocks = [self._space.blocks(architecture) for architecture in architectures]
         rows = [self._row(block) for own in blocks for block in own]
         owners = np.repeat(np.arange(len(blocks)), [len(own) for own in blocks])

@@ -20,8 +20,8 @@ _OVERHEAD_MACS = 5e9
 """A network costs about as much time before it is clocked as one of so many operations takes to run."""
 
 
-def covering_design(
-    space: SearchSpace, lower: Lower | None, seed: int, most_operations: float = math.inf
+def designed_experiment(
+    space: SearchSpace, kernels_of: Lower | None, seed: int, most_operations: float = math.inf
 ) -> Iterator[Architecture]:
     """Yield different networks without end, until the space is exhausted.
 
@@ -31,7 +31,7 @@ def covering_design(
 
     Args:
         space: to choose from.
-        lower: from networks to kernels; None where those are unknown, then all are drawn uniformly.
+        kernels_of: from networks to kernels; None where those are unknown, then all are drawn uniformly.
         seed: equal seeds give equal networks.
         most_operations: multiply-accumulate operations of one network, where kernels are known.
     """
@@ -40,34 +40,34 @@ def covering_design(
     known: set[bytes] = set()
     index = repeats = 0
     while repeats < 1000:
-        size = 1 if lower is None or index % 2 == 0 else _POOL
+        size = 1 if kernels_of is None or index % 2 == 0 else _POOL
         pool = [space.decode(sample_choices(space, rng)) for _ in range(size)]
         pool = [architecture for architecture in dict.fromkeys(pool) if architecture not in met]
-        pool = affordable(pool, lower, most_operations)
+        pool = affordable(pool, kernels_of, most_operations)
         if not pool:
             repeats += 1
             continue
         repeats = 0
-        chosen = pool[0] if lower is None else pool[_most_telling(pool, lower, known)]
+        chosen = pool[0] if kernels_of is None else pool[_most_telling(pool, kernels_of, known)]
         met.add(chosen)
         index += 1
         yield chosen
 
 
 def affordable(
-    architectures: Sequence[Architecture], lower: Lower | None, most_operations: float
+    architectures: Sequence[Architecture], kernels_of: Lower | None, most_operations: float
 ) -> list[Architecture]:
     """Return those that need no more multiply-accumulate operations; all, where kernels are unknown."""
-    if lower is None or not architectures:
+    if kernels_of is None or not architectures:
         return list(architectures)
-    rows, owners = lower(architectures)
+    rows, owners = kernels_of(architectures)
     totals = np.bincount(owners, operations(rows), len(architectures))
     return [each for each, total in zip(architectures, totals, strict=True) if total <= most_operations]
 
 
-def _most_telling(pool: Sequence[Architecture], lower: Lower, known: set[bytes]) -> int:
+def _most_telling(pool: Sequence[Architecture], kernels_of: Lower, known: set[bytes]) -> int:
     """Return which network has the most unknown kernels for its cost; they become known."""
-    rows, owners = lower(pool)
+    rows, owners = kernels_of(pool)
     own = [{row.tobytes() for row in rows[owners == number]} for number in range(len(pool))]
     costs = np.bincount(owners, operations(rows), len(pool)) + _OVERHEAD_MACS
     best = int(np.argmax([len(kernels - known) / cost for kernels, cost in zip(own, costs, strict=True)]))

@@ -14,7 +14,7 @@ from scipy import stats
 from hwnas.errors import LatencyTableError
 from hwnas.io_spec import NetworkContract
 from hwnas.latency.predict.correction import Correction, fit_correction
-from hwnas.latency.predict.decomposition import Parts
+from hwnas.latency.predict.decomposition import Decomposition
 from hwnas.latency.predict.gaussian_process import Hyperparameters, one_thread
 from hwnas.latency.predict.kernel_graph import Index
 from hwnas.latency.predict.kernel_times import KernelTimes
@@ -22,7 +22,7 @@ from hwnas.latency.predict.kernels import Rows, group_rows, row_of_kernel
 from hwnas.latency.predict.machine_speed import MachineSpeed
 from hwnas.latency.predict.predictor import Floats, claims_of
 from hwnas.latency.predict.profiling import ProfiledNetwork
-from hwnas.latency.predict.space_kernels import BLOCKS, lowering_of
+from hwnas.latency.predict.space_kernels import BLOCKS, kernel_graph_of
 from hwnas.latency.predict.table import KernelEntry, LatencyTable, NetworkEntry
 from hwnas.onnx_graphs.precision.kinds import FP32
 from hwnas.search_spaces.base import SearchSpace
@@ -94,12 +94,12 @@ def _fitted(
     measured = [network.measured for network in profiled]
     has_kernels = any(network.kernels for network in measured)
     block = block_of_backend(profiled, space.name) if has_kernels else 1
-    parts = Parts(space, block)
+    decomposition = Decomposition(space, block)
     # How far networks follow the reference shows in how they miss predictions, which need not be good for it.
     speed = MachineSpeed.usual(measured)
-    first = _Fit.make(profiled, speed, parts, {})
+    first = _Fit.make(profiled, speed, decomposition, {})
     speed = speed.refitted(measured, first.predicted)
-    found = _Fit.make(profiled, speed, parts, first.hyperparameters)
+    found = _Fit.make(profiled, speed, decomposition, first.hyperparameters)
     return LatencyTable(
         target=str(header["target"]),
         fingerprint=dict(header["fingerprint"]),
@@ -114,7 +114,7 @@ def _fitted(
             for entry in zip(profiled, found.ms.tolist(), found.predicted.tolist(), strict=True)
         ),
         hyperparameters=found.hyperparameters,
-        kinds=parts.kinds,
+        kinds=decomposition.kinds,
         correction=found.correction,
         confidence=CONFIDENCE,
         held_out=errors_of(found.predicted, found.ms),
@@ -138,18 +138,18 @@ class _Fit:
         cls,
         profiled: Sequence[ProfiledNetwork],
         speed: MachineSpeed,
-        parts: Parts,
+        decomposition: Decomposition,
         hyperparameters: Mapping[str, Hyperparameters],
     ) -> _Fit:
         ms = speed.all_of([network.measured for network in profiled])
-        rows, owners = parts.rows([network.architecture for network in profiled])
-        observed = _observed(profiled, ms) if parts.are_kernels else None
+        rows, owners = decomposition.rows([network.architecture for network in profiled])
+        observed = _observed(profiled, ms) if decomposition.are_kernels else None
         if observed is None:
-            claims = claims_of(parts, None, rows, owners, len(ms))
+            claims = claims_of(decomposition, None, rows, owners, len(ms))
             correction, predicted = fit_correction(claims, ms, are_times=False)
             return cls(ms, predicted, None, correction, {})
         times = observed.times(hyperparameters)
-        claims = _claims_of_others(observed, times, parts, rows, owners, len(ms))
+        claims = _claims_of_others(observed, times, decomposition, rows, owners, len(ms))
         correction, predicted = fit_correction(claims, ms, are_times=True)
         return cls(ms, predicted, observed, correction, times.hyperparameters)
 
@@ -167,7 +167,7 @@ def errors_of(predicted: Floats, measured: Floats) -> dict[str, float]:
 
 
 def block_of_backend(profiled: Sequence[ProfiledNetwork], space: str) -> int:
-    """Return the block with which the lowering agrees best with the kernels that ran."""
+    """Return the block with which the kernel graph agrees best with the kernels that ran."""
     sample = [network for network in profiled if network.measured.kernels][:20]
     ran = Counter(
         (index, tuple(row_of_kernel(kernel)))
@@ -176,10 +176,10 @@ def block_of_backend(profiled: Sequence[ProfiledNetwork], space: str) -> int:
     )
 
     def agreement(block: int) -> int:
-        lower = lowering_of(space, block)
-        if lower is None:
+        kernels_of = kernel_graph_of(space, block)
+        if kernels_of is None:
             return 0
-        rows, owners = lower([network.architecture for network in sample])
+        rows, owners = kernels_of([network.architecture for network in sample])
         made = Counter((int(owner), tuple(row)) for owner, row in zip(owners, rows.tolist(), strict=True))
         return (made & ran).total()
 
@@ -206,7 +206,12 @@ def _observed(profiled: Sequence[ProfiledNetwork], network_ms: Floats) -> _Obser
 
 
 def _claims_of_others(
-    observed: _Observed, times: KernelTimes, parts: Parts, rows: Rows, owners: Index, networks: int
+    observed: _Observed,
+    times: KernelTimes,
+    decomposition: Decomposition,
+    rows: Rows,
+    owners: Index,
+    networks: int,
 ) -> Floats:
     """Return what the parts of each network claim according to networks other than it.
 
@@ -217,7 +222,7 @@ def _claims_of_others(
     for fold in range(folds.max() + 1):
         others = observed.of(folds != fold).times(times.hyperparameters)
         own = (folds == fold)[owners]
-        found = claims_of(parts, others, rows[own], owners[own], networks)
+        found = claims_of(decomposition, others, rows[own], owners[own], networks)
         claims = found if not claims.size else claims + found
     return claims
 

@@ -85,7 +85,7 @@ class Images:
         )
 
 
-class Lowering:
+class KernelGraph:
     """Follows images and collects kernels."""
 
     def __init__(self, block: int) -> None:

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from hwnas.architecture import Architecture
-from hwnas.latency.predict.decoder_kernels import lower_decoders
-from hwnas.latency.predict.kernel_graph import RELU, Images, Index, Ints, Lowering, Mask
+from hwnas.latency.predict.decoder_kernels import add_decoders
+from hwnas.latency.predict.kernel_graph import RELU, Images, Index, Ints, KernelGraph, Mask
 from hwnas.latency.predict.kernels import Rows
 from hwnas.latency.predict.unet_kernels import Block, Genes, basic_residual
 from hwnas.search_spaces.cells import EDGES, OPERATIONS
@@ -24,20 +24,20 @@ _CONVOLVED, _SUMMED, _POOLED, _ABSENT = 10, 100, 1000, -1
 """Labels of images: 0 the input of a cell, then by what made them; those of pools add up."""
 
 
-def lower_nas_cell(architectures: Sequence[Architecture], block: int) -> tuple[Rows, Index]:
+def nas_cell_kernels(architectures: Sequence[Architecture], block: int) -> tuple[Rows, Index]:
     """Return the kernels of all architectures, and for each the index of the architecture it belongs to.
 
     Args:
         architectures: of `nas-cell`.
-        block: see `Lowering`.
+        block: see `KernelGraph`.
     """
     genes = Genes(architectures)
-    lowering = Lowering(block)
+    graph = KernelGraph(block)
     channels, height, width, _ = genes.shapes.T
-    image = lowering.image(np.arange(len(genes)), channels, height, width, is_blocked=False)
+    image = graph.image(np.arange(len(genes)), channels, height, width, is_blocked=False)
     cyclic, relu = genes.numbers("cyclic_padding") != 0, np.full(len(genes), RELU, np.int32)
     stem, stride = genes.numbers("stem_width"), genes.strides("stem_stride")
-    image = lowering.convolution(image, stem, (3, 3), stride=stride, is_cyclic=cyclic, activation=relu)
+    image = graph.convolution(image, stem, (3, 3), stride=stride, is_cyclic=cyclic, activation=relu)
     levels, strides, cells = [image], [], _Cells(genes)
     for stage in range(1, int(genes.numbers("num_stages").max(initial=0)) + 1):
         where = np.flatnonzero(genes.numbers("num_stages") >= stage)
@@ -50,10 +50,10 @@ def lower_nas_cell(architectures: Sequence[Architecture], block: int) -> tuple[R
             cyclic,
             relu,
         )
-        made = basic_residual(lowering, levels[-1].take(where), residual.take(where))
-        levels.append(cells.stacked(lowering, levels[-1].put(where, made), where))
-    lower_decoders(lowering, genes, levels, strides, relu)
-    return lowering.kernels()
+        made = basic_residual(graph, levels[-1].take(where), residual.take(where))
+        levels.append(cells.stacked(graph, levels[-1].put(where, made), where))
+    add_decoders(graph, genes, levels, strides, relu)
+    return graph.kernels()
 
 
 class _Cells:
@@ -74,7 +74,7 @@ class _Cells:
             nodes.append(self._label_node(into, nodes))
         self._output = nodes[-1]
 
-    def stacked(self, lowering: Lowering, images: Images, where: Index) -> Images:
+    def stacked(self, graph: KernelGraph, images: Images, where: Index) -> Images:
         """Return images after all copies of the cell, in the networks `where` alone."""
         copies = self._copies[where]
         # The residual block in front ends in a ReLU. Simplifying drops one that alone follows it, and does so
@@ -82,11 +82,11 @@ class _Cells:
         count, rectifies = self._readers(where, np.zeros(len(where), np.int64))
         convolves = np.isin(self._operations[where], list(_KERNELS)) & (self._sources[where] == 0)
         is_dropped = (count == 1) & rectifies & (convolves.sum(axis=1) == 1)
-        lowering.is_rectified(images.take(where[is_dropped]))
+        graph.is_rectified(images.take(where[is_dropped]))
         for copy in range(int(copies.max(initial=0))):
             rows = where[copies > copy]
             follows = self._copies[rows] > copy + 1
-            images = images.put(rows, self._cell(lowering, images.take(rows), rows, follows))
+            images = images.put(rows, self._cell(graph, images.take(rows), rows, follows))
         return images
 
     def _label_node(self, into: list[int], nodes: list[Ints]) -> Ints:
@@ -136,19 +136,19 @@ class _Cells:
         is_fused = (count == 1) & rectifies
         return np.where(is_fused, RELU, 0), count != 1
 
-    def _cell(self, lowering: Lowering, images: Images, rows: Index, follows: Mask) -> Images:
+    def _cell(self, graph: KernelGraph, images: Images, rows: Index, follows: Mask) -> Images:
         nodes = [images]
         for into in _INTO[1:]:
-            nodes.append(self._node(lowering, nodes, into, rows, follows))
+            nodes.append(self._node(graph, nodes, into, rows, follows))
         return nodes[-1]
 
     def _node(
-        self, lowering: Lowering, nodes: list[Images], into: list[int], rows: Index, follows: Mask
+        self, graph: KernelGraph, nodes: list[Images], into: list[int], rows: Index, follows: Mask
     ) -> Images:
         """Return the sum of what the edges into a node make; any image where there is none."""
         node, label = nodes[0], np.full(len(rows), _ABSENT, np.int64)
         for edge in into:
-            made = self._edge(lowering, nodes[EDGES[edge][0]], edge, rows, follows)
+            made = self._edge(graph, nodes[EDGES[edge][0]], edge, rows, follows)
             is_there = self._made[rows, edge] != _ABSENT
             is_first, is_sum = is_there & (label == _ABSENT), is_there & (label != _ABSENT)
             node = node.put(is_first, made.take(is_first))
@@ -161,7 +161,7 @@ class _Cells:
             is_sum &= ~is_known
             if is_sum.any():
                 added = self._sum(
-                    lowering,
+                    graph,
                     node.take(is_sum),
                     made.take(is_sum),
                     rows[is_sum],
@@ -172,30 +172,30 @@ class _Cells:
         return node
 
     def _sum(
-        self, lowering: Lowering, first: Images, second: Images, rows: Index, label: Ints, follows: Mask
+        self, graph: KernelGraph, first: Images, second: Images, rows: Index, label: Ints, follows: Mask
     ) -> Images:
         activation, _ = self._use(rows, label, follows)
-        added = lowering.add(first, second, activation)
-        lowering.is_rectified(added.take(activation == RELU))
+        added = graph.add(first, second, activation)
+        graph.is_rectified(added.take(activation == RELU))
         return added
 
-    def _edge(self, lowering: Lowering, images: Images, edge: int, rows: Index, follows: Mask) -> Images:
+    def _edge(self, graph: KernelGraph, images: Images, edge: int, rows: Index, follows: Mask) -> Images:
         """Return what an edge makes of the image it comes from; the image itself where it does nothing."""
         operation, result = self._operations[rows, edge], images
         pooled = operation == _POOL
-        result = result.put(pooled, lowering.pool(images.take(pooled), self._is_cyclic[rows][pooled]))
+        result = result.put(pooled, graph.pool(images.take(pooled), self._is_cyclic[rows][pooled]))
         for code, size in _KERNELS.items():
             own = operation == code
             chosen = images.take(own)
             activation, is_shared = self._use(rows[own], np.full(own.sum(), _CONVOLVED + edge), follows[own])
-            made = lowering.convolution(
-                lowering.rectified(chosen),
+            made = graph.convolution(
+                graph.rectified(chosen),
                 chosen.channels,
                 (size, size),
                 is_cyclic=self._is_cyclic[rows][own],
                 activation=activation,
                 is_shared=is_shared,
             )
-            lowering.is_rectified(made.take(activation == RELU))
+            graph.is_rectified(made.take(activation == RELU))
             result = result.put(own, made)
         return result

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from hwnas.architecture import Architecture
 from hwnas.latency.predict.correction import Correction
-from hwnas.latency.predict.decomposition import Parts, summed
+from hwnas.latency.predict.decomposition import Decomposition, summed
 from hwnas.latency.predict.gaussian_process import one_thread
 from hwnas.latency.predict.kernel_times import KernelTimes
 from hwnas.latency.predict.kernels import KINDS
@@ -54,7 +54,7 @@ class LatencyPredictor:
 
     def __init__(
         self,
-        parts: Parts,
+        decomposition: Decomposition,
         times: KernelTimes | None,
         correction: Correction,
         log_errors: Sequence[float],
@@ -63,13 +63,13 @@ class LatencyPredictor:
         """Put together what was fitted.
 
         Args:
-            parts: of the space.
+            decomposition: of the space.
             times: of kernels; None where only whole networks were measured.
             correction: from parts to networks.
             log_errors: logarithms of measured over predicted, for networks that were left out.
             confidence: of intervals.
         """
-        self._parts = parts
+        self._decomposition = decomposition
         self._times = times
         self._correction = correction
         self._log_errors = np.asarray(log_errors, np.float64)
@@ -110,8 +110,8 @@ class LatencyPredictor:
 
     def claims(self, architectures: Sequence[Architecture]) -> Floats:
         """Return what the parts of each network claim to take, in ms where kernels were timed, [n, parts]."""
-        rows, owners = self._parts.rows(architectures)
-        return claims_of(self._parts, self._times, rows, owners, len(architectures))
+        rows, owners = self._decomposition.rows(architectures)
+        return claims_of(self._decomposition, self._times, rows, owners, len(architectures))
 
     def _shift(self, places: Floats) -> Floats:
         """Return by how much networks there err, in the logarithm, after those met in use.
@@ -149,12 +149,14 @@ class LatencyPredictor:
         return math.hypot(width, offset)
 
 
-def claims_of(parts: Parts, times: KernelTimes | None, rows: Any, owners: Any, networks: int) -> Floats:
+def claims_of(
+    decomposition: Decomposition, times: KernelTimes | None, rows: Any, owners: Any, networks: int
+) -> Floats:
     """Return what parts claim: ms by kind and a count where kernels were timed, plain amounts elsewhere."""
     if times is not None:
         count = np.bincount(owners, minlength=networks) * _PROFILER_MS
         return np.column_stack([times.by_kind(rows, owners, networks), count])
-    kinds = len(KINDS) if parts.are_kernels else max(len(parts.kinds), 1)
+    kinds = len(KINDS) if decomposition.are_kernels else max(len(decomposition.kinds), 1)
     return summed(rows, owners, networks, kinds)
 
 

@@ -17,13 +17,13 @@ from hwnas.files import read_checked_json, write_checked_json
 from hwnas.io_spec import NetworkContract
 from hwnas.latency.measure.meter import AgentMeter
 from hwnas.latency.measure.survey import SurveyedNetwork, open_survey
-from hwnas.latency.predict.experiment_design import covering_design
+from hwnas.latency.predict.experiment_design import designed_experiment
 from hwnas.latency.predict.exporting import Exporter, idle_cores, io_spec_of
-from hwnas.latency.predict.space_kernels import lowering_of
+from hwnas.latency.predict.space_kernels import kernel_graph_of
 from hwnas.onnx_graphs.precision.kinds import FP32
 from hwnas.search_spaces.base import SearchSpace
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 HEADER = "profile.json"
 _OPERATIONS_PER_S = 3e9
 """Of the slowest backends that are profiled by kernels, all repetitions of a measurement together."""
@@ -116,7 +116,7 @@ def profile(
         meter: of the target.
         space: to draw from; registered under its name.
         contract: that its networks meet.
-        directory: keeps each network's raw figures as soon as they are there.
+        directory: keeps each network's raw measurements as soon as they are there.
         settings: see `ProfileSettings`.
         listener: is told after every network.
         design: networks to measure, in this order; chosen from the space to tell most if None.
@@ -131,8 +131,8 @@ def profile(
     spent_s = sum(network.seconds for network in done.values())
     # The widest blocks tell most kernels apart; a design need not fit the target exactly.
     if design is None:
-        lower = lowering_of(space.name, 16)
-        design = covering_design(space, lower, settings.seed, settings.most_operations)
+        kernels_of = kernel_graph_of(space.name, 16)
+        design = designed_experiment(space, kernels_of, settings.seed, settings.most_operations)
     if spent_s >= settings.budget_s or len(done) >= settings.max_networks:
         return list(done.values())
     failures = 0

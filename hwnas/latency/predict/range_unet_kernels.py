@@ -8,33 +8,33 @@ from types import MappingProxyType
 import numpy as np
 
 from hwnas.architecture import Architecture
-from hwnas.latency.predict.decoder_kernels import lower_decoders
-from hwnas.latency.predict.kernel_graph import Images, Index, Ints, Lowering, Mask
+from hwnas.latency.predict.decoder_kernels import add_decoders
+from hwnas.latency.predict.kernel_graph import Images, Index, Ints, KernelGraph, Mask
 from hwnas.latency.predict.kernels import Rows
 from hwnas.latency.predict.unet_kernels import CODES_OF_GENES, Block, Genes, basic_residual, excite, shortcut
 from hwnas.models.blocks import CONVNEXT_EXPANSION, EXPANSION
 
 
-def lower_range_unet(architectures: Sequence[Architecture], block: int) -> tuple[Rows, Index]:
+def range_unet_kernels(architectures: Sequence[Architecture], block: int) -> tuple[Rows, Index]:
     """Return the kernels of all architectures, and for each the index of the architecture it belongs to.
 
     Args:
         architectures: of `range-unet`.
-        block: see `Lowering`.
+        block: see `KernelGraph`.
     """
     genes = Genes(architectures)
-    lowering = Lowering(block)
-    levels, strides = _encoder(lowering, genes)
-    lower_decoders(lowering, genes, levels, strides, genes.codes("activation"))
-    return lowering.kernels()
+    graph = KernelGraph(block)
+    levels, strides = _encoder(graph, genes)
+    add_decoders(graph, genes, levels, strides, genes.codes("activation"))
+    return graph.kernels()
 
 
-def _encoder(lowering: Lowering, genes: Genes) -> tuple[list[Images], list[tuple[Ints, Ints]]]:
+def _encoder(graph: KernelGraph, genes: Genes) -> tuple[list[Images], list[tuple[Ints, Ints]]]:
     """Return the images of all levels, finest first, and the strides between them."""
     channels, height, width, _ = genes.shapes.T
-    image = lowering.image(np.arange(len(genes)), channels, height, width, is_blocked=False)
+    image = graph.image(np.arange(len(genes)), channels, height, width, is_blocked=False)
     cyclic, activation = genes.numbers("cyclic_padding") != 0, genes.codes("activation")
-    image = lowering.convolution(
+    image = graph.convolution(
         image,
         genes.numbers("stem_width"),
         (3, 3),
@@ -54,12 +54,12 @@ def _encoder(lowering: Lowering, genes: Genes) -> tuple[list[Images], list[tuple
             activation,
         )
         strides.append(block.stride)
-        levels.append(_stage(lowering, levels[-1], block, genes.codes(prefix + "block"), genes, prefix))
+        levels.append(_stage(graph, levels[-1], block, genes.codes(prefix + "block"), genes, prefix))
     return levels, strides
 
 
 def _stage(
-    lowering: Lowering, images: Images, block: Block, kinds: Ints, genes: Genes, prefix: str
+    graph: KernelGraph, images: Images, block: Block, kinds: Ints, genes: Genes, prefix: str
 ) -> Images:
     depth = genes.numbers(prefix + "depth")
     for name, rule in _BLOCKS.items():
@@ -67,18 +67,18 @@ def _stage(
             where = (kinds == CODES_OF_GENES["block"][name]) & (depth > repeat)
             if where.any():
                 chosen = block.take(where) if repeat == 0 else block.take(where).repeated()
-                images = images.put(where, rule(lowering, images.take(where), chosen))
+                images = images.put(where, rule(graph, images.take(where), chosen))
     return images
 
 
-def _residual_where_shape_stays(lowering: Lowering, images: Images, body: Images, keeps: Mask) -> Images:
-    return body.put(keeps, lowering.add(images.take(keeps), body.take(keeps)))
+def _residual_where_shape_stays(graph: KernelGraph, images: Images, body: Images, keeps: Mask) -> Images:
+    return body.put(keeps, graph.add(images.take(keeps), body.take(keeps)))
 
 
-def _inverted_bottleneck(lowering: Lowering, images: Images, block: Block) -> Images:
+def _inverted_bottleneck(graph: KernelGraph, images: Images, block: Block) -> Images:
     hidden, keeps = EXPANSION * images.channels, block.keeps_shape(images)
-    wide = lowering.convolution(images, hidden, (1, 1), activation=block.activation)
-    filtered = lowering.convolution(
+    wide = graph.convolution(images, hidden, (1, 1), activation=block.activation)
+    filtered = graph.convolution(
         wide,
         hidden,
         (block.kernel, block.kernel),
@@ -87,12 +87,12 @@ def _inverted_bottleneck(lowering: Lowering, images: Images, block: Block) -> Im
         is_cyclic=block.is_cyclic,
         activation=block.activation,
     )
-    narrow = lowering.convolution(filtered, block.channels, (1, 1), is_shared=block.has_excitation | ~keeps)
-    return _residual_where_shape_stays(lowering, images, excite(lowering, narrow, block), keeps)
+    narrow = graph.convolution(filtered, block.channels, (1, 1), is_shared=block.has_excitation | ~keeps)
+    return _residual_where_shape_stays(graph, images, excite(graph, narrow, block), keeps)
 
 
-def _depthwise_separable(lowering: Lowering, images: Images, block: Block) -> Images:
-    filtered = lowering.convolution(
+def _depthwise_separable(graph: KernelGraph, images: Images, block: Block) -> Images:
+    filtered = graph.convolution(
         images,
         images.channels,
         (block.kernel, block.kernel),
@@ -101,40 +101,40 @@ def _depthwise_separable(lowering: Lowering, images: Images, block: Block) -> Im
         is_cyclic=block.is_cyclic,
         activation=block.activation,
     )
-    mixed = lowering.convolution(filtered, block.channels, (1, 1), activation=block.activation)
-    body = excite(lowering, mixed, block)
-    return _residual_where_shape_stays(lowering, images, body, block.keeps_shape(images))
+    mixed = graph.convolution(filtered, block.channels, (1, 1), activation=block.activation)
+    body = excite(graph, mixed, block)
+    return _residual_where_shape_stays(graph, images, body, block.keeps_shape(images))
 
 
-def _dilated_context(lowering: Lowering, images: Images, block: Block) -> Images:
+def _dilated_context(graph: KernelGraph, images: Images, block: Block) -> Images:
     cyclic, act = block.is_cyclic, block.activation
-    first = lowering.convolution(
+    first = graph.convolution(
         images, block.channels, (3, 3), stride=block.stride, is_cyclic=cyclic, activation=act
     )
-    second = lowering.convolution(first, block.channels, (3, 3), dilation=2, is_cyclic=cyclic, activation=act)
-    third = lowering.convolution(second, block.channels, (3, 3), dilation=3, is_cyclic=cyclic, activation=act)
-    joined = lowering.concatenate([first, second, third])
-    fused = lowering.convolution(joined, block.channels, (1, 1), activation=act)
-    return lowering.add(excite(lowering, fused, block), shortcut(lowering, images, block))
+    second = graph.convolution(first, block.channels, (3, 3), dilation=2, is_cyclic=cyclic, activation=act)
+    third = graph.convolution(second, block.channels, (3, 3), dilation=3, is_cyclic=cyclic, activation=act)
+    joined = graph.concatenate([first, second, third])
+    fused = graph.convolution(joined, block.channels, (1, 1), activation=act)
+    return graph.add(excite(graph, fused, block), shortcut(graph, images, block))
 
 
-def _convnext(lowering: Lowering, images: Images, block: Block) -> Images:
-    entered = shortcut(lowering, images, block, is_shared=True)
-    filtered = lowering.convolution(
+def _convnext(graph: KernelGraph, images: Images, block: Block) -> Images:
+    entered = shortcut(graph, images, block, is_shared=True)
+    filtered = graph.convolution(
         entered,
         block.channels,
         (block.kernel, block.kernel),
         is_depthwise=True,
         is_cyclic=block.is_cyclic,
     )
-    wide = lowering.convolution(
+    wide = graph.convolution(
         filtered, CONVNEXT_EXPANSION * block.channels, (1, 1), activation=block.activation
     )
-    narrow = lowering.convolution(wide, block.channels, (1, 1), is_shared=block.has_excitation)
-    return lowering.add(entered, excite(lowering, narrow, block))
+    narrow = graph.convolution(wide, block.channels, (1, 1), is_shared=block.has_excitation)
+    return graph.add(entered, excite(graph, narrow, block))
 
 
-_BLOCKS: Mapping[str, Callable[[Lowering, Images, Block], Images]] = MappingProxyType(
+_BLOCKS: Mapping[str, Callable[[KernelGraph, Images, Block], Images]] = MappingProxyType(
     {
         "basic-residual": basic_residual,
         "inverted-bottleneck": _inverted_bottleneck,

@@ -18,7 +18,7 @@ from hwnas.files import read_checked_json, write_checked_json
 from hwnas.io_spec import NetworkContract
 from hwnas.latency.measure.survey import SurveyedNetwork
 from hwnas.latency.predict.correction import Correction
-from hwnas.latency.predict.decomposition import Parts
+from hwnas.latency.predict.decomposition import Decomposition
 from hwnas.latency.predict.gaussian_process import Hyperparameters, one_thread
 from hwnas.latency.predict.kernel_times import KernelTimes, hyperparameters_from_json, hyperparameters_to_json
 from hwnas.latency.predict.kernels import KINDS, Rows, parse_signature, signature
@@ -189,11 +189,11 @@ class LatencyTable:
             with one_thread():
                 times = KernelTimes(self.rows, ms, self.hyperparameters)
         errors = [np.log(entry.latency_ms / entry.predicted_ms) for entry in self.networks]
-        parts = Parts(space, self.block, self.kinds)
+        decomposition = Decomposition(space, self.block, self.kinds)
         correction = self.correction
-        if parts.are_kernels:
+        if decomposition.are_kernels:
             correction = correction.for_kinds(len(KINDS), are_times=times is not None)
-        return LatencyPredictor(parts, times, correction, errors, self.confidence)
+        return LatencyPredictor(decomposition, times, correction, errors, self.confidence)
 
     def at_its_speed(self, networks: Sequence[SurveyedNetwork]) -> npt.NDArray[np.float64]:
         """Return what networks that were clocked take at the speed of the table, in ms, [n]."""

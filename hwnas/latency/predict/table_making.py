@@ -30,7 +30,7 @@ def make_table(
         target: URL of the target.
         space: to draw networks from; registered under its name.
         contract: that its networks meet.
-        directory: keeps raw figures.
+        directory: keeps raw measurements.
         settings: see `ProfileSettings`.
         listener: is told how far it is.
 

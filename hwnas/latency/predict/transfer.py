@@ -35,7 +35,7 @@ from hwnas.latency.predict.profiling import (
     header_of,
     profile,
 )
-from hwnas.latency.predict.space_kernels import lowering_of
+from hwnas.latency.predict.space_kernels import kernel_graph_of
 from hwnas.latency.predict.table import LatencyTable
 from hwnas.onnx_graphs.precision.kinds import FP32
 from hwnas.search_spaces.base import SearchSpace, sample_choices
@@ -69,7 +69,7 @@ def make_table_from_others(
         target: URL of the target.
         space: to draw networks from; registered under its name.
         contract: that its networks meet.
-        directory: keeps raw figures.
+        directory: keeps raw measurements.
         tables: of other devices, of the same space and input.
         samples: networks to measure, from 5.
         seed: of the networks.
@@ -132,10 +132,10 @@ def _pool(
 
 def _features(space: SearchSpace, networks: Sequence[Architecture]) -> Floats:
     """Return roots of the operations by kind of kernel, where kernels of the space are known."""
-    lower = lowering_of(space.name, 1)
-    if lower is None:
+    kernels_of = kernel_graph_of(space.name, 1)
+    if kernels_of is None:
         return np.zeros((len(networks), 0))
-    rows, owners = lower(networks)
+    rows, owners = kernels_of(networks)
     cells = owners * len(KINDS) + rows[:, KIND]
     sums = np.bincount(cells, operations(rows), len(networks) * len(KINDS))
     sums = sums.reshape(len(networks), len(KINDS))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from hwnas.architecture import Architecture
-from hwnas.latency.predict.kernel_graph import HARDSWISH, RELU, Images, Index, Ints, Lowering, Mask
+from hwnas.latency.predict.kernel_graph import HARDSWISH, RELU, Images, Index, Ints, KernelGraph, Mask
 from hwnas.models.blocks import BLOCKS
 from hwnas.models.decoders import DECODERS
 from hwnas.search_spaces.cells import OPERATIONS
@@ -100,27 +100,27 @@ class Block:
         return stays
 
 
-def excite(lowering: Lowering, images: Images, block: Block) -> Images:
+def excite(graph: KernelGraph, images: Images, block: Block) -> Images:
     """Weigh channels where a block does so."""
     where = block.has_excitation
     chosen = images.take(where)
-    return images.put(where, lowering.scale_channels(chosen, np.maximum(4, chosen.channels // 4)))
+    return images.put(where, graph.scale_channels(chosen, np.maximum(4, chosen.channels // 4)))
 
 
-def shortcut(lowering: Lowering, images: Images, block: Block, *, is_shared: bool = False) -> Images:
+def shortcut(graph: KernelGraph, images: Images, block: Block, *, is_shared: bool = False) -> Images:
     """Return the images in the shape of a block's output: by a convolution where it is another one."""
     where = ~block.keeps_shape(images)
     chosen = block.take(where)
-    reshaped = lowering.convolution(
+    reshaped = graph.convolution(
         images.take(where), chosen.channels, (1, 1), stride=chosen.stride, is_shared=is_shared
     )
     return images.put(where, reshaped)
 
 
-def basic_residual(lowering: Lowering, images: Images, block: Block) -> Images:
+def basic_residual(graph: KernelGraph, images: Images, block: Block) -> Images:
     """Two convolutions and a shortcut."""
     size = (block.kernel, block.kernel)
-    first = lowering.convolution(
+    first = graph.convolution(
         images,
         block.channels,
         size,
@@ -128,8 +128,8 @@ def basic_residual(lowering: Lowering, images: Images, block: Block) -> Images:
         is_cyclic=block.is_cyclic,
         activation=block.activation,
     )
-    second = lowering.convolution(
+    second = graph.convolution(
         first, block.channels, size, is_cyclic=block.is_cyclic, is_shared=block.has_excitation
     )
-    body = excite(lowering, second, block)
-    return lowering.add(body, shortcut(lowering, images, block), block.activation)
+    body = excite(graph, second, block)
+    return graph.add(body, shortcut(graph, images, block), block.activation)

@@ -23,7 +23,7 @@ from hwnas.latency.transports.pipes import (
     MessageTail,
     write_within,
 )
-from hwnas.latency.transports.replies import REQUEST, WORKING, checked_reply, limit_bytes
+from hwnas.latency.transports.replies import HEARTBEAT, REQUEST, checked_reply, limit_bytes
 from hwnas.processes import kill_group, module_command, start
 from hwnas.scratch import ScratchDirectory
 from hwnas.text import shortened, visible
@@ -161,7 +161,7 @@ class LocalAgent:
                     raise self._endless_work(operation, last_s - start) from None
                 raise self._silence(operation, timeout_s) from None
             reply = checked_reply(operation, arguments, self._number, answer, self._target)
-            if WORKING not in reply:
+            if HEARTBEAT not in reply:
                 return reply
             messages += 1
             self._note_work(operation, reply, messages, time.monotonic() - start)
@@ -174,7 +174,7 @@ class LocalAgent:
                 f"{operation!r}; one a second is the most."
             )
         level = logging.WARNING if reply["is_waiting"] else logging.INFO
-        text = shortened(reply[WORKING], _MESSAGE_CHARACTERS)
+        text = shortened(reply[HEARTBEAT], _MESSAGE_CHARACTERS)
         if text != self._noted:
             self._noted = text
             _log.log(level, "%s", text)

@@ -19,7 +19,7 @@ from hwnas.text import shortened, shown, visible
 
 REQUEST = "request"
 """Key under which a reply repeats the number of its request."""
-WORKING = "working"
+HEARTBEAT = "heartbeat"
 """Key of a message that says that a request is still being worked on."""
 MAX_TEXT = 4000
 _SHORT_REASON = 20
@@ -59,8 +59,8 @@ class _Nothing(_Form):
     pass
 
 
-class _Working(_Form):
-    working: Text
+class _Heartbeat(_Form):
+    heartbeat: Text
     is_waiting: bool
 
 
@@ -296,11 +296,11 @@ _RULES: Mapping[str, _Rule] = {
     "set_up": _Rule(_SetUp),
     "state": _Rule(_StateReply),
     "warm_up": _Rule(_Warmup, _window),
-    "start_paced": _Rule(_Warmup, _window),
+    "start_fixed_rate": _Rule(_Warmup, _window),
     "start_end_to_end": _Rule(_EndToEndWarmup, _window),
     "clock": _Rule(_Samples, _count, ("samples_ms",)),
     "end_to_end": _Rule(_EndToEnd, lambda arguments: 4 * _count(arguments), _STAGES),
-    "paced": _Rule(_FixedRate, _frames),
+    "fixed_rate": _Rule(_FixedRate, _frames),
     "stop_background": _Rule(_Background),
     "resources": _Rule(_Resources),
     "kernels": _Rule(_Kernels, nodes=400_000, size_bytes=16 << 20),
@@ -341,8 +341,8 @@ def checked_reply(
             f"{where} with the number of the request, {number}, but wrote {shown(line)}. Its answers are out "
             "of order, or of another version of hwnas."
         )
-    if WORKING in reply:
-        _check_form(where, _Working, reply)
+    if HEARTBEAT in reply:
+        _check_form(where, _Heartbeat, reply)
         return reply
     if "error" in reply:
         _check_form(where, _Error, reply)
@@ -395,7 +395,7 @@ def _parsed(where: str, line: bytes, most_nodes: int) -> dict[str, Any]:
         ) from error
     if not isinstance(value, dict):
         raise TargetReplyError(f"{where} with a JSON object, but wrote {shown(line)}.")
-    for key in ("error", WORKING):
+    for key in ("error", HEARTBEAT):
         if isinstance(value.get(key), str):
             value[key] = visible(value[key])  # may name a file whose name is not UTF-8
     _check_values(where, value)

@@ -12,7 +12,7 @@ from hwnas.architecture import Architecture, Choice
 from hwnas.config import PrescreeningSection
 from hwnas.errors import StudyError
 from hwnas.files import write_checked_json
-from hwnas.objectives import LATENCY, Costs
+from hwnas.objectives import LATENCY, Objectives
 from hwnas.search.latency_filter import LatencyFilter
 from hwnas.search.layers import Floats, picked
 from hwnas.search.prescreening.predictions import CandidatePredictor, Evaluated
@@ -45,7 +45,7 @@ class PrescreeningStage:
         space: SearchSpace,
         latency_filter: LatencyFilter,
         limits: Limits,
-        costs: Costs,
+        objectives: Objectives,
         seed: int,
         log: RunLog,
         fits: Callable[[Architecture], bool] = lambda _architecture: True,
@@ -58,14 +58,14 @@ class PrescreeningStage:
             space: searched.
             latency_filter: of latencies.
             limits: hard ones.
-            costs: the second objective.
+            objectives: the second objective.
             seed: of the draws.
             log: written to once prescreening is over.
             fits: says of a network whether it may be within the hard limits; asked of few.
         """
         self._run, self._section, self._space, self._log = run, section, space, log
         self._latency_filter, self._limits, self._seed, self._fits = latency_filter, limits, seed, fits
-        self._is_latency = str(costs.objective) == LATENCY
+        self._is_latency = str(objectives.objective) == LATENCY
 
     def chosen(
         self,

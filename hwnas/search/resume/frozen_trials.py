@@ -1,4 +1,4 @@
-"""Finished trials as Optuna adds them to a study: from their records, or with figures measured again."""
+"""Finished trials as Optuna adds them to a study: from their records, or as measured again."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hwnas.architecture import Architecture, Choice
-from hwnas.objectives import LATENCY, Costs
+from hwnas.objectives import LATENCY, Objectives
 
 LOST = "the study lost this trial, and there is no record of it"
 """Reason of trials of which only a directory is left."""
 
-FIGURES, COST = "figures", "cost"
+MEASUREMENTS, COST = "measurements", "cost"
 PREDICTED = "predicted"
 REMARK = "latency_remark"
 """User attributes of trials that were measured."""
@@ -27,9 +27,9 @@ SUPERSEDED = "it was over a limit on the target as it was before; it may be prop
 
 @dataclass(frozen=True)
 class Outcome:
-    """What measuring a trial again gave: its figures, or the reason why there are none."""
+    """What measuring a trial again gave: its measurements, or the reason why there are none."""
 
-    figures: Mapping[str, float] | None
+    measurements: Mapping[str, float] | None
     reason: str | None
 
 
@@ -41,7 +41,7 @@ class RecordedTrial:
     architecture: Architecture
     choices: Mapping[str, Choice]
     error: float | None
-    figures: Mapping[str, float]
+    measurements: Mapping[str, float]
     latency_remark: str
     predicted: Mapping[str, Any] | None
     reason: str | None
@@ -52,7 +52,7 @@ class RecordedTrial:
 def lost_trial(
     recorded: RecordedTrial | None,
     distributions: Mapping[str, CategoricalDistribution],
-    costs: Costs,
+    objectives: Objectives,
     elapsed_s: float,
 ) -> FrozenTrial:
     """Return a finished trial that a study has lost, see `SearchStudy.add_lost`."""
@@ -60,11 +60,14 @@ def lost_trial(
         return create_trial(state=TrialState.FAIL, user_attrs={"elapsed_s": elapsed_s, "reason": LOST})
     notes: dict[str, Any] = {"architecture": recorded.architecture.to_json(), "elapsed_s": recorded.elapsed_s}
     values, constraints = None, None
-    if recorded.state != "FAIL" and recorded.figures:
-        notes |= {FIGURES: dict(recorded.figures), COST: recorded.figures[str(costs.objective)]}
-        constraints = costs.excess(recorded.figures)
+    if recorded.state != "FAIL" and recorded.measurements:
+        notes |= {
+            MEASUREMENTS: dict(recorded.measurements),
+            COST: recorded.measurements[str(objectives.objective)],
+        }
+        constraints = objectives.excess(recorded.measurements)
     elif recorded.predicted and recorded.state == "PRUNED":
-        constraints = costs.excess({LATENCY: recorded.predicted["latency_ms"]})
+        constraints = objectives.excess({LATENCY: recorded.predicted["latency_ms"]})
     if recorded.error is not None:
         values = [recorded.error, notes[COST]]
     said = {REMARK: recorded.latency_remark, PREDICTED: recorded.predicted, "reason": recorded.reason}
@@ -81,14 +84,17 @@ def lost_trial(
     return trial
 
 
-def replaced_trial(trial: FrozenTrial, outcome: Outcome | None, costs: Costs) -> FrozenTrial:
-    """Return a finished trial with the figures of `outcome`, see `SearchStudy.replace`."""
-    notes = {key: value for key, value in trial.user_attrs.items() if key not in {FIGURES, COST, REMARK}}
+def replaced_trial(trial: FrozenTrial, outcome: Outcome | None, objectives: Objectives) -> FrozenTrial:
+    """Return a finished trial with the measurements of `outcome`, see `SearchStudy.replace`."""
+    notes = {key: value for key, value in trial.user_attrs.items() if key not in {MEASUREMENTS, COST, REMARK}}
     state, values, constraints = trial.state, None, None
-    if state == TrialState.COMPLETE and outcome is not None and outcome.figures is not None:
-        notes |= {FIGURES: dict(outcome.figures), COST: outcome.figures[str(costs.objective)]}
-        constraints = costs.excess(outcome.figures)
-        if costs.exceeded(outcome.figures):
+    if state == TrialState.COMPLETE and outcome is not None and outcome.measurements is not None:
+        notes |= {
+            MEASUREMENTS: dict(outcome.measurements),
+            COST: outcome.measurements[str(objectives.objective)],
+        }
+        constraints = objectives.excess(outcome.measurements)
+        if objectives.exceeded(outcome.measurements):
             state = TrialState.PRUNED
         else:
             values = [trial.values[0], notes[COST]]

@@ -9,7 +9,7 @@ from hwnas.config import JOURNAL, RunConfig, save_config
 from hwnas.errors import StudyError
 from hwnas.files import write_checked_json
 from hwnas.latency.measurement import LatencyMeter
-from hwnas.search.objectives import costs_of_run
+from hwnas.search.objectives import objectives_of_run
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory, read_record, read_record_if_any
 from hwnas.search.rungs import rung_plans
 from hwnas.search.storage.place import StudyPlace
@@ -97,11 +97,11 @@ def opened_study(
     Raises:
         StudyError: if it is of another run, or not comparable with what is to come.
     """
-    costs = costs_of_run(config, task, space)
+    objectives = objectives_of_run(config, task, space)
     identity = {
         "hwnas_version": hwnas.__version__,
         "config": config.to_json(),
-        "objectives": [ERROR, str(costs.objective)],
+        "objectives": [ERROR, str(objectives.objective)],
         "task_fingerprint": task.fingerprint(),
         "words": task.words.to_json(),
         "target_fingerprint": dict(meter.fingerprint()),

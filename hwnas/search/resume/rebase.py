@@ -1,10 +1,10 @@
-"""Measures a run's networks again on a target that has changed, so that its figures compare once more.
+"""Measures a run's networks again on a target that has changed, so that its measurements compare once more.
 
 Trained networks are exported again, untrained as before, and measured; qualities stay. A new study in the
-same journal takes the place of the old one in one step, when every network has its figures. Until then the
-old one is the run's, and what was measured so far is kept in files: a killed rebase goes on where it was.
+same journal takes the place of the old one in one step, when every network has its measurements. Until then
+the old one is the run's, and what was measured so far is kept in files: a killed rebase goes on where it was.
 
-Networks that were over a limit were never trained and are not measured again: with the old figures they
+Networks that were over a limit were never trained and are not measured again: with the old measurements they
 would mislead the strategy, so that they count as failed and may be proposed anew.
 """
 
@@ -21,9 +21,9 @@ from hwnas.errors import MeasurementError
 from hwnas.files import write_checked_json
 from hwnas.io_spec import IoSpec
 from hwnas.latency.measure.end_to_end import EndToEndJob
-from hwnas.latency.measure.measurements import NOT_MEASURED, MeasuredFigures, measure_figures
+from hwnas.latency.measure.measurements import NOT_MEASURED, CandidateMeasurements, measure_candidate
 from hwnas.latency.measurement import LatencyMeter
-from hwnas.objectives import Costs
+from hwnas.objectives import Objectives
 from hwnas.search.objectives import end_to_end_job
 from hwnas.search.resume.frozen_trials import Outcome
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory, read_record_if_any
@@ -45,7 +45,7 @@ class Rebase:
         *,
         task: Task,
         meter: LatencyMeter,
-        costs: Costs,
+        objectives: Objectives,
         export: Export,
         is_stopped: Callable[[], bool],
     ) -> None:
@@ -54,7 +54,7 @@ class Rebase:
         self._study = study
         self._task = task
         self._meter = meter
-        self._costs = costs
+        self._objectives = objectives
         self._export = export
         self._is_stopped = is_stopped
         self._log = RunLog(run)
@@ -81,9 +81,9 @@ class Rebase:
             if self._is_stopped():
                 return False
             outcomes[trial.number] = self._outcome(trial.number, trial.architecture, trial.cost)
-        self._study.replace(identity, outcomes, self._costs)
+        self._study.replace(identity, outcomes, self._objectives)
         update_records(self._run, self._study)
-        self._log.event("rebased", f"{len(outcomes)} networks have new figures")
+        self._log.event("rebased", f"{len(outcomes)} networks have new measurements")
         return True
 
     def _archive(self, trials: list[TrialSummary]) -> None:
@@ -115,19 +115,19 @@ class Rebase:
                 return Outcome(None, f"MeasurementError: {error}")
             found = {"schema_version": SCHEMA_VERSION, **measured.to_json()}
             write_checked_json(path, found)
-        objective = self._costs.objective
-        after = found["figures"][str(objective)]
+        objective = self._objectives.objective
+        after = found["measurements"][str(objective)]
         message = f"trial {number}: {objective} {before} -> {after:.3f} {objective.unit}"
         self._log.event("remeasured", message, trial=number)
-        return Outcome(found["figures"], None)
+        return Outcome(found["measurements"], None)
 
-    def _measured(self, architecture: Architecture) -> MeasuredFigures:
+    def _measured(self, architecture: Architecture) -> CandidateMeasurements:
         model = self._directory / "model.onnx"
         io_spec: IoSpec = self._task.io_spec(architecture)
-        job: EndToEndJob | None = end_to_end_job(self._task, architecture, self._costs, is_trained=False)
+        job: EndToEndJob | None = end_to_end_job(self._task, architecture, self._objectives, is_trained=False)
         try:
             self._export(architecture, model)
-            return measure_figures(self._meter, model, io_spec, self._costs.metrics, end_to_end=job)
+            return measure_candidate(self._meter, model, io_spec, self._objectives.metrics, end_to_end=job)
         finally:
             model.unlink(missing_ok=True)
 
@@ -139,14 +139,14 @@ def update_records(run: RunDirectory, study: SearchStudy) -> None:
     if generation == 1 or not before.is_dir():
         return
     if run.trained.exists() and _read(run.trained) == _read(before / run.trained.name):
-        run.trained.unlink()  # its figures are of the old target; `hwnas train` measures the weights again
+        run.trained.unlink()  # it is of the old target; `hwnas train` measures the weights again
     for trial in study.summaries():
         kept = _read(before / f"{trial.number}.json")
         current = _read(run.trial_record(trial.number))
         if kept is None or current is None or current.get("generation") == generation:
             continue
         new = _read(run.rebase(generation) / "measured" / f"{trial.number}.json")
-        changes: dict[str, Any] = dict(new) if new is not None and trial.figures else dict(NOT_MEASURED)
+        changes: dict[str, Any] = dict(new) if new is not None and trial.measurements else dict(NOT_MEASURED)
         changes |= {"state": trial.state, "generation": generation, "schema_version": SCHEMA_VERSION}
         if trial.reason is not None:
             changes["reason"] = trial.reason
@@ -155,4 +155,6 @@ def update_records(run: RunDirectory, study: SearchStudy) -> None:
 
 def _read(path: Path) -> dict[str, Any] | None:
     """Return what a file of the run holds, None where there is no file."""
-    return read_record_if_any(path, "Restore it from a copy: without it figures before and after are mixed.")
+    return read_record_if_any(
+        path, "Restore it from a copy: without it measurements before and after are mixed."
+    )

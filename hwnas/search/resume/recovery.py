@@ -17,7 +17,7 @@ from optuna.distributions import CategoricalDistribution
 
 from hwnas.architecture import Architecture, Choice
 from hwnas.errors import StudyError
-from hwnas.objectives import Costs
+from hwnas.objectives import Objectives
 from hwnas.search.resume.frozen_trials import RecordedTrial
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.study import SearchStudy, TrialSummary
@@ -62,7 +62,7 @@ class Recovered:
 def recover(
     run: RunDirectory,
     study: SearchStudy,
-    costs: Costs,
+    objectives: Objectives,
     distributions: Mapping[str, CategoricalDistribution],
 ) -> Recovered:
     """Bring a study in step with the records of its trials.
@@ -70,7 +70,7 @@ def recover(
     Args:
         run: whose records count.
         study: opened by its driver; no trial of it is running any more.
-        costs: second objective and limits of the run.
+        objectives: second objective and limits of the run.
         distributions: of the genes.
 
     Raises:
@@ -78,8 +78,8 @@ def recover(
             later trials than the last one of the study.
     """
     without_record = _check_records(run, study)
-    restored, lost = _restore_lost(run, study, costs, distributions)
-    finished = _finish_recorded(run, study, costs, distributions)
+    restored, lost = _restore_lost(run, study, objectives, distributions)
+    finished = _finish_recorded(run, study, objectives, distributions)
     return Recovered(finished, restored, lost, without_record)
 
 
@@ -106,7 +106,7 @@ def _agree(trial: TrialSummary, recorded: RecordedTrial) -> bool:
     return (
         trial.state == recorded.state
         and trial.architecture == recorded.architecture
-        and dict(trial.figures) == dict(recorded.figures)
+        and dict(trial.measurements) == dict(recorded.measurements)
         and trial.error == recorded.error
     )
 
@@ -114,7 +114,7 @@ def _agree(trial: TrialSummary, recorded: RecordedTrial) -> bool:
 def _restore_lost(
     run: RunDirectory,
     study: SearchStudy,
-    costs: Costs,
+    objectives: Objectives,
     distributions: Mapping[str, CategoricalDistribution],
 ) -> tuple[list[int], list[int]]:
     """Add the trials whose directories are there and which the study does not know.
@@ -129,9 +129,9 @@ def _restore_lost(
     elapsed_s = max((trial.elapsed_s for trial in study.summaries()), default=0.0)
     for number in range(study.num_trials, numbers[-1] + 1 if numbers else 0):
         recorded = _recorded(run, number)
-        if recorded is not None and not _is_of_run(recorded, costs):
+        if recorded is not None and not _is_of_run(recorded, objectives):
             recorded = None
-        study.add_lost(recorded, distributions, costs, elapsed_s=elapsed_s)
+        study.add_lost(recorded, distributions, objectives, elapsed_s=elapsed_s)
         (lost if recorded is None else restored).append(number)
     return restored, lost
 
@@ -147,17 +147,17 @@ def _refuse_gaps(run: RunDirectory, numbers: Sequence[int]) -> None:
             )
 
 
-def _is_of_run(recorded: RecordedTrial, costs: Costs) -> bool:
+def _is_of_run(recorded: RecordedTrial, objectives: Objectives) -> bool:
     """Whether a record holds what the study needs: the objective, or why the trial has none."""
     was_only_predicted = recorded.state == "PRUNED" and recorded.predicted is not None
-    has_objective = str(costs.objective) in recorded.figures
-    return has_objective or recorded.state == "FAIL" or (was_only_predicted and not recorded.figures)
+    has_objective = str(objectives.objective) in recorded.measurements
+    return has_objective or recorded.state == "FAIL" or (was_only_predicted and not recorded.measurements)
 
 
 def _finish_recorded(
     run: RunDirectory,
     study: SearchStudy,
-    costs: Costs,
+    objectives: Objectives,
     distributions: Mapping[str, CategoricalDistribution],
 ) -> list[int]:
     """Finish every open trial whose record is whole, and return their numbers."""
@@ -165,18 +165,30 @@ def _finish_recorded(
     finished = []
     for number in study.open_trials():
         recorded = _recorded(run, number)
-        if recorded is None or recorded.state == "FAIL" or str(costs.objective) not in recorded.figures:
+        if (
+            recorded is None
+            or recorded.state == "FAIL"
+            or str(objectives.objective) not in recorded.measurements
+        ):
             continue
         trial = study.reopened(number, recorded.choices, distributions)
         study.describe(trial, recorded.architecture)
         study.mark(trial, recorded.latency_remark)
         if recorded.predicted:
             study.foresee(trial, recorded.predicted)
-        figures = recorded.figures
+        measurements = recorded.measurements
         if recorded.error is not None:
-            study.tell_trained(trial, error=recorded.error, figures=figures, costs=costs, elapsed_s=elapsed_s)
+            study.tell_trained(
+                trial,
+                error=recorded.error,
+                measurements=measurements,
+                objectives=objectives,
+                elapsed_s=elapsed_s,
+            )
         else:
-            study.tell_infeasible(trial, figures=figures, costs=costs, elapsed_s=elapsed_s)
+            study.tell_infeasible(
+                trial, measurements=measurements, objectives=objectives, elapsed_s=elapsed_s
+            )
         finished.append(number)
     return finished
 
@@ -191,7 +203,7 @@ def _recorded(run: RunDirectory, number: int) -> RecordedTrial | None:
 
 def recorded_trial(record: Mapping[str, Any]) -> RecordedTrial:
     """Return what a `trial.json` says; KeyError, TypeError or ValueError if it is none."""
-    state, figures = str(record["state"]), dict(record["figures"])
+    state, measurements = str(record["state"]), dict(record["measurements"])
     if state not in {"COMPLETE", "PRUNED", "FAIL"}:
         raise ValueError(f"a trial cannot be {state!r} when its record is written")
     choices: dict[str, Choice] = dict(record["choices"])
@@ -200,7 +212,7 @@ def recorded_trial(record: Mapping[str, Any]) -> RecordedTrial:
         architecture=Architecture.from_json(record["architecture"]),
         choices=choices,
         error=Quality.from_json(record["quality"]).error if state == "COMPLETE" else None,
-        figures=figures,
+        measurements=measurements,
         latency_remark=str(record["latency"]["remark"]) if record["latency"] else "",
         predicted=record["predicted"],
         reason=str(record["reason"]) if state == "FAIL" else None,

@@ -114,15 +114,15 @@ def test_mixed_keeps_as_few_layers_as_hold(
 ) -> None:
     from dataclasses import replace
 
-    real = conversion.figures_of
+    real = conversion.measurements_of
 
     def held_by_one_kept_layer(name: str, *arguments: Any) -> Any:
-        figures = real(name, *arguments)
+        measurements = real(name, *arguments)
         return replace(
-            figures, holds=name != "int8" and (name != "mixed" or len(arguments[-1]["kept_layers"]) >= 1)
+            measurements, holds=name != "int8" and (name != "mixed" or len(arguments[-1]["kept_layers"]) >= 1)
         )
 
-    monkeypatch.setattr(conversion, "figures_of", held_by_one_kept_layer)
+    monkeypatch.setattr(conversion, "measurements_of", held_by_one_kept_layer)
     bundle = export(member, tmp_path / "bundle", "mixed")
     manifest = read_manifest(bundle)
     assert list(manifest.precisions) == ["fp32", "mixed"]

@@ -138,7 +138,7 @@ def test_an_engine_with_other_inputs_is_refused(bundle: Path, imagine: Callable[
 
 
 @pytest.mark.parametrize(
-    ("update", "runtime", "told"),
+    ("update", "backend", "told"),
     [
         ({}, "tensorrt-rtx", "no engine of tensorrt-rtx in fp32, but tensorrt fp32"),
         ({"engines": []}, "tensorrt", "but none. Export it with `--engine`"),
@@ -152,12 +152,12 @@ def test_an_engine_with_other_inputs_is_refused(bundle: Path, imagine: Callable[
     ],
 )
 def test_bundles_without_the_engine(
-    bundle: Path, imagine: Callable[..., FakeCuda], update: dict[str, Any], runtime: str, told: str
+    bundle: Path, imagine: Callable[..., FakeCuda], update: dict[str, Any], backend: str, told: str
 ) -> None:
     imagine()
     change(bundle, **update)
     with pytest.raises(BundleError, match=told):
-        Runner(bundle, backend=runtime)
+        Runner(bundle, backend=backend)
 
 
 def test_a_machine_without_tensorrt_says_so(bundle: Path) -> None:

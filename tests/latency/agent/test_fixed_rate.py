@@ -5,7 +5,7 @@ import time
 import pytest
 
 from hwnas.latency.agent import fixed_rate
-from hwnas.latency.agent.fixed_rate import BackgroundLoad, PacedClock
+from hwnas.latency.agent.fixed_rate import BackgroundLoad, FixedRateClock
 from hwnas.latency.backends.errors import AgentError
 
 
@@ -34,7 +34,7 @@ def test_frames_keep_to_the_schedule_whatever_they_take(clock: FakeTime) -> None
         begins.append(clock.now - 100.0)
         clock.pass_s(next(durations))
 
-    found = PacedClock(run, 10.0).frames(0.5)
+    found = FixedRateClock(run, 10.0).frames(0.5)
     # The third frame waits for the second, the fourth is in time again: nothing adds up.
     assert begins == pytest.approx([0.1, 0.2, 0.32, 0.4])
     assert found["samples_ms"] == pytest.approx([10, 120, 10, 10])
@@ -49,14 +49,14 @@ def test_frames_that_waited_a_whole_period_are_dropped(clock: FakeTime) -> None:
         begins.append(clock.now - 100.0)
         clock.pass_s(0.25)
 
-    found = PacedClock(run, 10.0).frames(0.9)
+    found = FixedRateClock(run, 10.0).frames(0.9)
     assert begins == pytest.approx([0.1, 0.35, 0.6, 0.85])
     assert found["missed"] == 4
     assert found["dropped"] == 4  # of the nine frames to 0.9 s, four are run, and one is still to come
 
 
 def test_time_between_two_requests_drops_nothing(clock: FakeTime) -> None:
-    schedule = PacedClock(lambda: clock.pass_s(0.01), 10.0)
+    schedule = FixedRateClock(lambda: clock.pass_s(0.01), 10.0)
     first = schedule.frames(0.3)
     clock.pass_s(5.03)
     second = schedule.frames(0.3)
@@ -65,7 +65,7 @@ def test_time_between_two_requests_drops_nothing(clock: FakeTime) -> None:
 
 
 def test_at_least_one_frame_is_run(clock: FakeTime) -> None:
-    assert len(PacedClock(lambda: clock.pass_s(0.01), 1.0).frames(0.0)["samples_ms"]) == 1
+    assert len(FixedRateClock(lambda: clock.pass_s(0.01), 1.0).frames(0.0)["samples_ms"]) == 1
 
 
 def test_background_load_runs_until_it_is_stopped() -> None:

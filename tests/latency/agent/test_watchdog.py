@@ -25,7 +25,7 @@ def archive(tmp_path: Path) -> Path:
 
 
 class Guarded:
-    """A guardian and what is under it."""
+    """A watchdog and what is under it."""
 
     def __init__(self, archive: Path, silence_s: float = 60) -> None:
         self.model = archive.parent / "model.onnx"
@@ -110,7 +110,7 @@ def test_an_agent_in_a_hung_backend_ends_when_the_driver_is_silent(archive: Path
     assert b"silent for 5 s" in guarded.process.stderr.read()
 
 
-def test_an_agent_ends_with_its_guardian(guarded: Guarded) -> None:
+def test_an_agent_ends_with_its_watchdog(guarded: Guarded) -> None:
     agent = guarded.hang()
     guarded.process.kill()
     guarded.process.wait()

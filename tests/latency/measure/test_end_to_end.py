@@ -10,7 +10,7 @@ from hwnas.errors import MeasurementError
 from hwnas.latency.agent.end_to_end import STAGES
 from hwnas.latency.measure import end_to_end
 from hwnas.latency.measure.end_to_end import EndToEndJob, measure_end_to_end
-from hwnas.latency.measure.measurements import measure_figures
+from hwnas.latency.measure.measurements import measure_candidate
 from hwnas.latency.measure.meter import AgentMeter, open_meter
 from hwnas.latency.measure.protocol import MeasuringProtocol
 from hwnas.objectives import Metric
@@ -32,9 +32,9 @@ def meter() -> AgentMeter:
 def test_a_scan_is_clocked_from_points_to_labels(meter: AgentMeter, tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     io_spec = write_conv_model(path, channels=2, width=256)
-    found = measure_figures(meter, path, io_spec, [Metric("e2e_ms")], end_to_end=JOB)
+    found = measure_candidate(meter, path, io_spec, [Metric("e2e_ms")], end_to_end=JOB)
     whole = json.loads(json.dumps(found.evidence["end_to_end"]))
-    assert found.figures["e2e_ms"] == whole["e2e_ms"] > found.figures["latency_ms"]
+    assert found.measurements["e2e_ms"] == whole["e2e_ms"] > found.measurements["latency_ms"]
     assert set(whole["stages_ms"]) == set(STAGES)
     assert whole["e2e_ms"] > whole["stages_ms"]["label_ms"] > 0
     low, high = whole["interval_ms"]
@@ -50,7 +50,7 @@ def test_a_network_for_other_images_is_refused(meter: AgentMeter, tmp_path: Path
     with pytest.raises(MeasurementError, match="the projection makes"):
         measure_end_to_end(meter, path, io_spec, JOB)
     with pytest.raises(MeasurementError, match="e2e_ms needs a task"):
-        measure_figures(meter, path, io_spec, [Metric("e2e_ms")])
+        measure_candidate(meter, path, io_spec, [Metric("e2e_ms")])
 
 
 def test_throttling_discards_it(meter: AgentMeter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

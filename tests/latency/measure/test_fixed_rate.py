@@ -13,8 +13,8 @@ from hwnas.io_spec import IoSpec
 from hwnas.latency.measure.fixed_rate import (
     ATTEMPTS,
     BackgroundModel,
-    PacedMeasurement,
-    measure_paced,
+    FixedRateMeasurement,
+    measure_fixed_rate,
     seconds_for_tail,
 )
 from hwnas.latency.measure.meter import AgentMeter, open_meter
@@ -48,7 +48,7 @@ class ScriptedMeter:
         def ask(operation: str, extra_s: float = 0.0, **arguments: Any) -> dict[str, Any]:
             if operation == "state":
                 return {"state": next(states, self.states[-1])}
-            if operation == "start_paced":
+            if operation == "start_fixed_rate":
                 self.rate_hz = arguments["rate_hz"]
                 return {}
             count = round(arguments["seconds"] * self.rate_hz)
@@ -69,7 +69,7 @@ def test_a_real_run_beside_another_network(meter: AgentMeter, tmp_path: Path) ->
     path = tmp_path / "model.onnx"
     io_spec = write_conv_model(path)
     seen: list[tuple[float, float]] = []
-    found = measure_paced(
+    found = measure_fixed_rate(
         meter,
         path,
         io_spec,
@@ -86,7 +86,7 @@ def test_a_real_run_beside_another_network(meter: AgentMeter, tmp_path: Path) ->
     assert found.background["model_sha256"] == found.model_sha256
     assert [state["seconds"] for state in found.states] == [0.0, 0.5]
     assert seen == [(0.5, 0.5)]
-    assert PacedMeasurement.from_json(json.loads(json.dumps(found.to_json()))).to_json() == json.loads(
+    assert FixedRateMeasurement.from_json(json.loads(json.dumps(found.to_json()))).to_json() == json.loads(
         json.dumps(found.to_json()), object_hook=_tuples
     )
 
@@ -100,7 +100,7 @@ def test_enough_frames_give_a_p99_and_the_drift(model: Path) -> None:
     settling = [9.0] * 20
     scripted = ScriptedMeter(settling + [1.0] * 350 + [2.0] * 350, [CALM])
     seconds = seconds_for_tail(10.0, 662)
-    found = measure_paced(scripted, model, IoSpec((), ()), rate_hz=10.0, duration_s=seconds)
+    found = measure_fixed_rate(scripted, model, IoSpec((), ()), rate_hz=10.0, duration_s=seconds)
     assert 66.2 < seconds < 70
     assert found.duration_s == pytest.approx(seconds)
     assert found.percentiles_ms["p99"] == 2.0
@@ -114,8 +114,8 @@ def test_a_run_that_throttles_is_repeated_then_refused_or_reported(model: Path) 
     hot = {**CALM, "alarms": ["VDD_IN curr1_crit_alarm"]}
     always = ScriptedMeter([1.0], [CALM, hot, hot])
     with pytest.raises(MeasurementError, match=rf"{ATTEMPTS} of {ATTEMPTS} did \(10 s: VDD_IN"):
-        measure_paced(always, model, IoSpec((), ()), rate_hz=10.0, duration_s=20.0)
-    reported = measure_paced(
+        measure_fixed_rate(always, model, IoSpec((), ()), rate_hz=10.0, duration_s=20.0)
+    reported = measure_fixed_rate(
         always, model, IoSpec((), ()), rate_hz=10.0, duration_s=20.0, discard_throttled=False
     )
     assert reported.throttling == ("10 s: VDD_IN curr1_crit_alarm", "20 s: VDD_IN curr1_crit_alarm")
@@ -124,7 +124,7 @@ def test_a_run_that_throttles_is_repeated_then_refused_or_reported(model: Path) 
 @pytest.mark.parametrize(("rate_hz", "duration_s"), [(0.0, 1.0), (-1.0, 1.0), (2000.0, 1.0), (10.0, 0.0)])
 def test_impossible_settings_are_refused(model: Path, rate_hz: float, duration_s: float) -> None:
     with pytest.raises(ConfigError):
-        measure_paced(
+        measure_fixed_rate(
             ScriptedMeter([1.0], [CALM]), model, IoSpec((), ()), rate_hz=rate_hz, duration_s=duration_s
         )
 
@@ -133,6 +133,6 @@ def test_an_agent_without_a_schedule_says_so(meter: AgentMeter, tmp_path: Path) 
     path = tmp_path / "model.onnx"
     write_conv_model(path)
     with meter.alone(path) as (ask, _):
-        for operation, arguments in (("paced", {"seconds": 1.0}), ("stop_background", {})):
-            with pytest.raises(MeasurementError, match=f"send 'start_{operation.split('_')[-1]}'"):
+        for operation, arguments in (("fixed_rate", {"seconds": 1.0}), ("stop_background", {})):
+            with pytest.raises(MeasurementError, match=f"send 'start_{operation.removeprefix('stop_')}'"):
                 ask(operation, **arguments)

@@ -102,7 +102,7 @@ def answer(operation, request):  # noqa: C901 - one line an operation
         return {"fingerprint": dict(MACHINE, **dict(IDENTITY, **SETTINGS))}
     if operation == "state":
         return {"state": STATE}
-    if operation in ("warm_up", "start_paced", "start_end_to_end"):
+    if operation in ("warm_up", "start_fixed_rate", "start_end_to_end"):
         found = {"seconds": 0.1, "median_ms": SAMPLE_MS, "window_ms": [SAMPLE_MS] * 3}
         found.update(is_settled=True, gave_up=False)
         if operation == "start_end_to_end":
@@ -112,7 +112,7 @@ def answer(operation, request):  # noqa: C901 - one line an operation
         return {"samples_ms": [SAMPLE_MS] * request["count"]}
     if operation == "end_to_end":
         return {name: [SAMPLE_MS] * request["count"] for name in STAGES}
-    if operation == "paced":
+    if operation == "fixed_rate":
         return {"samples_ms": [SAMPLE_MS] * 5, "lateness_ms": [0.1] * 5, "missed": 0, "dropped": 0}
     if operation == "stop_background":
         return {"achieved_hz": 10.0, "median_ms": SAMPLE_MS}
@@ -287,7 +287,7 @@ def loud(right, content, last, chance):
 def beats(pause_s, end_s):
     def endless(right, content, last, chance):
         text = chance.choice(["", "building", "\x1b[2J", "x" * 3000, "x" * 100_000])
-        beat = {"working": text, "is_waiting": chance.random() < 0.5, "request": right["request"]}
+        beat = {"heartbeat": text, "is_waiting": chance.random() < 0.5, "request": right["request"]}
         end = time.monotonic() + end_s
         while time.monotonic() < end:
             say(json.dumps(beat).encode())
@@ -298,7 +298,7 @@ def beats(pause_s, end_s):
 
 
 def odd_beat(right, content, last, chance):
-    beat = {"working": "x", "is_waiting": False, "request": right["request"]}
+    beat = {"heartbeat": "x", "is_waiting": False, "request": right["request"]}
     key = chance.choice(sorted(beat))
     beat[key] = chance.choice([None, [], {}, -1, "x" * 5000, 1.5])
     say(json.dumps(beat).encode())

@@ -17,7 +17,7 @@ from hwnas.latency.doctor.noise import measure_noise
 from hwnas.latency.engines.building import build_on_target
 from hwnas.latency.measure import retrying
 from hwnas.latency.measure.end_to_end import EndToEndJob, measure_end_to_end
-from hwnas.latency.measure.fixed_rate import measure_paced
+from hwnas.latency.measure.fixed_rate import measure_fixed_rate
 from hwnas.latency.measure.meter import AgentMeter
 from hwnas.latency.measure.protocol import MeasuringProtocol
 from hwnas.latency.measure.resources import measure_resources
@@ -56,7 +56,7 @@ MAX_WORDS = 6000
 # What the driver does, and the operations that it asks for meanwhile.
 ACTIONS: dict[str, tuple[str, ...]] = {
     "measure": ("lock", "set_up", "load", "state", "warm_up", "clock", "any"),
-    "paced": ("set_up", "start_paced", "paced", "state"),
+    "fixed_rate": ("set_up", "start_fixed_rate", "fixed_rate", "state"),
     "end to end": ("start_end_to_end", "end_to_end", "state"),
     "resources": ("resources",),
     "survey": ("load", "clock", "kernels", "unload"),
@@ -137,7 +137,7 @@ class Player:
     def _actions(self) -> dict[str, Callable[[Case], Any]]:
         return {
             "measure": lambda case: self._meter(case).measure(self._model, self._io_spec),
-            "paced": self._paced,
+            "fixed_rate": self._fixed_rate,
             "end to end": self._end_to_end,
             "resources": lambda case: measure_resources(self._meter(case), self._model, self._io_spec),
             "survey": self._survey,
@@ -153,8 +153,8 @@ class Player:
     def _meter(self, case: Case) -> AgentMeter:
         return AgentMeter(Target.parse("local"), self._transport(case), PROTOCOL)
 
-    def _paced(self, case: Case) -> None:
-        measure_paced(self._meter(case), self._model, self._io_spec, rate_hz=10.0, duration_s=0.5)
+    def _fixed_rate(self, case: Case) -> None:
+        measure_fixed_rate(self._meter(case), self._model, self._io_spec, rate_hz=10.0, duration_s=0.5)
 
     def _end_to_end(self, case: Case) -> None:
         measure_end_to_end(self._meter(case), self._model, self._io_spec, self._job)

@@ -25,8 +25,8 @@ from hwnas.latency.predict.kernels import (
     row_of_kernel,
     signature,
 )
-from hwnas.latency.predict.range_unet_kernels import lower_range_unet
-from hwnas.latency.predict.space_kernels import BLOCKS, lowering_of
+from hwnas.latency.predict.range_unet_kernels import range_unet_kernels
+from hwnas.latency.predict.space_kernels import BLOCKS, kernel_graph_of
 from hwnas.onnx_graphs.export import export_onnx
 from hwnas.search_spaces.base import BlockSignature
 from tests.latency.predict.small_space import small_space, some
@@ -41,7 +41,7 @@ def kernels_that_run(architecture: Architecture, directory: Path) -> list[dict]:
 
 
 def lowered(architecture: Architecture, block: int) -> Counter[str]:
-    rows, _ = lower_range_unet([architecture], block)
+    rows, _ = range_unet_kernels([architecture], block)
     return Counter(signature(row) for row in rows.tolist())
 
 
@@ -59,32 +59,32 @@ def test_kernels_are_those_of_the_optimised_graph(architecture: Architecture, tm
 
 def test_many_networks_have_the_kernels_of_each_alone() -> None:
     architectures = some(60)
-    rows, owners = lower_range_unet(architectures, 16)
+    rows, owners = range_unet_kernels(architectures, 16)
     for index, architecture in enumerate(architectures):
         together = Counter(signature(row) for row in rows[owners == index].tolist())
         assert together == lowered(architecture, 16), architecture.id
 
 
 def test_plain_images_need_no_reordering() -> None:
-    rows, _ = lower_range_unet(some(20), 1)
+    rows, _ = range_unet_kernels(some(20), 1)
     kinds = {KINDS[kind] for kind in np.unique(rows[:, KIND])}
     assert "convolution" in kinds
     assert not kinds & {"reorder-input", "reorder-output"}
 
 
 def test_no_network_has_no_kernels() -> None:
-    rows, owners = lower_range_unet([], 16)
+    rows, owners = range_unet_kernels([], 16)
     assert rows.shape == (0, len(COLUMNS))
     assert owners.shape == (0,)
 
 
-def test_spaces_without_rules_have_no_lowering() -> None:
-    assert lowering_of("camera-cnn", 16) is None
-    assert lowering_of("range-unet", 16) is not None
+def test_spaces_without_rules_have_no_kernel_graph() -> None:
+    assert kernel_graph_of("camera-cnn", 16) is None
+    assert kernel_graph_of("range-unet", 16) is not None
 
 
 def test_signatures_are_read_back() -> None:
-    rows, _ = lower_range_unet(some(5), 16)
+    rows, _ = range_unet_kernels(some(5), 16)
     for row in rows.tolist():
         assert parse_signature(signature(row)) == row
     with pytest.raises(ValueError, match="no kind of kernel"):
@@ -92,7 +92,7 @@ def test_signatures_are_read_back() -> None:
 
 
 def test_equal_rows_are_grouped() -> None:
-    rows, _ = lower_range_unet(some(10), 16)
+    rows, _ = range_unet_kernels(some(10), 16)
     different, index = group_rows(rows)
     assert np.array_equal(different[index], rows)
     assert len(different) == len(np.unique(rows, axis=0))

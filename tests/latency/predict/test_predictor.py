@@ -17,14 +17,14 @@ from hwnas.io_spec import dense_logits
 from hwnas.latency.measure.survey import SurveyedNetwork
 from hwnas.latency.predict import fitting
 from hwnas.latency.predict.correction import Correction, fit_correction
-from hwnas.latency.predict.experiment_design import covering_design
+from hwnas.latency.predict.experiment_design import designed_experiment
 from hwnas.latency.predict.fitting import errors_of, fit_table
 from hwnas.latency.predict.gaussian_process import fit
 from hwnas.latency.predict.kernel_features import operations
 from hwnas.latency.predict.kernels import HEIGHT, OUT, WIDTH, Rows
 from hwnas.latency.predict.profiling import ProfiledNetwork
-from hwnas.latency.predict.range_unet_kernels import lower_range_unet
-from hwnas.latency.predict.space_kernels import lowering_of
+from hwnas.latency.predict.range_unet_kernels import range_unet_kernels
+from hwnas.latency.predict.space_kernels import kernel_graph_of
 from hwnas.latency.predict.table import LatencyTable, load_table
 from hwnas.search_spaces.base import BlockSignature, make_search_space, sample_choices
 from tests.latency.predict.small_space import CONTRACT, small_space, some
@@ -47,7 +47,7 @@ def profiled(
     rng = np.random.default_rng(seed)
     networks = []
     for architecture in architectures:
-        rows, _ = lower_range_unet([architecture], 16)
+        rows, _ = range_unet_kernels([architecture], 16)
         ms = true_ms(rows)
         kernels = [
             {"row": row, "ms": float(time * rng.lognormal(0, 0.03))}
@@ -194,17 +194,17 @@ def test_too_few_networks_make_no_table() -> None:
 
 
 def test_the_design_repeats_nothing_and_covers_more_kernels() -> None:
-    space, lower = small_space(), lowering_of("range-unet", 16)
+    space, kernels_of = small_space(), kernel_graph_of("range-unet", 16)
 
     def kernels_met(design: Any) -> int:
         chosen = [next(design) for _ in range(16)]
         assert len(set(chosen)) == len(chosen)
-        return len(np.unique(lower(chosen)[0], axis=0))
+        return len(np.unique(kernels_of(chosen)[0], axis=0))
 
-    covering = np.mean([kernels_met(covering_design(space, lower, seed)) for seed in range(4)])
-    uniform = np.mean([kernels_met(covering_design(space, None, seed)) for seed in range(4)])
-    assert covering > uniform
-    again = [next(covering_design(space, lower, 5)).id for _ in range(2)]
+    designed = np.mean([kernels_met(designed_experiment(space, kernels_of, seed)) for seed in range(4)])
+    uniform = np.mean([kernels_met(designed_experiment(space, None, seed)) for seed in range(4)])
+    assert designed > uniform
+    again = [next(designed_experiment(space, kernels_of, 5)).id for _ in range(2)]
     assert again[0] == again[1]
 
 

@@ -103,7 +103,7 @@ class Board:
         return [process for process in below if not _name(process).startswith("sshd")]
 
     def agents(self) -> list[psutil.Process]:
-        """Measuring processes, the guardians above them left out."""
+        """Measuring processes, the watchdogs above them left out."""
         # What is known of a process is what it was when it was listed: it may have ended since.
         found = [p for p in psutil.process_iter(["cmdline", "ppid"]) if self._is_agent(p)]
         return [process for process in found if process.info["ppid"] in {other.pid for other in found}]

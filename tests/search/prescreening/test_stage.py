@@ -9,7 +9,7 @@ import yaml
 
 from hwnas.config import PrescreeningSection, load_config
 from hwnas.errors import ConfigError, StudyError
-from hwnas.objectives import Costs
+from hwnas.objectives import Objectives
 from hwnas.report.build import build_report
 from hwnas.search.driver import search
 from hwnas.search.latency_filter import LatencyFilter
@@ -38,7 +38,7 @@ def _trial(space: SearchSpace, number: int, choices: dict, **changes) -> TrialSu
         "error": 0.5 - 0.01 * choices["channels"] * choices["depth"],
         "latency_ms": 0.1 * choices["channels"] * choices["depth"],
         "cost": 0.1 * choices["channels"] * choices["depth"],
-        "figures": {},
+        "measurements": {},
         "duplicate_of": None,
         "reason": None,
         "seconds": 2.0,
@@ -68,9 +68,9 @@ def _stage(tmp_path: Path, space: SearchSpace, **changes) -> PrescreeningStage:
         run,
         PrescreeningSection(**({"networks": 100, "train_best": 4} | changes)),
         space=space,
-        latency_filter=LatencyFilter(None, space, Costs()),
+        latency_filter=LatencyFilter(None, space, Objectives()),
         limits=Limits(None, 12),
-        costs=Costs(),
+        objectives=Objectives(),
         seed=0,
         log=RunLog(run),
     )

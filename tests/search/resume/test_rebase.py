@@ -12,7 +12,7 @@ import pytest
 from hwnas.config import load_config
 from hwnas.errors import ConfigError, StudyError
 from hwnas.latency.measure.meter import AgentMeter
-from hwnas.objectives import Costs, Limit, Metric
+from hwnas.objectives import Constraint, Metric, Objectives
 from hwnas.search.driver import search
 from hwnas.search.full_training import train_front
 from hwnas.search.resume.frozen_trials import SUPERSEDED, Outcome
@@ -21,7 +21,7 @@ from hwnas.search.strategies import distributions_of
 from hwnas.search.study import SearchStudy
 from tests.conformance.strategy_suite import GridSpace
 
-COSTS = Costs(limits=(Limit(Metric("latency_ms"), 5.0),))
+OBJECTIVES = Objectives(constraints=(Constraint(Metric("latency_ms"), 5.0),))
 
 
 class Board:
@@ -56,7 +56,7 @@ def board(monkeypatch: pytest.MonkeyPatch) -> Board:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("tiny_plugin")
-def test_a_run_goes_on_with_the_figures_of_the_board_as_it_is(
+def test_a_run_goes_on_with_the_measurements_of_the_board_as_it_is(
     write_run, tmp_path: Path, board: Board
 ) -> None:
     run = RunDirectory(tmp_path / "out")
@@ -81,7 +81,7 @@ def test_a_run_goes_on_with_the_figures_of_the_board_as_it_is(
         if after["duplicate_of"] is None:
             record = run.read_trial(after["number"])
             assert record["latency"]["fingerprint"] == {"board": "second"}
-            assert record["figures"]["latency_ms"] == after["cost"] > 2.0 > before["cost"]
+            assert record["measurements"]["latency_ms"] == after["cost"] > 2.0 > before["cost"]
             kept = json.loads((run.rebase(2) / "before" / f"{after['number']}.json").read_text())
             assert kept["latency"]["fingerprint"] == {"board": "first"}
 
@@ -106,11 +106,16 @@ def study_of(path: Path) -> SearchStudy:
     ):
         trial, choices = study.ask(distributions_of(GridSpace()))
         study.describe(trial, GridSpace().decode(choices))
-        figures, told = {"latency_ms": latency_ms}, {"elapsed_s": float(number), "duplicate_of": duplicate_of}
+        measurements, told = (
+            {"latency_ms": latency_ms},
+            {"elapsed_s": float(number), "duplicate_of": duplicate_of},
+        )
         if state == "ok":
-            study.tell_trained(trial, error=0.1 * (number + 1), figures=figures, costs=COSTS, **told)
+            study.tell_trained(
+                trial, error=0.1 * (number + 1), measurements=measurements, objectives=OBJECTIVES, **told
+            )
         elif state == "over":
-            study.tell_infeasible(trial, figures=figures, costs=COSTS, **told)
+            study.tell_infeasible(trial, measurements=measurements, objectives=OBJECTIVES, **told)
         else:
             study.tell_failed(trial, "no luck", **told)
     study.set_identity({"target": "first"})
@@ -123,7 +128,7 @@ OUTCOMES = {0: Outcome({"latency_ms": 6.0}, None), 1: Outcome({"latency_ms": 3.0
 def test_every_kind_of_trial_is_carried_over(tmp_path: Path) -> None:
     study = study_of(tmp_path / "j")
     before = study.summaries()
-    study.replace({"target": "second"}, OUTCOMES, COSTS)
+    study.replace({"target": "second"}, OUTCOMES, OBJECTIVES)
     study.close()
     again = SearchStudy(tmp_path / "j")
     assert (again.generation, again.identity) == (2, {"target": "second"})
@@ -147,7 +152,7 @@ def test_every_kind_of_trial_is_carried_over(tmp_path: Path) -> None:
 
 def test_a_network_that_cannot_be_measured_any_more_fails(tmp_path: Path) -> None:
     study = study_of(tmp_path / "j")
-    study.replace({}, {**OUTCOMES, 1: Outcome(None, "refused")}, COSTS)
+    study.replace({}, {**OUTCOMES, 1: Outcome(None, "refused")}, OBJECTIVES)
     assert (study.summaries()[1].state, study.summaries()[1].reason) == ("FAIL", "refused")
 
 
@@ -155,7 +160,7 @@ def test_a_kill_at_any_record_leaves_the_old_study_or_the_new_one(tmp_path: Path
     path = tmp_path / "j"
     study = study_of(path)
     size = path.stat().st_size
-    study.replace({"target": "second"}, OUTCOMES, COSTS)
+    study.replace({"target": "second"}, OUTCOMES, OBJECTIVES)
     study.close()
     whole = path.read_bytes()
     seen = set()
@@ -168,9 +173,9 @@ def test_a_kill_at_any_record_leaves_the_old_study_or_the_new_one(tmp_path: Path
     # What a killed rebase left is no obstacle to the next one.
     path.write_bytes(whole[: (size + len(whole)) // 2])
     again = SearchStudy(path)
-    again.replace({"target": "second"}, OUTCOMES, COSTS)
+    again.replace({"target": "second"}, OUTCOMES, OBJECTIVES)
     assert (again.generation, len(again.summaries())) == (2, 5)
-    again.replace({"target": "third"}, {1: OUTCOMES[1]}, COSTS)
+    again.replace({"target": "third"}, {1: OUTCOMES[1]}, OBJECTIVES)
     assert (again.generation, again.identity) == (3, {"target": "third"})
     assert {study.study_name for study in optuna.get_all_study_summaries(again._storage)} == {
         "search",

@@ -15,9 +15,9 @@ import pytest
 from hwnas.config import load_config
 from hwnas.errors import StudyError
 from hwnas.files import write_checked_json
-from hwnas.objectives import Costs, Limit
+from hwnas.objectives import Constraint, Objectives
 from hwnas.search.driver import search
-from hwnas.search.front import costs_of_front
+from hwnas.search.front import objectives_of_front
 from hwnas.search.resume.frozen_trials import LOST
 from hwnas.search.resume.recovery import Recovered, recover
 from hwnas.search.run_directory import RunDirectory
@@ -28,7 +28,7 @@ from tests.conformance.strategy_suite import GridSpace
 from tests.search.test_driver import implied_front
 from tests.search.test_killing import events
 
-COSTS = Costs(limits=(Limit.parse("latency_ms <= 5"),))
+OBJECTIVES = Objectives(constraints=(Constraint.parse("latency_ms <= 5"),))
 
 DYING = """\
 import os, signal, sys
@@ -80,7 +80,7 @@ def open_trial(run: RunDirectory, name: str | None = None) -> int:
 def consistent_front(run: RunDirectory) -> dict[str, Any]:
     """Return the front, which is as the study says; nothing is open, and nothing was trained twice."""
     front = run.read_front()
-    assert front == implied_front(run, costs_of_front(front))
+    assert front == implied_front(run, objectives_of_front(front))
     own = [trial for trial in front["trials"] if trial["duplicate_of"] is None]
     ids = [json.dumps(trial["architecture"], sort_keys=True) for trial in own if trial["state"] != "FAIL"]
     assert len(ids) == len(set(ids))
@@ -99,7 +99,7 @@ def test_a_trained_network_counts_once_though_its_driver_was_killed_before_telli
     write_run: Callable[..., Path], tmp_path: Path, moment: str
 ) -> None:
     run = RunDirectory(tmp_path / "out")
-    die_telling(moment, "search", 2, write_run(budget__limits=["parameters_m <= 1"]), "--out", run.path)
+    die_telling(moment, "search", 2, write_run(budget__constraints=["parameters_m <= 1"]), "--out", run.path)
     number = open_trial(run)
     written = run.trial_record(number).read_bytes()
     record = json.loads(written)
@@ -114,7 +114,7 @@ def test_a_trained_network_counts_once_though_its_driver_was_killed_before_telli
     assert trial["state"] == "COMPLETE"
     assert trial["error"] == 1 - record["quality"]["value"]
     assert trial["latency_ms"] == record["latency"]["latency_ms"]
-    assert trial["figures"] == record["figures"]
+    assert trial["measurements"] == record["measurements"]
     assert run.trial_record(number).read_bytes() == written
     last = events(run, "session")[-1]
     assert (last["recovered"], last["stale"]) == ([number], [])
@@ -127,7 +127,7 @@ def test_a_trained_network_counts_once_though_its_driver_was_killed_before_telli
     study = SearchStudy(run.study_journal, read_only=True)
     told = study.optuna_study.trials[number]
     assert told.values == [trial["error"], trial["latency_ms"]]
-    assert told.constraints == {"parameters_m": record["figures"]["parameters_m"] - 1}
+    assert told.constraints == {"parameters_m": record["measurements"]["parameters_m"] - 1}
     study.close()
 
 
@@ -139,7 +139,7 @@ def test_a_network_over_a_limit_stays_so_though_its_driver_was_killed_before_tel
     run = RunDirectory(tmp_path / "out")
     limits = ["parameters_m <= 0.00003"]
     choices = {"channels": [2, 8], "depth": [1], "kernel": [1]}
-    path = write_run(space__choices=choices, budget__limits=limits, search__trials=2)
+    path = write_run(space__choices=choices, budget__constraints=limits, search__trials=2)
     die_telling("tell_infeasible", "search", 1, path, "--out", run.path)
     number = open_trial(run)
     record = run.read_trial(number)
@@ -147,12 +147,16 @@ def test_a_network_over_a_limit_stays_so_though_its_driver_was_killed_before_tel
 
     assert resumed(run)["trained"] == 2
     trial = consistent_front(run)["trials"][number]
-    assert (trial["state"], trial["feasible"], trial["figures"]) == ("PRUNED", False, record["figures"])
+    assert (trial["state"], trial["feasible"], trial["measurements"]) == (
+        "PRUNED",
+        False,
+        record["measurements"],
+    )
     assert run.read_trial(number) == record
     assert events(run, "session")[-1]["recovered"] == [number]
     study = SearchStudy(run.study_journal, read_only=True)
     told = study.optuna_study.trials[number]
-    assert told.constraints == {"parameters_m": record["figures"]["parameters_m"] - 0.00003}
+    assert told.constraints == {"parameters_m": record["measurements"]["parameters_m"] - 0.00003}
     study.close()
 
 
@@ -218,7 +222,7 @@ def record_of(study: SearchStudy, number: int, **changes: Any) -> dict[str, Any]
         "architecture": architecture.to_json(),
         "choices": dict(architecture.genes),
         "latency": {"latency_ms": 2.0, "remark": "unsteady"},
-        "figures": {"latency_ms": 2.0},
+        "measurements": {"latency_ms": 2.0},
         "evidence": {},
         "quality": Quality("accuracy", 0.75, {}, 1, 1, {}).to_json(),
         "predicted": None,
@@ -230,7 +234,7 @@ def record_of(study: SearchStudy, number: int, **changes: Any) -> dict[str, Any]
 
 
 def recovered(run: RunDirectory, study: SearchStudy) -> Recovered:
-    return recover(run, study, COSTS, distributions_of(GridSpace()))
+    return recover(run, study, OBJECTIVES, distributions_of(GridSpace()))
 
 
 def written(run: RunDirectory, number: int, record: Any) -> None:
@@ -242,15 +246,15 @@ def test_records_say_what_is_told(tmp_path: Path) -> None:
     run, study = RunDirectory(tmp_path), SearchStudy(tmp_path / "study.journal")
     numbers = [opened(study) for _ in range(7)]
     trained, infeasible, failed, untrainable, predicted, other, unrecorded = numbers
-    over = {"figures": {"latency_ms": 7.0}, "latency": {"latency_ms": 7.0, "remark": ""}}
-    unmeasured = {"figures": {}, "latency": None, "quality": None}
+    over = {"measurements": {"latency_ms": 7.0}, "latency": {"latency_ms": 7.0, "remark": ""}}
+    unmeasured = {"measurements": {}, "latency": None, "quality": None}
     records: dict[int, dict[str, Any]] = {
         trained: {},
         infeasible: {"state": "PRUNED", "quality": None, **over},
         failed: {"state": "FAIL", "reason": "it happens", **unmeasured},
         untrainable: {"state": "FAIL", "reason": "the loss is not finite", "quality": None},
         predicted: {"state": "PRUNED", "predicted": {"latency_ms": 9.0}, **unmeasured},
-        other: {"figures": {"median_ms@10hz": 3.0}},  # nothing of this run's objective
+        other: {"measurements": {"median_ms@10hz": 3.0}},  # nothing of this run's objective
     }
     for number, changes in records.items():
         written(run, number, record_of(study, number, **changes))
@@ -275,7 +279,7 @@ def test_a_half_told_trial_is_told_to_the_end(tmp_path: Path) -> None:
     run, study = RunDirectory(tmp_path), SearchStudy(tmp_path / "study.journal")
     number = opened(study)
     half_told = study.reopened(number, {}, {})
-    half_told.set_user_attr("figures", {"latency_ms": 2.0})
+    half_told.set_user_attr("measurements", {"latency_ms": 2.0})
     half_told.set_constraint("latency_ms", -3.0)
     written(run, number, record_of(study, number))
     assert recovered(run, study).finished == [number]
@@ -287,7 +291,9 @@ def test_recovered_trials_are_told_at_the_search_time_of_the_last_one(tmp_path: 
     run, study = RunDirectory(tmp_path), SearchStudy(tmp_path / "study.journal")
     trial, choices = study.ask(distributions_of(GridSpace()))
     study.describe(trial, GridSpace().decode(choices))
-    study.tell_trained(trial, error=0.5, figures={"latency_ms": 1.0}, costs=COSTS, elapsed_s=90.0)
+    study.tell_trained(
+        trial, error=0.5, measurements={"latency_ms": 1.0}, objectives=OBJECTIVES, elapsed_s=90.0
+    )
     number = opened(study)
     written(run, number, record_of(study, number))
     assert recovered(run, study).finished == [number]
@@ -338,28 +344,36 @@ def studied(directory: Path, trials: int) -> tuple[RunDirectory, SearchStudy]:
     for number in range(trials):
         trial, choices = study.ask(distributions_of(GridSpace()), uniform_seed=number)
         study.describe(trial, GridSpace().decode(choices))
-        figures = {"latency_ms": 1.0 + number}
+        measurements = {"latency_ms": 1.0 + number}
         latency = {"latency_ms": 1.0 + number, "remark": "unsteady" if number % 2 else ""}
-        changes: dict[str, Any] = {"figures": figures, "latency": latency, "elapsed_s": 10.0 * (number + 1)}
+        changes: dict[str, Any] = {
+            "measurements": measurements,
+            "latency": latency,
+            "elapsed_s": 10.0 * (number + 1),
+        }
         error = 0.25
         if number % 3 == 1:
-            changes |= {"state": "PRUNED", "quality": None, "figures": {"latency_ms": 7.0}}
+            changes |= {"state": "PRUNED", "quality": None, "measurements": {"latency_ms": 7.0}}
         elif number % 3 == 2:
             changes |= {
                 "state": "FAIL",
                 "reason": "it happens",
                 "quality": None,
-                "figures": {},
+                "measurements": {},
                 "latency": None,
             }
         written(run, number, record_of(study, number, choices=choices, **changes))
         elapsed_s = changes["elapsed_s"]
         if number % 3 == 0:
             study.mark(trial, latency["remark"])
-            study.tell_trained(trial, error=error, figures=figures, costs=COSTS, elapsed_s=elapsed_s)
+            study.tell_trained(
+                trial, error=error, measurements=measurements, objectives=OBJECTIVES, elapsed_s=elapsed_s
+            )
         elif number % 3 == 1:
             study.mark(trial, latency["remark"])
-            study.tell_infeasible(trial, figures=changes["figures"], costs=COSTS, elapsed_s=elapsed_s)
+            study.tell_infeasible(
+                trial, measurements=changes["measurements"], objectives=OBJECTIVES, elapsed_s=elapsed_s
+            )
         else:
             study.tell_failed(trial, "it happens", elapsed_s=elapsed_s)
     return run, study
@@ -446,7 +460,7 @@ def test_a_run_of_any_length_comes_back_if_no_gap_in_it_is_too_long(
 @pytest.mark.parametrize(
     "change",
     [
-        {"figures": {"latency_ms": 1.5}},
+        {"measurements": {"latency_ms": 1.5}},
         {"quality": Quality("accuracy", 0.8, {}, 1, 1, {}).to_json()},
         {"state": "PRUNED"},
         {"architecture": "other"},
@@ -493,7 +507,7 @@ def test_a_search_goes_on_after_its_journal_lost_its_tail_or_was_damaged(
     assert "had lost its last" in result.remarks[0]
     assert [event["message"] for event in events(run, "recovered")] == list(result.remarks)
     front = consistent_front(run)
-    keys = ("state", "architecture", "error", "figures")
+    keys = ("state", "architecture", "error", "measurements")
     known = [trial for trial in first["trials"] if trial["duplicate_of"] is None]
     assert [[front["trials"][one["number"]][key] for key in keys] for one in known] == [
         [json.loads(json.dumps(one[key])) for key in keys] for one in known

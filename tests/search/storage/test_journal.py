@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwnas.errors import StudyError
-from hwnas.objectives import Costs
+from hwnas.objectives import Objectives
 from hwnas.search.storage import DriverLease, LockedJournal, append_lines
 from hwnas.search.storage.journal import cut_at_damage
 from hwnas.search.strategies import distributions_of
@@ -219,8 +219,10 @@ def test_a_study_survives_a_tear_at_any_record(tmp_path: Path) -> None:
     for number in range(3):
         trial, choices = study.ask(distributions_of(GridSpace()))
         study.describe(trial, GridSpace().decode(choices))
-        figures = {"latency_ms": 1.0 + number}
-        study.tell_trained(trial, error=0.5, figures=figures, costs=Costs(), elapsed_s=number)
+        measurements = {"latency_ms": 1.0 + number}
+        study.tell_trained(
+            trial, error=0.5, measurements=measurements, objectives=Objectives(), elapsed_s=number
+        )
     study.close()
     whole = path.read_bytes()
     told_before = 0

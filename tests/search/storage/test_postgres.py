@@ -21,7 +21,7 @@ from sqlalchemy.exc import OperationalError
 
 from hwnas.config import load_config
 from hwnas.errors import StudyError
-from hwnas.objectives import Costs
+from hwnas.objectives import Objectives
 from hwnas.search.driver import search
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.strategies import distributions_of
@@ -52,7 +52,11 @@ def play(study: SearchStudy, rounds: int) -> dict[int, float]:
         study.describe(trial, GridSpace().decode(choices))
         error = 1 / (2 + index)
         study.tell_trained(
-            trial, error=error, figures={"latency_ms": 1.0 + index}, costs=Costs(), elapsed_s=index
+            trial,
+            error=error,
+            measurements={"latency_ms": 1.0 + index},
+            objectives=Objectives(),
+            elapsed_s=index,
         )
         told[trial.number] = error
     return told

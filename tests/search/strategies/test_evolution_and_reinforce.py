@@ -11,14 +11,14 @@ import pytest
 
 from hwnas.architecture import Architecture
 from hwnas.io_spec import dense_logits
-from hwnas.objectives import Costs, Limit
+from hwnas.objectives import Constraint, Objectives
 from hwnas.search.strategies import Limits, StrategyContext, distributions_of, make_sampler
 from hwnas.search.strategies.observations import Genes
 from hwnas.search.strategies.proposing import ProposingSampler
 from hwnas.search.study import SearchStudy
 
 MOST_MS = 1000.0
-COSTS = Costs(limits=(Limit.parse(f"latency_ms <= {MOST_MS:g}"),))
+OBJECTIVES = Objectives(constraints=(Constraint.parse(f"latency_ms <= {MOST_MS:g}"),))
 POPULATION = 10
 """Of evolution, with 40 wanted trials."""
 POLICIES = 5
@@ -70,7 +70,11 @@ def opened(study: SearchStudy, genes: Genes | None = None) -> tuple[Any, Genes]:
 
 def tell(study: SearchStudy, trial: Any, error: float, cost: float) -> None:
     """Tell a trial as trained, or as over the limit."""
-    told: dict[str, Any] = {"figures": {"latency_ms": cost}, "costs": COSTS, "elapsed_s": float(trial.number)}
+    told: dict[str, Any] = {
+        "measurements": {"latency_ms": cost},
+        "objectives": OBJECTIVES,
+        "elapsed_s": float(trial.number),
+    }
     if cost > MOST_MS:
         study.tell_infeasible(trial, **told)
     else:

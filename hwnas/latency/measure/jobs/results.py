@@ -28,7 +28,7 @@ from hwnas.latency.measure.statistics import (
     robust_spread,
     slow_share,
 )
-from hwnas.latency.measurement import LatencyMeasurement, ReferenceFigures
+from hwnas.latency.measurement import LatencyMeasurement, ReferenceMeasurement
 from hwnas.text import shown
 
 TARGET = "job?backend=trtexec"
@@ -245,7 +245,7 @@ def _measurement(
         protocol=dict(settings),
         ratio=ratio,
         ratio_interval=ratio_interval,
-        reference=ReferenceFigures(
+        reference=ReferenceMeasurement(
             job["models"][REFERENCE]["sha256"],
             reference_ms,
             _including(median_interval(beside, protocol.confidence), reference_ms),

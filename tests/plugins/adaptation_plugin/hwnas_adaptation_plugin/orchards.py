@@ -10,9 +10,7 @@ HELD_OUT = 1000
 """Numbers of orchards that are evaluated on begin here."""
 
 
-def image(
-    seed: int, orchard: int, index: int
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+def image(seed: int, orchard: int, index: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Return image `index` of an orchard, [3, H, W], and where fruit is ripe, [1, H, W] of 0.0 and 1.0."""
     direction = np.random.default_rng([seed, orchard]).normal(size=3)
     direction /= np.linalg.norm(direction)

@@ -12,6 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+
 from hwnas.architecture import Architecture
 from hwnas.errors import ConfigError, DataError
 from hwnas.io_spec import IoSpec, NetworkContract, OutputSpec
@@ -26,9 +30,6 @@ from hwnas.tasks.base import (
     Task,
 )
 from hwnas_adaptation_plugin.orchards import HELD_OUT, SIDE, image
-from PIL import Image
-from torch import Tensor
-from torch.utils.data import Dataset
 
 NAME = "ripe-fruit"
 _DEFAULTS = {"train_orchards": 24, "val_orchards": 6, "support_images": 8, "query_images": 6, "seed": 0}
@@ -97,13 +98,13 @@ class RipeFruit:
 
     def loss(self, architecture: Architecture, settings: LossSettings) -> LossFunction:
         """Return the binary cross-entropy."""
-        return lambda ripe, target: F.binary_cross_entropy_with_logits(ripe, target)
+        return F.binary_cross_entropy_with_logits
 
     def evaluate(
         self, predict: Predict, architecture: Architecture, *, split: str = "val", limit: int | None = None
     ) -> Quality:
         """Evaluate one network on all orchards, without adapting it to any."""
-        return self.quality({orchard: predict for orchard in self.orchards(split)[:limit]})
+        return self.quality(dict.fromkeys(self.orchards(split)[:limit], predict))
 
     def quality(self, predicts: Mapping[int, Predict]) -> Quality:
         """Evaluate a network of its own for each orchard."""
@@ -158,7 +159,9 @@ class RipeFruit:
             pixels, truth = self.query(orchard)[0]
             photo = np.clip(pixels.transpose(1, 2, 0) * 50 + 128, 0, 255).astype(np.uint8)
             said = self.decisions(predict({"image": pixels[None]}))
-            masks = [np.repeat((mask * 255).astype(np.uint8)[..., None], 3, axis=2) for mask in (said, truth[0])]
+            masks = [
+                np.repeat((mask * 255).astype(np.uint8)[..., None], 3, axis=2) for mask in (said, truth[0])
+            ]
             row = np.hstack([photo, *masks])
             stream = io.BytesIO()
             Image.fromarray(row.repeat(8, axis=0).repeat(8, axis=1)).save(stream, "PNG")

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
+
 from hwnas.architecture import Architecture
 from hwnas.errors import ConfigError, TrainingInterruptedError
 from hwnas.tasks.base import Quality
@@ -29,7 +31,6 @@ from hwnas.training.predict import torch_predict
 from hwnas.training.recipe import Recipe
 from hwnas.training.trainers import Progress, Trainer, TrainerContext
 from hwnas_adaptation_plugin.task import RipeFruit
-from torch import nn
 
 NAME = "reptile"
 _DEFAULTS = {"adaptation_steps": 8, "adaptation_rate": 0.1}
@@ -128,7 +129,9 @@ class Reptile:
                 tensors = prefixed(_WEIGHTS, module.state_dict())
                 save_checkpoint(directory, identity, Checkpoint(step + 1, False, tensors, {}))
             if ends_here and step + 1 < recipe.steps:
-                raise TrainingInterruptedError(f"Training of {architecture.id} was stopped at step {step + 1}.")
+                raise TrainingInterruptedError(
+                    f"Training of {architecture.id} was stopped at step {step + 1}."
+                )
         save_result(directory, identity, recipe.steps, module)
 
     def _adapted(

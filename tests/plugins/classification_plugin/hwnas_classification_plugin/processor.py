@@ -8,6 +8,7 @@ from typing import Any, Dict, Mapping, NamedTuple, Tuple
 
 import numpy as np
 import numpy.typing as npt
+
 from hwnas.bundle.runtime.processor import Arrays, PathLike, ProcessorContext
 from hwnas.errors import DataError
 from hwnas.files import write_bytes_atomically
@@ -87,7 +88,7 @@ def normalised(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     return np.ascontiguousarray(pixels.transpose(2, 0, 1), np.float32) / np.float32(64) - np.float32(2)
 
 
-def drawn(pixels: npt.NDArray[np.uint8], has_disc: bool) -> bytes:  # noqa: FBT001 - what is drawn
+def drawn(pixels: npt.NDArray[np.uint8], has_disc: bool) -> bytes:
     """Return an enlarged image in a green or red frame, as PNG."""
     from PIL import Image, ImageOps
 

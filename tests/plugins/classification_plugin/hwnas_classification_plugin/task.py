@@ -11,6 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.data import Dataset
+
 from hwnas.architecture import Architecture
 from hwnas.errors import ConfigError, DataError
 from hwnas.io_spec import IoSpec, NetworkContract, OutputSpec
@@ -26,8 +29,6 @@ from hwnas.tasks.base import (
 )
 from hwnas_classification_plugin.images import SIDE, image
 from hwnas_classification_plugin.processor import drawn, normalised
-from torch import Tensor
-from torch.utils.data import Dataset
 
 NAME = "disc-present"
 _DEFAULTS = {"train_images": 48, "val_images": 24, "seed": 0}
@@ -89,9 +90,7 @@ class DiscPresent:
             per_class=dict(zip(self.class_names, recalls, strict=True)),
             num_samples=len(found),
             num_items=len(found),
-            items_per_class={
-                name: int(count) for name, count in zip(self.class_names, items, strict=True)
-            },
+            items_per_class={name: int(count) for name, count in zip(self.class_names, items, strict=True)},
             confusion=tuple(tuple(int(count) for count in row) for row in matrix),
         )
 

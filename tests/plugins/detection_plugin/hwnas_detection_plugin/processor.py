@@ -12,6 +12,7 @@ from typing import Any, List, Mapping, NamedTuple, Tuple
 
 import numpy as np
 import numpy.typing as npt
+
 from hwnas.bundle.runtime.processor import Arrays, PathLike, ProcessorContext
 from hwnas.errors import DataError
 from hwnas.files import write_bytes_atomically
@@ -121,7 +122,7 @@ def cars_of(outputs: Arrays, half_m: float) -> List[Car]:
             float(USUAL_M[1] * np.exp(np.clip(box[3, row, column], -2, 2))),
             float(score[row, column]),
         )
-        for row, column in zip(rows[order], columns[order])  # noqa: B905 - Python 3.8
+        for row, column in zip(rows[order], columns[order])
     ]
 
 

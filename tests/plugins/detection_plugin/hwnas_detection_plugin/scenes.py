@@ -15,9 +15,7 @@ def scene(seed: int, index: int) -> tuple[FloatArray, FloatArray]:
     """Return sweep `index` of a seed: points [N, 3] and cars [M, 4] (x, y, length, width), metres."""
     rng = np.random.default_rng([seed, index])
     ground = np.column_stack([rng.uniform(-HALF_M, HALF_M, (900, 2)), rng.normal(-1.7, 0.03, 900)])
-    posts = np.column_stack(
-        [np.repeat(rng.uniform(-15, 15, (6, 2)), 12, axis=0), rng.uniform(-1.7, 1.0, 72)]
-    )
+    posts = np.column_stack([np.repeat(rng.uniform(-15, 15, (6, 2)), 12, axis=0), rng.uniform(-1.7, 1.0, 72)])
     cars: list[tuple[float, ...]] = []
     for _ in range(60):
         x, y = rng.uniform(-12, 12, 2)

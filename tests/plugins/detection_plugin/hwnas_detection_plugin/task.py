@@ -11,6 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.data import Dataset
+
 from hwnas.architecture import Architecture
 from hwnas.errors import ConfigError, DataError
 from hwnas.io_spec import IoSpec, NetworkContract, OutputSpec
@@ -27,8 +30,6 @@ from hwnas.tasks.base import (
 from hwnas.tasks.trees import Tree, named
 from hwnas_detection_plugin.processor import CELLS, STRIDE, USUAL_M, Car, cars_of, drawn, view_of
 from hwnas_detection_plugin.scenes import HALF_M, FloatArray, scene
-from torch import Tensor
-from torch.utils.data import Dataset
 
 NAME = "parked-cars"
 _DEFAULTS = {"train_sweeps": 48, "val_sweeps": 12, "seed": 0}
@@ -155,7 +156,9 @@ class ParkedCars:
 
 
 class _Sweeps(Dataset[tuple[Tree, Tree]]):
-    def __init__(self, samples: Sequence[tuple[FloatArray, FloatArray]], augmentation: float, seed: int) -> None:
+    def __init__(
+        self, samples: Sequence[tuple[FloatArray, FloatArray]], augmentation: float, seed: int
+    ) -> None:
         self._samples, self._augmentation, self._seed, self._pass = samples, augmentation, seed, 0
 
     def set_epoch(self, number: int) -> None:
