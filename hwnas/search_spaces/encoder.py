@@ -65,7 +65,7 @@ class EncoderSpace(GeneSpace):
         self._check(architecture)
         genes, shape = architecture.genes, architecture.input_shape
         kernel: tuple[tuple[str, Choice], ...] = (("kernel", genes["kernel"]),)
-        kind = "separable" if genes["separable"] else "convolution"
+        kind = "separable" if genes.get("separable", False) else "convolution"
         signatures, levels = [], _levels(architecture)
         for level in levels:
             signatures.append(BlockSignature("down", (shape,), level, kernel))
