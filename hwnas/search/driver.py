@@ -38,6 +38,7 @@ from hwnas.search.warm_start import first_candidates, not_yet_evaluated
 from hwnas.search.worker import Jobs
 from hwnas.search_spaces.base import SearchSpace, make_search_space
 from hwnas.tasks.base import Task, make_task
+from hwnas.training.dry_run import dry_run
 from hwnas.training.trainers import TrainerSpec
 
 
@@ -114,6 +115,7 @@ def search(
     Raises:
         StudyError: if the run exists already, or does not; if another process drives it; if
             settings, data or target differ from the recorded ones; if candidates keep failing.
+        PluginError: if a plug-in does not do what its protocol says, see `hwnas.training.dry_run`.
         HwnasError: if task, space, strategy or target cannot be used.
     """
     run = RunDirectory(run_dir.resolve())
@@ -126,6 +128,8 @@ def search(
             cut_at_damage(run.study_journal)
         task = make_task(config.task.name, config.task.settings)
         space = make_search_space(config.space.name, task.contract, config.space.choices)
+        if not resume:  # a run that is there passed
+            dry_run(task, space, trainer_of_run(config))
         pool = executor_of_run(config, run, worker_setup(config), workers=config.search.workers)
         with opened_meter(config, final=False, exclusive=pool.paused) as meter:
             study, identity, moved = opened_study(

@@ -58,10 +58,10 @@ class StripesTask:
     contract = NetworkContract(2, HEIGHT, (WIDTH,), dense_logits(CLASSES))
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
-        unknown = set(settings) - {"delay_s", "version"}
+        unknown = set(settings) - {"delay_s", "version", "fault"}
         if unknown:
             raise ConfigError(f"Unknown settings {sorted(unknown)}.")
-        self.settings = {"delay_s": 0.0, "version": 1, **settings}
+        self.settings = {"delay_s": 0.0, "version": 1, "fault": "", **settings}
 
     def io_spec(self, architecture: Architecture) -> IoSpec:
         return IoSpec(
@@ -81,6 +81,8 @@ class StripesTask:
     def evaluate(
         self, predict: Any, architecture: Architecture, *, split: str = "val", limit: int | None = None
     ) -> Quality:
+        if self.settings["fault"] == "raises" and limit is None:  # which no dry run does
+            raise ZeroDivisionError("no pixel is left")
         data = Stripes(10_000, 0.0)
         hits = 0
         for index in range(len(data)):
@@ -91,7 +93,8 @@ class StripesTask:
         total = len(data) * HEIGHT * WIDTH
         classes = dict.fromkeys(self.class_names, hits / total)
         items = dict.fromkeys(self.class_names, total // CLASSES)
-        return Quality("accuracy", hits / total, classes, len(data), total, items)
+        value = hits / total * (100.0 if self.settings["fault"] == "percent" else 1.0)
+        return Quality("accuracy", value, classes, len(data), total, items)
 
     def inputs(self, architecture: Architecture, *, split: str = "val", limit: int | None = None) -> Any:
         for index in range(limit or 8):
