@@ -194,7 +194,7 @@ def test_evaluating_a_part_and_another_split(task: LidarSegmentation) -> None:
 
 def test_logits_of_a_wrong_shape_are_refused(task: LidarSegmentation) -> None:
     with pytest.raises(ValueError, match="shape"):
-        task.evaluate(lambda inputs: np.zeros((1, 3, 64, 256), np.float32), ARCHITECTURE)
+        task.evaluate(lambda _: {"logits": np.zeros((1, 3, 64, 256), np.float32)}, ARCHITECTURE)
 
 
 def test_expectations_describe_the_training_scans(task: LidarSegmentation) -> None:
