@@ -53,7 +53,8 @@ def _show(summary: dict[str, Any]) -> None:
     table = Table(title="The front, trained in full, exported and verified", title_justify="left")
     cost = cost_heading(summary)
     table.add_column("architecture id", no_wrap=True)
-    for heading in ("mIoU", *cost, "latency ms", "on front", "verified"):
+    metric = next((bundle["metric"] for bundle in summary["bundles"]), "quality")
+    for heading in (metric, *cost, "latency ms", "on front", "verified"):
         table.add_column(heading, justify="right")
     for bundle in summary["bundles"]:
         low, high = bundle["interval_ms"]

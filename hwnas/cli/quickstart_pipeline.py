@@ -284,6 +284,7 @@ def _bundle_summary(bundle: Path) -> dict[str, Any]:
     return {
         "path": str(bundle),
         "architecture_id": manifest["architecture_id"],
+        "metric": manifest["quality"]["metric"],
         "quality": manifest["quality"]["value"],
         "latency_ms": manifest["latency"]["latency_ms"],
         "interval_ms": manifest["latency"]["interval_ms"],

@@ -29,6 +29,7 @@ from hwnas.models.cost import count_macs, count_parameters
 from hwnas.scratch import ScratchDirectory
 from hwnas.search_spaces.base import SearchSpace, make_search_space, sample_choices
 from hwnas.tasks.base import make_task
+from hwnas.training.dry_run import dry_run
 from hwnas.training.trainers import BY_DEFAULT, TrainerSpec
 from hwnas.worker_pool import worker_pool
 
@@ -120,7 +121,10 @@ class Comparison:
         jobs = [
             _Job(self, one, number, network) for number, network in enumerate(networks) for one in compared
         ]
-        _run([job for job in jobs if not job.file(directory).is_file()], directory, workers, progress)
+        missing = [job for job in jobs if not job.file(directory).is_file()]
+        if len(missing) == len(jobs):
+            dry_run(task, space, self.trainer)
+        _run(missing, directory, workers, progress)
         results: dict[str, list[dict[str, Any]]] = {one.label: [] for one in compared}
         for job in jobs:
             results[job.compared.label].append(json.loads(job.file(directory).read_text(encoding="utf-8")))

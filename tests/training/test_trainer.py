@@ -20,6 +20,7 @@ from hwnas.training.precision import choose_precision
 from hwnas.training.predict import torch_predict
 from hwnas.training.recipe import Recipe
 from hwnas.training.trainer import train
+from hwnas.training.trainers import BY_DEFAULT
 from tests.training.tiny import ARCHITECTURE, TinySpace, TinyTask
 
 RECIPE = Recipe(steps=10, batch_size=2, mixed_precision="no", checkpoint_every=4, learning_rate=1e-2)
@@ -70,6 +71,20 @@ def test_resumed_training_gives_the_same_network(tmp_path: Path, recipe: Recipe,
     with pytest.raises(Stop):
         _train(tmp_path / "parts", recipe, stop_at=stop_at)
     assert _equal(_train(tmp_path / "parts", recipe), whole)
+
+
+def test_a_training_can_begin_with_other_weights(tmp_path: Path) -> None:
+    first = _train(tmp_path / "first")
+    start = tmp_path / "first" / "weights.safetensors"
+    trainer = BY_DEFAULT.make(TinyTask(), TinySpace())
+    recipe = replace(RECIPE, steps=1, learning_rate=1e-12, average=0.0, weight_decay=0.0)
+    near = trainer.train(ARCHITECTURE, recipe, seed=5, directory=tmp_path / "near", start=start)
+    far = trainer.train(ARCHITECTURE, recipe, seed=5, directory=tmp_path / "far")
+    assert torch.allclose(near[0].weight, first[0].weight, atol=1e-6)
+    assert not torch.allclose(far[0].weight, first[0].weight, atol=1e-3)
+    # One that began otherwise is another training.
+    with pytest.raises(TrainingError, match="another recipe"):
+        trainer.train(ARCHITECTURE, recipe, seed=5, directory=tmp_path / "near")
 
 
 def test_a_finished_training_is_only_read(tmp_path: Path) -> None:
