@@ -1,7 +1,7 @@
 import pytest
 
-from hwnas.errors import PluginError
-from hwnas.plugins import GROUPS, load_plugin, plugin_names
+from hwnas.errors import DataError, PluginError
+from hwnas.plugins import GROUPS, Blaming, distribution_of, load_plugin, plugin_names
 
 
 @pytest.mark.parametrize("group", GROUPS)
@@ -36,3 +36,20 @@ def test_a_plugin_that_fails_to_import_is_named(tmp_path, monkeypatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(PluginError, match="no_such_module_here"):
         load_plugin("hwnas.tasks", "shapes")
+
+
+def test_a_fault_of_a_plugin_names_it() -> None:
+    with (
+        pytest.raises(
+            PluginError, match=r"`loss` of the task 'lidar-segmentation' of hwnas .*: raised KeyError"
+        ),
+        Blaming("hwnas.tasks", "lidar-segmentation", "loss"),
+    ):
+        raise KeyError("x")
+    with pytest.raises(DataError, match="meant for users"), Blaming("hwnas.tasks", "t", "loss"):
+        raise DataError("meant for users")
+    with pytest.raises(KeyboardInterrupt), Blaming("hwnas.tasks", "t", "loss"):
+        raise KeyboardInterrupt
+    with pytest.raises(FileNotFoundError), Blaming("hwnas.tasks", "t", "loss"):
+        open("/there/is/none")  # noqa: PTH123, SIM115 - what a plug-in does
+    assert distribution_of("hwnas.search_spaces", "no-such") is None

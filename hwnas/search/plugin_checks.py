@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from hwnas.errors import HwnasError, PluginError
 from hwnas.estimators.base import SCORE, EstimatorContext, checked_estimate, make_estimator
-from hwnas.io_spec import NetworkContract
+from hwnas.io_spec import NetworkContract, dense_logits
 from hwnas.latency.backend_class import backend_class
 from hwnas.latency.predict.exporting import io_spec_of
 from hwnas.plugins import GROUPS, Plugin, check_parameters, installed_plugins, load_plugin
@@ -23,7 +23,7 @@ from hwnas.search_spaces.dry_run import try_space
 
 Status = Literal["passed", "needs settings", "broken"]
 
-_CONTRACT = NetworkContract(5, 16, (64,), 6, cyclic_width=True)
+_CONTRACT = NetworkContract(5, 16, (64,), dense_logits(6), cyclic_width=True)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from hwnas.training.precision import choose_precision
 from hwnas.training.predict import torch_predict
 from hwnas.training.recipe import Recipe
 from hwnas.training.trainer import train
+from hwnas.training.trainers import BY_DEFAULT
 
 RECIPE = Recipe(steps=10, batch_size=2, mixed_precision="no", checkpoint_every=4, learning_rate=1e-2)
 
@@ -72,6 +73,20 @@ def test_resumed_training_gives_the_same_network(tmp_path: Path, recipe: Recipe,
     assert _equal(_train(tmp_path / "parts", recipe), whole)
 
 
+def test_a_training_can_begin_with_other_weights(tmp_path: Path) -> None:
+    first = _train(tmp_path / "first")
+    start = tmp_path / "first" / "weights.safetensors"
+    trainer = BY_DEFAULT.make(TinyTask(), TinySpace())
+    recipe = replace(RECIPE, steps=1, learning_rate=1e-12, average=0.0, weight_decay=0.0)
+    near = trainer.train(ARCHITECTURE, recipe, seed=5, directory=tmp_path / "near", start=start)
+    far = trainer.train(ARCHITECTURE, recipe, seed=5, directory=tmp_path / "far")
+    assert torch.allclose(near[0].weight, first[0].weight, atol=1e-6)
+    assert not torch.allclose(far[0].weight, first[0].weight, atol=1e-3)
+    # One that began otherwise is another training.
+    with pytest.raises(TrainingError, match="another recipe"):
+        trainer.train(ARCHITECTURE, recipe, seed=5, directory=tmp_path / "near")
+
+
 def test_a_finished_training_is_only_read(tmp_path: Path) -> None:
     first = _train(tmp_path)
     again = _train(tmp_path, stop_at=1)
@@ -83,8 +98,8 @@ def test_training_learns(tmp_path: Path) -> None:
     module = _train(tmp_path, replace(RECIPE, steps=150, average=0.9))
     untrained = TinySpace().build(ARCHITECTURE)
     task = TinyTask()
-    assert task.evaluate(torch_predict(module), ARCHITECTURE).value > 0.8
-    assert task.evaluate(torch_predict(untrained), ARCHITECTURE).value < 0.7
+    assert task.evaluate(torch_predict(module, task.io_spec(ARCHITECTURE)), ARCHITECTURE).value > 0.8
+    assert task.evaluate(torch_predict(untrained, task.io_spec(ARCHITECTURE)), ARCHITECTURE).value < 0.7
 
 
 def test_seed_shapes_the_result_and_the_callers_randomness_stays(tmp_path: Path) -> None:
@@ -158,10 +173,10 @@ def test_half_precision_on_a_cpu_is_refused() -> None:
 
 
 def test_memory_order_does_not_change_what_is_computed() -> None:
-    module = TinySpace().build(ARCHITECTURE).eval()
+    module, spec = TinySpace().build(ARCHITECTURE).eval(), TinyTask().io_spec(ARCHITECTURE)
     inputs = np.random.default_rng(0).standard_normal((1, 2, 8, 16)).astype(np.float32)
-    plain = torch_predict(module)(inputs)
-    ordered = torch_predict(module.to(memory_format=torch.channels_last))(inputs)
+    plain = torch_predict(module, spec)({"image": inputs})["logits"]
+    ordered = torch_predict(module.to(memory_format=torch.channels_last), spec)({"image": inputs})["logits"]
     np.testing.assert_allclose(plain, ordered, atol=1e-5)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hwnas.files import is_json_with, refuse_foreign, refuse_foreign_directory
-from hwnas.io_spec import NetworkContract
+from hwnas.io_spec import NetworkContract, dense_logits
 from hwnas.latency.predict.exporting import check_precision
 from hwnas.latency.predict.profiling import HEADER, ProfileProgress, ProfileSettings, remove_profile
 from hwnas.latency.predict.table import LatencyTable, load_table
@@ -16,7 +16,9 @@ from hwnas.latency.predict.transfer import make_table_from_others
 from hwnas.latency.target import Target
 from hwnas.search_spaces.base import SearchSpace, make_search_space
 
-DEFAULT_CONTRACT = NetworkContract(in_channels=5, height=64, widths=(512,), num_classes=19, cyclic_width=True)
+DEFAULT_CONTRACT = NetworkContract(
+    in_channels=5, height=64, widths=(512,), outputs=dense_logits(19), cyclic_width=True
+)
 """Range images of a 64-beam sensor, 19 classes."""
 
 

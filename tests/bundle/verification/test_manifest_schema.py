@@ -22,10 +22,11 @@ QUALITY = {
 
 
 def content() -> dict[str, Any]:
-    evaluation = {"quality": dict(QUALITY), "bands": {"0-20 m": None}, "same_label_share": 1}
+    evaluation = {"quality": dict(QUALITY), "bands": {"0-20 m": None}, "same_decision_share": 1}
     return {
         "task": {"name": "t", "settings": {}, "contract": {}},
         "space": {"name": "s", "restrictions": {"width": [4, 8], "block": ["conv"]}},
+        "training": {"recipe": {}, "seed": 0, "trainer": {"name": "supervised", "settings": {}}},
         "quality": dict(QUALITY),
         "latency": {
             "latency_ms": 5, "interval_ms": [4.9, 5.1], "target": "local?x", "fingerprint": {"device": "desk"},
@@ -54,6 +55,7 @@ def test_what_export_writes_is_taken() -> None:
     [
         (lambda value: value["task"].pop("name"), "task.name"),
         (lambda value: value["task"].update(settings=[]), "task.settings"),
+        (lambda value: value["training"].pop("trainer"), "training.trainer"),
         (lambda value: value["space"].update(restrictions={"width": 4}), "space.restrictions.width"),
         (
             lambda value: value["space"].update(restrictions={"width": [float("nan")]}),
