@@ -87,8 +87,3 @@ def check_tilt(found: CloudGeometry, expects: GeometryExpectations) -> Optional[
 def height_of(ground: Optional[Ground]) -> Optional[float]:
     """Return the height of the origin above a ground that is seen well enough."""
     return None if ground is None or ground.support < _POOR_SUPPORT else ground.height
-
-
-def is_ground_clear(ground: Optional[Ground]) -> bool:
-    """Return whether so many points lie on the plane that it must be the ground, or a wall."""
-    return ground is not None and ground.support >= _CLEAR_SUPPORT

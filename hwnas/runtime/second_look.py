@@ -19,7 +19,7 @@ from hwnas.data.expected_geometry import GeometryExpectations
 from hwnas.data.expected_ground import support_of_ground
 from hwnas.data.geometry import UNITS, CloudGeometry, Ground, beam_spacing_deg, sector_beams
 from hwnas.runtime.beam_checks import are_other_beams
-from hwnas.runtime.ground_checks import OTHER_UNIT, TILT_REFUSED_DEG, is_ground_clear
+from hwnas.runtime.ground_checks import OTHER_UNIT, TILT_REFUSED_DEG
 from hwnas.runtime.scan_finding import (
     BEAMS,
     FEWEST_FOR_CHECKS,
@@ -90,7 +90,7 @@ def _with_ground(
 ) -> List[Finding]:
     usual = expects.ground_height_m
     others = [finding for finding in findings if finding.basis not in (GROUND, RANGES)]
-    is_usual = len(others) == len(findings) and is_ground_clear(found.ground)
+    is_usual = len(others) == len(findings) and found.ground is not None
     if usual is None or usual[0] <= 0 or is_usual:
         return findings
     support = support_of_ground(points, usual)

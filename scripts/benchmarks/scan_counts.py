@@ -1,4 +1,4 @@
-"""Counts of refused scans, each kept in a file of its own, so that a study that ends early goes on from there."""
+"""Counts of refused scans, each kept in a file of its own, so that a study that was ended can go on."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def code_version() -> str:
 class CountStore:
     """Counts that were made, in files under a directory; None keeps nothing.
 
-    A count is taken from its file only if code, data and number of variations are the same as when it was made.
+    A count is taken from its file only if code, data and number of variations are those it was made with.
     """
 
     def __init__(self, directory: Path | None, settings: Sequence[object]) -> None:
@@ -65,20 +65,13 @@ class CountStore:
         self._key = f"{code_version()} {' '.join(map(str, settings))}"
 
     def count(self, names: Sequence[str], make: Callable[[], Count]) -> Count:
-        """Return the count of that name, from its file or else by `make`, which is then kept.
-
-        Raises:
-            DataError: if its file was damaged.
-        """
+        """Return the count of that name, from its file or else by `make`, which is then kept."""
         label = " / ".join(names)
-        path = None
-        if self._directory is not None:
-            path = self._directory / ("__".join(re.sub(r"\W+", "-", name) for name in names) + ".json")
-            if path.is_file():
-                stored = read_checked_json(path)
-                if stored.get("key") == self._key:
-                    print(f"{label}: as counted before", file=sys.stderr, flush=True)
-                    return Count(**stored["count"])
+        path = self._path(names)
+        stored = None if path is None else self._stored(path)
+        if stored is not None:
+            print(f"{label}: as counted before", file=sys.stderr, flush=True)
+            return stored
         start = time.monotonic()
         found = make()
         spent = time.monotonic() - start
@@ -89,3 +82,18 @@ class CountStore:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_checked_json(path, {"key": self._key, "count": asdict(found)})
         return found
+
+    def _path(self, names: Sequence[str]) -> Path | None:
+        if self._directory is None:
+            return None
+        return self._directory / ("__".join(re.sub(r"\W+", "-", name) for name in names) + ".json")
+
+    def _stored(self, path: Path) -> Count | None:
+        if not path.is_file():
+            return None
+        try:
+            stored = read_checked_json(path)
+        except ValueError as error:
+            print(f"{path}: {error}; counting again", file=sys.stderr, flush=True)
+            return None
+        return Count(**stored["count"]) if stored.get("key") == self._key else None

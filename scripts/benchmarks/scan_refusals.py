@@ -8,7 +8,8 @@ For every sensor table, a pool of synthetic scans is made once; expectations com
 that are varied. Each wrong kind and each right kind is varied with seeds (`scan_variations.py`), half of the
 time with the ring of every point, half of the time without; every wrong scan is turned, and may be part of a
 turn or thinned. `--real DIR...` names data sets, each a directory called `real-` and the name of the sensor;
-their scans are right ones for networks trained on that sensor.
+their scans are right ones for networks trained on that sensor. With `--counts DIR`, each count is kept as
+soon as it is made, and a study that was ended goes on from there with the same code and settings.
 
 Prints Markdown; with `--json FILE`, writes the counts and some words of what went wrong.
 """
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 import warnings
@@ -68,7 +70,9 @@ def synthetic(name: str, scenes: Sequence[int], pool: Path | None) -> list[Cloud
             arrays.update(
                 {f"p{number}": cloud.points, f"i{number}": cloud.intensity, f"r{number}": cloud.ring}
             )
-        np.savez(path, **arrays)
+        partial = path.with_suffix(f".{os.getpid()}.partial.npz")
+        np.savez(partial, **arrays)
+        partial.replace(path)  # a study that is killed leaves no half of a pool
     return clouds
 
 
