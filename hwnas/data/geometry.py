@@ -41,7 +41,7 @@ NEAR_FACTOR = 0.1
 _LEAST_BEYOND = 0.25
 _SECTOR_STRIDE_DEG = 30
 _FEWEST_IN_SECTOR = 64
-_SECTOR_SAMPLES, _FEWEST_SECTORS = 65_536, 2
+_SECTOR_SAMPLES, _FEWEST_SECTORS, _FEWEST_IN_PATTERN = 65_536, 2, 12
 _DEG = np.float32(180.0 / np.pi)
 # A turn counts as seen one way if, of ten steps along it, this share of the surplus goes that way.
 _CLEAR_TURN = 0.5
@@ -69,6 +69,24 @@ class Turn:
 
     is_left: bool
     order: str
+
+
+@dataclass(frozen=True)
+class SectorPattern:
+    """How beams lie in narrow sectors, in which they show even in a cloud that is not in its sensor's frame.
+
+    Unlike their elevations it hardly changes where a cloud was tilted, moved out of the frame of the sensor
+    by a little or corrected for the motion of its vehicle.
+
+    Attributes:
+        spacing_deg: median distance between neighbouring beams.
+        middle_count: median number of beams of a sector.
+        most: largest number of beams of a sector.
+    """
+
+    spacing_deg: float
+    middle_count: float
+    most: int
 
 
 @dataclass(frozen=True)
@@ -236,20 +254,19 @@ def sector_beams(points: FloatArray, near_m: float = 0.0) -> List[Beams]:
     return beams_by_sector(azimuth_of(some), elevation_of(some))
 
 
-def beam_spacing_deg(points: FloatArray, near_m: float = 0.0) -> Optional[float]:
-    """Return the median distance between neighbouring beams in narrow sectors; None where too few show.
-
-    Unlike the elevations of the beams, it hardly changes where a cloud was tilted, moved out of the frame of
-    the sensor by a little or corrected for the motion of its vehicle.
+def sector_pattern(points: FloatArray, near_m: float = 0.0) -> Optional[SectorPattern]:
+    """Return how beams lie in the sectors that show many of them; None where there are not two.
 
     Args:
         points: [N, 3], all with a direction.
         near_m: see `is_far`.
     """
-    sectors = sector_beams(points, near_m)
+    sectors = [beams for beams in sector_beams(points, near_m) if len(beams.num_points) >= _FEWEST_IN_PATTERN]
     if len(sectors) < _FEWEST_SECTORS:
         return None
-    return float(np.median(np.concatenate([-np.diff(beams.elevation_deg) for beams in sectors])))
+    steps = np.concatenate([-np.diff(beams.elevation_deg) for beams in sectors])
+    counts = [len(beams.num_points) for beams in sectors]
+    return SectorPattern(float(np.median(steps)), float(np.median(counts)), max(counts))
 
 
 # Sense of the turn ------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ _BEAMS_OFF, _BEAMS_OFF_SHARE = 2.5, 0.03
 _NEIGHBOURS = 4
 _SURPRISE, _SURPRISE_PER_BEAM = 20.0, 0.5
 _POINTS_PER_UNGIVEN_BEAM = 60.0
-_CLEAR_SPREAD = 0.2
+_CLEAR_SPREAD, _MEDIANS_SPREAD = 0.2, 0.5
 # Points spread evenly would lie there to one half.
 _BETWEEN_BEAMS = 0.25
 
@@ -47,7 +47,9 @@ def are_other_beams(beams: Beams, expects: GeometryExpectations) -> bool:
         return False
     usual = np.asarray(expects.beam_elevation_deg)[::-1]
     spread = max(beams.spread_deg, expects.beam_spread_deg)
-    overlap = _overlap(usual, beams, spread)
+    # Of few points of a beam that scatters, the median may be nearer to a neighbour of that beam.
+    do_overlap = spread >= _CLEAR_SPREAD * float(np.median(np.diff(usual)))
+    overlap = _overlap(usual, beams, _MEDIANS_SPREAD * spread if do_overlap else 0.0)
     most = max(len(overlap.usual), len(overlap.found))
     allowed = _BEAMS_OFF + _BEAMS_OFF_SHARE * most
     # Where beams scatter, or all are tilted by a few degrees, one is found that much away from where it is.
@@ -115,7 +117,7 @@ class _Overlap:
         return float(np.abs(found - expected).max(initial=0))
 
 
-def _overlap(usual: FloatArray, beams: Beams, spread_deg: float) -> _Overlap:
+def _overlap(usual: FloatArray, beams: Beams, slack_deg: float) -> _Overlap:
     found, points = np.asarray(beams.elevation_deg)[::-1], np.asarray(beams.num_points, np.float64)[::-1]
     slack = 0.75 * float(np.median(np.diff(usual)))
     low, high = max(usual[0], found[0]) - slack, min(usual[-1], found[-1]) + slack
@@ -130,10 +132,9 @@ def _overlap(usual: FloatArray, beams: Beams, spread_deg: float) -> _Overlap:
     kernel[_NEIGHBOURS] = 0.0
     around = np.convolve(np.pad(counts, _NEIGHBOURS), kernel, "valid")
     around /= np.convolve(np.pad(np.ones(len(usual)), _NEIGHBOURS), kernel, "valid").clip(min=1)
-    # Of few points of a beam that scatters, the median may be nearer to a neighbour of that beam.
     apart = np.abs(usual[:, None] - found).min(axis=1)
     gap = np.diff(usual, prepend=usual[0] - 1e3, append=usual[-1] + 1e3)
-    is_empty = (counts == 0) & (apart > 0.5 * np.minimum(gap[1:], gap[:-1]) + spread_deg)
+    is_empty = (counts == 0) & (apart > 0.5 * np.minimum(gap[1:], gap[:-1]) + slack_deg)
     return _Overlap(usual, found, counts, around, is_empty)
 
 

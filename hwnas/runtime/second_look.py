@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from hwnas.data.expected_geometry import GeometryExpectations
 from hwnas.data.expected_ground import support_of_ground
-from hwnas.data.geometry import UNITS, CloudGeometry, Ground, beam_spacing_deg, sector_beams
+from hwnas.data.geometry import UNITS, CloudGeometry, Ground, sector_beams, sector_pattern
 from hwnas.runtime.beam_checks import are_other_beams
 from hwnas.runtime.ground_checks import OTHER_UNIT, TILT_REFUSED_DEG
 from hwnas.runtime.scan_finding import (
@@ -35,7 +35,7 @@ from hwnas.runtime.scan_finding import (
 FloatArray = npt.NDArray[np.float32]
 _FEWEST_SECTORS, _LEAST_AGREEING = 3, 0.5
 _POINTS_PER_BEAM = 24
-_SPACING_FACTOR = 1.4
+_SPACING_FACTOR, _COUNT_FACTOR = 1.4, 1.2
 _HEIGHT_TOLERANCE, _MOST_OF_TURN = 0.1, 0.75
 _Z_DOWN = np.array([1, -1, -1], np.float32)
 
@@ -65,8 +65,8 @@ def look_again(
     findings = _with_ground(points, found, expects, findings)
     if any(finding.is_certain for finding in findings):
         return findings
-    spacing = _other_spacing(points, expects)
-    return findings if spacing is None else [spacing, *findings]
+    pattern = _other_pattern(points, expects)
+    return findings if pattern is None else [pattern, *findings]
 
 
 def _are_beams_of_sectors(points: FloatArray, found: CloudGeometry, expects: GeometryExpectations) -> bool:
@@ -122,13 +122,19 @@ def _is_ground_below(points: FloatArray, ground: Ground) -> bool:
     return support_of_ground(ground.levelled(points), height, _MOST_OF_TURN) is not None
 
 
-def _other_spacing(points: FloatArray, expects: GeometryExpectations) -> Optional[Finding]:
-    """Compare the spacing of the beams where nothing more is known about them."""
-    usual = expects.beam_spacing_deg
-    found = None if usual is None else beam_spacing_deg(points, expects.near_m)
-    if usual is None or found is None or usual[0] / _SPACING_FACTOR <= found <= usual[1] * _SPACING_FACTOR:
+def _other_pattern(points: FloatArray, expects: GeometryExpectations) -> Optional[Finding]:
+    """Compare how beams lie in sectors where nothing more is known about them."""
+    usual, most = expects.sector_spacing_deg, expects.sector_beams
+    found = None if usual is None else sector_pattern(points, expects.near_m)
+    if usual is None or most is None or found is None:
         return None
-    return Finding(f"its beams lie {found:.2f} degrees apart, expected {degrees(usual)}", OTHER_SENSOR)
+    if not usual[0] / _SPACING_FACTOR <= found.spacing_deg <= usual[1] * _SPACING_FACTOR:
+        text = f"its beams lie {found.spacing_deg:.2f} degrees apart, expected {degrees(usual)}"
+    elif found.middle_count > _COUNT_FACTOR * most:
+        text = f"it has {found.middle_count:.0f} beams, expected at most {most}"
+    else:
+        return None
+    return Finding(text, OTHER_SENSOR)
 
 
 def _other_ground(
