@@ -80,12 +80,10 @@ class SectorPattern:
 
     Attributes:
         spacing_deg: median distance between neighbouring beams.
-        middle_count: median number of beams of a sector.
-        most: largest number of beams of a sector.
+        most: beams of the sector that has the second most of all: in one a beam may be seen twice.
     """
 
     spacing_deg: float
-    middle_count: float
     most: int
 
 
@@ -265,8 +263,7 @@ def sector_pattern(points: FloatArray, near_m: float = 0.0) -> Optional[SectorPa
     if len(sectors) < _FEWEST_SECTORS:
         return None
     steps = np.concatenate([-np.diff(beams.elevation_deg) for beams in sectors])
-    counts = [len(beams.num_points) for beams in sectors]
-    return SectorPattern(float(np.median(steps)), float(np.median(counts)), max(counts))
+    return SectorPattern(float(np.median(steps)), sorted(len(beams.num_points) for beams in sectors)[-2])
 
 
 # Sense of the turn ------------------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ from hwnas.runtime.scan_finding import (
 )
 
 # Quantiles of fewer points than this are those of single points; coarser ones take their place.
-_FEWEST_FOR_EDGES, _FEWEST_FOR_LOWEST = 400, 4000
+_FEWEST_FOR_EDGES, _FEWEST_FOR_LOWEST = 400, 2000
 # Another specimen of a sensor, and the difference between its data sheet and its calibration.
 _EDGE_WARNED_DEG, _EDGE_REFUSED_DEG = 3.0, 6.0
 # The horizon is in every scan; a view that ends below it was cut.
@@ -147,7 +147,7 @@ def _lower_edge(found: CloudGeometry, expects: GeometryExpectations) -> Optional
     if lower - usual[1] <= _EDGE_WARNED_DEG:
         return None
     # The lowest beams are few and lie apart; of few points hardly any come from them.
-    slack = _EDGE_WARNED_DEG if found.num_points >= _FEWEST_FOR_LOWEST else 2 * _EDGE_WARNED_DEG
+    slack = _EDGE_WARNED_DEG if found.num_points >= _FEWEST_FOR_LOWEST else 1.5 * _EDGE_WARNED_DEG
     is_cut = lower > expects.edges_deg(found.azimuth_coverage)[0] + slack
     if found.num_points < _FEWEST_FOR_EDGES and not (is_cut and lower > _HORIZON_DEG):
         return None

@@ -130,8 +130,8 @@ def _other_pattern(points: FloatArray, expects: GeometryExpectations) -> Optiona
         return None
     if not usual[0] / _SPACING_FACTOR <= found.spacing_deg <= usual[1] * _SPACING_FACTOR:
         text = f"its beams lie {found.spacing_deg:.2f} degrees apart, expected {degrees(usual)}"
-    elif found.middle_count > _COUNT_FACTOR * most:
-        text = f"it has {found.middle_count:.0f} beams, expected at most {most}"
+    elif found.most > _COUNT_FACTOR * most:
+        text = f"it has {found.most} beams, expected at most {most}"
     else:
         return None
     return Finding(text, OTHER_SENSOR)
