@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
@@ -29,7 +30,7 @@ from hwnas.data.projection import (
     network_input,
     project,
 )
-from hwnas.data.scan import IGNORED_LABEL, Scan
+from hwnas.data.scan import IGNORED_LABEL, DataWarning, Scan
 from hwnas.errors import ArchitectureError, ConfigError
 from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec
 from hwnas.metrics.confusion import confusion_matrix, iou_per_class, mean_iou
@@ -219,7 +220,13 @@ class LidarSegmentation:
         }
 
     def expectations(self, architecture: Architecture) -> Mapping[str, Any]:
-        """Return what training scans look like, see `ScanExpectations`."""
+        """Return what training scans look like, see `ScanExpectations`.
+
+        Warns:
+            DataWarning: if it does not tell other scans from them.
+        """
+        for weakness in self._expectations.weaknesses():
+            warnings.warn(weakness, DataWarning, stacklevel=2)
         return self._expectations.to_json()
 
     def end_to_end_sample(self, architecture: Architecture) -> Scan:
