@@ -20,6 +20,8 @@ from hwnas.data.geometry import beams_of, elevation_of, geometry_of
 from hwnas.data.scan import Scan
 from hwnas.data.sensors import load_sensor
 from hwnas.errors import DataError
+from hwnas.runtime.geometry_checks import findings_of
+from hwnas.runtime.scan_finding import GROUND
 from hwnas.runtime.second_look import look_again
 from tests.data.test_geometry import rotation, turn_of
 from tests.runtime.test_scan_refusals import ask, cloud_of, expected, variations
@@ -205,6 +207,29 @@ def test_a_street_between_walls_hides_no_ground(seed: int) -> None:
     ask(expects, narrow, given=True)
     with pytest.raises(DataError):
         ask(expects, narrow.times(np.diag([1.0, -1.0, -1.0])), given=True)
+
+
+def test_a_steep_plane_is_the_ground_only_if_it_goes_all_around() -> None:
+    """A plane through kerbs and the foot of a wall on one side, where the ground itself is hidden."""
+    geometry = expected("os1-64").geometry
+    assert geometry is not None
+    cloud = cloud_of("os1-64", 3)
+    steep = (rotation(1, 35.0) @ np.float32([0, 0, 1])).astype(np.float32)
+    rng = np.random.default_rng(0)
+    kerb = rng.uniform([-6, -6, 0], [6, 6, 0], (6000, 3)).astype(np.float32)
+    kerb[:, 2] = -(1.8 + kerb[:, 0] * steep[0] + kerb[:, 1] * steep[1]) / steep[2]
+    kerb = kerb[(np.hypot(kerb[:, 0], kerb[:, 1]) > 1.5) & (kerb[:, 1] > 0)]
+    unseen = cloud.points[cloud.points[:, 2] > -0.5]
+    street = np.concatenate([unseen, kerb])
+    hill = cloud.times(rotation(0, 35.0)).points
+    for points, is_certain in ((street, False), (hill, True)):
+        found = geometry_of(points)
+        assert found.ground is not None
+        assert found.ground.tilt_deg > 25
+        findings = [finding for finding in findings_of(found, geometry) if finding.basis == GROUND]
+        assert any(finding.is_certain for finding in findings)
+        again = look_again(points, found, geometry, findings, are_rings_known=True)
+        assert any(finding.is_certain for finding in again) == is_certain
 
 
 @pytest.mark.skipif(not HDL32E.is_dir(), reason="no scans of an HDL-32E in ../shared/data/hdl32e")
