@@ -49,7 +49,7 @@ def corrected_for_motion(cloud: Any, metres: float) -> Any:
 def in_the_frame_of_a_vehicle(cloud: Any) -> Any:
     """Corrected for motion, pitched, rolled and moved."""
     moved = corrected_for_motion(cloud, 0.3)
-    points = moved.points @ (rotation(1, 0.8) @ rotation(0, -0.6)).T + np.float32([0.1, 0.0, -0.1])
+    points = moved.points @ (rotation(1, 0.8) @ rotation(0, -0.6)).T + np.array([0.1, 0.0, -0.1], np.float32)
     return replace(moved, points=points.astype(np.float32))
 
 
@@ -214,7 +214,7 @@ def test_a_steep_plane_is_the_ground_only_if_it_goes_all_around() -> None:
     geometry = expected("os1-64").geometry
     assert geometry is not None
     cloud = cloud_of("os1-64", 3)
-    steep = (rotation(1, 35.0) @ np.float32([0, 0, 1])).astype(np.float32)
+    steep = (rotation(1, 35.0) @ np.array([0, 0, 1], np.float32)).astype(np.float32)
     rng = np.random.default_rng(0)
     kerb = rng.uniform([-6, -6, 0], [6, 6, 0], (6000, 3)).astype(np.float32)
     kerb[:, 2] = -(1.8 + kerb[:, 0] * steep[0] + kerb[:, 1] * steep[1]) / steep[2]
