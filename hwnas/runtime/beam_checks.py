@@ -24,6 +24,7 @@ _BEAMS_OFF, _BEAMS_OFF_SHARE = 2.5, 0.03
 _NEIGHBOURS = 4
 _SURPRISE, _SURPRISE_PER_BEAM = 20.0, 0.5
 _POINTS_PER_UNGIVEN_BEAM = 60.0
+_FEWEST_WITHOUT_BEAMS = 2000
 _CLEAR_SPREAD, _MEDIANS_SPREAD = 0.2, 0.5
 # Points spread evenly would lie there to one half.
 _BETWEEN_BEAMS = 0.25
@@ -166,4 +167,6 @@ def between_beams(elevation_deg: ElevationArray, expects: GeometryExpectations) 
 def is_sparse(num_points: int, expects: GeometryExpectations) -> bool:
     """Return whether so few points may hide what tells sensors apart."""
     beams = expects.beam_elevation_deg
-    return num_points < max(FEWEST_FOR_CHECKS, 0 if beams is None else POINTS_PER_BEAM * len(beams))
+    return num_points < (
+        _FEWEST_WITHOUT_BEAMS if beams is None else max(FEWEST_FOR_CHECKS, POINTS_PER_BEAM * len(beams))
+    )

@@ -125,16 +125,20 @@ def _is_ground_below(points: FloatArray, ground: Ground) -> bool:
 def _other_pattern(points: FloatArray, expects: GeometryExpectations) -> Optional[Finding]:
     """Compare how beams lie in sectors where nothing more is known about them."""
     usual, most = expects.sector_spacing_deg, expects.sector_beams
-    found = None if usual is None else sector_pattern(points, expects.near_m)
-    if usual is None or most is None or found is None:
+    if usual is None or most is None:
         return None
-    if not usual[0] / _SPACING_FACTOR <= found.spacing_deg <= usual[1] * _SPACING_FACTOR:
+    found = sector_pattern(points, expects.near_m)
+    if found is None:
+        text = (
+            "its beams do not show in sectors either, so that a scan of another sensor would not be noticed"
+        )
+    elif not usual[0] / _SPACING_FACTOR <= found.spacing_deg <= usual[1] * _SPACING_FACTOR:
         text = f"its beams lie {found.spacing_deg:.2f} degrees apart, expected {degrees(usual)}"
     elif found.most > _COUNT_FACTOR * most:
         text = f"it has {found.most} beams, expected at most {most}"
     else:
         return None
-    return Finding(text, OTHER_SENSOR)
+    return Finding(text, OTHER_SENSOR, is_certain=found is not None)
 
 
 def _other_ground(

@@ -149,6 +149,17 @@ def test_sensors_without_beams_are_told_by_the_spacing_in_sectors() -> None:
             ask(expects, by_column(in_the_frame_of_a_vehicle(dense_cloud_of(other, 4))), given=False)
 
 
+@pytest.mark.parametrize("count", [300, 1900, 6000])
+def test_where_beams_do_not_even_show_in_sectors_a_warning_says_so(count: int) -> None:
+    rng = np.random.default_rng(count)
+    cloud = by_column(in_the_frame_of_a_vehicle(dense_cloud_of("pandar64", 4)))
+    warnings = " ".join(
+        ask(expects_without_beams(), variations().few(cloud, rng, count, count + 1), given=False)
+    )
+    assert "a scan of another sensor would not be noticed" in warnings
+    assert ("it cannot be known for sure" in warnings) == (count < 2000)
+
+
 def test_z_down_and_mirrored_scans_are_refused_where_no_beams_show() -> None:
     cloud = by_column(in_the_frame_of_a_vehicle(dense_cloud_of("pandar64", 4)))
     with pytest.raises(DataError, match="expected"):
