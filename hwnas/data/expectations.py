@@ -58,11 +58,44 @@ class ScanExpectations:
         content = {
             key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()
         }
-        return {**content, "geometry": None if self.geometry is None else self.geometry.to_json()}
+        return {
+            **content,
+            "geometry": None if self.geometry is None else self.geometry.to_json(),
+            # For people; it follows from the rest.
+            "weaknesses": list(self.weaknesses()),
+        }
+
+    def weaknesses(self) -> Tuple[str, ...]:
+        """Return by what other scans cannot be told, and what to do about it; a few sentences each."""
+        geometry = self.geometry
+        if geometry is None:
+            return ()
+        found = []
+        if geometry.beam_elevation_deg is None:
+            others = "field of view, ground and distances"
+            if geometry.sector_spacing_deg is not None:
+                others = f"the spacing of beams in sectors, {others}"
+            found.append(
+                f"The training scans show no beams, so that other sensors are told by {others} only. "
+                "If the sensor has beams, train on points in its own frame, not corrected for motion, or on "
+                "points whose rings are given."
+            )
+        if geometry.ground_height_m is None and self.sensor_height_m is None:
+            found.append(
+                "The training scans show no ground and no height of the sensor is stated, so that scans in "
+                "another unit, from another height or upside down may pass. State `sensor_height_m` in "
+                "dataset.yaml."
+            )
+        if geometry.turn is None:
+            found.append(
+                "The order of the training points does not show which way the sensor turns, so that mirrored "
+                "scans pass. Train on points in the order in which the sensor measures them."
+            )
+        return tuple(found)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> ScanExpectations:
-        """Rebuild from `to_json`, also of versions without `geometry`.
+        """Rebuild from `to_json`, also of versions without `geometry` or `weaknesses`.
 
         Raises:
             KeyError, TypeError or ValueError: for anything else.

@@ -48,6 +48,9 @@ class GeometryExpectations:
         ground_height_m: of the sensor above the plane of the ground; None where it was not seen.
         ground_tilt_deg: largest angle between that plane and the sensor; None where it was not seen.
         turn: which way round and in which order points follow each other; None where they do not.
+        sector_spacing_deg: median distance between neighbouring beams in narrow sectors, see
+            `geometry.SectorPattern`; None where beams show anyhow, or not even in sectors.
+        sector_beams: most beams in such a sector; None likewise.
     """
 
     beam_elevation_deg: Optional[Tuple[float, ...]]
@@ -61,6 +64,13 @@ class GeometryExpectations:
     ground_height_m: Optional[Pair]
     ground_tilt_deg: Optional[float]
     turn: Optional[Turn]
+    sector_spacing_deg: Optional[Pair] = None
+    sector_beams: Optional[int] = None
+
+    @property
+    def near_m(self) -> float:
+        """Distance in metres up to which elevations were left out of the expectations; see `is_far`."""
+        return geometry.NEAR_FACTOR * self.median_range_m[1]
 
     def to_json(self) -> Dict[str, Any]:
         """Return plain JSON values."""
@@ -84,6 +94,8 @@ class GeometryExpectations:
         beams, height, tilt, turn = (
             value[key] for key in ("beam_elevation_deg", "ground_height_m", "ground_tilt_deg", "turn")
         )
+        # Bundles of older versions do not say these.
+        spacing, sector_beams = value.get("sector_spacing_deg"), value.get("sector_beams")
         return cls(
             None if beams is None else _beams(beams),
             _number(value["beam_spread_deg"]),
@@ -96,6 +108,8 @@ class GeometryExpectations:
             None if height is None else _pair(height),
             None if tilt is None else _number(tilt),
             None if turn is None else _turn(turn),
+            None if spacing is None else _pair(spacing),
+            None if sector_beams is None else _count(sector_beams),
         )
 
 
@@ -107,6 +121,7 @@ class GeometryRecorder:
         self._sectors: List[Tuple[Pair, ...]] = []
         self._elevations: List[FloatArray] = []
         self._rings: List[Optional[RingArray]] = []
+        self._patterns: List[geometry.SectorPattern] = []
 
     def add(self, points: FloatArray, ring: Optional[RingArray]) -> None:
         """Take in a scan.
@@ -126,6 +141,8 @@ class GeometryRecorder:
         some = some[geometry.is_far(range_of(points[some]))]
         self._elevations.append(geometry.elevation_of(points[some]))
         self._rings.append(None if ring is None else ring[some])
+        pattern = geometry.sector_pattern(points) if ring is None else None
+        self._patterns += [] if pattern is None else [pattern]
 
     def expectations(self) -> Optional[GeometryExpectations]:
         """Return what the scans have in common; None if no scan held enough points."""
@@ -138,8 +155,10 @@ class GeometryRecorder:
             for found in self._found
             if found.ground is not None and found.ground.support >= _LEAST_SUPPORT
         ]
+        beams = self._beams()
+        patterns = self._patterns if beams is None else []
         return GeometryExpectations(
-            beam_elevation_deg=self._beams(),
+            beam_elevation_deg=beams,
             beam_spread_deg=_rounded(max((f.beams.spread_deg for f in self._found if f.beams), default=0.0)),
             lower_edge_deg=_least_most([edge[0] for edge in edges]),
             upper_edge_deg=_least_most([edge[-1] for edge in edges]),
@@ -153,6 +172,10 @@ class GeometryRecorder:
             ground_height_m=_least_most([ground.height for ground in grounds]) if grounds else None,
             ground_tilt_deg=_rounded(max(ground.tilt_deg for ground in grounds)) if grounds else None,
             turn=self._turn(),
+            sector_spacing_deg=_least_most([pattern.spacing_deg for pattern in patterns])
+            if patterns
+            else None,
+            sector_beams=max((pattern.most for pattern in patterns), default=None),
         )
 
     def _beams(self) -> Optional[Tuple[float, ...]]:
@@ -186,6 +209,12 @@ def _number(value: Any) -> float:
     if isinstance(value, (bool, str)) or not np.isfinite(number):
         raise ValueError(f"{value!r} is no finite number")
     return number
+
+
+def _count(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{value!r} is no number of beams")
+    return value
 
 
 def _edges(value: Any) -> Pair:

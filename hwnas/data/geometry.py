@@ -15,7 +15,11 @@ from typing import List, Optional, Tuple
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.data.ground_plane import Ground as Ground  # noqa: PLC0414 - part of this API
+from hwnas.data.beams import Beams as Beams  # noqa: PLC0414 - part of this API
+from hwnas.data.beams import beams_by_sector
+from hwnas.data.beams import beams_of as beams_of  # noqa: PLC0414
+from hwnas.data.beams import beams_of_rings as beams_of_rings  # noqa: PLC0414
+from hwnas.data.ground_plane import Ground as Ground  # noqa: PLC0414
 from hwnas.data.ground_plane import ground_of as ground_of  # noqa: PLC0414
 from hwnas.data.sampling import sample as sample  # noqa: PLC0414
 from hwnas.range_view.angles import angle_of, ground_distance_of, is_valid_range, range_of
@@ -32,9 +36,12 @@ BY_RING, BY_COLUMN = "ring-by-ring", "column-by-column"
 
 _FEWEST_FOR_QUANTILES = 8
 _AZIMUTH_BINS = 180
-_NEAR_FACTOR = 0.1
+NEAR_FACTOR = 0.1
+"""Of the median range: what is nearer may be seen under another angle than that of its beam."""
+_LEAST_BEYOND = 0.25
 _SECTOR_STRIDE_DEG = 30
 _FEWEST_IN_SECTOR = 64
+_SECTOR_SAMPLES, _FEWEST_SECTORS, _FEWEST_IN_PATTERN = 65_536, 2, 12
 _DEG = np.float32(180.0 / np.pi)
 # A turn counts as seen one way if, of ten steps along it, this share of the surplus goes that way.
 _CLEAR_TURN = 0.5
@@ -42,30 +49,13 @@ _RING_BY_RING_SURPLUS = 0.7
 _SAME_RING_SHARE = 0.5
 _RINGS_FOR_TURN = 6
 _TURN_SAMPLES = 2048
-_COLUMN_LAGS = 90
+# Of a turn: 4 degrees, and 15, the largest azimuth that beams of one firing are known to lie apart.
+_COLUMN_LAGS = (90, 24)
+_LONGEST_STEP = 2.0
 _FEWEST_STEPS = 16
 
 UNITS = {"metres": 1.0, "feet": 3.28084, "centimetres": 100.0, "inches": 39.3701, "millimetres": 1000.0}
 """How many of a unit are one metre."""
-
-
-@dataclass(frozen=True)
-class Beams:
-    """The beams that measured a cloud.
-
-    Attributes:
-        elevation_deg: of each beam that has points, top beam first.
-        spread_deg: median over the beams of how far the elevations of their points scatter (half of the
-            distance between the 16th and the 84th percentile); about 0 in the frame of the sensor, degrees
-            where the cloud was turned or moved out of it.
-        are_given: whether rings were known; False where the beams were found in the elevations alone.
-        num_points: points of each beam in the sample that was taken.
-    """
-
-    elevation_deg: Tuple[float, ...]
-    spread_deg: float
-    are_given: bool
-    num_points: Tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -79,6 +69,22 @@ class Turn:
 
     is_left: bool
     order: str
+
+
+@dataclass(frozen=True)
+class SectorPattern:
+    """How beams lie in narrow sectors, in which they show even in a cloud that is not in its sensor's frame.
+
+    Unlike their elevations it hardly changes where a cloud was tilted, moved out of the frame of the sensor
+    by a little or corrected for the motion of its vehicle.
+
+    Attributes:
+        spacing_deg: median distance between neighbouring beams.
+        most: beams of the sector that has the second most of all: in one a beam may be seen twice.
+    """
+
+    spacing_deg: float
+    most: int
 
 
 @dataclass(frozen=True)
@@ -137,13 +143,16 @@ def geometry_of(
 
 
 def geometry_of_usable(
-    points: FloatArray, ring: Optional[RingArray] = None, time: Optional[npt.NDArray[np.float64]] = None
+    points: FloatArray,
+    ring: Optional[RingArray] = None,
+    time: Optional[npt.NDArray[np.float64]] = None,
+    near_m: float = 0.0,
 ) -> CloudGeometry:
-    """Describe a cloud whose points all have a direction; see `geometry_of`."""
+    """Describe a cloud whose points all have a direction; see `geometry_of`, and `is_far` for `near_m`."""
     chosen = sample(len(points))
     some = points[chosen]
     range_ = range_of(some)
-    far = is_far(range_)
+    far = is_far(range_, near_m)
     elevation, elevation_ring = elevation_of(some[far]), None if ring is None else ring[chosen][far]
     has_quantiles = len(some) >= _FEWEST_FOR_QUANTILES
     return CloudGeometry(
@@ -159,16 +168,26 @@ def geometry_of_usable(
     )
 
 
-def is_far(range_: FloatArray) -> npt.NDArray[np.bool_]:
+def is_far(range_: FloatArray, near_m: float = 0.0) -> npt.NDArray[np.bool_]:
     """Return for ranges [N] whether the elevation of the point is that of its beam.
 
     Beams do not start in one point, so that what is very near, such as the sensor's own vehicle, is seen
     under other angles. A tenth of the median range is the limit, whatever the unit.
+
+    Args:
+        range_: [N].
+        near_m: the limit of other scans of the sensor, which counts where it is the larger one: a wall close
+            by brings the median down to where the vehicle itself is. It does not count where hardly any
+            point lies beyond, as in a cloud of another unit.
     """
     if not len(range_):
         return np.zeros(0, np.bool_)
     middle = np.partition(range_, len(range_) // 2)[len(range_) // 2]
-    return np.asarray(range_ > _NEAR_FACTOR * middle)
+    own = np.asarray(range_ > NEAR_FACTOR * middle)
+    beyond = np.asarray(range_ > near_m)
+    if np.count_nonzero(beyond) < _LEAST_BEYOND * len(range_):
+        return own
+    return np.asarray(own & beyond)
 
 
 def elevation_of(points: FloatArray) -> FloatArray:
@@ -226,81 +245,25 @@ def quantiles(values: FloatArray, percents: Tuple[float, ...]) -> Tuple[float, .
     return tuple(float(value) for value in np.interp(where, np.arange(len(ordered)), ordered))
 
 
-# Beams ------------------------------------------------------------------------------------------------------
-
-_BIN_DEG = 0.02
-_FEWEST_BEAMS = 4
-_POINTS_PER_BEAM = 24
-_FEWEST_ON_RING = 3
-# A beam is told from its neighbours where the elevations between them are this much rarer than on it.
-_VALLEY = 0.4
-_SIGMAS = 3.5
-_SHARPNESS = 0.6
+def sector_beams(points: FloatArray, near_m: float = 0.0) -> List[Beams]:
+    """Return the beams of each sector of points [N, 3] that shows them clearly; see `beams_by_sector`."""
+    some = points[sample(len(points), _SECTOR_SAMPLES)]
+    some = some[is_far(range_of(some), near_m)]
+    return beams_by_sector(azimuth_of(some), elevation_of(some))
 
 
-def beams_of_rings(elevation_deg: FloatArray, ring: RingArray) -> Optional[Beams]:
-    """Return the beams of points [N] whose rings [N] are known; None without any."""
-    known = ring >= 0
-    if not known.all():
-        elevation_deg, ring = elevation_deg[known], ring[known]
-    if not len(ring):
-        return None
-    order = np.lexsort((elevation_deg, ring))
-    values, rings = elevation_deg[order], ring[order]
-    start = np.flatnonzero(np.diff(rings, prepend=rings[0] - 1))
-    count = np.diff(start, append=len(rings))
-    # A stray point makes no beam, unless all have few.
-    enough = count >= (_FEWEST_ON_RING if len(rings) >= _POINTS_PER_BEAM * len(count) else 1)
-    start, count = start[enough], count[enough]
-    middle = values[start + count // 2]
-    low, high = (values[start + ((count - 1) * share).astype(np.intp)] for share in (0.16, 0.84))
-    spread = float(np.median(0.5 * (high - low)))
-    top_first = np.argsort(-middle, kind="stable")
-    return Beams(
-        tuple(middle[top_first].tolist()), spread, are_given=True, num_points=tuple(count[top_first].tolist())
-    )
+def sector_pattern(points: FloatArray, near_m: float = 0.0) -> Optional[SectorPattern]:
+    """Return how beams lie in the sectors that show many of them; None where there are not two.
 
-
-def beams_of(elevation_deg: FloatArray) -> Optional[Beams]:
-    """Find beams as peaks in the distribution of elevations [N]; None where there are no clear ones.
-
-    Works for sensors whose every beam keeps its elevation all around, in the frame of the sensor.
+    Args:
+        points: [N, 3], all with a direction.
+        near_m: see `is_far`.
     """
-    if len(elevation_deg) < _FEWEST_BEAMS * _POINTS_PER_BEAM:
+    sectors = [beams for beams in sector_beams(points, near_m) if len(beams.num_points) >= _FEWEST_IN_PATTERN]
+    if len(sectors) < _FEWEST_SECTORS:
         return None
-    bins = int(180.0 / _BIN_DEG)
-    number = np.clip(((elevation_deg + 90.0) / _BIN_DEG).astype(np.int64), 0, bins - 1)
-    smooth = np.convolve(np.bincount(number, minlength=bins), (0.25, 0.75, 1.0, 0.75, 0.25), "same")
-    peak = np.flatnonzero((smooth[1:-1] >= smooth[:-2]) & (smooth[1:-1] > smooth[2:])) + 1
-    peak = _separated(smooth, peak[smooth[peak] >= 3.0])
-    if len(peak) < _FEWEST_BEAMS:
-        return None
-    centre = (peak + 0.5) * _BIN_DEG - 90.0
-    apart = np.min(np.stack([np.diff(centre, prepend=-90.0), np.diff(centre, append=90.0)]), axis=0)
-    edges = 0.5 * (centre[1:] + centre[:-1])
-    nearest = np.searchsorted(edges, elevation_deg)
-    distance = np.abs(elevation_deg - centre[nearest])
-    # Spread evenly, half of the points would lie within a quarter of the spacing.
-    if np.mean(distance < 0.25 * np.minimum(apart[nearest], 2.0)) < _SHARPNESS:
-        return None
-    counts = np.bincount(nearest, minlength=len(centre))[::-1]
-    spread = float(np.median(distance))
-    return Beams(tuple(centre[::-1].tolist()), spread, are_given=False, num_points=tuple(counts.tolist()))
-
-
-def _separated(density: npt.NDArray[np.float64], peak: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-    """Return the peaks between which the density falls; of those it does not, the highest stays."""
-    chosen: List[int] = []
-    for candidate in peak.tolist():
-        if chosen:
-            valley = float(density[chosen[-1] : candidate + 1].min())
-            lower = float(min(density[chosen[-1]], density[candidate]))
-            if valley > _VALLEY * lower or lower - valley < _SIGMAS * np.sqrt(lower):
-                if density[candidate] > density[chosen[-1]]:
-                    chosen[-1] = candidate
-                continue
-        chosen.append(candidate)
-    return np.asarray(chosen, np.intp)
+    steps = np.concatenate([-np.diff(beams.elevation_deg) for beams in sectors])
+    return SectorPattern(float(np.median(steps)), sorted(len(beams.num_points) for beams in sectors)[-2])
 
 
 # Sense of the turn ------------------------------------------------------------------------------------------
@@ -331,8 +294,13 @@ def turn_of(
     if single is not None or ring is not None:
         return single
     # Points of one column differ little in azimuth, and either way; a few degrees on, the turn shows.
-    lag = max(1, len(points) // _COLUMN_LAGS)
-    return _turn(_step(points, here[here + lag < len(points)], lag), BY_COLUMN)
+    for part in _COLUMN_LAGS:
+        lag = max(1, len(points) // part)
+        steps = _step(points, here[here + lag < len(points)], lag)
+        found = _turn(steps, BY_COLUMN)
+        if found is not None and abs(float(np.median(steps))) <= _LONGEST_STEP * 360.0 / part:
+            return found
+    return None
 
 
 def _turn(steps: FloatArray, order: str, least_surplus: float = _CLEAR_TURN) -> Optional[Turn]:

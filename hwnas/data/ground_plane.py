@@ -52,6 +52,21 @@ class Ground:
         rise = points[:, 2] + pitch * points[:, 0] + roll * points[:, 1]
         return np.asarray(rise + self.height * np.sqrt(1 + roll * roll + pitch * pitch), np.float64)
 
+    def levelled(self, points: FloatArray) -> FloatArray:
+        """Return points [N, 3] turned about the origin so that the plane is level."""
+        slopes = -np.tan(np.radians([self.pitch_deg, self.roll_deg]))  # of the plane along x and y
+        up = np.array([-slopes[0], -slopes[1], 1.0]) / np.sqrt(1.0 + slopes @ slopes)
+        # The shortest turn that brings `up` to z (Rodrigues); `up` never points down.
+        x, y, z = up
+        turn = np.array(
+            [
+                [1.0 - x * x / (1.0 + z), -x * y / (1.0 + z), -x],
+                [-x * y / (1.0 + z), 1.0 - y * y / (1.0 + z), -y],
+                [x, y, z],
+            ]
+        )
+        return np.asarray(points @ turn.T.astype(np.float32), np.float32)
+
 
 def ground_of(points: FloatArray) -> Optional[Ground]:
     """Return the plane near the sensor that most points lie on and that tilts by less than 50 degrees.

@@ -26,6 +26,16 @@ def sensor_findings(source: DataSource, geometry: GeometryEstimate, facts: Conte
     table = source.sensor_table
     if table is not None and not table.is_rotating:
         return
+    if not geometry.beams_deg:
+        yield Finding(
+            "beams",
+            WARNING,
+            "No beams are told apart: the points are not in the frame of the sensor, were corrected for the "
+            "motion of the vehicle, or come in no order from a sensor whose beams overlap. Bundles then tell "
+            "other sensors by field of view, ground, distances and, at best, the spacing of beams only.",
+            "Give points in the frame of the sensor and in the order in which it measured them, or the ring "
+            "of each point.",
+        )
     matches = matches_of(source, geometry)
     own = next((match for match in matches if match.sensor == source.sensor), None)
     better = better_than(matches, source.sensor)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
@@ -34,7 +35,7 @@ from hwnas.range_view.projection import (
     network_input,
     project,
 )
-from hwnas.scan import IGNORED_LABEL, Scan
+from hwnas.scan import IGNORED_LABEL, DataWarning, Scan
 from hwnas.tasks.base import Arrays, LossFunction, LossSettings, MetricWords, Picture, Predict, Quality
 from hwnas.tasks.batch_evaluation import Evaluation, PointTally
 from hwnas.tasks.lidar_geometry import check_projection, geometry_of, with_rows
@@ -239,7 +240,13 @@ class LidarSegmentation:
         }
 
     def expectations(self, architecture: Architecture) -> Mapping[str, Any]:
-        """Return what training scans look like, see `ScanExpectations`."""
+        """Return what training scans look like, see `ScanExpectations`.
+
+        Warns:
+            DataWarning: if it does not tell other scans from them.
+        """
+        for weakness in self._expectations.weaknesses():
+            warnings.warn(weakness, DataWarning, stacklevel=2)
         return self._expectations.to_json()
 
     def end_to_end_sample(self, architecture: Architecture) -> Scan:

@@ -8,7 +8,8 @@ For every sensor table, a pool of synthetic scans is made once; expectations com
 that are varied. Each wrong kind and each right kind is varied with seeds (`scan_variations.py`), half of the
 time with the ring of every point, half of the time without; every wrong scan is turned, and may be part of a
 turn or thinned. `--real DIR...` names data sets, each a directory called `real-` and the name of the sensor;
-their scans are right ones for networks trained on that sensor.
+their scans are right ones for networks trained on that sensor. With `--counts DIR`, each count is kept as
+soon as it is made, and a study that was ended goes on from there with the same code and settings.
 
 Prints Markdown; with `--json FILE`, writes the counts and some words of what went wrong.
 """
@@ -17,18 +18,20 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 import warnings
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scan_variations as variations
 from numpy.random import Generator
+from scan_counts import Count, CountStore
 from scan_variations import RIGHT, WRONG, Cloud, Variation
 
 from hwnas.bundle.runtime.scan_checks import ScanChecks, check_intensity_range
@@ -45,32 +48,6 @@ TRAINED = ("hdl-64e", "vlp-32c", "os1-64")
 TRAIN_SCENES, TEST_SCENES, SCANS_PER_SCENE = range(6), range(8, 14), 2
 INTENSITY_RANGE = (0.0, 255.0)
 REAL = "real-"
-_EXAMPLES = 6
-
-
-@dataclass
-class Count:
-    """How many of some variations were refused, or only warned about.
-
-    Attributes:
-        tried: variations.
-        refused: of them.
-        warned: of those accepted.
-        examples: seeds and words of the first that went the other way than intended.
-    """
-
-    tried: int = 0
-    refused: int = 0
-    warned: int = 0
-    examples: list[str] = field(default_factory=list)
-
-    def add(self, seed: int, refusal: str | None, remarks: Sequence[str], *, intended: bool) -> None:
-        """Count one variation; `intended` says whether it should be refused."""
-        self.tried += 1
-        self.refused += refusal is not None
-        self.warned += refusal is None and bool(remarks)
-        if (refusal is not None) != intended and len(self.examples) < _EXAMPLES:
-            self.examples.append(f"{seed}: {refusal or '; '.join(remarks) or 'no word'}")
 
 
 def synthetic(name: str, scenes: Sequence[int], pool: Path | None) -> list[Cloud]:
@@ -93,7 +70,9 @@ def synthetic(name: str, scenes: Sequence[int], pool: Path | None) -> list[Cloud
             arrays.update(
                 {f"p{number}": cloud.points, f"i{number}": cloud.intensity, f"r{number}": cloud.ring}
             )
-        np.savez(path, **arrays)
+        partial = path.with_suffix(f".{os.getpid()}.partial.npz")
+        np.savez(partial, **arrays)
+        partial.replace(path)  # a study that is killed leaves no half of a pool
     return clouds
 
 
@@ -180,26 +159,29 @@ def sensor_of(name: str) -> str:
 
 
 def study(
-    gate: Gate, name: str, pools: dict[str, list[Cloud]], number: int, only: str | None
+    gate: Gate, name: str, pools: dict[str, list[Cloud]], number: int, only: str | None, store: CountStore
 ) -> dict[str, dict[str, Count]]:
     """Return counts by group (wrong, right, sensors, few points) and kind."""
     own = pools[name]
     found: dict[str, dict[str, Count]] = {"wrong": {}, "right": {}, "sensors": {}, "few": {}}
+
+    def ask(group: str, kind: str, clouds: Sequence[Cloud], variation: Variation, *, intended: bool) -> None:
+        if only is None or only == kind:
+            found[group][kind] = store.count(
+                (name, group, kind), lambda: vary(gate, clouds, kind, variation, number, intended=intended)
+            )
+
     for kind, variation in RIGHT.items():
-        if only is None or only == kind:
-            found["right"][kind] = vary(gate, own, kind, variation, number, intended=False)
+        ask("right", kind, own, variation, intended=False)
     for kind, variation in WRONG.items():
-        if only is None or only == kind:
-            found["wrong"][kind] = vary(gate, own, kind, variation, number, intended=True)
+        ask("wrong", kind, own, variation, intended=True)
     for other, clouds in pools.items():
         if other != name and sensor_of(other) == sensor_of(name):
-            found["right"][other] = vary(gate, clouds, other, variations.yawed, number, intended=False)
-        elif other != name and (only is None or only == other):
-            variation = variations.of_another_sensor
-            found["sensors"][other] = vary(gate, clouds, other, variation, number, intended=True)
-            found["few"][other] = vary(gate, clouds, other, variations.few, number, intended=True)
-    if only is None:
-        found["few"][name] = vary(gate, own, name, variations.few, number, intended=False)
+            ask("right", other, clouds, variations.yawed, intended=False)
+        elif other != name:
+            ask("sensors", other, clouds, variations.of_another_sensor, intended=True)
+            ask("few", other, clouds, variations.few, intended=True)
+    ask("few", name, own, variations.few, intended=False)
     return found
 
 
@@ -260,6 +242,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--every", type=int, default=1, help="vary scans with every n-th point of each ring")
     parser.add_argument("--only", help="one kind")
     parser.add_argument("--json", type=Path, dest="json_path")
+    parser.add_argument(
+        "--counts",
+        type=Path,
+        help="directory that keeps each count; a study that ended early goes on from there",
+    )
     chosen = parser.parse_args(arguments)
     _quietly()
     pools = {
@@ -273,9 +260,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if name not in learnt:
             parser.error(f"--trained {name} is neither one of --others nor the name of a directory of --real")
     results: dict[str, dict[str, dict[str, Count]]] = {}
+    settings = [chosen.variations, chosen.every, *(directory.resolve() for directory in chosen.real)]
+    store = CountStore(chosen.counts, settings)
     for name in [name for name in learnt if name in chosen.trained]:
         gate = Gate(expectations(name, learnt[name], given=False))
-        results[name] = study(gate, name, pools, chosen.variations, chosen.only)
+        results[name] = study(gate, name, pools, chosen.variations, chosen.only, store)
         spent, points = milliseconds(gate, pools[name])
         print(f"{name}: {spent:.1f} ms for a scan of {points} points", file=sys.stderr, flush=True)
     print(markdown(results))

@@ -57,12 +57,24 @@ def test_the_geometry_of_scans_is_part_of_what_a_network_expects() -> None:
         {"turn": {"is_left": True, "order": "random"}},
         {"far_range_m": "far"},
         {"ground_tilt_deg": float("inf")},
+        {"sector_spacing_deg": [0.3, 0.2]},
+        {"sector_beams": 0},
+        {"sector_beams": True},
     ],
 )
 def test_other_geometry_is_refused(update: dict[str, object]) -> None:
     value = look_at(scan_of(0)).to_json()
     with pytest.raises((ValueError, TypeError)):
         ScanExpectations.from_json({**value, "geometry": {**value["geometry"], **update}})
+
+
+def test_bundles_that_say_nothing_of_sectors_are_read() -> None:
+    found = look_at(scan_of(0))
+    value = found.to_json()
+    del value["weaknesses"]
+    value["geometry"] = {key: entry for key, entry in value["geometry"].items() if "sector_" not in key}
+    value["geometry"]["sector_edges"] = found.to_json()["geometry"]["sector_edges"]
+    assert ScanExpectations.from_json(value) == found
 
 
 def test_rings_in_files_and_points_in_no_order_are_told_apart() -> None:

@@ -116,6 +116,31 @@ def test_sense_of_the_turn(mirrored: bool, by_column: bool, has_rings: bool, sta
     assert found == geometry.Turn(is_left=not mirrored, order=expected)
 
 
+@pytest.mark.parametrize("is_left", [False, True])
+@pytest.mark.parametrize("share", [1.0, 0.4])
+def test_beams_that_lie_15_degrees_apart_in_azimuth_show_the_turn(is_left: bool, share: float) -> None:
+    """As those of a Pandar64, whose firings come one after the other."""
+    sensor = load_sensor("pandar64")
+    points, ring = turn_of(sensor)
+    offset = np.degrees(np.arctan2(points[:, 1], points[:, 0])) + 12.0 * (ring % 4 - 1.5)
+    turn = np.radians(12.0 * (ring % 4 - 1.5))
+    c, s = np.cos(turn), np.sin(turn)
+    x, y = points[:, 0].copy(), points[:, 1].copy()
+    points[:, 0], points[:, 1] = c * x - s * y, s * x + c * y
+    firing = np.round(offset - 12.0 * (ring % 4 - 1.5), 2)
+    order = np.lexsort((ring, firing if is_left else -firing))
+    order = order[: int(share * len(order))]
+    found = geometry.turn_of(points[order])
+    assert found == geometry.Turn(is_left=is_left, order=geometry.BY_COLUMN)
+
+
+def test_points_that_are_near_in_other_scans_are_near() -> None:
+    range_ = np.concatenate([np.full(10, 0.6), np.full(60, 2.0), np.full(30, 8.0)]).astype(np.float32)
+    assert int(geometry.is_far(range_).sum()) == 100  # a tenth of the median is 20 cm
+    assert int(geometry.is_far(range_, 0.9).sum()) == 90
+    assert int(geometry.is_far(range_ / 1000, 0.9).sum()) == 100  # in another unit nothing lies beyond
+
+
 def test_times_show_the_turn_where_the_order_does_not() -> None:
     points, ring = turn_of(load_sensor("vlp-16"))
     time = np.tile(np.arange(360.0), 16)

@@ -11,16 +11,13 @@ from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.bundle.runtime.geometry_checks import (
-    FEWEST_FOR_CHECKS,
-    Finding,
-    between_beams,
-    findings_of,
-    findings_of_old_bundle,
-    is_sparse,
-)
+from hwnas.bundle.runtime.beam_checks import between_beams, is_sparse
+from hwnas.bundle.runtime.geometry_checks import findings_of, findings_of_old_bundle
+from hwnas.bundle.runtime.scan_finding import FEWEST_FOR_CHECKS, Finding
+from hwnas.bundle.runtime.second_look import look_again
 from hwnas.data.expectations import ANY_ORDER, ScanExpectations
-from hwnas.data.geometry import CloudGeometry, elevation_of, geometry_of_usable, is_far, quantiles, sample
+from hwnas.data.expected_geometry import GeometryExpectations
+from hwnas.data.geometry import elevation_of, geometry_of_usable, is_far, quantiles, sample
 from hwnas.errors import DataError
 from hwnas.range_view.angles import range_of
 from hwnas.range_view.projection import RangeImage
@@ -145,9 +142,7 @@ class ScanChecks:
         _refuse_unusable(len(points), num_points)
         warnings = _warning_of_usable(len(points), num_points)
         known = self._known_ring(points, image, ring)
-        findings = _findings(geometry_of_usable(points, known), expects)
-        if known is None:
-            findings += _between_beams(points, expects)
+        findings = _findings(points, known, expects)
         certain = [finding for finding in findings if finding.is_certain]
         reasons = [_refusal(certain, expects)] if certain else []
         checked = [] if problems else [_check_unit(intensity, expects)]
@@ -250,20 +245,23 @@ def _check_order(num_points: int, method: str, expects: ScanExpectations) -> _Re
     return _Remark((f"{text} Rows are those of the nearest beams of the sensor's table.",))
 
 
-def _findings(found: CloudGeometry, expects: ScanExpectations) -> List[Finding]:
-    if found.num_points < FEWEST_FOR_CHECKS:
+def _findings(points: FloatArray, ring: Optional[RingArray], expects: ScanExpectations) -> List[Finding]:
+    if len(points) < FEWEST_FOR_CHECKS:
         return []
-    if expects.geometry is not None:
-        return findings_of(found, expects.geometry)
-    return findings_of_old_bundle(found, expects)
+    geometry = expects.geometry
+    if geometry is None:
+        return findings_of_old_bundle(geometry_of_usable(points, ring), expects)
+    found = geometry_of_usable(points, ring, near_m=geometry.near_m)
+    findings = findings_of(found, geometry)
+    if ring is None:
+        findings += _between_beams(points, geometry)
+    return look_again(points, found, geometry, findings, are_rings_known=ring is not None)
 
 
-def _between_beams(points: FloatArray, expects: ScanExpectations) -> List[Finding]:
-    if expects.geometry is None:
-        return []
+def _between_beams(points: FloatArray, expects: GeometryExpectations) -> List[Finding]:
     some = points[sample(len(points))]
-    some = some[is_far(range_of(some))]  # as where the expected beams were recorded
-    finding = between_beams(elevation_of(some), expects.geometry)
+    some = some[is_far(range_of(some), expects.near_m)]  # as where the expected beams were recorded
+    finding = between_beams(elevation_of(some), expects)
     return [] if finding is None else [finding]
 
 

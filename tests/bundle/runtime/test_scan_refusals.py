@@ -16,7 +16,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from hwnas.bundle.runtime.geometry_checks import is_sparse
+from hwnas.bundle.runtime.beam_checks import is_sparse
 from hwnas.bundle.runtime.scan_checks import ScanChecks, _between_beams
 from hwnas.cli import infer
 from hwnas.data.expectations import ScanExpectations, expectations_of
@@ -154,7 +154,9 @@ def test_only_points_that_lie_far_enough_to_show_their_beam_lie_between_beams(ra
     flat = np.cos(elevation)
     others = range_m * np.column_stack([flat * np.cos(azimuth), flat * np.sin(azimuth), np.sin(elevation)])
     points = np.concatenate([cloud.points, others.astype(np.float32)])
-    assert len(_between_beams(points, expected("vlp-16"))) == (range_m > 1.0)
+    geometry = expected("vlp-16").geometry
+    assert geometry is not None
+    assert len(_between_beams(points, geometry)) == (range_m > 1.0)
 
 
 def test_no_point_is_a_warning_too() -> None:
