@@ -54,7 +54,7 @@ def check_plugin(plugin: Plugin) -> CheckedPlugin:
     """Try one plug-in: import it, make it with its defaults, and hold it against its interface."""
     try:
         load_plugin(plugin.group, plugin.name)
-        _CHECKS[plugin.group](plugin)
+        CHECKS[plugin.group](plugin)
     except PluginError as error:
         return CheckedPlugin(plugin, "broken", str(error))
     except HwnasError as error:
@@ -103,7 +103,7 @@ def _check_executor(plugin: Plugin) -> None:
         make_executor(plugin.name, ExecutorContext(setup, 1, Path(directory), {}))
 
 
-_CHECKS: Mapping[str, Callable[[Plugin], None]] = MappingProxyType(
+CHECKS: Mapping[str, Callable[[Plugin], None]] = MappingProxyType(
     {
         "hwnas.search_spaces": _check_space,
         "hwnas.tasks": _check_task,
@@ -114,3 +114,4 @@ _CHECKS: Mapping[str, Callable[[Plugin], None]] = MappingProxyType(
         "hwnas.executors": _check_executor,
     }
 )
+"""How each group is tried, for every one of `GROUPS`."""

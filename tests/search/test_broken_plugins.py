@@ -14,10 +14,10 @@ import pytest
 from hwnas.config import load_config
 from hwnas.errors import PluginError
 from hwnas.latency.backend_class import backend_class
-from hwnas.plugins import find_plugin
+from hwnas.plugins import GROUPS, find_plugin
 from hwnas.search.driver import search
 from hwnas.search.executors.base import ExecutorContext, WorkerSetup, make_executor
-from hwnas.search.plugin_checks import check_plugin
+from hwnas.search.plugin_checks import CHECKS, check_plugin
 from hwnas.search.run_directory import RunDirectory
 
 WriteRun = Callable[..., Path]
@@ -180,3 +180,7 @@ def test_checks_name_what_is_broken(install: Install, group: str, source: str, m
     checked = check_plugin(find_plugin(group, "broken"))
     assert checked.status == "broken"
     assert re.search(message, checked.problem), checked.problem
+
+
+def test_every_group_is_tried() -> None:
+    assert set(CHECKS) == set(GROUPS)
