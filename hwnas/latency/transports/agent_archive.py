@@ -92,8 +92,8 @@ def _source(name: str) -> Path:
 
 
 def _imports(module: str, source: Path, tops: set[str]) -> Iterator[str]:
-    """Yield the modules of some top-level packages that a module imports, wherever in it."""
-    for node in ast.walk(ast.parse(source.read_bytes(), str(source))):
+    """Yield the modules of some top-level packages that a module imports when it runs, wherever in it."""
+    for node in _executed(ast.parse(source.read_bytes(), str(source))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name.partition(".")[0] in tops)
         elif isinstance(node, ast.ImportFrom):
@@ -102,6 +102,22 @@ def _imports(module: str, source: Path, tops: set[str]) -> Iterator[str]:
                 yield start
                 # What is imported from a package may be a module of it.
                 yield from (name for alias in node.names if _is_module(name := f"{start}.{alias.name}"))
+
+
+def _executed(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield the nodes below a node, those left out that only type checkers see."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and _is_for_type_checkers(child.test):
+            for other in child.orelse:
+                yield from (other, *_executed(other))
+        else:
+            yield from (child, *_executed(child))
+
+
+def _is_for_type_checkers(test: ast.expr) -> bool:
+    return (isinstance(test, ast.Name) and test.id == "TYPE_CHECKING") or (
+        isinstance(test, ast.Attribute) and test.attr == "TYPE_CHECKING"
+    )
 
 
 def _start(node: ast.ImportFrom, module: str, *, is_package: bool) -> str:

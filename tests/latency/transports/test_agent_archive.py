@@ -42,8 +42,12 @@ def test_what_travels_is_small_and_knows_no_torch_nor_driver() -> None:
         "tasks",
         "models",
         "training",
-        "export",
-        "latency/meter",
+        "run",
+        "report",
+        "bundle/export",
+        "bundle/verification",
+        "latency/measure",
+        "latency/predict",
         "latency/transports",
     ):
         assert not [name for name in names if name.startswith(f"hwnas/{part}")]
@@ -56,7 +60,10 @@ def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     package = tmp_path / "outside_backends"
     (package / "parts").mkdir(parents=True)
     (package / "__init__.py").write_text("")
-    (package / "backend.py").write_text("from . import parts\nfrom .other import thing\nimport numpy\n")
+    (package / "backend.py").write_text(
+        "import typing\nfrom . import parts\nfrom .other import thing\nimport numpy\n"
+        "if typing.TYPE_CHECKING:\n    from .unused import nothing\nelse:\n    from .parts import parts\n"
+    )
     (package / "other.py").write_text("def thing():\n    import outside_backends.late\n")
     (package / "late.py").write_text("from hwnas.pareto import non_dominated\n")
     (package / "unused.py").write_text("raise RuntimeError\n")
