@@ -6,25 +6,92 @@ distribution, in one group a family.
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from types import MappingProxyType, TracebackType
 from typing import Any
 
-from hwnas.errors import PluginError, did_you_mean
+from hwnas.errors import HwnasError, PluginError, did_you_mean
 
-GROUPS = (
-    "hwnas.search_spaces",
-    "hwnas.tasks",
-    "hwnas.data_formats",
-    "hwnas.backends",
-    "hwnas.strategies",
-    "hwnas.estimators",
-    "hwnas.executors",
+GROUPS: Mapping[str, str] = MappingProxyType(
+    {
+        "hwnas.search_spaces": "factory (NetworkContract, restrictions) -> SearchSpace",
+        "hwnas.tasks": "factory (settings) -> Task",
+        "hwnas.data_formats": "reader (path, options) -> RawScan",
+        "hwnas.backends": "class with the interface of Backend",
+        "hwnas.strategies": "factory (StrategyContext, *, options) -> optuna.samplers.BaseSampler",
+        "hwnas.estimators": "factory (EstimatorContext) -> AccuracyEstimator",
+        "hwnas.executors": "factory (ExecutorContext) -> Executor",
+    }
 )
+"""Every entry-point group, and what is registered in it."""
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """One registration.
+
+    Attributes:
+        group: entry-point group.
+        name: under which it is registered.
+        import_path: `module:attribute`.
+        distribution: that registers it; empty if that is unknown.
+        version: of the distribution.
+    """
+
+    group: str
+    name: str
+    import_path: str
+    distribution: str
+    version: str
+
+    def __str__(self) -> str:
+        """Name it for people: what, from where."""
+        origin = f"{self.distribution} {self.version}, " if self.distribution else ""
+        return f"{self.name!r} of {self.group} ({origin}{self.import_path})"
+
+    @property
+    def attribute(self) -> str:
+        """What is registered, as its author knows it."""
+        return self.import_path.partition(":")[2].partition("[")[0].strip()
+
+    def to_json(self) -> dict[str, str]:
+        """Return plain JSON values."""
+        return {
+            "group": self.group,
+            "name": self.name,
+            "distribution": self.distribution,
+            "version": self.version,
+            "import_path": self.import_path,
+        }
+
+
+def installed_plugins(group: str) -> list[Plugin]:
+    """Return all registrations in `group`, by name; a name may be there twice."""
+    found = {_plugin(group, entry): None for entry in entry_points(group=group)}
+    return sorted(found, key=lambda one: (one.name, one.distribution, one.import_path))
+
+
+def _plugin(group: str, entry: EntryPoint) -> Plugin:
+    origin = entry.dist
+    named = ("", "") if origin is None else (origin.name, origin.version)
+    return Plugin(group, entry.name, entry.value, *named)
 
 
 def plugin_names(group: str) -> list[str]:
     """Return the sorted names registered in `group`."""
     return sorted({entry.name for entry in entry_points(group=group)})
+
+
+def find_plugin(group: str, name: str) -> Plugin:
+    """Return what is registered as `name` in `group`.
+
+    Raises:
+        PluginError: if the name is unknown, or registered by two distributions.
+    """
+    return _plugin(group, _entry(group, name))
 
 
 def load_plugin(group: str, name: str) -> Any:
@@ -33,6 +100,12 @@ def load_plugin(group: str, name: str) -> Any:
     Raises:
         PluginError: if the name is unknown, registered by two distributions, or its import fails.
     """
+    entry = _entry(group, name)
+    with Blame(_plugin(group, entry), "import", "can be imported"):
+        return entry.load()
+
+
+def _entry(group: str, name: str) -> EntryPoint:
     entries = {entry.value: entry for entry in entry_points(group=group) if entry.name == name}
     if not entries:
         known = plugin_names(group)
@@ -45,7 +118,110 @@ def load_plugin(group: str, name: str) -> Any:
             "uninstall all but one of these distributions."
         )
     (entry,) = entries.values()
+    return entry
+
+
+class Blame:
+    """While it is entered, whatever code of a plug-in raises becomes a `PluginError` that names the plug-in.
+
+    Foreign code may raise anything; a plain traceback out of hwnas would not say whose fault it is.
+    """
+
+    def __init__(self, plugin: Plugin | str, method: str, expected: str, *, own_errors: bool = False) -> None:
+        """Prepare.
+
+        Args:
+            plugin: whose code runs.
+            method: of it, as its author knows it.
+            expected: what should have happened, completing "must".
+            own_errors: let errors of hwnas pass, as a factory raises them for wrong settings.
+        """
+        self._plugin, self._method, self._expected = plugin, method, expected
+        self._lets_pass = (HwnasError,) if own_errors else (PluginError,)
+
+    def __enter__(self) -> Blame:
+        """Begin."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Name the plug-in in what was raised; interruptions pass.
+
+        Raises:
+            PluginError: in place of an exception.
+        """
+        if isinstance(error, Exception) and not isinstance(error, self._lets_pass):
+            found = f"it raised {type(error).__name__}: {error}"
+            raise wrong(self._plugin, self._method, self._expected, found) from error
+
+
+def wrong(plugin: Plugin | str, method: str, expected: str, found: str) -> PluginError:
+    """Return the error about a plug-in that breaks its contract.
+
+    Args:
+        plugin: at fault.
+        method: of it.
+        expected: completes "must".
+        found: completes "but".
+    """
+    return PluginError(f"Plug-in {plugin}: `{method}` must {expected}, but {found}.")
+
+
+def check_interface(plugin: Plugin | str, made: object, interface: type, extra: tuple[str, ...] = ()) -> None:
+    """Check that an object has all members of an interface, and that its methods take what they are given.
+
+    Args:
+        plugin: that gave the object.
+        made: an object, or a class whose instances are meant.
+        interface: a protocol.
+        extra: special methods that count as well, such as `__enter__`.
+
+    Raises:
+        PluginError: naming what is missing, or the parameters that do not fit.
+    """
+    own = {name for name in vars(interface) if not name.startswith("_")}
+    for name in sorted({*own, *getattr(interface, "__annotations__", {}), *extra}):
+        declared = vars(interface).get(name)
+        is_method = inspect.isfunction(declared)
+        described = f"be a {'method' if is_method else 'value'} as in {interface.__name__}"
+        with Blame(plugin, name, described):
+            member = getattr(made, name, _MISSING)
+        if member is _MISSING:
+            raise wrong(plugin, name, described, "there is none")
+        if is_method and declared is not None:
+            is_unbound = inspect.isclass(made) and inspect.isfunction(inspect.getattr_static(made, name))
+            bound = declared if is_unbound else declared.__get__(object(), object)
+            check_parameters(plugin, name, member, bound)
+
+
+_MISSING = object()
+
+
+def check_parameters(plugin: Plugin | str, name: str, member: object, declared: Any) -> None:
+    """Check that a function can be called as another one.
+
+    Args:
+        plugin: that it is of.
+        name: of the function.
+        member: the function.
+        declared: has the parameters that it will be given.
+
+    Raises:
+        PluginError: if it is no function, or does not take them.
+    """
+    if not callable(member):
+        raise wrong(plugin, name, "be a function", f"is {type(member).__name__}")
     try:
-        return entry.load()
-    except (ImportError, AttributeError) as error:
-        raise PluginError(f"{name!r} of {group!r} ({entry.value}) cannot be imported: {error}") from error
+        signature = inspect.signature(member)
+    except ValueError:
+        return  # written in C, which does not tell
+    wanted = inspect.signature(declared).parameters.values()
+    kinds = inspect.Parameter
+    plain = [one for one in wanted if one.kind in {kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD}]
+    named = [one.name for one in wanted if one.kind == kinds.KEYWORD_ONLY]
+    try:
+        signature.bind(*plain, **dict.fromkeys(named))
+    except TypeError as error:
+        taken = ", ".join(one.name for one in wanted if one.name != "self")
+        raise wrong(plugin, name, f"take ({taken})", f"it takes {signature} ({error})") from error

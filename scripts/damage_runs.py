@@ -131,7 +131,7 @@ def made_run(directory: Path) -> RunDirectory:
     site = directory / "site"
     info = site / "hwnas_tiny_plugin-1.0.dist-info"
     info.mkdir(parents=True)
-    shutil.copy(ROOT / "tests" / "search" / "tiny_plugin.py", site / "hwnas_tiny_plugin.py")
+    shutil.copy(ROOT / "hwnas" / "testing" / "tiny_plugin.py", site / "hwnas_tiny_plugin.py")
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: hwnas-tiny-plugin\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(ENTRY_POINTS)
     sys.path.insert(0, str(site))

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 from hwnas.errors import ModelFileError
 from hwnas.external_data import read_model_files, sha256_of_model
 from hwnas.files import sha256_of_file
-from tests.latency.onnx_models import LAYOUTS, keep_outside, write_conv_model, write_external_model
+from hwnas.testing.onnx_models import LAYOUTS, keep_outside, write_conv_model, write_external_model
 
 
 def changed(path: Path, change: object) -> Path:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hwnas.pareto import front_indices, hypervolume
+from hwnas.pareto import first_fronts, front_indices, fronts, hypervolume, non_dominated_ranks
 
 coordinate = st.integers(0, 12).map(lambda n: n / 4)
 points = st.lists(st.tuples(coordinate, coordinate), max_size=12)
@@ -40,3 +40,64 @@ def test_what_is_not_finite_is_refused(bad: float) -> None:
         front_indices([(0.5, 1.0), (bad, 2.0)])
     with pytest.raises(ValueError, match="finite"):
         hypervolume([(bad, 2.0)], (3, 3))
+
+
+def sorted_by_force(points: list, *, share_ties: bool) -> list[set[int]]:
+    """Fronts by comparing all with all; of identical points the first is on the better front, or all are."""
+
+    def beats(other: int, one: int) -> bool:
+        if points[other] == points[one]:
+            return not share_ties and other < one
+        return dominates(points[other], points[one])
+
+    left, found = set(range(len(points))), []
+    while left:
+        front = {one for one in left if not any(beats(other, one) for other in left)}
+        found.append(front)
+        left -= front
+    return found
+
+
+tables = st.integers(1, 4).flatmap(lambda d: st.lists(st.tuples(*[coordinate] * d), min_size=1, max_size=14))
+
+
+@given(tables, st.booleans())
+def test_fronts_are_those_of_brute_force(points: list, share_ties: bool) -> None:
+    found = [front.tolist() for front in fronts(np.array(points), share_ties=share_ties)]
+    assert [set(front) for front in found] == sorted_by_force(points, share_ties=share_ties)
+    for front in found:
+        assert len(set(front)) == len(front)
+        assert [points[index] for index in front] == sorted(points[index] for index in front)
+
+
+@given(tables, st.integers(0, 15))
+def test_ranks_are_the_numbers_of_the_fronts(points: list, enough: int) -> None:
+    expected = sorted_by_force(points, share_ties=True)
+    ranks = non_dominated_ranks(np.array(points))
+    assert [set(np.flatnonzero(ranks == rank).tolist()) for rank in range(len(expected))] == expected
+    some = non_dominated_ranks(np.array(points), enough)
+    whole = next(
+        n for n in range(len(expected) + 1) if sum(map(len, expected[:n])) >= min(enough, len(points))
+    )
+    assert np.array_equal(some, np.minimum(ranks, whole))
+
+
+@given(points)
+def test_front_indices_are_the_first_front(points: list) -> None:
+    table = np.array(points, float).reshape(-1, 2)
+    assert front_indices(points) == [int(index) for index in next(fronts(table), ())]
+
+
+@given(tables, st.integers(0, 15))
+def test_first_fronts_are_whole(points: list, enough: int) -> None:
+    kept = first_fronts(np.array(points), enough).tolist()
+    every = [front.tolist() for front in fronts(np.array(points))]
+    count = next(n for n in range(len(every) + 1) if sum(map(len, every[:n])) >= min(enough, len(points)))
+    assert kept == [index for front in every[:count] for index in front]
+
+
+def test_infinite_coordinates_are_sorted_and_nan_is_refused() -> None:
+    table = np.array([[0.1, np.inf], [0.2, 1.0], [0.3, np.inf]])
+    assert [front.tolist() for front in fronts(table)] == [[0, 1], [2]]
+    with pytest.raises(ValueError, match="must be numbers"):
+        next(fronts(np.array([[0.1, np.nan]])))

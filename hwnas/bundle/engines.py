@@ -11,7 +11,7 @@ from hwnas.io_spec import IoSpec
 from hwnas.latency.engines.building import build_for_rtx, build_on_target
 from hwnas.latency.engines.repeated_builds import keep_fastest_build
 from hwnas.latency.engines.rtx import CAPABILITIES
-from hwnas.latency.measure.meter import AgentMeter
+from hwnas.latency.measure.commands import SupportsCommands
 from hwnas.latency.measurement import LatencyMeter
 from hwnas.latency.target import Target
 
@@ -77,7 +77,7 @@ def write_engine(engine: str, meter: LatencyMeter, model: Path, precision: str) 
     try:
         if engine == RTX and backend != BACKENDS[RTX]:
             record = build_for_rtx(model, CAPABILITIES, model.parent)
-        elif isinstance(meter, AgentMeter):
+        elif isinstance(meter, SupportsCommands):
             record = build_on_target(meter, model, model.parent)
         else:
             raise ExportError(f"The meter of {meter.target!r} cannot build engines.")

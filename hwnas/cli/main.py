@@ -32,6 +32,7 @@ COMMANDS = (
     "bench",
     "infer",
     "inspect",
+    "plugins",
     "report",
 )
 

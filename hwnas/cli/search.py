@@ -18,7 +18,7 @@ from hwnas.errors import ConfigError, StudyError
 from hwnas.search.run_directory import RunDirectory
 
 if TYPE_CHECKING:
-    from hwnas.estimators.rank_correlation import EstimatorReport
+    from hwnas.estimators.report import EstimatorReport
     from hwnas.run.results import SearchSummary
     from hwnas.search.stage_costs import StageCost
 

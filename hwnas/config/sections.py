@@ -186,8 +186,8 @@ class SearchSection(Section):
     ranks. `prescreening` adds its stages behind them, null none; `first_estimator` then evaluates these
     candidates, which it learns from and which are no part of the front, and null means `estimator`.
     `warm_start` lists directories of earlier runs whose fronts are tried first, `initial_architectures` a
-    file of cells that are, too, see `hwnas.search.initial_architectures`. With `fidelities`, `trials` counts
-    what is trained for the fewest steps.
+    file of known good ones that are, too, in the form that the space reads (`SupportsSeeds`). With
+    `fidelities`, `trials` counts what is trained for the fewest steps.
     """
 
     strategy: StrategySection = StrategySection()

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from hwnas.architecture import Architecture
-from hwnas.plugins import load_plugin
+from hwnas.errors import ConfigError, PluginError
+from hwnas.plugins import Blame, check_interface, find_plugin, load_plugin, wrong
 from hwnas.search_spaces.base import SearchSpace
 from hwnas.tasks.base import Quality, Task
+
+GROUP = "hwnas.estimators"
+
+Returns = Literal["evaluation", "score"]
+"""What an estimator returns: the metric of a network that did the task, or what only orders networks."""
+
+EVALUATION: Returns = "evaluation"
+SCORE: Returns = "score"
 
 
 @dataclass(frozen=True)
@@ -18,7 +28,8 @@ class Estimate:
     """What an estimator says of an architecture, and what it cost.
 
     Attributes:
-        score: less is better. Only the order counts, unless the estimator says in what unit it is.
+        score: more is better. Of an evaluation it is the task's metric, 0 to 1; of other estimates only the
+            order counts.
         cost_s: wall-clock seconds spent on it.
     """
 
@@ -32,10 +43,10 @@ class Estimate:
 
 @dataclass(frozen=True)
 class EvaluatedEstimate(Estimate):
-    """An estimate whose score is the error of a network that did the task.
+    """An estimate whose score is the metric of a network that did the task.
 
     Attributes:
-        quality: of that network.
+        quality: of that network; `score` is its value.
     """
 
     quality: Quality
@@ -47,11 +58,20 @@ class EvaluatedEstimate(Estimate):
 
 @runtime_checkable
 class AccuracyEstimator(Protocol):
-    """Says how good an architecture is."""
+    """Says how good an architecture is.
+
+    Only an estimator that returns evaluations can be the one of a search; those that return scores are
+    compared with full training by `hwnas estimate`, or learned from.
+    """
 
     @property
     def name(self) -> str:
         """Short name for tables, such as `training-400-steps`."""
+        ...
+
+    @property
+    def returns(self) -> Returns:
+        """`evaluation` if every estimate is an `EvaluatedEstimate`, else `score`."""
         ...
 
     def estimate(self, architecture: Architecture, *, seed: int, directory: Path) -> Estimate:
@@ -78,6 +98,66 @@ class SupportsPreparation(Protocol):
         ...
 
 
+def checked_estimate(
+    estimator: AccuracyEstimator,
+    architecture: Architecture,
+    *,
+    seed: int,
+    directory: Path,
+    metric: str | None = None,
+) -> Estimate:
+    """Return what an estimator says of an architecture, held against what it declares.
+
+    Args:
+        estimator: asked.
+        architecture: to estimate.
+        seed: see `AccuracyEstimator.estimate`.
+        directory: see there.
+        metric: name of the task's metric; an evaluation of another one is refused. None if unknown.
+
+    Raises:
+        PluginError: if what it returns is not what it declares; the estimator is named.
+        TrainingError: if the estimator can give no number.
+    """
+    found: object = estimator.estimate(architecture, seed=seed, directory=directory)
+    fault = _fault(found, estimator.returns, metric)
+    if fault is not None:
+        own = type(estimator)
+        named = f"{estimator.name!r} ({own.__module__}:{own.__qualname__})"
+        raise PluginError(f"`estimate` of the estimator {named} must return {fault}")
+    assert isinstance(found, Estimate)  # noqa: S101 - `_fault` has seen to it
+    return found
+
+
+def _fault(found: object, returns: Returns, metric: str | None) -> str | None:
+    """Return what was expected and what was found; None where nothing is wrong."""
+    if not isinstance(found, Estimate):
+        return f"an Estimate, but returned {type(found).__name__}."
+    if not (_is_finite(found.score) and _is_finite(found.cost_s) and found.cost_s >= 0):
+        return f"a finite score and seconds from 0, but returned {found.score!r} and {found.cost_s!r} s."
+    return _fault_of_evaluation(found, metric) if returns == EVALUATION else None
+
+
+def _fault_of_evaluation(found: Estimate, metric: str | None) -> str | None:
+    if not isinstance(found, EvaluatedEstimate):
+        return (
+            f"an EvaluatedEstimate, since it declares to return an {EVALUATION}, but returned a plain "
+            f"{type(found).__name__}. Declare `returns` as {SCORE!r}, or return the quality of the network."
+        )
+    if not 0 <= found.quality.value <= 1 or found.score != found.quality.value:
+        return (
+            f"a quality from 0 to 1 and that as its score, but returned a quality of {found.quality.value!r} "
+            f"and the score {found.score!r}."
+        )
+    if metric is not None and found.quality.metric != metric:
+        return f"the task's metric {metric!r}, but returned {found.quality.metric!r}."
+    return None
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
 @dataclass(frozen=True)
 class EstimatorContext:
     """What estimators are made of.
@@ -96,13 +176,53 @@ class EstimatorContext:
 EstimatorFactory = Callable[[EstimatorContext], AccuracyEstimator]
 """What plug-ins register in `hwnas.estimators`."""
 
+_Factory = TypeVar("_Factory", bound=EstimatorFactory)
+
+
+def returning(returns: Returns) -> Callable[[_Factory], _Factory]:
+    """Declare on a factory what its estimators return, so that a wrong one is refused before it is made.
+
+    It need not be declared there; what an estimator says of itself counts.
+    """
+
+    def declare(factory: _Factory) -> _Factory:
+        factory.returns = returns  # type: ignore[attr-defined]
+        return factory
+
+    return declare
+
+
+def make_evaluating_estimator(name: str, context: EstimatorContext) -> AccuracyEstimator:
+    """Return the registered estimator `name`, if it is one that a search can evaluate candidates with.
+
+    Raises:
+        PluginError: if the name is unknown.
+        ConfigError: if a setting is wrong, or the estimator only orders networks and evaluates none.
+    """
+    returns = getattr(load_plugin(GROUP, name), "returns", EVALUATION)
+    if returns == EVALUATION:
+        made = make_estimator(name, context)
+        returns = made.returns
+        if returns == EVALUATION:
+            return made
+    raise ConfigError(
+        f"The estimator {name!r} orders networks (it returns a {returns}), but says nothing of their "
+        f"{context.task.name} quality. Take `training` or `weight-sharing`."
+    )
+
 
 def make_estimator(name: str, context: EstimatorContext) -> AccuracyEstimator:
     """Return the registered estimator `name`.
 
     Raises:
-        PluginError: if the name is unknown.
+        PluginError: if the name is unknown, or what is registered makes no estimator.
         ConfigError: if a setting is unknown or wrong.
     """
-    factory: EstimatorFactory = load_plugin("hwnas.estimators", name)
-    return factory(context)
+    plugin = find_plugin(GROUP, name)
+    factory: EstimatorFactory = load_plugin(GROUP, name)
+    with Blame(plugin, plugin.attribute, "make an estimator of a context", own_errors=True):
+        made = factory(context)
+    check_interface(plugin, made, AccuracyEstimator)
+    if made.returns not in {EVALUATION, SCORE}:
+        raise wrong(plugin, "returns", f"be {EVALUATION!r} or {SCORE!r}", f"is {made.returns!r}")
+    return made

@@ -22,8 +22,8 @@ import torch
 
 from hwnas.architecture import Architecture
 from hwnas.errors import ConfigError, TrainingError
-from hwnas.estimators.base import EstimatorContext, SupportsPreparation, make_estimator
-from hwnas.estimators.rank_correlation import EstimatorReport, report_on
+from hwnas.estimators.base import EstimatorContext, SupportsPreparation, checked_estimate, make_estimator
+from hwnas.estimators.report import EstimatorReport, report_on
 from hwnas.files import write_json_atomically
 from hwnas.models.cost import count_macs, count_parameters
 from hwnas.scratch import ScratchDirectory
@@ -33,6 +33,8 @@ from hwnas.worker_pool import worker_pool
 
 REPORT_FILE = "estimator_report.json"
 SCHEMA_VERSION = 2
+_FORM = "more is better"
+"""In the names of results: those of earlier versions had less as better."""
 _DRAWS_PER_NETWORK = 500
 
 Progress = Callable[[int, int, str], None]
@@ -151,20 +153,20 @@ class Comparison:
         modules = [space.build(network) for network in networks]
         macs = [count_macs(module, one.input_shape) for module, one in zip(modules, networks, strict=True)]
         parameters = [count_parameters(module) for module in modules]
-        truth = [result["score"] for result in results["full"]]
         failed = [result["reason"] for result in results["full"] if result["score"] is None]
         if failed:
             raise TrainingError(
                 f"{len(failed)} of {len(networks)} networks could not be trained in full; the first: "
                 f"{failed[0]} Change the recipe, and compare in another directory."
             )
+        truth = [1.0 - result["quality"]["value"] for result in results["full"]]
         estimators = {}
         for one in self.estimators:
             said = results[one.label]
             kept = [number for number, result in enumerate(said) if result["score"] is not None]
             report = report_on(
                 one.label,
-                [said[number]["score"] for number in kept],
+                [-said[number]["score"] for number in kept],
                 [truth[number] for number in kept],
                 macs=[macs[number] for number in kept],
                 parameters=[parameters[number] for number in kept],
@@ -259,7 +261,7 @@ class _Job:
 
     def file(self, directory: Path) -> Path:
         """Return where its result goes: a name that says all that it depends on."""
-        content = [self.compared.estimator, dict(self.compared.settings), self.comparison.task]
+        content = [_FORM, self.compared.estimator, dict(self.compared.settings), self.comparison.task]
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode("utf-8")).hexdigest()[:12]
         return directory / f"{self.network.id}-{self.seed}-{self.compared.estimator}-{digest}.json"
 
@@ -284,7 +286,7 @@ def _estimate(job: _Job, directory: Path) -> str:
     estimator = make_estimator(job.compared.estimator, context)
     with ScratchDirectory("estimate") as scratch:
         try:
-            found = estimator.estimate(job.network, seed=job.seed, directory=Path(scratch))
+            found = checked_estimate(estimator, job.network, seed=job.seed, directory=Path(scratch))
             result: dict[str, Any] = found.to_json()
         except TrainingError as error:
             result = {"score": None, "cost_s": 0.0, "reason": str(error)}

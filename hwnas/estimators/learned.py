@@ -21,7 +21,7 @@ import numpy.typing as npt
 from scipy import linalg
 
 from hwnas.errors import ConfigError
-from hwnas.estimators.rank_correlation import RankCorrelation, rank_correlation_of
+from hwnas.rank_correlation import RankCorrelation, rank_correlation_of
 
 Floats = npt.NDArray[np.float64]
 

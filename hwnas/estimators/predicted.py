@@ -15,11 +15,15 @@ import numpy as np
 from hwnas.architecture import Architecture
 from hwnas.errors import ConfigError, TrainingError, did_you_mean
 from hwnas.estimators.base import (
+    SCORE,
     AccuracyEstimator,
     Estimate,
     EstimatorContext,
+    Returns,
     SupportsPreparation,
+    checked_estimate,
     make_estimator,
+    returning,
 )
 from hwnas.estimators.learned import MIN_EVALUATED, MOST_EVALUATED, ErrorPredictor
 from hwnas.files import write_json_atomically
@@ -29,6 +33,8 @@ from hwnas.search_spaces.base import SearchSpace, encode_many, sample_choices
 
 NAME = "learned"
 _SETTINGS = ("over", "settings", "networks", "seed", "cache")
+_FORM = "more is better"
+"""In the names of cached evaluations: those of earlier versions had less as better."""
 _SEED = 10_000
 """Other networks than searches and comparisons draw, whose seeds are small numbers."""
 
@@ -39,7 +45,7 @@ class PredictedEstimator:
 
     Attributes:
         space: encodes the networks.
-        predictor: fitted.
+        predictor: fitted to errors, which scores are with their sign turned.
         over: name of the other estimator.
         prepared_s: seconds that the other one took, and the fit, once for all predictions.
     """
@@ -54,6 +60,11 @@ class PredictedEstimator:
         """Such as `learned-weight-sharing`."""
         return f"{NAME}-{self.over}"
 
+    @property
+    def returns(self) -> Returns:
+        """A score, even over an estimator that evaluates: no network does the task."""
+        return SCORE
+
     def estimate(self, architecture: Architecture, *, seed: int, directory: Path) -> Estimate:
         """Predict the score of one architecture; nothing is random and nothing is written.
 
@@ -62,7 +73,8 @@ class PredictedEstimator:
         """
         del seed, directory
         started_s = time.perf_counter()
-        score = float(self.predictor.predict(encode_many(self.space, [architecture]).astype(np.float64))[0])
+        features = encode_many(self.space, [architecture]).astype(np.float64)
+        score = -float(self.predictor.predict(features)[0])
         if not np.isfinite(score):
             raise TrainingError(
                 f"The predicted score of {architecture.id} is {score}. Evaluate more networks."
@@ -70,6 +82,7 @@ class PredictedEstimator:
         return Estimate(score, time.perf_counter() - started_s)
 
 
+@returning(SCORE)
 @takes_settings(outputs=("cache",), nested={"settings": "over"})
 def make_learned(context: EstimatorContext) -> AccuracyEstimator:
     """Return a predictor over another estimator; makes what is missing of its evaluations first.
@@ -101,7 +114,7 @@ def make_learned(context: EstimatorContext) -> AccuracyEstimator:
     other = make_estimator(over, EstimatorContext(context.task, context.space, own))
     rng = np.random.default_rng(int(settings.get("seed", _SEED)))
     drawn = [context.space.decode(sample_choices(context.space, rng)) for _ in range(networks)]
-    content = json.dumps([over, dict(own), context.task.fingerprint()], sort_keys=True)
+    content = json.dumps([_FORM, over, dict(own), context.task.fingerprint()], sort_keys=True)
     digest = hashlib.sha256(content.encode("utf-8")).hexdigest()[:12]
     with ScratchDirectory("estimate") as scratch:
         cache = Path(settings.get("cache", scratch))
@@ -116,7 +129,7 @@ def make_learned(context: EstimatorContext) -> AccuracyEstimator:
         )
     features = encode_many(context.space, [drawn[number] for number in kept]).astype(np.float64)
     started_s = time.perf_counter()
-    predictor = ErrorPredictor(features, np.array([float(told[number]["score"]) for number in kept]))
+    predictor = ErrorPredictor(features, np.array([-float(told[number]["score"]) for number in kept]))
     prepared_s = time.perf_counter() - started_s + sum(float(result["cost_s"]) for result in told)
     if isinstance(other, SupportsPreparation):
         prepared_s += other.prepared_s
@@ -131,7 +144,7 @@ def _evaluated(other: AccuracyEstimator, architecture: Architecture, path: Path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with ScratchDirectory("estimate") as scratch:
         try:
-            found = other.estimate(architecture, seed=_SEED, directory=Path(scratch)).to_json()
+            found = checked_estimate(other, architecture, seed=_SEED, directory=Path(scratch)).to_json()
         except TrainingError as error:
             found = {"score": None, "cost_s": 0.0, "reason": str(error)}
     write_json_atomically(path, found)

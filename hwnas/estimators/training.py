@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hwnas.architecture import Architecture
 from hwnas.errors import ConfigError, TrainingError, did_you_mean
-from hwnas.estimators.base import AccuracyEstimator, EstimatorContext, EvaluatedEstimate
+from hwnas.estimators.base import EVALUATION, AccuracyEstimator, EstimatorContext, EvaluatedEstimate, Returns
 from hwnas.estimators.proxy_task import ProxyTask
 from hwnas.search_spaces.base import SearchSpace
 from hwnas.tasks.base import Task
@@ -43,6 +43,11 @@ class TrainingEstimator:
         """Such as `training-400-steps`."""
         return f"training-{self.recipe.steps}-steps"
 
+    @property
+    def returns(self) -> Returns:
+        """The task's metric."""
+        return EVALUATION
+
     def estimate(self, architecture: Architecture, *, seed: int, directory: Path) -> EvaluatedEstimate:
         """Train, resuming what `directory` may hold of it, and evaluate; weights stay in `directory`.
 
@@ -67,7 +72,7 @@ class TrainingEstimator:
                 f"{quality.metric} of {architecture.id} is {quality.value}: the validation split has no "
                 "labelled items of any class. Name validation sequences that have labels."
             )
-        return EvaluatedEstimate(quality.error, time.perf_counter() - started_s, quality)
+        return EvaluatedEstimate(quality.value, time.perf_counter() - started_s, quality)
 
 
 def make_training_estimator(context: EstimatorContext) -> AccuracyEstimator:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from hwnas.architecture import Architecture
 from hwnas.errors import ConfigError, TrainingError, did_you_mean
-from hwnas.estimators.base import AccuracyEstimator, Estimate, EstimatorContext
+from hwnas.estimators.base import SCORE, AccuracyEstimator, Estimate, EstimatorContext, Returns, returning
 from hwnas.estimators.zero_cost import grad_norm, jacob_cov, naswot, snip, synflow
 from hwnas.models.cost import count_macs, count_parameters
 from hwnas.search_spaces.base import SearchSpace
@@ -58,7 +58,7 @@ SCORES: Mapping[str, Score] = {
 
 @dataclass(frozen=True)
 class UntrainedEstimator:
-    """Builds a network, scores it with fresh weights and turns the sign: less is better.
+    """Builds a network and scores it with fresh weights.
 
     Attributes:
         name: of the score, one of `SCORES`.
@@ -71,6 +71,11 @@ class UntrainedEstimator:
     task: Task
     space: SearchSpace
     batch_size: int = BATCH_SIZE
+
+    @property
+    def returns(self) -> Returns:
+        """A score, which orders networks and says nothing of the task's metric."""
+        return SCORE
 
     def estimate(self, architecture: Architecture, *, seed: int, directory: Path) -> Estimate:
         """Score one architecture; nothing is written into `directory`.
@@ -89,7 +94,7 @@ class UntrainedEstimator:
                 f"{self.name} of {architecture.id} is {score}: a score must be a finite number to order "
                 "networks by. Give other samples, or leave this network out."
             )
-        return Estimate(-score, time.perf_counter() - started_s)
+        return Estimate(score, time.perf_counter() - started_s)
 
     def _batch(self, architecture: Architecture, seed: int) -> Batch:
         samples = self.task.train_dataset(architecture, augmentation=0.0, seed=seed)
@@ -103,6 +108,7 @@ def _factory(name: str) -> Callable[[EstimatorContext], AccuracyEstimator]:
     def make(context: EstimatorContext) -> AccuracyEstimator:
         return UntrainedEstimator(name, context.task, context.space, **_settings(name, context.settings))
 
+    make = returning(SCORE)(make)
     make.__doc__ = f"Return the estimator {name!r}; its setting is `batch_size`."
     return make
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hwnas.architecture import Architecture
 from hwnas.errors import ConfigError, TrainingError, did_you_mean
-from hwnas.estimators.base import AccuracyEstimator, EstimatorContext, EvaluatedEstimate
+from hwnas.estimators.base import EVALUATION, AccuracyEstimator, EstimatorContext, EvaluatedEstimate, Returns
 from hwnas.plugin_settings import takes_settings
 from hwnas.tasks.base import Task
 from hwnas.training.predict import torch_predict
@@ -51,6 +51,11 @@ class WeightSharingEstimator:
         """`weight-sharing`."""
         return "weight-sharing"
 
+    @property
+    def returns(self) -> Returns:
+        """The task's metric."""
+        return EVALUATION
+
     def estimate(self, architecture: Architecture, *, seed: int, directory: Path) -> EvaluatedEstimate:
         """Evaluate one architecture; nothing is written into `directory`.
 
@@ -66,7 +71,7 @@ class WeightSharingEstimator:
                 f"{quality.metric} of {architecture.id} is {quality.value}: the validation split has no "
                 "labelled items of any class. Name validation sequences that have labels."
             )
-        return EvaluatedEstimate(quality.error, time.perf_counter() - started_s, quality)
+        return EvaluatedEstimate(quality.value, time.perf_counter() - started_s, quality)
 
     def _batches(self, architecture: Architecture, seed: int) -> list[Tensor]:
         # Every candidate gets the same samples: reading them again would take as long as evaluating it.

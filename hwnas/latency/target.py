@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from hwnas.errors import ConfigError
-from hwnas.plugins import load_plugin
+from hwnas.latency.backend_class import backend_class
 
 DEFAULT_BACKEND = "onnxruntime-cpu"
 EXAMPLE = f"local?backend={DEFAULT_BACKEND}&threads=1"
@@ -142,7 +142,7 @@ def _known_keys(pairs: list[tuple[str, str]]) -> list[str]:
     """Return the keys that a target may have; the backend is imported only if there are others than ours."""
     if all(key in _KEYS for key, _ in pairs):
         return list(_KEYS)
-    backend = load_plugin("hwnas.backends", dict(pairs).get("backend", DEFAULT_BACKEND))
+    backend = backend_class(dict(pairs).get("backend", DEFAULT_BACKEND))
     return [*_KEYS, *getattr(backend, "OPTIONS", {})]
 
 

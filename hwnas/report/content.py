@@ -13,7 +13,7 @@ from hwnas.bundle.candidates import Candidate, candidates_of
 from hwnas.bundle.manifest import MANIFEST_NAME, read_manifest
 from hwnas.config import JOURNAL, RunConfig
 from hwnas.errors import StudyError
-from hwnas.estimators.rank_correlation import EstimatorReport
+from hwnas.estimators.report import EstimatorReport
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.run_log import read_events
 from hwnas.search.storage.place import place_of_run

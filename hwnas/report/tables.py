@@ -7,7 +7,7 @@ from typing import Any
 
 from hwnas.architecture import Architecture
 from hwnas.bundle.candidates import Candidate, front_of_candidates
-from hwnas.estimators.rank_correlation import EstimatorReport
+from hwnas.estimators.report import EstimatorReport
 from hwnas.objectives import LATENCY
 from hwnas.report.content import Member, RunContent
 from hwnas.report.words import (

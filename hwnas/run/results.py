@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hwnas.estimators.rank_correlation import EstimatorReport
+from hwnas.estimators.report import EstimatorReport
 from hwnas.run.front import Front, FrontMember, front_of_search, trained_networks
 from hwnas.search.driver import SearchResult
 from hwnas.search.full_training import FullTrainingResult

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from scipy import stats
-
 from hwnas.architecture import Architecture
+from hwnas.rank_correlation import kendall_tau, spearman_rho
 
 MIN_MEMBERS = 3
 """Two networks always agree or disagree wholly."""
@@ -40,6 +39,6 @@ def rank_agreement(trials: Sequence[Mapping[str, Any]], members: Sequence[Mappin
     first, second = zip(*both, strict=True)
     return {
         "members": len(both),
-        "kendall": float(stats.kendalltau(first, second).statistic),
-        "spearman": float(stats.spearmanr(first, second).statistic),
+        "kendall": kendall_tau(first, second),
+        "spearman": spearman_rho(first, second),
     }

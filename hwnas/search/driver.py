@@ -11,7 +11,7 @@ import torch
 
 from hwnas.architecture import Architecture, Choice
 from hwnas.config import JOURNAL, RunConfig
-from hwnas.estimators.rank_correlation import EstimatorReport
+from hwnas.estimators.report import EstimatorReport
 from hwnas.latency.measurement import LatencyMeter
 from hwnas.objectives import LATENCY, Metric
 from hwnas.search.estimator_report import estimator_report_of_run
@@ -34,10 +34,12 @@ from hwnas.search.stage_costs import rungs_of_run, stage_costs
 from hwnas.search.storage import DriverLease, cut_at_damage
 from hwnas.search.storage.place import place_of_run
 from hwnas.search.strategies import Limits, StrategyContext, make_sampler
+from hwnas.search.strategies.dry_run import try_strategy
 from hwnas.search.study import SearchStudy
 from hwnas.search.warm_start import first_candidates, not_yet_evaluated
 from hwnas.search.worker import Jobs
 from hwnas.search_spaces.base import SearchSpace, make_search_space
+from hwnas.search_spaces.dry_run import try_space
 from hwnas.tasks.base import Task, make_task
 from hwnas.version import __version__
 
@@ -129,6 +131,7 @@ def search(
         task = make_task(config.task.name, config.task.settings)
         space = make_search_space(config.space.name, task.contract, config.space.choices)
         pool = executor_of_run(config, run, worker_setup(config), workers=config.search.workers)
+        _try_plugins(config, task, space)
         with opened_meter(config, final=False, exclusive=pool.paused) as meter:
             study, identity, moved = opened_study(
                 run, place, config, task, space, meter, rebase=rebase, repair=repair
@@ -141,6 +144,18 @@ def search(
                 return _session(config, run, study, task, space, meter, pool, stop, progress or _silent)
             finally:
                 study.close()
+
+
+def _try_plugins(config: RunConfig, task: Task, space: SearchSpace) -> None:
+    """Try space and strategy before anything is measured or trained.
+
+    Raises:
+        PluginError: if one of them breaks its contract, naming distribution and method.
+    """
+    try_space(space, task.io_spec)
+    limits = Limits(None, config.search.trials)
+    strategy = config.search.strategy
+    try_strategy(strategy.name, StrategyContext(space, None, limits, config.search.seed), strategy.options)
 
 
 def worker_setup(config: RunConfig, *, threads: int | None = None) -> WorkerSetup:

@@ -8,7 +8,7 @@ from typing import Any
 
 from hwnas.config import RunConfig
 from hwnas.estimators.comparison import Compared, Comparison, read_estimator_report
-from hwnas.estimators.rank_correlation import EstimatorReport
+from hwnas.estimators.report import EstimatorReport
 from hwnas.search_spaces.base import SearchSpace
 from hwnas.training.recipe import Recipe
 

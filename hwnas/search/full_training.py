@@ -134,12 +134,13 @@ def train_front(
     config = run.load_config()
     if device is not None:
         config = config.model_copy(update={"training": config.training.model_copy(update={"device": device})})
-    if log_dir is not None and config.search.executor.name == "ray":
-        raise ConfigError(
-            "A log directory needs workers on this machine, but this run trains with the executor 'ray', "
-            "whose nodes would write it on their own disks. Leave out `--log-dir`."
-        )
     if log_dir is not None:
+        if not executor_of_run(config, run, worker_setup(config), workers=None).is_local:
+            raise ConfigError(
+                "A log directory needs workers on this machine, but this run trains with the executor "
+                f"{config.search.executor.name!r}, whose workers would write it on their own disks. Leave "
+                "out `--log-dir`."
+            )
         summary_writer_type()  # a missing package is said before anything is trained
     with DriverLease(run.driver_lock), StopRequest() as stop:
         front = run.read_front()

@@ -1,51 +1,17 @@
-"""Front layers of many points with two coordinates, and a choice among them that is good and diverse.
+"""A choice among many points with two coordinates that is good and diverse: by front layers.
 
-Source: layers: Deb et al., "A fast and elitist multiobjective genetic algorithm: NSGA-II", IEEE TEC 6(2),
-2002; picking what lies farthest from all picked: Gonzalez, "Clustering to minimize the maximum intercluster
+Source: picking what lies farthest from all picked: Gonzalez, "Clustering to minimize the maximum intercluster
 distance", Theoretical Computer Science 38, 1985.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+from hwnas.pareto import Floats, Ints, fronts
 
 _LIKE = 2
 """Networks that differ in fewer genes are twins: only one of them is picked while there is another."""
-
-
-def layers_of(points: Floats) -> Iterator[Ints]:
-    """Yield the positions of the points on each front layer, the best layer first.
-
-    Points are minimised in both coordinates; of equal points each is on a layer of its own.
-
-    Args:
-        points: [n, 2], finite.
-    """
-    order = np.lexsort((points[:, 1], points[:, 0]))
-    while len(order):
-        second = points[order, 1]
-        lowest_before = np.minimum.accumulate(np.concatenate([[np.inf], second[:-1]]))
-        is_on_layer = second < lowest_before
-        yield order[is_on_layer]
-        order = order[~is_on_layer]
-
-
-def first_layers(points: Floats, enough: int) -> Ints:
-    """Return the positions on the first layers that hold `enough` points together; whole layers only."""
-    found: list[Ints] = []
-    count = 0
-    for layer in layers_of(points):
-        if count >= enough:
-            break
-        found.append(layer)
-        count += len(layer)
-    return np.concatenate(found) if found else np.zeros(0, np.int64)
 
 
 def picked(points: Floats, genes: Ints, number: int) -> Ints:
@@ -68,7 +34,7 @@ def picked(points: Floats, genes: Ints, number: int) -> Ints:
     nearest = np.full(len(points), np.inf)
     fewest = np.full(len(points), genes.shape[1] + 1)
     places = _places(points)
-    for layer in layers_of(points):
+    for layer in fronts(points):
         left = list(layer)
         while left and len(chosen) < number:
             best = max(left, key=lambda index: nearest[index])
@@ -98,7 +64,7 @@ def best_by_layers(points: Floats, number: int) -> list[int]:
     chosen: list[int] = []
     if not len(points):
         return chosen
-    for layer in layers_of(points):
+    for layer in fronts(points):
         left = number - len(chosen)
         if left < len(layer):
             places = _places(points)

@@ -14,6 +14,7 @@ from hwnas.config import SearchSection
 from hwnas.errors import (
     FileAccessError,
     MeasurementError,
+    PluginError,
     StudyError,
     TargetLostError,
     TargetUnreachableError,
@@ -37,6 +38,8 @@ from hwnas.tasks.base import Task
 MAX_CONSECUTIVE_FAILURES = 5
 MAX_CONSECUTIVE_LOSSES = 3
 """So many candidates in a row, each with retries of its own, before a lost target counts as gone."""
+_OF_THE_RUN = (FileAccessError.__name__, PluginError.__name__)
+"""Errors of workers that say nothing of a candidate: a directory, or a plug-in that breaks its contract."""
 REPEATS_BEFORE_UNIFORM = 10
 """After so many repeated proposals in a row, genes are drawn uniformly."""
 MAX_REPEATS = 100
@@ -238,7 +241,7 @@ class CandidateLoop:
             recorder.trained(candidate, reply.value)
             self._recorder.message = recorder.message
             self._failures = 0
-        elif reply.kind == "error" and reply.value["kind"] == FileAccessError.__name__:
+        elif reply.kind == "error" and reply.value["kind"] in _OF_THE_RUN:
             # No network is to blame, and the next one would end the same way.
             self._lost(candidate, ENDED_WITH_ERROR)
             raise error_from_reply(reply.value)

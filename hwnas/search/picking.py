@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from hwnas.errors import StudyError
-from hwnas.pareto import front_indices
+from hwnas.pareto import fronts
 from hwnas.search.front import knee_index
 
 Pick = str | int
@@ -47,14 +49,8 @@ def picked(front: Mapping[str, Any], pick: Pick) -> list[dict[str, Any]]:
 
 def _layers(trials: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     """Return the front, the front of the others, and so on (non-dominated sorting)."""
-    layers = []
-    left = list(trials)
-    while left:
-        layer = [left[index] for index in front_indices([_point(trial) for trial in left])]
-        numbers = {trial["number"] for trial in layer}
-        left = [trial for trial in left if trial["number"] not in numbers]
-        layers.append(layer)
-    return layers
+    points = np.array([_point(trial) for trial in trials], np.float64).reshape(-1, 2)
+    return [[trials[index] for index in front] for front in fronts(points)]
 
 
 def _spread(layer: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ class RunDirectory:
     driver.lock     names the process that drives the study
     front.json      all trials in short, members of the Pareto front in full
     prescreening.json  what was predicted, and what of it was chosen to be trained
-    warm_start.json the first candidates, taken over from earlier runs and files of cells
+    warm_start.json the first candidates, taken over from earlier runs and initial architectures
     trained.json    members trained at full budget
     events.jsonl    what happened, one JSON object a line
     log.txt         the same for people

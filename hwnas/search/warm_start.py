@@ -1,4 +1,4 @@
-"""Warm start: networks on the fronts of earlier runs are the first candidates of a new one, and found cells.
+"""Warm start: a search begins with networks on the fronts of earlier runs, and with seeds of its space.
 
 The other run may be of another device, other data or another sensor: its measurements are not taken over,
 only what to try first.
@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.architecture import Choice
-from hwnas.errors import ConfigError
+from hwnas.errors import ArchitectureError, ConfigError, PluginError
 from hwnas.files import write_checked_json
-from hwnas.search.initial_architectures import Fits, choices_of_cells, read_cells
 from hwnas.search.picking import picked
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory, read_record_if_any
 from hwnas.search.study import MAY_BE_TRIED_AGAIN, TrialSummary
-from hwnas.search_spaces.base import SearchSpace
+from hwnas.search_spaces.base import Fits, SearchSpace, Seeds, SupportsSeeds
 
 SHARE = 3
 """At most one in so many candidates comes from earlier runs."""
@@ -43,15 +42,16 @@ def first_candidates(
         space: of the new run.
         others: directories of earlier runs.
         trials: candidates to be trained; a `SHARE` of them are taken over, in equal parts from all runs and
-            the file of cells.
-        initial_architectures: file of cells to try, see `read_cells`.
-        seed: of how the cells are stacked.
-        fits: says of a network whether it may be within the hard limits; cells are stacked so that they are.
-        on_message: hears of cells that are left out, since no way to stack them fits.
+            the file of initial architectures.
+        initial_architectures: file that the space reads, see `SupportsSeeds`.
+        seed: of what that file leaves open.
+        fits: says of a network whether it may be within the hard limits.
+        on_message: hears of initial architectures that are left out, since they cannot be within them.
 
     Raises:
         StudyError: if a directory holds no run with a front.
-        ConfigError: if nothing of a run fits the space, or the file of cells cannot be used.
+        ConfigError: if nothing of a run fits the space, or the file of initial architectures cannot be used.
+        PluginError: if the space takes architectures from it that it cannot decode.
     """
     recorded = read_record_if_any(run.warm_start, "Remove it, and --resume takes the first candidates anew.")
     if recorded is not None:
@@ -66,14 +66,13 @@ def first_candidates(
         for choices in _of_run(RunDirectory(Path(other)), space, each):
             taken.setdefault(space.decode(choices).id, choices)
     if initial_architectures is not None:
-        stacked, left_out = choices_of_cells(space, read_cells(Path(initial_architectures)), each, seed, fits)
-        for choices in stacked:
+        seeds = _seeds(space, Path(initial_architectures), each, seed, fits)
+        for choices in seeds.choices:
             taken.setdefault(space.decode(choices).id, choices)
-        if left_out:
-            listing = ", ".join(map(str, left_out))
+        if seeds.left_out:
             on_message(
-                f"{len(left_out)} cells of {initial_architectures} are left out, however stacked over a "
-                f"limit: {listing}"
+                f"{len(seeds.left_out)} architectures of {initial_architectures} are left out, over a limit "
+                f"in every form: {', '.join(seeds.left_out)}"
             )
     record = {
         "schema_version": SCHEMA_VERSION,
@@ -82,6 +81,25 @@ def first_candidates(
     }
     write_checked_json(run.warm_start, {**record, "choices": list(taken.values())})
     return list(taken.values())
+
+
+def _seeds(space: SearchSpace, file: Path, most: int, seed: int, fits: Fits) -> Seeds:
+    """Return what the space reads from a file of initial architectures, checked."""
+    if not isinstance(space, SupportsSeeds):
+        raise ConfigError(
+            f"search.initial_architectures names {file}, but the space {space.name!r} reads no such file "
+            "(it has no method `seeds`). Search one that does, such as `nas-cell`, or leave the setting out."
+        )
+    seeds = space.seeds(file, most, seed=seed, fits=fits)
+    for choices in seeds.choices:
+        try:
+            space.decode(choices)
+        except ArchitectureError as error:
+            raise PluginError(
+                f"`seeds` of the search space {space.name!r} must return choices that its `decode` takes, "
+                f"but of {file} it returned {dict(choices)}: {error}"
+            ) from error
+    return seeds
 
 
 def not_yet_evaluated(

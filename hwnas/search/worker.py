@@ -20,10 +20,13 @@ from typing import IO, Any
 import torch
 
 from hwnas.architecture import Architecture
-from hwnas.errors import ConfigError, HwnasError, file_access_error
-from hwnas.estimators.base import AccuracyEstimator, EstimatorContext, make_estimator
-from hwnas.estimators.predicted import NAME as LEARNED
-from hwnas.estimators.untrained import SCORES
+from hwnas.errors import HwnasError, file_access_error
+from hwnas.estimators.base import (
+    AccuracyEstimator,
+    EstimatorContext,
+    checked_estimate,
+    make_evaluating_estimator,
+)
 from hwnas.onnx_graphs.export import export_onnx
 from hwnas.onnx_graphs.metadata import graph_metadata
 from hwnas.onnxruntime_loading import disable_telemetry
@@ -79,7 +82,9 @@ class Jobs:
     ) -> dict[str, Any]:
         """Evaluate an architecture."""
         directory.mkdir(parents=True, exist_ok=True)
-        estimate = estimator.estimate(architecture, seed=seed, directory=directory)
+        words = getattr(self.task, "words", None)
+        metric = None if words is None else words.metric
+        estimate = checked_estimate(estimator, architecture, seed=seed, directory=directory, metric=metric)
         return {**estimate.to_json(), "estimator": estimator.name}
 
     def train_fully(
@@ -144,13 +149,8 @@ def estimator_of_search(
         PluginError: if the name is unknown.
         ConfigError: if a setting is wrong, or the estimator only orders networks and evaluates none.
     """
-    if name in SCORES or name == LEARNED:
-        raise ConfigError(
-            f"The estimator {name!r} orders networks, but says nothing of their {task.name} quality. Take "
-            "`training` or `weight-sharing`."
-        )
     own = {**recipe.to_json(), **settings} if name == "training" else settings
-    return make_estimator(name, EstimatorContext(task, space, own))
+    return make_evaluating_estimator(name, EstimatorContext(task, space, own))
 
 
 def serve(commands: IO[bytes], replies: IO[bytes]) -> None:

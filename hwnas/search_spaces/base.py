@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -13,7 +14,11 @@ from torch import nn
 from hwnas.architecture import Architecture, Choice
 from hwnas.errors import ArchitectureError, ConfigError, did_you_mean
 from hwnas.io_spec import NetworkContract
-from hwnas.plugins import load_plugin
+from hwnas.kernel_graph.graph import Index
+from hwnas.kernel_graph.kernels import COLUMNS, Rows
+from hwnas.plugins import Blame, check_interface, find_plugin, load_plugin, wrong
+
+GROUP = "hwnas.search_spaces"
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,88 @@ class SupportsEncodingParts(Protocol):
         ...
 
 
+@runtime_checkable
+class SupportsKernelDecomposition(Protocol):
+    """A space that says which kernels of a backend its networks run as.
+
+    Latencies are then predicted as sums of kernel times, which carry over between networks. Those of a space
+    that does not say so are predicted from its blocks.
+    """
+
+    def kernels(self, architectures: Sequence[Architecture], block: int) -> tuple[Rows, Index]:
+        """Return the kernels of networks, see `hwnas.kernel_graph`.
+
+        Args:
+            architectures: of this space; there may be none.
+            block: channels that the backend keeps together, 16 or 8; 1 where it keeps images plain.
+
+        Returns:
+            The kernels of all networks, [n, len(COLUMNS)] int32, and for each the position of its network in
+            `architectures`, [n].
+        """
+        ...
+
+
+def checked_kernels(
+    space: SupportsKernelDecomposition, architectures: Sequence[Architecture], block: int
+) -> tuple[Rows, Index]:
+    """Return the kernels that a space tells, unless they would be summed into a wrong latency.
+
+    Args:
+        space: asked.
+        architectures: of it.
+        block: see `SupportsKernelDecomposition.kernels`.
+
+    Raises:
+        PluginError: if their shape, type or owners are not those of the protocol.
+    """
+    rows, owners = (np.asarray(found) for found in space.kernels(architectures, block))
+    named = f"search space {getattr(space, 'name', space)!r}"
+    if rows.shape != (len(owners), len(COLUMNS)) or not np.issubdtype(rows.dtype, np.integer):
+        found = f"returned {rows.dtype} of shape {rows.shape} for {len(owners)} kernels"
+        raise wrong(named, "kernels", f"return integers [n, {len(COLUMNS)}] and the network of each", found)
+    if len(owners) and not (int(owners.min()) >= 0 and int(owners.max()) < len(architectures)):
+        found = f"was asked about {len(architectures)} networks, but names those from {owners.min()}"
+        raise wrong(named, "kernels", "name networks by position", f"{found} to {owners.max()}")
+    return rows, owners
+
+
+Fits = Callable[[Architecture], bool]
+"""Whether a network may be within the hard limits, as far as can be told without measuring it."""
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """Known good architectures that a search begins with.
+
+    Attributes:
+        choices: one value for every gene of each, ready for `decode`.
+        left_out: names of those of which no network may be within the limits, as users know them.
+    """
+
+    choices: tuple[Mapping[str, Choice], ...]
+    left_out: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class SupportsSeeds(Protocol):
+    """A space that reads known good architectures from a file, in a form of its own."""
+
+    def seeds(self, file: Path, most: int, *, seed: int, fits: Fits) -> Seeds:
+        """Return what a search is to begin with.
+
+        Args:
+            file: that `search.initial_architectures` of a run names.
+            most: architectures to return.
+            seed: of what a file leaves open.
+            fits: says of a network whether it may be within the hard limits.
+
+        Raises:
+            ConfigError: if the file cannot be read, or holds what is outside of this space.
+        """
+        ...
+
+
 SearchSpaceFactory = Callable[[NetworkContract, Mapping[str, Sequence[Choice]]], SearchSpace]
 """What plug-ins register in `hwnas.search_spaces`: contract and restricted choices to space."""
 
@@ -102,11 +189,17 @@ def make_search_space(
         restrictions: genes that may take only some of their values.
 
     Raises:
-        PluginError: if the name is unknown.
+        PluginError: if the name is unknown, or what is registered makes no search space.
         ConfigError: if a restriction names an unknown gene or value.
     """
-    factory: SearchSpaceFactory = load_plugin("hwnas.search_spaces", name)
-    return factory(contract, restrictions or {})
+    plugin = find_plugin(GROUP, name)
+    factory: SearchSpaceFactory = load_plugin(GROUP, name)
+    with Blame(plugin, plugin.attribute, "make a space of a contract and restrictions", own_errors=True):
+        made = factory(contract, restrictions or {})
+    check_interface(plugin, made, SearchSpace)
+    if made.name != name:
+        raise wrong(plugin, "name", "be what the space is registered as", f"is {made.name!r}")
+    return made
 
 
 def restrict_choices(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -19,13 +20,17 @@ from torch import nn
 
 from hwnas.architecture import Architecture, Choice
 from hwnas.io_spec import NetworkContract
+from hwnas.kernel_graph.graph import Index
+from hwnas.kernel_graph.kernels import Rows
 from hwnas.models.blocks import BlockSettings
 from hwnas.models.cell_layers import CellLayers, Edge
 from hwnas.models.decoders import DECODERS, DecoderSettings
 from hwnas.models.unet import Shape, StagePlan, UNet, UNetPlan
-from hwnas.search_spaces.base import BlockSignature, SearchSpace
+from hwnas.search_spaces.base import BlockSignature, Fits, SearchSpace, Seeds
 from hwnas.search_spaces.cells import EDGES, ENCODING_PARTS, NONE, OPERATIONS, Cell, encode_cell
 from hwnas.search_spaces.gene_space import GeneSpace
+from hwnas.search_spaces.nas_cell_kernels import kernels_of_nas_cell
+from hwnas.search_spaces.nas_cell_seeds import choices_of_cells, read_cells
 from hwnas.search_spaces.range_unet_plan import STRIDES, block_signatures, fitting_stride
 
 NAME = "nas-cell"
@@ -107,6 +112,25 @@ class NasCellSpace(GeneSpace):
             signatures.append(residual)
             signatures += [BlockSignature("cell", (shape,), shape, settings)] * _num_cells(architecture)
         return [*signatures, decoder, head]
+
+    def seeds(self, file: Path, most: int, *, seed: int, fits: Fits) -> Seeds:
+        """Return networks with the cells of a file, see `read_cells`; how they are stacked is drawn.
+
+        Args:
+            file: of cells.
+            most: cells to take.
+            seed: of all genes but those of the cell.
+            fits: says of a network whether it may be within the limits; a cell is stacked anew until it is.
+
+        Raises:
+            ConfigError: if the file cannot be used, or a cell is outside of what the space allows.
+        """
+        choices, left_out = choices_of_cells(self, read_cells(file), most, seed, fits)
+        return Seeds(tuple(choices), tuple(map(str, left_out)))
+
+    def kernels(self, architectures: Sequence[Architecture], block: int) -> tuple[Rows, Index]:
+        """Return the kernels of networks, and for each the position of its network in `architectures`."""
+        return kernels_of_nas_cell(architectures, block)
 
     def _architecture(self, choices: Mapping[str, Choice]) -> Architecture:
         # Cells that are built alike become one; a cell that is the identity needs no number of copies.

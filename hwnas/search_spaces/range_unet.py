@@ -15,11 +15,14 @@ from torch import nn
 
 from hwnas.architecture import Architecture, Choice
 from hwnas.io_spec import NetworkContract
+from hwnas.kernel_graph.graph import Index
+from hwnas.kernel_graph.kernels import Rows
 from hwnas.models.blocks import BLOCKS, FIXED_KERNEL
 from hwnas.models.decoders import DECODERS
 from hwnas.models.unet import UNet, UNetPlan
 from hwnas.search_spaces.base import BlockSignature, SearchSpace
 from hwnas.search_spaces.gene_space import GeneSpace
+from hwnas.search_spaces.range_unet_kernels import kernels_of_range_unet
 from hwnas.search_spaces.range_unet_plan import STRIDES, block_signatures, fitting_stride, make_plan
 
 NAME = "range-unet"
@@ -77,6 +80,10 @@ class RangeUNetSpace(GeneSpace):
     def blocks(self, architecture: Architecture) -> list[BlockSignature]:
         """Return stem, encoder blocks, decoder and head, in order of execution."""
         return block_signatures(self.plan(architecture))
+
+    def kernels(self, architectures: Sequence[Architecture], block: int) -> tuple[Rows, Index]:
+        """Return the kernels of networks, and for each the position of its network in `architectures`."""
+        return kernels_of_range_unet(architectures, block)
 
     def plan(self, architecture: Architecture) -> UNetPlan:
         """Return what is to be built.

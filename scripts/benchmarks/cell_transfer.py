@@ -29,9 +29,9 @@ import yaml
 from strategies import load
 from warm_start import FLOORS, played, thinned
 
-from hwnas.search.initial_architectures import read_cells
 from hwnas.search.warm_start import SHARE
 from hwnas.search_spaces.cells import Cell
+from hwnas.search_spaces.nas_cell_seeds import read_cells
 
 HWNAS = str(Path(sys.executable).with_name("hwnas"))
 SEEN = "c10_val_s1"

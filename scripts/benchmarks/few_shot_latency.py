@@ -31,11 +31,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from hwnas.errors import HwnasError, LatencyTableError, did_you_mean
 from hwnas.latency.predict.few_shot import NetworkPool, choose_samples, learn_likeness, predict
 from hwnas.latency.predict.gaussian_process import one_thread
+from hwnas.rank_correlation import spearman_rho
 
 Floats = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
@@ -242,7 +242,7 @@ def _benchmark(
                 ("ridge, chosen samples", _ridge(known, chosen, truth_ms[chosen], query)),
                 ("mean of the other devices", known.devices[query].mean(axis=1)),
             ):
-                score = float(stats.spearmanr(predicted, truth_ms[query]).statistic)
+                score = spearman_rho(predicted, truth_ms[query])
                 scores.setdefault(name, []).append(score)
         found[device] = scores
     return _printed(found, time.monotonic() - started)

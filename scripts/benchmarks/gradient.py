@@ -164,8 +164,8 @@ def _train(network: dict[str, Any], settings: dict[str, Any], steps: int, path: 
     estimator = make_estimator("training", EstimatorContext(task, space, {"steps": steps}))
     with tempfile.TemporaryDirectory() as scratch:
         told = estimator.estimate(Architecture.from_json(network), seed=0, directory=Path(scratch))
-    write_json_atomically(path, told.to_json())
-    return told.score
+    write_json_atomically(path, {**told.to_json(), "error": told.quality.error})
+    return told.quality.error
 
 
 def _show(
@@ -178,9 +178,9 @@ def _show(
     print("|---|---|---|---|---|---|")
     volumes = {}
     for name, own in rows.items():
-        points = [(row["score"], math.log(row["gmac"] / least)) for row in own]
+        points = [(row["error"], math.log(row["gmac"] / least)) for row in own]
         volumes[name] = hypervolume(points, (1.0, scale)) / scale
-        errors = [row["score"] for row in own]
+        errors = [row["error"] for row in own]
         print(
             f"| {name} | {len(own)} | {np.median([row['gmac'] for row in own]):.2f} | "
             f"{np.median(errors):.3f} | "
@@ -190,7 +190,7 @@ def _show(
     print("|---|---|---|")
     for turn, weight in enumerate(relaxed.weights):
         own = rows["relaxed"][turn :: len(relaxed.weights)]
-        gmac, error = np.mean([row["gmac"] for row in own]), np.mean([row["score"] for row in own])
+        gmac, error = np.mean([row["gmac"] for row in own]), np.mean([row["error"] for row in own])
         print(f"| {weight:g} | {gmac:.2f} | {error:.3f} |")
     print(f"\nThe relaxation took {relaxed.provenance['seconds']} s for {arguments.steps} steps.")
     if arguments.json:

@@ -33,11 +33,11 @@ from hwnas.files import write_bytes_atomically, write_json_atomically
 from hwnas.io_spec import NetworkContract
 from hwnas.latency.measure.meter import open_meter
 from hwnas.latency.measure.survey import SurveyedNetwork, open_survey
+from hwnas.latency.predict.decomposition import kernels_of_space
 from hwnas.latency.predict.experiment_design import affordable
 from hwnas.latency.predict.exporting import Exporter, idle_cores, io_spec_of
 from hwnas.latency.predict.fitting import errors_of
 from hwnas.latency.predict.profiling import ProfileProgress, ProfileSettings
-from hwnas.latency.predict.space_kernels import kernel_graph_of
 from hwnas.latency.predict.table import LatencyTable, load_table
 from hwnas.latency.predict.table_making import make_table
 from hwnas.onnx_graphs.precision.kinds import FP16, FP32
@@ -133,13 +133,13 @@ def _unseen(space: SearchSpace, table: LatencyTable, arguments: argparse.Namespa
     As in a profile of the same budget, networks that take longer than a share of it are left out.
     """
     seen = {entry.architecture for entry in table.networks}
-    kernels_of = kernel_graph_of(space.name, table.block)
+    decompose = kernels_of_space(space, table.block)
     most = ProfileSettings(budget_s=arguments.budget_s).most_operations
     rng = np.random.default_rng(arguments.seed)
     chosen: dict[Architecture, None] = {}
     while len(chosen) < arguments.networks:
         drawn = space.decode(sample_choices(space, rng))
-        if drawn not in seen and affordable([drawn], kernels_of, most):
+        if drawn not in seen and affordable([drawn], decompose, most):
             chosen[drawn] = None
     return list(chosen)
 

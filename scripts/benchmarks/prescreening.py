@@ -22,7 +22,8 @@ import numpy as np
 
 from hwnas.architecture import Architecture
 from hwnas.latency.predict.table import load_table
-from hwnas.search.layers import Floats, picked
+from hwnas.pareto import Floats
+from hwnas.search.layers import picked
 from hwnas.search.prescreening.predictions import CandidatePredictor, Evaluated
 from hwnas.search.prescreening.selection import Predictions, Prescreening
 from hwnas.search.strategies import Limits

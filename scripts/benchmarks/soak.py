@@ -305,7 +305,7 @@ def _site(directory: Path) -> Path:
     """Install the tiny task and a space that is large enough never to be exhausted."""
     site = directory / "site"
     site.mkdir()
-    shutil.copy(ROOT / "tests" / "search" / "tiny_plugin.py", site / "hwnas_tiny_plugin.py")
+    shutil.copy(ROOT / "hwnas" / "testing" / "tiny_plugin.py", site / "hwnas_tiny_plugin.py")
     (site / "hwnas_soak_plugin.py").write_text(SOAK_SPACE)
     metadata = site / "hwnas_soak_plugin-1.0.dist-info"
     metadata.mkdir()

@@ -22,9 +22,9 @@ from hwnas.latency.backends.engine_identity import EngineIdentity
 from hwnas.latency.backends.errors import AgentError
 from hwnas.latency.backends.plan_file import read_plan_header
 from hwnas.latency.engines.building import build_on_target
+from hwnas.testing.onnx_models import write_conv_relu, write_unknown_operator
 from tests.bundle.small_lidar import FixedMeter, SmallSpace, SmallTask, write_run
 from tests.latency.backends.rtx import needs_rtx
-from tests.latency.onnx_models import write_conv_relu, write_unknown_operator
 
 CPU, GPU = "local?backend=onnxruntime-cpu&threads=1", "local?backend=tensorrt"
 

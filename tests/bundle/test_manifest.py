@@ -8,8 +8,8 @@ import pytest
 from hwnas.bundle.manifest import read_manifest
 from hwnas.errors import BundleError
 from hwnas.files import sha256_of_file
+from hwnas.testing.onnx_models import write_external_model
 from tests.bundle.made_up_bundle import CONTENT, change, write_bundle
-from tests.latency.onnx_models import write_external_model
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from hwnas.files import sha256_of_file
 from hwnas.latency.measure.comparison import Comparison
 from hwnas.latency.measure.protocol import MeasuringProtocol
 from hwnas.latency.measurement import LatencyMeasurement
-from tests.latency.onnx_models import write_conv_model, write_dynamic_model
+from hwnas.testing.onnx_models import write_conv_model, write_dynamic_model
 from tests.latency.test_measurement import MEASUREMENT
 
 QUICK = MeasuringProtocol(

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from hwnas.cli import bench, bench_jobs
 from hwnas.errors import HwnasError, MeasurementError
+from hwnas.testing.onnx_models import write_conv_relu, write_unknown_operator
 from tests.latency.measure.jobs.test_job import QUICK, run_on_board
-from tests.latency.onnx_models import write_conv_relu, write_unknown_operator
 
 
 def test_job_of_files_and_bundles_there_and_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

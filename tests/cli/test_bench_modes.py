@@ -28,8 +28,8 @@ from hwnas.latency.measure.fixed_rate import FixedRateMeasurement
 from hwnas.latency.measure.meter import open_meter
 from hwnas.latency.measure.protocol import MeasuringProtocol
 from hwnas.latency.measure.resources import ResourceUse
+from hwnas.testing.onnx_models import write_conv_model
 from tests.bundle.small_lidar import FixedMeter, SmallSpace, SmallTask, make_scan, write_run
-from tests.latency.onnx_models import write_conv_model
 
 FIXED_RATE = FixedRateMeasurement(
     rate_hz=10.0,

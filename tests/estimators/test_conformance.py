@@ -1,21 +1,32 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
+from hwnas.architecture import Architecture
 from hwnas.errors import ConfigError, PluginError, TrainingError
-from hwnas.estimators.base import EstimatorContext, SupportsPreparation, make_estimator
+from hwnas.estimators.base import (
+    Estimate,
+    EstimatorContext,
+    EvaluatedEstimate,
+    SupportsPreparation,
+    checked_estimate,
+    make_estimator,
+)
+from hwnas.tasks.base import Quality
+from hwnas.testing.estimator_suite import EstimatorSuite
+from hwnas.testing.tiny import ARCHITECTURE, TinySpace, TinyTask
 from hwnas.training.recipe import Recipe
 from hwnas.training.supernet import HEADER_FILE, train_supernet
-from tests.conformance.estimator_suite import EstimatorSuite
-from tests.training.tiny import ARCHITECTURE, TinySpace, TinyTask
 
 
 class TestTraining(EstimatorSuite):
     estimator = "training"
+    leaves_random_state = False  # it runs in a process of its own and seeds it
     settings: ClassVar[dict[str, Any]] = {"steps": 4, "batch_size": 2, "mixed_precision": "no"}
 
 
@@ -79,7 +90,7 @@ class TestLearned(EstimatorSuite):
         assert again.prepared_s > cost_s > 0
         # More parameters are taken as better, and of two sizes the predictor has seen both.
         small = TinySpace().decode({"channels": 4})
-        assert said[0] < first.estimate(small, seed=0, directory=tmp_path).score
+        assert said[0] > first.estimate(small, seed=0, directory=tmp_path).score
 
 
 @pytest.mark.parametrize("size", [1, 2.5, True, "many"])
@@ -122,3 +133,49 @@ class TestWeightSharing(EstimatorSuite):
         header = json.loads((Path(self.settings["supernet"]) / HEADER_FILE).read_text())
         assert isinstance(estimator, SupportsPreparation)
         assert estimator.prepared_s == header["seconds"] > 0
+
+
+@pytest.mark.parametrize("name", ["training", "synflow", "snip", "weight-sharing"])
+def test_the_nearest_setting_is_named(name: str) -> None:
+    context = EstimatorContext(TinyTask(), TinySpace(), {"batchsize": 4})
+    with pytest.raises(ConfigError, match="Did you mean 'batch_size'"):
+        make_estimator(name, context)
+
+
+class _Said:
+    """An estimator that returns what it was made with."""
+
+    name = "said"
+
+    def __init__(self, found: object, returns: str = "evaluation") -> None:
+        self.found, self.returns = found, returns
+
+    def estimate(self, architecture: Architecture, *, seed: int, directory: Path) -> Any:
+        return self.found
+
+
+def _quality(value: float) -> Quality:
+    return Quality("accuracy", value, {"a": value}, 1, 1, {"a": 1})
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        (0.5, "an Estimate, but returned float"),
+        (Estimate(math.nan, 1.0), "finite score .* nan"),
+        (Estimate(0.5, -1.0), r"seconds from 0, but returned 0\.5 and -1\.0 s"),
+        (Estimate(0.5, 1.0), "an EvaluatedEstimate, .* a plain Estimate.*`returns` as 'score'"),
+        (EvaluatedEstimate(0.3, 1.0, _quality(0.7)), r"quality of 0\.7 and the score 0\.3"),
+        (EvaluatedEstimate(0.7, 1.0, _quality(0.7)), "the task's metric 'mIoU', but returned 'accuracy'"),
+    ],
+)
+def test_an_estimator_is_held_to_what_it_declares(found: object, message: str, tmp_path: Path) -> None:
+    estimator: Any = _Said(found)
+    with pytest.raises(PluginError, match=f"of the estimator 'said' .*_Said.* must return .*{message}"):
+        checked_estimate(estimator, ARCHITECTURE, seed=0, directory=tmp_path, metric="mIoU")
+
+
+def test_a_plain_estimate_is_right_where_a_score_is_declared(tmp_path: Path) -> None:
+    estimator: Any = _Said(Estimate(-3.0, 1.0), "score")
+    found = checked_estimate(estimator, ARCHITECTURE, seed=0, directory=tmp_path, metric="mIoU")
+    assert found.score == -3.0

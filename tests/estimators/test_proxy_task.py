@@ -15,7 +15,7 @@ from hwnas.estimators.proxy_task import ProxyTask
 from hwnas.io_spec import NetworkContract
 from hwnas.search_spaces.base import make_search_space, sample_choices
 from hwnas.tasks.base import Task
-from tests.training.tiny import ARCHITECTURE, CLASSES, TinySpace, TinyTask
+from hwnas.testing.tiny import ARCHITECTURE, CLASSES, TinySpace, TinyTask
 
 QUICK = {"steps": 3, "batch_size": 2, "mixed_precision": "no"}
 

@@ -9,8 +9,8 @@ import torch
 from hwnas.errors import TrainingError
 from hwnas.estimators.base import AccuracyEstimator
 from hwnas.estimators.training import TrainingEstimator
+from hwnas.testing.tiny import ARCHITECTURE, TinySpace, TinyTask
 from hwnas.training.recipe import Recipe
-from tests.training.tiny import ARCHITECTURE, TinySpace, TinyTask
 
 RECIPE = Recipe(steps=4, batch_size=2, mixed_precision="no")
 

@@ -23,9 +23,9 @@ from hwnas.latency.measure.jobs.results import ingest_job
 from hwnas.latency.transports import upload as uploading
 from hwnas.latency.transports.local import LocalTransport
 from hwnas.latency.transports.replies import checked_reply, checked_upload_reply, limit_bytes
+from hwnas.testing.onnx_models import write_conv_model
 from tests.latency.odd_boards.board import ODD, answer
 from tests.latency.odd_boards.run import BOARD, BUILD_LIMIT_S, Case, Player
-from tests.latency.onnx_models import write_conv_model
 
 # What no agent in order does; the others may end with figures.
 HOSTILE = {

@@ -20,7 +20,7 @@ from hwnas.errors import ConfigError, ExportError
 from hwnas.onnx_graphs.counting.einsum import einsum_macs
 from hwnas.onnx_graphs.counting.operators import CONTROL_FLOW, COUNTED, FREE, UNCOUNTABLE
 from hwnas.onnx_graphs.inspection import GraphReport, inspect_onnx
-from tests.latency.onnx_models import LAYOUTS, write_conv_model, write_external_model
+from hwnas.testing.onnx_models import LAYOUTS, write_conv_model, write_external_model
 
 F, INT = TensorProto.FLOAT, TensorProto.INT64
 MICROSOFT = "com.microsoft"

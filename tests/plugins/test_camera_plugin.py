@@ -22,7 +22,7 @@ from hwnas.io_spec import NetworkContract
 from hwnas.plugins import plugin_names
 from hwnas.search_spaces.base import SearchSpace, make_search_space
 from hwnas.tasks.base import Task, make_task
-from tests.conformance.search_space_suite import Restrictions, SearchSpaceSuite
+from hwnas.testing.search_space_suite import Restrictions, SearchSpaceSuite
 
 SOURCE = Path(__file__).with_name("camera_plugin")
 QUICK = {

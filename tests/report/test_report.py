@@ -16,8 +16,9 @@ from typer.testing import CliRunner
 from hwnas.bundle.candidates import Candidate
 from hwnas.cli.main import make_app
 from hwnas.errors import ConfigError, StudyError
-from hwnas.estimators.rank_correlation import EstimatorReport, RankCorrelation
+from hwnas.estimators.report import EstimatorReport
 from hwnas.files import write_checked_json
+from hwnas.rank_correlation import RankCorrelation
 from hwnas.report.build import build_report, is_report
 from hwnas.report.content import load_content
 from hwnas.report.page import Illustrations, render_page

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,24 +9,14 @@ from typing import Any
 import pytest
 import yaml
 
-ENTRY_POINTS = """\
-[hwnas.tasks]
-tiny-stripes = hwnas_tiny_plugin:make_task
-
-[hwnas.search_spaces]
-tiny-space = hwnas_tiny_plugin:make_space
-"""
+from hwnas.testing.tiny_site import write_tiny_site
 
 
 @pytest.fixture(scope="session")
 def tiny_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with the tiny plug-in as an installed distribution."""
     site = tmp_path_factory.mktemp("site")
-    shutil.copy(Path(__file__).with_name("tiny_plugin.py"), site / "hwnas_tiny_plugin.py")
-    info = site / "hwnas_tiny_plugin-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: hwnas-tiny-plugin\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(ENTRY_POINTS)
+    write_tiny_site(site)
     return site
 
 

@@ -15,7 +15,7 @@ from hwnas.cli import estimate as estimate_command
 from hwnas.cli import search as search_command
 from hwnas.errors import ConfigError
 from hwnas.estimators.comparison import REPORT_FILE, Compared, Comparison, read_estimator_report
-from hwnas.estimators.rank_correlation import EstimatorReport
+from hwnas.estimators.report import EstimatorReport
 from hwnas.search.driver import SearchResult
 from hwnas.search_spaces.base import make_search_space
 from hwnas.tasks.base import make_task

@@ -23,10 +23,10 @@ from hwnas.architecture import Architecture
 from hwnas.cli.main import make_app
 from hwnas.config import load_config
 from hwnas.errors import ConfigError, StudyError
+from hwnas.pareto import fronts
 from hwnas.search.driver import search
 from hwnas.search.fidelities import Fidelities, Rung
 from hwnas.search.front import build_front, objectives_of_front
-from hwnas.search.layers import layers_of
 from hwnas.search.recorder import Candidate
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.stage_costs import stage_costs
@@ -80,7 +80,7 @@ def test_one_of_every_few_is_promoted_and_nobody_waits(
                 best = len(recorders[number - 1].trials) // reduction_factor + fidelities.rungs[number].lost
                 points = np.array([(one.error, one.cost) for one in recorders[number - 1].trials])
                 better, layer = 0, next(i for i, t in enumerate(recorders[number - 1].trials) if t is below)
-                for positions in layers_of(points):
+                for positions in fronts(points):
                     if layer in positions:
                         break
                     better += len(positions)

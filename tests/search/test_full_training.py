@@ -150,7 +150,7 @@ def test_a_log_directory_is_refused_where_workers_may_be_elsewhere(write_run, tm
     run = RunDirectory(tmp_path / "out")
     run.make()
     shutil.copy(write_run(search__executor="ray"), run.config)
-    with pytest.raises(ConfigError, match="Leave out `--log-dir`"):
+    with pytest.raises(ConfigError, match=r"executor 'ray'.*Leave out `--log-dir`"):
         train_front(run.path, log_dir=tmp_path / "logs")
     assert not (tmp_path / "logs").exists()
 

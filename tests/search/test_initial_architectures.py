@@ -3,23 +3,24 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from hwnas.architecture import Architecture
 from hwnas.config import load_config
-from hwnas.errors import ConfigError
+from hwnas.errors import ConfigError, PluginError
 from hwnas.io_spec import NetworkContract
 from hwnas.models.cost import count_macs
 from hwnas.objectives import Constraint, Objectives
 from hwnas.search.driver import search
-from hwnas.search.initial_architectures import choices_of_cells, read_cells
 from hwnas.search.latency_filter import LatencyFilter, may_fit
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.warm_start import first_candidates
-from hwnas.search_spaces.base import SearchSpace, make_search_space
+from hwnas.search_spaces.base import Fits, SearchSpace, Seeds, make_search_space
 from hwnas.search_spaces.cells import Cell
+from hwnas.search_spaces.nas_cell_seeds import choices_of_cells, read_cells
 
 WriteRun = Callable[..., Path]
 
@@ -134,10 +135,34 @@ def test_restrictions_of_the_space_hold() -> None:
         choices_of_cells(space, [Cell.parse(FIRST)], 5, 0)
 
 
-def test_spaces_without_a_cell_are_refused() -> None:
+def test_spaces_without_seeds_are_refused(tmp_path: Path) -> None:
     space = make_search_space("range-unet", NetworkContract(5, 32, (256,), 4))
-    with pytest.raises(ConfigError, match=r"'range-unet' has no gene 'edge1'.*`nas-cell`"):
-        choices_of_cells(space, [Cell.parse(FIRST)], 5, 0)
+    run = RunDirectory(tmp_path / "run")
+    run.make()
+    with pytest.raises(ConfigError, match=r"'range-unet' reads no such file .*`seeds`.*`nas-cell`"):
+        first_candidates(run, space, [], 6, initial_architectures=str(file_of(tmp_path, FIRST)))
+    assert not run.warm_start.exists()
+
+
+class _Astray:
+    """A space whose seeds are not its own."""
+
+    def __init__(self) -> None:
+        self._space = cell_space()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._space, name)
+
+    def seeds(self, file: Path, most: int, *, seed: int, fits: Fits) -> Seeds:
+        found = self._space.seeds(file, most, seed=seed, fits=fits)  # type: ignore[attr-defined]
+        return Seeds(tuple({**choices, "edge1": "teleport"} for choices in found.choices))
+
+
+def test_seeds_that_a_space_cannot_decode_are_its_fault(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    run.make()
+    with pytest.raises(PluginError, match=r"`seeds` of the search space 'nas-cell' must return .*teleport"):
+        first_candidates(run, _Astray(), [], 6, initial_architectures=str(file_of(tmp_path, FIRST)))
 
 
 def test_what_a_run_began_with_is_kept(tmp_path: Path) -> None:
@@ -171,5 +196,5 @@ def test_a_search_begins_with_cells(write_run: WriteRun, tmp_path: Path) -> None
 
 def test_a_search_of_another_space_is_refused(write_run: WriteRun, tmp_path: Path, tiny_plugin: Path) -> None:
     file_of(tmp_path, FIRST)
-    with pytest.raises(ConfigError, match="'tiny-space' has no gene 'edge1'"):
+    with pytest.raises(ConfigError, match="'tiny-space' reads no such file"):
         search(load_config(write_run(search__initial_architectures="cells.txt")), tmp_path / "out")

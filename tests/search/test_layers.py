@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from hwnas.pareto import front_indices
-from hwnas.search.layers import best_by_layers, first_layers, layers_of, picked
+from hwnas.pareto import first_fronts, front_indices, fronts
+from hwnas.search.layers import best_by_layers, picked
 
 
 def test_layers_are_the_fronts_of_what_is_left() -> None:
     points = np.random.default_rng(0).integers(1, 12, (60, 2)).astype(float)
     left = list(range(60))
-    for layer in layers_of(points):
+    for layer in fronts(points):
         expected = [left[index] for index in front_indices(points[left].tolist())]
         assert sorted(layer.tolist()) == sorted(expected)
         left = [index for index in left if index not in set(layer.tolist())]
@@ -18,8 +18,8 @@ def test_layers_are_the_fronts_of_what_is_left() -> None:
 
 def test_first_layers_are_whole() -> None:
     points = np.random.default_rng(1).random((200, 2))
-    kept = first_layers(points, 20)
-    layers = list(layers_of(points))
+    kept = first_fronts(points, 20)
+    layers = list(fronts(points))
     number = next(n for n in range(1, 99) if sum(map(len, layers[:n])) >= 20)
     assert sorted(kept) == sorted(np.concatenate(layers[:number]))
 
@@ -45,13 +45,13 @@ def test_a_layer_that_is_too_large_is_thinned_out_evenly() -> None:
 def test_nothing_gives_nothing() -> None:
     empty = np.zeros((0, 2))
     assert len(picked(empty, np.zeros((0, 3), np.int64), 5)) == 0
-    assert len(first_layers(empty, 5)) == 0
+    assert len(first_fronts(empty, 5)) == 0
 
 
 def test_the_best_are_whole_layers_and_a_net_of_the_last() -> None:
     rng = np.random.default_rng(5)
     points = rng.random((200, 2))
-    layers = [set(layer.tolist()) for layer in layers_of(points)]
+    layers = [set(layer.tolist()) for layer in fronts(points)]
     for number in (0, 1, 7, 40, 200, 300):
         best = best_by_layers(points, number)
         assert len(best) == len(set(best)) == min(number, 200)

@@ -13,8 +13,8 @@ from hwnas.models.cell_layers import CellLayers
 from hwnas.search_spaces.base import SearchSpace, encode_many, make_search_space, sample_choices
 from hwnas.search_spaces.cells import EDGES, ENCODING_PARTS, IDENTITY, NONE, OPERATIONS, Cell, encode_cell
 from hwnas.search_spaces.nas_cell import make_nas_cell
+from hwnas.testing.search_space_suite import Restrictions, SearchSpaceSuite
 from hwnas.training.shared_weights import SharedWeights
-from tests.conformance.search_space_suite import Restrictions, SearchSpaceSuite
 
 SMALL = NetworkContract(in_channels=5, height=16, widths=(32, 64), num_classes=3, cyclic_width=True)
 CHEAP = {"stem_width": (8, 16), "decoder_width": (16, 24), "cells": (1, 2)}

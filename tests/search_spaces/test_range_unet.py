@@ -22,7 +22,7 @@ from hwnas.search_spaces.base import SearchSpace, make_search_space, sample_choi
 from hwnas.search_spaces.range_unet import RangeUNetSpace, make_range_unet
 from hwnas.search_spaces.range_unet_neighbours import nearest_baselines
 from hwnas.search_spaces.range_unet_plan import STRIDES
-from tests.conformance.search_space_suite import Restrictions, SearchSpaceSuite, assert_exports_exactly
+from hwnas.testing.search_space_suite import Restrictions, SearchSpaceSuite, assert_exports_exactly
 
 torch.set_num_threads(1)
 

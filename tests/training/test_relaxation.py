@@ -12,12 +12,12 @@ import torch
 from hwnas.architecture import Architecture
 from hwnas.errors import TrainingError
 from hwnas.search_spaces.base import SearchSpace, make_search_space, sample_choices
+from hwnas.testing.tiny import TinyTask
 from hwnas.training.recipe import Recipe
 from hwnas.training.relaxation import RelaxationSettings, relax
 from hwnas.training.relaxed_choices import FILE, RelaxedChoices
 from hwnas.training.shared_weights import SharedWeights
 from hwnas.training.supernet import train_supernet
-from tests.training.tiny import TinyTask
 
 torch.set_num_threads(1)
 RECIPE = Recipe(steps=20, batch_size=2, mixed_precision="no", average=0.0, learning_rate=0.02)

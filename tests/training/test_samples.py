@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hwnas.errors import DataError
+from hwnas.testing.tiny import TinySamples
 from hwnas.training.samples import EndlessDataset, PretrainingDataset, StepSampler, load_batches
-from tests.training.tiny import TinySamples
 
 
 @given(st.integers(0, 20), st.integers(1, 20), st.integers(1, 4), st.integers(1, 4))

@@ -15,7 +15,7 @@ from pathlib import Path
 from accelerate import Accelerator
 from hwnas.training.trainer import train
 from tests.training.test_trainer import RECIPE
-from tests.training.tiny import ARCHITECTURE, TinySpace, TinyTask
+from hwnas.testing.tiny import ARCHITECTURE, TinySpace, TinyTask
 torch.set_num_threads(1)
 directory = Path(sys.argv[1])
 losses = []

@@ -15,11 +15,11 @@ from hwnas.cli import supernet as supernet_command
 from hwnas.errors import ConfigError, TrainingError
 from hwnas.io_spec import NetworkContract
 from hwnas.search_spaces.base import SearchSpace, make_search_space, sample_choices
+from hwnas.testing.tiny import TinySpace, TinyTask
 from hwnas.training.recipe import Recipe
 from hwnas.training.shared_weights import SharedWeights, cut, extreme, shared_name
 from hwnas.training.supernet import largest, load_supernet, smallest, train_supernet
 from tests.tasks.lidar_data import write_scans
-from tests.training.tiny import TinySpace, TinyTask
 
 torch.set_num_threads(1)
 CONTRACT = NetworkContract(5, 16, (64,), 4, cyclic_width=True)

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from hwnas.architecture import Architecture
 from hwnas.errors import ConfigError, TrainingError
 from hwnas.tasks.base import LossFunction, LossSettings
+from hwnas.testing.tiny import ARCHITECTURE, TinySpace, TinyTask
 from hwnas.training.precision import choose_precision
 from hwnas.training.predict import torch_predict
 from hwnas.training.recipe import Recipe
 from hwnas.training.trainer import train
-from tests.training.tiny import ARCHITECTURE, TinySpace, TinyTask
 
 RECIPE = Recipe(steps=10, batch_size=2, mixed_precision="no", checkpoint_every=4, learning_rate=1e-2)
 
@@ -171,7 +171,7 @@ from pathlib import Path
 from dataclasses import replace
 from hwnas.training.trainer import train
 from tests.training.test_trainer import RECIPE
-from tests.training.tiny import ARCHITECTURE, TinySpace, TinyTask
+from hwnas.testing.tiny import ARCHITECTURE, TinySpace, TinyTask
 torch.set_num_threads(1)
 recipe = replace(RECIPE, steps=120, checkpoint_every=1)
 def progress(step, steps, loss):

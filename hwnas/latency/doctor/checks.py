@@ -9,12 +9,13 @@ from typing import Any
 
 from hwnas.errors import MeasurementError, TargetUnreachableError
 from hwnas.io_spec import IoSpec
+from hwnas.latency.backend_class import backend_class
 from hwnas.latency.doctor.findings import Finding, ok, problem, warn
 from hwnas.latency.doctor.noise import Noise
 from hwnas.latency.doctor.nvidia import check_nvidia
 from hwnas.latency.target import Target
 from hwnas.latency.transports.base import Transport
-from hwnas.plugins import load_plugin, plugin_names
+from hwnas.plugins import plugin_names
 
 Facts = Mapping[str, Any]
 _INSPECTION_S, _LOAD_S = 180.0, 600.0
@@ -58,7 +59,7 @@ def inspect_target(transport: Transport) -> Facts:
     """
     backends = {}
     for name in plugin_names("hwnas.backends"):
-        backend = load_plugin("hwnas.backends", name)
+        backend = backend_class(name)
         backends[name] = f"{backend.__module__}:{backend.__qualname__}"
     agent = transport.start_agent()
     try:
@@ -85,7 +86,7 @@ def try_backend(transport: Transport, target: Target, model: Path, io_spec: IoSp
     Raises:
         TargetUnreachableError: if the target is gone.
     """
-    backend = load_plugin("hwnas.backends", target.backend)
+    backend = backend_class(target.backend)
     agent = transport.start_agent()
     try:
         agent.request(

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from hwnas.io_spec import IoSpec
+from hwnas.latency.backend_class import backend_class
 from hwnas.latency.measure.protocol import MeasuringProtocol
 from hwnas.latency.measure.statistics import robust_spread, slow_share
 from hwnas.latency.target import Target
 from hwnas.latency.transports.base import Transport
-from hwnas.plugins import load_plugin
 
 WINDOWS = 10
 
@@ -53,7 +53,7 @@ def measure_noise(
         wait_s = protocol.lock_wait_s
         agent.request("lock", timeout_s=wait_s + protocol.reply_timeout_s, wait_s=wait_s)
         path = transport.place_model(model)
-        backend = load_plugin("hwnas.backends", target.backend)
+        backend = backend_class(target.backend)
         agent.request(
             "set_up",
             timeout_s=protocol.reply_timeout_s,

@@ -17,14 +17,14 @@ from hwnas.latency.backends.engine_identity import EngineIdentity
 from hwnas.latency.backends.errors import AgentError
 from hwnas.latency.backends.tensorrt_build import import_tensorrt
 from hwnas.latency.backends.tensorrt_rtx import TensorRtRtx, compile_for
-from hwnas.latency.measure.meter import AgentMeter
+from hwnas.latency.measure.commands import SupportsCommands
 from hwnas.scratch import ScratchDirectory
 from hwnas.text import shown
 
 _BUILD_S = 3600.0
 
 
-def build_on_target(meter: AgentMeter, model: Path, directory: Path) -> dict[str, Any]:
+def build_on_target(meter: SupportsCommands, model: Path, directory: Path) -> dict[str, Any]:
     """Have the target of a meter build the engine of an ONNX file, and write it into `directory`.
 
     Returns:

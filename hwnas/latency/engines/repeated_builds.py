@@ -13,10 +13,10 @@ from typing import Any
 
 from hwnas.errors import MeasurementError
 from hwnas.io_spec import IoSpec
-from hwnas.latency.measure.meter import AgentMeter
+from hwnas.latency.backend_class import backend_class
+from hwnas.latency.measure.commands import SupportsCommands
 from hwnas.latency.measurement import LatencyMeasurement, LatencyMeter
 from hwnas.latency.target import Target
-from hwnas.plugins import load_plugin
 
 BUILD = "build"
 _COPY_S = 60.0
@@ -89,10 +89,10 @@ class Builds:
 
 def can_compare_builds(meter: LatencyMeter) -> bool:
     """Return whether builds of a network may differ on a meter's target, and it names none by number."""
-    if not isinstance(meter, AgentMeter):
+    if not isinstance(meter, SupportsCommands):
         return False
     target = Target.parse(meter.target)
-    options: Mapping[str, str] = getattr(load_plugin("hwnas.backends", target.backend), "OPTIONS", {})
+    options: Mapping[str, str] = getattr(backend_class(target.backend), "OPTIONS", {})
     return BUILD in options and BUILD not in dict(target.options)
 
 
@@ -116,7 +116,7 @@ def keep_fastest_build(meter: LatencyMeter, model: Path, io_spec: IoSpec, count:
     """
     if count < 1:
         raise MeasurementError(f"At least one build is needed, but {count} were asked for.")
-    if not isinstance(meter, AgentMeter) or not can_compare_builds(meter):
+    if not isinstance(meter, SupportsCommands) or not can_compare_builds(meter):
         return None
     made = []
     for number in range(1, count + 1):
@@ -130,11 +130,11 @@ def keep_fastest_build(meter: LatencyMeter, model: Path, io_spec: IoSpec, count:
     return builds
 
 
-def _build(meter: AgentMeter, model: Path, io_spec: IoSpec, number: int) -> None:
+def _build(meter: SupportsCommands, model: Path, io_spec: IoSpec, number: int) -> None:
     with meter.with_options({BUILD: str(number)}) as other, other.alone(model) as (ask, path):
         ask("load", model=path, io_spec=io_spec.to_json(), seed=meter.protocol.seed)
 
 
-def _adopt(meter: AgentMeter, model: Path, number: int) -> None:
+def _adopt(meter: SupportsCommands, model: Path, number: int) -> None:
     with meter.alone(model) as (ask, path):
         ask("adopt_build", extra_s=_COPY_S, model=path, build=number)

@@ -16,7 +16,7 @@ from hwnas.external_data import sha256_of_model
 from hwnas.io_spec import IoSpec
 from hwnas.latency.agent.end_to_end import STAGES, packed
 from hwnas.latency.agent.state import throttling
-from hwnas.latency.measure.meter import AgentMeter
+from hwnas.latency.measure.commands import SupportsCommands
 from hwnas.latency.measure.retrying import again_when_lost
 from hwnas.latency.measure.statistics import median_interval, percentiles
 from hwnas.scan import Scan
@@ -85,7 +85,7 @@ class EndToEndMeasurement:
 
 
 def measure_end_to_end(
-    meter: AgentMeter, model: Path, io_spec: IoSpec, job: EndToEndJob
+    meter: SupportsCommands, model: Path, io_spec: IoSpec, job: EndToEndJob
 ) -> EndToEndMeasurement:
     """Clock an ONNX file with what comes before and after it, in fresh processes on the meter's target.
 
@@ -96,7 +96,7 @@ def measure_end_to_end(
         job: projection, labels and a scan.
 
     Raises:
-        MeasurementError: as `AgentMeter.measure`; if the target throttles every time.
+        MeasurementError: as `LatencyMeter.measure`; if the target throttles every time.
     """
     alarms: list[str] = []
     for _ in range(ATTEMPTS):
@@ -120,7 +120,7 @@ class ProcessRun:
 
 
 @again_when_lost
-def _one_process(meter: AgentMeter, model: Path, io_spec: IoSpec, job: EndToEndJob) -> ProcessRun:
+def _one_process(meter: SupportsCommands, model: Path, io_spec: IoSpec, job: EndToEndJob) -> ProcessRun:
     protocol = meter.protocol
     with meter.alone(model) as (ask, path):
         max_s = max(protocol.max_warmup_s, protocol.warmup_s)
@@ -142,7 +142,7 @@ def _one_process(meter: AgentMeter, model: Path, io_spec: IoSpec, job: EndToEndJ
 
 
 def _rounds(
-    ask: Callable[..., Mapping[str, Any]], median_ms: float, meter: AgentMeter
+    ask: Callable[..., Mapping[str, Any]], median_ms: float, meter: SupportsCommands
 ) -> dict[str, list[list[float]]]:
     """Clock as many blocks as a process's share of the protocol's time allows, but at least its rounds."""
     protocol = meter.protocol
@@ -158,7 +158,7 @@ def _rounds(
 
 
 def _assessed(
-    meter: AgentMeter, model: Path, job: EndToEndJob, runs: list[ProcessRun]
+    meter: SupportsCommands, model: Path, job: EndToEndJob, runs: list[ProcessRun]
 ) -> EndToEndMeasurement:
     # The first process decides about the size of blocks; of the others as much counts as fits.
     figures = {name: _stacked([run.samples[name] for run in runs]) for name in ("e2e_ms", *STAGES)}

@@ -16,7 +16,7 @@ from hwnas.errors import ConfigError, MeasurementError
 from hwnas.external_data import sha256_of_model
 from hwnas.io_spec import IoSpec
 from hwnas.latency.agent.state import throttling
-from hwnas.latency.measure.meter import AgentMeter
+from hwnas.latency.measure.commands import SupportsCommands
 from hwnas.latency.measure.retrying import again_when_lost
 from hwnas.latency.measure.statistics import percentiles
 
@@ -99,7 +99,7 @@ class FixedRateMeasurement:
 
 
 def measure_fixed_rate(
-    meter: AgentMeter,
+    meter: SupportsCommands,
     model: Path,
     io_spec: IoSpec,
     *,
@@ -123,7 +123,7 @@ def measure_fixed_rate(
 
     Raises:
         ConfigError: if rate or duration is out of range.
-        MeasurementError: as `AgentMeter.measure`; if the target throttles every time.
+        MeasurementError: as `LatencyMeter.measure`; if the target throttles every time.
     """
     _check_rate(rate_hz)
     if not 0 < duration_s <= 86_400:
@@ -154,7 +154,7 @@ def _check_rate(rate_hz: float) -> None:
 
 @again_when_lost
 def _measure_once(
-    meter: AgentMeter,
+    meter: SupportsCommands,
     model: Path,
     io_spec: IoSpec,
     rate_hz: float,
@@ -198,7 +198,7 @@ def _pieces(
 
 
 @contextmanager
-def _running(meter: AgentMeter, background: BackgroundModel | None) -> Iterator[dict[str, Any]]:
+def _running(meter: SupportsCommands, background: BackgroundModel | None) -> Iterator[dict[str, Any]]:
     """Run a background model meanwhile; how it went is in the yielded dictionary afterwards."""
     if background is None:
         yield {}
@@ -218,7 +218,7 @@ def _running(meter: AgentMeter, background: BackgroundModel | None) -> Iterator[
 
 
 def _assessed(
-    meter: AgentMeter,
+    meter: SupportsCommands,
     model: Path,
     rate_hz: float,
     pieces: list[Mapping[str, Any]],

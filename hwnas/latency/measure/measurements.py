@@ -9,9 +9,9 @@ from typing import Any
 
 from hwnas.errors import MeasurementError, TooSlowError
 from hwnas.io_spec import IoSpec
+from hwnas.latency.measure.commands import SupportsCommands
 from hwnas.latency.measure.end_to_end import EndToEndJob, measure_end_to_end
 from hwnas.latency.measure.fixed_rate import FixedRateMeasurement, measure_fixed_rate, seconds_for_tail
-from hwnas.latency.measure.meter import AgentMeter
 from hwnas.latency.measure.resources import ResourceUse, measure_resources
 from hwnas.latency.measure.statistics import MIN_SAMPLES_OF_TAIL
 from hwnas.latency.measurement import LatencyMeasurement, LatencyMeter
@@ -121,17 +121,18 @@ def _of_graph(graph: GraphReport, metric: Metric) -> float:
     return graph.macs / 1e9
 
 
-def _with_agents(meter: LatencyMeter) -> AgentMeter:
-    if not isinstance(meter, AgentMeter):
+def _with_agents(meter: LatencyMeter) -> SupportsCommands:
+    if not isinstance(meter, SupportsCommands):
         raise MeasurementError(
             f"{type(meter).__name__} clocks the network alone; memory, energy and metrics at a fixed "
-            "rate need a target that `hwnas.latency.measure.meter.open_meter` opens."
+            "rate need a meter that takes commands (`SupportsCommands`), such as of a target that "
+            "`hwnas.latency.measure.meter.open_meter` opens."
         )
     return meter
 
 
 def _fixed_rate(
-    meter: AgentMeter, model: Path, io_spec: IoSpec, rate_hz: float, metrics: list[Metric]
+    meter: SupportsCommands, model: Path, io_spec: IoSpec, rate_hz: float, metrics: list[Metric]
 ) -> FixedRateMeasurement:
     samples = max(
         MIN_SAMPLES_OF_TAIL.get(metric.name.removesuffix("_ms"), _MIN_SAMPLES_OF_MEDIAN) for metric in metrics

@@ -14,6 +14,7 @@ import numpy as np
 from hwnas.errors import MeasurementError
 from hwnas.external_data import sha256_of_model
 from hwnas.io_spec import IoSpec
+from hwnas.latency.backend_class import backend_class
 from hwnas.latency.measure.clocking import MODEL, OTHER, Clocked, clock_model, clock_pair
 from hwnas.latency.measure.comparison import Comparison, Pair, assess_pair, calmest_pair
 from hwnas.latency.measure.protocol import MeasuringProtocol
@@ -25,7 +26,6 @@ from hwnas.latency.measurement import LatencyMeasurement
 from hwnas.latency.target import Target
 from hwnas.latency.transports.base import AgentConnection, Transport
 from hwnas.latency.transports.opening import open_transport
-from hwnas.plugins import load_plugin
 from hwnas.scratch import ScratchDirectory
 from hwnas.text import shown
 
@@ -65,7 +65,7 @@ class AgentMeter:
         protocol: MeasuringProtocol,
         exclusive: Exclusive = nullcontext,
     ) -> None:
-        backend = load_plugin("hwnas.backends", target.backend)
+        backend = backend_class(target.backend)
         self._setup: Mapping[str, Any] = {
             "backend": f"{backend.__module__}:{backend.__qualname__}",
             "threads": target.threads,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.io_spec import IoSpec
-from hwnas.latency.measure.meter import AgentMeter
+from hwnas.latency.measure.commands import SupportsCommands
 from hwnas.latency.measure.retrying import again_when_lost
 
 IDLE_S = 1.0
@@ -60,7 +60,7 @@ class ResourceUse:
 
 @again_when_lost
 def measure_resources(
-    meter: AgentMeter, model: Path, io_spec: IoSpec, *, idle_s: float = IDLE_S, busy_s: float = BUSY_S
+    meter: SupportsCommands, model: Path, io_spec: IoSpec, *, idle_s: float = IDLE_S, busy_s: float = BUSY_S
 ) -> ResourceUse:
     """Load and run an ONNX file in a fresh process on the meter's target.
 
@@ -72,7 +72,7 @@ def measure_resources(
         busy_s: how long the network runs for its energy.
 
     Raises:
-        MeasurementError: as `AgentMeter.measure`.
+        MeasurementError: as `LatencyMeter.measure`.
     """
     with meter.alone(model) as (ask, path):
         found = ask(

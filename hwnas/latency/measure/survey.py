@@ -19,7 +19,7 @@ import numpy as np
 from hwnas.errors import MeasurementError
 from hwnas.external_data import sha256_of_model
 from hwnas.io_spec import IoSpec
-from hwnas.latency.measure.meter import AgentMeter
+from hwnas.latency.measure.commands import SupportsCommands
 from hwnas.latency.measure.reference import REFERENCE, REFERENCE_IO, write_reference
 from hwnas.scratch import ScratchDirectory
 
@@ -143,7 +143,7 @@ class Survey:
 
 
 @contextmanager
-def open_survey(meter: AgentMeter) -> Iterator[tuple[Survey, bool]]:
+def open_survey(meter: SupportsCommands) -> Iterator[tuple[Survey, bool]]:
     """Yield a survey on the meter's target, which it has to itself, and whether kernels can be timed there.
 
     Raises:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import numpy as np
 
 from hwnas.architecture import Architecture
-from hwnas.latency.predict.kernel_features import operations
-from hwnas.latency.predict.kernel_graph import Index
-from hwnas.latency.predict.kernels import (
+from hwnas.kernel_graph.graph import Index
+from hwnas.kernel_graph.kernels import (
     COLUMNS,
     HEIGHT,
     IN,
@@ -23,8 +22,32 @@ from hwnas.latency.predict.kernels import (
     WIDTH,
     Rows,
 )
-from hwnas.latency.predict.space_kernels import kernel_graph_of
-from hwnas.search_spaces.base import BlockSignature, SearchSpace
+from hwnas.latency.predict.kernel_features import operations
+from hwnas.search_spaces.base import (
+    BlockSignature,
+    SearchSpace,
+    SupportsKernelDecomposition,
+    checked_kernels,
+)
+
+BLOCKS = (16, 8, 1)
+"""Channels of a block that backends are known to use; 1 is plain."""
+
+Decompose = Callable[[Sequence[Architecture]], tuple[Rows, Index]]
+"""From networks to their kernels, and the position of the network that each belongs to."""
+
+
+def kernels_of_space(space: SearchSpace, block: int) -> Decompose | None:
+    """Return the function from networks of a space to kernels; None for a space that does not tell them.
+
+    Args:
+        space: whose `kernels` are asked, see `SupportsKernelDecomposition`.
+        block: channels that the backend keeps together, one of `BLOCKS`.
+    """
+    if not isinstance(space, SupportsKernelDecomposition):
+        return None
+
+    return lambda architectures: checked_kernels(space, architectures, block)
 
 
 class Decomposition:
@@ -35,17 +58,18 @@ class Decomposition:
 
         Args:
             space: that the networks are of.
-            block: see `kernel_graph_of`.
-            kinds: names of block kinds met before, in order; new ones come behind them.
+            block: see `kernels_of_space`.
+            kinds: names of block kinds met before, in order; new ones come behind them. Where there are some,
+                networks consist of blocks even if the space tells kernels by now.
         """
         self._space = space
-        self._kernels_of = kernel_graph_of(space.name, block)
+        self._decompose = None if kinds else kernels_of_space(space, block)
         self._kinds = {kind: code for code, kind in enumerate(kinds)}
 
     @property
     def are_kernels(self) -> bool:
-        """Whether the rows are kernels, see `hwnas.latency.predict.kernels`; blocks otherwise."""
-        return self._kernels_of is not None
+        """Whether the rows are kernels, see `hwnas.kernel_graph.kernels`; blocks otherwise."""
+        return self._decompose is not None
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -54,8 +78,8 @@ class Decomposition:
 
     def rows(self, architectures: Sequence[Architecture]) -> tuple[Rows, Index]:
         """Return the parts of all architectures, and for each the index of its network."""
-        if self._kernels_of is not None:
-            return self._kernels_of(architectures)
+        if self._decompose is not None:
+            return self._decompose(architectures)
         blocks = [self._space.blocks(architecture) for architecture in architectures]
         rows = [self._row(block) for own in blocks for block in own]
         owners = np.repeat(np.arange(len(blocks)), [len(own) for own in blocks])

@@ -14,7 +14,7 @@ from hwnas.architecture import Architecture
 from hwnas.errors import ConfigError
 from hwnas.files import write_bytes_atomically
 from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec
-from hwnas.latency.measure.meter import AgentMeter
+from hwnas.latency.measure.commands import SupportsCommands
 from hwnas.onnx_graphs.precision.kinds import FP16, FP32
 from hwnas.scratch import ScratchDirectory
 from hwnas.search_spaces.base import SearchSpace
@@ -47,7 +47,7 @@ def io_spec_of(architecture: Architecture) -> IoSpec:
     )
 
 
-def idle_cores(meter: AgentMeter) -> set[int]:
+def idle_cores(meter: SupportsCommands) -> set[int]:
     """Return processors of this machine that the meter's target does not use."""
     usable = os.sched_getaffinity(0)
     if not meter.target.startswith("local"):

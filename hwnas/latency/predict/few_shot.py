@@ -17,9 +17,10 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-from scipy import linalg, stats
+from scipy import linalg
 
 from hwnas.errors import LatencyTableError
+from hwnas.rank_correlation import spearman_rho
 
 Floats = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
@@ -241,7 +242,7 @@ def learn_likeness(
                 samples = choose_samples(others, looked_at, count, rng, likeness)
                 truth_ms = pool.known_ms[:, device]
                 found = predict(others, samples, truth_ms[samples], looked_at, likeness)
-                scores[number] += stats.spearmanr(found.latency_ms, truth_ms[looked_at]).statistic
+                scores[number] += spearman_rho(found.latency_ms, truth_ms[looked_at])
     return tried[int(np.argmax(scores))]
 
 

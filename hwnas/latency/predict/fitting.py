@@ -9,22 +9,21 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from hwnas.errors import LatencyTableError
 from hwnas.io_spec import NetworkContract
+from hwnas.kernel_graph.graph import Index
+from hwnas.kernel_graph.kernels import Rows, group_rows, row_of_kernel
 from hwnas.latency.predict.correction import Correction, fit_correction
-from hwnas.latency.predict.decomposition import Decomposition
+from hwnas.latency.predict.decomposition import BLOCKS, Decomposition, kernels_of_space
 from hwnas.latency.predict.gaussian_process import Hyperparameters, one_thread
-from hwnas.latency.predict.kernel_graph import Index
 from hwnas.latency.predict.kernel_times import KernelTimes
-from hwnas.latency.predict.kernels import Rows, group_rows, row_of_kernel
 from hwnas.latency.predict.machine_speed import MachineSpeed
 from hwnas.latency.predict.predictor import Floats, claims_of
 from hwnas.latency.predict.profiling import ProfiledNetwork
-from hwnas.latency.predict.space_kernels import BLOCKS, kernel_graph_of
 from hwnas.latency.predict.table import KernelEntry, LatencyTable, NetworkEntry
 from hwnas.onnx_graphs.precision.kinds import FP32
+from hwnas.rank_correlation import spearman_rho
 from hwnas.search_spaces.base import SearchSpace
 
 CONFIDENCE = 0.9
@@ -93,7 +92,7 @@ def _fitted(
 ) -> LatencyTable:
     measured = [network.measured for network in profiled]
     has_kernels = any(network.kernels for network in measured)
-    block = block_of_backend(profiled, space.name) if has_kernels else 1
+    block = block_of_backend(profiled, space) if has_kernels else 1
     decomposition = Decomposition(space, block)
     # How far networks follow the reference shows in how they miss predictions, which need not be good for it.
     speed = MachineSpeed.usual(measured)
@@ -162,12 +161,12 @@ def errors_of(predicted: Floats, measured: Floats) -> dict[str, float]:
         "within_5": round(float(np.mean(relative <= 0.05)), 4),
         "within_10": round(float(np.mean(relative <= 0.10)), 4),
         "mape": round(float(np.mean(relative)), 4),
-        "spearman": round(float(stats.spearmanr(predicted, measured).statistic), 5),
+        "spearman": round(spearman_rho(predicted, measured), 5),
     }
 
 
-def block_of_backend(profiled: Sequence[ProfiledNetwork], space: str) -> int:
-    """Return the block with which the kernel graph agrees best with the kernels that ran."""
+def block_of_backend(profiled: Sequence[ProfiledNetwork], space: SearchSpace) -> int:
+    """Return the block with which the kernels of the space agree best with those that ran."""
     sample = [network for network in profiled if network.measured.kernels][:20]
     ran = Counter(
         (index, tuple(row_of_kernel(kernel)))
@@ -176,10 +175,10 @@ def block_of_backend(profiled: Sequence[ProfiledNetwork], space: str) -> int:
     )
 
     def agreement(block: int) -> int:
-        kernels_of = kernel_graph_of(space, block)
-        if kernels_of is None:
+        decompose = kernels_of_space(space, block)
+        if decompose is None:
             return 0
-        rows, owners = kernels_of([network.architecture for network in sample])
+        rows, owners = decompose([network.architecture for network in sample])
         made = Counter((int(owner), tuple(row)) for owner, row in zip(owners, rows.tolist(), strict=True))
         return (made & ran).total()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.latency.predict.kernels import (
+from hwnas.kernel_graph.kernels import (
     ACTIVATION,
     ACTIVATIONS,
     ADDS,

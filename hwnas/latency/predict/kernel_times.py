@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.kernel_graph.kernels import KIND, KINDS, Rows, group_rows
 from hwnas.latency.predict.gaussian_process import GaussianProcess, Hyperparameters, fit
 from hwnas.latency.predict.kernel_features import basis, coordinates
-from hwnas.latency.predict.kernels import KIND, KINDS, Rows, group_rows
 
 Floats = npt.NDArray[np.float64]
 

@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.architecture import Architecture
+from hwnas.kernel_graph.kernels import KINDS
 from hwnas.latency.predict.correction import Correction
 from hwnas.latency.predict.decomposition import Decomposition, summed
 from hwnas.latency.predict.gaussian_process import one_thread
 from hwnas.latency.predict.kernel_times import KernelTimes
-from hwnas.latency.predict.kernels import KINDS
 
 Floats = npt.NDArray[np.float64]
 

@@ -15,11 +15,11 @@ from hwnas.architecture import Architecture
 from hwnas.errors import MeasurementError
 from hwnas.files import read_checked_json, write_checked_json
 from hwnas.io_spec import NetworkContract
-from hwnas.latency.measure.meter import AgentMeter
+from hwnas.latency.measure.commands import SupportsCommands
 from hwnas.latency.measure.survey import SurveyedNetwork, open_survey
+from hwnas.latency.predict.decomposition import kernels_of_space
 from hwnas.latency.predict.experiment_design import designed_experiment
 from hwnas.latency.predict.exporting import Exporter, idle_cores, io_spec_of
-from hwnas.latency.predict.space_kernels import kernel_graph_of
 from hwnas.onnx_graphs.precision.kinds import FP32
 from hwnas.search_spaces.base import SearchSpace
 
@@ -102,7 +102,7 @@ class ProfileSettings:
 
 
 def profile(
-    meter: AgentMeter,
+    meter: SupportsCommands,
     space: SearchSpace,
     contract: NetworkContract,
     directory: Path,
@@ -131,8 +131,8 @@ def profile(
     spent_s = sum(network.seconds for network in done.values())
     # The widest blocks tell most kernels apart; a design need not fit the target exactly.
     if design is None:
-        kernels_of = kernel_graph_of(space.name, 16)
-        design = designed_experiment(space, kernels_of, settings.seed, settings.most_operations)
+        decompose = kernels_of_space(space, 16)
+        design = designed_experiment(space, decompose, settings.seed, settings.most_operations)
     if spent_s >= settings.budget_s or len(done) >= settings.max_networks:
         return list(done.values())
     failures = 0
@@ -182,7 +182,7 @@ def _read_network(path: Path) -> ProfiledNetwork:
         ) from error
 
 
-def _check_header(path: Path, meter: AgentMeter, space: SearchSpace, settings: ProfileSettings) -> None:
+def _check_header(path: Path, meter: SupportsCommands, space: SearchSpace, settings: ProfileSettings) -> None:
     """Write what this profile is about, or compare with what is there."""
     header = {
         "schema_version": SCHEMA_VERSION,

@@ -16,12 +16,12 @@ from hwnas.architecture import Architecture
 from hwnas.errors import LatencyTableError
 from hwnas.files import read_checked_json, write_checked_json
 from hwnas.io_spec import NetworkContract
+from hwnas.kernel_graph.kernels import KINDS, Rows, parse_signature, signature
 from hwnas.latency.measure.survey import SurveyedNetwork
 from hwnas.latency.predict.correction import Correction
 from hwnas.latency.predict.decomposition import Decomposition
 from hwnas.latency.predict.gaussian_process import Hyperparameters, one_thread
 from hwnas.latency.predict.kernel_times import KernelTimes, hyperparameters_from_json, hyperparameters_to_json
-from hwnas.latency.predict.kernels import KINDS, Rows, parse_signature, signature
 from hwnas.latency.predict.machine_speed import MachineSpeed
 from hwnas.latency.predict.predictor import LatencyPredictor
 from hwnas.onnx_graphs.precision.kinds import FP32
@@ -35,7 +35,7 @@ class KernelEntry:
     """Time of one kernel inside networks.
 
     Attributes:
-        row: what it computes, see `hwnas.latency.predict.kernels`.
+        row: what it computes, see `hwnas.kernel_graph.kernels`.
         ms: median over all networks and places in which it was met.
         interval_ms: smallest and largest of those; the ends of their middle 90 % where there are 20.
         samples: in how many places it was met.
@@ -124,7 +124,7 @@ class LatencyTable:
         contract: input and output of the networks.
         choices: values of every gene that networks were drawn from.
         provenance: when, by which version, for how long, with what settings.
-        block: channels that the backend keeps together, see `hwnas.latency.predict.kernel_graph`.
+        block: channels that the backend keeps together, see `hwnas.kernel_graph.graph`.
         kernels: empty where the backend cannot tell their times.
         networks: measured whole.
         hyperparameters: of the times of kernels, by kind.
@@ -177,7 +177,7 @@ class LatencyTable:
         """Return what predicts networks of the table's space.
 
         Raises:
-            LatencyTableError: if the space is another one.
+            LatencyTableError: if the space is another one, or no longer tells its kernels.
         """
         if space.name != self.space:
             raise LatencyTableError(
@@ -190,6 +190,11 @@ class LatencyTable:
                 times = KernelTimes(self.rows, ms, self.hyperparameters)
         errors = [np.log(entry.latency_ms / entry.predicted_ms) for entry in self.networks]
         decomposition = Decomposition(space, self.block, self.kinds)
+        if not (self.kinds or decomposition.are_kernels):
+            raise LatencyTableError(
+                f"The table adds up kernels of {self.space!r}, but the installed space does not tell them: "
+                "it has no method `kernels`. Install the version the table was made with, or profile again."
+            )
         correction = self.correction
         if decomposition.are_kernels:
             correction = correction.for_kinds(len(KINDS), are_times=times is not None)

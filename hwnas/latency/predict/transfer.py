@@ -13,8 +13,10 @@ import numpy.typing as npt
 from hwnas.architecture import Architecture
 from hwnas.errors import LatencyTableError
 from hwnas.io_spec import NetworkContract
+from hwnas.kernel_graph.kernels import KIND, KINDS
 from hwnas.latency.measure.meter import open_meter
 from hwnas.latency.predict.correction import fit_correction
+from hwnas.latency.predict.decomposition import kernels_of_space
 from hwnas.latency.predict.few_shot import (
     Floats,
     Index,
@@ -26,7 +28,6 @@ from hwnas.latency.predict.few_shot import (
 from hwnas.latency.predict.fitting import errors_of, network_entry
 from hwnas.latency.predict.gaussian_process import one_thread
 from hwnas.latency.predict.kernel_features import operations
-from hwnas.latency.predict.kernels import KIND, KINDS
 from hwnas.latency.predict.profiling import (
     ProfiledNetwork,
     ProfileProgress,
@@ -34,7 +35,6 @@ from hwnas.latency.predict.profiling import (
     header_of,
     profile,
 )
-from hwnas.latency.predict.space_kernels import kernel_graph_of
 from hwnas.latency.predict.table import LatencyTable
 from hwnas.onnx_graphs.precision.kinds import FP32
 from hwnas.search_spaces.base import SearchSpace, sample_choices
@@ -132,10 +132,10 @@ def _pool(
 
 def _features(space: SearchSpace, networks: Sequence[Architecture]) -> Floats:
     """Return roots of the operations by kind of kernel, where kernels of the space are known."""
-    kernels_of = kernel_graph_of(space.name, 1)
-    if kernels_of is None:
+    decompose = kernels_of_space(space, 1)
+    if decompose is None:
         return np.zeros((len(networks), 0))
-    rows, owners = kernels_of(networks)
+    rows, owners = decompose(networks)
     cells = owners * len(KINDS) + rows[:, KIND]
     sums = np.bincount(cells, operations(rows), len(networks) * len(KINDS))
     sums = sums.reshape(len(networks), len(KINDS))

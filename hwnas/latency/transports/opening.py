@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from hwnas.latency.backend_class import backend_class
 from hwnas.latency.target import Target
 from hwnas.latency.transports.base import Transport
 from hwnas.latency.transports.local import LocalTransport
 from hwnas.latency.transports.ssh import SshTransport
-from hwnas.plugins import load_plugin
 
 
 def open_transport(target: Target) -> Transport:
@@ -18,4 +18,4 @@ def open_transport(target: Target) -> Transport:
     """
     if target.transport == "local":
         return LocalTransport(target.threads)
-    return SshTransport(target, load_plugin("hwnas.backends", target.backend).__module__)
+    return SshTransport(target, backend_class(target.backend).__module__)

@@ -14,7 +14,9 @@ from typing import Any, Literal, Protocol, Self
 
 from hwnas import errors
 from hwnas.errors import ConfigError, HwnasError, did_you_mean
-from hwnas.plugins import load_plugin
+from hwnas.plugins import Blame, check_interface, find_plugin, load_plugin
+
+GROUP = "hwnas.executors"
 
 STOP_FILE = "stop"
 """In the directory of a training, where its worker sees it: asks for the training to end."""
@@ -95,9 +97,11 @@ class Executor(Protocol):
 
     Attributes:
         size: how many workers there are, or will be.
+        is_local: whether all workers run on this machine and so write to its disks.
     """
 
     size: int
+    is_local: bool
 
     def __enter__(self) -> Self:
         """Start all workers; they load their task meanwhile."""
@@ -162,11 +166,15 @@ def make_executor(name: str, context: ExecutorContext) -> Executor:
     """Return the registered executor `name`; entering it starts its workers.
 
     Raises:
-        PluginError: if the name is unknown.
+        PluginError: if the name is unknown, or what is registered makes no executor.
         ConfigError: if its settings are wrong.
     """
-    factory: ExecutorFactory = load_plugin("hwnas.executors", name)
-    return factory(context)
+    plugin = find_plugin(GROUP, name)
+    factory: ExecutorFactory = load_plugin(GROUP, name)
+    with Blame(plugin, plugin.attribute, "make an executor of a context", own_errors=True):
+        made = factory(context)
+    check_interface(plugin, made, Executor, ("__enter__", "__exit__"))
+    return made
 
 
 def refuse_unknown_options(name: str, options: Mapping[str, Any], known: tuple[str, ...]) -> None:

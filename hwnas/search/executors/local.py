@@ -80,6 +80,8 @@ class LocalExecutor:
         are_pinned: whether each is kept on cores of its own.
     """
 
+    is_local = True
+
     def __init__(
         self, setup: WorkerSetup, *, workers: int | None, logs: Path, are_pinned: bool = True
     ) -> None:

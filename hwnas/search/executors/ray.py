@@ -65,6 +65,8 @@ class RayExecutor:
         options: see `RayOptions`.
     """
 
+    is_local = False
+
     def __init__(self, setup: WorkerSetup, *, workers: int | None, options: RayOptions) -> None:
         """Describe the workers; entering connects to the cluster and starts them.
 

@@ -17,7 +17,7 @@ from hwnas.estimators.learned import (
     validated_predictor,
 )
 from hwnas.latency.predict.gaussian_process import one_thread
-from hwnas.search.layers import Floats
+from hwnas.pareto import Floats
 from hwnas.search.prescreening.selection import Predictions
 from hwnas.search.strategies import Limits
 from hwnas.search_spaces.base import SearchSpace, encode_many, sample_choices

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from hwnas.architecture import Architecture
-from hwnas.search.layers import Floats, Ints, first_layers
+from hwnas.pareto import Floats, Ints, first_fronts
 from hwnas.search_spaces.base import SearchSpace
 
 CHUNK = 4000
@@ -127,7 +127,7 @@ class Prescreening:
         points = np.column_stack([found.errors, found.costs])
         survivors = np.flatnonzero(found.are_allowed & found.are_promising)
         # Within the chunk first: ids are then needed of a few only.
-        survivors = survivors[first_layers(points[survivors], self._keep)]
+        survivors = survivors[first_fronts(points[survivors], self._keep)]
         known, new = set(kept.ids), []
         for index in survivors.tolist():
             if networks[index].id not in known:
@@ -135,7 +135,7 @@ class Prescreening:
                 new.append(index)
         ids = (*kept.ids, *(networks[index].id for index in new))
         all_points = np.concatenate([kept.points, points[new]])
-        best = first_layers(all_points, self._keep)
+        best = first_fronts(all_points, self._keep)
         return Kept(
             kept.screened + len(genes),
             kept.allowed + int(found.are_allowed.sum()),

@@ -13,8 +13,9 @@ from hwnas.config import PrescreeningSection
 from hwnas.errors import StudyError
 from hwnas.files import write_checked_json
 from hwnas.objectives import LATENCY, Objectives
+from hwnas.pareto import Floats
 from hwnas.search.latency_filter import LatencyFilter
-from hwnas.search.layers import Floats, picked
+from hwnas.search.layers import picked
 from hwnas.search.prescreening.predictions import CandidatePredictor, Evaluated
 from hwnas.search.prescreening.selection import Kept, Prescreening
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory, read_record_if_any

@@ -18,7 +18,7 @@ from optuna.study import Study
 
 from hwnas.architecture import Architecture
 from hwnas.errors import ConfigError
-from hwnas.plugins import load_plugin
+from hwnas.plugins import Blame, find_plugin, load_plugin, wrong
 from hwnas.search_spaces.base import SearchSpace
 
 
@@ -103,6 +103,8 @@ class SupportsPromotion(Protocol):
         ...
 
 
+GROUP = "hwnas.strategies"
+
 StrategyFactory = Callable[..., BaseSampler]
 """What plug-ins register in `hwnas.strategies`: of a context, and of options as keyword-only parameters."""
 
@@ -113,10 +115,11 @@ def make_sampler(
     """Return the sampler of the registered strategy `name`, made with its own options.
 
     Raises:
-        PluginError: if the name is unknown.
+        PluginError: if the name is unknown, or what is registered makes no sampler.
         ConfigError: if it has no such option, or needs one that is missing.
     """
-    factory: StrategyFactory = load_plugin("hwnas.strategies", name)
+    plugin = find_plugin(GROUP, name)
+    factory: StrategyFactory = load_plugin(GROUP, name)
     known = list(inspect.signature(factory).parameters)[1:]
     try:
         inspect.signature(factory).bind(context, **(options or {}))
@@ -125,7 +128,11 @@ def make_sampler(
             f"The strategy {name!r} has {f'the options {known}' if known else 'no options'}, but got "
             f"{dict(options or {})}: {error}."
         ) from error
-    return factory(context, **(options or {}))
+    with Blame(plugin, plugin.attribute, "make a sampler of a context and options", own_errors=True):
+        made: object = factory(context, **(options or {}))
+    if not isinstance(made, BaseSampler):
+        raise wrong(plugin, plugin.attribute, "return an Optuna sampler", f"returned {type(made).__name__}")
+    return made
 
 
 def distributions_of(space: SearchSpace) -> dict[str, CategoricalDistribution]:

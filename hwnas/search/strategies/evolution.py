@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from optuna.samplers import BaseSampler
 
+from hwnas.pareto import best_first
 from hwnas.search.strategies.base import StrategyContext
 from hwnas.search.strategies.observations import Genes
 from hwnas.search.strategies.proposing import ProposingSampler
-from hwnas.search.strategies.ranking import best_first
 
 _MIN_POPULATION, _MAX_POPULATION = 10, 100
 _SAMPLED = 0.25

@@ -10,8 +10,8 @@ import pytest
 
 from hwnas.files import sha256_of_file
 from hwnas.latency.transports.agent_archive import agent_archive, travelling_modules
+from hwnas.testing.onnx_models import write_conv_model
 from tests.latency.agent.python_3_8 import problems
-from tests.latency.onnx_models import write_conv_model
 
 PREPARED = Path(__file__).parents[3] / ".venv38" / "bin" / "python"
 """What `scripts/prepare_board_tests` leaves."""

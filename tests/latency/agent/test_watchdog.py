@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from hwnas.latency.transports.agent_archive import agent_archive
-from tests.latency.onnx_models import write_conv_model
+from hwnas.testing.onnx_models import write_conv_model
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from onnx import TensorProto, helper
 from hwnas.io_spec import TensorSpec
 from hwnas.latency.backends.errors import AgentError
 from hwnas.latency.backends.onnx_file import read_outline
-from tests.latency.onnx_models import write_conv_model
+from hwnas.testing.onnx_models import write_conv_model
 
 
 def test_outline_of_a_network(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from hwnas.latency.backends.errors import AgentError
 from hwnas.latency.backends.onnxruntime import OnnxRuntime, OnnxRuntimeCpu
-from tests.conformance.backend_suite import BackendSuite
-from tests.latency.onnx_models import write_conv_relu
+from hwnas.testing.backend_suite import BackendSuite
+from hwnas.testing.onnx_models import write_conv_relu
 
 
 class TestOnnxRuntime(BackendSuite):

@@ -13,10 +13,10 @@ from hwnas.latency.backends.errors import AgentError
 from hwnas.latency.backends.plan_file import read_plan_header
 from hwnas.latency.backends.tensorrt import TensorRt
 from hwnas.latency.backends.tensorrt_build import import_tensorrt
-from tests.conformance.backend_suite import BackendSuite
+from hwnas.testing.backend_suite import BackendSuite
+from hwnas.testing.onnx_models import write_conv_relu
 from tests.latency.backends.fake_cuda import FakeCuda
 from tests.latency.backends.fake_tensorrt import make_tensorrt
-from tests.latency.onnx_models import write_conv_relu
 
 try:
     import_tensorrt("tensorrt")

@@ -17,9 +17,9 @@ from hwnas.latency.backends.tensorrt_refusals import ProfileMissingError
 from hwnas.latency.backends.tensorrt_rtx import TensorRtRtx, compile_for, supported_capabilities
 from hwnas.latency.measure.reference import write_reference
 from hwnas.onnx_graphs.tensorrt_gate import refusals
-from tests.conformance.backend_suite import BackendSuite
+from hwnas.testing.backend_suite import BackendSuite
+from hwnas.testing.onnx_models import write_conv_relu, write_unknown_operator
 from tests.latency.backends.rtx import needs_rtx
-from tests.latency.onnx_models import write_conv_relu, write_unknown_operator
 
 
 @pytest.mark.gpu

@@ -12,7 +12,7 @@ from hwnas.latency.backends.errors import AgentError
 from hwnas.latency.backends.onnxruntime import OnnxRuntimeCpu
 from hwnas.latency.backends.torch_operators import OPERATORS
 from hwnas.latency.backends.torch_reference import TorchReference
-from tests.conformance.backend_suite import BackendSuite
+from hwnas.testing.backend_suite import BackendSuite
 
 
 class TestTorch(BackendSuite):

@@ -25,8 +25,8 @@ from hwnas.latency.backends.trtexec_flags import (
     weak_typing_flags,
 )
 from hwnas.latency.transports.local import LocalTransport
-from tests.conformance.backend_suite import BackendSuite
-from tests.latency.onnx_models import write_conv_relu
+from hwnas.testing.backend_suite import BackendSuite
+from hwnas.testing.onnx_models import write_conv_relu
 
 FAKE = Path(__file__).with_name("fake_trtexec.py")
 SETTINGS = {"device": 0, "dla_core": -1, "optimization_level": 3, "workspace_mb": 0, "tf32": True}

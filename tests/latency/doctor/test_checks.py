@@ -13,7 +13,7 @@ from hwnas.latency.doctor.noise import measure_noise, noise_of
 from hwnas.latency.doctor.tensorrt_support import lacks_capability, load_table, may_have_dla, release_of
 from hwnas.latency.target import Target
 from hwnas.latency.transports.local import LocalTransport
-from tests.latency.onnx_models import write_conv_model, write_unknown_operator
+from hwnas.testing.onnx_models import write_conv_model, write_unknown_operator
 
 ORIN: dict[str, Any] = {
     "machine": {"cpu_model": "ARMv8", "cpu_quota": None, "governor": None, "board": "NVIDIA Jetson AGX Orin"},

@@ -17,9 +17,9 @@ from hwnas.latency.backends.tensorrt_build import import_tensorrt
 from hwnas.latency.backends.tensorrt_rtx import compile_for
 from hwnas.latency.engines import inspection
 from hwnas.latency.engines.inspection import inspect_engine
+from hwnas.testing.onnx_models import write_conv_relu
 from tests.latency.backends.fake_cuda import FakeCuda
 from tests.latency.backends.fake_tensorrt import make_tensorrt, plan_of
-from tests.latency.onnx_models import write_conv_relu
 
 
 def test_kind_and_version_are_told_without_a_gpu(tmp_path: Path) -> None:

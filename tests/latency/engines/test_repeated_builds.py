@@ -12,7 +12,7 @@ from hwnas.io_spec import IoSpec
 from hwnas.latency.engines.repeated_builds import Build, Builds, can_compare_builds, keep_fastest_build
 from hwnas.latency.measure.meter import open_meter
 from hwnas.latency.measure.protocol import MeasuringProtocol
-from tests.latency.onnx_models import write_conv_relu
+from hwnas.testing.onnx_models import write_conv_relu
 
 FAKE = Path(__file__).parents[1] / "backends" / "fake_trtexec.py"
 SHORT = MeasuringProtocol(

@@ -15,8 +15,8 @@ from hwnas.latency.measure.meter import AgentMeter, open_meter
 from hwnas.latency.measure.protocol import MeasuringProtocol
 from hwnas.objectives import Metric
 from hwnas.range_view.compiled import kernel_name
+from hwnas.testing.onnx_models import write_conv_model
 from tests.latency.made_up_scan import DEPLOYMENT, made_up_scan
-from tests.latency.onnx_models import write_conv_model
 
 SHORT = MeasuringProtocol(
     processes=2, warmup_s=0.01, max_warmup_s=0.05, max_s=0.1, block_s=0.01, min_samples=6

@@ -23,11 +23,11 @@ from hwnas.latency.measure.meter import open_meter
 from hwnas.latency.measure.model_files import model_and_io
 from hwnas.latency.measure.protocol import MeasuringProtocol
 from hwnas.latency.measure.resources import measure_resources
+from hwnas.testing.onnx_models import LAYOUTS, write_conv_model, write_external_model
 from tests.latency.backends.rtx import needs_rtx
 from tests.latency.measure.jobs.test_job import QUICK as QUICK_JOB
 from tests.latency.measure.jobs.test_job import run_on_board
 from tests.latency.measure.test_meter import QUICK
-from tests.latency.onnx_models import LAYOUTS, write_conv_model, write_external_model
 
 LOCAL = "local?backend=onnxruntime-cpu&threads=1"
 

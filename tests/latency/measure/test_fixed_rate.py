@@ -19,7 +19,7 @@ from hwnas.latency.measure.fixed_rate import (
 )
 from hwnas.latency.measure.meter import AgentMeter, open_meter
 from hwnas.latency.measure.protocol import MeasuringProtocol
-from tests.latency.onnx_models import write_conv_model
+from hwnas.testing.onnx_models import write_conv_model
 
 SHORT = MeasuringProtocol(processes=1, warmup_s=0.01, max_warmup_s=0.05)
 CALM = {"alarms": [], "throttle_counters": {}, "gpus": None}

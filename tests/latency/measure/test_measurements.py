@@ -15,7 +15,7 @@ from hwnas.latency.measure.meter import AgentMeter, open_meter
 from hwnas.latency.measure.protocol import MeasuringProtocol
 from hwnas.objectives import Metric
 from hwnas.onnx_graphs.inspection import inspect_onnx
-from tests.latency.onnx_models import write_conv_model
+from hwnas.testing.onnx_models import write_conv_model
 
 SHORT = MeasuringProtocol(processes=1, warmup_s=0.01, max_warmup_s=0.05, max_s=0.05, block_s=0.01)
 

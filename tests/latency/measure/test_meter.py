@@ -27,9 +27,9 @@ from hwnas.latency.measure.retrying import MAX_LOSSES
 from hwnas.latency.measure.session import Session
 from hwnas.latency.measure.statistics import relative_half_width
 from hwnas.latency.measurement import LatencyMeter
-from tests.conformance.latency_meter_suite import LatencyMeterSuite
+from hwnas.testing.latency_meter_suite import LatencyMeterSuite
+from hwnas.testing.onnx_models import write_conv_model
 from tests.latency import faulty_backends
-from tests.latency.onnx_models import write_conv_model
 
 ROOT = Path(__file__).parents[3]
 QUICK = MeasuringProtocol(
@@ -275,7 +275,7 @@ DRIVER = textwrap.dedent("""
     from pathlib import Path
     from hwnas.latency.measure.meter import open_meter
     from hwnas.latency.measure.protocol import MeasuringProtocol
-    from tests.latency.onnx_models import write_conv_model
+    from hwnas.testing.onnx_models import write_conv_model
 
     path = Path(sys.argv[1])
     protocol = MeasuringProtocol(processes=2, relative_interval=1e-4, max_s=600, max_samples=1_000_000)

@@ -8,7 +8,7 @@ from onnx import TensorProto, helper
 from hwnas.errors import BundleError, ConfigError, MeasurementError
 from hwnas.io_spec import TensorSpec
 from hwnas.latency.measure.model_files import model_and_io
-from tests.latency.onnx_models import write_conv_model, write_dynamic_model
+from hwnas.testing.onnx_models import write_conv_model, write_dynamic_model
 
 
 def test_any_onnx_file_says_itself_what_goes_in(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from hwnas.errors import MeasurementError
 from hwnas.latency.measure.meter import AgentMeter, open_meter
 from hwnas.latency.measure.protocol import MeasuringProtocol
 from hwnas.latency.measure.resources import ResourceUse, measure_resources
-from tests.latency.onnx_models import write_conv_model, write_unknown_operator
+from hwnas.testing.onnx_models import write_conv_model, write_unknown_operator
 
 
 @pytest.fixture

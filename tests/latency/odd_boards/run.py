@@ -26,10 +26,10 @@ from hwnas.latency.target import Target
 from hwnas.latency.transports import upload as uploading
 from hwnas.latency.transports.local import LocalTransport
 from hwnas.latency.transports.ssh import explain_end
+from hwnas.testing.onnx_models import write_conv_model
 from hwnas.text import visible
 from tests.latency.made_up_scan import DEPLOYMENT, made_up_scan
 from tests.latency.odd_boards.board import ODD
-from tests.latency.onnx_models import write_conv_model
 
 BOARD = Path(__file__).parent / "board.py"
 PROTOCOL = MeasuringProtocol(

@@ -13,22 +13,22 @@ import torch
 
 from hwnas.architecture import Architecture
 from hwnas.io_spec import NetworkContract
+from hwnas.kernel_graph.kernels import HEIGHT, KINDS, OUT, WIDTH, row_of_kernel, signature
 from hwnas.latency.agent.inputs import bind_random_inputs
 from hwnas.latency.backends.onnxruntime import OnnxRuntime
 from hwnas.latency.measure.survey import SurveyedNetwork
 from hwnas.latency.predict import fitting
+from hwnas.latency.predict.decomposition import BLOCKS, kernels_of_space
 from hwnas.latency.predict.exporting import io_spec_of
 from hwnas.latency.predict.fitting import errors_of, fit_table
 from hwnas.latency.predict.kernel_features import operations
-from hwnas.latency.predict.kernels import HEIGHT, KINDS, OUT, WIDTH, row_of_kernel, signature
-from hwnas.latency.predict.nas_cell_kernels import nas_cell_kernels
 from hwnas.latency.predict.profiling import ProfiledNetwork
-from hwnas.latency.predict.space_kernels import BLOCKS, kernel_graph_of
 from hwnas.latency.predict.table import load_table
 from hwnas.models.cost import count_macs
 from hwnas.onnx_graphs.export import export_onnx
 from hwnas.search_spaces.base import SearchSpace, make_search_space, sample_choices
 from hwnas.search_spaces.cells import Cell
+from hwnas.search_spaces.nas_cell_kernels import kernels_of_nas_cell
 
 CONTRACT = NetworkContract(5, 16, (64,), 6, cyclic_width=True)
 CHOICES = {"stem_width": [8, 16, 24], "decoder_width": [16, 24], "cells": [1, 2, 3]}
@@ -60,8 +60,8 @@ def with_cell(name: str, **genes: Any) -> Architecture:
     return own.decode({**first, "stem_width": 16, **Cell.parse(TELLING[name]).choices(), **genes})
 
 
-def lowered(architecture: Architecture, block: int) -> Counter[str]:
-    rows, _ = nas_cell_kernels([architecture], block)
+def decomposed(architecture: Architecture, block: int) -> Counter[str]:
+    rows, _ = kernels_of_nas_cell([architecture], block)
     return Counter(signature(row) for row in rows.tolist())
 
 
@@ -85,19 +85,19 @@ def test_kernels_are_those_of_the_optimised_graph(architecture: Architecture, tm
     kernels = backend.kernels(str(model), lambda: bind_random_inputs(backend, io_spec.to_json(), 0), 2)
     ran = Counter(signature(row_of_kernel(kernel)) for kernel in kernels)
     ran = Counter({name: count for name, count in ran.items() if not name.startswith("other")})
-    assert ran in [lowered(architecture, block) for block in BLOCKS]
+    assert ran in [decomposed(architecture, block) for block in BLOCKS]
 
 
 def test_many_networks_have_the_kernels_of_each_alone() -> None:
     architectures = [*some(60), *(with_cell(name) for name in TELLING)]
-    rows, owners = nas_cell_kernels(architectures, 16)
+    rows, owners = kernels_of_nas_cell(architectures, 16)
     for index, architecture in enumerate(architectures):
         together = Counter(signature(row) for row in rows[owners == index].tolist())
-        assert together == lowered(architecture, 16), architecture.id
+        assert together == decomposed(architecture, 16), architecture.id
 
 
 def test_plain_images_need_no_reordering() -> None:
-    kinds = {KINDS[row[0]] for row in nas_cell_kernels(some(20), 1)[0]}
+    kinds = {KINDS[row[0]] for row in kernels_of_nas_cell(some(20), 1)[0]}
     assert {"convolution", "pool"} <= kinds
     assert not kinds & {"reorder-input", "reorder-output"}
 
@@ -105,20 +105,20 @@ def test_plain_images_need_no_reordering() -> None:
 def test_operations_are_those_of_the_modules() -> None:
     # Plain images have no padding; the module knows nothing of kernels.
     for architecture in some(8, seed=2):
-        rows, _ = nas_cell_kernels([architecture], 1)
+        rows, _ = kernels_of_nas_cell([architecture], 1)
         counted = count_macs(space().build(architecture), architecture.input_shape)
         assert operations(rows).sum() == pytest.approx(counted, rel=1e-9)
 
 
 def test_no_network_has_no_kernels() -> None:
-    rows, owners = nas_cell_kernels([], 16)
+    rows, owners = kernels_of_nas_cell([], 16)
     assert len(rows) == len(owners) == 0
 
 
 def test_the_space_is_known_to_tables() -> None:
-    kernels_of = kernel_graph_of("nas-cell", 16)
-    assert kernels_of is not None
-    assert len(kernels_of(some(2))[0])
+    decompose = kernels_of_space(space(), 16)
+    assert decompose is not None
+    assert len(decompose(some(2))[0])
 
 
 def test_networks_never_seen_are_predicted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_networks_never_seen_are_predicted(monkeypatch: pytest.MonkeyPatch, tmp_
 
 def made_up(architecture: Architecture) -> ProfiledNetwork:
     """A measurement whose kernels take time by a rule."""
-    rows, _ = nas_cell_kernels([architecture], 16)
+    rows, _ = kernels_of_nas_cell([architecture], 16)
     elements = rows[:, OUT].astype(float) * rows[:, HEIGHT] * rows[:, WIDTH]
     ms = 2e-3 + 4e-8 * operations(rows) + 2e-6 * elements
     kernels = tuple({"row": row, "ms": time} for row, time in zip(rows.tolist(), ms.tolist(), strict=True))

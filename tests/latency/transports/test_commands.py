@@ -13,8 +13,8 @@ from hwnas.cli import bench, doctor
 from hwnas.errors import MeasurementError
 from hwnas.files import sha256_of_file
 from hwnas.latency.measure.protocol import MeasuringProtocol
+from hwnas.testing.onnx_models import write_conv_model
 from tests.latency.measure.test_meter import QUICK
-from tests.latency.onnx_models import write_conv_model
 from tests.latency.transports.board import Board
 
 

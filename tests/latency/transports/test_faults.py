@@ -27,8 +27,8 @@ from hwnas.latency.measure.meter import AgentMeter, open_meter
 from hwnas.latency.measurement import LatencyMeasurement
 from hwnas.latency.target import Target
 from hwnas.latency.transports.ssh import SshTransport
+from hwnas.testing.onnx_models import write_conv_model
 from tests.latency.measure.test_meter import QUICK
-from tests.latency.onnx_models import write_conv_model
 from tests.latency.transports import board_backends
 from tests.latency.transports.board import Board
 
@@ -305,7 +305,7 @@ DRIVER = textwrap.dedent("""
     from pathlib import Path
     from hwnas.latency.measure.meter import open_meter
     from hwnas.latency.measure.protocol import MeasuringProtocol
-    from tests.latency.onnx_models import write_conv_model
+    from hwnas.testing.onnx_models import write_conv_model
 
     path = Path(sys.argv[1])
     protocol = MeasuringProtocol(processes=2, relative_interval=1e-4, max_s=600, max_samples=1_000_000)

@@ -19,7 +19,7 @@ from hwnas.errors import TargetLostError
 from hwnas.latency.target import Target
 from hwnas.latency.transports.quoting import remote_command
 from hwnas.latency.transports.ssh import SshTransport
-from tests.latency.onnx_models import write_conv_model
+from hwnas.testing.onnx_models import write_conv_model
 from tests.latency.transports.board import Board
 
 SHELLS = ("sh", "bash", "zsh", "fish", "tcsh", "csh")

@@ -19,9 +19,9 @@ from hwnas.latency.measure.meter import open_meter
 from hwnas.latency.measurement import LatencyMeter
 from hwnas.latency.target import Target
 from hwnas.latency.transports.ssh import SshTransport
-from tests.conformance.latency_meter_suite import LatencyMeterSuite
+from hwnas.testing.latency_meter_suite import LatencyMeterSuite
+from hwnas.testing.onnx_models import LAYOUTS, write_conv_model, write_external_model
 from tests.latency.measure.test_meter import QUICK
-from tests.latency.onnx_models import LAYOUTS, write_conv_model, write_external_model
 from tests.latency.transports.board import Board
 
 

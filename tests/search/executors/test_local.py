@@ -10,7 +10,7 @@ import pytest
 
 from hwnas.errors import StudyError
 from hwnas.search.executors.local import LocalExecutor
-from tests.conformance.executor_suite import ExecutorSuite, setup_with, wait_until_idle
+from hwnas.testing.executor_suite import ExecutorSuite, setup_with, wait_until_idle
 
 pytestmark = [pytest.mark.usefixtures("tiny_plugin"), pytest.mark.slow]
 

@@ -16,8 +16,7 @@ from hwnas.config import load_config
 from hwnas.errors import ConfigError, StudyError
 from hwnas.search.driver import search
 from hwnas.search.executors.base import Executor, ExecutorContext, make_executor
-from hwnas.training.recipe import Recipe
-from tests.conformance.executor_suite import (
+from hwnas.testing.executor_suite import (
     ExecutorSuite,
     answers,
     job,
@@ -25,6 +24,7 @@ from tests.conformance.executor_suite import (
     setup_with,
     wait_until_idle,
 )
+from hwnas.training.recipe import Recipe
 
 HAS_RAY = importlib.util.find_spec("ray") is not None
 pytestmark = [pytest.mark.skipif(not HAS_RAY, reason="ray is not installed"), pytest.mark.slow]

@@ -9,7 +9,7 @@ import pytest
 from hwnas.architecture import Architecture
 from hwnas.errors import StudyError
 from hwnas.io_spec import NetworkContract
-from hwnas.search.layers import layers_of
+from hwnas.pareto import fronts
 from hwnas.search.prescreening.predictions import CandidatePredictor, Evaluated
 from hwnas.search.prescreening.selection import CHUNK, Kept, Predictions, Prescreening
 from hwnas.search.strategies import Limits
@@ -55,7 +55,7 @@ def test_what_is_kept_is_the_first_layers_of_everything(space: SearchSpace) -> N
 
     kept = _prescreened(Prescreening(space, recording, number=CHUNK + 500, keep=40, seed=1))
     points = np.concatenate(everything)
-    first = points[next(layers_of(points))]
+    first = points[next(fronts(points))]
     assert kept.screened == CHUNK + 500
     assert kept.allowed == len(points)
     assert {tuple(point) for point in first} <= {tuple(point) for point in kept.points}

@@ -19,7 +19,7 @@ from hwnas.search.resume.frozen_trials import SUPERSEDED, Outcome
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.strategies import distributions_of
 from hwnas.search.study import SearchStudy
-from tests.conformance.strategy_suite import GridSpace
+from hwnas.testing.strategy_suite import GridSpace
 
 OBJECTIVES = Objectives(constraints=(Constraint(Metric("latency_ms"), 5.0),))
 

@@ -24,7 +24,7 @@ from hwnas.search.run_directory import RunDirectory
 from hwnas.search.strategies import distributions_of
 from hwnas.search.study import ABANDONED, SearchStudy
 from hwnas.tasks.base import Quality
-from tests.conformance.strategy_suite import GridSpace
+from hwnas.testing.strategy_suite import GridSpace
 from tests.search.test_driver import implied_front
 from tests.search.test_killing import events
 

@@ -18,7 +18,7 @@ from hwnas.search.storage import DriverLease, LockedJournal, append_lines
 from hwnas.search.storage.journal import cut_at_damage
 from hwnas.search.strategies import distributions_of
 from hwnas.search.study import ABANDONED, SearchStudy
-from tests.conformance.strategy_suite import GridSpace
+from hwnas.testing.strategy_suite import GridSpace
 
 RECORDS = [{"op_code": 2, "value": "x" * size} for size in (3, 70_000, 5)]
 

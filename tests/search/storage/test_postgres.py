@@ -26,7 +26,7 @@ from hwnas.search.driver import search
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.strategies import distributions_of
 from hwnas.search.study import SearchStudy
-from tests.conformance.strategy_suite import GridSpace
+from hwnas.testing.strategy_suite import GridSpace
 from tests.postgres_server import PostgresServer, why_not
 
 pytestmark = [pytest.mark.skipif(bool(why_not()), reason=why_not()), pytest.mark.slow]

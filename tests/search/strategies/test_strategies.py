@@ -8,22 +8,22 @@ import pytest
 
 from hwnas.errors import PluginError
 from hwnas.search.strategies import Limits, StrategyContext, make_sampler, seed_after
-from hwnas.training.relaxed_choices import RelaxedChoices
-from tests.conformance.strategy_suite import (
+from hwnas.testing.strategy_suite import (
     BUDGET_MS,
+    DocumentedStrategySuite,
     GridSpace,
     OwnStrategySuite,
-    StrategySuite,
     latency_of,
 )
+from hwnas.training.relaxed_choices import RelaxedChoices
 
 
-class TestRandom(StrategySuite):
+class TestRandom(DocumentedStrategySuite):
     strategy = "random"
     knows_limits = False
 
 
-class TestTpe(StrategySuite):
+class TestTpe(DocumentedStrategySuite):
     strategy = "tpe"
     knows_limits = False
 
@@ -37,17 +37,17 @@ class TestTpe(StrategySuite):
         assert within > sum(latency <= BUDGET_MS for latency in everywhere) / len(everywhere) + 0.1
 
 
-class TestNsga2(StrategySuite):
+class TestNsga2(DocumentedStrategySuite):
     strategy = "nsga2"
     knows_limits = False
 
 
-class TestNsga3(StrategySuite):
+class TestNsga3(DocumentedStrategySuite):
     strategy = "nsga3"
     knows_limits = False
 
 
-class TestGp(StrategySuite):
+class TestGp(DocumentedStrategySuite):
     strategy = "gp"
     knows_limits = False
 

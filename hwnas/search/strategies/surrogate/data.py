@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.estimators.learned import capped
+from hwnas.pareto import non_dominated_ranks
 from hwnas.search.strategies.candidate_pool import CandidatePool
 from hwnas.search.strategies.observations import Observation, Observations
-from hwnas.search.strategies.ranking import non_dominated_ranks
 from hwnas.search.strategies.surrogate.view import View
 
 Floats = npt.NDArray[np.float64]

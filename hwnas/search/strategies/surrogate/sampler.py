@@ -9,11 +9,11 @@ import numpy.typing as npt
 from optuna.samplers import BaseSampler
 from threadpoolctl import threadpool_limits
 
+from hwnas.pareto import non_dominated_ranks
 from hwnas.search.strategies.base import StrategyContext
 from hwnas.search.strategies.candidate_pool import CandidatePool, Encoded
 from hwnas.search.strategies.observations import Genes, Observation, Observations
 from hwnas.search.strategies.proposing import ProposingSampler
-from hwnas.search.strategies.ranking import non_dominated_ranks
 from hwnas.search.strategies.surrogate.beliefs import Beliefs, Believer
 from hwnas.search.strategies.surrogate.data import points_of
 from hwnas.search.strategies.surrogate.fidelities import LEAST_KNOWN

@@ -16,7 +16,7 @@ from hwnas.latency.measure.jobs.job import JobSettings, emit_job
 from hwnas.latency.measure.jobs.results import ingest_job
 from hwnas.latency.measure.reference import REFERENCE_SHA256
 from hwnas.latency.measurement import LatencyMeasurement
-from tests.latency.onnx_models import write_conv_model, write_conv_relu, write_unknown_operator
+from hwnas.testing.onnx_models import write_conv_model, write_conv_relu, write_unknown_operator
 
 FAKE = Path(__file__).parents[2] / "backends" / "fake_trtexec.py"
 QUICK = JobSettings(processes=2, iterations=10, duration_s=0, warmup_ms=1)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hwnas.search.strategies import Limits, StrategyContext, SupportsPromotion, make_sampler
 from hwnas.search.strategies.surrogate.fidelities import LongerTraining
 from hwnas.search.strategies.surrogate.model import GaussianProcess, Scale
-from tests.conformance.strategy_suite import GridSpace, error_of, latency_of, predict
+from hwnas.testing.strategy_suite import GridSpace, error_of, latency_of, predict
 
 WIDTH = 6
 ALL = [dict(zip(GridSpace.choices, values, strict=True)) for values in product(*GridSpace.choices.values())]

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from scipy import optimize
 
-from hwnas.pareto import front_indices
-from hwnas.search.strategies.ranking import non_dominated_ranks
+from hwnas.pareto import front_indices, non_dominated_ranks
 from hwnas.search.strategies.surrogate.model import Covariance, GaussianProcess, Scale
 
 PARTS = (4, 1, 2)

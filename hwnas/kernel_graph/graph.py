@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.latency.predict.kernels import (
+from hwnas.kernel_graph.kernels import (
     ACTIVATION,
     ACTIVATIONS,
     ADDS,

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from hwnas.architecture import Architecture
-from hwnas.latency.predict.decoder_kernels import add_decoders
-from hwnas.latency.predict.kernel_graph import RELU, Images, Index, Ints, KernelGraph, Mask
-from hwnas.latency.predict.kernels import Rows
-from hwnas.latency.predict.unet_kernels import Block, Genes, basic_residual
+from hwnas.kernel_graph.graph import RELU, Images, Index, Ints, KernelGraph, Mask
+from hwnas.kernel_graph.kernels import Rows
 from hwnas.search_spaces.cells import EDGES, OPERATIONS
+from hwnas.search_spaces.decoder_kernels import add_decoders
+from hwnas.search_spaces.unet_kernels import Block, Genes, basic_residual
 
 _SKIP, _POOL = OPERATIONS.index("skip_connect"), OPERATIONS.index("avg_pool_3x3")
 _KERNELS = {OPERATIONS.index("nor_conv_1x1"): 1, OPERATIONS.index("nor_conv_3x3"): 3}
@@ -24,7 +24,7 @@ _CONVOLVED, _SUMMED, _POOLED, _ABSENT = 10, 100, 1000, -1
 """Labels of images: 0 the input of a cell, then by what made them; those of pools add up."""
 
 
-def nas_cell_kernels(architectures: Sequence[Architecture], block: int) -> tuple[Rows, Index]:
+def kernels_of_nas_cell(architectures: Sequence[Architecture], block: int) -> tuple[Rows, Index]:
     """Return the kernels of all architectures, and for each the index of the architecture it belongs to.
 
     Args:

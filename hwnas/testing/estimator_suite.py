@@ -17,15 +17,26 @@ import pytest
 import torch
 
 from hwnas.errors import ConfigError
-from hwnas.estimators.base import AccuracyEstimator, EstimatorContext, EvaluatedEstimate, make_estimator
-from tests.training.tiny import ARCHITECTURE, TinySpace, TinyTask
+from hwnas.estimators.base import (
+    EVALUATION,
+    AccuracyEstimator,
+    EstimatorContext,
+    EvaluatedEstimate,
+    checked_estimate,
+    make_estimator,
+)
+from hwnas.testing.tiny import ARCHITECTURE, TinySpace, TinyTask
 
 OTHER = TinySpace().decode({"channels": 4})
 
 
 class EstimatorSuite:
+    """Subclasses name an estimator and give its settings."""
+
     estimator: ClassVar[str]
     settings: ClassVar[dict[str, Any]] = {}
+    leaves_random_state: ClassVar[bool] = True
+    """Whether it draws without touching the random numbers of who calls it."""
 
     @pytest.fixture
     def subject(self) -> AccuracyEstimator:
@@ -49,7 +60,11 @@ class EstimatorSuite:
         assert told["score"] == first.score
         assert told["cost_s"] == first.cost_s
         if isinstance(first, EvaluatedEstimate):
-            assert first.score == pytest.approx(1 - first.quality.value)
+            assert first.score == pytest.approx(first.quality.value)
+
+    def test_it_returns_what_it_declares(self, subject: AccuracyEstimator, tmp_path: Path) -> None:
+        found = checked_estimate(subject, ARCHITECTURE, seed=3, directory=tmp_path)
+        assert isinstance(found, EvaluatedEstimate) == (subject.returns == EVALUATION)
 
     def test_architectures_are_told_apart(self, subject: AccuracyEstimator, tmp_path: Path) -> None:
         (tmp_path / "a").mkdir()
@@ -61,8 +76,8 @@ class EstimatorSuite:
     def test_the_random_state_of_the_caller_is_left_alone(
         self, subject: AccuracyEstimator, tmp_path: Path
     ) -> None:
-        if self.estimator == "training":
-            pytest.skip("training runs in a process of its own and seeds it")
+        if not self.leaves_random_state:
+            pytest.skip("the estimator seeds the process that it runs in")
         torch.manual_seed(5)
         expected = torch.rand(3)
         torch.manual_seed(5)
@@ -70,6 +85,6 @@ class EstimatorSuite:
         assert torch.equal(torch.rand(3), expected)
 
     def test_unknown_settings_are_refused(self) -> None:
-        context = EstimatorContext(TinyTask(), TinySpace(), {**self.settings, "batchsize": 4})
-        with pytest.raises(ConfigError, match="Did you mean 'batch_size'"):
+        context = EstimatorContext(TinyTask(), TinySpace(), {**self.settings, "no_such_setting": 4})
+        with pytest.raises(ConfigError, match="no_such_setting"):
             make_estimator(self.estimator, context)

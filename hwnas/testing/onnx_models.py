@@ -93,7 +93,7 @@ def conv_relu_reference(image: np.ndarray) -> np.ndarray:
         for column in range(3):
             window = padded[:, :, row : row + height, column : column + width]
             value += np.einsum("oc,nchw->nohw", weight[:, :, row, column], window)
-    return np.maximum(value, 0)
+    return np.asarray(np.maximum(value, 0))
 
 
 def write_dynamic_model(path: Path) -> None:

@@ -5,13 +5,14 @@ class TestMine(ExecutorSuite):
     executor = "mine"
 ```
 
-The class needs the fixture `tiny_plugin`, or another way to make `tiny-stripes` known to workers.
+Workers on other machines need `tiny-stripes`, too: override the fixture `tiny_plugin`, see `write_tiny_site`.
 """
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,7 +20,7 @@ import onnx
 import psutil
 import pytest
 
-from hwnas.architecture import Architecture
+from hwnas.architecture import Architecture, Choice
 from hwnas.errors import ConfigError, TrainingInterruptedError
 from hwnas.search.executors.base import (
     Executor,
@@ -30,10 +31,17 @@ from hwnas.search.executors.base import (
     error_from_reply,
     make_executor,
 )
+from hwnas.testing.tiny_site import write_tiny_site
 from hwnas.training.checkpoint import STATE_FILE
 from hwnas.training.recipe import Recipe
 
-GENES = {"channels": 2, "depth": 1, "kernel": 1, "activation": "relu", "behaviour": "good"}
+GENES: Mapping[str, Choice] = {
+    "channels": 2,
+    "depth": 1,
+    "kernel": 1,
+    "activation": "relu",
+    "behaviour": "good",
+}
 BEHAVIOURS = ["good", "nan", "crash", "unexportable"]
 
 
@@ -51,7 +59,7 @@ def setup_with(**settings: Any) -> WorkerSetup:
 
 
 def job(kind: str, behaviour: str = "good", **fields: Any) -> dict[str, Any]:
-    genes = {**GENES, "behaviour": behaviour}
+    genes: dict[str, Choice] = {**GENES, "behaviour": behaviour}
     architecture = Architecture("tiny-space", genes, (2, 8, 16), 3)
     fields = {name: str(value) if isinstance(value, Path) else value for name, value in fields.items()}
     return {"job": kind, "architecture": architecture.to_json(), "seed": 0, **fields}
@@ -100,6 +108,15 @@ class ExecutorSuite:
     def make(self, logs: Path, setup: WorkerSetup | None = None, workers: int = 2) -> Executor:
         context = ExecutorContext(setup or setup_with(), workers, logs, self.options)
         return make_executor(self.executor, context)
+
+    @pytest.fixture(autouse=True)
+    def tiny_plugin(self, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Make the tiny task and space known in this process and in those it starts."""
+        site = tmp_path_factory.mktemp("tiny-site")
+        write_tiny_site(site)
+        monkeypatch.syspath_prepend(str(site))
+        before = os.environ.get("PYTHONPATH")
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(site), before])))
 
     @pytest.fixture
     def running(self, tmp_path: Path) -> Iterator[Executor]:

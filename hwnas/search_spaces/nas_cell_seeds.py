@@ -1,4 +1,4 @@
-"""Cells found elsewhere, on another task or in a table, are the first candidates of a search.
+"""The seeds of `nas-cell`: cells found elsewhere, on another task or in a table.
 
 A file of cells has one on each line, as NAS-Bench-201 writes them; empty lines and what follows a `#` are
 left out. Only the cell carries over: how it is stacked is drawn anew.
@@ -6,18 +6,15 @@ left out. Only the cell carries over: how it is stacked is drawn anew.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from hwnas.architecture import Architecture, Choice
+from hwnas.architecture import Choice
 from hwnas.errors import ArchitectureError, ConfigError
-from hwnas.search_spaces.base import SearchSpace, sample_choices
+from hwnas.search_spaces.base import Fits, SearchSpace, sample_choices
 from hwnas.search_spaces.cells import EDGES, NONE, OPERATIONS, Cell
-
-Fits = Callable[[Architecture], bool]
-"""Whether a network may be within the hard limits, as far as can be told without measuring it."""
 
 _STACKINGS = 50
 _EXAMPLE = Cell(("nor_conv_3x3", NONE, NONE, "skip_connect", NONE, NONE))
@@ -86,15 +83,8 @@ def choices_of_cells(
         the choices, and the cells before the last of them of which no network fitted in `_STACKINGS` draws.
 
     Raises:
-        ConfigError: if the space has no such genes, or is restricted to other operations.
+        ConfigError: if the space is restricted to other operations.
     """
-    for gene in cells[0].choices():
-        unknown = [value for value in space.choices.get(gene, (None,)) if value not in OPERATIONS]
-        if unknown:
-            raise ConfigError(
-                f"Cells are tried first in a space with a cell, but {space.name!r} has no gene {gene!r} with "
-                f"operations {list(OPERATIONS)}. Set `space.name` to `nas-cell`, or leave the cells out."
-            )
     rng = np.random.default_rng(seed)
     found: list[Mapping[str, Choice]] = []
     left_out: list[Cell] = []

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from hwnas.errors import ConfigError
-from hwnas.estimators.rank_correlation import EstimatorReport, kendall_tau, report_on
+from hwnas.estimators.report import EstimatorReport, report_on
+from hwnas.rank_correlation import kendall_tau
 
 RNG = np.random.default_rng(1)
 ERRORS = RNG.uniform(0.2, 0.8, 40)

@@ -1,4 +1,10 @@
-"""What every backend must do; a backend joins by subclassing and giving `make` and `tolerance`."""
+"""What every backend must do; a test class inherits and names one.
+
+```python
+class TestMine(BackendSuite):
+    backend = "mine"
+```
+"""
 
 from __future__ import annotations
 
@@ -11,16 +17,24 @@ import numpy as np
 import pytest
 
 from hwnas.io_spec import IoSpec, TensorSpec
+from hwnas.latency.backend_class import backend_class as registered_class
 from hwnas.latency.backends.base import Backend, make_backend
 from hwnas.latency.backends.errors import AgentError
-from tests.latency.onnx_models import conv_relu_reference, write_conv_relu, write_unknown_operator
+from hwnas.testing.onnx_models import conv_relu_reference, write_conv_relu, write_unknown_operator
 
 
 class BackendSuite:
-    """Subclasses give a fixture `backend_class`, and fixture `options` if the backend needs some."""
+    """Subclasses say which backend: by `backend`, its registered name, or by a fixture `backend_class`."""
+
+    backend: ClassVar[str]
 
     tolerance = 1e-4
     open_options: ClassVar[dict[str, str]] = {}
+
+    @pytest.fixture
+    def backend_class(self) -> type:
+        found: type = registered_class(self.backend)
+        return found
 
     @pytest.fixture
     def make(self, backend_class: type) -> Callable[..., Backend]:

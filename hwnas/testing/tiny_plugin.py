@@ -32,7 +32,7 @@ CHOICES = {
 }
 
 
-class Stripes(Dataset):
+class Stripes(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     """Images whose rows belong to classes, seen through noise."""
 
     def __init__(self, seed: int, delay_s: float) -> None:
@@ -133,7 +133,7 @@ class TinySpace:
         )
 
     def build(self, architecture: Architecture) -> nn.Module:
-        genes = architecture.genes
+        genes: Mapping[str, Any] = architecture.genes
         layers: list[nn.Module] = []
         before = 2
         for _ in range(genes["depth"]):
@@ -142,7 +142,8 @@ class TinySpace:
                 nn.ReLU() if genes["activation"] == "relu" else nn.SiLU(),
             ]
             before = genes["channels"]
-        extra = {"crash": [Fatal()], "unexportable": [Unexportable()]}.get(genes["behaviour"], [])
+        odd: dict[str, list[nn.Module]] = {"crash": [Fatal()], "unexportable": [Unexportable()]}
+        extra = odd.get(genes["behaviour"], [])
         return nn.Sequential(*layers, *extra, nn.Conv2d(before, CLASSES, 1))
 
     def blocks(self, architecture: Architecture) -> list[Any]:

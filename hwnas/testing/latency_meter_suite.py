@@ -12,7 +12,7 @@ from hwnas.errors import MeasurementError
 from hwnas.files import sha256_of_file
 from hwnas.io_spec import IoSpec, TensorSpec
 from hwnas.latency.measurement import LatencyMeasurement, LatencyMeter
-from tests.latency.onnx_models import write_conv_model, write_unknown_operator
+from hwnas.testing.onnx_models import write_conv_model, write_unknown_operator
 
 
 class LatencyMeterSuite:

@@ -1,51 +1,20 @@
 """How well an estimator ranks: how far it orders architectures as full training does.
 
-Kendall's tau-b (`scipy.stats.kendalltau`; Kendall, "The treatment of ties in ranking problems",
-Biometrika 1945) between what the estimator says and the error after full training, with a percentile
-bootstrap interval over architectures (Efron, "Bootstrap methods", Annals of Statistics 1979). FLOPs and
-the number of parameters cost nothing, so an estimator has to order better than both.
+FLOPs and the number of parameters cost nothing, so an estimator has to order better than both.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from scipy import stats
 
-from hwnas.errors import ConfigError
+from hwnas.rank_correlation import RankCorrelation, bootstrapped_taus, check_columns, rank_correlation_from
 
-MIN_NETWORKS = 4
-"""Fewer architectures give no interval at all."""
 ENOUGH_NETWORKS = 30
 """With fewer the interval is too wide to choose an estimator by."""
-
-_Floats = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class RankCorrelation:
-    """How alike two orders of the same architectures are.
-
-    Attributes:
-        tau: Kendall's tau-b, -1 (reversed) to 1 (equal); 0 where one side says the same of all.
-        low: lower end of its 95 % bootstrap interval.
-        high: upper end.
-        networks: architectures compared.
-    """
-
-    tau: float
-    low: float
-    high: float
-    networks: int
-
-    def __str__(self) -> str:
-        """Return such as `0.61 [0.43, 0.75]`."""
-        return f"{self.tau:.2f} [{self.low:.2f}, {self.high:.2f}]"
 
 
 @dataclass(frozen=True)
@@ -136,64 +105,16 @@ def report_on(
         ConfigError: if the lengths differ, there are fewer than 4 architectures, or a value is not finite.
     """
     columns = [np.asarray(values, np.float64) for values in (scores, errors, macs, parameters)]
-    _check(columns)
+    check_columns(columns)
     # Larger networks are expected to err less; the sign makes tau positive where that holds.
     said, truth, by_macs, by_parameters = columns[0], columns[1], -columns[2], -columns[3]
     picks = np.random.default_rng(seed).integers(len(truth), size=(resamples, len(truth)))
-    drawn = [_taus(values, truth, picks) for values in (said, by_macs, by_parameters)]
+    drawn = [bootstrapped_taus(values, truth, picks) for values in (said, by_macs, by_parameters)]
     return EstimatorReport(
         estimator,
-        _rank_correlation(said, truth, drawn[0]),
-        _rank_correlation(by_macs, truth, drawn[1]),
-        _rank_correlation(by_parameters, truth, drawn[2]),
+        rank_correlation_from(said, truth, drawn[0]),
+        rank_correlation_from(by_macs, truth, drawn[1]),
+        rank_correlation_from(by_parameters, truth, drawn[2]),
         cost_s=cost_s,
         gain_low=float(np.percentile(drawn[0] - drawn[1], 2.5)),
     )
-
-
-def rank_correlation_of(
-    said: _Floats, truth: _Floats, *, resamples: int = 1000, seed: int = 0
-) -> RankCorrelation:
-    """Compare two orders of the same architectures.
-
-    Args:
-        said: by an estimator, [n].
-        truth: what it is to order alike, [n].
-        resamples: bootstrap draws.
-        seed: of the draws.
-
-    Raises:
-        ConfigError: as `report_on`.
-    """
-    _check([said, truth])
-    picks = np.random.default_rng(seed).integers(len(truth), size=(resamples, len(truth)))
-    return _rank_correlation(said, truth, _taus(said, truth, picks))
-
-
-def kendall_tau(first: _Floats, second: _Floats) -> float:
-    """Return Kendall's tau-b of two columns; 0 where one of them is constant, which orders nothing."""
-    tau = float(stats.kendalltau(first, second).statistic)
-    return 0.0 if math.isnan(tau) else tau
-
-
-def _taus(values: _Floats, truth: _Floats, picks: npt.NDArray[np.int64]) -> _Floats:
-    return np.array([kendall_tau(values[pick], truth[pick]) for pick in picks])
-
-
-def _rank_correlation(values: _Floats, truth: _Floats, taus: _Floats) -> RankCorrelation:
-    low, high = np.percentile(taus, [2.5, 97.5])
-    return RankCorrelation(kendall_tau(values, truth), float(low), float(high), len(truth))
-
-
-def _check(columns: Sequence[_Floats]) -> None:
-    lengths = [len(column) for column in columns]
-    if len(set(lengths)) != 1 or lengths[0] < MIN_NETWORKS:
-        raise ConfigError(
-            "Expected scores, errors, multiply-accumulates and parameters of the same architectures, at "
-            f"least {MIN_NETWORKS}, but got {lengths} of them. Train more reference networks."
-        )
-    if not all(np.isfinite(column).all() for column in columns):
-        raise ConfigError(
-            "Expected finite scores and errors, but at least one is not; leave that architecture out of "
-            "all columns."
-        )

@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 import numpy as np
 import optuna
 import pytest
+from torch import nn
 
 from hwnas.architecture import Architecture
 from hwnas.objectives import Constraint, Metric, Objectives
@@ -30,6 +31,7 @@ from hwnas.search.strategies import (
     make_sampler,
 )
 from hwnas.search.study import SearchStudy
+from hwnas.search_spaces.base import BlockSignature
 
 BUDGET_MS = 6.0
 
@@ -46,7 +48,7 @@ class GridSpace:
         "single": (7,),
     }
 
-    def decode(self, choices: dict[str, Any]) -> Architecture:
+    def decode(self, choices: Mapping[str, Any]) -> Architecture:
         return Architecture(self.name, choices, (1, 8, 8), 2)
 
     def encode(self, architecture: Architecture) -> np.ndarray[Any, Any]:
@@ -55,9 +57,16 @@ class GridSpace:
             np.float32,
         )
 
+    def build(self, architecture: Architecture) -> nn.Module:
+        return nn.Conv2d(1, 2, 2 * int(architecture.genes["a"]) + 1, padding=int(architecture.genes["a"]))
+
+    def blocks(self, architecture: Architecture) -> list[BlockSignature]:
+        settings = tuple(sorted(architecture.genes.items()))
+        return [BlockSignature("whole", ((1, 8, 8),), (2, 8, 8), settings)]
+
 
 def latency_of(choices: dict[str, Any]) -> float:
-    return 1 + choices["a"] + choices["b"] + 2 * choices["c"] + 3 * (choices["d"] == "large")
+    return float(1 + choices["a"] + choices["b"] + 2 * choices["c"] + 3 * (choices["d"] == "large"))
 
 
 def error_of(choices: dict[str, Any]) -> float:
@@ -70,20 +79,12 @@ def predict(architecture: Architecture) -> LatencyPrediction:
 
 
 class StrategySuite:
-    strategy: str
+    """Subclasses name a strategy and give its options."""
+
+    strategy: ClassVar[str]
     options: Mapping[str, Any] = MappingProxyType({})
     knows_limits = True
     """Whether it never proposes what a latency table says to be over the hard limit; Optuna's own do."""
-
-    def test_it_says_where_it_comes_from_what_it_costs_and_what_it_is_for(self) -> None:
-        factory = load_plugin("hwnas.strategies", self.strategy)
-        named = re.findall(r"see `(\w+)`", factory.__doc__)
-        documents = [
-            factory.__doc__,
-            *(sys.modules[factory.__module__].__dict__[name].__doc__ for name in named),
-        ]
-        for word in ("Source: ", "Cost: ", "Use it "):
-            assert sum(word in document for document in documents) == 1, word
 
     def study(
         self,
@@ -104,7 +105,7 @@ class StrategySuite:
     def play(
         self, study: SearchStudy, rounds: int, budget_ms: float | None = None, first: int = 0
     ) -> list[dict[str, Any]]:
-        proposed = []
+        proposed: list[dict[str, Any]] = []
         objectives = Objectives(
             constraints=() if budget_ms is None else (Constraint(Metric("latency_ms"), budget_ms),)
         )
@@ -169,7 +170,7 @@ class StrategySuite:
     def test_a_resumed_study_proposes_as_if_it_had_not_stopped(self, tmp_path: Path, table: bool) -> None:
         whole = self.study(tmp_path / "whole", budget_ms=BUDGET_MS, table=table)
         expected = self.play(whole, 36, BUDGET_MS)
-        proposed = []
+        proposed: list[dict[str, Any]] = []
         for rounds in (3, 15, 18):
             study = self.study(tmp_path / "parts", budget_ms=BUDGET_MS, table=table)
             proposed += self.play(study, rounds, BUDGET_MS, first=len(proposed))
@@ -219,7 +220,21 @@ class StrategySuite:
         assert len(self.play(study, 3, 0.1)) == 3
 
 
-class OwnStrategySuite(StrategySuite):
+class DocumentedStrategySuite(StrategySuite):
+    """What the documentation of strategies of ours says."""
+
+    def test_it_says_where_it_comes_from_what_it_costs_and_what_it_is_for(self) -> None:
+        factory = load_plugin("hwnas.strategies", self.strategy)
+        named = re.findall(r"see `(\w+)`", factory.__doc__)
+        documents = [
+            factory.__doc__,
+            *(sys.modules[factory.__module__].__dict__[name].__doc__ for name in named),
+        ]
+        for word in ("Source: ", "Cost: ", "Use it "):
+            assert sum(word in document for document in documents) == 1, word
+
+
+class OwnStrategySuite(DocumentedStrategySuite):
     """What strategies of ours promise beyond that."""
 
     def test_nothing_is_proposed_twice_while_there_is_other(self, tmp_path: Path) -> None:

@@ -8,14 +8,14 @@ from types import MappingProxyType
 import numpy as np
 
 from hwnas.architecture import Architecture
-from hwnas.latency.predict.decoder_kernels import add_decoders
-from hwnas.latency.predict.kernel_graph import Images, Index, Ints, KernelGraph, Mask
-from hwnas.latency.predict.kernels import Rows
-from hwnas.latency.predict.unet_kernels import CODES_OF_GENES, Block, Genes, basic_residual, excite, shortcut
+from hwnas.kernel_graph.graph import Images, Index, Ints, KernelGraph, Mask
+from hwnas.kernel_graph.kernels import Rows
 from hwnas.models.blocks import CONVNEXT_EXPANSION, EXPANSION
+from hwnas.search_spaces.decoder_kernels import add_decoders
+from hwnas.search_spaces.unet_kernels import CODES_OF_GENES, Block, Genes, basic_residual, excite, shortcut
 
 
-def range_unet_kernels(architectures: Sequence[Architecture], block: int) -> tuple[Rows, Index]:
+def kernels_of_range_unet(architectures: Sequence[Architecture], block: int) -> tuple[Rows, Index]:
     """Return the kernels of all architectures, and for each the index of the architecture it belongs to.
 
     Args:

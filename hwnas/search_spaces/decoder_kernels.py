@@ -8,8 +8,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-from hwnas.latency.predict.kernel_graph import Images, Index, Ints, KernelGraph, Mask
-from hwnas.latency.predict.unet_kernels import CODES_OF_GENES, Genes
+from hwnas.kernel_graph.graph import Images, Index, Ints, KernelGraph, Mask
+from hwnas.search_spaces.unet_kernels import CODES_OF_GENES, Genes
 
 
 def add_decoders(

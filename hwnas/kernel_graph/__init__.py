@@ -1,0 +1,1 @@
+"""Which kernels run for a network: the words that search spaces and latency prediction share."""
