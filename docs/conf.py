@@ -23,12 +23,14 @@ extensions = [
 ]
 exclude_patterns = ["_ext"]
 default_role = "code"  # docstrings write `name` as Markdown does
+smartquotes = False
 nitpicky = True
 nitpick_ignore_regex = [("py:.*", r".*")]  # of types in signatures only what is documented here is linked
 
 myst_heading_anchors = 4
 myst_enable_extensions = ["colon_fence", "deflist"]
 
+add_module_names = False
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 napoleon_numpy_docstring = False

@@ -73,7 +73,7 @@ def tutorial(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     HWNAS_TUTORIAL names one that is there already, for who works on the pages.
     """
-    if "HWNAS_TUTORIAL" in os.environ:
+    if os.environ.get("HWNAS_TUTORIAL"):
         return Path(os.environ["HWNAS_TUTORIAL"])
     directory = tmp_path_factory.mktemp("tutorial")
     run(TUTORIAL, directory)
