@@ -397,7 +397,8 @@ def _check_runnable(task: Task, member: TrainedMember, bundle: Path) -> None:
         try:
             with Runner(bundle, precision=name) as runner:
                 for raw in task.raw_inputs(member.architecture, limit=1):
-                    runner.run(raw)
+                    runner.processor.check(raw)
+                    runner.process(raw)
         except (BundleError, DataError) as error:
             raise ExportError(
                 f"The bundle of {member.architecture.id} would not run ({name}), so it was not written: "

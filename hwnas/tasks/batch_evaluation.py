@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from hwnas.architecture import Architecture
 from hwnas.metrics.confusion import IGNORED_LABEL, confusion_matrix, mean_iou
+from hwnas.plugins import Blaming
 from hwnas.tasks.base import Predict, Quality, Task
-from hwnas.tasks.evaluation import checked_quality, evaluate
+from hwnas.tasks.evaluation import GROUP, checked_quality, evaluate
 
 BANDS_M = ((0.0, 20.0), (20.0, 40.0), (40.0, math.inf))
 """Distances from the sensor that are evaluated apart: lower end included, upper end not."""
@@ -81,7 +82,10 @@ def evaluate_together(
         PluginError: if the task returns anything but qualities of 0 to 1.
     """
     if isinstance(task, SupportsBatchEvaluation):
-        found = task.evaluate_together(predicts, architecture, reference=reference, split=split, limit=limit)
+        with Blaming(GROUP, task.name, "evaluate_together"):
+            found = task.evaluate_together(
+                predicts, architecture, reference=reference, split=split, limit=limit
+            )
         for evaluation in found.values():
             checked_quality(evaluation.quality, task.name, method="evaluate_together", split=split)
         return found

@@ -43,7 +43,8 @@ def test_bundle_holds_evidence_for_its_own_file(member: TrainedMember, tmp_path:
     assert json.loads((bundle / "latency.json").read_text())["samples_ms"] == [[7.0] * 5]
     assert content["space"]["restrictions"] == {"width": [4, 8]}
     assert content["quality"] == member.quality.to_json()
-    assert content["training"] == {"recipe": {"steps": 3}, "seed": 0}
+    trainer = {"name": "supervised", "settings": {}}
+    assert content["training"] == {"recipe": {"steps": 3}, "seed": 0, "trainer": trainer}
     assert content["versions"]["torch"] == torch.__version__
     assert [path.name for path in bundle.parent.iterdir()] == ["bundle"]
 
@@ -155,3 +156,31 @@ def test_a_target_with_tensorrt_refuses_what_it_cannot_take(member: TrainedMembe
     with pytest.raises(ExportError, match=r"10\.3 or later"):
         export(member, tmp_path / "bundle", meter=Board())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_the_runner_would_refuse_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = write_run(tmp_path / "run", widths=(4,))
+    member = TrainedMember.from_json(json.loads((run / "trained.json").read_text())["members"][0], run)
+    task = SmallTask({})
+    told = task.deployment(member.architecture)
+    monkeypatch.setattr(SmallTask, "deployment", lambda self, _: {**told, "intensity_range": [0, 1]})
+    with pytest.raises(ExportError, match=r"would not run \(fp32\), so it was not written: Intensities"):
+        export_bundle(task, SmallSpace(task.contract, {}), member, tmp_path / "b", meter=FixedMeter())
+    monkeypatch.setattr(SmallTask, "deployment", lambda self, _: {})
+    with pytest.raises(ExportError, match=r"would not run.*how to label LiDAR points"):
+        export_bundle(task, SmallSpace(task.contract, {}), member, tmp_path / "b", meter=FixedMeter())
+    assert not list(tmp_path.glob("b*"))
+
+
+def test_a_bundle_names_the_plugins_it_needs(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", widths=(4,))
+    member = TrainedMember.from_json(json.loads((run / "trained.json").read_text())["members"][0], run)
+    task = SmallTask({})
+    bundle = export_bundle(task, SmallSpace(task.contract, {}), member, tmp_path / "b", meter=FixedMeter())
+    content = json.loads((bundle / "manifest.json").read_text())
+    assert content["processor"] == "lidar-range-view"
+    assert content["plugins"]["hwnas.tasks"] == {"name": "small-lidar", "distribution": None}
+    found = content["plugins"]["hwnas.trainers"]
+    assert (found["name"], found["distribution"].split()[0]) == ("supervised", "hwnas")
+    assert content["training"]["trainer"] == {"name": "supervised", "settings": {}}
+    assert content["task"]["words"]["item"] == "point"

@@ -150,7 +150,10 @@ class Runner:
         """
         for text in self.processor.check(raw):
             warnings.warn(text, DataWarning, stacklevel=2)
-        return self.process(raw)
+        result = self.process(raw)
+        if isinstance(result, Segmentation):  # of scans, only the image tells what is unusual
+            _warn(result)
+        return result
 
     def process(self, raw: Any) -> Any:
         """Return what the network says of one raw input that was checked, see `run`."""
