@@ -61,7 +61,7 @@ def test_a_changed_file_that_loads_is_a_problem() -> None:
     assert "changed file" in findings.problems[0]["what"]
     findings.add(stale, {**ended, "outside": ["open /etc/passwd"]}, {"model.onnx"})
     findings.add(stale, {**ended, "found": {**found, "verify": "error: KeyError: 'x'"}}, {"model.onnx"})
-    findings.died(stale, "crash: status -11: ")
+    findings.add(stale, {"how": "crash: status -11: "}, {"model.onnx"})
     assert len(findings.problems) == 4
     assert findings.num_cases == 5
     json.dumps(findings.problems)
