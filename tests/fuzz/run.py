@@ -152,8 +152,8 @@ def fuzz(
         root: an empty directory for everything.
         cases: how many.
         seed: of what is done.
-        timeout_s: for one case, of the time in which this process itself was running: a machine that stands
-            still for a while is no hang.
+        timeout_s: for one case: of processor time, or of waiting for something else than a processor. A machine
+            that is busy with other things is no hang.
         first: number of the first case.
         limit_s: after which no further case is begun.
         results: JSON lines of how cases ended; those that it holds already are counted, not run.
@@ -231,12 +231,12 @@ def _batch(place: _Place, start: int, stop: int, ended_as: Callable[[dict[str, A
         worker = processes.start(command, stdout=subprocess.PIPE, stderr=errors, cwd=ROOT, env=environment)
         lines: queue.Queue[str | None] = queue.Queue()
         threading.Thread(target=_read, args=(worker, lines), daemon=True).start()
-        begun, quiet_s = None, 0.0
+        begun, quiet_s, activity = None, 0.0, _Activity(worker.pid)
         while True:
             try:
                 line = lines.get(timeout=_TICK_S)
             except queue.Empty:
-                quiet_s += _TICK_S
+                quiet_s += activity.of_tick_s()
                 # Before its first case a worker has much to import.
                 if quiet_s < (place.timeout_s if begun is not None else 10 * place.timeout_s):
                     continue
@@ -265,6 +265,22 @@ def _batch(place: _Place, start: int, stop: int, ended_as: Callable[[dict[str, A
     how = "hang" if quiet_s >= place.timeout_s else f"crash: status {status}: {said}"
     ended_as({"number": begun, "how": how})
     return begun + 1
+
+
+class _Activity:
+    """How much of its own time a process has used, which counts as time in which it may hang."""
+
+    def __init__(self, number: int) -> None:
+        self._stat, self._used_s = Path(f"/proc/{number}/stat"), 0.0
+
+    def of_tick_s(self) -> float:
+        """Return the processor time since the last call, or the time of a tick if the process waits."""
+        try:
+            fields = self._stat.read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended
+            return _TICK_S
+        before, self._used_s = self._used_s, (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return self._used_s - before if fields[0] == "R" else _TICK_S
 
 
 def _read(worker: subprocess.Popen[bytes], lines: queue.Queue[str | None]) -> None:
