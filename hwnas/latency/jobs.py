@@ -17,6 +17,7 @@ from hwnas.external_data import read_model_files
 from hwnas.files import copy_atomically, sha256_of_file, write_bytes_atomically, write_json_atomically
 from hwnas.latency.agent.errors import AgentError
 from hwnas.latency.job_script import JobModel, job_script
+from hwnas.latency.model_files import refuse_sizes
 from hwnas.latency.reference import REFERENCE, write_reference
 from hwnas.latency.runtimes.onnx_file import read_outline
 from hwnas.latency.runtimes.trtexec_flags import weak_typing_flags
@@ -141,6 +142,7 @@ def _describe(name: str, path: Path) -> JobModel:
             f"{str(path)!r} has inputs without fixed shape: {open_inputs}. Export it for the shape to "
             "measure."
         )
+    refuse_sizes(outline.inputs, repr(str(path)))
     found = read_model_files(path)
     # Files that other models might name likewise: such a model has a directory of its own.
     directory = f"models/{name}.files" if found.external else "models"
