@@ -94,6 +94,8 @@ def _check(chosen: Mapping[str, Sequence[str] | None], known: Sequence[str]) -> 
                     f"The split {split!r} names the sequence {sequence!r}; the data set has "
                     f"{_shown_names(known)}. Splits name sequences, not scans. {how_to_split(known)}"
                 )
+            if split_of.get(sequence) == split:
+                raise DataError(f"The split {split!r} names the sequence {sequence!r} twice; keep one.")
             if sequence in split_of:
                 raise DataError(
                     f"The sequence {sequence!r} is in the splits {split_of[sequence]!r} and {split!r}; "
