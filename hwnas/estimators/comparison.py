@@ -32,6 +32,8 @@ from hwnas.worker_pool import worker_pool
 
 WORTH_FILE = "worth.json"
 SCHEMA_VERSION = 1
+RESULT_FILES = f"{'[0-9a-f]' * 16}-*-{'[0-9a-f]' * 12}.json"
+"""Pattern of the names of single results, see `_Job.file`."""
 _DRAWS_PER_NETWORK = 500
 
 Told = Callable[[int, int, str], None]
