@@ -18,7 +18,8 @@ from pydantic import (
 )
 
 from hwnas.budget import LATENCY, Costs, Limit, Metric
-from hwnas.errors import ConfigError, shown
+from hwnas.errors import ConfigError
+from hwnas.text import shown
 
 
 @dataclass(frozen=True)

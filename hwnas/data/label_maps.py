@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.data.scan import IGNORED_LABEL
-from hwnas.errors import DataError, did_you_mean, shown
+from hwnas.errors import DataError, did_you_mean
 from hwnas.files import is_yaml
+from hwnas.text import shown
 
 LABEL_MAP_DIRECTORY = Path(__file__).parent / "label_maps"
 MAX_CLASSES = 254
