@@ -10,6 +10,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from hwnas.errors import PluginError, did_you_mean
+from hwnas.text import shown
 
 GROUPS = (
     "hwnas.search_spaces",
@@ -36,7 +37,7 @@ def load_plugin(group: str, name: str) -> Any:
     if not entries:
         known = plugin_names(group)
         raise PluginError(
-            f"No {name!r} is registered in {group!r}; known are {known}.{did_you_mean(name, known)}"
+            f"No {shown(name)} is registered in {group!r}; known are {known}.{did_you_mean(name, known)}"
         )
     if len(entries) > 1:
         raise PluginError(
