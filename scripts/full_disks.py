@@ -161,11 +161,11 @@ class Kept:
     """Outcomes of this and earlier runs, one a line of a file."""
 
     def __init__(self, path: Path, *, again: bool) -> None:
-        self._path, self._code, self._outcomes = path, code_hash(), dict[tuple[str, str], Outcome]()
+        self._path, self._version, self._outcomes = path, code_hash(), dict[tuple[str, str], Outcome]()
         for line in path.read_text().splitlines() if path.exists() else ():
             content = json.loads(line)
-            code, outcome = content.pop("code"), Outcome(**content)
-            if not again or (code == self._code and not outcome.problems):
+            version, outcome = content.pop("version"), Outcome(**content)
+            if not again or (version == self._version and not outcome.problems):
                 self._outcomes[outcome.command, outcome.fault] = outcome
 
     def outcome(self, command: str, fault: str) -> Outcome | None:
@@ -175,7 +175,7 @@ class Kept:
     def add(self, outcome: Outcome) -> Outcome:
         """Keep how a case ended, and return it."""
         with self._path.open("a") as stream:
-            stream.write(json.dumps({"code": self._code, **asdict(outcome)}) + "\n")
+            stream.write(json.dumps({"version": self._version, **asdict(outcome)}) + "\n")
         return outcome
 
 

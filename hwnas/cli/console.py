@@ -15,7 +15,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterable
-from typing import Any, TextIO
+from typing import IO, Any, TextIO, cast
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import Task, TextColumn
@@ -95,7 +95,8 @@ class PlainConsole(Console):
 
     def __init__(self, *, stderr: bool = False) -> None:
         """Write to standard output or to standard error."""
-        super().__init__(file=_StandardError() if stderr else None, markup=False, emoji=False)
+        file = cast("IO[str]", _StandardError()) if stderr else None
+        super().__init__(file=file, markup=False, emoji=False)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Yield the segments of anything that is printed, all text in them visible."""
