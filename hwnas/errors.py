@@ -9,42 +9,14 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 from difflib import get_close_matches
-from typing import Any, Iterable, Mapping, Optional
-
-_SECRET = re.compile(r"://|:[^@]*@|(?:passw\w*|pwd|secret|token)\s*[=:]", re.IGNORECASE | re.DOTALL)
+from typing import Iterable, Optional
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ` Did you mean 'NAME'?` with the nearest known name, for the end of a message; or nothing."""
     near = get_close_matches(name, list(known), n=1)
     return f" Did you mean {near[0]!r}?" if near else ""
-
-
-def shown(value: Any, longest: int = 120) -> str:
-    """Return a value for a message: short, on one line, and without what could be a password.
-
-    Text with an address in it, or with a word such as `password`, is named and not repeated. Of text that is
-    longer than `longest` only the beginning is.
-    """
-    if isinstance(value, Mapping):
-        return f"a mapping of {len(value)} key{'' if len(value) == 1 else 's'}" if value else "{}"
-    if isinstance(value, (list, tuple)):
-        text = f"[{', '.join(shown(item) for item in value[:8])}{', ...' if len(value) > 8 else ''}]"
-        return text if len(text) <= 120 else f"a list of {len(value)}"
-    if not isinstance(value, str):
-        text = "null" if value is None else repr(value).lower() if isinstance(value, bool) else repr(value)
-        return text if len(text) <= 120 else text[:100] + "..."
-    if may_hold_secret(value):
-        return "an address or a password, which is not repeated here"
-    text = repr(value[:longest])
-    return text if len(value) <= longest else f"{text[:100]}... ({len(value)} characters)"
-
-
-def may_hold_secret(text: str) -> bool:
-    """Return whether text could be an address with a password, or names a password."""
-    return _SECRET.search(text) is not None
 
 
 class HwnasError(Exception):

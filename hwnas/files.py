@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fnmatch
 import hashlib
 import json
 import os
@@ -232,16 +233,17 @@ def refuse_foreign_directory(path: PathLike, what: str, markers: Sequence[str]) 
     Args:
         path: of the directory; one that is missing or empty passes.
         what: hwnas would have written there, for the error, such as `a supernet`.
-        markers: files of which at least one is in every such directory.
+        markers: names of files, or patterns of them as in a shell, of which one is in every such directory.
 
     Raises:
         ConfigError: if a directory without them is not empty.
     """
     target = Path(path)
-    if not target.is_dir() or any((target / name).is_file() for name in markers):
+    if not target.is_dir():
         return
     others = sorted(os.listdir(str(target)))
-    if others:
+    found = (name for name in others if any(fnmatch.fnmatchcase(name, marker) for marker in markers))
+    if others and not any((target / name).is_file() for name in found):
         raise ConfigError(
             f"{str(target)!r} would hold {what}, but holds other things ({others[0]!r} for one). Name a new "
             "or empty directory."

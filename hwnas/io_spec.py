@@ -6,8 +6,32 @@ Python 3.8 syntax: this module travels to boards.
 from __future__ import annotations
 
 import base64
+import math
 from dataclasses import dataclass
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
+
+OPEN = -1
+"""Size of an axis that a model does not fix."""
+MAX_SIZE = (1 << 31) - 1
+"""Largest axis that is computed with."""
+_MAX_COUNT = (1 << 63) - 1
+
+
+def stated_size(size: Optional[int]) -> int:
+    """Return the size of an axis of an ONNX file as runtimes take it, `OPEN` if it is not fixed.
+
+    Args:
+        size: that the file states, None if it states none. No axis has a negative one, so it stands for an
+            open axis; 0 and sizes beyond any memory are as good as others.
+    """
+    return OPEN if size is None or size < 0 else size
+
+
+def is_countable(shape: Sequence[int]) -> bool:
+    """Return whether sizes of a tensor can be multiplied in 64 bits; open axes count as 1."""
+    sizes = [max(size, 1) for size in shape]
+    # Not math.prod before the first check: numbers of a thousand axes take their time.
+    return max(sizes, default=1) <= MAX_SIZE and math.prod(sizes) <= _MAX_COUNT
 
 
 @dataclass(frozen=True)

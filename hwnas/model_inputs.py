@@ -14,11 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwnas.errors import ConfigError
-from hwnas.io_spec import InputValue, TensorSpec
+from hwnas.io_spec import OPEN, InputValue, TensorSpec
 from hwnas.text import visible
 
-OPEN = -1
-"""Size of an axis that a model does not fix."""
 _SHAPE = re.compile(r"[0-9]+(?:x[0-9]+)*")
 _MAX_DIGITS = 18
 _NO_NAMES = frozenset({"None", "-1", "0"})
@@ -220,7 +218,8 @@ def _with_shape(
     fits = not entry.is_ranked or (
         len(shape) == len(own) and all(size in (OPEN, given) for size, given in zip(own, shape, strict=True))
     )
-    if not fits or not (may_be_empty or all(size > 0 for size in shape)):
+    is_empty = 0 in shape and 0 not in own  # a model that fixes an axis at 0 is taken at its word
+    if not fits or (is_empty and not may_be_empty):
         raise ConfigError(
             f"The input {entry.spec.name!r} of {where} has the shape {entry.written_shape}, but --input "
             f"gives {'x'.join(map(str, shape)) or 'a single value'}."

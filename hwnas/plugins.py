@@ -14,6 +14,7 @@ from types import MappingProxyType, TracebackType
 from typing import Any, Dict, List, Mapping, Optional, Tuple, Type, Union
 
 from hwnas.errors import HwnasError, PluginError, did_you_mean, file_access_error
+from hwnas.text import shown
 
 GROUPS: Mapping[str, str] = MappingProxyType(
     {
@@ -118,7 +119,7 @@ def _entry(group: str, name: str) -> EntryPoint:
     if not entries:
         known = plugin_names(group)
         raise PluginError(
-            f"No {name!r} is registered in {group!r}; known are {known}.{did_you_mean(name, known)}"
+            f"No {shown(name)} is registered in {group!r}; known are {known}.{did_you_mean(name, known)}"
         )
     if len(entries) > 1:
         raise PluginError(

@@ -8,7 +8,8 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from hwnas.errors import did_you_mean, may_hold_secret, shown
+from hwnas.errors import did_you_mean
+from hwnas.text import may_hold_secret, shown
 from hwnas.yaml_files import YamlDocument
 
 _MAX_PROBLEMS = 20

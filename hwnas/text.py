@@ -1,11 +1,21 @@
-"""Text from outside, made fit to be shown: nothing in it moves a cursor, hides or reorders what is read."""
+"""Text from outside, made fit to be shown: nothing in it moves a cursor, hides or reorders what is read.
+
+Errors repeat what people wrote by `shown`, which repeats no password, and what files, boards and libraries
+said by `excerpt`, which would be worth nothing without its addresses. Python 3.8 syntax: this module travels
+to boards.
+"""
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from collections.abc import Mapping
+from typing import Any
 
-SHOWN_CHARACTERS = 200
-"""So much of a value that is wrong stands in an error; the rest helps nobody."""
+EXCERPT_CHARACTERS = 200
+"""So much of what was received stands in an error; the rest helps nobody."""
+
+_SECRET = re.compile(r"://|:[^@]*@|(?:passw\w*|pwd|secret|token)\s*[=:]", re.IGNORECASE | re.DOTALL)
 
 # Control characters (C0, C1, DEL), surrogates and unassigned code points; format characters (Cf) hold what
 # switches the direction of writing and what is invisible; line and paragraph separators break lines.
@@ -46,8 +56,36 @@ def plural(word: str) -> str:
     return f"{word}s"
 
 
-def shown(value: object, limit: int = SHOWN_CHARACTERS) -> str:
-    """Return how a value looks in an error: as Python writes it, visible, on one line and shortened.
+def shown(value: Any, longest: int = 120) -> str:
+    """Return a value of a setting for a message: short, on one line, and without what could be a password.
+
+    Text with an address in it, or with a word such as `password`, is named and not repeated. Of text that is
+    longer than `longest` only the beginning is.
+    """
+    if isinstance(value, Mapping):
+        return f"a mapping of {len(value)} key{'' if len(value) == 1 else 's'}" if value else "{}"
+    if isinstance(value, (list, tuple)):
+        text = f"[{', '.join(shown(item) for item in value[:8])}{', ...' if len(value) > 8 else ''}]"
+        return text if len(text) <= 120 else f"a list of {len(value)}"
+    if not isinstance(value, str):
+        text = "null" if value is None else repr(value).lower() if isinstance(value, bool) else repr(value)
+        return text if len(text) <= 120 else text[:100] + "..."
+    if may_hold_secret(value):
+        return "an address or a password, which is not repeated here"
+    text = repr(value[:longest])
+    return text if len(value) <= longest else f"{text[:100]}... ({len(value)} characters)"
+
+
+def may_hold_secret(text: str) -> bool:
+    """Return whether text could be an address with a password, or names a password."""
+    return _SECRET.search(text) is not None
+
+
+def excerpt(value: object, limit: int = EXCERPT_CHARACTERS) -> str:
+    """Return the beginning of what was received: as Python writes it, visible, on one line and shortened.
+
+    Addresses in it are repeated: what a board wrote in the wrong place is often a greeting with one. Values
+    that people wrote are for `shown`.
 
     Args:
         value: from anywhere; of text and bytes that are very long only the beginning is looked at.

@@ -11,7 +11,7 @@ What is read is the core schema of YAML 1.2 without the parts that surprise or h
   `0x_`, `017`, `1_000`, `2026-11-29`. In quotes it is text.
 - Size, depth and the length of numbers are limited.
 
-Messages name file, line and key and never repeat what could be a password, see `hwnas.errors.shown`.
+Messages name file, line and key and never repeat what could be a password, see `hwnas.text.shown`.
 
 Python 3.8 syntax, and PyYAML is imported where it is used: this module travels to boards.
 """
@@ -23,8 +23,9 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, NoReturn, Optional, Sequence, Tuple, Type, Union
 
-from hwnas.errors import ConfigError, HwnasError, may_hold_secret, shown
+from hwnas.errors import ConfigError, HwnasError
 from hwnas.files import PathLike, read_plain_file, reason_of
+from hwnas.text import may_hold_secret, shown
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32

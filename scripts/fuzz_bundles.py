@@ -1,9 +1,10 @@
 """Damages a bundle in thousands of ways and loads it: nothing may crash, hang, or reach out of the bundle.
 
-    python scripts/fuzz_bundles.py --cases 20000 --seed 1
+    python scripts/fuzz_bundles.py --cases 12000 --seed 6 --results cases.jsonl
 
 Prints a table of how the cases ended, and every case that ended badly; exits with 1 if there is one.
-`--first N --cases 1` runs case N again.
+`--first N --cases 1` runs case N again. With `--results` a run that was ended, however, goes on with the next
+case when the same command is given again; `--again` runs the bad cases of that file once more.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tests.fuzz.bundle import write_bundle
 from tests.fuzz.run import Findings, fuzz
 
+_SAID_EVERY_S = 30.0
+
 
 def main() -> int:
     """Run the cases that the command line asks for."""
@@ -34,8 +37,12 @@ def main() -> int:
     parser.add_argument(
         "--minutes", type=float, default=math.inf, help="after which no further case is begun"
     )
+    parser.add_argument("--results", type=Path, help="JSON lines of how each case ended; is continued")
+    parser.add_argument("--again", action="store_true", help="run bad cases of the results once more")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    if options.again and options.results is None:
+        parser.error("--again needs --results")
     with tempfile.TemporaryDirectory(prefix="hwnas-fuzz-") as scratch:
         bundle = write_bundle(Path(scratch).resolve())
         root = Path(scratch).resolve() / "fuzz"
@@ -49,6 +56,9 @@ def main() -> int:
             timeout_s=options.timeout_s,
             first=options.first,
             limit_s=60.0 * options.minutes,
+            results=options.results,
+            is_bad_again=options.again,
+            progress=Progress(options.cases),
         )
     if options.json:
         print(json.dumps(as_json(findings), indent=2))
@@ -60,6 +70,28 @@ def main() -> int:
         for problem in findings.problems:
             print(json.dumps(problem))
     return 1 if findings.problems else 0
+
+
+class Progress:
+    """Says now and then how far a run is."""
+
+    def __init__(self, num_cases: int) -> None:
+        self._num_cases, self._start_s, self._said_s = num_cases, time.monotonic(), time.monotonic()
+        self._num_run = 0
+
+    def __call__(self, findings: Findings) -> None:
+        """Count a case, and print a line every half minute."""
+        now_s, self._num_run = time.monotonic(), self._num_run + 1
+        if now_s - self._said_s < _SAID_EVERY_S and findings.num_cases < self._num_cases:
+            return
+        self._said_s = now_s
+        rate = self._num_run / (now_s - self._start_s)
+        print(
+            f"{findings.num_cases} of {self._num_cases} cases, {rate:.1f} a second, "
+            f"{len(findings.problems)} problems",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def table(findings: Findings) -> list[str]:

@@ -99,6 +99,8 @@ class Workshop:
             steps += [("bundle", "export trained --out exported --precision fp32")]
         if "relax" in names:
             steps += [("supernet", "supernet run.yaml --out supernet --steps 20")]
+            # Without a table a relaxation would end before it begins.
+            steps += [("table", "profile --run run.yaml --budget 10m --networks 10")]
         for name, line in steps:
             if name == "trained":
                 shutil.copytree(self.directory / "searched", self.directory / "trained")

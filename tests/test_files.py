@@ -136,6 +136,10 @@ def test_directories_with_other_things_are_refused(tmp_path) -> None:
         refuse_foreign_directory(tmp_path, "a supernet", ["state.json"])
     (tmp_path / "state.json").write_text("{}")
     refuse_foreign_directory(tmp_path, "a supernet", ["state.json"])
+    for pattern in ("s[0-9]*.json", "thesis"):
+        with pytest.raises(ConfigError, match="holds other things"):
+            refuse_foreign_directory(tmp_path, "a supernet", [pattern])
+    refuse_foreign_directory(tmp_path, "a supernet", ["missing", "s[a-z]*.json"])
 
 
 @pytest.mark.parametrize("number", sorted(errno.errorcode))

@@ -16,7 +16,8 @@ import hwnas
 from hwnas.config import load_config
 from hwnas.data.dataset_config import read_dataset_config
 from hwnas.data.label_maps import load_label_map
-from hwnas.errors import ConfigError, DataError, HwnasError, may_hold_secret, shown
+from hwnas.errors import ConfigError, DataError, HwnasError
+from hwnas.text import may_hold_secret, shown
 from hwnas.yaml_files import MAX_BYTES, MAX_DEPTH, parse_yaml, path_from, read_yaml
 from hwnas.yaml_output import dump_yaml
 

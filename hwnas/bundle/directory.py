@@ -14,7 +14,7 @@ from hwnas.bundle.manifest import VERIFICATION_NAME
 from hwnas.bundle.signature import SIGNATURE_NAME
 from hwnas.errors import ExportError
 from hwnas.scratch import ScratchDirectory
-from hwnas.text import shown
+from hwnas.text import excerpt
 
 
 @contextlib.contextmanager
@@ -57,7 +57,7 @@ def _refuse_existing(target: Path, *, force: bool, marker: str) -> None:
     foreign = _foreign_files(target, marker)
     if foreign:
         raise ExportError(
-            f"{target} holds {len(foreign)} files that no export wrote ({shown(foreign[0])} for one), so "
+            f"{target} holds {len(foreign)} files that no export wrote ({excerpt(foreign[0])} for one), so "
             "`--force` does not replace it. Move them away."
         )
 
@@ -69,8 +69,8 @@ def _foreign_files(bundle: Path, marker: str) -> list[str]:
         own = {marker, SIGNATURE_NAME, VERIFICATION_NAME, *map(str, listed)}
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ExportError(
-            f"{bundle / marker} does not say what an export wrote there ({shown(error)}), so `--force` does "
-            "not replace it. Remove it by hand."
+            f"{bundle / marker} does not say what an export wrote there ({excerpt(error)}), so `--force` "
+            "does not replace it. Remove it by hand."
         ) from error
     found = [path for path in bundle.rglob("*") if path.is_symlink() or not path.is_dir()]
     return sorted(name for path in found if (name := path.relative_to(bundle).as_posix()) not in own)

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hwnas.cli.console import err_console, out_console, print_json
+from hwnas.cli.console import err_console, out_console, print_json, write_out
 from hwnas.data.frames import meaning_of_frame
 from hwnas.errors import ConfigError, DataError
-from hwnas.files import write_bytes_atomically
+from hwnas.files import refuse_foreign, write_bytes_atomically
 from hwnas.range_view.projection import MAX_WIDTH, MIN_WIDTH
 from hwnas.text import counted, visible
 
@@ -112,8 +112,12 @@ def _check_outputs(
             f"{out} must lie in {directory}: paths in a dataset.yaml count from the directory that it is in."
         )
     for path in (out, picture):
-        if path is not None and path.exists() and not force:
+        if path is not None and os.path.lexists(path) and not force:
             raise ConfigError(f"{path} exists already. Give `--force` to replace it, or another name.")
+    if picture is not None and os.path.lexists(picture):
+        from hwnas.data.pictures import is_own_picture
+
+        refuse_foreign(picture, "a picture", is_own_picture)
 
 
 def _write_suggestion(text: str, out: Path | None, files: Mapping[str, str]) -> None:
@@ -123,7 +127,7 @@ def _write_suggestion(text: str, out: Path | None, files: Mapping[str, str]) -> 
             text += f"\n# Save this as {name} beside dataset.yaml, without the '# ' (--out does that):\n"
             text += "".join(f"# {line}\n" for line in content.splitlines())
         # A file or a pipe gets the text as it is; a terminal must not obey names in it.
-        sys.stdout.write(visible(text) if sys.stdout.isatty() else text)
+        write_out(visible(text) if sys.stdout.isatty() else text)
         return
     for name, content in files.items():
         beside = out.parent / name

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hwnas.cli.console import err_console, out_console, print_json
+from hwnas.files import is_json_with, refuse_foreign, refuse_foreign_directory
 from hwnas.plain_console import PlainTextColumn
 
 DEFAULT = "synflow,snip,grad-norm,naswot,jacob-cov"
@@ -42,9 +43,14 @@ def estimate(
     (`search.estimator_report`) states what came out, and warns where its estimator cannot be relied on.
     """
     from hwnas.config import load_config
+    from hwnas.estimators.comparison import REPORT_FILE, RESULT_FILES
     from hwnas.search.estimator_report import comparison_of_run
 
     config = load_config(run_file, must_exist=("task",))
+    refuse_foreign_directory(out, "reports of estimators", [REPORT_FILE, RESULT_FILES])
+    if out.is_dir():
+        is_own = is_json_with("schema_version", "networks", "estimators")
+        refuse_foreign(out / REPORT_FILE, "reports of estimators", is_own)
     others = [name.strip() for name in estimators.split(",") if name.strip()]
     comparison = comparison_of_run(config, others, networks=networks, most_gmac=most_gmac)
     columns = (

@@ -17,8 +17,9 @@ from hwnas.cli.infer_files import process_files, report
 from hwnas.cli.infer_inputs import find_scans, outputs_of, picture_of
 from hwnas.cli.infer_layouts import Layout, layout_of_each
 from hwnas.cli.trust import AllowedSigners, Identity, RequireSignature, trust_of
-from hwnas.errors import ConfigError, DataError, shown
+from hwnas.errors import ConfigError, DataError
 from hwnas.files import write_bytes_atomically
+from hwnas.text import shown
 from hwnas.yaml_files import parse_yaml
 
 if TYPE_CHECKING:
@@ -70,7 +71,9 @@ def register(app: typer.Typer) -> None:
         *,
         require_signature: RequireSignature = False,
         picture: Annotated[bool, typer.Option("--picture", help="Draw each input as PNG, too.")] = False,
-        force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
+        force: Annotated[
+            bool, typer.Option("--force", help="Replace results and pictures that infer wrote.")
+        ] = False,
         as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     ) -> None:
         """Run a bundle on files: LiDAR bundles write one .label file each, uint32, one id for every point.
@@ -182,7 +185,7 @@ def label_scans(
         out: directory of the labels.
         threads: of one inference.
         picture: draw each scan, too.
-        force: replace files that exist.
+        force: replace labels and pictures that exist; other files of these names are refused.
         precision: of the network.
         trust: who must have signed the bundle.
         ids: `raw` or `train`.
@@ -190,7 +193,7 @@ def label_scans(
 
     Raises:
         BundleError: if the bundle cannot be used, or is not signed as `trust` wants.
-        ConfigError: if two scans would be written to one file, or a file exists and `force` is False.
+        ConfigError: if two scans would be written to one file, or a file exists and may not be replaced.
         DataError: if the `dataset.yaml` of a directory is wrong.
     """
     from rich.progress import track

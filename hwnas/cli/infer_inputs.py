@@ -8,7 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from hwnas.data.pictures import is_own_picture
 from hwnas.errors import ConfigError
+from hwnas.files import refuse_foreign
 
 LABEL_SUFFIX = ".label"
 PICTURE_SUFFIX = ".png"
@@ -86,7 +90,8 @@ def outputs_of(
     """Return the result file of each scan, with an ending such as that of label files.
 
     Raises:
-        ConfigError: if one exists, or its picture does, and `force` is False.
+        ConfigError: if one exists, or its picture does, and `force` is False or it is neither labels nor a
+            picture of a scan.
     """
     outputs = [out / f"{scan.place}{suffix}" for scan in scans]
     wanted = outputs + ([picture_of(output) for output in outputs] if picture else [])
@@ -96,7 +101,23 @@ def outputs_of(
             f"{existing[0]} exists already ({len(existing)} files do). Give `--force` to replace them, "
             "or another `--out`."
         )
+    for path in existing:
+        if path.suffix == PICTURE_SUFFIX:
+            refuse_foreign(path, "a picture", is_own_picture)
+        else:
+            refuse_foreign(path, "labels", _are_labels)
     return outputs
+
+
+def _are_labels(content: bytes) -> bool:
+    """Return whether a file may be replaced by labels: it is uint32 as `infer` writes them.
+
+    Ids have 16 bits. Above them, labels by people have numbers of instances, which no `infer` writes, and
+    other files have anything.
+    """
+    if len(content) % 4:
+        return False
+    return not np.any(np.frombuffer(content, "<u4") >> 16)
 
 
 def _places_of_files(files: Sequence[Path]) -> list[Path]:

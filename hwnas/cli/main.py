@@ -14,6 +14,7 @@ from hwnas.cli.console import err_console, log_visibly
 from hwnas.cli.termination import Terminated, end_by, end_in_order
 from hwnas.errors import HwnasError, file_access_error
 from hwnas.onnxruntime_loading import disable_telemetry
+from hwnas.plain_console import open_standard_streams
 from hwnas.scratch import sweep
 
 COMMANDS = (
@@ -76,6 +77,7 @@ def make_app() -> typer.Typer:
 
 def main() -> None:
     """Run the command line; exit with the documented code of the error, if there is one."""
+    open_standard_streams()
     end_in_order()
     log_visibly()
     disable_telemetry()

@@ -122,7 +122,10 @@ def _widths(text: str) -> tuple[int, ...]:
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() and int(part) > 0 for part in parts):
         raise ConfigError(f"Widths are whole numbers such as 512,1024, but got {text!r}.")
-    return tuple(sorted({int(part) for part in parts}))
+    widths = sorted(int(part) for part in parts)
+    if len(set(widths)) < len(widths):
+        raise ConfigError(f"Each width is stated once, but got {text!r}.")
+    return tuple(widths)
 
 
 @contextmanager

@@ -93,4 +93,6 @@ def _numbers(text: str) -> tuple[float, ...]:
         raise ConfigError(f"--weights takes numbers joined by commas, but got {text!r}.") from error
     if any(not math.isfinite(weight) or weight < 0 for weight in found):
         raise ConfigError(f"--weights takes numbers from 0 on, but got {text!r}.")
+    if len(set(found)) < len(found):
+        raise ConfigError(f"--weights takes each number once, but got {text!r}.")
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -35,8 +36,9 @@ def end_by(terminated: Terminated) -> NoReturn:
     At once: Python's own end takes seconds where large libraries are loaded.
     """
     remove_own()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
     signal.signal(terminated.number, signal.SIG_DFL)
     os.kill(os.getpid(), terminated.number)
     raise terminated

@@ -15,10 +15,11 @@ from pydantic import BaseModel, ValidationError
 
 from hwnas.config.run_config import RunConfig
 from hwnas.config.sections import IsPath, PluginSection, TaskSection
-from hwnas.errors import ConfigError, may_hold_secret, shown
+from hwnas.errors import ConfigError
 from hwnas.files import is_yaml
 from hwnas.plugin_settings import DeclaredSettings, declared_settings
 from hwnas.schema_problems import dotted_of, problems_of
+from hwnas.text import may_hold_secret, shown
 from hwnas.yaml_files import Location, YamlDocument, path_from
 
 _LIKE_PATHS = ("./", "../", "~/")

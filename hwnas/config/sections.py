@@ -17,8 +17,9 @@ from pydantic import (
     field_validator,
 )
 
-from hwnas.errors import ConfigError, shown
+from hwnas.errors import ConfigError
 from hwnas.objectives import LATENCY, Constraint, Metric, Objectives
+from hwnas.text import shown
 
 
 @dataclass(frozen=True)

@@ -28,11 +28,12 @@ from hwnas.data.minimal_config import DOCS_PAGE, minimal_config
 from hwnas.data.reading import ScanFiles, ScanReader
 from hwnas.data.sensors import Sensor, find_sensor
 from hwnas.data.splits import Splits, how_to_split, split_sequences
-from hwnas.errors import DataError, shown
+from hwnas.errors import DataError
 from hwnas.files import is_yaml, reason_of, sha256_of_file
 from hwnas.plugins import load_plugin, plugin_names
 from hwnas.scan import DataWarning as DataWarning  # noqa: PLC0414 - part of this API
 from hwnas.scan import Scan
+from hwnas.text import shown
 
 
 @dataclass(frozen=True, eq=False)

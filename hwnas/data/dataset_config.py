@@ -45,9 +45,10 @@ from pydantic import (
 from hwnas.data.frames import MAX_UNIT_M, MIN_UNIT_M, Coordinates, axes_of_frame
 from hwnas.data.minimal_config import DOCS_PAGE
 from hwnas.data.sensors import load_sensor
-from hwnas.errors import DataError, shown
+from hwnas.errors import DataError
 from hwnas.files import is_yaml
 from hwnas.schema_problems import problems_of
+from hwnas.text import shown
 from hwnas.yaml_files import YamlDocument, path_from, read_yaml
 
 CONFIG_NAME = "dataset.yaml"

@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 from hwnas.data.dataset_config import EMBEDDED_LABELS, DatasetConfig, ScanEntry
 from hwnas.data.reading import ScanFiles
-from hwnas.errors import DataError, shown
+from hwnas.errors import DataError
 from hwnas.files import reason_of
 from hwnas.plugins import plugin_names
+from hwnas.text import shown
 
 ONLY_SEQUENCE = "all"
 _NOTHING_THERE = (errno.ENOENT, errno.ENOTDIR)

@@ -17,8 +17,9 @@ import numpy.typing as npt
 
 from hwnas.data.columns import likely_columns, looks_like_float64
 from hwnas.data.pcd import parse_pcd
-from hwnas.errors import DataError, did_you_mean, shown
+from hwnas.errors import DataError, did_you_mean
 from hwnas.files import read_plain_file, reason_of
+from hwnas.text import shown
 
 FIELDS = ("x", "y", "z", "intensity", "ring", "label")
 REQUIRED_FIELDS = ("x", "y", "z", "intensity")

@@ -16,9 +16,10 @@ from typing import Any, Dict, Mapping, Sequence, Tuple, Union
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.errors import DataError, did_you_mean, shown
+from hwnas.errors import DataError, did_you_mean
 from hwnas.files import is_yaml
 from hwnas.scan import IGNORED_LABEL
+from hwnas.text import shown
 
 LABEL_MAP_DIRECTORY = Path(__file__).parent / "label_maps"
 MAX_CLASSES = 254
@@ -131,7 +132,7 @@ def load_label_map(name_or_path: Union[str, Path]) -> LabelMap:
     if not path.is_file():
         known = sorted(file.stem for file in LABEL_MAP_DIRECTORY.glob("*.yaml"))
         raise DataError(
-            f"There is no label map {str(name_or_path)!r}; known are {known} and paths of YAML files."
+            f"There is no label map {shown(str(name_or_path))}; known are {known} and paths of YAML files."
             + did_you_mean(str(name_or_path), known)
         )
     from hwnas.yaml_files import read_yaml  # boards need no YAML

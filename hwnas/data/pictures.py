@@ -11,6 +11,7 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from hwnas.data.label_maps import LabelMap
 from hwnas.range_view.projection import RangeImage, label_image
@@ -37,6 +38,8 @@ _MAX_RANGE_M = 60.0
 _LEGEND_COLUMNS = 6
 _EGO_LENGTH_M, _EGO_WIDTH_M = 4.4, 1.8
 _LARGE, _SMALL = 16, 13
+_PNG, _HEAD_BYTES = b"\x89PNG\r\n\x1a\n", 4096
+_SOFTWARE = "hwnas"
 
 _Titled = Tuple[str, Pixels]
 _Legend = List[Tuple[str, Tuple[int, int, int]]]
@@ -248,8 +251,15 @@ def _compose(notes: List[str], strips: List[_Titled], above: List[_Titled], lege
     top = _paste_views(canvas, above, top)
     _write_legend(canvas, legend, top + _MARGIN_PX)
     content = io.BytesIO()
-    canvas.save(content, format="PNG")
+    info = PngInfo()
+    info.add_text("Software", _SOFTWARE)
+    canvas.save(content, format="PNG", pnginfo=info)
     return content.getvalue()
+
+
+def is_own_picture(content: bytes) -> bool:
+    """Return whether a file is a picture that this module drew, not any other PNG."""
+    return content.startswith(_PNG) and b"tEXtSoftware\0" + _SOFTWARE.encode() in content[:_HEAD_BYTES]
 
 
 def _paste_strips(canvas: Image.Image, strips: List[_Titled], top: int) -> int:

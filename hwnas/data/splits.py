@@ -8,6 +8,7 @@ from hwnas.data.dataset_config import EMBEDDED_LABELS, SEMANTICKITTI_LABELS, SPL
 from hwnas.data.minimal_config import DOCS_PAGE
 from hwnas.data.reading import ScanFiles
 from hwnas.errors import DataError
+from hwnas.text import shown
 
 BENCHMARK_VALIDATION_SEQUENCE = "08"
 
@@ -91,9 +92,11 @@ def _check(chosen: Mapping[str, Sequence[str] | None], known: Sequence[str]) -> 
         for sequence in sequences or ():
             if sequence not in known:
                 raise DataError(
-                    f"The split {split!r} names the sequence {sequence!r}; the data set has "
+                    f"The split {split!r} names the sequence {shown(sequence)}; the data set has "
                     f"{_shown_names(known)}. Splits name sequences, not scans. {how_to_split(known)}"
                 )
+            if split_of.get(sequence) == split:
+                raise DataError(f"The split {split!r} names the sequence {sequence!r} twice; keep one.")
             if sequence in split_of:
                 raise DataError(
                     f"The sequence {sequence!r} is in the splits {split_of[sequence]!r} and {split!r}; "

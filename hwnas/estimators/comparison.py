@@ -37,6 +37,8 @@ REPORT_FILE = "estimator_report.json"
 SCHEMA_VERSION = 2
 _FORM = "more is better"
 """In the names of results: those of earlier versions had less as better."""
+RESULT_FILES = f"{'[0-9a-f]' * 16}-*-{'[0-9a-f]' * 12}.json"
+"""Pattern of the names of single results, see `_Job.file`."""
 _DRAWS_PER_NETWORK = 500
 
 Progress = Callable[[int, int, str], None]

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import onnx
 
-from hwnas.io_spec import TensorSpec
-from hwnas.model_inputs import OPEN, DeclaredInput, GivenInput
+from hwnas.io_spec import OPEN, TensorSpec, stated_size
+from hwnas.model_inputs import DeclaredInput, GivenInput
 from hwnas.onnx_graphs.counting.values import element_name
 
-MAX_SIZE = (1 << 31) - 1
-"""Largest axis that is counted with."""
-_MAX_COUNT = (1 << 63) - 1
-"""Most values of a tensor that is counted with: onnx multiplies sizes in 64 bits without a check."""
 _Io = dict[str, Any]
 
 
@@ -74,12 +69,6 @@ def written_shape(shape: Sequence[int | str | None] | None) -> str:
     return f"[{', '.join('?' if size is None else str(size) for size in shape)}]"
 
 
-def is_countable(shape: Sequence[int]) -> bool:
-    """Return whether sizes of a tensor can be multiplied in 64 bits; open axes count as 1."""
-    sizes = [max(size, 1) for size in shape]
-    return max(sizes, default=1) <= MAX_SIZE and math.prod(sizes) <= _MAX_COUNT
-
-
 def _is_tensor(kind: onnx.TypeProto) -> bool:
     return kind.WhichOneof("value") in {None, "tensor_type"}
 
@@ -92,8 +81,7 @@ def _is_other(stated: onnx.TypeProto, inferred: onnx.TypeProto) -> bool:
 
 
 def _size(dim: onnx.TensorShapeProto.Dimension) -> int:
-    """Return the size of an axis; a negative one, which no tensor has, stands for an open one."""
-    return dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else OPEN
+    return stated_size(dim.dim_value if dim.HasField("dim_value") else None)
 
 
 def _described(name: str, kind: onnx.TypeProto) -> _Io:

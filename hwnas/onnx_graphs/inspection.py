@@ -14,7 +14,8 @@ import onnx.inliner
 
 from hwnas.errors import ExportError, ModelFileError
 from hwnas.external_data import read_model_files
-from hwnas.model_inputs import OPEN, DeclaredInput, GivenInput, given_inputs
+from hwnas.io_spec import OPEN, is_countable
+from hwnas.model_inputs import DeclaredInput, GivenInput, given_inputs
 from hwnas.onnx_graphs.counting.functions import refuse_expansion
 from hwnas.onnx_graphs.counting.interpreter import Interpreter
 from hwnas.onnx_graphs.counting.loading import checked_model
@@ -25,7 +26,6 @@ from hwnas.onnx_graphs.declarations import (
     described_input,
     described_output,
     graph_inputs,
-    is_countable,
 )
 from hwnas.onnx_graphs.naming import module_of
 from hwnas.text import visible

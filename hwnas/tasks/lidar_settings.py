@@ -89,7 +89,10 @@ class LidarSettings(_Section):
     @field_validator("widths")
     @classmethod
     def _ascending(cls, widths: list[int]) -> list[int]:
-        return sorted(set(widths))
+        repeated = [width for index, width in enumerate(widths) if width in widths[:index]]
+        if repeated:
+            raise ValueError(f"it holds {repeated[0]} more than once; state each width once")
+        return sorted(widths)
 
 
 def parse_settings(value: Mapping[str, Any]) -> LidarSettings:

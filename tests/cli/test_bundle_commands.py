@@ -144,8 +144,22 @@ def test_infer_keeps_existing_files(run: Path, scan: Path, tmp_path: Path) -> No
     (tmp_path / "scan.label").write_text("mine")
     with pytest.raises(ConfigError, match="exists already"):
         call("infer", first_bundle(run), scan, "-o", tmp_path)
-    assert (tmp_path / "scan.label").read_text() == "mine"
-    call("infer", first_bundle(run), scan, "-o", tmp_path, "--force")
+    Image.new("RGB", (2, 2)).save(tmp_path / "scan.png")
+    labels = np.full(3, 40 + (1 << 16), "<u4").tobytes()
+    for content, what in (
+        (b"mine", "labels"),
+        (labels, "labels"),
+        (labels[:10], "labels"),
+        (None, "a picture"),
+    ):
+        (tmp_path / "scan.label").write_bytes(np.full(3, 70, "<u4").tobytes() if content is None else content)
+        before = {path: path.read_bytes() for path in tmp_path.glob("scan.*")}
+        with pytest.raises(ConfigError, match=f"would become {what}, but there is a file that hwnas did not"):
+            call("infer", first_bundle(run), scan, "-o", tmp_path, "--force", "--picture")
+        assert {path: path.read_bytes() for path in before} == before
+    (tmp_path / "scan.png").unlink()
+    for _ in range(2):
+        call("infer", first_bundle(run), scan, "-o", tmp_path, "--force", "--picture")
     assert (tmp_path / "scan.label").stat().st_size == 4 * len(make_scan(5)[0])
 
 

@@ -20,7 +20,7 @@ from rich.text import Text
 from hwnas.cli.console import VisibleFormatter
 from hwnas.cli.main import main
 from hwnas.plain_console import PlainConsole, PlainTextColumn
-from hwnas.text import shortened, shown, visible
+from hwnas.text import excerpt, shortened, visible
 
 ODD = [
     "proj[v2]",
@@ -93,7 +93,7 @@ def test_visible_text_can_be_printed_and_written_anywhere(text: str) -> None:
     assert found.encode("utf-8").decode("utf-8") == found
     assert visible(found) == found
     assert not any(unicodedata.category(each) in {"Cc", "Cs"} for each in found if each not in "\n\t")
-    assert len(shown(text)) <= 201
+    assert len(excerpt(text)) <= 201
 
 
 @given(st.text(st.characters(categories=["L", "N", "P", "S", "Zs", "M"])))
@@ -103,7 +103,7 @@ def test_ordinary_text_is_left_alone(text: str) -> None:
 
 def test_long_text_says_how_much_is_left_out() -> None:
     assert shortened("x" * 1000, 10) == "xxxxxxxxxx… (990 more characters)"
-    assert shown(["x"] * 10**5).endswith("…")
+    assert excerpt(["x"] * 10**5).endswith("…")
 
 
 def test_log_messages_are_visible() -> None:

@@ -215,6 +215,11 @@ def test_suggestion_and_picture_go_where_they_are_asked_to(
         assert isinstance(refused.exception, ConfigError)
         assert match in str(refused.exception)
     assert not (vehicle_frame / "a.yaml").exists()
+    again = runner.invoke(app, [*info, "--picture", str(picture), "--force"])
+    assert (again.exit_code, again.stdout) == (3, runner.invoke(app, info).stdout)
+    Image.new("RGB", (2, 2)).save(picture)
+    refused = runner.invoke(app, [*info, "--picture", str(picture), "--force"])
+    assert "would become a picture, but there is a file that hwnas did not write" in str(refused.exception)
 
 
 def test_info_of_scans_whose_intensities_are_refused_says_their_range(

@@ -20,7 +20,7 @@ from hwnas.bundle.manifest import MANIFEST_NAME
 from hwnas.files import sha256_of_file
 from tests.fuzz.models import HOSTILE_MODELS
 
-LARGE_BYTES = 1 << 27
+LARGE_BYTES = (1 << 22, 1 << 22, 1 << 22, 1 << 27)
 _DEPTH = 100_000
 TRAVERSALS = (
     "../outside/secret", "../outside/pipe", "/etc/passwd", "./../outside/secret", "a/../../outside/secret",
@@ -134,7 +134,7 @@ def _random_content(path: Path, rng: random.Random) -> None:
 
 def _large(path: Path, rng: random.Random) -> None:
     with path.open("r+b") as stream:
-        stream.truncate(LARGE_BYTES)
+        stream.truncate(rng.choice(LARGE_BYTES))
 
 
 def _no_file(path: Path, rng: random.Random) -> None:

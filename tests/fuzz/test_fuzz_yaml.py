@@ -5,7 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from hwnas.errors import ConfigError, DataError
+from hwnas.data.dataset_config import DatasetConfig
+from hwnas.data.label_maps import load_label_map
+from hwnas.data.reading import ScanFiles
+from hwnas.data.sensors import load_sensor
+from hwnas.data.splits import split_sequences
+from hwnas.errors import ConfigError, DataError, HwnasError
+from hwnas.plugins import load_plugin
 from tests.fuzz import yaml_run
 from tests.fuzz.yaml_cases import CHANGES, SECRET, yaml_case
 from tests.fuzz.yaml_run import fuzz_yaml
@@ -19,6 +25,21 @@ def test_every_file_is_accepted_or_refused_in_words(tmp_path: Path) -> None:
     # Both must have been met, or the cases do not reach what they are meant for.
     assert outcomes["accepted"] > 5
     assert outcomes["refused"] > 50
+
+
+def test_names_in_the_wrong_place_repeat_no_password(tmp_path: Path) -> None:
+    secret = f"u:{SECRET}@h"
+    scans = [ScanFiles(name, name, f"{name}.bin", f"{name}.label") for name in ("a", "b")]
+    config = DatasetConfig(splits={"train": [secret]})
+    for read in (
+        lambda: load_label_map(secret),
+        lambda: load_plugin("hwnas.data_formats", secret),
+        lambda: split_sequences(scans, config),
+        lambda: load_sensor(secret),
+    ):
+        with pytest.raises(HwnasError, match="which is not repeated here") as caught:
+            read()
+        assert SECRET not in str(caught.value)
 
 
 def test_cases_are_the_same_again_and_of_every_kind() -> None:

@@ -14,7 +14,12 @@ from typer.testing import CliRunner
 from hwnas.cli import estimate as estimate_command
 from hwnas.cli import search as search_command
 from hwnas.errors import ConfigError
-from hwnas.estimators.comparison import REPORT_FILE, Compared, Comparison, read_estimator_report
+from hwnas.estimators.comparison import (
+    REPORT_FILE,
+    Compared,
+    Comparison,
+    read_estimator_report,
+)
 from hwnas.estimators.report import EstimatorReport
 from hwnas.search.driver import SearchResult
 from hwnas.search_spaces.base import make_search_space
@@ -93,6 +98,24 @@ def test_what_cannot_be_compared_is_refused_before_training(tmp_path: Path) -> N
     with pytest.raises(ConfigError, match="but got 'stepps'"):
         comparison(estimators=(Compared("one", "training", {"stepps": 3}),)).run(tmp_path)
     assert not list(tmp_path.glob("*.json"))
+
+
+def test_an_estimate_replaces_nothing_of_others(write_run, tmp_path: Path) -> None:
+    app = typer.Typer()
+    estimate_command.register(app)
+    run_file = write_run(space__choices=GOOD)
+
+    def told(directory: Path) -> str:
+        result = CliRunner().invoke(app, [str(run_file), "--out", str(directory), "--networks", "4"])
+        assert isinstance(result.exception, ConfigError)
+        return str(result.exception)
+
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "estimator_report.json").write_text('{"house": 1}')
+    assert "there is a file that hwnas did not write" in told(tmp_path / "notes")
+    assert (tmp_path / "notes" / "estimator_report.json").read_text() == '{"house": 1}'
+    (tmp_path / "notes" / "estimator_report.json").rename(tmp_path / "notes" / "other.json")
+    assert "holds other things ('other.json' for one)" in told(tmp_path / "notes")
 
 
 @pytest.mark.slow

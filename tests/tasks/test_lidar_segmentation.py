@@ -95,6 +95,7 @@ def test_contract_and_io_spec(task: LidarSegmentation) -> None:
         ({"projection": {"methd": "ring"}}, "'method'"),
         ({"widths": [100]}, "widths"),
         ({"widths": []}, "widths"),
+        ({"widths": [512, 256, 512]}, "it holds 512 more than once; state each width once"),
         ({"height": 8}, "height"),
         ({"normalisation": {"mean": [0.0] * 5, "std": [1.0, 1, 1, 1, 0]}}, "normalisation"),
         ({"cache_mb": -1}, "cache_mb"),

@@ -10,8 +10,9 @@ from typing import Any, Dict, List, Optional, Tuple, Union
 
 import numpy as np
 
-from hwnas.errors import DataError, did_you_mean, may_hold_secret, shown
+from hwnas.errors import DataError, did_you_mean
 from hwnas.files import is_yaml
+from hwnas.text import may_hold_secret, shown
 from hwnas.yaml_files import YamlDocument, read_yaml
 
 ROTATING, NON_REPETITIVE = "rotating", "non-repetitive"

@@ -10,7 +10,7 @@ from typing import Dict, List, Mapping, Tuple, Union
 
 from hwnas.errors import ModelFileError
 from hwnas.external_data import ModelFiles, read_graph, read_model_files
-from hwnas.io_spec import TensorSpec
+from hwnas.io_spec import TensorSpec, stated_size
 from hwnas.latency.backends.errors import AgentError
 from hwnas.protobuf_wire import child, fields, message_of, signed, text
 
@@ -21,9 +21,6 @@ _TENSOR_TYPE, _TENSOR_NAME = 2, 8
 _VALUE_NAME, _VALUE_TYPE = 1, 2
 _TYPE_TENSOR, _TENSOR_TYPE_DTYPE, _TENSOR_TYPE_SHAPE = 1, 1, 2
 _SHAPE_AXIS, _AXIS_SIZE, _AXIS_SYMBOL = 1, 1, 2
-_OPEN = -1
-_MAX_SIZE = 1 << 31
-"""An axis stated to be as large, such as 2^64 - 1 in place of -1, is one that the writer did not know."""
 _DTYPES = {
     1: "float32",
     2: "uint8",
@@ -166,8 +163,7 @@ def _value_info(message: memoryview) -> _Value:
             symbol = text(axis, _AXIS_SYMBOL)
             if symbol:
                 symbols[len(shape)] = symbol
-            size = signed(sizes[-1]) if sizes else _OPEN
-            shape.append(size if 0 < size < _MAX_SIZE else _OPEN)
+            shape.append(stated_size(signed(sizes[-1]) if sizes else None))
     is_ranked = any(number == _TENSOR_TYPE_SHAPE for number, _ in fields(tensor_type))
     spec = TensorSpec(name, tuple(shape), _dtype(dtype[0]) if dtype else "unknown")
     return _Value(spec, symbols, is_ranked)

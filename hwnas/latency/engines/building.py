@@ -19,7 +19,7 @@ from hwnas.latency.backends.tensorrt_build import import_tensorrt
 from hwnas.latency.backends.tensorrt_rtx import TensorRtRtx, compile_for
 from hwnas.latency.measure.commands import SupportsCommands
 from hwnas.scratch import ScratchDirectory
-from hwnas.text import shown
+from hwnas.text import excerpt
 
 _BUILD_S = 3600.0
 
@@ -41,7 +41,7 @@ def build_on_target(meter: SupportsCommands, model: Path, directory: Path) -> di
             identity = EngineIdentity.from_json(answer["identity"])
         except AgentError as error:
             raise MeasurementError(
-                f"{meter.target!r} told nonsense about an engine: {shown(error)}. Update hwnas there."
+                f"{meter.target!r} told nonsense about an engine: {excerpt(error)}. Update hwnas there."
             ) from error
         content = _fetched(ask, identity.engine_bytes)
     written = directory / identity.file_name

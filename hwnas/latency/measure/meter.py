@@ -27,7 +27,7 @@ from hwnas.latency.target import Target
 from hwnas.latency.transports.base import AgentConnection, Transport
 from hwnas.latency.transports.opening import open_transport
 from hwnas.scratch import ScratchDirectory
-from hwnas.text import shown
+from hwnas.text import excerpt
 
 Exclusive = Callable[[], AbstractContextManager[None]]
 
@@ -273,7 +273,7 @@ class AgentMeter:
         }
         if changed:
             raise MeasurementError(
-                f"{self.target!r} is not what it was when this meter opened: {shown(changed, 1000)} (then, "
+                f"{self.target!r} is not what it was when this meter opened: {excerpt(changed, 1000)} (then, "
                 "now). Figures of both do not mix: restore the setting, or measure everything anew."
             )
         return found

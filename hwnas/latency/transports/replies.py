@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from hwnas.errors import TargetReplyError
-from hwnas.text import shortened, shown, visible
+from hwnas.text import excerpt, shortened, visible
 
 REQUEST = "request"
 """Key under which a reply repeats the number of its request."""
@@ -338,8 +338,8 @@ def checked_reply(
     answered = reply.pop(REQUEST, None)
     if type(answered) is not int or answered != number:
         raise TargetReplyError(
-            f"{where} with the number of the request, {number}, but wrote {shown(line)}. Its answers are out "
-            "of order, or of another version of hwnas."
+            f"{where} with the number of the request, {number}, but wrote {excerpt(line)}. Its answers are "
+            "out of order, or of another version of hwnas."
         )
     if HEARTBEAT in reply:
         _check_form(where, _Heartbeat, reply)
@@ -385,16 +385,16 @@ def _reason(where: str, reply: Mapping[str, Any]) -> str:
 def _parsed(where: str, line: bytes, most_nodes: int) -> dict[str, Any]:
     # Every value but the first stands behind one of these; in a text they count too, which is few.
     if line.count(b",") + line.count(b"[") + line.count(b"{") > most_nodes:
-        raise TargetReplyError(f"{where} with at most {most_nodes} values, but wrote {shown(line)}.")
+        raise TargetReplyError(f"{where} with at most {most_nodes} values, but wrote {excerpt(line)}.")
     try:
         value = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise TargetReplyError(
-            f"{where} in JSON, but wrote {shown(line)}. The agent on the target does not fit this version of "
-            "hwnas."
+            f"{where} in JSON, but wrote {excerpt(line)}. The agent on the target does not fit this version "
+            "of hwnas."
         ) from error
     if not isinstance(value, dict):
-        raise TargetReplyError(f"{where} with a JSON object, but wrote {shown(line)}.")
+        raise TargetReplyError(f"{where} with a JSON object, but wrote {excerpt(line)}.")
     for key in ("error", HEARTBEAT):
         if isinstance(value.get(key), str):
             value[key] = visible(value[key])  # may name a file whose name is not UTF-8
@@ -409,7 +409,9 @@ def _check_values(where: str, value: Any) -> None:
         found, depth = left.pop()
         if isinstance(found, (dict, list)):
             if depth > MAX_DEPTH:
-                raise TargetReplyError(f"{where} with at most {MAX_DEPTH} levels, but wrote {shown(value)}.")
+                raise TargetReplyError(
+                    f"{where} with at most {MAX_DEPTH} levels, but wrote {excerpt(value)}."
+                )
             inside = [*found, *found.values()] if isinstance(found, dict) else found
             left.extend((each, depth + 1) for each in inside)
         elif isinstance(found, float):
@@ -418,7 +420,7 @@ def _check_values(where: str, value: Any) -> None:
         elif isinstance(found, str):
             # A half of a surrogate pair cannot be written to any file.
             if not found.isascii() and any("\ud800" <= character <= "\udfff" for character in found):
-                raise TargetReplyError(f"{where} with text of whole characters, but wrote {shown(found)}.")
+                raise TargetReplyError(f"{where} with text of whole characters, but wrote {excerpt(found)}.")
         elif isinstance(found, int) and abs(found) >= 1 << 64:
             raise TargetReplyError(f"{where} with whole numbers of 64 bits, but wrote a longer one.")
 
@@ -431,8 +433,8 @@ def _check_form(where: str, form: type[BaseModel], reply: Mapping[str, Any]) -> 
         place = ".".join(str(part) for part in first["loc"])
         expected = str(first["msg"]).replace("Input should be", "must be").replace("Input", "it")
         raise TargetReplyError(
-            f"{where} in the form {form.__name__.strip('_')}, but {shown(place)} is {shown(first['input'])}: "
-            f"{expected}."
+            f"{where} in the form {form.__name__.strip('_')}, but {excerpt(place)} is "
+            f"{excerpt(first['input'])}: {expected}."
         ) from error
 
 

@@ -17,7 +17,7 @@ from hwnas.latency.agent import store
 from hwnas.latency.transports.pipes import MessageTail
 from hwnas.latency.transports.replies import checked_upload_reply
 from hwnas.processes import kill_group, start
-from hwnas.text import shown, visible
+from hwnas.text import excerpt, visible
 
 _ANSWER_S = 60.0
 _SLOWEST_BYTES_PER_S = 100_000
@@ -148,7 +148,7 @@ def _exchange(process: subprocess.Popen[bytes], content: Iterable[bytes]) -> Map
     line = source.readline(_MAX_REPLY_BYTES)
     if line and not line.endswith(b"\n"):
         raise TargetReplyError(
-            f"The target must answer an upload with one short line, but wrote {shown(line)}."
+            f"The target must answer an upload with one short line, but wrote {excerpt(line)}."
         )
     return checked_upload_reply(line, "The target")
 

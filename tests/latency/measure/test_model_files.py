@@ -2,12 +2,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
 from hwnas.errors import BundleError, ConfigError, MeasurementError
 from hwnas.io_spec import TensorSpec
+from hwnas.latency.backends.onnx_file import read_outline
 from hwnas.latency.measure.model_files import model_and_io
+from hwnas.onnx_graphs.inspection import inspect_onnx
 from hwnas.testing.onnx_models import write_conv_model, write_dynamic_model
 
 
@@ -53,7 +56,7 @@ def write_inputs(path: Path, **shapes: list[object]) -> None:
 
 def test_all_open_shapes_are_named_at_once_and_shared_axes_once(tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
-    write_inputs(path, a=["n", 3], b=["n", "n"], c=["m", 4], d=[2], e=[-1, 0, 1 << 40])
+    write_inputs(path, a=["n", 3], b=["n", "n"], c=["m", 4], d=[2], e=[-1, "", None])
     with pytest.raises(ConfigError) as caught:
         model_and_io(path)
     text = str(caught.value)
@@ -67,6 +70,38 @@ def test_all_open_shapes_are_named_at_once_and_shared_axes_once(tmp_path: Path) 
     assert text.endswith("--input a=1x3 --input c=1x4 --input e=1x1x1")
     _, io_spec = model_and_io(path, ["a=7x3", "c=2x4", "e=1x2x3"])
     assert [spec.shape for spec in io_spec.inputs] == [(7, 3), (7, 7), (2, 4), (2,), (1, 2, 3)]
+
+
+def test_stated_sizes_are_those_that_inspect_and_the_runtime_find(tmp_path: Path) -> None:
+    sizes = [0, 1, -1, -5, (1 << 31) - 1, 1 << 31, (1 << 32) - 1, (1 << 63) - 1]
+    found = {}
+    for size in sizes:
+        path = tmp_path / "m.onnx"
+        write_inputs(path, a=[2, size])
+        (spec,) = read_outline(str(path)).inputs
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        (inspected,) = inspect_onnx(path, ["a=2x1"] if size < 0 else []).inputs
+        met = session.get_inputs()[0].shape[1]
+        assert spec.shape[1] == (-1 if met is None else met)
+        assert inspected["shape"] == [2, 1 if met is None else met]
+        found[size] = spec.shape[1]
+    assert found == {size: max(size, -1) for size in sizes}
+
+
+def test_nothing_is_measured_of_empty_or_impossible_inputs(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    write_inputs(path, a=[2, 0])
+    for inputs in ([], ["a=2x0"]):
+        with pytest.raises(MeasurementError, match=r"nothing to compute with.*'a' 2x0"):
+            model_and_io(path, inputs)
+    write_inputs(path, a=[2, 0], b=[1, 3])
+    assert [spec.shape for spec in model_and_io(path)[1].inputs] == [(2, 0), (1, 3)]
+    with pytest.raises(ConfigError, match=r"has the shape 2x0, but --input gives 2x3"):
+        model_and_io(path, ["a=2x3"])
+    for shape in ([2, 1 << 31], [1 << 30, 1 << 30, 1 << 30]):
+        write_inputs(path, a=[1, 3], b=shape)
+        with pytest.raises(MeasurementError, match=r"The input 'b' .* which no memory holds"):
+            model_and_io(path)
 
 
 def test_an_input_without_a_rank_is_no_single_number(tmp_path: Path) -> None:

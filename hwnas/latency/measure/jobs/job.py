@@ -19,6 +19,7 @@ from hwnas.latency.backends.errors import AgentError
 from hwnas.latency.backends.onnx_file import read_outline
 from hwnas.latency.backends.trtexec_flags import weak_typing_flags
 from hwnas.latency.measure.jobs.script import JobModel, job_script
+from hwnas.latency.measure.model_files import refuse_sizes
 from hwnas.latency.measure.reference import REFERENCE, write_reference
 from hwnas.scratch import ScratchDirectory
 
@@ -141,6 +142,7 @@ def _describe(name: str, path: Path) -> JobModel:
             f"{str(path)!r} has inputs without fixed shape: {open_inputs}. Export it for the shape to "
             "measure."
         )
+    refuse_sizes(outline.inputs, repr(str(path)))
     found = read_model_files(path)
     # Files that other models might name likewise: such a model has a directory of its own.
     directory = f"models/{name}.files" if found.external else "models"

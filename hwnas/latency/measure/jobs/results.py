@@ -29,7 +29,7 @@ from hwnas.latency.measure.statistics import (
     slow_share,
 )
 from hwnas.latency.measurement import LatencyMeasurement, ReferenceMeasurement
-from hwnas.text import shown
+from hwnas.text import excerpt
 
 TARGET = "job?backend=trtexec"
 _ROUNDS = 5
@@ -123,18 +123,18 @@ def _job(directory: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, RecursionError) as error:
         raise MeasurementError(
             f"{str(directory)!r} must hold the {JOB_FILE} that 'hwnas bench --emit-job' wrote, but "
-            f"{shown(str(error))}."
+            f"{excerpt(str(error))}."
         ) from error
     if version != SCHEMA_VERSION:
         raise MeasurementError(
-            f"{JOB_FILE} has schema version {shown(version)}, but this hwnas reads "
+            f"{JOB_FILE} has schema version {excerpt(version)}, but this hwnas reads "
             f"{SCHEMA_VERSION}. Emit the job again."
         )
     try:
         _Job.model_validate_json(content)
     except (ValidationError, ConfigError) as error:
         raise MeasurementError(
-            f"{JOB_FILE} is not what 'hwnas bench --emit-job' wrote: {shown(str(error), 500)}. "
+            f"{JOB_FILE} is not what 'hwnas bench --emit-job' wrote: {excerpt(str(error), 500)}. "
             "Emit the job again."
         ) from error
     checked: dict[str, Any] = job
@@ -166,7 +166,7 @@ def _check_hashes(directory: Path, job: Mapping[str, Any]) -> None:
         digest, _, name = line.partition("  ")
         if not _REPORT.fullmatch(name) or not _has_hash(sums.parent / name, digest):
             raise MeasurementError(
-                f"The report {shown(name)} is not what the board wrote; copy the directory again."
+                f"The report {excerpt(name)} is not what the board wrote; copy the directory again."
             )
 
 
@@ -183,8 +183,8 @@ def _fingerprint(results: Path) -> dict[str, Any]:
     changed = {key: (start[key], end[key]) for key in start if start[key] != end[key]}
     if changed:
         raise MeasurementError(
-            f"The board was set up differently at start and end: {shown(changed, 500)}. Leave power mode and "
-            "clocks alone, remove 'results' and run the job again."
+            f"The board was set up differently at start and end: {excerpt(changed, 500)}. Leave power mode "
+            "and clocks alone, remove 'results' and run the job again."
         )
     try:
         banner = read_plain_file(results / "trtexec.txt", _MAX_TEXT_BYTES).decode("utf-8", errors="replace")
