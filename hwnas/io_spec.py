@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
-from typing import Any, Dict, Mapping, Tuple
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,46 @@ class IoSpec:
 
 
 @dataclass(frozen=True)
+class OutputSpec:
+    """One output that a task asks of a network.
+
+    Attributes:
+        name: of the tensor in exported files.
+        channels: of the output.
+        stride: input pixels for each of its own, along both axes: 1 is a map as large as the input, 4 one of
+            a quarter of its height and width, None a vector without height and width.
+    """
+
+    name: str
+    channels: int
+    stride: Optional[int] = 1
+
+    def shape(self, height: int, width: int) -> Tuple[int, ...]:
+        """Return its shape without the batch, (channels, H, W) or (channels,), for an input of that size."""
+        if self.stride is None:
+            return (self.channels,)
+        return (self.channels, -(-height // self.stride), -(-width // self.stride))
+
+    def to_json(self) -> Dict[str, Any]:
+        """Return plain JSON values."""
+        return {"name": self.name, "channels": self.channels, "stride": self.stride}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> OutputSpec:
+        """Rebuild from `to_json`; KeyError, TypeError or ValueError for anything else."""
+        name, channels, stride = value["name"], value["channels"], value["stride"]
+        is_whole = type(channels) is int and channels > 0 and (stride is None or type(stride) is int)
+        if not isinstance(name, str) or not is_whole or (stride is not None and stride < 1):
+            raise ValueError(f"an output has a name, channels and a stride, but got {dict(value)!r}")
+        return cls(name, channels, stride)
+
+
+def dense_logits(num_classes: int) -> Tuple[OutputSpec, ...]:
+    """Return the outputs of segmentation: `logits`, a score for each class at every pixel of the input."""
+    return (OutputSpec("logits", num_classes, 1),)
+
+
+@dataclass(frozen=True)
 class NetworkContract:
     """What a task demands of every network that is to solve it.
 
@@ -110,12 +150,33 @@ class NetworkContract:
         in_channels: channels of the input image.
         height: rows of the input image.
         widths: input widths that the task can produce, ascending; a space may search among them.
-        num_classes: channels of the output image, which is as large as the input.
+        outputs: what networks return, in this order.
         cyclic_width: whether the left and right edges of the image are neighbours.
     """
 
     in_channels: int
     height: int
     widths: Tuple[int, ...]
-    num_classes: int
+    outputs: Tuple[OutputSpec, ...]
     cyclic_width: bool = False
+
+    def to_json(self) -> Dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "in_channels": self.in_channels,
+            "height": self.height,
+            "widths": list(self.widths),
+            "outputs": [output.to_json() for output in self.outputs],
+            "cyclic_width": self.cyclic_width,
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> NetworkContract:
+        """Rebuild from `to_json`; KeyError, TypeError or ValueError for anything else."""
+        return cls(
+            int(value["in_channels"]),
+            int(value["height"]),
+            tuple(int(width) for width in value["widths"]),
+            tuple(OutputSpec.from_json(output) for output in value["outputs"]),
+            bool(value["cyclic_width"]),
+        )

@@ -1,24 +1,27 @@
-"""Finds search spaces, tasks, data formats, backends, strategies, estimators and executors by name.
+"""Finds search spaces, tasks, processors, trainers, data formats, backends, strategies and so on by name.
 
 Built-in and third-party ones register the same way: as entry points of an installed
-distribution, in one group a family.
+distribution, in one group a family. Python 3.8 syntax: this module travels to boards.
 """
 
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType, TracebackType
-from typing import Any
+from typing import Any, List, Optional, Type
 
-from hwnas.errors import HwnasError, PluginError, did_you_mean
+from hwnas.errors import HwnasError, PluginError, did_you_mean, file_access_error
 
 GROUPS: Mapping[str, str] = MappingProxyType(
     {
         "hwnas.search_spaces": "factory (NetworkContract, restrictions) -> SearchSpace",
         "hwnas.tasks": "factory (settings) -> Task",
+        "hwnas.processors": "factory (ProcessorContext) -> Processor",
+        "hwnas.trainers": "factory (TrainerContext) -> Trainer",
         "hwnas.data_formats": "reader (path, options) -> RawScan",
         "hwnas.backends": "class with the interface of Backend",
         "hwnas.strategies": "factory (StrategyContext, *, options) -> optuna.samplers.BaseSampler",
@@ -70,7 +73,7 @@ class Plugin:
 
 def installed_plugins(group: str) -> list[Plugin]:
     """Return all registrations in `group`, by name; a name may be there twice."""
-    found = {_plugin(group, entry): None for entry in entry_points(group=group)}
+    found = {_plugin(group, entry): None for entry in _entries(group)}
     return sorted(found, key=lambda one: (one.name, one.distribution, one.import_path))
 
 
@@ -80,9 +83,15 @@ def _plugin(group: str, entry: EntryPoint) -> Plugin:
     return Plugin(group, entry.name, entry.value, *named)
 
 
-def plugin_names(group: str) -> list[str]:
+def _entries(group: str) -> List[EntryPoint]:
+    if sys.version_info < (3, 10):  # noqa: UP036 - on boards
+        return list(entry_points().get(group, []))
+    return list(entry_points(group=group))
+
+
+def plugin_names(group: str) -> List[str]:
     """Return the sorted names registered in `group`."""
-    return sorted({entry.name for entry in entry_points(group=group)})
+    return sorted({entry.name for entry in _entries(group)})
 
 
 def find_plugin(group: str, name: str) -> Plugin:
@@ -106,7 +115,7 @@ def load_plugin(group: str, name: str) -> Any:
 
 
 def _entry(group: str, name: str) -> EntryPoint:
-    entries = {entry.value: entry for entry in entry_points(group=group) if entry.name == name}
+    entries = {entry.value: entry for entry in _entries(group) if entry.name == name}
     if not entries:
         known = plugin_names(group)
         raise PluginError(
@@ -122,9 +131,10 @@ def _entry(group: str, name: str) -> EntryPoint:
 
 
 class Blame:
-    """While it is entered, whatever code of a plug-in raises becomes a `PluginError` that names the plug-in.
+    """While it is entered, what code of a plug-in raises becomes a `PluginError` that names the plug-in.
 
-    Foreign code may raise anything; a plain traceback out of hwnas would not say whose fault it is.
+    Foreign code may raise anything; a plain traceback out of hwnas would not say whose fault it is. Errors of
+    the operating system that a user can act on, a lack of memory, and interruptions pass.
     """
 
     def __init__(self, plugin: Plugin | str, method: str, expected: str, *, own_errors: bool = False) -> None:
@@ -151,7 +161,9 @@ class Blame:
         Raises:
             PluginError: in place of an exception.
         """
-        if isinstance(error, Exception) and not isinstance(error, self._lets_pass):
+        if not isinstance(error, Exception) or isinstance(error, (MemoryError, *self._lets_pass)):
+            return
+        if not (isinstance(error, OSError) and file_access_error(error) is not None):
             found = f"it raised {type(error).__name__}: {error}"
             raise wrong(self._plugin, self._method, self._expected, found) from error
 
@@ -225,3 +237,64 @@ def check_parameters(plugin: Plugin | str, name: str, member: object, declared: 
     except TypeError as error:
         taken = ", ".join(one.name for one in wanted if one.name != "self")
         raise wrong(plugin, name, f"take ({taken})", f"it takes {signature} ({error})") from error
+
+
+def distribution_of(group: str, name: str) -> Optional[str]:
+    """Return the distribution that registers `name` in `group`, such as `hwnas 1.0.0`.
+
+    None where the name is unknown, or was registered without a distribution.
+    """
+    for entry in _entries(group):
+        dist = getattr(entry, "dist", None)  # Python 3.8 does not tell
+        if entry.name == name and dist is not None:
+            return f"{dist.metadata['Name']} {dist.version}"
+    return None
+
+
+def fault_of(group: str, name: str, method: str, problem: str) -> PluginError:
+    """Return the error of a plug-in that does not do what its protocol says.
+
+    Args:
+        group: of the plug-in.
+        name: under which it is registered.
+        method: at fault.
+        problem: what was expected and what was found; the end of a sentence whose beginning names the method.
+    """
+    where = distribution_of(group, name)
+    kind = group.rpartition(".")[2].rstrip("s").replace("_", " ")
+    of = "" if where is None else f" of {where}"
+    return PluginError(f"`{method}` of the {kind} {name!r}{of}: {problem}")
+
+
+class Blaming:
+    """Turns what goes wrong in a method of a plug-in into a `PluginError` that names it.
+
+    Errors raised on purpose pass, and so do those of the operating system that a user can act on, a lack of
+    memory, and interruptions.
+    """
+
+    def __init__(self, group: str, name: str, method: str) -> None:
+        """Name the method that the block calls, see `fault_of`."""
+        self._group, self._name, self._method = group, name, method
+
+    def __enter__(self) -> Blaming:
+        """Begin the call."""
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        """End the call.
+
+        Raises:
+            PluginError: instead of an error of the plug-in.
+        """
+        if not isinstance(error, Exception) or isinstance(error, (HwnasError, MemoryError)):
+            return
+        if isinstance(error, OSError) and file_access_error(error) is not None:
+            return
+        problem = f"raised {type(error).__name__}: {error}"
+        raise fault_of(self._group, self._name, self._method, problem) from error

@@ -37,6 +37,15 @@ def visible(text: str, keep: str = "\n\t") -> str:
     )
 
 
+def plural(word: str) -> str:
+    """Return the regular plural of an English noun: points, classes, boxes, categories."""
+    if word.endswith(("s", "x", "z", "ch", "sh")):
+        return f"{word}es"
+    if word.endswith("y") and word[-2:-1] not in {"a", "e", "i", "o", "u", ""}:
+        return f"{word[:-1]}ies"
+    return f"{word}s"
+
+
 def shown(value: object, limit: int = SHOWN_CHARACTERS) -> str:
     """Return how a value looks in an error: as Python writes it, visible, on one line and shortened.
 

@@ -12,7 +12,7 @@ import pytest
 
 from hwnas.cli.quickstart_pipeline import CHOICES, Budget, Quickstart
 from hwnas.errors import ConfigError
-from hwnas.io_spec import NetworkContract
+from hwnas.io_spec import NetworkContract, dense_logits
 from hwnas.search_spaces.base import make_search_space
 
 
@@ -73,7 +73,7 @@ def test_the_stages_leave_a_reserve(minutes: float) -> None:
     assert budget.scans >= 10
     assert budget.trials >= 2
     # The space must hold many more networks than are tried.
-    contract = NetworkContract(5, 64, tuple(CHOICES["input_width"]), 8, cyclic_width=True)
+    contract = NetworkContract(5, 64, tuple(CHOICES["input_width"]), dense_logits(8), cyclic_width=True)
     space = make_search_space("range-unet", contract, CHOICES)
     assert space.choices["input_width"] == tuple(CHOICES["input_width"])
 

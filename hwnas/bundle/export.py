@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,14 @@ from hwnas.bundle.directory import replaced_directory
 from hwnas.bundle.engines import NO_ENGINE, TENSORRT, ShippedBuilds, write_engine
 from hwnas.bundle.integrations.base import Deployed
 from hwnas.bundle.integrations.choice import write_integrations
-from hwnas.bundle.manifest import MANIFEST_NAME, SCHEMA_VERSION, entry_for, recommended_for
+from hwnas.bundle.manifest import (
+    MANIFEST_NAME,
+    ONNXRUNTIME,
+    SCHEMA_VERSION,
+    entry_for,
+    read_manifest,
+    recommended_for,
+)
 from hwnas.bundle.models import described_models
 from hwnas.bundle.precision.conversion import PrecisionMaker, file_name
 from hwnas.bundle.precision.latency import speed_of
@@ -29,8 +36,9 @@ from hwnas.bundle.precision.measurements import (
 )
 from hwnas.bundle.provenance import installed_versions
 from hwnas.bundle.purpose import Purpose, purpose_of
+from hwnas.bundle.runtime.runner import Runner
 from hwnas.bundle.signing import sign_bundle
-from hwnas.errors import ExportError
+from hwnas.errors import BundleError, DataError, ExportError
 from hwnas.files import sha256_of_file, write_json_atomically
 from hwnas.io_spec import IoSpec
 from hwnas.latency.measurement import LatencyMeasurement, LatencyMeter
@@ -40,12 +48,14 @@ from hwnas.onnx_graphs.metadata import graph_metadata
 from hwnas.onnx_graphs.onnxruntime_gate import check_for_onnxruntime
 from hwnas.onnx_graphs.precision.kinds import FP32, Dialect
 from hwnas.onnx_graphs.tensorrt_gate import check_for_tensorrt, tensorrt_version
+from hwnas.plugins import distribution_of
 from hwnas.scratch import ScratchDirectory
 from hwnas.search_spaces.base import SearchSpace
 from hwnas.tasks.base import Quality, Task
 from hwnas.tasks.expectations import expectations
 from hwnas.tasks.pinned import pinned_settings
 from hwnas.training.checkpoint import load_weights
+from hwnas.training.trainers import BY_DEFAULT, TrainerSpec
 
 MODEL_NAME = "model.onnx"
 WEIGHTS_NAME = "weights.safetensors"
@@ -64,6 +74,7 @@ class TrainedMember:
         latency: measured on an ONNX file of this architecture; None when it was not.
         recipe: with which it was trained, as plain JSON values.
         seed: of the training.
+        trainer: that trained and evaluated it.
         measurements: everything that was measured with `latency`, by name, see `hwnas.objectives`.
         cost: second objective of the run; None when it was not measured.
         builds: of its engine, of which `latency` is that of the chosen one, see
@@ -79,6 +90,7 @@ class TrainedMember:
     measurements: Mapping[str, float] = field(default_factory=dict)
     cost: float | None = None
     builds: Mapping[str, Any] | None = None
+    trainer: TrainerSpec = BY_DEFAULT
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any], run: Path) -> TrainedMember:
@@ -99,6 +111,7 @@ class TrainedMember:
                 builds=value.get("builds"),
                 recipe=dict(value["recipe"]),
                 seed=int(value["seed"]),
+                trainer=TrainerSpec.from_json(value.get("trainer", BY_DEFAULT.to_json())),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ExportError(
@@ -185,6 +198,7 @@ def export_bundle(
         )
         manifest["files"] = _file_entries(scratch)
         write_json_atomically(scratch / MANIFEST_NAME, manifest)
+        _check_runnable(task, member, scratch)
         if key is not None:
             sign_bundle(scratch, key)
     return directory
@@ -357,6 +371,40 @@ def _file_entries(directory: Path) -> dict[str, Any]:
     }
 
 
+def _plugins(task: Task, space: SearchSpace, member: TrainedMember) -> dict[str, Any]:
+    """Return what a bundle came from, and who ships it: name and distribution with its version, by group."""
+    names = {
+        "hwnas.tasks": task.name,
+        "hwnas.search_spaces": space.name,
+        "hwnas.processors": task.processor,
+        "hwnas.trainers": member.trainer.name,
+    }
+    return {
+        group: {"name": name, "distribution": distribution_of(group, name)} for group, name in names.items()
+    }
+
+
+def _check_runnable(task: Task, member: TrainedMember, bundle: Path) -> None:
+    """Refuse a bundle that the runner would refuse: every file for onnxruntime, and a raw input.
+
+    Raises:
+        ExportError: with what the runner says.
+    """
+    manifest = read_manifest(bundle, check_files=False)
+    for name, entry in manifest.precisions.items():
+        if ONNXRUNTIME not in entry["for"]:
+            continue
+        try:
+            with Runner(bundle, precision=name) as runner:
+                for raw in task.raw_inputs(member.architecture, limit=1):
+                    runner.run(raw)
+        except (BundleError, DataError) as error:
+            raise ExportError(
+                f"The bundle of {member.architecture.id} would not run ({name}), so it was not written: "
+                f"{error}"
+            ) from error
+
+
 def _manifest(
     task: Task,
     space: SearchSpace,
@@ -373,6 +421,8 @@ def _manifest(
         "io": io_spec.to_json(),
         "class_names": list(task.class_names),
         "deployment": dict(task.deployment(member.architecture)),
+        "processor": task.processor,
+        "plugins": _plugins(task, space, member),
         "expects": expectations(task, member.architecture),
         "quality": member.quality.to_json(),
         "latency": stated_latency,
@@ -382,14 +432,19 @@ def _manifest(
             "name": task.name,
             "settings": dict(task.settings),
             "pinned_settings": pinned_settings(task, member.architecture),
-            "contract": asdict(task.contract),
+            "contract": task.contract.to_json(),
+            "words": task.words.to_json(),
         },
         "space": {
             "name": space.name,
             "restrictions": {gene: list(values) for gene, values in space.choices.items()},
         },
         "architecture": member.architecture.to_json(),
-        "training": {"recipe": dict(member.recipe), "seed": member.seed},
+        "training": {
+            "recipe": dict(member.recipe),
+            "seed": member.seed,
+            "trainer": member.trainer.to_json(),
+        },
         "versions": installed_versions(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }

@@ -18,8 +18,8 @@ from hwnas.external_data import read_model_files
 from hwnas.files import sha256_of_file
 from hwnas.io_spec import IoSpec
 
-SCHEMA_VERSION = 3
-"""3 says `evaluation` and `backend` of precisions; older manifests call them otherwise and are refused."""
+SCHEMA_VERSION = 4
+"""4 names processor, trainer and plug-ins; older manifests do not and are refused."""
 _MAX_MANIFEST_BYTES = 1 << 24
 _MAX_NAME_BYTES = 255
 FP32 = "fp32"
@@ -34,6 +34,8 @@ _REQUIRED = {
     "io": dict,
     "class_names": list,
     "deployment": dict,
+    "processor": str,
+    "plugins": dict,
     "task": dict,
     "space": dict,
     "architecture": dict,
@@ -114,6 +116,11 @@ class Manifest:
     def class_names(self) -> Tuple[str, ...]:
         """Name of each train id."""
         return tuple(str(name) for name in self.content["class_names"])
+
+    @property
+    def processor_name(self) -> str:
+        """Registered name of what is before and after the network."""
+        return str(self.content["processor"])
 
     @property
     def deployment(self) -> Mapping[str, Any]:

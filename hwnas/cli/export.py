@@ -46,12 +46,12 @@ def register(app: typer.Typer) -> None:
         quantizer: Annotated[
             str, typer.Option(help="Who writes INT8: onnxruntime, or modelopt (for TensorRT; an extra).")
         ] = "onnxruntime",
-        max_fp16_drop: Annotated[float, typer.Option(help="Points of mIoU that fp16 may lose.")] = 0.2,
+        max_fp16_drop: Annotated[float, typer.Option(help="Points of the metric that fp16 may lose.")] = 0.2,
         max_int8_drop: Annotated[
-            float, typer.Option(help="Points of mIoU that int8 and mixed may lose.")
+            float, typer.Option(help="Points of the metric that int8 and mixed may lose.")
         ] = 1.0,
         max_class_drop: Annotated[
-            float, typer.Option(help="Points of IoU that int8 and mixed may lose on any class.")
+            float, typer.Option(help="Points that int8 and mixed may lose on any class.")
         ] = 2.0,
         tensorrt: Annotated[
             str | None, typer.Option(help="TensorRT version that must take the graph, such as 10.3.")
@@ -274,7 +274,7 @@ def precision_lines(content: Mapping[str, Any]) -> list[str]:
         line = (
             f"{name}: {evaluation['quality']['metric']} {evaluation['quality']['value']:.4f}, "
             f"{entry['drop_points']:+.2f} points lost{worst}, "
-            f"{evaluation['same_label_share']:.2%} same labels{clocked}"
+            f"{evaluation['same_decision_share']:.2%} same decisions{clocked}"
         )
         notes = [*entry["remarks"], *(["recommended"] if name == content["recommended_precision"] else [])]
         lines.append(line + (": " + "; ".join(notes) if notes else ""))

@@ -1,4 +1,4 @@
-"""`hwnas infer`: a bundle labels scans."""
+"""`hwnas infer`: a bundle says what is in files; LiDAR bundles label scans."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hwnas.bundle.manifest import read_manifest
+from hwnas.bundle.runtime.processor import LIDAR_RANGE_VIEW
 from hwnas.cli.console import err_console, out_console, print_json
-from hwnas.cli.infer_inputs import PICTURE_SUFFIX, find_scans, outputs_of
+from hwnas.cli.infer_files import process_files, report
+from hwnas.cli.infer_inputs import find_scans, outputs_of, picture_of
 from hwnas.cli.infer_layouts import Layout, layout_of_each
 from hwnas.cli.trust import AllowedSigners, Identity, RequireSignature, trust_of
 from hwnas.errors import ConfigError, DataError, shown
@@ -35,11 +38,14 @@ def register(app: typer.Typer) -> None:
         bundle: Annotated[Path, typer.Argument(help="Bundle directory.")],
         scans: Annotated[
             list[Path],
-            typer.Argument(help="Scans (.bin, .pcd, .npy, or what plug-ins read), and directories of them."),
+            typer.Argument(
+                help="Files that the bundle's processor reads (of LiDAR bundles .bin, .pcd, .npy, or what "
+                "plug-ins read), and directories of them."
+            ),
         ],
         out: Annotated[
             Path,
-            typer.Option("-o", "--out", help="Directory for the labels; subdirectories as of the scans."),
+            typer.Option("-o", "--out", help="Directory for the results; subdirectories as of the inputs."),
         ],
         threads: Annotated[int, typer.Option(min=0, help="Threads of one inference; 0: all cores.")] = 1,
         precision: Annotated[
@@ -47,35 +53,52 @@ def register(app: typer.Typer) -> None:
         ] = "fp32",
         ids: Annotated[
             str,
-            typer.Option(help="raw: ids as in label files. train: indices of classes, 255 for none."),
+            typer.Option(help="LiDAR. raw: ids as in label files. train: indices of classes, 255 for none."),
         ] = RAW,
         columns: Annotated[
-            str | None, typer.Option(help="Columns of .bin files, such as x,y,z,intensity,ring; _ skips one.")
+            str | None,
+            typer.Option(help="LiDAR. Columns of .bin files, such as x,y,z,intensity,ring; _ skips one."),
         ] = None,
         format_options: Annotated[
             str | None,
             typer.Option(
-                help="Options of the format as in dataset.yaml, such as '{intensity: i, ring: channel}'."
+                help="LiDAR. Options of the format as in dataset.yaml: '{intensity: i, ring: channel}'."
             ),
         ] = None,
         allowed_signers: AllowedSigners = None,
         identity: Identity = None,
         *,
         require_signature: RequireSignature = False,
-        picture: Annotated[bool, typer.Option("--picture", help="Draw each scan as PNG, too.")] = False,
+        picture: Annotated[bool, typer.Option("--picture", help="Draw each input as PNG, too.")] = False,
         force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
         as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     ) -> None:
-        """Label scans: one .label file each, uint32, one id for every point.
+        """Run a bundle on files: LiDAR bundles write one .label file each, uint32, one id for every point.
 
-        A scan that cannot be used is named at the end, and the others are labelled; the exit code is then 3.
-        Directories are searched with all that is below them. Where one holds a dataset.yaml, its scans are
+        What other bundles read and write, their processor says. An input that cannot be used is named at the
+        end, and the others are done; the exit code is then 3. Directories are searched with all that is below
+        them. Scans: where one holds a dataset.yaml, its scans are
         read as that says (format, options, frame, unit, origin, intensity range); others are read as those
         that the network was trained on.
         """
         trust = trust_of(
             require_signature=require_signature, allowed_signers=allowed_signers, identity=identity
         )
+        name = read_manifest(bundle, check_files=False, trust=trust).processor_name
+        if name != LIDAR_RANGE_VIEW:
+            _refuse_lidar_options(name, ids, columns, format_options)
+            processed = process_files(
+                bundle,
+                scans,
+                out,
+                threads=threads,
+                precision=precision,
+                picture=picture,
+                force=force,
+                trust=trust,
+            )
+            report(processed, bundle, as_json=as_json)
+            return
         found = label_scans(
             bundle,
             scans,
@@ -89,6 +112,20 @@ def register(app: typer.Typer) -> None:
             options=options_of(columns, format_options),
         )
         _report(found, bundle, ids, as_json=as_json)
+
+
+def _refuse_lidar_options(processor: str, ids: str, columns: str | None, format_options: str | None) -> None:
+    given = {
+        "--ids": ids != RAW,
+        "--columns": columns is not None,
+        "--format-options": format_options is not None,
+    }
+    named = [name for name, is_given in given.items() if is_given]
+    if named:
+        raise ConfigError(
+            f"{', '.join(named)} are for LiDAR bundles, but this one has the processor {processor!r}; leave "
+            "them out."
+        )
 
 
 @dataclass
@@ -207,17 +244,12 @@ def _write(
     picture: bool,
 ) -> dict[str, Any]:
     labels = runner.raw_ids_of(result.labels) if ids == RAW else result.labels
-    write_bytes_atomically(output, labels.astype("<u4").tobytes())
-    entry = {
-        "scan": str(path),
-        "labels": str(output),
-        "points": len(labels),
-        "projection": result.image.method,
-        "warnings": list(result.warnings),
-    }
+    facts = runner.lidar.write_ids(labels, result, output)
+    entry = {"scan": str(path), "labels": str(output), **facts}
     if picture:
-        entry["picture"] = str(output.with_suffix(PICTURE_SUFFIX))
-        write_bytes_atomically(output.with_suffix(PICTURE_SUFFIX), _draw(runner, scan, result))
+        entry["picture"] = str(picture_of(output))
+        png = runner.lidar.picture(scan, result, str(runner.manifest.content["architecture_id"]))
+        write_bytes_atomically(picture_of(output), png)
     return entry
 
 
@@ -281,11 +313,3 @@ def _paths_of_warnings(found: Labelled) -> dict[str, list[str]]:
         for warning in entry["warnings"]:
             paths.setdefault(warning, []).append(entry["scan"])
     return paths
-
-
-def _draw(runner: Runner, scan: RawScan, result: Segmentation) -> bytes:
-    from hwnas.data.pictures import draw_segmentation
-
-    keep = result.has_direction
-    rows = [(runner.manifest.content["architecture_id"], result.labels[keep])]
-    return draw_segmentation(result.image, rows, scan.points[keep], runner.label_map)

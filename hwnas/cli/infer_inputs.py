@@ -40,7 +40,7 @@ class Inputs:
     problems: tuple[tuple[Path, str], ...]
 
 
-def find_scans(paths: Sequence[Path], endings: Sequence[str]) -> Inputs:
+def find_scans(paths: Sequence[Path], endings: Sequence[str], what: str = "scan") -> Inputs:
     """Return the scans that files and directories name.
 
     Directories are searched with all that is below them, but links to directories are not followed, and names
@@ -51,6 +51,7 @@ def find_scans(paths: Sequence[Path], endings: Sequence[str]) -> Inputs:
     Args:
         paths: files and directories.
         endings: of names of scans, without the dot.
+        what: they are called in messages.
 
     Raises:
         ConfigError: if a directory holds no scan, or two scans would be written to one file.
@@ -66,20 +67,29 @@ def find_scans(paths: Sequence[Path], endings: Sequence[str]) -> Inputs:
         problems += unreadable
         if not found and not unreadable:
             raise ConfigError(
-                f"{directory} holds no scan: no name ends in one of {['.' + ending for ending in endings]}."
+                f"{directory} holds no {what}: no name ends in one of {['.' + ending for ending in endings]}."
             )
         scans += [ScanFile(path, above / path.relative_to(directory).with_suffix("")) for path in found]
     return Inputs(tuple(_distinct(scans)), tuple(problems))
 
 
-def outputs_of(scans: Sequence[ScanFile], out: Path, *, force: bool, picture: bool) -> list[Path]:
-    """Return the label file of each scan.
+def picture_of(output: Path) -> Path:
+    """Return where the picture of a result goes: beside it, and never in its place."""
+    return output.with_suffix(
+        PICTURE_SUFFIX if output.suffix != PICTURE_SUFFIX else f".picture{PICTURE_SUFFIX}"
+    )
+
+
+def outputs_of(
+    scans: Sequence[ScanFile], out: Path, *, force: bool, picture: bool, suffix: str = LABEL_SUFFIX
+) -> list[Path]:
+    """Return the result file of each scan, with an ending such as that of label files.
 
     Raises:
         ConfigError: if one exists, or its picture does, and `force` is False.
     """
-    outputs = [out / f"{scan.place}{LABEL_SUFFIX}" for scan in scans]
-    wanted = outputs + ([output.with_suffix(PICTURE_SUFFIX) for output in outputs] if picture else [])
+    outputs = [out / f"{scan.place}{suffix}" for scan in scans]
+    wanted = outputs + ([picture_of(output) for output in outputs] if picture else [])
     existing = [path for path in wanted if os.path.lexists(path)]
     if existing and not force:
         raise ConfigError(

@@ -78,6 +78,7 @@ search:
 
 training:
   device: auto           # auto (the fastest there is), cpu, mps, cuda or cuda:N
+  trainer: supervised    # or one of a plug-in
   proxy:                 # what every candidate gets
     steps: 200
     pretraining_steps: 0   # of them on the task's pretraining_data

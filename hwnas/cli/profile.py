@@ -110,12 +110,12 @@ def profile(
 def _space(
     run: Path | None, name: str, sizes: tuple[int, int, tuple[int, ...], int]
 ) -> tuple[SearchSpace, NetworkContract]:
-    from hwnas.io_spec import NetworkContract
+    from hwnas.io_spec import NetworkContract, dense_logits
     from hwnas.search_spaces.base import make_search_space
 
     if run is None:
         channels, height, widths, classes = sizes
-        contract = NetworkContract(channels, height, widths, classes, cyclic_width=True)
+        contract = NetworkContract(channels, height, widths, dense_logits(classes), cyclic_width=True)
         return make_search_space(name, contract), contract
     from hwnas.config import load_config
     from hwnas.tasks.base import make_task

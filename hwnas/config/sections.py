@@ -144,6 +144,13 @@ class EstimatorSection(PluginSection):
     name: str = "training"
 
 
+class TrainerSection(PluginSection):
+    """How networks are trained, and what of them is evaluated: themselves, or what adapting makes of them."""
+
+    group: ClassVar[str] = "hwnas.trainers"
+    name: str = "supervised"
+
+
 class StrategySection(PluginSection):
     """How candidates are proposed."""
 
@@ -256,11 +263,18 @@ class TrainingSection(Section):
     """The budget of a candidate in the search, and of a member of the front afterwards.
 
     `device` is where networks are trained: `auto` (the fastest there is), `cpu`, `mps`, `cuda` or `cuda:N`.
+    `trainer` says how, in the search and afterwards.
     """
 
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
+    trainer: TrainerSection = TrainerSection()
     proxy: RecipeSection = RecipeSection()
     full: FullRecipeSection = FullRecipeSection()
+
+    @field_validator("trainer", mode="before")
+    @classmethod
+    def _name_is_a_plugin(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
 
 
 class ProtocolSection(Section):

@@ -13,6 +13,7 @@ from hwnas.errors import ConfigError, PluginError
 from hwnas.plugins import Blame, check_interface, find_plugin, load_plugin, wrong
 from hwnas.search_spaces.base import SearchSpace
 from hwnas.tasks.base import Quality, Task
+from hwnas.training.trainers import BY_DEFAULT, TrainerSpec
 
 GROUP = "hwnas.estimators"
 
@@ -166,11 +167,13 @@ class EstimatorContext:
         task: gives data, loss and metric.
         space: builds the networks.
         settings: of the estimator, each has a default.
+        trainer: that trains and evaluates networks.
     """
 
     task: Task
     space: SearchSpace
     settings: Mapping[str, Any] = field(default_factory=dict)
+    trainer: TrainerSpec = BY_DEFAULT
 
 
 EstimatorFactory = Callable[[EstimatorContext], AccuracyEstimator]

@@ -29,6 +29,7 @@ from hwnas.models.cost import count_macs, count_parameters
 from hwnas.scratch import ScratchDirectory
 from hwnas.search_spaces.base import SearchSpace, make_search_space, sample_choices
 from hwnas.tasks.base import make_task
+from hwnas.training.trainers import BY_DEFAULT, TrainerSpec
 from hwnas.worker_pool import worker_pool
 
 REPORT_FILE = "estimator_report.json"
@@ -71,6 +72,7 @@ class Comparison:
         networks: to be trained in full.
         most_gmac: larger ones are passed over; None for none.
         seed: of the draws; network n is trained with seed + n.
+        trainer: that trains and evaluates.
     """
 
     task: Mapping[str, Any]
@@ -80,6 +82,7 @@ class Comparison:
     networks: int = 32
     most_gmac: float | None = 5.0
     seed: int = 0
+    trainer: TrainerSpec = BY_DEFAULT
 
     def run(
         self, directory: Path, *, workers: int | None = None, progress: Progress | None = None
@@ -111,7 +114,9 @@ class Comparison:
             )
         prepared_s = {}
         for one in self.estimators:  # wrong settings are told before anything is trained
-            made = make_estimator(one.estimator, EstimatorContext(task, space, dict(one.settings)))
+            made = make_estimator(
+                one.estimator, EstimatorContext(task, space, dict(one.settings), self.trainer)
+            )
             prepared_s[one.label] = made.prepared_s if isinstance(made, SupportsPreparation) else 0.0
         directory.mkdir(parents=True, exist_ok=True)
         jobs = [
@@ -261,7 +266,13 @@ class _Job:
 
     def file(self, directory: Path) -> Path:
         """Return where its result goes: a name that says all that it depends on."""
-        content = [_FORM, self.compared.estimator, dict(self.compared.settings), self.comparison.task]
+        content = [
+            _FORM,
+            self.compared.estimator,
+            dict(self.compared.settings),
+            self.comparison.task,
+            self.comparison.trainer.to_json(),
+        ]
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode("utf-8")).hexdigest()[:12]
         return directory / f"{self.network.id}-{self.seed}-{self.compared.estimator}-{digest}.json"
 
@@ -282,7 +293,7 @@ def _estimate(job: _Job, directory: Path) -> str:
     """Do one job with one thread and write its file; a network that gets no score is told, not left out."""
     torch.set_num_threads(1)
     task, space = job.comparison._made()  # noqa: SLF001 - of this module
-    context = EstimatorContext(task, space, dict(job.compared.settings))
+    context = EstimatorContext(task, space, dict(job.compared.settings), job.comparison.trainer)
     estimator = make_estimator(job.compared.estimator, context)
     with ScratchDirectory("estimate") as scratch:
         try:

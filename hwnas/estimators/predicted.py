@@ -111,10 +111,12 @@ def make_learned(context: EstimatorContext) -> AccuracyEstimator:
             f"but got {networks!r}."
         )
     own: Mapping[str, Any] = settings.get("settings", {})
-    other = make_estimator(over, EstimatorContext(context.task, context.space, own))
+    other = make_estimator(over, EstimatorContext(context.task, context.space, own, context.trainer))
     rng = np.random.default_rng(int(settings.get("seed", _SEED)))
     drawn = [context.space.decode(sample_choices(context.space, rng)) for _ in range(networks)]
-    content = json.dumps([_FORM, over, dict(own), context.task.fingerprint()], sort_keys=True)
+    content = json.dumps(
+        [_FORM, over, dict(own), context.task.fingerprint(), context.trainer.to_json()], sort_keys=True
+    )
     digest = hashlib.sha256(content.encode("utf-8")).hexdigest()[:12]
     with ScratchDirectory("estimate") as scratch:
         cache = Path(settings.get("cache", scratch))

@@ -13,17 +13,19 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import Dataset
 
 from hwnas.architecture import Architecture
 from hwnas.errors import ConfigError, TrainingError
 from hwnas.io_spec import IoSpec, NetworkContract
-from hwnas.tasks.base import FloatArray, LossFunction, LossSettings, Picture, Predict, Quality, Task
+from hwnas.tasks.base import Arrays, LossFunction, LossSettings, MetricWords, Picture, Predict, Quality, Task
 from hwnas.tasks.pretraining import pretraining_dataset
+from hwnas.tasks.trees import Tree
 
-Sample = tuple[Tensor, Tensor]
+Sample = tuple[Tree, Tree]
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,13 @@ class ProxyTask:
                 f"`column_stride` is a whole number from 1 to the narrowest input, {narrowest}, but is "
                 f"{self.every!r}."
             )
+        outputs = self.task.contract.outputs
+        if self.every > 1 and [output.stride for output in outputs] != [1]:
+            raise ConfigError(
+                f"`column_stride` is for tasks whose networks return one map as large as the input, but "
+                f"{self.task.name!r} asks for {[(output.name, output.stride) for output in outputs]} (name, "
+                "stride). Leave it out; `samples` works for every task."
+            )
         is_number = isinstance(self.samples, int | float) and not isinstance(self.samples, bool)
         if not is_number or not 0 < self.samples <= 1:
             raise ConfigError(f"`samples` is a share above 0, 1 at most, but is {self.samples!r}.")
@@ -71,6 +80,16 @@ class ProxyTask:
     def class_names(self) -> tuple[str, ...]:
         """Of the task."""
         return self.task.class_names
+
+    @property
+    def words(self) -> MetricWords:
+        """Of the task."""
+        return self.task.words
+
+    @property
+    def processor(self) -> str:
+        """Of the task."""
+        return self.task.processor
 
     @property
     def contract(self) -> NetworkContract:
@@ -126,19 +145,35 @@ class ProxyTask:
         self, predict: Predict, architecture: Architecture, *, split: str = "val", limit: int | None = None
     ) -> Quality:
         """Evaluate a network that sees few columns on all of them."""
+        if self.every == 1:
+            return self.task.evaluate(predict, architecture, split=split, limit=limit)
 
-        def widened(inputs: FloatArray) -> FloatArray:
-            logits = predict(np.ascontiguousarray(inputs[..., :: self.every]))
-            return np.repeat(logits, self.every, axis=-1)[..., : inputs.shape[-1]]
+        def widened(inputs: Arrays) -> Arrays:
+            width = next(iter(inputs.values())).shape[-1]
+            found = predict(self._narrowed(inputs))
+            return {name: np.repeat(array, self.every, axis=-1)[..., :width] for name, array in found.items()}
 
         return self.task.evaluate(widened, architecture, split=split, limit=limit)
 
     def inputs(
         self, architecture: Architecture, *, split: str = "val", limit: int | None = None
-    ) -> Iterator[FloatArray]:
+    ) -> Iterator[Arrays]:
         """Yield inputs with fewer columns."""
         for inputs in self.task.inputs(architecture, split=split, limit=limit):
-            yield np.ascontiguousarray(inputs[..., :: self.every])
+            yield self._narrowed(inputs)
+
+    def raw_inputs(
+        self, architecture: Architecture, *, split: str = "val", limit: int | None = None
+    ) -> Iterator[Any]:
+        """Yield those of the task."""
+        return self.task.raw_inputs(architecture, split=split, limit=limit)
+
+    def decisions(self, outputs: Arrays) -> npt.NDArray[Any]:
+        """Return those of the task, which here are fewer."""
+        return self.task.decisions(outputs)
+
+    def _narrowed(self, inputs: Arrays) -> Arrays:
+        return {name: np.ascontiguousarray(array[..., :: self.every]) for name, array in inputs.items()}
 
     def deployment(self, architecture: Architecture) -> Mapping[str, Any]:
         """Return that of the task: nothing smaller is ever deployed."""
@@ -167,6 +202,8 @@ class _ProxyDataset(Dataset[Sample]):
 
     def __getitem__(self, index: int) -> Sample:
         inputs, target = self._whole[self._kept[index]]
+        if self._every == 1:
+            return inputs, target
         return inputs[..., :: self._every].contiguous(), target[..., :: self._every].contiguous()
 
     def set_epoch(self, number: int) -> None:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hwnas.architecture import Architecture
-from hwnas.errors import ConfigError, TrainingError, did_you_mean
+from hwnas.errors import ConfigError, did_you_mean
 from hwnas.estimators.base import EVALUATION, AccuracyEstimator, EstimatorContext, EvaluatedEstimate, Returns
 from hwnas.estimators.proxy_task import ProxyTask
 from hwnas.search_spaces.base import SearchSpace
 from hwnas.tasks.base import Task
-from hwnas.training.predict import torch_predict
 from hwnas.training.recipe import Recipe
-from hwnas.training.trainer import Progress, train
+from hwnas.training.trainers import BY_DEFAULT, Progress, TrainerSpec, evaluate_network
 
 _OWN = ("limit", "samples", "column_stride")
 
@@ -30,6 +28,7 @@ class TrainingEstimator:
         recipe: how long and how to train.
         limit: validation samples to evaluate on; None for all.
         progress: is told after every step.
+        trainer: that trains and evaluates.
     """
 
     task: Task
@@ -37,6 +36,7 @@ class TrainingEstimator:
     recipe: Recipe
     limit: int | None = None
     progress: Progress | None = None
+    trainer: TrainerSpec = BY_DEFAULT
 
     @property
     def name(self) -> str:
@@ -52,26 +52,17 @@ class TrainingEstimator:
         """Train, resuming what `directory` may hold of it, and evaluate; weights stay in `directory`.
 
         Raises:
-            TrainingError: if training fails, or the metric is not a number.
+            TrainingError: if training fails, or there is nothing to evaluate on.
+            PluginError: if task or trainer do not return a quality of 0..1.
         """
         started_s = time.perf_counter()
         if isinstance(self.task, ProxyTask):
             self.task.check(self.space.build(architecture), architecture)
-        module = train(
-            self.task,
-            self.space,
-            architecture,
-            self.recipe,
-            seed=seed,
-            directory=directory,
-            progress=self.progress,
+        trainer = self.trainer.make(self.task, self.space)
+        module = trainer.train(
+            architecture, self.recipe, seed=seed, directory=directory, progress=self.progress
         )
-        quality = self.task.evaluate(torch_predict(module), architecture, limit=self.limit)
-        if not math.isfinite(quality.value):
-            raise TrainingError(
-                f"{quality.metric} of {architecture.id} is {quality.value}: the validation split has no "
-                "labelled items of any class. Name validation sequences that have labels."
-            )
+        quality = evaluate_network(trainer, module, architecture, seed=seed, limit=self.limit)
         return EvaluatedEstimate(quality.value, time.perf_counter() - started_s, quality)
 
 
@@ -98,4 +89,4 @@ def make_training_estimator(context: EstimatorContext) -> AccuracyEstimator:
             )
     is_whole = every == 1 and samples == 1
     task = context.task if is_whole else ProxyTask(context.task, every, samples)
-    return TrainingEstimator(task, context.space, replace(recipe, **settings), limit)
+    return TrainingEstimator(task, context.space, replace(recipe, **settings), limit, trainer=context.trainer)

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.utils.data import default_collate
 
 from hwnas.architecture import Architecture
 from hwnas.errors import ConfigError, TrainingError, did_you_mean
@@ -19,16 +20,17 @@ from hwnas.estimators.zero_cost import grad_norm, jacob_cov, naswot, snip, synfl
 from hwnas.models.cost import count_macs, count_parameters
 from hwnas.search_spaces.base import SearchSpace
 from hwnas.tasks.base import LossFunction, LossSettings, Task
+from hwnas.tasks.trees import Tree, leaves
 
 BATCH_SIZE = 8
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Training samples without augmentation: images [N, C, H, W], targets [N, H, W], and the task's loss."""
+    """Training samples without augmentation: inputs and targets of a batch, and the task's loss."""
 
-    images: Tensor
-    targets: Tensor
+    inputs: Tree
+    targets: Tree
     loss: LossFunction
 
 
@@ -37,20 +39,19 @@ Score = Callable[[nn.Module, Batch], float]
 
 
 def _of_ones(module: nn.Module, batch: Batch) -> float:
-    _, channels, height, width = batch.images.shape
-    return synflow(module, (channels, height, width))
+    return synflow(module, [tuple(leaf.shape[1:]) for leaf in leaves(batch.inputs)])
 
 
 def _macs(module: nn.Module, batch: Batch) -> float:
-    return float(count_macs(module, tuple(batch.images.shape[1:])))
+    return float(count_macs(module, *(tuple(leaf.shape[1:]) for leaf in leaves(batch.inputs))))
 
 
 SCORES: Mapping[str, Score] = {
     "synflow": _of_ones,
-    "snip": lambda module, batch: snip(module, batch.images, batch.targets, batch.loss),
-    "grad-norm": lambda module, batch: grad_norm(module, batch.images, batch.targets, batch.loss),
-    "naswot": lambda module, batch: naswot(module, batch.images),
-    "jacob-cov": lambda module, batch: jacob_cov(module, batch.images),
+    "snip": lambda module, batch: snip(module, batch.inputs, batch.targets, batch.loss),
+    "grad-norm": lambda module, batch: grad_norm(module, batch.inputs, batch.targets, batch.loss),
+    "naswot": lambda module, batch: naswot(module, batch.inputs),
+    "jacob-cov": lambda module, batch: jacob_cov(module, batch.inputs),
     "macs": _macs,
     "parameters": lambda module, _batch: float(count_parameters(module)),
 }
@@ -101,7 +102,8 @@ class UntrainedEstimator:
         count = min(self.batch_size, len(samples))  # type: ignore[arg-type]  # map-style sets have a length
         pairs = [samples[index] for index in range(count)]
         loss = self.task.loss(architecture, LossSettings())
-        return Batch(torch.stack([pair[0] for pair in pairs]), torch.stack([pair[1] for pair in pairs]), loss)
+        inputs, targets = default_collate(pairs)
+        return Batch(inputs, targets, loss)
 
 
 def _factory(name: str) -> Callable[[EstimatorContext], AccuracyEstimator]:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
+from torch.utils.data import default_collate
 
 from hwnas.architecture import Architecture
-from hwnas.errors import ConfigError, TrainingError, did_you_mean
+from hwnas.errors import ConfigError, did_you_mean
 from hwnas.estimators.base import EVALUATION, AccuracyEstimator, EstimatorContext, EvaluatedEstimate, Returns
 from hwnas.plugin_settings import takes_settings
 from hwnas.tasks.base import Task
-from hwnas.training.predict import torch_predict
+from hwnas.tasks.trees import Tree
 from hwnas.training.shared_weights import SharedWeights
 from hwnas.training.supernet import load_supernet, seconds_of_supernet
+from hwnas.training.trainers import Trainer, evaluate_network
 
 _SETTINGS = ("supernet", "calibration_batches", "batch_size", "limit")
 
@@ -28,8 +27,9 @@ class WeightSharingEstimator:
     """Cuts a network out of a supernet, gives it batch statistics of its own and evaluates it.
 
     Attributes:
-        task: gives the data and the metric.
+        task: gives the data.
         shared: trained weights.
+        trainer: evaluates.
         calibration_batches: of training samples that the statistics are taken from.
         batch_size: samples in each.
         limit: validation samples to evaluate on; None for all.
@@ -38,11 +38,12 @@ class WeightSharingEstimator:
 
     task: Task
     shared: SharedWeights
+    trainer: Trainer
     calibration_batches: int = 2
     batch_size: int = 2
     limit: int | None = None
     prepared_s: float = 0.0
-    _known: dict[tuple[tuple[int, ...], int], list[Tensor]] = field(
+    _known: dict[tuple[tuple[int, ...], int], list[Tree]] = field(
         default_factory=dict, repr=False, compare=False
     )
 
@@ -60,20 +61,16 @@ class WeightSharingEstimator:
         """Evaluate one architecture; nothing is written into `directory`.
 
         Raises:
-            TrainingError: if the network is not of the supernet's space, or the metric is not a number.
+            TrainingError: if the network is not of the supernet's space, or there is nothing to evaluate on.
+            PluginError: if task or trainer do not return a quality of 0..1.
         """
         del directory
         started_s = time.perf_counter()
         module = self.shared.inherit(architecture, self._batches(architecture, seed))
-        quality = self.task.evaluate(torch_predict(module), architecture, limit=self.limit)
-        if not math.isfinite(quality.value):
-            raise TrainingError(
-                f"{quality.metric} of {architecture.id} is {quality.value}: the validation split has no "
-                "labelled items of any class. Name validation sequences that have labels."
-            )
+        quality = evaluate_network(self.trainer, module, architecture, seed=seed, limit=self.limit)
         return EvaluatedEstimate(quality.value, time.perf_counter() - started_s, quality)
 
-    def _batches(self, architecture: Architecture, seed: int) -> list[Tensor]:
+    def _batches(self, architecture: Architecture, seed: int) -> list[Tree]:
         # Every candidate gets the same samples: reading them again would take as long as evaluating it.
         key = (architecture.input_shape, seed)
         if key not in self._known:
@@ -81,14 +78,14 @@ class WeightSharingEstimator:
             self._known[key] = self._read(architecture, seed)
         return self._known[key]
 
-    def _read(self, architecture: Architecture, seed: int) -> list[Tensor]:
+    def _read(self, architecture: Architecture, seed: int) -> list[Tree]:
         samples = self.task.train_dataset(architecture, augmentation=0.0, seed=seed)
         size = len(samples)  # type: ignore[arg-type]  # map-style sets have a length
         wanted = [index % size for index in range(self.calibration_batches * self.batch_size)]
-        images = [samples[index][0] for index in wanted]
+        inputs = [samples[index][0] for index in wanted]
         return [
-            torch.stack(images[start : start + self.batch_size])
-            for start in range(0, len(images), self.batch_size)
+            default_collate(inputs[start : start + self.batch_size])
+            for start in range(0, len(inputs), self.batch_size)
         ]
 
 
@@ -114,4 +111,7 @@ def make_weight_sharing(context: EstimatorContext) -> AccuracyEstimator:
         )
     directory = Path(settings.pop("supernet"))
     shared = load_supernet(directory, context.space)
-    return WeightSharingEstimator(context.task, shared, prepared_s=seconds_of_supernet(directory), **settings)
+    trainer = context.trainer.make(context.task, context.space)
+    return WeightSharingEstimator(
+        context.task, shared, trainer, prepared_s=seconds_of_supernet(directory), **settings
+    )

@@ -18,15 +18,15 @@ def count_parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def count_macs(module: nn.Module, input_shape: tuple[int, ...]) -> int:
+def count_macs(module: nn.Module, *input_shapes: tuple[int, ...]) -> int:
     """Return multiply-accumulate operations of convolutions and linear layers for one input.
 
     Biases, normalisation and activations are not counted; a transposed convolution is counted at
     the positions of its input. Nothing is computed: only shapes go through a copy of the module.
 
     Args:
-        module: takes one tensor.
-        input_shape: of one sample, without the batch dimension.
+        module: takes one tensor for each shape.
+        *input_shapes: of one sample, without the batch dimension.
     """
     total = 0
 
@@ -40,7 +40,7 @@ def count_macs(module: nn.Module, input_shape: tuple[int, ...]) -> int:
         if isinstance(layer, layers):
             layer.register_forward_hook(count)
     with torch.no_grad():
-        network(torch.empty((1, *input_shape), device="meta"))
+        network(*(torch.empty((1, *shape), device="meta") for shape in input_shapes))
     return total
 
 

@@ -124,7 +124,7 @@ def _possible_contracts(members: Sequence[Member]) -> list[NetworkContract]:
     channels, height, _ = first.input_shape
     widths = tuple(sorted({member.architecture.input_shape[2] for member in members}))
     return [
-        NetworkContract(channels, height, widths, first.num_classes, cyclic_width=cyclic)
+        NetworkContract(channels, height, widths, first.outputs, cyclic_width=cyclic)
         for cyclic in (True, False)
     ]
 
@@ -145,7 +145,9 @@ def _pictures(
     try:
         module = space.build(member.architecture)
         load_weights(content.run.path / member.trained["checkpoint"], module)
-        return task.pictures(torch_predict(module), member.architecture, limit=limit)
+        return task.pictures(
+            torch_predict(module, task.io_spec(member.architecture)), member.architecture, limit=limit
+        )
     except HwnasError as error:
         notes.append(f"There is no sample picture of {member.architecture.id}: {error}")
         return []

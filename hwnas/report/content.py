@@ -18,6 +18,7 @@ from hwnas.search.run_directory import RunDirectory
 from hwnas.search.run_log import read_events
 from hwnas.search.storage.place import place_of_run
 from hwnas.search.study import SearchStudy
+from hwnas.tasks.base import MetricWords
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,12 @@ class RunContent:
             if member.quality:
                 return str(member.quality["metric"])
         return "metric"
+
+    @property
+    def words(self) -> MetricWords:
+        """What the task calls its figures; neutral words where the run does not say."""
+        neutral = MetricWords(self.metric, self.metric, "item", "sample", "class")
+        return MetricWords(**{**neutral.to_json(), **self.identity.get("words", {})})
 
 
 def load_content(run: RunDirectory) -> RunContent:

@@ -26,6 +26,7 @@ from hwnas.report.tables import (
 from hwnas.report.words import ABSENT, amount, count, duration, escape, gene_lines, milliseconds, percent
 from hwnas.search.stage_costs import stage_costs
 from hwnas.tasks.base import Picture
+from hwnas.text import plural
 
 # Nothing outside the file may be loaded, whatever a name in the run contains.
 _POLICY = (
@@ -244,14 +245,18 @@ def _classes_section(content: RunContent) -> str:
     members = [member for member in content.trained or content.members if member.quality]
     if not members:
         return ""
-    quality = members[0].quality or {}
+    quality, words = members[0].quality or {}, content.words
+    if not quality["per_class"]:
+        return ""
     when = "at full budget" if content.trained else "after the short training of the search"
     hint = (
-        f"IoU in percent {when}, over {count(quality['num_items'])} items of "
-        f"{escape(quality['num_samples'])} validation samples. A dash: the class is not in the ground truth "
-        "and not in the mean."
+        f"{escape(words.part)} in percent {when}, over {count(quality['num_items'])} "
+        f"{escape(plural(words.item))} of {escape(quality['num_samples'])} validation "
+        f"{escape(plural(words.sample))}. A dash: the {escape(words.group)} is not in the ground truth and "
+        "not in the mean."
     )
-    return _section("Classes", hint, classes_table(members), name="classes")
+    heading = plural(words.group).capitalize()
+    return _section(heading, hint, classes_table(members, words), name="classes")
 
 
 def _confusion_section(content: RunContent) -> str:
@@ -261,10 +266,11 @@ def _confusion_section(content: RunContent) -> str:
         return ""
     best = max(shown, key=lambda member: float((member.quality or {})["value"]))
     hint = (
-        f"What the items of each class (rows) were taken for (columns), in percent of the row, by "
+        f"What the {escape(plural(content.words.item))} of each {escape(content.words.group)} (rows) were "
+        "taken for (columns), in percent of the row, by "
         f"<code>{best.architecture.id[:8]}</code>, the best by {escape(content.metric)}."
     )
-    return _section("Confusion", hint, confusion_table(best.quality or {}), name="confusion")
+    return _section("Confusion", hint, confusion_table(best.quality or {}, content.words), name="confusion")
 
 
 def _losses_section(content: RunContent) -> str:
@@ -280,8 +286,12 @@ def _data_section(content: RunContent, illustrations: Illustrations) -> str:
     if illustrations.expects:
         parts.append(("What its networks expect", settings_table(illustrations.expects)))
     if quality is not None:
-        title = f"Validation: {count(quality['num_samples'])} samples, {count(quality['num_items'])} items"
-        parts.append((title, data_table(quality)))
+        words = content.words
+        title = (
+            f"Validation: {count(quality['num_samples'])} {plural(words.sample)}, "
+            f"{count(quality['num_items'])} {plural(words.item)}"
+        )
+        parts.append((title, data_table(quality, words)))
     body = "".join(
         f"<div><h3>{escape(title)}</h3><div class='wide'>{part}</div></div>" for title, part in parts
     )

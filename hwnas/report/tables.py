@@ -1,4 +1,4 @@
-"""Tables of a report as HTML: members, IoU of classes, trials, settings. Everything is escaped."""
+"""Tables of a report as HTML: members, figures by class, trials, settings. Everything is escaped."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ from hwnas.report.words import (
     percent,
 )
 from hwnas.search.stage_costs import StageCost
+from hwnas.tasks.base import MetricWords
+from hwnas.text import plural
 
 _STATES = {
     "COMPLETE": "trained",
@@ -108,11 +110,11 @@ def candidates_table(candidates: Sequence[Candidate]) -> str:
     return _table(head, rows)
 
 
-def classes_table(members: Sequence[Member]) -> str:
-    """Return the metric of every class (rows) and member (columns), coloured by value."""
+def classes_table(members: Sequence[Member], words: MetricWords) -> str:
+    """Return the metric of every class, or other group, (rows) and member (columns), coloured by value."""
     shown = [member for member in members if member.quality]
     names = list(dict.fromkeys(name for member in shown for name in _quality(member)["per_class"]))
-    head = "<th>class</th><th>points</th>" + "".join(
+    head = f"<th>{escape(words.group)}</th><th>{escape(plural(words.item))}</th>" + "".join(
         f"<th><code>{member.architecture.id[:8]}</code>"
         "<span class='unit'>"
         f"{milliseconds(member.latency['latency_ms'] if member.latency else None)}</span></th>"
@@ -129,10 +131,10 @@ def classes_table(members: Sequence[Member]) -> str:
     return _table(head, rows, style="heat")
 
 
-def confusion_table(quality: Mapping[str, Any]) -> str:
+def confusion_table(quality: Mapping[str, Any], words: MetricWords) -> str:
     """Return what the items of each class (rows) were taken for (columns), in percent of the row."""
     names = [str(name) for name in quality["per_class"]]
-    head = "<th>class</th>" + "".join(f"<th>{escape(name)}</th>" for name in names)
+    head = f"<th>{escape(words.group)}</th>" + "".join(f"<th>{escape(name)}</th>" for name in names)
     rows = []
     for name, counts in zip(names, quality["confusion"], strict=True):
         total = sum(counts)
@@ -141,7 +143,7 @@ def confusion_table(quality: Mapping[str, Any]) -> str:
     return _table(head, rows, style="heat")
 
 
-def data_table(quality: Mapping[str, Any]) -> str:
+def data_table(quality: Mapping[str, Any], words: MetricWords) -> str:
     """Return how many items of each class the validation split holds."""
     items = {str(name): int(number) for name, number in quality["items_per_class"].items()}
     total = sum(items.values()) or 1
@@ -149,7 +151,8 @@ def data_table(quality: Mapping[str, Any]) -> str:
         f"<tr><td>{escape(name)}</td><td>{count(number)}</td><td>{percent(number / total)}</td></tr>"
         for name, number in items.items()
     ]
-    return _table("<th>class</th><th>items</th><th>share</th>", rows)
+    head = f"<th>{escape(words.group)}</th><th>{escape(plural(words.item))}</th><th>share</th>"
+    return _table(head, rows)
 
 
 def _quality(member: Member) -> Mapping[str, Any]:

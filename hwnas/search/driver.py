@@ -40,6 +40,8 @@ from hwnas.search.worker import Jobs
 from hwnas.search_spaces.base import SearchSpace, make_search_space
 from hwnas.search_spaces.dry_run import try_space
 from hwnas.tasks.base import Task, make_task
+from hwnas.training.dry_run import dry_run
+from hwnas.training.trainers import TrainerSpec
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,7 @@ def search(
     Raises:
         StudyError: if the run exists already, or does not; if another process drives it; if
             settings, data or target differ from the recorded ones; if candidates keep failing.
+        PluginError: if a plug-in does not do what its protocol says, see `hwnas.training.dry_run`.
         HwnasError: if task, space, strategy or target cannot be used.
     """
     run = RunDirectory(run_dir.resolve())
@@ -127,6 +130,8 @@ def search(
             cut_at_damage(run.study_journal)
         task = make_task(config.task.name, config.task.settings)
         space = make_search_space(config.space.name, task.contract, config.space.choices)
+        if not resume:  # a run that is there passed
+            dry_run(task, space, trainer_of_run(config))
         pool = executor_of_run(config, run, worker_setup(config), workers=config.search.workers)
         _try_plugins(config, task, space)
         with opened_meter(config, final=False, exclusive=pool.paused) as meter:
@@ -155,6 +160,11 @@ def _try_plugins(config: RunConfig, task: Task, space: SearchSpace) -> None:
     try_strategy(strategy.name, StrategyContext(space, None, limits, config.search.seed), strategy.options)
 
 
+def trainer_of_run(config: RunConfig) -> TrainerSpec:
+    """Return what trains and evaluates the networks of a run."""
+    return TrainerSpec(config.training.trainer.name, config.training.trainer.options)
+
+
 def worker_setup(config: RunConfig, *, threads: int | None = None) -> WorkerSetup:
     """Return what the workers of a run are made with."""
     return WorkerSetup(
@@ -164,6 +174,7 @@ def worker_setup(config: RunConfig, *, threads: int | None = None) -> WorkerSetu
         threads=threads or config.search.threads_per_worker,
         estimators=[plan.estimator for plan in rung_plans(config)],
         device=config.training.device,
+        trainer=trainer_of_run(config).to_json(),
     )
 
 
@@ -340,7 +351,9 @@ def _rebased(
     identity: dict[str, Any],
     moved: list[str],
 ) -> bool:
-    jobs = Jobs(task, space, (), _silent)  # networks are exported and clocked; nothing is evaluated anew
+    jobs = Jobs(
+        task, space, trainer_of_run(config).make(task, space), (), _silent
+    )  # networks are exported and clocked; nothing is evaluated anew
 
     def export(architecture: Architecture, path: Path) -> None:
         jobs.export(architecture, path, seed=config.search.seed)

@@ -11,6 +11,7 @@ from hwnas.estimators.comparison import Compared, Comparison, read_estimator_rep
 from hwnas.estimators.report import EstimatorReport
 from hwnas.search_spaces.base import SearchSpace
 from hwnas.training.recipe import Recipe
+from hwnas.training.trainers import TrainerSpec
 
 
 def comparison_of_run(
@@ -29,6 +30,7 @@ def comparison_of_run(
     return Comparison(
         task={"name": config.task.name, "settings": config.task.settings},
         space={"name": config.space.name, "choices": config.space.choices},
+        trainer=TrainerSpec(config.training.trainer.name, config.training.trainer.options),
         full=Recipe(**config.training.full.recipe_fields()).to_json(),
         estimators=(own, *(Compared(other, other) for other in others)),
         networks=networks,

@@ -23,7 +23,7 @@ from hwnas.onnx_graphs.export import export_onnx
 from hwnas.onnx_graphs.metadata import graph_metadata
 from hwnas.pareto import front_indices
 from hwnas.search.agreement import rank_agreement
-from hwnas.search.driver import executor_of_run, worker_setup
+from hwnas.search.driver import executor_of_run, trainer_of_run, worker_setup
 from hwnas.search.executors.base import STOP_FILE, Executor, Reply, Worker, error_from_reply
 from hwnas.search.executors.local import usable_cores
 from hwnas.search.front import objectives_of_front
@@ -40,6 +40,7 @@ from hwnas.search_spaces.base import make_search_space
 from hwnas.tasks.base import Quality, Task, make_task
 from hwnas.training.checkpoint import STATE_FILE, load_weights
 from hwnas.training.tensorboard_log import summary_writer_type
+from hwnas.training.trainers import BY_DEFAULT
 
 _ATTEMPTS = 2
 _STOP_S = 60.0
@@ -171,6 +172,7 @@ class _FullTraining:
         self._run = run
         self._config = config
         self._recipe = dict(recipe)
+        self._trainer = trainer_of_run(config).to_json()
         self._architectures = architectures
         self._stop = stop
         self._listener = listener
@@ -254,7 +256,7 @@ class _FullTraining:
     def _job(self, architecture: Architecture) -> dict[str, Any]:
         directory = self._run.checkpoint(architecture.id)
         request = {"recipe": self._recipe, "seed": self._config.search.seed}
-        recorded = {"schema_version": SCHEMA_VERSION, **request}
+        recorded = {"schema_version": SCHEMA_VERSION, **request, "trainer": self._trainer}
         if _read(directory / "request.json") != recorded:
             shutil.rmtree(directory, ignore_errors=True)
             directory.mkdir(parents=True)
@@ -349,6 +351,7 @@ class _FullTraining:
             "checkpoint": str((directory / "weights.safetensors").relative_to(self._run.path)),
             "recipe": self._recipe,
             "seed": self._config.search.seed,
+            "trainer": self._trainer,
             "quality": result["quality"],
             **{key: result.get(key, empty) for key, empty in NOT_MEASURED.items()},
             "builds": result.get("builds"),
@@ -364,6 +367,7 @@ class _FullTraining:
             result is not None
             and result["recipe"] == self._recipe
             and result["seed"] == self._config.search.seed
+            and result.get("trainer", BY_DEFAULT.to_json()) == self._trainer
             and (directory / "weights.safetensors").is_file()
             and (result["latency"] is not None or (directory / "model.onnx").is_file())
         )

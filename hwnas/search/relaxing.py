@@ -22,7 +22,7 @@ from hwnas.training.recipe import Recipe
 from hwnas.training.relaxation import WEIGHTS, RelaxationSettings, relax
 from hwnas.training.relaxed_choices import RelaxedChoices
 from hwnas.training.supernet import load_supernet
-from hwnas.training.trainer import Progress
+from hwnas.training.trainers import Progress
 
 
 def relax_run(

@@ -35,20 +35,23 @@ from hwnas.search_spaces.base import SearchSpace, make_search_space
 from hwnas.tasks.base import Task, make_task
 from hwnas.training.device import choose_device, device_name, training_device
 from hwnas.training.loss_curve import losses_of
-from hwnas.training.predict import torch_predict
 from hwnas.training.recipe import Recipe
 from hwnas.training.tensorboard_log import TensorBoardLog
-from hwnas.training.trainer import train
+from hwnas.training.trainers import BY_DEFAULT, Trainer, TrainerSpec, evaluate_network
 
 _PROGRESS_INTERVAL_S = 1.0
 
 
 @dataclass(frozen=True)
 class Jobs:
-    """The jobs that a worker knows, over one task and space; the `estimators` evaluate candidates."""
+    """The jobs that a worker knows, over one task and space.
+
+    The `estimators` evaluate candidates, the `trainer` what is trained at full budget.
+    """
 
     task: Task
     space: SearchSpace
+    trainer: Trainer
     estimators: Sequence[AccuracyEstimator]
     report: Callable[[Mapping[str, Any]], None]
 
@@ -82,9 +85,9 @@ class Jobs:
     ) -> dict[str, Any]:
         """Evaluate an architecture."""
         directory.mkdir(parents=True, exist_ok=True)
-        words = getattr(self.task, "words", None)
-        metric = None if words is None else words.metric
-        estimate = checked_estimate(estimator, architecture, seed=seed, directory=directory, metric=metric)
+        estimate = checked_estimate(
+            estimator, architecture, seed=seed, directory=directory, metric=self.task.words.metric
+        )
         return {**estimate.to_json(), "estimator": estimator.name}
 
     def train_fully(
@@ -103,19 +106,16 @@ class Jobs:
         started = time.monotonic()
         directory.mkdir(parents=True, exist_ok=True)
         stop_file = directory / STOP_FILE
-        module = train(
-            self.task,
-            self.space,
+        module = self.trainer.train(
             architecture,
             Recipe(**recipe),
             seed=seed,
             directory=directory,
-            resume=True,
             progress=self._progress(log_dir),
             is_stopped=stop_file.exists,
         )
         train_s = time.monotonic() - started
-        quality = self.task.evaluate(torch_predict(module), architecture)
+        quality = evaluate_network(self.trainer, module, architecture, seed=seed)
         if log_dir is not None:
             with TensorBoardLog(log_dir) as log:
                 log.add(int(recipe["steps"]), {quality.metric: quality.value})
@@ -141,7 +141,12 @@ class Jobs:
 
 
 def estimator_of_search(
-    task: Task, space: SearchSpace, recipe: Recipe, name: str, settings: Mapping[str, Any]
+    task: Task,
+    space: SearchSpace,
+    recipe: Recipe,
+    name: str,
+    settings: Mapping[str, Any],
+    trainer: TrainerSpec = BY_DEFAULT,
 ) -> AccuracyEstimator:
     """Return the estimator that evaluates candidates; `recipe` is that of `training`.
 
@@ -150,7 +155,7 @@ def estimator_of_search(
         ConfigError: if a setting is wrong, or the estimator only orders networks and evaluates none.
     """
     own = {**recipe.to_json(), **settings} if name == "training" else settings
-    return make_evaluating_estimator(name, EstimatorContext(task, space, own))
+    return make_evaluating_estimator(name, EstimatorContext(task, space, own, trainer))
 
 
 def serve(commands: IO[bytes], replies: IO[bytes]) -> None:
@@ -171,8 +176,11 @@ def serve(commands: IO[bytes], replies: IO[bytes]) -> None:
         task = make_task(setup["task"]["name"], setup["task"]["settings"])
         space = make_search_space(setup["space"]["name"], task.contract, setup["space"]["choices"])
         recipe = Recipe(**setup["recipe"])
-        estimators = [estimator_of_search(task, space, recipe, **each) for each in setup["estimators"]]
-        jobs = Jobs(task, space, estimators, send)
+        spec = TrainerSpec.from_json(setup["trainer"])
+        estimators = [
+            estimator_of_search(task, space, recipe, **each, trainer=spec) for each in setup["estimators"]
+        ]
+        jobs = Jobs(task, space, spec.make(task, space), estimators, send)
     except HwnasError as error:
         refuse(error)
         return

@@ -71,7 +71,11 @@ class SearchSpace(Protocol):
         ...
 
     def build(self, architecture: Architecture) -> nn.Module:
-        """Return the network: [N, C, H, W] float32 in, [N, num_classes, H, W] logits out."""
+        """Return the network: an image [N, C, H, W] float32 in, the outputs of the architecture out.
+
+        One output is returned as a tensor; several as a tuple in the order of `Architecture.outputs`, or as a
+        mapping by their names in that order.
+        """
         ...
 
     def blocks(self, architecture: Architecture) -> list[BlockSignature]:

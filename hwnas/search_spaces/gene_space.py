@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.architecture import Architecture, Choice
-from hwnas.errors import ArchitectureError
+from hwnas.errors import ArchitectureError, ConfigError
 from hwnas.io_spec import NetworkContract
 from hwnas.search_spaces.base import check_genes, restrict_choices
 
@@ -103,5 +103,19 @@ class GeneSpace(ABC):
         if self._architecture(choices) != architecture:
             raise ArchitectureError(
                 f"Architecture {architecture.id} does not fit this space: its genes or shapes "
-                f"{architecture.input_shape} -> {architecture.num_classes} are not those of {self._contract}."
+                f"{architecture.input_shape} -> {architecture.outputs} are not those of {self._contract}."
             )
+
+
+def refuse_other_outputs(name: str, contract: NetworkContract) -> None:
+    """Refuse contracts that ask for anything but one map as large as the input.
+
+    Raises:
+        ConfigError: naming the space and what is asked for.
+    """
+    if [output.stride for output in contract.outputs] != [1]:
+        wanted = [(output.name, output.stride) for output in contract.outputs]
+        raise ConfigError(
+            f"Networks of the space {name!r} return one map as large as the input, but the task asks for "
+            f"{wanted} (name, stride). Name a space that makes such outputs, such as `encoder`."
+        )

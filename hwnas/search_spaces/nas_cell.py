@@ -28,7 +28,7 @@ from hwnas.models.decoders import DECODERS, DecoderSettings
 from hwnas.models.unet import Shape, StagePlan, UNet, UNetPlan
 from hwnas.search_spaces.base import BlockSignature, Fits, SearchSpace, Seeds
 from hwnas.search_spaces.cells import EDGES, ENCODING_PARTS, NONE, OPERATIONS, Cell, encode_cell
-from hwnas.search_spaces.gene_space import GeneSpace
+from hwnas.search_spaces.gene_space import GeneSpace, refuse_other_outputs
 from hwnas.search_spaces.nas_cell_kernels import kernels_of_nas_cell
 from hwnas.search_spaces.nas_cell_seeds import choices_of_cells, read_cells
 from hwnas.search_spaces.range_unet_plan import STRIDES, block_signatures, fitting_stride
@@ -64,8 +64,10 @@ class NasCellSpace(GeneSpace):
         """Fix the contract and restrict some genes.
 
         Raises:
-            ConfigError: if a restriction names an unknown gene or value.
+            ConfigError: if a restriction names an unknown gene or value, or the contract asks for other
+                outputs than one map as large as the input.
         """
+        refuse_other_outputs(NAME, contract)
         super().__init__(NAME, contract, full_choices(contract), restrictions)
 
     def encode(self, architecture: Architecture) -> npt.NDArray[np.float32]:
@@ -145,7 +147,7 @@ class NasCellSpace(GeneSpace):
             gene = f"stage{stage}_stride"
             genes[gene], size = fitting_stride(str(choices[gene]), size)
         shape = (self._contract.in_channels, self._contract.height, int(choices["input_width"]))
-        return Architecture(NAME, genes, shape, self._contract.num_classes)
+        return Architecture(NAME, genes, shape, self._contract.outputs)
 
 
 @lru_cache(maxsize=5**6)
@@ -185,7 +187,7 @@ def _plan(architecture: Architecture) -> UNetPlan:
         width=int(genes["decoder_width"]),
         is_cyclic=is_cyclic,
     )
-    kind, num_classes = str(genes["decoder"]), architecture.num_classes
+    kind, num_classes = str(genes["decoder"]), architecture.outputs[0].channels
     return UNetPlan(architecture.input_shape, stem, stem_shape, tuple(stages), kind, decoder, num_classes)
 
 

@@ -21,7 +21,7 @@ from hwnas.models.blocks import BLOCKS, FIXED_KERNEL
 from hwnas.models.decoders import DECODERS
 from hwnas.models.unet import UNet, UNetPlan
 from hwnas.search_spaces.base import BlockSignature, SearchSpace
-from hwnas.search_spaces.gene_space import GeneSpace
+from hwnas.search_spaces.gene_space import GeneSpace, refuse_other_outputs
 from hwnas.search_spaces.range_unet_kernels import kernels_of_range_unet
 from hwnas.search_spaces.range_unet_plan import STRIDES, block_signatures, fitting_stride, make_plan
 
@@ -60,8 +60,10 @@ class RangeUNetSpace(GeneSpace):
         """Fix the contract and restrict some genes.
 
         Raises:
-            ConfigError: if a restriction names an unknown gene or value.
+            ConfigError: if a restriction names an unknown gene or value, or the contract asks for other
+                outputs than one map as large as the input.
         """
+        refuse_other_outputs(NAME, contract)
         super().__init__(NAME, contract, full_choices(contract), restrictions)
 
     def encode(self, architecture: Architecture) -> npt.NDArray[np.float32]:
@@ -105,7 +107,7 @@ class RangeUNetSpace(GeneSpace):
             if choices[prefix + "block"] in FIXED_KERNEL:
                 del genes[prefix + "kernel"]
         shape = (self._contract.in_channels, self._contract.height, int(choices["input_width"]))
-        return Architecture(NAME, genes, shape, self._contract.num_classes)
+        return Architecture(NAME, genes, shape, self._contract.outputs)
 
 
 def make_range_unet(contract: NetworkContract, restrictions: Mapping[str, Sequence[Choice]]) -> SearchSpace:

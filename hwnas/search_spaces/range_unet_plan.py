@@ -50,7 +50,7 @@ def make_plan(architecture: Architecture) -> UNetPlan:
         tuple(stages),
         str(genes["decoder"]),
         decoder,
-        architecture.num_classes,
+        architecture.outputs[0].channels,
     )
 
 

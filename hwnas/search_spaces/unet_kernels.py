@@ -34,7 +34,7 @@ class Genes:
     def __init__(self, architectures: Sequence[Architecture]) -> None:
         self._genes = [dict(architecture.genes) for architecture in architectures]
         self._columns: dict[str, Ints] = {}
-        shapes = [(*a.input_shape, a.num_classes) for a in architectures]
+        shapes = [(*a.input_shape, a.outputs[0].channels) for a in architectures]
         self.shapes = np.array(shapes, np.int32).reshape(-1, 4)
 
     def __len__(self) -> int:

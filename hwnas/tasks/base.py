@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -14,16 +14,44 @@ from torch.utils.data import Dataset
 from hwnas.architecture import Architecture
 from hwnas.io_spec import IoSpec, NetworkContract
 from hwnas.plugins import load_plugin
+from hwnas.tasks.trees import Tree
 
 FloatArray = npt.NDArray[np.float32]
-Predict = Callable[[FloatArray], FloatArray]
-"""Runs a network, whichever runtime it is in: input [1, C, H, W] to logits [1, K, H, W]."""
 
-LossFunction = Callable[[Tensor, Tensor], Tensor]
-"""Logits [N, K, H, W] and targets [N, H, W] to a scalar."""
+Arrays = Mapping[str, FloatArray]
+"""Arrays by the names of a network's inputs or outputs, each with a batch of 1 as its first axis."""
+
+Predict = Callable[[Arrays], Arrays]
+"""Runs a network, whichever runtime it is in: its inputs by name to its outputs by name."""
+
+LossFunction = Callable[[Tree, Tree], Tensor]
+"""What a network returned for a batch, and the batch of targets, to a scalar."""
 
 IGNORED_TARGET = 255
 """Target of pixels that neither loss nor metric looks at."""
+
+
+@dataclass(frozen=True)
+class MetricWords:
+    """What a task's figures are called, for reports and the command line; each in the singular.
+
+    Attributes:
+        metric: the figure that is searched for, such as `mIoU`.
+        part: the same of one group, such as `IoU`.
+        item: what is counted, such as `point`.
+        sample: what a network is given at once, such as `scan`.
+        group: what the figure is split by, such as `class`.
+    """
+
+    metric: str
+    part: str
+    item: str
+    sample: str
+    group: str
+
+    def to_json(self) -> dict[str, str]:
+        """Return plain JSON values."""
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -33,10 +61,11 @@ class Quality:
     Attributes:
         metric: name of the metric, such as `mIoU`.
         value: the metric, 0 (worst) to 1 (best).
-        per_class: the metric of each class; None where the ground truth has no such class.
-        num_samples: scans or images evaluated.
-        num_items: points or pixels evaluated.
-        items_per_class: ground-truth items of each class.
+        per_class: the metric of each class, or of each other group that the task splits it by; None where the
+            ground truth has no such group.
+        num_samples: samples evaluated, such as scans or images.
+        num_items: items evaluated, such as points, pixels or boxes.
+        items_per_class: ground-truth items of each group.
         confusion: [K, K] how many items of each class (rows) were taken for each (columns), in the order of
             `per_class`; None for tasks that count none.
     """
@@ -81,7 +110,7 @@ class Quality:
 
 @dataclass(frozen=True)
 class LossSettings:
-    """Weights of the parts of a segmentation loss; zero leaves a part out."""
+    """Weights of the parts of a loss; zero leaves a part out, and a task without such a part ignores it."""
 
     cross_entropy: float = 1.0
     lovasz: float = 1.0
@@ -100,7 +129,8 @@ class Task(Protocol):
     """A job that networks are searched for.
 
     The same `evaluate` serves PyTorch modules, ONNX files and engines: it hands the network
-    input tensors and does all pre- and post-processing itself.
+    input arrays and does all pre- and post-processing itself. Nothing is said of what the inputs show, or of
+    how many outputs there are: `contract` names these, and `words` what the figures are called.
     """
 
     @property
@@ -115,7 +145,20 @@ class Task(Protocol):
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Names of the output channels."""
+        """Names of the classes that networks tell apart; empty for tasks without classes."""
+        ...
+
+    @property
+    def words(self) -> MetricWords:
+        """What the figures are called; `words.metric` is `Quality.metric`."""
+        ...
+
+    @property
+    def processor(self) -> str:
+        """Name in `hwnas.processors` of what turns raw input into network inputs, on a vehicle too.
+
+        `arrays` takes the network's inputs as they are.
+        """
         ...
 
     @property
@@ -124,13 +167,19 @@ class Task(Protocol):
         ...
 
     def io_spec(self, architecture: Architecture) -> IoSpec:
-        """Return names, static shapes (batch 1) and types of input and output."""
+        """Return names, static shapes (batch 1) and types of inputs and outputs.
+
+        `architecture.io_spec(input_name)` says it of networks with one input.
+        """
         ...
 
     def train_dataset(
         self, architecture: Architecture, *, augmentation: float, seed: int
-    ) -> Dataset[tuple[Tensor, Tensor]]:
-        """Return a map-style set of (input [C, H, W] float32, target [H, W] int64).
+    ) -> Dataset[tuple[Tree, Tree]]:
+        """Return a map-style set of (inputs, targets), each a tree of tensors without a batch axis.
+
+        Inputs of a network with one input are a tensor [C, H, W], float32. All items have the same form and
+        shapes, so that they can be stacked.
 
         Args:
             architecture: gives the input size.
@@ -143,23 +192,47 @@ class Task(Protocol):
         ...
 
     def loss(self, architecture: Architecture, settings: LossSettings) -> LossFunction:
-        """Return the training loss, class weights from the training split included."""
+        """Return the training loss, class weights from the training split included.
+
+        It is given what the network returned (a tensor, a tuple or a mapping) and the batch of targets, and
+        returns a finite scalar with a gradient.
+        """
         ...
 
     def evaluate(
         self, predict: Predict, architecture: Architecture, *, split: str = "val", limit: int | None = None
     ) -> Quality:
-        """Evaluate a network on a split, or on its first `limit` samples, with post-processing."""
+        """Evaluate a network on a split, or on its first `limit` samples, with post-processing.
+
+        `hwnas.tasks.evaluation.evaluate` calls it and refuses a value outside 0..1.
+        """
+        ...
+
+    def decisions(self, outputs: Arrays) -> npt.NDArray[Any]:
+        """Return what is decided by the outputs for one sample, which two runtimes must agree on.
+
+        Such as the class of each pixel, or whether there is an object in each cell. Any shape, the same for
+        all samples; entries are compared for equality.
+        """
         ...
 
     def inputs(
         self, architecture: Architecture, *, split: str = "val", limit: int | None = None
-    ) -> Iterator[FloatArray]:
-        """Yield network inputs [1, C, H, W] made of real samples, in a fixed order."""
+    ) -> Iterator[Arrays]:
+        """Yield network inputs, by name and with a batch of 1, made of real samples, in a fixed order."""
+        ...
+
+    def raw_inputs(
+        self, architecture: Architecture, *, split: str = "val", limit: int | None = None
+    ) -> Iterator[Any]:
+        """Yield the samples of `inputs` as they were before, in the form that the processor's `read` returns.
+
+        The processor makes the same network inputs of them as `inputs` does: a dry run compares the two.
+        """
         ...
 
     def deployment(self, architecture: Architecture) -> Mapping[str, Any]:
-        """Return what a runner must know to pre- and post-process, as plain JSON values."""
+        """Return what the processor must know to pre- and post-process, as plain JSON values."""
         ...
 
     def fingerprint(self) -> str:
@@ -167,7 +240,7 @@ class Task(Protocol):
         ...
 
     def pictures(self, predict: Predict, architecture: Architecture, *, limit: int = 2) -> list[Picture]:
-        """Draw a few validation samples: input, prediction and ground truth."""
+        """Draw a few validation samples as PNG: input, prediction and ground truth."""
         ...
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from hwnas.architecture import Architecture
 from hwnas.metrics.confusion import IGNORED_LABEL, confusion_matrix, mean_iou
 from hwnas.tasks.base import Predict, Quality, Task
+from hwnas.tasks.evaluation import checked_quality, evaluate
 
 BANDS_M = ((0.0, 20.0), (20.0, 40.0), (40.0, math.inf))
 """Distances from the sensor that are evaluated apart: lower end included, upper end not."""
@@ -26,12 +27,13 @@ class Evaluation:
         quality: on all items.
         bands: the metric by distance, such as `0-20 m`; None for a band without labelled points. Empty for
             tasks that know no distance.
-        same_label_share: of all items, labelled or not, that it labels like the reference network, 0..1.
+        same_decision_share: of all decisions, see `Task.decisions`, that it takes like the reference network,
+            0..1. Tasks that evaluate together may compare what follows from them, such as labels of points.
     """
 
     quality: Quality
     bands: Mapping[str, float | None]
-    same_label_share: float
+    same_decision_share: float
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -41,7 +43,7 @@ class Evaluation:
     def from_json(cls, value: Mapping[str, Any]) -> Evaluation:
         """Rebuild from `to_json`."""
         return cls(
-            Quality.from_json(value["quality"]), dict(value["bands"]), float(value["same_label_share"])
+            Quality.from_json(value["quality"]), dict(value["bands"]), float(value["same_decision_share"])
         )
 
 
@@ -73,20 +75,26 @@ def evaluate_together(
 ) -> Mapping[str, Evaluation]:
     """Evaluate several networks, see `SupportsBatchEvaluation`.
 
-    Tasks without it evaluate them in turn and compare pixels.
+    Tasks without it evaluate them in turn and compare decisions.
+
+    Raises:
+        PluginError: if the task returns anything but qualities of 0 to 1.
     """
     if isinstance(task, SupportsBatchEvaluation):
-        return task.evaluate_together(predicts, architecture, reference=reference, split=split, limit=limit)
+        found = task.evaluate_together(predicts, architecture, reference=reference, split=split, limit=limit)
+        for evaluation in found.values():
+            checked_quality(evaluation.quality, task.name, method="evaluate_together", split=split)
+        return found
     same = dict.fromkeys(predicts, 0)
     count = 0
-    for image in task.inputs(architecture, split=split, limit=limit):
-        labels = {name: predict(image)[0].argmax(axis=0) for name, predict in predicts.items()}
-        count += labels[reference].size
-        for name, found in labels.items():
-            same[name] += int(np.count_nonzero(found == labels[reference]))
+    for arrays in task.inputs(architecture, split=split, limit=limit):
+        decisions = {name: np.asarray(task.decisions(predict(arrays))) for name, predict in predicts.items()}
+        count += decisions[reference].size
+        for name, decided in decisions.items():
+            same[name] += int(np.count_nonzero(decided == decisions[reference]))
     return {
         name: Evaluation(
-            task.evaluate(predict, architecture, split=split, limit=limit), {}, same[name] / max(count, 1)
+            evaluate(task, predict, architecture, split=split, limit=limit), {}, same[name] / max(count, 1)
         )
         for name, predict in predicts.items()
     }
@@ -130,7 +138,7 @@ class PointTally:
         return total
 
     @property
-    def same_label_share(self) -> float:
+    def same_decision_share(self) -> float:
         """The share of points labelled like the reference."""
         return self._same / self._count if self._count else 1.0
 

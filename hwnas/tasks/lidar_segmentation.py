@@ -16,10 +16,11 @@ from torch.utils.data import Dataset
 from hwnas.architecture import Architecture
 from hwnas.data.dataset import DataSource, ScanDataset, open_dataset
 from hwnas.data.expectations import ScanExpectations, expectations_of
+from hwnas.data.formats import RawScan
 from hwnas.data.image_geometry import Geometry, default_height
 from hwnas.data.pictures import draw_segmentation
 from hwnas.errors import ArchitectureError, ConfigError
-from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec
+from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec, dense_logits
 from hwnas.metrics.confusion import confusion_matrix, iou_per_class, mean_iou
 from hwnas.plugin_settings import takes_settings
 from hwnas.range_view.angles import range_of
@@ -34,7 +35,7 @@ from hwnas.range_view.projection import (
     project,
 )
 from hwnas.scan import IGNORED_LABEL, Scan
-from hwnas.tasks.base import FloatArray, LossFunction, LossSettings, Picture, Predict, Quality
+from hwnas.tasks.base import Arrays, LossFunction, LossSettings, MetricWords, Picture, Predict, Quality
 from hwnas.tasks.batch_evaluation import Evaluation, PointTally
 from hwnas.tasks.lidar_geometry import check_projection, geometry_of, with_rows
 from hwnas.tasks.lidar_samples import (
@@ -48,6 +49,7 @@ from hwnas.tasks.lidar_settings import LidarSettings, parse_settings
 from hwnas.tasks.losses import class_weights, segmentation_loss
 
 DEPLOYMENT_KIND = "range-view-segmentation"
+INPUT_NAME, OUTPUT_NAME = "range_image", "logits"
 _MIB = 1 << 20
 _SCANS_TO_LOOK_AT = 8
 
@@ -72,6 +74,8 @@ class LidarSegmentation:
     """
 
     name = "lidar-segmentation"
+    processor = "lidar-range-view"
+    words = MetricWords(metric="mIoU", part="IoU", item="point", sample="scan", group="class")
 
     def __init__(self, settings: LidarSettings) -> None:
         """Open the data; only file names are read.
@@ -108,7 +112,7 @@ class LidarSegmentation:
             in_channels=len(INPUT_CHANNELS),
             height=default_height(self._settings.height, self._source.sensor_table),
             widths=tuple(self._settings.widths),
-            num_classes=len(self.class_names),
+            outputs=dense_logits(len(self.class_names)),
             cyclic_width=True,
         )
 
@@ -116,8 +120,8 @@ class LidarSegmentation:
         """Return `range_image` [1, 5, H, W] and `logits` [1, K, H, W]."""
         size = self._size_of(architecture)
         return IoSpec(
-            inputs=(TensorSpec("range_image", (1, len(INPUT_CHANNELS), *size)),),
-            outputs=(TensorSpec("logits", (1, len(self.class_names), *size)),),
+            inputs=(TensorSpec(INPUT_NAME, (1, len(INPUT_CHANNELS), *size)),),
+            outputs=(TensorSpec(OUTPUT_NAME, (1, len(self.class_names), *size)),),
         )
 
     def train_dataset(
@@ -188,17 +192,33 @@ class LidarSegmentation:
             num_samples += 1
         return {
             name: Evaluation(
-                _quality(tally.matrix, self.class_names, num_samples), tally.bands(), tally.same_label_share
+                _quality(tally.matrix, self.class_names, num_samples),
+                tally.bands(),
+                tally.same_decision_share,
             )
             for name, tally in tallies.items()
         }
 
     def inputs(
         self, architecture: Architecture, *, split: str = "val", limit: int | None = None
-    ) -> Iterator[FloatArray]:
-        """Yield the network inputs [1, 5, H, W] of a split, in the order of its scans."""
+    ) -> Iterator[Arrays]:
+        """Yield the `range_image` [1, 5, H, W] of each scan of a split, in its order."""
         for _, image in self._images(architecture, split, limit):
-            yield network_input(image, self._normalisation)[None]
+            yield {INPUT_NAME: network_input(image, self._normalisation)[None]}
+
+    def decisions(self, outputs: Arrays) -> npt.NDArray[np.uint8]:
+        """Return the class of each pixel, [H, W]."""
+        return np.asarray(outputs[OUTPUT_NAME][0].argmax(axis=0), np.uint8)
+
+    def raw_inputs(
+        self, architecture: Architecture, *, split: str = "val", limit: int | None = None
+    ) -> Iterator[RawScan]:
+        """Yield the scans of a split in the sensor's frame, with intensities in the unit of its files."""
+        low, high = self._source.intensity_range
+        scans: ScanDataset = self._source.split(split)[:limit]
+        for scan in scans:
+            intensity = np.float32(low) + scan.remission * np.float32(high - low)
+            yield RawScan(scan.points, intensity.astype(np.float32), scan.ring)
 
     def deployment(self, architecture: Architecture) -> Mapping[str, Any]:
         """Return projection, normalisation, k-NN, label map, and the sensor they were made for."""
@@ -369,11 +389,12 @@ class LidarSegmentation:
     def _label_image(
         self, predict: Predict, architecture: Architecture, image: RangeImage
     ) -> npt.NDArray[np.uint8]:
-        logits = predict(network_input(image, self._normalisation)[None])
+        outputs = predict({INPUT_NAME: network_input(image, self._normalisation)[None]})
+        logits = outputs[OUTPUT_NAME]
         expected = self.io_spec(architecture).outputs[0].shape
         if logits.shape != expected:
             raise ValueError(f"The network returned logits of shape {logits.shape}; expected {expected}.")
-        return np.asarray(logits[0].argmax(axis=0), np.uint8)
+        return self.decisions(outputs)
 
     def _labels_of_points(self, labels: npt.NDArray[np.uint8], image: RangeImage) -> npt.NDArray[np.uint8]:
         return labels_of_points(labels, image, self._knn, len(self.class_names))

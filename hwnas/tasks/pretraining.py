@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
-from torch import Tensor
 from torch.utils.data import Dataset
 
 from hwnas.architecture import Architecture
 from hwnas.errors import ConfigError
 from hwnas.tasks.base import Task
+from hwnas.tasks.trees import Tree
 
 
 @runtime_checkable
@@ -18,7 +18,7 @@ class HasPretraining(Protocol):
 
     def pretraining_dataset(
         self, architecture: Architecture, *, augmentation: float, seed: int
-    ) -> Dataset[tuple[Tensor, Tensor]]:
+    ) -> Dataset[tuple[Tree, Tree]]:
         """Return a set like that of `Task.train_dataset`, of the data to train on first.
 
         Raises:
@@ -29,7 +29,7 @@ class HasPretraining(Protocol):
 
 def pretraining_dataset(
     task: Task, architecture: Architecture, *, augmentation: float, seed: int
-) -> Dataset[tuple[Tensor, Tensor]]:
+) -> Dataset[tuple[Tree, Tree]]:
     """Return what a task trains on first.
 
     Raises:

@@ -22,6 +22,7 @@ import pytest
 
 from hwnas.architecture import Architecture, Choice
 from hwnas.errors import ConfigError, TrainingInterruptedError
+from hwnas.io_spec import dense_logits
 from hwnas.search.executors.base import (
     Executor,
     ExecutorContext,
@@ -60,7 +61,7 @@ def setup_with(**settings: Any) -> WorkerSetup:
 
 def job(kind: str, behaviour: str = "good", **fields: Any) -> dict[str, Any]:
     genes: dict[str, Choice] = {**GENES, "behaviour": behaviour}
-    architecture = Architecture("tiny-space", genes, (2, 8, 16), 3)
+    architecture = Architecture("tiny-space", genes, (2, 8, 16), dense_logits(3))
     fields = {name: str(value) if isinstance(value, Path) else value for name, value in fields.items()}
     return {"job": kind, "architecture": architecture.to_json(), "seed": 0, **fields}
 

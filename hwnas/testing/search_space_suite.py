@@ -28,20 +28,20 @@ import torch
 
 from hwnas.architecture import Architecture, Choice
 from hwnas.errors import ArchitectureError, ConfigError
-from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec
+from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec, dense_logits
 from hwnas.onnx_graphs.export import export_onnx
 from hwnas.onnxruntime_loading import load_onnxruntime
 from hwnas.search_spaces.base import BlockSignature, SearchSpace, make_search_space, sample_choices
 
 Restrictions = Mapping[str, Sequence[Choice]]
 
-SMALL_CONTRACT = NetworkContract(5, 16, (64,), 6, cyclic_width=True)
+SMALL_CONTRACT = NetworkContract(5, 16, (64,), dense_logits(6), cyclic_width=True)
 
 
 def io_spec_of(architecture: Architecture) -> IoSpec:
     _, height, width = architecture.input_shape
     image = TensorSpec("image", (1, *architecture.input_shape))
-    return IoSpec((image,), (TensorSpec("logits", (1, architecture.num_classes, height, width)),))
+    return IoSpec((image,), (TensorSpec("logits", (1, architecture.outputs[0].channels, height, width)),))
 
 
 def logits_of_onnx(path: Path, image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -83,7 +83,7 @@ def assert_blocks_chain(blocks: list[BlockSignature], architecture: Architecture
         assert list(block.settings) == sorted(block.settings)
         available.add(block.output_shape)
     assert blocks[0].input_shapes == (architecture.input_shape,)
-    assert blocks[-1].output_shape == (architecture.num_classes, *architecture.input_shape[1:])
+    assert blocks[-1].output_shape == (architecture.outputs[0].channels, *architecture.input_shape[1:])
 
 
 class SearchSpaceSuite:
@@ -191,7 +191,7 @@ class SearchSpaceSuite:
             module = space.build(architecture)
             images = torch.randn(2, *architecture.input_shape)
             logits = module(images)
-            assert logits.shape == (2, architecture.num_classes, *architecture.input_shape[1:])
+            assert logits.shape == (2, architecture.outputs[0].channels, *architecture.input_shape[1:])
             assert logits.dtype == torch.float32
             logits.logsumexp(dim=1).mean().backward()
             for name, parameter in module.named_parameters():
@@ -224,10 +224,10 @@ class SearchSpaceSuite:
         architecture = self.sample(space, 1)[0]
         genes, shape = dict(architecture.genes), architecture.input_shape
         for foreign in (
-            Architecture("another-space", genes, shape, architecture.num_classes),
-            Architecture(space.name, {**genes, "no such gene": 1}, shape, architecture.num_classes),
-            Architecture(space.name, genes, (shape[0] + 1, *shape[1:]), architecture.num_classes),
-            Architecture(space.name, genes, shape, architecture.num_classes + 1),
+            Architecture("another-space", genes, shape, architecture.outputs),
+            Architecture(space.name, {**genes, "no such gene": 1}, shape, architecture.outputs),
+            Architecture(space.name, genes, (shape[0] + 1, *shape[1:]), architecture.outputs),
+            Architecture(space.name, genes, shape, dense_logits(architecture.outputs[0].channels + 1)),
         ):
             with pytest.raises(ArchitectureError):
                 space.build(foreign)

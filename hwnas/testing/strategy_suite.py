@@ -21,6 +21,7 @@ import pytest
 from torch import nn
 
 from hwnas.architecture import Architecture
+from hwnas.io_spec import dense_logits
 from hwnas.objectives import Constraint, Metric, Objectives
 from hwnas.plugins import load_plugin
 from hwnas.search.strategies import (
@@ -49,7 +50,7 @@ class GridSpace:
     }
 
     def decode(self, choices: Mapping[str, Any]) -> Architecture:
-        return Architecture(self.name, choices, (1, 8, 8), 2)
+        return Architecture(self.name, choices, (1, 8, 8), dense_logits(2))
 
     def encode(self, architecture: Architecture) -> np.ndarray[Any, Any]:
         return np.array(

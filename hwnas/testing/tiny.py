@@ -11,9 +11,18 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from hwnas.architecture import Architecture, Choice
-from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec
+from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec, dense_logits
 from hwnas.search_spaces.base import BlockSignature
-from hwnas.tasks.base import FloatArray, LossFunction, LossSettings, Picture, Predict, Quality
+from hwnas.tasks.base import (
+    Arrays,
+    FloatArray,
+    LossFunction,
+    LossSettings,
+    MetricWords,
+    Picture,
+    Predict,
+    Quality,
+)
 from hwnas.tasks.losses import segmentation_loss
 
 CLASSES, CHANNELS, HEIGHT, WIDTH = 3, 2, 8, 16
@@ -44,9 +53,11 @@ class TinyTask:
     """Evaluates by the share of right pixels."""
 
     name = "tiny"
+    processor = "arrays"
+    words = MetricWords("share", "share", "pixel", "image", "class")
     settings: Mapping[str, Any] = {}
     class_names = ("a", "b", "c")
-    contract = NetworkContract(CHANNELS, HEIGHT, (WIDTH,), CLASSES)
+    contract = NetworkContract(CHANNELS, HEIGHT, (WIDTH,), dense_logits(CLASSES))
 
     def __init__(self, size: int = 6, data: str = "tiny") -> None:
         self.size, self.data = size, data
@@ -74,7 +85,11 @@ class TinyTask:
         data = TinySamples(self.size, 0.0, 0)
         pairs = [data[index] for index in range(self.size)][:limit]
         right = [
-            float(np.mean(predict(inputs[None].numpy())[0].argmax(axis=0) == target.numpy()))
+            float(
+                np.mean(
+                    predict({"image": inputs[None].numpy()})["logits"][0].argmax(axis=0) == target.numpy()
+                )
+            )
             for inputs, target in pairs
         ]
         num_items = len(pairs) * HEIGHT * WIDTH
@@ -82,10 +97,15 @@ class TinyTask:
 
     def inputs(
         self, architecture: Architecture, *, split: str = "val", limit: int | None = None
-    ) -> Iterator[FloatArray]:
+    ) -> Iterator[Arrays]:
         data = TinySamples(self.size, 0.0, 0)
         for index in range(self.size)[:limit]:
-            yield data[index][0][None].numpy()
+            yield {"image": data[index][0][None].numpy()}
+
+    raw_inputs = inputs
+
+    def decisions(self, outputs: Arrays) -> np.ndarray:
+        return np.asarray(outputs["logits"].argmax(axis=1))
 
     def deployment(self, architecture: Architecture) -> Mapping[str, Any]:
         return {}
@@ -104,7 +124,7 @@ class TinySpace:
     choices: Mapping[str, tuple[Choice, ...]] = {"channels": (4, 8)}
 
     def decode(self, choices: Mapping[str, Choice]) -> Architecture:
-        return Architecture("tiny", choices, (CHANNELS, HEIGHT, WIDTH), CLASSES)
+        return Architecture("tiny", choices, (CHANNELS, HEIGHT, WIDTH), dense_logits(CLASSES))
 
     def encode(self, architecture: Architecture) -> FloatArray:
         return np.array([float(architecture.genes["channels"])], np.float32)

@@ -18,9 +18,9 @@ from torch.utils.data import Dataset
 
 from hwnas.architecture import Architecture
 from hwnas.errors import ConfigError
-from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec
+from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec, dense_logits
 from hwnas.search_spaces.base import BlockSignature, restrict_choices
-from hwnas.tasks.base import IGNORED_TARGET, Quality
+from hwnas.tasks.base import IGNORED_TARGET, MetricWords, Quality
 
 HEIGHT, WIDTH, CLASSES = 8, 16, 3
 CHOICES = {
@@ -52,14 +52,16 @@ class Stripes(Dataset[tuple[torch.Tensor, torch.Tensor]]):
 
 class StripesTask:
     name = "tiny-stripes"
+    processor = "arrays"
+    words = MetricWords("accuracy", "accuracy", "pixel", "image", "class")
     class_names = ("red", "green", "blue")
-    contract = NetworkContract(2, HEIGHT, (WIDTH,), CLASSES)
+    contract = NetworkContract(2, HEIGHT, (WIDTH,), dense_logits(CLASSES))
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
-        unknown = set(settings) - {"delay_s", "version"}
+        unknown = set(settings) - {"delay_s", "version", "fault"}
         if unknown:
             raise ConfigError(f"Unknown settings {sorted(unknown)}.")
-        self.settings = {"delay_s": 0.0, "version": 1, **settings}
+        self.settings = {"delay_s": 0.0, "version": 1, "fault": "", **settings}
 
     def io_spec(self, architecture: Architecture) -> IoSpec:
         return IoSpec(
@@ -79,19 +81,29 @@ class StripesTask:
     def evaluate(
         self, predict: Any, architecture: Architecture, *, split: str = "val", limit: int | None = None
     ) -> Quality:
+        if self.settings["fault"] == "raises" and limit is None:  # which no dry run does
+            raise ZeroDivisionError("no pixel is left")
         data = Stripes(10_000, 0.0)
         hits = 0
         for index in range(len(data)):
             image, target = data[index]
-            hits += int((predict(image[None].numpy()).argmax(1)[0] == target.numpy()).sum())
+            hits += int(
+                (predict({"image": image[None].numpy()})["logits"].argmax(1)[0] == target.numpy()).sum()
+            )
         total = len(data) * HEIGHT * WIDTH
         classes = dict.fromkeys(self.class_names, hits / total)
         items = dict.fromkeys(self.class_names, total // CLASSES)
-        return Quality("accuracy", hits / total, classes, len(data), total, items)
+        value = hits / total * (100.0 if self.settings["fault"] == "percent" else 1.0)
+        return Quality("accuracy", value, classes, len(data), total, items)
 
     def inputs(self, architecture: Architecture, *, split: str = "val", limit: int | None = None) -> Any:
         for index in range(limit or 8):
-            yield Stripes(10_000, 0.0)[index][0][None].numpy()
+            yield {"image": Stripes(10_000, 0.0)[index][0][None].numpy()}
+
+    raw_inputs = inputs
+
+    def decisions(self, outputs: Any) -> np.ndarray:
+        return np.asarray(outputs["logits"].argmax(1))
 
     def deployment(self, architecture: Architecture) -> dict[str, Any]:
         return {}
@@ -125,7 +137,7 @@ class TinySpace:
         self.choices = restrict_choices(CHOICES, {"behaviour": ["good"], **restrictions})
 
     def decode(self, choices: Mapping[str, Any]) -> Architecture:
-        return Architecture(self.name, choices, (2, HEIGHT, WIDTH), CLASSES)
+        return Architecture(self.name, choices, (2, HEIGHT, WIDTH), dense_logits(CLASSES))
 
     def encode(self, architecture: Architecture) -> np.ndarray:
         return np.array(

@@ -12,13 +12,14 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from hwnas.tasks.base import FloatArray
+from hwnas.io_spec import IoSpec
+from hwnas.tasks.base import Arrays
+from hwnas.tasks.trees import named
 
 LARGEST_HALF = 65504.0
 
@@ -39,32 +40,39 @@ _SUMMED_IN_SINGLE = frozenset(
 
 
 class HalfNetwork:
-    """A network in half arithmetic: input [1, C, H, W] to logits [1, K, H, W].
+    """A network in half arithmetic: inputs by name to outputs by name.
 
     Attributes:
         largest_activation: magnitude of the largest value between two operators so far, before it was
             rounded; above `LARGEST_HALF` it became infinite.
     """
 
-    def __init__(self, module: nn.Module, device: str | None = None) -> None:
+    def __init__(self, module: nn.Module, io_spec: IoSpec, device: str | None = None) -> None:
         """Copy a network; batch normalisation is folded into convolutions, as in exported files.
 
         Args:
             module: to copy.
+            io_spec: names of its inputs and outputs.
             device: to run on; a GPU if there is one, by default.
         """
         self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self._module = _folded(copy.deepcopy(module).cpu().eval()).half().to(self._device)
+        self._io_spec = io_spec
         self.largest_activation = 0.0
 
-    def __call__(self, image: FloatArray) -> FloatArray:
-        """Return the logits of one input, rounded to halves."""
+    def __call__(self, inputs: Arrays) -> Arrays:
+        """Return the outputs for one sample, rounded to halves."""
         mode = _HalfArithmetic(in_single=self._device.type == "cpu")
         with torch.no_grad(), mode:
-            logits = self._module(torch.from_numpy(image).to(self._device).half())
+            found = self._module(
+                *(
+                    _half(torch.from_numpy(inputs[spec.name]).to(self._device))
+                    for spec in self._io_spec.inputs
+                )
+            )
         self.largest_activation = max(self.largest_activation, mode.largest)
-        result: FloatArray = logits.float().cpu().numpy().astype(np.float32)
-        return result
+        names = [tensor.name for tensor in self._io_spec.outputs]
+        return {name: tensor.float().cpu().numpy() for name, tensor in named(found, names).items()}
 
 
 class _HalfArithmetic(TorchDispatchMode):  # type: ignore[no-untyped-call]

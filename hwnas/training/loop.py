@@ -13,6 +13,7 @@ from torch.amp.grad_scaler import GradScaler
 
 from hwnas.errors import TrainingError
 from hwnas.tasks.base import LossFunction
+from hwnas.tasks.trees import Tree, mapped, run
 from hwnas.training.checkpoint import Checkpoint, prefixed, unprefixed
 from hwnas.training.loss_curve import LossCurve
 from hwnas.training.optimizers import (
@@ -37,7 +38,7 @@ class TrainingLoop:
 
         Args:
             module: freshly initialised.
-            loss: logits and targets to a scalar.
+            loss: outputs and targets to a scalar.
             recipe: how to train.
             seed: of what is random inside the network, such as dropout.
         """
@@ -69,7 +70,7 @@ class TrainingLoop:
         """Learning rate of the next step."""
         return float(self._optimizer.param_groups[0]["lr"])
 
-    def advance(self, inputs: Tensor, targets: Tensor) -> float:
+    def advance(self, inputs: Tree, targets: Tree) -> float:
         """Do one step and return its loss, the mean over all processes.
 
         Raises:
@@ -78,10 +79,10 @@ class TrainingLoop:
         # The state of the generator is a function of seed and step, hence not part of a checkpoint.
         torch.manual_seed((self._seed * 1_000_003 + self.step) * 1_009 + self.accelerator.process_index)
         self._module.train()
-        inputs = inputs.to(self.device, memory_format=self._precision.memory_format)
+        inputs = mapped(inputs, self._moved)
         with self._autocast():
-            logits = self._module(inputs)
-        loss = self._loss(logits, targets.to(self.device))
+            outputs = run(self._module, inputs)
+        loss = self._loss(outputs, mapped(targets, lambda tensor: tensor.to(self.device)))
         mean_loss = float(self.accelerator.reduce(loss.detach(), reduction="mean"))
         if not math.isfinite(mean_loss):
             raise TrainingError(
@@ -138,6 +139,11 @@ class TrainingLoop:
             self._average.load_state_dict(unprefixed(_AVERAGE, checkpoint.tensors))
         self.losses = LossCurve(self._recipe.steps, checkpoint.scalars["losses"])
         self.step = checkpoint.step
+
+    def _moved(self, tensor: Tensor) -> Tensor:
+        if tensor.ndim != 4:  # only images have an order of their channels
+            return tensor.to(self.device)
+        return tensor.to(self.device, memory_format=self._precision.memory_format)
 
     def _autocast(self) -> contextlib.AbstractContextManager[Any]:
         if not self._precision.is_mixed:

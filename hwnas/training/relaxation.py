@@ -49,7 +49,7 @@ from hwnas.training.relaxed_network import Options, RelaxedNetwork
 from hwnas.training.samples import EndlessDataset, StepSampler, load_batches
 from hwnas.training.shared_weights import SharedWeights
 from hwnas.training.supernet import space_of
-from hwnas.training.trainer import Progress
+from hwnas.training.trainers import Progress
 
 Latencies = Callable[[Sequence[Architecture]], npt.NDArray[np.float64]]
 """Latencies of networks in milliseconds; NaN for those that are not known."""

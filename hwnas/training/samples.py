@@ -8,13 +8,14 @@ from functools import partial
 from typing import cast
 
 import numpy as np
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from hwnas.errors import DataError
 from hwnas.processes import die_with_parent
+from hwnas.tasks.trees import Tree
 
-Sample = tuple[Tensor, Tensor]
+Sample = tuple[Tree, Tree]
+"""Inputs and targets."""
 
 
 class EndlessDataset(Dataset[Sample]):

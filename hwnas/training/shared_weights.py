@@ -21,6 +21,7 @@ from torch.func import functional_call
 from hwnas.architecture import Architecture, Choice
 from hwnas.errors import TrainingError
 from hwnas.search_spaces.base import SearchSpace, sample_choices
+from hwnas.tasks.trees import Tree, arguments
 
 _SAMPLES = 300
 """Networks that the names and largest shapes of all weights are gathered from."""
@@ -68,13 +69,12 @@ class SharedWeights(nn.Module):
             found[name] = cut(self.tensors[key], parameter.shape, name)
         return found
 
-    def logits(self, architecture: Architecture, images: Tensor) -> Tensor:
-        """Return what a network says of images [N, C, H, W], in training mode."""
+    def outputs(self, architecture: Architecture, inputs: Tree) -> Tree:
+        """Return what a network says of a batch of inputs, in training mode."""
         module = self._space.build(architecture).train()
-        result: Tensor = functional_call(module, self.slices(architecture, module), (images,))
-        return result
+        return functional_call(module, self.slices(architecture, module), arguments(inputs))
 
-    def inherit(self, architecture: Architecture, batches: Sequence[Tensor]) -> nn.Module:
+    def inherit(self, architecture: Architecture, batches: Sequence[Tree]) -> nn.Module:
         """Return a network with its slices as weights and the statistics of `batches` in its batch norms.
 
         The running statistics of a network are its own: those of others say nothing about it.
@@ -83,7 +83,7 @@ class SharedWeights(nn.Module):
 
         Args:
             architecture: of the space.
-            batches: images [N, C, H, W], at least one.
+            batches: of inputs, at least one.
         """
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             module = self._space.build(architecture)
@@ -97,8 +97,8 @@ class SharedWeights(nn.Module):
                     layer.reset_running_stats()
                     layer.momentum = None  # a plain mean over the batches
                     layer.train()
-            for images in batches:
-                module(images)
+            for inputs in batches:
+                module(*arguments(inputs))
         return module.eval()
 
     def _gather(self, architecture: Architecture, shapes: dict[str, tuple[int, ...]]) -> None:

@@ -41,7 +41,7 @@ from hwnas.training.optimizers import (
 from hwnas.training.recipe import Recipe
 from hwnas.training.samples import EndlessDataset, Sample, StepSampler, load_batches
 from hwnas.training.shared_weights import SharedWeights, extreme
-from hwnas.training.trainer import Progress
+from hwnas.training.trainers import Progress
 
 HEADER_FILE = "supernet.json"
 SCHEMA_VERSION = 1
@@ -190,13 +190,13 @@ class _Sandwich:
             schedule.load_state_dict(dict(checkpoint.scalars["schedule"]))
         loss_function = self.task.loss(self.architecture, recipe.loss)
         sampler = StepSampler(first_step=step, steps=recipe.steps, batch_size=recipe.batch_size)
-        for images, targets in load_batches(self._samples(), sampler, workers=recipe.workers):
+        for inputs, targets in load_batches(self._samples(), sampler, workers=recipe.workers):
             optimizer.zero_grad(set_to_none=True)
             total = 0.0
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(self.seed * 1_000_003 + step)
                 for architecture in self._networks(step):
-                    loss = loss_function(self.shared.logits(architecture, images), targets)
+                    loss = loss_function(self.shared.outputs(architecture, inputs), targets)
                     total += float(loss.detach())
                     loss.backward()  # type: ignore[no-untyped-call]
             if not math.isfinite(total):

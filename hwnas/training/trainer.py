@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from hwnas.architecture import Architecture
 from hwnas.errors import ConfigError, TrainingInterruptedError
+from hwnas.files import sha256_of_file
 from hwnas.search_spaces.base import SearchSpace
 from hwnas.tasks.base import Task
 from hwnas.tasks.pretraining import pretraining_dataset
@@ -26,9 +27,7 @@ from hwnas.training.checkpoint import (
 from hwnas.training.loop import TrainingLoop
 from hwnas.training.recipe import Recipe
 from hwnas.training.samples import EndlessDataset, PretrainingDataset, Sample, StepSampler, load_batches
-
-Progress = Callable[[int, int, float], None]
-"""Is told after every step: steps done, steps in all, loss."""
+from hwnas.training.trainers import Progress
 
 
 def train(
@@ -42,6 +41,7 @@ def train(
     resume: bool = True,
     progress: Progress | None = None,
     is_stopped: Callable[[], bool] | None = None,
+    start: Path | None = None,
 ) -> nn.Module:
     """Train an architecture and return the network, on the CPU and in evaluation mode.
 
@@ -58,6 +58,7 @@ def train(
         resume: go on from the checkpoint in `directory`; a finished training is only read.
         progress: is told after every step.
         is_stopped: is asked after every step whether the training is to end; its checkpoint is saved first.
+        start: weights to begin with, safetensors; None for fresh ones.
 
     Raises:
         ConfigError: if the batch cannot be shared equally among the processes.
@@ -65,12 +66,15 @@ def train(
         TrainingInterruptedError: if it was stopped.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    identity = Identity(architecture.id, recipe.id, seed, task.fingerprint())
+    begun = recipe.id if start is None else f"{recipe.id}-from-{sha256_of_file(start)[:16]}"
+    identity = Identity(architecture.id, begun, seed, task.fingerprint())
     checkpoint = load_checkpoint(directory, identity) if resume else None
     # What is random here must not change what the caller draws afterwards.
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         module = space.build(architecture)
+        if start is not None and checkpoint is None:
+            load_weights(start, module)
         if checkpoint is None or not checkpoint.finished:
             loop = TrainingLoop(deepcopy(module), task.loss(architecture, recipe.loss), recipe, seed)
             if checkpoint is not None:

@@ -36,7 +36,7 @@ import optuna
 
 from hwnas.architecture import Architecture
 from hwnas.config import SearchSection
-from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec
+from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec, dense_logits
 from hwnas.latency.measurement import LatencyMeasurement
 from hwnas.objectives import Objectives
 from hwnas.search.executors.base import Reply, Worker
@@ -212,7 +212,7 @@ class ReplayedTask:
     def io_spec(self, architecture: Architecture) -> IoSpec:
         """Return one image in, one out."""
         shape = architecture.input_shape
-        outputs = (1, architecture.num_classes, *shape[1:])
+        outputs = architecture.io_spec().outputs[0].shape
         return IoSpec((TensorSpec("image", (1, *shape)),), (TensorSpec("logits", outputs),))
 
 
@@ -229,7 +229,7 @@ def replay(
     """Drive one search over replayed workers and say where the time went."""
     run = RunDirectory(directory)
     run.make()
-    space = make_search_space("range-unet", NetworkContract(5, 64, (512,), 20), {})
+    space = make_search_space("range-unet", NetworkContract(5, 64, (512,), dense_logits(20)), {})
     study = SearchStudy(run.study_journal)
     study.set_sampler(make_sampler(strategy, StrategyContext(space, None, Limits(None, trials), 0)))
     objectives = Objectives()

@@ -30,7 +30,7 @@ from scipy import stats
 from hwnas.architecture import Architecture
 from hwnas.errors import MeasurementError
 from hwnas.files import write_bytes_atomically, write_json_atomically
-from hwnas.io_spec import NetworkContract
+from hwnas.io_spec import NetworkContract, dense_logits
 from hwnas.latency.measure.meter import open_meter
 from hwnas.latency.measure.survey import SurveyedNetwork, open_survey
 from hwnas.latency.predict.decomposition import kernels_of_space
@@ -54,7 +54,7 @@ def main() -> None:
     """Measure what is missing, predict, print."""
     arguments = _arguments()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    contract = NetworkContract(5, 64, (arguments.width,), 19, cyclic_width=True)
+    contract = NetworkContract(5, 64, (arguments.width,), dense_logits(19), cyclic_width=True)
     space = make_search_space(arguments.space, contract)
     table = _table(arguments, space, contract)
     unseen = _unseen(space, table, arguments)

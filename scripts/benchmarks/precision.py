@@ -155,7 +155,7 @@ def _row(network: str, name: str, entry: Mapping[str, Any]) -> str:
         f"{evaluation['quality']['value']:.4f}",
         f"{entry['drop_points']:+.2f}",
         worst,
-        f"{evaluation['same_label_share']:.2%}",
+        f"{evaluation['same_decision_share']:.2%}",
         ratio,
         f"{entry['bytes'] / 1e6:.2f}",
     ]

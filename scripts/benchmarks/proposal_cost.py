@@ -18,7 +18,7 @@ import optuna
 from optuna.trial import create_trial
 
 from hwnas.architecture import Architecture
-from hwnas.io_spec import NetworkContract
+from hwnas.io_spec import NetworkContract, dense_logits
 from hwnas.search.strategies import (
     LatencyPrediction,
     Limits,
@@ -28,7 +28,9 @@ from hwnas.search.strategies import (
 )
 from hwnas.search_spaces.base import make_search_space, sample_choices
 
-CONTRACT = NetworkContract(in_channels=5, height=64, widths=(512, 1024), num_classes=20, cyclic_width=True)
+CONTRACT = NetworkContract(
+    in_channels=5, height=64, widths=(512, 1024), outputs=dense_logits(20), cyclic_width=True
+)
 
 
 def measure(strategy: str, told: int, proposals: int, seed: int) -> list[float]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from hwnas.files import sha256_of_file, write_json_atomically
-from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec
+from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec, dense_logits
 
 PLAIN_LOOP = """
 import json, sys, time
@@ -97,7 +97,7 @@ def _write_candidate(path: Path) -> None:
     from hwnas.search_spaces.base import make_search_space
 
     torch.manual_seed(0)
-    space = make_search_space("range-unet", NetworkContract(5, 64, (512,), 8), {})
+    space = make_search_space("range-unet", NetworkContract(5, 64, (512,), dense_logits(8)), {})
     architecture = space.decode({gene: values[0] for gene, values in space.choices.items()})
     io_spec = IoSpec((TensorSpec("image", (1, 5, 64, 512)),), (TensorSpec("logits", (1, 8, 64, 512)),))
     export_onnx(space.build(architecture), io_spec, path, metadata={})

@@ -28,7 +28,7 @@ import torch
 from torch import nn
 
 from hwnas.files import write_bytes_atomically, write_json_atomically
-from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec
+from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec, dense_logits
 from hwnas.latency.backends.base import Backend
 from hwnas.latency.backends.errors import AgentError
 from hwnas.latency.target import Target
@@ -142,7 +142,7 @@ def _arguments() -> argparse.Namespace:
 
 def _networks(height: int, width: int) -> Iterator[tuple[str, nn.Module]]:
     """Give a network with each decoder; their stages together hold every block."""
-    contract = NetworkContract(5, height, (width,), num_classes=20, cyclic_width=True)
+    contract = NetworkContract(5, height, (width,), outputs=dense_logits(20), cyclic_width=True)
     space = make_search_space("range-unet", contract, {})
     for number, (name, architecture) in enumerate(covering_networks(space).items()):
         torch.manual_seed(number)

@@ -7,7 +7,7 @@ from typing import Any
 from hwnas.files import sha256_of_file
 
 CONTENT: dict[str, Any] = {
-    "schema_version": 3,
+    "schema_version": 4,
     "precisions": {"fp32": {"file": "model.onnx"}},
     "recommended_precision": "fp32",
     "architecture_id": "a" * 16,
@@ -20,6 +20,8 @@ CONTENT: dict[str, Any] = {
     },
     "class_names": ["a", "b", "c"],
     "deployment": {},
+    "processor": "arrays",
+    "plugins": {},
     "task": {},
     "space": {},
     "architecture": {},

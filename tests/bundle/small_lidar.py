@@ -12,17 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.architecture import Architecture, Choice
+from hwnas.data.formats import RawScan
 from hwnas.data.label_maps import LabelMap
 from hwnas.errors import ConfigError
 from hwnas.files import sha256_of_file, write_checked_json
-from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec
+from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec, dense_logits
 from hwnas.latency.measure.comparison import Comparison
 from hwnas.latency.measurement import LatencyMeasurement, ReferenceMeasurement
 from hwnas.metrics.confusion import confusion_matrix, iou_per_class, mean_iou
 from hwnas.range_view.knn import KnnSettings, labels_of_points
 from hwnas.range_view.projection import Normalisation, ProjectionSpec, network_input, project
 from hwnas.search_spaces.base import BlockSignature, restrict_choices
-from hwnas.tasks.base import FloatArray, Picture, Predict, Quality
+from hwnas.tasks.base import Arrays, MetricWords, Picture, Predict, Quality
 
 HEIGHT, WIDTH, CLASSES = 16, 256, ("ground", "low", "high")
 LABELS = LabelMap(
@@ -60,8 +61,10 @@ class SmallTask:
     """Three classes by height; `data` is the seed of the scans."""
 
     name = "small-lidar"
+    processor = "lidar-range-view"
+    words = MetricWords("mIoU", "IoU", "point", "scan", "class")
     class_names = CLASSES
-    contract = NetworkContract(5, HEIGHT, (WIDTH,), len(CLASSES), cyclic_width=True)
+    contract = NetworkContract(5, HEIGHT, (WIDTH,), dense_logits(len(CLASSES)), cyclic_width=True)
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         if set(settings) - {"data"}:
@@ -87,9 +90,18 @@ class SmallTask:
 
     def inputs(
         self, architecture: Architecture, *, split: str = "val", limit: int | None = None
-    ) -> Iterator[FloatArray]:
+    ) -> Iterator[Arrays]:
         for points, intensity, _ in self._scans(limit):
-            yield network_input(project(points, intensity / 255, SPEC), NORMALISATION)[None]
+            yield {"range_image": network_input(project(points, intensity / 255, SPEC), NORMALISATION)[None]}
+
+    def raw_inputs(
+        self, architecture: Architecture, *, split: str = "val", limit: int | None = None
+    ) -> Iterator[RawScan]:
+        for points, intensity, _ in self._scans(limit):
+            yield RawScan(points, intensity)
+
+    def decisions(self, outputs: Arrays) -> np.ndarray:
+        return outputs["logits"][0].argmax(axis=0)
 
     def evaluate(
         self, predict: Predict, architecture: Architecture, *, split: str = "val", limit: int | None = None
@@ -97,7 +109,7 @@ class SmallTask:
         matrix = np.zeros((len(CLASSES), len(CLASSES)), np.int64)
         for points, intensity, truth in self._scans(limit):
             image = project(points, intensity / 255, SPEC)
-            logits = predict(network_input(image, NORMALISATION)[None])[0]
+            logits = predict({"range_image": network_input(image, NORMALISATION)[None]})["logits"][0]
             pixels = logits.argmax(axis=0).astype(np.uint8)
             matrix += confusion_matrix(
                 truth, labels_of_points(pixels, image, KNN, len(CLASSES)), len(CLASSES)
@@ -142,7 +154,7 @@ class SmallSpace:
         self.choices = restrict_choices({"width": (4, 8, 12)}, restrictions)
 
     def decode(self, choices: Mapping[str, Choice]) -> Architecture:
-        return Architecture(self.name, dict(choices), (5, HEIGHT, WIDTH), len(CLASSES))
+        return Architecture(self.name, dict(choices), (5, HEIGHT, WIDTH), dense_logits(len(CLASSES)))
 
     def encode(self, architecture: Architecture) -> Any:
         return np.array([architecture.genes["width"]], np.float32)
@@ -234,7 +246,7 @@ def write_run(directory: Path, widths: Sequence[int] = (4, 8)) -> Path:
         module = space.build(architecture)
         module.train()
         for image in task.inputs(architecture):
-            module(torch.from_numpy(image))
+            module(torch.from_numpy(image["range_image"]))
         checkpoint = f"checkpoints/{architecture.id}/weights.safetensors"
         (directory / checkpoint).parent.mkdir(parents=True)
         save_weights(directory / checkpoint, module)
@@ -245,7 +257,9 @@ def write_run(directory: Path, widths: Sequence[int] = (4, 8)) -> Path:
                 "checkpoint": checkpoint,
                 "recipe": {"steps": 3},
                 "seed": number,
-                "quality": task.evaluate(torch_predict(module), architecture).to_json(),
+                "quality": task.evaluate(
+                    torch_predict(module, task.io_spec(architecture)), architecture
+                ).to_json(),
                 "latency": latency.to_json(),
                 "train_s": 1.0,
                 "on_front": True,

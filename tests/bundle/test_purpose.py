@@ -200,8 +200,8 @@ def test_the_dialect_of_the_target_has_the_plain_name(run: Path, tmp_path: Path)
     assert manifest.content["integrations"]["triton"]["precision"] == "fp32"
     # Each entry is evaluated by its own file, not by the one that `int8` means to onnxruntime.
     verification = verify_bundle(bundle, Board(), settings=VerificationSettings(parity_inputs=1))
-    shares = {name: entry["same_label_share"] for name, entry in verification.facts["precisions"].items()}
-    stated = {name: entry["evaluation"]["same_label_share"] for name, entry in manifest.precisions.items()}
+    shares = {name: entry["same_decision_share"] for name, entry in verification.facts["precisions"].items()}
+    stated = {name: entry["evaluation"]["same_decision_share"] for name, entry in manifest.precisions.items()}
     assert shares == stated
     assert shares["int8"] != shares["int8.onnxruntime"]
 

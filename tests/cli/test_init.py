@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from hwnas.cli.init import TEMPLATE
 from hwnas.cli.main import make_app
 from hwnas.config import RunConfig, load_config, parse_config
-from hwnas.io_spec import NetworkContract
+from hwnas.io_spec import NetworkContract, dense_logits
 from hwnas.search_spaces.base import make_search_space
 from hwnas.tasks.lidar_settings import LidarSettings, parse_settings
 from hwnas.yaml_files import parse_yaml
@@ -52,7 +52,7 @@ EXAMPLES = re.findall(r"`choices: (\{.*?\})`", TEMPLATE.replace("\n", " "))
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_examples_of_restrictions_fit_the_space(example: str) -> None:
     choices = parse_yaml(example, "example").value
-    contract = NetworkContract(5, 64, tuple(VALUE["task"]["widths"]), 20)
+    contract = NetworkContract(5, 64, tuple(VALUE["task"]["widths"]), dense_logits(20))
     space = make_search_space(VALUE["space"]["name"], contract, choices)
     assert {gene: list(space.choices[gene]) for gene in choices} == choices
 

@@ -16,6 +16,7 @@ from hwnas.bundle.runtime.deployment import coordinates_of
 from hwnas.data.dataset import open_dataset
 from hwnas.data.frames import FRAMES, Coordinates, axes_of_frame, composed, to_our_frame
 from hwnas.errors import DataError
+from hwnas.io_spec import dense_logits
 from hwnas.tasks.base import make_task
 from tests.data.clouds import ring_ordered_cloud, write_dataset, write_scan
 
@@ -101,7 +102,9 @@ def test_a_data_set_in_millimetres_of_the_vehicle_is_read_as_the_plain_one(tmp_p
     odd = open_dataset(tmp_path / "odd")
     assert odd.coordinates == coordinates
     task = make_task("lidar-segmentation", {"data": str(tmp_path / "odd"), "widths": [256]})
-    deployment = task.deployment(Architecture("none", {}, (5, 64, 256), 8))  # which bundles record
+    deployment = task.deployment(
+        Architecture("none", {}, (5, 64, 256), dense_logits(8))
+    )  # which bundles record
     assert coordinates_of(json.loads(json.dumps(deployment))) == coordinates
     assert odd.all_scans.fingerprint() != plain.all_scans.fingerprint()
     for one, other in zip(odd.all_scans, plain.all_scans, strict=True):

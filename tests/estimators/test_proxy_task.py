@@ -12,7 +12,7 @@ import torch
 from hwnas.errors import ConfigError, TrainingError
 from hwnas.estimators.base import EstimatorContext, make_estimator
 from hwnas.estimators.proxy_task import ProxyTask
-from hwnas.io_spec import NetworkContract
+from hwnas.io_spec import NetworkContract, dense_logits
 from hwnas.search_spaces.base import make_search_space, sample_choices
 from hwnas.tasks.base import Task
 from hwnas.testing.tiny import ARCHITECTURE, CLASSES, TinySpace, TinyTask
@@ -38,15 +38,16 @@ def test_a_part_of_the_samples_is_seen_and_a_part_of_their_columns() -> None:
 def test_what_is_said_of_a_column_stands_for_those_after_it(every: int) -> None:
     seen = []
 
-    def predict(inputs: np.ndarray) -> np.ndarray:
-        seen.append(inputs.shape)
-        assert inputs.flags["C_CONTIGUOUS"]
-        return np.repeat(inputs[:, :1], CLASSES, axis=1)
+    def predict(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        image = inputs["image"]
+        seen.append(image.shape)
+        assert image.flags["C_CONTIGUOUS"]
+        return {"logits": np.repeat(image[:, :1], CLASSES, axis=1)}
 
     class Kept(TinyTask):
         def evaluate(self, predict: Any, architecture: Any, **settings: Any) -> Any:
             inputs = np.arange(10.0, dtype=np.float32).reshape(1, 1, 1, 10)
-            return predict(inputs)
+            return predict({"image": inputs})["logits"]
 
     widened = np.asarray(ProxyTask(Kept(), every=every).evaluate(predict, ARCHITECTURE))
     columns = np.arange(10)
@@ -70,7 +71,7 @@ def test_the_estimator_trains_on_less_and_is_another_one(tmp_path: Path) -> None
 
 
 def test_networks_take_narrower_inputs_or_are_refused() -> None:
-    contract = NetworkContract(5, 16, (64,), 4, cyclic_width=True)
+    contract = NetworkContract(5, 16, (64,), dense_logits(4), cyclic_width=True)
     rng = np.random.default_rng(0)
     for decoder in ("bilinear-sum", "concatenation", "pixel-shuffle", "transposed-convolution"):
         space = make_search_space("range-unet", contract, {"decoder": [decoder], "num_stages": [3]})
@@ -85,13 +86,13 @@ def test_networks_take_narrower_inputs_or_are_refused() -> None:
 
 
 class Wide(TinyTask):
-    contract = NetworkContract(5, 16, (64,), 4, cyclic_width=True)
+    contract = NetworkContract(5, 16, (64,), dense_logits(4), cyclic_width=True)
 
 
 def test_it_is_a_task() -> None:
     task: Task = ProxyTask(TinyTask(), 2, 0.5)
     assert task.contract == TinyTask.contract
-    assert [inputs.shape[-1] for inputs in task.inputs(ARCHITECTURE, limit=1)] == [
+    assert [inputs["image"].shape[-1] for inputs in task.inputs(ARCHITECTURE, limit=1)] == [
         -(-TinyTask.contract.widths[0] // 2)
     ]
 

@@ -16,7 +16,7 @@ def test_synflow_of_two_layers_by_hand() -> None:
         network[0].weight.copy_(torch.tensor([2.0, -3.0]).reshape(2, 1, 1, 1))
         network[2].weight.copy_(torch.tensor([-5.0, 7.0]).reshape(1, 2, 1, 1))
     # Each layer's weights times slopes sum to R = 4 pixels * (2 * 5 + 3 * 7).
-    assert synflow(network, (1, 2, 2)) == pytest.approx(2 * 4 * 31)
+    assert synflow(network, [(1, 2, 2)]) == pytest.approx(2 * 4 * 31)
     assert float(network[0].weight.min()) == -3.0
 
 

@@ -28,7 +28,7 @@ def write_bundle(directory: Path) -> Path:
     module = space.build(architecture).eval()
     weights = directory / "weights.safetensors"
     save_weights(weights, module)
-    quality = task.evaluate(torch_predict(module), architecture)
+    quality = task.evaluate(torch_predict(module, task.io_spec(architecture)), architecture)
     member = TrainedMember(architecture, weights, quality, None, {"steps": 0}, 0)
     bundle = export_bundle(
         task,

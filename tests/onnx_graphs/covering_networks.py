@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec
+from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec, dense_logits
 from hwnas.models.decoders import DECODERS
 from hwnas.onnx_graphs.export import export_onnx
 from hwnas.search_spaces.base import make_search_space
 from hwnas.search_spaces.range_unet_covering import covering_choices
 
-CONTRACT = NetworkContract(in_channels=5, height=16, widths=(64,), num_classes=3, cyclic_width=True)
+CONTRACT = NetworkContract(in_channels=5, height=16, widths=(64,), outputs=dense_logits(3), cyclic_width=True)
 SPEC = IoSpec((TensorSpec("range_image", (1, 5, 16, 64)),), (TensorSpec("logits", (1, 3, 16, 64)),))
 
 

@@ -48,7 +48,7 @@ def test_precision_of_each_layer_is_told(path: Path, tmp_path: Path) -> None:
     half = inspect_onnx(tmp_path / "half.onnx")
     assert half.macs_by_precision == {"float16": reference.macs}
     image = np.random.default_rng(0).normal(size=(1, 5, 16, 64)).astype(np.float32)
-    ranges = calibrate(model, [image], CalibrationMethod.MIN_MAX, symmetric=True)
+    ranges = calibrate(model, [{model.graph.input[0].name: image}], CalibrationMethod.MIN_MAX, symmetric=True)
     kept = layers_of(model)[0]
     onnx.save(quantised(model, ranges, Dialect.TENSORRT, keep=[kept]), tmp_path / "int8.onnx")
     mixed = inspect_onnx(tmp_path / "int8.onnx")

@@ -40,12 +40,16 @@ def images() -> list[np.ndarray]:
     return [rng.standard_normal(SPEC.inputs[0].shape).astype(np.float32) for _ in range(3)]
 
 
+def named(images: list[np.ndarray]) -> list[dict[str, np.ndarray]]:
+    return [{"range_image": image} for image in images]
+
+
 @needs_modelopt
 def test_its_graph_computes_nearly_the_same(
     model: onnx.ModelProto, images: list[np.ndarray], tmp_path: Path
 ) -> None:
     before = model.SerializeToString(deterministic=True)
-    found = quantised_by_modelopt(model, images, CalibrationMethod.MIN_MAX)
+    found = quantised_by_modelopt(model, named(images), CalibrationMethod.MIN_MAX)
     assert model.SerializeToString(deterministic=True) == before
     operators = [node.op_type for node in found.graph.node]
     assert operators.count("QuantizeLinear") > 3
@@ -63,7 +67,7 @@ def test_its_graph_computes_nearly_the_same(
 @needs_modelopt
 def test_layers_can_be_kept(model: onnx.ModelProto, images: list[np.ndarray]) -> None:
     layers = layers_of(model)
-    found = quantised_by_modelopt(model, images, CalibrationMethod.MIN_MAX, keep=layers)
+    found = quantised_by_modelopt(model, named(images), CalibrationMethod.MIN_MAX, keep=layers)
     weights = {tensor.name for tensor in found.graph.initializer if tensor.data_type == onnx.TensorProto.INT8}
     quantised = [node for node in found.graph.node if node.op_type == "Conv" and node.name in layers]
     producers = {name: node for node in found.graph.node for name in node.output}
@@ -90,8 +94,8 @@ def test_a_failure_is_told_and_onnxruntime_is_left_as_it_is(
 ) -> None:
     wrong = [image[:, :2] for image in images]
     with pytest.raises(ExportError, match="ModelOpt cannot quantise the graph"):
-        quantised_by_modelopt(model, wrong, CalibrationMethod.MIN_MAX)
-    ranges = calibrate(model, images, CalibrationMethod.MIN_MAX, symmetric=True)
+        quantised_by_modelopt(model, named(wrong), CalibrationMethod.MIN_MAX)
+    ranges = calibrate(model, named(images), CalibrationMethod.MIN_MAX, symmetric=True)
     found = quantised(model, ranges, Dialect.TENSORRT)
     assert "QuantizeLinear" in {node.op_type for node in found.graph.node}
     assert not [name for name in sys.modules if name.startswith("modelopt")]

@@ -23,6 +23,7 @@ torch.set_num_threads(1)
 IMAGES = [
     np.random.default_rng(seed).normal(1.0, 3.0, (1, 5, 16, 64)).astype(np.float32) for seed in range(3)
 ]
+INPUTS = [{"range_image": image} for image in IMAGES]
 
 
 @pytest.fixture(scope="module", params=["bilinear-sum", "pixel-shuffle"])
@@ -67,7 +68,7 @@ def test_half_holds_halves_and_computes_the_same(model: onnx.ModelProto) -> None
 @pytest.mark.parametrize("dialect", list(Dialect))
 def test_int8_quantises_every_layer_in_the_dialect(model: onnx.ModelProto, dialect: Dialect) -> None:
     symmetric = dialect is Dialect.TENSORRT
-    ranges = calibrate(model, IMAGES, CalibrationMethod.MIN_MAX, symmetric=symmetric)
+    ranges = calibrate(model, INPUTS, CalibrationMethod.MIN_MAX, symmetric=symmetric)
     found = quantised(model, ranges, dialect)
     assert types_of(found)[onnx.TensorProto.INT8] == len(layers_of(model))
     assert [node.name for node in found.graph.node if node.op_type == "Conv"] == [
@@ -90,7 +91,7 @@ def test_int8_quantises_every_layer_in_the_dialect(model: onnx.ModelProto, diale
 
 @pytest.mark.parametrize("dialect", list(Dialect))
 def test_kept_layers_stay_and_lower_the_error(model: onnx.ModelProto, dialect: Dialect) -> None:
-    ranges = calibrate(model, IMAGES, CalibrationMethod.MIN_MAX, symmetric=dialect is Dialect.TENSORRT)
+    ranges = calibrate(model, INPUTS, CalibrationMethod.MIN_MAX, symmetric=dialect is Dialect.TENSORRT)
     layers = layers_of(model)
     found = quantised(model, ranges, dialect, keep=layers[1:])
     assert types_of(found)[onnx.TensorProto.INT8] == 1
@@ -98,7 +99,7 @@ def test_kept_layers_stay_and_lower_the_error(model: onnx.ModelProto, dialect: D
 
 
 def test_input_of_a_kept_first_layer_is_not_rounded(model: onnx.ModelProto) -> None:
-    ranges = calibrate(model, IMAGES[:1], CalibrationMethod.MIN_MAX, symmetric=False)
+    ranges = calibrate(model, INPUTS[:1], CalibrationMethod.MIN_MAX, symmetric=False)
     readers = {
         keep: {
             node.op_type
@@ -112,7 +113,7 @@ def test_input_of_a_kept_first_layer_is_not_rounded(model: onnx.ModelProto) -> N
 
 
 def edges(method: CalibrationMethod, model: onnx.ModelProto) -> tuple[float, float]:
-    data = calibrate(model, IMAGES, method, symmetric=False).tensors["range_image"]
+    data = calibrate(model, INPUTS, method, symmetric=False).tensors["range_image"]
     low, high = (np.asarray(value).item() for value in data.range_value)
     return low, high
 

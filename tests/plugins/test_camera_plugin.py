@@ -18,7 +18,7 @@ import yaml
 import hwnas as hwnas_package
 from hwnas.errors import ConfigError
 from hwnas.files import read_checked_json
-from hwnas.io_spec import NetworkContract
+from hwnas.io_spec import NetworkContract, dense_logits
 from hwnas.plugins import plugin_names
 from hwnas.search_spaces.base import SearchSpace, make_search_space
 from hwnas.tasks.base import Task, make_task
@@ -78,7 +78,7 @@ class TestCameraCnn(SearchSpaceSuite):
         assert "camera-cnn" in plugin_names("hwnas.search_spaces")
 
     def make_space(self, restrictions: Restrictions) -> SearchSpace:
-        contract = NetworkContract(in_channels=3, height=24, widths=(32,), num_classes=4)
+        contract = NetworkContract(in_channels=3, height=24, widths=(32,), outputs=dense_logits(4))
         return make_search_space("camera-cnn", contract, restrictions)
 
 

@@ -11,7 +11,7 @@ import torch
 from hwnas.architecture import Architecture
 from hwnas.config import parse_config, save_config
 from hwnas.files import write_checked_json
-from hwnas.io_spec import NetworkContract
+from hwnas.io_spec import NetworkContract, dense_logits
 from hwnas.search.front import write_front
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory
 from hwnas.search.study import TrialSummary
@@ -33,7 +33,9 @@ SMALL = {
 
 
 def space_of_run() -> SearchSpace:
-    return make_search_space("range-unet", NetworkContract(5, 64, (256, 512), 8, cyclic_width=True), SMALL)
+    return make_search_space(
+        "range-unet", NetworkContract(5, 64, (256, 512), dense_logits(8), cyclic_width=True), SMALL
+    )
 
 
 def latency(median_ms: float) -> dict[str, Any]:

@@ -10,12 +10,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hwnas.architecture import Architecture
-from hwnas.io_spec import NetworkContract
+from hwnas.io_spec import NetworkContract, dense_logits
 from hwnas.report.drawing import draw_architecture, parts_of
 from hwnas.report.words import count, duration, gene_lines, interval, milliseconds, percent
 from hwnas.search_spaces.base import BlockSignature, make_search_space, sample_choices
 
-SPACE = make_search_space("range-unet", NetworkContract(5, 64, (256, 512, 1024), 8))
+SPACE = make_search_space("range-unet", NetworkContract(5, 64, (256, 512, 1024), dense_logits(8)))
 
 
 def kinds_of(blocks: list[BlockSignature]) -> list[str]:
@@ -74,7 +74,7 @@ def test_genes_that_share_a_word_share_a_line() -> None:
         "cyclic_padding": True,
         "decoder": "b",
     }
-    assert gene_lines(Architecture("s", genes, (5, 4, 4), 3)) == [
+    assert gene_lines(Architecture("s", genes, (5, 4, 4), dense_logits(3))) == [
         "cyclic padding yes · decoder b",
         "stage1: block a · depth 2 · stride 1x2",
     ]

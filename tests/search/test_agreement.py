@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 
 from hwnas.architecture import Architecture
+from hwnas.io_spec import dense_logits
 from hwnas.search.agreement import rank_agreement
 
 
 def entry(width: int, latency_ms: float | None) -> dict[str, Any]:
-    architecture = Architecture("cells", {"width": width}, (5, 8, 32), 3).to_json()
+    architecture = Architecture("cells", {"width": width}, (5, 8, 32), dense_logits(3)).to_json()
     return {"architecture": architecture, "latency_ms": latency_ms, "latency": {"latency_ms": latency_ms}}
 
 

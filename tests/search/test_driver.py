@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 from hwnas.config import load_config
-from hwnas.errors import StudyError, TooSlowError
+from hwnas.errors import PluginError, StudyError, TooSlowError
 from hwnas.latency.measure.measurements import CandidateMeasurements
 from hwnas.latency.measure.meter import AgentMeter
 from hwnas.objectives import Objectives
@@ -18,7 +18,7 @@ from hwnas.search.driver import search
 from hwnas.search.front import build_front
 from hwnas.search.progress import SearchStatus
 from hwnas.search.run_directory import RunDirectory
-from hwnas.search.study import ABANDONED, SearchStudy
+from hwnas.search.study import SearchStudy
 
 pytestmark = [pytest.mark.usefixtures("tiny_plugin"), pytest.mark.slow]
 
@@ -157,12 +157,31 @@ def test_failing_candidates_are_told_as_failed_and_the_run_goes_on(
 
 def test_too_many_failures_in_a_row_stop_the_search(write_run, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(loop, "MAX_CONSECUTIVE_FAILURES", 3)
-    path = write_run(space__choices={"behaviour": ["nan"]})
-    with pytest.raises(StudyError, match=r"the last 3 all did.*not finite|the last 3 all did.*loss"):
+    path = write_run(task__fault="raises")
+    with pytest.raises(StudyError, match=r"the last 3 all did.*`evaluate` of the task 'tiny-stripes'"):
         search(load_config(path), tmp_path / "out")
     front = RunDirectory(tmp_path / "out").read_front()
     assert set(states(front)) == {"FAIL"}
-    assert ABANDONED not in [trial["reason"] for trial in front["trials"]]
+    reasons = {trial["reason"] for trial in front["trials"]}
+    # The worker went on: it was no death of its process.
+    assert reasons == {
+        "PluginError: `evaluate` of the task 'tiny-stripes' of hwnas-tiny-plugin 1.0: raised "
+        "ZeroDivisionError: no pixel is left"
+    }
+
+
+def test_a_quality_in_percent_is_refused_before_anything_is_measured(
+    write_run, tmp_path: Path, monkeypatch
+) -> None:
+    def never(*_arguments: Any, **_settings: Any) -> Any:
+        raise AssertionError("nothing is to be measured")
+
+    monkeypatch.setattr(loop, "measure_candidate", never)
+    path = write_run(task__fault="percent")
+    with pytest.raises(PluginError, match=r"`evaluate` of the task 'tiny-stripes' of hwnas-tiny-plugin 1\.0"):
+        search(load_config(path), tmp_path / "out")
+    run = RunDirectory(tmp_path / "out")
+    assert not run.exists
 
 
 def test_networks_too_slow_for_a_rate_are_told_as_failed_and_end_no_search(

@@ -23,6 +23,7 @@ from hwnas.architecture import Architecture
 from hwnas.cli.main import make_app
 from hwnas.config import load_config
 from hwnas.errors import ConfigError, StudyError
+from hwnas.io_spec import dense_logits
 from hwnas.pareto import fronts
 from hwnas.search.driver import search
 from hwnas.search.fidelities import Fidelities, Rung
@@ -39,7 +40,7 @@ SHORT = {"steps": [2, 4], "reduction_factor": 3}
 
 
 def made_up(number: int, error: float, cost: float) -> TrialSummary:
-    architecture = Architecture("made-up", {"number": number}, (1, 8, 8), 2)
+    architecture = Architecture("made-up", {"number": number}, (1, 8, 8), dense_logits(2))
     return TrialSummary(
         number, "COMPLETE", architecture, error, cost, cost, {}, None, None, 1.0, float(number)
     )

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hwnas.architecture import Architecture
+from hwnas.io_spec import dense_logits
 from hwnas.objectives import Constraint, Metric, Objectives
 from hwnas.search.front import (
     MARGIN,
@@ -26,7 +27,7 @@ def trial(number: int, error: float | None, latency_ms: float | None, **changes)
         "state": "COMPLETE",
         "cost": latency_ms,
         "measurements": {} if latency_ms is None else {"latency_ms": latency_ms},
-        "architecture": Architecture("s", {"n": number}, (1, 8, 8), 2),
+        "architecture": Architecture("s", {"n": number}, (1, 8, 8), dense_logits(2)),
         "duplicate_of": None,
         "reason": None,
         "seconds": 1.0,

@@ -11,7 +11,7 @@ import pytest
 from hwnas.architecture import Architecture
 from hwnas.config import load_config
 from hwnas.errors import ConfigError, PluginError
-from hwnas.io_spec import NetworkContract
+from hwnas.io_spec import NetworkContract, dense_logits
 from hwnas.models.cost import count_macs
 from hwnas.objectives import Constraint, Objectives
 from hwnas.search.driver import search
@@ -31,7 +31,7 @@ DEAD = "|none~0|+|none~0|none~1|+|none~0|nor_conv_3x3~1|nor_conv_3x3~2|"
 
 
 def cell_space(**restrictions: list[str]) -> SearchSpace:
-    return make_search_space("nas-cell", NetworkContract(5, 16, (64,), 3), restrictions)
+    return make_search_space("nas-cell", NetworkContract(5, 16, (64,), dense_logits(3)), restrictions)
 
 
 def file_of(directory: Path, *lines: str) -> Path:
@@ -136,7 +136,7 @@ def test_restrictions_of_the_space_hold() -> None:
 
 
 def test_spaces_without_seeds_are_refused(tmp_path: Path) -> None:
-    space = make_search_space("range-unet", NetworkContract(5, 32, (256,), 4))
+    space = make_search_space("range-unet", NetworkContract(5, 32, (256,), dense_logits(4)))
     run = RunDirectory(tmp_path / "run")
     run.make()
     with pytest.raises(ConfigError, match=r"'range-unet' reads no such file .*`seeds`.*`nas-cell`"):

@@ -13,7 +13,7 @@ import pytest
 from hwnas.architecture import Architecture
 from hwnas.config import load_config
 from hwnas.errors import LatencyTableError
-from hwnas.io_spec import NetworkContract
+from hwnas.io_spec import NetworkContract, dense_logits
 from hwnas.latency.measure.meter import open_meter
 from hwnas.latency.measure.survey import SurveyedNetwork
 from hwnas.latency.predict.fitting import fit_table
@@ -26,7 +26,7 @@ from hwnas.search.run_directory import RunDirectory
 from hwnas.search.stage_costs import stage_costs
 from hwnas.search_spaces.base import SearchSpace, make_search_space, sample_choices
 
-CONTRACT = NetworkContract(2, 8, (16,), 3)
+CONTRACT = NetworkContract(2, 8, (16,), dense_logits(3))
 TARGET = "local?backend=onnxruntime-cpu&threads=1"
 LIMIT_MS = 500.0
 MEASURING_S = 123.0
@@ -104,7 +104,7 @@ def test_what_can_be_counted_needs_no_clock() -> None:
 
 def test_other_inputs_are_not_covered() -> None:
     latency_filter = LatencyFilter(made_up_table({}), tiny_space(), limited())
-    wide = Architecture("tiny-space", network(8).genes, (2, 8, 32), 3)
+    wide = Architecture("tiny-space", network(8).genes, (2, 8, 32), dense_logits(3))
     assert latency_filter.predict(wide) is None
     latency_filter.learn(wide, 1.0)  # nothing to learn from
 

@@ -26,6 +26,7 @@ from hwnas.search.study import SearchStudy
 from hwnas.search.worker import Jobs
 from hwnas.search_spaces.base import SearchSpace, make_search_space
 from hwnas.tasks.base import Task, make_task
+from hwnas.training.supervised import SupervisedTrainer
 from tests.search.test_driver import implied_front
 from tests.search.test_killing import events
 
@@ -56,7 +57,9 @@ def exported_mb(channels: int, activation: str, path: Path) -> float:
     """Size of the file that a search measures, in MiB."""
     task, space = tiny()
     genes = {"channels": channels, "depth": 2, "kernel": 3, "activation": activation, "behaviour": "good"}
-    Jobs(task, space, (), lambda _: None).export(space.decode(genes), path, seed=0)
+    Jobs(task, space, SupervisedTrainer(task, space), (), lambda _: None).export(
+        space.decode(genes), path, seed=0
+    )
     return path.stat().st_size / 2**20
 
 

@@ -8,6 +8,7 @@ import pytest
 from hwnas.architecture import Architecture
 from hwnas.config import parse_config
 from hwnas.errors import ConfigError
+from hwnas.io_spec import dense_logits
 from hwnas.objectives import Metric, Objectives
 from hwnas.search.objectives import end_to_end_job, input_widths, objectives_of_run
 from tests.latency.made_up_scan import DEPLOYMENT, made_up_scan
@@ -18,7 +19,7 @@ class WideSpace:
         self.choices = {"input_width": widths, "depth": (1, 2)}
 
     def decode(self, choices: dict[str, Any]) -> Architecture:
-        return Architecture("wide", choices, (5, 16, int(choices["input_width"])), 2)
+        return Architecture("wide", choices, (5, 16, int(choices["input_width"])), dense_logits(2))
 
 
 NETWORK_ONLY = SimpleNamespace(name="camera")

@@ -8,7 +8,7 @@ import pytest
 from hwnas.config import load_config
 from hwnas.errors import ConfigError, StudyError
 from hwnas.files import write_checked_json
-from hwnas.io_spec import NetworkContract
+from hwnas.io_spec import NetworkContract, dense_logits
 from hwnas.search.driver import search
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.warm_start import adapted, first_candidates
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("tiny_plugin")
 
 def _other_run(path: Path, chosen: list[dict]) -> Path:
     """Files of an earlier run whose trials lie on one front."""
-    space = make_search_space("tiny-space", NetworkContract(2, 8, (16,), 3))
+    space = make_search_space("tiny-space", NetworkContract(2, 8, (16,), dense_logits(3)))
     run = RunDirectory(path)
     run.make()
     trials = []
@@ -51,7 +51,9 @@ def _choices(channels: int, depth: int) -> dict:
 
 def test_fronts_of_earlier_runs_are_taken_over_and_remembered(tmp_path: Path) -> None:
     other = _other_run(tmp_path / "other", [_choices(2, 1), _choices(4, 2), _choices(8, 3)])
-    space = make_search_space("tiny-space", NetworkContract(2, 8, (16,), 3), {"channels": [4, 8]})
+    space = make_search_space(
+        "tiny-space", NetworkContract(2, 8, (16,), dense_logits(3)), {"channels": [4, 8]}
+    )
     run = RunDirectory(tmp_path / "new")
     run.make()
     found = first_candidates(run, space, [str(other)], 9)
@@ -62,8 +64,12 @@ def test_fronts_of_earlier_runs_are_taken_over_and_remembered(tmp_path: Path) ->
 
 
 def test_a_sensor_of_another_width_takes_the_nearest_one() -> None:
-    wide = make_search_space("range-unet", NetworkContract(5, 64, (1024, 2048), 19, cyclic_width=True))
-    narrow = make_search_space("range-unet", NetworkContract(5, 32, (256, 512), 4, cyclic_width=False))
+    wide = make_search_space(
+        "range-unet", NetworkContract(5, 64, (1024, 2048), dense_logits(19), cyclic_width=True)
+    )
+    narrow = make_search_space(
+        "range-unet", NetworkContract(5, 32, (256, 512), dense_logits(4), cyclic_width=False)
+    )
     choices = sample_choices(wide, np.random.default_rng(0))
     taken = adapted(choices, narrow)
     assert taken is not None
@@ -72,14 +78,14 @@ def test_a_sensor_of_another_width_takes_the_nearest_one() -> None:
     assert narrow.decode(taken).input_shape == (5, 32, 512)
     assert adapted({"edge1": "none"}, narrow) is None
     limited = make_search_space(
-        "range-unet", NetworkContract(5, 32, (256,), 4), {"decoder": ["concatenation"]}
+        "range-unet", NetworkContract(5, 32, (256,), dense_logits(4)), {"decoder": ["concatenation"]}
     )
     assert adapted({**choices, "decoder": "elsewhere"}, limited) is None
 
 
 def test_a_run_of_another_space_is_refused(tmp_path: Path) -> None:
     other = _other_run(tmp_path / "other", [_choices(2, 1)])
-    space = make_search_space("range-unet", NetworkContract(5, 32, (256,), 4))
+    space = make_search_space("range-unet", NetworkContract(5, 32, (256,), dense_logits(4)))
     with pytest.raises(ConfigError, match="None of the 1 networks"):
         first_candidates(RunDirectory(tmp_path), space, [str(other)], 9)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from hwnas.errors import ArchitectureError
-from hwnas.io_spec import NetworkContract
+from hwnas.io_spec import NetworkContract, dense_logits
 from hwnas.models.cell_layers import CellLayers
 from hwnas.search_spaces.base import SearchSpace, encode_many, make_search_space, sample_choices
 from hwnas.search_spaces.cells import EDGES, ENCODING_PARTS, IDENTITY, NONE, OPERATIONS, Cell, encode_cell
@@ -16,7 +16,7 @@ from hwnas.search_spaces.nas_cell import make_nas_cell
 from hwnas.testing.search_space_suite import Restrictions, SearchSpaceSuite
 from hwnas.training.shared_weights import SharedWeights
 
-SMALL = NetworkContract(in_channels=5, height=16, widths=(32, 64), num_classes=3, cyclic_width=True)
+SMALL = NetworkContract(in_channels=5, height=16, widths=(32, 64), outputs=dense_logits(3), cyclic_width=True)
 CHEAP = {"stem_width": (8, 16), "decoder_width": (16, 24), "cells": (1, 2)}
 FOUND = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|skip_connect~0|none~1|avg_pool_3x3~2|"
 
@@ -36,7 +36,7 @@ class TestNasCellOfACamera(SearchSpaceSuite):
     num_exports = 2
 
     def make_space(self, restrictions: Restrictions) -> SearchSpace:
-        return make_nas_cell(NetworkContract(3, 22, (36, 50), 2), restrictions)
+        return make_nas_cell(NetworkContract(3, 22, (36, 50), dense_logits(2)), restrictions)
 
 
 def first_choices(space: SearchSpace, **wanted: Any) -> dict[str, Any]:
@@ -183,7 +183,7 @@ def test_operations_of_other_edges_have_weights_of_their_own() -> None:
     rng = np.random.default_rng(1)
     for _ in range(5):
         architecture = space.decode({**sample_choices(space, rng), "input_width": 32})
-        logits = shared.logits(architecture, torch.randn(2, *architecture.input_shape))
+        logits = shared.outputs(architecture, torch.randn(2, *architecture.input_shape))
         assert logits.shape == (2, 3, 16, 32)
         assert torch.isfinite(logits).all()
     cells = ("|nor_conv_3x3~0|+|none~0|none~1|+|none~0|skip_connect~1|none~2|", FOUND)

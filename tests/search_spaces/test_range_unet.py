@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hwnas.architecture import Architecture
 from hwnas.errors import ArchitectureError
-from hwnas.io_spec import NetworkContract
+from hwnas.io_spec import NetworkContract, dense_logits
 from hwnas.models.baselines import BASELINES
 from hwnas.models.blocks import BLOCKS
 from hwnas.models.cost import count_macs, count_parameters
@@ -27,8 +27,10 @@ from hwnas.testing.search_space_suite import Restrictions, SearchSpaceSuite, ass
 torch.set_num_threads(1)
 
 GOLDEN = Path(__file__).with_name("golden_ids.json")
-SMALL = NetworkContract(in_channels=5, height=16, widths=(32, 64), num_classes=3, cyclic_width=True)
-FULL = NetworkContract(in_channels=5, height=64, widths=(512, 1024, 2048), num_classes=20, cyclic_width=True)
+SMALL = NetworkContract(in_channels=5, height=16, widths=(32, 64), outputs=dense_logits(3), cyclic_width=True)
+FULL = NetworkContract(
+    in_channels=5, height=64, widths=(512, 1024, 2048), outputs=dense_logits(20), cyclic_width=True
+)
 NARROW = {
     "stem_width": (8, 16, 24, 32),
     "decoder_width": (16, 24, 32),
@@ -51,7 +53,7 @@ class TestRangeUNet(SearchSpaceSuite):
 class TestRangeUNetOfACamera(SearchSpaceSuite):
     """Odd sizes that strides do not divide, and edges that are no neighbours."""
 
-    contract = NetworkContract(in_channels=3, height=22, widths=(36, 50), num_classes=2)
+    contract = NetworkContract(in_channels=3, height=22, widths=(36, 50), outputs=dense_logits(2))
     cheap = NARROW
     num_builds = 4
     num_exports = 2
@@ -71,7 +73,7 @@ def test_is_registered() -> None:
 @pytest.mark.parametrize("decoder", sorted(DECODERS))
 def test_every_block_exports_with_every_decoder_and_stride(decoder: str, stride: str, tmp_path: Path) -> None:
     """Five stages hold all five blocks; with one of the decoders the stem strides, too."""
-    space = make_range_unet(NetworkContract(5, 128, (256,), 3, cyclic_width=True), NARROW)
+    space = make_range_unet(NetworkContract(5, 128, (256,), dense_logits(3), cyclic_width=True), NARROW)
     wanted: dict[str, Any] = {"decoder": decoder, "num_stages": len(BLOCKS), "cyclic_padding": True}
     for number, block in enumerate(BLOCKS, start=1):
         wanted |= {f"stage{number}_block": block, f"stage{number}_kernel": (3, 5, 7)[number % 3]}
@@ -134,7 +136,7 @@ def test_genes_of_an_architecture_all_matter(seed: int, gene: str) -> None:
 @given(seed=st.integers(0, 2**32 - 1), height=st.integers(4, 128), width=st.integers(8, 2048))
 @settings(max_examples=100, deadline=None)
 def test_levels_fit_for_every_size(seed: int, height: int, width: int) -> None:
-    space = RangeUNetSpace(NetworkContract(5, height, (width,), 2), {})
+    space = RangeUNetSpace(NetworkContract(5, height, (width,), dense_logits(2)), {})
     plan = space.plan(space.decode(sample_choices(space, np.random.default_rng(seed))))
     shapes = [plan.stem_shape, *(stage.output_shape for stage in plan.stages)]
     assert all(shape[1] >= 4 and shape[2] >= 8 for shape in shapes)
@@ -169,7 +171,9 @@ def test_what_decode_cannot_make_is_refused() -> None:
         {"stage3_width": 16},
         {"cyclic_padding": 0},
     ):
-        changed = Architecture("range-unet", {**architecture.genes, **change}, architecture.input_shape, 20)
+        changed = Architecture(
+            "range-unet", {**architecture.genes, **change}, architecture.input_shape, dense_logits(20)
+        )
         with pytest.raises(ArchitectureError):
             space.build(changed)
 

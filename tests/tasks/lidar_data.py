@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from hwnas.architecture import Architecture
+from hwnas.io_spec import dense_logits
 
 RINGS = 64
-ARCHITECTURE = Architecture("none", {}, (5, RINGS, 256), 8)
+ARCHITECTURE = Architecture("none", {}, (5, RINGS, 256), dense_logits(8))
 
 
 def write_scans(directory: Path, sequences: tuple[str, ...] = ("00", "01", "08"), scans: int = 2) -> Path:

@@ -16,7 +16,7 @@ def test_points_are_counted_by_distance() -> None:
     assert tally.bands() == {"0-20 m": 1.0, "20-40 m": pytest.approx(0.25), "40+ m": None}
     assert tally.matrix.tolist() == [[1, 1], [0, 2]]
     assert mean_iou(tally.matrix) == pytest.approx((1 / 2 + 2 / 3) / 2)
-    assert tally.same_label_share == pytest.approx(5 / 6)
+    assert tally.same_decision_share == pytest.approx(5 / 6)
 
 
 def test_tasks_without_a_pass_of_their_own_are_evaluated_one_by_one() -> None:
@@ -27,10 +27,10 @@ def test_tasks_without_a_pass_of_their_own_are_evaluated_one_by_one() -> None:
     def always(label: int):
         logits = np.zeros(shape, np.float32)
         logits[:, label] = 1.0
-        return lambda image: logits
+        return lambda _: {"logits": logits}
 
     found = evaluate_together(task, {"a": always(0), "b": always(1)}, architecture, reference="a", limit=1)
-    assert found["a"].same_label_share == 1.0
-    assert found["b"].same_label_share == 0.0
+    assert found["a"].same_decision_share == 1.0
+    assert found["b"].same_decision_share == 0.0
     assert found["a"].quality.value != found["b"].quality.value
     assert Evaluation.from_json(found["b"].to_json()) == found["b"]

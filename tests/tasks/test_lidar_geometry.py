@@ -16,6 +16,7 @@ from hwnas.data.image_geometry import Geometry, default_height
 from hwnas.data.inspection import inspect_dataset
 from hwnas.data.sensors import Sensor, load_sensor
 from hwnas.errors import ConfigError, DataError
+from hwnas.io_spec import dense_logits
 from hwnas.range_view.projection import ProjectionSpec, project
 from hwnas.scan import DataWarning, Scan
 from hwnas.tasks.base import make_task
@@ -25,7 +26,7 @@ from tests.data.scenes import write_scenes
 from tests.data.sensor_clouds import Turn, scan_of
 from tests.tasks.lidar_data import write_scans
 
-SMALL = Architecture("none", {}, (5, 16, 256), 8)
+SMALL = Architecture("none", {}, (5, 16, 256), dense_logits(8))
 
 
 def scans_of(name: str, turn: Turn = Turn(), *, has_ring: bool = False, count: int = 3) -> list[Scan]:  # noqa: B008
@@ -162,7 +163,7 @@ def test_data_info_counts_the_losses_of_the_image_that_training_makes(tmp_path: 
         yaml.safe_dump({"splits": {"train": ["00"], "val": ["01"]}, **settings}), encoding="utf-8"
     )
     task = make_task("lidar-segmentation", {"data": str(data), "widths": [512]})
-    deployed = task.deployment(Architecture("none", {}, (5, 64, 512), 8))["projection"]
+    deployed = task.deployment(Architecture("none", {}, (5, 64, 512), dense_logits(8)))["projection"]
     found = inspect_dataset(open_dataset(data), width=512)
     assert found.image is not None
     assert found.image.spec == ProjectionSpec.from_json(deployed)

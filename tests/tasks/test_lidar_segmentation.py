@@ -18,10 +18,11 @@ from hwnas.data.expectations import ScanExpectations
 from hwnas.data.label_maps import LabelMap
 from hwnas.data.sensors import load_sensor
 from hwnas.errors import ArchitectureError, ConfigError, DataError
+from hwnas.io_spec import dense_logits
 from hwnas.range_view.knn import KnnSettings, labels_of_points
 from hwnas.range_view.projection import Normalisation, ProjectionSpec, label_image, network_input, project
 from hwnas.range_view.rings import recover_rings
-from hwnas.tasks.base import FloatArray, LossSettings, Task, make_task
+from hwnas.tasks.base import Arrays, LossSettings, Task, make_task
 from hwnas.tasks.end_to_end import ClockedEndToEnd, end_to_end_sample
 from hwnas.tasks.expectations import expectations
 from hwnas.tasks.lidar_samples import ScanCache, training_statistics
@@ -44,20 +45,20 @@ def _oracle(task: LidarSegmentation, split: str = "val") -> Any:
     source = open_dataset(task.settings["data"], label_map="merged-8")
     scans = iter(source.split(split))
 
-    def predict(inputs: FloatArray) -> FloatArray:
+    def predict(inputs: Arrays) -> Arrays:
         scan = next(scans)
         image = project(scan.points, scan.remission, ProjectionSpec(RINGS, 256))
         assert scan.labels is not None
         truth = label_image(scan.labels, image)
-        return np.stack([truth == k for k in range(8)])[None].astype(np.float32)
+        return {"logits": np.stack([truth == k for k in range(8)])[None].astype(np.float32)}
 
     return predict
 
 
-def _always_road(inputs: FloatArray) -> FloatArray:
-    logits = np.zeros((1, 8, *inputs.shape[2:]), np.float32)
+def _always_road(inputs: Arrays) -> Arrays:
+    logits = np.zeros((1, 8, *inputs["range_image"].shape[2:]), np.float32)
     logits[:, 2] = 1.0
-    return logits
+    return {"logits": logits}
 
 
 def test_is_a_registered_task(data: Path) -> None:
@@ -75,7 +76,11 @@ def test_settings_make_an_equal_task(task: LidarSegmentation) -> None:
 
 def test_contract_and_io_spec(task: LidarSegmentation) -> None:
     assert task.contract.widths == (256, 512, 1024, 2048)
-    assert (task.contract.in_channels, task.contract.height, task.contract.num_classes) == (5, 64, 8)
+    assert (task.contract.in_channels, task.contract.height, task.contract.outputs) == (
+        5,
+        64,
+        dense_logits(8),
+    )
     assert task.contract.cyclic_width
     spec = task.io_spec(ARCHITECTURE)
     assert spec.inputs[0].shape == (1, 5, 64, 256)
@@ -112,7 +117,7 @@ def test_a_missing_data_set_is_an_error(tmp_path: Path) -> None:
 
 def test_an_architecture_of_another_task_is_refused(task: LidarSegmentation) -> None:
     with pytest.raises(ArchitectureError, match="64 rows"):
-        task.io_spec(Architecture("none", {}, (5, 32, 256), 8))
+        task.io_spec(Architecture("none", {}, (5, 32, 256), dense_logits(8)))
 
 
 def test_samples_follow_seed_and_pass(task: LidarSegmentation) -> None:
@@ -143,7 +148,7 @@ def test_samples_have_targets_where_points_are(task: LidarSegmentation, augmenta
 
 def test_unaugmented_samples_are_what_evaluation_sees(task: LidarSegmentation) -> None:
     sample = task.train_dataset(ARCHITECTURE, augmentation=0.0, seed=0)[0][0]
-    seen = next(iter(task.inputs(ARCHITECTURE, split="train")))
+    seen = next(iter(task.inputs(ARCHITECTURE, split="train")))["range_image"]
     np.testing.assert_array_equal(sample.numpy()[None], seen)
 
 
@@ -222,7 +227,7 @@ def test_deployment_rebuilds_the_processing(task: LidarSegmentation) -> None:
     knn, label_map = KnnSettings.from_json(deployment["knn"]), LabelMap.from_json(deployment["label_map"])
     scan = open_dataset(task.settings["data"], label_map="merged-8").split("val")[0]
     image = project(scan.points, scan.remission, spec)
-    first = next(iter(task.inputs(ARCHITECTURE)))
+    first = next(iter(task.inputs(ARCHITECTURE)))["range_image"]
     np.testing.assert_array_equal(first[0], network_input(image, normalisation))
     assert label_map.class_names == task.class_names
     assert labels_of_points(np.full((64, 256), 2, np.uint8), image, knn, 8).shape == (len(scan),)
@@ -295,13 +300,15 @@ def test_real_scans_are_evaluated_by_their_oracle(real_lidar: Path) -> None:
     source = open_dataset(real_lidar, label_map="merged-8")
     scans = iter(source.split("val"))
 
-    def predict(inputs: FloatArray) -> FloatArray:
+    def predict(inputs: Arrays) -> Arrays:
         scan = next(scans)
         assert scan.labels is not None
         truth = label_image(scan.labels, project(scan.points, scan.remission, ProjectionSpec(64, 512)))
-        return np.stack([truth == k for k in range(8)])[None].astype(np.float32)
+        return {"logits": np.stack([truth == k for k in range(8)])[None].astype(np.float32)}
 
-    assert task.evaluate(predict, Architecture("none", {}, (5, 64, 512), 8), limit=2).value > 0.9
+    assert (
+        task.evaluate(predict, Architecture("none", {}, (5, 64, 512), dense_logits(8)), limit=2).value > 0.9
+    )
 
 
 def test_pretraining_shows_other_scans_normalised_like_the_own(data: Path, tmp_path: Path) -> None:

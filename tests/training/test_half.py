@@ -3,8 +3,9 @@ import pytest
 import torch
 from torch import nn
 
+from hwnas.io_spec import IoSpec, TensorSpec
 from hwnas.training.half import LARGEST_HALF, HalfNetwork
-from tests.onnx_graphs.covering_networks import network
+from tests.onnx_graphs.covering_networks import SPEC, network
 
 torch.set_num_threads(1)
 
@@ -13,8 +14,8 @@ torch.set_num_threads(1)
 def test_values_are_halves_close_to_singles(name: str) -> None:
     module = network(name)
     image = np.random.default_rng(0).normal(1.0, 3.0, (1, 5, 16, 64)).astype(np.float32)
-    half = HalfNetwork(module, "cpu")
-    found = half(image)
+    half = HalfNetwork(module, SPEC, "cpu")
+    found = half({"image": image})["logits"]
     with torch.no_grad():
         expected = module(torch.from_numpy(image)).numpy()
     assert np.array_equal(found, found.astype(np.float16).astype(np.float32))
@@ -26,8 +27,9 @@ def test_values_are_halves_close_to_singles(name: str) -> None:
 def test_overflow_is_seen_before_it_becomes_infinite() -> None:
     module = nn.Sequential(nn.Conv2d(1, 1, 1, bias=False), nn.Hardsigmoid())
     nn.init.constant_(module[0].weight, 300.0)
-    half = HalfNetwork(module, "cpu")
-    found = half(np.full((1, 1, 2, 2), 300.0, np.float32))
+    spec = IoSpec((TensorSpec("x", (1, 1, 2, 2)),), (TensorSpec("y", (1, 1, 2, 2)),))
+    half = HalfNetwork(module, spec, "cpu")
+    found = half({"x": np.full((1, 1, 2, 2), 300.0, np.float32)})["y"]
     assert half.largest_activation == pytest.approx(90_000.0)
     assert np.all(found == 1.0)
 
@@ -38,5 +40,6 @@ def test_convolutions_agree_with_halves_of_pytorch_itself() -> None:
     image = np.random.default_rng(1).normal(size=(1, 4, 8, 8)).astype(np.float32)
     with torch.no_grad():
         expected = module.half()(torch.from_numpy(image).half()).float().numpy()
-    found = HalfNetwork(module.float(), "cpu")(image)
+    spec = IoSpec((TensorSpec("x", (1, 4, 8, 8)),), (TensorSpec("y", (1, 4, 6, 6)),))
+    found = HalfNetwork(module.float(), spec, "cpu")({"x": image})["y"]
     np.testing.assert_allclose(found, expected, atol=2e-3, rtol=2e-3)

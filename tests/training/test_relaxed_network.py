@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from hwnas.io_spec import NetworkContract
+from hwnas.io_spec import NetworkContract, dense_logits
 from hwnas.search_spaces.base import SearchSpace, make_search_space, sample_choices
 from hwnas.training.relaxed_network import Options, RelaxedNetwork
 from hwnas.training.shared_weights import SharedWeights
 
 torch.set_num_threads(1)
-CONTRACT = NetworkContract(5, 16, (64,), 4, cyclic_width=True)
+CONTRACT = NetworkContract(5, 16, (64,), dense_logits(4), cyclic_width=True)
 CHOICES = {
     "stem_width": [8, 16],
     "num_stages": [2, 3],
@@ -41,7 +41,7 @@ def drawn(space: SearchSpace, seed: int) -> Options:
 
 def told(shared: SharedWeights, space: SearchSpace, choices: dict[str, object], images: Tensor) -> Tensor:
     with torch.no_grad():
-        return shared.logits(space.decode(choices), images)
+        return shared.outputs(space.decode(choices), images)
 
 
 @pytest.mark.parametrize("seed", range(12))

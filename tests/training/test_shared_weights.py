@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from hwnas.cli import supernet as supernet_command
 from hwnas.errors import ConfigError, TrainingError
-from hwnas.io_spec import NetworkContract
+from hwnas.io_spec import NetworkContract, dense_logits
 from hwnas.search_spaces.base import SearchSpace, make_search_space, sample_choices
 from hwnas.testing.tiny import TinySpace, TinyTask
 from hwnas.training.recipe import Recipe
@@ -22,7 +22,7 @@ from hwnas.training.supernet import largest, load_supernet, smallest, train_supe
 from tests.tasks.lidar_data import write_scans
 
 torch.set_num_threads(1)
-CONTRACT = NetworkContract(5, 16, (64,), 4, cyclic_width=True)
+CONTRACT = NetworkContract(5, 16, (64,), dense_logits(4), cyclic_width=True)
 CHOICES = {
     "stem_width": [8, 16],
     "num_stages": [2, 3],
@@ -83,7 +83,7 @@ def test_numbers_go_to_their_ends(space: SearchSpace) -> None:
 def test_gradients_flow_into_the_slices_only(space: SearchSpace, shared: SharedWeights) -> None:
     architecture = smallest(space, np.random.default_rng(1))
     shared.zero_grad(set_to_none=True)
-    shared.logits(architecture, torch.randn(2, *architecture.input_shape)).square().sum().backward()
+    shared.outputs(architecture, torch.randn(2, *architecture.input_shape)).square().sum().backward()
     stem = shared.tensors.get("stem/Conv2d0/weight")
     assert stem is not None
     assert stem.shape[0] == 16
@@ -150,7 +150,7 @@ def test_supernets_of_other_spaces_and_sizes_are_refused(tmp_path: Path, space: 
         load_supernet(tmp_path, space)
     with pytest.raises(TrainingError, match="hwnas supernet"):
         load_supernet(tmp_path / "nowhere", space)
-    wide = make_search_space("range-unet", NetworkContract(5, 16, (64, 128), 4), {})
+    wide = make_search_space("range-unet", NetworkContract(5, 16, (64, 128), dense_logits(4)), {})
     with pytest.raises(ConfigError, match="one input width"):
         train_supernet(TinyTask(), wide, recipe, seed=0, directory=tmp_path / "wide")
 

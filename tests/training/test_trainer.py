@@ -83,8 +83,8 @@ def test_training_learns(tmp_path: Path) -> None:
     module = _train(tmp_path, replace(RECIPE, steps=150, average=0.9))
     untrained = TinySpace().build(ARCHITECTURE)
     task = TinyTask()
-    assert task.evaluate(torch_predict(module), ARCHITECTURE).value > 0.8
-    assert task.evaluate(torch_predict(untrained), ARCHITECTURE).value < 0.7
+    assert task.evaluate(torch_predict(module, task.io_spec(ARCHITECTURE)), ARCHITECTURE).value > 0.8
+    assert task.evaluate(torch_predict(untrained, task.io_spec(ARCHITECTURE)), ARCHITECTURE).value < 0.7
 
 
 def test_seed_shapes_the_result_and_the_callers_randomness_stays(tmp_path: Path) -> None:
@@ -158,10 +158,10 @@ def test_half_precision_on_a_cpu_is_refused() -> None:
 
 
 def test_memory_order_does_not_change_what_is_computed() -> None:
-    module = TinySpace().build(ARCHITECTURE).eval()
+    module, spec = TinySpace().build(ARCHITECTURE).eval(), TinyTask().io_spec(ARCHITECTURE)
     inputs = np.random.default_rng(0).standard_normal((1, 2, 8, 16)).astype(np.float32)
-    plain = torch_predict(module)(inputs)
-    ordered = torch_predict(module.to(memory_format=torch.channels_last))(inputs)
+    plain = torch_predict(module, spec)({"image": inputs})["logits"]
+    ordered = torch_predict(module.to(memory_format=torch.channels_last), spec)({"image": inputs})["logits"]
     np.testing.assert_allclose(plain, ordered, atol=1e-5)
 
 

@@ -27,7 +27,7 @@ from hwnas.onnx_graphs.precision.int8 import layers_of, quantised
 from hwnas.onnx_graphs.precision.kinds import FP16, FP32, INT8, MIXED, Dialect
 from hwnas.onnx_graphs.precision.modelopt_int8 import check_modelopt, quantised_by_modelopt
 from hwnas.onnx_graphs.versions import at_opset, with_oldest_versions
-from hwnas.tasks.base import FloatArray, Predict, Task
+from hwnas.tasks.base import Arrays, Predict, Task
 from hwnas.tasks.batch_evaluation import Evaluation, evaluate_together
 from hwnas.training.half import HalfNetwork
 
@@ -68,7 +68,7 @@ class PrecisionMaker:
         self._directory, self._dialect, self._settings = directory, dialect, settings
         self._suffix, self._opset = suffix, opset
         self._model = onnx.load(directory / file_name(FP32))
-        self._inputs: list[FloatArray] = []
+        self._inputs: list[Arrays] = []
         self._ranges: Ranges | None = None
 
     def make(self) -> list[PrecisionMeasurements]:
@@ -86,7 +86,7 @@ class PrecisionMaker:
         half: HalfNetwork | None = None
         if FP16 in wanted:
             self._write(FP16, half_precision(self._model))
-            predicts[FP16] = half = HalfNetwork(self._module)
+            predicts[FP16] = half = HalfNetwork(self._module, self._task.io_spec(self._architecture))
         if INT8 in wanted or MIXED in wanted:
             self._write(INT8, self._quantised(()))
             predicts[INT8] = self._predictor(INT8)
@@ -136,7 +136,7 @@ class PrecisionMaker:
         return [best]
 
     def _by_sensitivity(self) -> list[str]:
-        """Return the layers, that first whose quantisation alone changes the logits most."""
+        """Return the layers, that first whose quantisation alone changes the outputs most."""
         layers = layers_of(self._model)
         images = self._calibration_inputs()[: self._settings.sensitivity_inputs]
         reference = self._predictor(FP32)
@@ -149,8 +149,9 @@ class PrecisionMaker:
             write_bytes_atomically(probe, model.SerializeToString(deterministic=True))
             predict = OnnxPredictor(probe, self._settings.threads)
             errors[layer] = sum(
-                float(np.linalg.norm(predict(image) - logits))
-                for image, logits in zip(images, expected, strict=True)
+                float(np.linalg.norm(array - outputs[name]))
+                for image, outputs in zip(images, expected, strict=True)
+                for name, array in predict(image).items()
             )
         probe.unlink(missing_ok=True)
         return sorted(layers, key=lambda layer: -errors[layer])
@@ -184,7 +185,7 @@ class PrecisionMaker:
             )
         return quantised(self._model, self._ranges, self._dialect, keep=keep)
 
-    def _calibration_inputs(self) -> list[FloatArray]:
+    def _calibration_inputs(self) -> list[Arrays]:
         if not self._inputs:
             count = self._settings.calibration_inputs
             self._inputs = list(self._task.inputs(self._architecture, split="train", limit=count))

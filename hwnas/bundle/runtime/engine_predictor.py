@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.bundle.manifest import Manifest
+from hwnas.bundle.runtime.onnx_predictor import arrays_for
 from hwnas.errors import BundleError, HwnasError
 from hwnas.plugins import load_plugin
 
@@ -17,7 +18,7 @@ FloatArray = npt.NDArray[np.float32]
 
 
 class EnginePredictor:
-    """A network in an engine: input [1, C, H, W] to logits [1, K, H, W]. Threads take turns."""
+    """A network in an engine: inputs by name to outputs by name. Threads take turns."""
 
     def __init__(self, manifest: Manifest, product: str, precision: str) -> None:
         """Load the engine of a bundle.
@@ -33,37 +34,36 @@ class EnginePredictor:
         """
         path, identity = engine_of(manifest, product, precision)
         self._lock = threading.Lock()
-        self._input, self._output = manifest.io_spec.inputs[0], manifest.io_spec.outputs[0]
+        self.inputs, self.outputs = manifest.io_spec.inputs, manifest.io_spec.outputs
         try:
             self._backend: Any = load_plugin("hwnas.backends", product)(1)
             self._backend.load_engine(path, identity)
             self._check_inputs(path)
-            self._backend.bind({self._input.name: np.zeros(self._input.shape, np.float32)})
+            self._backend.bind({spec.name: np.zeros(spec.shape, np.float32) for spec in self.inputs})
         except HwnasError as error:
             raise BundleError(str(error)) from error
 
-    def __call__(self, image: FloatArray) -> FloatArray:
-        """Return the logits [1, K, H, W] of one input [1, C, H, W].
+    def __call__(self, inputs: Mapping[str, FloatArray]) -> Dict[str, FloatArray]:
+        """Return the outputs for one sample.
 
         Raises:
-            BundleError: if the input has another shape, or the engine fails.
+            BundleError: if inputs are missing or have other shapes, or the engine fails.
         """
-        if image.shape != self._input.shape:
-            raise BundleError(f"The network takes an input {self._input.shape}, but got {image.shape}.")
+        values = arrays_for(self.inputs, inputs)
         with self._lock:
             try:
                 self._backend.use_in_this_thread()
-                self._backend.write({self._input.name: np.ascontiguousarray(image, dtype=np.float32)})
+                self._backend.write(values)
                 self._backend.run()
-                logits = self._backend.outputs()[self._output.name]
+                found = self._backend.outputs()
             except HwnasError as error:
                 raise BundleError(str(error)) from error
-        return np.asarray(logits, dtype=np.float32)
+        return {spec.name: np.asarray(found[spec.name], np.float32) for spec in self.outputs}
 
     def _check_inputs(self, path: str) -> None:
         found = tuple(self._backend.inputs())
-        if found != (self._input,):
-            raise BundleError(f"{path} takes {found}, but its manifest says {self._input}. Export again.")
+        if found != self.inputs:
+            raise BundleError(f"{path} takes {found}, but its manifest says {self.inputs}. Export again.")
 
 
 def engine_of(manifest: Manifest, product: str, precision: str) -> Tuple[str, Dict[str, Any]]:

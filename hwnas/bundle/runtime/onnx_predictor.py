@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Mapping, Tuple, Type, Union
+from typing import Any, Dict, Mapping, Tuple, Type, Union
 
 import numpy as np
 import numpy.typing as npt
 
 from hwnas.errors import BundleError
 from hwnas.files import utf8_path
+from hwnas.io_spec import TensorSpec
 from hwnas.onnxruntime_loading import load_onnxruntime
 
 FloatArray = npt.NDArray[np.float32]
@@ -19,11 +20,11 @@ _ROUNDS_HALVES_SINCE = (1, 30)
 
 
 class OnnxPredictor:
-    """A network in an ONNX file, run on the CPU: input [1, C, H, W] to logits [1, K, H, W].
+    """A network in an ONNX file, run on the CPU: inputs by name to outputs by name.
 
     Attributes:
-        input_shape: (1, C, H, W), static.
-        output_shape: (1, K, H, W), static.
+        inputs: names and static shapes, float32, in graph order.
+        outputs: likewise.
         version: of onnxruntime.
     """
 
@@ -31,7 +32,7 @@ class OnnxPredictor:
         """Load a file.
 
         Args:
-            path: ONNX file with one float32 input and one float32 output of static shapes.
+            path: ONNX file whose inputs and outputs are float32 and have static shapes.
             threads: that one inference may use; 0 means one for every core.
 
         Raises:
@@ -39,37 +40,47 @@ class OnnxPredictor:
         """
         self._path = os.fspath(path)
         self._session, self.version = _open_session(self._path, threads)
-        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        if len(inputs) != 1 or len(outputs) != 1:
-            raise BundleError(
-                f"{path} must have one input and one output, but has {len(inputs)} and {len(outputs)}."
-            )
-        self._input, self._output = inputs[0].name, outputs[0].name
-        self.input_shape = _static_shape(inputs[0], path)
-        self.output_shape = _static_shape(outputs[0], path)
+        self.inputs = tuple(_spec_of(value, path) for value in self._session.get_inputs())
+        self.outputs = tuple(_spec_of(value, path) for value in self._session.get_outputs())
 
-    def __call__(self, image: FloatArray) -> FloatArray:
-        """Return the logits [1, K, H, W] of one input [1, C, H, W].
+    def __call__(self, inputs: Mapping[str, FloatArray]) -> Dict[str, FloatArray]:
+        """Return the outputs for one sample.
 
         Raises:
-            BundleError: if the input has another shape than the file states, or onnxruntime cannot run it,
-                such as for lack of memory.
+            BundleError: if inputs are missing or have other shapes than the file states, or onnxruntime
+                cannot run it, such as for lack of memory.
         """
-        if image.shape != self.input_shape:
-            raise BundleError(f"The network takes an input {self.input_shape}, but got {image.shape}.")
-        values = np.ascontiguousarray(image, dtype=np.float32)
+        values = arrays_for(self.inputs, inputs)
         try:
-            (logits,) = self._session.run([self._output], {self._input: values})
+            found = self._session.run([spec.name for spec in self.outputs], values)
         except _refusals() as error:
             raise BundleError(
                 f"onnxruntime cannot run {self._path}: {error}. Copy the file again or export it again."
             ) from error
-        if np.shape(logits) != self.output_shape:
-            raise BundleError(
-                f"{self._path} states an output {self.output_shape}, but gives {np.shape(logits)}. "
-                "Export it again."
-            )
-        return np.asarray(logits, dtype=np.float32)
+        for spec, array in zip(self.outputs, found):  # noqa: B905 - Python 3.8
+            if np.shape(array) != spec.shape:
+                raise BundleError(
+                    f"{self._path} states an output {spec.name!r} of {spec.shape}, but gives "
+                    f"{np.shape(array)}. Export it again."
+                )
+        pairs = zip(self.outputs, found)  # noqa: B905 - Python 3.8
+        return {spec.name: np.asarray(array, np.float32) for spec, array in pairs}
+
+
+def arrays_for(specs: Tuple[TensorSpec, ...], given: Mapping[str, FloatArray]) -> Dict[str, FloatArray]:
+    """Return given inputs as a runtime takes them: float32, contiguous, in graph order.
+
+    Raises:
+        BundleError: if one is missing or unknown, or has another shape.
+    """
+    names = [spec.name for spec in specs]
+    if sorted(given) != sorted(names):
+        raise BundleError(f"The network takes the inputs {names}, but got {sorted(given)}.")
+    for spec in specs:
+        shape = np.shape(given[spec.name])
+        if shape != spec.shape:
+            raise BundleError(f"The network takes an input {spec.name!r} of {spec.shape}, but got {shape}.")
+    return {spec.name: np.ascontiguousarray(given[spec.name], dtype=np.float32) for spec in specs}
 
 
 def check_rounding(entry: Mapping[str, Any], path: Union[str, os.PathLike[str]], version: str) -> None:
@@ -134,10 +145,10 @@ def _refusals() -> Tuple[Type[Exception], ...]:
     )
 
 
-def _static_shape(value: Any, path: Union[str, os.PathLike[str]]) -> Tuple[int, ...]:
+def _spec_of(value: Any, path: Union[str, os.PathLike[str]]) -> TensorSpec:
     shape = tuple(value.shape)
-    if value.type != "tensor(float)" or len(shape) != 4 or not all(isinstance(size, int) for size in shape):
+    if value.type != "tensor(float)" or not all(isinstance(size, int) for size in shape):
         raise BundleError(
-            f"{value.name!r} of {path} must be float32 with four fixed sizes, but is {value.type} {shape}."
+            f"{value.name!r} of {path} must be float32 with fixed sizes, but is {value.type} {shape}."
         )
-    return shape
+    return TensorSpec(str(value.name), shape)

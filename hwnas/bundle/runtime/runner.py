@@ -1,4 +1,10 @@
-"""Runs a LiDAR bundle: points in, labels out, with numpy and one inference runtime.
+"""Runs a bundle: raw input in, results out, with numpy and one inference runtime.
+
+    with Runner("bundles/4f1c...") as runner:
+        result = runner.run(runner.read("input.png"))
+
+What raw input and results are, the bundle's processor says, see `hwnas.bundle.runtime.processor`. Of LiDAR
+bundles the runner is called with points:
 
     with Runner("bundles/4f1c...") as runner:
         labels, scores = runner(points)  # points [N, 4]: x, y, z, intensity
@@ -13,64 +19,56 @@ Python 3.8 syntax, neither torch nor optuna: this module travels to boards.
 
 from __future__ import annotations
 
-import os
 import warnings
-from dataclasses import replace
-from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, Tuple, Type, Union
+from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, Tuple, Type
 
 import numpy as np
 import numpy.typing as npt
 
 from hwnas.bundle.manifest import ONNXRUNTIME, Manifest, read_manifest
-from hwnas.bundle.runtime.deployment import coordinates_of, intensity_range_of, scan_format_of
 from hwnas.bundle.runtime.engine_predictor import EnginePredictor
+from hwnas.bundle.runtime.lidar import Points, RangeViewProcessor
 from hwnas.bundle.runtime.onnx_predictor import OnnxPredictor, check_rounding
+from hwnas.bundle.runtime.processor import (
+    LIDAR_RANGE_VIEW,
+    Arrays,
+    FloatArray,
+    PathLike,
+    Processor,
+    ProcessorContext,
+    make_processor,
+)
 from hwnas.bundle.runtime.results import PointLabels, Segmentation
-from hwnas.bundle.runtime.scan_checks import ScanChecks, as_points, as_ring, intensity_problem
+from hwnas.bundle.runtime.scan_checks import as_points
 from hwnas.bundle.signature import Trust
 from hwnas.data.expectations import ScanExpectations
 from hwnas.data.frames import Coordinates
 from hwnas.data.label_maps import LabelMap
-from hwnas.errors import BundleError, DataError
-from hwnas.files import reason_of
-from hwnas.range_view.angles import has_direction
+from hwnas.errors import BundleError
 from hwnas.range_view.compiled import kernel_name
-from hwnas.range_view.grids import rings_of_grid
-from hwnas.range_view.knn import KnnSettings
-from hwnas.range_view.pipeline import RangeView
-from hwnas.range_view.projection import Normalisation, ProjectionSpec
 from hwnas.scan import DataWarning, Scan
 
 if TYPE_CHECKING:
+    from hwnas.bundle.runtime.lidar import ScanReader
     from hwnas.data.formats import RawScan
 
-    ScanReader = Callable[[Path, Mapping[str, Any]], RawScan]
-
-FloatArray = npt.NDArray[np.float32]
-Predict = Callable[[FloatArray], FloatArray]
-PathLike = Union[str, "os.PathLike[str]"]
+Predict = Callable[[Arrays], Arrays]
 
 
 class Runner:
-    """Labels LiDAR scans as the bundle's network was trained and evaluated to.
+    """Runs raw input through a bundle's network, as it was trained and evaluated to be.
 
     Several threads may use one runner at once and get what each would get alone; nothing is kept between
-    scans. Inferences of onnxruntime run side by side, those of an engine one after the other.
+    inputs. Inferences of onnxruntime run side by side, those of an engine one after the other.
 
-    Scans that contradict the manifest - of another sensor, unit, frame or mounting, mirrored, cut, or without
-    the order that tells rings - are refused from 64 points on: they would be labelled, but wrongly. What
-    cannot be known, such as of fewer points, is a warning.
+    LiDAR scans that contradict the manifest - of another sensor, unit, frame or mounting, mirrored, cut, or
+    without the order that tells rings - are refused from 64 points on: they would be labelled, but wrongly.
+    What cannot be known, such as of fewer points, is a warning.
 
     Attributes:
         manifest: of the bundle, every file checked.
-        label_map: names, raw ids and colours of the classes.
-        intensity_range: lowest and highest intensity of the sensor; scaled to remission 0..1.
-        coordinates: of the scan files that the network was trained on. `read_scan` converts from them; points
-            that do not come from such files are given in the frame of the sensor, or converted with
-            `coordinates.to_sensor_frame`.
-        expects: what scans looked like in training; None if the manifest does not say.
+        processor: what is before and after the network.
     """
 
     def __init__(
@@ -92,34 +90,27 @@ class Runner:
                 where that was clocked with another backend than `backend`.
             backend: `onnxruntime`, on the CPU; or `tensorrt` or `tensorrt-rtx`, with the engine that was
                 exported into the bundle for this GPU and version.
-            check_scans: False labels scans that contradict the manifest, too, as long as their values can
+            check_scans: False takes inputs that contradict the manifest, too, as long as their values can
                 be understood.
             trust: who must have signed the bundle; None runs unsigned ones, too.
 
         Raises:
-            BundleError: if the bundle is changed, incomplete, not signed as wanted, or not for LiDAR
-                segmentation, or if the runtime is missing or refuses the model or engine.
+            BundleError: if the bundle is changed, incomplete, not signed as wanted, or does not say what its
+                processor must know, or if the runtime is missing or refuses the model or engine.
+            PluginError: if the bundle's processor is not installed.
         """
         self.manifest = manifest = read_manifest(bundle, trust=trust)
-        deployment = manifest.deployment
-        try:
-            self._projection = ProjectionSpec.from_json(deployment["projection"])
-            self._normalisation = Normalisation.from_json(deployment["normalisation"])
-            self._knn = KnnSettings.from_json(deployment["knn"])
-            self.label_map = LabelMap.from_json(deployment["label_map"])
-            self.intensity_range = intensity_range_of(deployment)
-            self._format_name, self._format_options = scan_format_of(deployment)
-            self.coordinates = coordinates_of(deployment)
-            expects = manifest.content.get("expects")
-            self.expects = ScanExpectations.from_json(expects) if expects else None
-        except (KeyError, TypeError, ValueError, OverflowError, AttributeError, DataError) as error:
-            raise BundleError(
-                f"{manifest.directory} does not say how to label LiDAR points ({error!r}); it is a bundle "
-                f"for the task {manifest.content['task'].get('name')!r}. This runner needs one for "
-                "'lidar-segmentation'."
-            ) from error
-        self._checks = ScanChecks(self.expects if check_scans else None, self._projection.method)
-        self._check_shapes()
+        self.processor: Processor = make_processor(
+            manifest.processor_name,
+            ProcessorContext(
+                manifest.deployment,
+                manifest.io_spec,
+                str(manifest.content["task"].get("name")),
+                str(manifest.directory),
+                manifest.content.get("expects"),
+                check_scans,
+            ),
+        )
         self._predict: Optional[Predict] = _network_of(manifest, backend, precision, threads)
 
     def __enter__(self) -> Runner:
@@ -136,8 +127,48 @@ class Runner:
         self.close()
 
     def close(self) -> None:
-        """Give the network's memory back; scans under way in other threads are finished."""
+        """Give the network's memory back; inputs under way in other threads are finished."""
         self._predict = None
+
+    def read(self, path: PathLike) -> Any:
+        """Return the raw input in a file, see `Processor.read`.
+
+        Raises:
+            DataError: if the file is missing, of another format or malformed.
+        """
+        return self.processor.read(path)
+
+    def run(self, raw: Any) -> Any:
+        """Return what the network says of one raw input, as the processor puts it.
+
+        Warns:
+            DataWarning: about what is unusual in the input, or could not be checked.
+
+        Raises:
+            BundleError: if the runner was closed, or the network cannot be run.
+            DataError: if the input cannot be used, or contradicts the manifest.
+        """
+        for text in self.processor.check(raw):
+            warnings.warn(text, DataWarning, stacklevel=2)
+        return self.process(raw)
+
+    def process(self, raw: Any) -> Any:
+        """Return what the network says of one raw input that was checked, see `run`."""
+        predict = self._open_network()
+        arrays, context = self.processor.before(raw)
+        return self.processor.after(predict(arrays), context)
+
+    def predict(self, arrays: Arrays) -> Arrays:
+        """Return the outputs of the network for its inputs, both by name, without the processor.
+
+        Raises:
+            BundleError: if the runner was closed, or inputs do not fit.
+        """
+        return self._open_network()(arrays)
+
+    def write(self, result: Any, path: PathLike) -> Mapping[str, Any]:
+        """Write a result, see `Processor.write`."""
+        return self.processor.write(result, path)
 
     def __call__(self, points: FloatArray, ring: Optional[npt.NDArray[np.int32]] = None) -> PointLabels:
         """Label one scan.
@@ -165,6 +196,42 @@ class Runner:
         return PointLabels(found.labels, found.scores)
 
     @property
+    def lidar(self) -> RangeViewProcessor:
+        """The processor of a LiDAR bundle.
+
+        Raises:
+            BundleError: if the bundle has another one.
+        """
+        if not isinstance(self.processor, RangeViewProcessor):
+            task = self.manifest.content["task"].get("name")
+            raise BundleError(
+                f"{self.manifest.directory} is a bundle for the task {task!r} "
+                f"with the processor {self.manifest.processor_name!r}; points need one with "
+                f"{LIDAR_RANGE_VIEW!r}. Use `Runner.run(Runner.read(path))`."
+            )
+        return self.processor
+
+    @property
+    def label_map(self) -> LabelMap:
+        """Of LiDAR bundles: names, raw ids and colours of the classes."""
+        return self.lidar.label_map
+
+    @property
+    def intensity_range(self) -> Tuple[float, float]:
+        """Of LiDAR bundles: lowest and highest intensity of the sensor, which are remission 0 and 1."""
+        return self.lidar.intensity_range
+
+    @property
+    def coordinates(self) -> Coordinates:
+        """Of LiDAR bundles: what the numbers of scan files mean, see `RangeViewProcessor.coordinates`."""
+        return self.lidar.coordinates
+
+    @property
+    def expects(self) -> Optional[ScanExpectations]:
+        """Of LiDAR bundles: what scans looked like in training; None if the manifest does not say."""
+        return self.lidar.expects
+
+    @property
     def kernel(self) -> str:
         """What projects and labels points: `compiled`, or `numpy` where the package has no such kernel."""
         return kernel_name()
@@ -185,7 +252,7 @@ class Runner:
 
         Of each class it is the first of its raw ids; of 255 one that the label map ignores.
         """
-        return self.label_map.to_raw(labels)
+        return self.lidar.label_map.to_raw(labels)
 
     def segment(
         self,
@@ -207,31 +274,9 @@ class Runner:
             DataError: if shapes or types do not fit, an intensity is outside the range, or the scan
                 contradicts the manifest.
         """
-        predict = self._predict
-        if predict is None:
-            raise BundleError(f"The runner of {self.manifest.directory} was closed; open another one.")
-        points, intensity = as_points(points, 3), np.asarray(intensity, np.float32)
-        ring = None if ring is None else as_ring(ring, len(points))
-        keep = has_direction(points)
-        remission, problem = self._remission_of_kept(points, intensity, keep)
-        problems = [] if problem is None else [problem]
-        view = RangeView(self._projection, self._normalisation, self._knn, self.label_map.num_classes)
-        given = None if ring is None else ring[keep]
-        try:
-            scan = view.project(points, remission, ring)
-        except DataError as error:
-            # The geometry says more than that it does not fit into the image: it goes first.
-            self._checks.check(
-                len(points), points[keep], intensity[keep], None, given, [str(error), *problems]
-            )
-            raise
-        remarks = self._checks.check(len(points), points[keep], intensity[keep], scan.image, given, problems)
-        logits = predict(view.network_input(scan))
-        label_image = view.label_image(logits, scan)
-        labels = view.labels(label_image, scan)
-        if scan.image.remark:
-            remarks = (scan.image.remark, *remarks)
-        return Segmentation(labels, scan.has_direction, scan.image, label_image, logits[0], remarks)
+        _ = self.lidar  # refuses other bundles
+        found: Segmentation = self.process(Points(points, intensity, ring))
+        return found
 
     def label_scan(self, path: PathLike) -> npt.NDArray[np.uint8]:
         """Return the train ids [N] of the points of a scan file; see `read_scan`."""
@@ -239,22 +284,12 @@ class Runner:
         return self.label(scan.points, scan.intensity, scan.ring)
 
     def read_scan(self, path: PathLike) -> RawScan:
-        """Read a .bin, .npy or .pcd file, laid out as the files that the network was trained on.
-
-        A file of another format than those is read as that format has it by default: x, y, z and
-        intensity as float32 in .bin, fields of these names in .pcd. Coordinates become metres in the frame of
-        the sensor, as in training.
+        """Return the scan in a file, see `RangeViewProcessor.read_scan`.
 
         Raises:
             DataError: if the file is missing, of another format or malformed.
         """
-        from hwnas.data import formats
-
-        name = Path(path).suffix.lower().lstrip(".")
-        readers = {"bin": formats.read_bin, "npy": formats.read_npy, "pcd": formats.read_pcd}
-        if name not in readers:
-            raise DataError(f"{path} must end in .bin, .npy or .pcd to be read as a scan.")
-        return self.read_scan_with(readers[name], name, path)
+        return self.lidar.read_scan(path)
 
     def read_scan_with(
         self,
@@ -264,76 +299,25 @@ class Runner:
         options: Optional[Mapping[str, Any]] = None,
         coordinates: Optional[Coordinates] = None,
     ) -> RawScan:
-        """Read a file with the reader of a format that a plug-in registered.
-
-        Args:
-            reader: of the format.
-            format_name: as it is registered.
-            path: of the file.
-            options: of the format, in place of those of the same name that the bundle states.
-            coordinates: of the file, if it is no file as those of the training; nothing that the bundle
-                states about files counts then.
+        """Read a file with a registered reader, see `RangeViewProcessor.read_scan_with`.
 
         Raises:
             DataError: if the file is missing or malformed.
         """
-        as_trained = coordinates is None and self._format_name == format_name
-        own = self._format_options if as_trained else {}
-        try:
-            scan = reader(Path(path), {**own, **(options or {})})
-        except OSError as error:
-            raise DataError(f"The scan {path} cannot be read: {reason_of(error)}.") from error
-        if not len(scan.points):
-            raise DataError(f"{path} holds no point.")
-        points = (coordinates or self.coordinates).to_sensor_frame(scan.points)
-        ring = scan.ring
-        if ring is None and scan.organised is not None:
-            ring = rings_of_grid(points, scan.organised)
-        return replace(scan, points=points, ring=ring)
+        return self.lidar.read_scan_with(reader, format_name, path, options, coordinates)
 
     def as_trained(self, path: PathLike) -> Scan:
-        """Return a scan file as the network was trained on it: our axes, remission 0..1, no labels.
+        """Return a scan file as the network was trained on it, see `RangeViewProcessor.as_trained`.
 
         Raises:
             DataError: as `read_scan`, or if an intensity is outside the range.
         """
-        raw = self.read_scan(path)
-        remission, problem = self._remission_of_kept(raw.points, raw.intensity, has_direction(raw.points))
-        if problem is not None:
-            raise DataError(problem)
-        return Scan(raw.points, remission, raw.ring, None, Path(path).name)
+        return self.lidar.as_trained(path)
 
-    def _remission_of_kept(
-        self, points: FloatArray, intensity: FloatArray, keep: npt.NDArray[np.bool_]
-    ) -> Tuple[FloatArray, Optional[str]]:
-        """Scale the intensity of points that have a direction; that of others may be anything: 0.
-
-        Returns:
-            Remission [N], 0 to 1, and what is wrong with the intensities, if anything is.
-        """
-        if intensity.shape != (len(points),):
-            raise DataError(
-                f"Expected one intensity for each of the {len(points)} points, found {intensity.shape}."
-            )
-        low, high = self.intensity_range
-        values = intensity[keep]
-        problem = intensity_problem(values, (low, high), self.manifest.deployment.get("sensor"))
-        remission = np.zeros(len(points), np.float32)
-        if problem is None:
-            remission[keep] = np.clip((values - low) / np.float32(high - low), 0.0, 1.0)
-        return remission, problem
-
-    def _check_shapes(self) -> None:
-        """Compare the network's interface with what pre- and post-processing make of it."""
-        spec, classes = self._projection, self.label_map.num_classes
-        size = (spec.height, spec.width)
-        expected = ((1, len(self._normalisation.mean), *size), (1, classes, *size))
-        found = (self.manifest.io_spec.inputs[0].shape, self.manifest.io_spec.outputs[0].shape)
-        if found != expected:
-            raise BundleError(
-                f"The projection and label map of {self.manifest.directory} need a network {expected[0]} to "
-                f"{expected[1]}, but its manifest states {found[0]} to {found[1]}. Export it again."
-            )
+    def _open_network(self) -> Predict:
+        if self._predict is None:
+            raise BundleError(f"The runner of {self.manifest.directory} was closed; open another one.")
+        return self._predict
 
 
 def _warn(found: Segmentation) -> None:
@@ -343,13 +327,14 @@ def _warn(found: Segmentation) -> None:
 
 
 def _check_interface(network: OnnxPredictor, manifest: Manifest) -> None:
-    """Compare the shapes that the file of the network states with those of the manifest."""
-    expected = (manifest.io_spec.inputs[0].shape, manifest.io_spec.outputs[0].shape)
-    found = (network.input_shape, network.output_shape)
+    """Compare names and shapes that the file of the network states with those of the manifest."""
+    stated = manifest.io_spec
+    expected = [(tensor.name, tensor.shape) for tensor in (*stated.inputs, *stated.outputs)]
+    found = [(tensor.name, tensor.shape) for tensor in (*network.inputs, *network.outputs)]
     if found != expected:
         raise BundleError(
-            f"The manifest of {manifest.directory} states a network {expected[0]} to {expected[1]}, but its "
-            f"file is one {found[0]} to {found[1]}. Export it again."
+            f"The manifest of {manifest.directory} states a network {expected}, but its file is one {found}. "
+            "Export it again."
         )
 
 

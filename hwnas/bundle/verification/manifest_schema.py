@@ -53,6 +53,16 @@ class _Task(_Section):
     pinned_settings: Json = {}
 
 
+class _Trainer(_Section):
+    name: str
+    settings: Json
+
+
+class _Training(_Section):
+    seed: int
+    trainer: _Trainer
+
+
 class _Space(_Section):
     name: str
     restrictions: dict[str, list[bool | int | FiniteFloat | str]]
@@ -61,7 +71,7 @@ class _Space(_Section):
 class _Evaluation(_Section):
     quality: _Quality
     bands: dict[str, FiniteFloat | None]
-    same_label_share: Share
+    same_decision_share: Share
 
 
 class _Speed(_Section):
@@ -78,6 +88,7 @@ class _Precision(_Section):
 class _ManifestSchema(_Section):
     task: _Task
     space: _Space
+    training: _Training
     quality: _Quality
     latency: _Latency
     precisions: dict[str, _Precision] = {}

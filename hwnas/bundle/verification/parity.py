@@ -3,61 +3,74 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from hwnas.errors import VerificationError
-from hwnas.tasks.base import FloatArray, Predict
+from hwnas.tasks.base import Arrays, Predict
+
+Decisions = Callable[[Arrays], npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class Parity:
-    """Differences of logits over all pixels of several inputs.
+    """Differences of outputs over several inputs.
 
     Attributes:
         num_inputs: inputs compared.
-        num_pixels: pixels compared.
-        max_abs_difference: largest difference of any two logits; infinite if one is not finite.
-        relative_l2: norm of the difference over the norm of the reference logits.
-        same_label_share: share of pixels whose largest logit belongs to the same class, 0..1.
+        num_decisions: decisions compared, see `Task.decisions`.
+        max_abs_difference: largest difference of any two values; infinite if one is not finite.
+        relative_l2: norm of the difference over the norm of the reference, of the output where it is largest.
+        same_decision_share: share of decisions that are the same, 0..1.
     """
 
     num_inputs: int
-    num_pixels: int
+    num_decisions: int
     max_abs_difference: float
     relative_l2: float
-    same_label_share: float
+    same_decision_share: float
 
 
-def compare(predict: Predict, reference: Predict, inputs: Iterable[FloatArray]) -> Parity:
-    """Run both networks on every input and compare their logits [1, K, H, W].
+def compare(predict: Predict, reference: Predict, inputs: Iterable[Arrays], decisions: Decisions) -> Parity:
+    """Run both networks on every input and compare their outputs, and what these decide.
 
     Raises:
-        VerificationError: if there is no input, or the outputs differ in shape.
+        VerificationError: if there is no input, or the outputs differ in names or shapes.
     """
-    count = pixels = same = 0
-    largest = squares = reference_squares = 0.0
-    for image in inputs:
-        found = np.asarray(predict(image), np.float64)
-        wanted = np.asarray(reference(image), np.float64)
-        if found.shape != wanted.shape:
-            raise VerificationError(
-                f"The model gives an output {found.shape}, its PyTorch reference {wanted.shape}. "
-                "Export the bundle again."
-            )
-        difference = found - wanted
-        count += 1
-        pixels += found[:, 0].size
-        same += int(np.count_nonzero(found.argmax(axis=1) == wanted.argmax(axis=1)))
-        here = float(np.abs(difference).max())
-        largest = max(largest, here if math.isfinite(here) else math.inf)
-        squares += float((difference**2).sum())
-        reference_squares += float((wanted**2).sum())
-    if not count:
+    count = decided = same = 0
+    largest = 0.0
+    squares: dict[str, float] = {}
+    reference_squares: dict[str, float] = {}
+    for arrays in inputs:
+        found, wanted = dict(predict(arrays)), dict(reference(arrays))
+        _refuse_other_shapes(found, wanted)
+        for name, array in wanted.items():
+            exact = np.asarray(array, np.float64)
+            difference = np.asarray(found[name], np.float64) - exact
+            here = float(np.abs(difference).max())
+            largest = max(largest, here if math.isfinite(here) else math.inf)
+            squares[name] = squares.get(name, 0.0) + float((difference**2).sum())
+            reference_squares[name] = reference_squares.get(name, 0.0) + float((exact**2).sum())
+        first, second = np.asarray(decisions(found)), np.asarray(decisions(wanted))
+        count, decided = count + 1, decided + second.size
+        same += int(np.count_nonzero(first == second)) if first.shape == second.shape else 0
+    if not count or not decided:
         raise VerificationError("There is no input to compare networks on; give a data set with `--data`.")
-    return Parity(count, pixels, largest, _ratio(squares, reference_squares), same / pixels)
+    worst = max(_ratio(squares[name], reference_squares[name]) for name in squares)
+    return Parity(count, decided, largest, worst, same / decided)
+
+
+def _refuse_other_shapes(found: Arrays, wanted: Arrays) -> None:
+    shapes = {name: np.shape(array) for name, array in found.items()}
+    expected = {name: np.shape(array) for name, array in wanted.items()}
+    if shapes != expected:
+        raise VerificationError(
+            f"The model gives outputs {shapes}, its PyTorch reference {expected}. Export the bundle again."
+        )
 
 
 def _ratio(squares: float, reference_squares: float) -> float:

@@ -16,6 +16,7 @@ from hwnas.latency.measurement import LatencyMeter
 from hwnas.onnx_graphs.precision.kinds import FP16, FP32
 from hwnas.tasks.base import Predict, Task
 from hwnas.tasks.batch_evaluation import Evaluation, evaluate_together
+from hwnas.text import plural
 from hwnas.training.half import HalfNetwork
 
 
@@ -42,7 +43,10 @@ def precision_checks(
         for name in {FP32, *stated}
     }
     if FP16 in predicts:
-        predicts["fp16 file"], predicts[FP16] = predicts[FP16], HalfNetwork(module)
+        predicts["fp16 file"], predicts[FP16] = (
+            predicts[FP16],
+            HalfNetwork(module, task.io_spec(architecture)),
+        )
     found = evaluate_together(task, predicts, architecture, reference=FP32, split=settings.split)
     facts["precisions"] = {name: evaluation.to_json() for name, evaluation in found.items()}
     checks = []
@@ -50,11 +54,15 @@ def precision_checks(
         if name != FP32:
             checks += _evaluation_checks(name, entry, found[name], settings, same_data=same_data)
     if "fp16 file" in found:
-        share = found["fp16 file"].same_label_share
-        limit = f"at least {settings.min_same_label_share_fp16} of the points"
+        share = found["fp16 file"].same_decision_share
+        limit = f"at least {settings.min_same_decision_share_fp16} of the {plural(task.words.item)}"
         checks.append(
             Check(
-                "fp16: file labels like fp32", share >= settings.min_same_label_share_fp16, 1.0, share, limit
+                "fp16: file decides like fp32",
+                share >= settings.min_same_decision_share_fp16,
+                1.0,
+                share,
+                limit,
             )
         )
     return checks
@@ -65,8 +73,8 @@ def _evaluation_checks(
 ) -> list[Check]:
     stated = Evaluation.from_json(entry["evaluation"])
     note = "" if same_data else "not compared: the manifest is about other data"
-    value, share = abs(found.quality.value - stated.quality.value), found.same_label_share
-    near = abs(share - stated.same_label_share) <= settings.max_same_label_difference
+    value, share = abs(found.quality.value - stated.quality.value), found.same_decision_share
+    near = abs(share - stated.same_decision_share) <= settings.max_same_decision_difference
     return [
         Check(
             f"{name}: {stated.quality.metric} as stated",
@@ -77,11 +85,11 @@ def _evaluation_checks(
             note,
         ),
         Check(
-            f"{name}: labels as stated",
+            f"{name}: decisions as stated",
             near if same_data else None,
-            stated.same_label_share,
+            stated.same_decision_share,
             share,
-            f"share of labels like fp32 differs by at most {settings.max_same_label_difference}",
+            f"share of decisions like fp32 differs by at most {settings.max_same_decision_difference}",
             note,
         ),
     ]

@@ -13,31 +13,31 @@ class VerificationSettings:
     """How close is close enough.
 
     Attributes:
-        min_same_label_share: of pixels that ONNX and PyTorch must label alike.
-        max_relative_l2: norm of the difference of the logits over their norm.
-        max_quality_difference: of the task's metric (0..1), 0.001 = 0.1 point of mIoU.
+        min_same_decision_share: of decisions, see `Task.decisions`, that ONNX and PyTorch must agree on.
+        max_relative_l2: norm of the difference of an output over its norm.
+        max_quality_difference: of the task's metric (0..1), 0.001 = 0.1 point.
         latency_tolerance: relative difference of medians that is still the same latency. Medians
             of separate processes on one machine differ by more than the interval of any one of
             them says, by how memory was laid out and by what else runs.
         latency_attempts: a measurement that its own protocol calls disturbed, or that is further
             off than the tolerance, is repeated until there are so many; all are in the verification.
-        parity_inputs: inputs on which logits are compared, from the start of the split.
+        parity_inputs: inputs on which outputs are compared, from the start of the split.
         split: of the data set.
-        min_same_label_share_fp16: of points that the FP16 file must label like fp32.
-        max_same_label_difference: between the stated and the found share of points that a precision
-            labels like fp32; kernels of other processors sum in another order.
+        min_same_decision_share_fp16: of decisions in which the FP16 file must agree with fp32.
+        max_same_decision_difference: between the stated and the found share of decisions that a
+            precision takes like fp32; kernels of other processors sum in another order.
         threads: of the ONNX runtime while evaluating quality.
     """
 
-    min_same_label_share: float = 0.999
+    min_same_decision_share: float = 0.999
     max_relative_l2: float = 1e-3
     max_quality_difference: float = 1e-3
     latency_tolerance: float = 0.10
     latency_attempts: int = 3
     parity_inputs: int = 16
     split: str = "val"
-    min_same_label_share_fp16: float = 0.99
-    max_same_label_difference: float = 0.005
+    min_same_decision_share_fp16: float = 0.99
+    max_same_decision_difference: float = 0.005
     threads: int = 1
 
 

@@ -25,10 +25,12 @@ from hwnas.errors import BundleError, ConfigError, DataError, TrainingError
 from hwnas.files import write_json_atomically
 from hwnas.io_spec import NetworkContract
 from hwnas.latency.measurement import LatencyMeter
-from hwnas.search_spaces.base import make_search_space
+from hwnas.search_spaces.base import SearchSpace, make_search_space
 from hwnas.tasks.base import Predict, Quality, Task, make_task
+from hwnas.tasks.evaluation import evaluate
 from hwnas.training.checkpoint import load_weights
 from hwnas.training.predict import torch_predict
+from hwnas.training.trainers import TrainerSpec, evaluate_network
 
 
 def verify_bundle(
@@ -105,19 +107,43 @@ def _output_checks(
     other_data = data is not None and not same_data
     architecture = Architecture.from_json(manifest.content["architecture"])
     onnx_predict = OnnxPredictor(manifest.model_path, settings.threads)
-    module = _module(manifest, task.contract, architecture)
-    reference = torch_predict(module)
+    space = _space_of(manifest, task.contract)
+    module = _module(manifest, space, architecture)
+    reference = torch_predict(module, task.io_spec(architecture))
     parity_checks, facts["parity"] = _parity_checks(task, architecture, onnx_predict, reference, settings)
-    quality = task.evaluate(onnx_predict, architecture, split=settings.split)
-    torch_quality = task.evaluate(reference, architecture, split=settings.split)
-    facts["quality"] = quality.to_json()
+    quality = evaluate(task, onnx_predict, architecture, split=settings.split)
+    torch_quality = evaluate(task, reference, architecture, split=settings.split)
+    found = _trained_quality(manifest, task, space, module, architecture, quality, settings)
+    facts["quality"] = found.to_json()
     return [
         _identity_check(manifest, task, architecture, other_data=other_data),
         *parity_checks,
         _quality_parity_check(quality, torch_quality, settings),
-        _quality_check(manifest, quality, settings, same_data=same_data, other_data=other_data),
+        _quality_check(manifest, found, settings, same_data=same_data, other_data=other_data),
         *precision_checks(manifest, task, architecture, module, settings, same_data=same_data, facts=facts),
     ]
+
+
+def _trained_quality(
+    manifest: Manifest,
+    task: Task,
+    space: SearchSpace,
+    module: nn.Module,
+    architecture: Architecture,
+    quality: Quality,
+    settings: VerificationSettings,
+) -> Quality:
+    """Return what is to be compared with the stated quality.
+
+    That of the exported file, unless the trainer adapts a network before it evaluates it: then the bundle
+    states what becomes of its weights.
+    """
+    training = manifest.content["training"]
+    trainer = TrainerSpec.from_json(training["trainer"]).make(task, space)
+    if not trainer.adapts:
+        return quality
+    seed = int(training["seed"])
+    return evaluate_network(trainer, module, architecture, seed=seed, split=settings.split)
 
 
 def _identity_check(manifest: Manifest, task: Task, architecture: Architecture, *, other_data: bool) -> Check:
@@ -156,10 +182,13 @@ def _task_of(manifest: Manifest, data: str | None) -> tuple[Task, bool]:
     return make_task(name, {**settings, **entry.get("pinned_settings", {}), "data": data}), False
 
 
-def _module(manifest: Manifest, contract: NetworkContract, architecture: Architecture) -> nn.Module:
-    """Rebuild the network in PyTorch from the bundle's weights."""
+def _space_of(manifest: Manifest, contract: NetworkContract) -> SearchSpace:
     entry = manifest.content["space"]
-    space = make_search_space(str(entry["name"]), contract, entry["restrictions"])
+    return make_search_space(str(entry["name"]), contract, entry["restrictions"])
+
+
+def _module(manifest: Manifest, space: SearchSpace, architecture: Architecture) -> nn.Module:
+    """Rebuild the network in PyTorch from the bundle's weights."""
     module = space.build(architecture)
     try:
         load_weights(manifest.weights_path, module)
@@ -178,17 +207,17 @@ def _parity_checks(
     settings: VerificationSettings,
 ) -> tuple[list[Check], dict[str, Any]]:
     inputs = task.inputs(architecture, split=settings.split, limit=settings.parity_inputs)
-    parity = compare(onnx_predict, reference, inputs)
+    parity = compare(onnx_predict, reference, inputs, task.decisions)
     checks = [
         Check(
-            "same labels as PyTorch",
-            parity.same_label_share >= settings.min_same_label_share,
+            "same decisions as PyTorch",
+            parity.same_decision_share >= settings.min_same_decision_share,
             1.0,
-            parity.same_label_share,
-            f"at least {settings.min_same_label_share} of {parity.num_pixels} pixels",
+            parity.same_decision_share,
+            f"at least {settings.min_same_decision_share} of {parity.num_decisions}",
         ),
         Check(
-            "logits as PyTorch",
+            "outputs as PyTorch",
             parity.relative_l2 <= settings.max_relative_l2,
             0.0,
             _plain(parity.relative_l2),
@@ -199,7 +228,7 @@ def _parity_checks(
         "parity_inputs": parity.num_inputs,
         "max_abs_difference": _plain(parity.max_abs_difference),
         "relative_l2": _plain(parity.relative_l2),
-        "same_label_share": parity.same_label_share,
+        "same_decision_share": parity.same_decision_share,
     }
     return checks, facts
 

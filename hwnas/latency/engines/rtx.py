@@ -58,7 +58,7 @@ class Build:
     build_s: float
 
 
-def write_precisions(model: Path, inputs: Sequence[npt.NDArray[np.float32]]) -> dict[str, Path]:
+def write_precisions(model: Path, inputs: Sequence[Mapping[str, npt.NDArray[np.float32]]]) -> dict[str, Path]:
     """Write every precision of the float32 file `model` beside it, in the dialect of TensorRT.
 
     `mixed` keeps every third layer out of INT8: what is to be shown is that such graphs build, not which
@@ -66,7 +66,7 @@ def write_precisions(model: Path, inputs: Sequence[npt.NDArray[np.float32]]) -> 
 
     Args:
         model: as `export_onnx` wrote it.
-        inputs: of the network, for the ranges of its activations.
+        inputs: of the network by name, for the ranges of its activations.
 
     Returns:
         the file of each precision; `model` itself for `fp32`.

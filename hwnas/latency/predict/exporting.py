@@ -13,7 +13,7 @@ from types import TracebackType
 from hwnas.architecture import Architecture
 from hwnas.errors import ConfigError
 from hwnas.files import write_bytes_atomically
-from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec
+from hwnas.io_spec import IoSpec, NetworkContract
 from hwnas.latency.measure.commands import SupportsCommands
 from hwnas.onnx_graphs.precision.kinds import FP16, FP32
 from hwnas.scratch import ScratchDirectory
@@ -40,11 +40,7 @@ def check_precision(precision: str) -> None:
 
 def io_spec_of(architecture: Architecture) -> IoSpec:
     """Return inputs and outputs of a network that is exported only to be measured."""
-    channels, height, width = architecture.input_shape
-    return IoSpec(
-        (TensorSpec("image", (1, channels, height, width)),),
-        (TensorSpec("logits", (1, architecture.num_classes, height, width)),),
-    )
+    return architecture.io_spec()
 
 
 def idle_cores(meter: SupportsCommands) -> set[int]:

@@ -165,7 +165,7 @@ class LatencyTable:
         """
         contract = self.contract
         channels, height, width = architecture.input_shape
-        ends = (channels, architecture.num_classes) == (contract.in_channels, contract.num_classes)
+        ends = (channels, architecture.outputs) == (contract.in_channels, contract.outputs)
         return (
             architecture.space == self.space
             and height == contract.height
@@ -224,20 +224,13 @@ class LatencyTable:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        contract = self.contract
         return {
             "schema_version": SCHEMA_VERSION,
             "target": self.target,
             "fingerprint": dict(self.fingerprint),
             "space": self.space,
             "precision": self.precision,
-            "contract": {
-                "in_channels": contract.in_channels,
-                "height": contract.height,
-                "widths": list(contract.widths),
-                "num_classes": contract.num_classes,
-                "cyclic_width": contract.cyclic_width,
-            },
+            "contract": self.contract.to_json(),
             "choices": {gene: list(values) for gene, values in self.choices.items()},
             "provenance": dict(self.provenance),
             "held_out": dict(self.held_out),
@@ -254,13 +247,11 @@ class LatencyTable:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> LatencyTable:
         """Rebuild from `to_json`; KeyError, TypeError or ValueError for anything else."""
-        contract = dict(value["contract"])
-        contract["widths"] = tuple(int(width) for width in contract["widths"])
         return cls(
             target=str(value["target"]),
             fingerprint=dict(value["fingerprint"]),
             space=str(value["space"]),
-            contract=NetworkContract(**contract),
+            contract=NetworkContract.from_json(value["contract"]),
             choices={gene: tuple(values) for gene, values in value["choices"].items()},
             provenance=dict(value["provenance"]),
             block=int(value["block"]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -54,13 +54,17 @@ class Ranges:
 
 
 def calibrate(
-    model: onnx.ModelProto, inputs: Iterable[FloatArray], method: CalibrationMethod, *, symmetric: bool
+    model: onnx.ModelProto,
+    inputs: Iterable[Mapping[str, FloatArray]],
+    method: CalibrationMethod,
+    *,
+    symmetric: bool,
 ) -> Ranges:
     """Run `model` in float32 on task inputs and return the ranges of its activations.
 
     Args:
-        model: with one input.
-        inputs: of the network, each [1, C, H, W]; memory holds the activations of one at a time.
+        model: that computes them.
+        inputs: of the network, by name; memory holds the activations of one sample at a time.
         method: see `CalibrationMethod`.
         symmetric: whether ranges are to be centred at zero.
 
@@ -76,7 +80,7 @@ def calibrate(
     options: dict[str, Any] = {"symmetric": symmetric}
     if method is CalibrationMethod.PERCENTILE:
         options |= {"num_bins": _HISTOGRAM_BINS, "percentile": PERCENTILE}
-    name, count = model.graph.input[0].name, 0
+    count = 0
     with ScratchDirectory("calibration") as scratch, silent():
         path = Path(scratch) / "model.onnx"
         onnx.save(model, path)
@@ -87,8 +91,8 @@ def calibrate(
             extra_options=options,
         )
         calibrator.set_execution_providers(["CPUExecutionProvider"])
-        for image in inputs:
-            calibrator.collect_data(_OneInput({name: image}))
+        for arrays in inputs:
+            calibrator.collect_data(_OneInput(dict(arrays)))
             count += 1
         if not count:
             raise ExportError("Calibrating needs task inputs, but the split has none.")

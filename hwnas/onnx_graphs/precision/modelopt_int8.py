@@ -10,7 +10,7 @@ import importlib.util
 import json
 import re
 import subprocess
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +47,7 @@ def check_modelopt(method: CalibrationMethod) -> None:
 
 def quantised_by_modelopt(
     model: onnx.ModelProto,
-    images: Sequence[npt.NDArray[np.float32]],
+    inputs: Sequence[Mapping[str, npt.NDArray[np.float32]]],
     method: CalibrationMethod,
     *,
     keep: Collection[str] = (),
@@ -56,26 +56,33 @@ def quantised_by_modelopt(
 
     Args:
         model: float32, with one input of batch 1; it stays as it is.
-        images: that ranges of activations are found on, each of the shape of the input.
+        inputs: by name, that ranges of activations are found on.
         method: how they are found.
         keep: names of layers that are not quantised.
 
     Raises:
-        ExportError: if ModelOpt is missing, does not know `method`, or fails.
+        ExportError: if ModelOpt is missing, does not know `method`, or fails, or the model has several
+            inputs.
     """
     check_modelopt(method)
+    name = model.graph.input[0].name
+    if len(model.graph.input) > 1:
+        raise ExportError(
+            f"ModelOpt is used on networks with one input, but this one has {len(model.graph.input)}. Leave "
+            "out `--quantizer modelopt`."
+        )
     with ScratchDirectory("modelopt") as scratch:
         directory = Path(scratch)
         request = {
             "model": str(directory / "model.onnx"),
             "images": str(directory / "images.npy"),
             "result": str(directory / "int8.onnx"),
-            "input": model.graph.input[0].name,
+            "input": name,
             "method": _METHODS[method],
             "exclude": [f"^{re.escape(name)}$" for name in keep],
         }
         onnx.save(model, request["model"])
-        np.save(request["images"], np.concatenate(list(images)))
+        np.save(request["images"], np.concatenate([arrays[name] for arrays in inputs]))
         (directory / "request.json").write_text(json.dumps(request), encoding="utf-8")
         _run(directory / "request.json")
         found = onnx.load(request["result"])

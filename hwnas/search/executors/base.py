@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self
 
@@ -34,6 +34,7 @@ class WorkerSetup:
         estimators: registered name and settings of everything that evaluates candidates; jobs name one by its
             position.
         device: that networks are trained on, see `hwnas.training.device`.
+        trainer: registered name and settings of what trains and evaluates.
     """
 
     task: Mapping[str, Any]
@@ -42,6 +43,7 @@ class WorkerSetup:
     threads: int
     estimators: Sequence[Mapping[str, Any]] = ({"name": "training", "settings": {}},)
     device: str = "auto"
+    trainer: Mapping[str, Any] = field(default_factory=lambda: {"name": "supervised", "settings": {}})
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -52,6 +54,7 @@ class WorkerSetup:
             "threads": self.threads,
             "estimators": [dict(estimator) for estimator in self.estimators],
             "device": self.device,
+            "trainer": dict(self.trainer),
         }
 
 

@@ -19,6 +19,7 @@ from hwnas.tasks.base import Task
 
 MAY_CHANGE = (
     "hwnas_version",
+    "words",
     "config.task.data",  # a data set may move; its fingerprint may not change
     "config.search.trials",
     "config.search.timeout_min",
@@ -102,6 +103,7 @@ def opened_study(
         "config": config.to_json(),
         "objectives": [ERROR, str(objectives.objective)],
         "task_fingerprint": task.fingerprint(),
+        "words": task.words.to_json(),
         "target_fingerprint": dict(meter.fingerprint()),
         "choices": {gene: list(values) for gene, values in space.choices.items()},
     }

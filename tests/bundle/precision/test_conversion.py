@@ -59,9 +59,9 @@ def test_every_precision_is_evaluated_clocked_and_kept(member: TrainedMember, tm
     assert list(manifest.precisions) == ["fp32", "fp16", "int8"]
     assert {"model.onnx", "model.fp16.onnx", "model.int8.onnx"} <= set(manifest.content["files"])
     fp32, fp16, int8 = manifest.precisions.values()
-    assert fp32["evaluation"]["same_label_share"] == 1.0
+    assert fp32["evaluation"]["same_decision_share"] == 1.0
     assert fp32["evaluation"]["quality"]["value"] == pytest.approx(member.quality.value, abs=1e-3)
-    assert 0.9 < int8["evaluation"]["same_label_share"] < 1.0
+    assert 0.9 < int8["evaluation"]["same_decision_share"] < 1.0
     assert fp16["details"]["evaluated_in"] == "half arithmetic"
     assert 0.0 < fp16["details"]["largest_activation"] < 65504.0
     assert int8["details"]["kept_layers"] == []
@@ -87,7 +87,7 @@ def test_runner_and_verification_take_every_precision(member: TrainedMember, tmp
     verification = verify_bundle(bundle, Meter(), settings=VerificationSettings(parity_inputs=1))
     names = {check.name: check.passed for check in verification.checks}
     assert names["int8: mIoU as stated"] is True
-    assert names["fp16: file labels like fp32"] is True
+    assert names["fp16: file decides like fp32"] is True
     assert names["int8: latency against fp32 as stated"] is True
     assert verification.passed
 

@@ -84,7 +84,7 @@ def test_runner_labels_with_an_engine(bundle: Path, imagine: Callable[..., FakeC
     with Runner(bundle, backend="tensorrt") as runner:
         found = runner.segment(points, intensity)
     view = found.image
-    normalised = runner._normalisation  # the imagined engine gives the first channels of its input back
+    normalised = runner.lidar.normalisation  # the imagined engine gives the first channels of its input back
     expected = (view.channels[:3] - np.float32(normalised.mean[:3])[:, None, None]) / np.float32(
         normalised.std[:3]
     )[:, None, None]

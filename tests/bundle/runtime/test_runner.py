@@ -61,7 +61,8 @@ def test_intensity_is_scaled_from_the_sensors_range(runner: Runner) -> None:
     points, intensity, _ = make_scan(0)
     image = project(points, intensity / np.float32(255), small_lidar.SPEC)
     predict = OnnxPredictor(runner.manifest.model_path)
-    pixels = predict(network_input(image, small_lidar.NORMALISATION)[None])[0].argmax(axis=0).astype(np.uint8)
+    pixels = predict({"range_image": network_input(image, small_lidar.NORMALISATION)[None]})["logits"]
+    pixels = pixels[0].argmax(axis=0).astype(np.uint8)
     expected = labels_of_points(pixels, image, small_lidar.KNN, 3)
     np.testing.assert_array_equal(runner.label(points, intensity), expected)
     with pytest.raises(DataError, match=r"0 to 255.*'test-16'"):
@@ -163,7 +164,7 @@ def test_models_with_another_interface_are_refused(bundle: Path, tmp_path: Path)
     with pytest.raises(BundleError, match="fixed sizes"):
         OnnxPredictor(tmp_path / "dynamic.onnx")
     with pytest.raises(BundleError, match=r"\(1, 5, 16, 256\)"):
-        OnnxPredictor(bundle / "model.onnx")(np.zeros((1, 5, 16, 128), np.float32))
+        OnnxPredictor(bundle / "model.onnx")({"range_image": np.zeros((1, 5, 16, 128), np.float32)})
 
 
 def test_scans_are_read_as_the_files_of_the_training_were_laid_out(bundle: Path, tmp_path: Path) -> None:

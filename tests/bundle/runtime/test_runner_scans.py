@@ -253,10 +253,10 @@ def test_a_closed_runner_says_so(bundle: Path) -> None:
 def test_scores_of_extreme_logits_are_probabilities(
     bundle: Path, monkeypatch: pytest.MonkeyPatch, logit: float
 ) -> None:
-    def predict(self: OnnxPredictor, image: np.ndarray) -> np.ndarray:
-        logits = np.zeros((1, 3, *image.shape[2:]), np.float32)
+    def predict(self: OnnxPredictor, inputs: dict) -> dict:
+        logits = np.zeros((1, 3, *inputs["range_image"].shape[2:]), np.float32)
         logits[0, 1] = logit
-        return logits
+        return {"logits": logits}
 
     monkeypatch.setattr(OnnxPredictor, "__call__", predict)
     with np.errstate(over="raise", invalid="raise"):

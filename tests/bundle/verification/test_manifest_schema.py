@@ -22,7 +22,7 @@ QUALITY = {
 
 
 def content() -> dict[str, Any]:
-    evaluation = {"quality": dict(QUALITY), "bands": {"0-20 m": None}, "same_label_share": 1}
+    evaluation = {"quality": dict(QUALITY), "bands": {"0-20 m": None}, "same_decision_share": 1}
     return {
         "task": {"name": "t", "settings": {}, "contract": {}},
         "space": {"name": "s", "restrictions": {"width": [4, 8], "block": ["conv"]}},

@@ -63,13 +63,13 @@ def test_honest_bundle_passes(bundle: Path) -> None:
     assert [check["name"] for check in written["checks"]] == [
         "files",
         "identity",
-        "same labels as PyTorch",
-        "logits as PyTorch",
+        "same decisions as PyTorch",
+        "outputs as PyTorch",
         "mIoU as PyTorch",
         "mIoU as stated",
         "latency as stated",
     ]
-    assert written["facts"]["parity"]["same_label_share"] >= 0.999
+    assert written["facts"]["parity"]["same_decision_share"] >= 0.999
     # The verification lies beside the hashed files and is none of them.
     assert verify_bundle(bundle, FixedMeter(5.0)).passed
 
@@ -98,7 +98,9 @@ def test_weights_of_another_network_fail(bundle: Path) -> None:
     tensors["head.weight"] = torch.randn(tensors["head.weight"].shape, generator=generator)
     write_tensors(bundle / "weights.safetensors", tensors)
     change_manifest(bundle, lambda content: None)
-    assert {"same labels as PyTorch", "logits as PyTorch"} <= failed(verify_bundle(bundle, FixedMeter(5.0)))
+    assert {"same decisions as PyTorch", "outputs as PyTorch"} <= failed(
+        verify_bundle(bundle, FixedMeter(5.0))
+    )
 
 
 def test_weights_of_another_shape_are_refused(bundle: Path) -> None:
@@ -185,19 +187,28 @@ def test_manifest_must_describe_its_own_network(bundle: Path, change: Any) -> No
     assert "identity" in failed(verify_bundle(bundle, FixedMeter(5.0)))
 
 
+def same(inputs: Any) -> Any:
+    return {"y": inputs["x"]}
+
+
+def decide(outputs: Any) -> Any:
+    return outputs["y"].argmax(axis=1)
+
+
 def test_differences_are_those_of_their_definition() -> None:
     rng = np.random.default_rng(0)
     images = [rng.normal(size=(1, 3, 4, 5)).astype(np.float32) for _ in range(3)]
-    result = compare(lambda x: x + np.float32(0.5), lambda x: x, images)
+    pairs = [{"x": image} for image in images]
+    result = compare(lambda x: {"y": x["x"] + np.float32(0.5)}, same, pairs, decide)
     stacked = np.concatenate(images)
-    assert result.num_pixels == 60
+    assert result.num_decisions == 60
     assert result.max_abs_difference == pytest.approx(0.5, rel=1e-6)
     assert result.relative_l2 == pytest.approx(
         0.5 * np.sqrt(stacked.size) / np.linalg.norm(stacked), rel=1e-5
     )
-    assert result.same_label_share == 1.0
-    assert compare(lambda x: -x, lambda x: x, images).same_label_share < 0.5
-    assert compare(lambda x: x * np.nan, lambda x: x, images).relative_l2 == np.inf
+    assert result.same_decision_share == 1.0
+    assert compare(lambda x: {"y": -x["x"]}, same, pairs, decide).same_decision_share < 0.5
+    assert compare(lambda x: {"y": x["x"] * np.nan}, same, pairs, decide).relative_l2 == np.inf
 
 
 def test_other_data_is_treated_as_the_network_was_trained_to(

@@ -65,7 +65,7 @@ def test_every_precision_builds_for_every_capability(tmp_path: Path, decoder: st
     export_onnx(network(decoder), SPEC, path, metadata={})
     rng = np.random.default_rng(0)
     images = [rng.normal(1.0, 3.0, (1, 5, 16, 64)).astype(np.float32) for _ in range(2)]
-    files = write_precisions(path, images)
+    files = write_precisions(path, [{"range_image": image} for image in images])
     assert sorted(files) == ["fp16", "fp32", "int8", "mixed"]
     assert len({file.read_bytes() for file in files.values()}) == 4
     builds = list(build_all(decoder, files))

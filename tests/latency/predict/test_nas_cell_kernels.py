@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from hwnas.architecture import Architecture
-from hwnas.io_spec import NetworkContract
+from hwnas.io_spec import NetworkContract, dense_logits
 from hwnas.kernel_graph.kernels import HEIGHT, KINDS, OUT, WIDTH, row_of_kernel, signature
 from hwnas.latency.agent.inputs import bind_random_inputs
 from hwnas.latency.backends.onnxruntime import OnnxRuntime
@@ -30,7 +30,7 @@ from hwnas.search_spaces.base import SearchSpace, make_search_space, sample_choi
 from hwnas.search_spaces.cells import Cell
 from hwnas.search_spaces.nas_cell_kernels import kernels_of_nas_cell
 
-CONTRACT = NetworkContract(5, 16, (64,), 6, cyclic_width=True)
+CONTRACT = NetworkContract(5, 16, (64,), dense_logits(6), cyclic_width=True)
 CHOICES = {"stem_width": [8, 16, 24], "decoder_width": [16, 24], "cells": [1, 2, 3]}
 
 TELLING = {

@@ -14,6 +14,7 @@ import pytest
 from hwnas.architecture import Architecture
 from hwnas.errors import LatencyTableError
 from hwnas.files import read_checked_json
+from hwnas.io_spec import dense_logits
 from hwnas.kernel_graph.kernels import HEIGHT, OUT, WIDTH, Rows
 from hwnas.latency.measure.survey import SurveyedNetwork
 from hwnas.latency.predict import fitting
@@ -100,11 +101,13 @@ def test_a_saved_table_predicts_the_same(table: LatencyTable, tmp_path: Path) ->
     assert np.allclose(again.predictor(small_space()).predict(others).latency_ms, expected, rtol=1e-3)
     assert again.to_json() == read_checked_json(path)
     assert again.covers(others[0])
-    assert again.covers(replace(others[0], num_classes=7)), "the classes shape one kernel, which is timed"
+    assert again.covers(replace(others[0], outputs=dense_logits(7))), (
+        "the classes shape one kernel, which is timed"
+    )
     assert not again.covers(replace(others[0], input_shape=(5, 16, 80)))
     without_kernels = replace(again, kernels=())
     assert without_kernels.covers(others[0])
-    assert not without_kernels.covers(replace(others[0], num_classes=7))
+    assert not without_kernels.covers(replace(others[0], outputs=dense_logits(7)))
 
 
 def test_a_table_of_another_target_is_refused_with_what_differs(table: LatencyTable) -> None:
@@ -173,7 +176,7 @@ class _OtherSpace:
 
 def test_spaces_without_kernels_are_predicted_from_blocks() -> None:
     def network(depth: int, width: int) -> ProfiledNetwork:
-        architecture = Architecture("other", {"depth": depth, "width": width}, (3, 8, 8), 3)
+        architecture = Architecture("other", {"depth": depth, "width": width}, (3, 8, 8), dense_logits(3))
         ms = 0.1 + depth * (0.02 + 1e-4 * width * width)
         measured = SurveyedNetwork(ms, ((ms,),), (1.0, 1.0), None, 1.0, "0" * 64)
         return ProfiledNetwork(architecture, measured, 1.0)

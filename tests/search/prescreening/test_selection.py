@@ -8,14 +8,14 @@ import pytest
 
 from hwnas.architecture import Architecture
 from hwnas.errors import StudyError
-from hwnas.io_spec import NetworkContract
+from hwnas.io_spec import NetworkContract, dense_logits
 from hwnas.pareto import fronts
 from hwnas.search.prescreening.predictions import CandidatePredictor, Evaluated
 from hwnas.search.prescreening.selection import CHUNK, Kept, Predictions, Prescreening
 from hwnas.search.strategies import Limits
 from hwnas.search_spaces.base import SearchSpace, encode_many, make_search_space, sample_choices
 
-CONTRACT = NetworkContract(5, 32, (64, 128), 4, cyclic_width=True)
+CONTRACT = NetworkContract(5, 32, (64, 128), dense_logits(4), cyclic_width=True)
 
 
 @pytest.fixture(scope="module")

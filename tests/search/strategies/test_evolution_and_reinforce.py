@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from hwnas.architecture import Architecture
+from hwnas.io_spec import dense_logits
 from hwnas.objectives import Constraint, Objectives
 from hwnas.search.strategies import Limits, StrategyContext, distributions_of, make_sampler
 from hwnas.search.strategies.observations import Genes
@@ -30,7 +31,7 @@ class WideSpace:
     choices: ClassVar[dict[str, tuple[int, ...]]] = {f"gene{number}": (0, 1, 2, 3) for number in range(12)}
 
     def decode(self, choices: dict[str, Any]) -> Architecture:
-        return Architecture(self.name, choices, (1, 8, 8), 2)
+        return Architecture(self.name, choices, (1, 8, 8), dense_logits(2))
 
 
 def sampler_of(strategy: str, seed: int = 0) -> ProposingSampler:

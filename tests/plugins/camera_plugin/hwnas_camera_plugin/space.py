@@ -65,12 +65,16 @@ class CameraCnn:
         kernel = ("kernel", genes["kernel"])
         stem = BlockSignature("stem", (architecture.input_shape,), inner, (kernel, ("stride", stride)))
         body = [BlockSignature(kind, (inner,), inner, (kernel,))] * int(genes["depth"])
-        return [stem, *body, BlockSignature("head", (inner,), (architecture.num_classes, height, width))]
+        return [
+            stem,
+            *body,
+            BlockSignature("head", (inner,), (architecture.outputs[0].channels, height, width)),
+        ]
 
     def _architecture(self, genes: Mapping[str, Choice]) -> Architecture:
         contract = self._contract
         shape = (contract.in_channels, contract.height, contract.widths[-1])
-        return Architecture(NAME, genes, shape, contract.num_classes)
+        return Architecture(NAME, genes, shape, contract.outputs)
 
     def _check(self, architecture: Architecture) -> None:
         check_genes(architecture.genes, _CHOICES)
@@ -89,7 +93,7 @@ class _Network(nn.Module):
         for _ in range(int(genes["depth"])):
             layers.append(_convolution(width, width, kernel, groups=width if genes["separable"] else 1))
         self.body = nn.Sequential(*layers)
-        self.head = nn.Conv2d(width, architecture.num_classes, 1)
+        self.head = nn.Conv2d(width, architecture.outputs[0].channels, 1)
         self.size = architecture.input_shape[1:]
 
     def forward(self, image: Tensor) -> Tensor:

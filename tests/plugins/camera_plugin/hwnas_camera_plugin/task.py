@@ -17,9 +17,19 @@ from torch.utils.data import Dataset
 
 from hwnas.architecture import Architecture
 from hwnas.errors import ConfigError, DataError
-from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec
+from hwnas.io_spec import IoSpec, NetworkContract, dense_logits
 from hwnas.metrics.confusion import confusion_matrix, iou_per_class, mean_iou
-from hwnas.tasks.base import FloatArray, LossFunction, LossSettings, Picture, Predict, Quality, Task
+from hwnas.tasks.base import (
+    Arrays,
+    FloatArray,
+    LossFunction,
+    LossSettings,
+    MetricWords,
+    Picture,
+    Predict,
+    Quality,
+    Task,
+)
 from hwnas.tasks.losses import class_weights, segmentation_loss
 from hwnas_camera_plugin.scenes import CLASS_NAMES, COLORS, HEIGHT, IGNORED, WIDTH, scene
 
@@ -33,8 +43,12 @@ class CameraShapes:
     """Segmentation of generated images, evaluated on pixels."""
 
     name = NAME
+    processor = "arrays"
+    words = MetricWords(metric="mIoU", part="IoU", item="pixel", sample="image", group="class")
     class_names = CLASS_NAMES
-    contract = NetworkContract(in_channels=3, height=HEIGHT, widths=(WIDTH,), num_classes=len(CLASS_NAMES))
+    contract = NetworkContract(
+        in_channels=3, height=HEIGHT, widths=(WIDTH,), outputs=dense_logits(len(CLASS_NAMES))
+    )
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         """Take numbers of images and a seed.
@@ -51,9 +65,7 @@ class CameraShapes:
 
     def io_spec(self, architecture: Architecture) -> IoSpec:
         """Return one image in, one map of logits out."""
-        image = TensorSpec("image", (1, *architecture.input_shape))
-        logits = TensorSpec("logits", (1, architecture.num_classes, *architecture.input_shape[1:]))
-        return IoSpec((image,), (logits,))
+        return architecture.io_spec("image")
 
     def train_dataset(
         self, architecture: Architecture, *, augmentation: float, seed: int
@@ -74,7 +86,7 @@ class CameraShapes:
         matrix = np.zeros((len(CLASS_NAMES), len(CLASS_NAMES)), np.int64)
         samples = self.images(split)[:limit]
         for image, classes in samples:
-            matrix += confusion_matrix(classes, _predicted(predict, image), len(CLASS_NAMES))
+            matrix += confusion_matrix(classes, self._predicted(predict, image), len(CLASS_NAMES))
         items = [int(count) for count in matrix.sum(axis=1)]
         return Quality(
             metric="mIoU",
@@ -87,9 +99,19 @@ class CameraShapes:
 
     def inputs(
         self, architecture: Architecture, *, split: str = "val", limit: int | None = None
-    ) -> Iterator[FloatArray]:
+    ) -> Iterator[Arrays]:
         """Yield the images of a split, each [1, 3, H, W]."""
-        return (normalised(image)[None] for image, _ in self.images(split)[:limit])
+        return ({"image": normalised(image)[None]} for image, _ in self.images(split)[:limit])
+
+    def raw_inputs(
+        self, architecture: Architecture, *, split: str = "val", limit: int | None = None
+    ) -> Iterator[Arrays]:
+        """Yield the same: files hold inputs as they are."""
+        return self.inputs(architecture, split=split, limit=limit)
+
+    def decisions(self, outputs: Arrays) -> npt.NDArray[np.uint8]:
+        """Return the class of each pixel, [H, W]."""
+        return np.asarray(outputs["logits"][0].argmax(axis=0), np.uint8)
 
     def deployment(self, architecture: Architecture) -> Mapping[str, Any]:
         """Return how pixels become inputs, and what the outputs mean."""
@@ -110,12 +132,15 @@ class CameraShapes:
         pictures = []
         for index, (image, classes) in enumerate(self.images("val")[:limit]):
             photo = (image.transpose(1, 2, 0) * 255).astype(np.uint8)
-            row = np.hstack([photo, palette[_predicted(predict, image)], palette[classes]])
+            row = np.hstack([photo, palette[self._predicted(predict, image)], palette[classes]])
             drawn = Image.fromarray(row.repeat(_ENLARGED, axis=0).repeat(_ENLARGED, axis=1))
             stream = io.BytesIO()
             drawn.save(stream, "PNG")
             pictures.append(Picture(f"image {index}: camera, prediction, truth", stream.getvalue()))
         return pictures
+
+    def _predicted(self, predict: Predict, image: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+        return self.decisions(predict({"image": normalised(image)[None]}))
 
     def images(self, split: str) -> list[tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]]:
         """Return all images and classes of a split.
@@ -154,10 +179,6 @@ class _TrainingImages(Dataset[tuple[Tensor, Tensor]]):
 def normalised(image: npt.NDArray[np.float32]) -> FloatArray:
     """Return an image of 0..1 with values about -2..2."""
     return image * np.float32(4) - np.float32(2)
-
-
-def _predicted(predict: Predict, image: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    return np.asarray(predict(normalised(image)[None])[0].argmax(axis=0), np.uint8)
 
 
 def make_task(settings: Mapping[str, Any]) -> Task:
