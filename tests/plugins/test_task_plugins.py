@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 import hwnas as hwnas_package
+from hwnas.architecture import Architecture
 from hwnas.bundle.manifest import read_manifest
 from hwnas.bundle.runtime.runner import Runner
 from hwnas.errors import BundleError, ConfigError, DataError
@@ -232,15 +233,13 @@ def runs_and_infers(kind: Kind, site: Path, bundle: Path, directory: Path) -> No
     settings = {key: value for key, value in kind.task.items() if key != "name"}
     task = make_task(kind.task["name"], settings)
     manifest = read_manifest(bundle)
-    from hwnas.architecture import Architecture
-
     architecture = Architecture.from_json(manifest.content["architecture"])
     (raw,) = task.raw_inputs(architecture, limit=1)
     (arrays,) = task.inputs(architecture, limit=1)
     samples, out = directory / "samples", directory / "results"
     samples.mkdir()
     ending = kind.write_sample(raw, samples / "one")
-    (samples / f"broken{ending}").write_bytes(b"this is none")
+    (samples / f"broken{ending}").write_bytes(b"this is no sample")
     for precision in ("fp32", "int8"):
         with Runner(bundle, precision=precision) as runner:
             result = runner.run(runner.read(samples / f"one{ending}"))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from typing import Any, List, Mapping, NamedTuple, Tuple
 
 import numpy as np
@@ -56,12 +55,15 @@ class BirdView:
             DataError: if the file is missing, or does not hold triples.
         """
         try:
-            values = np.fromfile(os.fspath(path), "<f4")
+            with open(path, "rb") as stream:
+                content = stream.read()
         except OSError as error:
             raise DataError(f"{path} cannot be read: {error}.") from error
-        if not values.size or values.size % 3:
-            raise DataError(f"{path} must hold x, y, z of points, but has {values.size} numbers.")
-        return values.reshape(-1, 3)
+        if not content or len(content) % 12:
+            raise DataError(
+                f"{path} must hold x, y, z of points, 12 bytes each, but has {len(content)} bytes."
+            )
+        return np.frombuffer(content, "<f4").reshape(-1, 3)
 
     def check(self, raw: FloatArray) -> Tuple[str, ...]:
         """Refuse sweeps that lie outside of the view.
