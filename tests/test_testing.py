@@ -31,7 +31,7 @@ class Space:
     def decode(self, choices):
         check_genes(choices, self.choices)
         shape = (self.contract.in_channels, self.contract.height, self.contract.widths[0])
-        return Architecture(self.name, dict(choices), shape, self.contract.num_classes)
+        return Architecture(self.name, dict(choices), shape, self.contract.outputs)
 
     def check(self, architecture):
         if architecture.space != self.name or self.decode(architecture.genes) != architecture:
@@ -47,7 +47,7 @@ class Space:
         return nn.Sequential(
             nn.Conv2d(self.contract.in_channels, width, 3, padding=1),
             nn.ReLU(),
-            nn.Conv2d(width, self.contract.num_classes, 1),
+            nn.Conv2d(width, self.contract.outputs[0].channels, 1),
         )
 
     def blocks(self, architecture):
@@ -56,7 +56,7 @@ class Space:
         inner = (architecture.genes["width"], height, width)
         return [
             BlockSignature("body", (architecture.input_shape,), inner),
-            BlockSignature("head", (inner,), (self.contract.num_classes, height, width)),
+            BlockSignature("head", (inner,), (self.contract.outputs[0].channels, height, width)),
         ]
 
 

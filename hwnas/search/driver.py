@@ -133,10 +133,10 @@ def search(
             cut_at_damage(run.study_journal)
         task = make_task(config.task.name, config.task.settings)
         space = make_search_space(config.space.name, task.contract, config.space.choices)
+        _try_plugins(config, task, space)
         if not resume:  # a run that is there passed
             dry_run(task, space, trainer_of_run(config))
         pool = executor_of_run(config, run, worker_setup(config), workers=config.search.workers)
-        _try_plugins(config, task, space)
         with opened_meter(config, final=False, exclusive=pool.paused) as meter:
             study, identity, moved = opened_study(
                 run, place, config, task, space, meter, rebase=rebase, repair=repair

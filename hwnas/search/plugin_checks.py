@@ -8,18 +8,28 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
+from hwnas.bundle.runtime.processor import ProcessorContext
 from hwnas.errors import HwnasError, PluginError
 from hwnas.estimators.base import SCORE, EstimatorContext, checked_estimate, make_estimator
 from hwnas.io_spec import NetworkContract, dense_logits
 from hwnas.latency.backend_class import backend_class
 from hwnas.latency.predict.exporting import io_spec_of
-from hwnas.plugins import GROUPS, Plugin, check_parameters, installed_plugins, load_plugin
+from hwnas.plugins import (
+    GROUPS,
+    Blame,
+    Plugin,
+    check_interface,
+    check_parameters,
+    installed_plugins,
+    load_plugin,
+)
 from hwnas.scratch import ScratchDirectory
 from hwnas.search.executors.base import ExecutorContext, WorkerSetup, make_executor
 from hwnas.search.strategies import Limits, StrategyContext
 from hwnas.search.strategies.dry_run import try_strategy
 from hwnas.search_spaces.base import make_search_space
 from hwnas.search_spaces.dry_run import try_space
+from hwnas.training.trainers import Trainer, TrainerContext
 
 Status = Literal["passed", "needs settings", "broken"]
 
@@ -72,6 +82,20 @@ def _check_task(plugin: Plugin) -> None:
     check_parameters(plugin, plugin.attribute, load_plugin(plugin.group, plugin.name), wanted)
 
 
+def _check_processor(plugin: Plugin) -> None:
+    def wanted(context: ProcessorContext) -> None: ...
+
+    check_parameters(plugin, plugin.attribute, load_plugin(plugin.group, plugin.name), wanted)
+
+
+def _check_trainer(plugin: Plugin) -> None:
+    from hwnas.testing.tiny import TinySpace, TinyTask
+
+    with Blame(plugin, plugin.attribute, "make a trainer of a context", own_errors=True):
+        made = load_plugin(plugin.group, plugin.name)(TrainerContext(TinyTask(), TinySpace()))
+    check_interface(plugin, made, Trainer)
+
+
 def _check_format(plugin: Plugin) -> None:
     def wanted(path: Path, options: Mapping[str, Any]) -> None: ...
 
@@ -107,6 +131,8 @@ CHECKS: Mapping[str, Callable[[Plugin], None]] = MappingProxyType(
     {
         "hwnas.search_spaces": _check_space,
         "hwnas.tasks": _check_task,
+        "hwnas.processors": _check_processor,
+        "hwnas.trainers": _check_trainer,
         "hwnas.data_formats": _check_format,
         "hwnas.backends": _check_backend,
         "hwnas.strategies": _check_strategy,

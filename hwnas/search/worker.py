@@ -85,9 +85,9 @@ class Jobs:
     ) -> dict[str, Any]:
         """Evaluate an architecture."""
         directory.mkdir(parents=True, exist_ok=True)
-        words = getattr(self.task, "words", None)
-        metric = None if words is None else words.metric
-        estimate = checked_estimate(estimator, architecture, seed=seed, directory=directory, metric=metric)
+        estimate = checked_estimate(
+            estimator, architecture, seed=seed, directory=directory, metric=self.task.words.metric
+        )
         return {**estimate.to_json(), "estimator": estimator.name}
 
     def train_fully(

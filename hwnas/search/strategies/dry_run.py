@@ -25,6 +25,7 @@ def try_strategy(name: str, context: StrategyContext, options: Mapping[str, Any]
     """
     plugin = find_plugin(GROUP, name)
     sampler = make_sampler(name, context, options)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=sampler, directions=["minimize", "minimize"])
     distributions = distributions_of(context.space)
     with Blame(plugin, type(sampler).__name__, "propose one value for every gene of the space"):
