@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from hwnas.architecture import Architecture, Choice
 from hwnas.errors import StudyError
 from hwnas.objectives import LATENCY, Objectives
+from hwnas.search.quiet_optuna import quiet_optuna
 from hwnas.search.resume.frozen_trials import (
     COST,
     LOST,
@@ -151,7 +152,7 @@ class SearchStudy:
                     "`hwnas search` first."
                 )
             if self._base not in known:
-                with _quiet_optuna():
+                with quiet_optuna():
                     optuna.create_study(
                         storage=self._storage, study_name=self._base, directions=["minimize"] * 2
                     )
@@ -173,7 +174,7 @@ class SearchStudy:
     def copied(self) -> optuna.Study:
         """Return a copy of the Optuna study in memory; changing it changes nothing here."""
         storage = optuna.storages.InMemoryStorage()
-        with _quiet_optuna():
+        with quiet_optuna():
             optuna.copy_study(
                 from_study_name=self._study.study_name,
                 from_storage=self._storage,
@@ -207,7 +208,7 @@ class SearchStudy:
         name = self._name(self.generation + 1)
         if name in {study.study_name for study in self._storage.get_all_studies()}:
             optuna.delete_study(study_name=name, storage=self._storage)
-        with _quiet_optuna():
+        with quiet_optuna():
             new = optuna.create_study(storage=self._storage, study_name=name, directions=["minimize"] * 2)
         trials = self._study.get_trials()
         for trial in trials:
@@ -471,14 +472,3 @@ def copy_in_memory(place: StudyPlace) -> optuna.Study:
         return study.copied()
     finally:
         study.close()
-
-
-@contextmanager
-def _quiet_optuna() -> Iterator[None]:
-    """Keep Optuna from announcing studies, and leave its verbosity, which is the caller's, as it was."""
-    level = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(max(level, optuna.logging.WARNING))
-    try:
-        yield
-    finally:
-        optuna.logging.set_verbosity(level)

@@ -8,6 +8,7 @@ from typing import Any
 import optuna
 
 from hwnas.plugins import Blame, find_plugin, wrong
+from hwnas.search.quiet_optuna import quiet_optuna
 from hwnas.search.strategies.base import GROUP, StrategyContext, distributions_of, make_sampler
 
 
@@ -25,8 +26,8 @@ def try_strategy(name: str, context: StrategyContext, options: Mapping[str, Any]
     """
     plugin = find_plugin(GROUP, name)
     sampler = make_sampler(name, context, options)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(sampler=sampler, directions=["minimize", "minimize"])
+    with quiet_optuna():
+        study = optuna.create_study(sampler=sampler, directions=["minimize", "minimize"])
     distributions = distributions_of(context.space)
     with Blame(plugin, type(sampler).__name__, "propose one value for every gene of the space"):
         proposed = study.ask(distributions).params  # type: ignore[arg-type]  # a dict is invariant
