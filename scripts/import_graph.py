@@ -5,8 +5,8 @@
 
 Without `--trace` it prints a table: modules of each wing and its rooms, imports inside, imports to and
 from the rest, and pairs of rooms that import each other. With it, the rest of the line is given to the
-command line of hwnas, and the modules are listed whose functions ran in its process; imports alone do
-not count.
+command line of hwnas, and the modules below the command line are listed whose functions ran in its
+process, imports left out.
 """
 
 from __future__ import annotations
@@ -69,13 +69,18 @@ def _imports(graph: Any, one: str, other: str) -> bool:
 
 
 def traced(arguments: list[str]) -> list[str]:
-    """Run a command of hwnas and return the modules whose functions ran, in the order of their first call."""
+    """Run a command of hwnas and return the modules below the command line whose functions ran, in order."""
     package = str(ROOT / "hwnas")
     seen: dict[str, None] = {}
 
+    imports = 0
+
     def note(frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal imports
         code: CodeType = frame.f_code
-        if event == "call" and code.co_filename.startswith(package) and code.co_name != "<module>":
+        if code.co_name == "<module>":
+            imports += {"call": 1, "return": -1}.get(event, 0)
+        elif event == "call" and not imports and code.co_filename.startswith(package):
             seen.setdefault(str(Path(code.co_filename).relative_to(ROOT)), None)
 
     from hwnas.cli.main import main
@@ -89,7 +94,7 @@ def traced(arguments: list[str]) -> list[str]:
             raise
     finally:
         sys.setprofile(None)
-    return list(seen)
+    return [name for name in seen if not name.startswith("hwnas/cli/")]
 
 
 def main() -> None:

@@ -59,7 +59,7 @@ def with_backend(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
 
     def opened(name: str, protocol: MeasuringProtocol = QUICK, **settings) -> LatencyMeter:
         backend = getattr(faulty_backends, name)
-        monkeypatch.setattr("hwnas.latency.measure.meter.load_plugin", lambda _group, _name: backend)
+        monkeypatch.setattr("hwnas.latency.measure.meter.backend_class", lambda _name: backend)
         return open_meter("local?backend=faulty", protocol, **settings)
 
     return opened

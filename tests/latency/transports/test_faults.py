@@ -51,8 +51,8 @@ def opened(board: Board, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[.
 
     def open_with(backend: str = "Healthy", protocol=PROTOCOL) -> AgentMeter:
         found = getattr(board_backends, backend)
-        monkeypatch.setattr("hwnas.latency.measure.meter.load_plugin", lambda _group, _name: found)
-        monkeypatch.setattr("hwnas.latency.transports.opening.load_plugin", lambda _group, _name: found)
+        monkeypatch.setattr("hwnas.latency.measure.meter.backend_class", lambda _name: found)
+        monkeypatch.setattr("hwnas.latency.transports.opening.backend_class", lambda _name: found)
         meter = open_meter(f"ssh://board?backend=outside&python={board.python}", protocol)
         meters.append(meter)
         return meter
