@@ -94,7 +94,7 @@ def search(
         typer.Option(
             "--initial-architectures",
             metavar="FILE",
-            help="Try the cells in a file first (space nas-cell): one a line, as strings.",
+            help="Try the architectures in a file first, in the form that the search space reads.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,

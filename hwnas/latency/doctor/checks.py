@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hwnas.errors import MeasurementError, TargetUnreachableError
+from hwnas.errors import MeasurementError, PluginError, TargetUnreachableError
 from hwnas.io_spec import IoSpec
 from hwnas.latency.backend_class import backend_class
 from hwnas.latency.doctor.findings import Finding, ok, problem, warn
@@ -57,16 +57,21 @@ def inspect_target(transport: Transport) -> Facts:
     Raises:
         MeasurementError: if no agent can be started there.
     """
-    backends = {}
+    backends: dict[str, str] = {}
+    broken: dict[str, dict[str, str]] = {}
     for name in plugin_names("hwnas.backends"):
-        backend = backend_class(name)
-        backends[name] = f"{backend.__module__}:{backend.__qualname__}"
+        try:
+            backend = backend_class(name)
+        except PluginError as error:  # said beside the others: it may not be the one that is asked for
+            broken[name] = {"error": str(error)}
+        else:
+            backends[name] = f"{backend.__module__}:{backend.__qualname__}"
     agent = transport.start_agent()
     try:
         facts: Facts = agent.request("inspect", timeout_s=_INSPECTION_S, backends=backends)["facts"]
     finally:
         agent.close()
-    return facts
+    return {**facts, "backends": {**facts["backends"], **broken}}
 
 
 def try_backend(transport: Transport, target: Target, model: Path, io_spec: IoSpec) -> str:
@@ -148,6 +153,15 @@ def check_other_backends(target: Target, facts: Facts) -> list[Finding]:
     missing = [name for name in found if name not in usable]
     findings = [
         ok("backends", f"usable: {', '.join(usable) or 'none'}; not here: {', '.join(missing) or 'none'}")
+    ]
+    findings += [
+        warn(
+            "backends",
+            found[name]["error"],
+            "Update or uninstall that distribution; `hwnas plugins --check`.",
+        )
+        for name in missing
+        if found[name].get("error", "").startswith("Plug-in ")
     ]
     builders = [name for name in ("tensorrt", "trtexec") if name in usable]
     if facts["rtx_capabilities"]:

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from hwnas.errors import PluginError
 from hwnas.latency.agent.inspection import code_for, inspect_machine
+from hwnas.latency.doctor import checks
 from hwnas.latency.doctor.checks import Diagnosis, diagnose, inspect_target, try_backend
 from hwnas.latency.doctor.noise import measure_noise, noise_of
 from hwnas.latency.doctor.tensorrt_support import lacks_capability, load_table, may_have_dla, release_of
@@ -210,3 +212,26 @@ def test_backend_that_fails_only_when_it_loads_is_said(tmp_path: Path) -> None:
     io_spec = write_conv_model(tmp_path / "model.onnx")
     reason = try_backend(LocalTransport(1), Target("local"), tmp_path / "odd.onnx", io_spec)
     assert "refuses the model" in reason
+
+
+def test_a_broken_backend_of_others_is_said_and_hides_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HWNAS_MEASURING_LOCK", str(tmp_path / "lock"))
+    sound = checks.backend_class
+
+    def backend_class(name: str) -> Any:
+        if name == "trtexec":
+            raise PluginError(
+                "Plug-in 'trtexec' of hwnas.backends: `run` must be a method, but there is none."
+            )
+        return sound(name)
+
+    monkeypatch.setattr(checks, "backend_class", backend_class)
+    facts = inspect_target(LocalTransport(1))
+    assert "versions" in facts["backends"]["onnxruntime-cpu"]
+    found = [each for each in diagnose(Target.parse("local"), facts, "").findings if each.level == "warn"]
+    assert [each.found for each in found if each.check == "backends"] == [
+        facts["backends"]["trtexec"]["error"]
+    ]
+    assert diagnose(Target.parse("local"), facts, "").is_usable
