@@ -114,9 +114,13 @@ class VerificationError(HwnasError):
 
 
 class PluginError(HwnasError):
-    """A plug-in is missing, registered twice, or fails to load."""
+    """A plug-in is missing, registered twice, fails to load, or breaks its contract."""
 
     exit_code = 9
+
+
+class EstimatorContractError(PluginError):
+    """An estimator returned what it does not declare; asking it again would end the same way."""
 
 
 class FileAccessError(HwnasError):

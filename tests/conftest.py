@@ -28,7 +28,9 @@ def pytest_configure(config: pytest.Config) -> None:
     Measurements of a machine exclude each other. Tests check what is measured, not how long it took, and
     would only wait for each other, and for whatever else is measured on the machine.
     """
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup, children would inherit that it is ignored
+    # Under nohup, or in the background of a script, children would inherit that they are ignored.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     is_worker = hasattr(config, "workerinput")
     if config.getoption("numprocesses", None) and not is_worker:
         return  # its workers would inherit the lock

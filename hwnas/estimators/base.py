@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from hwnas.architecture import Architecture
-from hwnas.errors import ConfigError, PluginError
+from hwnas.errors import ConfigError, EstimatorContractError
 from hwnas.plugins import Blame, check_interface, find_plugin, load_plugin, wrong
 from hwnas.search_spaces.base import SearchSpace
 from hwnas.tasks.base import Quality, Task
@@ -117,7 +117,7 @@ def checked_estimate(
         metric: name of the task's metric; an evaluation of another one is refused. None if unknown.
 
     Raises:
-        PluginError: if what it returns is not what it declares; the estimator is named.
+        EstimatorContractError: if what it returns is not what it declares; the estimator is named.
         TrainingError: if the estimator can give no number.
     """
     found: object = estimator.estimate(architecture, seed=seed, directory=directory)
@@ -125,7 +125,7 @@ def checked_estimate(
     if fault is not None:
         own = type(estimator)
         named = f"{estimator.name!r} ({own.__module__}:{own.__qualname__})"
-        raise PluginError(f"`estimate` of the estimator {named} must return {fault}")
+        raise EstimatorContractError(f"`estimate` of the estimator {named} must return {fault}")
     assert isinstance(found, Estimate)  # noqa: S101 - `_fault` has seen to it
     return found
 

@@ -12,9 +12,9 @@ from typing import Any
 from hwnas.architecture import Choice
 from hwnas.config import SearchSection
 from hwnas.errors import (
+    EstimatorContractError,
     FileAccessError,
     MeasurementError,
-    PluginError,
     StudyError,
     TargetLostError,
     TargetUnreachableError,
@@ -38,7 +38,7 @@ from hwnas.tasks.base import Task
 MAX_CONSECUTIVE_FAILURES = 5
 MAX_CONSECUTIVE_LOSSES = 3
 """So many candidates in a row, each with retries of its own, before a lost target counts as gone."""
-_OF_THE_RUN = (FileAccessError.__name__, PluginError.__name__)
+_OF_THE_RUN = (FileAccessError.__name__, EstimatorContractError.__name__)
 """Errors of workers that say nothing of a candidate: a directory, or a plug-in that breaks its contract."""
 REPEATS_BEFORE_UNIFORM = 10
 """After so many repeated proposals in a row, genes are drawn uniformly."""

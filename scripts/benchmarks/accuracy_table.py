@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from hwnas.architecture import Architecture
 from hwnas.errors import did_you_mean
+from hwnas.io_spec import dense_logits
 from hwnas.search_spaces.cells import EDGES, ENCODING_PARTS, OPERATIONS, Cell, encode_cell
 
 Floats = npt.NDArray[np.float64]
@@ -44,7 +45,7 @@ class TableSpace:
 
     def decode(self, choices: dict[str, Any]) -> Architecture:
         """Return the cell with these operations."""
-        return Architecture(self.name, choices, (3, 32, 32), 10)
+        return Architecture(self.name, choices, (3, 32, 32), dense_logits(10))
 
     def encode(self, architecture: Architecture) -> npt.NDArray[np.float32]:
         """Return the features of its cell; edges that nothing depends on are as if there were none."""

@@ -53,8 +53,9 @@ from hwnas.search.run_log import read_events
 from hwnas.search.storage.place import place_of_run
 from hwnas.search.study import SearchStudy
 from hwnas.tasks.base import Quality
+from hwnas.testing.tiny_site import ENTRY_POINTS
 from tests.postgres_server import PostgresServer, why_not
-from tests.search.conftest import ENTRY_POINTS, run_settings
+from tests.search.conftest import run_settings
 
 SOAK_SPACE = """\
 from hwnas_tiny_plugin import CHOICES, TinySpace, make_task

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from onnx import TensorProto, helper
 from typer.testing import CliRunner
 
 from hwnas.cli import bench
-from hwnas.cli.measurement_tables import comparison_table, mark, measurement_table, print_remarks
+from hwnas.cli.measurement_tables import comparison_table, latency_cells, measurement_table, print_remarks
 from hwnas.errors import ConfigError, MeasurementError
 from hwnas.files import sha256_of_file
 from hwnas.latency.measure.comparison import Comparison
@@ -100,9 +101,24 @@ def test_samples_that_cannot_be_written_are_said(run, tmp_path: Path) -> None:
 
 
 def test_what_may_not_be_relied_on_is_marked_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
-    calm, disturbed = {"is_stable": True, "remark": ""}, {"is_stable": False, "remark": "19% were slow"}
-    assert (mark(calm), mark(disturbed)) == ("", " (!)")
-    print_remarks({"trial 3": calm, "trial 4": disturbed})
+    calm = LatencyMeasurement(
+        latency_ms=2.0,
+        interval_ms=(1.9, 2.1),
+        confidence=0.95,
+        samples_ms=(),
+        percentiles_ms={},
+        is_stable=True,
+        remark="",
+        warmup_s=(),
+        model_sha256="0" * 64,
+        target="local",
+        fingerprint={},
+        protocol={},
+    )
+    disturbed = replace(calm, is_stable=False, remark="19% were slow")
+    assert (latency_cells(calm)[0], latency_cells(disturbed)[0]) == ("2.00", "2.00 (!)")
+    assert latency_cells(None) == ("n/a", "")
+    print_remarks({"trial 3": calm, "trial 4": disturbed, "trial 5": None})
     assert capsys.readouterr().out == "(!) trial 4: 19% were slow\n"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.latency.onnx_models import write_conv_model
+from hwnas.testing.onnx_models import write_conv_model
 
 COMMAND = (sys.executable, "-c", "from hwnas.cli.main import main; main()")
 # The shell is given the command as arguments of its own.

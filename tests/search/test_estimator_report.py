@@ -21,7 +21,6 @@ from hwnas.estimators.comparison import (
     read_estimator_report,
 )
 from hwnas.estimators.report import EstimatorReport
-from hwnas.search.driver import SearchResult
 from hwnas.search_spaces.base import make_search_space
 from hwnas.tasks.base import make_task
 
@@ -229,9 +228,7 @@ def test_how_well_an_estimator_ranks_is_shown_beside_what_costs_nothing(
     }
     screen = Screen(monkeypatch)
     report = EstimatorReport.from_json({"estimator": OWN, **numbers})
-    search_command._show_estimator_report(
-        SearchResult(tmp_path, "", interrupted=False, front={}, estimator_report=report)
-    )
+    search_command._show_estimator_report(report)
     screen.check(own, macs, warnings)
     assert len(screen.lines) == 1 + len(warnings)
 

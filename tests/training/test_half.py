@@ -15,7 +15,7 @@ def test_values_are_halves_close_to_singles(name: str) -> None:
     module = network(name)
     image = np.random.default_rng(0).normal(1.0, 3.0, (1, 5, 16, 64)).astype(np.float32)
     half = HalfNetwork(module, SPEC, "cpu")
-    found = half({"image": image})["logits"]
+    found = half({"range_image": image})["logits"]
     with torch.no_grad():
         expected = module(torch.from_numpy(image)).numpy()
     assert np.array_equal(found, found.astype(np.float16).astype(np.float32))

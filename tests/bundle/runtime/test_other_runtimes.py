@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hwnas.latency.engines.building.rtx import write_precisions
 
 from hwnas.bundle.export import TrainedMember, export_bundle
 from hwnas.bundle.precision.measurements import PrecisionSettings
 from hwnas.bundle.runtime.onnx_predictor import OnnxPredictor
 from hwnas.bundle.runtime.runner import Runner
+from hwnas.latency.engines.rtx import write_precisions
 from hwnas.onnx_graphs.export import export_onnx
 from hwnas.range_view.pipeline import RangeView
 from tests.bundle import small_lidar

@@ -22,10 +22,10 @@ from hwnas.search.study import TrialSummary
 from hwnas.search.warm_start import not_yet_evaluated
 from hwnas.search_spaces.base import SearchSpace, make_search_space
 from hwnas.tasks.base import make_task
+from hwnas.testing.tiny_plugin import StripesTask
 from hwnas.training.recipe import Recipe
 from hwnas.training.supernet import train_supernet
 from tests.search.conftest import run_settings, tiny_plugin, tiny_site  # noqa: F401 - fixtures
-from tests.search.tiny_plugin import StripesTask
 
 pytestmark = pytest.mark.usefixtures("tiny_plugin")
 
