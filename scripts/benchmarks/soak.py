@@ -58,6 +58,10 @@ from tests.postgres_server import PostgresServer, why_not
 from tests.search.conftest import run_settings
 
 SOAK_SPACE = """\
+from dataclasses import replace
+
+import numpy as np
+
 from hwnas_tiny_plugin import CHOICES, TinySpace, make_task
 
 class SoakSpace(TinySpace):
@@ -66,6 +70,11 @@ class SoakSpace(TinySpace):
     def __init__(self, contract, restrictions):
         super().__init__(contract, restrictions)
         self.choices = {**self.choices, "variant": tuple(range(10_000))}
+
+    def encode(self, architecture):
+        genes = dict(architecture.genes)
+        variant = genes.pop("variant")
+        return np.append(super().encode(replace(architecture, genes=genes)), np.float32(variant / 10_000))
 
 def make_space(contract, restrictions):
     return SoakSpace(contract, restrictions)

@@ -105,11 +105,11 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A network with everything that made a runtime err: halves, and concatenations before a convolution."""
     path = tmp_path_factory.mktemp("covering") / "model.onnx"
     export_onnx(covering_networks.network("concatenation"), covering_networks.SPEC, path, metadata={})
-    return write_precisions(path, [{"image": image[None]} for image in images()])
+    return write_precisions(path, [{"range_image": image[None]} for image in images()])
 
 
 def logits_here(model: Path, image: np.ndarray) -> np.ndarray:
-    return OnnxPredictor(model)({"image": image[None]})["logits"][0]
+    return OnnxPredictor(model)({"range_image": image[None]})["logits"][0]
 
 
 def images() -> np.ndarray:
