@@ -84,6 +84,7 @@ def test_unknown_stages_are_named(tmp_path: Path) -> None:
     assert "parity-cuda" in found.stderr
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_parity_of_onnxruntime_on_the_cpu(tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "scripts" / "benchmarks" / "runtime_parity.py")]

@@ -243,6 +243,7 @@ def test_a_search_of_three_lengths(write_run, tmp_path: Path) -> None:
     assert "rung 2, 4 steps" in run.report.read_text()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.usefixtures("tiny_plugin")
 def test_the_surrogate_chooses_who_is_trained_longer(write_run, tmp_path: Path, monkeypatch) -> None:

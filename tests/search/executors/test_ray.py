@@ -126,6 +126,7 @@ def test_a_job_whose_worker_is_killed_is_repeated(cluster: Any, address: str, tm
         assert executor.idle == [worker]
 
 
+@pytest.mark.long
 def test_a_job_that_loses_its_workers_too_often_dies(cluster: Any, address: str, tmp_path: Path) -> None:
     with ray_executor(address, tmp_path, retries=1) as executor:
         begin_long_job(executor, tmp_path / "job")
