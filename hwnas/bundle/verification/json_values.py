@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,7 +26,11 @@ def is_same(one: Any, other: Any) -> bool:
         return set(one) == set(other) and all(is_same(one[key], other[key]) for key in one)
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(map(is_same, one, other))
+    if isinstance(one, int) and isinstance(other, int) and one == other:
+        return type(one) is type(other)
     if _is_number(one) and _is_number(other):
+        if max(abs(one), abs(other)) > sys.float_info.max:  # whole numbers of JSON may have any length
+            return False
         return math.isclose(one, other, rel_tol=_RELATIVE_TOLERANCE)
     return bool(one == other and type(one) is type(other))
 
