@@ -93,7 +93,7 @@ def given_inputs(
     """
     by_name = {entry.spec.name: entry for entry in declared}
     given: dict[str, GivenInput] = {}
-    for text in texts:
+    for text in [texts] if isinstance(texts, str) else texts:  # a text is no sequence of letters
         entry, content = _split(text, by_name, where)
         if entry.spec.name in given:
             raise ConfigError(f"The input {entry.spec.name!r} is given twice; keep one.")

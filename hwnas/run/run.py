@@ -54,7 +54,7 @@ class Run:
 
         Args:
             source: a run file, its content as a mapping, or a `RunConfig`. Relative paths in a run file count
-                from that file, those of a mapping from the working directory.
+                from that file, the others from the working directory.
             directory: of the run. For a run file it is beside it and named like it if None; for the others
                 `run` in the working directory.
 
@@ -63,7 +63,7 @@ class Run:
             StudyError: if there is a run in the directory already.
         """
         if isinstance(source, RunConfig):
-            config, default = source, Path("run")
+            config, default = config_of(source.model_dump(mode="json"), Path.cwd()), Path("run")
         elif isinstance(source, Mapping):
             config, default = config_of(source, Path.cwd()), Path("run")
         else:
@@ -182,8 +182,8 @@ class Run:
         *,
         out: str | Path | None = None,
         force: bool = False,
-        precision: PrecisionSettings | Sequence[str] = ("fp32",),
-        integrations: Sequence[str] = (),
+        precision: PrecisionSettings | str | Sequence[str] = ("fp32",),
+        integrations: str | Sequence[str] = (),
         engine: str = "none",
         tensorrt: str | None = None,
         onnxruntime: str | None = None,
@@ -198,8 +198,9 @@ class Run:
             pick: `knee`, `all`, `latency<=MS`, `error<=SHARE`, or an architecture id.
             out: directory that gets a bundle for each network; `bundles` in the run directory if None.
             force: replace bundles that exist.
-            precision: names of precisions (`fp32`, `fp16`, `int8`, `mixed`), or all settings of them.
-            integrations: `triton`, `isaac-ros`: files that these load.
+            precision: names of precisions (`fp32`, `fp16`, `int8`, `mixed`; a text has commas between them), or
+                all settings of them.
+            integrations: `triton`, `isaac-ros`: files that these load; a text has commas between them.
             engine: `tensorrt` (built on the target), `rtx` (for RTX GPUs), or `none`.
             tensorrt: version that must take the graph, such as `10.3`.
             onnxruntime: version that must take the graph, such as `1.16`.
@@ -215,13 +216,14 @@ class Run:
             ExportError: if a bundle exists already, or a network cannot be exported.
             MeasurementError: if the target cannot be used.
         """
+        from hwnas.bundle.integrations.choice import parse_integrations
         from hwnas.bundle.precision.measurements import PrecisionSettings
         from hwnas.onnx_graphs.precision.kinds import parse_precisions
         from hwnas.run.export import export_run
         from hwnas.run.progress import shown_export
 
         if not isinstance(precision, PrecisionSettings):
-            precision = PrecisionSettings(parse_precisions(",".join(precision)))
+            precision = PrecisionSettings(parse_precisions(_listed(precision)))
         with _listening(progress, shown_export) as listener:
             return export_run(
                 self.path,
@@ -229,7 +231,7 @@ class Run:
                 out=Path(out) if out is not None else None,
                 force=force,
                 precision=precision,
-                integrations=integrations,
+                integrations=parse_integrations(_listed(integrations)),
                 engine=engine,
                 tensorrt=tensorrt,
                 onnxruntime=onnxruntime,
@@ -372,6 +374,11 @@ class Run:
             return place + "<p>Not searched yet.</p>"
         shown = self.trained if self.directory.trained.is_file() else self.front
         return place + shown._repr_html_()
+
+
+def _listed(names: str | Sequence[str]) -> str:
+    """Return names separated by commas; a text is such a list already, and not a sequence of letters."""
+    return names if isinstance(names, str) else ",".join(names)
 
 
 def _listening(

@@ -9,13 +9,16 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
 import torch
 
 import hwnas
+from hwnas.config import parse_config
 from hwnas.search.run_directory import RunDirectory
 from tests.bundle import small_lidar
 from tests.report import made_up_run
@@ -205,6 +208,30 @@ def test_paths_in_a_mapping_count_from_the_working_directory(
     assert run.config.task.settings["data"] == str(tmp_path / "scans")
     assert run.path == tmp_path / "run"
     assert not RunDirectory(run.path).exists
+
+
+def test_paths_of_a_configuration_count_from_the_working_directory_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "scans").mkdir()
+    config = parse_config({"task": {"name": "lidar-segmentation", "data": "scans", "label_map": "merged-8"}})
+    run = hwnas.Run.create(config, "elsewhere/run")
+    # Kept as it is, it would mean `elsewhere/run/scans` once the run file is read back.
+    assert run.config.task.settings["data"] == str(tmp_path / "scans")
+    with pytest.raises(hwnas.ConfigError, match="no_scans"):
+        hwnas.Run.create(parse_config({"task": {"name": "lidar-segmentation", "data": "no_scans"}}))
+
+
+@pytest.mark.parametrize("form", [str, lambda text: text.split(",")], ids=["text", "list"])
+def test_names_may_be_a_text_as_on_the_command_line(
+    small_run: hwnas.Run, monkeypatch: pytest.MonkeyPatch, form: Callable[[str], Any]
+) -> None:
+    asked = {}
+    monkeypatch.setattr("hwnas.run.export.export_run", lambda _path, **options: asked.update(options) or ())
+    small_run.export(precision=form("int8,fp32"), integrations=form("isaac-ros"), progress=False)
+    assert asked["precision"].wanted == ("fp32", "int8")
+    assert set(asked["integrations"]) == {"triton", "isaac-ros"}, "as `--for isaac-ros` brings it"
 
 
 def test_wrong_keys_are_named(tmp_path: Path) -> None:

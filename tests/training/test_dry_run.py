@@ -18,8 +18,23 @@ from hwnas.training.dry_run import dry_run
 from hwnas.training.trainers import BY_DEFAULT
 
 
-def test_a_sound_task_passes() -> None:
+def test_a_sound_task_passes_and_every_method_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = set()
+
+    def noting(name: str) -> Any:
+        method = getattr(TinyTask, name)
+
+        def noted(self: Any, *arguments: Any, **named: Any) -> Any:
+            tried.add(name)
+            return method(self, *arguments, **named)
+
+        return noted
+
+    wanted = {"train_dataset", "loss", "inputs", "evaluate", "decisions"}
+    for name in wanted:
+        monkeypatch.setattr(TinyTask, name, noting(name))
     dry_run(TinyTask(), TinySpace(), BY_DEFAULT)
+    assert tried == wanted
 
 
 class Unsized(TinySamples):

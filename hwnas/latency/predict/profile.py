@@ -32,7 +32,7 @@ def profile(
     networks: int = 1000,
     precision: str = "fp32",
     seed: int = 0,
-    from_tables: Sequence[str | Path] = (),
+    from_tables: str | Path | Sequence[str | Path] = (),
     samples: int = 10,
     keep_raw: bool = False,
     progress: Callable[[ProfileProgress], None] = lambda _: None,
@@ -70,6 +70,8 @@ def profile(
     refuse_foreign(path, "a latency table", is_json_with("schema_version", "target", "fingerprint"))
     raw = path.with_suffix(".partial")
     refuse_foreign_directory(raw, "raw measurements", [HEADER])
+    if isinstance(from_tables, str | Path):
+        from_tables = [from_tables]
     others = [load_table(Path(name)) for name in from_tables]
     if others:
         table = make_table_from_others(

@@ -86,7 +86,7 @@ class Observations:
         later = [trial for trial in trials[self._first :] if trial.number not in self._read]
         finished = [trial for trial in later if trial.state.is_finished()]
         # Read in the order of telling, a resumed study gives the same as one that was never stopped.
-        for trial in sorted(finished, key=_told_at):
+        for trial in sorted(finished, key=_observed_at):
             self._read.add(trial.number)
             self._add(trial)
         self.running = [
@@ -124,5 +124,5 @@ class Observations:
         return Observation(trial.number, tuple(genes), self._space.decode(choices), error, cost)
 
 
-def _told_at(trial: FrozenTrial) -> tuple[datetime.datetime, int]:
+def _observed_at(trial: FrozenTrial) -> tuple[datetime.datetime, int]:
     return trial.datetime_complete or datetime.datetime.max, trial.number
