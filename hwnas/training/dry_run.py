@@ -80,16 +80,16 @@ class _Checks:
     def descriptions(self) -> None:
         """Check what the task says of itself."""
         task = self.task
-        words = self._told("words")
+        words = self._value_of("words")
         if not isinstance(words, MetricWords) or not all(
             isinstance(word, str) and word for word in words.to_json().values()
         ):
             raise self._fault("words", f"must be MetricWords, each a text, but is {words!r}.")
-        contract = self._told("contract")
+        contract = self._value_of("contract")
         if not isinstance(contract, NetworkContract) or not contract.outputs:
             raise self._fault("contract", f"must be a NetworkContract with outputs, but is {contract!r}.")
         for name in ("settings", "class_names", "processor"):
-            self._told(name)
+            self._value_of(name)
         spec = self._called("io_spec", self.architecture)
         if not isinstance(spec, IoSpec):
             raise self._fault("io_spec", f"must return an IoSpec, but returned {type(spec).__name__}.")
@@ -224,7 +224,7 @@ class _Checks:
         if problem:
             raise self._fault(method, problem)
 
-    def _told(self, name: str) -> Any:
+    def _value_of(self, name: str) -> Any:
         with Blaming(TASKS, self.task.name, name):
             return getattr(self.task, name)
 
