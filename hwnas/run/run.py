@@ -198,7 +198,7 @@ class Run:
             pick: `knee`, `all`, `latency<=MS`, `error<=SHARE`, or an architecture id.
             out: directory that gets a bundle for each network; `bundles` in the run directory if None.
             force: replace bundles that exist.
-            precision: names of precisions (`fp32`, `fp16`, `int8`, `mixed`; in a text with commas between them),
+            precision: names of precisions (`fp32`, `fp16`, `int8`, `mixed`), in a text between commas;
                 or all settings of them.
             integrations: `triton`, `isaac-ros`: files that these load; a text has commas between them.
             engine: `tensorrt` (built on the target), `rtx` (for RTX GPUs), or `none`.
