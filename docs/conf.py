@@ -15,7 +15,7 @@ release = version = __version__
 copyright = "the hwnas authors, Apache-2.0"  # noqa: A001 - Sphinx's name
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
@@ -26,6 +26,10 @@ default_role = "code"  # docstrings write `name` as Markdown does
 smartquotes = False
 nitpicky = True
 nitpick_ignore_regex = [("py:.*", r".*")]  # of types in signatures only what is documented here is linked
+
+nb_execution_mode = "off"  # scripts/run_notebooks.py keeps what they print, and the tests run them
+nb_merge_streams = True
+suppress_warnings = ["mystnb.unknown_mime_type"]  # of plotly, which is there as HTML, too
 
 myst_heading_anchors = 4
 myst_enable_extensions = ["colon_fence", "deflist"]

@@ -3,7 +3,7 @@
 The front door of the package. Names are loaded when they are used, so that `import hwnas` is quick:
 
 ```python
-from hwnas.version import __version__
+import hwnas
 
 run = hwnas.Run.create("run.yaml")
 run.search()
@@ -48,6 +48,7 @@ from hwnas.version import __version__
 if TYPE_CHECKING:
     from hwnas.bundle.bundle import Bundle
     from hwnas.bundle.runtime.runner import Runner
+    from hwnas.bundle.verification.result import VerificationSettings
     from hwnas.latency.bench import bench
     from hwnas.latency.doctor.doctor import doctor
     from hwnas.latency.engines.inspection import inspect_model
@@ -62,6 +63,7 @@ _MODULES = {
     "Run": "hwnas.run.run",
     "Runner": "hwnas.bundle.runtime.runner",
     "Target": "hwnas.latency.target",
+    "VerificationSettings": "hwnas.bundle.verification.result",
     "bench": "hwnas.latency.bench",
     "doctor": "hwnas.latency.doctor.doctor",
     "inspect_model": "hwnas.latency.engines.inspection",
@@ -96,6 +98,7 @@ __all__ = [
     "TrainingError",
     "TrainingInterruptedError",
     "VerificationError",
+    "VerificationSettings",
     "__version__",
     "bench",
     "doctor",

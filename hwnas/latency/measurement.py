@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -27,7 +27,7 @@ class ReferenceMeasurement:
     sha256: str
     latency_ms: float
     interval_ms: tuple[float, float]
-    samples_ms: tuple[tuple[float, ...], ...] = ()
+    samples_ms: tuple[tuple[float, ...], ...] = field(default=(), repr=False)
     block_samples: int = 0
 
     @classmethod
@@ -69,23 +69,23 @@ class LatencyMeasurement:
     latency_ms: float
     interval_ms: tuple[float, float]
     confidence: float
-    samples_ms: tuple[tuple[float, ...], ...]
+    samples_ms: tuple[tuple[float, ...], ...] = field(repr=False)
     percentiles_ms: Mapping[str, float | None]
     is_stable: bool
     remark: str
     warmup_s: tuple[float, ...]
     model_sha256: str
     target: str
-    fingerprint: Mapping[str, Any]
-    protocol: Mapping[str, Any]
+    fingerprint: Mapping[str, Any] = field(repr=False)
+    protocol: Mapping[str, Any] = field(repr=False)
     ratio: float | None = None
     ratio_interval: tuple[float, float] | None = None
     reference: ReferenceMeasurement | None = None
     block_samples: int = 0
     ended: str = ""
     attempts: int = 1
-    other_attempts: tuple[Mapping[str, Any], ...] = ()
-    states: tuple[Mapping[str, Any], ...] = ()
+    other_attempts: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+    states: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         """Refuse what cannot be a latency.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,13 @@ class SearchSummary:
             training=training,
         )
 
+    def _repr_html_(self) -> str:
+        """Return counts and the front for notebooks."""
+        counts = ", ".join(f"{number} {name}" for name, number in asdict(self.trials).items() if number)
+        front = (self.training or self).front
+        ending = f"<p>Search ended: {escape(self.ending)}. Candidates: {escape(counts)}.</p>"
+        return ending + front._repr_html_()
+
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values, as `hwnas search --json` prints them."""
         value = {**self._result.to_json(), "interrupted": self.is_interrupted}
@@ -166,6 +174,10 @@ class TrainingSummary:
             else RankAgreement(agreement["members"], agreement["kendall"], agreement["spearman"]),
             _result=result,
         )
+
+    def _repr_html_(self) -> str:
+        """Return the front for notebooks."""
+        return self.front._repr_html_()
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values, the content of `trained.json`."""

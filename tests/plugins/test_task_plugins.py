@@ -242,7 +242,7 @@ def runs_and_infers(kind: Kind, site: Path, bundle: Path, directory: Path) -> No
     (samples / f"broken{ending}").write_bytes(b"this is no sample")
     for precision in ("fp32", "int8"):
         with Runner(bundle, precision=precision) as runner:
-            result = runner.run(runner.read(samples / f"one{ending}"))
+            result = runner.run(samples / f"one{ending}")
             found = runner.predict(arrays)
             assert {name: array.shape for name, array in found.items()} == kind.outputs
             expected = runner.processor.after(found, runner.processor.before(raw)[1])

@@ -63,6 +63,8 @@ def test_a_run_from_a_mapping_to_its_report(tmp_path: Path, caplog: pytest.LogCa
     assert run.front.members == result.front.members
     assert [member.error for member in run.front] == sorted(member.error for member in run.front)
     assert run.front.knee in run.front.members
+    assert "Candidates: 3 trained" in result._repr_html_()
+    assert len(repr(result)) < 1_000 + 1_500 * len(run.front), "shown without samples and fingerprints"
     frame = run.front.to_dataframe()
     assert list(frame["id"]) == [member.id for member in run.front]
     assert frame["latency_ms"].gt(0).all()
@@ -79,6 +81,7 @@ def test_a_run_from_a_mapping_to_its_report(tmp_path: Path, caplog: pytest.LogCa
     trained = again.train("knee", progress=False)
     assert [member.id for member in trained.networks] == [member.id for member in again.trained]
     assert trained.front == again.trained
+    assert trained._repr_html_() == again.trained._repr_html_()
     assert all(member.weights.is_file() for member in again.trained)
     page = again.report()
     assert page == run.path / "report.html"
@@ -172,7 +175,8 @@ def test_bundles_are_exported_verified_and_run(small_run: hwnas.Run) -> None:
     first = bundles[0]
     assert 0 < first.quality.value < 1
     assert first.latency.latency_ms > 0
-    assert {candidate.precision for candidate in first.candidates} == {"fp32", "int8"}
+    precisions = {candidate.precision for candidate in first.candidates}
+    assert precisions - {"mixed"} == {"fp32", "int8"}, "mixed is there where int8 loses too much"
     found = first.verify(settings=hwnas_settings())
     assert (first.path / "verification.json").is_file()
     assert {check.name for check in found.checks} >= {"files", "identity"}

@@ -1,7 +1,7 @@
 """Runs a bundle: raw input in, results out, with numpy and one inference runtime.
 
     with Runner("bundles/4f1c...") as runner:
-        result = runner.run(runner.read("input.png"))
+        result = runner.run("input.png")
 
 What raw input and results are, the bundle's processor says, see `hwnas.bundle.runtime.processor`. Of LiDAR
 bundles the runner is called with points:
@@ -19,6 +19,7 @@ Python 3.8 syntax, neither torch nor optuna: this module travels to boards.
 
 from __future__ import annotations
 
+import os
 import warnings
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, Tuple, Type
@@ -141,13 +142,18 @@ class Runner:
     def run(self, raw: Any) -> Any:
         """Return what the network says of one raw input, as the processor puts it.
 
+        Args:
+            raw: as `read` returns it, or the path of a file that is read.
+
         Warns:
             DataWarning: about what is unusual in the input, or could not be checked.
 
         Raises:
             BundleError: if the runner was closed, or the network cannot be run.
-            DataError: if the input cannot be used, or contradicts the manifest.
+            DataError: if the file cannot be read, or the input cannot be used or contradicts the manifest.
         """
+        if isinstance(raw, (str, os.PathLike)):
+            raw = self.read(raw)
         for text in self.processor.check(raw):
             warnings.warn(text, DataWarning, stacklevel=2)
         result = self.process(raw)
@@ -210,7 +216,7 @@ class Runner:
             raise BundleError(
                 f"{self.manifest.directory} is a bundle for the task {task!r} "
                 f"with the processor {self.manifest.processor_name!r}; points need one with "
-                f"{LIDAR_RANGE_VIEW!r}. Use `Runner.run(Runner.read(path))`."
+                f"{LIDAR_RANGE_VIEW!r}. Use `Runner.run`."
             )
         return self.processor
 

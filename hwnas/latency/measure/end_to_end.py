@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -67,14 +67,14 @@ class EndToEndMeasurement:
     confidence: float
     percentiles_ms: Mapping[str, float | None]
     stages_ms: Mapping[str, float]
-    samples_ms: tuple[tuple[float, ...], ...]
+    samples_ms: tuple[tuple[float, ...], ...] = field(repr=False)
     num_points: int
     scan_sha256: str
     kernel: str
-    states: tuple[Mapping[str, Any], ...]
+    states: tuple[Mapping[str, Any], ...] = field(repr=False)
     model_sha256: str
     target: str
-    fingerprint: Mapping[str, Any]
+    fingerprint: Mapping[str, Any] = field(repr=False)
 
     def to_json(self, *, with_samples: bool = True) -> dict[str, Any]:
         """Return plain JSON values, raw samples included unless told otherwise."""

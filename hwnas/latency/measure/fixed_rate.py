@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -75,12 +75,12 @@ class FixedRateMeasurement:
     drift: float
     window_medians_ms: tuple[float, ...]
     throttling: tuple[str, ...]
-    states: tuple[Mapping[str, Any], ...]
+    states: tuple[Mapping[str, Any], ...] = field(repr=False)
     background: Mapping[str, Any] | None
-    samples_ms: tuple[float, ...]
+    samples_ms: tuple[float, ...] = field(repr=False)
     model_sha256: str
     target: str
-    fingerprint: Mapping[str, Any]
+    fingerprint: Mapping[str, Any] = field(repr=False)
 
     def to_json(self, *, with_samples: bool = True) -> dict[str, Any]:
         """Return plain JSON values, raw samples included unless told otherwise."""

@@ -74,6 +74,8 @@ def test_scan_files_are_read(runner: Runner, tmp_path: Path) -> None:
     path = tmp_path / "scan.bin"
     path.write_bytes(np.column_stack([points, intensity]).astype("<f4").tobytes())
     np.testing.assert_array_equal(runner.label_scan(path), runner.label(points, intensity))
+    for named in (path, str(path), runner.read(path)):
+        np.testing.assert_array_equal(runner.run(named).labels, runner.label(points, intensity))
     scan = runner.as_trained(path)
     np.testing.assert_allclose(scan.remission, intensity / np.float32(255), rtol=1e-6)
     np.testing.assert_array_equal(scan.points, points)
