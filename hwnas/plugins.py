@@ -103,6 +103,14 @@ def find_plugin(group: str, name: str) -> Plugin:
     return _plugin(group, _entry(group, name))
 
 
+def plugin_or_name(group: str, name: str) -> Union[Plugin, str]:
+    """Return what is registered as `name` in `group`, or words for what is not, as an object made by hand."""
+    for entry in _entries(group):
+        if entry.name == name:
+            return _plugin(group, entry)
+    return f"{shown(name)} of {group}"
+
+
 def load_plugin(group: str, name: str) -> Any:
     """Import and return the object registered as `name` in `group`.
 
@@ -133,22 +141,24 @@ def _entry(group: str, name: str) -> EntryPoint:
 class Blame:
     """While it is entered, whatever code of a plug-in raises becomes a `PluginError` that names the plug-in.
 
-    Foreign code may raise anything; a plain traceback out of hwnas would not say whose fault it is.
+    Foreign code may raise anything; a plain traceback out of hwnas would not say whose fault it is. A lack of
+    memory and interruptions pass.
     """
 
     def __init__(
-        self, plugin: Union[Plugin, str], method: str, expected: str, *, own_errors: bool = False
+        self, plugin: Union[Plugin, str], method: str, expected: str = "", *, own_errors: bool = False
     ) -> None:
         """Prepare.
 
         Args:
             plugin: whose code runs.
             method: of it, as its author knows it.
-            expected: what should have happened, completing "must".
-            own_errors: let errors of hwnas pass, as a factory raises them for wrong settings.
+            expected: what should have happened, completing "must"; empty if that is plain.
+            own_errors: let what a user can act on pass: errors of hwnas, as a factory raises them for wrong
+                settings, and those of the operating system about a file.
         """
         self._plugin, self._method, self._expected = plugin, method, expected
-        self._lets_pass = (HwnasError,) if own_errors else (PluginError,)
+        self._own_errors = own_errors
 
     def __enter__(self) -> Blame:
         """Begin."""
@@ -160,14 +170,21 @@ class Blame:
         error: Optional[BaseException],
         trace: Optional[TracebackType],
     ) -> None:
-        """Name the plug-in in what was raised; interruptions pass.
+        """Name the plug-in in what was raised.
 
         Raises:
             PluginError: in place of an exception.
         """
-        if isinstance(error, Exception) and not isinstance(error, self._lets_pass):
-            found = f"it raised {type(error).__name__}: {error}"
-            raise wrong(self._plugin, self._method, self._expected, found) from error
+        if not isinstance(error, Exception) or isinstance(error, (PluginError, MemoryError)):
+            return
+        if self._own_errors and isinstance(error, HwnasError):
+            return
+        if self._own_errors and isinstance(error, OSError) and file_access_error(error) is not None:
+            return
+        found = f"raised {type(error).__name__}: {error}"
+        if self._expected:
+            raise wrong(self._plugin, self._method, self._expected, f"it {found}") from error
+        raise PluginError(f"Plug-in {self._plugin}: `{self._method}` {found}") from error
 
 
 def wrong(plugin: Union[Plugin, str], method: str, expected: str, found: str) -> PluginError:
@@ -248,57 +265,7 @@ def distribution_of(group: str, name: str) -> Optional[str]:
 
     None where the name is unknown, or was registered without a distribution.
     """
-    for entry in _entries(group):
-        dist = getattr(entry, "dist", None)  # Python 3.8 does not tell
-        if entry.name == name and dist is not None:
-            return f"{dist.metadata['Name']} {dist.version}"
-    return None
-
-
-def fault_of(group: str, name: str, method: str, problem: str) -> PluginError:
-    """Return the error of a plug-in that does not do what its protocol says.
-
-    Args:
-        group: of the plug-in.
-        name: under which it is registered.
-        method: at fault.
-        problem: what was expected and what was found; the end of a sentence whose beginning names the method.
-    """
-    where = distribution_of(group, name)
-    kind = group.rpartition(".")[2].rstrip("s").replace("_", " ")
-    of = "" if where is None else f" of {where}"
-    return PluginError(f"`{method}` of the {kind} {name!r}{of}: {problem}")
-
-
-class Blaming:
-    """Turns what goes wrong in a method of a plug-in into a `PluginError` that names it.
-
-    Errors raised on purpose pass, and so do those of the operating system that a user can act on, a lack of
-    memory, and interruptions.
-    """
-
-    def __init__(self, group: str, name: str, method: str) -> None:
-        """Name the method that the block calls, see `fault_of`."""
-        self._group, self._name, self._method = group, name, method
-
-    def __enter__(self) -> Blaming:
-        """Begin the call."""
-        return self
-
-    def __exit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
-        """End the call.
-
-        Raises:
-            PluginError: instead of an error of the plug-in.
-        """
-        if not isinstance(error, Exception) or isinstance(error, (HwnasError, MemoryError)):
-            return
-        if isinstance(error, OSError) and file_access_error(error) is not None:
-            return
-        problem = f"raised {type(error).__name__}: {error}"
-        raise fault_of(self._group, self._name, self._method, problem) from error
+    found = plugin_or_name(group, name)
+    if isinstance(found, str) or not found.distribution:
+        return None
+    return f"{found.distribution} {found.version}"

@@ -1,7 +1,7 @@
 import pytest
 
 from hwnas.errors import DataError, PluginError
-from hwnas.plugins import GROUPS, Blaming, distribution_of, load_plugin, plugin_names
+from hwnas.plugins import GROUPS, Blame, distribution_of, load_plugin, plugin_names, plugin_or_name
 
 
 @pytest.mark.parametrize("group", GROUPS)
@@ -39,17 +39,31 @@ def test_a_plugin_that_fails_to_import_is_named(tmp_path, monkeypatch) -> None:
 
 
 def test_a_fault_of_a_plugin_names_it() -> None:
-    with (
-        pytest.raises(
-            PluginError, match=r"`loss` of the task 'lidar-segmentation' of hwnas .*: raised KeyError"
-        ),
-        Blaming("hwnas.tasks", "lidar-segmentation", "loss"),
-    ):
+    task = plugin_or_name("hwnas.tasks", "lidar-segmentation")
+    named = r"Plug-in 'lidar-segmentation' of hwnas\.tasks \(hwnas [\d.]+, \S+\): `loss`"
+    with pytest.raises(PluginError, match=named + " raised KeyError: 'x'"), Blame(task, "loss"):
         raise KeyError("x")
-    with pytest.raises(DataError, match="meant for users"), Blaming("hwnas.tasks", "t", "loss"):
+    expected = named + " must return a tensor, but it raised KeyError"
+    with pytest.raises(PluginError, match=expected), Blame(task, "loss", "return a tensor"):
+        raise KeyError("x")
+    with pytest.raises(PluginError, match="`loss` raised DataError"), Blame(task, "loss"):
         raise DataError("meant for users")
-    with pytest.raises(KeyboardInterrupt), Blaming("hwnas.tasks", "t", "loss"):
+    with pytest.raises(MemoryError), Blame(task, "loss"):
+        raise MemoryError
+    with pytest.raises(KeyboardInterrupt), Blame(task, "loss"):
         raise KeyboardInterrupt
-    with pytest.raises(FileNotFoundError), Blaming("hwnas.tasks", "t", "loss"):
+
+
+def test_errors_that_a_user_can_act_on_pass_where_they_are_let() -> None:
+    with pytest.raises(DataError, match="meant for users"), Blame("t", "loss", own_errors=True):
+        raise DataError("meant for users")
+    with pytest.raises(FileNotFoundError), Blame("t", "loss", own_errors=True):
         open("/there/is/none")  # noqa: PTH123, SIM115 - what a plug-in does
+    with pytest.raises(PluginError, match="raised OSError"), Blame("t", "loss", own_errors=True):
+        raise OSError("no file is named")
+
+
+def test_an_object_made_by_hand_is_named_by_its_group() -> None:
+    assert plugin_or_name("hwnas.tasks", "by-hand") == "'by-hand' of hwnas.tasks"
     assert distribution_of("hwnas.search_spaces", "no-such") is None
+    assert str(distribution_of("hwnas.search_spaces", "range-unet")).startswith("hwnas ")

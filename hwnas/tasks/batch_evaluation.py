@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from hwnas.architecture import Architecture
 from hwnas.metrics.confusion import IGNORED_LABEL, confusion_matrix, mean_iou
-from hwnas.plugins import Blaming
+from hwnas.plugins import Blame, plugin_or_name
 from hwnas.tasks.base import Predict, Quality, Task
 from hwnas.tasks.evaluation import GROUP, checked_quality, evaluate
 
@@ -82,7 +82,7 @@ def evaluate_together(
         PluginError: if the task returns anything but qualities of 0 to 1.
     """
     if isinstance(task, SupportsBatchEvaluation):
-        with Blaming(GROUP, task.name, "evaluate_together"):
+        with Blame(plugin_or_name(GROUP, task.name), "evaluate_together", own_errors=True):
             found = task.evaluate_together(
                 predicts, architecture, reference=reference, split=split, limit=limit
             )

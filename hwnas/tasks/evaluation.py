@@ -6,7 +6,7 @@ import math
 
 from hwnas.architecture import Architecture
 from hwnas.errors import TrainingError
-from hwnas.plugins import Blaming, fault_of
+from hwnas.plugins import Blame, plugin_or_name, wrong
 from hwnas.tasks.base import Predict, Quality, Task
 
 GROUP = "hwnas.tasks"
@@ -22,7 +22,7 @@ def evaluate(
         TrainingError: if the split has nothing to evaluate on.
         DataError: if the data cannot be read.
     """
-    with Blaming(GROUP, task.name, "evaluate"):
+    with Blame(plugin_or_name(GROUP, task.name), "evaluate", own_errors=True):
         quality = task.evaluate(predict, architecture, split=split, limit=limit)
     return checked_quality(quality, task.name, split=split)
 
@@ -44,7 +44,8 @@ def checked_quality(
         TrainingError: if the value is not a number because nothing was evaluated.
     """
     if not isinstance(quality, Quality):
-        raise fault_of(group, name, method, f"must return a Quality, but returned {type(quality).__name__}.")
+        plugin = plugin_or_name(group, name)
+        raise wrong(plugin, method, "return a Quality", f"returned {type(quality).__name__}")
     value = quality.value
     if isinstance(value, float) and math.isnan(value) and not quality.num_items:
         raise TrainingError(
@@ -53,11 +54,10 @@ def checked_quality(
         )
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not math.isfinite(value) or not 0.0 <= value <= 1.0:
-        raise fault_of(
-            group,
-            name,
+        raise wrong(
+            plugin_or_name(group, name),
             method,
-            f"must return a quality of 0 (worst) to 1 (best), but {quality.metric} is {value!r}. Divide "
-            "percentages by 100, and turn errors into 1 - error.",
+            "return a quality of 0 (worst) to 1 (best)",
+            f"{quality.metric} is {value!r}; divide percentages by 100, and turn errors into 1 - error",
         )
     return quality

@@ -14,7 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 from torch import nn
 
 from hwnas.architecture import Architecture
-from hwnas.plugins import Blaming, load_plugin
+from hwnas.plugins import Blame, load_plugin, plugin_or_name
 from hwnas.search_spaces.base import SearchSpace
 from hwnas.tasks.base import Quality, Task
 from hwnas.tasks.evaluation import checked_quality
@@ -161,6 +161,6 @@ def evaluate_network(
         PluginError: if trainer or task raise an error of their own, or return anything but a quality of 0..1.
         TrainingError: if there is nothing to evaluate on.
     """
-    with Blaming(GROUP, trainer.name, "evaluate"):
+    with Blame(plugin_or_name(GROUP, trainer.name), "evaluate", own_errors=True):
         quality = trainer.evaluate(module, architecture, seed=seed, split=split, limit=limit)
     return checked_quality(quality, trainer.name, group=GROUP, split=split)
