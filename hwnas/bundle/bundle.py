@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from hwnas.bundle.manifest import Manifest, read_manifest
 from hwnas.bundle.signature import Trust
 
 if TYPE_CHECKING:
+    from hwnas.bundle.inference.results import Inference, InferenceListener
     from hwnas.bundle.runtime.runner import Runner
     from hwnas.bundle.verification.result import Verification, VerificationSettings
     from hwnas.latency.measurement import LatencyMeasurement
@@ -86,6 +88,65 @@ class Bundle:
         from hwnas.bundle.runtime.runner import Runner
 
         return Runner(self.path, trust=self._trust, **options)
+
+    def infer(
+        self,
+        inputs: str | Path | Sequence[str | Path],
+        out: str | Path,
+        *,
+        threads: int = 1,
+        precision: str = "fp32",
+        ids: str = "raw",
+        columns: str | Sequence[str] | None = None,
+        format_options: Mapping[str, Any] | None = None,
+        picture: bool = False,
+        force: bool = False,
+        progress: InferenceListener | None = None,
+    ) -> Inference:
+        """Run the network on files; LiDAR bundles write one .label file for each scan.
+
+        What other bundles write, their processor says. Files that cannot be used become `Inference.problems`;
+        the others are done. Where a directory of scans holds a `dataset.yaml`, they are read as that says.
+
+        Args:
+            inputs: files, and directories that are searched with all that is below them.
+            out: directory for the results; subdirectories as of the inputs.
+            threads: of one inference; 0 for all cores.
+            precision: `fp32`, `fp16`, `int8`, `mixed`, or `recommended` for the bundle's target.
+            ids: LiDAR. `raw`, ids as in label files, or `train`, indices of classes and 255 for none.
+            columns: LiDAR. Columns of .bin files, such as `x,y,z,intensity,ring`; `_` skips one.
+            format_options: LiDAR. Options of the format as in `dataset.yaml`.
+            picture: draw each input as PNG, too.
+            force: replace results and pictures that `infer` wrote; other files are refused.
+            progress: is given an `InferenceStatus` before each file.
+
+        Raises:
+            BundleError: if the bundle is changed, incomplete, or not signed as wanted.
+            ConfigError: if a result exists, two would be one file, or options do not fit the bundle.
+            DataError: if the `dataset.yaml` of a directory is wrong.
+            PluginError: if the bundle's processor is not installed, or raises an error of its own.
+        """
+        from hwnas.bundle.inference.infer import infer
+        from hwnas.bundle.inference.processing import FileOptions
+
+        paths = [inputs] if isinstance(inputs, str | Path) else inputs
+        options = FileOptions(
+            threads=threads,
+            precision=precision,
+            picture=picture,
+            force=force,
+            trust=self._trust,
+            progress=progress,
+        )
+        return infer(
+            self.path,
+            [Path(path) for path in paths],
+            Path(out),
+            options,
+            ids=ids,
+            columns=columns,
+            format_options=format_options,
+        )
 
     def verify(
         self,

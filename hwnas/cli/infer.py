@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hwnas.bundle.manifest import read_manifest
-from hwnas.bundle.runtime.processor import LIDAR_RANGE_VIEW
 from hwnas.cli.console import err_console, out_console, print_json
-from hwnas.cli.infer_files import process_files, report
-from hwnas.cli.infer_inputs import find_scans, outputs_of, picture_of
-from hwnas.cli.infer_layouts import Layout, layout_of_each
 from hwnas.cli.trust import AllowedSigners, Identity, RequireSignature, trust_of
 from hwnas.errors import ConfigError, DataError
-from hwnas.files import write_bytes_atomically
-from hwnas.text import shown
+from hwnas.plain_console import PlainTextColumn
+from hwnas.text import plural, shown
 from hwnas.yaml_files import parse_yaml
 
 if TYPE_CHECKING:
-    from hwnas.bundle.runtime import Runner, Segmentation
-    from hwnas.bundle.signature import Trust
-    from hwnas.data.formats import RawScan
+    from hwnas.bundle.inference.results import Inference, InferenceListener, InferenceStatus
 
-RAW, TRAIN = "raw", "train"
 _SHOWN_PROBLEMS = 20
 
 
@@ -55,7 +46,7 @@ def register(app: typer.Typer) -> None:
         ids: Annotated[
             str,
             typer.Option(help="LiDAR. raw: ids as in label files. train: indices of classes, 255 for none."),
-        ] = RAW,
+        ] = "raw",
         columns: Annotated[
             str | None,
             typer.Option(help="LiDAR. Columns of .bin files, such as x,y,z,intensity,ring; _ skips one."),
@@ -84,235 +75,106 @@ def register(app: typer.Typer) -> None:
         read as that says (format, options, frame, unit, origin, intensity range); others are read as those
         that the network was trained on.
         """
+        from hwnas.bundle.bundle import Bundle
+
         trust = trust_of(
             require_signature=require_signature, allowed_signers=allowed_signers, identity=identity
         )
-        name = read_manifest(bundle, check_files=False, trust=trust).processor_name
-        if name != LIDAR_RANGE_VIEW:
-            _refuse_lidar_options(name, ids, columns, format_options)
-            processed = process_files(
-                bundle,
+        with _shown_files() as listener:
+            found = Bundle(bundle, trust=trust).infer(
                 scans,
                 out,
                 threads=threads,
                 precision=precision,
+                ids=ids,
+                columns=columns,
+                format_options=_format_options(format_options),
                 picture=picture,
                 force=force,
-                trust=trust,
+                progress=listener,
             )
-            report(processed, bundle, as_json=as_json)
-            return
-        found = label_scans(
-            bundle,
-            scans,
-            out,
-            threads=threads,
-            precision=precision,
-            picture=picture,
-            force=force,
-            trust=trust,
-            ids=ids,
-            options=options_of(columns, format_options),
-        )
-        _report(found, bundle, ids, as_json=as_json)
+        if as_json:
+            print_json(found.to_json())
+        else:
+            _show(found)
+        _refuse_problems(found)
 
 
-def _refuse_lidar_options(processor: str, ids: str, columns: str | None, format_options: str | None) -> None:
-    given = {
-        "--ids": ids != RAW,
-        "--columns": columns is not None,
-        "--format-options": format_options is not None,
-    }
-    named = [name for name, is_given in given.items() if is_given]
-    if named:
-        raise ConfigError(
-            f"{', '.join(named)} are for LiDAR bundles, but this one has the processor {processor!r}; leave "
-            "them out."
-        )
+@contextmanager
+def _shown_files() -> Iterator[InferenceListener]:
+    """Show a bar that goes away."""
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
+
+    columns = (
+        PlainTextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err_console, transient=True) as bar:
+        task = bar.add_task("Reading the bundle", total=None)
+
+        def show(status: InferenceStatus) -> None:
+            description = f"Running {plural(status.sample)}"
+            bar.update(task, completed=status.number - 1, total=status.wanted, description=description)
+
+        yield show
 
 
-@dataclass
-class Labelled:
-    """What came of the scans.
-
-    Attributes:
-        written: what is known of each labelled scan, as plain JSON values.
-        problems: path, as `scan` or `directory`, and message of what could not be labelled or searched.
-    """
-
-    written: list[dict[str, Any]] = field(default_factory=list)
-    problems: list[dict[str, str]] = field(default_factory=list)
-
-
-def options_of(columns: str | None, format_options: str | None) -> dict[str, Any]:
-    """Return options of the scan format from the command line.
+def _format_options(text: str | None) -> dict[str, Any] | None:
+    """Return options of the scan format.
 
     Raises:
         ConfigError: if they are no mapping.
     """
-    options: dict[str, Any] = {}
-    if format_options is not None:
-        options = parse_yaml(format_options, "--format-options").value
-        if not isinstance(options, dict):
-            raise ConfigError(
-                f"--format-options takes a mapping such as '{{intensity: i}}', found {shown(options)}."
-            )
-    if columns is not None:
-        if "columns" in options:
-            raise ConfigError("--columns and --format-options both name columns; leave one of them out.")
-        options["columns"] = [name.strip() for name in columns.split(",")]
+    if text is None:
+        return None
+    options = parse_yaml(text, "--format-options").value
+    if not isinstance(options, dict):
+        raise ConfigError(
+            f"--format-options takes a mapping such as '{{intensity: i}}', found {shown(options)}."
+        )
     return options
 
 
-def label_scans(
-    bundle: Path,
-    scans: Sequence[Path],
-    out: Path,
-    *,
-    threads: int,
-    picture: bool,
-    force: bool,
-    precision: str = "fp32",
-    trust: Trust | None = None,
-    ids: str = RAW,
-    options: Mapping[str, Any] | None = None,
-) -> Labelled:
-    """Label every scan that can be; nothing is labelled if an output exists already.
-
-    Args:
-        bundle: directory of the bundle.
-        scans: files, and directories that are searched, see `find_scans`.
-        out: directory of the labels.
-        threads: of one inference.
-        picture: draw each scan, too.
-        force: replace labels and pictures that exist; other files of these names are refused.
-        precision: of the network.
-        trust: who must have signed the bundle.
-        ids: `raw` or `train`.
-        options: of the scan format, over those of the bundle or of a `dataset.yaml` of the directory.
+def _refuse_problems(found: Inference) -> None:
+    """End with what could not be used.
 
     Raises:
-        BundleError: if the bundle cannot be used, or is not signed as `trust` wants.
-        ConfigError: if two scans would be written to one file, or a file exists and may not be replaced.
-        DataError: if the `dataset.yaml` of a directory is wrong.
+        DataError: if there is something.
     """
-    from rich.progress import track
-
-    from hwnas.bundle.runtime import Runner
-    from hwnas.plugins import plugin_names
-
-    if ids not in (RAW, TRAIN):
-        raise ConfigError(f"--ids is {RAW} or {TRAIN}, but got {ids!r}.")
-    inputs = find_scans(scans, plugin_names("hwnas.data_formats"))
-    if options and len({scan.path.suffix.lower() for scan in inputs.scans}) > 1:
-        raise ConfigError("Options of a format go with scans of one format; label the others apart.")
-    outputs = outputs_of(inputs.scans, out, force=force, picture=picture)
-    layouts = layout_of_each([scan.path for scan in inputs.scans], scans)
-    runner = Runner(bundle, threads=threads, precision=precision, trust=trust)
-    found = Labelled(
-        problems=[{"directory": str(path), "message": f"{path}: {why}"} for path, why in inputs.problems]
-    )
-    progress = track(
-        list(zip(inputs.scans, outputs, layouts, strict=True)),
-        "Labelling scans",
-        console=err_console,
-        transient=True,
-    )
-    for scan, output, layout in progress:
-        try:
-            read = _read(runner, scan.path, options or {}, layout)
-            start = time.perf_counter()
-            result = runner.segment(read.points, read.intensity, read.ring)
-            label_ms = (time.perf_counter() - start) * 1e3
-        except DataError as error:
-            message = str(error) if str(scan.path) in str(error) else f"{scan.path}: {error}"
-            if layout is not None:
-                message += f" (It was read as {layout.path} says.)"
-            found.problems.append({"scan": str(scan.path), "message": message})
-            continue
-        output.parent.mkdir(parents=True, exist_ok=True)
-        entry = _write(runner, scan.path, read, result, output, ids=ids, picture=picture)
-        found.written.append({**entry, "label_ms": label_ms})
-    return found
+    if not found.problems:
+        return
+    unreadable = sum(problem.is_directory for problem in found.problems)
+    failed = len(found.problems) - unreadable
+    done = "labelled" if found.ids is not None else "used"
+    what = []
+    if failed:
+        what.append(f"{failed} of {len(found.files) + failed} {plural(found.sample)} could not be {done}")
+    if unreadable:
+        what.append(f"{unreadable} director{'y' if unreadable == 1 else 'ies'} could not be read")
+    lines = "".join(f"\n  {problem.message}" for problem in found.problems[:_SHOWN_PROBLEMS])
+    more = "\n  ... (--json lists all)" if len(found.problems) > _SHOWN_PROBLEMS else ""
+    raise DataError(f"{' and '.join(what)}:{lines}{more}")
 
 
-def _write(
-    runner: Runner,
-    path: Path,
-    scan: RawScan,
-    result: Segmentation,
-    output: Path,
-    *,
-    ids: str,
-    picture: bool,
-) -> dict[str, Any]:
-    labels = runner.raw_ids_of(result.labels) if ids == RAW else result.labels
-    facts = runner.lidar.write_ids(labels, result, output)
-    entry = {"scan": str(path), "labels": str(output), **facts}
-    if picture:
-        entry["picture"] = str(picture_of(output))
-        png = runner.lidar.picture(scan, result, str(runner.manifest.content["architecture_id"]))
-        write_bytes_atomically(picture_of(output), png)
-    return entry
-
-
-def _read(runner: Runner, path: Path, options: Mapping[str, Any], layout: Layout | None) -> RawScan:
-    """Read a scan as its `dataset.yaml` says, or in the format that its name ends with."""
-    from hwnas.plugins import load_plugin, plugin_names
-
-    ending, known = path.suffix.lower().lstrip("."), plugin_names("hwnas.data_formats")
-    if layout is not None:
-        reader = load_plugin("hwnas.data_formats", layout.format)
-        read_with = {**layout.options, **options}
-        scan = runner.read_scan_with(reader, layout.format, path, read_with, layout.coordinates)
-        return layout.in_unit_of(scan, runner.intensity_range)
-    if ending not in known:
-        raise DataError(f"{path} must end in one of {['.' + format_ for format_ in known]}.")
-    return runner.read_scan_with(load_plugin("hwnas.data_formats", ending), ending, path, options)
-
-
-def _report(found: Labelled, bundle: Path, ids: str, *, as_json: bool) -> None:
-    """Print what came of the scans.
-
-    Raises:
-        DataError: if one could not be labelled.
-    """
-    if as_json:
-        print_json({"bundle": str(bundle), "ids": ids, "scans": found.written, "problems": found.problems})
-    else:
-        _show(found)
-    if found.problems:
-        unreadable = sum("directory" in problem for problem in found.problems)
-        failed = len(found.problems) - unreadable
-        what = [f"{failed} of {len(found.written) + failed} scans could not be labelled"] if failed else []
-        if unreadable:
-            what.append(f"{unreadable} director{'y' if unreadable == 1 else 'ies'} could not be read")
-        raise DataError(
-            f"{' and '.join(what)}:"
-            + "".join(f"\n  {problem['message']}" for problem in found.problems[:_SHOWN_PROBLEMS])
-            + ("\n  ... (--json lists all)" if len(found.problems) > _SHOWN_PROBLEMS else "")
-        )
-
-
-def _show(found: Labelled) -> None:
-    for entry in found.written:
-        out_console.print(
-            f"{entry['labels']}  {entry['points']} points in {entry['label_ms']:.0f} ms",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
+def _show(found: Inference) -> None:
+    for file in found.files:
+        what = f"in {file.run_ms:.0f} ms"
+        if found.ids is not None:
+            what = f"{file.facts['points']} points {what}"
+        out_console.print(f"{file.result}  {what}", markup=False, highlight=False, soft_wrap=True)
     for warning, paths in _paths_of_warnings(found).items():
-        others = f" (and {len(paths) - 1} more scans)" if len(paths) > 1 else ""
+        others = f" (and {len(paths) - 1} more {plural(found.sample)})" if len(paths) > 1 else ""
         text = f"Warning: {paths[0]}{others}: {warning}"
         err_console.print(text, markup=False, highlight=False, soft_wrap=True)
-    if len(found.written) > 1:
-        err_console.print(f"{len(found.written)} scans labelled.")
+    if found.ids is not None and len(found.files) > 1:
+        err_console.print(f"{len(found.files)} scans labelled.")
 
 
-def _paths_of_warnings(found: Labelled) -> dict[str, list[str]]:
-    paths: dict[str, list[str]] = {}
-    for entry in found.written:
-        for warning in entry["warnings"]:
-            paths.setdefault(warning, []).append(entry["scan"])
+def _paths_of_warnings(found: Inference) -> dict[str, list[Path]]:
+    paths: dict[str, list[Path]] = {}
+    for file in found.files:
+        for warning in file.warnings:
+            paths.setdefault(warning, []).append(file.path)
     return paths

@@ -11,10 +11,12 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
+from hwnas.bundle.bundle import Bundle
+from hwnas.bundle.inference.input_files import find_inputs
+from hwnas.bundle.inference.results import Inference, InferenceProblem, InferredFile
 from hwnas.bundle.runtime.runner import Runner
 from hwnas.cli import export, infer, verify
-from hwnas.cli.infer import Labelled, _report
-from hwnas.cli.infer_inputs import find_scans
+from hwnas.cli.infer import _refuse_problems
 from hwnas.errors import BundleError, ConfigError, DataError, ExportError, StudyError, VerificationError
 from hwnas.run.export import pick_members
 from tests.bundle import small_lidar
@@ -250,11 +252,11 @@ def test_directories_without_scans_are_named_beside_unreadable_ones(
         return real(path)
 
     monkeypatch.setattr("os.scandir", scandir)
-    found = find_scans([closed, good], ["bin"])
-    assert [scan.path for scan in found.scans] == [good / "a.bin"]
+    found = find_inputs([closed, good], ["bin"])
+    assert [scan.path for scan in found.files] == [good / "a.bin"]
     assert [path for path, _ in found.problems] == [closed]
     with pytest.raises(ConfigError, match="empty holds no scan"):
-        find_scans([closed, empty], ["bin"])
+        find_inputs([closed, empty], ["bin"])
 
 
 @pytest.mark.parametrize(
@@ -267,10 +269,11 @@ def test_directories_without_scans_are_named_beside_unreadable_ones(
     ],
 )
 def test_unreadable_directories_are_not_counted_as_scans(scans: int, directories: int, expected: str) -> None:
-    problems = [{"directory": f"d{number}", "message": "m"} for number in range(directories)]
-    problems += [{"scan": f"s{number}", "message": "m"} for number in range(scans)]
+    problems = [InferenceProblem(Path(f"d{number}"), "m", is_directory=True) for number in range(directories)]
+    problems += [InferenceProblem(Path(f"s{number}"), "m") for number in range(scans)]
+    labelled = InferredFile(Path("a"), Path("a.label"), 1.0)
     with pytest.raises(DataError, match=f"^{expected}"):
-        _report(Labelled([{"scan": "a"}], problems), Path("b"), "raw", as_json=True)
+        _refuse_problems(Inference(Path("b"), "scan", (labelled,), tuple(problems), "raw"))
 
 
 def test_infer_names_bad_scans_and_goes_on(run: Path, drives: Path, tmp_path: Path) -> None:
@@ -388,6 +391,38 @@ def test_infer_writes_raw_ids_or_indices_of_classes(run: Path, scan: Path, tmp_p
     assert set(raw) != set(train)
     with pytest.raises(ConfigError, match="--ids is raw or train"):
         call("infer", bundle, scan, "-o", tmp_path / "x", "--ids", "both")
+
+
+def test_a_bundle_labels_files_in_python(run: Path, drives: Path, tmp_path: Path) -> None:
+    (drives / "cut.bin").write_bytes((drives / "a.bin").read_bytes()[:-1])
+    told = []
+    out = tmp_path / "out"
+    found = Bundle(first_bundle(run)).infer(
+        [drives], out, columns=["x", "y", "z", "intensity"], picture=True, progress=told.append
+    )
+    assert [(status.number, status.wanted, status.sample) for status in told] == [
+        (number, 6, "scan") for number in range(1, 7)
+    ]
+    assert told[0].path == drives / "a.bin"
+    assert [file.result.relative_to(out) for file in found.files][:2] == [
+        Path("a.label"),
+        Path("one/a.label"),
+    ]
+    first = found.files[0]
+    assert (first.path, first.picture) == (drives / "a.bin", out / "a.png")
+    assert first.facts == {"points": len(make_scan(5)[0]), "projection": "ring"}
+    assert first.run_ms > 0
+    assert [problem.path for problem in found.problems] == [drives / "cut.bin"]
+    told_by_command = json.loads(
+        invoke(first_bundle(run), drives, "-o", out, "--force", "--picture", "--json").stdout
+    )
+    as_json = found.to_json()
+    for told_of in (as_json, told_by_command):
+        for entry in told_of["scans"]:
+            assert entry.pop("label_ms") > 0
+    assert as_json["problems"][0]["scan"] == str(drives / "cut.bin")
+    as_json.pop("problems"), told_by_command.pop("problems")  # they advise on options, which differ
+    assert as_json == told_by_command
 
 
 @pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="needs OpenSSH's ssh-keygen")

@@ -1,4 +1,4 @@
-"""How `hwnas infer` reads scans below a `dataset.yaml`: as that file says."""
+"""How scans below a `dataset.yaml` are read: as that file says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which scans `hwnas infer` labels, and where their labels go."""
+"""Which files a bundle is run on, and where the results go."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ PICTURE_SUFFIX = ".png"
 
 
 @dataclass(frozen=True)
-class ScanFile:
-    """A scan to be labelled.
+class InputFile:
+    """A file to be used.
 
     Attributes:
-        path: of the scan.
-        place: where its labels go in the output directory, without suffix.
+        path: of the file.
+        place: where its result goes in the output directory, without suffix.
     """
 
     path: Path
@@ -33,18 +33,18 @@ class ScanFile:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the arguments of the command name.
+    """What files and directories hold.
 
     Attributes:
-        scans: files to be labelled, in order.
+        files: to be used, in order.
         problems: (path, message) of directories that could not be searched.
     """
 
-    scans: tuple[ScanFile, ...]
+    files: tuple[InputFile, ...]
     problems: tuple[tuple[Path, str], ...]
 
 
-def find_scans(paths: Sequence[Path], endings: Sequence[str], what: str = "scan") -> Inputs:
+def find_inputs(paths: Sequence[Path], endings: Sequence[str], what: str = "scan") -> Inputs:
     """Return the scans that files and directories name.
 
     Directories are searched with all that is below them, but links to directories are not followed, and names
@@ -62,7 +62,7 @@ def find_scans(paths: Sequence[Path], endings: Sequence[str], what: str = "scan"
     """
     directories = [path for path in paths if os.path.isdir(path)]  # noqa: PTH112 - takes any name
     files = [path for path in paths if path not in directories]
-    scans = [ScanFile(path, place) for path, place in zip(files, _places_of_files(files), strict=True)]
+    scans = [InputFile(path, place) for path, place in zip(files, _places_of_files(files), strict=True)]
     problems: list[tuple[Path, str]] = []
     for directory in directories:
         above = Path(directory.resolve().name) if len(directories) > 1 else Path()
@@ -73,7 +73,7 @@ def find_scans(paths: Sequence[Path], endings: Sequence[str], what: str = "scan"
             raise ConfigError(
                 f"{directory} holds no {what}: no name ends in one of {['.' + ending for ending in endings]}."
             )
-        scans += [ScanFile(path, above / path.relative_to(directory).with_suffix("")) for path in found]
+        scans += [InputFile(path, above / path.relative_to(directory).with_suffix("")) for path in found]
     return Inputs(tuple(_distinct(scans)), tuple(problems))
 
 
@@ -85,7 +85,7 @@ def picture_of(output: Path) -> Path:
 
 
 def outputs_of(
-    scans: Sequence[ScanFile], out: Path, *, force: bool, picture: bool, suffix: str = LABEL_SUFFIX
+    scans: Sequence[InputFile], out: Path, *, force: bool, picture: bool, suffix: str = LABEL_SUFFIX
 ) -> list[Path]:
     """Return the result file of each scan, with an ending such as that of label files.
 
@@ -148,11 +148,11 @@ def _files_below(directory: Path, endings: Sequence[str], problems: list[tuple[P
     return found
 
 
-def _distinct(scans: list[ScanFile]) -> list[ScanFile]:
+def _distinct(scans: list[InputFile]) -> list[InputFile]:
     """Return the scans, no two with one place; `a.bin` and `a.pcd` keep their endings."""
     counts = Counter(scan.place for scan in scans)
     apart = [
-        ScanFile(scan.path, scan.place.with_name(_whole_name(scan))) if counts[scan.place] > 1 else scan
+        InputFile(scan.path, scan.place.with_name(_whole_name(scan))) if counts[scan.place] > 1 else scan
         for scan in scans
     ]
     repeated = [place for place, count in Counter(scan.place for scan in apart).items() if count > 1]
@@ -166,10 +166,10 @@ def _distinct(scans: list[ScanFile]) -> list[ScanFile]:
     return apart
 
 
-def _listed(scans: Sequence[ScanFile], place: Path) -> str:
+def _listed(scans: Sequence[InputFile], place: Path) -> str:
     paths = [scan.path for scan in scans if place in (scan.place, scan.place.with_name(_whole_name(scan)))]
     return " and ".join(str(path) for path in paths[:3]) + (", ..." if len(paths) > 3 else "")
 
 
-def _whole_name(scan: ScanFile) -> str:
+def _whole_name(scan: InputFile) -> str:
     return scan.place.name + scan.path.suffix

@@ -1,0 +1,145 @@
+"""Files through the processor of a bundle of any task."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hwnas.bundle.inference.input_files import Inputs, find_inputs, outputs_of, picture_of
+from hwnas.bundle.inference.results import (
+    Inference,
+    InferenceListener,
+    InferenceProblem,
+    InferenceStatus,
+    InferredFile,
+)
+from hwnas.bundle.runtime.runner import Runner
+from hwnas.bundle.signature import Trust
+from hwnas.errors import DataError
+from hwnas.files import write_bytes_atomically
+from hwnas.plugins import Blaming
+
+_GROUP = "hwnas.processors"
+
+
+@dataclass(frozen=True)
+class FileOptions:
+    """How files are run, whatever they hold.
+
+    Attributes:
+        threads: of one inference; 0 for all cores.
+        precision: of the network, or `recommended`.
+        picture: draw each input with its result, too.
+        force: replace results and pictures that exist; other files of these names are refused.
+        trust: who must have signed the bundle.
+        progress: is told of each file before it is read.
+    """
+
+    threads: int = 1
+    precision: str = "fp32"
+    picture: bool = False
+    force: bool = False
+    trust: Trust | None = None
+    progress: InferenceListener | None = None
+
+    def runner(self, bundle: Path) -> Runner:
+        """Return a runner of a bundle."""
+        return Runner(bundle, threads=self.threads, precision=self.precision, trust=self.trust)
+
+
+def process_files(bundle: Path, paths: Sequence[Path], out: Path, options: FileOptions) -> Inference:
+    """Run every file that can be through a bundle; nothing is written if an output exists already.
+
+    Args:
+        bundle: directory of the bundle.
+        paths: files, and directories that are searched for files that the processor takes.
+        out: directory of the results.
+        options: how they are run.
+
+    Raises:
+        BundleError: if the bundle cannot be used, or is not signed as wanted.
+        ConfigError: if two results would be one file, or a file exists and may not be replaced.
+        PluginError: if the processor is not installed, or raises an error of its own.
+    """
+    with options.runner(bundle) as runner:
+        processor = runner.processor
+        sample = str(_words(runner).get("sample", "sample"))
+        endings = [suffix.lstrip(".") for suffix in processor.input_suffixes]
+        inputs = find_inputs(paths, endings, what=sample)
+        outputs = outputs_of(
+            inputs.files, out, force=options.force, picture=options.picture, suffix=processor.result_suffix
+        )
+        files, problems = use_each(
+            inputs,
+            outputs,
+            lambda _, path, output: _processed(runner, path, output, picture=options.picture),
+            sample=sample,
+            progress=options.progress,
+        )
+    return Inference(bundle, sample, files, problems)
+
+
+def use_each(
+    inputs: Inputs,
+    outputs: Sequence[Path],
+    use: Callable[[int, Path, Path], InferredFile],
+    *,
+    sample: str,
+    progress: InferenceListener | None,
+) -> tuple[tuple[InferredFile, ...], tuple[InferenceProblem, ...]]:
+    """Use every input; those that cannot be used become problems.
+
+    Args:
+        inputs: found files, and directories that could not be searched.
+        outputs: a result file for each of the files.
+        use: is given the number of a file, from 0, its path and its output.
+        sample: what one of them is called.
+        progress: is told of each before it is read.
+    """
+    files: list[InferredFile] = []
+    problems = [InferenceProblem(path, f"{path}: {why}", is_directory=True) for path, why in inputs.problems]
+    for number, (file, output) in enumerate(zip(inputs.files, outputs, strict=True)):
+        if progress is not None:
+            progress(InferenceStatus(number + 1, len(outputs), file.path, sample))
+        try:
+            files.append(use(number, file.path, output))
+        except DataError as error:
+            message = str(error) if str(file.path) in str(error) else f"{file.path}: {error}"
+            problems.append(InferenceProblem(file.path, message))
+    return tuple(files), tuple(problems)
+
+
+def _words(runner: Runner) -> Mapping[str, Any]:
+    words = runner.manifest.content["task"].get("words")
+    return words if isinstance(words, dict) else {}
+
+
+def _processed(runner: Runner, path: Path, output: Path, *, picture: bool) -> InferredFile:
+    """Run one file and write what came of it.
+
+    Raises:
+        DataError: if the file cannot be used.
+    """
+    processor, name = runner.processor, runner.manifest.processor_name
+    with Blaming(_GROUP, name, "read"):
+        raw = processor.read(path)
+    with Blaming(_GROUP, name, "check"):
+        warnings = list(processor.check(raw))
+    start = time.perf_counter()
+    with Blaming(_GROUP, name, "before and after"):
+        result = runner.process(raw)
+    run_ms = (time.perf_counter() - start) * 1e3
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with Blaming(_GROUP, name, "write"):
+        facts = dict(processor.write(result, output))
+    warnings += facts.pop("warnings", ())
+    drawn = None
+    if picture:
+        with Blaming(_GROUP, name, "picture"):
+            png = processor.picture(raw, result, str(runner.manifest.content["architecture_id"]))
+        drawn = picture_of(output)
+        write_bytes_atomically(drawn, png)
+    return InferredFile(path, output, run_ms, tuple(warnings), drawn, facts)
