@@ -93,7 +93,7 @@ OTHER = IoSpec(SPEC.inputs, (TensorSpec("scores", (1, CLASSES, HEIGHT, WIDTH)),)
         ("inputs", returning([]), "`inputs` .*yields none"),
         ("decisions", alternating(), "`decisions` .*always the same"),
         ("decisions", returning(np.empty(0)), "`decisions` .*decide something"),
-        ("evaluate", returning(quality(value=42.5)), "`evaluate` .*0 .*to 1 .*42.5.*Divide"),
+        ("evaluate", returning(quality(value=42.5)), "`evaluate` .*0 .*to 1 .*42.5.*divide"),
         ("evaluate", returning(quality(value=float("nan"))), "`evaluate` .*nan"),
         ("evaluate", returning(quality(metric="mIoU")), "`evaluate` .*'share'.*'mIoU'"),
         ("evaluate", returning(0.5), "`evaluate` .*Quality.*float"),
@@ -131,7 +131,8 @@ def test_networks_must_return_what_the_contract_says(monkeypatch: pytest.MonkeyP
     halved = IoSpec(SPEC.inputs, (TensorSpec("logits", (1, CLASSES, HEIGHT // 2, WIDTH // 2)),))
     monkeypatch.setattr(TinyTask, "io_spec", returning(halved))
     with pytest.raises(
-        PluginError, match=r"`build` of the search space 'tiny'.*\(1, 3, 4, 8\).*\(1, 3, 8, 16\)"
+        PluginError,
+        match=r"Plug-in 'tiny' of hwnas.search_spaces.*: `build`.*\(1, 3, 4, 8\).*\(1, 3, 8, 16\)",
     ):
         dry_run(TinyTask(), TinySpace(), BY_DEFAULT)
 

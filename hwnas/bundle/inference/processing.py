@@ -20,7 +20,7 @@ from hwnas.bundle.runtime.runner import Runner
 from hwnas.bundle.signature import Trust
 from hwnas.errors import DataError
 from hwnas.files import write_bytes_atomically
-from hwnas.plugins import Blaming
+from hwnas.plugins import Blame, plugin_or_name
 
 _GROUP = "hwnas.processors"
 
@@ -123,22 +123,22 @@ def _processed(runner: Runner, path: Path, output: Path, *, picture: bool) -> In
     Raises:
         DataError: if the file cannot be used.
     """
-    processor, name = runner.processor, runner.manifest.processor_name
-    with Blaming(_GROUP, name, "read"):
+    processor, plugin = runner.processor, plugin_or_name(_GROUP, runner.manifest.processor_name)
+    with Blame(plugin, "read", own_errors=True):
         raw = processor.read(path)
-    with Blaming(_GROUP, name, "check"):
+    with Blame(plugin, "check", own_errors=True):
         warnings = list(processor.check(raw))
     start = time.perf_counter()
-    with Blaming(_GROUP, name, "before and after"):
+    with Blame(plugin, "before and after", own_errors=True):
         result = runner.process(raw)
     run_ms = (time.perf_counter() - start) * 1e3
     output.parent.mkdir(parents=True, exist_ok=True)
-    with Blaming(_GROUP, name, "write"):
+    with Blame(plugin, "write", own_errors=True):
         facts = dict(processor.write(result, output))
     warnings += facts.pop("warnings", ())
     drawn = None
     if picture:
-        with Blaming(_GROUP, name, "picture"):
+        with Blame(plugin, "picture", own_errors=True):
             png = processor.picture(raw, result, str(runner.manifest.content["architecture_id"]))
         drawn = picture_of(output)
         write_bytes_atomically(drawn, png)
