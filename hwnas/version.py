@@ -1,3 +1,3 @@
 """The version of hwnas, in one place. Python 3.8 syntax: this module travels to boards."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
