@@ -11,7 +11,8 @@ class TestMySpace(SearchSpaceSuite):
 
 Its `contract` may be another one than the small default. The other suites work alike: `StrategySuite` takes
 `strategy`, `EstimatorSuite` `estimator`, `ExecutorSuite` `executor` and `BackendSuite` `backend`, with
-`options` or `settings` where it needs some; `LatencyMeterSuite` takes a fixture `meter`.
+`options` or `settings` where it needs some; `TaskSuite` takes `task`, and tests the processor that the task
+names; `TrainerSuite` takes `trainer`; `LatencyMeterSuite` takes a fixture `meter`.
 
 hwnas itself never imports this package, and the package imports pytest only with a suite.
 """
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from hwnas.testing.latency_meter_suite import LatencyMeterSuite
     from hwnas.testing.search_space_suite import SearchSpaceSuite
     from hwnas.testing.strategy_suite import StrategySuite
+    from hwnas.testing.task_suite import TaskSuite
+    from hwnas.testing.trainer_suite import TrainerSuite
 
 __all__ = [
     "BackendSuite",
@@ -36,6 +39,8 @@ __all__ = [
     "LatencyMeterSuite",
     "SearchSpaceSuite",
     "StrategySuite",
+    "TaskSuite",
+    "TrainerSuite",
 ]
 
 _MODULES = {
@@ -45,6 +50,8 @@ _MODULES = {
     "LatencyMeterSuite": "latency_meter_suite",
     "SearchSpaceSuite": "search_space_suite",
     "StrategySuite": "strategy_suite",
+    "TaskSuite": "task_suite",
+    "TrainerSuite": "trainer_suite",
 }
 
 
