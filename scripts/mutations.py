@@ -101,9 +101,9 @@ def _variants_of_constant(node: ast.Constant) -> Iterator[tuple[str, ast.AST]]:
 
 
 def mutations_of(module: str) -> list[Mutation]:
-    """Return every mutation of a module, in the order of `ast.walk`; annotations are left alone."""
+    """Return every mutation of a module, in the order of `ast.walk`; annotations and decorators have none."""
     tree = ast.parse((ROOT / module).read_text(encoding="utf-8"))
-    skipped = {id(part) for node in ast.walk(tree) for part in _annotations(node)}
+    skipped = {id(part) for node in ast.walk(tree) for part in _declarations(node)}
     scopes = dict(_scopes(tree, ""))
     seen = Counter[tuple[str, str, str]]()
     found = []
@@ -119,9 +119,10 @@ def mutations_of(module: str) -> list[Mutation]:
     return found
 
 
-def _annotations(node: ast.AST) -> Iterator[ast.AST]:
-    for name in ("annotation", "returns"):
-        part = getattr(node, name, None)
+def _declarations(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield the nodes of annotations and decorators, which compute nothing."""
+    parts = [getattr(node, "annotation", None), getattr(node, "returns", None)]
+    for part in [*parts, *getattr(node, "decorator_list", [])]:
         if part is not None:
             yield from ast.walk(part)
 
