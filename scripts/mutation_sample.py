@@ -29,7 +29,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -44,6 +44,10 @@ _PRELOADED = ("numpy", "scipy.stats", "pytest", "hypothesis.extra.numpy", "torch
 _PYTEST = ("-x", "-q", "--hypothesis-profile=mutations", "-p", "no:cacheprovider", "-p", "no:xdist")
 _TIMES_SLOWER, _AT_LEAST_S = 10.0, 60.0
 _WRONG_SOURCES = 99
+
+
+class TestsError(Exception):
+    """Tests say nothing about mutations: they fail without one, or test other sources."""
 
 
 @dataclass(frozen=True)
@@ -116,22 +120,20 @@ def _code_of(child: int, deadline: float) -> int | None:
     return None
 
 
-def baseline(module: str, sources: Path) -> dict[str, float]:
-    """Return how long each file of tests takes without a mutation, the quickest first.
+def seconds_of(test: str) -> float:
+    """Return how long a file of tests takes without a mutation.
 
     Raises:
-        SystemExit: if one fails.
+        TestsError: if it fails.
     """
-    seconds = {}
-    for test in TARGETS[module]:
-        found = run_tests([test], sources, 1800.0, keep_bytecode=True)
-        if found.code != 0:
-            raise SystemExit(f"{test} fails without a mutation:\n{found.output[-3000:]}")
-        seconds[test] = found.seconds
-    return dict(sorted(seconds.items(), key=lambda each: each[1]))
+    found = run_tests([test], own_copy(), 1800.0, keep_bytecode=True)
+    if found.code != 0:
+        raise TestsError(f"{test} fails without a mutation:\n{found.output[-3000:]}")
+    print(f"{test}: {found.seconds:.0f} s without a mutation", file=sys.stderr, flush=True)
+    return found.seconds
 
 
-def killed_by(mutation: Mutation, tests: Mapping[str, float], sources: Path) -> str:
+def killed_by(mutation: Mutation, seconds: Mapping[str, float], sources: Path) -> str:
     """Return which failure kills a mutation; empty if it survives."""
     path = sources / mutation.module
     original = path.read_bytes()
@@ -139,11 +141,11 @@ def killed_by(mutation: Mutation, tests: Mapping[str, float], sources: Path) -> 
         cached.unlink()  # bytecode is told from source by its second and size, which may be the same
     path.write_text(mutated(mutation), encoding="utf-8")
     try:
-        for test, seconds in tests.items():
-            timeout_s = max(_AT_LEAST_S, _TIMES_SLOWER * seconds)
+        for test in sorted(TARGETS[mutation.module], key=lambda each: seconds[each]):
+            timeout_s = max(_AT_LEAST_S, _TIMES_SLOWER * seconds[test])
             found = run_tests([test], sources, timeout_s, keep_bytecode=False)
             if found.code == _WRONG_SOURCES:
-                raise SystemExit("The tests import hwnas from elsewhere than the copy of the sources.")
+                raise TestsError("The tests import hwnas from elsewhere than the copy of the sources.")
             if found.code != 0:
                 return found.first_failure
     finally:
@@ -159,39 +161,52 @@ def digest_of(module: str, sources: Path = ROOT) -> str:
     return found.hexdigest()[:16]
 
 
-@contextlib.contextmanager
-def copied_sources() -> Iterator[Path]:
-    """Make a copy of what tests need."""
-    with tempfile.TemporaryDirectory(prefix="hwnas-mutations-") as scratch:
-        # One level down, so that no test finds data beside what it takes for the checkout.
-        sources = Path(scratch) / "checkout"
-        sources.mkdir()
+def own_copy() -> Path:
+    """Return this process's own copy of what tests need, made at first."""
+    # One level down, so that no test finds data beside what it takes for the checkout.
+    sources = Path(os.environ["HWNAS_MUTATIONS"]) / str(os.getpid()) / "checkout"
+    if not sources.is_dir():
+        sources.mkdir(parents=True)
         for name in _COPIED:
             copy: Callable[..., Any] = shutil.copy if (ROOT / name).is_file() else _copy_tree
             copy(ROOT / name, sources / name)
-        yield sources
+    return sources
 
 
 def _copy_tree(source: Path, target: Path) -> None:
     shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
 
 
-def try_module(wanted: tuple[str, list[Mutation]], log: Path) -> None:
+def try_module(wanted: tuple[str, list[Mutation]], seconds: Mapping[str, float], log: Path) -> None:
     """Try the mutations of one module, one after the other; append each to the log."""
     module, mutations = wanted
-    with copied_sources() as sources:
-        digest = digest_of(module, sources)
-        tests = baseline(module, sources)
-        print(f"{module}: {sum(tests.values()):.0f} s without a mutation", file=sys.stderr, flush=True)
-        for mutation in mutations:
-            start = time.monotonic()
-            how = killed_by(mutation, tests, sources)
-            entry = {**asdict(mutation), "sources": digest, "killed": bool(how), "how": how}
-            with log.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(entry) + "\n")
-            mark = "killed" if how else "SURVIVED"
-            said = f"{mark} in {time.monotonic() - start:.0f} s, line {mutation.line}: {mutation.key}"
-            print(said, file=sys.stderr, flush=True)
+    sources = own_copy()
+    digest = digest_of(module, sources)
+    for mutation in mutations:
+        start = time.monotonic()
+        how = killed_by(mutation, seconds, sources)
+        entry = {**asdict(mutation), "sources": digest, "killed": bool(how), "how": how}
+        with log.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(entry) + "\n")
+        mark = "killed" if how else "SURVIVED"
+        said = f"{mark} in {time.monotonic() - start:.0f} s, line {mutation.line}: {mutation.key}"
+        print(said, file=sys.stderr, flush=True)
+
+
+def try_all(wanted: Mapping[str, list[Mutation]], jobs: int, log: Path) -> None:
+    """Time the tests of some modules, and try the mutations of each."""
+    # Threads of libraries would be lost in forks, and compete with each other.
+    os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", PYTHONHASHSEED="0")
+    os.environ.pop("HWNAS_LIDAR_DATA", None)
+    for name in _PRELOADED:
+        importlib.import_module(name)
+    tests = sorted({test for module in wanted for test in TARGETS[module]})
+    with tempfile.TemporaryDirectory(prefix="hwnas-mutations-") as scratch:
+        os.environ["HWNAS_MUTATIONS"] = scratch
+        with multiprocessing.get_context("fork").Pool(jobs) as pool:
+            seconds = dict(zip(tests, pool.map(seconds_of, tests, 1), strict=True))
+            for _ in pool.imap_unordered(partial(try_module, seconds=seconds, log=log), wanted.items()):
+                pass
 
 
 def drawn(modules: Sequence[str], number: int, seed: int) -> list[Mutation]:
@@ -266,15 +281,11 @@ def main() -> int:
     for mutation in wanted:
         if (mutation.key, digest_of(mutation.module)) not in done:
             left.setdefault(mutation.module, []).append(mutation)
-    # Threads of libraries would be lost in forks, and compete with each other.
-    os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", PYTHONHASHSEED="0")
-    os.environ.pop("HWNAS_LIDAR_DATA", None)
     if left:
-        for name in _PRELOADED:
-            importlib.import_module(name)
-        with multiprocessing.get_context("fork").Pool(options.jobs) as pool:
-            for _ in pool.imap_unordered(partial(try_module, log=log), left.items()):
-                pass
+        try:
+            try_all(left, options.jobs, log)
+        except TestsError as error:
+            raise SystemExit(str(error)) from None
         done = tried(log)
     lines, share = table([(each, done[(each.key, digest_of(each.module))]) for each in wanted])
     print("\n".join(lines))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 _RINGS = ("tests/range_view/test_rings.py", "tests/range_view/test_compiled.py")
-_SCANS = ("tests/bundle/runtime/test_scan_checks.py",)
 
 TARGETS: dict[str, tuple[str, ...]] = {
     "hwnas/pareto.py": ("tests/test_pareto.py",),
@@ -31,7 +30,10 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "hwnas/latency/measure/clocking.py": ("tests/latency/measure/test_clocking.py",),
     "hwnas/latency/measure/statistics.py": ("tests/latency/measure/test_statistics.py",),
     "hwnas/latency/measure/summary.py": ("tests/latency/measure/test_summary.py",),
-    "hwnas/bundle/runtime/scan_checks.py": _SCANS,
+    "hwnas/bundle/runtime/scan_checks.py": (
+        "tests/bundle/runtime/test_scan_checks.py",
+        "tests/bundle/runtime/test_scan_refusals.py",
+    ),
 }
 """Modules and the tests that mirror them; where several do, all must pass a mutation for it to survive."""
 
