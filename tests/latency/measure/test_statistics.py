@@ -262,7 +262,7 @@ def test_many_samples_are_drawn_in_pieces_that_change_nothing(monkeypatch: pytes
 
 
 def test_a_thousand_resamples_of_seed_0_make_an_interval() -> None:
-    ratios = np.random.default_rng(6).lognormal(0.0, 0.1, (3, 5))
+    ratios = np.random.default_rng(6).lognormal(0.0, 0.1, (3, 40))
     for interval, values in ((ratio_interval, ratios), (median_interval, ratios[:, :, None])):
         assert interval(values, 0.9) == interval(values, 0.9, resamples=1000, seed=0)
         assert interval(values, 0.9) != interval(values, 0.9, seed=1)
