@@ -1,198 +1,264 @@
-"""How strong the tests are: small faults are put into the core, and its own tests must notice each.
+"""How strong the tests are: mutations are put into the core, one at a time, and its own tests must kill each.
 
     python scripts/mutation_sample.py --seed 1 --mutations 100 --out DIR
 
-Draws mutations (a comparison, an operator, a constant, a condition) from the modules of `TARGETS`,
-applies one at a time to a copy of the sources, and runs the tests that mirror the module until the first
-fails. Prints a table and every survivor; those of `EQUIVALENT` cannot be noticed, and why stands there.
-A run that is killed goes on: `DIR/results.jsonl` holds what is done. Exits with 1 if fewer than
-`--least` of the others were noticed.
+Draws mutations (a comparison, an operator, a constant, a condition) evenly from the modules of
+`mutation_targets.TARGETS`, applies one at a time to a copy of the sources, and runs the tests that mirror the
+module until the first fails, which kills it. Prints a table by module and every survivor; those of
+`mutation_targets.EQUIVALENT` cannot be killed, and why stands there.
+
+The tests must pass without a mutation first; of several files the quickest comes first. Hypothesis draws the
+same examples in every run, so that a kill can be repeated. A run that ends early goes on with the same
+command: `DIR/results.jsonl` holds what is done with the sources and tests as they are. Exits with 1 if fewer
+than `--least` of those that are not equivalent were killed.
 """
 
 from __future__ import annotations
 
 import argparse
-import ast
-import copy
+import contextlib
+import hashlib
+import importlib
 import json
+import multiprocessing
 import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+from mutation_targets import EQUIVALENT, TARGETS
+from mutations import ROOT, Mutation, mutated, mutations_of
 
-TARGETS: dict[str, tuple[str, ...]] = {
-    "hwnas/pareto.py": ("tests/test_pareto.py",),
-    "hwnas/search/pareto_front.py": ("tests/search/test_pareto_front.py",),
-    "hwnas/search/strategies/expected_improvement.py": (
-        "tests/search/strategies/test_expected_improvement.py",
-    ),
-    "hwnas/range_view/rings.py": ("tests/range_view/test_rings.py", "tests/range_view/test_organised.py"),
-    "hwnas/range_view/ring_order.py": ("tests/range_view/test_rings.py",),
-    "hwnas/range_view/beam_groups.py": ("tests/range_view/test_rings.py",),
-    "hwnas/range_view/projection.py": ("tests/range_view/test_projection.py",),
-    "hwnas/range_view/rows.py": ("tests/range_view/test_projection.py", "tests/range_view/test_organised.py"),
-    "hwnas/range_view/knn.py": ("tests/range_view/test_knn.py",),
-    "hwnas/metrics/confusion.py": ("tests/metrics/test_confusion.py",),
-    "hwnas/latency/measure/statistics.py": ("tests/latency/measure/test_statistics.py",),
-    "hwnas/bundle/runtime/scan_checks.py": (
-        "tests/bundle/runtime/test_runner_scans.py",
-        "tests/bundle/runtime/test_scan_refusals.py",
-    ),
-}
-"""Modules and the tests that mirror them."""
+_COPIED = ("hwnas", "tests", "scripts", "docs", "export", "latency_tables", "pyproject.toml", "README.md")
+# Loaded once; each run of tests is a fork, which would else spend most of its time loading these.
+_PRELOADED = ("numpy", "scipy.stats", "pytest", "hypothesis.extra.numpy", "torch", "torchmetrics", "optuna")
+_PYTEST = ("-x", "-q", "--hypothesis-profile=mutations", "-p", "no:cacheprovider", "-p", "no:xdist")
+_TIMES_SLOWER, _AT_LEAST_S = 10.0, 60.0
+_WRONG_SOURCES = 99
 
-EQUIVALENT: dict[str, str] = {}
-"""Mutations that change nothing that can be seen, as `MODULE: MUTATED SOURCE`, each with the reason."""
 
-_COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
-    ast.Lt: ast.LtE,
-    ast.LtE: ast.Lt,
-    ast.Gt: ast.GtE,
-    ast.GtE: ast.Gt,
-    ast.Eq: ast.NotEq,
-    ast.NotEq: ast.Eq,
-    ast.Is: ast.IsNot,
-    ast.IsNot: ast.Is,
-    ast.In: ast.NotIn,
-    ast.NotIn: ast.In,
-}
-_OPERATORS: dict[type[ast.operator], type[ast.operator]] = {
-    ast.Add: ast.Sub,
-    ast.Sub: ast.Add,
-    ast.Mult: ast.Div,
-    ast.Div: ast.Mult,
-    ast.FloorDiv: ast.Mult,
-    ast.Mod: ast.Mult,
-    ast.BitAnd: ast.BitOr,
-    ast.BitOr: ast.BitAnd,
-    ast.LShift: ast.RShift,
-    ast.RShift: ast.LShift,
-}
+class TestsError(Exception):
+    """Tests say nothing about mutations: they fail without one, or test other sources."""
 
 
 @dataclass(frozen=True)
-class Mutation:
-    """One fault.
+class Run:
+    """A run of some tests: the exit code of pytest (None: it took too long), its output and duration."""
 
-    Attributes:
-        module: path of the file.
-        line: from 1.
-        kind: `comparison`, `operator`, `constant` or `condition`.
-        before: the expression as it stands.
-        after: the expression with the fault.
-        node: number of the syntax node, in the order of `ast.walk`.
-        variant: which of the faults of that node.
-    """
-
-    module: str
-    line: int
-    kind: str
-    before: str
-    after: str
-    node: int
-    variant: int
+    code: int | None
+    output: str
+    seconds: float
 
     @property
-    def key(self) -> str:
-        """What `EQUIVALENT` calls it."""
-        return f"{self.module}: {self.after}"
+    def first_failure(self) -> str:
+        """Why it failed, in a line."""
+        if self.code is None:
+            return f"took longer than {self.seconds:.0f} s"
+        lines = [line for line in self.output.splitlines() if line.startswith(("FAILED", "ERROR"))]
+        return (lines[0] if lines else f"exit code {self.code}")[:200]
 
 
-def faults_of(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
-    """Yield kind and replacement of every fault of an expression."""
-    if isinstance(node, ast.Compare) and type(node.ops[0]) in _COMPARISONS:
-        changed = copy.deepcopy(node)
-        changed.ops[0] = _COMPARISONS[type(node.ops[0])]()
-        yield "comparison", changed
-    if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
-        changed = copy.deepcopy(node)
-        changed.op = _OPERATORS[type(node.op)]()
-        yield "operator", changed
-    if isinstance(node, ast.BoolOp):
-        changed = copy.deepcopy(node)
-        changed.op = ast.Or() if isinstance(node.op, ast.And) else ast.And()
-        yield "condition", changed
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
-        yield "condition", copy.deepcopy(node.operand)
-    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
-        yield "constant", ast.Constant(node.value + 1)
-    if isinstance(node, ast.Constant) and type(node.value) is bool:
-        yield "constant", ast.Constant(not node.value)
+def run_tests(tests: Sequence[str], sources: Path, timeout_s: float, *, keep_bytecode: bool) -> Run:
+    """Run tests of a copy of the sources in a process of their own."""
+    start = time.monotonic()
+    with tempfile.TemporaryFile() as output:
+        child = os.fork()
+        if child == 0:
+            _be_pytest(tests, sources, output.fileno(), keep_bytecode=keep_bytecode)
+        code = _code_of(child, start + timeout_s)
+        output.seek(0)
+        text = output.read().decode("utf-8", "replace")
+    return Run(code, text, time.monotonic() - start)
 
 
-def mutations_of(module: str) -> list[Mutation]:
-    """Return every fault that can be put into a module; annotations are left alone."""
-    tree = ast.parse((ROOT / module).read_text(encoding="utf-8"))
-    skipped = {id(part) for node in ast.walk(tree) for part in _annotations(node)}
-    found = []
-    for number, node in enumerate(ast.walk(tree)):
-        if id(node) in skipped or not isinstance(node, ast.expr):
-            continue
-        for variant, (kind, changed) in enumerate(faults_of(node)):
-            before, after = ast.unparse(node), ast.unparse(changed)
-            found.append(Mutation(module, node.lineno, kind, before, after, number, variant))
+def _be_pytest(tests: Sequence[str], sources: Path, output: int, *, keep_bytecode: bool) -> None:
+    code = 70
+    try:
+        os.setsid()
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        os.chdir(sources)
+        os.environ["PYTHONPATH"] = str(sources)
+        sys.path.insert(0, str(sources))
+        sys.dont_write_bytecode = not keep_bytecode
+        import hypothesis
+        import pytest
+
+        generated = (
+            hypothesis.Phase.explicit,
+            hypothesis.Phase.generate,
+        )  # a smaller example kills no better
+        hypothesis.settings.register_profile(
+            "mutations", derandomize=True, database=None, deadline=None, phases=generated
+        )
+        code = int(pytest.main([*_PYTEST, *tests]))
+        if not str(sys.modules["hwnas"].__file__).startswith(str(sources)):
+            code = _WRONG_SOURCES
+        sys.stdout.flush()
+    finally:
+        os._exit(code)
+
+
+def _code_of(child: int, deadline: float) -> int | None:
+    while time.monotonic() < deadline:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.02)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return None
+
+
+def seconds_of(test: str) -> float:
+    """Return how long a file of tests takes without a mutation.
+
+    Raises:
+        TestsError: if it fails.
+    """
+    found = run_tests([test], own_copy(), 1800.0, keep_bytecode=True)
+    if found.code != 0:
+        raise TestsError(f"{test} fails without a mutation:\n{found.output[-3000:]}")
+    print(f"{test}: {found.seconds:.0f} s without a mutation", file=sys.stderr, flush=True)
+    return found.seconds
+
+
+def killed_by(mutation: Mutation, seconds: Mapping[str, float], sources: Path) -> str:
+    """Return which failure kills a mutation; empty if it survives."""
+    path = sources / mutation.module
+    original = path.read_bytes()
+    for cached in (path.parent / "__pycache__").glob(f"{path.stem}.*.pyc"):
+        cached.unlink()  # bytecode is told from source by its second and size, which may be the same
+    path.write_text(mutated(mutation), encoding="utf-8")
+    try:
+        for test in sorted(TARGETS[mutation.module], key=lambda each: seconds[each]):
+            timeout_s = max(_AT_LEAST_S, _TIMES_SLOWER * seconds[test])
+            found = run_tests([test], sources, timeout_s, keep_bytecode=False)
+            if found.code == _WRONG_SOURCES:
+                raise TestsError("The tests import hwnas from elsewhere than the copy of the sources.")
+            if found.code != 0:
+                return found.first_failure
+    finally:
+        path.write_bytes(original)
+    return ""
+
+
+def digest_of(module: str, sources: Path = ROOT) -> str:
+    """Return a hash of a module and its tests."""
+    found = hashlib.sha256()
+    for name in (module, *TARGETS[module]):
+        found.update((sources / name).read_bytes())
+    return found.hexdigest()[:16]
+
+
+def own_copy() -> Path:
+    """Return this process's own copy of what tests need, made at first."""
+    # One level down, so that no test finds data beside what it takes for the checkout.
+    sources = Path(os.environ["HWNAS_MUTATIONS"]) / str(os.getpid()) / "checkout"
+    if not sources.is_dir():
+        sources.mkdir(parents=True)
+        for name in _COPIED:
+            copy: Callable[..., Any] = shutil.copy if (ROOT / name).is_file() else _copy_tree
+            copy(ROOT / name, sources / name)
+    return sources
+
+
+def _copy_tree(source: Path, target: Path) -> None:
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+
+
+def try_module(wanted: tuple[str, list[Mutation]], seconds: Mapping[str, float], log: Path) -> None:
+    """Try the mutations of one module, one after the other; append each to the log."""
+    module, mutations = wanted
+    sources = own_copy()
+    digest = digest_of(module, sources)
+    for mutation in mutations:
+        start = time.monotonic()
+        how = killed_by(mutation, seconds, sources)
+        entry = {**asdict(mutation), "sources": digest, "killed": bool(how), "how": how}
+        with log.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(entry) + "\n")
+        mark = "killed" if how else "SURVIVED"
+        said = f"{mark} in {time.monotonic() - start:.0f} s, line {mutation.line}: {mutation.key}"
+        print(said, file=sys.stderr, flush=True)
+
+
+def try_all(wanted: Mapping[str, list[Mutation]], jobs: int, log: Path) -> None:
+    """Time the tests of some modules, and try the mutations of each."""
+    # Threads of libraries would be lost in forks, and compete with each other.
+    os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", PYTHONHASHSEED="0")
+    os.environ.pop("HWNAS_LIDAR_DATA", None)
+    for name in _PRELOADED:
+        importlib.import_module(name)
+    tests = sorted({test for module in wanted for test in TARGETS[module]})
+    with tempfile.TemporaryDirectory(prefix="hwnas-mutations-") as scratch:
+        os.environ["HWNAS_MUTATIONS"] = scratch
+        with multiprocessing.get_context("fork").Pool(jobs) as pool:
+            seconds = dict(zip(tests, pool.map(seconds_of, tests, 1), strict=True))
+            for _ in pool.imap_unordered(partial(try_module, seconds=seconds, log=log), wanted.items()):
+                pass
+
+
+def drawn(modules: Sequence[str], number: int, seed: int) -> list[Mutation]:
+    """Return mutations, as many of each module as of any other as long as it has so many.
+
+    What is drawn from a module depends on the seed and that module alone.
+    """
+    pools = {module: mutations_of(module) for module in modules}
+    for module, pool in pools.items():
+        random.Random(f"{seed} {module}").shuffle(pool)  # noqa: S311 - no secret
+    found: list[Mutation] = []
+    while len(found) < number and any(pools.values()):
+        for pool in pools.values():
+            if pool and len(found) < number:
+                found.append(pool.pop())
     return found
 
 
-def _annotations(node: ast.AST) -> Iterator[ast.AST]:
-    for name in ("annotation", "returns"):
-        part = getattr(node, name, None)
-        if part is not None:
-            yield from ast.walk(part)
+def tried(log: Path) -> dict[tuple[str, str], bool]:
+    """Return which mutations were killed, by key and the hash of what was run."""
+    if not log.is_file():
+        return {}
+    entries = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    names = list(Mutation.__dataclass_fields__)
+    return {
+        (Mutation(**{name: entry[name] for name in names}).key, entry["sources"]): entry["killed"]
+        for entry in entries
+    }
 
 
-def mutated(mutation: Mutation) -> str:
-    """Return the source of the module with the fault."""
-    tree = ast.parse((ROOT / mutation.module).read_text(encoding="utf-8"))
-    target = list(ast.walk(tree))[mutation.node]
-    _, changed = list(faults_of(target))[mutation.variant]
-
-    class Replacer(ast.NodeTransformer):
-        def visit(self, node: ast.AST) -> ast.AST:
-            return changed if node is target else self.generic_visit(node)
-
-    return ast.unparse(ast.fix_missing_locations(Replacer().visit(tree)))
-
-
-def is_noticed(mutation: Mutation, sources: Path, timeout_s: float) -> tuple[bool, str]:
-    """Return whether a test fails with the fault, and how it ended."""
-    path = sources / mutation.module
-    original = path.read_bytes()
-    path.write_text(mutated(mutation), encoding="utf-8")
-    tests = [str(sources / test) for test in TARGETS[mutation.module]]
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *tests]
-    environment = {**os.environ, "PYTHONPATH": str(sources), "PYTHONDONTWRITEBYTECODE": "1"}
-    process = subprocess.Popen(
-        command,
-        cwd=sources,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        output, _ = process.communicate(timeout=timeout_s)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        return True, "took too long"
-    finally:
-        path.write_bytes(original)
-    if process.returncode not in {0, 1, 2}:
-        raise SystemExit(f"pytest cannot run {' '.join(tests)}:\n{output[-2000:]}")
-    failed = [line for line in output.splitlines() if line.startswith(("FAILED", "ERROR"))]
-    return process.returncode != 0, (failed[0] if failed else "")[:200]
+def table(results: Sequence[tuple[Mutation, bool]]) -> tuple[list[str], float]:
+    """Return lines of Markdown that tell results, and the share that was killed of those not equivalent."""
+    counts = {module: Counter[str]() for module in sorted({each.module for each, _ in results})}
+    lines = ["| module | mutations | killed | equivalent | survived |", "|---|---:|---:|---:|---:|"]
+    for mutation, is_killed in results:
+        kind = "killed" if is_killed else "equivalent" if mutation.key in EQUIVALENT else "survived"
+        counts[mutation.module][kind] += 1
+    total = sum(counts.values(), Counter[str]())
+    for name, found in [*((f"`{module}`", found) for module, found in counts.items()), ("all", total)]:
+        row = (found.total(), found["killed"], found["equivalent"], found["survived"])
+        lines.append(f"| {name} | " + " | ".join(map(str, row)) + " |")
+    judged = total["killed"] + total["survived"]
+    share = total["killed"] / judged if judged else 1.0
+    said = f"{total['killed']} of {judged} mutations that are not equivalent were killed: {share:.1%}."
+    lines += ["", said, ""]
+    for mutation, is_killed in results:
+        if not is_killed:
+            lines.append(f"* `{mutation.key}`: {EQUIVALENT.get(mutation.key, 'survived')}")
+        elif mutation.key in EQUIVALENT:
+            lines.append(f"* `{mutation.key}` was killed, but is said to be equivalent: take it out")
+            share = 0.0
+    return lines, share
 
 
 def main() -> int:
@@ -203,80 +269,26 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--mutations", type=int, default=60, help="how many, spread evenly over the modules")
     parser.add_argument("--module", action="append", choices=sorted(TARGETS), help="only of these modules")
+    parser.add_argument("--jobs", type=int, default=1, help="modules at a time, each with a copy of its own")
     parser.add_argument("--out", type=Path, required=True, help="directory of the results")
-    parser.add_argument("--least", type=float, default=0.9, help="share that must be noticed")
-    parser.add_argument("--timeout-s", type=float, default=600.0, help="for the tests of one mutation")
+    parser.add_argument("--least", type=float, default=0.9, help="share that must be killed, 0 to 1")
     options = parser.parse_args()
     wanted = drawn(options.module or sorted(TARGETS), options.mutations, options.seed)
     options.out.mkdir(parents=True, exist_ok=True)
     log = options.out / "results.jsonl"
-    done = {}
-    if log.is_file():
-        for line in log.read_text(encoding="utf-8").splitlines():
-            entry = json.loads(line)
-            done[(entry["module"], entry["node"], entry["variant"])] = entry
-    with tempfile.TemporaryDirectory(prefix="hwnas-mutations-") as scratch:
-        sources = Path(scratch)
-        for name in ("hwnas", "tests", "scripts", "docs", "export", "latency_tables"):
-            shutil.copytree(ROOT / name, sources / name, ignore=shutil.ignore_patterns("__pycache__"))
-        for name in ("pyproject.toml", "README.md"):
-            shutil.copy(ROOT / name, sources / name)
-        for number, mutation in enumerate(wanted, start=1):
-            place = (mutation.module, mutation.node, mutation.variant)
-            if place in done and done[place]["after"] == mutation.after:
-                continue
-            start = time.monotonic()
-            noticed, how = is_noticed(mutation, sources, options.timeout_s)
-            done[place] = {**asdict(mutation), "noticed": noticed, "how": how}
-            with log.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(done[place]) + "\n")
-            seconds = time.monotonic() - start
-            mark = "noticed" if noticed else "SURVIVED"
-            print(
-                f"[{number}/{len(wanted)}] {mark} in {seconds:.0f} s: {mutation.module}:{mutation.line} "
-                f"{mutation.before} -> {mutation.after}",
-                file=sys.stderr,
-            )
-    return tell([(each, done[(each.module, each.node, each.variant)]["noticed"]) for each in wanted], options)
-
-
-def drawn(modules: list[str], number: int, seed: int) -> list[Mutation]:
-    """Return mutations, as many of each module as of any other as long as it has so many."""
-    rng = random.Random(seed)  # noqa: S311 - no secret
-    pools = {module: mutations_of(module) for module in modules}
-    for pool in pools.values():
-        rng.shuffle(pool)
-    found: list[Mutation] = []
-    while len(found) < number and any(pools.values()):
-        for pool in pools.values():
-            if pool and len(found) < number:
-                found.append(pool.pop())
-    return found
-
-
-def tell(results: list[tuple[Mutation, bool]], options: argparse.Namespace) -> int:
-    """Print a table by module and the survivors; return the exit code."""
-    counts = {module: Counter[str]() for module in dict.fromkeys(each.module for each, _ in results)}
-    survivors = []
-    for mutation, noticed in results:
-        kind = "noticed" if noticed else "equivalent" if mutation.key in EQUIVALENT else "survived"
-        counts[mutation.module][kind] += 1
-        if not noticed:
-            survivors.append(mutation)
-    print("| module | mutations | noticed | equivalent | survived |\n|---|---:|---:|---:|---:|")
-    for module, found in counts.items():
-        row = (found.total(), found["noticed"], found["equivalent"], found["survived"])
-        print(f"| `{module}` | " + " | ".join(map(str, row)) + " |")
-    total = sum(counts.values(), Counter[str]())
-    judged = total["noticed"] + total["survived"]
-    share = total["noticed"] / judged if judged else 1.0
-    print(
-        f"\n{total['noticed']} of {judged} that are not equivalent were noticed ({share:.1%}); "
-        f"{total['equivalent']} are equivalent; seed {options.seed}."
-    )
-    for mutation in survivors:
-        reason = EQUIVALENT.get(mutation.key, "survived")
-        print(f"* {mutation.module}:{mutation.line} `{mutation.before}` -> `{mutation.after}`: {reason}")
+    done = tried(log)
+    left: dict[str, list[Mutation]] = {}
+    for mutation in wanted:
+        if (mutation.key, digest_of(mutation.module)) not in done:
+            left.setdefault(mutation.module, []).append(mutation)
+    if left:
+        try:
+            try_all(left, options.jobs, log)
+        except TestsError as error:
+            raise SystemExit(str(error)) from None
+        done = tried(log)
+    lines, share = table([(each, done[(each.key, digest_of(each.module))]) for each in wanted])
+    print("\n".join(lines))
     return 0 if share >= options.least else 1
 
 

@@ -16,6 +16,8 @@ from hwnas.objectives import Constraint, Metric, Objectives
         ("peak_memory_mb", "peak_memory_mb", "MiB"),
         ("parameters_m", "parameters_m", "million"),
         ("gmacs", "gmacs", "GMAC"),
+        ("p90_ms@1000hz", "p90_ms@1000hz", "ms"),
+        ("p95_ms@0.5hz", "p95_ms@0.5hz", "ms"),
         ("energy_mj", "energy_mj", "mJ"),
     ],
 )
@@ -32,6 +34,7 @@ def test_metrics_have_one_canonical_form(text: str, canonical: str, unit: str) -
         ("p99_ms", "needs a rate, such as p99_ms@10hz"),
         ("latency_ms@10hz", "has no rate; write latency_ms"),
         ("p99_ms@0hz", "above 0"),
+        ("p99_ms@1000.1hz", "up to 1000 Hz"),
         ("p99_ms@1.2.3hz", "number of Hz"),
         ("p99_ms@10", "no metric"),
         ("", "no metric"),
@@ -46,7 +49,15 @@ def test_limits() -> None:
     limit = Constraint.parse("p99_ms@10hz<=40")
     assert limit == Constraint(Metric("p99_ms", 10.0), 40.0)
     assert str(limit) == "p99_ms@10hz <= 40"
-    for text in ("latency_ms < 40", "latency_ms <= fast", "latency_ms <= -1", "latency_ms <= nan", "<= 4"):
+    for text in (
+        "latency_ms < 40",
+        "latency_ms <= fast",
+        "latency_ms <= -1",
+        "latency_ms <= nan",
+        "<= 4",
+        "latency_ms <= 0",
+        "latency_ms <= inf",
+    ):
         with pytest.raises(ConfigError):
             Constraint.parse(text)
 
@@ -63,3 +74,12 @@ def test_costs_measure_each_metric_once_and_the_network_alone_always() -> None:
     assert [str(constraint) for constraint in objectives.exceeded(measurements)] == ["e2e_ms <= 60"]
     with pytest.raises(ConfigError, match="e2e_ms has more"):
         Objectives(constraints=(Constraint.parse("e2e_ms <= 60"), Constraint.parse("e2e_ms <= 50")))
+
+
+def test_limits_of_different_rates_are_limits_of_different_metrics() -> None:
+    limits = (Constraint.parse("p99_ms@10hz <= 40"), Constraint.parse("p99_ms@20hz <= 30"))
+    objectives = Objectives(constraints=limits)
+    assert objectives.upper(Metric("p99_ms", 20.0)) == 30
+    measurements = {"latency_ms": 1.0, "p99_ms@10hz": 40.0, "p99_ms@20hz": 30.5}
+    assert objectives.exceeded(measurements) == [limits[1]], "a limit that is met just so is not exceeded"
+    assert objectives.excess(measurements) == {"p99_ms@10hz": 0.0, "p99_ms@20hz": 0.5}

@@ -3,7 +3,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hwnas.pareto import first_fronts, front_indices, fronts, hypervolume, non_dominated_ranks
+from hwnas.pareto import (
+    best_first,
+    crowding_distances,
+    first_fronts,
+    front_indices,
+    fronts,
+    hypervolume,
+    non_dominated_ranks,
+)
 
 coordinate = st.integers(0, 12).map(lambda n: n / 4)
 points = st.lists(st.tuples(coordinate, coordinate), max_size=12)
@@ -101,3 +109,51 @@ def test_infinite_coordinates_are_sorted_and_nan_is_refused() -> None:
     assert [front.tolist() for front in fronts(table)] == [[0, 1], [2]]
     with pytest.raises(ValueError, match="must be numbers"):
         next(fronts(np.array([[0.1, np.nan]])))
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 2, 2)])
+def test_only_tables_are_sorted(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="table, but got shape"):
+        next(fronts(np.zeros(shape)))
+    with pytest.raises(ValueError, match="table, but got shape"):
+        front_indices(np.ones(shape).tolist())
+
+
+def test_hypervolume_is_an_area() -> None:
+    with pytest.raises(ValueError, match=r"\[N, 2\] table, but got shape \(1, 3\)"):
+        hypervolume([(1.0, 1.0, 1.0)], (3.0, 3.0))
+    with pytest.raises(ValueError, match=r"\[N, 2\] table, but got shape \(1, 3\)"):
+        hypervolume([(1.0, 1.0)], (3.0, 3.0, 3.0))
+    assert hypervolume([], (3.0, 3.0)) == 0.0
+
+
+def test_crowding_by_hand() -> None:
+    """Each coordinate is a share of its span, however small that is; ends are infinitely far from others."""
+    line = np.array([[0.0, 4.0], [0.1, 2.0], [0.3, 1.0], [0.4, 0.0]])
+    assert crowding_distances(line).tolist() == pytest.approx([np.inf, 0.75 + 0.75, 0.75 + 0.5, np.inf])
+    assert crowding_distances(line[[2, 0, 3, 1]]).tolist() == pytest.approx([1.25, np.inf, np.inf, 1.5])
+    assert crowding_distances(line[:2]).tolist() == [np.inf] * 2
+    assert crowding_distances(line[:1]).tolist() == [np.inf]
+    assert crowding_distances(np.full((3, 2), 7.0)).tolist() == [np.inf, 0.0, np.inf]
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=3, max_size=9, unique=True))
+def test_crowding_is_the_sum_over_coordinates_of_the_gap_between_neighbours(points: list) -> None:
+    table = np.array(points)
+    for one, distance in enumerate(crowding_distances(table)):
+        gaps = []
+        for values in table.T:
+            below, above = sorted(values[values < values[one]]), sorted(values[values > values[one]])
+            if len(set(values)) < len(values):
+                return  # of equal values either may be the end
+            is_end = not below or not above
+            gaps.append(np.inf if is_end else (above[0] - below[-1]) / (max(values) - min(values)))
+        assert distance == pytest.approx(sum(gaps), rel=1e-6)
+
+
+def test_the_best_come_first_by_front_and_then_by_crowding() -> None:
+    first = [[0.0, 4.0], [1.0, 2.0], [3.0, 1.0], [4.0, 0.0]]
+    second = [[9.0, 9.0]]
+    order = best_first(np.array(second + first))
+    assert set(order[:2]) == {1, 4}, "the ends of the better front"
+    assert order[2:] == [2, 3, 0], "of the inner ones the one that is less crowded, then the other front"

@@ -33,7 +33,7 @@ class KnnSettings:
         k: how many neighbours vote, the point's own pixel included.
         window: width and height of the window in pixels, odd.
         sigma: standard deviation of the Gaussian in pixels.
-        cutoff_m: weighted difference in range, in metres, from which a neighbour has no vote.
+        cutoff_m: weighted difference in range, in metres, above which a neighbour has no vote.
 
     Raises:
         DataError: if a value is outside its range.

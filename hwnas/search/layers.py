@@ -31,8 +31,7 @@ def picked(points: Floats, genes: Ints, number: int) -> Ints:
     twins: list[int] = []
     if not len(points):
         return np.zeros(0, np.int64)
-    nearest = np.full(len(points), np.inf)
-    fewest = np.full(len(points), genes.shape[1] + 1)
+    nearest, fewest = np.full(len(points), np.inf), np.full(len(points), np.inf)
     places = _places(points)
     for layer in fronts(points):
         left = list(layer)
@@ -86,7 +85,7 @@ def _farthest(places: Floats, taken: Floats, number: int) -> list[int]:
         best = int(np.lexsort((places.sum(axis=1), -nearest))[0])
         chosen.append(best)
         nearest = np.minimum(nearest, np.abs(places - places[best]).sum(axis=1))
-        nearest[best] = -1.0
+        nearest[best] = -np.inf
     return chosen
 
 

@@ -95,8 +95,29 @@ def test_ignored_points_count_nowhere() -> None:
         ([0, 1], [0], "shape"),
         ([0, 7], [0, 1], "truth holds classes 0..7"),
         ([0, 1], [0, 255], "predicted holds classes 0..255"),
+        ([0, 3], [0, 1], "truth holds classes 0..3; expected 0..2 or 255"),
+        ([0, 1], [0, 3], "predicted holds classes 0..3; expected 0..2 wherever"),
     ],
 )
 def test_refuses_what_it_cannot_count(truth: list[int], predicted: list[int], match: str) -> None:
     with pytest.raises(ValueError, match=match):
         confusion_matrix(np.array(truth, np.uint8), np.array(predicted, np.uint8), 3)
+
+
+def test_negative_classes_are_refused_too() -> None:
+    for truth, predicted in (([-1, 0], [0, 0]), ([0, 0], [-1, 2])):
+        with pytest.raises(ValueError, match=r"holds classes -1\.\."):
+            confusion_matrix(np.array(truth), np.array(predicted), 3)
+
+
+def test_the_largest_class_and_no_point_at_all_are_counted() -> None:
+    matrix = confusion_matrix(np.array([2, 2], np.uint8), np.array([2, 0], np.uint8), 3)
+    np.testing.assert_array_equal(matrix, [[0, 0, 0], [0, 0, 0], [1, 0, 1]])
+    assert matrix.dtype == np.int64
+    for empty in (np.zeros(0, np.uint8), np.full(4, 255, np.uint8)):
+        np.testing.assert_array_equal(confusion_matrix(empty, empty, 3), np.zeros((3, 3)))
+
+
+def test_scans_of_two_dimensions_count_point_by_point() -> None:
+    truth, predicted = np.array([[0, 1], [1, 255]], np.uint8), np.array([[0, 0], [1, 1]], np.uint8)
+    np.testing.assert_array_equal(confusion_matrix(truth, predicted, 2), [[1, 0], [1, 1]])

@@ -107,7 +107,41 @@ def test_ignored_pixels_have_no_vote() -> None:
     assert (labels_of_points(pixels, image, KnnSettings(), 2) == 255).all()
 
 
-@pytest.mark.parametrize("wrong", [{"window": 4}, {"k": 0}, {"k": 26}, {"sigma": 0.0}, {"cutoff_m": -1.0}])
+def test_defaults_are_those_of_the_method() -> None:
+    """Milioto et al. choose 5 neighbours in windows of 5 x 5, with sigma and cutoff of 1."""
+    assert KnnSettings() == KnnSettings(k=5, window=5, sigma=1.0, cutoff_m=1.0)
+
+
+@pytest.mark.parametrize(
+    "allowed",
+    [{"window": 1, "k": 1}, {"window": 31}, {"k": 25}, {"sigma": 1e-3}, {"k": 1}, {"cutoff_m": 1e-6}],
+)
+def test_the_ends_of_each_range_are_allowed(allowed: dict[str, float]) -> None:
+    found = KnnSettings(**allowed)  # type: ignore[arg-type]
+    assert {name: getattr(found, name) for name in allowed} == allowed
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"window": 4},
+        {"window": 33},
+        {"window": -1},
+        {"window": 5.0},
+        {"window": True, "k": 1},
+        {"k": 0},
+        {"k": 26},
+        {"k": 2, "window": 1},
+        {"k": 3.0},
+        {"sigma": 0.0},
+        {"sigma": 0.0009},
+        {"sigma": np.inf},
+        {"sigma": np.nan},
+        {"cutoff_m": -1.0},
+        {"cutoff_m": 0.0},
+        {"cutoff_m": np.inf},
+    ],
+)
 def test_refuses_impossible_settings(wrong: dict[str, float]) -> None:
     with pytest.raises(DataError):
         KnnSettings(**wrong)  # type: ignore[arg-type]
@@ -115,3 +149,40 @@ def test_refuses_impossible_settings(wrong: dict[str, float]) -> None:
 
 def test_settings_round_trip() -> None:
     assert KnnSettings.from_json(KnnSettings(7, 7, 1.0, 2.0).to_json()) == KnnSettings(7, 7, 1.0, 2.0)
+
+
+def row_of_points(ranges_m: list[float]) -> RangeImage:
+    """Points side by side in the top row of an image, ahead of the sensor."""
+    azimuth = (len(ranges_m) / 2 - np.arange(len(ranges_m)) - 0.5) * 2 * np.pi / 512
+    points = np.array(ranges_m)[:, None] * np.column_stack([np.cos(azimuth), np.sin(azimuth), 0 * azimuth])
+    ring = np.zeros(len(ranges_m), np.int32)
+    image = project(points.astype(np.float32), ring.astype(np.float32), ProjectionSpec(16, 512), ring=ring)
+    assert np.diff(image.column).tolist() == [1] * (len(ranges_m) - 1)
+    return image
+
+
+def label_of_middle(ranges_m: list[float], labels: list[int], settings: KnnSettings, num_classes: int) -> int:
+    image = row_of_points(ranges_m)
+    pixels = label_image(np.array(labels, np.uint8), image)
+    return int(labels_of_points(pixels, image, settings, num_classes)[len(labels) // 2])
+
+
+def test_of_classes_with_equally_many_votes_the_first_wins() -> None:
+    wide = KnnSettings(k=9, window=3, cutoff_m=50.0)
+    assert label_of_middle([10.0, 10.0, 10.0], [2, 1, 2], wide, 3) == 2
+    assert label_of_middle([10.0, 10.0, 10.0], [2, 1, 255], wide, 3) == 1
+    assert label_of_middle([10.0, 10.0, 10.0], [0, 1, 255], wide, 3) == 0
+
+
+def test_labels_that_are_no_class_have_no_vote() -> None:
+    wide = KnnSettings(k=9, window=3, cutoff_m=50.0)
+    assert label_of_middle([10.0, 10.0, 10.0], [3, 3, 1], wide, 3) == 1
+    assert label_of_middle([10.0, 10.0, 10.0], [2, 2, 1], wide, 3) == 2
+    assert label_of_middle([10.0, 10.0, 10.0], [3, 3, 3], wide, 3) == 255
+
+
+@pytest.mark.parametrize(("difference_m", "label"), [(0.9, 0), (1.5, 1)])
+def test_neighbours_beyond_the_cutoff_have_no_vote(difference_m: float, label: int) -> None:
+    """The weights of neighbours side by side are about 0.9: of nine pixels three points vote at most."""
+    far = 10.0 + difference_m
+    assert label_of_middle([far, 10.0, far], [0, 1, 0], KnnSettings(k=9, window=3), 2) == label

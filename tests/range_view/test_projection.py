@@ -144,10 +144,23 @@ def test_settings_round_trip_and_refuse_nonsense() -> None:
     normalisation = Normalisation((1.0, 2.0, 3.0, 4.0, 5.0), (1.0, 1.0, 1.0, 1.0, 0.1))
     assert Normalisation.from_json(normalisation.to_json()) == normalisation
     for wrong in (
-        {"height": 8},
-        {"height": 256},
-        {"width": 100},
-        {"width": 4096},
+        {"height": 15},
+        {"height": 129},
+        {"height": 64.0},
+        {"height": True},
+        {"width": 255},
+        {"width": 2049},
+        {"width": 512.0},
+        {"fov_up_deg": 10},
+        {"fov_down_deg": 10},
+        {"fov_up_deg": 10, "fov_down_deg": 10},
+        {"fov_up_deg": 90.1, "fov_down_deg": 0},
+        {"fov_up_deg": 0, "fov_down_deg": -90.1},
+        {"beams_deg": ()},
+        {"beams_deg": (1.0, 1.0)},
+        {"beams_deg": (3.0, 1.0, 2.0)},
+        {"beams_deg": (90.1, 2.0)},
+        {"beams_deg": (1.0, -90.1)},
         {"method": "cube"},
         {"fov_up_deg": -30},
         {"fov_up_deg": -30, "fov_down_deg": 10},
@@ -158,12 +171,57 @@ def test_settings_round_trip_and_refuse_nonsense() -> None:
     ):
         with pytest.raises(DataError):
             ProjectionSpec(**{"height": 64, "width": 512, **wrong})
-    with pytest.raises(DataError, match="positive"):
-        Normalisation((0.0,) * 5, (0.0,) * 5)
+    for allowed in (
+        {"height": 16},
+        {"height": 128},
+        {"width": 256},
+        {"width": 2048},
+        {"fov_up_deg": 90, "fov_down_deg": -90},
+        {"beams_deg": (90.0, -90.0)},
+        {"beams_deg": tuple(np.linspace(10, -10, 64))},
+        {"fov_up_deg": 1, "fov_down_deg": 0, "method": "spherical"},
+    ):
+        spec = ProjectionSpec(**{"height": 64, "width": 512, **allowed})
+        assert {name: getattr(spec, name) for name in allowed} == allowed
+    assert np.isnan(ProjectionSpec(64, 512).fov_deg).all()
+    assert ProjectionSpec(64, 512, "ring", 3.0, -25.0).fov_deg == (3.0, -25.0)
+    for mean, std in (
+        ((0.0,) * 5, (0.0,) * 5),
+        ((0.0,) * 5, (1.0, 1.0, -1.0, 1.0, 1.0)),
+        ((0.0, 0.0, np.nan, 0.0, 0.0), (1.0,) * 5),
+        ((0.0,) * 5, (1.0, 1.0, 1.0, 1.0, np.inf)),
+    ):
+        with pytest.raises(DataError, match="positive"):
+            Normalisation(mean, std)
+    for mean, std in (((0.0,) * 4, (1.0,) * 5), ((0.0,) * 5, (1.0,) * 6), ((0.0,) * 4, (1.0,) * 4)):
+        with pytest.raises(DataError, match="one mean and one std"):
+            Normalisation(mean, std)
     with pytest.raises(DataError, match="not"):
         Normalisation.from_json({**normalisation.to_json(), "channels": ["range"]})
-    with pytest.raises(DataError, match="Expected points"):
-        project(np.zeros((4, 4), np.float32), np.zeros(4, np.float32), ProjectionSpec(64, 512))
+    for shape, size in (((4, 4), 4), ((4, 3), 3), ((3,), 3), ((4, 2), 4), ((2, 4, 3), 2)):
+        with pytest.raises(DataError, match="Expected points"):
+            project(np.zeros(shape, np.float32), np.zeros(size, np.float32), ProjectionSpec(64, 512))
+
+
+def test_every_column_holds_its_part_of_the_turn() -> None:
+    """The middle of each of 256 parts of a turn, from behind over the left; and what lies right behind."""
+    azimuth = np.pi - (np.arange(256) + 0.5) * 2 * np.pi / 256
+    points = np.column_stack([10 * np.cos(azimuth), 10 * np.sin(azimuth), 0 * azimuth]).astype(np.float32)
+    spec = ProjectionSpec(16, 256, "spherical", 3.0, -25.0)
+    image = project(points, zeros(points), spec)
+    assert image.column.tolist() == list(range(256))
+    behind = np.array([[-10.0, -0.0001, 0.0], [-10.0, 0.0, 0.0]], np.float32)
+    assert project(behind, zeros(behind), spec).column.tolist() == [255, 0]
+
+
+def test_every_row_holds_its_part_of_the_field_of_view() -> None:
+    """The middle of each of 64 parts from 16 down to -16 degrees; what lies outside is in the outer rows."""
+    elevation = np.radians(np.r_[80.0, 16.1, 15.75 - 0.5 * np.arange(64), -16.1, -80.0])
+    points = np.column_stack([10 * np.cos(elevation), 0 * elevation, 10 * np.sin(elevation)])
+    image = project(
+        points.astype(np.float32), zeros(points), ProjectionSpec(64, 512, "spherical", 16.0, -16.0)
+    )
+    assert image.row.tolist() == [0, 0, *range(64), 63, 63]
 
 
 def oracle(image: RangeImage, labels: np.ndarray, num_classes: int) -> np.ndarray:

@@ -301,3 +301,37 @@ def test_real_scans_of_other_sensors_get_their_rings() -> None:
         row, method = row_of(points, given_ring, 32)
         assert method == "ring"
         np.testing.assert_array_equal(row, 31 - from_below)
+
+
+@pytest.mark.parametrize(("steps", "is_enough"), [(4, True), (3, False)])
+def test_sixteen_points_of_four_beams_are_the_fewest(steps: int, is_enough: bool) -> None:
+    points, beam = scan_of_beams((2.0, 0.0, -2.0, -4.0), (0.0,) * 4, Turn(steps=steps, order="any"))
+    ring = recover_rings(points)
+    assert (ring is not None) == is_enough
+    if ring is not None:
+        np.testing.assert_array_equal(ring, beam)
+    three, _ = scan_of_beams((2.0, 0.0, -2.0), (0.0,) * 3, Turn(steps=100, order="any"))
+    assert recover_rings(three) is None
+
+
+@pytest.mark.parametrize(("beams", "is_known"), [(4, True), (128, True), (3, False), (129, False)])
+def test_rings_that_come_one_by_one_are_4_to_128(beams: int, is_known: bool) -> None:
+    """Elevations overlap, so that only where turns are cut tells the rings."""
+    points, ring = ring_ordered_cloud(beams, 500)
+    tilt = np.random.default_rng(0).uniform(-1, 1, len(points)) * np.radians(26.0 / (beams - 1))
+    points[:, 2] += (np.linalg.norm(points, axis=1) * tilt).astype(np.float32)
+    found = recover_rings(points)
+    assert (found is not None) == is_known
+    if found is not None:
+        assert np.mean(found == ring) > 0.95
+
+
+@pytest.mark.parametrize(("columns", "is_grid"), [(16, True), (15, False)])
+def test_sixteen_columns_of_four_beams_are_the_smallest_grid(columns: int, is_grid: bool) -> None:
+    points, beam = scan_of_beams((8.0, 4.0, 0.0, -4.0), (0.0,) * 4, Turn(steps=columns, order="column"))
+    ring = rings_of_grid(points)
+    assert (ring is not None) == is_grid
+    if ring is not None:
+        np.testing.assert_array_equal(ring, beam)
+    shape = (columns, 4)
+    assert (rings_of_grid(points, shape) is not None) == is_grid

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,6 +44,16 @@ def objectives_within(budget_ms: float | None) -> Objectives:
     return Objectives(constraints=() if budget_ms is None else (Constraint(Metric("latency_ms"), budget_ms),))
 
 
+def area_of(points, worst) -> float:
+    """Area that points dominate, slice by slice between their errors."""
+    edges = sorted({min(error, worst[0]) for error, _ in points} | {worst[0]})
+    area = 0.0
+    for left, right in pairwise(edges):
+        lowest = min((cost for error, cost in points if error <= left), default=worst[1])
+        area += (right - left) * max(0.0, worst[1] - lowest)
+    return area
+
+
 @given(st.lists(st.tuples(UNIT, LATENCY), min_size=1, max_size=20), st.none() | LATENCY)
 def test_the_history_never_falls_and_ends_at_the_hypervolume(points, budget_ms) -> None:
     trials = [trial(number, *point) for number, point in enumerate(points)]
@@ -49,6 +62,9 @@ def test_the_history_never_falls_and_ends_at_the_hypervolume(points, budget_ms) 
     volumes = [volume for _, _, volume in front["hypervolume_history"]]
     assert volumes == sorted(volumes)
     assert volumes[-1] == front["hypervolume"]
+    worst = front["reference_point"]
+    for known in range(1, len(points) + 1):
+        assert volumes[known - 1] == pytest.approx(area_of(points[:known], worst), rel=1e-9, abs=1e-12)
     assert len(volumes) == len(trials)
     errors = [member["error"] for member in front["members"]]
     assert errors == sorted(errors)
@@ -70,7 +86,11 @@ def test_only_trained_trials_are_members() -> None:
 def test_the_reference_point_is_the_budget_or_beyond_the_slowest() -> None:
     trials = [trial(0, 0.5, 2.0), trial(1, 0.4, 3.0), trial(2, None, 9.0, state="PRUNED")]
     assert reference_point(trials, 5.0) == (1.0, 5.0)
-    assert reference_point(trials, None) == (1.0, MARGIN * 3.0)
+    assert reference_point(trials, None) == (1.0, MARGIN * 3.0) == (1.0, pytest.approx(3.3))
+    assert reference_point(trials[2:], None) == (1.0, pytest.approx(1.1)), "as if a trial had cost 1"
+    history = hypervolume_history(trials[::-1], (1.0, 5.0))
+    assert [entry[:2] for entry in history] == [(0, 0.0), (1, 1.0)]
+    assert history[0][2] == pytest.approx(0.5 * 3)
     assert hypervolume_history(trials, (1.0, 5.0))[-1][2] == pytest.approx(0.5 * 3 + 0.1 * 2)
 
 
@@ -102,6 +122,24 @@ def test_the_knee_is_where_the_front_bends() -> None:
     assert knee_index([(0.1, 10.0), (0.15, 2.0), (0.5, 1.0)]) == 1
     assert knee_index([(0.1, 10.0)]) == 0
     assert knee_index([(0.1, 10.0), (0.2, 5.0)]) == 0
+    assert knee_index([(0.1, 10.0), (0.4, 9.0), (0.45, 6.0), (0.9, 5.0)]) == 2
+    assert knee_index([(9.0, 5.0), (1.0, 9.0), (3.0, 6.5)]) == 2, "in whatever order"
+    assert knee_index([(1.0, 1.0), (0.0, 2.0), (0.5, 1.5)]) == 1, "on a line it is the first"
+    with pytest.raises(ValueError, match="at least one"):
+        knee_index([])
+
+
+@given(st.lists(st.tuples(st.integers(1, 40), st.integers(1, 40)), min_size=3, max_size=12))
+def test_the_knee_is_the_farthest_below_the_line_between_the_ends(drawn) -> None:
+    front = [
+        point
+        for point in set(drawn)
+        if not any(o != point and o <= point and o[1] <= point[1] for o in drawn)
+    ]
+    low, high = np.min(front, axis=0), np.max(front, axis=0)
+    scaled = (np.array(front) - low) / np.maximum(high - low, 1)
+    below = (1 - scaled.sum(axis=1)) / np.sqrt(2)  # from the line through (0, 1) and (1, 0)
+    assert below[knee_index(front)] == pytest.approx(below.max())
 
 
 def test_differences_are_named_by_path() -> None:

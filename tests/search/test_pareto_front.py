@@ -6,12 +6,13 @@ import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwnas.files import write_checked_json
 from hwnas.search.front import build_front
-from hwnas.search.pareto_front import ParetoFront
+from hwnas.search.pareto_front import ParetoFront, ParetoHistory
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory
 from tests.search.test_front import objectives_within, trial
 
@@ -74,3 +75,72 @@ def test_large_studies_are_written_seldom() -> None:
             numbers.append(len(run.read_front()["trials"]))
         assert numbers == [2499] * 5 + [2505] * 2
         assert pareto_front.failed == 2505
+
+
+class CountingHistory(ParetoHistory):
+    steps = 0
+
+    def _step(self, trial) -> None:
+        self.steps += 1
+        super()._step(trial)
+
+
+@pytest.mark.parametrize(
+    ("limit", "told", "steps"),
+    [
+        (5.0, [(0.5, 3.0), (0.4, 9.0), (0.3, 3.0), (0.3, 3.0)], 4),
+        (None, [(0.5, 3.0), (0.4, 2.0), (0.3, 3.0), (0.6, 1.0)], 4),
+        (None, [(0.5, 3.0), (0.4, 4.0), (0.3, 4.0)], 1 + 2 + 1),  # the second one is a new worst corner
+    ],
+)
+def test_an_update_costs_as_much_as_the_trials_that_are_new(limit, told, steps) -> None:
+    history = CountingHistory(limit)
+    for number, point in enumerate(told):
+        history.add([trial(number, *point)])
+        history.add([])
+    assert history.steps == steps
+
+
+def test_trials_told_out_of_order_are_gone_through_again() -> None:
+    history = CountingHistory(5.0)
+    history.add([trial(1, 0.4, 3.0, elapsed_s=2.0)])
+    history.add([trial(0, 0.5, 2.0, elapsed_s=1.0), trial(2, 0.3, 4.0, elapsed_s=2.0)])
+    assert history.steps == 1 + 3
+    assert [entry[:2] for entry in history.entries] == [(0, 1.0), (1, 2.0), (2, 2.0)]
+    assert [each.number for each in history.trained] == [0, 1, 2]
+    assert history.hypervolume == history.entries[-1][2] == pytest.approx(0.5 * 3 + 0.1 * 2 + 0.1 * 1)
+
+
+def test_only_what_is_not_dominated_changes_the_front(monkeypatch) -> None:
+    sizes: list[int] = []
+
+    def recorded(points, reference) -> float:
+        sizes.append(len(points))
+        return 1.0
+
+    monkeypatch.setattr("hwnas.search.pareto_front.hypervolume", recorded)
+    history = ParetoHistory(5.0)
+    points = [(0.5, 3.0), (0.5, 3.0), (0.5, 4.0), (0.6, 3.0), (0.4, 3.0), (0.6, 2.0), (0.7, 1.0)]
+    history.add([trial(number, *point) for number, point in enumerate(points)])
+    assert sizes == [1, 1, 2, 3]
+    assert [entry[2] for entry in history.entries] == [1.0] * 7
+
+
+def test_trials_are_counted_by_what_became_of_them(tmp_path: Path) -> None:
+    front = ParetoFront(run_with_records(str(tmp_path / "run"), 9), objectives_within(None))
+    told = [
+        trial(0, 0.5, 3.0),
+        trial(1, None, 9.0, state="PRUNED"),
+        trial(2, None, None, state="FAIL"),
+        trial(3, 0.4, 4.0),
+        trial(4, 0.5, 3.0, duplicate_of=0, architecture=trial(0, 0.5, 3.0).architecture),
+        trial(5, None, None, state="PRUNED", architecture=None),
+        trial(6, None, 2.0, state="FAIL"),
+        trial(7, None, None, state="PRUNED"),
+        trial(8, None, None, state="WAITING"),
+    ]
+    front.update(told)
+    front.update(told)
+    assert (front.trained, front.infeasible, front.failed, front.num_finished) == (2, 3, 2, 8)
+    found = [front.evaluated(each.architecture) for each in told if each.architecture is not None]
+    assert [each and each.number for each in found] == [0, 1, None, 3, 0, None, None, None]

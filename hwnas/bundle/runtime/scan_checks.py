@@ -146,7 +146,8 @@ class ScanChecks:
         certain = [finding for finding in findings if finding.is_certain]
         reasons = [_refusal(certain, expects)] if certain else []
         checked = [] if problems else [_check_unit(intensity, expects)]
-        if image is not None and self._needs_rings and known is None:
+        needs_rings = expects.point_order != ANY_ORDER and self._method == "ring"
+        if image is not None and needs_rings and known is None:
             checked.insert(0, _check_order(len(points), image.method, expects))
         for remark in checked:
             (reasons if remark.is_certain else warnings).extend(remark.texts)
@@ -161,11 +162,6 @@ class ScanChecks:
                 f"as {expects.sensor!r}, which the network was trained for."
             )
         return (*warnings, *(f"{_start(finding.text)}. {finding.remedy}" for finding in findings))
-
-    @property
-    def _needs_rings(self) -> bool:
-        expects = self._expects
-        return expects is not None and expects.point_order != ANY_ORDER and self._method == "ring"
 
     def _known_ring(
         self, points: FloatArray, image: Optional[RangeImage], ring: Optional[RingArray]
@@ -217,8 +213,6 @@ class _Remark(NamedTuple):
 
 
 def _check_unit(intensity: FloatArray, expects: ScanExpectations) -> _Remark:
-    if not len(intensity):
-        return _Remark()
     low = expects.intensity_range[0]
     found, usual = quantiles(intensity[sample(len(intensity))], (99.0,))[0] - low, expects.intensity_p99 - low
     if found * _UNUSUAL_FACTOR >= usual:

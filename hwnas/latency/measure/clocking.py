@@ -113,7 +113,7 @@ def _block(
 
 
 def _half(block: Block) -> Block:
-    return Block(block.name, max(1, (block.count + 1) // 2), block.lead)
+    return Block(block.name, (block.count + 1) // 2, block.lead)
 
 
 def _given_up(warmups: Mapping[str, Sequence[Warmup]]) -> Clocked:

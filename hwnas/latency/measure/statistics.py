@@ -162,14 +162,14 @@ def order_statistic_interval(samples: NDArray[np.float64], confidence: float) ->
     """
     ordered = np.sort(samples)
     count = len(ordered)
-    log_half = count * math.log(0.5)
-    below, rank = 0.0, 0
-    while rank < count // 2:
-        log_ways = math.lgamma(count + 1) - math.lgamma(rank + 1) - math.lgamma(count - rank + 1)
-        below += math.exp(log_ways + log_half)
-        if 2 * below > 1 - confidence:
-            break
+    # Of the 2^n ways in which samples lie below or above the median: those with `rank` below, and with at
+    # most so many.
+    ways = at_most = 1
+    rank = 0
+    while 2 * at_most / (1 << count) <= 1 - confidence:
         rank += 1
+        ways = ways * (count - rank + 1) // rank
+        at_most += ways
     index = max(rank - 1, 0)
     return float(ordered[index]), float(ordered[count - 1 - index])
 

@@ -35,7 +35,7 @@ def lognormal_shortfall(bound: Floats, log_mean: Floats, log_spread: Floats) -> 
     """
     spread = np.maximum(log_spread, _MIN_SPREAD)
     positive = np.maximum(bound, 1e-300)
-    z = np.where(bound > 0, (np.log(positive) - log_mean) / spread, -np.inf)
+    z = (np.log(positive) - log_mean) / spread
     mean = np.exp(log_mean + 0.5 * spread**2)
     return np.asarray(np.maximum(positive * ndtr(z) - mean * ndtr(z - spread), 0.0))
 
