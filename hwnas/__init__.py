@@ -49,25 +49,47 @@ if TYPE_CHECKING:
     from hwnas.bundle.bundle import Bundle
     from hwnas.bundle.runtime.runner import Runner
     from hwnas.bundle.verification.result import VerificationSettings
-    from hwnas.latency.bench import bench
+    from hwnas.config.search_options import SearchOptions
+    from hwnas.config.template import write_run_file
+    from hwnas.data.dataset_report import inspect_dataset
+    from hwnas.data.synthetic import synthesize_dataset
+    from hwnas.latency.bench import bench, bench_at_fixed_rate, bench_end_to_end, bench_pair, bench_resources
     from hwnas.latency.doctor.doctor import doctor
     from hwnas.latency.engines.inspection import inspect_model
+    from hwnas.latency.measure.jobs.job import emit_job
+    from hwnas.latency.measure.jobs.results import ingest_job
     from hwnas.latency.predict.profile import profile
     from hwnas.latency.target import Target
+    from hwnas.plugins import installed_plugins
+    from hwnas.run.quickstart import quickstart
     from hwnas.run.run import Run
     from hwnas.scan import DataWarning
+    from hwnas.search.plugin_checks import check_plugins
 
 _MODULES = {
     "Bundle": "hwnas.bundle.bundle",
     "DataWarning": "hwnas.scan",
     "Run": "hwnas.run.run",
     "Runner": "hwnas.bundle.runtime.runner",
+    "SearchOptions": "hwnas.config.search_options",
     "Target": "hwnas.latency.target",
     "VerificationSettings": "hwnas.bundle.verification.result",
     "bench": "hwnas.latency.bench",
+    "bench_at_fixed_rate": "hwnas.latency.bench",
+    "bench_end_to_end": "hwnas.latency.bench",
+    "bench_pair": "hwnas.latency.bench",
+    "bench_resources": "hwnas.latency.bench",
+    "check_plugins": "hwnas.search.plugin_checks",
     "doctor": "hwnas.latency.doctor.doctor",
+    "emit_job": "hwnas.latency.measure.jobs.job",
+    "ingest_job": "hwnas.latency.measure.jobs.results",
+    "inspect_dataset": "hwnas.data.dataset_report",
     "inspect_model": "hwnas.latency.engines.inspection",
+    "installed_plugins": "hwnas.plugins",
     "profile": "hwnas.latency.predict.profile",
+    "quickstart": "hwnas.run.quickstart",
+    "synthesize_dataset": "hwnas.data.synthetic",
+    "write_run_file": "hwnas.config.template",
 }
 """Where the names are that cost time to load."""
 
@@ -88,6 +110,7 @@ __all__ = [
     "PluginError",
     "Run",
     "Runner",
+    "SearchOptions",
     "StudyError",
     "Target",
     "TargetLostError",
@@ -101,9 +124,21 @@ __all__ = [
     "VerificationSettings",
     "__version__",
     "bench",
+    "bench_at_fixed_rate",
+    "bench_end_to_end",
+    "bench_pair",
+    "bench_resources",
+    "check_plugins",
     "doctor",
+    "emit_job",
+    "ingest_job",
+    "inspect_dataset",
     "inspect_model",
+    "installed_plugins",
     "profile",
+    "quickstart",
+    "synthesize_dataset",
+    "write_run_file",
 ]
 
 

@@ -71,8 +71,10 @@ class Plugin:
         }
 
 
-def installed_plugins(group: str) -> List[Plugin]:
-    """Return all registrations in `group`, by name; a name may be there twice."""
+def installed_plugins(group: Optional[str] = None) -> List[Plugin]:
+    """Return all registrations in a group, or in all of them, by name; a name may be there twice."""
+    if group is None:
+        return [plugin for each in GROUPS for plugin in installed_plugins(each)]
     found = {_plugin(group, entry): None for entry in _entries(group)}
     return sorted(found, key=lambda one: (one.name, one.distribution, one.import_path))
 

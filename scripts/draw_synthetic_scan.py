@@ -32,7 +32,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         path = synthesize_dataset(
             Path(directory) / "scans",
-            num_scans=2 * (options.number + 1),
+            scans=2 * (options.number + 1),
             sensor=options.sensor,
             seed=options.seed,
         )

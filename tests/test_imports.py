@@ -11,6 +11,7 @@ import pytest
     [
         ("hwnas", ("torch", "optuna", "onnx", "numpy")),
         ("hwnas.cli.main", ("torch", "optuna", "onnx")),
+        ("hwnas.bundle.inference.infer", ("torch", "optuna", "onnx", "pydantic")),
         ("hwnas.range_view.projection", ("torch", "optuna")),
     ],
 )

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 import hwnas
-from hwnas.bundle.export import TrainedMember, export_bundle
+from hwnas.bundle.export import export_bundle
+from hwnas.bundle.trained_member import TrainedMember
 from hwnas.onnxruntime_loading import VARIABLE, load_onnxruntime
 from tests.bundle.small_lidar import FixedMeter, SmallSpace, SmallTask, make_scan, write_run
 

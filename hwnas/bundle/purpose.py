@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from hwnas.bundle.engines import NO_ENGINE, TENSORRT
@@ -74,6 +75,49 @@ class Purpose:
         onnxruntime = None if is_beside else self.onnxruntime
         # INT8 of the other dialect has unsigned values, which TensorRT does not take, and is not for it.
         return onnxruntime, None if dialect is Dialect.ONNXRUNTIME_CPU else self.tensorrt
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What is written into a bundle, and for what.
+
+    Attributes:
+        precision: which precisions to write beside fp32, and how they are evaluated; None writes fp32 only.
+        integrations: other programs that get files of their own, see `hwnas.bundle.integrations.choice`;
+            they load the recommended precision.
+        engine: `tensorrt`, `rtx` or `none`, one for each precision, see `hwnas.bundle.engines`.
+        builds: of an engine that ships, of which the fastest is kept, where they differ.
+        tensorrt: version that must take the graph, such as `10.3`; None asks the target for its own.
+        onnxruntime: version that must take the files meant for it, such as `1.16`; None asks for none.
+        opset: of all files; None takes the oldest that each needs.
+        dialect: of INT8, comma-separated names in `DIALECTS`; empty writes what the other options need.
+        key: of OpenSSH, to sign the manifest with; None leaves it unsigned.
+        force: replace an existing bundle, in one step.
+    """
+
+    precision: PrecisionSettings | None = None
+    integrations: Sequence[str] = ()
+    engine: str = NO_ENGINE
+    builds: int = 1
+    tensorrt: str | None = None
+    onnxruntime: str | None = None
+    opset: int | None = None
+    dialect: str = ""
+    key: Path | None = None
+    force: bool = False
+
+    def purpose(self, target_url: str) -> Purpose:
+        """Return what a bundle for a target is for, see `purpose_of`."""
+        return purpose_of(
+            target_url,
+            dialect=self.dialect,
+            engine=self.engine,
+            integrations=self.integrations,
+            tensorrt=self.tensorrt,
+            onnxruntime=self.onnxruntime,
+            opset=self.opset,
+            precision=self.precision,
+        )
 
 
 def purpose_of(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +20,8 @@ from hwnas.text import counted, visible
 if TYPE_CHECKING:
     from rich.progress import Progress
     from rich.table import Table
+
+    from hwnas.data.suggestion import Suggestion
 
 _SHOWN_PROBLEMS = 20
 _ROWS_BY_METHOD = {
@@ -64,78 +65,69 @@ def info(
     The exit code is 3 if a scan cannot be used, or if a finding is an error: a network trained on such data
     would be wrong. Warnings and notes leave it 0.
     """
-    from hwnas.data.dataset import find_config, open_dataset
-    from hwnas.data.inspection import inspection_json
-    from hwnas.data.rereading import inspect_as_stored
-    from hwnas.data.suggestion import drafted_files, suggested_config
+    from hwnas.data.dataset_report import inspect_dataset
 
-    directory, config = find_config(path)
-    _check_outputs(directory, out, picture, suggest=suggest, force=force, as_json=as_json)
-    source = open_dataset(path, label_map=label_map, strict=strict)
+    _check_outputs(path, out, picture, suggest=suggest, force=force, as_json=as_json)
     with _progress() as progress:
-        bar = progress.add_task("Reading scans", total=len(source.all_scans))
-        source, found = inspect_as_stored(
-            source, lambda number: progress.update(bar, completed=number), width=width
+        bar = progress.add_task("Reading scans", total=None)
+        report = inspect_dataset(
+            path,
+            strict=strict,
+            label_map=label_map,
+            width=width,
+            progress=lambda number, wanted: progress.update(bar, completed=number, total=wanted),
         )
-    facts = inspection_json(source, found)
-    if suggest and not found.num_scans:
-        raise DataError(
-            f"No scan of {path} can be used, so that nothing can be suggested. The first problem: "
-            f"{found.problems[0].scan}: {found.problems[0].message}"
-        )
+    suggestion = report.suggestion() if suggest else None
+    facts = report.to_json()
     if as_json:
         print_json(facts)
-    elif not suggest or out is not None:
+    elif suggestion is None or out is not None:
         _print_facts(facts)
-    if suggest:
-        text = suggested_config(source, config, found.geometry, found.findings)
-        _write_suggestion(text, out, drafted_files(found.findings))
+    if suggestion is not None and out is not None:
+        _write_suggestion(suggestion, out, force=force)
+    elif suggestion is not None:
+        _print_suggestion(suggestion)
     if picture is not None:
-        from hwnas.data.dataset_pictures import draw_dataset
-
-        write_bytes_atomically(picture, draw_dataset(source, found))
+        write_bytes_atomically(picture, report.picture())
         err_console.print(f"{picture} shows a scan.", highlight=False)
-    if not found.is_usable:
+    if not report.is_usable:
         raise typer.Exit(DataError.exit_code)
 
 
 def _check_outputs(
-    directory: Path, out: Path | None, picture: Path | None, *, suggest: bool, force: bool, as_json: bool
+    path: Path, out: Path | None, picture: Path | None, *, suggest: bool, force: bool, as_json: bool
 ) -> None:
     """Refuse before a long reading what cannot be written after it."""
+    from hwnas.data.dataset import find_config
+    from hwnas.data.suggestion import refuse_place
+
+    directory, _ = find_config(path)
     if out is not None and not suggest:
         raise ConfigError("--out names the file of --suggest; give both.")
     if suggest and out is None and as_json:
         raise ConfigError("--json and --suggest both print; write the suggestion into a file with --out.")
-    if out is not None and out.parent.resolve() != directory.resolve():
-        raise ConfigError(
-            f"{out} must lie in {directory}: paths in a dataset.yaml count from the directory that it is in."
-        )
-    for path in (out, picture):
-        if path is not None and os.path.lexists(path) and not force:
-            raise ConfigError(f"{path} exists already. Give `--force` to replace it, or another name.")
+    if out is not None:
+        refuse_place(out, directory, force=force)
     if picture is not None and os.path.lexists(picture):
         from hwnas.data.pictures import is_own_picture
 
+        if not force:
+            raise ConfigError(f"{picture} exists already. Give `--force` to replace it, or another name.")
         refuse_foreign(picture, "a picture", is_own_picture)
 
 
-def _write_suggestion(text: str, out: Path | None, files: Mapping[str, str]) -> None:
-    """Print a suggestion, or write it and the files that it names; those replace nothing."""
-    if out is None:
-        for name, content in files.items():
-            text += f"\n# Save this as {name} beside dataset.yaml, without the '# ' (--out does that):\n"
-            text += "".join(f"# {line}\n" for line in content.splitlines())
-        # A file or a pipe gets the text as it is; a terminal must not obey names in it.
-        write_out(visible(text) if sys.stdout.isatty() else text)
-        return
-    for name, content in files.items():
-        beside = out.parent / name
-        if os.path.lexists(beside):
-            raise ConfigError(f"{beside} exists already, and {out} would name it; rename one of them.")
-        write_bytes_atomically(beside, content.encode("utf-8"))
+def _print_suggestion(suggestion: Suggestion) -> None:
+    text = suggestion.text
+    for name, content in suggestion.files.items():
+        text += f"\n# Save this as {name} beside dataset.yaml, without the '# ' (--out does that):\n"
+        text += "".join(f"# {line}\n" for line in content.splitlines())
+    # A file or a pipe gets the text as it is; a terminal must not obey names in it.
+    write_out(visible(text) if sys.stdout.isatty() else text)
+
+
+def _write_suggestion(suggestion: Suggestion, out: Path, *, force: bool) -> None:
+    for beside in suggestion.write(out, force=force):
         err_console.print(f"{beside} describes the sensor; correct it by its data sheet.", highlight=False)
-    write_bytes_atomically(out, text.encode("utf-8"))
     err_console.print(f"{out} holds the suggestion.", highlight=False)
 
 
@@ -150,15 +142,13 @@ def synthesize(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Make labelled scans of synthetic driving scenes, in SemanticKITTI's layout."""
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise DataError(f"{directory} is not empty; name a new directory, or remove what is there.")
     from hwnas.data.synthetic import synthesize_dataset
 
     with _progress() as progress:
         bar = progress.add_task("Casting rays", total=scans)
         path = synthesize_dataset(
             directory,
-            num_scans=scans,
+            scans=scans,
             sensor=sensor,
             scans_per_scene=scans_per_scene,
             seed=seed,

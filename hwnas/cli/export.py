@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hwnas.cli.console import err_console, out_console, print_json
-from hwnas.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from hwnas.bundle.bundle import Bundle
     from hwnas.bundle.candidates import Candidate
-    from hwnas.bundle.precision.measurements import PrecisionSettings
 
 
 def register(app: typer.Typer) -> None:
@@ -78,28 +76,27 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Write trained networks as bundles: ONNX, weights, manifest, measured latency."""
         from hwnas.bundle.candidates import front_of_candidates
-        from hwnas.bundle.integrations.choice import parse_integrations
-        from hwnas.run.export import export_run
+        from hwnas.bundle.precision.measurements import PrecisionSettings
         from hwnas.run.progress import shown_export
+        from hwnas.run.run import Run
 
-        settings = precision_settings(
+        settings = PrecisionSettings.of(
             precision,
-            calibration,
-            quantizer,
+            calibration=calibration,
+            quantizer=quantizer,
             calibration_inputs=calibration_inputs,
             fp16_drop_points=max_fp16_drop,
             int8_drop_points=max_int8_drop,
             class_drop_points=max_class_drop,
         )
         with shown_export(err_console) as listener:
-            bundles = export_run(
-                run,
-                pick=pick,
+            bundles = Run.open(run).export(
+                pick,
                 out=out,
                 force=force,
                 tensorrt=tensorrt,
                 precision=settings,
-                integrations=parse_integrations(for_),
+                integrations=for_,
                 key=sign,
                 engine=engine,
                 dialect=dialect,
@@ -107,25 +104,28 @@ def register(app: typer.Typer) -> None:
                 opset=opset,
                 progress=listener,
             )
-        written = [_summary(bundle) for bundle in bundles]
         candidates = [candidate for bundle in bundles for candidate in bundle.candidates]
         front = front_of_candidates(candidates)
         if as_json:
             told = [{**each.to_json(), "on_front": each in front} for each in candidates]
-            print_json({"bundles": written, "candidates": told})
+            print_json({"bundles": [_summary(bundle) for bundle in bundles], "candidates": told})
             return
-        for bundle in written:
-            out_console.print(bundle["path"], highlight=False, soft_wrap=True)
-            for line in [*bundle["precisions"], *bundle["engines"]]:
-                out_console.print(f"  {line}", highlight=False, soft_wrap=True)
-            if not bundle["is_stable"]:
-                err_console.print(
-                    f"The latency of {bundle['architecture_id']} was measured while the target was disturbed "
-                    f"({bundle['remark']}); export again with `--force` when it is calm.",
-                    highlight=False,
-                )
-        if len(candidates) > len(written):
+        for bundle in bundles:
+            _show(_summary(bundle))
+        if len(candidates) > len(bundles):
             out_console.print(candidates_table(candidates, front))
+
+
+def _show(bundle: Mapping[str, Any]) -> None:
+    out_console.print(bundle["path"], highlight=False, soft_wrap=True)
+    for line in [*bundle["precisions"], *bundle["engines"]]:
+        out_console.print(f"  {line}", highlight=False, soft_wrap=True)
+    if not bundle["is_stable"]:
+        err_console.print(
+            f"The latency of {bundle['architecture_id']} was measured while the target was disturbed "
+            f"({bundle['remark']}); export again with `--force` when it is calm.",
+            highlight=False,
+        )
 
 
 def candidates_table(candidates: Sequence[Candidate], front: Sequence[Candidate]) -> Table:
@@ -141,28 +141,6 @@ def candidates_table(candidates: Sequence[Candidate], front: Sequence[Candidate]
         cells = (f"{1 - each.error:.4f}", f"{each.latency_ms:.2f}", limits, "yes" if each in front else "no")
         table.add_row(each.architecture_id, each.precision, *cells)
     return table
-
-
-def precision_settings(
-    precision: str, calibration: str, quantizer: str = "onnxruntime", **limits: float
-) -> PrecisionSettings:
-    """Return settings from text and limits as `PrecisionSettings` names them.
-
-    Raises:
-        ConfigError: if a precision, the calibration or the quantizer is unknown.
-    """
-    from hwnas.bundle.precision.measurements import QUANTIZERS, PrecisionSettings
-    from hwnas.onnx_graphs.precision.calibration import CalibrationMethod
-    from hwnas.onnx_graphs.precision.kinds import parse_precisions
-
-    methods = [method.value for method in CalibrationMethod]
-    if calibration not in methods:
-        raise ConfigError(f"`--calibration` is one of {', '.join(methods)}, but got {calibration!r}.")
-    if quantizer not in QUANTIZERS:
-        raise ConfigError(f"`--quantizer` is one of {', '.join(QUANTIZERS)}, but got {quantizer!r}.")
-    wanted = parse_precisions(precision)
-    values: dict[str, Any] = dict(limits)
-    return PrecisionSettings(wanted, CalibrationMethod(calibration), quantizer=quantizer, **values)
 
 
 def _summary(bundle: Bundle) -> dict[str, Any]:

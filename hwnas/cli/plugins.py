@@ -35,20 +35,17 @@ def register(app: typer.Typer) -> None:
 
 
 def _listed() -> list[dict[str, str]]:
-    from hwnas.plugins import GROUPS, installed_plugins
+    from hwnas.plugins import installed_plugins
 
-    return [plugin.to_json() for group in GROUPS for plugin in installed_plugins(group)]
+    return [plugin.to_json() for plugin in installed_plugins()]
 
 
 def _checked() -> list[dict[str, str]]:
-    from hwnas.plugins import GROUPS, installed_plugins
-    from hwnas.search.plugin_checks import check_plugin
+    from hwnas.search.plugin_checks import check_plugins
 
-    found = []
-    for plugin in [plugin for group in GROUPS for plugin in installed_plugins(group)]:
-        with err_console.status(f"Trying {plugin}"):
-            found.append(check_plugin(plugin).to_json())
-    return found
+    with err_console.status("Trying plug-ins") as status:
+        checked = check_plugins(progress=lambda plugin: status.update(Text(f"Trying {plugin}")))
+    return [plugin.to_json() for plugin in checked]
 
 
 def _print(found: list[dict[str, str]]) -> None:

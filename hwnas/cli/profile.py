@@ -19,10 +19,8 @@ from hwnas.plain_console import PlainTextColumn
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hwnas.io_spec import NetworkContract
     from hwnas.latency.predict.profiling import ProfileProgress
     from hwnas.latency.predict.table import LatencyTable
-    from hwnas.search_spaces.base import SearchSpace
 
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -67,16 +65,18 @@ def profile(
 
     Killed or interrupted, the same command goes on where it was.
     """
+    from hwnas.io_spec import NetworkContract, dense_logits
     from hwnas.latency.predict.profile import default_table_path
     from hwnas.latency.predict.profile import profile as make
 
-    drawn, contract = _space(run, space, (channels, height, _widths(widths), classes))
+    contract = NetworkContract(channels, height, _widths(widths), dense_logits(classes), cyclic_width=True)
     path = out or default_table_path(target, precision)
     with _watched() as listener:
         table = make(
             target,
-            space=drawn,
+            space=space,
             contract=contract,
+            run=run,
             out=path,
             budget_s=_seconds(budget),
             networks=networks,
@@ -91,24 +91,6 @@ def profile(
         print_json(_summary(table, path))
     else:
         _show(table, path)
-
-
-def _space(
-    run: Path | None, name: str, sizes: tuple[int, int, tuple[int, ...], int]
-) -> tuple[SearchSpace, NetworkContract]:
-    from hwnas.io_spec import NetworkContract, dense_logits
-    from hwnas.search_spaces.base import make_search_space
-
-    if run is None:
-        channels, height, widths, classes = sizes
-        contract = NetworkContract(channels, height, widths, dense_logits(classes), cyclic_width=True)
-        return make_search_space(name, contract), contract
-    from hwnas.config import load_config
-    from hwnas.tasks.base import make_task
-
-    config = load_config(run, must_exist=("task",))
-    contract = make_task(config.task.name, config.task.settings).contract
-    return make_search_space(config.space.name, contract, config.space.choices), contract
 
 
 def _seconds(text: str) -> float:

@@ -34,10 +34,10 @@ def quickstart(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Synthesize scans, search, train, export, verify and report; the same command resumes it."""
-    from hwnas.run.quickstart import Quickstart
+    from hwnas.run.quickstart import quickstart as run_quickstart
 
     try:
-        summary = Quickstart(out, minutes, console=err_console).run()
+        summary = run_quickstart(out, minutes=minutes, console=err_console)
     except KeyboardInterrupt as interruption:
         err_console.print("Interrupted. The same command goes on where it stopped.")
         raise typer.Exit(INTERRUPTED) from interruption

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from hwnas.cli.console import out_console, print_json
-from hwnas.files import refuse_foreign
 
 
 def register(app: typer.Typer) -> None:
@@ -23,12 +22,9 @@ def report(
     as_json: Annotated[bool, typer.Option("--json", help="Print the path as JSON.")] = False,
 ) -> None:
     """Write a run's front, networks, figures and settings as one HTML file that opens offline."""
-    from hwnas.report.build import build_report, is_report
+    from hwnas.run.run import Run
 
-    if out is not None:
-        refuse_foreign(out, "a report", is_report)
-
-    written = build_report(run, out)
+    written = Run.open(run).report(out)
     if as_json:
         print_json({"report": str(written)})
     else:

@@ -13,7 +13,7 @@ from rich.text import Text
 from hwnas.cli.console import err_console, out_console, print_json
 from hwnas.cli.measurement_tables import latency_cells, objective_heading, print_remarks
 from hwnas.cli.train import show_members
-from hwnas.config import PrescreeningSection, RunConfig, load_config, parse_config
+from hwnas.config import RunConfig, SearchOptions, load_config
 from hwnas.errors import ConfigError, StudyError
 from hwnas.search.run_directory import RunDirectory
 
@@ -107,18 +107,17 @@ def search(
     """
     _refuse_without_resume({"--repair": repair, "--rebase": rebase}, resume=resume)
     config, directory = _config_and_directory(run, out, resume=resume)
-    if warm_start:
-        others = [str(other.resolve()) for other in warm_start]
-        config = config.model_copy(update={"search": config.search.model_copy(update={"warm_start": others})})
-    if initial_architectures is not None:
-        search_with = config.search.model_copy(
-            update={"initial_architectures": str(initial_architectures.resolve())}
-        )
-        config = config.model_copy(update={"search": search_with})
-    config = _with_fidelities(config, fidelities, reduction_factor)
-    config = _with_prescreening(
-        config, first_steps, networks=prescreen, train_best=train_best, train_full=train_full
+    options = SearchOptions(
+        prescreen=prescreen,
+        first_steps=first_steps,
+        train_best=train_best,
+        train_full=train_full,
+        warm_start=warm_start,
+        fidelities=_steps(fidelities),
+        reduction_factor=reduction_factor,
+        initial_architectures=initial_architectures,
     )
+    options.applied_to(config)  # wrong values are told before anything else
 
     from hwnas.run.progress import shown_search, shown_training
     from hwnas.run.run import Run
@@ -132,7 +131,11 @@ def search(
         raise StudyError(f"There is no run in {str(directory)!r} to go on with: leave --resume out.")
     with shown_search(err_console) as listener, shown_training(err_console) as training_listener:
         summary = Run(directory, config).search(
-            rebase=rebase, repair=repair, progress=listener, training_progress=training_listener
+            rebase=rebase,
+            repair=repair,
+            options=options,
+            progress=listener,
+            training_progress=training_listener,
         )
     _warn(summary.remarks)
     if as_json:
@@ -153,41 +156,13 @@ def _refuse_without_resume(options: Mapping[str, bool], *, resume: bool) -> None
             raise ConfigError(f"{option} goes with --resume: it is about a run that is there already.")
 
 
-def _with_prescreening(config: RunConfig, first_steps: int | None, **changes: int | None) -> RunConfig:
-    """Return the run with the settings that the command line gives to prescreening."""
-    given = {name: value for name, value in changes.items() if value is not None}
-    if not given and first_steps is None:
-        return config
-    whole = config.model_dump(mode="json")
-    whole["search"]["prescreening"] = {
-        **(config.search.prescreening or PrescreeningSection()).model_dump(),
-        **given,
-    }
-    if first_steps is not None:
-        whole["search"]["first_estimator"] = {"name": "training", "steps": first_steps}
-    return parse_config(whole)
-
-
-def _with_fidelities(config: RunConfig, steps: str | None, reduction_factor: int | None) -> RunConfig:
-    """Return the run with lengths of training of the command line."""
-    if steps is None and reduction_factor is None:
-        return config
-    section = config.search.fidelities
-    given: dict[str, Any] = section.model_dump() if section is not None else {}
-    if steps is not None:
-        numbers = [part.strip() for part in steps.split(",")]
-        if not all(number.isdecimal() for number in numbers):
-            raise ConfigError(f"--fidelities takes numbers of steps, such as 25,75, but got {steps!r}.")
-        given["steps"] = [int(number) for number in numbers]
-    elif section is None:
-        raise ConfigError(
-            "--reduction-factor goes with --fidelities, or with search.fidelities in the run file."
-        )
-    if reduction_factor is not None:
-        given["reduction_factor"] = reduction_factor
-    whole = config.model_dump(mode="json")
-    whole["search"]["fidelities"] = given
-    return parse_config(whole)
+def _steps(text: str | None) -> list[int] | None:
+    if text is None:
+        return None
+    numbers = [part.strip() for part in text.split(",")]
+    if not all(number.isdecimal() for number in numbers):
+        raise ConfigError(f"--fidelities takes numbers of steps, such as 25,75, but got {text!r}.")
+    return [int(number) for number in numbers]
 
 
 def _config_and_directory(run: Path, out: Path | None, *, resume: bool) -> tuple[RunConfig, Path]:

@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from hwnas.cli.console import err_console, out_console, print_json
-from hwnas.files import refuse_foreign_directory
-from hwnas.plain_console import PlainTextColumn
+from hwnas.cli.run_files import run_of_file
 
 
 def register(app: typer.Typer) -> None:
@@ -33,44 +31,13 @@ def supernet(
     Interrupted, the same command goes on from the last checkpoint. The estimator `weight-sharing` uses the
     directory.
     """
-    import time
-    from dataclasses import replace
+    from hwnas.run.progress import shown_steps
 
-    from hwnas.config import load_config
-    from hwnas.search_spaces.base import make_search_space
-    from hwnas.tasks.base import make_task
-    from hwnas.training.checkpoint import STATE_FILE
-    from hwnas.training.recipe import Recipe
-    from hwnas.training.supernet import HEADER_FILE, train_supernet
-
-    config = load_config(run_file, must_exist=("task",))
-    refuse_foreign_directory(out, "a supernet", [HEADER_FILE, STATE_FILE])
-    task = make_task(config.task.name, config.task.settings)
-    space = make_search_space(config.space.name, task.contract, config.space.choices)
-    recipe = replace(Recipe(**config.training.proxy.recipe_fields()), steps=steps, average=0.0)
-    if learning_rate is not None:
-        recipe = replace(recipe, learning_rate=learning_rate)
-    started = time.monotonic()
-    columns = (
-        PlainTextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
-    )
-    with Progress(*columns, TimeRemainingColumn(), console=err_console) as bar:
-        shown = bar.add_task("supernet", total=steps)
-
-        def progress(step: int, _of: int, loss: float) -> None:
-            bar.update(shown, completed=step, description=f"supernet, loss {loss:.3f}")
-
-        shared = train_supernet(
-            task, space, recipe, seed=config.search.seed, directory=out, progress=progress
+    with shown_steps("supernet", err_console) as listener:
+        summary = run_of_file(run_file).train_supernet(
+            out, steps=steps, learning_rate=learning_rate, progress=listener
         )
-    told = {
-        "directory": str(out),
-        "steps": steps,
-        "parameters": sum(parameter.numel() for parameter in shared.parameters()),
-        "seconds": round(time.monotonic() - started, 1),
-    }
+    told = summary.to_json()
     if as_json:
         print_json(told)
         return

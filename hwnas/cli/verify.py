@@ -42,7 +42,7 @@ def register(app: typer.Typer) -> None:
         as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     ) -> None:
         """Check signature, hashes, ONNX against PyTorch, quality and latency; write verification.json."""
-        from hwnas.bundle.verification.on_target import verify_on_target
+        from hwnas.bundle.bundle import Bundle
         from hwnas.bundle.verification.result import VerificationSettings
 
         settings = VerificationSettings(latency_tolerance=latency_tolerance, threads=threads)
@@ -50,7 +50,7 @@ def register(app: typer.Typer) -> None:
             require_signature=require_signature, allowed_signers=allowed_signers, identity=identity
         )
         with err_console.status(f"Verifying {bundle}"):
-            verification = verify_on_target(bundle, data=data, target=target, settings=settings, trust=trust)
+            verification = Bundle(bundle, trust=trust).verify(data=data, target=target, settings=settings)
         if as_json:
             print_json(verification.to_json())
         else:

@@ -2,6 +2,7 @@
 
 from hwnas.config.run_config import JOURNAL, RunConfig
 from hwnas.config.run_file import config_of, load_config, parse_config, save_config
+from hwnas.config.search_options import SearchOptions
 from hwnas.config.sections import (
     AUTO,
     EstimatorSection,
@@ -23,6 +24,7 @@ __all__ = [
     "ProtocolSection",
     "RecipeSection",
     "RunConfig",
+    "SearchOptions",
     "SearchSection",
     "config_of",
     "load_config",

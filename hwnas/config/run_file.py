@@ -45,12 +45,18 @@ def load_config(path: Path, *, must_exist: tuple[str, ...] = ()) -> RunConfig:
     return config
 
 
-def config_of(value: Mapping[str, Any], directory: Path) -> RunConfig:
+def config_of(
+    value: Mapping[str, Any],
+    directory: Path,
+    *,
+    must_exist: tuple[str, ...] = ("task", "search", "measuring"),
+) -> RunConfig:
     """Turn plain values into a run as `load_config` does for a file of them.
 
     Args:
         value: what a run file would hold.
         directory: that relative paths in it count from.
+        must_exist: sections whose input files and directories must be there.
 
     Raises:
         ConfigError: if a key is unknown, a value is wrong, or an input does not exist.
@@ -60,7 +66,7 @@ def config_of(value: Mapping[str, Any], directory: Path) -> RunConfig:
     whole, stated = with_absolute_paths(_with_lists(value), document)
     config = parse_config(whole)
     refuse_wrong_plugin_settings(whole, document)
-    refuse_missing(stated, document, ("task", "search", "measuring"))
+    refuse_missing(stated, document, must_exist)
     return config
 
 

@@ -142,6 +142,37 @@ class GeometryEstimate:
     moves_m: float = 0.0
     second_origin_m: tuple[float, float, float] | None = None
 
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        low, high = self.elevation_deg
+        return {
+            "scans": self.num_scans,
+            "axes_forward_left_up": self.frame.split(),
+            "unit_factor": self.unit_factor,
+            "sensor_origin_m": _listed(self.origin_m),
+            "sensor_origin_spread_m": self.origin_spread_m,
+            "sensor_origin_scans": self.origin_scans,
+            "second_sensor_origin_m": _listed(self.second_origin_m),
+            "sensor_moves_m": self.moves_m,
+            "coordinate_precision_m": self.precision_m,
+            "sensor_height_m": self.sensor_height_m,
+            "roll_deg": self.roll_deg,
+            "pitch_deg": self.pitch_deg,
+            "azimuth_coverage_deg": 360.0 * self.azimuth_coverage,
+            "elevation_low_deg": low,
+            "elevation_high_deg": high,
+            "num_beams": len(self.beams_deg) or None,
+            "beams_deg": [round(value, 3) for value in self.beams_deg],
+            "beams_from": "rings" if self.beams_are_given else "elevations",
+            "turns_left": list(self.turns_left),
+            "range_p50_m": self.range_p50_m,
+            "range_p99_m": self.range_p99_m,
+        }
+
+
+def _listed(values: tuple[float, ...] | None) -> list[float] | None:
+    return None if values is None else list(values)
+
 
 def estimate_geometry(
     clouds: Sequence[Cloud], *, sensor_height_m: float | None = None

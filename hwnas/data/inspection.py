@@ -19,13 +19,12 @@ import numpy.typing as npt
 from hwnas.data.dataset import DataSource, DataWarning
 from hwnas.data.estimates import Cloud, GeometryEstimate, estimate_geometry
 from hwnas.data.finding import ERROR, ContentFacts, Finding
-from hwnas.data.findings import corrected, find_oddities
+from hwnas.data.findings import find_oddities
 from hwnas.data.formats import RawScan, WrongOptionsError
 from hwnas.data.frames import Coordinates
 from hwnas.data.image_geometry import StatedProjection, default_height, examined_places, geometry_of_images
 from hwnas.data.image_loss import DEFAULT_WIDTH, ImageLoss
 from hwnas.data.reading import Dropped, ScanFiles
-from hwnas.data.sensor_findings import matches_of
 from hwnas.errors import ConfigError, DataError
 from hwnas.range_view.angles import has_direction, range_of
 from hwnas.range_view.grids import rings_of_grid
@@ -145,7 +144,7 @@ class Inspection:
         self.rings[len(counts)] = self.rings.get(len(counts), 0) + 1
 
 
-def inspect_dataset(
+def inspect_source(
     source: DataSource, progress: Callable[[int], None] | None = None, *, width: int = DEFAULT_WIDTH
 ) -> Inspection:
     """Read every scan of a data set; malformed ones become problems instead of errors.
@@ -272,113 +271,6 @@ def _add_image_loss(found: Inspection, source: DataSource, scans: list[Scan], wi
                 image.add(scan)
         except DataError as error:
             image.problem = image.problem or f"{scan.id}: {error}"
-
-
-def inspection_json(source: DataSource, found: Inspection) -> dict[str, Any]:
-    """Return an inspection as plain JSON values."""
-    return {
-        "schema_version": 1,
-        "path": str(source.path),
-        "name": source.name,
-        "sensor": source.sensor,
-        "frame": source.frame,
-        "label_map": source.label_map.name,
-        "scans": found.num_scans,
-        "unlabelled_scans": found.num_unlabelled_scans,
-        "points": found.num_points,
-        "splits": {name: list(sequences) for name, sequences in source.sequences_of.items()},
-        "classes": [
-            {"name": name, "points": int(points), "scans": int(scans)}
-            for name, points, scans in zip(
-                (*source.label_map.class_names, "ignored"),
-                found.points_of_class,
-                found.scans_of_class,
-                strict=True,
-            )
-        ],
-        "rings": _rings_json(found),
-        "intensity": {"stated": list(source.intensity_range), "found": _found_intensity(source, found)},
-        "max_range_m": found.max_range_m,
-        "dropped_points": {"not_finite": found.num_not_finite, "no_return": found.num_no_return},
-        "intensity_of_files": None
-        if not np.isfinite(found.facts.intensity).all()
-        else list(found.facts.intensity),
-        "duplicate_scans": found.facts.num_duplicates,
-        "coordinates": source.coordinates.to_json(),
-        "geometry": None if found.geometry is None else _geometry_json(source, found.geometry),
-        "image": None if found.image is None else _image_json(found.image),
-        "image_problem": found.image_problem or None,
-        "findings": [finding.to_json() for finding in found.findings],
-        "problems": [{"scan": problem.scan, "message": problem.message} for problem in found.problems],
-    }
-
-
-def _geometry_json(source: DataSource, geometry: GeometryEstimate) -> dict[str, Any]:
-    low, high = geometry.elevation_deg
-    return {
-        "scans": geometry.num_scans,
-        "axes_forward_left_up": geometry.frame.split(),
-        "unit_factor": geometry.unit_factor,
-        "sensor_origin_m": _listed(geometry.origin_m),
-        "sensor_origin_spread_m": geometry.origin_spread_m,
-        "sensor_origin_scans": geometry.origin_scans,
-        "second_sensor_origin_m": _listed(geometry.second_origin_m),
-        "sensor_moves_m": geometry.moves_m,
-        "coordinate_precision_m": geometry.precision_m,
-        "sensor_height_m": geometry.sensor_height_m,
-        "roll_deg": geometry.roll_deg,
-        "pitch_deg": geometry.pitch_deg,
-        "azimuth_coverage_deg": 360.0 * geometry.azimuth_coverage,
-        "elevation_low_deg": low,
-        "elevation_high_deg": high,
-        "num_beams": len(geometry.beams_deg) or None,
-        "beams_deg": [round(value, 3) for value in geometry.beams_deg],
-        "beams_from": "rings" if geometry.beams_are_given else "elevations",
-        "turns_left": list(geometry.turns_left),
-        "range_p50_m": geometry.range_p50_m,
-        "range_p99_m": geometry.range_p99_m,
-        "sensor_matches": [
-            {"sensor": match.sensor, "score": round(match.score, 3), "fits": match.fits}
-            for match in matches_of(source, geometry)[:3]
-        ],
-        "corrected_coordinates": corrected(source.coordinates, geometry).to_json(),
-    }
-
-
-def _image_json(image: ImageLoss) -> dict[str, Any]:
-    return {
-        "projection": image.spec.to_json(),
-        "scans": image.num_scans,
-        "scans_by_method": dict(sorted(image.scans_of_method.items())),
-        "points": image.num_points,
-        "points_above": image.num_above,
-        "points_below": image.num_below,
-        "outside_share": image.outside_share,
-        "kept_share": image.kept_share,
-        "oracle_miou": image.oracle_miou,
-        "problem": image.problem or None,
-    }
-
-
-def _listed(values: tuple[float, float, float] | None) -> list[float] | None:
-    return None if values is None else list(values)
-
-
-def _rings_json(found: Inspection) -> dict[str, Any]:
-    num_ordered = sum(found.rings.values())
-    per_ring = found.points_of_ring / num_ordered if num_ordered else found.points_of_ring
-    return {
-        "scans_by_number_of_rings": {str(rings): scans for rings, scans in sorted(found.rings.items())},
-        "scans_not_ring_ordered": found.num_unordered_scans,
-        "mean_points_per_ring": [round(float(count), 1) for count in per_ring],
-    }
-
-
-def _found_intensity(source: DataSource, found: Inspection) -> list[float] | None:
-    if not found.num_scans:
-        return None
-    low, high = source.intensity_range
-    return [low + (high - low) * remission for remission in found.remission]
 
 
 def _padded(counts: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.int64]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from hwnas.data.dataset import DataSource
 from hwnas.data.finding import ERROR, Finding
-from hwnas.data.inspection import Inspection, inspect_dataset
+from hwnas.data.inspection import Inspection, inspect_source
 from hwnas.data.label_maps import load_label_map
 from hwnas.errors import DataError
 
@@ -35,7 +35,7 @@ def inspect_as_stored(
         The data set as it was read in the end, and what is in it. What had to be stated for that is among
         the findings, as an error.
     """
-    found = inspect_dataset(source, progress, width=width)
+    found = inspect_source(source, progress, width=width)
     needed: list[Finding] = []
     while not found.num_scans and len(needed) < _MOST_MENDINGS:
         finding = _reason(source, found)
@@ -43,7 +43,7 @@ def inspect_as_stored(
             break
         needed.append(finding)
         source = _with_settings(source, finding.settings)
-        found = inspect_dataset(source, progress, width=width)
+        found = inspect_source(source, progress, width=width)
     found.findings = (*needed, *found.findings)
     return source, found
 

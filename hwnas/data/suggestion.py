@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from hwnas.data.dataset import DataSource
@@ -11,11 +13,64 @@ from hwnas.data.dataset_config import DatasetConfig
 from hwnas.data.estimates import GeometryEstimate
 from hwnas.data.finding import Finding
 from hwnas.data.sensor_findings import describe_beams, matches_of
-from hwnas.files import is_yaml
+from hwnas.errors import ConfigError
+from hwnas.files import is_yaml, write_bytes_atomically
 from hwnas.text import counted
 from hwnas.yaml_output import dump_yaml
 
 _COMMENT_COLUMNS = 100
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A `dataset.yaml` that mends what was found of a data set.
+
+    Attributes:
+        text: of the file.
+        files: names and contents of files that it names and that do not exist yet.
+        directory: of the data set, which paths in `text` count from.
+    """
+
+    text: str
+    files: Mapping[str, str]
+    directory: Path
+
+    def write(self, out: str | Path, *, force: bool = False) -> tuple[Path, ...]:
+        """Write the suggestion, and before it the files that it names; those replace nothing.
+
+        Args:
+            out: file to write; must lie in `directory`.
+            force: replace `out` if it exists.
+
+        Returns:
+            What was written beside `out`.
+
+        Raises:
+            ConfigError: if `out` is elsewhere or exists, or a file that it names does.
+        """
+        path = Path(out)
+        refuse_place(path, self.directory, force=force)
+        beside = {path.parent / name: content for name, content in self.files.items()}
+        for other in beside:
+            if os.path.lexists(other):
+                raise ConfigError(f"{other} exists already, and {path} would name it; rename one of them.")
+        for other, content in {**beside, path: self.text}.items():
+            write_bytes_atomically(other, content.encode("utf-8"))
+        return tuple(beside)
+
+
+def refuse_place(out: Path, directory: Path, *, force: bool) -> None:
+    """Refuse a file that a suggestion for a data set may not be written into.
+
+    Raises:
+        ConfigError: if it is not in the directory of the data set, or exists and `force` is False.
+    """
+    if out.parent.resolve() != directory.resolve():
+        raise ConfigError(
+            f"{out} must lie in {directory}: paths in a dataset.yaml count from the directory that it is in."
+        )
+    if os.path.lexists(out) and not force:
+        raise ConfigError(f"{out} exists already. Give `--force` to replace it, or another name.")
 
 
 def suggested_config(

@@ -23,6 +23,7 @@ import torch
 from hwnas.architecture import Architecture
 from hwnas.errors import ConfigError, TrainingError
 from hwnas.estimators.base import EstimatorContext, SupportsPreparation, checked_estimate, make_estimator
+from hwnas.estimators.comparison_result import EstimatorComparison, RankedEstimator
 from hwnas.estimators.report import EstimatorReport, report_on
 from hwnas.files import write_json_atomically
 from hwnas.models.cost import count_macs, count_parameters
@@ -34,7 +35,6 @@ from hwnas.training.trainers import BY_DEFAULT, TrainerSpec
 from hwnas.worker_pool import worker_pool
 
 REPORT_FILE = "estimator_report.json"
-SCHEMA_VERSION = 2
 _FORM = "more is better"
 """In the names of results: those of earlier versions had less as better."""
 RESULT_FILES = f"{'[0-9a-f]' * 16}-*-{'[0-9a-f]' * 12}.json"
@@ -89,7 +89,7 @@ class Comparison:
 
     def run(
         self, directory: Path, *, workers: int | None = None, progress: Progress | None = None
-    ) -> dict[str, Any]:
+    ) -> EstimatorComparison:
         """Do what is missing, and return and write what came out.
 
         Args:
@@ -98,7 +98,7 @@ class Comparison:
             progress: is called after every job.
 
         Returns:
-            the content of `estimator_report.json`.
+            What `estimator_report.json` holds then.
 
         Raises:
             ConfigError: if too few networks are small enough, a setting is wrong, or two labels are the same.
@@ -132,9 +132,9 @@ class Comparison:
         results: dict[str, list[dict[str, Any]]] = {one.label: [] for one in compared}
         for job in jobs:
             results[job.compared.label].append(json.loads(job.file(directory).read_text(encoding="utf-8")))
-        content = self._content(results, networks, space, task.fingerprint(), prepared_s)
-        write_json_atomically(directory / REPORT_FILE, content)
-        return content
+        found = self._found(results, networks, space, task.fingerprint(), prepared_s)
+        write_json_atomically(directory / REPORT_FILE, found.to_json())
+        return found
 
     def _made(self) -> tuple[Any, SearchSpace]:
         task = make_task(self.task["name"], self.task["settings"])
@@ -153,14 +153,14 @@ class Comparison:
             if self.most_gmac is None or macs <= self.most_gmac * 1e9:
                 yield architecture
 
-    def _content(
+    def _found(
         self,
         results: Mapping[str, Sequence[Mapping[str, Any]]],
         networks: Sequence[Architecture],
         space: SearchSpace,
         fingerprint: str,
         prepared_s: Mapping[str, float],
-    ) -> dict[str, Any]:
+    ) -> EstimatorComparison:
         modules = [space.build(network) for network in networks]
         macs = [count_macs(module, one.input_shape) for module, one in zip(modules, networks, strict=True)]
         parameters = [count_parameters(module) for module in modules]
@@ -171,7 +171,7 @@ class Comparison:
                 f"{failed[0]} Change the recipe, and compare in another directory."
             )
         truth = [1.0 - result["quality"]["value"] for result in results["full"]]
-        estimators = {}
+        estimators = []
         for one in self.estimators:
             said = results[one.label]
             kept = [number for number, result in enumerate(said) if result["score"] is not None]
@@ -183,26 +183,20 @@ class Comparison:
                 parameters=[parameters[number] for number in kept],
                 cost_s=float(np.mean([said[number]["cost_s"] for number in kept])) if kept else 0.0,
             )
-            estimators[one.label] = {
-                "estimator": one.estimator,
-                "settings": _plain(one.settings),
-                "failed": len(said) - len(kept),
-                "prepared_s": prepared_s[one.label],
-                "report": report.to_json(),
-            }
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "task": fingerprint,
-            "space": space_json(space),
-            "full": {
-                "settings": _plain(self.full),
-                "cost_s": float(np.mean([result["cost_s"] for result in results["full"]])),
-                "errors": truth,
-            },
-            "networks": [network.id for network in networks],
-            "gmacs": [value / 1e9 for value in macs],
-            "estimators": estimators,
-        }
+            no_score, settings = len(said) - len(kept), _plain(one.settings)
+            estimators.append(
+                RankedEstimator(one.label, one.estimator, settings, no_score, prepared_s[one.label], report)
+            )
+        return EstimatorComparison(
+            task=fingerprint,
+            space=space_json(space),
+            full_settings=_plain(self.full),
+            full_s=float(np.mean([result["cost_s"] for result in results["full"]])),
+            networks=tuple(network.id for network in networks),
+            errors=tuple(truth),
+            gmacs=tuple(value / 1e9 for value in macs),
+            estimators=tuple(estimators),
+        )
 
 
 def read_estimator_report(

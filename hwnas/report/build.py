@@ -10,7 +10,7 @@ import torch
 
 from hwnas.bundle.provenance import installed_versions
 from hwnas.errors import HwnasError
-from hwnas.files import write_bytes_atomically
+from hwnas.files import refuse_foreign, write_bytes_atomically
 from hwnas.io_spec import NetworkContract
 from hwnas.report.content import Member, RunContent, load_content
 from hwnas.report.drawing import draw_architecture
@@ -42,10 +42,13 @@ def build_report(run: Path | str, out: Path | None = None) -> Path:
         The written file.
 
     Raises:
+        FileAccessError: if `out` is a file that is no report.
         StudyError: if there is no run, or a file of it is damaged.
         ConfigError: if the run file is damaged.
         OSError: if the file cannot be written.
     """
+    if out is not None:
+        refuse_foreign(out, "a report", is_report)
     directory = RunDirectory(run)
     content = load_content(directory)
     page = render_page(content, _illustrate(content), installed_versions())

@@ -7,15 +7,14 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from hwnas.bundle.bundle import Bundle
 from hwnas.bundle.engines import check_engine_choice
-from hwnas.bundle.export import TrainedMember, check_network, export_bundle
-from hwnas.bundle.precision.measurements import PrecisionSettings
-from hwnas.bundle.purpose import purpose_of
+from hwnas.bundle.export import check_network, export_bundle
+from hwnas.bundle.purpose import ExportOptions
+from hwnas.bundle.trained_member import TrainedMember
 from hwnas.errors import ConfigError
 from hwnas.latency.measure.meter import open_meter
 from hwnas.latency.measure.protocol import MeasuringProtocol
@@ -44,21 +43,20 @@ ExportListener = Callable[[ExportStatus], None]
 @torch.random.fork_rng(devices=[])  # what is drawn here must not change what the caller draws afterwards
 def export_run(
     run: Path,
+    options: ExportOptions,
     *,
     pick: str = "all",
     out: Path | None = None,
-    force: bool = False,
-    tensorrt: str | None = None,
-    precision: PrecisionSettings | None = None,
-    integrations: Sequence[str] = (),
-    key: Path | None = None,
-    engine: str = "none",
-    dialect: str = "",
-    onnxruntime: str | None = None,
-    opset: int | None = None,
     progress: ExportListener | None = None,
 ) -> tuple[Bundle, ...]:
-    """Write the picked networks of a run as bundles; see `Run.export` for the options.
+    """Write the picked networks of a run as bundles; see `Run.export`.
+
+    Args:
+        run: the run directory.
+        options: what is written; the run file says how many builds of an engine are made.
+        pick: which networks.
+        out: directory of the bundles; that of the run if None.
+        progress: is told which network is exported.
 
     Raises:
         StudyError: if nothing was trained there.
@@ -69,17 +67,8 @@ def export_run(
     directory = RunDirectory(run)
     config = directory.load_config()
     target = final_target(config)
-    check_engine_choice(engine, target)
-    asked: dict[str, Any] = {
-        "dialect": dialect,
-        "engine": engine,
-        "integrations": integrations,
-        "tensorrt": tensorrt,
-        "onnxruntime": onnxruntime,
-        "opset": opset,
-        "precision": precision,
-    }
-    purpose = purpose_of(target, **asked)
+    check_engine_choice(options.engine, target)
+    purpose = options.purpose(target)
     members = [TrainedMember.from_json(entry, run) for entry in directory.read_trained()["members"]]
     picked = pick_members(members, pick)
     task = make_task(config.task.name, config.task.settings)
@@ -87,6 +76,7 @@ def export_run(
     for member in picked:  # all of them before the first is measured
         check_network(task, space, member.architecture, purpose)
     protocol = replace(MeasuringProtocol.final(), **config.measuring.final.overrides())
+    options = replace(options, builds=config.measuring.final.builds)
     written = []
     with open_meter(target, protocol) as meter:
         for number, member in enumerate(picked, start=1):
@@ -94,17 +84,7 @@ def export_run(
             bundle = directory.bundle(name) if out is None else out / name
             if progress is not None:
                 progress(ExportStatus(number, len(picked), name))
-            export_bundle(
-                task,
-                space,
-                member,
-                bundle,
-                meter=meter,
-                force=force,
-                key=key,
-                builds=config.measuring.final.builds,
-                **asked,
-            )
+            export_bundle(task, space, member, bundle, meter=meter, options=options)
             written.append(Bundle(bundle))
     return tuple(written)
 

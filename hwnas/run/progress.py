@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
-from hwnas.plain_console import PlainConsole
+from hwnas.plain_console import PlainConsole, PlainTextColumn
 from hwnas.run.export import ExportListener, ExportStatus
+from hwnas.run.preparation import EstimateListener, EstimateStatus, StepListener, StepStatus
 from hwnas.search.full_training import TrainingListener, TrainingStatus
 from hwnas.search.progress import ProgressListener, watched
 from hwnas.text import visible
@@ -61,3 +63,43 @@ def shown_export(console: Console | None = None) -> Iterator[ExportListener]:
         return
     with console.status("Checking the networks") as shown:
         yield lambda status: shown.update(Text(visible(words(status))))
+
+
+@contextmanager
+def shown_steps(what: str, console: Console | None = None) -> Iterator[StepListener]:
+    """Yield a listener that shows a bar of training steps; on standard error if None.
+
+    Args:
+        what: goes on, for people.
+        console: to show it on.
+    """
+    with _bar(TimeRemainingColumn(), console) as bar:
+        task = bar.add_task(what, total=None)
+
+        def show(status: StepStatus) -> None:
+            description = f"{what}, loss {status.loss:.3f}"
+            bar.update(task, completed=status.step, total=status.steps, description=description)
+
+        yield show
+
+
+@contextmanager
+def shown_estimates(console: Console | None = None) -> Iterator[EstimateListener]:
+    """Yield a listener that shows a bar of evaluations; on standard error if None."""
+    with _bar(TimeElapsedColumn(), console) as bar:
+        task = bar.add_task("estimating", total=None)
+
+        def show(status: EstimateStatus) -> None:
+            bar.update(task, completed=status.finished, total=status.wanted, description=status.message)
+
+        yield show
+
+
+def _bar(time_column: TimeElapsedColumn | TimeRemainingColumn, console: Console | None) -> Progress:
+    return Progress(
+        PlainTextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+        time_column,
+        console=console or PlainConsole(stderr=True),
+    )

@@ -16,6 +16,7 @@ from rich.text import Text
 from hwnas.architecture import Architecture
 from hwnas.bundle.bundle import Bundle
 from hwnas.bundle.manifest import VERIFICATION_NAME
+from hwnas.bundle.purpose import ExportOptions
 from hwnas.bundle.verification.on_target import verify_on_target
 from hwnas.bundle.verification.result import VerificationSettings
 from hwnas.config import parse_config
@@ -159,6 +160,23 @@ def _bundle_json(entry: QuickstartBundle) -> dict[str, Any]:
     }
 
 
+def quickstart(
+    out: str | Path = "quickstart", *, minutes: float = 10.0, console: Console | None = None
+) -> QuickstartSummary:
+    """Synthesize scans, search, train, export, verify and report; the same call resumes it.
+
+    Args:
+        out: new directory for data, run, bundles and report.
+        minutes: wall-clock time to spend, on two cores.
+        console: where progress is shown; standard error if None.
+
+    Raises:
+        ConfigError: if the directory holds something else.
+        HwnasError: if a stage fails.
+    """
+    return Quickstart(Path(out), minutes, console=console or PlainConsole(stderr=True)).run()
+
+
 @dataclass
 class Quickstart:
     """One quickstart in one directory.
@@ -247,7 +265,7 @@ class Quickstart:
             bar = progress.add_task("ray-casting driving scenes", total=budget.scans)
             synthesize_dataset(
                 data,
-                num_scans=budget.scans,
+                scans=budget.scans,
                 scans_per_scene=3,
                 workers=len(usable_cores()),
                 progress=lambda done: progress.update(bar, completed=done),
@@ -301,7 +319,7 @@ class Quickstart:
 
     def _export(self, _budget: Budget) -> None:
         with shown_export(self.console) as listener:
-            export_run(self.run_directory.path, force=True, progress=listener)
+            export_run(self.run_directory.path, ExportOptions(force=True), progress=listener)
 
     def _verify(self, _budget: Budget) -> None:
         settings = VerificationSettings(latency_tolerance=LATENCY_TOLERANCE, threads=1)

@@ -10,9 +10,9 @@ from typing import Any
 
 from hwnas.estimators.report import EstimatorReport
 from hwnas.run.front import Front, FrontMember, front_of_search, trained_networks
-from hwnas.search.driver import SearchResult
 from hwnas.search.full_training import FullTrainingResult
 from hwnas.search.run_directory import RunDirectory
+from hwnas.search.session import SearchResult
 from hwnas.search.stage_costs import StageCost, stage_costs
 
 

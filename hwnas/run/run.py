@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from hwnas.config import RunConfig, config_of, load_config
+from hwnas.config import RunConfig, SearchOptions, config_of, load_config
 from hwnas.errors import ConfigError, StudyError
+from hwnas.run.arguments import listed, listening
+from hwnas.run.prepares_search import PreparesSearch
 from hwnas.search.run_directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -26,10 +27,8 @@ if TYPE_CHECKING:
     from hwnas.search.picking import Pick
     from hwnas.search.progress import ProgressListener
 
-_Listener = TypeVar("_Listener")
 
-
-class Run:
+class Run(PreparesSearch):
     """A run: a run file, resolved, and the directory in which everything of it lies.
 
     Every step can be stopped (Ctrl-C, or a kill) and called again: it goes on where it was.
@@ -49,6 +48,8 @@ class Run:
         cls,
         source: str | Path | Mapping[str, Any] | RunConfig,
         directory: str | Path | None = None,
+        *,
+        check_search: bool = True,
     ) -> Run:
         """Describe a new run; nothing is written before the first `search`.
 
@@ -57,17 +58,21 @@ class Run:
                 from that file, the others from the working directory.
             directory: of the run. For a run file it is beside it and named like it if None; for the others
                 `run` in the working directory.
+            check_search: False takes a run that names what is not there yet besides its data, such as a
+                supernet or relaxed choices that the run itself is to make.
 
         Raises:
-            ConfigError: if the run file is missing, or a key or value of it is wrong.
+            ConfigError: if the run file is missing, a key or value of it is wrong, or it names files that are
+                missing.
             StudyError: if there is a run in the directory already.
         """
+        needed = ("task", "search", "measuring") if check_search else ("task",)
         if isinstance(source, RunConfig):
-            config, default = config_of(source.model_dump(mode="json"), Path.cwd()), Path("run")
-        elif isinstance(source, Mapping):
-            config, default = config_of(source, Path.cwd()), Path("run")
+            source = source.model_dump(mode="json")
+        if isinstance(source, Mapping):
+            config, default = config_of(source, Path.cwd(), must_exist=needed), Path("run")
         else:
-            config = load_config(Path(source), must_exist=("task", "search", "measuring"))
+            config = load_config(Path(source), must_exist=needed)
             default = Path(source).with_suffix("")
         path = (Path(directory) if directory is not None else default).resolve()
         if RunDirectory(path).exists:
@@ -98,6 +103,7 @@ class Run:
         *,
         rebase: bool = False,
         repair: bool = False,
+        options: SearchOptions | None = None,
         progress: ProgressListener | bool = True,
         training_progress: TrainingListener | bool = True,
     ) -> SearchSummary:
@@ -107,6 +113,7 @@ class Run:
             rebase: measure all networks again if the target has changed since.
             repair: rebuild what a damaged journal has lost from the records of the trials; a copy of the
                 damaged one is kept.
+            options: settings that go over those of the run.
             progress: a function that is given a `SearchStatus` about twice a second; True shows a bar, False
                 nothing.
             training_progress: the same for full training, with which prescreening may end; see `train`.
@@ -125,10 +132,9 @@ class Run:
             raise ConfigError(
                 "`rebase` and `repair` are about a run that is there, but this one was not started."
             )
-        with _listening(progress, shown_search) as listener:
-            result = search(
-                self.config, self.path, resume=resume, rebase=rebase, repair=repair, progress=listener
-            )
+        config = self.config if options is None else options.applied_to(self.config)
+        with listening(progress, shown_search) as listener:
+            result = search(config, self.path, resume=resume, rebase=rebase, repair=repair, progress=listener)
         self.config = self.directory.load_config()
         full = self.config.search.prescreening.train_full if self.config.search.prescreening else None
         training = None
@@ -165,7 +171,7 @@ class Run:
         from hwnas.run.results import TrainingSummary
         from hwnas.search.full_training import train_front
 
-        with _listening(progress, shown_training) as listener:
+        with listening(progress, shown_training) as listener:
             result = train_front(
                 self.path,
                 pick=pick,
@@ -218,26 +224,29 @@ class Run:
         """
         from hwnas.bundle.integrations.choice import parse_integrations
         from hwnas.bundle.precision.measurements import PrecisionSettings
-        from hwnas.onnx_graphs.precision.kinds import parse_precisions
+        from hwnas.bundle.purpose import ExportOptions
         from hwnas.run.export import export_run
         from hwnas.run.progress import shown_export
 
         if not isinstance(precision, PrecisionSettings):
-            precision = PrecisionSettings(parse_precisions(_listed(precision)))
-        with _listening(progress, shown_export) as listener:
+            precision = PrecisionSettings.of(precision)
+        options = ExportOptions(
+            precision=precision,
+            integrations=parse_integrations(listed(integrations)),
+            engine=engine,
+            tensorrt=tensorrt,
+            onnxruntime=onnxruntime,
+            opset=opset,
+            dialect=dialect,
+            key=Path(key) if key is not None else None,
+            force=force,
+        )
+        with listening(progress, shown_export) as listener:
             return export_run(
                 self.path,
+                options,
                 pick=pick,
                 out=Path(out) if out is not None else None,
-                force=force,
-                precision=precision,
-                integrations=parse_integrations(_listed(integrations)),
-                engine=engine,
-                tensorrt=tensorrt,
-                onnxruntime=onnxruntime,
-                opset=opset,
-                dialect=dialect,
-                key=Path(key) if key is not None else None,
                 progress=listener,
             )
 
@@ -280,11 +289,8 @@ class Run:
             StudyError: if nothing was searched.
             FileAccessError: if `out` is a file that is no report.
         """
-        from hwnas.files import refuse_foreign
-        from hwnas.report.build import build_report, is_report
+        from hwnas.report.build import build_report
 
-        if out is not None:
-            refuse_foreign(Path(out), "a report", is_report)
         return build_report(self.path, Path(out) if out is not None else None)
 
     @property
@@ -374,18 +380,3 @@ class Run:
             return place + "<p>Not searched yet.</p>"
         shown = self.trained if self.directory.trained.is_file() else self.front
         return place + shown._repr_html_()
-
-
-def _listed(names: str | Sequence[str]) -> str:
-    """Return names separated by commas; a text is such a list already, and not a sequence of letters."""
-    return names if isinstance(names, str) else ",".join(names)
-
-
-def _listening(
-    progress: _Listener | bool,  # noqa: FBT001 - or a listener
-    shown: Callable[[], AbstractContextManager[_Listener]],
-) -> AbstractContextManager[_Listener | None]:
-    """Return a context with the listener that `progress` means: a caller's own, one that shows, or none."""
-    if isinstance(progress, bool):
-        return shown() if progress else nullcontext(None)
-    return nullcontext(progress)

@@ -15,7 +15,6 @@ from hwnas.io_spec import NetworkContract, dense_logits
 from hwnas.latency.backend_class import backend_class
 from hwnas.latency.predict.exporting import io_spec_of
 from hwnas.plugins import (
-    GROUPS,
     Blame,
     Plugin,
     check_interface,
@@ -55,9 +54,18 @@ class CheckedPlugin:
         return {**self.plugin.to_json(), "status": self.status, "problem": self.problem}
 
 
-def check_plugins() -> list[CheckedPlugin]:
-    """Try all plug-ins, by group and name."""
-    return [check_plugin(plugin) for group in GROUPS for plugin in installed_plugins(group)]
+def check_plugins(*, progress: Callable[[Plugin], None] | None = None) -> list[CheckedPlugin]:
+    """Try every plug-in that is installed on something tiny, by group and name.
+
+    Args:
+        progress: is given each before it is tried.
+    """
+    checked = []
+    for plugin in installed_plugins():
+        if progress is not None:
+            progress(plugin)
+        checked.append(check_plugin(plugin))
+    return checked
 
 
 def check_plugin(plugin: Plugin) -> CheckedPlugin:

@@ -19,8 +19,8 @@ from hwnas.search_spaces.base import make_search_space
 from hwnas.tasks.base import make_task
 from hwnas.training.checkpoint import WEIGHTS_FILE
 from hwnas.training.recipe import Recipe
-from hwnas.training.relaxation import WEIGHTS, RelaxationSettings, relax
-from hwnas.training.relaxed_choices import RelaxedChoices
+from hwnas.training.relaxation import RelaxationSettings, relax
+from hwnas.training.relaxed_choices import WEIGHTS, RelaxedChoices
 from hwnas.training.supernet import load_supernet
 from hwnas.training.trainers import Progress
 

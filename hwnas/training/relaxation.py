@@ -44,7 +44,7 @@ from hwnas.training.checkpoint import (
 )
 from hwnas.training.optimizers import load_optimizer, optimizer_scalars, optimizer_tensors
 from hwnas.training.recipe import Recipe
-from hwnas.training.relaxed_choices import RelaxedChoices
+from hwnas.training.relaxed_choices import WEIGHTS, RelaxedChoices
 from hwnas.training.relaxed_network import Options, RelaxedNetwork
 from hwnas.training.samples import EndlessDataset, StepSampler, load_batches
 from hwnas.training.shared_weights import SharedWeights
@@ -54,8 +54,6 @@ from hwnas.training.trainers import Progress
 Latencies = Callable[[Sequence[Architecture]], npt.NDArray[np.float64]]
 """Latencies of networks in milliseconds; NaN for those that are not known."""
 
-WEIGHTS = (0.01, 0.03, 0.06, 0.12, 0.25)
-"""0.1 says: 10 % less time are worth about 0.01 of the loss."""
 _LOGITS, _OPTIMIZER = "logits.", "optimizer."
 _BETAS = (0.5, 0.999)
 """As in DARTS: probabilities must be able to turn around."""

@@ -27,7 +27,7 @@ import yaml
 
 from hwnas.data.dataset import find_config, open_dataset
 from hwnas.data.frames import Coordinates, axes_of_frame
-from hwnas.data.inspection import inspect_dataset
+from hwnas.data.inspection import inspect_source
 from hwnas.data.suggestion import suggested_config
 from hwnas.data.synthetic import synthesize_dataset
 
@@ -151,7 +151,7 @@ def _examine(plain: Path, sensor: str, name: str, mistake: Mistake | None) -> Ou
         if mistake is not None and name in ("constant intensity", "two lidars merged"):
             _forget_labels(path, config)
         source = open_dataset(path)
-        found = inspect_dataset(source)
+        found = inspect_source(source)
         kinds = {finding.kind for finding in found.findings if finding.severity != "note"}
         allowed = set() if mistake is None else set(mistake.kinds)
         is_mended = None
@@ -181,7 +181,7 @@ def _forget_labels(path: Path, config: dict[str, Any]) -> None:
 def _is_mended(path: Path, wanted: Coordinates, sensor: str) -> bool:
     source = open_dataset(path)
     stated = source.coordinates
-    left = [finding for finding in inspect_dataset(source).findings if finding.severity != "note"]
+    left = [finding for finding in inspect_source(source).findings if finding.severity != "note"]
     apart_m = np.abs(np.subtract(stated.origin_m, wanted.origin_m)).max()
     return (
         not left
@@ -195,7 +195,7 @@ def _is_mended(path: Path, wanted: Coordinates, sensor: str) -> bool:
 def _all_of(job: tuple[str, int, str]) -> list[Outcome]:
     sensor, seed, directory = job
     plain = synthesize_dataset(
-        Path(directory) / f"{sensor}-{seed}", num_scans=4, sensor=sensor, seed=seed, scans_per_scene=2
+        Path(directory) / f"{sensor}-{seed}", scans=4, sensor=sensor, seed=seed, scans_per_scene=2
     )
     outcomes = [_examine(plain, sensor, "none (right)", None)]
     outcomes += [_examine(plain, sensor, name, mistake) for name, mistake in _mistakes(sensor).items()]
@@ -237,7 +237,7 @@ def _real_line(name: str, path: Path, config: dict[str, Any]) -> str:
             config = {**config, "label_map": "label_map.yaml"}
         config = {**config, "labels": "sequences/{sequence}/labels/{scan}.label"}
         (Path(directory) / "dataset.yaml").write_text(yaml.safe_dump(config))
-        found = inspect_dataset(open_dataset(directory))
+        found = inspect_source(open_dataset(directory))
         geometry = found.geometry
         kinds = ", ".join(
             f"{finding.kind} {dict(finding.settings) or ''}".strip()

@@ -110,7 +110,7 @@ def main() -> None:
     def show(done: int, of: int, what: str) -> None:
         print(f"[{done}/{of}] {what}", file=sys.stderr, flush=True)
 
-    found = comparison.run(arguments.out, workers=arguments.workers, progress=show)
+    found = comparison.run(arguments.out, workers=arguments.workers, progress=show).to_json()
     print(f"command: scripts/benchmarks/estimators.py {' '.join(sys.argv[1:])}")
     print(f"machine: {platform.processor() or platform.machine()}, {os.cpu_count()} processors\n")
     _show(found)

@@ -141,7 +141,7 @@ def _synthesize(directory: Path) -> Path:
     """Make one synthetic scan."""
     from hwnas.data.synthetic import synthesize_dataset
 
-    return synthesize_dataset(directory / "scans", num_scans=1)
+    return synthesize_dataset(directory / "scans", scans=1)
 
 
 @contextmanager

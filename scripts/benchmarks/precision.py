@@ -24,10 +24,10 @@ from typing import Any
 
 import numpy as np
 
-from hwnas.bundle.export import TrainedMember
 from hwnas.bundle.precision.conversion import PrecisionMaker, file_name
 from hwnas.bundle.precision.latency import speed_of
 from hwnas.bundle.precision.measurements import PrecisionSettings, with_remarks_of_speed
+from hwnas.bundle.trained_member import TrainedMember
 from hwnas.files import write_json_atomically
 from hwnas.latency.measure.meter import open_meter
 from hwnas.latency.measure.protocol import MeasuringProtocol

@@ -46,7 +46,7 @@ def synthesize(directory: Path) -> Path:
     """Make two synthetic scans."""
     from hwnas.data.synthetic import synthesize_dataset
 
-    return synthesize_dataset(directory, num_scans=2)
+    return synthesize_dataset(directory, scans=2)
 
 
 def link_scans(source: Path, target: Path, num_scans: int) -> None:

@@ -32,7 +32,7 @@ def main() -> None:
         begin = time.perf_counter()
         synthesize_dataset(
             Path(directory) / "scans",
-            num_scans=options.scans,
+            scans=options.scans,
             sensor=options.sensor,
             seed=options.seed,
             scans_per_scene=options.scans_per_scene,

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from hwnas.bundle.engines import ShippedBuilds, check_engine_choice, write_engine
-from hwnas.bundle.export import TrainedMember, export_bundle
+from hwnas.bundle.export import export_bundle
 from hwnas.bundle.manifest import read_manifest
 from hwnas.bundle.precision.measurements import PrecisionSettings
+from hwnas.bundle.purpose import ExportOptions
 from hwnas.bundle.runtime.engine_predictor import engine_of
+from hwnas.bundle.trained_member import TrainedMember
 from hwnas.errors import ConfigError, ExportError, MeasurementError
 from hwnas.files import sha256_of_file
 from hwnas.io_spec import IoSpec
@@ -131,7 +133,9 @@ def test_bundle_with_an_engine_for_rtx_gpus(tmp_path: Path) -> None:
     member = TrainedMember.from_json(json.loads((run / "trained.json").read_text())["members"][0], run)
     task = SmallTask({})
     space = SmallSpace(task.contract, {})
-    bundle = export_bundle(task, space, member, run / "b", meter=FixedMeter(), engine="rtx")
+    bundle = export_bundle(
+        task, space, member, run / "b", meter=FixedMeter(), options=ExportOptions(engine="rtx")
+    )
     manifest = read_manifest(bundle)
     (entry,) = manifest.content["engines"]
     assert entry["file"] in manifest.content["files"]
@@ -156,9 +160,7 @@ def test_every_precision_has_an_engine_of_its_own(tmp_path: Path) -> None:
         member,
         run / "b",
         meter=FixedMeter(),
-        engine="rtx",
-        precision=settings,
-        integrations=("triton",),
+        options=ExportOptions(engine="rtx", precision=settings, integrations=("triton",)),
     )
     manifest = read_manifest(bundle)
     engines = {entry["precision"]: entry for entry in manifest.content["engines"]}

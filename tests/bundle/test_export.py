@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from hwnas.bundle.directory import replaced_directory
-from hwnas.bundle.export import TrainedMember, export_bundle
+from hwnas.bundle.export import export_bundle
 from hwnas.bundle.manifest import read_manifest
+from hwnas.bundle.purpose import ExportOptions
+from hwnas.bundle.trained_member import TrainedMember
 from hwnas.errors import ExportError
 from hwnas.files import sha256_of_file
 from tests.bundle.small_lidar import FixedMeter, SmallSpace, SmallTask, write_run
@@ -25,7 +27,9 @@ def export(
 ) -> Path:
     task = SmallTask({})
     space = SmallSpace(task.contract, {"width": [4, 8]})
-    return export_bundle(task, space, member, directory, meter=meter or FixedMeter(), force=force)
+    return export_bundle(
+        task, space, member, directory, meter=meter or FixedMeter(), options=ExportOptions(force=force)
+    )
 
 
 def test_bundle_holds_evidence_for_its_own_file(member: TrainedMember, tmp_path: Path) -> None:

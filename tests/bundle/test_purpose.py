@@ -10,12 +10,13 @@ import onnx
 import pytest
 import torch
 
-from hwnas.bundle.export import TrainedMember, check_network, export_bundle
+from hwnas.bundle.export import check_network, export_bundle
 from hwnas.bundle.manifest import read_manifest
 from hwnas.bundle.precision.measurements import PrecisionSettings
-from hwnas.bundle.purpose import Purpose, purpose_of
+from hwnas.bundle.purpose import ExportOptions, Purpose, purpose_of
 from hwnas.bundle.runtime.onnx_predictor import check_rounding
 from hwnas.bundle.runtime.runner import Runner
+from hwnas.bundle.trained_member import TrainedMember
 from hwnas.bundle.verification.result import VerificationSettings
 from hwnas.bundle.verification.verify import verify_bundle
 from hwnas.cli.export import precision_lines
@@ -54,9 +55,8 @@ def export(run: Path, directory: Path, *, meter: Meter | None = None, **changes:
     task = SmallTask({})
     space = SmallSpace(task.contract, {})
     settings = PrecisionSettings(("fp32", "int8"), **LENIENT)
-    return export_bundle(
-        task, space, member, directory, meter=meter or Meter(), precision=settings, **changes
-    )
+    options = ExportOptions(precision=settings, **changes)
+    return export_bundle(task, space, member, directory, meter=meter or Meter(), options=options)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_contradictions_are_found_before_the_work(run: Path, asked: dict[str, An
     # A target that does not exist: nothing is connected to, and nothing written, before this is known.
     (run / "run.yaml").write_text((run / "run.yaml").read_text().split("target:")[0] + f"target: {BOARD}\n")
     with pytest.raises(ConfigError, match=told):
-        export_run(run, pick="all", out=run / "none", force=False, precision=INT8, **asked)
+        export_run(run, ExportOptions(precision=INT8, **asked), out=run / "none")
     assert not (run / "none").exists()
 
 

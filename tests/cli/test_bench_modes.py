@@ -11,7 +11,8 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from hwnas.bundle.export import TrainedMember, export_bundle
+from hwnas.bundle.export import export_bundle
+from hwnas.bundle.trained_member import TrainedMember
 from hwnas.cli.bench_modes import (
     Modes,
     background_of,

@@ -115,7 +115,7 @@ def test_picking_nothing_is_an_error(run: Path, pick: str) -> None:
 
 
 def read_members(run: Path) -> list[Any]:
-    from hwnas.bundle.export import TrainedMember
+    from hwnas.bundle.trained_member import TrainedMember
 
     entries = json.loads((run / "trained.json").read_text())["members"]
     return [TrainedMember.from_json(entry, run) for entry in entries]

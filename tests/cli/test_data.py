@@ -11,8 +11,9 @@ import yaml
 from PIL import Image
 from typer.testing import CliRunner
 
-from hwnas.cli.data import _write_suggestion, register
+from hwnas.cli.data import _print_suggestion, register
 from hwnas.data.frames import Coordinates
+from hwnas.data.suggestion import Suggestion
 from hwnas.errors import ConfigError, DataError
 from tests.data.clouds import ring_ordered_cloud, write_dataset, write_scan
 from tests.data.scenes import in_file, write_scenes
@@ -80,7 +81,7 @@ def test_a_terminal_obeys_nothing_in_a_suggestion(is_terminal: bool, monkeypatch
     monkeypatch.setattr(shown, "isatty", lambda: is_terminal)
     monkeypatch.setattr("sys.stdout", shown)
     text = "name: a\u202eb\x1b[2J\n"
-    _write_suggestion(text, None, {})
+    _print_suggestion(Suggestion(text, {}, Path()))
     assert shown.getvalue() == ("name: a\\u202eb\\x1b[2J\n" if is_terminal else text)
 
 

@@ -10,9 +10,9 @@ import pytest
 from pydantic import BaseModel
 from typer.testing import CliRunner
 
-from hwnas.cli.init import TEMPLATE
 from hwnas.cli.main import make_app
 from hwnas.config import RunConfig, load_config, parse_config
+from hwnas.config.template import TEMPLATE
 from hwnas.io_spec import NetworkContract, dense_logits
 from hwnas.search_spaces.base import make_search_space
 from hwnas.tasks.lidar_settings import LidarSettings, parse_settings

@@ -15,7 +15,7 @@ import pytest
 from hwnas.data.dataset import DataWarning, open_dataset
 from hwnas.data.dataset_config import read_dataset_config
 from hwnas.data.frames import FRAMES
-from hwnas.data.inspection import inspect_dataset
+from hwnas.data.inspection import inspect_source
 from hwnas.data.label_maps import LABEL_MAP_DIRECTORY
 from hwnas.errors import DataError
 from tests.data.clouds import ring_ordered_cloud, write_dataset, write_scan
@@ -445,7 +445,7 @@ def odd_files(root: Path) -> dict[str, str]:
 
 def test_odd_files_are_one_problem_each(root: Path) -> None:
     expected = odd_files(root)
-    found = inspect_dataset(open_dataset(root))
+    found = inspect_source(open_dataset(root))
     assert found.num_scans == 6
     assert {problem.scan.removeprefix("00/") for problem in found.problems} == set(expected)
     for problem in found.problems:
@@ -467,7 +467,7 @@ def test_what_may_not_be_read_is_one_problem_each(root: Path) -> None:
     try:
         with pytest.warns(DataWarning, match="02/velodyne cannot be listed: Permission denied"):
             source = open_dataset(root)
-        found = inspect_dataset(source)
+        found = inspect_source(source)
     finally:
         os.seteuid(0)
     assert [(problem.scan, "Permission denied" in problem.message) for problem in found.problems] == [

@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 from hwnas.data import sensors
 from hwnas.data.dataset import find_config, open_dataset
 from hwnas.data.dataset_pictures import draw_dataset
+from hwnas.data.dataset_report import DatasetReport
 from hwnas.data.estimates import _place
 from hwnas.data.finding import ERROR
 from hwnas.data.frames import Coordinates
-from hwnas.data.inspection import Inspection, inspect_dataset, inspection_json, scans_in_detail
+from hwnas.data.inspection import Inspection, inspect_source, scans_in_detail
 from hwnas.data.reading import ScanFiles
 from hwnas.data.rereading import inspect_as_stored
 from hwnas.data.sensor_match import SensorMatch, match_sensors
@@ -35,8 +36,8 @@ PANDASET = Path(__file__).parents[3] / "shared" / "data" / "pandaset"
 
 
 def inspect(path: Path) -> Inspection:
-    found = inspect_dataset(open_dataset(path))
-    json.dumps(inspection_json(open_dataset(path), found), allow_nan=False)
+    found = inspect_source(open_dataset(path))
+    json.dumps(DatasetReport.of(open_dataset(path), found, find_config(path)[1]).to_json(), allow_nan=False)
     return found
 
 
@@ -293,7 +294,9 @@ def test_the_beams_of_a_sensor_file_are_compared(tmp_path: Path) -> None:
 
 
 def sensor_matches(path: Path, found: Inspection) -> Any:
-    return inspection_json(open_dataset(path), found)["geometry"]["sensor_matches"]
+    return DatasetReport.of(open_dataset(path), found, find_config(path)[1]).to_json()["geometry"][
+        "sensor_matches"
+    ]
 
 
 def test_a_sensor_file_that_is_wrong_is_refused(tmp_path: Path) -> None:
@@ -397,7 +400,7 @@ def test_what_the_image_loses_is_counted(tmp_path: Path) -> None:
     assert image.outside_share is not None
     assert image.num_above > 0.2 * image.num_points
     assert image.outside_share == pytest.approx(image.num_above / image.num_points)
-    narrow = inspect_dataset(open_dataset(path), width=256).image
+    narrow = inspect_source(open_dataset(path), width=256).image
     assert narrow is not None
     assert narrow.kept_share is not None
     assert narrow.kept_share < 0.6

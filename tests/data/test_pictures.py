@@ -11,7 +11,7 @@ from PIL import Image
 
 from hwnas.data.dataset import DataSource, open_dataset
 from hwnas.data.dataset_pictures import draw_dataset
-from hwnas.data.inspection import inspect_dataset
+from hwnas.data.inspection import inspect_source
 from hwnas.data.label_maps import load_label_map
 from hwnas.data.pictures import Mark, draw_segmentation
 from hwnas.range_view.projection import ProjectionSpec, RangeImage, project
@@ -135,12 +135,12 @@ def _halves(png: bytes) -> tuple[int, int]:
 
 def test_a_scan_whose_labels_cannot_be_read_has_no_legend_and_no_empty_half(tmp_path: Path) -> None:
     source = _dataset(tmp_path, "sensor: made-up", labels=7)
-    png = draw_dataset(source, inspect_dataset(source))
+    png = draw_dataset(source, inspect_source(source))
     assert not set(source.label_map.colors) & _colours(png)
     left, right = _halves(png)
     assert right > 0.4 * left
     source = _dataset(tmp_path, "sensor: made-up", labels=5760)
-    assert set(source.label_map.colors) <= _colours(draw_dataset(source, inspect_dataset(source)))
+    assert set(source.label_map.colors) <= _colours(draw_dataset(source, inspect_source(source)))
 
 
 @pytest.mark.parametrize(("sensor", "width"), [("made-up", 288), ("vlp-16", 288), ("mid-360", 288)])
@@ -156,7 +156,7 @@ def test_the_range_image_is_no_wider_than_the_sensor_fills(
 
     monkeypatch.setattr("hwnas.data.dataset_pictures.draw_segmentation", record)
     source = _dataset(tmp_path, f"sensor: {sensor}", labels=5760)
-    draw_dataset(source, inspect_dataset(source))
+    draw_dataset(source, inspect_source(source))
     ((valid, notes),) = drawn
     assert valid.shape[1] == width
     assert f"The sensor has about {width * 5 // 4} columns a turn; the range image has {width}" in notes

@@ -10,7 +10,7 @@ import yaml
 
 from hwnas.data import sensors
 from hwnas.data.dataset import open_dataset
-from hwnas.data.inspection import inspect_dataset
+from hwnas.data.inspection import inspect_source
 from hwnas.data.sensors import load_sensor
 from hwnas.data.synthetic import synthesize_dataset
 from hwnas.data.synthetic.lidar import Caster, Pose, Returns
@@ -25,7 +25,7 @@ from hwnas.range_view.rings import recover_rings
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return synthesize_dataset(
-        tmp_path_factory.mktemp("synthetic") / "scans", num_scans=16, scans_per_scene=2, workers=2
+        tmp_path_factory.mktemp("synthetic") / "scans", scans=16, scans_per_scene=2, workers=2
     )
 
 
@@ -48,12 +48,10 @@ def _scans(dataset: Path) -> list[tuple[np.ndarray, np.ndarray]]:
 def test_same_seed_gives_same_bytes_with_one_and_with_two_workers(tmp_path: Path) -> None:
     said: list[int] = []
     one = synthesize_dataset(
-        tmp_path / "one", num_scans=2, sensor="vlp-16", seed=5, scans_per_scene=1, progress=said.append
+        tmp_path / "one", scans=2, sensor="vlp-16", seed=5, scans_per_scene=1, progress=said.append
     )
-    two = synthesize_dataset(
-        tmp_path / "two", num_scans=2, sensor="vlp-16", seed=5, scans_per_scene=1, workers=2
-    )
-    other = synthesize_dataset(tmp_path / "other", num_scans=2, sensor="vlp-16", seed=6, scans_per_scene=1)
+    two = synthesize_dataset(tmp_path / "two", scans=2, sensor="vlp-16", seed=5, scans_per_scene=1, workers=2)
+    other = synthesize_dataset(tmp_path / "other", scans=2, sensor="vlp-16", seed=6, scans_per_scene=1)
     assert _files(one) == _files(two)
     assert _files(one).keys() == _files(other).keys()
     assert _files(one) != _files(other)
@@ -101,7 +99,7 @@ def test_points_come_ring_by_ring_from_the_top(dataset: Path) -> None:
 
 
 def test_sensors_that_look_up_state_their_rings(tmp_path: Path) -> None:
-    path = synthesize_dataset(tmp_path / "scans", num_scans=1, sensor="os1-128", seed=2)
+    path = synthesize_dataset(tmp_path / "scans", scans=1, sensor="os1-128", seed=2)
     scan = open_dataset(path).split("train")[0]
     assert scan.ring is not None
     elevation = np.degrees(np.arctan2(scan.points[:, 2], np.hypot(scan.points[:, 0], scan.points[:, 1])))
@@ -116,12 +114,12 @@ def test_the_file_of_a_sensor_goes_with_the_scans(tmp_path: Path) -> None:
     table["elevation_deg"] = [round(float(value), 3) for value in np.linspace(4.0, -24.0, 22)]
     table["azimuth_offset_deg"] = [0.0] * 22
     (tmp_path / "ours.yaml").write_text(yaml.safe_dump(table))
-    path = synthesize_dataset(tmp_path / "scans", num_scans=2, sensor=str(tmp_path / "ours.yaml"))
+    path = synthesize_dataset(tmp_path / "scans", scans=2, sensor=str(tmp_path / "ours.yaml"))
     assert (path / "ours.yaml").read_bytes() == (tmp_path / "ours.yaml").read_bytes()
     (tmp_path / "ours.yaml").unlink()
     source = open_dataset(path)
     assert source.sensor == "ours.yaml"
-    found = inspect_dataset(source, width=512)
+    found = inspect_source(source, width=512)
     assert [finding for finding in found.findings if finding.severity == "error"] == []
     assert found.image is not None
     assert found.image.spec.height == 22
@@ -147,16 +145,16 @@ def test_road_lies_below_the_sensor_by_its_mounting_height(dataset: Path) -> Non
 
 
 def test_wrong_arguments_and_filled_directories_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="num_scans"):
-        synthesize_dataset(tmp_path / "x", num_scans=0)
+    with pytest.raises(ConfigError, match="scans"):
+        synthesize_dataset(tmp_path / "x", scans=0)
     with pytest.raises(ConfigError, match="seed"):
-        synthesize_dataset(tmp_path / "x", num_scans=1, seed=-1)
+        synthesize_dataset(tmp_path / "x", scans=1, seed=-1)
     with pytest.raises(DataError, match="hdl-64e"):
-        synthesize_dataset(tmp_path / "x", num_scans=1, sensor="none")
+        synthesize_dataset(tmp_path / "x", scans=1, sensor="none")
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / "mine.txt").write_text("keep", encoding="utf-8")
     with pytest.raises(DataError, match="empty directory"):
-        synthesize_dataset(tmp_path / "x", num_scans=1)
+        synthesize_dataset(tmp_path / "x", scans=1)
     assert [p.name for p in tmp_path.iterdir()] == ["x"]
     assert (tmp_path / "x" / "mine.txt").read_text(encoding="utf-8") == "keep"
 
@@ -166,7 +164,7 @@ def test_interrupted_run_leaves_nothing(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        synthesize_dataset(tmp_path / "x", num_scans=1, sensor="vlp-16", progress=stop)
+        synthesize_dataset(tmp_path / "x", scans=1, sensor="vlp-16", progress=stop)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import torch
 
-from hwnas.bundle.export import TrainedMember, export_bundle
+from hwnas.bundle.export import export_bundle
+from hwnas.bundle.purpose import ExportOptions
 from hwnas.bundle.signing import sign_bundle
+from hwnas.bundle.trained_member import TrainedMember
 from hwnas.search_spaces.base import make_search_space
 from hwnas.tasks.base import make_task
 from hwnas.training.checkpoint import save_weights
@@ -36,7 +38,7 @@ def write_bundle(directory: Path) -> Path:
         member,
         directory / "bundle",
         meter=FixedMeter(),
-        integrations=("triton", "isaac-ros"),
+        options=ExportOptions(integrations=("triton", "isaac-ros")),
     )
     _sign(bundle, directory / "key")
     return bundle

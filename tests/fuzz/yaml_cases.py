@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from hwnas.cli.init import TEMPLATE
+from hwnas.config.template import TEMPLATE
 
 SECRET = "FUZZSECRET"
 URLS = (

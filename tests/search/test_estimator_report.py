@@ -45,7 +45,7 @@ def comparison(**changes: Any) -> Comparison:
 
 def test_estimators_are_compared_with_full_training(tmp_path: Path) -> None:
     told: list[tuple[int, int, str]] = []
-    found = comparison().run(tmp_path, workers=1, progress=lambda *what: told.append(what))
+    found = comparison().run(tmp_path, workers=1, progress=lambda *what: told.append(what)).to_json()
     assert [one[:2] for one in told] == [(number, 15) for number in range(1, 16)]
     assert len(set(found["networks"])) == len(found["full"]["errors"]) == 5
     assert set(found["estimators"]) == {"brief", "macs"}
@@ -56,7 +56,7 @@ def test_estimators_are_compared_with_full_training(tmp_path: Path) -> None:
     # What is there is not done again.
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*-*.json")}
     assert len(before) == 15
-    again = comparison().run(tmp_path, workers=1, progress=lambda *what: told.append(what))
+    again = comparison().run(tmp_path, workers=1, progress=lambda *what: told.append(what)).to_json()
     assert len(told) == 15
     assert again == found
     assert {path: path.stat().st_mtime_ns for path in before} == before
@@ -78,7 +78,7 @@ def test_estimators_are_compared_with_full_training(tmp_path: Path) -> None:
 def test_a_second_full_training_tells_how_well_two_agree(tmp_path: Path) -> None:
     same = Compared("the same", "training", FULL)
     other = Compared("another seed", "training", FULL, other_seed=100)
-    found = comparison(estimators=(same, other)).run(tmp_path, workers=1)
+    found = comparison(estimators=(same, other)).run(tmp_path, workers=1).to_json()
     assert found["estimators"]["the same"]["report"]["rank_correlation"]["tau"] == pytest.approx(1.0)
     scores = {
         int(path.name.split("-")[1]): json.loads(path.read_text())["score"]

@@ -19,9 +19,10 @@ from hwnas.latency.measure import measurements
 from hwnas.latency.measure.meter import AgentMeter
 from hwnas.latency.measure.resources import ResourceUse
 from hwnas.search import loop
-from hwnas.search.driver import SearchResult, search
+from hwnas.search.driver import search
 from hwnas.search.front import objectives_of_front
 from hwnas.search.run_directory import RunDirectory
+from hwnas.search.session import SearchResult
 from hwnas.search.study import SearchStudy
 from hwnas.search.worker import Jobs
 from hwnas.search_spaces.base import SearchSpace, make_search_space

@@ -13,7 +13,7 @@ import yaml
 from hwnas.architecture import Architecture
 from hwnas.data.dataset import open_dataset
 from hwnas.data.image_geometry import Geometry, default_height
-from hwnas.data.inspection import inspect_dataset
+from hwnas.data.inspection import inspect_source
 from hwnas.data.sensors import Sensor, load_sensor
 from hwnas.errors import ConfigError, DataError
 from hwnas.io_spec import dense_logits
@@ -164,7 +164,7 @@ def test_data_info_counts_the_losses_of_the_image_that_training_makes(tmp_path: 
     )
     task = make_task("lidar-segmentation", {"data": str(data), "widths": [512]})
     deployed = task.deployment(Architecture("none", {}, (5, 64, 512), dense_logits(8)))["projection"]
-    found = inspect_dataset(open_dataset(data), width=512)
+    found = inspect_source(open_dataset(data), width=512)
     assert found.image is not None
     assert found.image.spec == ProjectionSpec.from_json(deployed)
 

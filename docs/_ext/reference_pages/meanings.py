@@ -9,8 +9,8 @@ from importlib.metadata import entry_points
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from hwnas.cli.init import TEMPLATE
 from hwnas.config.sections import FinalProtocolSection, FullRecipeSection, ProtocolSection, RecipeSection
+from hwnas.config.template import TEMPLATE
 from hwnas.latency.measure.protocol import MeasuringProtocol
 from hwnas.range_view.knn import KnnSettings
 from hwnas.range_view.projection import Normalisation

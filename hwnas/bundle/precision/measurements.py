@@ -7,8 +7,18 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from hwnas.bundle.precision.latency import Speed
+from hwnas.errors import ConfigError
 from hwnas.onnx_graphs.precision.calibration import CalibrationMethod
-from hwnas.onnx_graphs.precision.kinds import FP16, FP32, INT8, MIXED, PRECISIONS, Dialect, precision_of
+from hwnas.onnx_graphs.precision.kinds import (
+    FP16,
+    FP32,
+    INT8,
+    MIXED,
+    PRECISIONS,
+    Dialect,
+    parse_precisions,
+    precision_of,
+)
 from hwnas.tasks.batch_evaluation import Evaluation
 
 ONNXRUNTIME, MODELOPT = "onnxruntime", "modelopt"
@@ -46,6 +56,35 @@ class PrecisionSettings:
     split: str = "val"
     threads: int = 1
     quantizer: str = ONNXRUNTIME
+
+    @classmethod
+    def of(
+        cls, precision: str | Sequence[str], *, calibration: str = "min-max", **settings: Any
+    ) -> PrecisionSettings:
+        """Return settings from texts.
+
+        Args:
+            precision: names in `PRECISIONS`; a text has commas between them.
+            calibration: `min-max`, `entropy` or `percentile`.
+            settings: the others, by their names.
+
+        Raises:
+            ConfigError: if a precision, the calibration or the quantizer is unknown.
+        """
+        methods = [method.value for method in CalibrationMethod]
+        if calibration not in methods:
+            raise ConfigError(f"`--calibration` is one of {', '.join(methods)}, but got {calibration!r}.")
+        names = precision if isinstance(precision, str) else ",".join(precision)
+        return cls(parse_precisions(names), CalibrationMethod(calibration), **settings)
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown quantizer.
+
+        Raises:
+            ConfigError: naming the known ones.
+        """
+        if self.quantizer not in QUANTIZERS:
+            raise ConfigError(f"`--quantizer` is one of {', '.join(QUANTIZERS)}, but got {self.quantizer!r}.")
 
 
 def settings_for(settings: PrecisionSettings, dialect: Dialect, *, is_first: bool) -> PrecisionSettings:

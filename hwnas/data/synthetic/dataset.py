@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, List, Optional
 import numpy as np
 
 from hwnas.data.sensors import Sensor, load_sensor, sensor_names
-from hwnas.data.synthetic.scene import scans
+from hwnas.data.synthetic.scene import scans as scans_of_scene
 from hwnas.errors import ConfigError, DataError
 from hwnas.files import write_bytes
 from hwnas.scratch import ScratchDirectory
@@ -39,12 +39,12 @@ class _Job:
 
 
 def synthesize_dataset(
-    directory: Path,
+    directory: str | os.PathLike[str],
     *,
-    num_scans: int,
+    scans: int = 100,
     sensor: str = "hdl-64e",
-    seed: int = 0,
     scans_per_scene: int = 5,
+    seed: int = 0,
     workers: int = 1,
     progress: Optional[Callable[[int], None]] = None,
 ) -> Path:
@@ -59,7 +59,7 @@ def synthesize_dataset(
 
     Args:
         directory: where to write; must not exist or be an empty directory.
-        num_scans: scans in all, at least 1.
+        scans: how many in all, at least 1.
         sensor: name of a sensor of `hwnas.data.sensors`, or a sensor YAML file.
         seed: decides every scene, >= 0.
         scans_per_scene: scans along the way through one scene, at least 1.
@@ -74,7 +74,7 @@ def synthesize_dataset(
         DataError: if `directory` holds something already, or the sensor is unknown.
     """
     for name, value, least in (
-        ("num_scans", num_scans, 1),
+        ("scans", scans, 1),
         ("scans_per_scene", scans_per_scene, 1),
         ("workers", workers, 1),
         ("seed", seed, 0),
@@ -90,7 +90,7 @@ def synthesize_dataset(
     directory.parent.mkdir(parents=True, exist_ok=True)
     with ScratchDirectory("synthesize", parent=str(directory.parent)) as scratch:
         temporary = Path(scratch)
-        jobs = _jobs(temporary, num_scans, sensor, seed, scans_per_scene)
+        jobs = _jobs(temporary, scans, sensor, seed, scans_per_scene)
         _run(jobs, workers, progress)
         _describe(temporary, jobs, used, seed, _copied_sensor(sensor, temporary) or used.name)
         temporary.chmod(0o755)
@@ -135,7 +135,7 @@ def _render(job: _Job) -> int:
     rng = np.random.default_rng([job.seed, job.scene])
     sequence = Path(job.directory) / "sequences" / job.sequence
     sensor = load_sensor(job.sensor)
-    for k, returns in enumerate(scans(job.scene, rng, sensor, job.count)):
+    for k, returns in enumerate(scans_of_scene(job.scene, rng, sensor, job.count)):
         columns = [returns.points, returns.remission[:, None]]
         if _has_ring_column(sensor):
             columns.append(returns.ring[:, None].astype(np.float32))

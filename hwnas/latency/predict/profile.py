@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from hwnas.config import load_config
 from hwnas.files import is_json_with, refuse_foreign, refuse_foreign_directory
 from hwnas.io_spec import NetworkContract, dense_logits
 from hwnas.latency.predict.exporting import check_precision
@@ -15,6 +16,7 @@ from hwnas.latency.predict.table_making import make_table
 from hwnas.latency.predict.transfer import make_table_from_others
 from hwnas.latency.target import Target
 from hwnas.search_spaces.base import SearchSpace, make_search_space
+from hwnas.tasks.base import make_task
 
 DEFAULT_CONTRACT = NetworkContract(
     in_channels=5, height=64, widths=(512,), outputs=dense_logits(19), cyclic_width=True
@@ -27,6 +29,7 @@ def profile(
     *,
     space: str | SearchSpace = "range-unet",
     contract: NetworkContract = DEFAULT_CONTRACT,
+    run: str | Path | None = None,
     out: str | Path | None = None,
     budget_s: float = 540.0,
     networks: int = 1000,
@@ -43,6 +46,7 @@ def profile(
         target: URL of the target.
         space: to draw networks from; one that was made for `contract`, or its name.
         contract: inputs and classes of the networks.
+        run: run file whose task, space and choices the table is for, instead of `space` and `contract`.
         out: file of the table; `default_table_path` if None.
         budget_s: time to spend on networks, in seconds.
         networks: measure at most so many.
@@ -63,7 +67,10 @@ def profile(
         LatencyTableError: if too few networks were measured, or the tables do not cover them.
     """
     url = target.url if isinstance(target, Target) else target
-    drawn = make_search_space(space, contract) if isinstance(space, str) else space
+    if run is not None:
+        drawn, contract = _space_of_run(Path(run))
+    else:
+        drawn = make_search_space(space, contract) if isinstance(space, str) else space
     check_precision(precision)
     path = Path(out) if out is not None else default_table_path(url, precision)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,6 +91,12 @@ def profile(
     if not keep_raw:
         remove_profile(raw)
     return table
+
+
+def _space_of_run(run: Path) -> tuple[SearchSpace, NetworkContract]:
+    config = load_config(run, must_exist=("task",))
+    contract = make_task(config.task.name, config.task.settings).contract
+    return make_search_space(config.space.name, contract, config.space.choices), contract
 
 
 def default_table_path(target_url: str, precision: str = "fp32") -> Path:

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from hwnas.architecture import Architecture
-from hwnas.bundle.export import TrainedMember, export_bundle
+from hwnas.bundle.export import export_bundle
 from hwnas.bundle.integrations.choice import parse_integrations
+from hwnas.bundle.purpose import ExportOptions
+from hwnas.bundle.trained_member import TrainedMember
 from hwnas.data.expectations import expectations_of
 from hwnas.scan import Scan
 from tests.bundle.small_lidar import INTENSITY_RANGE, FixedMeter, SmallSpace, SmallTask, write_run
@@ -34,4 +36,6 @@ def export_with(directory: Path, integrations: str) -> Path:
     task = ExpectingTask({})
     space = SmallSpace(task.contract, {})
     wanted = parse_integrations(integrations)
-    return export_bundle(task, space, member, run / "b", meter=FixedMeter(), integrations=wanted)
+    return export_bundle(
+        task, space, member, run / "b", meter=FixedMeter(), options=ExportOptions(integrations=wanted)
+    )

@@ -6,14 +6,16 @@ import onnx
 import pytest
 import torch
 
-from hwnas.bundle.export import TrainedMember, export_bundle
+from hwnas.bundle.export import export_bundle
 from hwnas.bundle.manifest import read_manifest
 from hwnas.bundle.precision import conversion
 from hwnas.bundle.precision.measurements import PrecisionSettings
+from hwnas.bundle.purpose import ExportOptions
 from hwnas.bundle.runtime.runner import Runner
+from hwnas.bundle.trained_member import TrainedMember
 from hwnas.bundle.verification.result import VerificationSettings
 from hwnas.bundle.verification.verify import verify_bundle
-from hwnas.cli.export import precision_lines, precision_settings
+from hwnas.cli.export import precision_lines
 from hwnas.errors import ConfigError
 from tests.bundle import small_lidar
 from tests.bundle.small_lidar import FixedMeter, SmallSpace, SmallTask, write_run
@@ -50,7 +52,9 @@ def export(member: TrainedMember, directory: Path, *wanted: str, **changes: Any)
     task = SmallTask({})
     settings = PrecisionSettings(("fp32", *wanted), **{**LENIENT, **changes})
     space = SmallSpace(task.contract, {})
-    return export_bundle(task, space, member, directory, meter=Meter(), precision=settings)
+    return export_bundle(
+        task, space, member, directory, meter=Meter(), options=ExportOptions(precision=settings)
+    )
 
 
 def test_every_precision_is_evaluated_clocked_and_kept(member: TrainedMember, tmp_path: Path) -> None:
@@ -135,11 +139,11 @@ def test_mixed_keeps_as_few_layers_as_hold(
 
 
 def test_settings_come_from_text() -> None:
-    settings = precision_settings("int8,fp16", "entropy", int8_drop_points=0.5)
+    settings = PrecisionSettings.of("int8,fp16", calibration="entropy", int8_drop_points=0.5)
     assert settings.wanted == ("fp32", "fp16", "int8")
     assert (settings.calibration.value, settings.int8_drop_points) == ("entropy", 0.5)
     with pytest.raises(ConfigError, match="median"):
-        precision_settings("int8", "median")
+        PrecisionSettings.of(["int8"], calibration="median")
 
 
 def test_modelopt_is_for_tensorrt_only(member: TrainedMember, tmp_path: Path) -> None:
@@ -147,4 +151,4 @@ def test_modelopt_is_for_tensorrt_only(member: TrainedMember, tmp_path: Path) ->
         export(member, tmp_path / "bundle", "int8", quantizer="modelopt")
     assert not (tmp_path / "bundle").exists()
     with pytest.raises(ConfigError, match="--quantizer"):
-        precision_settings("int8", "min-max", "tensorflow")
+        PrecisionSettings.of("int8", quantizer="tensorflow")

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hwnas.bundle.export import TrainedMember, export_bundle
+from hwnas.bundle.export import export_bundle
 from hwnas.bundle.runtime import Runner
+from hwnas.bundle.trained_member import TrainedMember
 from hwnas.errors import BundleError
 from hwnas.files import sha256_of_file
 from hwnas.latency.backends import tensorrt

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from hwnas.bundle.export import TrainedMember, export_bundle
+from hwnas.bundle.export import export_bundle
 from hwnas.bundle.precision.measurements import PrecisionSettings
+from hwnas.bundle.purpose import ExportOptions
 from hwnas.bundle.runtime.onnx_predictor import OnnxPredictor
 from hwnas.bundle.runtime.runner import Runner
+from hwnas.bundle.trained_member import TrainedMember
 from hwnas.latency.engines.rtx import write_precisions
 from hwnas.onnx_graphs.export import export_onnx
 from hwnas.range_view.pipeline import RangeView
@@ -62,10 +64,9 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             member,
             run / "bundle",
             meter=Meter(),
-            precision=settings,
-            dialect="tensorrt,onnxruntime",
-            onnxruntime="1.22",
-            tensorrt="10.3",
+            options=ExportOptions(
+                precision=settings, dialect="tensorrt,onnxruntime", onnxruntime="1.22", tensorrt="10.3"
+            ),
         )
 
 

@@ -9,9 +9,10 @@ import onnx
 import pytest
 import torch
 
-from hwnas.bundle.export import TrainedMember, export_bundle
+from hwnas.bundle.export import export_bundle
 from hwnas.bundle.runtime.onnx_predictor import OnnxPredictor
 from hwnas.bundle.runtime.runner import Runner
+from hwnas.bundle.trained_member import TrainedMember
 from hwnas.errors import BundleError, DataError
 from hwnas.files import sha256_of_file
 from hwnas.metrics.confusion import confusion_matrix, mean_iou

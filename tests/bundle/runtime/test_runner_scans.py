@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from hwnas.bundle.export import TrainedMember, export_bundle
+from hwnas.bundle.export import export_bundle
 from hwnas.bundle.runtime import Runner
 from hwnas.bundle.runtime.onnx_predictor import OnnxPredictor
+from hwnas.bundle.trained_member import TrainedMember
 from hwnas.data.expectations import expectations_of
 from hwnas.errors import BundleError, DataError
 from hwnas.scan import DataWarning, Scan

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from hwnas.bundle.export import TrainedMember, export_bundle
+from hwnas.bundle.export import export_bundle
+from hwnas.bundle.trained_member import TrainedMember
 from hwnas.bundle.verification.json_values import is_same
 from hwnas.bundle.verification.parity import compare
 from hwnas.bundle.verification.verify import verify_bundle

@@ -74,7 +74,9 @@ class JobSettings:
                 raise ConfigError(f"Job setting {name!r} must lie in {low}..{high}, but is {value!r}.")
 
 
-def emit_job(models: Sequence[Path], directory: Path, *, settings: JobSettings | None = None) -> Path:
+def emit_job(
+    models: Sequence[str | Path], directory: str | Path, *, settings: JobSettings | None = None
+) -> Path:
     """Write a job that measures ONNX files with trtexec and return the path of its script.
 
     Every model is compared with the reference network, see `hwnas.latency.measure.reference`.
@@ -90,6 +92,7 @@ def emit_job(models: Sequence[Path], directory: Path, *, settings: JobSettings |
             outside its directory, or is not what the graph says.
     """
     chosen = settings or JobSettings()
+    directory = Path(directory)
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise ConfigError(
             f"A job needs a new or empty directory, but {str(directory)!r} is not; name another."
@@ -97,7 +100,7 @@ def emit_job(models: Sequence[Path], directory: Path, *, settings: JobSettings |
     with ScratchDirectory("job") as temporary:
         reference = Path(temporary) / f"{REFERENCE}.onnx"
         write_reference(reference)
-        files = {REFERENCE: reference, **_named(models)}
+        files = {REFERENCE: reference, **_named([Path(model) for model in models])}
         described = [_describe(name, path) for name, path in files.items()]
         (directory / "models").mkdir(parents=True, exist_ok=True)
         for entry, path in zip(described, files.values(), strict=True):

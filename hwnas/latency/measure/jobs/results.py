@@ -86,12 +86,13 @@ class JobResults:
         }
 
 
-def ingest_job(directory: Path) -> JobResults:
+def ingest_job(directory: str | Path) -> JobResults:
     """Check and evaluate the results of a job, and write `measurements.json` beside them.
 
     Raises:
         MeasurementError: if the directory is no job, was changed, was not run, or its clocks were throttled.
     """
+    directory = Path(directory)
     job = _job(directory)
     results = directory / RESULTS
     _check_hashes(directory, job)

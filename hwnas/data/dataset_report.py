@@ -1,0 +1,347 @@
+"""What is in a data set and what is odd about it, in one call and as one typed result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hwnas.data.dataset import DataSource, find_config, open_dataset
+from hwnas.data.dataset_config import DatasetConfig
+from hwnas.data.estimates import GeometryEstimate
+from hwnas.data.finding import Finding
+from hwnas.data.findings import corrected
+from hwnas.data.frames import Coordinates
+from hwnas.data.image_loss import ImageLoss
+from hwnas.data.inspection import Inspection, Problem
+from hwnas.data.rereading import inspect_as_stored
+from hwnas.data.sensor_findings import matches_of
+from hwnas.data.sensor_match import SensorMatch
+from hwnas.data.suggestion import Suggestion, drafted_files, suggested_config
+from hwnas.errors import DataError
+from hwnas.range_view.projection import MAX_WIDTH, ProjectionSpec
+
+
+@dataclass(frozen=True)
+class ClassCount:
+    """A class of the label map: its name, points of it, and scans that hold it."""
+
+    name: str
+    points: int
+    scans: int
+
+
+@dataclass(frozen=True)
+class RingCounts:
+    """What is known of the rings of a sensor.
+
+    Attributes:
+        scans_by_number_of_rings: number of rings -> number of scans.
+        scans_not_ring_ordered: scans whose rings are neither given nor recoverable.
+        mean_points_per_ring: of each ring, over scans whose rings are known.
+    """
+
+    scans_by_number_of_rings: Mapping[int, int]
+    scans_not_ring_ordered: int
+    mean_points_per_ring: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class ImageReport:
+    """What the range image of training loses of some scans.
+
+    Attributes:
+        projection: how points become the image.
+        scans: that were projected.
+        scans_by_method: scans by the method that gave points their rows.
+        points: in these scans.
+        points_above: above the field of view.
+        points_below: below it.
+        outside_share: of points above or below, 0..1; None without a scan.
+        kept_share: of points with a pixel of their own, 0..1; None without a scan.
+        oracle_miou: of a network that labels every pixel rightly, k-NN included; None without labels.
+        problem: why no scan could be projected; empty if one could.
+    """
+
+    projection: ProjectionSpec
+    scans: int
+    scans_by_method: Mapping[str, int]
+    points: int
+    points_above: int
+    points_below: int
+    outside_share: float | None
+    kept_share: float | None
+    oracle_miou: float | None
+    problem: str = ""
+
+    @classmethod
+    def of(cls, image: ImageLoss) -> ImageReport:
+        """Return what was counted."""
+        return cls(
+            projection=image.spec,
+            scans=image.num_scans,
+            scans_by_method=dict(sorted(image.scans_of_method.items())),
+            points=image.num_points,
+            points_above=image.num_above,
+            points_below=image.num_below,
+            outside_share=image.outside_share,
+            kept_share=image.kept_share,
+            oracle_miou=image.oracle_miou,
+            problem=image.problem,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "projection": self.projection.to_json(),
+            "scans": self.scans,
+            "scans_by_method": dict(self.scans_by_method),
+            "points": self.points,
+            "points_above": self.points_above,
+            "points_below": self.points_below,
+            "outside_share": self.outside_share,
+            "kept_share": self.kept_share,
+            "oracle_miou": self.oracle_miou,
+            "problem": self.problem or None,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class DatasetReport:
+    """What is in a data set and what is odd about it.
+
+    Attributes:
+        path: its directory.
+        name: of the data set.
+        sensor: name or file of its sensor.
+        frame: what the axes of its files mean.
+        label_map: name of the label map.
+        scans: usable ones.
+        unlabelled_scans: usable scans without labels.
+        points: in usable scans.
+        splits: sequences of each split.
+        classes: of the label map, and `ignored` last.
+        rings: what is known of the sensor's rings.
+        stated_intensity_range: intensities that are remission 0 and 1.
+        found_intensity_range: smallest and largest intensity of usable points; None without a usable scan.
+        file_intensity_range: the same of all readable scans; None without one.
+        max_range_m: distance of the farthest point.
+        not_finite_points: dropped since a coordinate is NaN or infinite.
+        no_return_points: dropped since they lie at the origin.
+        duplicate_scans: with the same points as an earlier one.
+        coordinates: what the numbers of its files mean, as stated.
+        corrected_coordinates: the same with what was estimated; None without an estimate.
+        geometry: estimated from some scans; None if they have too few points.
+        sensor_matches: known sensors, the likeliest first; empty without an estimate.
+        image: what the range image loses; None where there is none.
+        image_problem: why there is none; empty if there is one.
+        findings: what is odd, errors first.
+        problems: scans that cannot be used.
+        is_usable: whether every scan can be used and no finding is an error.
+    """
+
+    path: Path
+    name: str
+    sensor: str
+    frame: str
+    label_map: str
+    scans: int
+    unlabelled_scans: int
+    points: int
+    splits: Mapping[str, tuple[str, ...]]
+    classes: tuple[ClassCount, ...]
+    rings: RingCounts
+    stated_intensity_range: tuple[float, float]
+    found_intensity_range: tuple[float, float] | None
+    file_intensity_range: tuple[float, float] | None
+    max_range_m: float
+    not_finite_points: int
+    no_return_points: int
+    duplicate_scans: int
+    coordinates: Coordinates
+    corrected_coordinates: Coordinates | None
+    geometry: GeometryEstimate | None
+    sensor_matches: tuple[SensorMatch, ...]
+    image: ImageReport | None
+    image_problem: str
+    findings: tuple[Finding, ...]
+    problems: tuple[Problem, ...]
+    is_usable: bool
+    _source: DataSource = field(repr=False)
+    _found: Inspection = field(repr=False)
+    _config: DatasetConfig = field(repr=False)
+
+    @classmethod
+    def of(cls, source: DataSource, found: Inspection, config: DatasetConfig) -> DatasetReport:
+        """Return what an inspection of a data set with a description found."""
+        counts = zip(
+            (*source.label_map.class_names, "ignored"),
+            found.points_of_class,
+            found.scans_of_class,
+            strict=True,
+        )
+        low, high = found.facts.intensity
+        return cls(
+            path=source.path,
+            name=source.name,
+            sensor=source.sensor,
+            frame=source.frame,
+            label_map=source.label_map.name,
+            scans=found.num_scans,
+            unlabelled_scans=found.num_unlabelled_scans,
+            points=found.num_points,
+            splits={name: tuple(sequences) for name, sequences in source.sequences_of.items()},
+            classes=tuple(ClassCount(name, int(points), int(scans)) for name, points, scans in counts),
+            rings=_rings(found),
+            stated_intensity_range=source.intensity_range,
+            found_intensity_range=_found_intensity(source, found),
+            file_intensity_range=(low, high) if np.isfinite((low, high)).all() else None,
+            max_range_m=found.max_range_m,
+            not_finite_points=found.num_not_finite,
+            no_return_points=found.num_no_return,
+            duplicate_scans=found.facts.num_duplicates,
+            coordinates=source.coordinates,
+            corrected_coordinates=None
+            if found.geometry is None
+            else corrected(source.coordinates, found.geometry),
+            geometry=found.geometry,
+            sensor_matches=() if found.geometry is None else tuple(matches_of(source, found.geometry)),
+            image=None if found.image is None else ImageReport.of(found.image),
+            image_problem=found.image_problem,
+            findings=found.findings,
+            problems=tuple(found.problems),
+            is_usable=found.is_usable,
+            _source=source,
+            _found=found,
+            _config=config,
+        )
+
+    def suggestion(self) -> Suggestion:
+        """Return a `dataset.yaml` that mends what is found.
+
+        Raises:
+            DataError: if no scan can be used.
+        """
+        if not self.scans:
+            raise DataError(
+                f"No scan of {self.path} can be used, so that nothing can be suggested. The first problem: "
+                f"{self.problems[0].scan}: {self.problems[0].message}"
+            )
+        text = suggested_config(self._source, self._config, self.geometry, self.findings)
+        return Suggestion(text, drafted_files(self.findings), self.path)
+
+    def picture(self) -> bytes:
+        """Draw a scan as PNG: range image, labels, and views from above with what was estimated.
+
+        Raises:
+            DataError: if no scan can be read.
+        """
+        from hwnas.data.dataset_pictures import draw_dataset
+
+        return draw_dataset(self._source, self._found)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values, as `hwnas data info --json` prints them."""
+        return {
+            "schema_version": 1,
+            "path": str(self.path),
+            "name": self.name,
+            "sensor": self.sensor,
+            "frame": self.frame,
+            "label_map": self.label_map,
+            "scans": self.scans,
+            "unlabelled_scans": self.unlabelled_scans,
+            "points": self.points,
+            "splits": {name: list(sequences) for name, sequences in self.splits.items()},
+            "classes": [vars(count) for count in self.classes],
+            "rings": {
+                "scans_by_number_of_rings": {
+                    str(rings): scans for rings, scans in self.rings.scans_by_number_of_rings.items()
+                },
+                "scans_not_ring_ordered": self.rings.scans_not_ring_ordered,
+                "mean_points_per_ring": list(self.rings.mean_points_per_ring),
+            },
+            "intensity": {
+                "stated": list(self.stated_intensity_range),
+                "found": _listed(self.found_intensity_range),
+            },
+            "max_range_m": self.max_range_m,
+            "dropped_points": {"not_finite": self.not_finite_points, "no_return": self.no_return_points},
+            "intensity_of_files": _listed(self.file_intensity_range),
+            "duplicate_scans": self.duplicate_scans,
+            "coordinates": self.coordinates.to_json(),
+            "geometry": self._geometry_json(),
+            "image": None if self.image is None else self.image.to_json(),
+            "image_problem": self.image_problem or None,
+            "findings": [finding.to_json() for finding in self.findings],
+            "problems": [{"scan": problem.scan, "message": problem.message} for problem in self.problems],
+        }
+
+    def _geometry_json(self) -> dict[str, Any] | None:
+        if self.geometry is None or self.corrected_coordinates is None:
+            return None
+        return {
+            **self.geometry.to_json(),
+            "sensor_matches": [
+                {"sensor": match.sensor, "score": round(match.score, 3), "fits": match.fits}
+                for match in self.sensor_matches[:3]
+            ],
+            "corrected_coordinates": self.corrected_coordinates.to_json(),
+        }
+
+
+def inspect_dataset(
+    path: str | Path,
+    *,
+    strict: bool = False,
+    label_map: str | Path | None = None,
+    width: int = MAX_WIDTH,
+    progress: Callable[[int, int], None] | None = None,
+) -> DatasetReport:
+    """Read a whole data set and say what is in it and what is odd about it.
+
+    Args:
+        path: SemanticKITTI directory, directory with a `dataset.yaml`, or such a file.
+        strict: refuse scans with NaN or infinite coordinates.
+        label_map: name or YAML file of another label map.
+        width: columns of the range image whose losses count.
+        progress: is told how many scans were looked at, and of how many, after each.
+
+    Raises:
+        DataError: if this is not a data set, or its description is wrong.
+        PluginError: if its format is not registered.
+    """
+    _, config = find_config(Path(path))
+    source = open_dataset(path, label_map=label_map, strict=strict)
+    wanted = len(source.all_scans)
+
+    def listener(number: int) -> None:
+        if progress is not None:
+            progress(number, wanted)
+
+    return DatasetReport.of(*inspect_as_stored(source, listener, width=width), config)
+
+
+def _listed(values: tuple[float, ...] | None) -> list[float] | None:
+    return None if values is None else list(values)
+
+
+def _rings(found: Inspection) -> RingCounts:
+    num_ordered = sum(found.rings.values())
+    per_ring = found.points_of_ring / num_ordered if num_ordered else found.points_of_ring
+    return RingCounts(
+        dict(sorted(found.rings.items())),
+        found.num_unordered_scans,
+        tuple(round(float(count), 1) for count in per_ring),
+    )
+
+
+def _found_intensity(source: DataSource, found: Inspection) -> tuple[float, float] | None:
+    if not found.num_scans:
+        return None
+    low, high = source.intensity_range
+    smallest, largest = (low + (high - low) * remission for remission in found.remission)
+    return smallest, largest
