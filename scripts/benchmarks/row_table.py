@@ -20,7 +20,7 @@ from hwnas.files import write_json_atomically
 
 Row = dict[str, Any]
 Key = tuple[str, int]
-"""Architecture and number of the training."""
+"""Architecture, and number of the training or measurement."""
 
 
 def settings_id(settings: Mapping[str, Any]) -> str:
@@ -28,47 +28,71 @@ def settings_id(settings: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode("ascii")).hexdigest()[:8]
 
 
-def read_rows(path: Path) -> list[Row]:
+def read_rows(path: Path, number: str = "seed") -> list[Row]:
     """Return the whole rows of a table; a last line without an end was being written when its writer died.
+
+    Args:
+        path: of the lines.
+        number: column that, with `id`, tells rows apart.
 
     Raises:
         ConfigError: if another line is no row.
     """
     lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
     rows = []
-    for number, line in enumerate(lines, start=1):
+    for position, line in enumerate(lines, start=1):
         try:
             row = json.loads(line)
-            keys = {"id", "seed", "settings"} - set(row)
+            lacking = {"id", number, "settings"} - set(row)
         except (ValueError, TypeError) as error:
-            raise ConfigError(f"Line {number} of {path} is no row of JSON ({error}). Delete it.") from error
-        if keys:
-            raise ConfigError(f"Line {number} of {path} lacks {sorted(keys)}. Delete it.")
+            raise ConfigError(f"Line {position} of {path} is no row of JSON ({error}). Delete it.") from error
+        if lacking:
+            raise ConfigError(f"Line {position} of {path} lacks {sorted(lacking)}. Delete it.")
         rows.append(row)
     return rows
+
+
+def provenance_path(table: Path) -> Path:
+    """Return where settings and sessions of a table stand."""
+    return table.with_suffix(".json")
+
+
+def read_provenance(table: Path) -> dict[str, Any]:
+    """Return settings and sessions of a table.
+
+    Raises:
+        ConfigError: if they are not there.
+    """
+    path = provenance_path(table)
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} does not say what {table} is of ({error}). Copy both files.") from error
+    return content
 
 
 class RowTable:
     """The table, open for one writer; every row says by `settings` what it was made with."""
 
-    def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, settings: Mapping[str, Any], number: str = "seed") -> None:
         """Open or begin a table, and cut off what is left of a row that was being written.
 
         Args:
             path: of the lines.
             settings: that all rows share, plain JSON values.
+            number: column that, with `id`, tells rows apart.
 
         Raises:
             ConfigError: if it holds rows of other settings, damaged lines, or another process writes it.
         """
-        self.path, self.settings = path, settings_id(settings)
+        self.path, self.settings, self._number = path, settings_id(settings), number
         path.parent.mkdir(parents=True, exist_ok=True)
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         try:
             self._lock()
             content = path.read_bytes()
             os.ftruncate(self._descriptor, content.rfind(b"\n") + 1)
-            self.rows = read_rows(path)
+            self.rows = read_rows(path, number)
             self._check_settings()
             self._tell(settings)
         except BaseException:
@@ -86,18 +110,14 @@ class RowTable:
         if others:
             raise ConfigError(
                 f"{self.path} holds rows of the settings {others}, but these are {self.settings}; what they "
-                f"are stands in {self.provenance_path}. Name another file, or give the same data and options."
+                f"are stands in {provenance_path(self.path)}. Name another file, or give the same data and "
+                "options."
             )
-
-    @property
-    def provenance_path(self) -> Path:
-        """Where settings and sessions stand."""
-        return self.path.with_suffix(".json")
 
     @property
     def keys(self) -> set[Key]:
         """What is in the table."""
-        return {(row["id"], row["seed"]) for row in self.rows}
+        return {(row["id"], row[self._number]) for row in self.rows}
 
     def append(self, row: Row) -> None:
         """Write one row to the disk."""
@@ -110,16 +130,16 @@ class RowTable:
 
     def add_session(self, session: Mapping[str, Any]) -> str:
         """Note what the next rows are made on, and return the short name that they have for it."""
-        content = json.loads(self.provenance_path.read_text(encoding="utf-8"))
+        content = read_provenance(self.path)
         name = settings_id(session)
         content["sessions"][name] = dict(session)
-        write_json_atomically(self.provenance_path, content)
+        write_json_atomically(provenance_path(self.path), content)
         return name
 
     def _tell(self, settings: Mapping[str, Any]) -> None:
-        if not self.provenance_path.exists():
+        if not provenance_path(self.path).exists():
             content = {"settings_id": self.settings, "settings": dict(settings), "sessions": {}}
-            write_json_atomically(self.provenance_path, content)
+            write_json_atomically(provenance_path(self.path), content)
 
     def __enter__(self) -> RowTable:
         """Return the table."""
