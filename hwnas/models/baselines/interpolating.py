@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hwnas.models.baselines.scaling import scaled
+
 DEPTHS = (3, 4, 6, 3)
 WIDTH = 128
 Activation = Callable[[], nn.Module]
@@ -30,11 +32,11 @@ def _layer(
 
 
 class _BasicBlock(nn.Module):
-    def __init__(self, in_channels: int, stride: int, act: Activation) -> None:
+    def __init__(self, in_channels: int, width: int, stride: int, act: Activation) -> None:
         super().__init__()
-        self.body = nn.Sequential(_layer(in_channels, WIDTH, 3, act, stride), _layer(WIDTH, WIDTH, 3, None))
-        keeps_shape = in_channels == WIDTH and stride == 1
-        self.shortcut = nn.Identity() if keeps_shape else _layer(in_channels, WIDTH, 1, None, stride)
+        self.body = nn.Sequential(_layer(in_channels, width, 3, act, stride), _layer(width, width, 3, None))
+        keeps_shape = in_channels == width and stride == 1
+        self.shortcut = nn.Identity() if keeps_shape else _layer(in_channels, width, 1, None, stride)
         self.act = act()
 
     def forward(self, image: Tensor) -> Tensor:
@@ -45,13 +47,13 @@ class _BasicBlock(nn.Module):
 class _Levels(nn.Module):
     """Four stages; returns the input and all their outputs, concatenated at the size of the input."""
 
-    def __init__(self, in_channels: int, act: Activation) -> None:
+    def __init__(self, in_channels: int, width: int, act: Activation) -> None:
         super().__init__()
         self.stages = nn.ModuleList()
         for depth, stride in zip(DEPTHS, (1, 2, 2, 2), strict=True):
-            first = _BasicBlock(in_channels, stride, act)
-            self.stages.append(nn.Sequential(first, *(_BasicBlock(WIDTH, 1, act) for _ in range(depth - 1))))
-            in_channels = WIDTH
+            others = (_BasicBlock(width, width, 1, act) for _ in range(depth - 1))
+            self.stages.append(nn.Sequential(_BasicBlock(in_channels, width, stride, act), *others))
+            in_channels = width
 
     def forward(self, image: Tensor) -> Tensor:
         size, levels, level = image.shape[2:], [image], image
@@ -68,17 +70,19 @@ class FIDNet34(nn.Module):
     Published with eight channels: coordinates, range, remission and a surface normal.
     """
 
-    def __init__(self, in_channels: int = 8, num_classes: int = 20) -> None:
+    def __init__(self, in_channels: int = 8, num_classes: int = 20, width_multiplier: float = 1.0) -> None:
+        """Build with all channels but those of image and classes times `width_multiplier`."""
         super().__init__()
-        widths = (in_channels, 64, 128, 256, 512)
+        width, *embedded = scaled((WIDTH, 64, 128, 256, 512), width_multiplier)
+        widths = (in_channels, *embedded)
         act = nn.LeakyReLU
         self.stem = nn.Sequential()
         for a, b in pairwise(widths):
             self.stem.extend([nn.Conv2d(a, b, 1), nn.BatchNorm2d(b), act()])
-        self.levels = _Levels(widths[-1], act)
-        joined = widths[-1] + len(DEPTHS) * WIDTH
+        self.levels = _Levels(widths[-1], width, act)
+        joined, mixed = widths[-1] + len(DEPTHS) * width, widths[-1]
         self.head = nn.Sequential(
-            _layer(joined, 512, 1, act), _layer(512, WIDTH, 1, act), nn.Conv2d(WIDTH, num_classes, 1)
+            _layer(joined, mixed, 1, act), _layer(mixed, width, 1, act), nn.Conv2d(width, num_classes, 1)
         )
 
     def forward(self, image: Tensor) -> Tensor:
@@ -90,16 +94,18 @@ class FIDNet34(nn.Module):
 class CENet34(nn.Module):
     """3 x 3 stem, ResNet-34 levels, 3 x 3 classifier, Hardswish throughout."""
 
-    def __init__(self, in_channels: int = 5, num_classes: int = 20) -> None:
+    def __init__(self, in_channels: int = 5, num_classes: int = 20, width_multiplier: float = 1.0) -> None:
+        """Build with all channels but those of image and classes times `width_multiplier`."""
         super().__init__()
+        width, narrow, wide = scaled((WIDTH, 64, 256), width_multiplier)
         act = nn.Hardswish
         self.stem = nn.Sequential(
-            _layer(in_channels, 64, 3, act), _layer(64, WIDTH, 3, act), _layer(WIDTH, WIDTH, 3, act)
+            _layer(in_channels, narrow, 3, act), _layer(narrow, width, 3, act), _layer(width, width, 3, act)
         )
-        self.levels = _Levels(WIDTH, act)
-        joined = (1 + len(DEPTHS)) * WIDTH
+        self.levels = _Levels(width, width, act)
+        joined = (1 + len(DEPTHS)) * width
         self.head = nn.Sequential(
-            _layer(joined, 256, 3, act), _layer(256, WIDTH, 3, act), nn.Conv2d(WIDTH, num_classes, 1)
+            _layer(joined, wide, 3, act), _layer(wide, width, 3, act), nn.Conv2d(width, num_classes, 1)
         )
 
     def forward(self, image: Tensor) -> Tensor:

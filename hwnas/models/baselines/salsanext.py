@@ -11,6 +11,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from hwnas.models.baselines.scaling import scaled
+
+WIDTHS = (32, 64, 128, 256, 256)
 DROPOUT = 0.2
 NEGATIVE_SLOPE = 0.01
 
@@ -71,11 +74,11 @@ class _Residual(nn.Module):
 
 
 class _Up(nn.Module):
-    def __init__(self, in_channels: int, out_channels: int, dropout: float) -> None:
+    def __init__(self, in_channels: int, skip_channels: int, out_channels: int, dropout: float) -> None:
         super().__init__()
         self.shuffle = nn.PixelShuffle(2)
         self.dropout = nn.Dropout2d(dropout)
-        self.body = _Fused(in_channels // 4 + 2 * out_channels, out_channels)
+        self.body = _Fused(in_channels // 4 + skip_channels, out_channels)
 
     def forward(self, image: Tensor, skip: Tensor) -> Tensor:
         enlarged = self.dropout(self.shuffle(image))
@@ -87,18 +90,25 @@ class _Up(nn.Module):
 class SalsaNext(nn.Module):
     """Dilated residual encoder, pixel-shuffle decoder; height and width must be multiples of 16."""
 
-    def __init__(self, in_channels: int = 5, num_classes: int = 20) -> None:
+    def __init__(self, in_channels: int = 5, num_classes: int = 20, width_multiplier: float = 1.0) -> None:
+        """Build with all channels but those of image and classes times `width_multiplier`."""
         super().__init__()
-        self.context = nn.Sequential(_Context(in_channels, 32), _Context(32, 32), _Context(32, 32))
-        widths = (32, 64, 128, 256, 256)
+        widths = scaled(WIDTHS, width_multiplier)
+        first, last = widths[0], widths[-1]
+        self.context = nn.Sequential(
+            _Context(in_channels, first), _Context(first, first), _Context(first, first)
+        )
         self.encoder = nn.ModuleList(_Residual(a, b) for a, b in pairwise(widths))
         self.dropout = nn.Dropout2d(DROPOUT)
         self.pool = nn.AvgPool2d(3, stride=2, padding=1)
-        self.middle = _Residual(256, 256)
-        self.decoder = nn.ModuleList(
-            _Up(a, b, DROPOUT if b > 32 else 0.0) for a, b in ((256, 128), (128, 128), (128, 64), (64, 32))
-        )
-        self.head = nn.Conv2d(32, num_classes, 1)
+        self.middle = _Residual(last, last)
+        self.decoder = nn.ModuleList()
+        # Widths of the decoder: 128, 128, 64, 32 in the network as published.
+        wide = last
+        for skip, narrow in zip(reversed(widths[1:]), (widths[2], *reversed(widths[:3])), strict=True):
+            self.decoder.append(_Up(wide, skip, narrow, 0.0 if narrow == first else DROPOUT))
+            wide = narrow
+        self.head = nn.Conv2d(first, num_classes, 1)
 
     def forward(self, image: Tensor) -> Tensor:
         """Return logits [N, K, H, W] for images [N, C, H, W]."""
