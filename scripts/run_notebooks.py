@@ -56,7 +56,10 @@ def execute(
 
 
 def as_shown(notebook: nbformat.NotebookNode, directory: Path) -> str:
-    """Return the text of a notebook file without traces of the directory that it ran in."""
+    """Return the text of a notebook file without traces of the directory that it ran in, or of progress."""
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [each for each in cell.outputs if each.get("name") != "stderr"]
     text = nbformat.writes(notebook)
     return text.replace(json.dumps(str(directory))[1:-1], SHOWN_AS) + "\n"
 

@@ -75,8 +75,8 @@ class Quality:
     per_class: Mapping[str, float | None]
     num_samples: int
     num_items: int
-    items_per_class: Mapping[str, int]
-    confusion: tuple[tuple[int, ...], ...] | None = None
+    items_per_class: Mapping[str, int] = field(repr=False)
+    confusion: tuple[tuple[int, ...], ...] | None = field(default=None, repr=False)
 
     @property
     def error(self) -> float:
