@@ -11,7 +11,7 @@ import numpy.typing as npt
 from hwnas.errors import BundleError
 from hwnas.files import utf8_path
 from hwnas.io_spec import TensorSpec
-from hwnas.onnxruntime_loading import load_onnxruntime
+from hwnas.onnxruntime_loading import SESSION_ENTRIES, load_onnxruntime
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -118,6 +118,8 @@ def _open_session(path: str, threads: int) -> Tuple[Any, str]:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    for key, value in SESSION_ENTRIES.items():
+        options.add_session_config_entry(key, value)
     try:
         with utf8_path(path) as readable:
             session = onnxruntime.InferenceSession(readable, options, providers=["CPUExecutionProvider"])

@@ -12,7 +12,7 @@ from hwnas.latency.backends.errors import AgentError
 from hwnas.latency.backends.onnx_file import model_files
 from hwnas.latency.backends.onnxruntime_kernels import read_kernels
 from hwnas.latency.backends.options import one_of, whole_number
-from hwnas.onnxruntime_loading import load_onnxruntime
+from hwnas.onnxruntime_loading import SESSION_ENTRIES, load_onnxruntime
 from hwnas.scratch import ScratchDirectory
 
 CPU_PROVIDER = "CPUExecutionProvider"
@@ -139,7 +139,7 @@ class OnnxRuntime:
         options.execution_mode = self._onnxruntime.ExecutionMode.ORT_SEQUENTIAL
         options.graph_optimization_level = self._onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
         options.log_severity_level = 3
-        for key, value in _SESSION_ENTRIES.items():
+        for key, value in {**_SESSION_ENTRIES, **SESSION_ENTRIES}.items():
             options.add_session_config_entry(key, value)
         if self._trace_directory:
             options.enable_profiling = True

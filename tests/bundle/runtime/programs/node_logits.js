@@ -13,6 +13,7 @@ async function main() {
   const values = new Float32Array(bytes.buffer, bytes.byteOffset, count * length);
   const session = await ort.InferenceSession.create(model, {
     executionProviders: ["cpu"], intraOpNumThreads: 1, logSeverityLevel: 3,
+    extra: { session: { x64quantprecision: "1" } }, // see docs/reference/runtimes.md
   });
   const out = fs.openSync(logits, "w");
   for (let index = 0; index < count; index += 1) {
