@@ -42,7 +42,7 @@ _COPIED = ("hwnas", "tests", "scripts", "docs", "export", "latency_tables", "pyp
 # Loaded once; each run of tests is a fork, which would else spend most of its time loading these.
 _PRELOADED = ("numpy", "scipy.stats", "pytest", "hypothesis.extra.numpy", "torch", "torchmetrics", "optuna")
 _PYTEST = ("-x", "-q", "--hypothesis-profile=mutations", "-p", "no:cacheprovider", "-p", "no:xdist")
-_TIMES_SLOWER, _AT_LEAST_S = 10.0, 60.0
+_TIMES_SLOWER = 10.0
 _WRONG_SOURCES = 99
 
 
@@ -133,7 +133,7 @@ def seconds_of(test: str) -> float:
     return found.seconds
 
 
-def killed_by(mutation: Mutation, seconds: Mapping[str, float], sources: Path) -> str:
+def killed_by(mutation: Mutation, seconds: Mapping[str, float], sources: Path, timeout_s: float) -> str:
     """Return which failure kills a mutation; empty if it survives."""
     path = sources / mutation.module
     original = path.read_bytes()
@@ -142,8 +142,8 @@ def killed_by(mutation: Mutation, seconds: Mapping[str, float], sources: Path) -
     path.write_text(mutated(mutation), encoding="utf-8")
     try:
         for test in sorted(TARGETS[mutation.module], key=lambda each: seconds[each]):
-            timeout_s = max(_AT_LEAST_S, _TIMES_SLOWER * seconds[test])
-            found = run_tests([test], sources, timeout_s, keep_bytecode=False)
+            patience_s = max(timeout_s, _TIMES_SLOWER * seconds[test])
+            found = run_tests([test], sources, patience_s, keep_bytecode=False)
             if found.code == _WRONG_SOURCES:
                 raise TestsError("The tests import hwnas from elsewhere than the copy of the sources.")
             if found.code != 0:
@@ -177,14 +177,16 @@ def _copy_tree(source: Path, target: Path) -> None:
     shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
 
 
-def try_module(wanted: tuple[str, list[Mutation]], seconds: Mapping[str, float], log: Path) -> None:
+def try_module(
+    wanted: tuple[str, list[Mutation]], seconds: Mapping[str, float], timeout_s: float, log: Path
+) -> None:
     """Try the mutations of one module, one after the other; append each to the log."""
     module, mutations = wanted
     sources = own_copy()
     digest = digest_of(module, sources)
     for mutation in mutations:
         start = time.monotonic()
-        how = killed_by(mutation, seconds, sources)
+        how = killed_by(mutation, seconds, sources, timeout_s)
         entry = {**asdict(mutation), "sources": digest, "killed": bool(how), "how": how}
         with log.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(entry) + "\n")
@@ -193,7 +195,7 @@ def try_module(wanted: tuple[str, list[Mutation]], seconds: Mapping[str, float],
         print(said, file=sys.stderr, flush=True)
 
 
-def try_all(wanted: Mapping[str, list[Mutation]], jobs: int, log: Path) -> None:
+def try_all(wanted: Mapping[str, list[Mutation]], jobs: int, timeout_s: float, log: Path) -> None:
     """Time the tests of some modules, and try the mutations of each."""
     # Threads of libraries would be lost in forks, and compete with each other.
     os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", PYTHONHASHSEED="0")
@@ -205,7 +207,8 @@ def try_all(wanted: Mapping[str, list[Mutation]], jobs: int, log: Path) -> None:
         os.environ["HWNAS_MUTATIONS"] = scratch
         with multiprocessing.get_context("fork").Pool(jobs) as pool:
             seconds = dict(zip(tests, pool.map(seconds_of, tests, 1), strict=True))
-            for _ in pool.imap_unordered(partial(try_module, seconds=seconds, log=log), wanted.items()):
+            each = partial(try_module, seconds=seconds, timeout_s=timeout_s, log=log)
+            for _ in pool.imap_unordered(each, wanted.items()):
                 pass
 
 
@@ -271,6 +274,9 @@ def main() -> int:
     parser.add_argument("--module", action="append", choices=sorted(TARGETS), help="only of these modules")
     parser.add_argument("--jobs", type=int, default=1, help="modules at a time, each with a copy of its own")
     parser.add_argument("--out", type=Path, required=True, help="directory of the results")
+    parser.add_argument(
+        "--timeout-s", type=float, default=60.0, help="of a file of tests, or ten times as normal"
+    )
     parser.add_argument("--least", type=float, default=0.9, help="share that must be killed, 0 to 1")
     options = parser.parse_args()
     wanted = drawn(options.module or sorted(TARGETS), options.mutations, options.seed)
@@ -283,7 +289,7 @@ def main() -> int:
             left.setdefault(mutation.module, []).append(mutation)
     if left:
         try:
-            try_all(left, options.jobs, log)
+            try_all(left, options.jobs, options.timeout_s, log)
         except TestsError as error:
             raise SystemExit(str(error)) from None
         done = tried(log)
