@@ -29,18 +29,20 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from mutation_targets import EQUIVALENT, TARGETS
 from mutations import ROOT, Mutation, mutated, mutations_of
 
 _COPIED = ("hwnas", "tests", "scripts", "docs", "export", "latency_tables", "pyproject.toml", "README.md")
 # Loaded once; each run of tests is a fork, which would else spend most of its time loading these.
-_PRELOADED = ("numpy", "scipy.stats", "pytest", "hypothesis.extra.numpy", "torch", "torchmetrics", "optuna")
+_PRELOADED = (
+    *("pytest", "hypothesis.extra.numpy", "numpy", "scipy.stats", "scipy.special", "torch", "torchmetrics"),
+    *("optuna", "onnx", "pydantic", "yaml"),
+)
 _PYTEST = ("-x", "-q", "--hypothesis-profile=mutations", "-p", "no:cacheprovider", "-p", "no:xdist")
 _TIMES_SLOWER = 10.0
 _WRONG_SOURCES = 99
@@ -120,13 +122,13 @@ def _code_of(child: int, deadline: float) -> int | None:
     return None
 
 
-def seconds_of(test: str) -> float:
+def seconds_of(test: str, common: Path) -> float:
     """Return how long a file of tests takes without a mutation.
 
     Raises:
         TestsError: if it fails.
     """
-    found = run_tests([test], own_copy(), 1800.0, keep_bytecode=True)
+    found = run_tests([test], common, 1800.0, keep_bytecode=True)
     if found.code != 0:
         raise TestsError(f"{test} fails without a mutation:\n{found.output[-3000:]}")
     print(f"{test}: {found.seconds:.0f} s without a mutation", file=sys.stderr, flush=True)
@@ -161,28 +163,34 @@ def digest_of(module: str, sources: Path = ROOT) -> str:
     return found.hexdigest()[:16]
 
 
-def own_copy() -> Path:
-    """Return this process's own copy of what tests need, made at first."""
-    # One level down, so that no test finds data beside what it takes for the checkout.
-    sources = Path(os.environ["HWNAS_MUTATIONS"]) / str(os.getpid()) / "checkout"
+def copy_checkout(sources: Path) -> None:
+    """Copy what tests need."""
+    sources.mkdir(parents=True)
+    for name in _COPIED:
+        if (ROOT / name).is_file():
+            shutil.copy2(ROOT / name, sources / name)
+        else:
+            shutil.copytree(ROOT / name, sources / name, ignore=shutil.ignore_patterns("__pycache__"))
+
+
+def own_copy(common: Path) -> Path:
+    """Return this process's own copy of the common one, made at first with the bytecode that lies there."""
+    sources = common.parent.parent / str(os.getpid()) / common.name
     if not sources.is_dir():
-        sources.mkdir(parents=True)
-        for name in _COPIED:
-            copy: Callable[..., Any] = shutil.copy if (ROOT / name).is_file() else _copy_tree
-            copy(ROOT / name, sources / name)
+        shutil.copytree(common, sources)
     return sources
 
 
-def _copy_tree(source: Path, target: Path) -> None:
-    shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
-
-
 def try_module(
-    wanted: tuple[str, list[Mutation]], seconds: Mapping[str, float], timeout_s: float, log: Path
+    wanted: tuple[str, list[Mutation]],
+    seconds: Mapping[str, float],
+    timeout_s: float,
+    common: Path,
+    log: Path,
 ) -> None:
     """Try the mutations of one module, one after the other; append each to the log."""
     module, mutations = wanted
-    sources = own_copy()
+    sources = own_copy(common)
     digest = digest_of(module, sources)
     for mutation in mutations:
         start = time.monotonic()
@@ -204,10 +212,12 @@ def try_all(wanted: Mapping[str, list[Mutation]], jobs: int, timeout_s: float, l
         importlib.import_module(name)
     tests = sorted({test for module in wanted for test in TARGETS[module]})
     with tempfile.TemporaryDirectory(prefix="hwnas-mutations-") as scratch:
-        os.environ["HWNAS_MUTATIONS"] = scratch
+        # Two levels down, so that no test finds data beside what it takes for the checkout.
+        common = Path(scratch) / "common" / "checkout"
+        copy_checkout(common)
         with multiprocessing.get_context("fork").Pool(jobs) as pool:
-            seconds = dict(zip(tests, pool.map(seconds_of, tests, 1), strict=True))
-            each = partial(try_module, seconds=seconds, timeout_s=timeout_s, log=log)
+            seconds = dict(zip(tests, pool.map(partial(seconds_of, common=common), tests, 1), strict=True))
+            each = partial(try_module, seconds=seconds, timeout_s=timeout_s, common=common, log=log)
             for _ in pool.imap_unordered(each, wanted.items()):
                 pass
 
