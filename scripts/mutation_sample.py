@@ -19,6 +19,7 @@ import argparse
 import contextlib
 import hashlib
 import importlib
+import itertools
 import json
 import multiprocessing
 import os
@@ -46,6 +47,7 @@ _PRELOADED = (
 _PYTEST = ("-x", "-q", "--hypothesis-profile=mutations", "-p", "no:cacheprovider", "-p", "no:xdist")
 _TIMES_SLOWER = 10.0
 _WRONG_SOURCES = 99
+_SECONDS = itertools.count(1_000_000_000)
 
 
 class TestsError(Exception):
@@ -69,20 +71,20 @@ class Run:
         return (lines[0] if lines else f"exit code {self.code}")[:200]
 
 
-def run_tests(tests: Sequence[str], sources: Path, timeout_s: float, *, keep_bytecode: bool) -> Run:
+def run_tests(tests: Sequence[str], sources: Path, timeout_s: float) -> Run:
     """Run tests of a copy of the sources in a process of their own."""
     start = time.monotonic()
     with tempfile.TemporaryFile() as output:
         child = os.fork()
         if child == 0:
-            _be_pytest(tests, sources, output.fileno(), keep_bytecode=keep_bytecode)
+            _be_pytest(tests, sources, output.fileno())
         code = _code_of(child, start + timeout_s)
         output.seek(0)
         text = output.read().decode("utf-8", "replace")
     return Run(code, text, time.monotonic() - start)
 
 
-def _be_pytest(tests: Sequence[str], sources: Path, output: int, *, keep_bytecode: bool) -> None:
+def _be_pytest(tests: Sequence[str], sources: Path, output: int) -> None:
     code = 70
     try:
         os.setsid()
@@ -91,7 +93,6 @@ def _be_pytest(tests: Sequence[str], sources: Path, output: int, *, keep_bytecod
         os.chdir(sources)
         os.environ["PYTHONPATH"] = str(sources)
         sys.path.insert(0, str(sources))
-        sys.dont_write_bytecode = not keep_bytecode
         import hypothesis
         import pytest
 
@@ -122,16 +123,22 @@ def _code_of(child: int, deadline: float) -> int | None:
     return None
 
 
-def seconds_of(test: str, common: Path) -> float:
-    """Return how long a file of tests takes without a mutation.
+def seconds_of(test: str, sources: Path) -> float:
+    """Return how long a file of tests takes without a mutation, as told by the first process that tried.
 
     Raises:
         TestsError: if it fails.
     """
-    found = run_tests([test], common, 1800.0, keep_bytecode=True)
+    known = sources.parents[1] / test.replace("/", "+")
+    if known.is_file():
+        return float(known.read_text(encoding="utf-8"))
+    found = run_tests([test], sources, 1800.0)
     if found.code != 0:
         raise TestsError(f"{test} fails without a mutation:\n{found.output[-3000:]}")
     print(f"{test}: {found.seconds:.0f} s without a mutation", file=sys.stderr, flush=True)
+    new = known.with_name(f"{known.name}.{os.getpid()}")
+    new.write_text(str(found.seconds), encoding="utf-8")
+    new.replace(known)
     return found.seconds
 
 
@@ -139,13 +146,14 @@ def killed_by(mutation: Mutation, seconds: Mapping[str, float], sources: Path, t
     """Return which failure kills a mutation; empty if it survives."""
     path = sources / mutation.module
     original = path.read_bytes()
-    for cached in (path.parent / "__pycache__").glob(f"{path.stem}.*.pyc"):
-        cached.unlink()  # bytecode is told from source by its second and size, which may be the same
     path.write_text(mutated(mutation), encoding="utf-8")
+    # Bytecode is told from source by its second and its size: each mutation has a second of its own.
+    second = next(_SECONDS)
+    os.utime(path, (second, second))
     try:
         for test in sorted(TARGETS[mutation.module], key=lambda each: seconds[each]):
             patience_s = max(timeout_s, _TIMES_SLOWER * seconds[test])
-            found = run_tests([test], sources, patience_s, keep_bytecode=False)
+            found = run_tests([test], sources, patience_s)
             if found.code == _WRONG_SOURCES:
                 raise TestsError("The tests import hwnas from elsewhere than the copy of the sources.")
             if found.code != 0:
@@ -163,35 +171,26 @@ def digest_of(module: str, sources: Path = ROOT) -> str:
     return found.hexdigest()[:16]
 
 
-def copy_checkout(sources: Path) -> None:
-    """Copy what tests need."""
-    sources.mkdir(parents=True)
-    for name in _COPIED:
-        if (ROOT / name).is_file():
-            shutil.copy2(ROOT / name, sources / name)
-        else:
-            shutil.copytree(ROOT / name, sources / name, ignore=shutil.ignore_patterns("__pycache__"))
-
-
-def own_copy(common: Path) -> Path:
-    """Return this process's own copy of the common one, made at first with the bytecode that lies there."""
-    sources = common.parent.parent / str(os.getpid()) / common.name
+def own_copy(scratch: Path) -> Path:
+    """Return this process's own copy of what tests need, made at first."""
+    # Two levels down, so that no test finds data beside what it takes for the checkout.
+    sources = scratch / str(os.getpid()) / "checkout"
     if not sources.is_dir():
-        shutil.copytree(common, sources)
+        sources.mkdir(parents=True)
+        for name in _COPIED:
+            if (ROOT / name).is_file():
+                shutil.copy2(ROOT / name, sources / name)
+            else:
+                shutil.copytree(ROOT / name, sources / name, ignore=shutil.ignore_patterns("__pycache__"))
     return sources
 
 
-def try_module(
-    wanted: tuple[str, list[Mutation]],
-    seconds: Mapping[str, float],
-    timeout_s: float,
-    common: Path,
-    log: Path,
-) -> None:
+def try_module(wanted: tuple[str, list[Mutation]], timeout_s: float, scratch: Path, log: Path) -> None:
     """Try the mutations of one module, one after the other; append each to the log."""
     module, mutations = wanted
-    sources = own_copy(common)
+    sources = own_copy(scratch)
     digest = digest_of(module, sources)
+    seconds = {test: seconds_of(test, sources) for test in TARGETS[module]}
     for mutation in mutations:
         start = time.monotonic()
         how = killed_by(mutation, seconds, sources, timeout_s)
@@ -210,14 +209,9 @@ def try_all(wanted: Mapping[str, list[Mutation]], jobs: int, timeout_s: float, l
     os.environ.pop("HWNAS_LIDAR_DATA", None)
     for name in _PRELOADED:
         importlib.import_module(name)
-    tests = sorted({test for module in wanted for test in TARGETS[module]})
     with tempfile.TemporaryDirectory(prefix="hwnas-mutations-") as scratch:
-        # Two levels down, so that no test finds data beside what it takes for the checkout.
-        common = Path(scratch) / "common" / "checkout"
-        copy_checkout(common)
+        each = partial(try_module, timeout_s=timeout_s, scratch=Path(scratch), log=log)
         with multiprocessing.get_context("fork").Pool(jobs) as pool:
-            seconds = dict(zip(tests, pool.map(partial(seconds_of, common=common), tests, 1), strict=True))
-            each = partial(try_module, seconds=seconds, timeout_s=timeout_s, common=common, log=log)
             for _ in pool.imap_unordered(each, wanted.items()):
                 pass
 
