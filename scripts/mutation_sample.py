@@ -19,6 +19,7 @@ import argparse
 import contextlib
 import hashlib
 import importlib
+import itertools
 import json
 import multiprocessing
 import os
@@ -29,21 +30,24 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from mutation_targets import EQUIVALENT, TARGETS
 from mutations import ROOT, Mutation, mutated, mutations_of
 
 _COPIED = ("hwnas", "tests", "scripts", "docs", "export", "latency_tables", "pyproject.toml", "README.md")
 # Loaded once; each run of tests is a fork, which would else spend most of its time loading these.
-_PRELOADED = ("numpy", "scipy.stats", "pytest", "hypothesis.extra.numpy", "torch", "torchmetrics", "optuna")
+_PRELOADED = (
+    *("pytest", "hypothesis.extra.numpy", "numpy", "scipy.stats", "scipy.special", "torch", "torchmetrics"),
+    *("optuna", "onnx", "pydantic", "yaml"),
+)
 _PYTEST = ("-x", "-q", "--hypothesis-profile=mutations", "-p", "no:cacheprovider", "-p", "no:xdist")
-_TIMES_SLOWER, _AT_LEAST_S = 10.0, 60.0
+_TIMES_SLOWER = 10.0
 _WRONG_SOURCES = 99
+_SECONDS = itertools.count(1_000_000_000)
 
 
 class TestsError(Exception):
@@ -67,20 +71,20 @@ class Run:
         return (lines[0] if lines else f"exit code {self.code}")[:200]
 
 
-def run_tests(tests: Sequence[str], sources: Path, timeout_s: float, *, keep_bytecode: bool) -> Run:
+def run_tests(tests: Sequence[str], sources: Path, timeout_s: float) -> Run:
     """Run tests of a copy of the sources in a process of their own."""
     start = time.monotonic()
     with tempfile.TemporaryFile() as output:
         child = os.fork()
         if child == 0:
-            _be_pytest(tests, sources, output.fileno(), keep_bytecode=keep_bytecode)
+            _be_pytest(tests, sources, output.fileno())
         code = _code_of(child, start + timeout_s)
         output.seek(0)
         text = output.read().decode("utf-8", "replace")
     return Run(code, text, time.monotonic() - start)
 
 
-def _be_pytest(tests: Sequence[str], sources: Path, output: int, *, keep_bytecode: bool) -> None:
+def _be_pytest(tests: Sequence[str], sources: Path, output: int) -> None:
     code = 70
     try:
         os.setsid()
@@ -89,7 +93,6 @@ def _be_pytest(tests: Sequence[str], sources: Path, output: int, *, keep_bytecod
         os.chdir(sources)
         os.environ["PYTHONPATH"] = str(sources)
         sys.path.insert(0, str(sources))
-        sys.dont_write_bytecode = not keep_bytecode
         import hypothesis
         import pytest
 
@@ -120,30 +123,37 @@ def _code_of(child: int, deadline: float) -> int | None:
     return None
 
 
-def seconds_of(test: str) -> float:
-    """Return how long a file of tests takes without a mutation.
+def seconds_of(test: str, sources: Path) -> float:
+    """Return how long a file of tests takes without a mutation, as told by the first process that tried.
 
     Raises:
         TestsError: if it fails.
     """
-    found = run_tests([test], own_copy(), 1800.0, keep_bytecode=True)
+    known = sources.parents[1] / test.replace("/", "+")
+    if known.is_file():
+        return float(known.read_text(encoding="utf-8"))
+    found = run_tests([test], sources, 1800.0)
     if found.code != 0:
         raise TestsError(f"{test} fails without a mutation:\n{found.output[-3000:]}")
     print(f"{test}: {found.seconds:.0f} s without a mutation", file=sys.stderr, flush=True)
+    new = known.with_name(f"{known.name}.{os.getpid()}")
+    new.write_text(str(found.seconds), encoding="utf-8")
+    new.replace(known)
     return found.seconds
 
 
-def killed_by(mutation: Mutation, seconds: Mapping[str, float], sources: Path) -> str:
+def killed_by(mutation: Mutation, seconds: Mapping[str, float], sources: Path, timeout_s: float) -> str:
     """Return which failure kills a mutation; empty if it survives."""
     path = sources / mutation.module
     original = path.read_bytes()
-    for cached in (path.parent / "__pycache__").glob(f"{path.stem}.*.pyc"):
-        cached.unlink()  # bytecode is told from source by its second and size, which may be the same
     path.write_text(mutated(mutation), encoding="utf-8")
+    # Bytecode is told from source by its second and its size: each mutation has a second of its own.
+    second = next(_SECONDS)
+    os.utime(path, (second, second))
     try:
         for test in sorted(TARGETS[mutation.module], key=lambda each: seconds[each]):
-            timeout_s = max(_AT_LEAST_S, _TIMES_SLOWER * seconds[test])
-            found = run_tests([test], sources, timeout_s, keep_bytecode=False)
+            patience_s = max(timeout_s, _TIMES_SLOWER * seconds[test])
+            found = run_tests([test], sources, patience_s)
             if found.code == _WRONG_SOURCES:
                 raise TestsError("The tests import hwnas from elsewhere than the copy of the sources.")
             if found.code != 0:
@@ -161,30 +171,29 @@ def digest_of(module: str, sources: Path = ROOT) -> str:
     return found.hexdigest()[:16]
 
 
-def own_copy() -> Path:
+def own_copy(scratch: Path) -> Path:
     """Return this process's own copy of what tests need, made at first."""
-    # One level down, so that no test finds data beside what it takes for the checkout.
-    sources = Path(os.environ["HWNAS_MUTATIONS"]) / str(os.getpid()) / "checkout"
+    # Two levels down, so that no test finds data beside what it takes for the checkout.
+    sources = scratch / str(os.getpid()) / "checkout"
     if not sources.is_dir():
         sources.mkdir(parents=True)
         for name in _COPIED:
-            copy: Callable[..., Any] = shutil.copy if (ROOT / name).is_file() else _copy_tree
-            copy(ROOT / name, sources / name)
+            if (ROOT / name).is_file():
+                shutil.copy2(ROOT / name, sources / name)
+            else:
+                shutil.copytree(ROOT / name, sources / name, ignore=shutil.ignore_patterns("__pycache__"))
     return sources
 
 
-def _copy_tree(source: Path, target: Path) -> None:
-    shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
-
-
-def try_module(wanted: tuple[str, list[Mutation]], seconds: Mapping[str, float], log: Path) -> None:
+def try_module(wanted: tuple[str, list[Mutation]], timeout_s: float, scratch: Path, log: Path) -> None:
     """Try the mutations of one module, one after the other; append each to the log."""
     module, mutations = wanted
-    sources = own_copy()
+    sources = own_copy(scratch)
     digest = digest_of(module, sources)
+    seconds = {test: seconds_of(test, sources) for test in TARGETS[module]}
     for mutation in mutations:
         start = time.monotonic()
-        how = killed_by(mutation, seconds, sources)
+        how = killed_by(mutation, seconds, sources, timeout_s)
         entry = {**asdict(mutation), "sources": digest, "killed": bool(how), "how": how}
         with log.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(entry) + "\n")
@@ -193,19 +202,17 @@ def try_module(wanted: tuple[str, list[Mutation]], seconds: Mapping[str, float],
         print(said, file=sys.stderr, flush=True)
 
 
-def try_all(wanted: Mapping[str, list[Mutation]], jobs: int, log: Path) -> None:
+def try_all(wanted: Mapping[str, list[Mutation]], jobs: int, timeout_s: float, log: Path) -> None:
     """Time the tests of some modules, and try the mutations of each."""
     # Threads of libraries would be lost in forks, and compete with each other.
     os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", PYTHONHASHSEED="0")
     os.environ.pop("HWNAS_LIDAR_DATA", None)
     for name in _PRELOADED:
         importlib.import_module(name)
-    tests = sorted({test for module in wanted for test in TARGETS[module]})
     with tempfile.TemporaryDirectory(prefix="hwnas-mutations-") as scratch:
-        os.environ["HWNAS_MUTATIONS"] = scratch
+        each = partial(try_module, timeout_s=timeout_s, scratch=Path(scratch), log=log)
         with multiprocessing.get_context("fork").Pool(jobs) as pool:
-            seconds = dict(zip(tests, pool.map(seconds_of, tests, 1), strict=True))
-            for _ in pool.imap_unordered(partial(try_module, seconds=seconds, log=log), wanted.items()):
+            for _ in pool.imap_unordered(each, wanted.items()):
                 pass
 
 
@@ -271,6 +278,9 @@ def main() -> int:
     parser.add_argument("--module", action="append", choices=sorted(TARGETS), help="only of these modules")
     parser.add_argument("--jobs", type=int, default=1, help="modules at a time, each with a copy of its own")
     parser.add_argument("--out", type=Path, required=True, help="directory of the results")
+    parser.add_argument(
+        "--timeout-s", type=float, default=60.0, help="of a file of tests, or ten times as normal"
+    )
     parser.add_argument("--least", type=float, default=0.9, help="share that must be killed, 0 to 1")
     options = parser.parse_args()
     wanted = drawn(options.module or sorted(TARGETS), options.mutations, options.seed)
@@ -283,7 +293,7 @@ def main() -> int:
             left.setdefault(mutation.module, []).append(mutation)
     if left:
         try:
-            try_all(left, options.jobs, log)
+            try_all(left, options.jobs, options.timeout_s, log)
         except TestsError as error:
             raise SystemExit(str(error)) from None
         done = tried(log)

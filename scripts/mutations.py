@@ -130,8 +130,10 @@ def _declarations(node: ast.AST) -> Iterator[ast.AST]:
 def _scopes(node: ast.AST, scope: str) -> Iterator[tuple[int, str]]:
     for child in ast.iter_child_nodes(node):
         yield id(child), scope
-        is_scope = isinstance(child, ast.FunctionDef | ast.ClassDef)
-        yield from _scopes(child, f"{scope}.{child.name}".lstrip(".") if is_scope else scope)
+        if isinstance(child, ast.FunctionDef | ast.ClassDef):
+            yield from _scopes(child, f"{scope}.{child.name}".lstrip("."))
+        else:
+            yield from _scopes(child, scope)
 
 
 def mutated(mutation: Mutation) -> str:

@@ -137,18 +137,22 @@ def test_crowding_by_hand() -> None:
     assert crowding_distances(np.full((3, 2), 7.0)).tolist() == [np.inf, 0.0, np.inf]
 
 
-@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=3, max_size=9, unique=True))
-def test_crowding_is_the_sum_over_coordinates_of_the_gap_between_neighbours(points: list) -> None:
-    table = np.array(points)
+@given(
+    st.integers(3, 9).flatmap(lambda n: st.tuples(*[st.permutations(range(n))] * 2)),
+    st.sampled_from([1, 1e-6]),
+)
+def test_crowding_is_the_sum_over_coordinates_of_the_gap_between_neighbours(
+    orders: tuple, scale: float
+) -> None:
+    """Coordinates are squares, so that gaps differ, and none is equal to another."""
+    table = scale * np.square(np.array(orders, float)).T
     for one, distance in enumerate(crowding_distances(table)):
-        gaps = []
+        expected = 0.0
         for values in table.T:
-            below, above = sorted(values[values < values[one]]), sorted(values[values > values[one]])
-            if len(set(values)) < len(values):
-                return  # of equal values either may be the end
-            is_end = not below or not above
-            gaps.append(np.inf if is_end else (above[0] - below[-1]) / (max(values) - min(values)))
-        assert distance == pytest.approx(sum(gaps), rel=1e-6)
+            below, above = values[values < values[one]], values[values > values[one]]
+            is_end = not len(below) or not len(above)
+            expected += np.inf if is_end else (above.min() - below.max()) / (values.max() - values.min())
+        assert distance == pytest.approx(expected, rel=1e-6)
 
 
 def test_the_best_come_first_by_front_and_then_by_crowding() -> None:

@@ -147,6 +147,11 @@ def test_refuses_impossible_settings(wrong: dict[str, float]) -> None:
         KnnSettings(**wrong)  # type: ignore[arg-type]
 
 
+def test_how_many_neighbours_a_window_holds_is_said() -> None:
+    with pytest.raises(DataError, match="k is 50; expected 1 to window \\* window = 49"):
+        KnnSettings(k=50, window=7)
+
+
 def test_settings_round_trip() -> None:
     assert KnnSettings.from_json(KnnSettings(7, 7, 1.0, 2.0).to_json()) == KnnSettings(7, 7, 1.0, 2.0)
 

@@ -196,3 +196,11 @@ def test_states_before_and_after_tell_of_throttling() -> None:
     hot = {**CALM, "alarms": ["hot"]}
     found = clock_model(MadeUpSession(states=(CALM, hot)), PROTOCOL, None)
     assert (found.throttling, found.states) == (("hot",), (CALM, hot))
+
+
+@pytest.mark.parametrize(("width", "ended"), [(0.01, PRECISE), (0.0101, SAMPLE_LIMIT)])
+def test_an_interval_that_is_just_as_narrow_as_wished_is_enough(
+    width: float, ended: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clocking, "relative_half_width", lambda _median, _interval: width)
+    assert ending(MadeUpSession(), relative_interval=0.01, max_samples=60)[0] == ended
