@@ -18,31 +18,28 @@ _QUICK_S, _FULL_S = 3.0, 30.0
 
 def register(app: typer.Typer) -> None:
     """Add the command to `app`."""
+    app.command("doctor")(doctor)
 
-    @app.command("doctor")
-    def doctor(
-        target: Annotated[
-            str, typer.Option(help="Target, such as local or ssh://user@board?backend=tensorrt.")
-        ] = ("local"),
-        *,
-        quick: Annotated[
-            bool, typer.Option("--quick", help="Watch the noise for 3 s in place of 30 s.")
-        ] = False,
-        as_json: Annotated[bool, typer.Option("--json", help="Print findings and facts as JSON.")] = False,
-    ) -> None:
-        """Say what a target can measure and build, what is wrong with it, and what to do about it."""
-        from hwnas.latency.doctor.doctor import doctor as look_at
 
-        with err_console.status(f"Looking at {target}"):
-            diagnosis = look_at(target, noise_s=_QUICK_S if quick else _FULL_S)
-        if as_json:
-            print_json(diagnosis.to_json())
-        else:
-            _print_findings(diagnosis)
-        if not diagnosis.is_usable:
-            raise MeasurementError(
-                f"Nothing can be measured on {diagnosis.target!r}; see the problems above."
-            )
+def doctor(
+    target: Annotated[
+        str, typer.Option(help="Target, such as local or ssh://user@board?backend=tensorrt.")
+    ] = ("local"),
+    *,
+    quick: Annotated[bool, typer.Option("--quick", help="Watch the noise for 3 s in place of 30 s.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print findings and facts as JSON.")] = False,
+) -> None:
+    """Say what a target can measure and build, what is wrong with it, and what to do about it."""
+    from hwnas.latency.doctor.doctor import doctor as look_at
+
+    with err_console.status(f"Looking at {target}"):
+        diagnosis = look_at(target, noise_s=_QUICK_S if quick else _FULL_S)
+    if as_json:
+        print_json(diagnosis.to_json())
+    else:
+        _print_findings(diagnosis)
+    if not diagnosis.is_usable:
+        raise MeasurementError(f"Nothing can be measured on {diagnosis.target!r}; see the problems above.")
 
 
 def _print_findings(diagnosis: Diagnosis) -> None:

@@ -19,101 +19,102 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the command to `app`."""
+    app.command("export")(export)
 
-    @app.command("export")
-    def export(
-        run: Annotated[Path, typer.Argument(help="Run directory with trained networks.")],
-        pick: Annotated[
-            str, typer.Option(help="knee, all, latency<=MS, error<=SHARE, or an architecture id.")
-        ] = "all",
-        out: Annotated[Path | None, typer.Option(help="Where to write bundles [RUN/bundles].")] = None,
-        precision: Annotated[
-            str, typer.Option(help="Comma-separated: fp32, fp16, int8, mixed; each is evaluated and clocked.")
-        ] = "fp32",
-        calibration: Annotated[
-            str, typer.Option(help="How INT8 ranges are found: min-max, entropy, percentile.")
-        ] = "min-max",
-        calibration_inputs: Annotated[
-            int, typer.Option(min=1, help="Training samples that INT8 ranges are found on.")
-        ] = 32,
-        quantizer: Annotated[
-            str, typer.Option(help="Who writes INT8: onnxruntime, or modelopt (for TensorRT; an extra).")
-        ] = "onnxruntime",
-        max_fp16_drop: Annotated[float, typer.Option(help="Points of the metric that fp16 may lose.")] = 0.2,
-        max_int8_drop: Annotated[
-            float, typer.Option(help="Points of the metric that int8 and mixed may lose.")
-        ] = 1.0,
-        max_class_drop: Annotated[
-            float, typer.Option(help="Points that int8 and mixed may lose on any class.")
-        ] = 2.0,
-        tensorrt: Annotated[
-            str | None, typer.Option(help="TensorRT version that must take the graph, such as 10.3.")
-        ] = None,
-        onnxruntime: Annotated[
-            str | None, typer.Option(help="onnxruntime version that must take the graph, such as 1.16.")
-        ] = None,
-        opset: Annotated[
-            int | None, typer.Option(help="ONNX opset of all files [the oldest that each needs].")
-        ] = None,
-        dialect: Annotated[
-            str,
-            typer.Option(
-                help="Of INT8: tensorrt, onnxruntime, or both, comma-separated [what the export is for: "
-                "--tensorrt, --onnxruntime, --engine, --for; else the target]."
-            ),
-        ] = "",
-        engine: Annotated[
-            str,
-            typer.Option(help="tensorrt (built on the target), rtx (for RTX GPUs; needs none), or none."),
-        ] = "none",
-        for_: Annotated[
-            str, typer.Option("--for", help="Comma-separated: triton, isaac-ros; files that these load.")
-        ] = "",
-        sign: Annotated[Path | None, typer.Option(help="Key of OpenSSH to sign the manifests with.")] = None,
-        *,
-        force: Annotated[bool, typer.Option("--force", help="Replace bundles that exist.")] = False,
-        as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-    ) -> None:
-        """Write trained networks as bundles: ONNX, weights, manifest, measured latency."""
-        from hwnas.bundle.candidates import front_of_candidates
-        from hwnas.bundle.precision.measurements import PrecisionSettings
-        from hwnas.run.progress import shown_export
-        from hwnas.run.run import Run
 
-        settings = PrecisionSettings.of(
-            precision,
-            calibration=calibration,
-            quantizer=quantizer,
-            calibration_inputs=calibration_inputs,
-            fp16_drop_points=max_fp16_drop,
-            int8_drop_points=max_int8_drop,
-            class_drop_points=max_class_drop,
+def export(
+    run: Annotated[Path, typer.Argument(help="Run directory with trained networks.")],
+    pick: Annotated[
+        str, typer.Option(help="knee, all, latency<=MS, error<=SHARE, or an architecture id.")
+    ] = "all",
+    out: Annotated[Path | None, typer.Option(help="Where to write bundles [RUN/bundles].")] = None,
+    precision: Annotated[
+        str, typer.Option(help="Comma-separated: fp32, fp16, int8, mixed; each is evaluated and clocked.")
+    ] = "fp32",
+    calibration: Annotated[
+        str, typer.Option(help="How INT8 ranges are found: min-max, entropy, percentile.")
+    ] = "min-max",
+    calibration_inputs: Annotated[
+        int, typer.Option(min=1, help="Training samples that INT8 ranges are found on.")
+    ] = 32,
+    quantizer: Annotated[
+        str, typer.Option(help="Who writes INT8: onnxruntime, or modelopt (for TensorRT; an extra).")
+    ] = "onnxruntime",
+    max_fp16_drop: Annotated[float, typer.Option(help="Points of the metric that fp16 may lose.")] = 0.2,
+    max_int8_drop: Annotated[
+        float, typer.Option(help="Points of the metric that int8 and mixed may lose.")
+    ] = 1.0,
+    max_class_drop: Annotated[
+        float, typer.Option(help="Points that int8 and mixed may lose on any class.")
+    ] = 2.0,
+    tensorrt: Annotated[
+        str | None, typer.Option(help="TensorRT version that must take the graph, such as 10.3.")
+    ] = None,
+    onnxruntime: Annotated[
+        str | None, typer.Option(help="onnxruntime version that must take the graph, such as 1.16.")
+    ] = None,
+    opset: Annotated[
+        int | None, typer.Option(help="ONNX opset of all files [the oldest that each needs].")
+    ] = None,
+    dialect: Annotated[
+        str,
+        typer.Option(
+            help="Of INT8: tensorrt, onnxruntime, or both, comma-separated [what the export is for: "
+            "--tensorrt, --onnxruntime, --engine, --for; else the target]."
+        ),
+    ] = "",
+    engine: Annotated[
+        str,
+        typer.Option(help="tensorrt (built on the target), rtx (for RTX GPUs; needs none), or none."),
+    ] = "none",
+    for_: Annotated[
+        str, typer.Option("--for", help="Comma-separated: triton, isaac-ros; files that these load.")
+    ] = "",
+    sign: Annotated[Path | None, typer.Option(help="Key of OpenSSH to sign the manifests with.")] = None,
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Replace bundles that exist.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Write trained networks as bundles: ONNX, weights, manifest, measured latency."""
+    from hwnas.bundle.candidates import front_of_candidates
+    from hwnas.bundle.precision.measurements import PrecisionSettings
+    from hwnas.run.progress import shown_export
+    from hwnas.run.run import Run
+
+    settings = PrecisionSettings.of(
+        precision,
+        calibration=calibration,
+        quantizer=quantizer,
+        calibration_inputs=calibration_inputs,
+        fp16_drop_points=max_fp16_drop,
+        int8_drop_points=max_int8_drop,
+        class_drop_points=max_class_drop,
+    )
+    with shown_export(err_console) as listener:
+        bundles = Run.open(run).export(
+            pick,
+            out=out,
+            force=force,
+            tensorrt=tensorrt,
+            precision=settings,
+            integrations=for_,
+            key=sign,
+            engine=engine,
+            dialect=dialect,
+            onnxruntime=onnxruntime,
+            opset=opset,
+            progress=listener,
         )
-        with shown_export(err_console) as listener:
-            bundles = Run.open(run).export(
-                pick,
-                out=out,
-                force=force,
-                tensorrt=tensorrt,
-                precision=settings,
-                integrations=for_,
-                key=sign,
-                engine=engine,
-                dialect=dialect,
-                onnxruntime=onnxruntime,
-                opset=opset,
-                progress=listener,
-            )
-        candidates = [candidate for bundle in bundles for candidate in bundle.candidates]
-        front = front_of_candidates(candidates)
-        if as_json:
-            told = [{**each.to_json(), "on_front": each in front} for each in candidates]
-            print_json({"bundles": [_summary(bundle) for bundle in bundles], "candidates": told})
-            return
-        for bundle in bundles:
-            _show(_summary(bundle))
-        if len(candidates) > len(bundles):
-            out_console.print(candidates_table(candidates, front))
+    candidates = [candidate for bundle in bundles for candidate in bundle.candidates]
+    front = front_of_candidates(candidates)
+    if as_json:
+        told = [{**each.to_json(), "on_front": each in front} for each in candidates]
+        print_json({"bundles": [_summary(bundle) for bundle in bundles], "candidates": told})
+        return
+    for bundle in bundles:
+        _show(_summary(bundle))
+    if len(candidates) > len(bundles):
+        out_console.print(candidates_table(candidates, front))
 
 
 def _show(bundle: Mapping[str, Any]) -> None:

@@ -24,80 +24,79 @@ _SHOWN_PROBLEMS = 20
 
 def register(app: typer.Typer) -> None:
     """Add the command to `app`."""
+    app.command("infer")(infer)
 
-    @app.command("infer")
-    def infer(
-        bundle: Annotated[Path, typer.Argument(help="Bundle directory.")],
-        scans: Annotated[
-            list[Path],
-            typer.Argument(
-                help="Files that the bundle's processor reads (of LiDAR bundles .bin, .pcd, .npy, or what "
-                "plug-ins read), and directories of them."
-            ),
-        ],
-        out: Annotated[
-            Path,
-            typer.Option("-o", "--out", help="Directory for the results; subdirectories as of the inputs."),
-        ],
-        threads: Annotated[int, typer.Option(min=0, help="Threads of one inference; 0: all cores.")] = 1,
-        precision: Annotated[
-            str, typer.Option(help="fp32, fp16, int8, mixed, or recommended for the bundle's target.")
-        ] = "fp32",
-        ids: Annotated[
-            str,
-            typer.Option(help="LiDAR. raw: ids as in label files. train: indices of classes, 255 for none."),
-        ] = "raw",
-        columns: Annotated[
-            str | None,
-            typer.Option(help="LiDAR. Columns of .bin files, such as x,y,z,intensity,ring; _ skips one."),
-        ] = None,
-        format_options: Annotated[
-            str | None,
-            typer.Option(
-                help="LiDAR. Options of the format as in dataset.yaml: '{intensity: i, ring: channel}'."
-            ),
-        ] = None,
-        allowed_signers: AllowedSigners = None,
-        identity: Identity = None,
-        *,
-        require_signature: RequireSignature = False,
-        picture: Annotated[bool, typer.Option("--picture", help="Draw each input as PNG, too.")] = False,
-        force: Annotated[
-            bool, typer.Option("--force", help="Replace results and pictures that infer wrote.")
-        ] = False,
-        as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-    ) -> None:
-        """Run a bundle on files: LiDAR bundles write one .label file each, uint32, one id for every point.
 
-        What other bundles read and write, their processor says. An input that cannot be used is named at the
-        end, and the others are done; the exit code is then 3. Directories are searched with all that is below
-        them. Scans: where one holds a dataset.yaml, its scans are
-        read as that says (format, options, frame, unit, origin, intensity range); others are read as those
-        that the network was trained on.
-        """
-        from hwnas.bundle.bundle import Bundle
+def infer(
+    bundle: Annotated[Path, typer.Argument(help="Bundle directory.")],
+    scans: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Files that the bundle's processor reads (of LiDAR bundles .bin, .pcd, .npy, or what "
+            "plug-ins read), and directories of them."
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option("-o", "--out", help="Directory for the results; subdirectories as of the inputs."),
+    ],
+    threads: Annotated[int, typer.Option(min=0, help="Threads of one inference; 0: all cores.")] = 1,
+    precision: Annotated[
+        str, typer.Option(help="fp32, fp16, int8, mixed, or recommended for the bundle's target.")
+    ] = "fp32",
+    ids: Annotated[
+        str,
+        typer.Option(help="LiDAR. raw: ids as in label files. train: indices of classes, 255 for none."),
+    ] = "raw",
+    columns: Annotated[
+        str | None,
+        typer.Option(help="LiDAR. Columns of .bin files, such as x,y,z,intensity,ring; _ skips one."),
+    ] = None,
+    format_options: Annotated[
+        str | None,
+        typer.Option(
+            help="LiDAR. Options of the format as in dataset.yaml: '{intensity: i, ring: channel}'."
+        ),
+    ] = None,
+    allowed_signers: AllowedSigners = None,
+    identity: Identity = None,
+    *,
+    require_signature: RequireSignature = False,
+    picture: Annotated[bool, typer.Option("--picture", help="Draw each input as PNG, too.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace results and pictures that infer wrote.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Run a bundle on files: LiDAR bundles write one .label file each, uint32, one id for every point.
 
-        trust = trust_of(
-            require_signature=require_signature, allowed_signers=allowed_signers, identity=identity
+    What other bundles read and write, their processor says. An input that cannot be used is named at the
+    end, and the others are done; the exit code is then 3. Directories are searched with all that is below
+    them. Scans: where one holds a dataset.yaml, its scans are
+    read as that says (format, options, frame, unit, origin, intensity range); others are read as those
+    that the network was trained on.
+    """
+    from hwnas.bundle.bundle import Bundle
+
+    trust = trust_of(require_signature=require_signature, allowed_signers=allowed_signers, identity=identity)
+    with _shown_files() as listener:
+        found = Bundle(bundle, trust=trust).infer(
+            scans,
+            out,
+            threads=threads,
+            precision=precision,
+            ids=ids,
+            columns=columns,
+            format_options=_format_options(format_options),
+            picture=picture,
+            force=force,
+            progress=listener,
         )
-        with _shown_files() as listener:
-            found = Bundle(bundle, trust=trust).infer(
-                scans,
-                out,
-                threads=threads,
-                precision=precision,
-                ids=ids,
-                columns=columns,
-                format_options=_format_options(format_options),
-                picture=picture,
-                force=force,
-                progress=listener,
-            )
-        if as_json:
-            print_json(found.to_json())
-        else:
-            _show(found)
-        _refuse_problems(found)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        _show(found)
+    _refuse_problems(found)
 
 
 @contextmanager

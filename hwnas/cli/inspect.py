@@ -18,42 +18,40 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the command to `app`."""
+    app.command("inspect")(inspect)
 
-    @app.command("inspect")
-    def inspect(
-        file: Annotated[Path, typer.Argument(help="ONNX file, or engine of TensorRT.")],
-        *,
-        inputs: Annotated[
-            list[str] | None,
-            typer.Option(
-                "--input",
-                help="Shape or value of an input: image=1x5x64x512, sr=16000, image=scan.npy.",
-            ),
-        ] = None,
-        layers: Annotated[bool, typer.Option("--layers", help="Print every layer, too.")] = False,
-        as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-    ) -> None:
-        """Say what is in a model file: layers, operators, work, parameters, precision.
 
-        Work is multiplications with addition (MACs) of convolutions, products, recurrent layers and
-        attention. What cannot be known from the file is said to be unknown, with its operators.
+def inspect(
+    file: Annotated[Path, typer.Argument(help="ONNX file, or engine of TensorRT.")],
+    *,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            help="Shape or value of an input: image=1x5x64x512, sr=16000, image=scan.npy.",
+        ),
+    ] = None,
+    layers: Annotated[bool, typer.Option("--layers", help="Print every layer, too.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Say what is in a model file: layers, operators, work, parameters, precision.
 
-        Of an engine: who wrote it, without a GPU; with --layers and a GPU, its layers. That runs native code
-        of the file, so give only engines that you trust.
-        """
-        from hwnas.latency.engines.inspection import EngineReport, inspect_model
+    Work is multiplications with addition (MACs) of convolutions, products, recurrent layers and
+    attention. What cannot be known from the file is said to be unknown, with its operators.
 
-        report = inspect_model(file, inputs or [], load_engine=layers)
-        if isinstance(report, EngineReport):
-            lines = _engine_lines(report)
-        else:
-            lines = _lines(report, with_layers=layers)
-        if as_json:
-            print_json(report.to_json())
-            return
-        for line in lines:
-            # Names of a file may hold line ends, too; with them it could show lines that we never wrote.
-            out_console.print(visible(line, keep=""), highlight=False, soft_wrap=True)
+    Of an engine: who wrote it, without a GPU; with --layers and a GPU, its layers. That runs native code
+    of the file, so give only engines that you trust.
+    """
+    from hwnas.latency.engines.inspection import EngineReport, inspect_model
+
+    report = inspect_model(file, inputs or [], load_engine=layers)
+    lines = _engine_lines(report) if isinstance(report, EngineReport) else _lines(report, with_layers=layers)
+    if as_json:
+        print_json(report.to_json())
+        return
+    for line in lines:
+        # Names of a file may hold line ends, too; with them it could show lines that we never wrote.
+        out_console.print(visible(line, keep=""), highlight=False, soft_wrap=True)
 
 
 def _engine_lines(report: EngineReport) -> list[str]:

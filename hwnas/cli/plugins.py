@@ -13,25 +13,26 @@ from hwnas.errors import PluginError
 
 def register(app: typer.Typer) -> None:
     """Add the command to `app`."""
+    app.command("plugins")(plugins)
 
-    @app.command("plugins")
-    def plugins(
-        *,
-        check: Annotated[
-            bool, typer.Option("--check", help="Import every plug-in and try it on something tiny.")
-        ] = False,
-        as_json: Annotated[bool, typer.Option("--json", help="Print the plug-ins as JSON.")] = False,
-    ) -> None:
-        """List what is installed: spaces, tasks, formats, backends, strategies, estimators, executors."""
-        found = _checked() if check else _listed()
-        if as_json:
-            print_json(found)
-        else:
-            _print(found)
-        broken = [one for one in found if one.get("status") == "broken"]
-        if broken:
-            listing = "\n".join(str(one["problem"]) for one in broken)
-            raise PluginError(f"{len(broken)} of {len(found)} plug-ins break their contract:\n{listing}")
+
+def plugins(
+    *,
+    check: Annotated[
+        bool, typer.Option("--check", help="Import every plug-in and try it on something tiny.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the plug-ins as JSON.")] = False,
+) -> None:
+    """List what is installed: spaces, tasks, formats, backends, strategies, estimators, executors."""
+    found = _checked() if check else _listed()
+    if as_json:
+        print_json(found)
+    else:
+        _print(found)
+    broken = [one for one in found if one.get("status") == "broken"]
+    if broken:
+        listing = "\n".join(str(one["problem"]) for one in broken)
+        raise PluginError(f"{len(broken)} of {len(found)} plug-ins break their contract:\n{listing}")
 
 
 def _listed() -> list[dict[str, str]]:

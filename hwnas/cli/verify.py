@@ -18,49 +18,47 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the command to `app`."""
+    app.command("verify")(verify)
 
-    @app.command("verify")
-    def verify(
-        bundle: Annotated[Path, typer.Argument(help="Bundle directory.")],
-        data: Annotated[
-            str | None, typer.Option(help="Evaluate on this data set instead of the one trained with.")
-        ] = None,
-        target: Annotated[
-            str | None, typer.Option(help="Measure on this target instead of the bundle's.")
-        ] = None,
-        latency_tolerance: Annotated[
-            float,
-            typer.Option(min=0.0, help="Relative difference of medians that still is the same latency."),
-        ] = 0.10,
-        threads: Annotated[
-            int, typer.Option(min=0, help="ONNX threads while evaluating quality; 0: all cores.")
-        ] = 1,
-        allowed_signers: AllowedSigners = None,
-        identity: Identity = None,
-        *,
-        require_signature: RequireSignature = False,
-        as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
-    ) -> None:
-        """Check signature, hashes, ONNX against PyTorch, quality and latency; write verification.json."""
-        from hwnas.bundle.bundle import Bundle
-        from hwnas.bundle.verification.result import VerificationSettings
 
-        settings = VerificationSettings(latency_tolerance=latency_tolerance, threads=threads)
-        trust = trust_of(
-            require_signature=require_signature, allowed_signers=allowed_signers, identity=identity
+def verify(
+    bundle: Annotated[Path, typer.Argument(help="Bundle directory.")],
+    data: Annotated[
+        str | None, typer.Option(help="Evaluate on this data set instead of the one trained with.")
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option(help="Measure on this target instead of the bundle's.")
+    ] = None,
+    latency_tolerance: Annotated[
+        float,
+        typer.Option(min=0.0, help="Relative difference of medians that still is the same latency."),
+    ] = 0.10,
+    threads: Annotated[
+        int, typer.Option(min=0, help="ONNX threads while evaluating quality; 0: all cores.")
+    ] = 1,
+    allowed_signers: AllowedSigners = None,
+    identity: Identity = None,
+    *,
+    require_signature: RequireSignature = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Check signature, hashes, ONNX against PyTorch, quality and latency; write verification.json."""
+    from hwnas.bundle.bundle import Bundle
+    from hwnas.bundle.verification.result import VerificationSettings
+
+    settings = VerificationSettings(latency_tolerance=latency_tolerance, threads=threads)
+    trust = trust_of(require_signature=require_signature, allowed_signers=allowed_signers, identity=identity)
+    with err_console.status(f"Verifying {bundle}"):
+        verification = Bundle(bundle, trust=trust).verify(data=data, target=target, settings=settings)
+    if as_json:
+        print_json(verification.to_json())
+    else:
+        _print_checks(verification)
+    if not verification.passed:
+        failed = ", ".join(check.name for check in verification.failed_checks)
+        raise VerificationError(
+            f"{bundle} does not hold what its manifest states: {failed}. See {bundle / 'verification.json'}."
         )
-        with err_console.status(f"Verifying {bundle}"):
-            verification = Bundle(bundle, trust=trust).verify(data=data, target=target, settings=settings)
-        if as_json:
-            print_json(verification.to_json())
-        else:
-            _print_checks(verification)
-        if not verification.passed:
-            failed = ", ".join(check.name for check in verification.failed_checks)
-            raise VerificationError(
-                f"{bundle} does not hold what its manifest states: {failed}. "
-                f"See {bundle / 'verification.json'}."
-            )
 
 
 def _print_checks(verification: Verification) -> None:

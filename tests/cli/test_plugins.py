@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+import hwnas
 from hwnas.cli.main import make_app
 from hwnas.errors import PluginError
 from hwnas.plugins import GROUPS, installed_plugins
@@ -57,3 +58,12 @@ def test_checking_names_what_is_broken(acme: Callable[[str], None], monkeypatch:
     assert "acme 2.1, acme_reader:read): `read` must take (path, options)" in found["acme"]["problem"]
     assert isinstance(done.exception, PluginError)
     assert "1 of 4 plug-ins" in str(done.exception)
+
+
+def test_plugins_are_listed_and_checked_in_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert {plugin.group for plugin in hwnas.installed_plugins()} == set(GROUPS)
+    monkeypatch.setattr("hwnas.plugins.GROUPS", {"hwnas.data_formats": ""})
+    told: list[str] = []
+    checked = hwnas.check_plugins(progress=lambda plugin: told.append(plugin.name))
+    assert told == [one.plugin.name for one in checked] == ["bin", "npy", "pcd"]
+    assert {one.status for one in checked} == {"passed"}

@@ -81,7 +81,7 @@ def test_what_a_run_makes_itself_may_be_missing_only_where_that_is_asked_for(
 
 
 def test_options_of_a_search_go_over_its_settings(tmp_path: Path) -> None:
-    config = a_run(tmp_path).config
+    config = a_run(tmp_path, search__trials=16).config
     assert hwnas.SearchOptions().applied_to(config) is config
     changed = hwnas.SearchOptions(
         prescreen=500, first_steps=7, train_best=20, warm_start=["other"]

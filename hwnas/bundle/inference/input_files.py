@@ -90,21 +90,23 @@ def outputs_of(
     """Return the result file of each scan, with an ending such as that of label files.
 
     Raises:
-        ConfigError: if one exists, or its picture does, and `force` is False or it is neither labels nor a
-            picture of a scan.
+        ConfigError: if one exists, or its picture does, and `force` is False, or it has the name of labels or
+            of a picture but is none that hwnas wrote.
     """
     outputs = [out / f"{scan.place}{suffix}" for scan in scans]
-    wanted = outputs + ([picture_of(output) for output in outputs] if picture else [])
-    existing = [path for path in wanted if os.path.lexists(path)]
+    pictures = [picture_of(output) for output in outputs] if picture else []
+    existing = [path for path in (*outputs, *pictures) if os.path.lexists(path)]
     if existing and not force:
         raise ConfigError(
             f"{existing[0]} exists already ({len(existing)} files do). Give `--force` to replace them, "
             "or another `--out`."
         )
     for path in existing:
-        if path.suffix == PICTURE_SUFFIX:
+        if path in pictures:
             refuse_foreign(path, "a picture", is_own_picture)
-        else:
+        elif (
+            path.suffix == LABEL_SUFFIX
+        ):  # what other processors write, only they could tell from other files
             refuse_foreign(path, "labels", _are_labels)
     return outputs
 
