@@ -115,13 +115,14 @@ def middle_networks(space: SearchSpace, most_gmac: float) -> list[Architecture]:
     widths = [gene for gene in middle if gene.endswith("_width") and gene != "input_width"]
     scaled = []
     for scale in SCALES:
-        near = {
-            gene: min(space.choices[gene], key=lambda value, gene=gene: abs(value - scale * middle[gene]))
-            for gene in widths
-        }
+        near = {gene: _nearest(space.choices[gene], scale * middle[gene]) for gene in widths}
         scaled.append(space.decode(middle | near))
     found = dict.fromkeys(scaled)
     return [network for network in found if gmacs_of(space, [network])[0] <= most_gmac]
+
+
+def _nearest(values: Sequence[Choice], wanted: float) -> Choice:
+    return values[int(np.argmin([abs(float(value) - wanted) for value in values]))]
 
 
 def hand_crafted_networks(space: SearchSpace, most_gmac: float) -> list[Architecture]:

@@ -187,6 +187,13 @@ def test_one_network_becomes_a_row(modules: dict[str, ModuleType], tmp_path: Pat
     task = script.make_task("lidar-segmentation", {"data": str(tmp_path / "data"), "widths": [256]})
     space = make_search_space("range-unet", task.contract)
     network = space.decode({gene: values[0] for gene, values in space.choices.items()})
+    told = script.table_settings(task, tmp_path / "data")
+    assert told["recipe"]["learning_rate"] == script.RECIPE.learning_rate
+    (tmp_path / "data" / "notes.txt").write_text("no scan")
+    assert script.table_settings(task, tmp_path / "data") == told
+    label = next((tmp_path / "data" / "sequences" / "00" / "labels").iterdir())
+    label.write_bytes(bytes(len(label.read_bytes())))
+    assert script.table_settings(task, tmp_path / "data")["scans_sha256"] != told["scans_sha256"]
     recipe = Recipe(steps=4, average=0.5, mixed_precision="no")
     found = script.row_of(plan.Job(network, "sampled", 1), task, recipe)
     again = script.row_of(plan.Job(network, "sampled", 1), task, recipe)
