@@ -69,7 +69,7 @@ def front_figure(content: RunContent) -> go.Figure:
     if limit is not None:
         _mark_budget(figure, limit, content.unit, is_log=axis.get("type") == "log")
     figure.update_xaxes(title=f"{escape(content.objective)}, {escape(content.unit)}", **axis)
-    figure.update_yaxes(title=f"error (1 − {escape(metric)})", tickformat=".2f")
+    figure.update_yaxes(title=f"error (1 − {escape(metric)})", tickformat=".3~f")
     return styled(figure, height=560)
 
 
@@ -283,8 +283,8 @@ def _mark_budget(figure: go.Figure, limit: float, unit: str, *, is_log: bool) ->
         y=1,
         yref="paper",
         yanchor="top",
-        xanchor="left",
-        text=f" budget {amount(limit, unit)}",
+        xanchor="right",
+        text=f"budget {amount(limit, unit)} ",
         showarrow=False,
     )
 

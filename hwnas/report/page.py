@@ -73,18 +73,18 @@ def render_page(content: RunContent, illustrations: Illustrations, versions: Map
     title = f"{content.config.task.name} on {content.config.target}"
     sections = [
         _front_section(content),
+        _members_section(content),
+        _pictures_section(content, illustrations),
+        _classes_section(content),
+        _confusion_section(content),
+        _precisions_section(content),
+        _drawings_section(content, illustrations),
         _hypervolume_section(content),
+        _losses_section(content),
         _prediction_section(content),
         _estimator_section(content),
         _stages_section(content),
-        _members_section(content),
-        _precisions_section(content),
-        _classes_section(content),
-        _confusion_section(content),
-        _losses_section(content),
         _data_section(content, illustrations),
-        _drawings_section(content, illustrations),
-        _pictures_section(content, illustrations),
         _trials_section(content),
         _settings_section(content, versions),
     ]
@@ -156,13 +156,13 @@ def _section(title: str, hint: str, body: str, *, name: str) -> str:
 
 def _front_section(content: RunContent) -> str:
     hint = (
-        "Each point is one candidate; lower left is better. The line is the front that the search found with "
-        "short training, and bars are confidence intervals of the median."
+        "Lower left is better. Points are candidates after short training, the line is their front, "
+        "and bars are confidence intervals."
     )
     if content.trained:
-        hint += " Diamonds are members trained at full budget and measured with the final protocol."
+        hint += " Diamonds are networks trained at full budget."
     else:
-        hint += " No member was trained at full budget yet: <code>hwnas train</code> does that."
+        hint += " Nothing was trained at full budget yet: <code>hwnas train</code> does that."
     return _section(
         "Accuracy and latency", hint, as_html(front_figure(content), "pareto-figure"), name="front"
     )
