@@ -17,7 +17,6 @@ from lidar_table import described
 from lidar_table_figures import first_trainings
 from row_table import Row, RowTable, read_provenance, read_rows
 
-from hwnas.architecture import Architecture
 from hwnas.io_spec import NetworkContract, dense_logits
 from hwnas.latency.measure.meter import open_meter
 from hwnas.latency.measure.protocol import MeasuringProtocol
@@ -89,7 +88,7 @@ def latency_columns(found: LatencyMeasurement) -> Mapping[str, Any]:
 
 def _measured(row: Row, meter: LatencyMeter) -> LatencyMeasurement:
     space = make_search_space(row["space"], CONTRACT)
-    architecture: Architecture = described(row, space)
+    architecture = described(row, CONTRACT)
     torch.manual_seed(0)
     with ScratchDirectory("latency") as scratch:
         path = Path(scratch) / "model.onnx"

@@ -181,6 +181,18 @@ def test_noise_between_seeds_limits_tau(modules: dict[str, ModuleType], capsys: 
     )
 
 
+def test_rows_tell_their_architectures(modules: dict[str, ModuleType], space: SearchSpace) -> None:
+    rng = np.random.default_rng(2)
+    plan, described = modules["stratified_networks"], modules["lidar_table"].described
+    networks = [space.decode(plan.draw(space, rng)) for _ in range(40)]
+    rows = [{"id": each.id, "space": each.space, "genes": dict(each.genes)} for each in networks]
+    # Strides that were made smaller for want of pixels are not among the values of their genes.
+    assert any(each.genes.get("stage5_stride") == "1x1" for each in networks)
+    assert [described(json.loads(json.dumps(each)), CONTRACT) for each in rows] == networks
+    with pytest.raises(ConfigError, match=rf"The genes of the row {rows[0]['id']} are those of"):
+        described({**rows[0], "genes": rows[1]["genes"]}, CONTRACT)
+
+
 def test_one_network_becomes_a_row(modules: dict[str, ModuleType], tmp_path: Path) -> None:
     script, plan = modules["lidar_table"], modules["stratified_networks"]
     write_scans(tmp_path / "data")
@@ -204,7 +216,7 @@ def test_one_network_becomes_a_row(modules: dict[str, ModuleType], tmp_path: Pat
     ious = np.array(found["intersection"]) / np.maximum(found["union"], 1)
     for value, counted in zip(found["iou_curve"][-1], ious, strict=True):
         assert value is None or value == pytest.approx(counted, abs=1e-4)
-    assert script.described(found, space) == network
+    assert script.described(found, task.contract) == network
     assert json.loads(json.dumps(found)) == found
     diverging = Recipe(steps=4, learning_rate=1e30, gradient_clip=1e30, mixed_precision="no")
     failed = script.row_of(plan.Job(network, "sampled", 0), task, diverging)
