@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas.bundle.candidates import Candidate, candidates_of
-from hwnas.bundle.manifest import Manifest, read_manifest
+from hwnas.bundle.manifest import ONNXRUNTIME, Manifest, read_manifest
 from hwnas.bundle.signature import Trust
 
 if TYPE_CHECKING:
@@ -79,15 +79,29 @@ class Bundle:
         """Engines of TensorRT in the bundle."""
         return tuple(self.path / str(entry["file"]) for entry in self.manifest.content.get("engines", ()))
 
-    def runner(self, **options: Any) -> Runner:
-        """Return a `Runner` of this bundle, which takes the same options.
+    def runner(
+        self,
+        *,
+        threads: int = 1,
+        precision: str = "fp32",
+        backend: str = ONNXRUNTIME,
+        check_scans: bool = True,
+    ) -> Runner:
+        """Return a `Runner` of this bundle, see there.
 
         Raises:
             BundleError: as `Runner`.
         """
         from hwnas.bundle.runtime.runner import Runner
 
-        return Runner(self.path, trust=self._trust, **options)
+        return Runner(
+            self.path,
+            threads=threads,
+            precision=precision,
+            backend=backend,
+            check_scans=check_scans,
+            trust=self._trust,
+        )
 
     def infer(
         self,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from hwnas.bundle.bundle import Bundle
     from hwnas.bundle.precision.measurements import PrecisionSettings
-    from hwnas.bundle.verification.result import Verification
+    from hwnas.bundle.verification.result import Verification, VerificationSettings
     from hwnas.run.export import ExportListener
     from hwnas.run.front import Front
     from hwnas.run.results import SearchSummary, TrainingSummary
@@ -264,8 +264,19 @@ class Run(PreparesSearch):
         found = sorted(path.parent for path in root.glob(f"*/{MANIFEST_NAME}")) if root.is_dir() else []
         return tuple(Bundle(path) for path in found if not path.name.startswith("."))
 
-    def verify(self, **options: Any) -> dict[str, Verification]:
-        """Verify every bundle of the run; see `Bundle.verify`, which takes the same options.
+    def verify(
+        self,
+        *,
+        data: str | None = None,
+        target: str | None = None,
+        settings: VerificationSettings | None = None,
+    ) -> dict[str, Verification]:
+        """Verify every bundle of the run, see `Bundle.verify`.
+
+        Args:
+            data: data set to evaluate on instead of the one that the networks were trained with.
+            target: URL of the target to measure on instead of the bundles'.
+            settings: how close is close enough.
 
         Returns:
             What was found, by architecture id.
@@ -277,7 +288,10 @@ class Run(PreparesSearch):
         bundles = self.bundles
         if not bundles:
             raise StudyError(f"{self.path} holds no bundle to verify. Export first.")
-        return {bundle.architecture_id: bundle.verify(**options) for bundle in bundles}
+        return {
+            bundle.architecture_id: bundle.verify(data=data, target=target, settings=settings)
+            for bundle in bundles
+        }
 
     def report(self, out: str | Path | None = None) -> Path:
         """Write the report as one HTML file that opens offline, and return its path.
