@@ -105,7 +105,7 @@ def non_dominated_ranks(points: Floats, enough: int | None = None) -> Ints:
 
     Args:
         points: [n, d], minimised.
-        enough: stop when so many points are ranked; the others share the next rank.
+        enough: stop when this many points are ranked; the others share the next rank.
     """
     ranks = np.zeros(len(points), np.int64)
     is_left = np.ones(len(points), bool)

@@ -125,7 +125,7 @@ def load_plugin(group: str, name: str) -> Any:
 
 
 def _entry(group: str, name: str) -> EntryPoint:
-    entries = {entry.value: entry for entry in _entries(group) if entry.name == name}
+    entries = {_plugin(group, entry): entry for entry in _entries(group) if entry.name == name}
     if not entries:
         known = plugin_names(group)
         raise PluginError(
@@ -133,8 +133,8 @@ def _entry(group: str, name: str) -> EntryPoint:
         )
     if len(entries) > 1:
         raise PluginError(
-            f"{name!r} is registered in {group!r} more than once, as {sorted(entries)}; "
-            "uninstall all but one of these distributions."
+            f"{name!r} is registered in {group!r} more than once: {' and '.join(sorted(map(str, entries)))}. "
+            "Uninstall all but one of these distributions."
         )
     (entry,) = entries.values()
     return entry

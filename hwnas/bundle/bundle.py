@@ -119,8 +119,8 @@ class Bundle:
     ) -> Inference:
         """Run the network on files; LiDAR bundles write one .label file for each scan.
 
-        What other bundles write, their processor says. Files that cannot be used become `Inference.problems`;
-        the others are done. Where a directory of scans holds a `dataset.yaml`, they are read as that says.
+        For other bundles, the processor defines what is written. Files that cannot be used become
+        `Inference.problems`; the others are done. Where a directory of scans holds a `dataset.yaml`, they are read as that says.
 
         Args:
             inputs: files, and directories that are searched with all that is below them.

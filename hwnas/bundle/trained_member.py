@@ -28,6 +28,7 @@ class TrainedMember:
         trainer: that trained and evaluated it.
         measurements: everything that was measured with `latency`, by name, see `hwnas.objectives`.
         cost: second objective of the run; None when it was not measured.
+        exceeds: constraints of the run that it broke when it was measured at full budget.
         builds: of its engine, of which `latency` is that of the chosen one, see
             `hwnas.latency.engines.repeated_builds`.
     """
@@ -40,6 +41,7 @@ class TrainedMember:
     seed: int
     measurements: Mapping[str, float] = field(default_factory=dict)
     cost: float | None = None
+    exceeds: tuple[str, ...] = ()
     builds: Mapping[str, Any] | None = None
     trainer: TrainerSpec = BY_DEFAULT
 
@@ -59,6 +61,7 @@ class TrainedMember:
                 latency=LatencyMeasurement.from_json(latency) if latency else None,
                 measurements=dict(value.get("measurements", {})),
                 cost=value.get("cost"),
+                exceeds=tuple(str(each) for each in value.get("exceeds", ())),
                 builds=value.get("builds"),
                 recipe=dict(value["recipe"]),
                 seed=int(value["seed"]),

@@ -11,6 +11,7 @@ from hwnas.cli import bench_jobs
 from hwnas.cli.console import err_console, out_console, print_json
 from hwnas.errors import ConfigError
 from hwnas.files import is_json_with, refuse_foreign, write_json_atomically
+from hwnas.latency.target import DEFAULT_TARGET
 
 
 def register(app: typer.Typer) -> None:
@@ -28,7 +29,7 @@ def bench(
     ] = None,
     target: Annotated[
         str, typer.Option(help="Where to measure, such as `ssh://user@orin?backend=tensorrt`.")
-    ] = "local?backend=onnxruntime-cpu&threads=1",
+    ] = DEFAULT_TARGET,
     compare: Annotated[
         Path | None, typer.Option(help="Another model, clocked by turns: how many times slower is it?")
     ] = None,
@@ -76,8 +77,23 @@ def bench(
 ) -> None:
     """Measure latency on a target: median with interval, ratio to the reference network, tails, stability."""
     if emit_job is not None or ingest is not None:
-        if inputs:
-            raise ConfigError("A job measures files of fixed shapes: leave --input out, or fix them there.")
+        ignored = {
+            "--target": target != DEFAULT_TARGET,
+            "--compare": compare,
+            "--input": inputs,
+            "--rate-hz": rate_hz is not None,
+            "--duration": duration,
+            "--background": background,
+            "--e2e": e2e,
+            "--samples-out": samples_out,
+            "--quick": quick,
+            "--resources": resources,
+        }
+        given = [option for option, is_given in ignored.items() if is_given]
+        if given:
+            raise ConfigError(
+                f"A job is measured by trtexec, with files of fixed shapes: leave {', '.join(given)} out."
+            )
         bench_jobs.run(models or [], emit_job, ingest, as_json=as_json)
         return
     from hwnas.cli.bench_modes import Modes

@@ -73,6 +73,8 @@ class Modes:
         from hwnas.latency import bench
 
         other = self.compare
+        if self.e2e is not None and inputs:
+            raise ConfigError("--e2e takes its input from the scan: leave --input out.")
         if self.resources:
             return bench.bench_resources(model, target, inputs=inputs, quick=quick), resources_table
         if self.e2e is not None:

@@ -70,11 +70,10 @@ def infer(
 ) -> None:
     """Run a bundle on files: LiDAR bundles write one .label file each, uint32, one id for every point.
 
-    What other bundles read and write, their processor says. An input that cannot be used is named at the
-    end, and the others are done; the exit code is then 3. Directories are searched with all that is below
-    them. Scans: where one holds a dataset.yaml, its scans are
-    read as that says (format, options, frame, unit, origin, intensity range); others are read as those
-    that the network was trained on.
+    For other bundles, the processor defines what is read and written. An input that cannot be used is named
+    at the end, and the others are done; the exit code is then 3. Directories are searched with all that is
+    below them. If a directory holds a dataset.yaml, its scans are read as that file says (format, options,
+    frame, unit, origin, intensity range); others are read as those that the network was trained on.
     """
     from hwnas.bundle.bundle import Bundle
 

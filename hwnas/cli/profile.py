@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from hwnas.cli.console import err_console, out_console, print_json
 from hwnas.errors import ConfigError
+from hwnas.latency.target import DEFAULT_TARGET
 from hwnas.plain_console import PlainTextColumn
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def register(app: typer.Typer) -> None:
 
 
 def profile(
-    target: Annotated[str, typer.Option(help="What to measure.")] = "local?backend=onnxruntime-cpu&threads=1",
+    target: Annotated[str, typer.Option(help="What to measure.")] = DEFAULT_TARGET,
     space: Annotated[str, typer.Option(help="Search space to draw networks from.")] = "range-unet",
     run: Annotated[
         Path | None,
@@ -41,7 +42,7 @@ def profile(
         Path | None, typer.Option(help="File of the table; latency_tables/<target>.json if not given.")
     ] = None,
     budget: Annotated[str, typer.Option(help="Time to spend on networks, such as 600s, 10m or 1h.")] = "9m",
-    networks: Annotated[int, typer.Option(min=10, help="Measure at most so many networks.")] = 1000,
+    networks: Annotated[int, typer.Option(min=10, help="Measure at most this many networks.")] = 1000,
     widths: Annotated[str, typer.Option(help="Input widths without --run, such as 512,1024.")] = "512",
     height: Annotated[int, typer.Option(min=4, help="Input height without --run.")] = 64,
     channels: Annotated[int, typer.Option(min=1, help="Input channels without --run.")] = 5,

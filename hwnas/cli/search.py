@@ -55,7 +55,7 @@ def search(
         ),
     ] = False,
     prescreen: Annotated[
-        int | None, typer.Option("--prescreen", min=100, help="Then predict so many networks.")
+        int | None, typer.Option("--prescreen", min=100, help="Then predict this many networks.")
     ] = None,
     first_steps: Annotated[
         int | None,
@@ -66,10 +66,10 @@ def search(
         ),
     ] = None,
     train_best: Annotated[
-        int | None, typer.Option("--train-best", min=1, help="Train so many of those predicted.")
+        int | None, typer.Option("--train-best", min=1, help="Train this many of those predicted.")
     ] = None,
     train_full: Annotated[
-        int | None, typer.Option("--train-full", min=1, help="Train so many of the front in full.")
+        int | None, typer.Option("--train-full", min=1, help="Train this many of the front in full.")
     ] = None,
     warm_start: Annotated[
         list[Path] | None,
@@ -86,7 +86,7 @@ def search(
     reduction_factor: Annotated[
         int | None,
         typer.Option(
-            "--reduction-factor", min=2, help="With --fidelities: one of so many is trained longer."
+            "--reduction-factor", min=2, help="With --fidelities: one of this many is trained longer."
         ),
     ] = None,
     initial_architectures: Annotated[
@@ -119,7 +119,6 @@ def search(
     )
     options.applied_to(config)  # wrong values are told before anything else
 
-    from hwnas.run.progress import shown_search, shown_training
     from hwnas.run.run import Run
 
     if RunDirectory(directory).exists and not resume:
@@ -129,14 +128,7 @@ def search(
         )
     if resume and not RunDirectory(directory).exists:
         raise StudyError(f"There is no run in {str(directory)!r} to go on with: leave --resume out.")
-    with shown_search(err_console) as listener, shown_training(err_console) as training_listener:
-        summary = Run(directory, config).search(
-            rebase=rebase,
-            repair=repair,
-            options=options,
-            progress=listener,
-            training_progress=training_listener,
-        )
+    summary = Run(directory, config).search(rebase=rebase, repair=repair, options=options)
     _warn(summary.remarks)
     if as_json:
         _warn(summary.estimator_report.warnings if summary.estimator_report is not None else ())

@@ -18,13 +18,13 @@ class SearchOptions:
     """Settings of a search that go over those of the run; None leaves the run's own.
 
     Attributes:
-        prescreen: predict so many networks after the strategy's candidates.
+        prescreen: predict this many networks after the strategy's candidates.
         first_steps: train the candidates that prescreening learns from for so few steps.
-        train_best: train so many of those predicted.
-        train_full: train so many of the front in full.
+        train_best: train this many of those predicted.
+        train_full: train this many of the front in full.
         warm_start: directories of earlier runs, whose fronts are tried first.
         fidelities: train all candidates for so few steps first, such as 25 and 75, and the best longer.
-        reduction_factor: with fidelities: one of so many is trained longer.
+        reduction_factor: with fidelities: one in this many is trained longer.
         initial_architectures: file of architectures that are tried first, as the search space reads them.
     """
 

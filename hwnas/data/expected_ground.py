@@ -26,7 +26,7 @@ _SAMPLES, _HYPOTHESES, _LEVEL_PLANES = 1024, 120, 9
 # A plane at another height is taken for the ground only if clearly more points speak for it.
 _PREFERENCE = 0.7
 _FEWEST_POINTS = 40
-# Of the points near the sensor: at least so many lie on the ground, and of these, at most so many beneath.
+# Of the points near the sensor: at least this share lies on the ground, and of these, at most this beneath.
 _LEAST_SUPPORT, _MOST_BENEATH = 0.05, 0.25
 # Of the eighths of a turn: the ground is seen in several, a lane beside a wall in few.
 _OCTANTS, _FEWEST_OCTANTS, _FEWEST_IN_OCTANT = 8, 2, 5

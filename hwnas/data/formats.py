@@ -195,7 +195,7 @@ def _check_columns(content: bytes, stated: int, options: Mapping[str, Any], path
 
 
 def _options_for(content: bytes, likely: Optional[int], options: Mapping[str, Any]) -> Dict[str, Any]:
-    """Return options that read float32 records of so many numbers: a fifth or later one may be the ring."""
+    """Return options that read float32 records of this many numbers: a fifth or later one may be the ring."""
     if likely is None or likely < len(DEFAULT_COLUMNS) or len(content) % (4 * likely):
         return {}
     values = np.frombuffer(content, "<f4").reshape(-1, likely)

@@ -14,7 +14,7 @@ from hwnas.data.sensors import Sensor, load_sensor, sensor_names
 _SPACING_SHARE, _LEAST_TOLERANCE_DEG = 0.5, 0.25
 _FITS, _CLEARLY_BETTER = 0.75, 0.15
 _EDGE_TOLERANCE_DEG = 3.0
-# Of the beams that were found, so many lie near one of the table; a stray ring or two may not.
+# Of the beams that were found, this many lie near one of the table; a stray ring or two may not.
 _EXPLAINED, _MISCOUNTED, _MISCOUNTED_SHARE = 0.85, 1, 0.05
 # Beams above the horizon often meet nothing but sky.
 _BELOW_HORIZON_DEG = -1.0

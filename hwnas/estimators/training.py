@@ -70,7 +70,7 @@ def make_training_estimator(context: EstimatorContext) -> AccuracyEstimator:
     """Return brief training.
 
     Settings are the fields of `Recipe.proxy()` that are to change, `limit` (validation samples to evaluate
-    on), `samples` (share of the training samples) and `column_stride` (every so many columns of the inputs
+    on), `samples` (share of the training samples) and `column_stride` (every this many columns of the inputs
     one is seen), see `ProxyTask`.
 
     Raises:

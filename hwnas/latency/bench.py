@@ -19,9 +19,8 @@ from hwnas.latency.measure.model_files import model_and_io
 from hwnas.latency.measure.protocol import MeasuringProtocol
 from hwnas.latency.measure.resources import ResourceUse, measure_resources
 from hwnas.latency.measurement import LatencyMeasurement
-from hwnas.latency.target import Target
+from hwnas.latency.target import DEFAULT_TARGET, Target
 
-DEFAULT_TARGET = "local?backend=onnxruntime-cpu&threads=1"
 DEFAULT_RATE_HZ = 10.0
 
 

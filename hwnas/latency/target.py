@@ -11,7 +11,7 @@ from hwnas.errors import ConfigError
 from hwnas.latency.backend_class import backend_class
 
 DEFAULT_BACKEND = "onnxruntime-cpu"
-EXAMPLE = f"local?backend={DEFAULT_BACKEND}&threads=1"
+DEFAULT_TARGET = f"local?backend={DEFAULT_BACKEND}&threads=1"
 _KEYS = ("backend", "threads", "cores", "python")
 _NAME = r"\w[\w.-]*"
 _HOST = re.compile(
@@ -57,7 +57,7 @@ class Target:
         transport = parts.scheme or parts.path
         if transport not in {"local", "ssh"} or (transport == "local" and (parts.netloc or parts.scheme)):
             raise ConfigError(
-                f"A target is written like {EXAMPLE!r}, but got {url!r}. Start it with 'local'."
+                f"A target is written like {DEFAULT_TARGET!r}, but got {url!r}. Start it with 'local'."
             )
         if transport == "ssh" and (
             not is_host(parts.netloc) or parts.path not in {"", "/"} or parts.fragment

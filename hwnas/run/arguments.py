@@ -1,4 +1,4 @@
-"""What arguments of the methods of a run may be, beside what they mean."""
+"""Shorthand for arguments of `Run`: comma-separated names, and True or False for progress."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from hwnas.search.run_target import final_target
 from hwnas.search_spaces.base import make_search_space
 from hwnas.tasks.base import make_task
 
-_BOUND = re.compile(r"(latency|error)\s*<=\s*([0-9.]+(?:[eE][-+]?\d+)?)\Z")
+_BOUND = re.compile(r"(latency|error)\s*<=\s*((?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\Z")
 
 
 @dataclass(frozen=True)
@@ -90,17 +90,20 @@ def export_run(
 
 
 def pick_members(members: Sequence[TrainedMember], pick: str) -> list[TrainedMember]:
-    """Return the members that `pick` names.
+    """Return the members that `pick` names; those that broke a constraint of the run only by their ids.
 
     Raises:
         ConfigError: if it names none, or is not one of the known forms.
     """
-    chosen = _chosen(members, pick)
+    by_id = [member for member in members if member.architecture.id == pick]
+    chosen = by_id or _chosen([member for member in members if not member.exceeds], pick)
     if not chosen:
         known = ", ".join(member.architecture.id for member in members) or "none"
+        over = sum(bool(member.exceeds) for member in members)
+        only = f" {over} of them broke a constraint of the run and can be named by id only." if over else ""
         raise ConfigError(
             f"`--pick {pick}` selects none of the {len(members)} trained networks ({known}). "
-            "Give knee, all, latency<=MS, error<=SHARE, or one of these ids."
+            f"Give knee, all, latency<=MS, error<=SHARE, or one of these ids.{only}"
         )
     return chosen
 
@@ -110,7 +113,7 @@ def _chosen(members: Sequence[TrainedMember], pick: str) -> list[TrainedMember]:
     if pick == "all":
         return list(members)
     if not bound and pick != "knee":
-        return [member for member in members if member.architecture.id == pick]
+        return []
     measured = [member for member in members if member.latency is not None]
     points = [(member.quality.error, _latency_ms(member) if bound else _cost(member)) for member in measured]
     if bound:

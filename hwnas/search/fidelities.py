@@ -76,7 +76,7 @@ class Fidelities:
 
         Args:
             rungs: at least one.
-            reduction_factor: one of so many is promoted; at least 2 where there are several rungs.
+            reduction_factor: one in this many is promoted; at least 2 where there are several rungs.
         """
         if not rungs or (len(rungs) > 1 and reduction_factor < 2):
             raise ValueError(

@@ -146,7 +146,7 @@ def train_front(
     with DriverLease(run.driver_lock), StopRequest() as stop:
         front = run.read_front()
         chosen = picked(front, pick if pick is not None else config.training.full.pick)
-        recipe = config.training.full.recipe_fields() | ({"steps": steps} if steps else {})
+        recipe = config.training.full.recipe_fields() | ({"steps": steps} if steps is not None else {})
         architectures = [Architecture.from_json(member["architecture"]) for member in chosen]
         training = _FullTraining(run, config, recipe, architectures, stop, progress or _silent, log_dir)
         training.run()

@@ -41,9 +41,9 @@ MAX_CONSECUTIVE_LOSSES = 3
 _OF_THE_RUN = (FileAccessError.__name__, EstimatorContractError.__name__)
 """Errors of workers that say nothing of a candidate: a directory, or a plug-in that breaks its contract."""
 REPEATS_BEFORE_UNIFORM = 10
-"""After so many repeated proposals in a row, genes are drawn uniformly."""
+"""After this many repeated proposals in a row, genes are drawn uniformly."""
 MAX_REPEATS = 100
-"""After so many repeated proposals in a row, the space counts as exhausted."""
+"""After this many repeated proposals in a row, the space counts as exhausted."""
 
 
 class CandidateLoop:

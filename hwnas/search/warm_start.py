@@ -19,7 +19,7 @@ from hwnas.search.study import MAY_BE_TRIED_AGAIN, TrialSummary
 from hwnas.search_spaces.base import Fits, SearchSpace, Seeds, SupportsSeeds
 
 SHARE = 3
-"""At most one in so many candidates comes from earlier runs."""
+"""At most one in this many candidates comes from earlier runs."""
 
 Choices = Mapping[str, Choice]
 

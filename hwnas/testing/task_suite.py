@@ -133,7 +133,7 @@ class TaskSuite:
             losses.append(float(loss.detach()))
         assert min(losses[-3:]) < losses[0], "twenty steps on the same samples"
 
-    def test_quality_repeats_and_is_no_worse_for_a_limit(
+    def test_quality_repeats_and_a_limit_evaluates_no_more(
         self, subject: Task, predict: Predict, architecture: Architecture
     ) -> None:
         whole = evaluate(subject, predict, architecture)

@@ -53,6 +53,6 @@ def test_the_suite_fails_a_task_that_does_not_repeat_or_teach() -> None:
         suite.test_training_samples_repeat_and_stack(task, ARCHITECTURE)
     predict = torch_predict(network.eval(), task.io_spec(ARCHITECTURE))
     with pytest.raises(AssertionError):
-        suite.test_quality_repeats_and_is_no_worse_for_a_limit(task, predict, ARCHITECTURE)
+        suite.test_quality_repeats_and_a_limit_evaluates_no_more(task, predict, ARCHITECTURE)
     with pytest.raises(AssertionError):
         suite.test_the_loss_teaches(task, network, ARCHITECTURE)

@@ -160,10 +160,9 @@ def _distinct(scans: list[InputFile]) -> list[InputFile]:
     repeated = [place for place, count in Counter(scan.place for scan in apart).items() if count > 1]
     if repeated:
         raise ConfigError(
-            f"Several scans would be written to {repeated[0]}{LABEL_SUFFIX}: "
-            f"{_listed(scans, repeated[0])}. Give the directories that hold them instead of the files, so "
-            "that labels lie in subdirectories of the same names; or label them with separate commands into "
-            "different directories."
+            f"Several inputs would have one result, {repeated[0]}: {_listed(scans, repeated[0])}. Give the "
+            "directories that hold them instead of the files, so that results lie in subdirectories of the "
+            "same names; or use separate commands with different directories."
         )
     return apart
 

@@ -74,7 +74,7 @@ class PrecisionMaker:
     def make(self) -> list[PrecisionMeasurements]:
         """Write the wanted files and return the figures of each, fp32 first.
 
-        `mixed` is looked for where it is wanted or where `int8` does not hold, unless `int8` holds.
+        If `int8` exceeds its limits, `mixed` is searched for, requested or not.
 
         Raises:
             ExportError: if a precision cannot be made.

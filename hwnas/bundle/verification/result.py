@@ -20,7 +20,7 @@ class VerificationSettings:
             of separate processes on one machine differ by more than the interval of any one of
             them says, by how memory was laid out and by what else runs.
         latency_attempts: a measurement that its own protocol calls disturbed, or that is further
-            off than the tolerance, is repeated until there are so many; all are in the verification.
+            off than the tolerance, is repeated until there are this many; all are in the verification.
         parity_inputs: inputs on which outputs are compared, from the start of the split.
         split: of the data set.
         min_same_decision_share_fp16: of decisions in which the FP16 file must agree with fp32.

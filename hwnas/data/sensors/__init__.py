@@ -20,7 +20,6 @@ CLOCKWISE, COUNTER_CLOCKWISE = "clockwise", "counter-clockwise"
 POINT_ORDERS = ("ring", "column", "any")
 _DIRECTORY = Path(__file__).parent
 _NUMBERS = ("range_min_m", "range_max_m", "range_noise_m", "height_m", "sensitivity", "first_azimuth_deg")
-_WHOLE_NUMBERS = ("azimuth_steps", "intensity_levels", "returns")
 _MAX_PROBLEMS = 20
 _TEXTS = ("name", "description", "source", "pattern", "rotation", "point_order")
 _LISTS = ("elevation_deg", "azimuth_offset_deg", "field_of_view_deg", "intensity_range")

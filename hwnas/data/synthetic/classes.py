@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-UNLABELLED = 0
 CAR = 10
 BICYCLE = 11
 MOTORCYCLE = 15

@@ -142,7 +142,7 @@ def measure_fixed_rate(
 
 
 def seconds_for_tail(rate_hz: float, samples: int) -> float:
-    """Return how long a run at `rate_hz` takes for so many samples, a few dropped frames allowed for."""
+    """Return how long a run at `rate_hz` takes for this many samples, a few dropped frames allowed for."""
     _check_rate(rate_hz)
     return math.ceil(samples * 1.02 + 2) / rate_hz
 

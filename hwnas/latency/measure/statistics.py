@@ -163,7 +163,7 @@ def order_statistic_interval(samples: NDArray[np.float64], confidence: float) ->
     ordered = np.sort(samples)
     count = len(ordered)
     # Of the 2^n ways in which samples lie below or above the median: those with `rank` below, and with at
-    # most so many.
+    # most this many.
     ways = at_most = 1
     rank = 0
     while 2 * at_most / (1 << count) <= 1 - confidence:

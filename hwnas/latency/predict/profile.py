@@ -14,7 +14,7 @@ from hwnas.latency.predict.profiling import HEADER, ProfileProgress, ProfileSett
 from hwnas.latency.predict.table import LatencyTable, load_table
 from hwnas.latency.predict.table_making import make_table
 from hwnas.latency.predict.transfer import make_table_from_others
-from hwnas.latency.target import Target
+from hwnas.latency.target import DEFAULT_TARGET, Target
 from hwnas.search_spaces.base import SearchSpace, make_search_space
 from hwnas.tasks.base import make_task
 
@@ -25,7 +25,7 @@ DEFAULT_CONTRACT = NetworkContract(
 
 
 def profile(
-    target: str | Target = "local?backend=onnxruntime-cpu&threads=1",
+    target: str | Target = DEFAULT_TARGET,
     *,
     space: str | SearchSpace = "range-unet",
     contract: NetworkContract = DEFAULT_CONTRACT,
@@ -49,7 +49,7 @@ def profile(
         run: run file whose task, space and choices the table is for, instead of `space` and `contract`.
         out: file of the table; `default_table_path` if None.
         budget_s: time to spend on networks, in seconds.
-        networks: measure at most so many.
+        networks: measure at most this many.
         precision: of the networks, as written into their files: `fp32` or `fp16`.
         seed: of the choice of networks.
         from_tables: tables of other devices: then `samples` networks are enough.

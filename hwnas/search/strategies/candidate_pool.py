@@ -15,7 +15,7 @@ from hwnas.search.strategies.proposing import GeneCodec
 Floats = npt.NDArray[np.float64]
 
 _BLOCKS, _BLOCK = 20, 100
-"""Uniform draws stay for so many trials, so many are new in each: most are encoded already."""
+"""Uniform draws stay for this many trials, this many are new in each: most are encoded already."""
 _CHILDREN = 160
 _REMEMBERED = 50_000
 _CROSSED = 0.3

@@ -21,7 +21,7 @@ Floats = npt.NDArray[np.float64]
 
 _FITTED_POINTS = 150
 _GROWTH = 1.2
-"""Covariances are fitted anew whenever there are so many times as many networks."""
+"""Covariances are fitted anew whenever there are this many times as many networks."""
 _EXACT = 1e-3
 """Where predictions miss costs by a smaller share, they are taken as they are."""
 _USUAL = 0.6
@@ -113,7 +113,7 @@ class Believer:
             context: of the strategy.
             pool: encodes networks.
             rungs: what was told of each length of training, the shortest first; usually one.
-            start: so many networks are trained before models are asked.
+            start: this many networks are trained before models are asked.
         """
         self._context = context
         self._pool = pool

@@ -17,8 +17,8 @@ from hwnas.search.strategies.surrogate.view import View
 Floats = npt.NDArray[np.float64]
 
 _MAX_POINTS, _STEP = 300, 50
-"""A model is made of so many networks at most, half of them the best, the others drawn from the rest, chosen
-anew every `_STEP` networks, and of those that were trained since."""
+"""A model is made of this many networks at most, half of them the best, the others drawn from the rest,
+chosen anew every `_STEP` networks, and of those that were trained since."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class TrainedNetworks:
             pool: encodes networks.
             view: makes features of encodings.
             seed: of the run.
-            start: so many networks are trained before models are asked.
+            start: this many networks are trained before models are asked.
         """
         self.observations = observations
         self._pool = pool
@@ -70,7 +70,7 @@ class TrainedNetworks:
         return 1.1 * largest, float(np.quantile(first[:, 0], 0.75))
 
     def chosen(self, count: int) -> list[Observation]:
-        """Return those of the first so many networks that models are made of."""
+        """Return those of the first this many networks that models are made of."""
         trained = self.observations.trained
         if count <= _MAX_POINTS:
             return trained[:count]
@@ -85,7 +85,7 @@ class TrainedNetworks:
         return bool(np.isfinite(known.log_ms).all())
 
     def data(self, count: int, *, has_predictions: bool) -> Data:
-        """Return the first so many networks as models see them."""
+        """Return the first this many networks as models see them."""
         chosen = self.chosen(count)
         known = self._pool.described([each.genes for each in chosen])
         errors, costs = points_of(chosen).T
@@ -100,7 +100,7 @@ def points_of(evaluated: Sequence[Observation]) -> Floats:
 
 
 def _best_and_some(trained: Sequence[Observation], number: int, seed: int) -> list[Observation]:
-    """Return so many networks, half of them the best and the others drawn from the rest."""
+    """Return this many networks, half of them the best and the others drawn from the rest."""
     best = number // 2
     order = np.argsort(non_dominated_ranks(points_of(trained), best), kind="stable")
     rng = np.random.default_rng([seed, len(trained)])

@@ -24,9 +24,9 @@ _MIN_START, _MAX_START = 5, 10
 _START_DRAWS = 64
 _PARENTS = 20
 _LOCAL_BEST, _NEIGHBOURS, _LOCAL_ROUNDS = 8, 10, 2
-"""After drawing, so many of the best candidates are replaced by better neighbours, so many times."""
+"""After drawing, this many of the best candidates are replaced by better neighbours, this many times."""
 _COUNTED = 100
-"""Of so many of the best at most is it counted whether they are within limits on sizes."""
+"""Of this many of the best at most is it counted whether they are within limits on sizes."""
 
 
 class SurrogateSampler(ProposingSampler):
