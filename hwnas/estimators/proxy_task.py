@@ -34,7 +34,7 @@ class ProxyTask:
 
     Attributes:
         task: what it is a part of.
-        every: every this many columns one is seen, from 1.
+        every: one in this many columns is seen, from 1.
         samples: share of the training samples that are seen, above 0 to 1, spread evenly; at least one is.
     """
 

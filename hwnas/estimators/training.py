@@ -70,8 +70,8 @@ def make_training_estimator(context: EstimatorContext) -> AccuracyEstimator:
     """Return brief training.
 
     Settings are the fields of `Recipe.proxy()` that are to change, `limit` (validation samples to evaluate
-    on), `samples` (share of the training samples) and `column_stride` (every this many columns of the inputs
-    one is seen), see `ProxyTask`.
+    on), `samples` (share of the training samples) and `column_stride` (one in this many columns of the inputs
+    is seen), see `ProxyTask`.
 
     Raises:
         ConfigError: if a setting is unknown or wrong.

@@ -14,7 +14,7 @@ from hwnas.search_spaces.base import SearchSpace, sample_choices
 
 _POOL = 24
 _OVERHEAD_MACS = 5e9
-"""A network costs about as much time before it is clocked as one in this many operations takes to run."""
+"""A network costs about as much time before it is clocked as this many multiply-accumulates take to run."""
 
 
 def designed_experiment(

@@ -70,7 +70,7 @@ class TrainedNetworks:
         return 1.1 * largest, float(np.quantile(first[:, 0], 0.75))
 
     def chosen(self, count: int) -> list[Observation]:
-        """Return those of the first this many networks that models are made of."""
+        """Return those of the first `count` networks that models are made of."""
         trained = self.observations.trained
         if count <= _MAX_POINTS:
             return trained[:count]
@@ -85,7 +85,7 @@ class TrainedNetworks:
         return bool(np.isfinite(known.log_ms).all())
 
     def data(self, count: int, *, has_predictions: bool) -> Data:
-        """Return the first this many networks as models see them."""
+        """Return the first `count` networks as models see them."""
         chosen = self.chosen(count)
         known = self._pool.described([each.genes for each in chosen])
         errors, costs = points_of(chosen).T
