@@ -55,6 +55,12 @@ EQUIVALENT: dict[str, str] = {
     ),
     "hwnas/range_view/grids.py:_numbers_from_the_top: step < 0 -> step <= 0": "Steps of 0 add 0 to a sum.",
     "hwnas/range_view/grids.py:_numbers_from_the_top: step > 0 -> step >= 0": "Steps of 0 add 0 to a sum.",
+    "hwnas/range_view/knn.py:_unanimous: 0 -> 1": (
+        "Windows of label 0 no longer count as unanimous; their votes are counted then, and all are for 0."
+    ),
+    "hwnas/range_view/knn.py:_unanimous: 0 -> 1 #2": (
+        "Windows of label 0 no longer count as unanimous; their votes are counted then, and all are for 0."
+    ),
     "hwnas/range_view/rows.py:_order_of: step < 0 -> step <= 0": "Steps of 0 add 0 to a sum.",
     "hwnas/range_view/rows.py:_order_of: step > 0 -> step >= 0": "Steps of 0 add 0 to a sum.",
     "hwnas/search/front.py:knee_index: 1.0 -> 2.0": (
