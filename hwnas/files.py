@@ -263,8 +263,8 @@ def with_checksum(text: str) -> str:
     return body + _CHECKSUM.format(hashlib.sha256(body.encode("utf-8")).hexdigest())
 
 
-def checked_json(text: str) -> Dict[str, Any]:
-    """Return the JSON object of a text that `with_checksum` made, without its checksum.
+def checked_text(text: str) -> str:
+    """Return the JSON that a text of `with_checksum` holds, without its checksum and not yet parsed.
 
     Raises:
         ValueError: if the text has no checksum, or not its own: it was cut off, damaged or edited.
@@ -274,7 +274,16 @@ def checked_json(text: str) -> Dict[str, Any]:
         raise ValueError("it has no checksum: it was cut off, or another version of hwnas wrote it")
     if mark + rest != _CHECKSUM.format(hashlib.sha256(body.encode("utf-8")).hexdigest()):
         raise ValueError("its checksum is not that of its content: it was damaged or edited")
-    value: Dict[str, Any] = json.loads(body + "\n}")
+    return body + "\n}"
+
+
+def checked_json(text: str) -> Dict[str, Any]:
+    """Return the JSON object of a text that `with_checksum` made, without its checksum.
+
+    Raises:
+        ValueError: as `checked_text`.
+    """
+    value: Dict[str, Any] = json.loads(checked_text(text))
     return value
 
 

@@ -131,6 +131,43 @@ def refuse_open(declared: Sequence[DeclaredInput], given: Sequence[GivenInput], 
     )
 
 
+def refuse_undecided(declared: Sequence[DeclaredInput], given: Sequence[GivenInput], where: str) -> None:
+    """Refuse inputs of one integer or truth value that has no value.
+
+    Such a number says how often a loop runs, or which branch is taken: one drawn at random would decide what
+    is measured, without a word.
+
+    Raises:
+        ConfigError: naming each, and options that would give them.
+    """
+    undecided = [
+        entry
+        for entry, known in zip(declared, given, strict=True)
+        if known.values is None
+        and entry.is_ranked
+        and entry.spec.shape in {(), (1,)}
+        and _kind_of(entry) in "iub"
+    ]
+    if not undecided:
+        return
+    named = ", ".join(f"{entry.spec.name!r} ({entry.spec.dtype})" for entry in undecided)
+    options = " ".join(
+        f"--input {entry.spec.name}={'true' if _kind_of(entry) == 'b' else 16}" for entry in undecided
+    )
+    raise ConfigError(
+        f"What {where} computes may depend on its single numbers {named}: they can say how often a loop "
+        f"runs. Say which to measure with, such as: {visible(options, keep='')}"
+    )
+
+
+def _kind_of(entry: DeclaredInput) -> str:
+    """Return numpy's letter for the kind of its elements, a space if numpy has none."""
+    try:
+        return np.dtype(entry.spec.dtype).kind
+    except (TypeError, ValueError, SyntaxError):
+        return " "
+
+
 def _split(text: str, by_name: Mapping[str, DeclaredInput], where: str) -> tuple[DeclaredInput, str]:
     """Return the input that a text names, which may hold `=` itself, and what it gives."""
     if not text.partition("=")[0] or not text.partition("=")[2]:

@@ -13,6 +13,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from hwnas.files import read_checked_json, with_checksum
+
 GOLDEN = Path(__file__).parents[1] / "reference" / "golden-manifest.json"
 
 
@@ -27,10 +29,10 @@ def golden(manifest: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     """Write the file."""
-    manifest = json.loads((Path(sys.argv[1]) / "manifest.json").read_text(encoding="utf-8"))
+    manifest = read_checked_json(Path(sys.argv[1]) / "manifest.json")
     text = json.dumps(golden(manifest), indent=1)
     lists = re.sub(r"\[\s+([^\[\]{}]+?)\s+\]", lambda found: f"[{' '.join(found[1].split())}]", text)
-    GOLDEN.write_text(lists + "\n", encoding="utf-8")
+    GOLDEN.write_text(with_checksum(lists), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -120,8 +120,8 @@ class Bundle:
         """Run the network on files; LiDAR bundles write one .label file for each scan.
 
         For other bundles, the processor defines what is written. Files that cannot be used become
-        `Inference.problems`; the others are done. If a directory holds a `dataset.yaml`, its scans are read as
-        that file says.
+        `Inference.problems`; the others are done. If a directory holds a `dataset.yaml`, its scans are read
+        as that file says.
 
         Args:
             inputs: files, and directories that are searched with all that is below them.

@@ -32,7 +32,7 @@ from hwnas.bundle.signing import sign_bundle
 from hwnas.bundle.stated_content import WEIGHTS_NAME, file_entries, stated_content
 from hwnas.bundle.trained_member import TrainedMember
 from hwnas.errors import BundleError, DataError, ExportError
-from hwnas.files import sha256_of_file, write_json_atomically
+from hwnas.files import sha256_of_file, write_checked_json, write_json_atomically
 from hwnas.io_spec import IoSpec
 from hwnas.latency.measurement import LatencyMeasurement, LatencyMeter
 from hwnas.onnx_graphs.export import export_onnx
@@ -147,7 +147,7 @@ class _BundleWriter:
         manifest["engines"] = self._engines(manifest["precisions"])
         manifest["integrations"] = write_integrations(self._deployed(manifest), self.options.integrations)
         manifest["files"] = file_entries(self.directory)
-        write_json_atomically(self.directory / MANIFEST_NAME, manifest)
+        write_checked_json(self.directory / MANIFEST_NAME, manifest)
         _check_runnable(self.task, self.member, self.directory)
         if self.options.key is not None:
             sign_bundle(self.directory, self.options.key)

@@ -15,11 +15,11 @@ from hwnas.bundle.signature import Trust, check_signature
 from hwnas.bundle.untrusted_files import read_small_file
 from hwnas.errors import BundleError, ModelFileError
 from hwnas.external_data import read_model_files
-from hwnas.files import sha256_of_file
+from hwnas.files import checked_text, sha256_of_file
 from hwnas.io_spec import IoSpec
 
-SCHEMA_VERSION = 4
-"""4 names processor, trainer and plug-ins; older manifests do not and are refused."""
+SCHEMA_VERSION = 5
+"""5 has a checksum of the manifest itself; older manifests do not and are refused."""
 _MAX_MANIFEST_BYTES = 1 << 24
 _MAX_NAME_BYTES = 255
 FP32 = "fp32"
@@ -57,7 +57,7 @@ class Manifest:
 
     Attributes:
         directory: of the bundle.
-        content: the JSON document.
+        content: the JSON document, without its checksum.
         io_spec: inputs and outputs of the network.
     """
 
@@ -176,15 +176,16 @@ def read_manifest(
         trust: who must have signed the manifest; None takes unsigned ones, too.
 
     Raises:
-        BundleError: if the manifest is missing, of another schema version or incomplete, or if a
-            file is missing, lies outside the bundle, or has another size or SHA-256 than listed; or if
-            it is not signed as `trust` wants.
+        BundleError: if the manifest is missing, not as it was written, of another schema version or
+            incomplete, or if a file is missing, lies outside the bundle, or has another size or SHA-256
+            than listed; or if it is not signed as `trust` wants.
     """
     directory = Path(bundle)
     raw = _read_bytes(directory / MANIFEST_NAME)
-    if trust is not None:  # before anything is made of these bytes
+    text = _whole_text(raw, directory / MANIFEST_NAME)  # damage is told as damage, not as a wrong signature
+    if trust is not None:  # before anything is parsed
         check_signature(directory, raw, trust)
-    content = _json_object(raw, directory / MANIFEST_NAME)
+    content = _json_object(text, directory / MANIFEST_NAME)
     _check_keys(content, directory)
     for name, entry in content["files"].items():
         _check_entry(directory, name, entry)
@@ -248,9 +249,20 @@ def _read_bytes(path: Path) -> bytes:
     return read_small_file(path, _MAX_MANIFEST_BYTES, missing)
 
 
-def _json_object(raw: bytes, path: Path) -> Dict[str, Any]:
+def _whole_text(raw: bytes, path: Path) -> str:
+    """Return the text of a manifest whose checksum is right, without it."""
     try:
-        content = json.loads(raw.decode("utf-8"))
+        return checked_text(raw.decode("utf-8"))
+    except ValueError as error:
+        raise BundleError(
+            f"{path} is not as an export of this hwnas (schema version {SCHEMA_VERSION}) wrote it: {error}. "
+            "Copy the bundle again; if it was copied whole, export it again."
+        ) from error
+
+
+def _json_object(text: str, path: Path) -> Dict[str, Any]:
+    try:
+        content = json.loads(text)
         # Refused wherever they are: halves of characters, which JSON can escape but nothing can write, and
         # infinite numbers and NaN, which Python reads but JSON does not know.
         json.dumps(content, ensure_ascii=False, allow_nan=False).encode("utf-8")

@@ -27,7 +27,7 @@ def export(
     pick: Annotated[
         str, typer.Option(help="knee, all, latency<=MS, error<=SHARE, or an architecture id.")
     ] = "all",
-    out: Annotated[Path | None, typer.Option(help="Where to write bundles [RUN/bundles].")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where to write bundles (default: RUN/bundles).")] = None,
     precision: Annotated[
         str, typer.Option(help="Comma-separated: fp32, fp16, int8, mixed; each is evaluated and clocked.")
     ] = "fp32",
@@ -54,13 +54,13 @@ def export(
         str | None, typer.Option(help="onnxruntime version that must take the graph, such as 1.16.")
     ] = None,
     opset: Annotated[
-        int | None, typer.Option(help="ONNX opset of all files [the oldest that each needs].")
+        int | None, typer.Option(help="ONNX opset of all files (default: the oldest that each needs).")
     ] = None,
     dialect: Annotated[
         str,
         typer.Option(
-            help="Of INT8: tensorrt, onnxruntime, or both, comma-separated [what the export is for: "
-            "--tensorrt, --onnxruntime, --engine, --for; else the target]."
+            help="Of INT8: tensorrt, onnxruntime, or both, comma-separated (default: what the export is for: "
+            "--tensorrt, --onnxruntime, --engine, --for; else the target)."
         ),
     ] = "",
     engine: Annotated[

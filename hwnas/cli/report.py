@@ -17,7 +17,9 @@ def register(app: typer.Typer) -> None:
 
 def report(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a run that was searched.")],
-    out: Annotated[Path | None, typer.Option("--out", help="File to write [RUN/report.html].")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="File to write (default: RUN/report.html).")
+    ] = None,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print the path as JSON.")] = False,
 ) -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from difflib import get_close_matches
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, urlsplit
 
 from hwnas.errors import ConfigError
 from hwnas.latency.backend_class import backend_class
+from hwnas.text import excerpt
 
 DEFAULT_BACKEND = "onnxruntime-cpu"
 DEFAULT_TARGET = f"local?backend={DEFAULT_BACKEND}&threads=1"
 _KEYS = ("backend", "threads", "cores", "python")
+_MAX_DIGITS = 9
 _NAME = r"\w[\w.-]*"
 _HOST = re.compile(
     rf"(?:(?P<user>{_NAME})@)?(?P<name>{_NAME}|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{{1,5}}))?", re.ASCII
@@ -53,7 +55,7 @@ class Target:
             ConfigError: if the transport or a key is unknown, or a value is out of range.
             PluginError: if there is a key that only the backend could know, but no such backend is installed.
         """
-        parts = urlsplit(url)
+        parts = _parts(url)
         transport = parts.scheme or parts.path
         if transport not in {"local", "ssh"} or (transport == "local" and (parts.netloc or parts.scheme)):
             raise ConfigError(
@@ -111,6 +113,16 @@ def split_host(host: str) -> tuple[str, str, str]:
     return found["user"] or "", found["name"].strip("[]"), found["port"] or ""
 
 
+def _parts(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError as error:  # of brackets around no address, and of letters that pass for others
+        raise ConfigError(
+            f"A target is written like {DEFAULT_TARGET!r} or 'ssh://user@host:port?backend=...', but {url!r} cannot "
+            f"be read ({error}). Write the host as a name, or an IPv6 address in brackets, such as '[::1]'."
+        ) from error
+
+
 def _check_python(url: str, transport: str, python: str) -> None:
     if python and transport != "ssh":
         raise ConfigError(f"'python' names the interpreter on an ssh target; leave it out of {url!r}.")
@@ -147,8 +159,8 @@ def _known_keys(pairs: list[tuple[str, str]]) -> list[str]:
 
 
 def _whole_number(url: str, key: str, text: str) -> int:
-    if not text.isdecimal():
-        raise ConfigError(f"{key!r} must be a whole number, but is {text!r} in {url!r}.")
+    if not text.isdecimal() or len(text) > _MAX_DIGITS:
+        raise ConfigError(f"{key!r} must be a whole number, but is {excerpt(text)} in {excerpt(url)}.")
     return int(text)
 
 

@@ -251,17 +251,14 @@ def _with_one_item(
     """Take open first axes as 1 where no other axis is open."""
     is_open = [entry for entry in given if OPEN in entry.spec.shape]
     others = any(OPEN in entry.spec.shape[1:] for entry in is_open)
-    unranked = any(
-        not entry.is_ranked and not known.spec.shape and known.values is None
-        for entry, known in zip(declared, given, strict=True)
-    )
-    if not is_open:
+    unranked = any(map(_is_unranked, declared, given))
+    if not is_open and not unranked:
         return tuple(given), []
     if others or unranked:
         named = ", ".join(
             f"{entry.spec.name} {entry.written_shape}"
             for entry, known in zip(declared, given, strict=True)
-            if OPEN in known.spec.shape or not entry.is_ranked
+            if OPEN in known.spec.shape or _is_unranked(entry, known)
         )
         return tuple(given), [f"shapes of inputs are open: {named}; give them with --input NAME=SHAPE"]
     names = ", ".join(entry.spec.name for entry in is_open)
@@ -271,6 +268,11 @@ def _with_one_item(
         else entry
         for entry in given
     ), [f"the first axis of {names} is open and taken as 1; another size is given with --input NAME=SHAPE"]
+
+
+def _is_unranked(declared: DeclaredInput, given: GivenInput) -> bool:
+    """Return whether not even the number of axes is known."""
+    return not declared.is_ranked and not given.spec.shape and given.values is None
 
 
 def _value(info: onnx.ValueInfoProto, given: GivenInput) -> Value:

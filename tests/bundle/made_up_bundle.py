@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from hwnas.files import sha256_of_file
+from hwnas.files import read_checked_json, sha256_of_file, with_checksum
 
 CONTENT: dict[str, Any] = {
-    "schema_version": 4,
+    "schema_version": 5,
     "precisions": {"fp32": {"file": "model.onnx"}},
     "recommended_precision": "fp32",
     "architecture_id": "a" * 16,
@@ -41,11 +41,22 @@ def write_bundle(directory: Path) -> Path:
         path = directory / name
         path.write_bytes(name.encode() * 100)
         content["files"][name] = {"sha256": sha256_of_file(path), "bytes": path.stat().st_size}
-    (directory / "manifest.json").write_text(json.dumps(content))
+    rewrite_manifest(directory, content)
     return directory
 
 
 def change(bundle: Path, update: Any) -> None:
-    content = json.loads((bundle / "manifest.json").read_text())
+    """Change the manifest and its checksum, as a forger would."""
+    content = manifest_of(bundle)
     update(content)
-    (bundle / "manifest.json").write_text(json.dumps(content))
+    rewrite_manifest(bundle, content)
+
+
+def manifest_of(bundle: Path) -> dict[str, Any]:
+    """Return the manifest of a bundle as it is written, to be changed."""
+    return read_checked_json(bundle / "manifest.json")
+
+
+def rewrite_manifest(bundle: Path, content: dict[str, Any]) -> None:
+    """Write a manifest with its checksum, and also what no export writes: NaN, and halves of characters."""
+    (bundle / "manifest.json").write_text(with_checksum(json.dumps(content)))

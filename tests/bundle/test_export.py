@@ -11,6 +11,7 @@ from hwnas.bundle.purpose import ExportOptions
 from hwnas.bundle.trained_member import TrainedMember
 from hwnas.errors import ExportError
 from hwnas.files import sha256_of_file
+from tests.bundle.made_up_bundle import manifest_of
 from tests.bundle.small_lidar import FixedMeter, SmallSpace, SmallTask, write_run
 
 torch.set_num_threads(1)
@@ -181,7 +182,7 @@ def test_a_bundle_names_the_plugins_it_needs(tmp_path: Path) -> None:
     member = TrainedMember.from_json(json.loads((run / "trained.json").read_text())["members"][0], run)
     task = SmallTask({})
     bundle = export_bundle(task, SmallSpace(task.contract, {}), member, tmp_path / "b", meter=FixedMeter())
-    content = json.loads((bundle / "manifest.json").read_text())
+    content = manifest_of(bundle)
     assert content["processor"] == "lidar-range-view"
     assert content["plugins"]["hwnas.tasks"] == {"name": "small-lidar", "distribution": None}
     found = content["plugins"]["hwnas.trainers"]

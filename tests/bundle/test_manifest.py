@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 from pathlib import Path
@@ -7,9 +8,9 @@ import pytest
 
 from hwnas.bundle.manifest import read_manifest
 from hwnas.errors import BundleError
-from hwnas.files import sha256_of_file
+from hwnas.files import sha256_of_file, with_checksum, write_json_atomically
 from hwnas.testing.onnx_models import write_external_model
-from tests.bundle.made_up_bundle import CONTENT, change, write_bundle
+from tests.bundle.made_up_bundle import CONTENT, change, manifest_of, write_bundle
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def test_missing_and_mistyped_keys_are_named(bundle: Path, key: str) -> None:
         read_manifest(bundle)
 
 
-@pytest.mark.parametrize("version", [None, 0, 2, 3, 5, True, "4"])
+@pytest.mark.parametrize("version", [None, 0, 2, 4, 6, True, "5"])
 def test_other_schema_versions_are_refused(bundle: Path, version: Any) -> None:
     change(bundle, lambda content: content.update(schema_version=version))
     with pytest.raises(BundleError, match="schema version"):
@@ -150,9 +151,8 @@ def test_files_of_precisions_must_be_listed(bundle: Path) -> None:
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
 def test_numbers_that_json_does_not_know_are_refused(bundle: Path, number: str) -> None:
-    path = bundle / "manifest.json"
-    content = path.read_text().rstrip()
-    path.write_text(f'{content[:-1]}, "more": {{"deep": [{number}]}}}}')
+    text = json.dumps({**manifest_of(bundle), "more": {"deep": [-1.5]}}).replace("-1.5", number)
+    (bundle / "manifest.json").write_text(with_checksum(text))
     with pytest.raises(BundleError, match="is not JSON: Out of range float"):
         read_manifest(bundle)
 
@@ -196,7 +196,35 @@ def test_sizes_and_hashes_have_their_types(bundle: Path, entry: dict[str, Any]) 
 )
 def test_deep_and_long_documents_are_refused(bundle: Path, text: str) -> None:
     (bundle / "manifest.json").write_text(text)
-    with pytest.raises(BundleError):
+    with pytest.raises(BundleError, match="it has no checksum"):
+        read_manifest(bundle)
+    (bundle / "manifest.json").write_text(with_checksum(f'{{"b": {text}}}'))
+    with pytest.raises(BundleError, match="is not JSON"):
+        read_manifest(bundle)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("12.9961", "92.9961"), ('"window": 5', '"window": 7'), ('"b"', '"d"'), (": ", ":"), ("}\n", "}")],
+)
+def test_any_changed_character_of_a_manifest_is_noticed(bundle: Path, before: str, after: str) -> None:
+    change(bundle, lambda content: content["deployment"].update(mean=12.9961, knn={"window": 5}))
+    path = bundle / "manifest.json"
+    changed = path.read_text().replace(before, after)
+    assert changed != path.read_text()
+    path.write_text(changed)
+    for check_files in (True, False):
+        with pytest.raises(BundleError, match=r"schema version 5.*checksum.*Copy the bundle"):
+            read_manifest(bundle, check_files=check_files)
+
+
+def test_a_manifest_without_a_checksum_is_refused(bundle: Path) -> None:
+    assert "checksum" not in read_manifest(bundle).content
+    write_json_atomically(bundle / "manifest.json", {**manifest_of(bundle), "schema_version": 4})
+    with pytest.raises(BundleError, match=r"schema version 5.*it has no checksum.*export it again"):
+        read_manifest(bundle)
+    (bundle / "manifest.json").write_bytes(b"\xff{}")
+    with pytest.raises(BundleError, match="can't decode byte"):
         read_manifest(bundle)
 
 

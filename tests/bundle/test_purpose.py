@@ -24,6 +24,7 @@ from hwnas.errors import BundleError, ConfigError, ExportError
 from hwnas.onnx_graphs.precision.kinds import Dialect
 from hwnas.run.export import export_run
 from tests.bundle import small_lidar
+from tests.bundle.made_up_bundle import manifest_of, rewrite_manifest
 from tests.bundle.precision.test_conversion import LENIENT, Meter
 from tests.bundle.small_lidar import SmallSpace, SmallTask, write_run
 
@@ -249,9 +250,9 @@ def test_runner_refuses_a_file_of_an_earlier_export_under_such_a_version(
     bundle = export(run, tmp_path / "bundle", dialect="tensorrt")
     monkeypatch.setattr(onnxruntime, "__version__", "1.22.0")
     Runner(bundle, precision="int8").close()
-    content = json.loads((bundle / "manifest.json").read_text())
+    content = manifest_of(bundle)
     del content["precisions"]["int8"]["details"]["scales"]
-    (bundle / "manifest.json").write_text(json.dumps(content))
+    rewrite_manifest(bundle, content)
     with pytest.raises(BundleError, match=r"float16 scales, which onnxruntime 1\.22\.0 computes wrongly"):
         Runner(bundle, precision="int8")
     Runner(bundle).close()

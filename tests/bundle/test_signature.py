@@ -11,7 +11,7 @@ from hwnas.bundle.manifest import read_manifest
 from hwnas.bundle.signature import SIGNATURE_NAME, Trust
 from hwnas.bundle.signing import sign_bundle
 from hwnas.errors import BundleError, ExportError
-from hwnas.files import sha256_of_file
+from hwnas.files import sha256_of_file, with_checksum
 from tests.bundle.made_up_bundle import change, write_bundle
 
 pytestmark = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="needs OpenSSH's ssh-keygen")
@@ -81,8 +81,16 @@ def test_changes_after_signing_are_refused(bundle: Path, keys: Path, trust: Trus
 
 def test_a_signature_is_checked_before_the_manifest_is_parsed(bundle: Path, keys: Path, trust: Trust) -> None:
     sign_bundle(bundle, keys / "fleet")
-    (bundle / "manifest.json").write_text("{")
+    (bundle / "manifest.json").write_text(with_checksum("{x}"))
     with pytest.raises(BundleError, match="not signed by"):
+        read_manifest(bundle, trust=trust)
+
+
+def test_damage_to_a_signed_manifest_is_told_as_damage(bundle: Path, keys: Path, trust: Trust) -> None:
+    sign_bundle(bundle, keys / "fleet")
+    path = bundle / "manifest.json"
+    path.write_text(path.read_text().replace('"opset": 20', '"opset": 21'))
+    with pytest.raises(BundleError, match=r"checksum is not that of its content.*Copy the bundle"):
         read_manifest(bundle, trust=trust)
 
 

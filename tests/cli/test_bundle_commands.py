@@ -20,6 +20,7 @@ from hwnas.cli.infer import _refuse_problems
 from hwnas.errors import BundleError, ConfigError, DataError, ExportError, StudyError, VerificationError
 from hwnas.run.export import pick_members
 from tests.bundle import small_lidar
+from tests.bundle.made_up_bundle import manifest_of, rewrite_manifest
 from tests.bundle.small_lidar import LABELS, make_scan, write_run
 from tests.bundle.test_signature import make_key
 
@@ -83,9 +84,9 @@ def test_export_measures_and_verify_confirms(run: Path, tmp_path: Path) -> None:
 def test_failed_verification_ends_with_its_own_exit_code(run: Path, tmp_path: Path) -> None:
     call("export", run, "--out", tmp_path, "--pick", "latency<=1.5")
     (bundle,) = (path for path in tmp_path.iterdir() if path.is_dir())
-    manifest = json.loads((bundle / "manifest.json").read_text())
+    manifest = manifest_of(bundle)
     manifest["quality"]["value"] += 0.01
-    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    rewrite_manifest(bundle, manifest)
     with pytest.raises(VerificationError, match="mIoU as stated") as caught:
         call("verify", bundle, "--latency-tolerance", "1000")
     assert caught.value.exit_code == 8

@@ -1,11 +1,12 @@
 """Cases: what is done to a bundle, as a function of a seed and a number alone.
 
-Half of them leave the hashes of the manifest as they are, so that the check of files must notice; the others
-compute them anew, so that whatever reads the files gets to see what was done.
+Half of them leave the hashes of the manifest and its checksum as they are, so that the checks must notice; the
+others compute them anew, so that whatever reads the files gets to see what was done.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.bundle.manifest import MANIFEST_NAME
-from hwnas.files import sha256_of_file
+from hwnas.files import checked_json, sha256_of_file, with_checksum
 from tests.fuzz.models import HOSTILE_MODELS
 
 LARGE_BYTES = (1 << 22, 1 << 22, 1 << 22, 1 << 27)
@@ -33,6 +34,10 @@ HOSTILE_VALUES: tuple[Any, ...] = (
     [1e308] * 4, [-1], [0, 0], [2**40, 2**40], "\ud800", "é" * 100_000, [0] * 100_000, {"file": "../outside/secret"},
     *TRAVERSALS,
 )  # fmt: skip
+HOSTILE_TEXTS = (
+    "[" * _DEPTH, '{"a":' * _DEPTH, '{"a":' * _DEPTH + "1" + "}" * _DEPTH, f'{{"a": {"[" * _DEPTH}{"]" * _DEPTH}}}',
+    "1" * 10_000, f'{{"a": {"1" * 10_000}}}', "null", '"x"', "{}", "[]", "{x}",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -43,13 +48,20 @@ class Case:
         number: of the case.
         kind: such as `truncate`.
         file: that it is done to.
-        are_hashes_new: whether the manifest then lists the changed files correctly.
+        are_hashes_new: whether the manifest then lists the changed files correctly, and has its own checksum
+            if it was itself changed as JSON.
     """
 
     number: int
     kind: str
     file: str
     are_hashes_new: bool
+
+    @property
+    def is_to_be_noticed(self) -> bool:
+        """Whether hashes, or the checksum of the manifest, are not those of what was done."""
+        is_damaged_manifest = self.file == MANIFEST_NAME and self.kind != "manifest"
+        return is_damaged_manifest or not self.are_hashes_new
 
 
 def case_of(seed: int, number: int, files: tuple[str, ...]) -> Case:
@@ -73,6 +85,9 @@ def apply(case: Case, seed: int, bundle: Path) -> None:
     path = bundle / case.file
     if case.kind == "manifest":
         _change_manifest(path, rng)
+        if case.are_hashes_new:
+            with contextlib.suppress(ValueError):  # not every hostile text is an object that can hold one
+                path.write_text(with_checksum(path.read_text()))
     elif case.kind == "model":
         HOSTILE_MODELS[rng.randrange(len(HOSTILE_MODELS))](path, rng)
     elif case.kind == "header":
@@ -89,13 +104,13 @@ def _rng(*parts: Any) -> random.Random:
 
 def _list_anew(bundle: Path, name: str) -> None:
     path, manifest = bundle / name, bundle / MANIFEST_NAME
-    content = json.loads(manifest.read_text())
+    content = checked_json(manifest.read_text())
     if name not in content["files"] or not path.is_file():
         return
     content["files"][name] = {"sha256": sha256_of_file(path), "bytes": path.stat().st_size}
     if path.name == "model.onnx":
         content["latency"]["model_sha256"] = sha256_of_file(path)
-    manifest.write_text(json.dumps(content))
+    manifest.write_text(with_checksum(json.dumps(content)))
 
 
 def _truncate(path: Path, rng: random.Random) -> None:
@@ -178,9 +193,9 @@ FILE_CHANGES: dict[str, Callable[[Path, random.Random], None]] = {
 
 
 def _change_manifest(path: Path, rng: random.Random) -> None:
-    content = json.loads(path.read_text())
+    content = checked_json(path.read_text())
     if rng.random() < 0.05:
-        path.write_text(rng.choice(["[" * _DEPTH, '{"a":' * _DEPTH, "1" * 10_000, "null", '"x"', "{}", "[]"]))
+        path.write_text(rng.choice(HOSTILE_TEXTS))
         return
     for _ in range(rng.choice([1, 1, 1, 2, 5])):
         _change_value(content, rng)

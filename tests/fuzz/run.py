@@ -69,7 +69,7 @@ def problems_of(case: Case, ended: dict[str, Any], listed: set[str]) -> list[str
     problems = [f"{loader}: {outcome}" for loader, outcome in found.items() if _kind_of(outcome) == "error"]
     if outside:
         problems.append(f"touched {outside[:3]}")
-    if case.file in listed and not case.are_hashes_new and ended["is_changed"]:
+    if case.file in {*listed, MANIFEST_NAME} and case.is_to_be_noticed and ended["is_changed"]:
         problems += [
             f"{loader} loaded a bundle with a changed file"
             for loader in ("manifest", "signed", "runner")

@@ -46,6 +46,9 @@ def test_cases_are_the_same_again_and_meet_every_file() -> None:
     assert cases == [case_of(1, number, files) for number in range(1000)]
     assert {case.kind for case in cases} == {*FILE_CHANGES, "manifest", "model", "header"}
     assert {case.file for case in cases} == set(files)
+    damaged = [case for case in cases if case.file == "manifest.json" and case.kind != "manifest"]
+    assert damaged
+    assert all(case.is_to_be_noticed for case in damaged)
     assert 0.3 < sum(case.are_hashes_new for case in cases) / len(cases) < 0.8
 
 

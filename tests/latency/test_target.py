@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hwnas.errors import ConfigError, PluginError
+from hwnas.errors import ConfigError, PluginError, StudyError
 from hwnas.latency.target import Target
+from hwnas.search.executors.ray_options import check_reachable
 
 
 def test_defaults() -> None:
@@ -59,8 +60,34 @@ def test_canonical_url_reads_back(
         ("local?threads=2&cores=1", "as many cores"),
         ("local?cores=3-1", "ascend"),
         ("local?cores=a", "whole number"),
+        ("local?threads=" + "1" * 5000, "whole number"),
+        ("local?cores=0-" + "1" * 5000, "whole number"),
+        ("ssh://[/x]", r"cannot be read \(.*Write the host as a name"),
+        ("ssh://proj[v2]", r"cannot be read \(.*Write the host as a name"),
+        ("ssh://[::1", r"cannot be read \(.*Write the host as a name"),
+        ("ssh://[board]", r"cannot be read \(.*Write the host as a name"),
+        ("ssh://\u2100.com", r"cannot be read \(.*Write the host as a name"),
+        ("//[", r"is written like 'local\?.*cannot be read"),
     ],
 )
 def test_malformed_urls(url: str, reason: str) -> None:
     with pytest.raises(ConfigError, match=reason):
         Target.parse(url)
+
+
+@given(st.sampled_from(["", "local", "ssh://", "ssh://["]), st.text("a1[]:@/?#%.\u2100\u00bd&=-"))
+def test_any_text_is_a_target_or_refused_in_words(start: str, rest: str) -> None:
+    try:
+        target = Target.parse(start + rest)
+    except (ConfigError, PluginError) as error:
+        said = str(error)
+    else:
+        said = "none."
+        assert Target.parse(target.url) == target
+    assert said.endswith((".", "?"))
+
+
+@pytest.mark.parametrize("address", ["[/x]:1", "proj[v2]:1", "\u2100.com:1", "board:99999"])
+def test_addresses_of_clusters_are_refused_in_words(address: str) -> None:
+    with pytest.raises(StudyError, match="There must be a Ray cluster"):
+        check_reachable(address)

@@ -385,8 +385,10 @@ def test_loops_count_their_runs_where_they_can(tmp_path: Path) -> None:
     assert {layer.name: layer.macs for layer in report.layers}["l/step"] == 450
     million = report_of(tmp_path, [node, use], inputs, [number("n", 1_000_000), v])
     assert million.macs == 105 * 1_000_000
-    none = report_of(tmp_path, [node], inputs, [number("n", 0)])
-    assert none.macs == 0
+    for runs in (0, -1, -3, -(2**63)):
+        none = report_of(tmp_path, [node, use], inputs, [number("n", runs), v])
+        assert none.macs == 0
+        assert all(layer.macs == 0 for layer in none.layers)
     unknown = report_of(tmp_path, [node, use], [*inputs, value("n", [], INT)], [v])
     assert (unknown.macs, unknown.unknown) == (None, {"MatMul": 2})
     assert "l (Loop): how often it runs is not known" in unknown.notes
@@ -403,6 +405,80 @@ def test_a_loop_that_ends_itself_is_followed(tmp_path: Path) -> None:
     assert report_of(tmp_path, [node], [value("x", [3, 5])]).macs == 5 * 75
     for_ever = helper.make_node("Loop", ["", "", "x"], ["y", "all"], body=loop(step[:1], [weight("w", 5, 5)]))
     assert report_of(tmp_path, [for_ever], [value("x", [3, 5])]).macs is None
+
+
+@pytest.mark.parametrize(
+    ("operator", "inputs", "sizes"),
+    [
+        ("Pad", ["x", "n"], (-20, 0, 0, 0)),
+        ("Expand", ["x", "n"], (-20, 4)),
+        ("Tile", ["x", "n"], (-20, 1)),
+        ("Reshape", ["x", "n"], (-20, 4)),
+    ],
+)
+def test_sizes_below_zero_make_no_work_below_zero(
+    tmp_path: Path, operator: str, inputs: list[str], sizes: tuple[int, ...]
+) -> None:
+    nodes = [helper.make_node(operator, inputs, ["z"]), helper.make_node("MatMul", ["z", "w"], ["y"])]
+    report = report_of(tmp_path, nodes, [value("x", [1, 4])], [number("n", *sizes), weight("w", 4, 4)])
+    assert report.macs is None
+    assert all(min(layer.output_shape, default=0) >= 0 for layer in report.layers)
+
+
+def test_two_negative_sizes_are_no_positive_number_of_values(tmp_path: Path) -> None:
+    inputs, w = [value("x", [1, 4, 2, 2])], weight("w", 4, 4, 7, 7)
+    assert report_of(tmp_path, [helper.make_node("Conv", ["x", "w"], ["y"])], inputs, [w]).macs is None
+    nodes = [
+        helper.make_node("MaxPool", ["x"], ["z"], kernel_shape=[7, 7]),
+        helper.make_node("Conv", ["z", "v"], ["y"]),
+    ]
+    assert report_of(tmp_path, nodes, inputs, [weight("v", 4, 4, 1, 1)]).macs is None
+    nodes = [
+        helper.make_node("ConstantOfShape", ["n"], ["z"]),
+        helper.make_node("MatMul", ["row", "z"], ["y"]),
+    ]
+    assert report_of(tmp_path, nodes, [value("row", [1, 4])], [number("n", 4, -3)]).macs is None
+
+
+def test_a_range_to_below_its_start_is_empty(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Range", ["three", "end", "one"], ["r"]),
+        helper.make_node("Shape", ["r"], ["n"]),
+        helper.make_node("Concat", ["n", "four"], ["sizes"], axis=0),
+        helper.make_node("Expand", ["x", "sizes"], ["z"]),
+        helper.make_node("MatMul", ["z", "w"], ["y"]),
+    ]
+    numbers = [number("three", 3), number("end", -7), number("one", 1)]
+    four = numpy_helper.from_array(np.array([4], np.int64), "four")
+    report = report_of(tmp_path, nodes, [value("x", [1, 4])], [*numbers, four, weight("w", 4, 4)])
+    assert report.macs == 0
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"scan_input_axes": [7]},
+        {"scan_input_axes": [-3]},
+        {"scan_input_axes": [0, 1]},
+        {"scan_output_axes": [0, 0, 0]},
+    ],
+)
+def test_scans_over_axes_that_are_not_there_are_unknown(tmp_path: Path, attributes: dict[str, Any]) -> None:
+    nodes = [
+        helper.make_node("MatMul", ["h", "w"], ["h2"]),
+        helper.make_node("Add", ["h2", "slice"], ["out"]),
+    ]
+    body = helper.make_graph(
+        nodes,
+        "body",
+        [value("h", [3, 5]), value("slice", [5])],
+        [value("h2", [3, 5]), value("out", [3, 5])],
+        [weight("w", 5, 5)],
+    )
+    node = helper.make_node("Scan", ["h0", "x"], ["last", "all"], num_scan_inputs=1, body=body, **attributes)
+    use = helper.make_node("Identity", ["all"], ["y"])
+    inputs = [value("h0", [3, 5]), value("x", [8, 5])]
+    assert report_of(tmp_path, [node, use], inputs).macs is None
 
 
 def test_loops_whose_shapes_grow_are_followed(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ _NODE_NAME, _NODE_OPERATOR = 3, 4
 _TENSOR_TYPE, _TENSOR_NAME = 2, 8
 _VALUE_NAME, _VALUE_TYPE = 1, 2
 _TYPE_TENSOR, _TENSOR_TYPE_DTYPE, _TENSOR_TYPE_SHAPE = 1, 1, 2
+_TYPE_OTHERS = {4: "sequence", 5: "map", 8: "sparse tensor", 9: "optional"}
 _SHAPE_AXIS, _AXIS_SIZE, _AXIS_SYMBOL = 1, 1, 2
 _DTYPES = {
     1: "float32",
@@ -52,6 +53,7 @@ class OnnxOutline:
         symbols: by input, the name of each axis that is not fixed and has one; axes that share a name have
             the same size.
         unranked: inputs that do not even state how many axes they have.
+        not_tensors: what inputs are that are no tensors, such as `sequence`, by their names.
     """
 
     inputs: Tuple[TensorSpec, ...]
@@ -61,6 +63,7 @@ class OnnxOutline:
     nodes: Tuple[Tuple[str, str], ...]
     symbols: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
     unranked: Tuple[str, ...] = ()
+    not_tensors: Mapping[str, str] = field(default_factory=dict)
 
 
 def model_files(path: str) -> ModelFiles:
@@ -138,6 +141,7 @@ def _outline(graph: memoryview) -> OnnxOutline:
         tuple(nodes),
         {value.spec.name: value.symbols for value in given},
         tuple(value.spec.name for value in given if not value.is_ranked),
+        {value.spec.name: value.other_kind for value in given if value.other_kind},
     )
 
 
@@ -148,11 +152,14 @@ class _Value:
     spec: TensorSpec
     symbols: Mapping[int, str]
     is_ranked: bool
+    other_kind: str
 
 
 def _value_info(message: memoryview) -> _Value:
     name = text(message, _VALUE_NAME)
-    tensor_type = child(child(message, _VALUE_TYPE), _TYPE_TENSOR)
+    kind = child(message, _VALUE_TYPE)
+    others = [_TYPE_OTHERS[number] for number, _ in fields(kind) if number in _TYPE_OTHERS]
+    tensor_type = child(kind, _TYPE_TENSOR)
     dtype = [value for number, value in fields(tensor_type) if number == _TENSOR_TYPE_DTYPE]
     shape: List[int] = []
     symbols: Dict[int, str] = {}
@@ -166,7 +173,7 @@ def _value_info(message: memoryview) -> _Value:
             shape.append(stated_size(signed(sizes[-1]) if sizes else None))
     is_ranked = any(number == _TENSOR_TYPE_SHAPE for number, _ in fields(tensor_type))
     spec = TensorSpec(name, tuple(shape), _dtype(dtype[0]) if dtype else "unknown")
-    return _Value(spec, symbols, is_ranked)
+    return _Value(spec, symbols, is_ranked, others[-1] if others else "")
 
 
 def _dtype(code: Union[int, memoryview]) -> str:

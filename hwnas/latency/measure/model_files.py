@@ -9,8 +9,9 @@ from hwnas.bundle.manifest import read_manifest
 from hwnas.errors import MeasurementError
 from hwnas.io_spec import IoSpec, TensorSpec, is_countable
 from hwnas.latency.backends.errors import AgentError
-from hwnas.latency.backends.onnx_file import model_files, read_outline
-from hwnas.model_inputs import DeclaredInput, given_inputs, refuse_open, values_of
+from hwnas.latency.backends.onnx_file import OnnxOutline, model_files, read_outline
+from hwnas.model_inputs import DeclaredInput, given_inputs, refuse_open, refuse_undecided, values_of
+from hwnas.text import visible
 
 
 def model_and_io(path: Path, inputs: Sequence[str] = ()) -> tuple[Path, IoSpec]:
@@ -24,8 +25,9 @@ def model_and_io(path: Path, inputs: Sequence[str] = ()) -> tuple[Path, IoSpec]:
     Raises:
         BundleError: if a directory is no sound bundle.
         MeasurementError: if the file is missing or no ONNX model, its external data is amiss, or its inputs
-            are empty or larger than any memory.
-        ConfigError: if axes are not fixed and `inputs` does not give them, or `inputs` does not fit.
+            are empty, larger than any memory, or no tensors.
+        ConfigError: if axes are not fixed and `inputs` does not give them, or not the number that an input
+            of one integer is, or `inputs` does not fit.
     """
     if path.is_dir():
         path = read_manifest(path).model_path
@@ -36,15 +38,26 @@ def model_and_io(path: Path, inputs: Sequence[str] = ()) -> tuple[Path, IoSpec]:
         model_files(str(path))
     except AgentError as error:
         raise MeasurementError(str(error)) from error
+    _refuse_other_kinds(outline, repr(str(path)))
     declared = [
         DeclaredInput(spec, outline.symbols[spec.name], spec.name not in outline.unranked)
         for spec in outline.inputs
     ]
     given = given_inputs(declared, inputs, repr(str(path)))
     refuse_open(declared, given, repr(str(path)))
+    refuse_undecided(declared, given, repr(str(path)))
     specs = tuple(entry.spec for entry in given)
     refuse_sizes(specs, repr(str(path)))
     return path, IoSpec(specs, tuple(outline.outputs), values_of(given))
+
+
+def _refuse_other_kinds(outline: OnnxOutline, where: str) -> None:
+    if outline.not_tensors:
+        named = ", ".join(f"{name!r} ({kind})" for name, kind in outline.not_tensors.items())
+        raise MeasurementError(
+            f"A model to measure must have tensors as inputs, but of {where} {visible(named)} is none. "
+            "Export the part of it that takes tensors."
+        )
 
 
 def refuse_sizes(inputs: Sequence[TensorSpec], where: str) -> None:

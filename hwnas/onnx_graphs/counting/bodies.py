@@ -80,6 +80,7 @@ def run_loop(
     """Count a body as often as it runs, where that can be known."""
     body = _graph(node, "body")
     most = as_int(inputs[0]) if inputs and inputs[0] is not None else None
+    most = None if most is None else max(most, 0)  # for(int i = 0; i < M; ++i), as ONNX has it
     is_open = not inputs or inputs[0] is None
     first = inputs[1] if len(inputs) > 1 else None
     states = [value or UNKNOWN for value in inputs[2:]]
@@ -107,18 +108,24 @@ def run_loop(
 def run_scan(
     interpreter: Interpreter, node: onnx.NodeProto, inputs: Sequence[Value | None], around: Surroundings
 ) -> list[Value]:
-    """Count a body once for each slice."""
+    """Count a body once for each slice; of one that no runtime takes, nothing is known."""
     body, attributes = _graph(node, "body"), attributes_of(node)
     count = int(attributes.get("num_scan_inputs", 0))
-    if interpreter.opsets.get("", 1) < 9 or not 0 < count <= len(inputs):
+    num_states = len(inputs) - count
+    axes = attributes.get("scan_input_axes") or [0] * count
+    of_outputs = attributes.get("scan_output_axes") or [0] * (len(body.output) - num_states)
+    is_whole = 0 < count <= len(inputs) and (len(axes), len(of_outputs) + num_states) == (
+        count,
+        len(body.output),
+    )
+    if interpreter.opsets.get("", 1) < 9 or not is_whole or not _have_axes(inputs[num_states:], axes):
         log = WorkLog()
         interpreter.run(body, around.values, [], log, around.place, around.prefix)
         around.log.join(log, None)
         return [UNKNOWN for _ in node.output]
-    states = [(value or UNKNOWN).without_data() for value in inputs[: len(inputs) - count]]
-    axes = attributes.get("scan_input_axes") or [0] * count
+    states = [(value or UNKNOWN).without_data() for value in inputs[:num_states]]
     slices, times = [], None
-    for value, axis in zip(inputs[len(inputs) - count :], axes, strict=True):
+    for value, axis in zip(inputs[num_states:], axes, strict=True):
         slices.append(_slice(value or UNKNOWN, int(axis)))
         shape = (value or UNKNOWN).shape
         times = shape[int(axis)] if shape and times is None else times
@@ -126,7 +133,6 @@ def run_scan(
     if not _same(states, outputs):
         log, outputs = _run(interpreter, body, [*map(_vague, states), *slices], around)
     around.log.join(log, times)
-    of_outputs = attributes.get("scan_output_axes") or [0] * (len(outputs) - len(states))
     found = [
         _with_axis(value, int(axis), times)
         for value, axis in zip(outputs[len(states) :], of_outputs, strict=True)
@@ -241,6 +247,14 @@ def _vague(value: Value) -> Value:
     """Return what holds of a state whose shape changes from run to run."""
     shape = value.shape
     return Value(tensor_type(value.element, None if shape is None else [None] * len(shape)))
+
+
+def _have_axes(values: Sequence[Value | None], axes: Sequence[int]) -> bool:
+    """Return whether all values have the axes that are named, as far as their shapes are known."""
+    shapes = [(value or UNKNOWN).shape for value in values]
+    return all(
+        shape is None or -len(shape) <= axis < len(shape) for shape, axis in zip(shapes, axes, strict=True)
+    )
 
 
 def _slice(value: Value, axis: int) -> Value:

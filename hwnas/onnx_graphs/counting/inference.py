@@ -11,7 +11,12 @@ import onnx
 from onnx import helper
 from onnx.reference import ReferenceEvaluator
 
-from hwnas.onnx_graphs.counting.values import MAX_KNOWN_VALUES, UNKNOWN, Value
+from hwnas.onnx_graphs.counting.values import (
+    MAX_KNOWN_VALUES,
+    UNKNOWN,
+    Value,
+    without_negative_sizes,
+)
 
 # What inference and evaluation of a node that lacks something, or contradicts itself, raise. All it means
 # here is that its outputs are not known, which is said where it matters.
@@ -48,20 +53,19 @@ def infer_types(
     domain = "" if node.domain == "ai.onnx" else node.domain
     try:
         schema = onnx.defs.get_schema(node.op_type, opsets.get(domain, 1), domain)
-        return dict(
-            onnx.shape_inference.infer_node_outputs(
-                schema,
-                node,
-                {name: value.type for name, value in given.items() if value.type is not None},
-                {
-                    name: onnx.numpy_helper.from_array(value.data, name)
-                    for name, value in given.items()
-                    if value.data is not None
-                },
-                opset_imports=[helper.make_opsetid(name, version) for name, version in opsets.items()],
-                ir_version=ir_version,
-            )
+        found = onnx.shape_inference.infer_node_outputs(
+            schema,
+            node,
+            {name: value.type for name, value in given.items() if value.type is not None},
+            {
+                name: onnx.numpy_helper.from_array(value.data, name)
+                for name, value in given.items()
+                if value.data is not None
+            },
+            opset_imports=[helper.make_opsetid(name, version) for name, version in opsets.items()],
+            ir_version=ir_version,
         )
+        return {name: without_negative_sizes(kind) for name, kind in found.items()}
     except _INFERENCE_ERRORS:
         return {}
 

@@ -215,9 +215,10 @@ class Interpreter:
         if counter is None:
             return 0 if rule is not None or key in FREE else None
         try:
-            return counter(call)
+            macs = counter(call)
         except (UnknownShapeError, IndexError, KeyError, ValueError, ZeroDivisionError):
             return None  # sizes that are not known, or not those that the operator takes
+        return None if macs < 0 else macs  # of attributes that no runtime takes, such as -2 heads
 
     def _used(
         self, key: str, rule: contrib.Rule | None, call: Call, settings: Sequence[int]

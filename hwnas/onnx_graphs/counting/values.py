@@ -51,13 +51,14 @@ class Value:
 
     @property
     def shape(self) -> Shape | None:
-        """Its shape, None if not even the number of axes is known."""
+        """Its shape, None if not even the number of axes is known; no size is negative."""
         if self.type is None or not self.type.HasField("tensor_type"):
             return None
         tensor = self.type.tensor_type
         if not tensor.HasField("shape"):
             return None
-        return tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in tensor.shape.dim)
+        sizes = (dim.dim_value if dim.HasField("dim_value") else -1 for dim in tensor.shape.dim)
+        return tuple(None if size < 0 else size for size in sizes)
 
     def sizes(self) -> tuple[int, ...]:
         """Return its shape.
@@ -89,6 +90,14 @@ UNKNOWN = Value()
 def tensor_type(element: int, shape: Sequence[int | None] | None) -> TypeProto:
     """Return the type of a tensor; None for what is not known of its shape."""
     return helper.make_tensor_type_proto(element, None if shape is None else list(shape))
+
+
+def without_negative_sizes(kind: TypeProto) -> TypeProto:
+    """Return a type whose negative sizes are not known: a runtime refuses them, and two of them multiply."""
+    for dim in kind.tensor_type.shape.dim if kind.HasField("tensor_type") else ():
+        if dim.dim_value < 0:
+            dim.ClearField("dim_value")
+    return kind
 
 
 def value_of_array(array: NDArray[Any], *, weights: frozenset[str] = frozenset()) -> Value:

@@ -19,6 +19,7 @@ from hwnas.files import sha256_of_file
 from hwnas.latency.backends import tensorrt
 from hwnas.latency.backends.cuda_driver import CudaDriver
 from hwnas.latency.backends.engine_identity import EngineIdentity
+from tests.bundle.made_up_bundle import manifest_of, rewrite_manifest
 from tests.bundle.small_lidar import FixedMeter, SmallSpace, SmallTask, make_scan, write_run
 from tests.latency.backends.fake_cuda import FakeCuda
 from tests.latency.backends.fake_tensorrt import make_tensorrt, plan_of
@@ -59,11 +60,11 @@ def bundle(exported: Path, tmp_path: Path) -> Path:
 
 
 def change(bundle: Path, **update: Any) -> None:
-    content = json.loads((bundle / "manifest.json").read_text())
+    content = manifest_of(bundle)
     content.update(update)
     path = bundle / "x.engine"
     content["files"]["x.engine"] = {"sha256": sha256_of_file(path), "bytes": path.stat().st_size}
-    (bundle / "manifest.json").write_text(json.dumps(content))
+    rewrite_manifest(bundle, content)
 
 
 @pytest.fixture
@@ -121,7 +122,7 @@ def test_an_engine_for_another_machine_is_refused(
 
 def test_an_engine_of_another_model_is_refused(bundle: Path, imagine: Callable[..., FakeCuda]) -> None:
     imagine()
-    content = json.loads((bundle / "manifest.json").read_text())
+    content = manifest_of(bundle)
     change(bundle, engines=[{**content["engines"][0], "model_sha256": "0" * 64}])
     with pytest.raises(BundleError, match=r"built from another model than model\.onnx"):
         Runner(bundle, backend="tensorrt")
@@ -131,7 +132,7 @@ def test_an_engine_with_other_inputs_is_refused(bundle: Path, imagine: Callable[
     imagine()
     tensors = {"inputs": {"range_image": [1, 5, 16, 512]}, "outputs": {"logits": [1, 3, 16, 512]}}
     (bundle / "x.engine").write_bytes(plan_of(VERSION, tensors))
-    content = json.loads((bundle / "manifest.json").read_text())
+    content = manifest_of(bundle)
     changed = {**content["engines"][0], "engine_sha256": sha256_of_file(bundle / "x.engine")}
     change(bundle, engines=[changed])
     with pytest.raises(BundleError, match=r"512.*but its manifest says"):

@@ -19,6 +19,7 @@ from hwnas.metrics.confusion import confusion_matrix, mean_iou
 from hwnas.range_view.knn import labels_of_points
 from hwnas.range_view.projection import network_input, project
 from tests.bundle import small_lidar
+from tests.bundle.made_up_bundle import manifest_of, rewrite_manifest
 from tests.bundle.small_lidar import FixedMeter, SmallSpace, SmallTask, make_scan, write_run
 
 torch.set_num_threads(1)
@@ -114,13 +115,13 @@ def forge(bundle: Path, directory: Path) -> Path:
 def rewrite(bundle: Path, content: dict) -> None:
     for name, entry in content["files"].items():
         entry.update(sha256=sha256_of_file(bundle / name), bytes=(bundle / name).stat().st_size)
-    (bundle / "manifest.json").write_text(json.dumps(content))
+    rewrite_manifest(bundle, content)
 
 
 @pytest.mark.parametrize("key", ["projection", "normalisation", "knn", "label_map", "intensity_range"])
 def test_bundle_of_another_kind_of_task_is_refused(bundle: Path, tmp_path: Path, key: str) -> None:
     forged = forge(bundle, tmp_path)
-    content = json.loads((forged / "manifest.json").read_text())
+    content = manifest_of(forged)
     del content["deployment"][key]
     rewrite(forged, content)
     with pytest.raises(BundleError, match=f"{key}.*small-lidar"):
@@ -129,7 +130,7 @@ def test_bundle_of_another_kind_of_task_is_refused(bundle: Path, tmp_path: Path,
 
 def test_projection_must_fit_the_network(bundle: Path, tmp_path: Path) -> None:
     forged = forge(bundle, tmp_path)
-    content = json.loads((forged / "manifest.json").read_text())
+    content = manifest_of(forged)
     content["deployment"]["projection"]["width"] = 512
     rewrite(forged, content)
     with pytest.raises(BundleError, match="512"):
@@ -172,7 +173,7 @@ def test_models_with_another_interface_are_refused(bundle: Path, tmp_path: Path)
 
 def test_scans_are_read_as_the_files_of_the_training_were_laid_out(bundle: Path, tmp_path: Path) -> None:
     forged = forge(bundle, tmp_path)
-    content = json.loads((forged / "manifest.json").read_text())
+    content = manifest_of(forged)
     layout = {"columns": ["x", "y", "z", "intensity", "_"]}
     content["deployment"].update(scan_format={"name": "bin", "options": layout}, frame="y-forward")
     rewrite(forged, content)

@@ -16,6 +16,7 @@ from hwnas.bundle.trained_member import TrainedMember
 from hwnas.data.expectations import expectations_of
 from hwnas.errors import BundleError, DataError
 from hwnas.scan import DataWarning, Scan
+from tests.bundle.made_up_bundle import manifest_of, rewrite_manifest
 from tests.bundle.small_lidar import HEIGHT, FixedMeter, SmallSpace, SmallTask, make_scan, write_run
 
 torch.set_num_threads(1)
@@ -34,12 +35,12 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     member = TrainedMember.from_json(json.loads((run / "trained.json").read_text())["members"][0], run)
     task = SmallTask({})
     made = export_bundle(task, SmallSpace(task.contract, {}), member, run / "b", meter=FixedMeter())
-    content = json.loads((made / "manifest.json").read_text())
+    content = manifest_of(made)
     scans = [Scan(scan_of(seed)[:, :3], scan_of(seed)[:, 3] / 255, None, None, "") for seed in range(3)]
     expects = expectations_of(
         scans, sensor="test-16", frame="x-forward", intensity_range=(0.0, 255.0), sensor_height_m=None
     )
-    (made / "manifest.json").write_text(json.dumps({**content, "expects": expects.to_json()}))
+    rewrite_manifest(made, {**content, "expects": expects.to_json()})
     return made
 
 
@@ -272,7 +273,7 @@ def test_expectations_that_make_no_sense_are_refused(bundle: Path, tmp_path: Pat
     import shutil
 
     forged = shutil.copytree(bundle, tmp_path / "forged")
-    content = json.loads((forged / "manifest.json").read_text())
-    (forged / "manifest.json").write_text(json.dumps({**content, "expects": value}))
+    content = manifest_of(forged)
+    rewrite_manifest(forged, {**content, "expects": value})
     with pytest.raises(BundleError, match="does not say how to label"):
         Runner(forged)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper
@@ -119,3 +120,58 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
         model_and_io(tmp_path / "text.onnx")
     with pytest.raises(BundleError, match=r"manifest\.json"):
         model_and_io(tmp_path)
+
+
+def write_kinds(path: Path, *kinds: onnx.ValueInfoProto) -> Path:
+    """Write a model with an image and further inputs, which it does not use."""
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [2, 3])
+    output = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    graph = helper.make_graph([helper.make_node("Relu", ["image"], ["y"])], "g", [image, *kinds], [output])
+    path.write_bytes(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)]).SerializeToString()
+    )
+    return path
+
+
+def test_inputs_that_are_no_tensors_cannot_be_measured(tmp_path: Path) -> None:
+    tensor_type = helper.make_tensor_type_proto(TensorProto.FLOAT, None)
+    pair = onnx.TypeProto()
+    pair.map_type.key_type = TensorProto.INT64
+    pair.map_type.value_type.CopyFrom(tensor_type)
+    kinds = {
+        "sequence": helper.make_sequence_type_proto(tensor_type),
+        "optional": helper.make_optional_type_proto(tensor_type),
+        "map": pair,
+        "sparse tensor": helper.make_sparse_tensor_type_proto(TensorProto.FLOAT, [2]),
+    }
+    for kind, proto in kinds.items():
+        path = write_kinds(tmp_path / "m.onnx", helper.make_value_info("s", proto))
+        with pytest.raises(MeasurementError, match=rf"must have tensors .* 's' \({kind}\) is none") as caught:
+            model_and_io(path)
+        assert "--input" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shape", "hint"),
+    [
+        (TensorProto.INT64, [], "--input n=16"),
+        (TensorProto.INT32, [1], "--input n=16"),
+        (TensorProto.UINT8, [], "--input n=16"),
+        (TensorProto.BOOL, [], "--input n=true"),
+    ],
+)
+def test_single_numbers_that_may_steer_a_network_must_be_given(
+    tmp_path: Path, dtype: int, shape: list[int], hint: str
+) -> None:
+    path = write_kinds(tmp_path / "m.onnx", helper.make_tensor_value_info("n", dtype, shape))
+    with pytest.raises(ConfigError, match=r"single numbers 'n' \(\w+\).*how often a loop runs") as caught:
+        model_and_io(path)
+    assert str(caught.value).endswith(f"such as: {hint}")
+    _, io_spec = model_and_io(path, [hint.removeprefix("--input ")])
+    assert [value.name for value in io_spec.values] == ["n"]
+
+
+@pytest.mark.parametrize(("dtype", "shape"), [(TensorProto.FLOAT, []), (TensorProto.INT64, [1, 4])])
+def test_other_numbers_may_be_any(tmp_path: Path, dtype: int, shape: list[int]) -> None:
+    path = write_kinds(tmp_path / "m.onnx", helper.make_tensor_value_info("n", dtype, shape))
+    assert model_and_io(path)[1].values == ()
