@@ -118,8 +118,9 @@ def _parts(url: str) -> SplitResult:
         return urlsplit(url)
     except ValueError as error:  # of brackets around no address, and of letters that pass for others
         raise ConfigError(
-            f"A target is written like {DEFAULT_TARGET!r} or 'ssh://user@host:port?backend=...', but {url!r} cannot "
-            f"be read ({error}). Write the host as a name, or an IPv6 address in brackets, such as '[::1]'."
+            f"A target is written like {DEFAULT_TARGET!r} or 'ssh://user@host:port?backend=...', but {url!r} "
+            f"cannot be read ({error}). Write the host as a name, or an IPv6 address in brackets, such as "
+            "'[::1]'."
         ) from error
 
 
