@@ -44,6 +44,9 @@ EQUIVALENT: dict[str, str] = {
     "hwnas/latency/measure/statistics.py:_widening: 1.0 -> 2.0": (
         "Where all blocks have the same median, so have all resamples: ratios of 1, to any power."
     ),
+    "hwnas/latency/measure/statistics.py:student_quantile: 20001 -> 20002": (
+        "One more of 20,000 steps of a sum moves the quantile by less than one part in ten million."
+    ),
     "hwnas/objectives.py:Metric.parse: 1 -> 2": (
         "Of the near names that are looked for only the first is used."
     ),

@@ -16,7 +16,7 @@ from hwnas.range_view.beam_groups import grouped_rings
 from hwnas.range_view.grids import rings_of_grid
 from hwnas.range_view.projection import ProjectionSpec, project
 from hwnas.range_view.rings import recover_rings
-from hwnas.range_view.rows import DISAGREE, REORDERED, rows_of, sines_of_beams
+from hwnas.range_view.rows import DISAGREE, REORDERED, _row_of_each, rows_of, sines_of_beams
 from hwnas.scan import DataWarning
 from tests.data.clouds import ring_ordered_cloud
 from tests.data.sensor_clouds import Turn, scan_of, scan_of_beams
@@ -359,3 +359,10 @@ def test_near_points_within_half_a_gap_belong_to_the_outer_beams(stray: int, is_
     assert (ring is not None) == is_known
     if ring is not None:
         assert set(ring[200:].tolist()) == {0 if stray > 4000 else 3}
+
+
+def test_rings_that_share_a_nearest_beam_take_the_neighbours_that_fit_best() -> None:
+    """Two rings are nearest to 60; of three beams in a row 80, 60 and 40 are off by 20 together, others by more."""
+    beams = np.array([100, 80, 60, 40, 20, 0], np.int32)
+    assert _row_of_each(np.array([61, 59, 40]), beams).tolist() == [1, 2, 3]
+    assert _row_of_each(np.array([81, 59, 1]), beams).tolist() == [1, 2, 5]
