@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Callable, Dict, Iterable, Iterator, Mapping, Sequence, Union
 
 from hwnas.errors import ConfigError
+from hwnas.text import excerpt
 
 _KEPT_OF_NAME = 100
 _MAX_OWN_BYTES = 256 << 20
@@ -196,13 +197,28 @@ def refuse_foreign(path: PathLike, what: str, is_own: Callable[[bytes], bool]) -
         is_own: tells by its content whether a file is such.
 
     Raises:
-        ConfigError: if the directory is missing, or something else is there.
+        ConfigError: if the directory is missing or not writable, no file can have this name, or something
+            else is there.
     """
     target = Path(path)
-    if not target.parent.is_dir():
-        raise ConfigError(f"{str(target)!r} names a file in a directory that does not exist; make it first.")
-    if not os.path.lexists(target):
+    try:
+        if not target.parent.is_dir():
+            raise ConfigError(
+                f"{str(target)!r} names a file in a directory that does not exist; make it first."
+            )
+        if not os.access(str(target.parent), os.W_OK | os.X_OK):
+            raise ConfigError(
+                f"{str(target)!r} names a file in a directory that is not writable; name another."
+            )
+        os.lstat(str(target))
+    except FileNotFoundError:
         return
+    except (OSError, ValueError) as error:  # such as of a name that is too long, or holds a zero byte
+        reason = reason_of(error) if isinstance(error, OSError) else str(error)
+        raise ConfigError(
+            f"{excerpt(str(target))} would become {what}, but no file can have that name ({reason}). Name "
+            "another."
+        ) from error
     try:
         if is_own(read_plain_file(target, _MAX_OWN_BYTES)):
             return

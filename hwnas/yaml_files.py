@@ -65,6 +65,8 @@ _OCTAL = AMBIGUOUS[1][0]
 _NOT_PRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 # Python's names of bytes that are not UTF-8 in the name of a file; other surrogates name nothing.
 _FORBIDDEN_IN_TEXT = re.compile("[\0\ud800-\udc7f\udd00-\udfff]")
+_COMMENT_FOR_VALUE = re.compile(r"(?:[:,][ \t]+|[\[{][ \t]*)#\w")
+_LINES_BEFORE = 10  # in which a comment can have hidden what the parser misses
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]|\\U0000[dD][89a-fA-F]")
 
 
@@ -151,7 +153,8 @@ def parse_yaml(text: str, name: str, *, error: Type[HwnasError] = ConfigError) -
     except yaml.MarkedYAMLError as problem:
         mark = problem.problem_mark or problem.context_mark
         line = mark.line + 1 if mark is not None else 1
-        raise error(f"{name}:{line}: not valid YAML: {_reason(problem)}.") from None
+        hint = _hint_on_comments(text, line)
+        raise error(f"{name}:{line}: not valid YAML: {_reason(problem)}.{hint}") from None
     except yaml.YAMLError:
         raise error(f"{name}: not valid YAML.") from None
     return YamlDocument(name, composer.value, composer.lines)
@@ -187,6 +190,22 @@ def _reason(problem: Any) -> str:
     words = (str(problem.problem or problem.context or "") or "unknown reason").splitlines()[0]
     quoted = re.compile(r"'[^']*'|\"[^\"]*\"")
     return quoted.sub(lambda match: match.group() if _IS_SYNTAX.fullmatch(match.group()) else "a word", words)
+
+
+def _hint_on_comments(text: str, line: int) -> str:
+    """Return what to do about a value such as `#808080`, which hides the bracket after it; else nothing.
+
+    Args:
+        text: of the file.
+        line: from 1, where the parser gave up: not before what it missed.
+    """
+    lines = text.splitlines()[:line]
+    for number in range(len(lines), max(0, len(lines) - _LINES_BEFORE), -1):
+        if _COMMENT_FOR_VALUE.search(lines[number - 1]):
+            return (
+                f" In YAML, # begins a comment: put the value that begins with it in line {number} in quotes."
+            )
+    return ""
 
 
 _UNFINISHED, _UNKNOWN = object(), object()

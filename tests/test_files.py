@@ -128,6 +128,25 @@ def test_foreign_files_are_not_replaced(tmp_path, make, is_refused: bool) -> Non
         refuse_foreign(path, "a table", is_json_with("a", "b"))
 
 
+@pytest.mark.parametrize("name", ["a" * 300, "a\0b", "b" * 5000])
+def test_names_that_no_file_can_have_are_refused_before_the_work(tmp_path, name: str) -> None:
+    with pytest.raises(
+        ConfigError, match=r"would become a table, but no file can have that name \(.*\)\. Name"
+    ):
+        refuse_foreign(tmp_path / name, "a table", is_json_with("a"))
+    with pytest.raises(ConfigError, match=r"no file can have that name|does not exist"):
+        refuse_foreign(tmp_path / name / "b", "a table", is_json_with("a"))
+
+
+def test_directories_that_cannot_be_written_are_refused_before_the_work(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: path != str(tmp_path))
+    with pytest.raises(ConfigError, match="not writable"):
+        refuse_foreign(tmp_path / "a.json", "a table", is_json_with("a"))
+    refuse_foreign(tmp_path.parent / "a.json", "a table", is_json_with("a"))
+
+
 def test_directories_with_other_things_are_refused(tmp_path) -> None:
     for path in (tmp_path / "missing", tmp_path):
         refuse_foreign_directory(path, "a supernet", ["state.json"])

@@ -281,3 +281,43 @@ def test_files_that_were_once_read_wrongly(file: Path) -> None:
     assert message.removeprefix(f"{file}:")[0].isdigit()
     assert "\n" not in message
     assert "SECRETPW" not in message
+
+
+HINT = "In YAML, # begins a comment: put the value that begins with it in line {} in quotes."
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("classes:\n  - {name: a, color: #808080}\n  - {name: b}\n", 2),
+        ("classes:\n  - {name: a, color: #808080}\n\n\n# more\n  - {name: b}\n", 2),
+        ("classes:\n  - name: a\n    ids: [#808080, 1]\n  - name: b\n", 3),
+        ("a: {color: #fff}\n", 1),
+        ("a: ['x', #fff]\nb: 1\n", 1),
+    ],
+)
+def test_values_that_are_comments_are_named_where_they_hide_a_bracket(text: str, line: int) -> None:
+    with pytest.raises(ConfigError, match="not valid YAML") as caught:
+        parse_yaml(text, "f.yaml")
+    assert str(caught.value).endswith(HINT.format(line))
+
+
+@pytest.mark.parametrize(
+    "text", ["a: [1 # one\n", "a: {b: '#fff'\n", "# {x: #y}\n" + "\n" * 20 + "a: [1\n", "a: b#c\n\t- 1\n"]
+)
+def test_other_comments_are_not_blamed(text: str) -> None:
+    with pytest.raises(ConfigError, match="not valid YAML") as caught:
+        parse_yaml(text, "f.yaml")
+    assert "begins a comment" not in str(caught.value)
+
+
+def test_an_unquoted_colour_of_a_label_map_says_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "map.yaml"
+    for before, after in (("{", "}"), ("", "")):
+        separator = ", " if before else "\n    "
+        entry = separator.join(("name: car", "raw_ids: [1]", "color: #808080"))
+        path.write_text(
+            f"name: m\nignored_raw_ids: [0]\nclasses:\n  - {before}{entry}{after}\n  - {{name: b}}\n"
+        )
+        with pytest.raises(DataError, match="In YAML, # begins a comment: put the"):
+            load_label_map(path)

@@ -32,7 +32,7 @@ def replaced_directory(target: Path, *, force: bool, marker: str) -> Iterator[Pa
     Raises:
         ExportError: if `target` exists and `force` is False, or it holds anything that no export wrote.
     """
-    _refuse_existing(target, force=force, marker=marker)
+    refuse_existing(target, force=force, marker=marker)
     target.parent.mkdir(parents=True, exist_ok=True)
     with ScratchDirectory("export", parent=str(target.parent)) as directory:
         scratch = Path(directory)
@@ -41,11 +41,16 @@ def replaced_directory(target: Path, *, force: bool, marker: str) -> Iterator[Pa
         umask = os.umask(0)
         os.umask(umask)
         scratch.chmod(0o777 & ~umask)
-        _refuse_existing(target, force=force, marker=marker)
+        refuse_existing(target, force=force, marker=marker)
         _move_into_place(scratch, target)
 
 
-def _refuse_existing(target: Path, *, force: bool, marker: str) -> None:
+def refuse_existing(target: Path, *, force: bool, marker: str) -> None:
+    """Refuse to write where something is that may not be replaced; arguments of `replaced_directory`.
+
+    Raises:
+        ExportError: if `target` exists and `force` is False, or it holds anything that no export wrote.
+    """
     if not os.path.lexists(target):
         return
     if not force:

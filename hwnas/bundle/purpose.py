@@ -22,7 +22,7 @@ from hwnas.onnx_graphs.precision.kinds import (
     dialect_of,
 )
 from hwnas.onnx_graphs.tensorrt_gate import opsets_of
-from hwnas.onnx_graphs.versions import OLDEST_OPSET
+from hwnas.onnx_graphs.versions import NEWEST_OPSET, OLDEST_OPSET
 
 DIALECTS = {"tensorrt": Dialect.TENSORRT, "onnxruntime": Dialect.ONNXRUNTIME_CPU}
 
@@ -231,8 +231,8 @@ def _check_opset(
     *,
     quantises: bool,
 ) -> None:
-    if opset is not None and opset < OLDEST_OPSET:
-        raise ConfigError(f"`--opset` is {OLDEST_OPSET} or later, but got {opset}.")
+    if opset is not None and not OLDEST_OPSET <= opset <= NEWEST_OPSET:
+        raise ConfigError(f"`--opset` is {OLDEST_OPSET} to {NEWEST_OPSET}, but got {opset}.")
     needs_halves = quantises and Dialect.TENSORRT in dialects
     if needs_halves and opset is not None and opset < HALF_SCALES_OPSET:
         raise ConfigError(

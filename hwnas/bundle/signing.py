@@ -13,6 +13,12 @@ _BEGIN = b"-----BEGIN SSH SIGNATURE-----"
 _TIMEOUT_S = 600.0  # people type passphrases and touch security keys
 
 
+def check_key(key: Path) -> None:
+    """Raise an ExportError if there is no such key to sign with."""
+    if not key.is_file():
+        raise ExportError(f"There is no key {key} to sign with. `ssh-keygen -t ed25519 -f {key}` makes one.")
+
+
 def sign_bundle(directory: Path, key: Path) -> Path:
     """Sign the manifest of a bundle and return the signature's path.
 
@@ -24,8 +30,7 @@ def sign_bundle(directory: Path, key: Path) -> Path:
         BundleError: if there is no ssh-keygen.
         ExportError: if the key does not exist or cannot be used.
     """
-    if not key.is_file():
-        raise ExportError(f"There is no key {key} to sign with. `ssh-keygen -t ed25519 -f {key}` makes one.")
+    check_key(key)
     manifest = (directory / MANIFEST_NAME).read_bytes()
     command = ["ssh-keygen", "-q", "-Y", "sign", "-f", str(key.resolve()), "-n", NAMESPACE]
     found = run_ssh_keygen(command, manifest, _TIMEOUT_S)

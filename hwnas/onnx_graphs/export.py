@@ -20,7 +20,7 @@ from hwnas.io_spec import IoSpec, TensorSpec
 from hwnas.onnx_graphs.cleaning import remove_traces
 from hwnas.onnx_graphs.naming import name_nodes_after_modules
 from hwnas.onnx_graphs.simplifying import simplified
-from hwnas.onnx_graphs.versions import at_opset, with_oldest_versions
+from hwnas.onnx_graphs.versions import at_opset, check_opset, with_oldest_versions
 
 EXPORTER_OPSET = 18
 """The oldest ONNX operator set that the exporter writes by itself, without converting versions."""
@@ -50,13 +50,15 @@ def export_onnx(
         io_spec: names, static shapes and types of inputs and outputs.
         path: the file to write, atomically; an existing file is replaced.
         metadata: written into the file's metadata properties.
-        opset: ONNX operator set, 13 or later; None takes the oldest that the graph needs. The IR version
-            is in any case the oldest that has this opset.
+        opset: ONNX operator set, see `check_opset`; None takes the oldest that the graph needs. The IR
+            version is in any case the oldest that has this opset.
 
     Raises:
         ExportError: if the module cannot be traced or translated, if it needs a later opset, if the result is
             not valid ONNX, or if its inputs or outputs are not those of `io_spec`.
     """
+    if opset is not None:
+        check_opset(opset)  # before the work, which takes its time
     name = type(module).__name__
     model = _translated(module, io_spec, max(opset or EXPORTER_OPSET, EXPORTER_OPSET), name)
     name_nodes_after_modules(model)

@@ -21,7 +21,15 @@ from hwnas.onnx_graphs.naming import module_of
 
 OLDEST_OPSET = 13
 """No file is written older: quantisation per channel and most of today's operators begin here."""
+NEWEST_OPSET = int(defs.onnx_opset_version())
+"""The newest that the installed onnx knows."""
 _NAMED_NODES = 8
+
+
+def check_opset(opset: int) -> None:
+    """Raise an ExportError for an opset that no file is written in."""
+    if not OLDEST_OPSET <= opset <= NEWEST_OPSET:
+        raise ExportError(f"An opset is {OLDEST_OPSET} to {NEWEST_OPSET}, but {opset} was asked for.")
 
 
 def opset_of(model: onnx.ModelProto) -> int:
@@ -54,15 +62,13 @@ def at_opset(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
 
     Args:
         model: with inferred types of all values; it stays as it is.
-        opset: `OLDEST_OPSET` or later.
+        opset: `OLDEST_OPSET` to `NEWEST_OPSET`.
 
     Raises:
-        ExportError: if a node would mean something else there, naming all of them with their modules.
+        ExportError: if it is none of these, or a node would mean something else there, naming all of them
+            with their modules.
     """
-    if not OLDEST_OPSET <= opset <= defs.onnx_opset_version():
-        raise ExportError(
-            f"An opset is {OLDEST_OPSET} to {defs.onnx_opset_version()}, but {opset} was asked for."
-        )
+    check_opset(opset)
     result = onnx.ModelProto()
     result.CopyFrom(model)
     stated = opset_of(model)

@@ -42,17 +42,16 @@ def build_report(run: Path | str, out: Path | None = None) -> Path:
         The written file.
 
     Raises:
-        FileAccessError: if `out` is a file that is no report.
+        ConfigError: if what is to be replaced is no report, or the run file is damaged.
         StudyError: if there is no run, or a file of it is damaged.
-        ConfigError: if the run file is damaged.
         OSError: if the file cannot be written.
     """
-    if out is not None:
-        refuse_foreign(out, "a report", is_report)
     directory = RunDirectory(run)
+    target = directory.report if out is None else out
+    if out is not None or directory.path.is_dir():  # where there is no run, that is said
+        refuse_foreign(target, "a report", is_report)
     content = load_content(directory)
     page = render_page(content, _illustrate(content), installed_versions())
-    target = directory.report if out is None else out
     write_bytes_atomically(target, page.encode("utf-8"))
     return target
 

@@ -11,9 +11,12 @@ from pathlib import Path
 import torch
 
 from hwnas.bundle.bundle import Bundle
+from hwnas.bundle.directory import refuse_existing
 from hwnas.bundle.engines import check_engine_choice
 from hwnas.bundle.export import check_network, export_bundle
+from hwnas.bundle.manifest import MANIFEST_NAME
 from hwnas.bundle.purpose import ExportOptions
+from hwnas.bundle.signing import check_key
 from hwnas.bundle.trained_member import TrainedMember
 from hwnas.errors import ConfigError
 from hwnas.latency.measure.meter import open_meter
@@ -61,7 +64,8 @@ def export_run(
     Raises:
         StudyError: if nothing was trained there.
         ConfigError: if `pick` names nothing, the target cannot build the engine, or options contradict.
-        ExportError: if a bundle exists already or a network cannot be exported.
+        ExportError: if a bundle exists already or may not be replaced, there is no such key, or a network
+            cannot be exported.
         MeasurementError: if the target cannot be used.
     """
     directory = RunDirectory(run)
@@ -71,6 +75,11 @@ def export_run(
     purpose = options.purpose(target)
     members = [TrainedMember.from_json(entry, run) for entry in directory.read_trained()["members"]]
     picked = pick_members(members, pick)
+    places = [(directory.bundles_dir if out is None else out) / member.architecture.id for member in picked]
+    for place in places:  # before anything is traced or measured
+        refuse_existing(place, force=options.force, marker=MANIFEST_NAME)
+    if options.key is not None:
+        check_key(options.key)
     task = make_task(config.task.name, config.task.settings)
     space = make_search_space(config.space.name, task.contract, config.space.choices)
     for member in picked:  # all of them before the first is measured
@@ -79,9 +88,8 @@ def export_run(
     options = replace(options, builds=config.measuring.final.builds)
     written = []
     with open_meter(target, protocol) as meter:
-        for number, member in enumerate(picked, start=1):
+        for number, (member, bundle) in enumerate(zip(picked, places, strict=True), start=1):
             name = member.architecture.id
-            bundle = directory.bundle(name) if out is None else out / name
             if progress is not None:
                 progress(ExportStatus(number, len(picked), name))
             export_bundle(task, space, member, bundle, meter=meter, options=options)

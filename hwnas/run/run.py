@@ -301,7 +301,7 @@ class Run(PreparesSearch):
 
         Raises:
             StudyError: if nothing was searched.
-            FileAccessError: if `out` is a file that is no report.
+            ConfigError: if what is to be replaced is no report.
         """
         from hwnas.report.build import build_report
 

@@ -10,6 +10,7 @@ from onnx import TensorProto, helper
 from typer.testing import CliRunner
 
 from hwnas.cli import bench
+from hwnas.cli.bench_modes import Modes
 from hwnas.cli.measurement_tables import comparison_table, latency_cells, measurement_table, print_remarks
 from hwnas.errors import ConfigError, MeasurementError
 from hwnas.files import sha256_of_file
@@ -92,12 +93,25 @@ def test_a_dynamic_model_is_measured_at_the_given_shape(run, tmp_path: Path) -> 
     assert json.loads(result.stdout)["latency_ms"] > 0
 
 
-def test_samples_that_cannot_be_written_are_said(run, tmp_path: Path) -> None:
+def test_samples_that_cannot_be_written_are_said(
+    run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = tmp_path / "model.onnx"
     write_conv_model(model)
     result = run(model, "--samples-out", tmp_path / "none" / "samples.json")
     assert isinstance(result.exception, ConfigError)
     assert "directory that does not exist" in str(result.exception)
+
+    def never(*_: object, **__: object) -> None:
+        pytest.fail("must refuse before measuring")
+
+    monkeypatch.setattr(Modes, "measure", never)
+    (tmp_path / "thesis.json").write_text("{}")
+    for name, told in (("a" * 300, "no file can have that name"), ("thesis.json", "did not write as such")):
+        result = run(model, "--samples-out", tmp_path / name)
+        assert isinstance(result.exception, ConfigError)
+        assert told in str(result.exception)
+    assert (tmp_path / "thesis.json").read_text() == "{}"
 
 
 def test_what_may_not_be_relied_on_is_marked_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:

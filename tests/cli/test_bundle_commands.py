@@ -99,6 +99,28 @@ def test_export_overwrites_only_when_told(run: Path) -> None:
     assert (first_bundle(run) / "manifest.json").read_bytes() == before
 
 
+def test_what_an_export_may_not_do_is_refused_before_the_work(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> None:
+        pytest.fail("must refuse before any work")
+
+    monkeypatch.setattr("hwnas.run.export.make_task", never)
+    out, last = tmp_path / "out", read_members(run)[-1].architecture.id
+    bundle = shutil.copytree(first_bundle(run), out / last)  # the first one would have been exported by then
+    with pytest.raises(ExportError, match="exists already"):
+        call("export", run, "--out", out)
+    (bundle / "notes.txt").write_text("a week of work")
+    with pytest.raises(ExportError, match=r"1 files that no export wrote \('notes.txt'"):
+        call("export", run, "--out", out, "--force")
+    assert (bundle / "notes.txt").read_text() == "a week of work"
+    for opset in ("12", "40"):
+        with pytest.raises(ConfigError, match=rf"`--opset` is 13 to \d+, but got {opset}"):
+            call("export", run, "--out", tmp_path / "other", "--opset", opset)
+    with pytest.raises(ExportError, match="no key"):
+        call("export", run, "--out", tmp_path / "other", "--sign", tmp_path / "gone")
+
+
 @pytest.mark.parametrize(
     ("pick", "widths"),
     [("all", [4, 8]), ("latency<=1.5", [4]), ("latency <= 2", [4, 8]), ("error<=1", [4, 8])],

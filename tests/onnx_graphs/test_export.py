@@ -140,3 +140,14 @@ def test_what_cannot_be_exported_is_named(module: nn.Module, tmp_path: Path) -> 
     with pytest.raises(ExportError, match=type(module).__name__):
         export_onnx(module, SPEC, tmp_path / "model.onnx", metadata={})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_opset_that_nobody_knows_is_refused_before_anything_is_traced(tmp_path: Path) -> None:
+    class Untraceable(nn.Module):
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            raise AssertionError("must not be traced")
+
+    spec = IoSpec((TensorSpec("image", (1, 2)),), (TensorSpec("y", (1, 2)),))
+    for opset in (12, 40):
+        with pytest.raises(ExportError, match=rf"An opset is 13 to \d+, but {opset}"):
+            export_onnx(Untraceable(), spec, tmp_path / "m.onnx", metadata={}, opset=opset)

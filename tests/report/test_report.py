@@ -22,6 +22,7 @@ from hwnas.rank_correlation import RankCorrelation
 from hwnas.report.build import build_report, is_report
 from hwnas.report.content import load_content
 from hwnas.report.page import Illustrations, render_page
+from hwnas.run.run import Run
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.run_log import RunLog
 from tests.report.made_up_run import BUDGET_MS, CLASSES, write_run, write_trained
@@ -205,6 +206,20 @@ def test_a_foreign_page_is_not_replaced(full_run: RunDirectory, tmp_path: Path) 
     assert isinstance(result.exception, ConfigError)
     assert out.read_text() == "<html>my home page</html>"
     assert is_report(build_report(full_run.path, tmp_path / "own.html").read_bytes())
+
+
+def test_a_foreign_page_in_the_run_is_not_replaced(full_run: RunDirectory, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(full_run.path, tmp_path / "run"))
+    for write in (lambda: build_report(run), lambda: Run.open(run).report()):
+        (run / "report.html").write_text("<html>my home page</html>")
+        with pytest.raises(ConfigError, match=r"report\.html' would become a report"):
+            write()
+        assert (run / "report.html").read_text() == "<html>my home page</html>"
+        (run / "report.html").unlink()
+        assert is_report(write().read_bytes())
+        assert is_report(write().read_bytes()), "its own report is replaced"
+    with pytest.raises(StudyError, match=r"run\.yaml"):
+        build_report(tmp_path / "none")
 
 
 def test_a_directory_without_a_run_is_refused(tmp_path: Path) -> None:
