@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -479,6 +480,53 @@ def test_scans_over_axes_that_are_not_there_are_unknown(tmp_path: Path, attribut
     use = helper.make_node("Identity", ["all"], ["y"])
     inputs = [value("h0", [3, 5]), value("x", [8, 5])]
     assert report_of(tmp_path, [node, use], inputs).macs is None
+
+
+@pytest.mark.parametrize(
+    ("operator", "settings", "shape", "attributes"),
+    [
+        ("Reshape", [(3, 4)], (12,), {}),
+        ("Expand", [(3, 4)], (3, 4), {}),
+        ("Tile", [(1, 1)], (3, 4), {}),
+        ("Slice", [(0, 0), (3, 4), (0, 1), (1, 1)], (3, 4), {}),
+        ("Squeeze", [(0, 1)], (1, 1, 3, 4), {}),
+        ("Gather", [(0, 1, 2)], (3, 4), {}),
+        ("ReduceSum", [(0, 1)], (1, 2, 3, 4), {"keepdims": 0}),
+    ],
+)
+@pytest.mark.parametrize("are_nodes", [True, False])
+def test_what_shapes_a_weight_is_no_parameter(
+    tmp_path: Path,
+    operator: str,
+    settings: list[tuple[int, ...]],
+    shape: tuple[int, ...],
+    attributes: dict[str, Any],
+    are_nodes: bool,
+) -> None:
+    names = [f"s{index}" for index in range(len(settings))]
+    tensors = [number(name, *values) for name, values in zip(names, settings, strict=True)]
+    nodes = [
+        helper.make_node(operator, ["w", *names], ["v"], **attributes),
+        helper.make_node("MatMul", ["x", "v"], ["y"]),
+    ]
+    if are_nodes:
+        constants = [helper.make_node("Constant", [], [tensor.name], value=tensor) for tensor in tensors]
+        nodes, tensors = [*constants, *nodes], []
+    report = report_of(tmp_path, nodes, [value("x", [2, 3])], [weight("w", *shape), *tensors])
+    assert report.parameters == math.prod(shape)
+
+
+def test_numbers_that_a_file_makes_itself_are_no_parameters(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Shape", ["v"], ["sizes"]),
+        helper.make_node("ConstantOfShape", ["sizes"], ["zeros"]),
+        helper.make_node("MatMul", ["x", "zeros"], ["z"]),
+        helper.make_node("Range", ["start", "end", "step"], ["r"]),
+        helper.make_node("Add", ["z", "r"], ["y"]),
+    ]
+    ends = [numpy_helper.from_array(np.float32(v), n) for n, v in (("start", 0), ("end", 4), ("step", 1))]
+    report = report_of(tmp_path, nodes, [value("x", [2, 3])], [weight("v", 3, 4), *ends])
+    assert (report.macs, report.parameters) == (24, 0)
 
 
 def test_loops_whose_shapes_grow_are_followed(tmp_path: Path) -> None:
