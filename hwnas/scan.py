@@ -26,6 +26,7 @@ class Scan:
         ring: [N] int32, ring of the sensor, counted from either end; None when the file does not say.
         labels: [N] uint8, train ids 0..K-1, 255 = ignored; None when the scan has no labels.
         id: sequence and name, such as `08/000004`.
+        time: [N] float64, when each point was measured, in any unit; None when the file does not say.
     """
 
     points: npt.NDArray[np.float32]
@@ -33,6 +34,7 @@ class Scan:
     ring: Optional[npt.NDArray[np.int32]]
     labels: Optional[npt.NDArray[np.uint8]]
     id: str
+    time: Optional[npt.NDArray[np.float64]] = None
 
     def __len__(self) -> int:
         """Return the number of points."""

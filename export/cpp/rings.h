@@ -45,12 +45,15 @@ class RingOrder {
     }
     if (static_cast<double>(std::max(ahead, back)) < 0.7 * static_cast<double>(count - 1)) return false;
     const int32_t sense = back > ahead ? -1 : 1;
+    // Rings of a narrow sector may miss their ends: the next one then begins less than the sector further back.
+    const int32_t seen = kCells - static_cast<int32_t>(widest_gap(azimuth_).size);
+    const int32_t backward = std::min(kTurn / 18, seen * kCell / 4);
     constexpr int32_t kLeast = -kMargin * kCell, kMost = (kMaxRings + 2) * kTurn;
     run_.resize(count);
     run_[0] = 0;
     for (size_t i = 0; i + 1 < count; ++i) {
       int32_t step = sense * step_from(i);
-      if (step < -(kTurn / 18)) step += kTurn;
+      if (step < -backward) step += kTurn;
       run_[i + 1] = run_[i] + step;
       if (run_[i + 1] < kLeast || run_[i + 1] >= kMost) return false;
     }
@@ -90,24 +93,31 @@ class RingOrder {
     return true;
   }
 
-  bool unseen_sector(int32_t& cut) const {
+  // The most cells in a row that hold hardly any point.
+  struct Gap {
+    int64_t begin, size;
+  };
+
+  static Gap widest_gap(const Ints& azimuth) {
     Ints members(kCells, 0);
-    for (int32_t place : run_) ++members[(place >> 15) & (kCells - 1)];
-    const double least = 0.02 * static_cast<double>(run_.size()) / kCells;
+    for (int32_t place : azimuth) ++members[(place >> 15) & (kCells - 1)];
+    const double least = 0.02 * static_cast<double>(azimuth.size()) / kCells;
     Longs seen;
     for (int32_t cell = 0; cell < kCells; ++cell) {
       if (static_cast<double>(members[cell]) >= least) seen.push_back(cell);
     }
-    int64_t begin = 0, size = -1;
+    Gap widest{0, -1};
     for (size_t k = 0; k < seen.size(); ++k) {
       const int64_t next = k + 1 < seen.size() ? seen[k + 1] : seen.front() + kCells;
-      if (next - seen[k] - 1 > size) {
-        size = next - seen[k] - 1;
-        begin = seen[k] + 1;
-      }
+      if (next - seen[k] - 1 > widest.size) widest = {seen[k] + 1, next - seen[k] - 1};
     }
-    const int64_t end = begin + size - 1;
-    if (size < 4 || end < ((run_.back() >> 15) & (kCells - 1)) - 1) return false;
+    return widest;
+  }
+
+  bool unseen_sector(int32_t& cut) const {
+    const Gap gap = widest_gap(run_);
+    const int64_t begin = gap.begin, end = begin + gap.size - 1;
+    if (gap.size < 4 || end < ((run_.back() >> 15) & (kCells - 1)) - 1) return false;
     cut = static_cast<int32_t>(((begin + end + 1) * kCell / 2) & (kTurn - 1));
     return true;
   }

@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <limits>
 #include <numeric>
 #include <vector>
 
@@ -136,28 +135,28 @@ class RowFinder {
     return rows;
   }
 
-  // Rows of rings with these elevations, from the top, when there are more beams than rings.
+  // Rows of rings with these elevations, from the top, when there are more beams than rings: of all ways to skip
+  // beams, that with the least sum of differences between elevations of ring and beam.
   Ints row_of_each(const Longs& means) const {
-    const Ints all = nearest_rows();
-    const size_t count = means.size();
-    Ints rows(count);
-    bool grows = true;
+    const size_t count = means.size(), beams = beams_.size();
+    Longs least(beams + 1, 0);  // of the rings so far in the first rows
+    std::vector<uint8_t> skipped(count * (beams + 1), 0);
     for (size_t k = 0; k < count; ++k) {
-      rows[k] = all[means[k]];
-      grows = grows && (k == 0 || rows[k] > rows[k - 1]);
-    }
-    if (grows) return rows;
-    int64_t least = std::numeric_limits<int64_t>::max();
-    size_t best = 0;
-    for (size_t shift = 0; shift + count <= beams_.size(); ++shift) {
-      int64_t cost = 0;
-      for (size_t k = 0; k < count; ++k) cost += std::abs(means[k] - beams_[shift + k]);
-      if (cost < least) {
-        least = cost;
-        best = shift;
+      int64_t before = least[0];
+      least[0] = int64_t{1} << 40;
+      for (size_t row = 1; row <= beams; ++row) {
+        const int64_t taken = before + std::abs(means[k] - beams_[row - 1]);
+        before = least[row];
+        skipped[k * (beams + 1) + row] = least[row - 1] <= taken;
+        least[row] = std::min(least[row - 1], taken);
       }
     }
-    for (size_t k = 0; k < count; ++k) rows[k] = static_cast<int32_t>(k + best);
+    Ints rows(count);
+    size_t row = beams;
+    for (size_t k = count; k-- > 0;) {
+      while (skipped[k * (beams + 1) + row]) --row;
+      rows[k] = static_cast<int32_t>(--row);
+    }
     return rows;
   }
 

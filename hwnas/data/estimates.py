@@ -53,6 +53,7 @@ class Cloud:
         largest: absolute value of the largest coordinate in the file.
         unit_m: metres in a unit of the file, as the settings state it.
         are_whole: whether all coordinates in the file are whole numbers.
+        time: [N] when each point was measured; None if the file does not say.
     """
 
     sequence: str
@@ -62,6 +63,7 @@ class Cloud:
     largest: float
     unit_m: float
     are_whole: bool
+    time: npt.NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,8 @@ class GeometryEstimate:
         elevations_deg: [N] of some points of every scan.
         beams_deg: elevation of every beam, top first; empty where they are not known.
         beams_are_given: whether rings were given or recovered; False where beams were found in elevations.
-        turns_left: of each scan whose order tells, whether azimuth grows along it.
+        turns_left: of each scan whose times or order tell, whether azimuth grows along it.
+        turns_are_timed: whether it is times that tell in all of them.
         range_p50_m: median distance of points.
         range_p99_m: distance that 99 percent of points stay below.
         frame: axes of clouds as they are read that should point forward, left and up; `x y z` if right.
@@ -141,6 +144,7 @@ class GeometryEstimate:
     origin_scans: int = 0
     moves_m: float = 0.0
     second_origin_m: tuple[float, float, float] | None = None
+    turns_are_timed: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -165,6 +169,7 @@ class GeometryEstimate:
             "beams_deg": [round(value, 3) for value in self.beams_deg],
             "beams_from": "rings" if self.beams_are_given else "elevations",
             "turns_left": list(self.turns_left),
+            "turns_from": "times" if self.turns_are_timed else "order",
             "range_p50_m": self.range_p50_m,
             "range_p99_m": self.range_p99_m,
         }
@@ -413,7 +418,12 @@ def _moves(clouds: Sequence[Cloud], places: Sequence[Place]) -> list[float]:
 def _summary(clouds: Sequence[Cloud], final: Sequence[FloatArray], factor: float) -> GeometryEstimate:
     """Describe clouds in the frame of the sensor; where that is, is filled in afterwards."""
     rings = [_ring_of(cloud, points) for cloud, points in zip(clouds, final, strict=True)]
-    found = [geometry_of(points, ring) for points, ring in zip(final, rings, strict=True)]
+    found = [
+        geometry_of(points, ring, cloud.time)
+        for cloud, points, ring in zip(clouds, final, rings, strict=True)
+    ]
+    in_time = tuple(one.is_left_in_time for one in found if one.is_left_in_time is not None)
+    are_timed = len(in_time) == len(found)
     grounds = [one.ground for one in found if one.ground is not None and one.ground.height > 0]
     elevation = np.concatenate([elevation_of(points[sample(len(points))]) for points in final])
     range_ = np.concatenate([np.linalg.norm(points[sample(len(points))], axis=1) for points in final])
@@ -435,7 +445,8 @@ def _summary(clouds: Sequence[Cloud], final: Sequence[FloatArray], factor: float
         elevations_deg=np.asarray(elevation, np.float32),
         beams_deg=beams,
         beams_are_given=are_given,
-        turns_left=tuple(one.turn.is_left for one in found if one.turn is not None),
+        turns_left=in_time if are_timed else tuple(one.turn.is_left for one in found if one.turn is not None),
+        turns_are_timed=are_timed,
         range_p50_m=float(np.median(range_)),
         range_p99_m=float(np.percentile(range_, 99)),
     )

@@ -86,7 +86,7 @@ class ScanExpectations:
                 "another unit, from another height or upside down may pass. State `sensor_height_m` in "
                 "dataset.yaml."
             )
-        if geometry.turn is None:
+        if geometry.turn is None and geometry.is_left_in_time is None:
             found.append(
                 "The order of the training points does not show which way the sensor turns, so that mirrored "
                 "scans pass. Train on points in the order in which the sensor measures them."
@@ -154,7 +154,7 @@ def expectations_of(
         rings.append(None if ring is None else int(ring.max()) + 1)
         remission.append(scan.remission)
         elevation.append(precise_elevation_of(scan.points))
-        recorder.add(scan.points, ring)
+        recorder.add(scan.points, ring, scan.time)
     if not counts:
         raise DataError("No scan of the training split has a point, so what a network expects is unknown.")
     known = [ring for ring in rings if ring is not None]

@@ -48,6 +48,7 @@ class GeometryExpectations:
         ground_height_m: of the sensor above the plane of the ground; None where it was not seen.
         ground_tilt_deg: largest angle between that plane and the sensor; None where it was not seen.
         turn: which way round and in which order points follow each other; None where they do not.
+        is_left_in_time: whether azimuth grows along the times of the points; None where they do not tell.
         sector_spacing_deg: median distance between neighbouring beams in narrow sectors, see
             `geometry.SectorPattern`; None where beams show anyhow, or not even in sectors.
         sector_beams: most beams in such a sector; None likewise.
@@ -66,6 +67,7 @@ class GeometryExpectations:
     turn: Optional[Turn]
     sector_spacing_deg: Optional[Pair] = None
     sector_beams: Optional[int] = None
+    is_left_in_time: Optional[bool] = None
 
     @property
     def near_m(self) -> float:
@@ -110,6 +112,7 @@ class GeometryExpectations:
             None if turn is None else _turn(turn),
             None if spacing is None else _pair(spacing),
             None if sector_beams is None else _count(sector_beams),
+            _answer(value.get("is_left_in_time")),
         )
 
 
@@ -123,14 +126,20 @@ class GeometryRecorder:
         self._rings: List[Optional[RingArray]] = []
         self._patterns: List[geometry.SectorPattern] = []
 
-    def add(self, points: FloatArray, ring: Optional[RingArray]) -> None:
+    def add(
+        self,
+        points: FloatArray,
+        ring: Optional[RingArray],
+        time: Optional[npt.NDArray[np.float64]] = None,
+    ) -> None:
         """Take in a scan.
 
         Args:
             points: [N, 3] in metres, N > 0; x forward, y left, z up.
             ring: [N] as given or recovered; None if neither.
+            time: [N] when each point was measured; None where that is not known.
         """
-        found = geometry.geometry_of(points, ring)
+        found = geometry.geometry_of(points, ring, time)
         edges = [geometry.sector_edges_deg(points, width) for width in SECTORS_DEG]
         sectors = tuple(edge for edge in edges if edge is not None)
         if found.elevation_deg is None or len(sectors) < len(edges):
@@ -176,6 +185,7 @@ class GeometryRecorder:
             if patterns
             else None,
             sector_beams=max((pattern.most for pattern in patterns), default=None),
+            is_left_in_time=self._is_left_in_time(),
         )
 
     def _beams(self) -> Optional[Tuple[float, ...]]:
@@ -189,6 +199,10 @@ class GeometryRecorder:
         elevation_deg = tuple(_rounded(elevation) for elevation in beams.elevation_deg)
         # A constant column is no ring, and rings of one elevation are not beams that scans can be checked by.
         return elevation_deg if _are_beams(elevation_deg) else None
+
+    def _is_left_in_time(self) -> Optional[bool]:
+        ways = {found.is_left_in_time for found in self._found}
+        return ways.pop() if len(ways) == 1 else None
 
     def _turn(self) -> Optional[Turn]:
         turns = {found.turn for found in self._found}
@@ -214,6 +228,12 @@ def _number(value: Any) -> float:
 def _count(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{value!r} is no number of beams")
+    return value
+
+
+def _answer(value: Any) -> Optional[bool]:
+    if value is not None and not isinstance(value, bool):
+        raise ValueError(f"{value!r} is neither true nor false")
     return value
 
 

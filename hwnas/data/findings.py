@@ -14,6 +14,7 @@ from hwnas.data.finding import ERROR, NOTE, WARNING, ContentFacts, Finding
 from hwnas.data.frames import Coordinates, axes_of_frame, composed
 from hwnas.data.geometry import UNITS
 from hwnas.data.sensor_findings import sensor_findings
+from hwnas.data.sensors import COUNTER_CLOCKWISE
 from hwnas.text import counted
 
 # The apexes of an HDL-64E's two blocks lie up to half a metre beside what its driver calls the origin.
@@ -99,6 +100,10 @@ def _of_geometry(source: DataSource, geometry: GeometryEstimate, facts: ContentF
             f"columns of a range image stay empty.",
             "Nothing, if the sensor sees no more. Otherwise look for points that were cut away.",
         )
+    yield from _of_turn(source, geometry)
+
+
+def _of_turn(source: DataSource, geometry: GeometryEstimate) -> Iterator[Finding]:
     if len(set(geometry.turns_left)) > 1:
         left = sum(geometry.turns_left)
         yield Finding(
@@ -107,6 +112,19 @@ def _of_geometry(source: DataSource, geometry: GeometryEstimate, facts: ContentF
             f"{left} of {len(geometry.turns_left)} scans run to the left around the sensor, the others "
             "to the right: some are mirrored, or of another sensor.",
             "Keep scans of one sensor, in one frame, in one data set.",
+        )
+
+    table = source.sensor_table
+    if table is None or not source.sensor_is_stated or not geometry.turns_are_timed:
+        return
+    if set(geometry.turns_left) == {table.rotation != COUNTER_CLOCKWISE}:
+        yield Finding(
+            "mirrored",
+            WARNING,
+            f"By the times of its points the sensor turns {'left' if geometry.turns_left[0] else 'right'} "
+            f"(seen from above), but a {source.sensor} turns {table.rotation}: all scans seem mirrored.",
+            "State the axes as they are (`frame`). Nothing, if the sensor is mounted upside down and its "
+            "points were turned.",
         )
 
 

@@ -21,7 +21,9 @@ from hwnas.errors import DataError, did_you_mean
 from hwnas.files import read_plain_file, reason_of
 from hwnas.text import shown
 
-FIELDS = ("x", "y", "z", "intensity", "ring", "label")
+FIELDS = ("x", "y", "z", "intensity", "ring", "label", "time")
+TIMES = ("time", "t", "timestamp")
+"""What drivers call the time of a point."""
 REQUIRED_FIELDS = ("x", "y", "z", "intensity")
 DEFAULT_COLUMNS = ("x", "y", "z", "intensity")
 SKIPPED_COLUMN = "_"
@@ -56,6 +58,7 @@ class RawScan:
         labels: [N] uint32 raw label ids, when the file itself holds them.
         organised: rows and columns of the file, row by row (point i is in row i // columns), when it keeps
             the sensor's grid; None for a list of points.
+        time: [N] float64, when each point was measured, in any unit; None when the file does not say.
     """
 
     points: npt.NDArray[Any]
@@ -63,6 +66,7 @@ class RawScan:
     ring: npt.NDArray[np.int32] | None = None
     labels: npt.NDArray[np.uint32] | None = None
     organised: tuple[int, int] | None = None
+    time: npt.NDArray[np.float64] | None = None
 
 
 def read_bin(path: Path, options: Mapping[str, Any]) -> RawScan:
@@ -70,11 +74,11 @@ def read_bin(path: Path, options: Mapping[str, Any]) -> RawScan:
 
     Args:
         path: the file.
-        options: `columns`, what a record holds, in order: names out of x, y, z, intensity, ring and
-            label, `_` for a number to skip, or `{name: dtype}` where the type differs from `dtype`
-            (default x, y, z, intensity); `dtype`, the type of all other columns as numpy writes it
-            (default `<f4`: float32, little-endian); `check_columns: false` reads a file even if it looks like
-            one with another number of columns.
+        options: `columns`, what a record holds, in order: names out of x, y, z, intensity, ring, label
+            and time (or t, timestamp), `_` for a number to skip, or `{name: dtype}` where the type differs
+            from `dtype` (default x, y, z, intensity); `dtype`, the type of all other columns as numpy writes
+            it (default `<f4`: float32, little-endian); `check_columns: false` reads a file even if it looks
+            like one with another number of columns.
 
     Raises:
         DataError: if an option is wrong, the file size is not a multiple of the record, or the values look
@@ -140,7 +144,7 @@ def read_npy(path: Path, options: Mapping[str, Any]) -> RawScan:
         columns = dict(zip(names, values.reshape(-1, len(names)).T))  # noqa: B905 - Python 3.8
     if any(column.dtype.kind not in "fiu" for column in columns.values()):
         raise DataError(f"{path} holds values of the type {values.dtype}; expected numbers.")
-    return _from_fields(columns, {name: str(options.get(name, name)) for name in FIELDS}, path, grid)
+    return _from_fields(columns, _names_in(columns, options), path, grid)
 
 
 def read_pcd(path: Path, options: Mapping[str, Any]) -> RawScan:
@@ -161,7 +165,16 @@ def read_pcd(path: Path, options: Mapping[str, Any]) -> RawScan:
             raise
         raise DataError(f"{path} cannot be read as a PCD file: {error}.") from error
     grid = (header.height, header.width) if min(header.height, header.width) > 1 else None
-    return _from_fields(columns, {name: str(options.get(name, name)) for name in FIELDS}, path, grid)
+    return _from_fields(columns, _names_in(columns, options), path, grid)
+
+
+def _names_in(columns: Mapping[str, npt.NDArray[Any]], options: Mapping[str, Any]) -> dict[str, str]:
+    """Return what a file calls each of `FIELDS`: as options say, or as drivers call the time."""
+    names = {name: str(options.get(name, name)) for name in FIELDS}
+    if "time" not in options:
+        found = (name for name in TIMES if name in columns and columns[name].ndim == 1)
+        names["time"] = next(found, "")
+    return names
 
 
 def _content(path: Path) -> bytes:
@@ -236,6 +249,7 @@ def _column(column: Any, default_dtype: Any) -> tuple[str, np.dtype[Any]]:
     name, dtype = column, default_dtype
     if isinstance(column, Mapping) and len(column) == 1:
         ((name, dtype),) = column.items()
+    name = "time" if name in TIMES else name
     if name not in (*FIELDS, SKIPPED_COLUMN):
         raise DataError(
             f"format_options.columns holds {shown(column)}; expected {list(FIELDS)}, '_' or {{name: dtype}}."
@@ -275,6 +289,7 @@ def _from_fields(
             _whole(columns["ring"], points, np.int32, "ring", path) if "ring" in columns else None,
             _whole(columns["label"], points, np.uint32, "label", path) if "label" in columns else None,
             organised,
+            columns["time"].astype(np.float64) if "time" in columns else None,
         )
 
 

@@ -53,6 +53,7 @@ _TURN_SAMPLES = 2048
 _COLUMN_LAGS = (90, 24)
 _LONGEST_STEP = 2.0
 _FEWEST_STEPS = 16
+_FEWEST_TIMES = 64
 
 UNITS = {"metres": 1.0, "feet": 3.28084, "centimetres": 100.0, "inches": 39.3701, "millimetres": 1000.0}
 """How many of a unit are one metre."""
@@ -100,7 +101,8 @@ class CloudGeometry:
         range_quantiles: quantiles at `RANGE_PERCENTS`, in the unit of the points; None for fewer than 8.
         beams: None where they cannot be found.
         ground: None where there is no plane that could be it.
-        turn: None where neither order nor times show it.
+        turn: as the order of the points shows it; None where it does not.
+        is_left_in_time: whether azimuth grows along the times of the points; None where they do not tell.
     """
 
     num_points: int
@@ -112,6 +114,7 @@ class CloudGeometry:
     beams: Optional[Beams]
     ground: Optional[Ground]
     turn: Optional[Turn]
+    is_left_in_time: Optional[bool] = None
 
 
 def geometry_of(
@@ -122,7 +125,7 @@ def geometry_of(
     Args:
         points: [N, 3]; x forward, y left, z up. Points without a direction are counted and left out.
         ring: [N] beam of each point as given or recovered, in any numbering; -1 where unknown.
-        time: [N] when each point was measured, in any unit; the order of the points counts otherwise.
+        time: [N] when each point was measured, in any unit.
     """
     range_ = range_of(points)
     is_finite = np.isfinite(range_)
@@ -154,6 +157,7 @@ def geometry_of_usable(
     range_ = range_of(some)
     far = is_far(range_, near_m)
     elevation, elevation_ring = elevation_of(some[far]), None if ring is None else ring[chosen][far]
+    in_time = None if time is None or not _is_telling(time) else turn_of(points, ring, time)
     has_quantiles = len(some) >= _FEWEST_FOR_QUANTILES
     return CloudGeometry(
         num_points=len(points),
@@ -164,7 +168,8 @@ def geometry_of_usable(
         range_quantiles=quantiles(range_, RANGE_PERCENTS) if has_quantiles else None,
         beams=beams_of(elevation) if elevation_ring is None else beams_of_rings(elevation, elevation_ring),
         ground=ground_of(some),
-        turn=turn_of(points, ring, time),
+        turn=turn_of(points, ring),
+        is_left_in_time=None if in_time is None else in_time.is_left,
     )
 
 
@@ -301,6 +306,11 @@ def turn_of(
         if found is not None and abs(float(np.median(steps))) <= _LONGEST_STEP * 360.0 / part:
             return found
     return None
+
+
+def _is_telling(time: npt.NDArray[np.float64]) -> bool:
+    """Return whether times [N] are more than one for the whole scan, or one for each of a few turns."""
+    return bool(np.isfinite(time).all()) and len(np.unique(time[sample(len(time))])) >= _FEWEST_TIMES
 
 
 def _turn(steps: FloatArray, order: str, least_surplus: float = _CLEAR_TURN) -> Optional[Turn]:

@@ -232,6 +232,7 @@ def _cloud(number: int, files: ScanFiles, raw: RawScan, coordinates: Coordinates
         largest=float(np.abs(points).max()) if len(points) else 0.0,
         unit_m=coordinates.unit_m,
         are_whole=bool((points == np.round(points)).all()),
+        time=None if raw.time is None else raw.time[usable],
     )
 
 

@@ -112,7 +112,9 @@ class ScanReader:
             ring = rings_of_grid(every_point, raw.organised)
         ring = None if ring is None else ring[keep]
         remission = self._remission(raw.intensity[keep], path)
-        return Scan(points, remission, ring, None if labels is None else labels[keep], files.id), dropped
+        labels = None if labels is None else labels[keep]
+        time = None if raw.time is None else raw.time[keep]
+        return Scan(points, remission, ring, labels, files.id, time), dropped
 
     def labels_of(self, files: ScanFiles, raw: RawScan) -> npt.NDArray[np.uint8] | None:
         """Return the classes [N] of the points of a scan; None where it has no labels.

@@ -30,7 +30,15 @@ from hwnas.range_view.angles import angle_of, ground_distance_of, is_valid_range
 from hwnas.range_view.compiled import NO_ROWS, compiled_kernel
 from hwnas.range_view.grids import rings_of_grid
 from hwnas.range_view.rings import recover_rings as recover_rings  # noqa: PLC0414 - part of this API
-from hwnas.range_view.rows import DISAGREE, REORDERED, rows_of, sines_of_beams
+from hwnas.range_view.rows import (
+    DISAGREE,
+    REORDERED,
+    RING,
+    UNCONFIRMED,
+    are_confirmed,
+    rows_of,
+    sines_of_beams,
+)
 from hwnas.scan import DataWarning
 
 INPUT_CHANNELS = ("range", "x", "y", "z", "remission")
@@ -187,7 +195,8 @@ def project(
             the field of view; see `RangeImage.method`.
 
     Warns:
-        DataWarning: if rings were asked for and not to be had, or if those given contradict elevations.
+        DataWarning: if rings were asked for and not to be had, or if those given contradict elevations, or
+            if fewer were recovered than there are beams, and which these are is not certain.
 
     Raises:
         DataError: if the shapes do not fit together, there are more rings than rows, or nothing tells rows.
@@ -195,6 +204,9 @@ def project(
     points, remission = _checked(points, remission)
     ring = None if ring is None or spec.method != "ring" else _checked_ring(ring, len(points))
     image, remark = _projected(points, remission, spec, ring)
+    beams = _beams(spec.beams_deg)
+    if ring is None and beams is not None and image.method == RING:
+        remark = 0 if are_confirmed(points, image.row, beams) else UNCONFIRMED
     text = remark_on_rows(image.method, remark, spec)
     if not text:
         return image
@@ -240,6 +252,9 @@ _REMARKS = {
     "they are numbered as they fire; rows are sorted by elevation.",
     DISAGREE: "The rings of a scan contradict the elevations of its points, so that nobody can tell which is "
     "the top one. Check the column that holds the ring, and that points are in the frame of the sensor.",
+    UNCONFIRMED: "The order of the points shows fewer rings than the sensor has beams, and elevations do not "
+    "confirm which beams these are: points may be in rows of other beams. Give the ring of each point, or "
+    "more of the turn.",
 }
 
 

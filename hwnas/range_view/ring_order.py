@@ -9,7 +9,7 @@ Python 3.8 syntax, numpy only: this module travels to boards.
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Any, Optional, Tuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,8 @@ _MIN_STEADY_SHARE = 0.7
 _MIN_ORDERED_SHARE = 0.8
 # Lasers side by side and corrections of motion let the azimuth fall back, but by less.
 _BACKWARD = TURN // 18
+# Rings of a narrow sector may miss their ends: the next one then begins less than the sector further back.
+_BACKWARD_PART = 4
 _CELLS = 128
 _CELL = TURN // _CELLS
 _MARGIN = 6
@@ -87,7 +89,8 @@ def _running_azimuth(azimuth: IntArray) -> Optional[LongArray]:
     if back > ahead:
         np.negative(step, out=step)
     # A step far backwards is the way on to the next ring.
-    step[step < -_BACKWARD] += np.int32(TURN)
+    seen = _CELLS - _widest_gap(azimuth)[1]
+    step[step < -min(_BACKWARD, seen * _CELL // _BACKWARD_PART)] += np.int32(TURN)
     run = np.zeros(len(azimuth), np.int64)
     np.cumsum(step, out=run[1:])
     if int(run.min()) < -_MARGIN * _CELL or int(run.max()) >= (MAX_RINGS + 2) * TURN:
@@ -201,17 +204,23 @@ def _means_of(turn: LongArray, sine: IntArray) -> FloatArray:
 
 def _unseen_sector(run: LongArray) -> Optional[int]:
     """Return the middle of the sector that a partial turn leaves out; None for whole turns."""
-    members = np.bincount((run >> 15) & (_CELLS - 1), minlength=_CELLS)
-    seen = np.flatnonzero(members >= _LEAST_SHARE_OF_CELL * len(run) / _CELLS)
-    size = np.diff(np.append(seen, seen[0] + _CELLS)) - 1
-    widest = int(np.argmax(size))
-    if size[widest] < _FEWEST_UNSEEN:
+    begin, size = _widest_gap(run)
+    if size < _FEWEST_UNSEEN:
         return None
-    begin, end = int(seen[widest]) + 1, int(seen[widest] + size[widest])
+    end = begin + size - 1
     # A file begins and ends at a cut; elsewhere, something hides this sector from all beams.
     if end < (int(run[-1] >> 15) & (_CELLS - 1)) - 1:
         return None
     return ((begin + end + 1) * _CELL // 2) & (TURN - 1)
+
+
+def _widest_gap(azimuth: npt.NDArray[np.signedinteger[Any]]) -> Tuple[int, int]:
+    """Return the first of the most cells in a row that hold hardly any azimuth [N], and their number."""
+    members = np.bincount((azimuth >> 15) & (_CELLS - 1), minlength=_CELLS)
+    seen = np.flatnonzero(members >= _LEAST_SHARE_OF_CELL * len(azimuth) / _CELLS)
+    size = np.diff(np.append(seen, seen[0] + _CELLS)) - 1
+    widest = int(np.argmax(size))
+    return int(seen[widest]) + 1, int(size[widest])
 
 
 def _top_first(ring: IntArray, sine: IntArray) -> Optional[IntArray]:

@@ -21,14 +21,18 @@ from hwnas.range_view.rings import SINE_STEPS, middle_range, recover_rings, sine
 
 RING, BEAMS = "ring", "beams"
 """How rows were found: from rings, given or recovered, or by the nearest beam of a table."""
-REORDERED, DISAGREE = 1, 2
-"""Remarks on given rings: not numbered by elevation, so sorted by it; or their elevations overlap."""
+REORDERED, DISAGREE, UNCONFIRMED = 1, 2, 3
+"""Remarks on given rings: not numbered by elevation, so sorted by it; or their elevations overlap. And on
+recovered ones: fewer than beams, and their elevations do not confirm which of them they are."""
 _BINS = 2 * SINE_STEPS
 _LARGEST_RING = 1 << 16
 # Noise may let elevations step the wrong way, in all by one part in so many of the steps the right way.
 _CONTRARY = 10
 # Points of a ring lie this near to its mean, in spacings of the rings, where rings are beams.
 _TIGHT = 0.25
+_NO_WAY = 1 << 40
+# Beams without a ring have hardly any point, and most points of a ring lie nearest to its beam.
+_MOST_UNCLAIMED, _LEAST_NEAREST, _FEW_OF_RING, _NEAR_SHARE = 0.2, 0.7, 0.1, 0.25
 
 IntArray = npt.NDArray[np.int32]
 LongArray = npt.NDArray[np.int64]
@@ -112,15 +116,51 @@ def _rows_without_rings(points: FloatArray, num_rows: int, beams: Optional[IntAr
 
 
 def _row_of_each(means: LongArray, beams: IntArray) -> IntArray:
-    """Return the rows of rings with these elevations, from the top, when there are more beams than rings."""
-    nearest = _nearest_rows(beams)[means]
-    if np.all(nearest[1:] > nearest[:-1]):
-        return nearest
-    count = len(means)
-    cost = [
-        int(np.abs(means - beams[first : first + count]).sum()) for first in range(len(beams) - count + 1)
-    ]
-    return (np.arange(count) + int(np.argmin(cost))).astype(np.int32)
+    """Return the rows of rings with these elevations, from the top, when there are more beams than rings.
+
+    Of all ways to skip beams, that with the least sum of differences between elevations of ring and beam.
+    """
+    least = np.zeros(len(beams) + 1, np.int64)  # of the rings so far in the first rows
+    is_skipped = np.zeros((len(means), len(beams) + 1), np.bool_)
+    for place, mean in enumerate(means):
+        taken = least[:-1] + np.abs(mean - beams)
+        least = np.minimum.accumulate(np.insert(taken, 0, _NO_WAY))
+        is_skipped[place, 1:] = least[:-1] <= taken
+    rows = np.zeros(len(means), np.int32)
+    row = len(beams)
+    for place in range(len(means) - 1, -1, -1):
+        while is_skipped[place, row]:
+            row -= 1
+        row -= 1
+        rows[place] = row
+    return rows
+
+
+def are_confirmed(points: FloatArray, row: IntArray, beams: IntArray) -> bool:
+    """Return whether elevations bear out the rows of recovered rings, if these are fewer than beams.
+
+    Where the order of the points lets two rings pass for one, its points lie on two beams, and one of these
+    is left without a ring.
+
+    Args:
+        points: [N, 3].
+        row: [N] as recovered.
+        beams: sines of the elevation of each row, see `sines_of_beams`.
+    """
+    usable, sine, range_m = sines_of(points)
+    row = row if len(sine) == len(row) else row[usable]
+    is_claimed = np.bincount(row, minlength=len(beams)) > 0
+    if not len(sine) or is_claimed.all():
+        return True
+    far = range_m >= np.float32(_NEAR_SHARE) * middle_range(range_m)
+    row, nearest = row[far], _nearest_rows(beams)[sine[far]]
+    members, around, agreeing = (
+        np.bincount(rows, minlength=len(beams)) for rows in (row, nearest, row[row == nearest])
+    )
+    usual = float(np.median(members[is_claimed]))
+    is_usual = members >= max(1.0, _FEW_OF_RING * usual)
+    is_left_out = bool(around[~is_claimed].max() > _MOST_UNCLAIMED * usual)
+    return not is_left_out and bool(np.all(agreeing[is_usual] >= _LEAST_NEAREST * members[is_usual]))
 
 
 def _rows_of_given(

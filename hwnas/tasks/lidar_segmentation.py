@@ -219,7 +219,7 @@ class LidarSegmentation:
         scans: ScanDataset = self._source.split(split)[:limit]
         for scan in scans:
             intensity = np.float32(low) + scan.remission * np.float32(high - low)
-            yield RawScan(scan.points, intensity.astype(np.float32), scan.ring)
+            yield RawScan(scan.points, intensity.astype(np.float32), scan.ring, time=scan.time)
 
     def deployment(self, architecture: Architecture) -> Mapping[str, Any]:
         """Return projection, normalisation, k-NN, label map, and the sensor they were made for."""

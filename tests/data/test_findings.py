@@ -459,3 +459,21 @@ def test_numbers_in_another_byte_order_are_no_intensities(tmp_path: Path) -> Non
     _, found = inspect_as_stored(open_dataset(tmp_path), width=256)
     assert not found.num_scans
     assert all("intensity_range" not in finding.settings for finding in found.findings)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_scans_that_are_mirrored_by_their_times_are_found(sign: int, tmp_path: Path) -> None:
+    """A VLP-16 turns clockwise; each file holds its points in no order."""
+    for number in range(2):
+        points, _, _ = scan_of_scene(load_sensor("vlp-16"), seed=number)
+        time = (np.arctan2(-points[:, 1], points[:, 0]) % (2 * np.pi)) / (20 * np.pi)
+        values = np.column_stack([points * [1, sign, 1], np.full(len(points), 0.5), time]).astype("<f4")
+        np.random.default_rng(number).shuffle(values)
+        (tmp_path / f"{number}.bin").write_bytes(values.tobytes())
+    (tmp_path / "dataset.yaml").write_text(
+        "{sensor: vlp-16, scans: '{scan}.bin', format_options: {columns: [x, y, z, intensity, t]}}"
+    )
+    found = {finding.kind: finding for finding in inspect(tmp_path).findings}
+    assert ("mirrored" in found) == (sign < 0)
+    if sign < 0:
+        assert "turns left (seen from above), but a vlp-16 turns clockwise" in found["mirrored"].message

@@ -31,7 +31,7 @@ def write_pcd(
     }
     arrays = [columns[name if name in columns else "intensity"].astype(dtype) for name in fields]
     PointCloud.from_points(
-        [*arrays, ring.astype(np.uint16)], (*fields, "ring"), (*[dtype] * 4, np.uint16)
+        [*arrays, ring.astype(np.uint16)], (*fields, "ring"), (*[dtype] * len(arrays), np.uint16)
     ).save(path, encoding)
     return points
 
@@ -54,6 +54,33 @@ def test_one_point_is_still_a_cloud(tmp_path: Path) -> None:
     cloud = PointCloud.from_points(arrays, ("x", "y", "z", "intensity"), [np.float32] * 4)
     cloud.save(tmp_path / "a.pcd", Encoding.ASCII)
     assert read_pcd(tmp_path / "a.pcd", {}).points.tolist() == [[1.0, 1.0, 1.0]]
+
+
+@pytest.mark.parametrize("name", ["time", "t", "timestamp"])
+def test_times_are_read_from_every_format(name: str, tmp_path: Path) -> None:
+    points = write_pcd(tmp_path / "a.pcd", Encoding.BINARY, fields=("x", "y", "z", "intensity", name))
+    seconds = np.linspace(0, 255, len(points))
+    columns = ["x", "y", "z", "intensity", name]
+    values = np.column_stack([points, np.zeros(len(points)), seconds]).astype("<f4")
+    (tmp_path / "a.bin").write_bytes(values.tobytes())
+    np.save(tmp_path / "a.npy", values)
+    scans = [
+        read_pcd(tmp_path / "a.pcd", {}),
+        read_bin(tmp_path / "a.bin", {"columns": columns}),
+        read_npy(tmp_path / "a.npy", {"columns": columns}),
+    ]
+    for scan in scans:
+        assert scan.time is not None
+        assert scan.time.dtype == np.float64
+        np.testing.assert_allclose(scan.time, seconds, rtol=1e-6)
+    (tmp_path / "dataset.yaml").write_text(
+        f"{{scans: '{{scan}}.bin', format_options: {{columns: [x, y, z, intensity, {name}]}}}}"
+    )
+    kept = open_dataset(tmp_path).all_scans[0]
+    assert kept.time is not None
+    assert len(kept.time) == len(kept)
+    with pytest.raises(DataError, match="names a column twice"):
+        read_bin(tmp_path / "a.bin", {"columns": ["x", "y", "z", "t", "time"]})
 
 
 def test_missing_intensity_field_is_named_and_can_be_renamed(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_images_of_given_rings_and_of_few_points_are_equal(count: int | None, is
     st.sampled_from([0.0, 0.03, 0.3]),
     st.sampled_from([None, "top", "bottom", "one", "gaps", "fired", "nonsense"]),
     st.booleans(),
-    st.floats(60, 360),
+    st.floats(30, 360),
 )
 def test_rings_and_rows_are_equal(
     name: str, seed: int, order: str, blur: float, numbering: str | None, has_table: bool, sector_deg: float

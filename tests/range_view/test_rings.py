@@ -209,6 +209,56 @@ def test_rows_stay_where_beams_have_no_points(
         np.testing.assert_array_equal(row, beam[seen])
 
 
+def narrow_scan(first: int, parts: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
+    """Return 40 degrees of an HDL-32E whose elevations scatter, and the beam of each point.
+
+    Args:
+        first: a beam that sees something only up to one part of the sector; the next one only from another on.
+        parts: these two, 0..1.
+    """
+    sensor = load_sensor("hdl-32e")
+    points, beam = scan_of_beams(sensor.elevation_deg, (0.0,) * 32, Turn(sector_deg=40.0, start_deg=50.0))
+    along = (np.degrees(np.arctan2(points[:, 1], points[:, 0])) - 50.0) / 40.0
+    hidden = ((beam == first) & (along > parts[0])) | ((beam == first + 1) & (along < parts[1]))
+    points, beam = points[~hidden], beam[~hidden]
+    # Some points are seen under another angle than that of their beam, so that elevations tell no groups.
+    rng = np.random.default_rng(0)
+    lift = np.where(rng.random(len(points)) < 0.1, rng.uniform(0.0, 0.02, len(points)), 0.0)
+    points[:, 2] += (np.linalg.norm(points, axis=1) * lift).astype(np.float32)
+    return points, beam
+
+
+def test_rings_of_a_narrow_sector_may_miss_their_ends() -> None:
+    """The azimuth falls back by 16 degrees to the next ring, instead of by 40."""
+    points, beam = narrow_scan(12, (0.7, 0.3))
+    row, method = row_of(points, None, 32, "hdl-32e")
+    assert method == "ring"
+    np.testing.assert_array_equal(row, beam)
+
+
+def test_rings_that_pass_for_one_are_warned_of() -> None:
+    points, beam = narrow_scan(12, (0.5, 0.6))
+    with pytest.warns(DataWarning, match="elevations do not confirm which beams these are"):
+        row, method = row_of(points, None, 32, "hdl-32e")
+    assert method == "ring"
+    assert 0.9 < np.mean(row == beam) < 1.0
+    elsewhere = (beam < 12) | (beam > 13)
+    np.testing.assert_array_equal(row[elsewhere], beam[elsewhere])
+
+
+def test_a_beam_without_points_is_skipped_though_another_is_nearest_to_its_neighbour() -> None:
+    table = np.linspace(10.0, -20.0, 16)
+    seen_at = table + np.where(np.arange(16) == 7, 1.1, 0.0)
+    points, beam = scan_of_beams(tuple(seen_at), (0.0,) * 16, Turn())
+    seen = beam != 3
+    row, method = row_of(points[seen], None, 16)
+    assert method == "ring"
+    rows = rows_of(points[seen], 16, sines_of_beams(table.tolist()))
+    assert rows.row is not None
+    np.testing.assert_array_equal(rows.row, beam[seen])
+    np.testing.assert_array_equal(row, beam[seen] - (beam[seen] > 3))
+
+
 def test_rings_numbered_as_beams_fire_are_sorted_by_elevation_with_a_warning() -> None:
     sensor = load_sensor("vlp-16")
     points, beam = scan_of(sensor, Turn(order="any"))

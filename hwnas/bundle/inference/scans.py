@@ -97,7 +97,7 @@ def _labelled(
     try:
         scan = _read(runner, path, options.format, layout)
         start = time.perf_counter()
-        result = runner.segment(scan.points, scan.intensity, scan.ring)
+        result = runner.segment(scan.points, scan.intensity, scan.ring, scan.time)
         run_ms = (time.perf_counter() - start) * 1e3
     except DataError as error:
         if layout is None:

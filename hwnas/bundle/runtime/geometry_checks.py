@@ -44,6 +44,7 @@ _HORIZON_DEG = -2.0
 _SPREAD_FACTOR, _SPREAD_WARNED_DEG, _SPREAD_REFUSED_DEG = 2.0, 1.5, 4.5
 _OLD_TOLERANCE_DEG, _OLD_RINGS_OFF = 8.0, 0.15
 
+_WAYS = ("to the right", "to the left")
 _OTHER_HAND = "Give points with y to the left, in the order in which the sensor measures them."
 
 
@@ -156,6 +157,9 @@ def _lower_edge(found: CloudGeometry, expects: GeometryExpectations) -> Optional
 
 
 def _turn(found: CloudGeometry, expects: GeometryExpectations) -> Optional[Finding]:
+    in_time = found.is_left_in_time
+    if in_time is not None and expects.is_left_in_time is not None:
+        return None if in_time == expects.is_left_in_time else _mirrored("their times", is_left=in_time)
     usual = expects.turn
     if usual is None or found.turn is None:
         return Finding(
@@ -164,15 +168,24 @@ def _turn(found: CloudGeometry, expects: GeometryExpectations) -> Optional[Findi
             _OTHER_HAND,
             is_certain=False,
         )
-    if found.turn.is_left == usual.is_left:
-        return None
-    ways = ("to the right", "to the left")
+    is_same_way = found.turn.is_left == usual.is_left
+    if (found.turn.order == BY_COLUMN) == (usual.order == BY_COLUMN):
+        return None if is_same_way else _mirrored("their order", is_left=found.turn.is_left)
+    # Files sorted by ring may run either way, whatever that of the sensor, so that the two do not compare.
     return Finding(
-        f"the points run round the sensor {ways[found.turn.is_left]} (seen from above), expected "
-        f"{ways[usual.is_left]}: the scan seems to be mirrored",
+        f"its points come {found.turn.order} and run round the sensor {_WAYS[found.turn.is_left]}, those of "
+        f"the training came {usual.order} and ran {_WAYS[usual.is_left]}: a mirrored scan would not be "
+        "noticed",
         _OTHER_HAND,
-        # Files that are sorted another way than those of the training may rightly run the other way, too.
-        is_certain=(found.turn.order == BY_COLUMN) == (usual.order == BY_COLUMN),
+        is_certain=False,
+    )
+
+
+def _mirrored(basis: str, *, is_left: bool) -> Finding:
+    return Finding(
+        f"by {basis} the points run round the sensor {_WAYS[is_left]} (seen from above), expected "
+        f"{_WAYS[not is_left]}: the scan seems to be mirrored",
+        _OTHER_HAND,
     )
 
 

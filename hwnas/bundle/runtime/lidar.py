@@ -18,7 +18,7 @@ import numpy.typing as npt
 from hwnas.bundle.runtime.deployment import coordinates_of, intensity_range_of, scan_format_of
 from hwnas.bundle.runtime.processor import Arrays, FloatArray, PathLike, Processor, ProcessorContext
 from hwnas.bundle.runtime.results import Segmentation
-from hwnas.bundle.runtime.scan_checks import ScanChecks, as_points, as_ring, intensity_problem
+from hwnas.bundle.runtime.scan_checks import ScanChecks, as_points, as_ring, as_time, intensity_problem
 from hwnas.data.expectations import ScanExpectations
 from hwnas.data.frames import Coordinates
 from hwnas.data.label_maps import LabelMap
@@ -44,11 +44,13 @@ class Points(NamedTuple):
         points: [N, 3] in metres; x forward, y left, z up.
         intensity: [N] in the sensor's own unit.
         ring: [N] ring of the sensor, counted from either end; None where it is not known.
+        time: [N] when each point was measured, in any unit; None where it is not known.
     """
 
     points: FloatArray
     intensity: FloatArray
     ring: Optional[npt.NDArray[np.int32]] = None
+    time: Optional[npt.NDArray[np.float64]] = None
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,8 @@ class RangeViewProcessor:
         """Return the input of the network for one scan.
 
         Args:
-            raw: has `points` [N, 3], `intensity` [N] and `ring` [N] or None, such as `Points`.
+            raw: has `points` [N, 3], `intensity` [N] and `ring` [N] or None, such as `Points`; `time` [N]
+                may be missing.
 
         Raises:
             DataError: if shapes or types do not fit, an intensity is outside the range, or the scan
@@ -122,20 +125,24 @@ class RangeViewProcessor:
         """
         points, intensity = as_points(raw.points, 3), np.asarray(raw.intensity, np.float32)
         ring = None if raw.ring is None else as_ring(raw.ring, len(points))
+        stated = getattr(raw, "time", None)
+        time = None if stated is None else as_time(stated, len(points))
         keep = has_direction(points)
         remission, problem = self._remission_of_kept(points, intensity, keep)
         problems = [] if problem is None else [problem]
         view = RangeView(self.projection, self.normalisation, self._knn, self.label_map.num_classes)
-        given = None if ring is None else ring[keep]
+        given, time = None if ring is None else ring[keep], None if time is None else time[keep]
         try:
             scan = view.project(points, remission, ring)
         except DataError as error:
             # The geometry says more than that it does not fit into the image: it goes first.
             self._checks.check(
-                len(points), points[keep], intensity[keep], None, given, [str(error), *problems]
+                len(points), points[keep], intensity[keep], None, given, [str(error), *problems], time
             )
             raise
-        remarks = self._checks.check(len(points), points[keep], intensity[keep], scan.image, given, problems)
+        remarks = self._checks.check(
+            len(points), points[keep], intensity[keep], scan.image, given, problems, time
+        )
         if scan.image.remark:
             remarks = (scan.image.remark, *remarks)
         return {self._io_spec.inputs[0].name: view.network_input(scan)}, _Context(view, scan, remarks)

@@ -250,9 +250,10 @@ class Runner:
         points: FloatArray,
         intensity: FloatArray,
         ring: Optional[npt.NDArray[np.int32]] = None,
+        time: Optional[npt.NDArray[np.float64]] = None,
     ) -> npt.NDArray[np.uint8]:
         """Return the train ids [N] of points; see `segment`."""
-        found = self.segment(points, intensity, ring)
+        found = self.segment(points, intensity, ring, time)
         _warn(found)
         return found.labels
 
@@ -268,6 +269,7 @@ class Runner:
         points: FloatArray,
         intensity: FloatArray,
         ring: Optional[npt.NDArray[np.int32]] = None,
+        time: Optional[npt.NDArray[np.float64]] = None,
     ) -> Segmentation:
         """Label one scan, as `__call__` does, and return what lies between points and labels, too.
 
@@ -277,6 +279,8 @@ class Runner:
             ring: [N] ring of the sensor as its driver numbers them, from the top or from the bottom: rings
                 are put in the order of their elevations. When None, they are recovered from the points, or
                 else the row is that of the nearest beam of the sensor.
+            time: [N] when each point was measured, in any unit; shows mirrored scans where the scans of the
+                training stated it, too.
 
         Raises:
             BundleError: if the runner was closed.
@@ -284,13 +288,13 @@ class Runner:
                 contradicts the manifest.
         """
         _ = self.lidar  # refuses other bundles
-        found: Segmentation = self.process(Points(points, intensity, ring))
+        found: Segmentation = self.process(Points(points, intensity, ring, time))
         return found
 
     def label_scan(self, path: PathLike) -> npt.NDArray[np.uint8]:
         """Return the train ids [N] of the points of a scan file; see `read_scan`."""
         scan = self.read_scan(path)
-        return self.label(scan.points, scan.intensity, scan.ring)
+        return self.label(scan.points, scan.intensity, scan.ring, scan.time)
 
     def read_scan(self, path: PathLike) -> RawScan:
         """Return the scan in a file, see `RangeViewProcessor.read_scan`.

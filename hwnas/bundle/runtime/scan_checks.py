@@ -26,6 +26,7 @@ from hwnas.range_view.rows import BEAMS
 
 FloatArray = npt.NDArray[np.float32]
 RingArray = npt.NDArray[np.int32]
+TimeArray = npt.NDArray[np.float64]
 
 _ALSO = " Also: "
 _HINT = " (`check_scans=False` lets a runner label it all the same.)"
@@ -67,6 +68,21 @@ def as_ring(ring: Any, num_points: int) -> RingArray:
     if array.size and not 0 <= int(array.min()) <= int(array.max()) <= np.iinfo(np.int32).max:
         raise DataError(f"Rings count from 0, the top one, but are {array.min()} to {array.max()}.")
     return array.astype(np.int32, copy=False)
+
+
+def as_time(time: Any, num_points: int) -> TimeArray:
+    """Return `time` as float64 [N].
+
+    Raises:
+        DataError: if it has another shape, or does not hold real numbers.
+    """
+    array = np.asarray(time)
+    if array.shape != (num_points,) or array.dtype.kind not in "fiu":
+        raise DataError(
+            f"`time` must hold a number for each of the {num_points} points, but has the shape "
+            f"{list(array.shape)} and type {array.dtype}."
+        )
+    return array.astype(np.float64, copy=False)
 
 
 def intensity_problem(values: FloatArray, low_high: Tuple[float, float], sensor: Any) -> Optional[str]:
@@ -115,6 +131,7 @@ class ScanChecks:
         image: Optional[RangeImage],
         ring: Optional[RingArray],
         problems: Sequence[str] = (),
+        time: Optional[TimeArray] = None,
     ) -> Tuple[str, ...]:
         """Refuse a scan of another unit, sensor, mounting or order, for all its reasons at once.
 
@@ -126,6 +143,7 @@ class ScanChecks:
             intensity: [M] in the sensor's own unit.
             image: their projection; None if it was refused, for a reason that `problems` holds.
             ring: [M] as it was given; None if it was not.
+            time: [M] when each point was measured; None if that is not known.
             problems: what was found before and has to be refused in any case, such as `intensity_problem`.
 
         Returns:
@@ -142,7 +160,7 @@ class ScanChecks:
         _refuse_unusable(len(points), num_points)
         warnings = _warning_of_usable(len(points), num_points)
         known = self._known_ring(points, image, ring)
-        findings = _findings(points, known, expects)
+        findings = _findings(points, known, time, expects)
         certain = [finding for finding in findings if finding.is_certain]
         reasons = [_refusal(certain, expects)] if certain else []
         checked = [] if problems else [_check_unit(intensity, expects)]
@@ -239,13 +257,18 @@ def _check_order(num_points: int, method: str, expects: ScanExpectations) -> _Re
     return _Remark((f"{text} Rows are those of the nearest beams of the sensor's table.",))
 
 
-def _findings(points: FloatArray, ring: Optional[RingArray], expects: ScanExpectations) -> List[Finding]:
+def _findings(
+    points: FloatArray,
+    ring: Optional[RingArray],
+    time: Optional[TimeArray],
+    expects: ScanExpectations,
+) -> List[Finding]:
     if len(points) < FEWEST_FOR_CHECKS:
         return []
     geometry = expects.geometry
     if geometry is None:
         return findings_of_old_bundle(geometry_of_usable(points, ring), expects)
-    found = geometry_of_usable(points, ring, near_m=geometry.near_m)
+    found = geometry_of_usable(points, ring, time, near_m=geometry.near_m)
     findings = findings_of(found, geometry)
     if ring is None:
         findings += _between_beams(points, geometry)

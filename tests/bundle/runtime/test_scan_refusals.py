@@ -63,7 +63,7 @@ def expected(name: str) -> ScanExpectations:
     return expectations_of(scans, sensor=name, frame="x-forward", intensity_range=(0.0, 255.0))
 
 
-def ask(expects: ScanExpectations, cloud: Any, *, given: bool) -> tuple[str, ...]:
+def ask(expects: ScanExpectations, cloud: Any, *, given: bool, time: Any = None) -> tuple[str, ...]:
     """Return the warnings about a cloud; DataError if it is refused."""
     keep = has_direction(cloud.points)
     points, intensity = cloud.points[keep], cloud.intensity[keep]
@@ -72,7 +72,8 @@ def ask(expects: ScanExpectations, cloud: Any, *, given: bool) -> tuple[str, ...
     height = 16 if expects.rings is None else max(16, expects.rings[1])
     spec = ProjectionSpec(height, 1024, "ring", *expects.field_of_view_deg, beams)
     image = project(points, intensity, spec, ring)
-    return ScanChecks(expects, "ring").check(len(keep), points, intensity * np.float32(255), image, ring)
+    checks = ScanChecks(expects, "ring")
+    return checks.check(len(keep), points, intensity * np.float32(255), image, ring, time=time)
 
 
 WRONG = {
@@ -126,6 +127,41 @@ def test_scans_of_every_other_sensor_are_refused(name: str) -> None:
 def test_a_mirrored_scan_without_order_is_warned_about() -> None:
     cloud = variations().mirrored_unordered(cloud_of("vlp-16", 3), np.random.default_rng(0))
     assert "a mirrored scan would not be noticed" in " ".join(ask(expected("vlp-16"), cloud, given=True))
+
+
+def timed(cloud: Any) -> Any:
+    """When each point of a cloud was measured by a sensor that turns to the left, in seconds."""
+    return (np.arctan2(cloud.points[:, 1], cloud.points[:, 0]) % (2 * np.pi)) * 0.1 / (2 * np.pi)
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_a_mirrored_scan_without_order_is_refused_where_times_show_it(given: bool) -> None:
+    clouds = [cloud_of("vlp-16", seed) for seed in range(3)]
+    scans = [Scan(cloud.points, cloud.intensity, None, None, "", timed(cloud)) for cloud in clouds]
+    trained = expectations_of(scans, sensor="vlp-16", frame="x-forward", intensity_range=(0.0, 255.0))
+    expects = ScanExpectations.from_json(json.loads(json.dumps(trained.to_json())))
+    assert expects.geometry is not None
+    assert expects.geometry.is_left_in_time is True
+    right = variations().unordered(cloud_of("vlp-16", 3), np.random.default_rng(0))
+    wrong = right.times(np.diag([1, -1, 1]))
+    assert "mirrored" not in " ".join(ask(expects, right, given=given, time=timed(right)))
+    assert "mirrored scan would not be noticed" in " ".join(ask(expects, right, given=given))
+    with pytest.raises(DataError, match="by their times the points run round the sensor to the right"):
+        ask(expects, wrong, given=given, time=timed(right))
+    one_time = np.full(len(right.points), 1.7e9)
+    assert "mirrored scan would not be noticed" in " ".join(ask(expects, right, given=given, time=one_time))
+
+
+@pytest.mark.parametrize("given", [True, False])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_columns_are_warned_of_where_the_training_came_ring_by_ring(given: bool, sign: int) -> None:
+    cloud = cloud_of("vlp-16", 3)
+    azimuth = np.arctan2(cloud.points[:, 1], cloud.points[:, 0])
+    by_column = cloud.take(np.lexsort((cloud.ring, np.round(sign * azimuth, 3))))
+    for wrong in (by_column, by_column.times(np.diag([1, -1, 1]))):
+        warnings = " ".join(ask(expected("vlp-16"), wrong, given=given))
+        assert "come column-by-column" in warnings
+        assert "a mirrored scan would not be noticed" in warnings
 
 
 @pytest.mark.parametrize("count", [1, 10, 60, 300])
