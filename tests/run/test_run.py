@@ -231,11 +231,14 @@ def test_paths_of_a_configuration_count_from_the_working_directory_too(
 def test_names_may_be_a_text_as_on_the_command_line(
     small_run: hwnas.Run, monkeypatch: pytest.MonkeyPatch, form: Callable[[str], Any]
 ) -> None:
-    asked = {}
-    monkeypatch.setattr("hwnas.run.export.export_run", lambda _path, **options: asked.update(options) or ())
+    asked: list[Any] = []
+    monkeypatch.setattr(
+        "hwnas.run.export.export_run", lambda _path, options, **_: asked.append(options) or ()
+    )
     small_run.export(precision=form("int8,fp32"), integrations=form("isaac-ros"), progress=False)
-    assert asked["precision"].wanted == ("fp32", "int8")
-    assert set(asked["integrations"]) == {"triton", "isaac-ros"}, "as `--for isaac-ros` brings it"
+    (options,) = asked
+    assert options.precision.wanted == ("fp32", "int8")
+    assert set(options.integrations) == {"triton", "isaac-ros"}, "as `--for isaac-ros` brings it"
 
 
 def test_wrong_keys_are_named(tmp_path: Path) -> None:
