@@ -13,6 +13,8 @@ from hwnas.data.estimates import GeometryEstimate
 from hwnas.data.finding import ERROR, NOTE, WARNING, ContentFacts, Finding
 from hwnas.data.frames import Coordinates, axes_of_frame, composed
 from hwnas.data.geometry import UNITS
+from hwnas.data.image_findings import image_findings
+from hwnas.data.image_loss import ImageLoss
 from hwnas.data.sensor_findings import sensor_findings
 from hwnas.data.sensors import COUNTER_CLOCKWISE
 from hwnas.text import counted
@@ -32,12 +34,17 @@ _INTENSITY_SCALES = (1.0, 255.0, 4095.0, 65535.0)
 
 
 def find_oddities(
-    source: DataSource, facts: ContentFacts, geometry: GeometryEstimate | None
+    source: DataSource,
+    facts: ContentFacts,
+    geometry: GeometryEstimate | None,
+    image: ImageLoss | None = None,
 ) -> tuple[Finding, ...]:
     """Return all findings, errors first."""
     found = [*_of_splits(source), *_of_content(source, facts)]
     if geometry is not None:
         found += _of_geometry(source, geometry, facts)
+    if all(finding.severity != ERROR for finding in found):  # which would be why, and must be mended first
+        found += image_findings(source, facts, image)
     order = (ERROR, WARNING, NOTE)
     return tuple(sorted(found, key=lambda finding: order.index(finding.severity)))
 

@@ -20,8 +20,10 @@ from hwnas.data.dataset import find_config, open_dataset
 from hwnas.data.dataset_pictures import draw_dataset
 from hwnas.data.dataset_report import DatasetReport
 from hwnas.data.estimates import _place
-from hwnas.data.finding import ERROR
+from hwnas.data.finding import ERROR, ContentFacts
 from hwnas.data.frames import Coordinates
+from hwnas.data.image_findings import image_findings
+from hwnas.data.image_loss import ImageLoss
 from hwnas.data.inspection import Inspection, inspect_source, scans_in_detail
 from hwnas.data.reading import ScanFiles
 from hwnas.data.rereading import inspect_as_stored
@@ -29,6 +31,7 @@ from hwnas.data.sensor_match import SensorMatch, match_sensors
 from hwnas.data.sensors import Sensor, load_sensor
 from hwnas.data.suggestion import suggested_config
 from hwnas.errors import DataError
+from hwnas.range_view.projection import ProjectionSpec
 from tests.data.scenes import Transform, in_file, scan_of_scene, write_scenes
 
 GEOMETRIC = {"axes", "heading", "unit", "origin", "world-frame", "merged", "sensor", "precision", "height"}
@@ -477,3 +480,40 @@ def test_scans_that_are_mirrored_by_their_times_are_found(sign: int, tmp_path: P
     assert ("mirrored" in found) == (sign < 0)
     if sign < 0:
         assert "turns left (seen from above), but a vlp-16 turns clockwise" in found["mirrored"].message
+
+
+def test_real_scans_of_an_hdl_32e_need_no_rings(tmp_path: Path) -> None:
+    """Its rings are told as the files are read; a decimetre beside, there seem to be two more."""
+    paths = sorted((PANDASET.parent / "hdl32e").glob("sequences/*/velodyne/*.bin"))[:4]
+    if not paths:
+        pytest.skip("no scans of an HDL-32E beside the checkout")
+    for path in paths:
+        values = np.fromfile(path, "<f4").reshape(-1, 5)[:, :4]
+        (tmp_path / path.name).write_bytes(values.tobytes())
+    (tmp_path / "dataset.yaml").write_text(
+        "{sensor: hdl-32e, scans: '{scan}.bin', intensity_range: [0, 255]}"
+    )
+    found = inspect(tmp_path)
+    assert severe(found) == set()
+    assert found.geometry is not None
+    assert len(found.geometry.beams_deg) == 32
+
+
+@pytest.mark.parametrize(
+    ("kept", "second_returns", "width", "is_found"),
+    [(0.61, 0.0, 2048, True), (0.88, 0.0, 2048, False), (0.49, 0.5, 2048, False), (0.45, 0.0, 1024, False)],
+)
+def test_points_that_share_pixels_are_found_unless_the_image_is_narrow_or_they_are_second_returns(
+    kept: float, second_returns: float, width: int, is_found: bool, tmp_path: Path
+) -> None:
+    """One and a half HDL-64E in one cloud keep 61 %, one keeps 91 %."""
+    source = open_dataset(write_scenes(tmp_path, "hdl-64e", steps=40))
+    facts = ContentFacts(second_return_share=second_returns, points_per_scan=185_000 * (1 + second_returns))
+    image = ImageLoss(ProjectionSpec(64, width, "ring", 2.0, -25.0), 19)
+    image.num_points, image.num_kept = 100_000, round(kept * 100_000)
+    found = list(image_findings(source, facts, image))
+    assert len(found) == is_found
+    if found:
+        assert "Only 61% of the points keep a pixel" in found[0].message
+        assert "A scan has 185,000 points, but one turn of this sensor 133,312 firings" in found[0].message
+    assert not list(image_findings(source, facts, None))
