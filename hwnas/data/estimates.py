@@ -40,6 +40,8 @@ _PLACES_IN_A_ROW, _MOST_SEQUENCES = 2, 3
 _SAME_PLACE_M, _AGREEING_SHARE = 0.75, 0.6
 # So near to what the files call the origin, their own frame shows rings better than an estimate of another.
 _OWN_FRAME_M = 0.6
+LENGTHS = {**UNITS, "kilometres": 0.001}
+"""How many of a unit are one metre."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -268,7 +270,7 @@ def _unit_factor(
     height = float(np.median(heights)) if heights and np.median(heights) > 0.02 * range_ else None
     are_whole = all(cloud.are_whole for cloud in clouds)
     scores = {}
-    for unit, per_metre in UNITS.items():
+    for unit, per_metre in LENGTHS.items():
         score = _METRES_PRIOR if unit == "metres" else 0.0
         score += _WHOLE_NUMBERS_GAIN if are_whole and unit in ("millimetres", "centimetres") else 0.0
         score -= 0.5 * (np.log(range_ / per_metre / _USUAL_RANGE_M) / _RANGE_FACTOR_SPREAD) ** 2

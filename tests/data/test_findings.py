@@ -6,7 +6,9 @@ import json
 import re
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,8 +21,9 @@ from hwnas.data import sensors
 from hwnas.data.dataset import find_config, open_dataset
 from hwnas.data.dataset_pictures import draw_dataset
 from hwnas.data.dataset_report import DatasetReport
-from hwnas.data.estimates import _place
+from hwnas.data.estimates import GeometryEstimate, _place
 from hwnas.data.finding import ERROR, ContentFacts
+from hwnas.data.findings import _of_origin
 from hwnas.data.frames import Coordinates
 from hwnas.data.image_findings import image_findings
 from hwnas.data.image_loss import ImageLoss
@@ -517,3 +520,50 @@ def test_points_that_share_pixels_are_found_unless_the_image_is_narrow_or_they_a
         assert "Only 61% of the points keep a pixel" in found[0].message
         assert "A scan has 185,000 points, but one turn of this sensor 133,312 firings" in found[0].message
     assert not list(image_findings(source, facts, None))
+
+
+@pytest.mark.parametrize(("unit_m", "stated"), [(1000.0, "kilometres"), (60.0, ""), (1e-6, "")])
+def test_no_unit_that_makes_distances_implausible_passes(unit_m: float, stated: str, tmp_path: Path) -> None:
+    path = write_scenes(tmp_path, "vlp-16", steps=500, transform=stored_as(Coordinates(unit_m=unit_m)))
+    found = {finding.kind: finding for finding in inspect(path).findings}
+    assert found["unit"].severity == ERROR
+    assert stated in found["unit"].message
+
+
+def test_a_place_that_is_hardly_known_without_the_ground_is_no_error() -> None:
+    source = open_dataset_of("vlp-16")
+    geometry = moving_geometry(below_deg=-12.0)
+    assert [one.severity for one in _of_origin(source, geometry)] == [ERROR]
+    (finding,) = _of_origin(source, moving_geometry(below_deg=-1.0))
+    assert (finding.kind, finding.severity) == ("world-frame", "warning")
+    assert "the ground was cropped off" in finding.message
+    (finding,) = _of_origin(source, replace(moving_geometry(below_deg=-1.0), is_far=True))
+    assert finding.severity == ERROR
+
+
+def open_dataset_of(sensor: str) -> Any:
+    return SimpleNamespace(
+        sensor_table=load_sensor(sensor), sensor=sensor, sensor_is_stated=True, coordinates=Coordinates()
+    )
+
+
+def moving_geometry(below_deg: float) -> GeometryEstimate:
+    """What is estimated of scans half of whose points lie at an elevation, the others at the horizon."""
+    return GeometryEstimate(
+        num_scans=2,
+        unit_factor=1.0,
+        precision_m=1e-6,
+        sensor_height_m=1.8,
+        ground_scans=2,
+        roll_deg=0.0,
+        pitch_deg=0.0,
+        azimuth_coverage=1.0,
+        elevation_deg=(below_deg, 0.0),
+        elevations_deg=np.float32([below_deg, 0.0]),
+        beams_deg=(),
+        beams_are_given=False,
+        turns_left=(),
+        range_p50_m=10.0,
+        range_p99_m=60.0,
+        moves_m=2.0,
+    )
