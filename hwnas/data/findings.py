@@ -25,8 +25,8 @@ _MOVING_M = 1.0
 _MOVING_FAR_M = 0.75
 _PRECISION_M = 0.01
 _PLAUSIBLE_RANGE_M = (2.0, 2000.0)
-# Without the ground, the place where beams meet is hardly known. Half of the points of an HDL-64E or an HDL-32E
-# lie in the lower two thirds of what is below the horizon; without the ground, a quarter and less.
+# Without the ground, the place where beams meet is hardly known. Half of the points of an HDL-64E or an
+# HDL-32E lie in the lower two thirds of what is below the horizon; without the ground, a quarter and less.
 _LEAST_BELOW = 0.3
 _TILT_DEG = 5.0
 _COVERAGE = 0.9
