@@ -38,6 +38,10 @@ _BLOCKS_APART_M, _SENSORS_APART_M = 0.5, 1.0
 _MERGED_CONTRAST = 0.4
 _PLACES_IN_A_ROW, _MOST_SEQUENCES = 2, 3
 _SAME_PLACE_M, _AGREEING_SHARE = 0.75, 0.6
+# So near to what the files call the origin, their own frame shows rings better than an estimate of another.
+_OWN_FRAME_M = 0.6
+LENGTHS = {**UNITS, "kilometres": 0.001}
+"""How many of a unit are one metre."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +123,7 @@ class GeometryEstimate:
         moves_m: greatest distance between the places of the sensor in scans of one sequence; 0 where most
             scans agree on one.
         second_origin_m: where a second sensor stands; None where there is none.
+        rings_are_stated: whether the files state the rings of all these scans.
     """
 
     num_scans: int
@@ -145,6 +150,7 @@ class GeometryEstimate:
     moves_m: float = 0.0
     second_origin_m: tuple[float, float, float] | None = None
     turns_are_timed: bool = False
+    rings_are_stated: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -212,7 +218,8 @@ def estimate_geometry(
     same = places if is_moving else _agreeing(places)
     centred = _in_sensor_frame(local, bases, same, is_moving=is_moving)
     final = [to_our_frame(points, rotation) for points in centred]
-    found = _summary(clouds, final, factor)
+    as_read = [to_our_frame(points, rotation) for points in local]
+    found = _summary(clouds, final, as_read, factor)
     return replace(
         found,
         frame=composed(frame, rotation),
@@ -263,7 +270,7 @@ def _unit_factor(
     height = float(np.median(heights)) if heights and np.median(heights) > 0.02 * range_ else None
     are_whole = all(cloud.are_whole for cloud in clouds)
     scores = {}
-    for unit, per_metre in UNITS.items():
+    for unit, per_metre in LENGTHS.items():
         score = _METRES_PRIOR if unit == "metres" else 0.0
         score += _WHOLE_NUMBERS_GAIN if are_whole and unit in ("millimetres", "centimetres") else 0.0
         score -= 0.5 * (np.log(range_ / per_metre / _USUAL_RANGE_M) / _RANGE_FACTOR_SPREAD) ** 2
@@ -415,9 +422,11 @@ def _moves(clouds: Sequence[Cloud], places: Sequence[Place]) -> list[float]:
     ]
 
 
-def _summary(clouds: Sequence[Cloud], final: Sequence[FloatArray], factor: float) -> GeometryEstimate:
+def _summary(
+    clouds: Sequence[Cloud], final: Sequence[FloatArray], as_read: Sequence[FloatArray], factor: float
+) -> GeometryEstimate:
     """Describe clouds in the frame of the sensor; where that is, is filled in afterwards."""
-    rings = [_ring_of(cloud, points) for cloud, points in zip(clouds, final, strict=True)]
+    rings = [_ring_of(*each) for each in zip(clouds, final, as_read, strict=True)]
     found = [
         geometry_of(points, ring, cloud.time)
         for cloud, points, ring in zip(clouds, final, rings, strict=True)
@@ -428,6 +437,7 @@ def _summary(clouds: Sequence[Cloud], final: Sequence[FloatArray], factor: float
     elevation = np.concatenate([elevation_of(points[sample(len(points))]) for points in final])
     range_ = np.concatenate([np.linalg.norm(points[sample(len(points))], axis=1) for points in final])
     beams, are_given = _beams(found)
+    are_stated = are_given and all(cloud.ring is not None for cloud in clouds)
     low, high = quantiles(np.asarray(elevation, np.float32), (0.5, 99.5))
     precision = max(
         float(np.spacing(cloud.points.dtype.type(cloud.largest * cloud.unit_m * factor))) for cloud in clouds
@@ -445,6 +455,7 @@ def _summary(clouds: Sequence[Cloud], final: Sequence[FloatArray], factor: float
         elevations_deg=np.asarray(elevation, np.float32),
         beams_deg=beams,
         beams_are_given=are_given,
+        rings_are_stated=are_stated,
         turns_left=in_time if are_timed else tuple(one.turn.is_left for one in found if one.turn is not None),
         turns_are_timed=are_timed,
         range_p50_m=float(np.median(range_)),
@@ -467,8 +478,12 @@ def _origins(places: Sequence[Place], rotation: str) -> dict[str, Any]:
     }
 
 
-def _ring_of(cloud: Cloud, points: FloatArray) -> npt.NDArray[np.int32] | None:
-    return cloud.ring if cloud.ring is not None else recover_rings(points)
+def _ring_of(cloud: Cloud, points: FloatArray, as_read: FloatArray) -> npt.NDArray[np.int32] | None:
+    if cloud.ring is not None:
+        return cloud.ring
+    is_near = float(np.abs(as_read[0] - points[0]).max()) < _OWN_FRAME_M
+    ring = recover_rings(as_read) if is_near else None
+    return recover_rings(points) if ring is None else ring
 
 
 def _beams(found: Sequence[CloudGeometry]) -> tuple[tuple[float, ...], bool]:

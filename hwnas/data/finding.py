@@ -56,6 +56,7 @@ class ContentFacts:
         duplicates: some of them, each with the earlier one.
         second_return_share: points in the very direction of another, of all, 0..1.
         points_per_turn: mean points of the fullest ring; 0 where rings are not known.
+        points_per_scan: mean number of points.
         max_range_m: distance of the farthest point.
     """
 
@@ -67,4 +68,5 @@ class ContentFacts:
     duplicates: list[tuple[str, str]] = field(default_factory=list)
     second_return_share: float = 0.0
     points_per_turn: float = 0.0
+    points_per_scan: float = 0.0
     max_range_m: float = 0.0

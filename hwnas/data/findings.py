@@ -9,10 +9,11 @@ import numpy as np
 
 from hwnas.data.axes import AS_IT_IS
 from hwnas.data.dataset import DataSource
-from hwnas.data.estimates import GeometryEstimate
+from hwnas.data.estimates import LENGTHS, GeometryEstimate
 from hwnas.data.finding import ERROR, NOTE, WARNING, ContentFacts, Finding
 from hwnas.data.frames import Coordinates, axes_of_frame, composed
-from hwnas.data.geometry import UNITS
+from hwnas.data.image_findings import image_findings
+from hwnas.data.image_loss import ImageLoss
 from hwnas.data.sensor_findings import sensor_findings
 from hwnas.data.sensors import COUNTER_CLOCKWISE
 from hwnas.text import counted
@@ -23,6 +24,10 @@ _MOVING_M = 1.0
 # Far from 0 0 0, coordinates are those of a map; that they are is certain, only how much it moves is not.
 _MOVING_FAR_M = 0.75
 _PRECISION_M = 0.01
+_PLAUSIBLE_RANGE_M = (2.0, 2000.0)
+# Without the ground, the place where beams meet is hardly known. Half of the points of an HDL-64E or an
+# HDL-32E lie in the lower two thirds of what is below the horizon; without the ground, a quarter and less.
+_LEAST_BELOW = 0.3
 _TILT_DEG = 5.0
 _COVERAGE = 0.9
 _HEIGHT_TOLERANCE, _HEIGHT_TOLERANCE_M = 0.2, 0.3
@@ -32,12 +37,17 @@ _INTENSITY_SCALES = (1.0, 255.0, 4095.0, 65535.0)
 
 
 def find_oddities(
-    source: DataSource, facts: ContentFacts, geometry: GeometryEstimate | None
+    source: DataSource,
+    facts: ContentFacts,
+    geometry: GeometryEstimate | None,
+    image: ImageLoss | None = None,
 ) -> tuple[Finding, ...]:
     """Return all findings, errors first."""
     found = [*_of_splits(source), *_of_content(source, facts)]
     if geometry is not None:
         found += _of_geometry(source, geometry, facts)
+    if all(finding.severity != ERROR for finding in found):  # which would be why, and must be mended first
+        found += image_findings(source, facts, image)
     order = (ERROR, WARNING, NOTE)
     return tuple(sorted(found, key=lambda finding: order.index(finding.severity)))
 
@@ -159,8 +169,17 @@ def _of_axes(source: DataSource, geometry: GeometryEstimate) -> Iterator[Finding
 def _of_unit(source: DataSource, geometry: GeometryEstimate) -> Iterator[Finding]:
     factor = geometry.unit_factor
     if factor == 1.0:
+        low, high = _PLAUSIBLE_RANGE_M
+        if not low <= geometry.range_p99_m <= high:
+            yield Finding(
+                "unit",
+                ERROR,
+                f"99 percent of the points are nearer than {_amount(geometry.range_p99_m)} m, if these are "
+                "metres; a LiDAR sees tens of metres.",
+                "State the unit of the coordinates: `unit_m`, the metres in one of them.",
+            )
         return
-    unit = min(UNITS, key=lambda name: abs(UNITS[name] * factor - 1.0))
+    unit = min(LENGTHS, key=lambda name: abs(LENGTHS[name] * factor - 1.0))
     height = geometry.sensor_height_m
     stands = "" if height is None else f", the sensor {_amount(height / factor)} above the ground"
     yield Finding(
@@ -186,12 +205,16 @@ def _of_origin(source: DataSource, geometry: GeometryEstimate) -> Iterator[Findi
             "Subtract the position of the sensor (such as UTM coordinates) in float64 before points are "
             "stored as float32, or store float64; what was rounded away cannot be brought back.",
         )
+    # Far coordinates are those of a map, ground or not.
+    is_doubtful = _is_cropped(source, geometry) and not geometry.is_far
+    severity = WARNING if is_doubtful else ERROR
+    doubt = ", or the ground was cropped off, so that its place is hardly known" if is_doubtful else ""
     if _is_moving(geometry):
         yield Finding(
             "world-frame",
-            ERROR,
+            severity,
             f"The sensor moves through the coordinates by up to {geometry.moves_m:.1f} m within a sequence: "
-            "the points are in a frame of the world, not of the sensor.",
+            f"the points are in a frame of the world, not of the sensor{doubt}.",
             "Transform each scan into the frame of the sensor with its pose, in float64, before it is "
             "stored; one origin for all scans cannot.",
         )
@@ -212,13 +235,24 @@ def _of_origin(source: DataSource, geometry: GeometryEstimate) -> Iterator[Findi
         return
     yield Finding(
         "origin",
-        ERROR,
+        severity,
         f"The beams do not meet at 0 0 0 but at {_place(geometry.origin_m)} (from "
         f"{counted(geometry.origin_scans, 'scan')}, \u00b1 {geometry.origin_spread_m:.2f} m): the origin is "
-        "that of a vehicle or a map, not of the sensor.",
+        f"that of a vehicle or a map, not of the sensor{doubt}.",
         "State where the sensor stands in the coordinates of the files.",
         _changed(source.coordinates, corrected(source.coordinates, geometry), "origin_m"),
     )
+
+
+def _is_cropped(source: DataSource, geometry: GeometryEstimate) -> bool:
+    """Whether no ground is seen, or hardly any of what the lower beams of the stated sensor see."""
+    if not geometry.ground_scans:
+        return True
+    table = source.sensor_table
+    if table is None or not source.sensor_is_stated or not table.is_rotating:
+        return False
+    is_low = geometry.elevations_deg < min(table.elevation_deg) / 3
+    return bool(np.mean(is_low) < _LEAST_BELOW)
 
 
 def _place(place_m: Sequence[float]) -> str:

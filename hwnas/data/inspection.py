@@ -182,11 +182,12 @@ def inspect_source(
             progress(number + 1)
     found.facts.points_of_class = found.points_of_class.tolist()
     found.facts.points_per_turn = found.points_per_turn
+    found.facts.points_per_scan = found.num_points / max(1, found.num_scans)
     found.facts.max_range_m = found.max_range_m
     found.facts.second_return_share = max((_second_returns(scan.points) for scan in chosen), default=0.0)
     found.geometry = estimate_geometry(clouds, sensor_height_m=source.sensor_height_m)
     _add_image_loss(found, source, chosen, width)
-    found.findings = find_oddities(source, found.facts, found.geometry)
+    found.findings = find_oddities(source, found.facts, found.geometry, found.image)
     return found
 
 

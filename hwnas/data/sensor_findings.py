@@ -13,6 +13,7 @@ from hwnas.data.sensor_draft import draft_of_sensor, free_name
 from hwnas.data.sensor_match import SensorMatch, better_than, match_sensors
 
 _NO_FIT = 0.5
+_MISCOUNTED = 0.1
 
 
 def sensor_findings(source: DataSource, geometry: GeometryEstimate, facts: ContentFacts) -> Iterator[Finding]:
@@ -65,7 +66,11 @@ def _without_table(
         f"{_naming(source)}, but no table fits, this one to {own.score:.0%}: {describe_beams(geometry)}"
         f"{counted}."
     )
-    severity = ERROR if geometry.beams_are_given else WARNING
+    # Where the files do not state rings, some too many may be miscounted.
+    is_miscount = (
+        not geometry.rings_are_stated and own.score >= _NO_FIT and own.num_missing <= _MISCOUNTED * found
+    )
+    severity = WARNING if is_miscount or not geometry.beams_are_given else ERROR
     if not geometry.beams_are_given or found < 2:
         return Finding(
             "sensor",

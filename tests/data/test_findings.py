@@ -6,7 +6,9 @@ import json
 import re
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,9 +21,12 @@ from hwnas.data import sensors
 from hwnas.data.dataset import find_config, open_dataset
 from hwnas.data.dataset_pictures import draw_dataset
 from hwnas.data.dataset_report import DatasetReport
-from hwnas.data.estimates import _place
-from hwnas.data.finding import ERROR
+from hwnas.data.estimates import GeometryEstimate, _place
+from hwnas.data.finding import ERROR, ContentFacts
+from hwnas.data.findings import _of_origin
 from hwnas.data.frames import Coordinates
+from hwnas.data.image_findings import image_findings
+from hwnas.data.image_loss import ImageLoss
 from hwnas.data.inspection import Inspection, inspect_source, scans_in_detail
 from hwnas.data.reading import ScanFiles
 from hwnas.data.rereading import inspect_as_stored
@@ -29,6 +34,7 @@ from hwnas.data.sensor_match import SensorMatch, match_sensors
 from hwnas.data.sensors import Sensor, load_sensor
 from hwnas.data.suggestion import suggested_config
 from hwnas.errors import DataError
+from hwnas.range_view.projection import ProjectionSpec
 from tests.data.scenes import Transform, in_file, scan_of_scene, write_scenes
 
 GEOMETRIC = {"axes", "heading", "unit", "origin", "world-frame", "merged", "sensor", "precision", "height"}
@@ -477,3 +483,87 @@ def test_scans_that_are_mirrored_by_their_times_are_found(sign: int, tmp_path: P
     assert ("mirrored" in found) == (sign < 0)
     if sign < 0:
         assert "turns left (seen from above), but a vlp-16 turns clockwise" in found["mirrored"].message
+
+
+def test_real_scans_of_an_hdl_32e_need_no_rings(tmp_path: Path) -> None:
+    """Its rings are told as the files are read; a decimetre beside, there seem to be two more."""
+    paths = sorted((PANDASET.parent / "hdl32e").glob("sequences/*/velodyne/*.bin"))[:4]
+    if not paths:
+        pytest.skip("no scans of an HDL-32E beside the checkout")
+    for path in paths:
+        values = np.fromfile(path, "<f4").reshape(-1, 5)[:, :4]
+        (tmp_path / path.name).write_bytes(values.tobytes())
+    (tmp_path / "dataset.yaml").write_text(
+        "{sensor: hdl-32e, scans: '{scan}.bin', intensity_range: [0, 255]}"
+    )
+    found = inspect(tmp_path)
+    assert severe(found) == set()
+    assert found.geometry is not None
+    assert len(found.geometry.beams_deg) == 32
+
+
+@pytest.mark.parametrize(
+    ("kept", "second_returns", "width", "is_found"),
+    [(0.61, 0.0, 2048, True), (0.88, 0.0, 2048, False), (0.49, 0.5, 2048, False), (0.45, 0.0, 1024, False)],
+)
+def test_points_that_share_pixels_are_found_unless_the_image_is_narrow_or_they_are_second_returns(
+    kept: float, second_returns: float, width: int, is_found: bool, tmp_path: Path
+) -> None:
+    """One and a half HDL-64E in one cloud keep 61 %, one keeps 91 %."""
+    source = open_dataset(write_scenes(tmp_path, "hdl-64e", steps=40))
+    facts = ContentFacts(second_return_share=second_returns, points_per_scan=185_000 * (1 + second_returns))
+    image = ImageLoss(ProjectionSpec(64, width, "ring", 2.0, -25.0), 19)
+    image.num_points, image.num_kept = 100_000, round(kept * 100_000)
+    found = list(image_findings(source, facts, image))
+    assert len(found) == is_found
+    if found:
+        assert "Only 61% of the points keep a pixel" in found[0].message
+        assert "A scan has 185,000 points, but one turn of this sensor 133,312 firings" in found[0].message
+    assert not list(image_findings(source, facts, None))
+
+
+@pytest.mark.parametrize(("unit_m", "stated"), [(1000.0, "kilometres"), (60.0, ""), (1e-6, "")])
+def test_no_unit_that_makes_distances_implausible_passes(unit_m: float, stated: str, tmp_path: Path) -> None:
+    path = write_scenes(tmp_path, "vlp-16", steps=500, transform=stored_as(Coordinates(unit_m=unit_m)))
+    found = {finding.kind: finding for finding in inspect(path).findings}
+    assert found["unit"].severity == ERROR
+    assert stated in found["unit"].message
+
+
+def test_a_place_that_is_hardly_known_without_the_ground_is_no_error() -> None:
+    source = open_dataset_of("vlp-16")
+    geometry = moving_geometry(below_deg=-12.0)
+    assert [one.severity for one in _of_origin(source, geometry)] == [ERROR]
+    (finding,) = _of_origin(source, moving_geometry(below_deg=-1.0))
+    assert (finding.kind, finding.severity) == ("world-frame", "warning")
+    assert "the ground was cropped off" in finding.message
+    (finding,) = _of_origin(source, replace(moving_geometry(below_deg=-1.0), is_far=True))
+    assert finding.severity == ERROR
+
+
+def open_dataset_of(sensor: str) -> Any:
+    return SimpleNamespace(
+        sensor_table=load_sensor(sensor), sensor=sensor, sensor_is_stated=True, coordinates=Coordinates()
+    )
+
+
+def moving_geometry(below_deg: float) -> GeometryEstimate:
+    """What is estimated of scans half of whose points lie at an elevation, the others at the horizon."""
+    return GeometryEstimate(
+        num_scans=2,
+        unit_factor=1.0,
+        precision_m=1e-6,
+        sensor_height_m=1.8,
+        ground_scans=2,
+        roll_deg=0.0,
+        pitch_deg=0.0,
+        azimuth_coverage=1.0,
+        elevation_deg=(below_deg, 0.0),
+        elevations_deg=np.float32([below_deg, 0.0]),
+        beams_deg=(),
+        beams_are_given=False,
+        turns_left=(),
+        range_p50_m=10.0,
+        range_p99_m=60.0,
+        moves_m=2.0,
+    )
