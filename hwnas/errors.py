@@ -15,8 +15,9 @@ from typing import Iterable, Optional
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ` Did you mean 'NAME'?` with the nearest known name, for the end of a message; or nothing."""
-    near = get_close_matches(name, list(known), n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""
+    spellings = {one.lower(): one for one in known}
+    near = get_close_matches(name.lower(), list(spellings), n=1)
+    return f" Did you mean {spellings[near[0]]!r}?" if near else ""
 
 
 class HwnasError(Exception):

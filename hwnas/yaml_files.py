@@ -93,8 +93,8 @@ class YamlDocument:
         return self.lines.get((), 1)
 
     def at(self, location: Sequence[Union[int, str]]) -> str:
-        """Return `FILE:LINE`, with which a message about a value begins."""
-        return f"{self.path}:{self.line_of(location)}"
+        """Return `FILE:LINE`, with which a message about a value begins; the name of what is no file."""
+        return f"{self.path}:{self.line_of(location)}" if self.lines else os.path.basename(self.path)
 
 
 def read_yaml(

@@ -259,7 +259,7 @@ void label_points(const uint8_t* label_image, const float* ranges, const uint8_t
 
 }  // namespace
 
-int32_t hwnas_range_view_version(void) { return 2; }
+int32_t hwnas_range_view_version(void) { return 3; }
 
 int32_t hwnas_project(const float* points, const float* remission, const int32_t* ring, int64_t count, int32_t height,
                       int32_t width, int32_t method, float fov_down_deg, float fov_span_deg, const int32_t* beams,

@@ -299,8 +299,8 @@ def _of_splits(source: DataSource) -> Iterator[Finding]:
         f"No scan is in the split {' or '.join(map(repr, missing))}: nothing can be "
         f"{'trained' if 'train' in missing else 'validated'}. The sequences are {' '.join(sequences[:10])}.",
         "Splits are made of whole sequences, since neighbouring scans are nearly the same scan. Put the "
-        "scans of each drive into a directory of its own and write `scans: {sequence}/{scan}.bin`, or list "
-        "them: "
+        'scans of each drive into a directory of its own and write `scans: "{sequence}/{scan}.bin"` and '
+        '`labels: "{sequence}/{scan}.label"`, or list them: '
         "`scans: [{points: a.bin, labels: a.label, sequence: drive-1}, ...]`; then `splits: {train: "
         "[drive-1], val: [drive-2]}`.",
     )

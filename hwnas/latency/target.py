@@ -59,7 +59,8 @@ class Target:
         transport = parts.scheme or parts.path
         if transport not in {"local", "ssh"} or (transport == "local" and (parts.netloc or parts.scheme)):
             raise ConfigError(
-                f"A target is written like {DEFAULT_TARGET!r}, but got {url!r}. Start it with 'local'."
+                f"A target is written like {DEFAULT_TARGET!r} or 'ssh://user@board?backend=tensorrt', but "
+                f"got {url!r}. Start it with 'local' or 'ssh://'."
             )
         if transport == "ssh" and (
             not is_host(parts.netloc) or parts.path not in {"", "/"} or parts.fragment
