@@ -140,6 +140,7 @@ def train_supernet_of(
 ) -> SupernetSummary:
     """Train weights that all networks of a space share; see `Run.train_supernet`."""
     refuse_foreign_directory(out, "a supernet", [HEADER_FILE, STATE_FILE])
+    out.mkdir(parents=True, exist_ok=True)  # before the work that would be lost where it cannot be made
     task = make_task(config.task.name, config.task.settings)
     space = make_search_space(config.space.name, task.contract, config.space.choices)
     recipe = replace(Recipe(**config.training.proxy.recipe_fields()), steps=steps, average=0.0)
@@ -166,6 +167,7 @@ def relax_choices_of(
     """Find likely choices by gradients through shared weights; see `Run.relax`."""
     checked = _checked_weights(weights)
     refuse_foreign_directory(out, "relaxed choices", [FILE, STATE_FILE])
+    out.mkdir(parents=True, exist_ok=True)  # as above
     found = relax_run(config, supernet, out, steps=steps, weights=checked, progress=_told(progress))
     return RelaxationSummary.of(out, found)
 

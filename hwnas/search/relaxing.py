@@ -57,8 +57,7 @@ def relax_run(
     if found is None:
         raise ConfigError(
             f"A relaxation needs a latency table of {config.target} for the space {space.name!r}, but there "
-            f"is "
-            "none. Make one with `hwnas profile --run RUN.yaml`, or name it: measuring.table."
+            "is none. Make one with `hwnas profile --run RUN.yaml`, or name it: measuring.table."
         )
     latency_filter = LatencyFilter(found[1], space, objectives_of_run(config, task, space))
 
