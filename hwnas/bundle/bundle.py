@@ -14,7 +14,7 @@ from hwnas.bundle.signature import Trust
 if TYPE_CHECKING:
     from hwnas.bundle.inference.results import Inference, InferenceListener
     from hwnas.bundle.runtime.runner import Runner
-    from hwnas.bundle.verification.result import Verification, VerificationSettings
+    from hwnas.bundle.verification.result import Verification, VerificationListener, VerificationSettings
     from hwnas.latency.measurement import LatencyMeasurement
     from hwnas.tasks.base import Quality
 
@@ -169,6 +169,7 @@ class Bundle:
         data: str | None = None,
         target: str | None = None,
         settings: VerificationSettings | None = None,
+        progress: VerificationListener | None = None,
     ) -> Verification:
         """Check signature, hashes, ONNX against PyTorch, quality and latency, here and now.
 
@@ -178,6 +179,7 @@ class Bundle:
             data: data set to evaluate on instead of the one that the network was trained with.
             target: URL of the target to measure on instead of the bundle's.
             settings: how close is close enough.
+            progress: is told in words what is checked next.
 
         Raises:
             BundleError: if the bundle is changed, incomplete, or not signed as wanted.
@@ -187,7 +189,9 @@ class Bundle:
         """
         from hwnas.bundle.verification.on_target import verify_on_target
 
-        return verify_on_target(self.path, data=data, target=target, settings=settings, trust=self._trust)
+        return verify_on_target(
+            self.path, data=data, target=target, settings=settings, trust=self._trust, progress=progress
+        )
 
     def __repr__(self) -> str:
         """Return the call that names this bundle."""

@@ -45,11 +45,14 @@ def verify(
     """Check signature, hashes, ONNX against PyTorch, quality and latency; write verification.json."""
     from hwnas.bundle.bundle import Bundle
     from hwnas.bundle.verification.result import VerificationSettings
+    from hwnas.run.progress import shown_verification
 
     settings = VerificationSettings(latency_tolerance=latency_tolerance, threads=threads)
     trust = trust_of(require_signature=require_signature, allowed_signers=allowed_signers, identity=identity)
-    with err_console.status(f"Verifying {bundle}"):
-        verification = Bundle(bundle, trust=trust).verify(data=data, target=target, settings=settings)
+    with shown_verification(str(bundle), err_console) as listener:
+        verification = Bundle(bundle, trust=trust).verify(
+            data=data, target=target, settings=settings, progress=listener
+        )
     if as_json:
         print_json(verification.to_json())
     else:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
+from hwnas.bundle.verification.result import VerificationListener
 from hwnas.plain_console import PlainConsole, PlainTextColumn
 from hwnas.run.export import ExportListener, ExportStatus
 from hwnas.run.preparation import EstimateListener, EstimateStatus, StepListener, StepStatus
@@ -63,6 +64,21 @@ def shown_export(console: Console | None = None) -> Iterator[ExportListener]:
         return
     with console.status("Checking the networks") as shown:
         yield lambda status: shown.update(Text(visible(words(status))))
+
+
+@contextmanager
+def shown_verification(bundle: str, console: Console | None = None) -> Iterator[VerificationListener]:
+    """Yield a listener that shows what of a bundle is checked; on standard error if None."""
+    console = console or PlainConsole(stderr=True)
+
+    def words(what: str) -> str:
+        return f"Verifying {bundle}: {what}"
+
+    if not console.is_terminal:
+        yield lambda what: console.print(words(what), highlight=False, soft_wrap=True)
+        return
+    with console.status(f"Verifying {bundle}") as shown:
+        yield lambda what: shown.update(Text(visible(words(what))))
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import torch
 from hwnas.bundle.manifest import read_manifest
 from hwnas.bundle.signature import Trust
 from hwnas.bundle.verification.manifest_schema import check_manifest
-from hwnas.bundle.verification.result import Verification, VerificationSettings
+from hwnas.bundle.verification.result import Verification, VerificationListener, VerificationSettings
 from hwnas.bundle.verification.verify import verify_bundle
 from hwnas.errors import BundleError
 from hwnas.latency.measure.meter import open_meter
@@ -24,6 +24,7 @@ def verify_on_target(
     target: str | None = None,
     settings: VerificationSettings | None = None,
     trust: Trust | None = None,
+    progress: VerificationListener | None = None,
 ) -> Verification:
     """Verify a bundle, measuring under the protocol that its own latency was measured under.
 
@@ -33,6 +34,7 @@ def verify_on_target(
         target: URL of the target to measure on instead of the bundle's.
         settings: how close is close enough.
         trust: who must have signed the manifest; None takes unsigned ones, too.
+        progress: is told what is checked next.
 
     Raises:
         HwnasError: see `hwnas.bundle.verification.verify.verify_bundle`.
@@ -49,5 +51,11 @@ def verify_on_target(
         ) from error
     with open_meter(target or stated_target, protocol) as meter:
         return verify_bundle(
-            bundle, meter, data=data, other_target=target is not None, settings=settings, trust=trust
+            bundle,
+            meter,
+            data=data,
+            other_target=target is not None,
+            settings=settings,
+            trust=trust,
+            progress=progress,
         )

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 VERIFICATION_SCHEMA_VERSION = 1
+
+
+VerificationListener = Callable[[str], None]
+"""Is told in words what is checked next."""
 
 
 @dataclass(frozen=True)

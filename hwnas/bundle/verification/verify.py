@@ -20,7 +20,12 @@ from hwnas.bundle.verification.latency import latency_check, measure_again
 from hwnas.bundle.verification.manifest_schema import check_manifest
 from hwnas.bundle.verification.parity import compare
 from hwnas.bundle.verification.precisions import precision_checks, speed_checks
-from hwnas.bundle.verification.result import Check, Verification, VerificationSettings
+from hwnas.bundle.verification.result import (
+    Check,
+    Verification,
+    VerificationListener,
+    VerificationSettings,
+)
 from hwnas.errors import BundleError, ConfigError, DataError, TrainingError
 from hwnas.files import write_json_atomically
 from hwnas.io_spec import NetworkContract
@@ -41,6 +46,7 @@ def verify_bundle(
     other_target: bool = False,
     settings: VerificationSettings | None = None,
     trust: Trust | None = None,
+    progress: VerificationListener | None = None,
 ) -> Verification:
     """Check all that a bundle states and write `verification.json` beside its manifest.
 
@@ -53,6 +59,7 @@ def verify_bundle(
             measured, and compared only if the devices are alike.
         settings: limits.
         trust: who must have signed the manifest; None takes unsigned ones, too.
+        progress: is told what is checked next.
 
     Raises:
         BundleError: if the bundle is incomplete or changed, not signed as wanted, or its weights do not
@@ -62,16 +69,25 @@ def verify_bundle(
         MeasurementError: if the target cannot be used.
     """
     settings = settings or VerificationSettings()
+
+    def tell(what: str) -> None:
+        if progress is not None:
+            progress(what)
+
+    tell("signature and hashes")
     # A verification of an earlier state must not stay beside files that were changed since.
     (bundle / VERIFICATION_NAME).unlink(missing_ok=True)
     manifest = read_manifest(bundle, check_files=False, trust=trust)
     check_manifest(manifest)
     checks, facts = [*_signature_checks(trust), _files_check(manifest)], dict[str, Any]()
     if checks[-1].passed:
+        tell("outputs and quality, in PyTorch and in ONNX")
         checks += _output_checks(manifest, data, settings, facts)
+        tell(f"latency, up to {settings.latency_attempts} times")
         measurements = measure_again(manifest, meter, settings)
         facts["latency"] = [measurement.to_json(with_samples=False) for measurement in measurements]
         checks.append(latency_check(manifest, measurements[-1], settings, other_target=other_target))
+        tell("latency of other precisions and engines")
         checks += speed_checks(manifest, meter, settings, other_target=other_target)
     verification = Verification(
         str(manifest.content["architecture_id"]),
