@@ -75,7 +75,7 @@ def test_honest_bundle_passes(bundle: Path) -> None:
     # The verification lies beside the hashed files and is none of them.
     told: list[str] = []
     assert verify_bundle(bundle, FixedMeter(5.0), progress=told.append).passed
-    assert [what.split()[0] for what in told] == ["signature", "outputs", "latency", "latency"]
+    assert [what.split()[0] for what in told] == ["signature", "outputs", "latency,", "latency"]
 
 
 def test_changed_file_fails_and_removes_the_old_verification(bundle: Path) -> None:
