@@ -49,7 +49,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         long = [item for item in items if item.get_closest_marker("long")]
         config.hook.pytest_deselected(items=long)
         items[:] = [item for item in items if not item.get_closest_marker("long")]
-    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    slow: Counter[Path] = Counter()
+    for item in items:
+        for marker in item.iter_markers("slow"):
+            slow[item.path] += marker.kwargs.get("seconds", 30)
     items.sort(key=lambda item: -slow[item.path])
     if any(Path(device).exists() for device in _GPU_DEVICES):
         return

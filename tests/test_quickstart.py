@@ -27,7 +27,8 @@ def files_of(directory: Path) -> dict[str, int]:
     return {str(path): path.stat().st_mtime_ns for path in directory.rglob("*") if path.is_file()}
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=500)
+@pytest.mark.timeout(1500)
 def test_ends_with_verified_bundles_and_is_not_done_twice(tmp_path: Path) -> None:
     out = tmp_path / "quickstart"
     summary = quickstart(out)

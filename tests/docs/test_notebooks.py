@@ -50,7 +50,7 @@ def test_a_notebook_is_kept_with_its_pictures(path: Path) -> None:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=120)
 def test_searching_in_a_notebook(script: ModuleType, tmp_path: Path) -> None:
     ran = script.execute(DOCS / "tutorials" / "search-in-a-notebook.ipynb", tmp_path)
     assert pictures(ran) >= 4

@@ -110,7 +110,7 @@ def test_nothing_in_hwnas_knows_of_it() -> None:
     assert not [path for path in package.rglob("*.py") if "camera" in path.read_text(encoding="utf-8")]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_from_search_to_verified_bundles(site: Path, tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(RUN))
     run = tmp_path / "run"

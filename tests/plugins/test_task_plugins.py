@@ -217,7 +217,7 @@ def test_nothing_in_hwnas_knows_of_them() -> None:
     assert not [name for name in ("disc-", "parked-cars", "bird-view", "orchard", "reptile") if name in text]
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=100)
 @BY_NAME
 def test_from_search_to_results(kind: Kind, site: Path, tmp_path: Path, installed: Path) -> None:
     run_file, run = tmp_path / "run.yaml", tmp_path / "run"

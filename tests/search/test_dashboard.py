@@ -117,6 +117,7 @@ def check_trials(shown: list[dict[str, Any]], front: dict[str, Any]) -> None:
         assert json.loads(attributes(trial)["measurements"]) == ours["measurements"]
 
 
+@pytest.mark.long
 def test_the_dashboard_lists_the_studies_of_all_lengths_of_training(write_run, tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "out")
     config = load_config(

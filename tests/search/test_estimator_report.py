@@ -75,6 +75,7 @@ def test_estimators_are_compared_with_full_training(tmp_path: Path) -> None:
         read_estimator_report(tmp_path, estimator="training", settings=PROXY, **context)
 
 
+@pytest.mark.long
 def test_a_second_full_training_tells_how_well_two_agree(tmp_path: Path) -> None:
     same = Compared("the same", "training", FULL)
     other = Compared("another seed", "training", FULL, other_seed=100)
@@ -93,7 +94,7 @@ def test_what_cannot_be_compared_is_refused_before_training(tmp_path: Path) -> N
     with pytest.raises(ConfigError, match="labels"):
         comparison(estimators=twice).run(tmp_path)
     with pytest.raises(ConfigError, match="but found"):
-        comparison(networks=5000).run(tmp_path)
+        comparison(networks=200).run(tmp_path)
     with pytest.raises(ConfigError, match="but got 'stepps'"):
         comparison(estimators=(Compared("one", "training", {"stepps": 3}),)).run(tmp_path)
     assert not list(tmp_path.glob("*.json"))
@@ -240,7 +241,7 @@ def edited(found: Path, **numbers: Any) -> None:
     (found / REPORT_FILE).write_text(json.dumps(content))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_search_warns_in_red_where_its_estimator_may_rank_no_better_than_chance(
     write_run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

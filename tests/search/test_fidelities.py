@@ -185,7 +185,7 @@ def test_fidelities_need_rungs() -> None:
         Fidelities([Rung(MadeUpRecorder(), 1), Rung(MadeUpRecorder(), 3)], reduction_factor=1)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("tiny_plugin")
 def test_a_search_of_three_lengths(write_run, tmp_path: Path) -> None:
     path = write_run(search__trials=9, search__workers=2, search__fidelities=SHORT, space__choices=GOOD)

@@ -57,7 +57,7 @@ def test_the_front_is_trained_measured_and_kept(write_run, tmp_path: Path, monke
         train_front(run.path)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_what_breaks_a_limit_when_measured_again_is_not_on_the_front(
     write_run, tmp_path: Path, monkeypatch
 ) -> None:
@@ -98,7 +98,7 @@ def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return f"local?backend=trtexec&program={program}&optimization_level=1"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_final_measurements_may_come_from_slower_builds(write_run, tmp_path: Path, board: str) -> None:
     run = RunDirectory(tmp_path / "out")
     changes = {"final__options": {"optimization_level": 5}, "final__builds": 2}

@@ -119,7 +119,7 @@ def check(result: SearchResult, limit: str, within: Mapping[int, bool]) -> None:
     assert run.read_front() == implied_front(run, objectives_of_front(result.front))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("metric", "size_of", "unit"), [("parameters_m", parameters, 1e6), ("gmacs", macs, 1e9)]
 )

@@ -41,6 +41,7 @@ def write_slow(path: Path) -> IoSpec:
     return io_spec
 
 
+@pytest.mark.long
 def test_the_fastest_build_is_the_one_that_is_measured_afterwards(target: str, tmp_path: Path) -> None:
     model = tmp_path / "slow.onnx"
     io_spec = write_slow(model)

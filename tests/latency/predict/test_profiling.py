@@ -38,7 +38,7 @@ def test_other_precisions_are_refused() -> None:
         Exporter("range-unet", CONTRACT, set(), "int8")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_table_says_its_precision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HWNAS_MEASURING_LOCK", str(tmp_path / "lock"))
     raw = tmp_path / "raw"

@@ -57,6 +57,7 @@ def test_the_command_goes_through_all_stages_and_survives_a_kill_in_between(tmp_
     assert told["stages"][2]["remark"] == "3 trained"
 
 
+@pytest.mark.long
 def test_the_first_candidates_may_be_trained_for_fewer_steps(tmp_path: Path) -> None:
     path, run = tmp_path / "run.yaml", RunDirectory(tmp_path / "out")
     path.write_text(yaml.safe_dump(run_settings(search__trials=8, search__workers=2)))

@@ -142,7 +142,7 @@ def test_a_search_with_prescreening_trains_prescreens_and_trains_what_it_chose(t
     assert "prescreening" in [stage["stage"] for stage in more.to_json()["stages"]]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_what_prescreening_learns_from_may_be_evaluated_by_another_estimator(tmp_path: Path) -> None:
     path, run = tmp_path / "run.yaml", RunDirectory(tmp_path / "out")
     settings = run_settings(search__trials=9, search__workers=2, space__choices={"behaviour": ["good"]})

@@ -131,7 +131,7 @@ def test_a_trained_network_counts_once_though_its_driver_was_killed_before_telli
     study.close()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("tiny_plugin")
 def test_a_network_over_a_limit_stays_so_though_its_driver_was_killed_before_telling(
     write_run: Callable[..., Path], tmp_path: Path
@@ -160,7 +160,7 @@ def test_a_network_over_a_limit_stays_so_though_its_driver_was_killed_before_tel
     study.close()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("tiny_plugin")
 def test_a_network_on_a_shorter_training_counts_there_and_is_promoted(
     write_run: Callable[..., Path], tmp_path: Path
