@@ -148,7 +148,7 @@ def train_supernet_of(
         recipe = replace(recipe, learning_rate=learning_rate)
     started_s = time.monotonic()
     shared = train_supernet(
-        task, space, recipe, seed=config.search.seed, directory=out, progress=_told(progress)
+        task, space, recipe, seed=config.search.seed, directory=out, progress=_step_callback(progress)
     )
     parameters = sum(parameter.numel() for parameter in shared.parameters())
     return SupernetSummary(out, steps, parameters, time.monotonic() - started_s)
@@ -168,7 +168,7 @@ def relax_choices_of(
     checked = _checked_weights(weights)
     refuse_foreign_directory(out, "relaxed choices", [FILE, STATE_FILE])
     out.mkdir(parents=True, exist_ok=True)  # as above
-    found = relax_run(config, supernet, out, steps=steps, weights=checked, progress=_told(progress))
+    found = relax_run(config, supernet, out, steps=steps, weights=checked, progress=_step_callback(progress))
     return RelaxationSummary.of(out, found)
 
 
@@ -191,15 +191,15 @@ def estimate_of(
         is_own = is_json_with("schema_version", "networks", "estimators")
         refuse_foreign(out / REPORT_FILE, "reports of estimators", is_own)
 
-    def told(finished: int, wanted: int, message: str) -> None:
+    def listener(finished: int, wanted: int, message: str) -> None:
         if progress is not None:
             progress(EstimateStatus(finished, wanted, message))
 
     comparison = comparison_of_run(config, estimators, networks=networks, most_gmac=most_gmac)
-    return comparison.run(out, workers=workers, progress=told)
+    return comparison.run(out, workers=workers, progress=listener)
 
 
-def _told(progress: StepListener | None) -> Callable[[int, int, float], None] | None:
+def _step_callback(progress: StepListener | None) -> Callable[[int, int, float], None] | None:
     if progress is None:
         return None
     return lambda step, steps, loss: progress(StepStatus(step, steps, loss))

@@ -291,12 +291,12 @@ def test_predictions_of_shipped_tables_stay_as_they_were(path: Path) -> None:
     networks = [space.decode(sample_choices(space, rng)) for _ in golden["latency_ms"]]
     predictor = shipped.predictor(space)
     found = predictor.predict(networks)
-    # Processors with other vector units round a fit by some parts in a million otherwise.
-    np.testing.assert_allclose(found.latency_ms, golden["latency_ms"], rtol=1e-4)
-    np.testing.assert_allclose(found.low_ms, golden["low_ms"], rtol=1e-4)
-    np.testing.assert_allclose(found.high_ms, golden["high_ms"], rtol=1e-4)
+    # The fit ends elsewhere on processors with other vector units: 2.4 parts in 10,000 at most so far.
+    np.testing.assert_allclose(found.latency_ms, golden["latency_ms"], rtol=1e-3)
+    np.testing.assert_allclose(found.low_ms, golden["low_ms"], rtol=1e-3)
+    np.testing.assert_allclose(found.high_ms, golden["high_ms"], rtol=1e-3)
     predictor.correct(networks[0], 1.1 * golden["latency_ms"][0])
-    np.testing.assert_allclose(predictor.predict(networks).latency_ms, golden["corrected_ms"], rtol=1e-4)
+    np.testing.assert_allclose(predictor.predict(networks).latency_ms, golden["corrected_ms"], rtol=1e-3)
 
 
 def test_tables_of_kernels_refuse_a_space_that_does_not_tell_them(monkeypatch: pytest.MonkeyPatch) -> None:
