@@ -33,6 +33,7 @@ from hwnas.errors import (
     MeasurementError,
     ModelFileError,
     PluginError,
+    PointCloudError,
     StudyError,
     TargetLostError,
     TargetReplyError,
@@ -61,10 +62,12 @@ if TYPE_CHECKING:
     from hwnas.latency.predict.profile import profile
     from hwnas.latency.target import Target
     from hwnas.plugins import installed_plugins
+    from hwnas.robotics.synthetic_drive import synthesize_drive
     from hwnas.run.quickstart import quickstart
     from hwnas.run.run import Run
     from hwnas.scan import DataWarning
     from hwnas.search.plugin_checks import check_plugins
+    from hwnas.viewing.view import View, ViewOptions, view
 
 _MODULES = {
     "Bundle": "hwnas.bundle.bundle",
@@ -73,6 +76,8 @@ _MODULES = {
     "Runner": "hwnas.bundle.runtime.runner",
     "SearchOptions": "hwnas.config.search_options",
     "Target": "hwnas.latency.target",
+    "View": "hwnas.viewing.view",
+    "ViewOptions": "hwnas.viewing.view",
     "VerificationSettings": "hwnas.bundle.verification.result",
     "bench": "hwnas.latency.bench",
     "bench_at_fixed_rate": "hwnas.latency.bench",
@@ -89,6 +94,8 @@ _MODULES = {
     "profile": "hwnas.latency.predict.profile",
     "quickstart": "hwnas.run.quickstart",
     "synthesize_dataset": "hwnas.data.synthetic",
+    "synthesize_drive": "hwnas.robotics.synthetic_drive",
+    "view": "hwnas.viewing.view",
     "write_run_file": "hwnas.config.template",
 }
 """Where the names are that cost time to load."""
@@ -108,6 +115,7 @@ __all__ = [
     "MeasurementError",
     "ModelFileError",
     "PluginError",
+    "PointCloudError",
     "Run",
     "Runner",
     "SearchOptions",
@@ -122,6 +130,8 @@ __all__ = [
     "TrainingInterruptedError",
     "VerificationError",
     "VerificationSettings",
+    "View",
+    "ViewOptions",
     "__version__",
     "bench",
     "bench_at_fixed_rate",
@@ -138,6 +148,8 @@ __all__ = [
     "profile",
     "quickstart",
     "synthesize_dataset",
+    "synthesize_drive",
+    "view",
     "write_run_file",
 ]
 

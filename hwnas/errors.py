@@ -38,6 +38,10 @@ class DataError(HwnasError):
     exit_code = 3
 
 
+class PointCloudError(DataError):
+    """A point-cloud message is malformed, or holds no points that can be used."""
+
+
 class ArchitectureError(HwnasError):
     """An architecture does not belong to the search space that was asked to use it."""
 

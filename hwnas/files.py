@@ -9,13 +9,13 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import stat
-import tempfile
 from pathlib import Path
-from typing import Any, BinaryIO, Callable, Dict, Iterable, Iterator, Mapping, Sequence, Union
+from typing import Any, BinaryIO, Callable, Dict, Iterable, Iterator, Mapping, Sequence, Tuple, Type, Union
 
-from hwnas.errors import ConfigError
-from hwnas.text import excerpt
+from hwnas.errors import ConfigError, HwnasError
+from hwnas.text import excerpt, shown
 
 _KEPT_OF_NAME = 100
 _MAX_OWN_BYTES = 256 << 20
@@ -60,6 +60,39 @@ def _open_plain_file(path: PathLike) -> BinaryIO:
     if stat.S_ISDIR(mode):
         raise OSError(errno.EISDIR, "it is a directory, expected a file", name)
     raise OSError(errno.EINVAL, "it is a pipe or device, expected a file", name)
+
+
+def checked_path(value: Any, what: str, error: Type[HwnasError] = ConfigError) -> Path:
+    """Return a path that a caller gave, whether there is something or not.
+
+    Args:
+        value: text, or what is a path in Python's terms.
+        what: it is, for the error, such as "`out=`".
+        error: to raise.
+
+    Raises:
+        HwnasError: `error`, if this can be the name of no file: of another type, empty, with a zero byte or
+            halves of characters, or too long for the file system.
+    """
+    try:
+        text = os.fspath(value)
+    except TypeError:
+        text = None
+    if not isinstance(text, str):
+        raise error(f"{what} is {shown(value)}; expected a path, as text or `pathlib.Path`.")
+    if not text:
+        raise error(f"{what} is empty; expected a path, such as '.' for the working directory.")
+    try:
+        os.lstat(text)
+    except ValueError as problem:
+        raise error(f"{what} is {shown(text)}, which can be no path: {problem}.") from problem
+    except OSError as problem:
+        if problem.errno == errno.ENAMETOOLONG:
+            raise error(
+                f"{what} is {shown(text)}, which is too long for the file system: names may have 255 bytes "
+                "on most, whole paths 4095."
+            ) from problem
+    return Path(text)
 
 
 def is_yaml(name: PathLike) -> bool:
@@ -141,22 +174,29 @@ def write_bytes_atomically(path: PathLike, content: bytes) -> None:
 def _write_pieces_atomically(target: Path, pieces: Iterable[bytes]) -> None:
     # Whatever the length of the name, the temporary one fits where it fits.
     name = os.fsencode(target.name)[:_KEPT_OF_NAME].decode("ascii", errors="replace").replace("\ufffd", "_")
-    descriptor, temporary = tempfile.mkstemp(dir=str(target.parent), prefix="." + name + ".")
+    descriptor, temporary = _new_file(str(target.parent), "." + name + ".")
     try:
         with os.fdopen(descriptor, "wb") as stream:
             for piece in pieces:
                 stream.write(piece)
             stream.flush()
             os.fsync(stream.fileno())
-        # mkstemp makes private files; a result is as readable as any other file of the user.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, str(target))
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
+
+
+def _new_file(directory: str, prefix: str) -> Tuple[int, str]:
+    """Return descriptor and path of a new file that is as readable as any other of the user.
+
+    `tempfile.mkstemp` makes private ones, and asking for the umask would change it for all threads.
+    """
+    while True:
+        path = os.path.join(directory, prefix + secrets.token_hex(4))
+        with contextlib.suppress(FileExistsError):
+            return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666), path
 
 
 def copy_atomically(source: PathLike, target: PathLike) -> None:

@@ -8,7 +8,11 @@ from __future__ import annotations
 import base64
 import math
 from dataclasses import dataclass
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Sequence, Tuple
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 OPEN = -1
 """Size of an axis that a model does not fix."""
@@ -75,7 +79,7 @@ class InputValue:
         text = base64.b64encode(little.tobytes()).decode("ascii")
         return cls(name, tuple(int(n) for n in array.shape), array.dtype.name, text)
 
-    def to_array(self) -> Any:
+    def to_array(self) -> npt.NDArray[np.generic]:
         """Return the values as a numpy array; ValueError or TypeError if they are not whole."""
         import numpy as np
 

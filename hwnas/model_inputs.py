@@ -106,7 +106,7 @@ def refuse_open(declared: Sequence[DeclaredInput], given: Sequence[GivenInput], 
     """Refuse inputs whose shapes are not fixed, all of them at once.
 
     Raises:
-        ConfigError: naming each, and options that would fix them.
+        ConfigError: naming each, and values of `inputs` that would fix them.
     """
     is_open = [
         entry
@@ -116,19 +116,24 @@ def refuse_open(declared: Sequence[DeclaredInput], given: Sequence[GivenInput], 
     if not is_open:
         return
     named = "; ".join(f"{entry.spec.name!r} has the shape {entry.written_shape}" for entry in is_open)
-    options, told = [], set[str]()
+    options, reported = [], set[str]()
     for entry in is_open:
         # Axes that share a name with an input before are given with that one.
         if not entry.is_ranked or any(
-            size == OPEN and entry.symbols.get(index, "") not in told
+            size == OPEN and entry.symbols.get(index, "") not in reported
             for index, size in enumerate(entry.spec.shape)
         ):
             example = "x".join(str(max(size, 1)) for size in entry.spec.shape) if entry.is_ranked else "1x2x3"
-            options.append(visible(f"--input {entry.spec.name}={example}", keep=""))
-        told.update(entry.symbols.values())
+            options.append(f"{entry.spec.name}={example}")
+        reported.update(entry.symbols.values())
     raise ConfigError(
-        f"Inputs of {where} are not fixed: {named}. Say what to measure, such as: {' '.join(options)}"
+        f"Inputs of {where} are not fixed: {named}. Say what to measure, such as: {_as_argument(options)}"
     )
+
+
+def _as_argument(values: Sequence[str]) -> str:
+    listed = ", ".join(f"'{visible(value, keep='')}'" for value in values)
+    return f"`inputs=[{listed}]`"
 
 
 def refuse_undecided(declared: Sequence[DeclaredInput], given: Sequence[GivenInput], where: str) -> None:
@@ -138,7 +143,7 @@ def refuse_undecided(declared: Sequence[DeclaredInput], given: Sequence[GivenInp
     is measured, without a word.
 
     Raises:
-        ConfigError: naming each, and options that would give them.
+        ConfigError: naming each, and values of `inputs` that would give them.
     """
     undecided = [
         entry
@@ -151,12 +156,10 @@ def refuse_undecided(declared: Sequence[DeclaredInput], given: Sequence[GivenInp
     if not undecided:
         return
     named = ", ".join(f"{entry.spec.name!r} ({entry.spec.dtype})" for entry in undecided)
-    options = " ".join(
-        f"--input {entry.spec.name}={'true' if _kind_of(entry) == 'b' else 16}" for entry in undecided
-    )
+    options = [f"{entry.spec.name}={'true' if _kind_of(entry) == 'b' else 16}" for entry in undecided]
     raise ConfigError(
         f"What {where} computes may depend on its single numbers {named}: they can say how often a loop "
-        f"runs. Say which to measure with, such as: {visible(options, keep='')}"
+        f"runs. Say which to measure with, such as: {_as_argument(options)}"
     )
 
 
@@ -258,8 +261,8 @@ def _with_shape(
     is_empty = 0 in shape and 0 not in own  # a model that fixes an axis at 0 is taken at its word
     if not fits or (is_empty and not may_be_empty):
         raise ConfigError(
-            f"The input {entry.spec.name!r} of {where} has the shape {entry.written_shape}, but --input "
-            f"gives {'x'.join(map(str, shape)) or 'a single value'}."
+            f"The input {entry.spec.name!r} of {where} has the shape {entry.written_shape}, but "
+            f"`inputs=` gives {'x'.join(map(str, shape)) or 'a single value'}."
         )
     return replace(entry.spec, shape=shape)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import IO, Any, TextIO, cast
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -76,6 +76,14 @@ def _discard(descriptor: int) -> None:
         os.close(nowhere)
 
 
+def usable_environment() -> Mapping[str, str]:
+    """Return the environment without a width of 0, in which Rich would print nothing at all."""
+    columns = os.environ.get("COLUMNS", "")
+    if not columns.isdigit() or int(columns) > 0:
+        return os.environ
+    return {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+
+
 def open_standard_streams() -> None:
     """Let closed standard streams lead nowhere: all can be used, and no file gets their descriptors."""
     for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
@@ -94,7 +102,7 @@ class PlainConsole(Console):
     def __init__(self, *, stderr: bool = False) -> None:
         """Write to standard output or to standard error."""
         file = cast("IO[str]", _StandardError()) if stderr else None
-        super().__init__(file=file, markup=False, emoji=False)
+        super().__init__(file=file, markup=False, emoji=False, _environ=usable_environment())
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Yield the segments of anything that is printed, all text in them visible."""

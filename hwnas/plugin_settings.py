@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 from hwnas.errors import PluginError
+from hwnas.files import is_yaml, sha256_of_file
 from hwnas.plugins import load_plugin
 
 
@@ -62,3 +67,43 @@ def declared_settings(group: str, name: str) -> DeclaredSettings | None:
         return None
     found = getattr(factory, "declared_settings", None)
     return found if isinstance(found, DeclaredSettings) else DeclaredSettings()
+
+
+def settings_by_content(group: str, name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings of a plug-in as plain JSON values that tell whether two mean the same.
+
+    Files and directories which must exist are stated by the SHA-256 of what they hold, not by where they lie
+    (null where there is nothing); what the plug-in makes is left out.
+
+    Args:
+        group: of the plug-in.
+        name: of the plug-in.
+        settings: of it.
+
+    Raises:
+        OSError: if a file cannot be read.
+    """
+    declared = declared_settings(group, name) or DeclaredSettings()
+    plain: dict[str, Any] = json.loads(json.dumps(dict(settings)))
+    found: dict[str, Any] = {}
+    for key, value in plain.items():
+        is_input = key in declared.inputs or (key in declared.names_or_files and is_yaml(str(value)))
+        if key in declared.nested and isinstance(value, dict):
+            found[key] = settings_by_content(group, str(plain.get(declared.nested[key])), value)
+        elif is_input and isinstance(value, str):
+            found[key] = _sha256_of_input(Path(value).expanduser())
+        elif key not in declared.outputs:
+            found[key] = value
+    return found
+
+
+def _sha256_of_input(path: Path) -> str | None:
+    if not path.is_dir():
+        return sha256_of_file(path) if path.exists() else None
+    digest = hashlib.sha256()
+    for file in sorted(path.rglob("*")):
+        if file.is_file():
+            name = file.relative_to(path).as_posix()
+            digest.update(f"{len(os.fsencode(name))} ".encode() + os.fsencode(name))
+            digest.update(sha256_of_file(file).encode())
+    return digest.hexdigest()

@@ -32,6 +32,12 @@ GROUPS: Mapping[str, str] = MappingProxyType(
 """Every entry-point group, and what is registered in it."""
 
 
+def families_in_words() -> str:
+    """Return `search spaces, tasks, ... and executors`: what can be added by plug-ins, as pages list it."""
+    *names, last = (group.partition(".")[2].replace("_", " ") for group in GROUPS)
+    return f"{', '.join(names)} and {last}"
+
+
 @dataclass(frozen=True)
 class Plugin:
     """One registration.

@@ -2,7 +2,8 @@
 
 Kendall's tau-b (`scipy.stats.kendalltau`; Kendall, "The treatment of ties in ranking problems",
 Biometrika 1945), with a percentile bootstrap interval (Efron, "Bootstrap methods", Annals of Statistics
-1979), and Spearman's rho.
+1979), and Spearman's rho. `scipy.stats` takes 0.8 s to load, and most commands correlate nothing: it is
+loaded when something does.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from hwnas.errors import ConfigError
 
@@ -66,12 +66,16 @@ def rank_correlation_of(
 
 def kendall_tau(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
     """Return Kendall's tau-b of two columns; 0 where one of them is constant, which orders nothing."""
+    from scipy import stats
+
     tau = float(stats.kendalltau(first, second).statistic)
     return 0.0 if math.isnan(tau) else tau
 
 
 def spearman_rho(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
     """Return Spearman's rho of two columns; 0 where one of them is constant, which orders nothing."""
+    from scipy import stats
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", stats.ConstantInputWarning)
         rho = float(stats.spearmanr(first, second).statistic)

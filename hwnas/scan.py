@@ -8,6 +8,8 @@ from typing import Optional
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.text import counted, one_line
+
 IGNORED_LABEL = 255
 """Train id of points that neither loss nor metric looks at."""
 
@@ -39,3 +41,12 @@ class Scan:
     def __len__(self) -> int:
         """Return the number of points."""
         return len(self.points)
+
+    def __repr__(self) -> str:
+        """Return the figures that matter most, in a line."""
+        return one_line(
+            self,
+            self.id,
+            counted(len(self), "point"),
+            *(name for name in ("ring", "labels", "time") if getattr(self, name) is not None),
+        )

@@ -7,14 +7,17 @@ to boards.
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any, Tuple
 
 EXCERPT_CHARACTERS = 200
 """So much of what was received stands in an error; the rest helps nobody."""
 
+_MOST_DECIMALS = 12
 _SECRET = re.compile(r"://|:[^@]*@|(?:passw\w*|pwd|secret|token)\s*[=:]", re.IGNORECASE | re.DOTALL)
 
 # Control characters (C0, C1, DEL), surrogates and unassigned code points; format characters (Cf) hold what
@@ -114,3 +117,45 @@ def _escape(code: int) -> str:
 def counted(count: int, what: str) -> str:
     """Return a number and a noun in the number that goes with it: `1 scan`, `2,000 scans`."""
     return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def figure(value: float, digits: int = 3) -> str:
+    """Return a figure with that many significant digits, and without an exponent: 456, 0.0123."""
+    return f"{value:.{_decimals(value, digits)}f}"
+
+
+def with_interval(value: float, interval: Sequence[float], digits: int = 3) -> Tuple[str, str, str]:
+    """Return a figure and the ends of its interval, all with the same decimals.
+
+    The figure has that many significant digits, and more where the ends would otherwise look alike.
+    """
+    low, high = interval
+    decimals = _decimals(value, digits)
+    while low < high and decimals < _MOST_DECIMALS and round(low, decimals) == round(high, decimals):
+        decimals += 1
+    shown, lower, upper = (f"{number:.{decimals}f}" for number in (value, low, high))
+    return shown, lower, upper
+
+
+def _decimals(value: float, digits: int) -> int:
+    if not math.isfinite(value) or value == 0:
+        return digits - 1
+    magnitude = int(f"{value:.{digits - 1}e}".partition("e")[2])  # as it is once it is rounded
+    return min(max(digits - 1 - magnitude, 0), _MOST_DECIMALS)
+
+
+def one_line(value: object, *figures: str) -> str:
+    """Return a result in a line for people, as the `repr` of what has too many fields to be read in a prompt.
+
+    Args:
+        value: the result; its class is named.
+        figures: what one wants to see first; empty ones are left out.
+    """
+    return f"<{type(value).__name__}: {visible(', '.join(filter(None, figures)), keep='')}>"
+
+
+def html_table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table for notebooks; all of its text is escaped."""
+    head = "".join(f"<th>{escape(name)}</th>" for name in heads)
+    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table><caption>{escape(caption)}</caption><tr>{head}</tr>{body}</table>"

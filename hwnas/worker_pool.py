@@ -5,13 +5,14 @@ from __future__ import annotations
 import multiprocessing.context
 import multiprocessing.popen_spawn_posix
 import os
+import warnings
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Any, cast
 
 from hwnas.onnxruntime_loading import disable_telemetry
-from hwnas.processes import Lifeline, attach, new_lifeline, tie
+from hwnas.processes import Lifeline, attach, collect_garbage_seldom, new_lifeline, tie
 
 
 class _TiedPopen(multiprocessing.popen_spawn_posix.Popen):
@@ -53,6 +54,7 @@ class _TiedProcess(multiprocessing.context.SpawnProcess):
         disable_telemetry()
         os.setsid()
         attach(self.lifeline)
+        collect_garbage_seldom()
         return cast("int", super()._bootstrap(parent_sentinel))  # type: ignore[misc]
 
 
@@ -75,6 +77,60 @@ class _TiedContext(multiprocessing.context.SpawnContext):
                 process.kill()
 
 
+class _Outcome(Future[Any]):
+    """What comes of a job, apart from its warnings; as far as the job itself is."""
+
+    job: Future[Any]
+
+    def running(self) -> bool:
+        """Return whether the job is being done."""
+        return not self.done() and self.job.running()
+
+    def cancel(self) -> bool:
+        """Cancel the job, if it was not begun."""
+        return self.job.cancel() and super().cancel()
+
+
+class _RelayingPool(ProcessPoolExecutor):
+    """Warns in this process of what jobs warn of in the workers: the caller's filters decide on it."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Hand a job to a worker."""
+        outcome = _Outcome()
+
+        def pass_on(done: Future[tuple[Any, list[tuple[str, type[Warning]]]]]) -> None:
+            if done.cancelled():
+                outcome.cancel()
+            if not outcome.set_running_or_notify_cancel():
+                return
+            error = done.exception()
+            if error is not None:
+                outcome.set_exception(error)
+                return
+            result, found = done.result()
+            try:
+                for text, category in found:
+                    warnings.warn(text, category, stacklevel=2)
+            except Warning as refused:  # the caller's filters make errors of warnings
+                outcome.set_exception(refused)
+            else:
+                outcome.set_result(result)
+
+        outcome.job = super().submit(_recorded, fn, args, kwargs)
+        outcome.job.add_done_callback(pass_on)
+        return outcome
+
+
+def _recorded(
+    function: Callable[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]
+) -> tuple[Any, list[tuple[str, type[Warning]]]]:
+    """Return what a function returns, and what it warns of: text and category, each once."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        result = function(*arguments, **named)
+    return result, list(dict.fromkeys((str(one.message), one.category) for one in caught))
+
+
 @contextmanager
 def worker_pool(
     workers: int, prepare: Callable[..., None] | None = None, arguments: tuple[Any, ...] = ()
@@ -87,7 +143,7 @@ def worker_pool(
         arguments: of `prepare`.
     """
     context = _TiedContext()
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=prepare, initargs=arguments) as pool:
+    with _RelayingPool(workers, mp_context=context, initializer=prepare, initargs=arguments) as pool:
         try:
             yield pool
         except BaseException:

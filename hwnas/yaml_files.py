@@ -8,7 +8,8 @@ What is read is the core schema of YAML 1.2 without the parts that surprise or h
   holds itself is refused.
 - `true`, `false`, `null`, decimal, `0x` and `0o` integers of 64 bits, and floats (`1e-3` is one) are what the
   core schema says. A plain word that versions of YAML read differently is refused: `yes`, `on`, `1:30`,
-  `0x_`, `017`, `1_000`, `2026-11-29`. In quotes it is text.
+  `0x_`, `017`, `1_000`, `2026-11-29`. In quotes it is text. Numbers of the core schema that YAML 1.1 takes
+  for text are no such words, but numbers: `1e-3`, `0o17`, `-.5`.
 - Size, depth and the length of numbers are limited.
 
 Messages name file, line and key and never repeat what could be a password, see `hwnas.text.shown`.
@@ -25,7 +26,8 @@ from typing import Any, Dict, List, Mapping, NoReturn, Optional, Sequence, Tuple
 
 from hwnas.errors import ConfigError, HwnasError
 from hwnas.files import PathLike, read_plain_file, reason_of
-from hwnas.text import may_hold_secret, shown
+from hwnas.text import excerpt, may_hold_secret, shown
+from hwnas.yaml_words import AMBIGUOUS, BOOL, FLOAT, INT, NULL, OCTAL
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
@@ -37,31 +39,6 @@ CORE_TAG = "tag:yaml.org,2002:"
 Location = Tuple[Union[int, str], ...]
 """Keys and, in lists, positions that lead to a value."""
 
-_NULL = re.compile(r"|~|null|Null|NULL")
-_BOOL = re.compile(r"true|True|TRUE|false|False|FALSE")
-INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)|0o[0-7]+|0x[0-9a-fA-F]+")
-FLOAT = re.compile(
-    r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
-)
-# What YAML 1.1, which many tools still read, makes something else of than the core schema of YAML 1.2.
-AMBIGUOUS = (
-    (re.compile(r"(?:yes|no|on|off)", re.IGNORECASE), "a truth value", "write true or false"),
-    (re.compile(r"[-+]?0[0-9]+"), "an octal number", "write it without leading zeros"),
-    (re.compile(r"[-+]?0[box][0-9a-fA-F_]*"), "a number", "write the number in decimal"),
-    (re.compile(r"[-+]?[0-9][0-9_]*_[0-9_]*(?:\.[0-9_]*)?"), "a number", "write it without underscores"),
-    (
-        re.compile(r"[-+]?[0-9][0-9_]*(?::[0-9]+)+(?:\.[0-9_]*)?"),
-        "a number to the base of 60",
-        "write it out",
-    ),
-    (
-        re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:(?:[Tt]|[ \t]+)[0-9]{1,2}:[0-9]{2}:[0-9]{2}.*)?"),
-        "a date",
-        "expected no date",
-    ),
-    (re.compile(r"<<|="), "a merge key", "expected no merge key"),
-)
-_OCTAL = AMBIGUOUS[1][0]
 _NOT_PRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 # Python's names of bytes that are not UTF-8 in the name of a file; other surrogates name nothing.
 _FORBIDDEN_IN_TEXT = re.compile("[\0\ud800-\udc7f\udd00-\udfff]")
@@ -157,7 +134,8 @@ def parse_yaml(text: str, name: str, *, error: Type[HwnasError] = ConfigError) -
         raise error(f"{name}:{line}: not valid YAML: {_reason(problem)}.{hint}") from None
     except yaml.YAMLError:
         raise error(f"{name}: not valid YAML.") from None
-    return YamlDocument(name, composer.value, composer.lines)
+    # An empty document has no value whose line could be noted.
+    return YamlDocument(name, composer.value, {(): 1, **composer.lines})
 
 
 def path_from(text: str, file: PathLike) -> str:
@@ -349,18 +327,19 @@ class _Composer:
 
     def _plain(self, text: str, line: int) -> Any:
         """Return what a word without quotes means in the core schema."""
-        if _NULL.fullmatch(text):
+        if NULL.fullmatch(text):
             return None
-        if _BOOL.fullmatch(text):
+        if BOOL.fullmatch(text):
             return text.lower() == "true"
-        is_number = INT.fullmatch(text) or (FLOAT.fullmatch(text) and not _OCTAL.fullmatch(text))
+        is_number = INT.fullmatch(text) or (FLOAT.fullmatch(text) and not OCTAL.fullmatch(text))
         if is_number:
             return self._number(text, line)
         for pattern, meaning, remedy in AMBIGUOUS:
-            if len(text) <= _MAX_NUMBER_LENGTH and pattern.fullmatch(text):
+            if pattern.fullmatch(text):
+                word = excerpt(text, _MAX_NUMBER_LENGTH + 2)
                 self._refuse(
                     line,
-                    f"{text!r} without quotes is {meaning} in some versions of YAML and not in others; "
+                    f"{word} without quotes is {meaning} in some versions of YAML and not in others; "
                     f"{remedy}, or put text in quotes",
                 )
         return self._text(text, line)
@@ -395,8 +374,8 @@ class _Composer:
 
 _KINDS = {
     "str": (re.compile(""), "text"),
-    "null": (_NULL, "null"),
-    "bool": (_BOOL, "true or false"),
+    "null": (NULL, "null"),
+    "bool": (BOOL, "true or false"),
     "int": (INT, "an integer"),
     "float": (FLOAT, "a number"),
 }

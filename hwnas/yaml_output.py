@@ -7,7 +7,8 @@ from typing import Any
 
 import yaml
 
-from hwnas.yaml_files import AMBIGUOUS, CORE_TAG, FLOAT, INT
+from hwnas.yaml_files import CORE_TAG
+from hwnas.yaml_words import AMBIGUOUS, FLOAT, INT
 
 
 def dump_yaml(value: Any, *, on_one_line: bool = False) -> str:

@@ -48,8 +48,9 @@ from hwnas.search.strategies import distributions_of
 from hwnas.search.study import SearchStudy
 from hwnas.search_spaces.base import make_search_space
 from hwnas.tasks.base import make_task
+from hwnas.testing.tiny_site import write_tiny_site
 from hwnas.training.checkpoint import read_tensors
-from tests.search.conftest import ENTRY_POINTS, run_settings
+from tests.search.conftest import run_settings
 
 Damage = Callable[[bytes, random.Random], bytes]
 """Makes the damaged content of a file out of its content."""
@@ -129,11 +130,8 @@ DAMAGES: dict[str, Damage] = {
 def made_run(directory: Path) -> RunDirectory:
     """Search and train in full, with networks that train in a moment."""
     site = directory / "site"
-    info = site / "hwnas_tiny_plugin-1.0.dist-info"
-    info.mkdir(parents=True)
-    shutil.copy(ROOT / "hwnas" / "testing" / "tiny_plugin.py", site / "hwnas_tiny_plugin.py")
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: hwnas-tiny-plugin\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(ENTRY_POINTS)
+    site.mkdir()
+    write_tiny_site(site)
     sys.path.insert(0, str(site))
     os.environ["PYTHONPATH"] = os.pathsep.join([str(site), str(ROOT)])
     run = RunDirectory(directory / "run")

@@ -18,7 +18,8 @@ from hwnas.data.dataset import open_dataset
 from hwnas.data.pictures import draw_segmentation
 from hwnas.data.sensors import load_sensor
 from hwnas.data.synthetic import synthesize_dataset
-from hwnas.range_view.projection import ProjectionSpec, project
+from hwnas.range_view.projection import project
+from hwnas.range_view.projection_spec import ProjectionSpec
 
 
 def main() -> None:

@@ -34,6 +34,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from hwnas import processes
 from tests.fuzz.run import code_hash
+from tests.robotics.bags import scan_file_items, write_bag
 
 HWNAS = (sys.executable, "-c", "from hwnas.cli.main import main; main()")
 NO_OVERRIDE = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all")
@@ -69,6 +70,14 @@ COMMANDS: dict[str, Command] = {
     "data synthesize": Command(lambda _base, out: ["data", "synthesize", out, "--scans", 4], "data"),
     "search": Command(lambda base, out: ["search", base / "run.yaml", "--out", out], "run"),
     "train": Command(lambda _base, out: ["train", out, "--pick", 1], "run", "searched", "checkpoints"),
+    "compare": Command(
+        lambda _base, out: [
+            *("compare", out, "--with", "fidnet34", "--width-multipliers", "0.125", "--steps", 2),
+        ],
+        "run",
+        "run",
+        "compared",
+    ),
     "export": Command(lambda base, out: ["export", base / "run", "--pick", "knee", "--out", out], "bundles"),
     "verify": Command(
         lambda _base, out: ["verify", out, "--latency-tolerance", 10],
@@ -78,6 +87,10 @@ COMMANDS: dict[str, Command] = {
         PAGE_BYTES,
     ),
     "infer": Command(lambda base, out: ["infer", base / "bundle", base / "scan.bin", "-o", out], "labels"),
+    "ros replay": Command(
+        lambda base, out: ["ros", "replay", base / "in.mcap", "--bundle", base / "bundle", "-o", out],
+        "out.mcap",
+    ),
     "report": Command(lambda _base, out: ["report", out], "run", "run", "report.html/"),
     "bench": Command(
         lambda base, out: ["bench", base / "bundle", "--quick", "--samples-out", out],
@@ -326,6 +339,7 @@ def prepare(base: Path) -> Path:
     (bundle,) = (base / "run" / "bundles").iterdir()
     shutil.copytree(bundle, base / "bundle")
     shutil.copy(next((base / "data").rglob("*.bin")), base / "scan.bin")
+    write_bag(base / "in.mcap", scan_file_items([base / "scan.bin"] * 3))
     need("supernet", base / "one_width.yaml", "--out", base / "supernet", "--steps", 2)
     (base / "complete").write_text(json.dumps(quick))
     return base

@@ -38,7 +38,17 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="hwnas-odd-boards-") as scratch:
         player = Player(Path(scratch))
         numbers = range(options.first, options.first + options.cases)
-        outcomes = [player.play(case_of(number, options.seed)) for number in numbers]
+        outcomes = []
+        for number in numbers:
+            outcomes.append(player.play(case_of(number, options.seed)))
+            if len(outcomes) % 100 == 0:
+                bad = sum(bool(outcome.problems) for outcome in outcomes)
+                passed_s = time.monotonic() - start
+                print(
+                    f"{len(outcomes)} of {options.cases}, {bad} bad, {passed_s:.0f} s",
+                    file=sys.stderr,
+                    flush=True,
+                )
     for line in table(outcomes):
         print(line)
     bad = [outcome for outcome in outcomes if outcome.problems]

@@ -26,6 +26,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tests.robotics.bags import scan_file_items, write_bag
+
 MARK = "HWNAS_KILL_TEST"
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP)
 DEADLINE_S = 5.0
@@ -52,6 +56,8 @@ class Command:
 
 COMMANDS = (
     Command("data synthesize", "data synthesize {new} --scans 60 --sensor vlp-16 --workers 2"),
+    Command("view", "view data --bundle bundle -o {new}.rrd"),
+    Command("data synthesize drive", "data synthesize {new} --drive 20 --sensor vlp-16 --workers 2"),
     Command("quickstart", "quickstart --out {new} --minutes 4"),
     Command("profile", "profile --run run.yaml --out {new}.json --budget 30s --networks 12"),
     Command("estimate", "estimate run.yaml --out {new} --networks 4 --estimators naswot --workers 2"),
@@ -59,12 +65,23 @@ COMMANDS = (
     Command("relax", "relax run.yaml --supernet supernet --out {new} --steps 20"),
     Command("search", "search run.yaml --out {new}"),
     Command("train", "train {run}", "searched"),
+    Command("compare", "compare {run} --with fidnet34 --width-multipliers 0.125 --steps 13", "trained"),
     Command("export", "export {run} --precision fp32,int8", "trained"),
     Command("verify", "verify bundle"),
     Command("bench", "bench bundle"),
+    Command("adapt", "adapt bundle --data data --scans 2 --steps 20 --out {new}"),
     Command("infer", "infer bundle data/sequences/00/velodyne/000000.bin -o {new} --picture"),
+    Command("ros replay", "ros replay in.mcap --bundle bundle --out {new}.mcap"),
     Command("report", "report {run}", "trained"),
+    Command("data info", "data info data --picture {new}.png"),
+    Command("doctor", "doctor"),
 )
+
+
+_NEED_BUNDLE = frozenset(
+    {"train", "compare", "export", "report", "verify", "bench", "adapt", "infer", "ros replay", "view"}
+)
+"""Commands that begin with a run or a bundle."""
 
 
 @dataclass
@@ -94,7 +111,7 @@ class Workshop:
     def prepare(self, names: Sequence[str]) -> None:
         """Make what the commands need: data, a run that was searched, one that was trained, a bundle."""
         steps = [("data", "data synthesize data --scans 8 --sensor vlp-16 --scans-per-scene 4 --workers 2")]
-        if {"train", "export", "report", "verify", "bench", "infer"} & set(names):
+        if set(names) & _NEED_BUNDLE:
             steps += [("searched", "search run.yaml --out searched"), ("trained", "train trained")]
             steps += [("bundle", "export trained --out exported --precision fp32")]
         if "relax" in names:
@@ -112,6 +129,10 @@ class Workshop:
                 raise SystemExit((self.directory / "output").read_text()[-3000:])
         for path in self.directory.glob("exported/*"):
             path.rename(self.directory / "bundle")
+        if "ros replay" in names:
+            scans = sorted(self.directory.glob("data/sequences/*/velodyne/*.bin"))
+            columns = ("x", "y", "z", "intensity", "ring")
+            write_bag(self.directory / "in.mcap", scan_file_items(scans, columns))
 
     def start(self, arguments: Sequence[str], mark: str = "") -> subprocess.Popen[bytes]:
         """Start a command as a shell would: in a session of its own, with the default signals."""
@@ -185,9 +206,11 @@ def attempt(
         outcome.killed += 1
     started = time.monotonic()
     left: list[int] = [process.pid]
-    while left and time.monotonic() - started < DEADLINE_S:
+    empty_looks = 0  # two in a row: a process amid exec shows no environment for a moment
+    while empty_looks < 2 and time.monotonic() - started < DEADLINE_S:
         process.poll()  # reaps it: a zombie holds nothing
         left = processes_with(mark)
+        empty_looks = 0 if left else empty_looks + 1
         time.sleep(0.02)
     outcome.slowest_s = max(outcome.slowest_s, time.monotonic() - started)
     outcome.processes += len(left)

@@ -255,9 +255,9 @@ def table(results: Sequence[tuple[Mutation, bool]]) -> tuple[list[str], float]:
     for name, found in [*((f"`{module}`", found) for module, found in counts.items()), ("all", total)]:
         row = (found.total(), found["killed"], found["equivalent"], found["survived"])
         lines.append(f"| {name} | " + " | ".join(map(str, row)) + " |")
-    judged = total["killed"] + total["survived"]
-    share = total["killed"] / judged if judged else 1.0
-    said = f"{total['killed']} of {judged} mutations that are not equivalent were killed: {share:.1%}."
+    counted = total["killed"] + total["survived"]
+    share = total["killed"] / counted if counted else 1.0
+    said = f"{total['killed']} of {counted} mutations that are not equivalent were killed: {share:.1%}."
     lines += ["", said, ""]
     for mutation, is_killed in results:
         if not is_killed:

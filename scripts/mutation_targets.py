@@ -23,6 +23,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "tests/range_view/test_compiled.py",
         "tests/range_view/test_rings.py",
     ),
+    "hwnas/range_view/projection_spec.py": ("tests/range_view/test_projection.py",),
     "hwnas/range_view/ring_order.py": _RINGS,
     "hwnas/range_view/rings.py": _RINGS,
     "hwnas/range_view/rows.py": _RINGS,
@@ -30,6 +31,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "hwnas/latency/measure/clocking.py": ("tests/latency/measure/test_clocking.py",),
     "hwnas/latency/measure/statistics.py": ("tests/latency/measure/test_statistics.py",),
     "hwnas/latency/measure/summary.py": ("tests/latency/measure/test_summary.py",),
+    "hwnas/bundle/runtime/given_arrays.py": ("tests/bundle/runtime/test_given_arrays.py",),
     "hwnas/bundle/runtime/scan_checks.py": ("tests/bundle/runtime/test_scan_checks.py",),
 }
 """Modules and the tests that mirror them; where several do, all must pass a mutation for it to survive."""

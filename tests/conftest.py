@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from hwnas.processes import collect_garbage_seldom
+
 # A driver for discrete GPUs, and the two names that Jetsons give theirs.
 _GPU_DEVICES = ("/dev/nvidiactl", "/dev/nvgpu", "/dev/nvhost-gpu")
 
@@ -37,6 +39,10 @@ def pytest_configure(config: pytest.Config) -> None:
     directory = tempfile.mkdtemp(prefix="hwnas-tests-")
     config.add_cleanup(lambda: shutil.rmtree(directory, ignore_errors=True))
     os.environ.setdefault("HWNAS_MEASURING_LOCK", str(Path(directory) / "lock"))
+    # Several processes share the cores; threads of theirs would only wait for each other. Read by torch and numpy
+    # when they are loaded, here and in child processes that are told nothing else.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    collect_garbage_seldom()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

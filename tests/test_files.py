@@ -2,6 +2,7 @@ import errno
 import json
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -49,6 +50,18 @@ def test_a_failing_write_leaves_no_trace(tmp_path, monkeypatch) -> None:
     with pytest.raises(OSError, match="No space"):
         write_bytes_atomically(tmp_path / "a", b"x")
     assert os.listdir(tmp_path) == []
+
+
+def test_writers_beside_each_other_do_not_change_the_umask(tmp_path: Path) -> None:
+    """Who asks for the umask sets it: files of other threads would be writable for all meanwhile."""
+    old = os.umask(0o027)
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(lambda k: write_bytes_atomically(tmp_path / str(k), b"x"), range(400)))
+        modes = {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    finally:
+        assert os.umask(old) == 0o027
+    assert modes == {0o640}
 
 
 def test_results_are_as_readable_as_the_umask_says(tmp_path) -> None:

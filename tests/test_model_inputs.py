@@ -60,11 +60,11 @@ def test_shapes_are_read(tmp_path: Path) -> None:
         ("image=1,5", "is given as a shape"),
         ("image=9999999999999999999x3x4", "too large"),
         ("sr=0.5", "is of int64"),
-        ("sr=[1, 2]", "a single value, but --input gives 2"),
+        ("sr=[1, 2]", "a single value, but `inputs=` gives 2"),
         ("sr=99999999999999999999", "too large"),
         ("sr=true", "is of int64"),
         ("on=3", "is of bool"),
-        ("scale=[1, 2, 3]", "but --input gives 3"),
+        ("scale=[1, 2, 3]", "but `inputs=` gives 3"),
         ("image=none.npy", "no array of numpy"),
         ("picture=1", "no input 'picture'"),
     ],
@@ -79,7 +79,7 @@ def test_files_of_another_type_or_shape_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"is of float32, but .* holds float64"):
         given(f"image={tmp_path / 'd.npy'}")
     np.save(tmp_path / "s.npy", np.ones((5, 4), np.float32))
-    with pytest.raises(ConfigError, match="but --input gives 5x4"):
+    with pytest.raises(ConfigError, match="but `inputs=` gives 5x4"):
         given(f"image={tmp_path / 's.npy'}")
     (tmp_path / "p.npy").write_bytes(b"\x80\x04]q\x00.")
     with pytest.raises(ConfigError, match="no array of numpy"):
@@ -92,7 +92,7 @@ def test_twice_is_once_too_often() -> None:
 
 
 def test_what_is_given_is_not_open_any_more() -> None:
-    with pytest.raises(ConfigError, match=r"--input image=1x3x4 --input a=b=1$"):
+    with pytest.raises(ConfigError, match=r"`inputs=\['image=1x3x4', 'a=b=1'\]`$"):
         refuse_open(ALL, given_inputs(ALL, [], "m"), "m")
     refuse_open(ALL, given_inputs(ALL, ["image=1x3x4", "a=b=[1]"], "m"), "m")
 
@@ -109,7 +109,7 @@ def test_names_of_a_model_break_no_lines_of_a_message() -> None:
     with pytest.raises(ConfigError) as caught:
         refuse_open(declared, given_inputs(declared, [], "m"), "m")
     assert "rows\\x1b[2J\\x0aall is wellx?" in str(caught.value)
-    assert "--input x\\x0ay=1x1" in str(caught.value)
+    assert "'x\\x0ay=1x1'" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

@@ -146,7 +146,9 @@ def test_crowding_is_the_sum_over_coordinates_of_the_gap_between_neighbours(
 ) -> None:
     """Coordinates are squares, so that gaps differ, and none is equal to another."""
     table = scale * np.square(np.array(orders, float)).T
-    for one, distance in enumerate(crowding_distances(table)):
+    distances = crowding_distances(table)
+    assert len(distances) == len(table)
+    for one, distance in enumerate(distances):
         expected = 0.0
         for values in table.T:
             below, above = values[values < values[one]], values[values > values[one]]

@@ -1,7 +1,19 @@
+import re
+import tomllib
+from pathlib import Path
+
 import pytest
 
 from hwnas.errors import DataError, PluginError
-from hwnas.plugins import GROUPS, Blame, distribution_of, load_plugin, plugin_names, plugin_or_name
+from hwnas.plugins import (
+    GROUPS,
+    Blame,
+    distribution_of,
+    families_in_words,
+    load_plugin,
+    plugin_names,
+    plugin_or_name,
+)
 
 
 @pytest.mark.parametrize("group", GROUPS)
@@ -67,3 +79,20 @@ def test_an_object_made_by_hand_is_named_by_its_group() -> None:
     assert plugin_or_name("hwnas.tasks", "by-hand") == "'by-hand' of hwnas.tasks"
     assert distribution_of("hwnas.search_spaces", "no-such") is None
     assert str(distribution_of("hwnas.search_spaces", "range-unet")).startswith("hwnas ")
+
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/guides/plugins.md"])
+def test_pages_list_every_family_in_one_order(page: str) -> None:
+    text = " ".join((ROOT / page).read_text(encoding="utf-8").split())
+    assert families_in_words().lower() in text.lower()
+    table = re.findall(r"\| `(hwnas\.[a-z_]+)` \|", text)
+    assert table in ([], list(GROUPS)), "rows of a table of families are those of GROUPS"
+    assert bool(table) == (page != "README.md")
+
+
+def test_every_family_has_an_entry_point_of_ours() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert {group for group in project["entry-points"] if group.startswith("hwnas.")} == set(GROUPS)

@@ -252,7 +252,7 @@ def test_children_are_started_and_directories_made_in_one_place() -> None:
         }
         others += [(name, *call) for call in found if name not in OURS]
     # Its one directory holds what a replacement moves away, which must not be swept.
-    assert others == [("bundle/directory.py", "tempfile", "mkdtemp")]
+    assert others == [("directory_replacing.py", "tempfile", "mkdtemp")]
 
 
 def test_a_group_is_killed_as_long_as_its_number_is_its_own() -> None:

@@ -122,5 +122,6 @@ def test_hwnas_needs_no_pytest() -> None:
 
 
 def test_every_suite_is_offered() -> None:
+    assert len(testing.__all__) > 5
     for name in testing.__all__:
         assert getattr(testing, name).__name__ == name

@@ -33,7 +33,8 @@ def test_it_holds_the_package_its_data_and_its_licence(wheel: Path) -> None:
         "hwnas/latency_tables/README.md",
     } <= set(names)
     templates = "hwnas/bundle/integrations/templates"
-    assert {f"{templates}/triton/config.pbtxt", f"{templates}/isaac_ros/triton.launch.py"} <= set(names)
+    wanted = ("triton/config.pbtxt", "isaac_ros/triton.launch.py", "ros2/bundle/segmentation.launch.xml")
+    assert {f"{templates}/{name}" for name in wanted} <= set(names)
     assert {"hwnas/report/report.css", "hwnas/report/report.js"} <= set(names)
     assert any(name.endswith("licenses/LICENSE") for name in names)
     has_compiler = shutil.which(os.environ.get("CXX", "c++")) is not None

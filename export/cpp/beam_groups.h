@@ -1,5 +1,5 @@
 // Rings of points whose elevations fall into groups, and what rings.h and rows.h share. The functions are those of
-// hwnas.data.rings, beam_groups, ring_order and rows, which say how they work. All is integer arithmetic, or double
+// hwnas.range_view.rings, beam_groups, ring_order and rows, which say how they work. All is integer arithmetic, or double
 // arithmetic in the same order, so that both give the same rows. Part of range_view.cpp; include range_view.h instead.
 
 #ifndef HWNAS_BEAM_GROUPS_H_
@@ -12,7 +12,8 @@
 #include <cstdlib>
 #include <limits>
 #include <utility>
-#include <vector>
+
+#include "scratch.h"
 
 namespace hwnas {
 
@@ -22,9 +23,10 @@ constexpr int32_t kTurn = 1 << 22;
 constexpr int kMinRings = 4, kMaxRings = 128, kMaxBeams = 256;
 constexpr size_t kFewestPoints = 4 * kMinRings;
 
-using Ints = std::vector<int32_t>;
-using Longs = std::vector<int64_t>;
-using Doubles = std::vector<double>;
+using Ints = Vector<int32_t>;
+using PointInts = Room<int32_t>;  // of each point
+using Longs = Vector<int64_t>;
+using Doubles = Vector<double>;
 
 // Floor of a number that an int32_t can hold; std::floor is a function call on older processors.
 inline int32_t whole(float value) {
@@ -33,9 +35,10 @@ inline int32_t whole(float value) {
 }
 
 // Median of some of the distances, the upper one of two.
-inline float middle_range(const std::vector<float>& range_m) {
+inline float middle_range(const Room<float>& range_m) {
   const size_t stride = std::max<size_t>(1, range_m.size() / 4096);
-  std::vector<float> some;
+  Vector<float> some;
+  some.reserve(range_m.size() / stride + 1);
   for (size_t i = 0; i < range_m.size(); i += stride) some.push_back(range_m[i]);
   std::nth_element(some.begin(), some.begin() + some.size() / 2, some.end());
   return some[some.size() / 2];
@@ -63,10 +66,61 @@ struct Tally {
   }
 };
 
-inline Tally tally_of(const Ints& key, const Ints& value) {
-  Tally tally(static_cast<size_t>(*std::max_element(key.begin(), key.end())) + 1);
-  for (size_t i = 0; i < key.size(); ++i) tally.add(key[i], value[i]);
-  return tally;
+// A tally that takes the values of points in their order. Neighbours mostly have the same key, and each of four adds to
+// a sum of its own, so that it does not wait for the one before.
+class PointTally {
+ public:
+  explicit PointTally(size_t size) : entries_(kWays * size, {0, 0}) {}
+  void add(size_t point, size_t key, int32_t value) {
+    Entry& entry = entries_[kWays * key + point % kWays];
+    entry.sum += value;
+    entry.members += 1;
+  }
+  Tally sum() const {
+    Tally tally(entries_.size() / kWays);
+    for (size_t i = 0; i < entries_.size(); ++i) {
+      tally.sums[i / kWays] += entries_[i].sum;
+      tally.members[i / kWays] += entries_[i].members;
+    }
+    return tally;
+  }
+
+ private:
+  static constexpr size_t kWays = 4;
+  struct Entry {
+    int64_t sum, members;
+  };
+  Vector<Entry> entries_;
+};
+
+// Some numbers next to each other.
+struct IntSpan {
+  int32_t* first;
+  size_t count;
+
+  int32_t* begin() const { return first; }
+  int32_t* end() const { return first + count; }
+  int32_t& operator[](size_t i) const { return first[i]; }
+};
+
+// Of at least one.
+template <typename Numbers>
+int32_t lowest_of(const Numbers& values) {
+  int32_t lowest = *values.begin();
+  for (int32_t value : values) lowest = std::min(lowest, value);
+  return lowest;
+}
+template <typename Numbers>
+int32_t highest_of(const Numbers& values) {
+  int32_t highest = *values.begin();
+  for (int32_t value : values) highest = std::max(highest, value);
+  return highest;
+}
+
+inline Tally tally_of(const PointInts& key, const PointInts& value) {
+  PointTally tally(static_cast<size_t>(highest_of(key)) + 1);
+  for (size_t i = 0; i < key.size(); ++i) tally.add(i, key[i], value[i]);
+  return tally.sum();
 }
 
 // Beams whose elevations fall into separate groups: first and last bin of each, from below.
@@ -74,10 +128,13 @@ struct Groups {
   Longs first, last;
 
   bool find(const Ints& counts) {
-    Longs filled;
+    PointInts filled(kBins);
+    size_t kept = 0;
     for (int32_t bin = 0; bin < kBins; ++bin) {
-      if (counts[bin]) filled.push_back(bin);
+      filled[kept] = bin;
+      kept += counts[bin] != 0;
     }
+    filled.resize(kept);
     const int64_t widest = gap_between_beams(filled);
     if (!widest) return false;
     Longs members;
@@ -105,12 +162,31 @@ struct Groups {
   }
 
  private:
-  static int64_t gap_between_beams(const Longs& filled) {
+  // The largest gaps, from the largest on. Nearly all are small, and only counted.
+  static Longs largest_gaps(const PointInts& filled) {
+    constexpr int32_t kSmall = 64;
+    int64_t members[kSmall] = {};
     Longs gaps;
-    for (size_t i = 1; i < filled.size(); ++i) gaps.push_back(filled[i] - filled[i - 1]);
-    if (gaps.size() < kMinRings - 1) return 0;
+    for (size_t i = 1; i < filled.size(); ++i) {
+      const int32_t gap = filled[i] - filled[i - 1];
+      if (gap < kSmall) {
+        ++members[gap];
+      } else {
+        gaps.push_back(gap);
+      }
+    }
     std::sort(gaps.begin(), gaps.end(), [](int64_t a, int64_t b) { return a > b; });
+    for (int32_t gap = kSmall - 1; gap > 0 && gaps.size() <= kMaxBeams; --gap) {
+      const int64_t room = kMaxBeams + 1 - static_cast<int64_t>(gaps.size());
+      gaps.insert(gaps.end(), static_cast<size_t>(std::min(members[gap], room)), gap);
+    }
     if (gaps.size() > kMaxBeams + 1) gaps.resize(kMaxBeams + 1);
+    return gaps;
+  }
+
+  static int64_t gap_between_beams(const PointInts& filled) {
+    const Longs gaps = largest_gaps(filled);
+    if (gaps.size() < kMinRings - 1) return 0;
     double best = 0.0;
     int64_t widest = 0;
     for (size_t i = kMinRings - 2; i < gaps.size(); ++i) {
@@ -124,7 +200,7 @@ struct Groups {
     return best >= 3.0 ? widest : 0;
   }
 
-  void split(const Longs& filled, const Ints& counts, int64_t widest, Longs& members) {
+  void split(const PointInts& filled, const Ints& counts, int64_t widest, Longs& members) {
     for (size_t i = 0; i < filled.size(); ++i) {
       if (i == 0 || filled[i] - filled[i - 1] >= widest) {
         first.push_back(filled[i]);
@@ -169,7 +245,7 @@ struct Groups {
 };
 
 // With distances, groups are found among the farther points only.
-inline bool grouped_rings(const Ints& sine, const std::vector<float>* range_m, Ints& ring) {
+inline bool grouped_rings(const PointInts& sine, const Room<float>* range_m, PointInts& ring) {
   Ints counts(kBins, 0);
   for (int32_t value : sine) ++counts[value];
   Groups groups;

@@ -6,191 +6,77 @@
 #include <cstdint>
 #include <limits>
 #include <new>
-#include <vector>
 
+#include "angles.h"
+#include "neighbours.h"
 #include "rows.h"
 
+namespace hwnas {
 namespace {
 
-constexpr float kPi = 3.14159265358979323846f;
-constexpr float kHalfPi = 1.57079632679489661923f;
 constexpr float kInversePi = 0.31830988618379067154f;
 constexpr float kDegrees = 57.2957795130823208768f;
-constexpr uint8_t kNoLabel = 255;
 
-// Angle of a direction, -pi to pi. Abramowitz & Stegun, Handbook of Mathematical Functions, 4.4.49: a polynomial
-// good to 2e-8, in operations that IEEE 754 defines to the last bit. Libraries differ in theirs.
-float angle_of(float y, float x) {
-  if (std::isnan(x) || std::isnan(y)) return std::numeric_limits<float>::quiet_NaN();
-  const float width = std::fabs(x), height = std::fabs(y);
-  const float larger = std::max(width, height), smaller = std::min(width, height);
-  const float ratio = larger > 0.0f ? smaller / larger : 0.0f;
-  const float square = ratio * ratio;
-  float sum = 0.0028662257f;
-  for (float coefficient : {-0.0161657367f, 0.0429096138f, -0.0752896400f, 0.1065626393f, -0.1420889944f,
-                            0.1999355085f, -0.3333314528f, 1.0f}) {
-    sum = sum * square + coefficient;
-  }
-  float angle = sum * ratio;
-  if (height > width) angle = kHalfPi - angle;
-  if (x < 0.0f) angle = kPi - angle;
-  return y < 0.0f ? -angle : angle;
+// Places from 0 as pixels 0 to size - 1; NaN as 0.
+Words to_pixels(Floats place, int32_t size) {
+  return truncated(lower_of(higher_of(place, Floats{}), all_of(static_cast<float>(size - 1))));
 }
 
-float distance_of(const float* point) {
-  float squares = point[0] * point[0];
-  squares += point[1] * point[1];
-  squares += point[2] * point[2];
-  return std::sqrt(squares);
-}
-
-float ground_distance_of(const float* point) {
-  const float x = point[0] * point[0], y = point[1] * point[1];
-  return std::sqrt(x + y);
-}
-
-int32_t to_pixel(float value, int32_t size) {
-  if (std::isnan(value) || value < 0.0f) return 0;
-  return value > static_cast<float>(size - 1) ? size - 1 : static_cast<int32_t>(value);
-}
-
-// A window filter with std::min or std::max, sideways cyclic; values beyond the first and last row do not count.
-template <typename Pick>
-void filter(const std::vector<uint8_t>& values, int32_t height, int32_t width, int32_t margin, Pick pick,
-            std::vector<uint8_t>& result) {
-  std::vector<uint8_t> rows(values.size());
-  for (int32_t row = 0; row < height; ++row) {
-    uint8_t* target = rows.data() + static_cast<size_t>(row) * width;
-    std::copy_n(values.data() + static_cast<size_t>(row) * width, width, target);
-    for (int32_t near = std::max(0, row - margin); near <= std::min(height - 1, row + margin); ++near) {
-      const uint8_t* source = values.data() + static_cast<size_t>(near) * width;
-      for (int32_t column = 0; column < width; ++column) target[column] = pick(target[column], source[column]);
-    }
-  }
-  std::vector<uint8_t> turn(width + 2 * margin);
-  for (int32_t row = 0; row < height; ++row) {
-    const uint8_t* source = rows.data() + static_cast<size_t>(row) * width;
-    for (int32_t column = 0; column < width + 2 * margin; ++column) {
-      turn[column] = source[(column - margin + width) % width];
-    }
-    uint8_t* target = result.data() + static_cast<size_t>(row) * width;
-    std::copy_n(turn.data(), width, target);
-    for (int32_t shift = 1; shift <= 2 * margin; ++shift) {
-      for (int32_t column = 0; column < width; ++column) {
-        target[column] = pick(target[column], turn[column + shift]);
-      }
-    }
-  }
-}
-
-// What the points look up: an image with a margin, cyclic sideways and empty above and below.
-struct Neighbourhood {
-  int32_t stride;
-  std::vector<float> ranges;
-  std::vector<uint8_t> classes;
-  std::vector<uint8_t> unanimous;
-
-  Neighbourhood(const uint8_t* label_image, const float* range_image, const uint8_t* valid, int32_t height,
-                int32_t width, int32_t margin, int32_t num_classes)
-      : stride(width + 2 * margin),
-        ranges(static_cast<size_t>(stride) * (height + 2 * margin), std::numeric_limits<float>::infinity()),
-        classes(ranges.size(), static_cast<uint8_t>(num_classes)),
-        unanimous(static_cast<size_t>(height) * width) {
-    std::vector<uint8_t> low(unanimous.size()), high(low), filtered(low);
-    for (size_t i = 0; i < low.size(); ++i) {
-      const bool votes = valid[i] && label_image[i] < num_classes;
-      low[i] = votes ? label_image[i] : 255;
-      high[i] = votes ? label_image[i] : 0;
-      unanimous[i] = votes;
-    }
-    filter(low, height, width, margin, [](uint8_t a, uint8_t b) { return std::min(a, b); }, filtered);
-    std::swap(low, filtered);
-    filter(high, height, width, margin, [](uint8_t a, uint8_t b) { return std::max(a, b); }, filtered);
-    std::swap(high, filtered);
-    for (size_t i = 0; i < low.size(); ++i) unanimous[i] = unanimous[i] && low[i] == high[i];
-    for (int32_t row = 0; row < height; ++row) {
-      for (int32_t column = 0; column < stride; ++column) {
-        const size_t from = static_cast<size_t>(row) * width + (column - margin + width) % width;
-        const size_t to = static_cast<size_t>(row + margin) * stride + column;
-        if (!valid[from]) continue;
-        ranges[to] = range_image[from];
-        if (label_image[from] < num_classes) classes[to] = label_image[from];
-      }
-    }
-  }
-};
-
-// The class that the k nearest of a window vote for; of equally many votes the first class wins.
-class Vote {
- public:
-  Vote(const Neighbourhood& image, const float* weights, int32_t k, int32_t window, float cutoff_m,
-       int32_t num_classes)
-      : image_(image), weights_(weights), k_(k), window_(window), cutoff_m_(cutoff_m), num_classes_(num_classes),
-        distances_(static_cast<size_t>(window) * window), near_(distances_.size()), votes_(256) {}
-
-  uint8_t operator()(size_t corner, float range_m) {
-    size_t place = 0;
-    for (int32_t row = 0; row < window_; ++row) {
-      const float* ranges = image_.ranges.data() + corner + static_cast<size_t>(row) * image_.stride;
-      for (int32_t column = 0; column < window_; ++column, ++place) {
-        distances_[place] = std::fabs(ranges[column] - range_m) * weights_[place];
-      }
-    }
-    // The pixel of a point stands for the point itself, also where a nearer point has won it.
-    distances_[distances_.size() / 2] = 0.0f;
-    return count(corner, limit());
-  }
-
- private:
-  // The k-th smallest distance, or the cutoff where fewer lie within it.
-  float limit() {
-    int32_t within = 0;
-    for (float distance : distances_) {
-      near_[within] = distance;
-      within += distance <= cutoff_m_;
-    }
-    if (within <= k_) return cutoff_m_;
-    std::nth_element(near_.begin(), near_.begin() + (k_ - 1), near_.begin() + within);
-    return near_[k_ - 1];
-  }
-
-  uint8_t count(size_t corner, float limit) {
-    std::fill_n(votes_.begin(), num_classes_, 0);
-    int32_t most = 0;
-    size_t place = 0;
-    for (int32_t row = 0; row < window_; ++row) {
-      const uint8_t* classes = image_.classes.data() + corner + static_cast<size_t>(row) * image_.stride;
-      for (int32_t column = 0; column < window_; ++column, ++place) {
-        if (distances_[place] <= limit && classes[column] < num_classes_) {
-          most = std::max(most, ++votes_[classes[column]]);
-        }
-      }
-    }
-    if (!most) return kNoLabel;
-    return static_cast<uint8_t>(std::find(votes_.begin(), votes_.end(), most) - votes_.begin());
-  }
-
-  const Neighbourhood& image_;
-  const float* weights_;
-  const int32_t k_, window_;
-  const float cutoff_m_;
-  const int32_t num_classes_;
-  std::vector<float> distances_, near_;
-  std::vector<int32_t> votes_;
-};
-
-// Rows of all points, and HWNAS_RING, HWNAS_BEAMS or HWNAS_SPHERICAL, which leaves rows to the elevation.
-int32_t find_rows(const float* points, const int32_t* ring, int64_t count, int32_t height, const int32_t* beams,
-                  int32_t num_beams, const std::vector<float>& azimuth, hwnas::Ints& row, int32_t& remark) {
-  const hwnas::Directions directions(points, count);
-  const hwnas::RowFinder finder(directions, height, beams, num_beams);
-  const hwnas::RowMethod method =
-      ring ? finder.of_given(ring, count, row, remark) : finder.of_points(azimuth, count, row);
+// How rows were found: HWNAS_RING, HWNAS_BEAMS or HWNAS_SPHERICAL, which leaves rows to the elevation.
+int32_t find_rows(const Directions& directions, const int32_t* ring, int32_t height, const int32_t* beams,
+                  int32_t num_beams, IntSpan row, int32_t& remark) {
+  const RowFinder finder(directions, height, beams, num_beams);
+  if (ring) std::copy_n(ring, row.count, row.first);
+  const RowMethod method = ring ? finder.of_given(row, remark) : finder.of_points(row);
   switch (method) {
-    case hwnas::RowMethod::kRing: return HWNAS_RING;
-    case hwnas::RowMethod::kBeams: return HWNAS_BEAMS;
-    case hwnas::RowMethod::kWrongRing: return HWNAS_WRONG_RING;
+    case RowMethod::kRing: return HWNAS_RING;
+    case RowMethod::kBeams: return HWNAS_BEAMS;
+    case RowMethod::kWrongRing: return HWNAS_WRONG_RING;
     default: return HWNAS_SPHERICAL;
+  }
+}
+
+void rows_by_elevation(const float* points, int64_t count, int32_t height, float fov_down_deg, float fov_span_deg,
+                       int32_t* row) {
+  for_each_four(points, count, [&](const FourPoints& four, int64_t first, size_t number) {
+    const Floats elevation = angle_of(four.z, ground_distance_of(four)) * kDegrees;
+    const Floats above = (elevation - fov_down_deg) / fov_span_deg;
+    store(row + first, to_pixels((1.0f - above) * static_cast<float>(height), height), number);
+  });
+}
+
+// The nearest point of each pixel, of equally near ones the first, and its distance; infinity where there is none.
+// Points without a direction get pixel (0, 0).
+void find_winners(const float* range_m, int64_t count, int32_t width, int32_t* row, int32_t* column,
+                  int32_t* point_index, float* nearest_m) {
+  for (int64_t i = 0; i < count; ++i) {
+    if (!is_valid_range(range_m[i])) {
+      row[i] = column[i] = 0;
+      continue;
+    }
+    const size_t pixel = static_cast<size_t>(row[i]) * static_cast<size_t>(width) + static_cast<size_t>(column[i]);
+    if (!(range_m[i] < nearest_m[pixel])) continue;
+    nearest_m[pixel] = range_m[i];
+    point_index[pixel] = static_cast<int32_t>(i);
+  }
+}
+
+// Coordinates and remissions of the winners, and 0 where there is none.
+void fill_image(const float* points, const float* remission, int64_t count, size_t pixels, const int32_t* point_index,
+                float* channels, uint8_t* valid) {
+  if (!count) {
+    std::fill_n(channels, 5 * pixels, 0.0f);
+    std::fill_n(valid, pixels, uint8_t{0});
+    return;
+  }
+  for (size_t pixel = 0; pixel < pixels; ++pixel) {
+    const int32_t winner = point_index[pixel], some = std::max(winner, 0);
+    const float* point = points + 3 * static_cast<int64_t>(some);
+    const float values[5] = {channels[pixel], point[0], point[1], point[2], remission[some]};
+    for (size_t channel = 0; channel < 5; ++channel) {
+      channels[channel * pixels + pixel] = winner >= 0 ? values[channel] : 0.0f;
+    }
+    valid[pixel] = winner >= 0;
   }
 }
 
@@ -198,94 +84,111 @@ int32_t project(const float* points, const float* remission, const int32_t* give
                 int32_t height, int32_t width, int32_t method, float fov_down_deg, float fov_span_deg,
                 const int32_t* beams, int32_t num_beams, float* channels, uint8_t* valid, int32_t* point_index,
                 int32_t* row, int32_t* column, float* range_m, int32_t* remark) {
-  const size_t pixels = static_cast<size_t>(height) * width;
-  std::vector<float> azimuth(count);
-  for (int64_t i = 0; i < count; ++i) azimuth[i] = angle_of(points[3 * i + 1], points[3 * i]);
-  hwnas::Ints rows;
+  const size_t pixels = static_cast<size_t>(height) * static_cast<size_t>(width);
+  const float half_width = 0.5f * static_cast<float>(width);
+  const bool has_rings = method == HWNAS_RING;
   *remark = 0;
-  if (method == HWNAS_RING) {
-    method = find_rows(points, given_ring, count, height, beams, num_beams, azimuth, rows, *remark);
+  Directions directions(has_rings ? count : 0, has_rings && !given_ring);
+  for_each_four(points, count, [&](const FourPoints& four, int64_t first, size_t number) {
+    const Floats range = distance_of(four), angle = angle_of(four.y, four.x);
+    if (has_rings) directions.add(four, range, angle, first);
+    store(range_m + first, range, number);
+    store(column + first, to_pixels(half_width * (1.0f - angle * kInversePi), width), number);
+  });
+  if (has_rings) {
+    directions.finish();
+    const IntSpan rows{row, static_cast<size_t>(count)};
+    method = find_rows(directions, given_ring, height, beams, num_beams, rows, *remark);
     if (method < 0) return method;
   }
-  const bool is_spherical = method == HWNAS_SPHERICAL;
-  if (is_spherical && !(fov_span_deg > 0.0f)) return HWNAS_NO_ROWS;
-  const float half_width = 0.5f * static_cast<float>(width);
+  if (method == HWNAS_SPHERICAL) {
+    if (!(fov_span_deg > 0.0f)) return HWNAS_NO_ROWS;
+    rows_by_elevation(points, count, height, fov_down_deg, fov_span_deg, row);
+  }
   std::fill_n(point_index, pixels, -1);
-  for (int64_t i = 0; i < count; ++i) {
-    const float* point = points + 3 * i;
-    range_m[i] = distance_of(point);
-    row[i] = column[i] = 0;
-    if (!std::isfinite(range_m[i]) || !(range_m[i] > 0.0f)) continue;
-    column[i] = to_pixel(std::floor(half_width * (1.0f - azimuth[i] * kInversePi)), width);
-    if (is_spherical) {
-      const float elevation = angle_of(point[2], ground_distance_of(point)) * kDegrees;
-      const float above = (elevation - fov_down_deg) / fov_span_deg;
-      row[i] = to_pixel(std::floor((1.0f - above) * static_cast<float>(height)), height);
-    } else {
-      row[i] = rows[i];
-    }
-    int32_t& winner = point_index[static_cast<size_t>(row[i]) * width + column[i]];
-    if (winner < 0 || range_m[i] < range_m[winner]) winner = static_cast<int32_t>(i);
-  }
-  std::fill_n(channels, 5 * pixels, 0.0f);
-  for (size_t pixel = 0; pixel < pixels; ++pixel) {
-    const int64_t winner = point_index[pixel];
-    valid[pixel] = winner >= 0;
-    if (winner < 0) continue;
-    channels[pixel] = range_m[winner];
-    for (size_t axis = 0; axis < 3; ++axis) channels[(1 + axis) * pixels + pixel] = points[3 * winner + axis];
-    channels[4 * pixels + pixel] = remission[winner];
-  }
+  std::fill_n(channels, pixels, std::numeric_limits<float>::infinity());
+  find_winners(range_m, count, width, row, column, point_index, channels);
+  fill_image(points, remission, count, pixels, point_index, channels, valid);
   return method;
 }
 
 void label_points(const uint8_t* label_image, const float* ranges, const uint8_t* valid, const int32_t* point_index,
                   const int32_t* row, const int32_t* column, const float* range_m, int64_t count, int32_t height,
-                  int32_t width, const float* weights, int32_t k, int32_t window, float cutoff_m,
-                  int32_t num_classes, bool only_lost, uint8_t* labels) {
-  const Neighbourhood image(label_image, ranges, valid, height, width, window / 2, num_classes);
-  Vote vote(image, weights, k, window, cutoff_m, num_classes);
+                  int32_t width, const KnnSettings& knn, bool only_lost, uint8_t* labels) {
+  const Unanimous unanimous(label_image, valid, height, width, knn);
+  const Neighbourhood image(label_image, ranges, valid, height, width, knn);
+  PointInts undecided(static_cast<size_t>(count) + kLanes);
+  size_t number = 0;
   for (int64_t i = 0; i < count; ++i) {
     const size_t pixel = static_cast<size_t>(row[i]) * width + column[i];
-    if (!std::isfinite(range_m[i]) || !(range_m[i] > 0.0f)) {
-      labels[i] = kNoLabel;
-    } else if (image.unanimous[pixel] || (only_lost && point_index[pixel] == i)) {
-      labels[i] = label_image[pixel];
-    } else {
-      labels[i] = vote(static_cast<size_t>(row[i]) * image.stride + column[i], range_m[i]);
+    const bool is_usable = is_valid_range(range_m[i]), is_kept = only_lost && point_index[pixel] == i;
+    const uint8_t label = is_kept ? label_image[pixel] : unanimous.label[pixel];
+    labels[i] = is_usable ? label : kNoLabel;
+    undecided[number] = static_cast<int32_t>(i);
+    number += is_usable & !is_kept & (label == kNoLabel);
+  }
+  const auto corner_of = [&](int32_t i) { return static_cast<size_t>(row[i]) * image.stride + column[i]; };
+  if (!Votes::can_count(knn)) {
+    Vote vote(image, knn);
+    for (size_t n = 0; n < number; ++n) labels[undecided[n]] = vote(corner_of(undecided[n]), range_m[undecided[n]]);
+    return;
+  }
+  const Votes votes(image, knn);
+  // The last ones are asked for again where they make no four.
+  for (size_t n = number; number && n < number + kLanes; ++n) undecided[n] = undecided[number - 1];
+  for (size_t n = 0; n < number; n += kLanes) {
+    size_t corner[kLanes];
+    float own[kLanes];
+    uint8_t found[kLanes];
+    for (size_t lane = 0; lane < kLanes; ++lane) {
+      const int32_t i = undecided[n + lane];
+      corner[lane] = corner_of(i);
+      own[lane] = range_m[i];
     }
+    votes(corner, own, found);
+    for (size_t lane = 0; lane < kLanes; ++lane) labels[undecided[n + lane]] = found[lane];
+  }
+}
+
+// Runs a function that needs memory for a while. Without an arena of the caller that of the thread serves: to ask the
+// system for each scan anew takes a third of the time.
+template <typename Run>
+int32_t with_memory(Run run) {
+  constexpr size_t kMost = size_t{64} << 20;
+  static thread_local Arena of_thread;
+  try {
+    if (current_arena()) return run();
+    const ArenaScope scope(of_thread, kMost);
+    return run();
+  } catch (const std::bad_alloc&) {
+    return HWNAS_NO_MEMORY;
   }
 }
 
 }  // namespace
+}  // namespace hwnas
 
-int32_t hwnas_range_view_version(void) { return 3; }
+int32_t hwnas_range_view_version(void) { return 6; }
 
 int32_t hwnas_project(const float* points, const float* remission, const int32_t* ring, int64_t count, int32_t height,
                       int32_t width, int32_t method, float fov_down_deg, float fov_span_deg, const int32_t* beams,
                       int32_t num_beams, float* channels, uint8_t* valid, int32_t* point_index, int32_t* row,
                       int32_t* column, float* range_m, int32_t* remark) {
-  try {
-    return project(points, remission, ring, count, height, width, method, fov_down_deg, fov_span_deg, beams,
-                   num_beams, channels, valid, point_index, row, column, range_m, remark);
-  } catch (const std::bad_alloc&) {
-    return HWNAS_NO_MEMORY;
-  }
+  return hwnas::with_memory([&] {
+    return hwnas::project(points, remission, ring, count, height, width, method, fov_down_deg, fov_span_deg, beams,
+                          num_beams, channels, valid, point_index, row, column, range_m, remark);
+  });
 }
 
 int32_t hwnas_recover_rings(const float* points, int64_t count, int32_t* ring) {
-  try {
-    const hwnas::Directions directions(points, count);
-    std::vector<float> azimuth(count);
-    for (int64_t i = 0; i < count; ++i) azimuth[i] = angle_of(points[3 * i + 1], points[3 * i]);
-    hwnas::Ints found;
-    if (!hwnas::recover_rings(directions, azimuth, found)) return HWNAS_NO_ROWS;
+  return hwnas::with_memory([&]() -> int32_t {
+    const hwnas::Directions directions(points, count, true);
+    hwnas::PointInts found;
+    if (!hwnas::recover_rings(directions, found)) return HWNAS_NO_ROWS;
     std::fill_n(ring, count, 0);
     for (size_t i = 0; i < found.size(); ++i) ring[directions.index[i]] = found[i];
     return 0;
-  } catch (const std::bad_alloc&) {
-    return HWNAS_NO_MEMORY;
-  }
+  });
 }
 
 int32_t hwnas_label_points(const uint8_t* label_image, const float* ranges, const uint8_t* valid,
@@ -293,11 +196,10 @@ int32_t hwnas_label_points(const uint8_t* label_image, const float* ranges, cons
                            const float* range_m, int64_t count, int32_t height, int32_t width, const float* weights,
                            int32_t k, int32_t window, float cutoff_m, int32_t num_classes, int32_t only_lost,
                            uint8_t* labels) {
-  try {
-    label_points(label_image, ranges, valid, point_index, row, column, range_m, count, height, width, weights, k,
-                 window, cutoff_m, num_classes, only_lost != 0, labels);
+  const hwnas::KnnSettings knn{weights, k, window, cutoff_m, num_classes};
+  return hwnas::with_memory([&]() -> int32_t {
+    hwnas::label_points(label_image, ranges, valid, point_index, row, column, range_m, count, height, width, knn,
+                        only_lost != 0, labels);
     return 0;
-  } catch (const std::bad_alloc&) {
-    return HWNAS_NO_MEMORY;
-  }
+  });
 }

@@ -2,7 +2,8 @@
 //
 // The same functions that hwnas trains, evaluates and runs networks with: numpy code of the Python package and
 // this source give the same bits. C interface, C++17 source, no dependency; build range_view.cpp with
-// -ffp-contract=off, since a fused multiply-add rounds otherwise than the two operations.
+// -ffp-contract=off, since a fused multiply-add rounds otherwise than the two operations. A thread that calls it keeps
+// up to 64 MB for the next call, some 5 MB after scans of 120,000 points.
 
 #ifndef HWNAS_RANGE_VIEW_H_
 #define HWNAS_RANGE_VIEW_H_
@@ -70,7 +71,7 @@ HWNAS_API int32_t hwnas_recover_rings(const float* points, int64_t count, int32_
 /// label_image   [height][width] class of each pixel; those >= num_classes have no vote
 /// ranges        [height][width] range of each pixel, the first channel of hwnas_project
 /// valid, point_index, row, column, range_m  as hwnas_project wrote them
-/// weights       [window][window] of differences in range
+/// weights       [window][window] of differences in range, not negative
 /// k, window     how many vote, and side of the window in pixels, odd
 /// cutoff_m      weighted difference in range from which a neighbour has no vote
 /// only_lost     nonzero: points that won their pixel keep its label

@@ -1,4 +1,4 @@
-// Rings of points that come ring by ring; see hwnas.data.ring_order. Part of range_view.cpp; include range_view.h
+// Rings of points that come ring by ring; see hwnas.range_view.ring_order. Part of range_view.cpp; include range_view.h
 // instead.
 
 #ifndef HWNAS_RINGS_H_
@@ -10,7 +10,6 @@
 #include <cstdint>
 #include <limits>
 #include <utility>
-#include <vector>
 
 #include "beam_groups.h"
 
@@ -19,13 +18,13 @@ namespace hwnas {
 // Rings of points that come ring by ring.
 class RingOrder {
  public:
-  RingOrder(const Ints& azimuth, const Ints& sine) : azimuth_(azimuth), sine_(sine) {}
+  RingOrder(const PointInts& azimuth, const PointInts& sine) : azimuth_(azimuth), sine_(sine) {}
 
-  bool find(Ints& ring) {
+  bool find(PointInts& ring) {
     int32_t cut = 0;
     if (!run() || !find_cut(cut)) return false;
     ring.resize(sine_.size());
-    const int32_t least = (*std::min_element(run_.begin(), run_.end()) - cut) >> 22;
+    const int32_t least = (lowest_ - cut) >> 22;
     for (size_t i = 0; i < ring.size(); ++i) ring[i] = ((run_[i] - cut) >> 22) - least;
     Tally tally = tally_of(ring, sine_);
     if (remove_strays(ring, tally)) tally = tally_of(ring, sine_);
@@ -33,11 +32,11 @@ class RingOrder {
   }
 
  private:
-  static constexpr int32_t kCells = 128, kCell = kTurn / kCells, kFine = kCell / 2, kMargin = 6;
+  static constexpr int32_t kCells = 128, kCell = kTurn / kCells, kFine = kCell / 2, kMargin = 6, kNearCells = 2;
 
   bool run() {
     const size_t count = azimuth_.size();
-    int64_t ahead = 0, back = 0;
+    int32_t ahead = 0, back = 0;
     for (size_t i = 0; i + 1 < count; ++i) {
       const int32_t step = step_from(i);
       ahead += step > 0;
@@ -51,11 +50,13 @@ class RingOrder {
     constexpr int32_t kLeast = -kMargin * kCell, kMost = (kMaxRings + 2) * kTurn;
     run_.resize(count);
     run_[0] = 0;
+    int32_t at = 0;
     for (size_t i = 0; i + 1 < count; ++i) {
-      int32_t step = sense * step_from(i);
-      if (step < -backward) step += kTurn;
-      run_[i + 1] = run_[i] + step;
-      if (run_[i + 1] < kLeast || run_[i + 1] >= kMost) return false;
+      const int32_t step = sense * step_from(i);
+      at += step < -backward ? step + kTurn : step;
+      if (at < kLeast || at >= kMost) return false;
+      lowest_ = std::min(lowest_, at);
+      run_[i + 1] = at;
     }
     return run_.back() > (kMinRings - 1) * kTurn && run_.back() < (kMaxRings + 1) * kTurn;
   }
@@ -66,13 +67,34 @@ class RingOrder {
   }
 
   bool find_cut(int32_t& cut) const {
-    if (unseen_sector(cut)) return true;
-    const int32_t before = (kTurn - run_.back() % kTurn) / kCell + kMargin;
-    if (before + kMargin > kCells / 2) return false;
-    const int32_t start = -before * kCell;
+    // A file begins after one cut and ends before another, so that the cut lies between these azimuths.
+    const int32_t last = run_.back() % kTurn / kCell;
+    Gap gap{};
+    if (!unseen_sector(last, gap)) {
+      const int32_t low = last - kMargin;
+      return kCells + kMargin - low <= kCells / 2 && cut_within(low, kCells + kMargin, false, cut);
+    }
+    // Where other turns see more of the sector than the file's first one, or its last one, the cut may lie there.
+    const int32_t begin = static_cast<int32_t>(gap.begin), end = static_cast<int32_t>(gap.begin + gap.size);
+    if (may_hold_cut(end - 1, kCells + kNearCells, cut) ||
+        may_hold_cut(last - kNearCells, begin + 1, cut)) {
+      return true;
+    }
+    cut = (begin + end) * kCell / 2 & (kTurn - 1);
+    return true;
+  }
+
+  bool may_hold_cut(int32_t low, int32_t high, int32_t& cut) const {
+    return high - low > 2 * kNearCells + 1 && cut_within(low, high, true, cut);
+  }
+
+  // The cut within cells low to high of the turn that ends where the file begins. With `certain`, most turns must
+  // make a step to the next beam there.
+  bool cut_within(int32_t low, int32_t high, bool certain, int32_t& cut) const {
+    const int32_t start = (low - kCells) * kCell;
     Near near;
     Doubles beam;
-    divide(start, (before + kMargin) * kCell, near, beam);
+    divide(start, (high - low) * kCell, near, beam);
     if (beam.size() < 2) return false;
     const double direction = beam.back() > beam.front() ? 1.0 : -1.0;
     const double least = 0.3 * std::fabs(beam.back() - beam.front()) / static_cast<double>(beam.size());
@@ -85,7 +107,9 @@ class RingOrder {
     bool is_break = false;
     int64_t cell = 0;
     const Steps steps(near, spacing);
-    if (!steps.most_frequent([](double step) { return step > 0.5 && step < 1.7; }, 0.4, cell)) {
+    if (!steps.most_frequent([](double step) { return step > 0.5 && step < 1.7; }, certain ? 0.6 : 0.4,
+                             cell)) {
+      if (certain) return false;
       is_break = true;
       if (!steps.most_frequent([](double step) { return std::fabs(step) > 0.2; }, 0.6, cell)) return false;
     }
@@ -98,9 +122,13 @@ class RingOrder {
     int64_t begin, size;
   };
 
-  static Gap widest_gap(const Ints& azimuth) {
-    Ints members(kCells, 0);
-    for (int32_t place : azimuth) ++members[(place >> 15) & (kCells - 1)];
+  static Gap widest_gap(const PointInts& azimuth) {
+    int32_t counts[4][kCells] = {};  // neighbours lie in the same cell, and do not wait for each other
+    for (size_t i = 0; i < azimuth.size(); ++i) ++counts[i % 4][(azimuth[i] >> 15) & (kCells - 1)];
+    Ints members(kCells);
+    for (int32_t cell = 0; cell < kCells; ++cell) {
+      members[cell] = counts[0][cell] + counts[1][cell] + counts[2][cell] + counts[3][cell];
+    }
     const double least = 0.02 * static_cast<double>(azimuth.size()) / kCells;
     Longs seen;
     for (int32_t cell = 0; cell < kCells; ++cell) {
@@ -114,12 +142,10 @@ class RingOrder {
     return widest;
   }
 
-  bool unseen_sector(int32_t& cut) const {
-    const Gap gap = widest_gap(run_);
-    const int64_t begin = gap.begin, end = begin + gap.size - 1;
-    if (gap.size < 4 || end < ((run_.back() >> 15) & (kCells - 1)) - 1) return false;
-    cut = static_cast<int32_t>(((begin + end + 1) * kCell / 2) & (kTurn - 1));
-    return true;
+  // Whether a partial turn leaves out a sector, and which.
+  bool unseen_sector(int32_t last, Gap& gap) const {
+    gap = widest_gap(run_);
+    return gap.size >= 4 && gap.begin + gap.size >= last;
   }
 
   // Points near the cut.
@@ -149,17 +175,19 @@ class RingOrder {
 
   // Points near the cut, and of the others the mean elevation of each turn.
   void divide(int32_t start, int32_t width, Near& near, Doubles& beam) const {
-    Tally tally(static_cast<size_t>(kMaxRings) + 4);
+    PointTally others(static_cast<size_t>(kMaxRings) + 4);
     int32_t highest = -1;
     for (size_t i = 0; i < run_.size(); ++i) {
-      const int32_t turn = (run_[i] - start) >> 22, phase = (run_[i] - start) & (kTurn - 1);
+      // A file's first points may lie before where the azimuth of its first turn begins.
+      const int32_t turn = std::max((run_[i] - start) >> 22, 0), phase = (run_[i] - start) & (kTurn - 1);
       if (phase < width) {
         near.add(turn, phase, sine_[i]);
       } else {
-        tally.add(static_cast<size_t>(turn), sine_[i]);
+        others.add(i, static_cast<size_t>(turn), sine_[i]);
         highest = std::max(highest, turn);
       }
     }
+    const Tally tally = others.sum();
     size_t latest = 0;
     while (highest >= 0 && !tally.members[latest]) ++latest;
     for (int32_t turn = 0; turn <= highest; ++turn) {
@@ -231,7 +259,7 @@ class RingOrder {
       double step;
       size_t pair;
     };
-    std::vector<Best> best(spacing.size(), {-std::numeric_limits<double>::infinity(), SIZE_MAX});
+    Vector<Best> best(spacing.size(), {-std::numeric_limits<double>::infinity(), SIZE_MAX});
     for (size_t i = 0; i + 1 < inner.turn.size(); ++i) {
       if (inner.turn[i + 1] != inner.turn[i] || inner.phase[i + 1] <= inner.phase[i]) continue;
       Best& of_turn = best[inner.turn[i]];
@@ -239,7 +267,7 @@ class RingOrder {
       if (is_break) step = std::fabs(step);
       if (step >= of_turn.step) of_turn = {step, i};
     }
-    std::vector<std::pair<int64_t, int>> events;
+    Vector<std::pair<int64_t, int>> events;
     for (const Best& of_turn : best) {
       if (of_turn.pair == SIZE_MAX) continue;
       events.emplace_back(inner.phase[of_turn.pair] + 1, 1);
@@ -259,12 +287,12 @@ class RingOrder {
     return (events[at].first + events[at + 1].first) / 2;
   }
 
-  static bool remove_strays(Ints& ring, const Tally& tally) {
+  static bool remove_strays(PointInts& ring, const Tally& tally) {
     const size_t count = tally.members.size();
     if (count < kMinRings) return false;
     const double few = 0.05 * static_cast<double>(middle_of(tally.members));
     const double spacing = std::fabs(tally.mean(0) - tally.mean(count - 1)) / static_cast<double>(count);
-    std::vector<uint8_t> kept(count);
+    Vector<uint8_t> kept(count);
     for (size_t k = 0; k < count; ++k) kept[k] = tally.members[k] > 0;
     for (int side = 0; side < 2; ++side) {
       const size_t edge = side ? count - 1 : 0, inner = side ? count - 2 : 1;
@@ -282,7 +310,7 @@ class RingOrder {
     return true;
   }
 
-  static bool put_top_first(Ints& ring, const Tally& tally) {
+  static bool put_top_first(PointInts& ring, const Tally& tally) {
     const int64_t rings = static_cast<int64_t>(tally.members.size());
     if (rings < kMinRings || rings > kMaxRings) return false;
     int64_t falling = 0, rising = 0;
@@ -298,9 +326,10 @@ class RingOrder {
     return true;
   }
 
-  const Ints& azimuth_;
-  const Ints& sine_;
-  Ints run_;
+  const PointInts& azimuth_;
+  const PointInts& sine_;
+  PointInts run_;
+  int32_t lowest_ = 0;  // of the run
 };
 
 }  // namespace hwnas

@@ -1,5 +1,5 @@
 // Rows of a range image: from rings, given or recovered, or from the nearest beam of a table. See
-// hwnas.data.rows. Part of range_view.cpp; include range_view.h instead.
+// hwnas.range_view.rows. Part of range_view.cpp; include range_view.h instead.
 
 #ifndef HWNAS_ROWS_H_
 #define HWNAS_ROWS_H_
@@ -7,60 +7,29 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <numeric>
-#include <vector>
 
+#include "directions.h"
 #include "rings.h"
 
 namespace hwnas {
 
 enum class RowMethod { kRing, kBeams, kNone, kWrongRing };
 
-// Elevation and distance of the points that have a direction; `index` says which of all they are.
-struct Directions {
-  Ints index, sine;
-  std::vector<float> range_m;
-
-  Directions(const float* points, int64_t count) {
-    index.resize(count);
-    sine.resize(count);
-    range_m.resize(count);
-    size_t kept = 0;
-    for (int64_t i = 0; i < count; ++i) {
-      const float* point = points + 3 * i;
-      float squares = point[0] * point[0];
-      squares += point[1] * point[1];
-      squares += point[2] * point[2];
-      const float range = std::sqrt(squares);
-      if (!std::isfinite(range) || !(range > 0.0f)) continue;
-      const int32_t steps = whole(point[2] / range * static_cast<float>(kSineSteps));
-      index[kept] = static_cast<int32_t>(i);
-      sine[kept] = std::min(std::max(steps, -kSineSteps), kSineSteps - 1) + kSineSteps;
-      range_m[kept++] = range;
-    }
-    index.resize(kept);
-    sine.resize(kept);
-    range_m.resize(kept);
-  }
-};
-
 // Rings of points with a direction, 0 = the top one that has points; false where nothing tells them.
-inline bool recover_rings(const Directions& from, const std::vector<float>& angles, Ints& ring) {
+inline bool recover_rings(const Directions& from, PointInts& ring) {
   const size_t count = from.sine.size();
   if (count < kFewestPoints) return false;
   if (grouped_rings(from.sine, nullptr, ring)) return true;
-  Ints azimuth(count);
-  for (size_t i = 0; i < count; ++i) {
-    azimuth[i] = whole(angles[from.index[i]] * 667544.1875f);
-  }
-  if (RingOrder(azimuth, from.sine).find(ring)) return true;
+  if (RingOrder(from.azimuth, from.sine).find(ring)) return true;
   if (grouped_rings(from.sine, &from.range_m, ring)) return true;
   const float near = 0.25f * middle_range(from.range_m);
-  Ints far, far_azimuth, far_sine, found;
+  PointInts far, far_azimuth, far_sine, found;
   for (size_t i = 0; i < count; ++i) {
     if (!(from.range_m[i] >= near)) continue;
     far.push_back(static_cast<int32_t>(i));
-    far_azimuth.push_back(azimuth[i]);
+    far_azimuth.push_back(from.azimuth[i]);
     far_sine.push_back(from.sine[i]);
   }
   if (far.size() == count || far.size() < kFewestPoints) return false;
@@ -74,22 +43,21 @@ inline bool recover_rings(const Directions& from, const std::vector<float>& angl
   return true;
 }
 
+// Rows of the points; those without a direction may get any.
 class RowFinder {
  public:
   RowFinder(const Directions& from, int32_t height, const int32_t* beams, int32_t num_beams)
       : from_(from), beams_(beams, beams + (beams ? num_beams : 0)), rows_(beams ? num_beams : height) {}
 
-  // Rows of rings as a driver numbers them.
-  RowMethod of_given(const int32_t* ring, int64_t count, Ints& row, int32_t& remark) const {
-    row.assign(ring, ring + count);
-    if (!count) return RowMethod::kRing;
+  // Rows of rings as a driver numbers them; `row` holds these and becomes rows.
+  RowMethod of_given(IntSpan row, int32_t& remark) const {
+    if (!row.count) return RowMethod::kRing;
     if (!number(row)) return RowMethod::kWrongRing;
     if (from_.sine.empty()) return RowMethod::kRing;
-    const int32_t highest = *std::max_element(row.begin(), row.end());
-    const Longs means = means_of_far(row, highest + 1);
+    const Longs means = means_of_far(row, highest_of(row) + 1);
     Longs present;
-    for (int32_t k = 0; k <= highest; ++k) {
-      if (means[k] >= 0) present.push_back(k);
+    for (size_t k = 0; k < means.size(); ++k) {
+      if (means[k] >= 0) present.push_back(static_cast<int64_t>(k));
     }
     int order = order_of(means, present);
     if (order == 0 && present.size() > 1) {
@@ -100,17 +68,16 @@ class RowFinder {
       const int64_t only = present[0], mean = means[only];
       order = std::abs(mean - beams_[rows_ - 1 - only]) < std::abs(mean - beams_[only]) ? -1 : 1;
     }
-    if (order < 0) flip(row);
+    from_top(row, present, order, base_of(row, present, means, order));
     return RowMethod::kRing;
   }
 
   // Rows without given rings: of those that are recovered, or else of the nearest beam.
-  RowMethod of_points(const std::vector<float>& angles, int64_t count, Ints& row) const {
-    row.assign(count, 0);
+  RowMethod of_points(IntSpan row) const {
     if (from_.sine.empty()) return RowMethod::kRing;
-    Ints ring;
-    if (recover_rings(from_, angles, ring) && of_recovered(ring)) {
-      for (size_t i = 0; i < ring.size(); ++i) row[from_.index[i]] = ring[i];
+    PointInts ring;
+    if (recover_rings(from_, ring) && of_recovered(ring)) {
+      spread(ring, row);
       return RowMethod::kRing;
     }
     if (beams_.empty()) return RowMethod::kNone;
@@ -120,8 +87,39 @@ class RowFinder {
   }
 
  private:
-  void flip(Ints& row) const {
-    for (int32_t& value : row) value = rows_ - 1 - value;
+  // Rows of rings that are numbered by elevation. Where beams are known, the ring `first` is the first of them. Else
+  // the first ring with points is, as for rings that are recovered, which may be fewer than the rows of the image.
+  void from_top(IntSpan row, const Longs& present, int order, int32_t first) const {
+    const bool are_known = !beams_.empty();
+    const int32_t last = are_known ? rows_ - 1 + first : static_cast<int32_t>(present.back());
+    const int32_t sign = order < 0 ? -1 : 1, top = are_known ? first : static_cast<int32_t>(present.front());
+    const int32_t base = order < 0 ? last : -top;
+    // Points without a direction may have other rings.
+    const int32_t least = are_known ? std::numeric_limits<int32_t>::min() : 0;
+    for (int32_t& value : row) value = std::max(base + sign * value, least);
+  }
+
+  void spread(const PointInts& of_usable, IntSpan row) const {
+    if (of_usable.size() == row.count) {
+      std::copy(of_usable.begin(), of_usable.end(), row.begin());
+    } else {
+      for (size_t i = 0; i < of_usable.size(); ++i) row[from_.index[i]] = of_usable[i];
+    }
+  }
+
+  // Whether rings count from 0 or 1, where neither 0 nor the number of beams is among them. Only elevations that fit
+  // far better make it 1, and only those of a whole turn: in a part of one, those of an inclined sensor are those of
+  // another beam.
+  int32_t base_of(IntSpan number, const Longs& present, const Longs& means, int order) const {
+    if (beams_.empty() || lowest_of(number) < 1) return 0;
+    if (5 * *std::min_element(from_.quadrants, from_.quadrants + 4) < static_cast<int64_t>(from_.sine.size())) return 0;
+    int64_t from_0 = 0, from_1 = 0;
+    for (const int64_t k : present) {
+      const int64_t row = order < 0 ? rows_ - 1 - k : k;
+      from_0 += std::abs(means[k] - beams_[row]);
+      from_1 += std::abs(means[k] - beams_[order < 0 ? row + 1 : row - 1]);
+    }
+    return 4 * from_1 < from_0 ? 1 : 0;
   }
 
   Ints nearest_rows() const {
@@ -140,7 +138,7 @@ class RowFinder {
   Ints row_of_each(const Longs& means) const {
     const size_t count = means.size(), beams = beams_.size();
     Longs least(beams + 1, 0);  // of the rings so far in the first rows
-    std::vector<uint8_t> skipped(count * (beams + 1), 0);
+    Vector<uint8_t> skipped(count * (beams + 1), 0);
     for (size_t k = 0; k < count; ++k) {
       int64_t before = least[0];
       least[0] = int64_t{1} << 40;
@@ -160,8 +158,8 @@ class RowFinder {
     return rows;
   }
 
-  bool of_recovered(Ints& ring) const {
-    const int32_t rings = *std::max_element(ring.begin(), ring.end()) + 1;
+  bool of_recovered(PointInts& ring) const {
+    const int32_t rings = highest_of(ring) + 1;
     if (rings > rows_) return false;
     if (beams_.empty() || rings == rows_) return true;
     const Tally tally = tally_of(ring, from_.sine);
@@ -172,9 +170,8 @@ class RowFinder {
     return true;
   }
 
-  bool number(Ints& ring) const {
-    const auto ends = std::minmax_element(ring.begin(), ring.end());
-    const int32_t lowest = *ends.first, highest = *ends.second;
+  bool number(IntSpan ring) const {
+    const int32_t lowest = lowest_of(ring), highest = highest_of(ring);
     if (lowest >= 0 && highest < rows_) return true;
     if (lowest >= 1 && highest == rows_) {
       for (int32_t& value : ring) --value;
@@ -190,13 +187,21 @@ class RowFinder {
     return true;
   }
 
-  Longs means_of_far(const Ints& number, int32_t count) const {
+  Longs means_of_far(IntSpan number, int32_t count) const {
     const float near = 0.5f * middle_range(from_.range_m);
-    Tally all(count), far(count);
+    // Of each ring those that are near, and those that are far.
+    PointTally tally(2 * static_cast<size_t>(count));
     for (size_t i = 0; i < from_.sine.size(); ++i) {
-      const int32_t ring = number[from_.index[i]];
-      all.add(ring, from_.sine[i]);
-      if (from_.range_m[i] >= near) far.add(ring, from_.sine[i]);
+      const size_t ring = static_cast<size_t>(number[from_.index[i]]);
+      tally.add(i, 2 * ring + (from_.range_m[i] >= near), from_.sine[i]);
+    }
+    const Tally parts = tally.sum();
+    Tally all(count), far(count);
+    for (size_t k = 0; k < static_cast<size_t>(count); ++k) {
+      far.sums[k] = parts.sums[2 * k + 1];
+      far.members[k] = parts.members[2 * k + 1];
+      all.sums[k] = parts.sums[2 * k] + far.sums[k];
+      all.members[k] = parts.members[2 * k] + far.members[k];
     }
     Longs means(count);
     for (int32_t k = 0; k < count; ++k) {
@@ -215,7 +220,7 @@ class RowFinder {
     return fall >= rise ? 1 : -1;
   }
 
-  void by_elevation(Ints& row, const Longs& means, const Longs& present, int32_t& remark) const {
+  void by_elevation(IntSpan row, const Longs& means, const Longs& present, int32_t& remark) const {
     int64_t apart = 0, lowest = kBins, highest = 0;
     for (size_t i = 0; i < from_.sine.size(); ++i) apart += std::abs(from_.sine[i] - means[row[from_.index[i]]]);
     for (int64_t k : present) {
@@ -225,12 +230,13 @@ class RowFinder {
     const double limit = 0.25 * static_cast<double>(highest - lowest) * static_cast<double>(from_.sine.size());
     if (static_cast<double>(apart * static_cast<int64_t>(present.size() - 1)) >= limit) {
       remark = 2;
-      if (means[present.front()] < means[present.back()]) flip(row);
+      from_top(row, present, means[present.front()] < means[present.back()] ? -1 : 1, 0);
       return;
     }
     remark = 1;
-    Longs order(present);
-    std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return means[a] > means[b]; });
+    Longs order(present);  // of equal ones in the order of their numbers; std::stable_sort would allocate
+    std::sort(order.begin(), order.end(),
+              [&](int64_t a, int64_t b) { return means[a] != means[b] ? means[a] > means[b] : a < b; });
     Ints row_of(means.size(), 0);
     Ints rows(order.size());
     std::iota(rows.begin(), rows.end(), 0);

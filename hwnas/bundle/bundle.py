@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas.bundle.candidates import Candidate, candidates_of
-from hwnas.bundle.manifest import ONNXRUNTIME, Manifest, read_manifest
+from hwnas.bundle.manifest import ONNXRUNTIME, Manifest, bundle_directory, read_manifest
 from hwnas.bundle.signature import Trust
+from hwnas.files import checked_path
 
 if TYPE_CHECKING:
+    from hwnas.bundle.adaptation.result import Adaptation, AdaptationListener
     from hwnas.bundle.inference.results import Inference, InferenceListener
     from hwnas.bundle.runtime.runner import Runner
+    from hwnas.bundle.stated_precisions import StatedPrecision
     from hwnas.bundle.verification.result import Verification, VerificationListener, VerificationSettings
     from hwnas.latency.measurement import LatencyMeasurement
     from hwnas.tasks.base import Quality
@@ -32,8 +35,11 @@ class Bundle:
         Args:
             path: of the directory that `hwnas export` wrote.
             trust: who must have signed it; None takes unsigned ones, too.
+
+        Raises:
+            BundleError: if there is no bundle.
         """
-        self.path = Path(path).resolve()
+        self.path = bundle_directory(path)
         self._trust = trust
 
     @cached_property
@@ -52,17 +58,33 @@ class Bundle:
 
     @property
     def quality(self) -> Quality:
-        """How well the network does its task, on the validation split at export."""
+        """How well the trained network does its task on the validation split: in fp32, by torch.
+
+        That of its other precisions is in `precisions`, such as `bundle.precisions["int8"].quality`.
+        """
         from hwnas.tasks.base import Quality
 
         return Quality.from_json(self.manifest.content["quality"])
 
     @property
     def latency(self) -> LatencyMeasurement:
-        """Latency of the fp32 model on the target at export, without the single samples."""
+        """Latency of the fp32 model on the target, clocked by `Run.export` under the final protocol.
+
+        It is of the very file, or engine, that the bundle holds; `latency.json` there has the single samples,
+        which are left out here. `Run.trained` states what `Run.train` clocked earlier under the same
+        protocol, and `Run.front` what the search did under its quicker one: three measurements of one
+        network, which agree as far as their intervals say. This is the one that `verify` compares with.
+        """
         from hwnas.latency.measurement import LatencyMeasurement
 
         return LatencyMeasurement.from_json({"samples_ms": (), **self.manifest.content["latency"]})
+
+    @property
+    def precisions(self) -> Mapping[str, StatedPrecision]:
+        """Quality, what is lost against fp32, and speed of every precision in the bundle, by name."""
+        from hwnas.bundle.stated_precisions import stated_precisions
+
+        return stated_precisions(self.manifest)
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
@@ -115,13 +137,14 @@ class Bundle:
         format_options: Mapping[str, Any] | None = None,
         picture: bool = False,
         force: bool = False,
+        check_scans: bool = True,
         progress: InferenceListener | None = None,
     ) -> Inference:
         """Run the network on files; LiDAR bundles write one .label file for each scan.
 
         For other bundles, the processor defines what is written. Files that cannot be used become
         `Inference.problems`; the others are done. If a directory holds a `dataset.yaml`, its scans are read
-        as that file says.
+        as that file says, and only what it names is a scan; elsewhere files named like labels are left out.
 
         Args:
             inputs: files, and directories that are searched with all that is below them.
@@ -133,34 +156,96 @@ class Bundle:
             format_options: LiDAR. Options of the format as in `dataset.yaml`.
             picture: draw each input as PNG, too.
             force: replace results and pictures that `infer` wrote; other files are refused.
+            check_scans: False takes inputs that contradict the manifest, too: their results may be wrong, and
+                nothing tells which.
             progress: is given an `InferenceStatus` before each file.
 
         Raises:
             BundleError: if the bundle is changed, incomplete, or not signed as wanted.
-            ConfigError: if a result exists, two would be one file, or options do not fit the bundle.
+            ConfigError: if a result exists, two would be one file, an argument is none, or options do not fit
+                the bundle.
             DataError: if the `dataset.yaml` of a directory is wrong.
             PluginError: if the bundle's processor is not installed, or raises an error of its own.
         """
         from hwnas.bundle.inference.infer import infer
         from hwnas.bundle.inference.processing import FileOptions
 
-        paths = [inputs] if isinstance(inputs, str | Path) else inputs
+        paths = inputs if isinstance(inputs, Iterable) and not isinstance(inputs, str | bytes) else [inputs]
         options = FileOptions(
             threads=threads,
             precision=precision,
             picture=picture,
             force=force,
+            check_scans=check_scans,
             trust=self._trust,
             progress=progress,
         )
         return infer(
             self.path,
-            [Path(path) for path in paths],
-            Path(out),
+            [checked_path(path, "`inputs=`") for path in paths],
+            checked_path(out, "`out=`"),
             options,
             ids=ids,
             columns=columns,
             format_options=format_options,
+        )
+
+    def adapt(
+        self,
+        data: str | Path,
+        out: str | Path,
+        *,
+        scans: int,
+        method: str = "auto",
+        label_map: str | None = None,
+        steps: int = 150,
+        learning_rate: float = 1e-3,
+        folds: int = 2,
+        seed: int = 0,
+        target: str | None = None,
+        force: bool = False,
+        progress: AdaptationListener | None = None,
+    ) -> Adaptation:
+        """Adapt the network to a new sensor, place or label map from few labelled samples.
+
+        Args:
+            data: data set with a labelled `train` and `val` split.
+            out: directory of the new bundle.
+            scans: labelled samples of the training split to adapt to, spread over it.
+            method: `none`, `batch-norm`, `head`, `fine-tune`, or `auto`: what is best on parts held out of
+                the samples; the validation split decides nothing.
+            label_map: name or path; None means the data set's own. Classes that the network does not know get
+                a new row in its head.
+            steps: training steps of `head` and `fine-tune`.
+            learning_rate: their peak.
+            folds: parts of the samples that `auto` holds out in turn; a single scan is divided by directions.
+            seed: of the choice of samples and of the training.
+            target: URL of the target to measure latency on instead of the bundle's.
+            force: replace a bundle at `out`.
+            progress: is told what is done.
+
+        Raises:
+            BundleError: if this bundle is changed, incomplete, or not signed as wanted.
+            ConfigError: if a setting is wrong, or the task cannot be adapted.
+            DataError: if the data cannot be used or have too few labelled samples.
+            ExportError: if `out` exists and may not be replaced.
+            TrainingError: if training fails.
+            MeasurementError: if the target cannot be used.
+        """
+        from hwnas.bundle.adaptation.adapt import AdaptationSettings, adapt
+        from hwnas.bundle.adaptation.source import AdaptationSource
+        from hwnas.bundle.purpose import ExportOptions
+
+        settings = AdaptationSettings(scans, method, steps, learning_rate, folds, seed)
+        return adapt(
+            AdaptationSource.of(self.manifest),
+            str(checked_path(data, "`data=`")),
+            checked_path(out, "`out=`"),
+            settings,
+            label_map=label_map,
+            target=target,
+            options=ExportOptions(force=force),
+            progress=progress,
         )
 
     def verify(

@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from hwnas.bundle.manifest import VERIFICATION_NAME
 from hwnas.bundle.signature import SIGNATURE_NAME
+from hwnas.directory_replacing import replace_directory
 from hwnas.errors import ExportError
 from hwnas.scratch import ScratchDirectory
 from hwnas.text import excerpt
@@ -21,8 +20,8 @@ from hwnas.text import excerpt
 def replaced_directory(target: Path, *, force: bool, marker: str) -> Iterator[Path]:
     """Yield an empty directory that becomes `target` when the block ends without an error.
 
-    A kill at any moment leaves the old directory or the new one (or, between two renames of a
-    replacement, the old one under a name that starts with `.` beside it), never a mixture.
+    A kill at any moment leaves the old directory or the new one, never a mixture; see
+    `hwnas.directory_replacing` for systems that cannot exchange two directories at once.
 
     Args:
         target: what to write; missing parents are made.
@@ -35,14 +34,11 @@ def replaced_directory(target: Path, *, force: bool, marker: str) -> Iterator[Pa
     refuse_existing(target, force=force, marker=marker)
     target.parent.mkdir(parents=True, exist_ok=True)
     with ScratchDirectory("export", parent=str(target.parent)) as directory:
-        scratch = Path(directory)
+        scratch = Path(directory, "result")
+        scratch.mkdir()  # the one around it is private; a result is as readable as any other of the user
         yield scratch
-        # mkdtemp makes private directories; a result is as readable as any other of the user.
-        umask = os.umask(0)
-        os.umask(umask)
-        scratch.chmod(0o777 & ~umask)
         refuse_existing(target, force=force, marker=marker)
-        _move_into_place(scratch, target)
+        replace_directory(scratch, target)
 
 
 def refuse_existing(target: Path, *, force: bool, marker: str) -> None:
@@ -54,16 +50,16 @@ def refuse_existing(target: Path, *, force: bool, marker: str) -> None:
     if not os.path.lexists(target):
         return
     if not force:
-        raise ExportError(f"{target} exists already. Give `--force` to replace it, or another `--out`.")
+        raise ExportError(f"{target} exists already. Give `force=True` to replace it, or another `out=`.")
     if target.is_symlink() or not (target / marker).is_file():
         raise ExportError(
-            f"{target} is not a bundle (it holds no {marker}), so `--force` does not replace it."
+            f"{target} is not a bundle (it holds no {marker}), so `force=True` does not replace it."
         )
     foreign = _foreign_files(target, marker)
     if foreign:
         raise ExportError(
             f"{target} holds {len(foreign)} files that no export wrote ({excerpt(foreign[0])} for one), so "
-            "`--force` does not replace it. Move them away."
+            "`force=True` does not replace it. Move them away."
         )
 
 
@@ -74,24 +70,8 @@ def _foreign_files(bundle: Path, marker: str) -> list[str]:
         own = {marker, SIGNATURE_NAME, VERIFICATION_NAME, *map(str, listed)}
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ExportError(
-            f"{bundle / marker} does not say what an export wrote there ({excerpt(error)}), so `--force` "
+            f"{bundle / marker} does not say what an export wrote there ({excerpt(error)}), so `force=True` "
             "does not replace it. Remove it by hand."
         ) from error
     found = [path for path in bundle.rglob("*") if path.is_symlink() or not path.is_dir()]
     return sorted(name for path in found if (name := path.relative_to(bundle).as_posix()) not in own)
-
-
-def _move_into_place(scratch: Path, target: Path) -> None:
-    if not target.exists():
-        scratch.rename(target)
-        return
-    holder = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.old."))
-    old = holder / target.name
-    target.rename(old)
-    try:
-        scratch.rename(target)
-    except BaseException:
-        old.rename(target)
-        holder.rmdir()
-        raise
-    shutil.rmtree(holder)

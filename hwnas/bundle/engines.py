@@ -27,11 +27,11 @@ def check_engine_choice(engine: str, target_url: str) -> None:
         ConfigError: for unknown ones, and for `tensorrt` on a target with another backend.
     """
     if engine not in ENGINES:
-        raise ConfigError(f"`--engine` is one of {', '.join(ENGINES)}, but got {engine!r}.")
+        raise ConfigError(f"`engine=` is one of {', '.join(ENGINES)}, but got {engine!r}.")
     backend = Target.parse(target_url).backend
     if engine == TENSORRT and backend != BACKENDS[TENSORRT]:
         raise ConfigError(
-            f"`--engine tensorrt` is built on the target, with its TensorRT, but the run's target has the "
+            f"`engine=tensorrt` is built on the target, with its TensorRT, but the run's target has the "
             f"backend {backend!r}. Search for a target with backend=tensorrt."
         )
 

@@ -78,16 +78,32 @@ def export_bundle(
 
     Raises:
         ConfigError: if what was asked for contradicts itself, see `hwnas.bundle.purpose`.
-        ExportError: if `directory` exists and may not be replaced, is no bundle, or the network cannot
-            be exported or not be taken by that TensorRT or onnxruntime, or the key cannot be used.
+        ExportError: if the network was trained on other data, `directory` exists and may not be replaced, is
+            no bundle, or the network cannot be exported or not be taken by that TensorRT or onnxruntime, or
+            the key cannot be used.
         MeasurementError: if the exported file cannot be measured.
     """
+    _refuse_other_data(task, member)
     options = options or ExportOptions()
     purpose = options.purpose(meter.target)
     purpose = replace(purpose, tensorrt=options.tensorrt or tensorrt_version(meter.fingerprint()))
     with replaced_directory(directory, force=options.force, marker=MANIFEST_NAME) as scratch:
         _BundleWriter(task, space, member, meter, options, purpose, scratch).write()
     return directory
+
+
+def _refuse_other_data(task: Task, member: TrainedMember) -> None:
+    """Refuse weights with pre- and post-processing, which follow from the data, that are not theirs.
+
+    Raises:
+        ExportError: if the network was trained on other data than the task has now.
+    """
+    if member.task_fingerprint != task.fingerprint():
+        raise ExportError(
+            f"A bundle states the data that its network was trained on, but {member.architecture.id} was "
+            f"trained on others than the task {task.name!r} has now: samples, labels, settings, or "
+            "how data are read. Restore them, or train the network on these."
+        )
 
 
 def check_network(task: Task, space: SearchSpace, architecture: Architecture, purpose: Purpose) -> None:
@@ -245,10 +261,12 @@ class _BundleWriter:
         plan = _plan_of(manifest["engines"], precision)
         source = entry_for(manifest, precision, "tensorrt")["file"]
         if plan is not None:
-            return Deployed(self.directory, name, precision, source, self._io_spec, plan)
+            return Deployed(self.directory, name, precision, source, self._io_spec, plan, stated=manifest)
         served = recommended_for(manifest, "onnxruntime")
         file = entry_for(manifest, served, "onnxruntime")["file"]
-        return Deployed(self.directory, name, served, file, self._io_spec, None, (precision, source))
+        return Deployed(
+            self.directory, name, served, file, self._io_spec, None, (precision, source), manifest
+        )
 
 
 def _check_file(path: Path, dialect: Dialect | None, purpose: Purpose, module: nn.Module) -> None:

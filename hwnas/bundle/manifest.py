@@ -15,7 +15,7 @@ from hwnas.bundle.signature import Trust, check_signature
 from hwnas.bundle.untrusted_files import read_small_file
 from hwnas.errors import BundleError, ModelFileError
 from hwnas.external_data import read_model_files
-from hwnas.files import checked_text, sha256_of_file
+from hwnas.files import checked_path, checked_text, sha256_of_file
 from hwnas.io_spec import IoSpec
 
 SCHEMA_VERSION = 5
@@ -99,7 +99,7 @@ class Manifest:
         if entry is None:
             raise BundleError(
                 f"{self.directory} holds the precisions {', '.join(self.precisions)}, not {name!r}. "
-                f"Export it with `--precision {name}`."
+                f"Export it with `hwnas export --precision {name}`."
             )
         return entry
 
@@ -156,7 +156,7 @@ def _entry_for(
     precisions: Mapping[str, Mapping[str, Any]], name: str, backend: str
 ) -> Optional[Mapping[str, Any]]:
     """Return the entry of that name that is for the backend; else that of the name alone, None if none is."""
-    if name not in precisions:
+    if not isinstance(name, str) or name not in precisions:
         return None
     for entry in precisions.values():
         backends = entry.get("for")
@@ -180,7 +180,9 @@ def read_manifest(
             incomplete, or if a file is missing, lies outside the bundle, or has another size or SHA-256
             than listed; or if it is not signed as `trust` wants.
     """
-    directory = Path(bundle)
+    directory = checked_path(bundle, "The bundle", BundleError)
+    if trust is not None and not isinstance(trust, Trust):
+        raise BundleError(f"`trust` is of the type {type(trust).__name__}; expected a `Trust`, or None.")
     raw = _read_bytes(directory / MANIFEST_NAME)
     text = _whole_text(raw, directory / MANIFEST_NAME)  # damage is told as damage, not as a wrong signature
     if trust is not None:  # before anything is parsed
@@ -241,12 +243,28 @@ def _external_problems(
         yield name, f"keeps weights in {unlisted[0]!r}, which the manifest does not list"
 
 
-def _read_bytes(path: Path) -> bytes:
-    missing = (
-        f"A bundle is a directory with a {MANIFEST_NAME}, but {path} is no file, or a link to one. "
+def bundle_directory(path: Any) -> Path:
+    """Return the directory of a bundle, absolute and without links; only its manifest is looked for.
+
+    Raises:
+        BundleError: if there is none.
+    """
+    directory = Path(os.path.realpath(checked_path(path, "The bundle", BundleError)))
+    manifest = directory / MANIFEST_NAME
+    if not os.path.isfile(manifest):
+        raise BundleError(_no_bundle(manifest))
+    return directory
+
+
+def _no_bundle(manifest: Path) -> str:
+    return (
+        f"A bundle is a directory with a {MANIFEST_NAME}, but {manifest} is no file, or a link to one. "
         "`hwnas export RUN` writes bundles."
     )
-    return read_small_file(path, _MAX_MANIFEST_BYTES, missing)
+
+
+def _read_bytes(path: Path) -> bytes:
+    return read_small_file(path, _MAX_MANIFEST_BYTES, _no_bundle(path))
 
 
 def _whole_text(raw: bytes, path: Path) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from hwnas.bundle.engines import NO_ENGINE, TENSORRT
-from hwnas.bundle.integrations.choice import ISAAC_ROS, TRITON
+from hwnas.bundle.integrations.choice import ISAAC_ROS, ROS2, TRITON, parse_integrations
 from hwnas.bundle.precision.measurements import MODELOPT, PrecisionSettings
 from hwnas.errors import ConfigError, did_you_mean
 from hwnas.latency.target import Target
@@ -77,20 +77,35 @@ class Purpose:
         return onnxruntime, None if dialect is Dialect.ONNXRUNTIME_CPU else self.tensorrt
 
 
+class ExportKeywords(TypedDict, total=False):
+    """`ExportOptions` as they are written by hand: names in a list or between commas, paths as texts."""
+
+    precision: PrecisionSettings | str | Sequence[str]
+    integrations: str | Sequence[str]
+    engine: str
+    tensorrt: str | None
+    onnxruntime: str | None
+    opset: int | None
+    dialect: str
+    key: str | Path | None
+    force: bool
+
+
 @dataclass(frozen=True)
 class ExportOptions:
     """What is written into a bundle, and for what.
 
     Attributes:
         precision: which precisions to write beside fp32, and how they are evaluated; None writes fp32 only.
-        integrations: other programs that get files of their own, see `hwnas.bundle.integrations.choice`;
-            they load the recommended precision.
-        engine: `tensorrt`, `rtx` or `none`, one for each precision, see `hwnas.bundle.engines`.
+        integrations: other programs that get files of their own: `triton`, `isaac-ros`, `ros2`; they load the
+            recommended precision.
+        engine: `tensorrt` (built on the target), `rtx` (for RTX GPUs) or `none`, one for each precision.
         builds: of an engine that ships, of which the fastest is kept, where they differ.
         tensorrt: version that must take the graph, such as `10.3`; None asks the target for its own.
         onnxruntime: version that must take the files meant for it, such as `1.16`; None asks for none.
         opset: of all files; None takes the oldest that each needs.
-        dialect: of INT8, comma-separated names in `DIALECTS`; empty writes what the other options need.
+        dialect: of INT8: `tensorrt`, `onnxruntime`, or both with a comma; empty writes what the other options
+            need, and the target decides where nothing else does.
         key: of OpenSSH, to sign the manifest with; None leaves it unsigned.
         force: replace an existing bundle, in one step.
     """
@@ -106,88 +121,80 @@ class ExportOptions:
     key: Path | None = None
     force: bool = False
 
+    @classmethod
+    def of(cls, **options: Unpack[ExportKeywords]) -> ExportOptions:
+        """Return options from how they are written by hand.
+
+        Raises:
+            ConfigError: if a precision or an integration is unknown.
+        """
+        given: dict[str, Any] = {**options}
+        precision, key = given.get("precision"), given.get("key")
+        if precision is not None and not isinstance(precision, PrecisionSettings):
+            given["precision"] = PrecisionSettings.of(precision)
+        given["integrations"] = parse_integrations(given.get("integrations", ()))
+        given["key"] = None if key is None else Path(key)
+        return cls(**given)
+
     def purpose(self, target_url: str) -> Purpose:
-        """Return what a bundle for a target is for, see `purpose_of`."""
-        return purpose_of(
+        """Return what a bundle with these options is for.
+
+        Args:
+            target_url: that the run was made for.
+
+        Raises:
+            ConfigError: if two of the options contradict each other.
+            ExportError: if a version of TensorRT is malformed.
+        """
+        target = Target.parse(target_url)
+        own = dialect_of(target.backend, dict(target.options))
+        asked, served, stated = self._asked(), self._served(), _stated(self.dialect)
+        if stated:
+            _check_dialects(stated, {**asked, **served}, quantises=self._quantises)
+        # `integrations` come beside what the target computes; the others say what all of it is for.
+        wanted = stated or tuple({*(asked.values() or [own]), *served.values()})
+        dialects = tuple(sorted(wanted, key=lambda each: (each is not own, each.value)))
+        _check_opset(self.opset, self.onnxruntime, self.tensorrt, dialects, quantises=self._quantises)
+        if self._quantises and self.precision is not None and self.precision.quantizer == MODELOPT:
+            _check_quantizer(dialects)
+        return Purpose(
+            dialects,
+            own in dialects,
+            backend_of(target.backend),
             target_url,
-            dialect=self.dialect,
-            engine=self.engine,
-            integrations=self.integrations,
-            tensorrt=self.tensorrt,
-            onnxruntime=self.onnxruntime,
-            opset=self.opset,
-            precision=self.precision,
+            self.opset,
+            self.onnxruntime,
+            self.tensorrt,
         )
 
+    @property
+    def _quantises(self) -> bool:
+        return self.precision is not None and bool({INT8, MIXED} & set(self.precision.wanted))
 
-def purpose_of(
-    target_url: str,
-    *,
-    dialect: str = "",
-    engine: str = NO_ENGINE,
-    integrations: Sequence[str] = (),
-    tensorrt: str | None = None,
-    onnxruntime: str | None = None,
-    opset: int | None = None,
-    precision: PrecisionSettings | None = None,
-) -> Purpose:
-    """Return what a bundle is for, from what was asked for; the target decides where nothing else does.
+    def _asked(self) -> dict[str, Dialect]:
+        """Return the dialect that each option needs, by the argument as a user gives it."""
+        asked = {}
+        if self.engine != NO_ENGINE:
+            asked[f"engine={self.engine}"] = Dialect.TENSORRT
+        if self.tensorrt is not None:
+            asked[f"tensorrt={self.tensorrt}"] = Dialect.TENSORRT
+        if self.onnxruntime is not None:
+            asked[f"onnxruntime={self.onnxruntime}"] = Dialect.ONNXRUNTIME_CPU
+        return asked
 
-    Args:
-        target_url: that the run was made for.
-        dialect: comma-separated names in `DIALECTS`; empty lets the other arguments decide.
-        engine: see `hwnas.bundle.engines`; engines take TensorRT's dialect.
-        integrations: `isaac-ros` builds an engine from a file; `triton` serves one by onnxruntime, or an
-            engine of TensorRT.
-        tensorrt: version of TensorRT that must take the files.
-        onnxruntime: version of onnxruntime that must take them.
-        opset: of all files.
-        precision: what is wanted beside fp32.
+    def _served(self) -> dict[str, Dialect]:
+        """Return the dialect that each integration loads.
 
-    Raises:
-        ConfigError: if two of these contradict each other.
-        ExportError: if a version of TensorRT is malformed.
-    """
-    target = Target.parse(target_url)
-    options: dict[str, Any] = dict(target.options)
-    own = dialect_of(target.backend, options)
-    asked = _asked(engine, tensorrt, onnxruntime)
-    served = _served(engine, integrations)
-    stated = _stated(dialect)
-    quantises = precision is not None and bool({INT8, MIXED} & set(precision.wanted))
-    if stated:
-        _check_dialects(stated, {**asked, **served}, quantises=quantises)
-    # What `--for` serves comes beside what the target computes; the other options say what all of it is for.
-    wanted = stated or tuple({*(asked.values() or [own]), *served.values()})
-    dialects = tuple(sorted(wanted, key=lambda each: (each is not own, each.value)))
-    _check_opset(opset, onnxruntime, tensorrt, dialects, quantises=quantises)
-    if quantises and precision is not None and precision.quantizer == MODELOPT:
-        _check_quantizer(dialects)
-    backend = backend_of(target.backend)
-    return Purpose(dialects, own in dialects, backend, target_url, opset, onnxruntime, tensorrt)
-
-
-def _asked(engine: str, tensorrt: str | None, onnxruntime: str | None) -> dict[str, Dialect]:
-    """Return the dialect that each option needs, by the option as a user writes it."""
-    asked = {}
-    if engine != NO_ENGINE:
-        asked[f"--engine {engine}"] = Dialect.TENSORRT
-    if tensorrt is not None:
-        asked[f"--tensorrt {tensorrt}"] = Dialect.TENSORRT
-    if onnxruntime is not None:
-        asked[f"--onnxruntime {onnxruntime}"] = Dialect.ONNXRUNTIME_CPU
-    return asked
-
-
-def _served(engine: str, integrations: Sequence[str]) -> dict[str, Dialect]:
-    """Return the dialect that each integration loads."""
-    served = {}
-    if ISAAC_ROS in integrations:
-        served[f"--for {ISAAC_ROS}"] = Dialect.TENSORRT
-    # Triton serves an engine of TensorRT where there is one.
-    if TRITON in integrations and engine != TENSORRT:
-        served[f"--for {TRITON}"] = Dialect.ONNXRUNTIME_CPU
-    return served
+        `isaac-ros` builds an engine from a file; `triton` and `ros2` run one by onnxruntime, or an engine of
+        TensorRT where there is one.
+        """
+        served = {}
+        if ISAAC_ROS in self.integrations:
+            served[f"integrations={ISAAC_ROS}"] = Dialect.TENSORRT
+        for name in (TRITON, ROS2):
+            if name in self.integrations and self.engine != TENSORRT:
+                served[f"integrations={name}"] = Dialect.ONNXRUNTIME_CPU
+        return served
 
 
 def _stated(text: str) -> tuple[Dialect, ...]:
@@ -195,7 +202,7 @@ def _stated(text: str) -> tuple[Dialect, ...]:
     for name in names:
         if name not in DIALECTS:
             raise ConfigError(
-                f"`--dialect` is one or both of {', '.join(DIALECTS)}, but got {name!r}."
+                f"`dialect=` is one or both of {', '.join(DIALECTS)}, but got {name!r}."
                 f"{did_you_mean(name, list(DIALECTS))}"
             )
     return tuple(dict.fromkeys(DIALECTS[name] for name in names))
@@ -206,20 +213,20 @@ def _check_dialects(stated: Sequence[Dialect], asked: dict[str, Dialect], *, qua
     if Dialect.TENSORRT in stated:
         return
     needing = [option for option, dialect in asked.items() if dialect is Dialect.TENSORRT]
-    options = [option for option in needing if option.startswith("--engine") or quantises]
+    options = [option for option in needing if option.startswith("engine=") or quantises]
     if options:
         raise ConfigError(
-            f"`--dialect onnxruntime` writes INT8 that TensorRT cannot take, but `{'` and `'.join(options)}` "
-            f"need{'s' * (len(options) == 1)} it. Leave `--dialect` out, or give "
-            "`--dialect tensorrt,onnxruntime` for a file of each."
+            f"`dialect=onnxruntime` writes INT8 that TensorRT cannot take, but `{'` and `'.join(options)}` "
+            f"need{'s' * (len(options) == 1)} it. Leave `dialect=` out, or give "
+            "`dialect=tensorrt,onnxruntime` for a file of each."
         )
 
 
 def _check_quantizer(dialects: Sequence[Dialect]) -> None:
     if Dialect.TENSORRT not in dialects:
         raise ConfigError(
-            "`--quantizer modelopt` quantises for TensorRT, but this export is for onnxruntime. Leave it "
-            "out, or add `--dialect tensorrt`."
+            "`quantizer=modelopt` quantises for TensorRT, but this export is for onnxruntime. Leave it "
+            "out, or add `dialect=tensorrt`."
         )
 
 
@@ -232,29 +239,29 @@ def _check_opset(
     quantises: bool,
 ) -> None:
     if opset is not None and not OLDEST_OPSET <= opset <= NEWEST_OPSET:
-        raise ConfigError(f"`--opset` is {OLDEST_OPSET} to {NEWEST_OPSET}, but got {opset}.")
+        raise ConfigError(f"`opset=` is {OLDEST_OPSET} to {NEWEST_OPSET}, but got {opset}.")
     needs_halves = quantises and Dialect.TENSORRT in dialects
     if needs_halves and opset is not None and opset < HALF_SCALES_OPSET:
         raise ConfigError(
-            f"INT8 in TensorRT's dialect needs opset {HALF_SCALES_OPSET}, but `--opset {opset}` was given. "
-            f"Ask for {HALF_SCALES_OPSET}, or for `--dialect onnxruntime`."
+            f"INT8 in TensorRT's dialect needs opset {HALF_SCALES_OPSET}, but `opset={opset}` was given. "
+            f"Ask for {HALF_SCALES_OPSET}, or for `dialect=onnxruntime`."
         )
     if onnxruntime is not None:
         highest = support_of(onnxruntime).opset
         if opset is not None and opset > highest:
             raise ConfigError(
-                f"onnxruntime {onnxruntime} takes opsets up to {highest}, but `--opset {opset}` was given."
+                f"onnxruntime {onnxruntime} takes opsets up to {highest}, but `opset={opset}` was given."
             )
         if needs_halves and len(dialects) == 1 and highest < HALF_SCALES_OPSET:
             raise ConfigError(
                 f"onnxruntime {onnxruntime} takes opsets up to {highest}, but INT8 in TensorRT's dialect "
-                f"needs {HALF_SCALES_OPSET}. Add `--dialect onnxruntime`, or name 1.15 or later."
+                f"needs {HALF_SCALES_OPSET}. Add `dialect=onnxruntime`, or name 1.15 or later."
             )
     if tensorrt is not None:
         first, last = opsets_of(tensorrt)
         if opset is not None and not first <= opset <= last:
             raise ConfigError(
-                f"TensorRT {tensorrt} takes opsets {first} to {last}, but `--opset {opset}` was given."
+                f"TensorRT {tensorrt} takes opsets {first} to {last}, but `opset={opset}` was given."
             )
 
 

@@ -16,8 +16,7 @@ from hwnas.objectives import LATENCY
 from hwnas.plugins import distribution_of
 from hwnas.search_spaces.base import SearchSpace
 from hwnas.tasks.base import Task
-from hwnas.tasks.expectations import expectations
-from hwnas.tasks.pinned import pinned_settings
+from hwnas.tasks.optional_parts import expectations, pinned_settings
 
 WEIGHTS_NAME = "weights.safetensors"
 
@@ -63,6 +62,7 @@ def stated_content(
             "seed": member.seed,
             "trainer": member.trainer.to_json(),
         },
+        **({} if member.adapted_from is None else {"adapted_from": dict(member.adapted_from)}),
         "versions": installed_versions(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated
 
@@ -9,9 +10,10 @@ import typer
 
 from hwnas.cli import bench_jobs
 from hwnas.cli.console import err_console, out_console, print_json
+from hwnas.cli.options import AsJson
+from hwnas.config import DEFAULT_TARGET
 from hwnas.errors import ConfigError
 from hwnas.files import is_json_with, refuse_foreign, write_json_atomically
-from hwnas.latency.target import DEFAULT_TARGET
 
 
 def register(app: typer.Typer) -> None:
@@ -19,77 +21,84 @@ def register(app: typer.Typer) -> None:
     app.command("bench")(bench)
 
 
+ModelsArgument = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="MODEL_OR_BUNDLE",
+        help="An ONNX file, or the directory of a bundle; several with --emit-job.",
+    ),
+]
+TargetOption = Annotated[
+    str, typer.Option(help="Where to measure, such as `ssh://user@orin?backend=tensorrt`.")
+]
+CompareOption = Annotated[
+    Path | None, typer.Option(help="Another model, clocked by turns: how many times slower is it?")
+]
+InputsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input",
+        help="Shape of an input whose axes are not fixed, or its value: image=1x5x64x512, sr=16000, "
+        "image=scan.npy.",
+    ),
+]
+RateHzOption = Annotated[
+    float | None, typer.Option(help="Run at the rate of a sensor, idle between frames, for two minutes.")
+]
+DurationOption = Annotated[
+    str | None, typer.Option(help="Run that long at the rate (10 Hz unless given): drift and throttling.")
+]
+BackgroundOption = Annotated[
+    str | None, typer.Option(help="Another model that runs beside it at a rate: detector.onnx@20.")
+]
+E2eOption = Annotated[
+    Path | None, typer.Option(help="A scan file: clock a bundle from its points to their labels.")
+]
+SamplesOutOption = Annotated[
+    Path | None, typer.Option(help="Write everything, every sample included, as JSON to this file.")
+]
+EmitJobOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="For a board that neither SSH nor Python reaches: write a job for trtexec, to carry there.",
+    ),
+]
+IngestOption = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Read what such a job brought back, and check it.")
+]
+QuickOption = Annotated[
+    bool, typer.Option("--quick", help="The protocol of a search: seconds, and a wider interval.")
+]
+ResourcesOption = Annotated[
+    bool, typer.Option("--resources", help="Memory, load time, sizes, energy of one inference.")
+]
+
+
+_OF_JOBS = ("models", "emit_job", "ingest", "as_json")
+
+
 def bench(
-    models: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            metavar="MODEL_OR_BUNDLE",
-            help="An ONNX file, or the directory of a bundle; several with --emit-job.",
-        ),
-    ] = None,
-    target: Annotated[
-        str, typer.Option(help="Where to measure, such as `ssh://user@orin?backend=tensorrt`.")
-    ] = DEFAULT_TARGET,
-    compare: Annotated[
-        Path | None, typer.Option(help="Another model, clocked by turns: how many times slower is it?")
-    ] = None,
-    inputs: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--input",
-            help="Shape of an input whose axes are not fixed, or its value: image=1x5x64x512, sr=16000, "
-            "image=scan.npy.",
-        ),
-    ] = None,
-    rate_hz: Annotated[
-        float | None, typer.Option(help="Run at the rate of a sensor, idle between frames, for two minutes.")
-    ] = None,
-    duration: Annotated[
-        str | None, typer.Option(help="Run that long at the rate (10 Hz unless given): drift and throttling.")
-    ] = None,
-    background: Annotated[
-        str | None, typer.Option(help="Another model that runs beside it at a rate: detector.onnx@20.")
-    ] = None,
-    e2e: Annotated[
-        Path | None, typer.Option(help="A scan file: clock a bundle from its points to their labels.")
-    ] = None,
-    samples_out: Annotated[
-        Path | None, typer.Option(help="Write everything, every sample included, as JSON to this file.")
-    ] = None,
-    emit_job: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="For a board that neither SSH nor Python reaches: write a job for trtexec, to carry there.",
-        ),
-    ] = None,
-    ingest: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Read what such a job brought back, and check it.")
-    ] = None,
+    context: typer.Context,
+    models: ModelsArgument = None,
+    target: TargetOption = DEFAULT_TARGET,
+    compare: CompareOption = None,
+    inputs: InputsOption = None,
+    rate_hz: RateHzOption = None,
+    duration: DurationOption = None,
+    background: BackgroundOption = None,
+    e2e: E2eOption = None,
+    samples_out: SamplesOutOption = None,
+    emit_job: EmitJobOption = None,
+    ingest: IngestOption = None,
     *,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="The protocol of a search: seconds, and a wider interval.")
-    ] = False,
-    resources: Annotated[
-        bool, typer.Option("--resources", help="Memory, load time, sizes, energy of one inference.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the measurements as JSON.")] = False,
+    quick: QuickOption = False,
+    resources: ResourcesOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """Measure latency on a target: median with interval, ratio to the reference network, tails, stability."""
     if emit_job is not None or ingest is not None:
-        ignored = {
-            "--target": target != DEFAULT_TARGET,
-            "--compare": compare,
-            "--input": inputs,
-            "--rate-hz": rate_hz is not None,
-            "--duration": duration,
-            "--background": background,
-            "--e2e": e2e,
-            "--samples-out": samples_out,
-            "--quick": quick,
-            "--resources": resources,
-        }
-        given = [option for option, is_given in ignored.items() if is_given]
+        given = _given(context, but=_OF_JOBS)
         if given:
             raise ConfigError(
                 f"A job is measured by trtexec, with files of fixed shapes: leave {', '.join(given)} out."
@@ -112,6 +121,17 @@ def bench(
         out_console.print(show(result))
     if samples_out is not None:  # last: figures are not lost where it cannot be written
         write_json_atomically(samples_out, result.to_json())
+
+
+def _given(context: typer.Context, *, but: Collection[str]) -> list[str]:
+    """Return the options that the command line holds, as it may write them, but those of some parameters."""
+    return [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name not in but
+        and (source := context.get_parameter_source(str(parameter.name))) is not None
+        and source.name == "COMMANDLINE"
+    ]
 
 
 def _only(models: list[Path] | None) -> Path:

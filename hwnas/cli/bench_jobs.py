@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hwnas.cli.console import out_console, print_json
 from hwnas.errors import ConfigError, MeasurementError
-from hwnas.text import visible
+from hwnas.text import figure, visible, with_interval
 
 if TYPE_CHECKING:
     from hwnas.latency.measure.jobs.job import JobSettings
@@ -77,11 +77,11 @@ def ingest(directory: Path, *, as_json: bool) -> None:
 
 
 def _line(found: LatencyMeasurement) -> str:
-    low, high = found.interval_ms
+    median, low, high = with_interval(found.latency_ms, found.interval_ms, 4)
     tail = found.percentiles_ms["p99"]
-    shown = "n/a" if tail is None else f"{tail:.3f} ms"
-    text = f"{found.latency_ms:.3f} ms [{low:.3f}, {high:.3f}], p99 {shown}"
+    shown = "n/a" if tail is None else f"{figure(tail, 4)} ms"
+    text = f"{median} ms [{low}, {high}], p99 {shown}"
     if found.ratio is not None and found.ratio_interval is not None:
-        below, above = found.ratio_interval
-        text += f", {found.ratio:.3f} [{below:.3f}, {above:.3f}] of the reference"
+        ratio, below, above = with_interval(found.ratio, found.ratio_interval, 4)
+        text += f", {ratio} [{below}, {above}] of the reference"
     return text + ("" if found.is_stable else f"; not stable: {found.remark}")

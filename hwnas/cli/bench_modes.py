@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,16 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from hwnas.cli.arguments import seconds_of
 from hwnas.errors import ConfigError
+from hwnas.text import figure, with_interval
 
 if TYPE_CHECKING:
     from hwnas.latency.measure.end_to_end import EndToEndMeasurement
     from hwnas.latency.measure.fixed_rate import FixedRateMeasurement
     from hwnas.latency.measure.resources import ResourceUse
 
-_UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
-_DURATION = re.compile(r"([0-9.]+)\s*([a-z]*)")
 _SHOWN_LINES = 5
+_DIGITS = 4
 
 
 @dataclass(frozen=True)
@@ -89,24 +89,12 @@ class Modes:
             model,
             target,
             rate_hz=bench.DEFAULT_RATE_HZ if self.rate_hz is None else self.rate_hz,
-            duration_s=None if self.duration is None else seconds_of(self.duration),
+            duration_s=None if self.duration is None else seconds_of(self.duration, "--duration"),
             background=None if self.background is None else background_of(self.background),
             inputs=inputs,
             quick=quick,
         )
         return at_rate, fixed_rate_table
-
-
-def seconds_of(text: str) -> float:
-    """Return the seconds of such as `90`, `90s`, `20m` or `1h`.
-
-    Raises:
-        ConfigError: if it is no such duration, or not positive.
-    """
-    match = _DURATION.fullmatch(text.strip().lower())
-    if match is None or match[2] not in _UNITS_S or not _is_positive(match[1]):
-        raise ConfigError(f"--duration is written like 90s, 20m or 1h, but got {text!r}.")
-    return float(match[1]) * _UNITS_S[match[2]]
 
 
 def background_of(text: str) -> tuple[Path, float]:
@@ -139,10 +127,10 @@ def end_to_end_table(found: EndToEndMeasurement) -> Table:
     table = Table(title=f"From {found.num_points} points to their labels", title_justify="left")
     table.add_column("metric")
     table.add_column("value", justify="right")
-    low, high = found.interval_ms
-    table.add_row("e2e_ms, median", f"{found.e2e_ms:.2f} ({low:.2f} to {high:.2f})")
+    median, low, high = with_interval(found.e2e_ms, found.interval_ms, _DIGITS)
+    table.add_row("e2e_ms, median", f"{median} ({low} to {high})")
     for stage, value in found.stages_ms.items():
-        table.add_row(f"  of it {stage}", f"{value:.2f}")
+        table.add_row(f"  of it {stage}", figure(value, _DIGITS))
     for name, tail in found.percentiles_ms.items():
         table.add_row(f"e2e_ms, {name}", _or_not_available(tail))
     return table
@@ -166,29 +154,29 @@ def resources_table(use: ResourceUse) -> Table:
     ):
         table.add_row(name, _or_not_available(value))
     if use.energy is not None:
-        table.add_row("  by rails", f"{' + '.join(use.energy['rails'])} ({use.energy['source']})")
+        table.add_row("  by rails", f"{' + '.join(use.energy.rails)} ({use.energy.source})")
     return table
 
 
 def _fixed_rate_rows(found: FixedRateMeasurement) -> list[tuple[str, str]]:
     rate = f"@{found.rate_hz:g}hz"
-    rows = [(f"median_ms{rate}", f"{found.latency_ms:.2f}")]
+    rows = [(f"median_ms{rate}", figure(found.latency_ms, _DIGITS))]
     rows += [(f"{name}_ms{rate}", _or_not_available(tail)) for name, tail in found.percentiles_ms.items()]
     rows += [
-        ("slowest, ms", f"{found.worst_ms:.2f}"),
+        ("slowest, ms", figure(found.worst_ms, _DIGITS)),
         ("ended after the next frame came", f"{found.missed} of {len(found.samples_ms)}"),
         ("frames dropped", str(found.dropped)),
         ("drift, last tenth against first", f"{found.drift:+.1%}"),
     ]
     rows += [("throttled", alarm) for alarm in found.throttling[:_SHOWN_LINES]] or [("throttled", "no")]
     if found.background is not None:
-        ran: Any = found.background
-        rows.append(("background", f"{ran['achieved_hz']:.1f} of {ran['rate_hz']:g} Hz"))
+        ran = found.background
+        rows.append(("background", f"{ran.achieved_hz:.1f} of {ran.rate_hz:g} Hz"))
     return rows
 
 
 def _or_not_available(value: float | None) -> str:
-    return "n/a" if value is None else f"{value:.2f}"
+    return "n/a" if value is None else figure(value, _DIGITS)
 
 
 def _is_positive(text: str) -> bool:

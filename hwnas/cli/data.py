@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hwnas.cli.console import err_console, out_console, print_json, write_out
+from hwnas.cli.console import SHOWN_PROBLEMS, err_console, out_console, print_json, write_out
+from hwnas.cli.options import AsJson
+from hwnas.cli.synthesis import synthesize
 from hwnas.data.frames import meaning_of_frame
 from hwnas.errors import ConfigError, DataError
 from hwnas.files import refuse_foreign, write_bytes_atomically
-from hwnas.range_view.projection import MAX_WIDTH, MIN_WIDTH
+from hwnas.range_view.projection_spec import MAX_WIDTH, MIN_WIDTH
 from hwnas.text import counted, visible
 
 if TYPE_CHECKING:
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
 
     from hwnas.data.suggestion import Suggestion
 
-_SHOWN_PROBLEMS = 20
 _ROWS_BY_METHOD = {
     "ring": "the ring of each point",
     "beams": "the nearest beam of the sensor",
@@ -40,25 +41,35 @@ def register(app: typer.Typer) -> None:
     app.add_typer(data, name="data")
 
 
+PathArgument = Annotated[
+    Path, typer.Argument(help="SemanticKITTI directory, directory with dataset.yaml, dataset.yaml, or bag.")
+]
+StrictOption = Annotated[bool, typer.Option(help="Refuse scans with NaN or infinite coordinates.")]
+LabelMapOption = Annotated[str | None, typer.Option(help="Name or YAML file of another label map.")]
+WidthOption = Annotated[
+    int, typer.Option(min=MIN_WIDTH, max=MAX_WIDTH, help="Columns of the range image whose losses count.")
+]
+SuggestOption = Annotated[
+    bool, typer.Option("--suggest", help="Print a dataset.yaml that mends what is found.")
+]
+OutOption = Annotated[
+    Path | None, typer.Option("-o", "--out", help="Write what --suggest prints into this file instead.")
+]
+PictureOption = Annotated[Path | None, typer.Option(help="Draw a scan into this PNG file.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace files that exist.")]
+
+
 def info(
-    path: Annotated[
-        Path, typer.Argument(help="SemanticKITTI directory, directory with dataset.yaml, or a dataset.yaml.")
-    ],
+    path: PathArgument,
     *,
-    strict: Annotated[bool, typer.Option(help="Refuse scans with NaN or infinite coordinates.")] = False,
-    label_map: Annotated[str | None, typer.Option(help="Name or YAML file of another label map.")] = None,
-    width: Annotated[
-        int, typer.Option(min=MIN_WIDTH, max=MAX_WIDTH, help="Columns of the range image whose losses count.")
-    ] = MAX_WIDTH,
-    suggest: Annotated[
-        bool, typer.Option("--suggest", help="Print a dataset.yaml that mends what is found.")
-    ] = False,
-    out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="Write what --suggest prints into this file instead.")
-    ] = None,
-    picture: Annotated[Path | None, typer.Option(help="Draw a scan into this PNG file.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    strict: StrictOption = False,
+    label_map: LabelMapOption = None,
+    width: WidthOption = MAX_WIDTH,
+    suggest: SuggestOption = False,
+    out: OutOption = None,
+    picture: PictureOption = None,
+    force: ForceOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """Read a whole data set and say what is in it and what is odd about it.
 
@@ -131,39 +142,6 @@ def _write_suggestion(suggestion: Suggestion, out: Path, *, force: bool) -> None
     err_console.print(f"{out} holds the suggestion.", highlight=False)
 
 
-def synthesize(
-    directory: Annotated[Path, typer.Argument(help="Where the data set goes; must be new or empty.")],
-    *,
-    scans: Annotated[int, typer.Option(min=1, help="Number of scans.")] = 100,
-    sensor: Annotated[str, typer.Option(help="hdl-64e, pandar64 and others, or a YAML file.")] = "hdl-64e",
-    scans_per_scene: Annotated[int, typer.Option(min=1, help="Poses along the way through a scene.")] = 5,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same scans.")] = 0,
-    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-) -> None:
-    """Make labelled scans of synthetic driving scenes, in SemanticKITTI's layout."""
-    from hwnas.data.synthetic import synthesize_dataset
-
-    with _progress() as progress:
-        bar = progress.add_task("Casting rays", total=scans)
-        path = synthesize_dataset(
-            directory,
-            scans=scans,
-            sensor=sensor,
-            scans_per_scene=scans_per_scene,
-            seed=seed,
-            workers=workers,
-            progress=lambda number: progress.update(bar, completed=number),
-        )
-    if as_json:
-        print_json({"path": str(path), "scans": scans, "sensor": sensor, "seed": seed})
-    else:
-        out_console.print(
-            f"{counted(scans, 'scan')} of {sensor}: {path}; 'hwnas data info {path}' describes them.",
-            soft_wrap=True,
-        )
-
-
 def _progress() -> Progress:
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
@@ -184,11 +162,11 @@ def _print_facts(facts: dict[str, Any]) -> None:
     for finding in facts["findings"]:
         _print_finding(finding)
     groups = _alike(facts["problems"])
-    for scans, message in groups[:_SHOWN_PROBLEMS]:
+    for scans, message in groups[:SHOWN_PROBLEMS]:
         named = scans[0] if len(scans) == 1 else f"{len(scans):,} scans, such as {scans[0]}:"
         out_console.print(Text(visible(named), style="bold red"), end=" ")
         out_console.print(message, highlight=False)
-    hidden = sum(len(scans) for scans, _ in groups[_SHOWN_PROBLEMS:])
+    hidden = sum(len(scans) for scans, _ in groups[SHOWN_PROBLEMS:])
     if hidden:
         out_console.print(f"... and {counted(hidden, 'more scan')} with problems (--json lists all)")
 
@@ -222,7 +200,7 @@ def _summary(facts: dict[str, Any]) -> Table:
 
     table = Table(show_header=False, title=facts["path"], title_justify="left")
     rows = {
-        "Scans": f"{facts['scans']:,} usable, {facts['unlabelled_scans']:,} of them without labels",
+        "Scans": _describe_scans(facts),
         "Points": f"{facts['points']:,}",
         "Splits": "; ".join(f"{name}: {' '.join(names)}" for name, names in facts["splits"].items())
         or "none",
@@ -233,7 +211,7 @@ def _summary(facts: dict[str, Any]) -> Table:
         "Dropped points": "{not_finite:,} NaN or infinite, {no_return:,} without return".format(
             **facts["dropped_points"]
         ),
-        **_describe_geometry(facts["geometry"]),
+        **_describe_geometry(facts["geometry"], scans=facts["scans"]),
         **_describe_image(facts["image"], facts["image_problem"]),
         "Problems": _describe_problems(facts),
     }
@@ -242,18 +220,34 @@ def _summary(facts: dict[str, Any]) -> Table:
     return table
 
 
+def _describe_scans(facts: dict[str, Any]) -> str:
+    usable = "usable" if facts["is_as_described"] else "usable only if read as the first errors below say"
+    instances = "; the upper 16 bits of labels (instances) are dropped" if facts["have_instances"] else ""
+    return f"{facts['scans']:,} {usable}, {facts['unlabelled_scans']:,} of them without labels{instances}"
+
+
 def _describe_problems(facts: dict[str, Any]) -> str:
+    """Count whatever the rest of the page calls a problem, and say where it stands."""
     severities = [finding["severity"] for finding in facts["findings"]]
-    errors, warnings = severities.count("error"), severities.count("warning")
-    if not facts["problems"] and not errors and not warnings:
-        return "0"
-    return (
-        f"{counted(len(facts['problems']), 'scan')} that cannot be used; {counted(errors, 'error')}, "
-        f"{counted(warnings, 'warning')} below"
-    )
+    image = facts["image"]
+    parts = []
+    if facts["problems"]:
+        parts.append(f"{counted(len(facts['problems']), 'scan')} that cannot be used, below")
+    counts = [
+        counted(severities.count(name), name) for name in ("error", "warning", "note") if name in severities
+    ]
+    if counts:
+        parts.append(f"{', '.join(counts)} below")
+    if image is None or not image["scans"]:
+        parts.append("no range image, above")
+    elif image["refused_scans"]:
+        parts.append(f"{counted(image['refused_scans'], 'scan')} without a range image, above")
+    return "; ".join(parts) or "none"
 
 
-def _describe_geometry(geometry: dict[str, Any] | None) -> dict[str, str]:
+def _describe_geometry(geometry: dict[str, Any] | None, *, scans: int) -> dict[str, str]:
+    if geometry is None and not scans:
+        return {"Geometry": "not estimated: no scan can be used"}
     if geometry is None:
         return {"Geometry": "not estimated: no scan has 2,000 points"}
     place = geometry["sensor_origin_m"]
@@ -267,7 +261,9 @@ def _describe_geometry(geometry: dict[str, Any] | None) -> dict[str, str]:
             f"{beams}, {geometry['elevation_high_deg']:+.1f} to {geometry['elevation_low_deg']:+.1f} degrees "
             f"of elevation, {geometry['azimuth_coverage_deg']:.0f} degrees around"
         ),
-        "Beams meet at": "not found" if place is None else "{:.2f} {:.2f} {:.2f} m".format(*place),
+        "Beams meet at": "not found"
+        if place is None
+        else " ".join(f"{round(axis, 2) + 0.0:.2f}" for axis in place) + " m",
         "Sensor above ground": "no ground found"
         if height is None
         else f"{height:.2f} m, roll {geometry['roll_deg']:.1f}, pitch {geometry['pitch_deg']:.1f} degrees",
@@ -283,11 +279,14 @@ def _describe_image(image: dict[str, Any] | None, problem: str | None) -> dict[s
         f"{_ROWS_BY_METHOD.get(name, name)} ({name}) in {counted(scans, 'scan')}"
         for name, scans in image["scans_by_method"].items()
     )
+    refused = ""
+    if image["refused_scans"]:
+        refused = f"; {counted(image['refused_scans'], 'scan')} cannot be projected: {image['problem']}"
     return {
         f"Range image {spec['height']} x {spec['width']}": (
             f"{image['kept_share']:.1%} of points keep a pixel; {image['points_above']:,} points above and "
             f"{image['points_below']:,} below {spec['fov_up_deg']:g} to {spec['fov_down_deg']:g} degrees "
-            f"({image['outside_share']:.2%}); rows by {rows}"
+            f"({image['outside_share']:.2%}); rows by {rows}{refused}"
         ),
         "Oracle with k-NN": "no labels" if miou is None else f"mIoU {miou:.3f}",
     }
@@ -317,7 +316,7 @@ def _class_table(facts: dict[str, Any]) -> Table:
 
     table = Table(title=f"Classes of {facts['label_map']}", title_justify="left")
     table.add_column("Class")
-    for heading in ("Points", "Share", "Scans"):
+    for heading in ("Points", "Share of labelled", "Scans"):
         table.add_column(heading, justify="right")
     total = max(sum(entry["points"] for entry in facts["classes"]), 1)
     for entry in facts["classes"]:

@@ -8,6 +8,7 @@ import typer
 from rich.text import Text
 
 from hwnas.cli.console import err_console, out_console, print_json
+from hwnas.cli.options import AsJson
 from hwnas.errors import MeasurementError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def doctor(
     ] = ("local"),
     *,
     quick: Annotated[bool, typer.Option("--quick", help="Watch the noise for 3 s in place of 30 s.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print findings and facts as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say what a target can measure and build, what is wrong with it, and what to do about it."""
     from hwnas.latency.doctor.doctor import doctor as look_at

@@ -9,8 +9,9 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from hwnas.cli.arguments import run_of_file
 from hwnas.cli.console import err_console, out_console, print_json
-from hwnas.cli.run_files import run_of_file
+from hwnas.cli.options import AsJson
 
 if TYPE_CHECKING:
     from hwnas.estimators.comparison_result import EstimatorComparison
@@ -30,12 +31,12 @@ def estimate(
     estimators: Annotated[
         str, typer.Option("--estimators", help="Others to compare, joined by commas; empty for none.")
     ] = DEFAULT,
-    most_gmac: Annotated[
-        float | None, typer.Option("--most-gmac", help="Pass over networks with more operations.")
+    max_gmac: Annotated[
+        float | None, typer.Option("--max-gmac", help="Pass over networks with more operations.")
     ] = None,
     workers: Annotated[int | None, typer.Option("--workers", min=1, help="Processes.")] = None,
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say how well estimators of accuracy rank networks: how far they order them as full training does.
 
@@ -50,7 +51,7 @@ def estimate(
             out,
             networks=networks,
             estimators=estimators,
-            most_gmac=most_gmac,
+            max_gmac=max_gmac,
             workers=workers,
             progress=listener,
         )

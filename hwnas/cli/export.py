@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hwnas.cli.console import err_console, out_console, print_json
+from hwnas.cli.options import AsJson
+from hwnas.text import figure
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -22,58 +24,72 @@ def register(app: typer.Typer) -> None:
     app.command("export")(export)
 
 
+RunArgument = Annotated[Path, typer.Argument(help="Run directory with trained networks.")]
+PickOption = Annotated[str, typer.Option(help="knee, all, latency<=MS, error<=SHARE, or an architecture id.")]
+OutOption = Annotated[Path | None, typer.Option(help="Where to write bundles (default: RUN/bundles).")]
+PrecisionOption = Annotated[
+    str, typer.Option(help="Comma-separated: fp32, fp16, int8, mixed; each is evaluated and clocked.")
+]
+CalibrationOption = Annotated[
+    str, typer.Option(help="How INT8 ranges are found: min-max, entropy, percentile.")
+]
+CalibrationInputsOption = Annotated[
+    int, typer.Option(min=1, help="Training samples that INT8 ranges are found on.")
+]
+QuantizerOption = Annotated[
+    str, typer.Option(help="Who writes INT8: onnxruntime, or modelopt (for TensorRT; an extra).")
+]
+MaxFp16DropOption = Annotated[float, typer.Option(help="Points of the metric that fp16 may lose.")]
+MaxInt8DropOption = Annotated[float, typer.Option(help="Points of the metric that int8 and mixed may lose.")]
+MaxClassDropOption = Annotated[float, typer.Option(help="Points that int8 and mixed may lose on any class.")]
+TensorrtOption = Annotated[
+    str | None, typer.Option(help="TensorRT version that must take the graph, such as 10.3.")
+]
+OnnxruntimeOption = Annotated[
+    str | None, typer.Option(help="onnxruntime version that must take the graph, such as 1.16.")
+]
+OpsetOption = Annotated[
+    int | None, typer.Option(help="ONNX opset of all files (default: the oldest that each needs).")
+]
+DialectOption = Annotated[
+    str,
+    typer.Option(
+        help="Of INT8: tensorrt, onnxruntime, or both, comma-separated (default: what the export is for: "
+        "--tensorrt, --onnxruntime, --engine, --for; else the target)."
+    ),
+]
+EngineOption = Annotated[
+    str,
+    typer.Option(help="tensorrt (built on the target), rtx (for RTX GPUs; needs none), or none."),
+]
+ForOption = Annotated[
+    str, typer.Option("--for", help="Comma-separated: triton, isaac-ros, ros2; files that these load.")
+]
+SignOption = Annotated[Path | None, typer.Option(help="Key of OpenSSH to sign the manifests with.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace bundles that exist.")]
+
+
 def export(
-    run: Annotated[Path, typer.Argument(help="Run directory with trained networks.")],
-    pick: Annotated[
-        str, typer.Option(help="knee, all, latency<=MS, error<=SHARE, or an architecture id.")
-    ] = "all",
-    out: Annotated[Path | None, typer.Option(help="Where to write bundles (default: RUN/bundles).")] = None,
-    precision: Annotated[
-        str, typer.Option(help="Comma-separated: fp32, fp16, int8, mixed; each is evaluated and clocked.")
-    ] = "fp32",
-    calibration: Annotated[
-        str, typer.Option(help="How INT8 ranges are found: min-max, entropy, percentile.")
-    ] = "min-max",
-    calibration_inputs: Annotated[
-        int, typer.Option(min=1, help="Training samples that INT8 ranges are found on.")
-    ] = 32,
-    quantizer: Annotated[
-        str, typer.Option(help="Who writes INT8: onnxruntime, or modelopt (for TensorRT; an extra).")
-    ] = "onnxruntime",
-    max_fp16_drop: Annotated[float, typer.Option(help="Points of the metric that fp16 may lose.")] = 0.2,
-    max_int8_drop: Annotated[
-        float, typer.Option(help="Points of the metric that int8 and mixed may lose.")
-    ] = 1.0,
-    max_class_drop: Annotated[
-        float, typer.Option(help="Points that int8 and mixed may lose on any class.")
-    ] = 2.0,
-    tensorrt: Annotated[
-        str | None, typer.Option(help="TensorRT version that must take the graph, such as 10.3.")
-    ] = None,
-    onnxruntime: Annotated[
-        str | None, typer.Option(help="onnxruntime version that must take the graph, such as 1.16.")
-    ] = None,
-    opset: Annotated[
-        int | None, typer.Option(help="ONNX opset of all files (default: the oldest that each needs).")
-    ] = None,
-    dialect: Annotated[
-        str,
-        typer.Option(
-            help="Of INT8: tensorrt, onnxruntime, or both, comma-separated (default: what the export is for: "
-            "--tensorrt, --onnxruntime, --engine, --for; else the target)."
-        ),
-    ] = "",
-    engine: Annotated[
-        str,
-        typer.Option(help="tensorrt (built on the target), rtx (for RTX GPUs; needs none), or none."),
-    ] = "none",
-    for_: Annotated[
-        str, typer.Option("--for", help="Comma-separated: triton, isaac-ros; files that these load.")
-    ] = "",
-    sign: Annotated[Path | None, typer.Option(help="Key of OpenSSH to sign the manifests with.")] = None,
+    run: RunArgument,
+    pick: PickOption = "all",
+    out: OutOption = None,
+    precision: PrecisionOption = "fp32",
+    calibration: CalibrationOption = "min-max",
+    calibration_inputs: CalibrationInputsOption = 32,
+    quantizer: QuantizerOption = "onnxruntime",
+    max_fp16_drop: MaxFp16DropOption = 0.2,
+    max_int8_drop: MaxInt8DropOption = 1.0,
+    max_class_drop: MaxClassDropOption = 2.0,
+    tensorrt: TensorrtOption = None,
+    onnxruntime: OnnxruntimeOption = None,
+    opset: OpsetOption = None,
+    dialect: DialectOption = "",
+    engine: EngineOption = "none",
+    for_: ForOption = "",
+    sign: SignOption = None,
     *,
-    force: Annotated[bool, typer.Option("--force", help="Replace bundles that exist.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    force: ForceOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write trained networks as bundles: ONNX, weights, manifest, measured latency."""
     from hwnas.bundle.candidates import front_of_candidates
@@ -108,8 +124,8 @@ def export(
     candidates = [candidate for bundle in bundles for candidate in bundle.candidates]
     front = front_of_candidates(candidates)
     if as_json:
-        told = [{**each.to_json(), "on_front": each in front} for each in candidates]
-        print_json({"bundles": [_summary(bundle) for bundle in bundles], "candidates": told})
+        reported = [{**each.to_json(), "on_front": each in front} for each in candidates]
+        print_json({"bundles": [_summary(bundle) for bundle in bundles], "candidates": reported})
         return
     for bundle in bundles:
         _show(_summary(bundle))
@@ -139,7 +155,7 @@ def candidates_table(candidates: Sequence[Candidate], front: Sequence[Candidate]
         table.add_column(heading, justify="right")
     for each in sorted(candidates, key=lambda candidate: candidate.latency_ms):
         limits = "kept" if each.holds else "broken"
-        cells = (f"{1 - each.error:.4f}", f"{each.latency_ms:.2f}", limits, "yes" if each in front else "no")
+        cells = (f"{1 - each.error:.4f}", figure(each.latency_ms), limits, "yes" if each in front else "no")
         table.add_row(each.architecture_id, each.precision, *cells)
     return table
 
@@ -168,7 +184,7 @@ def precision_lines(content: Mapping[str, Any]) -> list[str]:
         if "evaluation" not in entry:
             continue
         evaluation, speed = entry["evaluation"], entry["speed"]
-        clocked = f", {speed['ratio']:.2f} times the latency" if speed else ""
+        clocked = f", {figure(speed['ratio'])} times the latency" if speed else ""
         worst = f" (worst {entry['worst_class']})" if entry["worst_class"] else ""
         line = (
             f"{name}: {evaluation['quality']['metric']} {evaluation['quality']['value']:.4f}, "

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hwnas.cli.console import err_console, out_console, print_json
+from hwnas.cli.console import (
+    err_console,
+    listed_problems,
+    out_console,
+    print_json,
+    say_unchecked,
+    transient_bar,
+)
+from hwnas.cli.options import AsJson, NoCheckScans, Precision, Threads
 from hwnas.cli.trust import AllowedSigners, Identity, RequireSignature, trust_of
 from hwnas.errors import ConfigError, DataError
-from hwnas.plain_console import PlainTextColumn
 from hwnas.text import plural, shown
 from hwnas.yaml_files import parse_yaml
 
 if TYPE_CHECKING:
-    from hwnas.bundle.inference.results import Inference, InferenceListener, InferenceStatus
-
-_SHOWN_PROBLEMS = 20
+    from hwnas.bundle.inference.results import Inference, InferenceStatus
 
 
 def register(app: typer.Typer) -> None:
@@ -27,58 +30,71 @@ def register(app: typer.Typer) -> None:
     app.command("infer")(infer)
 
 
+BundleArgument = Annotated[Path, typer.Argument(help="Bundle directory.")]
+ScansArgument = Annotated[
+    list[Path],
+    typer.Argument(
+        help="Files that the bundle's processor reads (of LiDAR bundles .bin, .pcd, .npy, bags, or "
+        "what plug-ins read), and directories of them."
+    ),
+]
+OutOption = Annotated[
+    Path,
+    typer.Option("-o", "--out", help="Directory for the results; subdirectories as of the inputs."),
+]
+IdsOption = Annotated[
+    str,
+    typer.Option(help="LiDAR. raw: ids as in label files. train: indices of classes, 255 for none."),
+]
+ColumnsOption = Annotated[
+    str | None,
+    typer.Option(help="LiDAR. Columns of .bin files, such as x,y,z,intensity,ring; _ skips one."),
+]
+FormatOptionsOption = Annotated[
+    str | None,
+    typer.Option(help="LiDAR. Options of the format as in dataset.yaml: '{intensity: i, ring: channel}'."),
+]
+PictureOption = Annotated[bool, typer.Option("--picture", help="Draw each input as PNG, too.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace results and pictures that infer wrote.")]
+
+
 def infer(
-    bundle: Annotated[Path, typer.Argument(help="Bundle directory.")],
-    scans: Annotated[
-        list[Path],
-        typer.Argument(
-            help="Files that the bundle's processor reads (of LiDAR bundles .bin, .pcd, .npy, or what "
-            "plug-ins read), and directories of them."
-        ),
-    ],
-    out: Annotated[
-        Path,
-        typer.Option("-o", "--out", help="Directory for the results; subdirectories as of the inputs."),
-    ],
-    threads: Annotated[int, typer.Option(min=0, help="Threads of one inference; 0: all cores.")] = 1,
-    precision: Annotated[
-        str, typer.Option(help="fp32, fp16, int8, mixed, or recommended for the bundle's target.")
-    ] = "fp32",
-    ids: Annotated[
-        str,
-        typer.Option(help="LiDAR. raw: ids as in label files. train: indices of classes, 255 for none."),
-    ] = "raw",
-    columns: Annotated[
-        str | None,
-        typer.Option(help="LiDAR. Columns of .bin files, such as x,y,z,intensity,ring; _ skips one."),
-    ] = None,
-    format_options: Annotated[
-        str | None,
-        typer.Option(
-            help="LiDAR. Options of the format as in dataset.yaml: '{intensity: i, ring: channel}'."
-        ),
-    ] = None,
+    bundle: BundleArgument,
+    scans: ScansArgument,
+    out: OutOption,
+    threads: Threads = 1,
+    precision: Precision = "fp32",
+    ids: IdsOption = "raw",
+    columns: ColumnsOption = None,
+    format_options: FormatOptionsOption = None,
     allowed_signers: AllowedSigners = None,
     identity: Identity = None,
     *,
     require_signature: RequireSignature = False,
-    picture: Annotated[bool, typer.Option("--picture", help="Draw each input as PNG, too.")] = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace results and pictures that infer wrote.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    picture: PictureOption = False,
+    force: ForceOption = False,
+    no_check_scans: NoCheckScans = False,
+    as_json: AsJson = False,
 ) -> None:
     """Run a bundle on files: LiDAR bundles write one .label file each, uint32, one id for every point.
 
     For other bundles, the processor defines what is read and written. An input that cannot be used is named
     at the end, and the others are done; the exit code is then 3. Directories are searched with all that is
     below them. If a directory holds a dataset.yaml, its scans are read as that file says (format, options,
-    frame, unit, origin, intensity range); others are read as those that the network was trained on.
+    frame, unit, origin, intensity range), and only what its `scans` names is one; others are read as those
+    that the network was trained on. Without a dataset.yaml, files named like labels are left out: those in a
+    directory `labels`, and NAME.label.npy, NAME_labels.pcd or NAME_lidarseg.bin.
     """
     from hwnas.bundle.bundle import Bundle
 
     trust = trust_of(require_signature=require_signature, allowed_signers=allowed_signers, identity=identity)
-    with _shown_files() as listener:
+    if no_check_scans:
+        say_unchecked()
+    with transient_bar("Reading the bundle") as show:
+
+        def on_file(status: InferenceStatus) -> None:
+            show(f"Running {plural(status.sample)}", status.number - 1, status.wanted)
+
         found = Bundle(bundle, trust=trust).infer(
             scans,
             out,
@@ -86,10 +102,11 @@ def infer(
             precision=precision,
             ids=ids,
             columns=columns,
-            format_options=_format_options(format_options),
+            format_options=format_options_of(format_options),
             picture=picture,
             force=force,
-            progress=listener,
+            check_scans=not no_check_scans,
+            progress=on_file,
         )
     if as_json:
         print_json(found.to_json())
@@ -98,28 +115,7 @@ def infer(
     _refuse_problems(found)
 
 
-@contextmanager
-def _shown_files() -> Iterator[InferenceListener]:
-    """Show a bar that goes away."""
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
-
-    columns = (
-        PlainTextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=err_console, transient=True) as bar:
-        task = bar.add_task("Reading the bundle", total=None)
-
-        def show(status: InferenceStatus) -> None:
-            description = f"Running {plural(status.sample)}"
-            bar.update(task, completed=status.number - 1, total=status.wanted, description=description)
-
-        yield show
-
-
-def _format_options(text: str | None) -> dict[str, Any] | None:
+def format_options_of(text: str | None) -> dict[str, Any] | None:
     """Return options of the scan format.
 
     Raises:
@@ -151,9 +147,8 @@ def _refuse_problems(found: Inference) -> None:
         what.append(f"{failed} of {len(found.files) + failed} {plural(found.sample)} could not be {done}")
     if unreadable:
         what.append(f"{unreadable} director{'y' if unreadable == 1 else 'ies'} could not be read")
-    lines = "".join(f"\n  {problem.message}" for problem in found.problems[:_SHOWN_PROBLEMS])
-    more = "\n  ... (--json lists all)" if len(found.problems) > _SHOWN_PROBLEMS else ""
-    raise DataError(f"{' and '.join(what)}:{lines}{more}")
+    problems = listed_problems([problem.message for problem in found.problems])
+    raise DataError(f"{' and '.join(what)}:{problems}")
 
 
 def _show(found: Inference) -> None:
@@ -165,6 +160,10 @@ def _show(found: Inference) -> None:
     for warning, paths in _paths_of_warnings(found).items():
         others = f" (and {len(paths) - 1} more {plural(found.sample)})" if len(paths) > 1 else ""
         text = f"Warning: {paths[0]}{others}: {warning}"
+        err_console.print(text, markup=False, highlight=False, soft_wrap=True)
+    if found.left_out:
+        text = f"Left out, as no {plural(found.sample)}: {found.left_out[0]}"
+        text += f" and {len(found.left_out) - 1} more." if len(found.left_out) > 1 else "."
         err_console.print(text, markup=False, highlight=False, soft_wrap=True)
     if found.ids is not None and len(found.files) > 1:
         err_console.print(f"{len(found.files)} scans labelled.")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hwnas.cli.console import out_console, print_json
+from hwnas.cli.option_names import with_options
+from hwnas.cli.options import AsJson
 from hwnas.text import visible
 
 if TYPE_CHECKING:
     from hwnas.latency.engines.inspection import EngineReport
+    from hwnas.onnx_graphs.declarations import GraphTensor
     from hwnas.onnx_graphs.inspection import GraphReport
 
 
@@ -32,7 +34,7 @@ def inspect(
         ),
     ] = None,
     layers: Annotated[bool, typer.Option("--layers", help="Print every layer, too.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say what is in a model file: layers, operators, work, parameters, precision.
 
@@ -60,7 +62,7 @@ def _engine_lines(report: EngineReport) -> list[str]:
         f"sha256  {report.sha256}",
     ]
     if report.layers is None:
-        return [*lines, f"layers  not known: {report.why_no_layers}"]
+        return [*lines, f"layers  not known: {with_options(report.why_no_layers)}"]
     lines.append(f"{len(report.layers)} layers")
     return lines + [f"{layer.get('LayerType', '')!s:<24}{layer.get('Name', '')}" for layer in report.layers]
 
@@ -68,7 +70,7 @@ def _engine_lines(report: EngineReport) -> list[str]:
 def _lines(report: GraphReport, *, with_layers: bool) -> list[str]:
     """Return what people read; lines stay whole in logs of any width."""
     lines = [
-        f"{kind:<8}{value['name']}  {_type(value)}"
+        f"{kind:<8}{value.name}  {_type(value)}"
         for kind, values in (("input", report.inputs), ("output", report.outputs))
         for value in values
     ]
@@ -83,7 +85,7 @@ def _lines(report: GraphReport, *, with_layers: bool) -> list[str]:
     )
     if report.macs is None:
         lines.append(f"unknown: {report.unknown_text}")
-    lines += [f"note    {note}" for note in report.notes]
+    lines += [f"note    {with_options(note)}" for note in report.notes]
     for precision, macs in report.macs_by_precision.items():
         known = "" if report.macs is not None else "known "
         lines.append(f"  {precision:<9}{macs / max(report.known_macs, 1):7.1%} of the {known}MACs")
@@ -97,12 +99,11 @@ def _lines(report: GraphReport, *, with_layers: bool) -> list[str]:
     return lines
 
 
-def _type(value: Mapping[str, Any]) -> str:
+def _type(value: GraphTensor) -> str:
     """Return type and shape; the name of a type that is no tensor says all of it."""
     from hwnas.onnx_graphs.declarations import written_shape
 
-    is_tensor = "(" not in value["dtype"]
-    return f"{value['dtype']} {written_shape(value['shape'])}" if is_tensor else str(value["dtype"])
+    return value.dtype if "(" in value.dtype else f"{value.dtype} {written_shape(value.shape)}"
 
 
 def _work(macs: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from importlib.metadata import version
 from typing import Annotated
@@ -11,10 +12,13 @@ import typer
 from rich.text import Text
 
 from hwnas.cli.console import err_console, log_visibly
+from hwnas.cli.option_names import with_options
+from hwnas.cli.running import note_commands
 from hwnas.cli.termination import Terminated, end_by, end_in_order
 from hwnas.errors import HwnasError, file_access_error
 from hwnas.onnxruntime_loading import disable_telemetry
-from hwnas.plain_console import open_standard_streams
+from hwnas.plain_console import open_standard_streams, usable_environment
+from hwnas.processes import collect_garbage_seldom
 from hwnas.scratch import sweep
 
 COMMANDS = (
@@ -28,10 +32,14 @@ COMMANDS = (
     "estimate",
     "search",
     "train",
+    "compare",
     "export",
     "verify",
+    "adapt",
     "bench",
     "infer",
+    "ros",
+    "view",
     "inspect",
     "plugins",
     "report",
@@ -72,15 +80,19 @@ def make_app() -> typer.Typer:
 
     for command in COMMANDS:
         importlib.import_module(f"hwnas.cli.{command}").register(app)
+    note_commands(app)
     return app
 
 
 def main() -> None:
     """Run the command line; exit with the documented code of the error, if there is one."""
     open_standard_streams()
+    if "COLUMNS" not in usable_environment():
+        os.environ.pop("COLUMNS", None)  # what prints the help reads it, too
     end_in_order()
     log_visibly()
     disable_telemetry()
+    collect_garbage_seldom()
     sweep()
     try:
         make_app()()
@@ -99,4 +111,4 @@ def main() -> None:
 
 def _say(error: HwnasError) -> None:
     err_console.print(Text(f"{type(error).__name__}: ", style="bold red"), end="")
-    err_console.print(str(error), highlight=False)
+    err_console.print(with_options(str(error)), highlight=False)

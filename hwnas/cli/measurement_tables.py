@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from hwnas.cli.console import out_console
-from hwnas.text import visible
+from hwnas.text import figure, visible, with_interval
 
 if TYPE_CHECKING:
-    from hwnas.latency.measure.comparison import Comparison
+    from hwnas.latency.measure.comparison import LatencyComparison
     from hwnas.latency.measurement import LatencyMeasurement
     from hwnas.run.front import Front
 
+_DIGITS = 4
 _FINGERPRINT = (
     ("cpu_model", "processor"),
     ("board", "board"),
@@ -38,7 +39,7 @@ def measurement_table(path: Path, found: LatencyMeasurement) -> Table:
     return table
 
 
-def comparison_table(first: Path, second: Path, found: Comparison) -> Table:
+def comparison_table(first: Path, second: Path, found: LatencyComparison) -> Table:
     """Return two measurements side by side, and their ratio."""
     table = _table(
         f"Latency on {found.first.target}", (visible(str(first), keep=""), visible(str(second), keep=""))
@@ -55,18 +56,13 @@ def comparison_table(first: Path, second: Path, found: Comparison) -> Table:
     return table
 
 
-def interval_text(low: float, high: float) -> str:
-    """Return an interval as `4.91 to 5.02`."""
-    return f"{low:.3f} to {high:.3f}"
-
-
 def latency_cells(latency: LatencyMeasurement | None) -> tuple[str, str]:
     """Return median and interval as cells; a median that may not be relied on carries a mark."""
     if latency is None:
         return "n/a", ""
-    low, high = latency.interval_ms
+    median, low, high = with_interval(latency.latency_ms, latency.interval_ms)
     mark = "" if latency.is_stable else " (!)"
-    return f"{latency.latency_ms:.2f}{mark}", f"{low:.2f} to {high:.2f}"
+    return f"{median}{mark}", f"{low} to {high}"
 
 
 def print_remarks(latencies: Mapping[str, LatencyMeasurement | None]) -> None:
@@ -94,9 +90,9 @@ def _facts(found: LatencyMeasurement) -> dict[str, str]:
     if found.ratio is not None and found.ratio_interval is not None:
         facts["ratio to the reference"] = _interval(found.ratio, found.ratio_interval, found.confidence)
     if found.reference is not None:
-        facts["reference network"] = f"{found.reference.latency_ms:.3f} ms"
+        facts["reference network"] = f"{figure(found.reference.latency_ms, _DIGITS)} ms"
     for name, value in found.percentiles_ms.items():
-        facts[name] = "n/a, too few samples" if value is None else f"{value:.3f} ms"
+        facts[name] = "n/a, too few samples" if value is None else f"{figure(value, _DIGITS)} ms"
     count = sum(len(process) for process in found.samples_ms)
     facts["samples"] = f"{count} in {len(found.samples_ms)} processes; ended: {found.ended or 'n/a'}"
     facts["warm-up"] = ", ".join(f"{seconds:.1f}" for seconds in found.warmup_s) + " s"
@@ -111,8 +107,8 @@ def _facts(found: LatencyMeasurement) -> dict[str, str]:
 
 
 def _interval(value: float, interval: tuple[float, float], confidence: float) -> str:
-    low, high = interval
-    return f"{value:.4g}, {confidence:.0%} interval {interval_text(low, high)}"
+    shown, low, high = with_interval(value, interval, _DIGITS)
+    return f"{shown}, {confidence:.0%} interval {low} to {high}"
 
 
 def _plain(value: Any) -> str:

@@ -8,12 +8,14 @@ import typer
 from rich.text import Text
 
 from hwnas.cli.console import err_console, out_console, print_json
+from hwnas.cli.options import AsJson
 from hwnas.errors import PluginError
+from hwnas.plugins import families_in_words
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to `app`."""
-    app.command("plugins")(plugins)
+    app.command("plugins", help=f"List what is installed: {families_in_words()}.")(plugins)
 
 
 def plugins(
@@ -21,9 +23,9 @@ def plugins(
     check: Annotated[
         bool, typer.Option("--check", help="Import every plug-in and try it on something tiny.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the plug-ins as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """List what is installed: spaces, tasks, formats, backends, strategies, estimators, executors."""
+    """List what is installed, by family."""
     found = _checked() if check else _listed()
     if as_json:
         print_json(found)

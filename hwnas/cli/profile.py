@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from hwnas.cli.arguments import seconds_of
 from hwnas.cli.console import err_console, out_console, print_json
+from hwnas.cli.options import AsJson
+from hwnas.config import DEFAULT_TARGET
 from hwnas.errors import ConfigError
-from hwnas.latency.target import DEFAULT_TARGET
 from hwnas.plain_console import PlainTextColumn
 
 if TYPE_CHECKING:
@@ -23,44 +24,57 @@ if TYPE_CHECKING:
     from hwnas.latency.predict.profiling import ProfileProgress
     from hwnas.latency.predict.table import LatencyTable
 
-_UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
-
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command(name="profile")(profile)
 
 
+TargetOption = Annotated[str, typer.Option(help="What to measure.")]
+SpaceOption = Annotated[str, typer.Option(help="Search space to draw networks from.")]
+RunOption = Annotated[
+    Path | None,
+    typer.Option(help="Run file whose task, space and choices the table is for; instead of --space."),
+]
+OutOption = Annotated[
+    Path | None, typer.Option(help="File of the table; latency_tables/<target>.json if not given.")
+]
+BudgetOption = Annotated[str, typer.Option(help="Time to spend on networks, such as 600s, 10m or 1h.")]
+NetworksOption = Annotated[int, typer.Option(min=10, help="Measure at most this many networks.")]
+WidthsOption = Annotated[str, typer.Option(help="Input widths without --run, such as 512,1024.")]
+HeightOption = Annotated[int, typer.Option(min=4, help="Input height without --run.")]
+ChannelsOption = Annotated[int, typer.Option(min=1, help="Input channels without --run.")]
+ClassesOption = Annotated[int, typer.Option(min=1, help="Classes without --run.")]
+PrecisionOption = Annotated[
+    str, typer.Option(help="Of the networks, as written into their files: fp32 or fp16.")
+]
+SeedOption = Annotated[int, typer.Option(min=0, help="Of the choice of networks.")]
+FromTablesOption = Annotated[
+    str | None,
+    typer.Option(help="Tables of other devices, separated by commas: then --samples networks are enough."),
+]
+SamplesOption = Annotated[int, typer.Option(min=5, help="Networks to measure with --from-tables.")]
+KeepOption = Annotated[bool, typer.Option("--keep", help="Keep the raw measurements beside the table.")]
+
+
 def profile(
-    target: Annotated[str, typer.Option(help="What to measure.")] = DEFAULT_TARGET,
-    space: Annotated[str, typer.Option(help="Search space to draw networks from.")] = "range-unet",
-    run: Annotated[
-        Path | None,
-        typer.Option(help="Run file whose task, space and choices the table is for; instead of --space."),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="File of the table; latency_tables/<target>.json if not given.")
-    ] = None,
-    budget: Annotated[str, typer.Option(help="Time to spend on networks, such as 600s, 10m or 1h.")] = "9m",
-    networks: Annotated[int, typer.Option(min=10, help="Measure at most this many networks.")] = 1000,
-    widths: Annotated[str, typer.Option(help="Input widths without --run, such as 512,1024.")] = "512",
-    height: Annotated[int, typer.Option(min=4, help="Input height without --run.")] = 64,
-    channels: Annotated[int, typer.Option(min=1, help="Input channels without --run.")] = 5,
-    classes: Annotated[int, typer.Option(min=1, help="Classes without --run.")] = 19,
-    precision: Annotated[
-        str, typer.Option(help="Of the networks, as written into their files: fp32 or fp16.")
-    ] = "fp32",
-    seed: Annotated[int, typer.Option(min=0, help="Of the choice of networks.")] = 0,
-    from_tables: Annotated[
-        str | None,
-        typer.Option(
-            help="Tables of other devices, separated by commas: then --samples networks are enough."
-        ),
-    ] = None,
-    samples: Annotated[int, typer.Option(min=5, help="Networks to measure with --from-tables.")] = 10,
+    target: TargetOption = DEFAULT_TARGET,
+    space: SpaceOption = "range-unet",
+    run: RunOption = None,
+    out: OutOption = None,
+    budget: BudgetOption = "9m",
+    networks: NetworksOption = 1000,
+    widths: WidthsOption = "512",
+    height: HeightOption = 64,
+    channels: ChannelsOption = 5,
+    classes: ClassesOption = 19,
+    precision: PrecisionOption = "fp32",
+    seed: SeedOption = 0,
+    from_tables: FromTablesOption = None,
+    samples: SamplesOption = 10,
     *,
-    keep: Annotated[bool, typer.Option("--keep", help="Keep the raw measurements beside the table.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a summary as JSON.")] = False,
+    keep: KeepOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """Measure a latency table of a target, and state how well it predicts networks left out.
 
@@ -79,7 +93,7 @@ def profile(
             contract=contract,
             run=run,
             out=path,
-            budget_s=_seconds(budget),
+            budget_s=seconds_of(budget, "--budget"),
             networks=networks,
             precision=precision,
             seed=seed,
@@ -92,13 +106,6 @@ def profile(
         print_json(_summary(table, path))
     else:
         _show(table, path)
-
-
-def _seconds(text: str) -> float:
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smh]?)", text.strip())
-    if match is None or float(match[1]) <= 0:
-        raise ConfigError(f"A budget is a positive time such as 600s, 10m or 1h, but got {text!r}.")
-    return float(match[1]) * _UNITS_S[match[2] or "s"]
 
 
 def _widths(text: str) -> tuple[int, ...]:
@@ -153,7 +160,7 @@ def _summary(table: LatencyTable, path: Path) -> dict[str, Any]:
         "networks": len(table.networks),
         "kernels": len(table.kernels),
         "held_out": dict(table.held_out),
-        "from_tables": [str(other["target"]) for other in table.provenance.get("from_tables", [])],
+        "from_tables": list(table.source_targets),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
 

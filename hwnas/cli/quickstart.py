@@ -10,7 +10,9 @@ from rich.table import Table
 
 from hwnas.cli.console import err_console, out_console, print_json
 from hwnas.cli.measurement_tables import latency_cells, objective_heading, print_remarks
+from hwnas.cli.options import AsJson
 from hwnas.errors import VerificationError
+from hwnas.text import figure
 
 if TYPE_CHECKING:
     from hwnas.run.quickstart import QuickstartSummary
@@ -31,7 +33,7 @@ def quickstart(
         float, typer.Option("--minutes", min=1.0, max=600.0, help="Time to spend, on two cores.")
     ] = 10.0,
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Synthesize scans, search, train, export, verify and report; the same command resumes it."""
     from hwnas.run.quickstart import quickstart as run_quickstart
@@ -62,7 +64,7 @@ def _show(summary: QuickstartSummary) -> None:
         table.add_row(
             entry.bundle.architecture_id,
             f"{entry.bundle.quality.value:.3f}",
-            *("n/a" if entry.objective is None else f"{entry.objective:.2f}" for _ in objective),
+            *("n/a" if entry.objective is None else figure(entry.objective) for _ in objective),
             *latency_cells(entry.bundle.latency),
             "yes" if entry.is_on_front else "no",
             "yes" if entry.is_verified else "NO",

@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from hwnas.cli.arguments import run_of_file
 from hwnas.cli.console import err_console, out_console, print_json
-from hwnas.cli.run_files import run_of_file
+from hwnas.cli.options import AsJson
 from hwnas.errors import ConfigError
 
 
@@ -27,7 +28,7 @@ def relax(
         str, typer.Option("--weights", help="Of the logarithm of the latency; a set of choices for each.")
     ] = "0.01,0.03,0.06,0.12,0.25",
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Find likely choices by gradients through shared weights, with latencies of a table in the loss.
 

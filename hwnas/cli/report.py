@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from hwnas.cli.console import out_console, print_json
+from hwnas.cli.options import AsJson
 
 
 def register(app: typer.Typer) -> None:
@@ -21,7 +22,7 @@ def report(
         Path | None, typer.Option("--out", help="File to write (default: RUN/report.html).")
     ] = None,
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the path as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write a run's front, networks, figures and settings as one HTML file that opens offline."""
     from hwnas.run.run import Run

@@ -12,10 +12,13 @@ from rich.text import Text
 
 from hwnas.cli.console import err_console, out_console, print_json
 from hwnas.cli.measurement_tables import latency_cells, objective_heading, print_remarks
+from hwnas.cli.option_names import with_options
+from hwnas.cli.options import AsJson
 from hwnas.cli.train import show_members
 from hwnas.config import RunConfig, SearchOptions, load_config
 from hwnas.errors import ConfigError, StudyError
 from hwnas.search.run_directory import RunDirectory
+from hwnas.text import figure
 
 if TYPE_CHECKING:
     from hwnas.estimators.report import EstimatorReport
@@ -30,74 +33,87 @@ def register(app: typer.Typer) -> None:
     app.command(name="search")(search)
 
 
+RunArgument = Annotated[
+    Path, typer.Argument(metavar="RUN", help="A run file to start, or the directory of a run to resume.")
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option("--out", help="Directory of the run; beside the run file, named like it, if not given."),
+]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with the run that is there.")]
+RebaseOption = Annotated[
+    bool,
+    typer.Option(
+        "--rebase", help="With --resume: measure all networks again if the target is not what it was."
+    ),
+]
+RepairOption = Annotated[
+    bool,
+    typer.Option(
+        "--repair",
+        help="With --resume: rebuild what a damaged journal has lost from the records of the trials. "
+        "A copy of the damaged one is kept.",
+    ),
+]
+PrescreenOption = Annotated[
+    int | None, typer.Option("--prescreen", min=100, help="Then predict this many networks.")
+]
+FirstStepsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--first-steps",
+        min=1,
+        help="Train the candidates that prescreening learns from for so few steps.",
+    ),
+]
+TrainBestOption = Annotated[
+    int | None, typer.Option("--train-best", min=1, help="Train this many of those predicted.")
+]
+TrainFullOption = Annotated[
+    int | None, typer.Option("--train-full", min=1, help="Train this many of the front in full.")
+]
+WarmStartOption = Annotated[
+    list[Path] | None,
+    typer.Option("--warm-start", metavar="RUN", help="Try the front of an earlier run first."),
+]
+FidelitiesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--fidelities",
+        metavar="STEPS,...",
+        help="Train all candidates for so few steps first, such as 25,75, and the best of them longer.",
+    ),
+]
+ReductionFactorOption = Annotated[
+    int | None,
+    typer.Option("--reduction-factor", min=2, help="With --fidelities: one of this many is trained longer."),
+]
+InitialArchitecturesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--initial-architectures",
+        metavar="FILE",
+        help="Try the architectures in a file first, in the form that the search space reads.",
+    ),
+]
+
+
 def search(
-    run: Annotated[
-        Path, typer.Argument(metavar="RUN", help="A run file to start, or the directory of a run to resume.")
-    ],
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", help="Directory of the run; beside the run file, named like it, if not given."),
-    ] = None,
+    run: RunArgument,
+    out: OutOption = None,
     *,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that is there.")] = False,
-    rebase: Annotated[
-        bool,
-        typer.Option(
-            "--rebase", help="With --resume: measure all networks again if the target is not what it was."
-        ),
-    ] = False,
-    repair: Annotated[
-        bool,
-        typer.Option(
-            "--repair",
-            help="With --resume: rebuild what a damaged journal has lost from the records of the trials. "
-            "A copy of the damaged one is kept.",
-        ),
-    ] = False,
-    prescreen: Annotated[
-        int | None, typer.Option("--prescreen", min=100, help="Then predict this many networks.")
-    ] = None,
-    first_steps: Annotated[
-        int | None,
-        typer.Option(
-            "--first-steps",
-            min=1,
-            help="Train the candidates that prescreening learns from for so few steps.",
-        ),
-    ] = None,
-    train_best: Annotated[
-        int | None, typer.Option("--train-best", min=1, help="Train this many of those predicted.")
-    ] = None,
-    train_full: Annotated[
-        int | None, typer.Option("--train-full", min=1, help="Train this many of the front in full.")
-    ] = None,
-    warm_start: Annotated[
-        list[Path] | None,
-        typer.Option("--warm-start", metavar="RUN", help="Try the front of an earlier run first."),
-    ] = None,
-    fidelities: Annotated[
-        str | None,
-        typer.Option(
-            "--fidelities",
-            metavar="STEPS,...",
-            help="Train all candidates for so few steps first, such as 25,75, and the best of them longer.",
-        ),
-    ] = None,
-    reduction_factor: Annotated[
-        int | None,
-        typer.Option(
-            "--reduction-factor", min=2, help="With --fidelities: one of this many is trained longer."
-        ),
-    ] = None,
-    initial_architectures: Annotated[
-        Path | None,
-        typer.Option(
-            "--initial-architectures",
-            metavar="FILE",
-            help="Try the architectures in a file first, in the form that the search space reads.",
-        ),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    resume: ResumeOption = False,
+    rebase: RebaseOption = False,
+    repair: RepairOption = False,
+    prescreen: PrescreenOption = None,
+    first_steps: FirstStepsOption = None,
+    train_best: TrainBestOption = None,
+    train_full: TrainFullOption = None,
+    warm_start: WarmStartOption = None,
+    fidelities: FidelitiesOption = None,
+    reduction_factor: ReductionFactorOption = None,
+    initial_architectures: InitialArchitecturesOption = None,
+    as_json: AsJson = False,
 ) -> None:
     """Search for accurate and fast networks, until enough candidates are trained.
 
@@ -188,7 +204,7 @@ def _show(summary: SearchSummary) -> None:
         table.add_row(
             str(member.trial),
             f"{member.quality.value:.4f}",
-            *(f"{member.objective:.2f}" for _ in cost),
+            *("n/a" if member.objective is None else figure(member.objective) for _ in cost),
             *latency_cells(member.latency),
             ", ".join(f"{gene} {value}" for gene, value in differing.items()),
         )
@@ -236,7 +252,7 @@ def _show_estimator_report(report: EstimatorReport | None) -> None:
 
 def _warn(warnings: Iterable[str]) -> None:
     for warning in warnings:
-        err_console.print(Text(f"WARNING: {warning}", style="bold red"), soft_wrap=True)
+        err_console.print(Text(f"WARNING: {with_options(warning)}", style="bold red"), soft_wrap=True)
 
 
 def _stages_table(stages: Sequence[StageCost]) -> Table:

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from hwnas.cli.arguments import run_of_file
 from hwnas.cli.console import err_console, out_console, print_json
-from hwnas.cli.run_files import run_of_file
+from hwnas.cli.options import AsJson
 
 
 def register(app: typer.Typer) -> None:
@@ -24,7 +25,7 @@ def supernet(
         float | None, typer.Option("--learning-rate", help="Peak; that of training.proxy if not given.")
     ] = None,
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train weights that all networks of a space share, to evaluate any of them in about a second.
 
@@ -37,12 +38,12 @@ def supernet(
         summary = run_of_file(run_file).train_supernet(
             out, steps=steps, learning_rate=learning_rate, progress=listener
         )
-    told = summary.to_json()
+    reported = summary.to_json()
     if as_json:
-        print_json(told)
+        print_json(reported)
         return
     out_console.print(
-        f"{out}: {told['parameters']} shared parameters, {steps} steps in {told['seconds']} s.",
+        f"{out}: {reported['parameters']} shared parameters, {steps} steps in {reported['seconds']} s.",
         soft_wrap=True,
         highlight=False,
     )

@@ -10,7 +10,9 @@ from rich.table import Table
 
 from hwnas.cli.console import err_console, out_console, print_json
 from hwnas.cli.measurement_tables import latency_cells, objective_heading, print_remarks
+from hwnas.cli.options import AsJson, Device, TrainingSteps
 from hwnas.errors import ConfigError
+from hwnas.text import figure
 
 if TYPE_CHECKING:
     from hwnas.run.front import FrontMember
@@ -30,19 +32,14 @@ def train(
         str | None,
         typer.Option("--pick", help="all, knee, or how many candidates; the run file's choice if not given."),
     ] = None,
-    steps: Annotated[
-        int | None, typer.Option("--steps", min=1, help="Training steps instead of the run file's.")
-    ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option("--device", help="auto, cpu, mps, cuda or cuda:N; the run file's choice if not given."),
-    ] = None,
+    steps: TrainingSteps = None,
+    device: Device = None,
     log_dir: Annotated[
         Path | None,
         typer.Option("--log-dir", metavar="DIR", help="Write events for TensorBoard there, by network."),
     ] = None,
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train members of the front at full budget and measure them with the final protocol.
 
@@ -95,7 +92,7 @@ def show_members(summary: TrainingSummary) -> None:
         table.add_row(
             member.id,
             f"{member.quality.value:.4f}",
-            *("n/a" if member.objective is None else f"{member.objective:.2f}" for _ in objective),
+            *("n/a" if member.objective is None else figure(member.objective) for _ in objective),
             *latency_cells(member.latency),
             "yes" if member.id in on_front else ", ".join(["no", *member.exceeds]),
         )

@@ -9,8 +9,11 @@ import typer
 from rich.text import Text
 
 from hwnas.cli.console import err_console, out_console, print_json
+from hwnas.cli.option_names import with_options
+from hwnas.cli.options import AsJson
 from hwnas.cli.trust import AllowedSigners, Identity, RequireSignature, trust_of
 from hwnas.errors import VerificationError
+from hwnas.text import with_interval
 
 if TYPE_CHECKING:
     from hwnas.bundle.verification.result import Verification
@@ -40,7 +43,7 @@ def verify(
     identity: Identity = None,
     *,
     require_signature: RequireSignature = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check signature, hashes, ONNX against PyTorch, quality and latency; write verification.json."""
     from hwnas.bundle.bundle import Bundle
@@ -78,7 +81,7 @@ def _print_checks(verification: Verification) -> None:
         out_console.print(marks[check.passed], end="")
         out_console.print(f"{text} ({check.limit})", highlight=False, soft_wrap=True)
         if check.note:
-            out_console.print(f"                {check.note}", highlight=False, soft_wrap=True)
+            out_console.print(f"                {with_options(check.note)}", highlight=False, soft_wrap=True)
 
 
 def _short(value: object) -> str:
@@ -87,7 +90,7 @@ def _short(value: object) -> str:
         return f"{value:.5g}"
     if isinstance(value, dict):
         if "latency_ms" in value:
-            low, high = value["interval_ms"]
-            return f"{value['latency_ms']:.3f} ms [{low:.3f}, {high:.3f}]"
+            median, low, high = with_interval(value["latency_ms"], value["interval_ms"], 4)
+            return f"{median} ms [{low}, {high}]"
         return f"{len(value)} entries, see verification.json"
     return str(value)

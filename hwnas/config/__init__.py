@@ -1,6 +1,6 @@
 """The run file: what to search, on what data, for which hardware, at what cost."""
 
-from hwnas.config.run_config import JOURNAL, RunConfig
+from hwnas.config.run_config import DEFAULT_BACKEND, DEFAULT_TARGET, JOURNAL, RunConfig
 from hwnas.config.run_file import config_of, load_config, parse_config, save_config
 from hwnas.config.search_options import SearchOptions
 from hwnas.config.sections import (
@@ -16,6 +16,8 @@ from hwnas.config.sections import (
 
 __all__ = [
     "AUTO",
+    "DEFAULT_BACKEND",
+    "DEFAULT_TARGET",
     "JOURNAL",
     "EstimatorSection",
     "FidelitiesSection",

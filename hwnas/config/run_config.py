@@ -20,6 +20,8 @@ from hwnas.errors import ConfigError
 from hwnas.objectives import Metric
 
 JOURNAL = "journal"
+DEFAULT_BACKEND = "onnxruntime-cpu"
+DEFAULT_TARGET = f"local?backend={DEFAULT_BACKEND}&threads=1"
 
 
 class RunConfig(Section):
@@ -38,7 +40,7 @@ class RunConfig(Section):
     schema_version: Annotated[StrictInt, Field(ge=1, le=1)] = 1
     task: TaskSection = TaskSection()
     space: SpaceSection = SpaceSection()
-    target: str = "local?backend=onnxruntime-cpu&threads=1"
+    target: str = DEFAULT_TARGET
     objective: str = AUTO
     budget: BudgetSection = BudgetSection()
     storage: StrictStr = JOURNAL
@@ -95,7 +97,7 @@ class RunConfig(Section):
     @classmethod
     def _target_is_named(cls, value: str) -> str:
         if not value.strip():
-            raise ValueError("a target looks like `local?backend=onnxruntime-cpu&threads=1`")
+            raise ValueError(f"a target looks like `{DEFAULT_TARGET}`")
         return value
 
     @field_validator("storage")

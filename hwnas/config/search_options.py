@@ -64,7 +64,7 @@ class SearchOptions:
         section = config.search.fidelities
         if self.fidelities is None and section is None:
             raise ConfigError(
-                "--reduction-factor goes with --fidelities, or with search.fidelities in the run file."
+                "`reduction_factor=` goes with `fidelities=`, or with search.fidelities in the run file."
             )
         changed: dict[str, Any] = section.model_dump() if section is not None else {}
         if self.fidelities is not None:

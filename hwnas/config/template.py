@@ -21,6 +21,8 @@ task:
   label_map: null          # a name or a file; null is the data set's own
   train_sequences: null    # null: those of the data set
   val_sequences: null
+  train_subset: null       # or {scans: ["00/000004"], azimuths_deg: [[-60, 60]]}: only these, only there
+  val_subset: null
   strict: false            # refuse points that are NaN or infinite instead of dropping them
   height: null             # rows of the range image; null: one for each beam of the sensor
   widths: [256, 512, 1024, 2048]   # columns of the range image that a search may choose from

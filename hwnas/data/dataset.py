@@ -5,20 +5,20 @@ Only file names are held in memory; scans are read when they are asked for.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
+from hwnas.data import CONFIG_NAME
+from hwnas.data.containers import container_format, format_of_container
 from hwnas.data.dataset_config import (
-    CONFIG_NAME,
     EMBEDDED_LABELS,
+    UNKNOWN_SENSOR,
     DatasetConfig,
+    ScanEntry,
     read_dataset_config,
 )
 from hwnas.data.files_of_dataset import Unreadable, format_of, missing_labels, scan_files
@@ -26,102 +26,15 @@ from hwnas.data.frames import Coordinates
 from hwnas.data.label_maps import LabelMap, load_label_map
 from hwnas.data.minimal_config import DOCS_PAGE, minimal_config
 from hwnas.data.reading import ScanFiles, ScanReader
+from hwnas.data.scan_dataset import ScanDataset
 from hwnas.data.sensors import Sensor, find_sensor
 from hwnas.data.splits import Splits, how_to_split, split_sequences
+from hwnas.data.subsets import Subset, refuse_shared_labels
 from hwnas.errors import DataError
-from hwnas.files import is_yaml, reason_of, sha256_of_file
+from hwnas.files import checked_path, is_yaml
 from hwnas.plugins import load_plugin, plugin_names
 from hwnas.scan import DataWarning as DataWarning  # noqa: PLC0414 - part of this API
-from hwnas.scan import Scan
 from hwnas.text import shown
-
-
-@dataclass(frozen=True, eq=False)
-class ScanDataset(Sequence[Scan]):
-    """Some scans of a data set, read from disk at every access.
-
-    Attributes:
-        files: where the scans lie.
-        reader: how they are read.
-        sensor: name of the sensor.
-    """
-
-    files: tuple[ScanFiles, ...]
-    reader: ScanReader
-    sensor: str
-
-    def __len__(self) -> int:
-        """Return the number of scans."""
-        return len(self.files)
-
-    @overload
-    def __getitem__(self, index: int) -> Scan: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> ScanDataset: ...
-
-    def __getitem__(self, index: int | slice) -> Scan | ScanDataset:
-        """Return one scan, or a part of the data set.
-
-        Raises:
-            DataError: if the scan or its labels are malformed.
-        """
-        if isinstance(index, slice):
-            return replace(self, files=self.files[index])
-        scan, dropped = self.reader.read(self.files[index])
-        if dropped.not_finite:
-            warnings.warn(
-                f"{scan.id}: dropped {dropped.not_finite} points whose coordinates are NaN or infinite.",
-                DataWarning,
-                stacklevel=2,
-            )
-        return scan
-
-    def __iter__(self) -> Iterator[Scan]:
-        """Yield the scans in order, one in memory at a time."""
-        return (self[index] for index in range(len(self)))
-
-    @property
-    def ids(self) -> tuple[str, ...]:
-        """`sequence/name` of every scan."""
-        return tuple(files.id for files in self.files)
-
-    @property
-    def label_map(self) -> LabelMap:
-        """The classes of the labels."""
-        return self.reader.label_map
-
-    def fingerprint(self) -> str:
-        """Return a SHA-256 over the scans, their labels, and how both are read; the same on every machine.
-
-        Reads every file once; the result is kept.
-        """
-        return self._fingerprint
-
-    @cached_property
-    def _fingerprint(self) -> str:
-        reader = self.reader
-        settings = {
-            "sensor": self.sensor,
-            "frame": reader.coordinates.frame,
-            **_other_coordinates(reader.coordinates),
-            "options": reader.options,
-            "intensity_range": reader.intensity_range,
-            "label_map": reader.label_map.to_json(),
-            "label_dtype": reader.label_dtype,
-            "embedded_labels": reader.embedded_labels,
-            "strict": reader.strict,
-        }
-        digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
-        known: dict[str, str] = {}  # links to one file are hashed once
-        for files in self.files:
-            digest.update(files.id.encode())
-            for name in (files.points, files.labels):
-                path = os.path.realpath(name) if name is not None else None
-                if path is not None and path not in known:
-                    known[path] = _sha256_of_input(path)
-                digest.update((known[path] if path is not None else "none").encode())
-        return digest.hexdigest()
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,11 +48,11 @@ class DataSource(Mapping[str, ScanDataset]):
         sequences_of: sequences of each split.
         intensity_range: intensities that are remission 0 and 1.
         coordinates: of the files; scans are always in metres, x forward, y left, z up, sensor at 0 0 0.
-        format: name of the file format, as registered.
         format_options: of the format.
         sensor_height_m: of the sensor above the ground; None where the data set does not state it.
         unreadable: directories that could not be searched for scans.
         splits_are_stated: whether the description or the caller names the sequences of a split.
+        subsets: what splits are restricted to, by name.
         sensor_is_stated: whether the description names the sensor; False where the usual one is assumed.
     """
 
@@ -149,12 +62,12 @@ class DataSource(Mapping[str, ScanDataset]):
     sequences_of: Splits
     intensity_range: tuple[float, float]
     coordinates: Coordinates
-    format: str
     format_options: Mapping[str, Any]
     sensor_height_m: float | None = None
     unreadable: tuple[Unreadable, ...] = ()
     sensor_is_stated: bool = True
     splits_are_stated: bool = False
+    subsets: Mapping[str, Subset] = field(default_factory=dict)
 
     @property
     def frame(self) -> str:
@@ -166,14 +79,15 @@ class DataSource(Mapping[str, ScanDataset]):
         """Name of the sensor."""
         return self.all_scans.sensor
 
-    @cached_property
-    def sensor_table(self) -> Sensor | None:
-        """What is known of the sensor; None if it is neither one of hwnas nor a YAML file.
+    @property
+    def format(self) -> str:
+        """Name of the file format, as registered."""
+        return self.all_scans.format
 
-        Raises:
-            DataError: if `sensor` names a file that does not describe one.
-        """
-        return find_sensor(self.all_scans.sensor, self.path)
+    @property
+    def sensor_table(self) -> Sensor | None:
+        """What is known of the sensor; None if it is neither one of hwnas nor a YAML file."""
+        return self.all_scans.sensor_table
 
     @property
     def label_map(self) -> LabelMap:
@@ -197,10 +111,42 @@ class DataSource(Mapping[str, ScanDataset]):
                 f"Splits are made of whole sequences. {self._how_to_split()}"
             )
         wanted = set(self.sequences_of[name])
-        files = tuple(files for files in self.all_scans.files if files.sequence in wanted)
+        subset = self.subsets.get(name)
+        if subset is not None and subset.scans is not None:
+            files = subset.files(self.all_scans.files, name)
+        else:
+            files = tuple(files for files in self.all_scans.files if files.sequence in wanted)
         if name != "test" and not self.all_scans.reader.embedded_labels:
             _refuse_missing_labels(files, name)
-        return replace(self.all_scans, files=files)
+        return replace(self.all_scans, files=files, subset=subset)
+
+    def restricted(self, subsets: Mapping[str, Subset]) -> DataSource:
+        """Return this data set with parts of some splits in place of them.
+
+        Two parts that are given together may divide a split among them, as cross-validation does.
+
+        Raises:
+            DataError: if training and validation would share a label, or a part alone names scans of another
+                split.
+        """
+        sequences = {
+            name: tuple(dict.fromkeys(scan.rpartition("/")[0] for scan in subset.scans))
+            for name, subset in subsets.items()
+            if subset.scans is not None
+        }
+        if {"train", "val"} <= sequences.keys():
+            refuse_shared_labels(subsets["train"], subsets["val"])
+        else:
+            for name, found in sequences.items():
+                if foreign := sorted(set(found) - set(self.sequences_of.get(name, ()))):
+                    raise DataError(
+                        f"The subset of the split {name!r} names scans of the sequence {shown(foreign[0])}, "
+                        f"which is not in that split: {list(self.sequences_of.get(name, ()))}. Name scans of "
+                        "the split, or change the split."
+                    )
+        return replace(
+            self, sequences_of={**self.sequences_of, **sequences}, subsets={**self.subsets, **subsets}
+        )
 
     def _how_to_split(self) -> str:
         files = self.all_scans.files
@@ -246,71 +192,65 @@ def open_dataset(
         DataError: if this is not a data set, or its description is wrong.
         PluginError: if its format is not registered.
     """
-    directory, config = find_config(Path(path))
+    path = checked_path(path, "The data set", DataError)
+    directory, config = find_config(path)
+    named = path if is_yaml(path.name) else directory / CONFIG_NAME
+    described_by = named if named.exists() else directory
+    chosen_map = load_label_map(label_map) if label_map is not None else _own_label_map(config, described_by)
     try:
-        return _opened(directory, config, label_map, train_sequences, val_sequences, strict=strict)
+        return _opened(directory, config, chosen_map, train_sequences, val_sequences, strict=strict)
     except DataError as error:
         # Whatever is wrong with values of the description, its reader needs to know which one that is.
         if str(directory) in str(error):
             raise
-        named = Path(path) if is_yaml(Path(path).name) else directory / CONFIG_NAME
-        raise DataError(f"{named if named.exists() else directory}: {error}") from error
+        raise DataError(f"{described_by}: {error}") from error
 
 
 def _opened(
     directory: Path,
     config: DatasetConfig,
-    label_map: str | Path | None,
+    label_map: LabelMap,
     train_sequences: Sequence[str] | None,
     val_sequences: Sequence[str] | None,
     *,
     strict: bool,
 ) -> DataSource:
-    chosen_map = load_label_map(label_map if label_map is not None else _own_label_map(config, directory))
     format_name = format_of(config)
+    read_file = load_plugin("hwnas.data_formats", format_name)
+    container = container_format(read_file)
     reader = ScanReader(
-        read_file=load_plugin("hwnas.data_formats", format_name),
+        read_file=read_file,
         options=config.format_options,
         coordinates=config.coordinates,
         intensity_range=config.intensity_range,
-        label_map=chosen_map,
+        label_map=label_map,
         label_dtype=config.label_dtype,
         embedded_labels=config.label_pattern == EMBEDDED_LABELS,
         strict=strict,
     )
-    files, unreadable = scan_files(directory, config)
+    files, unreadable = scan_files(directory, config, container)
     for one in unreadable:
         warnings.warn(one.message, DataWarning, stacklevel=2)
     sequences = split_sequences(files, config, train=train_sequences, val=val_sequences)
     return DataSource(
         path=directory,
         name=config.name or directory.resolve().name,
-        all_scans=ScanDataset(files, reader, config.sensor),
+        all_scans=ScanDataset(
+            files,
+            reader,
+            config.sensor,
+            format=format_name if container is None else container.name,
+            sensor_table=find_sensor(config.sensor, directory),
+        ),
         sequences_of=sequences,
         intensity_range=config.intensity_range,
         coordinates=config.coordinates,
-        format=format_name,
         format_options=config.format_options,
         sensor_height_m=config.sensor_height_m,
         unreadable=unreadable,
         sensor_is_stated="sensor" in config.model_fields_set,
         splits_are_stated=bool(config.splits.model_fields_set) or bool(train_sequences or val_sequences),
     )
-
-
-def _sha256_of_input(path: str) -> str:
-    try:
-        return sha256_of_file(path)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {reason_of(error)}.") from error
-
-
-def _other_coordinates(coordinates: Coordinates) -> dict[str, Any]:
-    """Return what is unusual beside the frame; left out otherwise, so that old fingerprints stay."""
-    usual = Coordinates().to_json()
-    return {
-        key: value for key, value in coordinates.to_json().items() if key != "frame" and value != usual[key]
-    }
 
 
 def find_config(path: Path) -> tuple[Path, DatasetConfig]:
@@ -325,14 +265,23 @@ def find_config(path: Path) -> tuple[Path, DatasetConfig]:
         return path, read_dataset_config(path / CONFIG_NAME)
     if os.path.isdir(path / "sequences"):
         return path, DatasetConfig()
+    format_name = format_of_container(path)
+    if format_name is not None:
+        return path.parent, _config_of_container(path, format_name)
     # Unlike the methods of Path, these take names that are too long, or links in circles, as not existing.
     if not os.path.exists(path):
         raise DataError(f"There is no data set {shown(str(path), 400)}: no such directory or file.")
     raise DataError(
         f"{path} is not a data set: expected a directory with {CONFIG_NAME} or with "
-        f"sequences/NN/velodyne/*.bin (SemanticKITTI), or the path of a {CONFIG_NAME}. "
+        f"sequences/NN/velodyne/*.bin (SemanticKITTI), the path of a {CONFIG_NAME}, or a bag. "
         "'hwnas data synthesize DIR' makes one." + _advice(path)
     )
+
+
+def _config_of_container(path: Path, format_name: str) -> DatasetConfig:
+    """Return what is known of a file that holds several scans and is a data set alone: nothing but itself."""
+    entry = ScanEntry(points=path.name, sequence=path.stem)
+    return DatasetConfig(name=path.stem, sensor=UNKNOWN_SENSOR, scans=(entry,), format=format_name)
 
 
 def _advice(path: Path) -> str:
@@ -346,13 +295,19 @@ def _advice(path: Path) -> str:
     )
 
 
-def _own_label_map(config: DatasetConfig, directory: Path) -> str:
-    if is_yaml(config.label_map) and not os.path.isfile(config.label_map):
+def _own_label_map(config: DatasetConfig, described_by: Path) -> LabelMap:
+    """Return the label map that a description names; what is wrong in a file of one is said of that file."""
+    if not is_yaml(config.label_map):
+        try:
+            return load_label_map(config.label_map)
+        except DataError as error:
+            raise DataError(f"The `label_map` of {described_by}: {error}") from error
+    if not os.path.isfile(config.label_map):
         raise DataError(
-            f"The `label_map` of {directory / CONFIG_NAME} is {shown(config.label_map, 400)}: "
+            f"The `label_map` of {described_by} is {shown(config.label_map, 400)}: "
             "there is no such file. Paths count from the file that they stand in."
         )
-    return config.label_map
+    return load_label_map(config.label_map)
 
 
 def _refuse_missing_labels(files: tuple[ScanFiles, ...], split: str) -> None:

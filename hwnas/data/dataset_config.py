@@ -51,7 +51,6 @@ from hwnas.schema_problems import problems_of
 from hwnas.text import shown
 from hwnas.yaml_files import YamlDocument, path_from, read_yaml
 
-CONFIG_NAME = "dataset.yaml"
 EMBEDDED_LABELS = "embedded"
 UNKNOWN_SENSOR = "unknown"
 """A name that no table has: beams and field of view are taken from the training scans."""
@@ -129,11 +128,8 @@ class DatasetConfig(_Section):
         if low >= high:
             raise ValueError(f"intensity_range is [{low}, {high}]; the first number must be the smaller one")
         if isinstance(self.scans, str):
-            if "{scan}" not in self.scans:
-                raise ValueError(
-                    f"scans is {self.scans!r}; a pattern must contain {{scan}} where the names of the scans "
-                    f"differ, such as {_with_scan(self.scans)!r}; see {DOCS_PAGE}"
-                )
+            if "{scan}" not in self.scans and "{sequence}" not in self.scans:  # one of them, for bags
+                raise ValueError(lacks_scan(self.scans))
             if self.labels not in (None, EMBEDDED_LABELS):
                 _check_labels_pattern(self.scans, str(self.labels))
         elif self.labels not in (None, EMBEDDED_LABELS):
@@ -191,6 +187,14 @@ def _refuse_wrong_sensor_file(name: str, path: Path, document: YamlDocument) -> 
         load_sensor(beside)
     except DataError as error:
         raise DataError(f"{where}: `sensor` is {shown(name)}, which describes no sensor: {error}") from None
+
+
+def lacks_scan(pattern: str) -> str:
+    """Return what is wrong with a pattern of scans that should contain `{scan}`, and what to write."""
+    return (
+        f"scans is {shown(pattern)}; a pattern must contain {{scan}} where the names of the scans differ, "
+        f"such as {_with_scan(pattern)!r}; see {DOCS_PAGE}"
+    )
 
 
 def _with_scan(pattern: str) -> str:

@@ -9,14 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.data.dataset import DataSource, DataWarning
-from hwnas.data.finding import ERROR
+from hwnas.data.findings.finding import ERROR
 from hwnas.data.geometry import elevation_of, ground_of, sample
 from hwnas.data.image_geometry import DEFAULT_HEIGHT
 from hwnas.data.inspection import Inspection, scans_in_detail
 from hwnas.data.pictures import Mark, draw_segmentation
 from hwnas.errors import DataError
 from hwnas.range_view.angles import has_direction
-from hwnas.range_view.projection import MIN_WIDTH, ProjectionSpec, RangeImage, project
+from hwnas.range_view.projection import RangeImage, project
+from hwnas.range_view.projection_spec import MIN_WIDTH, ProjectionSpec
 from hwnas.range_view.rings import recover_rings
 from hwnas.scan import Scan
 
@@ -112,7 +113,8 @@ def _columns_of_turn(source: DataSource, scan: Scan) -> int | None:
 
 
 def _note_of_columns(columns: int, image: RangeImage) -> str:
-    return f"The sensor has about {columns} columns a turn; the range image has {image.valid.shape[1]}"
+    drawn = image.valid.shape[1]
+    return f"The sensor has about {columns} columns a turn; drawn with {drawn}, so that none stays empty"
 
 
 def _image_of(found: Inspection, scan: Scan, columns: int | None) -> RangeImage:

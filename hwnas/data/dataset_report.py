@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,20 +10,21 @@ from typing import Any
 
 import numpy as np
 
-from hwnas.data.dataset import DataSource, find_config, open_dataset
+from hwnas.data.dataset import DataSource, DataWarning, find_config, open_dataset
 from hwnas.data.dataset_config import DatasetConfig
 from hwnas.data.estimates import GeometryEstimate
-from hwnas.data.finding import Finding
-from hwnas.data.findings import corrected
+from hwnas.data.findings.coordinates import corrected
+from hwnas.data.findings.finding import Finding
+from hwnas.data.findings.sensors import matches_of
 from hwnas.data.frames import Coordinates
 from hwnas.data.image_loss import ImageLoss
 from hwnas.data.inspection import Inspection, Problem
 from hwnas.data.rereading import inspect_as_stored
-from hwnas.data.sensor_findings import matches_of
 from hwnas.data.sensor_match import SensorMatch
 from hwnas.data.suggestion import Suggestion, drafted_files, suggested_config
 from hwnas.errors import DataError
-from hwnas.range_view.projection import MAX_WIDTH, ProjectionSpec
+from hwnas.range_view.projection_spec import MAX_WIDTH, ProjectionSpec
+from hwnas.text import counted, html_table, one_line
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,8 @@ class ImageReport:
         outside_share: of points above or below, 0..1; None without a scan.
         kept_share: of points with a pixel of their own, 0..1; None without a scan.
         oracle_miou: of a network that labels every pixel rightly, k-NN included; None without labels.
-        problem: why no scan could be projected; empty if one could.
+        refused_scans: that could not be projected.
+        problem: why the first of them could not; empty if there is none.
     """
 
     projection: ProjectionSpec
@@ -75,6 +78,7 @@ class ImageReport:
     outside_share: float | None
     kept_share: float | None
     oracle_miou: float | None
+    refused_scans: int = 0
     problem: str = ""
 
     @classmethod
@@ -90,6 +94,7 @@ class ImageReport:
             outside_share=image.outside_share,
             kept_share=image.kept_share,
             oracle_miou=image.oracle_miou,
+            refused_scans=image.num_refused,
             problem=image.problem,
         )
 
@@ -105,6 +110,7 @@ class ImageReport:
             "outside_share": self.outside_share,
             "kept_share": self.kept_share,
             "oracle_miou": self.oracle_miou,
+            "refused_scans": self.refused_scans,
             "problem": self.problem or None,
         }
 
@@ -120,14 +126,16 @@ class DatasetReport:
         frame: what the axes of its files mean.
         label_map: name of the label map.
         scans: usable ones.
+        is_as_described: whether they were read as the data set is described; otherwise as the settings of the
+            first findings say, without which no scan can be used.
         unlabelled_scans: usable scans without labels.
+        have_instances: whether labels hold numbers of instances in the upper 16 bits, which are dropped.
         points: in usable scans.
         splits: sequences of each split.
         classes: of the label map, and `ignored` last.
         rings: what is known of the sensor's rings.
         stated_intensity_range: intensities that are remission 0 and 1.
-        found_intensity_range: smallest and largest intensity of usable points; None without a usable scan.
-        file_intensity_range: the same of all readable scans; None without one.
+        found_intensity_range: smallest and largest intensity in the readable files; None without any.
         max_range_m: distance of the farthest point.
         not_finite_points: dropped since a coordinate is NaN or infinite.
         no_return_points: dropped since they lie at the origin.
@@ -149,14 +157,15 @@ class DatasetReport:
     frame: str
     label_map: str
     scans: int
+    is_as_described: bool
     unlabelled_scans: int
+    have_instances: bool
     points: int
     splits: Mapping[str, tuple[str, ...]]
     classes: tuple[ClassCount, ...]
     rings: RingCounts
     stated_intensity_range: tuple[float, float]
     found_intensity_range: tuple[float, float] | None
-    file_intensity_range: tuple[float, float] | None
     max_range_m: float
     not_finite_points: int
     no_return_points: int
@@ -191,14 +200,15 @@ class DatasetReport:
             frame=source.frame,
             label_map=source.label_map.name,
             scans=found.num_scans,
+            is_as_described=found.is_as_described,
             unlabelled_scans=found.num_unlabelled_scans,
+            have_instances=found.facts.num_instance_scans > 0,
             points=found.num_points,
             splits={name: tuple(sequences) for name, sequences in source.sequences_of.items()},
             classes=tuple(ClassCount(name, int(points), int(scans)) for name, points, scans in counts),
             rings=_rings(found),
             stated_intensity_range=source.intensity_range,
-            found_intensity_range=_found_intensity(source, found),
-            file_intensity_range=(low, high) if np.isfinite((low, high)).all() else None,
+            found_intensity_range=(low, high) if np.isfinite((low, high)).all() else None,
             max_range_m=found.max_range_m,
             not_finite_points=found.num_not_finite,
             no_return_points=found.num_no_return,
@@ -253,7 +263,9 @@ class DatasetReport:
             "frame": self.frame,
             "label_map": self.label_map,
             "scans": self.scans,
+            "is_as_described": self.is_as_described,
             "unlabelled_scans": self.unlabelled_scans,
+            "have_instances": self.have_instances,
             "points": self.points,
             "splits": {name: list(sequences) for name, sequences in self.splits.items()},
             "classes": [vars(count) for count in self.classes],
@@ -270,7 +282,6 @@ class DatasetReport:
             },
             "max_range_m": self.max_range_m,
             "dropped_points": {"not_finite": self.not_finite_points, "no_return": self.no_return_points},
-            "intensity_of_files": _listed(self.file_intensity_range),
             "duplicate_scans": self.duplicate_scans,
             "coordinates": self.coordinates.to_json(),
             "geometry": self._geometry_json(),
@@ -291,6 +302,26 @@ class DatasetReport:
             ],
             "corrected_coordinates": self.corrected_coordinates.to_json(),
         }
+
+    def __repr__(self) -> str:
+        """Return the figures that matter most, in a line."""
+        return one_line(
+            self,
+            self.name,
+            counted(self.scans, "usable scan"),
+            f"{self.unlabelled_scans} of them without labels" if self.unlabelled_scans else "",
+            counted(self.points, "point"),
+            f"sensor {self.sensor}",
+            counted(len(self.problems), "unusable scan") if self.problems else "",
+            counted(len(self.findings), "finding"),
+            "usable" if self.is_usable else "not usable as it is",
+        )
+
+    def _repr_html_(self) -> str:
+        """Return counts and findings for notebooks; text from outside is escaped."""
+        rows = [[one.severity, one.kind, one.message, one.remedy] for one in self.findings]
+        rows += [["error", one.scan, one.message, ""] for one in self.problems]
+        return html_table(repr(self).strip("<>"), ("level", "about", "what", "what to do"), rows)
 
 
 def inspect_dataset(
@@ -315,7 +346,9 @@ def inspect_dataset(
         PluginError: if its format is not registered.
     """
     _, config = find_config(Path(path))
-    source = open_dataset(path, label_map=label_map, strict=strict)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)  # what cannot be read is among the problems
+        source = open_dataset(path, label_map=label_map, strict=strict)
     wanted = len(source.all_scans)
 
     def listener(number: int) -> None:
@@ -337,11 +370,3 @@ def _rings(found: Inspection) -> RingCounts:
         found.num_unordered_scans,
         tuple(round(float(count), 1) for count in per_ring),
     )
-
-
-def _found_intensity(source: DataSource, found: Inspection) -> tuple[float, float] | None:
-    if not found.num_scans:
-        return None
-    low, high = source.intensity_range
-    smallest, largest = (low + (high - low) * remission for remission in found.remission)
-    return smallest, largest

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.data.axes import AS_IT_IS, heading_of, middle_of, travel_between, upright
-from hwnas.data.frames import AnyPoints, axes_of_frame, composed, to_our_frame
+from hwnas.data.axes import AS_IT_IS, middle_of, upright
+from hwnas.data.beam_cones import BeamCones, cones_of, turn_to_z
+from hwnas.data.frames import composed, to_our_frame
 from hwnas.data.geometry import (
     UNITS,
     CloudGeometry,
@@ -21,75 +21,38 @@ from hwnas.data.geometry import (
     quantiles,
     sample,
 )
-from hwnas.data.origin import OriginEstimate, find_origin, off_beams
+from hwnas.data.origin import FEWEST_POINTS
+from hwnas.data.sensor_places import (
+    Cloud,
+    agreeing,
+    heading_between,
+    in_sensor_frame,
+    moves_between,
+    moves_of,
+    origins_of,
+    place_turned_back,
+    places_of,
+    shifted,
+    turned,
+)
 from hwnas.range_view.rings import recover_rings
+from hwnas.text import counted, one_line
 
 FloatArray = npt.NDArray[np.float32]
 
-_FEWEST_POINTS = 2_000
 # Middles of clouds in the frame of the sensor lie within a few metres of it.
 _FAR_SPREADS = 2.0
 _USUAL_HEIGHT_M, _HEIGHT_FACTOR_SPREAD, _STATED_HEIGHT_SPREAD = 1.8, 0.3, 0.1
 _USUAL_RANGE_M, _RANGE_FACTOR_SPREAD = 35.0, 0.7
 # Metres are what nearly all scans are in; other units must explain a scan much better (natural logarithm).
 _METRES_PRIOR, _WHOLE_NUMBERS_GAIN = 7.0, 5.0
-_OWN_REST_SHARE, _LARGE_REST_SHARE = 0.08, 0.3
-_BLOCKS_APART_M, _SENSORS_APART_M = 0.5, 1.0
-_MERGED_CONTRAST = 0.4
-_PLACES_IN_A_ROW, _MOST_SEQUENCES = 2, 3
-_SAME_PLACE_M, _AGREEING_SHARE = 0.75, 0.6
 # So near to what the files call the origin, their own frame shows rings better than an estimate of another.
 _OWN_FRAME_M = 0.6
+# Axes of right scans are known to about a tenth of a degree; a tilt of one moves the place where the beams of
+# an HDL-64E seem to meet by less than half a metre.
+_LEAST_TILT_DEG = 0.7
 LENGTHS = {**UNITS, "kilometres": 0.001}
 """How many of a unit are one metre."""
-
-
-@dataclass(frozen=True, eq=False)
-class Cloud:
-    """A scan that is looked at in detail.
-
-    Attributes:
-        sequence: that it belongs to.
-        number: place in the data set; scans of one sequence with neighbouring numbers follow each other.
-        points: [N, 3], float64 where the files hold that, as the settings turn them; metres, x forward,
-            y left, z up, if these are right.
-        ring: [N] as the file gives it; None if it does not.
-        largest: absolute value of the largest coordinate in the file.
-        unit_m: metres in a unit of the file, as the settings state it.
-        are_whole: whether all coordinates in the file are whole numbers.
-        time: [N] when each point was measured; None if the file does not say.
-    """
-
-    sequence: str
-    number: int
-    points: AnyPoints
-    ring: npt.NDArray[np.int32] | None
-    largest: float
-    unit_m: float
-    are_whole: bool
-    time: npt.NDArray[np.float64] | None = None
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where the sensor stands in one cloud, in the frame of the cloud, metres after the unit was corrected.
-
-    Attributes:
-        cloud: index of the cloud.
-        middle_m: middle of the cloud, from which the beams were sought.
-        origin: of the beams, seen from there.
-        second_m: place of a second sensor, from 0 0 0; None where there is none.
-    """
-
-    cloud: int
-    middle_m: tuple[float, float, float]
-    origin: OriginEstimate
-    second_m: tuple[float, float, float] | None
-
-    @property
-    def place_m(self) -> npt.NDArray[np.float64]:
-        """x, y, z of the sensor in the frame of the cloud, turned upright."""
-        return np.asarray(np.add(self.middle_m, self.origin.place_m), np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +87,14 @@ class GeometryEstimate:
             scans agree on one.
         second_origin_m: where a second sensor stands; None where there is none.
         rings_are_stated: whether the files state the rings of all these scans.
+        axis_tilt_deg: median angle between z and the axis that the beams turn about; 0 where it is not known
+            or too small to matter. Everything else is estimated after it is removed.
+        ring_agreement: median share of how elevations vary that the rings of the files explain, 0..1; None
+            where the files state none.
+        rings_contradict: whether it is so small that these rings are not those of the points; everything else
+            is estimated without them.
+        origin_is_confirmed: whether beams show around that place and turn about z there: where axes are
+            tilted and neither rings nor the order of points tell, beams seem to meet elsewhere.
     """
 
     num_scans: int
@@ -151,6 +122,10 @@ class GeometryEstimate:
     second_origin_m: tuple[float, float, float] | None = None
     turns_are_timed: bool = False
     rings_are_stated: bool = False
+    axis_tilt_deg: float = 0.0
+    ring_agreement: float | None = None
+    rings_contradict: bool = False
+    origin_is_confirmed: bool = True
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -168,6 +143,8 @@ class GeometryEstimate:
             "sensor_height_m": self.sensor_height_m,
             "roll_deg": self.roll_deg,
             "pitch_deg": self.pitch_deg,
+            "axis_tilt_deg": self.axis_tilt_deg,
+            "ring_agreement": self.ring_agreement,
             "azimuth_coverage_deg": 360.0 * self.azimuth_coverage,
             "elevation_low_deg": low,
             "elevation_high_deg": high,
@@ -179,6 +156,17 @@ class GeometryEstimate:
             "range_p50_m": self.range_p50_m,
             "range_p99_m": self.range_p99_m,
         }
+
+    def __repr__(self) -> str:
+        """Return the figures that matter most, in a line."""
+        return one_line(
+            self,
+            counted(self.num_scans, "scan"),
+            counted(len(self.beams_deg), "beam") if self.beams_deg else "",
+            "{:.1f} to {:.1f} deg".format(*self.elevation_deg),
+            f"{self.sensor_height_m:.2f} m above ground" if self.sensor_height_m is not None else "",
+            f"axes {self.frame}",
+        )
 
 
 def _listed(values: tuple[float, ...] | None) -> list[float] | None:
@@ -197,37 +185,108 @@ def estimate_geometry(
     Returns:
         None if no scan has enough points.
     """
-    clouds = [cloud for cloud in clouds if len(cloud.points) >= _FEWEST_POINTS]
+    clouds = [cloud for cloud in clouds if len(cloud.points) >= FEWEST_POINTS]
     if not clouds:
         return None
     middles = [middle_of(cloud.points) for cloud in clouds]
     is_far = _are_far(clouds, middles)
     local = [
-        _shifted(cloud.points, middle) if is_far else np.asarray(cloud.points, np.float32)
+        shifted(cloud.points, middle) if is_far else np.asarray(cloud.points, np.float32)
         for cloud, middle in zip(clouds, middles, strict=True)
     ]
     frame = _common([upright(points).frame for points in local])
     local = [to_our_frame(points, frame) for points in local]
     factor = _unit_factor(clouds, local, sensor_height_m)
     local = [points * np.float32(factor) for points in local]
-    bases = [_turned(middle, frame) * factor if is_far else np.zeros(3) for middle in middles]
-    places = _places(clouds, local, bases)
-    heading = _heading(clouds, local, places)
+    bases = [turned(middle, frame) * factor if is_far else np.zeros(3) for middle in middles]
+    rings = _RingsOfClouds.of(clouds, local)
+    clouds, turns = rings.clouds, rings.turns
+    level = [points @ turn.T for points, turn in zip(local, turns, strict=True)]
+    places = places_of(clouds, level, bases)
+    heading = heading_between(clouds, level, places)
+    places = [place_turned_back(one, turns[one.cloud], bases[one.cloud]) for one in places]
     rotation = _rotation_of(heading)
-    is_moving = _is_moving(clouds, places)
-    same = places if is_moving else _agreeing(places)
-    centred = _in_sensor_frame(local, bases, same, is_moving=is_moving)
-    final = [to_our_frame(points, rotation) for points in centred]
-    as_read = [to_our_frame(points, rotation) for points in local]
+    is_moving = moves_between(clouds, places)
+    same = places if is_moving else agreeing(places)
+    centred = in_sensor_frame(local, bases, same, is_moving=is_moving)
+    final = [to_our_frame(points @ turn.T, rotation) for points, turn in zip(centred, turns, strict=True)]
+    as_read = [to_our_frame(points, rotation) for points in level]
     found = _summary(clouds, final, as_read, factor)
+    is_aside = any(float(np.linalg.norm(place.place_m)) > _OWN_FRAME_M for place in same)
     return replace(
         found,
         frame=composed(frame, rotation),
         is_heading_seen=heading is not None,
         is_far=is_far,
-        moves_m=max(_moves(clouds, places), default=0.0) if is_moving else 0.0,
-        **_origins(same, rotation),
+        moves_m=max(moves_of(clouds, places), default=0.0) if is_moving else 0.0,
+        axis_tilt_deg=rings.tilt_deg,
+        ring_agreement=rings.agreement,
+        rings_contradict=rings.contradict,
+        origin_is_confirmed=not is_aside or _are_upright(clouds, final, found.beams_deg),
+        **origins_of(same, rotation),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _RingsOfClouds:
+    """What the rings of clouds, given or recovered, say about them.
+
+    Attributes:
+        clouds: without the rings that are given, where these contradict the points.
+        turns: [3, 3] of each that brings the axis of the sensor to z; nothing turns where that is z already.
+        tilt_deg: median angle of these turns.
+        agreement: see `GeometryEstimate.ring_agreement`.
+        contradict: whether given rings contradict the points.
+    """
+
+    clouds: Sequence[Cloud]
+    turns: Sequence[FloatArray]
+    tilt_deg: float
+    agreement: float | None
+    contradict: bool
+
+    @classmethod
+    def of(cls, clouds: Sequence[Cloud], local: Sequence[FloatArray]) -> _RingsOfClouds:
+        """Look at clouds, upright and in metres."""
+        given = [_cones(points, cloud.ring) for cloud, points in zip(clouds, local, strict=True)]
+        known = [cones for cones in given if cones is not None]
+        agreement = float(np.median([max(cones.agreement, 0.0) for cones in known])) if known else None
+        contradict = 2 * sum(cones.contradict_rings for cones in known) > len(known)
+        if contradict:
+            clouds = [replace(cloud, ring=None) for cloud in clouds]
+        found = [
+            _cones(points, recover_rings(points)) if cloud.ring is None else cones
+            for cloud, points, cones in zip(clouds, local, given, strict=True)
+        ]
+        turns, tilt_deg = _turns_of(found)
+        return cls(clouds, turns, tilt_deg, agreement, contradict)
+
+
+def _cones(points: FloatArray, ring: npt.NDArray[np.int32] | None) -> BeamCones | None:
+    return None if ring is None else cones_of(points, ring)
+
+
+def _turns_of(found: Sequence[BeamCones | None]) -> tuple[list[FloatArray], float]:
+    """Return the turn of each cloud that brings its sensor's axis to z, and the median of their angles."""
+    clear = [cones for cones in found if cones is not None and cones.is_clear]
+    tilt_deg = float(np.median([cones.tilt_deg for cones in clear])) if clear else 0.0
+    none = np.eye(3, dtype=np.float32)
+    if tilt_deg < _LEAST_TILT_DEG or 2 * len(clear) <= len(found):
+        return [none] * len(found), 0.0
+    usual = np.median([cones.axis for cones in clear], axis=0)
+    usual /= np.linalg.norm(usual)
+    axes = [cones.axis if cones is not None and cones.is_clear else usual for cones in found]
+    return [np.asarray(turn_to_z(axis), np.float32) for axis in axes], tilt_deg
+
+
+def _are_upright(clouds: Sequence[Cloud], final: Sequence[FloatArray], beams: Sequence[float]) -> bool:
+    """Whether beams are known in clouds around the sensor and, as far as rings tell, turn about z."""
+    found = [
+        _cones(points, cloud.ring if cloud.ring is not None else recover_rings(points))
+        for cloud, points in zip(clouds, final, strict=True)
+    ]
+    clear = [cones.tilt_deg for cones in found if cones is not None and cones.is_clear]
+    return bool(beams) and (not clear or float(np.median(clear)) < _LEAST_TILT_DEG)
 
 
 def _are_far(clouds: Sequence[Cloud], middles: Sequence[npt.NDArray[np.float64]]) -> bool:
@@ -238,15 +297,6 @@ def _are_far(clouds: Sequence[Cloud], middles: Sequence[npt.NDArray[np.float64]]
         spread = float(np.median(np.hypot(some[:, 0] - middle[0], some[:, 1] - middle[1])))
         far.append(float(np.hypot(middle[0], middle[1])) > _FAR_SPREADS * spread)
     return bool(np.mean(far) > 0.5)
-
-
-def _shifted(points: AnyPoints, middle: npt.NDArray[np.float64]) -> FloatArray:
-    return np.asarray(points.astype(np.float64) - middle, np.float32)
-
-
-def _turned(vector: npt.NDArray[np.float64], frame: str) -> npt.NDArray[np.float64]:
-    columns, signs = axes_of_frame(frame)
-    return np.asarray(vector[list(columns)] * np.asarray(signs), np.float64)
 
 
 def _common(frames: Sequence[str]) -> str:
@@ -281,145 +331,6 @@ def _unit_factor(
         scores[1.0 / per_metre] = score
     best = max(scores, key=lambda factor: scores[factor])
     return round(best, 6) if best != 1.0 else 1.0
-
-
-def _places(
-    clouds: Sequence[Cloud], local: Sequence[FloatArray], bases: Sequence[npt.NDArray[np.float64]]
-) -> list[Place]:
-    """Return where the sensor stands in the first clouds, and in one of every sequence after that."""
-    places: list[Place] = []
-    last_m: npt.NDArray[np.float64] | None = None
-    seen: set[str] = set()
-    for number, (cloud, points, base) in enumerate(zip(clouds, local, bases, strict=True)):
-        if number >= _PLACES_IN_A_ROW and (cloud.sequence in seen or len(seen) >= _MOST_SEQUENCES):
-            continue
-        seen.add(cloud.sequence)
-        place = _place(number, points, base, np.zeros(3) if last_m is None else last_m - base)
-        if place is not None:
-            places.append(place)
-            last_m = place.place_m
-    return places
-
-
-def _place(
-    number: int, points: FloatArray, base: npt.NDArray[np.float64], hint: npt.NDArray[np.float64]
-) -> Place | None:
-    """Return where the sensor stands: sought where it was before, around 0 0 0 and around the middle.
-
-    Args:
-        number: of the cloud.
-        points: [N, 3], metres, z up.
-        base: what was subtracted from the points.
-        hint: where the sensor was in the cloud before, in the frame of the points.
-    """
-    found = None
-    tried: list[npt.NDArray[np.float64]] = []
-    for middle in (hint, np.zeros(3), middle_of(points) * (1.0, 1.0, 0.0)):
-        if any(np.array_equal(middle, other) for other in tried):
-            continue
-        tried.append(middle)
-        moved = _shifted(points, middle) if middle.any() else points
-        ground = upright(moved).ground
-        ground_m = None if ground is None else -ground.height
-        origin = find_origin(moved, ground_m)
-        if origin is None:
-            continue  # too few points around here; another place may have more
-        if found is None or origin.sharpness > found[0].sharpness:
-            found = origin, moved, middle, ground_m
-        if origin.is_close:
-            break
-    if found is None or not found[0].is_clear:
-        return None
-    origin, moved, middle, ground_m = found
-    second = _second(moved, origin, ground_m)
-    return Place(
-        number,
-        _three(base + middle),
-        origin,
-        None if second is None else _three(base + middle + np.asarray(second)),
-    )
-
-
-def _second(
-    points: FloatArray, origin: OriginEstimate, ground_m: float | None
-) -> tuple[float, float, float] | None:
-    """Return where the beams of those points meet that are on no beam of the first sensor."""
-    if origin.sharpness - origin.background < _MERGED_CONTRAST:
-        return None
-    rest = off_beams(points, origin)
-    share = len(rest) / len(points)
-    if share < _OWN_REST_SHARE:
-        return None
-    second = find_origin(rest, ground_m)
-    if second is None or second.sharpness - second.background < _MERGED_CONTRAST:
-        return None
-    apart_m = float(np.linalg.norm(np.subtract(second.place_m, origin.place_m)))
-    # The two blocks of an HDL-64E are half a metre apart at most, and a fifth of its points between beams.
-    is_other = apart_m > (_BLOCKS_APART_M if share > _LARGE_REST_SHARE else _SENSORS_APART_M)
-    return second.place_m if is_other else None
-
-
-def _heading(clouds: Sequence[Cloud], local: Sequence[FloatArray], places: Sequence[Place]) -> str | None:
-    offsets = {place.cloud: np.asarray(place.origin.place_m) for place in places}
-    moves = []
-    for first, second in zip(range(len(clouds)), range(1, len(clouds)), strict=False):
-        one, other = clouds[first], clouds[second]
-        if one.sequence != other.sequence or other.number != one.number + 1:
-            continue
-        shift = offsets.get(first, np.zeros(3))
-        ground = upright(local[first]).ground
-        if ground is None:
-            continue
-        move = travel_between(
-            _shifted(local[first], shift), _shifted(local[second], shift), -ground.height - float(shift[2])
-        )
-        if move is not None:
-            moves.append(move)
-    return heading_of(moves)
-
-
-def _in_sensor_frame(
-    local: Sequence[FloatArray],
-    bases: Sequence[npt.NDArray[np.float64]],
-    places: Sequence[Place],
-    *,
-    is_moving: bool,
-) -> list[FloatArray]:
-    """Return the clouds around the sensor; around its usual place where a cloud does not show its own."""
-    if not places:
-        return list(local)
-    own = {place.cloud: place.place_m - bases[place.cloud] for place in places}
-    usual = np.median(list(own.values()), axis=0)
-    if is_moving:
-        shifts = [own.get(number, usual) for number in range(len(local))]
-    else:  # one place, better known from all scans together
-        place_m = np.median([place.place_m for place in places], axis=0)
-        shifts = [place_m - base for base in bases]
-    return [_shifted(points, shift) for points, shift in zip(local, shifts, strict=True)]
-
-
-def _agreeing(places: Sequence[Place]) -> list[Place]:
-    """Return the places near the median of all."""
-    if not places:
-        return []
-    middle = np.median([place.place_m for place in places], axis=0)
-    return [place for place in places if np.linalg.norm(place.place_m - middle) < _SAME_PLACE_M]
-
-
-def _is_moving(clouds: Sequence[Cloud], places: Sequence[Place]) -> bool:
-    """Whether the sensor stands at different places: in most pairs of a sequence, or in most scans."""
-    moves = _moves(clouds, places)
-    moved = sum(move > _SAME_PLACE_M for move in moves)
-    return 2 * moved > len(moves) or len(_agreeing(places)) < _AGREEING_SHARE * len(places)
-
-
-def _moves(clouds: Sequence[Cloud], places: Sequence[Place]) -> list[float]:
-    """Return the distances between the places of the sensor in scans of one sequence."""
-    return [
-        float(np.linalg.norm(one.place_m - other.place_m))
-        for one, other in combinations(places, 2)
-        if clouds[one.cloud].sequence == clouds[other.cloud].sequence
-    ]
 
 
 def _summary(
@@ -463,21 +374,6 @@ def _summary(
     )
 
 
-def _origins(places: Sequence[Place], rotation: str) -> dict[str, Any]:
-    if not places:
-        return {}
-    where = np.array([place.place_m for place in places])
-    seconds = [place.second_m for place in places if place.second_m is not None]
-    return {
-        "origin_m": _three(_turned(np.median(where, axis=0), rotation)),
-        "origin_spread_m": float(np.sqrt(where.var(axis=0).sum())),
-        "origin_scans": len(places),
-        "second_origin_m": _three(_turned(np.median(seconds, axis=0), rotation))
-        if 2 * len(seconds) > len(places)
-        else None,
-    }
-
-
 def _ring_of(cloud: Cloud, points: FloatArray, as_read: FloatArray) -> npt.NDArray[np.int32] | None:
     if cloud.ring is not None:
         return cloud.ring
@@ -500,8 +396,3 @@ def _beams(found: Sequence[CloudGeometry]) -> tuple[tuple[float, ...], bool]:
 def _rotation_of(heading: str | None) -> str:
     """Return which axes of an upright frame point forward, left and up, from the axis of travel."""
     return {"-x": "-x -y z", "y": "y -x z", "-y": "-y x z"}.get(heading or "x", AS_IT_IS)
-
-
-def _three(vector: npt.NDArray[np.float64]) -> tuple[float, float, float]:
-    x, y, z = (float(value) for value in vector)
-    return x, y, z

@@ -15,6 +15,7 @@ from hwnas.data.geometry import precise_elevation_of
 from hwnas.errors import DataError
 from hwnas.range_view.rings import recover_rings
 from hwnas.scan import Scan
+from hwnas.text import one_line
 
 RING_FIELD, RING_BY_RING, ANY_ORDER = "ring-field", "ring-by-ring", "any"
 POINT_ORDERS = (RING_FIELD, RING_BY_RING, ANY_ORDER)
@@ -116,6 +117,16 @@ class ScanExpectations:
             _counts(value["points"]),
             int(value["num_scans"]),
             None if geometry is None else GeometryExpectations.from_json(geometry),
+        )
+
+    def __repr__(self) -> str:
+        """Return the figures that matter most, in a line."""
+        return one_line(
+            self,
+            self.sensor,
+            "{} to {} points".format(*self.points),
+            "{:.1f} to {:.1f} deg".format(*self.field_of_view_deg),
+            self.point_order,
         )
 
 

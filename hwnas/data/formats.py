@@ -16,20 +16,23 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.data.columns import likely_columns, looks_like_float64
+from hwnas.data.named_fields import (
+    FIELDS,
+    SKIPPED_COLUMN,
+    TIMES,
+    columns_of_fields,
+    names_in,
+    refuse_missing_columns,
+)
 from hwnas.data.pcd import parse_pcd
+from hwnas.data.whole_numbers import LABEL_LIMITS, RING_LIMITS, expected_within, is_whole_within
 from hwnas.errors import DataError, did_you_mean
 from hwnas.files import read_plain_file, reason_of
-from hwnas.text import shown
+from hwnas.text import counted, one_line, shown
 
-FIELDS = ("x", "y", "z", "intensity", "ring", "label", "time")
-TIMES = ("time", "t", "timestamp")
-"""What drivers call the time of a point."""
 REQUIRED_FIELDS = ("x", "y", "z", "intensity")
 DEFAULT_COLUMNS = ("x", "y", "z", "intensity")
-SKIPPED_COLUMN = "_"
 _MOST_RINGS = 512
-_WIDE = ("f8", "i4", "u4", "i8", "u8")
-"""Types whose values float32 may round."""
 _MAX_BYTES = 1 << 32
 _OPTIONS_OF_RECORDS = ("columns", "dtype", "check_columns")
 
@@ -52,13 +55,15 @@ class RawScan:
     """A point cloud as its file holds it: own frame, own intensity scale, nothing checked.
 
     Attributes:
-        points: [N, 3], metres; float64 where the file holds more than float32 does, such as UTM coordinates.
+        points: [N, 3], metres; float64 where the file holds more than float32 does, such as UTM coordinates
+            (longer types, such as numpy's longdouble, are rounded to it).
         intensity: [N] float32 in the sensor's own scale.
         ring: [N] int32, ring of the sensor, counted from either end; None when the file does not say.
-        labels: [N] uint32 raw label ids, when the file itself holds them.
+        labels: [N] uint32 raw label ids (see `labels_are_classes`), when the file itself holds them.
         organised: rows and columns of the file, row by row (point i is in row i // columns), when it keeps
             the sensor's grid; None for a list of points.
         time: [N] float64, when each point was measured, in any unit; None when the file does not say.
+        labels_are_classes: whether `labels` are indices of classes, 255 for none, instead of raw label ids.
     """
 
     points: npt.NDArray[Any]
@@ -67,6 +72,15 @@ class RawScan:
     labels: npt.NDArray[np.uint32] | None = None
     organised: tuple[int, int] | None = None
     time: npt.NDArray[np.float64] | None = None
+    labels_are_classes: bool = False
+
+    def __repr__(self) -> str:
+        """Return the figures that matter most, in a line."""
+        return one_line(
+            self,
+            counted(len(self.points), "point"),
+            *(name for name in ("ring", "labels", "time") if getattr(self, name) is not None),
+        )
 
 
 def read_bin(path: Path, options: Mapping[str, Any]) -> RawScan:
@@ -126,25 +140,37 @@ def read_npy(path: Path, options: Mapping[str, Any]) -> RawScan:
         raise DataError(f"{path} cannot be read as an array of numpy: {reason}") from error
     if not isinstance(values, np.ndarray) or values.ndim not in {1, 2, 3}:
         raise DataError(f"{path} holds no array of points [N, columns] or [H, W, columns].")
+    if values.dtype.names and values.ndim == 3:
+        raise DataError(f"{path} holds an array {values.shape} with named fields; expected [N] or [H, W].")
     grid = values.shape[:2] if values.ndim == 3 or (values.dtype.names and values.ndim == 2) else None
     if values.dtype.names:
-        columns = {name: values[name].reshape(-1) for name in values.dtype.names}
-    elif any(name in options for name in FIELDS):
+        columns = columns_of_fields(values)
+        if options.get("columns") is not None:
+            refuse_missing_columns(names, columns, options, path)
+    elif any(options.get(name) is not None for name in FIELDS):
         raise DataError(
             f"{path} holds an array {values.shape} without named fields; name its columns in "
             "format_options.columns instead of fields."
         )
     elif values.shape[-1] != len(names) or values.ndim == 1:
         raise DataError(
-            f"{path} holds an array {values.shape} for the {len(names)} columns {names}; name all of its "
-            "columns in format_options.columns of dataset.yaml, or with --columns on the command line of "
-            "infer."
+            f"{path} holds an array {values.shape} for the {len(names)} columns {names}; expected "
+            f"[N, {len(names)}] or [H, W, {len(names)}]{_transposing(values.shape, len(names))}; name all "
+            "of its columns in format_options.columns of dataset.yaml, or with `columns=` of `Bundle.infer` "
+            "(`hwnas infer --columns`)."
         )
     else:
         columns = dict(zip(names, values.reshape(-1, len(names)).T))  # noqa: B905 - Python 3.8
     if any(column.dtype.kind not in "fiu" for column in columns.values()):
         raise DataError(f"{path} holds values of the type {values.dtype}; expected numbers.")
-    return _from_fields(columns, _names_in(columns, options), path, grid)
+    return _from_fields(columns, names_in(columns, options, path), path, grid)
+
+
+def _transposing(shape: tuple[int, ...], columns: int) -> str:
+    """Return what mends an array whose columns come first; empty where they do not."""
+    if len(shape) < 2 or shape[0] != columns:
+        return ""
+    return ", so transpose it (`values.T`)" if len(shape) == 2 else ", so store `values.transpose(1, 2, 0)`"
 
 
 def read_pcd(path: Path, options: Mapping[str, Any]) -> RawScan:
@@ -165,16 +191,7 @@ def read_pcd(path: Path, options: Mapping[str, Any]) -> RawScan:
             raise
         raise DataError(f"{path} cannot be read as a PCD file: {error}.") from error
     grid = (header.height, header.width) if min(header.height, header.width) > 1 else None
-    return _from_fields(columns, _names_in(columns, options), path, grid)
-
-
-def _names_in(columns: Mapping[str, npt.NDArray[Any]], options: Mapping[str, Any]) -> dict[str, str]:
-    """Return what a file calls each of `FIELDS`: as options say, or as drivers call the time."""
-    names = {name: str(options.get(name, name)) for name in FIELDS}
-    if "time" not in options:
-        found = (name for name in TIMES if name in columns and columns[name].ndim == 1)
-        names["time"] = next(found, "")
-    return names
+    return _from_fields(columns, names_in(columns, options, path), path, grid)
 
 
 def _content(path: Path) -> bytes:
@@ -201,7 +218,7 @@ def _check_columns(content: bytes, stated: int, options: Mapping[str, Any], path
     raise WrongOptionsError(
         f"{path} is read as {stated} numbers for each point, but its values look like {likely}: are there "
         f"{likely}? Name them all: in format_options.columns of dataset.yaml, such as [x, y, z, intensity, "
-        "ring], or with `--columns x,y,z,intensity,ring` on the command line of infer; `_` skips one. "
+        "ring], or for `hwnas infer --columns x,y,z,intensity,ring`; `_` skips one. "
         "`check_columns: false` in format_options reads the file as stated.",
         _options_for(content, likely, options),
     )
@@ -280,17 +297,25 @@ def _from_fields(
                 f"{path} has {column.shape[1]} numbers a point in the field {names[name]!r}; expected one."
             )
     with np.errstate(over="ignore", invalid="ignore"):
-        is_wide = any(columns[axis].dtype.kind + str(columns[axis].dtype.itemsize) in _WIDE for axis in "xyz")
-        dtype = np.float64 if is_wide else np.float32
+        dtype = np.float64 if any(_is_wide(columns[axis].dtype) for axis in "xyz") else np.float32
         points = np.stack([columns[axis].astype(dtype) for axis in "xyz"], axis=1)
+
+        def whole(name: str, dtype: type, limits: tuple[int, int]) -> Any:
+            return _whole(columns[name], points, dtype, name, limits, path) if name in columns else None
+
         return RawScan(
             points,
             columns["intensity"].astype(np.float32),
-            _whole(columns["ring"], points, np.int32, "ring", path) if "ring" in columns else None,
-            _whole(columns["label"], points, np.uint32, "label", path) if "label" in columns else None,
+            whole("ring", np.int32, RING_LIMITS),
+            whole("label", np.uint32, LABEL_LIMITS),
             organised,
             columns["time"].astype(np.float64) if "time" in columns else None,
         )
+
+
+def _is_wide(dtype: np.dtype[Any]) -> bool:
+    """Return whether float32 may round values of a type."""
+    return dtype.itemsize > 4 or (dtype.kind in "iu" and dtype.itemsize == 4)
 
 
 def _refuse_missing_fields(present: Sequence[str], names: Mapping[str, str], path: Path) -> None:
@@ -308,18 +333,16 @@ def _example(present: Sequence[str], missing: str) -> str:
     return f", such as {{{missing}: {other}}}" if other is not None else ""
 
 
-def _whole(column: Any, points: npt.NDArray[Any], dtype: type, what: str, path: Path) -> Any:
+def _whole(
+    column: Any, points: npt.NDArray[Any], dtype: type, what: str, limits: tuple[int, int], path: Path
+) -> Any:
     """Return a column of whole numbers; those of points that are no measurements may be anything."""
-    limits = np.iinfo(dtype)
-    if column.dtype.kind == "f":
-        fits = (column == np.rint(column)) & (column >= limits.min) & (column <= limits.max)
-    else:
-        fits = (column >= limits.min) & (column <= limits.max)
+    fits = is_whole_within(column, limits)
     if not fits.all():
         wrong = np.flatnonzero(~fits & np.isfinite(points).all(axis=1))
         if len(wrong):
             raise DataError(
-                f"{path}: the {what} of point {wrong[0]} is {column[wrong[0]]:g}; expected whole numbers. "
+                f"{path}: the {what} of point {wrong[0]} is {column[wrong[0]]:g}; {expected_within(limits)}. "
                 "Are the columns or fields named rightly?"
             )
     return np.where(fits, column, 0).astype(dtype)

@@ -17,7 +17,7 @@ from hwnas.data.geometry import precise_elevation_of
 from hwnas.data.sensors import Sensor
 from hwnas.errors import ConfigError, DataError
 from hwnas.range_view.angles import range_of
-from hwnas.range_view.projection import MAX_HEIGHT, MIN_HEIGHT, ProjectionSpec
+from hwnas.range_view.projection_spec import MAX_HEIGHT, MIN_HEIGHT, ProjectionSpec
 from hwnas.range_view.rings import recover_rings
 from hwnas.range_view.rows import rows_of
 from hwnas.scan import DataWarning, Scan

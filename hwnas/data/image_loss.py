@@ -8,9 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.data.geometry import elevation_of
+from hwnas.data.label_agreement import LabelAgreement
 from hwnas.metrics.confusion import confusion_matrix, mean_iou
 from hwnas.range_view.knn import KnnSettings, labels_of_points
-from hwnas.range_view.projection import ProjectionSpec, label_image, project
+from hwnas.range_view.projection import label_image, project
+from hwnas.range_view.projection_spec import ProjectionSpec
 from hwnas.scan import IGNORED_LABEL, Scan
 
 DEFAULT_WIDTH = 2048
@@ -30,9 +32,12 @@ class ImageLoss:
         num_above: points above the field of view.
         num_below: points below it.
         scans_of_method: scans by the method that was used.
+        scans_of_remark: scans by what is remarked on their rows, see `RangeImage.remark`.
         matrix: [K + 1, K + 1] confusion of the labels with those that points get back from an image without
             any error; the last class counts points that get none.
-        problem: why no scan could be projected; empty if one could.
+        labels: how labels of neighbouring pixels agree.
+        num_refused: scans that could not be projected.
+        problem: why the first of them could not; empty if there is none.
     """
 
     spec: ProjectionSpec
@@ -44,10 +49,14 @@ class ImageLoss:
     num_above: int = 0
     num_below: int = 0
     scans_of_method: dict[str, int] = field(default_factory=dict)
+    scans_of_remark: dict[str, int] = field(default_factory=dict)
     matrix: npt.NDArray[np.int64] = field(init=False)
+    labels: LabelAgreement = field(init=False)
+    num_refused: int = 0
     problem: str = ""
 
     def __post_init__(self) -> None:
+        self.labels = LabelAgreement(self.num_classes)
         self.matrix = np.zeros((self.num_classes + 1, self.num_classes + 1), np.int64)
 
     def add(self, scan: Scan) -> None:
@@ -65,8 +74,12 @@ class ImageLoss:
             self.num_above += int(np.count_nonzero(elevation > self.spec.fov_up_deg))
             self.num_below += int(np.count_nonzero(elevation < self.spec.fov_down_deg))
         self.scans_of_method[image.method] = self.scans_of_method.get(image.method, 0) + 1
+        if image.remark:
+            self.scans_of_remark[image.remark] = self.scans_of_remark.get(image.remark, 0) + 1
         if scan.labels is not None and (scan.labels != IGNORED_LABEL).any():
-            back = labels_of_points(label_image(scan.labels, image), image, self.knn, self.num_classes)
+            pixels = label_image(scan.labels, image)
+            self.labels.add(scan, image, pixels)
+            back = labels_of_points(pixels, image, self.knn, self.num_classes)
             # A point whose whole neighbourhood is ignored gets no label: a class that is never right.
             back = np.minimum(back, np.uint8(self.num_classes))
             self.matrix += confusion_matrix(scan.labels, back, self.num_classes + 1)

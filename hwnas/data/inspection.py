@@ -9,30 +9,33 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.data.beam_cones import cones_of
 from hwnas.data.dataset import DataSource, DataWarning
-from hwnas.data.estimates import Cloud, GeometryEstimate, estimate_geometry
-from hwnas.data.finding import ERROR, ContentFacts, Finding
-from hwnas.data.findings import find_oddities
+from hwnas.data.estimates import GeometryEstimate, estimate_geometry
+from hwnas.data.findings.finding import ERROR, ContentFacts, Finding
+from hwnas.data.findings.oddities import find_oddities
 from hwnas.data.formats import RawScan, WrongOptionsError
 from hwnas.data.frames import Coordinates
 from hwnas.data.image_geometry import StatedProjection, default_height, examined_places, geometry_of_images
 from hwnas.data.image_loss import DEFAULT_WIDTH, ImageLoss
 from hwnas.data.reading import Dropped, ScanFiles
+from hwnas.data.sensor_places import Cloud
 from hwnas.errors import ConfigError, DataError
+from hwnas.json_values import JsonObject
 from hwnas.range_view.angles import has_direction, range_of
 from hwnas.range_view.grids import rings_of_grid
-from hwnas.range_view.projection import ProjectionSpec
+from hwnas.range_view.projection_spec import ProjectionSpec
 from hwnas.range_view.rings import recover_rings
 from hwnas.scan import IGNORED_LABEL, Scan
 
 _MAX_RINGS = 1 << 16
+_MOST_BEAMS = 256
 _PLACES = 4
 """Places in the data set where a scan and the one after it are looked at in detail."""
 _MAX_DIGESTS = 1 << 16
@@ -47,7 +50,7 @@ class Problem:
 
     scan: str
     message: str
-    format_options: Mapping[str, Any] = field(default_factory=dict)
+    format_options: JsonObject = field(default_factory=dict)
 
 
 @dataclass
@@ -75,6 +78,7 @@ class Inspection:
             where there is none.
         image_problem: why there is none; empty if there is one.
         findings: what is odd, errors first.
+        is_as_described: whether scans were read as the data set says; otherwise as the first findings do.
     """
 
     num_classes: int
@@ -96,6 +100,7 @@ class Inspection:
     image: ImageLoss | None = None
     image_problem: str = ""
     findings: tuple[Finding, ...] = ()
+    is_as_described: bool = True
 
     @property
     def points_per_turn(self) -> float:
@@ -171,10 +176,13 @@ def inspect_source(
             _count_raw(found.facts, raw, files, digests)
             if number in detailed:
                 clouds.append(_cloud(number, files, raw, source.coordinates))
+                found.facts.num_detailed += 1
+                found.facts.num_ring_like_intensities += _is_ring(raw.intensity, raw, source.coordinates)
             scan, dropped = scans.reader.scan_of(raw, files)
             found.add(scan, dropped)
             if number in detailed:
                 chosen.append(scan)
+                found.facts.num_instance_scans += scans.reader.has_instances(files, raw)
         except DataError as error:
             options = error.options if isinstance(error, WrongOptionsError) else {}
             found.problems.append(Problem(files.id, str(error), options))
@@ -187,7 +195,7 @@ def inspect_source(
     found.facts.second_return_share = max((_second_returns(scan.points) for scan in chosen), default=0.0)
     found.geometry = estimate_geometry(clouds, sensor_height_m=source.sensor_height_m)
     _add_image_loss(found, source, chosen, width)
-    found.findings = find_oddities(source, found.facts, found.geometry, found.image)
+    found.findings = find_oddities(source, found.facts, found.geometry, found.image, found.image_problem)
     return found
 
 
@@ -204,6 +212,7 @@ def _count_raw(facts: ContentFacts, raw: RawScan, files: ScanFiles, digests: dic
         low, high = float(usable.min()), float(usable.max())
         facts.intensity = (min(low, facts.intensity[0]), max(high, facts.intensity[1]))
         facts.num_constant_intensity += low == high
+    facts.num_constant_ring += raw.ring is not None and bool((raw.ring == raw.ring[0]).all())
     digest = hashlib.blake2b(np.ascontiguousarray(raw.points).tobytes(), digest_size=16).digest()
     if digest in digests:
         facts.num_duplicates += 1
@@ -211,6 +220,15 @@ def _count_raw(facts: ContentFacts, raw: RawScan, files: ScanFiles, digests: dic
             facts.duplicates.append((files.id, digests[digest]))
     elif len(digests) < _MAX_DIGESTS:
         digests[digest] = files.id
+
+
+def _is_ring(values: npt.NDArray[np.float32], raw: RawScan, coordinates: Coordinates) -> bool:
+    """Whether values [N] of the points of a scan that gives rings are rings themselves."""
+    if raw.ring is None or not np.isin(values, np.arange(_MOST_BEAMS)).all():
+        return False
+    points = np.asarray(coordinates.in_sensor_frame(raw.points), np.float32)
+    cones = cones_of(points, values.astype(np.int32))
+    return cones is not None and cones.is_clear
 
 
 def _second_returns(points: npt.NDArray[np.float32]) -> float:
@@ -272,6 +290,7 @@ def _add_image_loss(found: Inspection, source: DataSource, scans: list[Scan], wi
                 warnings.simplefilter("ignore", DataWarning)  # counted in `scans_of_method`
                 image.add(scan)
         except DataError as error:
+            image.num_refused += 1
             image.problem = image.problem or f"{scan.id}: {error}"
 
 

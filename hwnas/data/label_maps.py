@@ -16,8 +16,9 @@ from typing import Any, Dict, Mapping, Sequence, Tuple, Union
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.data.whole_numbers import LABEL_LIMITS, expected_within, is_whole_within
 from hwnas.errors import DataError, did_you_mean
-from hwnas.files import is_yaml
+from hwnas.files import checked_path, is_yaml
 from hwnas.scan import IGNORED_LABEL
 from hwnas.text import shown
 
@@ -65,22 +66,25 @@ class LabelMap:
         """Number of classes; ignored points are not one of them."""
         return len(self.class_names)
 
-    def to_train(self, raw: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint8]:
-        """Return train ids [N] of raw labels [N]; the upper 16 bits (the instance) are dropped.
+    def to_train(self, raw: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+        """Return train ids [N] of raw labels [N], of 32 bits; the upper 16 (the instance) are dropped.
 
         Raises:
-            DataError: if a raw id is in neither a class nor `ignored_raw_ids`.
+            DataError: if a label is no whole number of 32 bits, or a raw id is in neither a class nor
+                `ignored_raw_ids`.
         """
+        raw = _as_labels(raw)
         semantic = (raw & np.uint32(0xFFFF)).astype(np.uint16)
         train = self._to_train[semantic]
         if train.size and int(train.min()) == _UNKNOWN:
             unknown, counts = np.unique(semantic[train == _UNKNOWN], return_counts=True)
             pairs = zip(unknown[:5], counts[:5])  # noqa: B905 - Python 3.8
             found = ", ".join(f"{raw_id} ({count} points)" for raw_id, count in pairs)
+            minus = " 65535 is -1 of a signed type: write 65535." if 0xFFFF in unknown else ""
             raise DataError(
-                f"Unknown label id: {found}. Expected one of the ids in the label map {self.name!r}; "
+                f"Unknown label id: {found}.{minus} Expected one of the ids in the label map {self.name!r}; "
                 "add the id to one of its classes or to its ignored_raw_ids, or name the map of these labels "
-                "as `label_map` in dataset.yaml."
+                "as `label_map`: in dataset.yaml, or in the settings of a task that name another one."
             )
         return train.astype(np.uint8)
 
@@ -88,8 +92,19 @@ class LabelMap:
         """Return the first raw id of each train id [N].
 
         255 becomes 0, or, where 0 is a raw id of a class, the first ignored raw id, or one that no class has.
+
+        Raises:
+            DataError: if one is no whole number from 0 to 255.
         """
-        return self._to_raw[train]
+        train = np.asarray(train)
+        is_whole = train.dtype.kind in "iu" or not train.size
+        if not is_whole or (train.size and not 0 <= int(train.min()) <= int(train.max()) <= IGNORED_LABEL):
+            found = f", {train.min()} to {train.max()}" if is_whole else ""
+            raise DataError(
+                f"Labels are indices of classes from 0, and 255 for none, but are of the type "
+                f"{train.dtype}{found}."
+            )
+        return self._to_raw[train.astype(np.uint8, copy=False)]
 
     def to_json(self) -> Dict[str, Any]:
         """Return plain JSON values, the same as a label map file holds."""
@@ -120,13 +135,27 @@ class LabelMap:
             raise DataError(f"In the label map, {error}") from error
 
 
+def _as_labels(raw: npt.NDArray[Any]) -> npt.NDArray[np.uint32]:
+    """Return labels as uint32; wider ones and negative ones would become others."""
+    if raw.dtype == np.uint32:
+        return raw
+    fits = is_whole_within(raw, LABEL_LIMITS)
+    if not fits.all():
+        first = int(np.flatnonzero(~fits)[0])
+        raise DataError(
+            f"The label of point {first} is {raw[first]}; {expected_within(LABEL_LIMITS)}. Are the labels of "
+            "the type that is stated (`label_dtype`)?"
+        )
+    return raw.astype(np.uint32)
+
+
 def load_label_map(name_or_path: Union[str, Path]) -> LabelMap:
     """Return a label map that ships with hwnas, by name, or one from a YAML file.
 
     Raises:
         DataError: if there is no such map or file, or its content is not a label map.
     """
-    path = Path(name_or_path)
+    path = checked_path(name_or_path, "The label map", DataError)
     if not is_yaml(path):
         path = LABEL_MAP_DIRECTORY / f"{name_or_path}.yaml"
     if not path.is_file():
@@ -204,7 +233,8 @@ def _ids(values: Any, seen: Dict[int, str], *location: Union[int, str]) -> Tuple
     for number, value in enumerate(values):
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < _RAW_IDS:
             raise _WrongValueError(
-                f"{where} holds {shown(value)}; expected whole numbers from 0 to {_RAW_IDS - 1}.",
+                f"{where} holds {shown(value)}; expected whole numbers from 0 to {_RAW_IDS - 1}."
+                f"{' Files hold -1 as 65535.' if value == -1 else ''}",
                 *location,
                 number,
             )

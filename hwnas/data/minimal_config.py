@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from hwnas.data.label_names import is_named_like_labels
+
 DOCS_PAGE = "docs/reference/dataset-yaml.md"
 _LABEL_ENDING = "label"
 _MOST_FILES = 2_000
@@ -24,7 +26,8 @@ def minimal_config(directory: Path, formats: Sequence[str]) -> str | None:
         formats: endings of scan files, without the dot.
     """
     found = _files_below(directory)
-    scans = _pattern([path for path in found if path.suffix.lower().lstrip(".") in formats])
+    end_alike = [path for path in found if path.suffix.lower().lstrip(".") in formats]
+    scans = _pattern([path for path in end_alike if not is_named_like_labels(path)])
     if scans is None:
         return None
     labels = _pattern([path for path in found if path.suffix == f".{_LABEL_ENDING}"])

@@ -23,7 +23,8 @@ _LOWEST_DEG, _HIGHEST_DEG = -40.0, 30.0
 _BINS = int((_HIGHEST_DEG - _LOWEST_DEG) / _BIN_DEG) + 2 * _SMOOTH_BINS
 _NEAREST_M, _FARTHEST_M = 3.0, 80.0
 _MOST_POINTS = 24_000
-_FEWEST_POINTS = 2_000
+FEWEST_POINTS = 2_000
+"""Clouds of fewer points tell nothing of the sensor."""
 # A sensor this close to the ground sees all of it at one elevation, which looks sharp without being so.
 _LOWEST_ABOVE_GROUND_M, _HIGHEST_ABOVE_GROUND_M = 0.5, 5.0
 _HEIGHTS_WITHOUT_GROUND_M = (-1.5, 4.0)
@@ -103,7 +104,7 @@ def find_origin(points: FloatArray, ground_height_m: float | None = None) -> Ori
         ground_height_m: z of the ground below 0 0 0, if it is known; the sensor is sought above it.
     """
     sharpness = Sharpness(points)
-    if len(sharpness) < _FEWEST_POINTS:
+    if len(sharpness) < FEWEST_POINTS:
         return None
     low, high = _HEIGHTS_WITHOUT_GROUND_M
     if ground_height_m is not None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.data.whole_numbers import expected_within, is_whole_within
 from hwnas.errors import DataError
 
 _MAX_HEADER_BYTES = 1 << 16
@@ -197,21 +198,25 @@ def _ascii_columns(data: bytes, header: PcdHeader) -> list[Column]:
         raise DataError(f"it states {header.num_points} points but holds {len(values)}; the file is cut off")
     columns: list[Column] = []
     at = 0
-    for dtype, count in zip(header.dtypes, header.counts):  # noqa: B905 - Python 3.8
+    fields = zip(header.names, header.dtypes, header.counts)  # noqa: B905 - Python 3.8
+    for name, dtype, count in fields:
         part = values[:, at : at + count]
         if dtype.kind in "iu":
-            _check_whole(part, dtype)
+            _check_whole(part, dtype, name)
         with np.errstate(over="ignore"):
             columns.append(part.astype(dtype))
         at += count
     return columns
 
 
-def _check_whole(values: npt.NDArray[np.float64], dtype: np.dtype[np.generic]) -> None:
-    limits = np.iinfo(dtype)  # type: ignore[type-var]
-    if not np.all((values >= limits.min) & (values <= limits.max)):
+def _check_whole(values: npt.NDArray[np.float64], dtype: np.dtype[np.generic], name: str) -> None:
+    info = np.iinfo(dtype)  # type: ignore[type-var]
+    limits = (int(info.min), int(info.max))
+    fits = is_whole_within(values, limits)
+    if not fits.all():
         raise DataError(
-            f"a value of a field with TYPE {dtype.kind.upper()} and SIZE {dtype.itemsize} is outside it"
+            f"the field {name[:40]!r} with TYPE {dtype.kind.upper()} and SIZE {dtype.itemsize} holds "
+            f"{values[~fits][0]:g}; {expected_within(limits)}"
         )
 
 

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.data.containers import StoredLabels, container_format
 from hwnas.data.formats import RawScan
 from hwnas.data.frames import Coordinates
+from hwnas.data.intensity import are_within, remission_of
 from hwnas.data.label_maps import LabelMap
+from hwnas.data.raw_scans import in_sensor_frame, read_raw_scan
 from hwnas.errors import DataError
 from hwnas.files import read_plain_file, reason_of
 from hwnas.range_view.angles import is_valid_range, range_of
 from hwnas.range_view.grids import rings_of_grid
-from hwnas.scan import Scan
+from hwnas.scan import IGNORED_LABEL, Scan
 
-# Rounding when a tool rescaled the intensities; anything beyond is a wrong range.
-_INTENSITY_TOLERANCE = 1e-5
+if TYPE_CHECKING:
+    from hwnas.data.raw_scans import FormatReader
+
 _MAX_LABEL_BYTES = 1 << 32
-
-FormatReader = Callable[[Path, Mapping[str, Any]], RawScan]
+_NPY_MAGIC = b"\x93NUMPY"
 
 
 class ScanFiles(NamedTuple):
@@ -86,10 +89,7 @@ class ScanReader:
             DataError: if the file is missing, malformed or holds no point.
         """
         path = Path(files.points)
-        try:
-            raw = self.read_file(path, self.options)
-        except OSError as error:
-            raise DataError(f"The scan {path} cannot be read: {reason_of(error)}.") from error
+        raw = read_raw_scan(self.read_file, path, self.options)
         if not len(raw.points):
             raise DataError(
                 f"{path} is empty: it holds no point. Remove the scan and its labels from the data set."
@@ -104,12 +104,11 @@ class ScanReader:
         """
         path = Path(files.points)
         labels = self.labels_of(files, raw)
-        every_point = self.coordinates.to_sensor_frame(raw.points)
-        keep, dropped = self._usable(every_point, path)
-        points = np.ascontiguousarray(every_point[keep])
-        ring = raw.ring
-        if ring is None and (raw.organised is not None or len(points) < len(every_point)):
-            ring = rings_of_grid(every_point, raw.organised)
+        seen = in_sensor_frame(raw, self.coordinates)
+        keep, dropped = self._usable(seen.points, path)
+        points, ring = np.ascontiguousarray(seen.points[keep]), seen.ring
+        if ring is None and raw.organised is None and len(points) < len(seen.points):
+            ring = rings_of_grid(seen.points)  # which the holes are part of
         ring = None if ring is None else ring[keep]
         remission = self._remission(raw.intensity[keep], path)
         labels = None if labels is None else labels[keep]
@@ -125,22 +124,77 @@ class ScanReader:
         if self.embedded_labels:
             if raw.labels is None:
                 raise DataError(
-                    f"{files.points} has no field 'label', but the data set says labels: embedded."
+                    f"{files.points} has no field 'label', or which format_options.label_field names, but "
+                    "the data set says labels: embedded."
                 )
-            raw_labels, source = raw.labels, files.points
+            raw_labels, are_classes, source = raw.labels, raw.labels_are_classes, files.points
         elif files.labels is None:
             return None
         else:
-            raw_labels, source = _read_labels(Path(files.labels), self.label_dtype), files.labels
+            raw_labels, are_classes = self._stored_labels(files.points, files.labels)
+            source = files.labels
         if len(raw_labels) != len(raw.points):
             raise DataError(
                 f"{source} holds {len(raw_labels)} labels, but {files.points} holds {len(raw.points)} "
-                "points; expected one for each. One file is cut off, or they belong to different scans."
+                f"points; expected one for each. {self._why_other_count(len(raw_labels), len(raw.points))}"
             )
         try:
-            return self.label_map.to_train(raw_labels)
+            return self._class_ids(raw_labels) if are_classes else self.label_map.to_train(raw_labels)
         except DataError as error:
             raise DataError(f"{source}: {error}") from error
+
+    def _stored_labels(self, points: str, labels: str) -> StoredLabels:
+        container = container_format(self.read_file)
+        if container is None:
+            return StoredLabels(_read_labels(Path(labels), self.label_dtype), are_classes=False)
+        return container.labels_of(Path(points), Path(labels).parent, self.options)
+
+    def has_instances(self, files: ScanFiles, raw: RawScan) -> bool:
+        """Return whether the upper 16 bits of the labels of a scan hold numbers, which are dropped.
+
+        Raises:
+            DataError: if the labels cannot be read.
+        """
+        if self.embedded_labels:
+            ids = None if raw.labels_are_classes else raw.labels
+        elif files.labels is None:
+            ids = None
+        else:
+            ids, are_classes = self._stored_labels(files.points, files.labels)
+            ids = None if are_classes else ids
+        if ids is None:
+            return False
+        upper = ids >> np.uint32(16)
+        return bool(((upper > 0) & (ids != np.uint32(0xFFFFFFFF))).any())  # all bits: -1 of a signed type
+
+    def _why_other_count(self, labels: int, points: int) -> str:
+        stored = np.dtype(self.label_dtype)
+        for factor in (2, 4, 8):
+            for size, is_so in (
+                (stored.itemsize // factor, labels * factor == points),
+                (stored.itemsize * factor, labels == points * factor),
+            ):
+                if is_so and size in (1, 2, 4, 8) and not self.embedded_labels:
+                    return (
+                        f"They would be as many if each had {size} bytes instead of {stored.itemsize} "
+                        f"({self.label_dtype}): state the type as `label_dtype` in dataset.yaml, such as "
+                        f"uint{8 * size}."
+                    )
+        return "One file is cut off, or they belong to different scans."
+
+    def _class_ids(self, ids: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint8]:
+        """Return indices of classes as they are.
+
+        Raises:
+            DataError: if one is none.
+        """
+        wrong = ids[(ids < 0) | ((ids >= self.label_map.num_classes) & (ids != IGNORED_LABEL))]
+        if len(wrong):
+            raise DataError(
+                f"class {wrong[0]} is none of the {self.label_map.num_classes} of {self.label_map.name}: the "
+                "labels are of another label map, or raw ids (`label_ids: raw`)."
+            )
+        return ids.astype(np.uint8)
 
     def _usable(
         self, points: npt.NDArray[np.float32], path: Path
@@ -164,20 +218,16 @@ class ScanReader:
 
     def _remission(self, intensity: npt.NDArray[np.float32], path: Path) -> npt.NDArray[np.float32]:
         low, high = self.intensity_range
-        lowest, highest = float(intensity.min()), float(intensity.max())
-        tolerance = _INTENSITY_TOLERANCE * (high - low)
-        if not (lowest >= low - tolerance and highest <= high + tolerance):  # true for NaN as well
+        if not are_within(intensity, (low, high)):
             raise DataError(
-                f"{path}: intensities are {lowest:g} to {highest:g}, outside the stated intensity_range "
-                f"[{low:g}, {high:g}]; state the range of the sensor in dataset.yaml, or mend the file."
+                f"{path}: intensities are {intensity.min():g} to {intensity.max():g}, outside the stated "
+                f"intensity_range [{low:g}, {high:g}]; state the range of the sensor in dataset.yaml, or "
+                "mend the file."
             )
-        if (low, high) == (0.0, 1.0):
-            return np.clip(intensity, 0.0, 1.0)
-        scaled = (intensity - np.float32(low)) / np.float32(high - low)
-        return np.asarray(np.clip(scaled, 0.0, 1.0), np.float32)
+        return remission_of(intensity, (low, high))
 
 
-def _read_labels(path: Path, dtype: str) -> npt.NDArray[np.uint32]:
+def _read_labels(path: Path, dtype: str) -> npt.NDArray[Any]:
     try:
         content = read_plain_file(path, _MAX_LABEL_BYTES)
     except FileNotFoundError as error:
@@ -186,10 +236,15 @@ def _read_labels(path: Path, dtype: str) -> npt.NDArray[np.uint32]:
         ) from error
     except OSError as error:
         raise DataError(f"The label file {path} cannot be read: {reason_of(error)}.") from error
+    if content.startswith(_NPY_MAGIC):
+        raise DataError(
+            f"{path} is an array that numpy saved (.npy); expected bare numbers ({dtype}). Write labels with "
+            "`labels.tofile(path)`, such as `np.load(old).astype('<u4').tofile(new)`."
+        )
     stored = np.dtype(dtype).newbyteorder("<")
     if len(content) % stored.itemsize:
         raise DataError(
             f"{path} has {len(content)} bytes, which is not a multiple of its record of "
             f"{stored.itemsize} bytes ({dtype}); the file is cut off, or label_dtype does not describe it."
         )
-    return np.frombuffer(content, stored).astype(np.uint32, copy=False)
+    return np.frombuffer(content, stored)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from hwnas.data.dataset import DataSource
-from hwnas.data.finding import ERROR, Finding
+from hwnas.data.findings.finding import ERROR, Finding
 from hwnas.data.inspection import Inspection, inspect_source
 from hwnas.data.label_maps import load_label_map
 from hwnas.errors import DataError
@@ -45,6 +45,7 @@ def inspect_as_stored(
         source = _with_settings(source, finding.settings)
         found = inspect_source(source, progress, width=width)
     found.findings = (*needed, *found.findings)
+    found.is_as_described = not needed
     return source, found
 
 

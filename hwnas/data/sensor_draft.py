@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hwnas.data.estimates import GeometryEstimate
-from hwnas.data.finding import ContentFacts
+from hwnas.data.findings.finding import ContentFacts
 from hwnas.data.sensors import CLOCKWISE, COUNTER_CLOCKWISE
 from hwnas.text import counted
 from hwnas.yaml_output import dump_yaml

@@ -11,11 +11,11 @@ from typing import Any
 from hwnas.data.dataset import DataSource
 from hwnas.data.dataset_config import DatasetConfig
 from hwnas.data.estimates import GeometryEstimate
-from hwnas.data.finding import Finding
-from hwnas.data.sensor_findings import describe_beams, matches_of
+from hwnas.data.findings.finding import Finding
+from hwnas.data.findings.sensors import describe_beams, matches_of
 from hwnas.errors import ConfigError
 from hwnas.files import is_yaml, write_bytes_atomically
-from hwnas.text import counted
+from hwnas.text import counted, one_line
 from hwnas.yaml_output import dump_yaml
 
 _COMMENT_COLUMNS = 100
@@ -58,6 +58,14 @@ class Suggestion:
             write_bytes_atomically(other, content.encode("utf-8"))
         return tuple(beside)
 
+    def __repr__(self) -> str:
+        """Return the figures that matter most, in a line."""
+        return one_line(
+            self,
+            f"dataset.yaml of {len(self.text.splitlines())} lines",
+            f"names {', '.join(self.files)}" if self.files else "",
+        )
+
 
 def refuse_place(out: Path, directory: Path, *, force: bool) -> None:
     """Refuse a file that a suggestion for a data set may not be written into.
@@ -70,7 +78,7 @@ def refuse_place(out: Path, directory: Path, *, force: bool) -> None:
             f"{out} must lie in {directory}: paths in a dataset.yaml count from the directory that it is in."
         )
     if os.path.lexists(out) and not force:
-        raise ConfigError(f"{out} exists already. Give `--force` to replace it, or another name.")
+        raise ConfigError(f"{out} exists already. Give `force=True` to replace it, or another name.")
 
 
 def suggested_config(
@@ -96,8 +104,11 @@ def suggested_config(
         mended.update(finding.settings)
     if source.sensor_is_stated or _fits(source, geometry):
         mended.setdefault("sensor", source.sensor)
-    if geometry is not None and geometry.sensor_height_m is not None and "sensor_height_m" not in stated:
-        mended.setdefault("sensor_height_m", round(geometry.sensor_height_m, 2))
+    # A height in a doubtful unit, once stated, would confirm that unit.
+    is_doubtful = any(finding.kind == "unit" and not finding.settings for finding in findings)
+    height = None if geometry is None or is_doubtful else geometry.sensor_height_m
+    if height is not None and "sensor_height_m" not in stated:
+        mended.setdefault("sensor_height_m", round(height, 2))
     comments = _comments(geometry, findings)
     lines = ["# Suggested by `hwnas data info --suggest`: check it against a picture (`--picture`)."]
     lines += [f"# Looked at in detail: {counted(geometry.num_scans if geometry else 0, 'scan')}."]

@@ -202,15 +202,29 @@ def make_evaluating_estimator(name: str, context: EstimatorContext) -> AccuracyE
         PluginError: if the name is unknown.
         ConfigError: if a setting is wrong, or the estimator only orders networks and evaluates none.
     """
+    check_declared_returns(name, context.task)
+    made = make_estimator(name, context)
+    if made.returns != EVALUATION:
+        raise _orders_only(name, made.returns, context.task)
+    return made
+
+
+def check_declared_returns(name: str, task: Task) -> None:
+    """Refuse an estimator whose factory declares that it only orders networks, before it is made.
+
+    Raises:
+        PluginError: if the name is unknown.
+        ConfigError: if the estimator evaluates no network.
+    """
     returns = getattr(load_plugin(GROUP, name), "returns", EVALUATION)
-    if returns == EVALUATION:
-        made = make_estimator(name, context)
-        returns = made.returns
-        if returns == EVALUATION:
-            return made
-    raise ConfigError(
+    if returns != EVALUATION:
+        raise _orders_only(name, returns, task)
+
+
+def _orders_only(name: str, returns: str, task: Task) -> ConfigError:
+    return ConfigError(
         f"The estimator {name!r} orders networks (it returns a {returns}), but says nothing of their "
-        f"{context.task.name} quality. Take `training` or `weight-sharing`."
+        f"{task.name} quality. Take `training` or `weight-sharing`."
     )
 
 

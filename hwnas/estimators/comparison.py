@@ -7,8 +7,6 @@ searches to state.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
@@ -22,11 +20,19 @@ import torch
 
 from hwnas.architecture import Architecture
 from hwnas.errors import ConfigError, TrainingError
-from hwnas.estimators.base import EstimatorContext, SupportsPreparation, checked_estimate, make_estimator
+from hwnas.estimators.base import (
+    GROUP,
+    EstimatorContext,
+    SupportsPreparation,
+    checked_estimate,
+    make_estimator,
+)
 from hwnas.estimators.comparison_result import EstimatorComparison, RankedEstimator
+from hwnas.estimators.kept_results import digest_of, read_result, space_json
 from hwnas.estimators.report import EstimatorReport, report_on
-from hwnas.files import write_json_atomically
+from hwnas.files import read_checked_json, write_checked_json
 from hwnas.models.cost import count_macs, count_parameters
+from hwnas.plugin_settings import settings_by_content
 from hwnas.scratch import ScratchDirectory
 from hwnas.search_spaces.base import SearchSpace, make_search_space, sample_choices
 from hwnas.tasks.base import make_task
@@ -35,8 +41,6 @@ from hwnas.training.trainers import BY_DEFAULT, TrainerSpec
 from hwnas.worker_pool import worker_pool
 
 REPORT_FILE = "estimator_report.json"
-_FORM = "more is better"
-"""In the names of results: those of earlier versions had less as better."""
 RESULT_FILES = f"{'[0-9a-f]' * 16}-*-{'[0-9a-f]' * 12}.json"
 """Pattern of the names of single results, see `_Job.file`."""
 _DRAWS_PER_NETWORK = 500
@@ -64,7 +68,7 @@ class Compared:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class EstimatorBenchmark:
     """What is compared on what.
 
     Attributes:
@@ -73,7 +77,7 @@ class Comparison:
         full: settings of the estimator `training` that are full training.
         estimators: each with a label of its own.
         networks: to be trained in full.
-        most_gmac: larger ones are passed over; None for none.
+        max_gmac: larger ones are passed over; None for none.
         seed: of the draws; network n is trained with seed + n.
         trainer: that trains and evaluates.
     """
@@ -83,7 +87,7 @@ class Comparison:
     full: Mapping[str, Any]
     estimators: tuple[Compared, ...]
     networks: int = 32
-    most_gmac: float | None = 5.0
+    max_gmac: float | None = 5.0
     seed: int = 0
     trainer: TrainerSpec = BY_DEFAULT
 
@@ -101,7 +105,8 @@ class Comparison:
             What `estimator_report.json` holds then.
 
         Raises:
-            ConfigError: if too few networks are small enough, a setting is wrong, or two labels are the same.
+            ConfigError: if too few networks are small enough, a setting is wrong, two labels are the same, or
+                a result in the directory is damaged.
             TrainingError: if full training of a network fails.
         """
         full = Compared("full", "training", self.full)
@@ -112,8 +117,8 @@ class Comparison:
         networks = list(islice(self._drawn(space), self.networks))
         if len(networks) < self.networks:
             raise ConfigError(
-                f"Expected {self.networks} different networks of at most {self.most_gmac} GMAC, but found "
-                f"{len(networks)}. Raise --most-gmac or compare fewer."
+                f"Expected {self.networks} different networks of at most {self.max_gmac} GMAC, but found "
+                f"{len(networks)}. Raise `max_gmac=` or compare fewer."
             )
         prepared_s = {}
         for one in self.estimators:  # wrong settings are told before anything is trained
@@ -122,18 +127,22 @@ class Comparison:
             )
             prepared_s[one.label] = made.prepared_s if isinstance(made, SupportsPreparation) else 0.0
         directory.mkdir(parents=True, exist_ok=True)
+        data = task.fingerprint()
+        digests = {
+            one.label: digest_of(one.estimator, one.settings, data, space, self.trainer) for one in compared
+        }
         jobs = [
-            _Job(self, one, number, network) for number, network in enumerate(networks) for one in compared
+            _Job(self, one, number, network, digests[one.label])
+            for number, network in enumerate(networks)
+            for one in compared
         ]
         missing = [job for job in jobs if not job.file(directory).is_file()]
+        _results([job for job in jobs if job.file(directory).is_file()], directory)  # damage is told first
         if len(missing) == len(jobs):
             dry_run(task, space, self.trainer)
         _run(missing, directory, workers, progress)
-        results: dict[str, list[dict[str, Any]]] = {one.label: [] for one in compared}
-        for job in jobs:
-            results[job.compared.label].append(json.loads(job.file(directory).read_text(encoding="utf-8")))
-        found = self._found(results, networks, space, task.fingerprint(), prepared_s)
-        write_json_atomically(directory / REPORT_FILE, found.to_json())
+        found = self._found(_results(jobs, directory), networks, space, data, prepared_s)
+        write_checked_json(directory / REPORT_FILE, found.to_json())
         return found
 
     def _made(self) -> tuple[Any, SearchSpace]:
@@ -150,7 +159,7 @@ class Comparison:
                 continue
             seen.add(architecture.id)
             macs = count_macs(space.build(architecture), architecture.input_shape)
-            if self.most_gmac is None or macs <= self.most_gmac * 1e9:
+            if self.max_gmac is None or macs <= self.max_gmac * 1e9:
                 yield architecture
 
     def _found(
@@ -183,14 +192,15 @@ class Comparison:
                 parameters=[parameters[number] for number in kept],
                 cost_s=float(np.mean([said[number]["cost_s"] for number in kept])) if kept else 0.0,
             )
-            no_score, settings = len(said) - len(kept), _plain(one.settings)
+            no_score = len(said) - len(kept)
+            settings = settings_by_content(GROUP, one.estimator, one.settings)
             estimators.append(
                 RankedEstimator(one.label, one.estimator, settings, no_score, prepared_s[one.label], report)
             )
         return EstimatorComparison(
             task=fingerprint,
             space=space_json(space),
-            full_settings=_plain(self.full),
+            full_settings=settings_by_content(GROUP, "training", self.full),
             full_s=float(np.mean([result["cost_s"] for result in results["full"]])),
             networks=tuple(network.id for network in networks),
             errors=tuple(truth),
@@ -207,16 +217,16 @@ def read_estimator_report(
     Args:
         directory: of a comparison.
         estimator: its registered name.
-        settings: of it; where its weights lie does not matter.
+        settings: of it; what is in the files that they name counts, not where they lie.
         space: searched.
         task: fingerprint.
 
     Raises:
-        ConfigError: if there is none, or it is of another task, space or estimator.
+        ConfigError: if there is none, it is damaged, or of other data, or another space or estimator.
     """
     path = directory / REPORT_FILE
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_checked_json(path)
         found = (content["task"], content["space"])
         known = {label: (one["estimator"], one["settings"]) for label, one in content["estimators"].items()}
         reports = {
@@ -224,40 +234,35 @@ def read_estimator_report(
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(
-            f"{path} does not say how well estimators rank ({error!r}). `hwnas estimate RUN.yaml --out DIR` "
+            f"{path} does not say how well estimators rank ({error}). `hwnas estimate RUN.yaml --out DIR` "
             "writes it."
         ) from error
-    if found != (task, space_json(space)):
-        raise ConfigError(f"The report in {path} is of another task or space than this run. Estimate again.")
+    if found[0] != task:
+        raise ConfigError(
+            f"The report in {path} is of another task than this run: other data, or other settings of them. "
+            "Estimate again."
+        )
+    if found[1] != space_json(space):
+        raise ConfigError(f"The report in {path} is of another space than this run. Estimate again.")
+    wanted = settings_by_content(GROUP, estimator, settings)
     for label, one in known.items():
-        if one == (estimator, _plain(settings)):
+        if one == (estimator, wanted):
             return reports[label]
     raise ConfigError(
-        f"{path} says how well {sorted(known)} rank, but nothing of {estimator!r} with {_plain(settings)}. "
+        f"{path} says how well {sorted(known)} rank, but nothing of {estimator!r} with {wanted}. "
         "Compare it, too: `hwnas estimate RUN.yaml --out DIR` with this run file."
     )
 
 
-def space_json(space: SearchSpace) -> dict[str, Any]:
-    """Return name and choices of a space as plain JSON values."""
-    plain: dict[str, Any] = json.loads(json.dumps({gene: list(v) for gene, v in space.choices.items()}))
-    return {"name": space.name, "choices": plain}
-
-
-def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings as plain JSON values; directories may move."""
-    found: dict[str, Any] = json.loads(json.dumps(dict(settings)))
-    return {name: value for name, value in found.items() if name != "supernet"}
-
-
 @dataclass(frozen=True)
 class _Job:
-    """One estimator on one network."""
+    """One estimator on one network; `digest` stands for all that else its result depends on."""
 
-    comparison: Comparison
+    comparison: EstimatorBenchmark
     compared: Compared
     number: int
     network: Architecture
+    digest: str
 
     @property
     def seed(self) -> int:
@@ -266,15 +271,15 @@ class _Job:
 
     def file(self, directory: Path) -> Path:
         """Return where its result goes: a name that says all that it depends on."""
-        content = [
-            _FORM,
-            self.compared.estimator,
-            dict(self.compared.settings),
-            self.comparison.task,
-            self.comparison.trainer.to_json(),
-        ]
-        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode("utf-8")).hexdigest()[:12]
-        return directory / f"{self.network.id}-{self.seed}-{self.compared.estimator}-{digest}.json"
+        return directory / f"{self.network.id}-{self.seed}-{self.compared.estimator}-{self.digest}.json"
+
+
+def _results(jobs: Sequence[_Job], directory: Path) -> dict[str, list[dict[str, Any]]]:
+    """Return the results of jobs that are done, by label."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for job in jobs:
+        found.setdefault(job.compared.label, []).append(read_result(job.file(directory)))
+    return found
 
 
 def _run(jobs: Sequence[_Job], directory: Path, workers: int | None, progress: Progress | None) -> None:
@@ -301,5 +306,5 @@ def _estimate(job: _Job, directory: Path) -> str:
             result: dict[str, Any] = found.to_json()
         except TrainingError as error:
             result = {"score": None, "cost_s": 0.0, "reason": str(error)}
-    write_json_atomically(job.file(directory), result)
+    write_checked_json(job.file(directory), result)
     return f"{job.compared.label} of {job.network.id}: {result['score']} in {result['cost_s']:.1f} s"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from hwnas.estimators.report import EstimatorReport
+from hwnas.json_values import JsonObject
+from hwnas.text import counted, one_line
 
 SCHEMA_VERSION = 2
 
@@ -26,7 +27,7 @@ class RankedEstimator:
 
     label: str
     estimator: str
-    settings: Mapping[str, Any]
+    settings: JsonObject
     failed: int
     prepared_s: float
     report: EstimatorReport
@@ -58,8 +59,8 @@ class EstimatorComparison:
     """
 
     task: str
-    space: Mapping[str, Any]
-    full_settings: Mapping[str, Any]
+    space: JsonObject
+    full_settings: JsonObject
     full_s: float
     networks: tuple[str, ...]
     errors: tuple[float, ...]
@@ -81,3 +82,11 @@ class EstimatorComparison:
             "gmacs": list(self.gmacs),
             "estimators": {one.label: one.to_json() for one in self.estimators},
         }
+
+    def __repr__(self) -> str:
+        """Return the figures that matter most, in a line."""
+        return one_line(
+            self,
+            counted(len(self.networks), "network"),
+            *(f"{one.label} tau {one.report.rank_correlation.tau:.2f}" for one in self.estimators),
+        )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,16 +23,15 @@ from hwnas.estimators.base import (
     make_estimator,
     returning,
 )
+from hwnas.estimators.kept_results import digest_of, read_result
 from hwnas.estimators.learned import MIN_EVALUATED, MOST_EVALUATED, ErrorPredictor
-from hwnas.files import write_json_atomically
+from hwnas.files import write_checked_json
 from hwnas.plugin_settings import takes_settings
 from hwnas.scratch import ScratchDirectory
 from hwnas.search_spaces.base import SearchSpace, encode_many, sample_choices
 
 NAME = "learned"
 _SETTINGS = ("over", "settings", "networks", "seed", "cache")
-_FORM = "more is better"
-"""In the names of cached evaluations: those of earlier versions had less as better."""
 _SEED = 10_000
 """Other networks than searches and comparisons draw, whose seeds are small numbers."""
 
@@ -91,7 +88,7 @@ def make_learned(context: EstimatorContext) -> AccuracyEstimator:
     evaluates (64), `seed` which, and `cache` a directory where its evaluations are kept.
 
     Raises:
-        ConfigError: if a setting is unknown or wrong.
+        ConfigError: if a setting is unknown or wrong, or a kept evaluation is damaged.
         TrainingError: if too few of the networks get a score.
     """
     settings = dict(context.settings)
@@ -114,25 +111,22 @@ def make_learned(context: EstimatorContext) -> AccuracyEstimator:
     other = make_estimator(over, EstimatorContext(context.task, context.space, own, context.trainer))
     rng = np.random.default_rng(int(settings.get("seed", _SEED)))
     drawn = [context.space.decode(sample_choices(context.space, rng)) for _ in range(networks)]
-    content = json.dumps(
-        [_FORM, over, dict(own), context.task.fingerprint(), context.trainer.to_json()], sort_keys=True
-    )
-    digest = hashlib.sha256(content.encode("utf-8")).hexdigest()[:12]
+    digest = digest_of(over, own, context.task.fingerprint(), context.space, context.trainer)
     with ScratchDirectory("estimate") as scratch:
         cache = Path(settings.get("cache", scratch))
-        told = [
+        reported = [
             _evaluated(other, architecture, cache / f"{NAME}-{digest}-{number}-{architecture.id}.json")
             for number, architecture in enumerate(drawn)
         ]
-    kept = [number for number, result in enumerate(told) if result["score"] is not None]
+    kept = [number for number, result in enumerate(reported) if result["score"] is not None]
     if len(kept) < MIN_EVALUATED:
         raise TrainingError(
             f"{over} gave a score to {len(kept)} of {networks} networks; too few to learn from."
         )
     features = encode_many(context.space, [drawn[number] for number in kept]).astype(np.float64)
     started_s = time.perf_counter()
-    predictor = ErrorPredictor(features, np.array([-float(told[number]["score"]) for number in kept]))
-    prepared_s = time.perf_counter() - started_s + sum(float(result["cost_s"]) for result in told)
+    predictor = ErrorPredictor(features, np.array([-float(reported[number]["score"]) for number in kept]))
+    prepared_s = time.perf_counter() - started_s + sum(float(result["cost_s"]) for result in reported)
     if isinstance(other, SupportsPreparation):
         prepared_s += other.prepared_s
     return PredictedEstimator(context.space, predictor, over, prepared_s)
@@ -141,13 +135,14 @@ def make_learned(context: EstimatorContext) -> AccuracyEstimator:
 def _evaluated(other: AccuracyEstimator, architecture: Architecture, path: Path) -> dict[str, Any]:
     """Return the evaluation in a file, made before if it is missing."""
     if path.is_file():
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return found
+        return read_result(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with ScratchDirectory("estimate") as scratch:
         try:
-            found = checked_estimate(other, architecture, seed=_SEED, directory=Path(scratch)).to_json()
+            found: dict[str, Any] = checked_estimate(
+                other, architecture, seed=_SEED, directory=Path(scratch)
+            ).to_json()
         except TrainingError as error:
             found = {"score": None, "cost_s": 0.0, "reason": str(error)}
-    write_json_atomically(path, found)
+    write_checked_json(path, found)
     return found

@@ -22,7 +22,7 @@ from hwnas.architecture import Architecture
 from hwnas.errors import ConfigError, TrainingError
 from hwnas.io_spec import IoSpec, NetworkContract
 from hwnas.tasks.base import Arrays, LossFunction, LossSettings, MetricWords, Picture, Predict, Quality, Task
-from hwnas.tasks.pretraining import pretraining_dataset
+from hwnas.tasks.optional_parts import pretraining_dataset
 from hwnas.tasks.trees import Tree
 
 Sample = tuple[Tree, Tree]

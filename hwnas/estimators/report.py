@@ -41,12 +41,12 @@ class EstimatorReport:
     def warnings(self) -> tuple[str, ...]:
         """What speaks against trusting the estimator; empty if nothing does."""
         found = []
-        if self.rank_correlation.low <= 0:
+        if not self.rank_correlation.low > 0:
             found.append(
                 f"{self.estimator} may order architectures no better than chance: Kendall tau "
                 f"{self.rank_correlation}, not surely above zero. Train longer or compare more networks."
             )
-        if self.rank_correlation.tau <= self.macs.tau:
+        if not self.rank_correlation.tau > self.macs.tau:
             found.append(
                 f"{self.estimator} is no better than counting FLOPs: Kendall tau {self.rank_correlation} "
                 f"against {self.macs}. It only costs time."

@@ -95,7 +95,7 @@ def make_weight_sharing(context: EstimatorContext) -> AccuracyEstimator:
 
     Raises:
         ConfigError: if a setting is unknown or `supernet` is missing.
-        TrainingError: if there is no such supernet, or it is of another space.
+        TrainingError: if there is no such supernet, or it is damaged or of another space or other data.
     """
     settings: dict[str, Any] = dict(context.settings)
     for name in settings:
@@ -110,7 +110,7 @@ def make_weight_sharing(context: EstimatorContext) -> AccuracyEstimator:
             "`hwnas supernet RUN.yaml --out DIR` trains it."
         )
     directory = Path(settings.pop("supernet"))
-    shared = load_supernet(directory, context.space)
+    shared = load_supernet(directory, context.space, context.task)
     trainer = context.trainer.make(context.task, context.space)
     return WeightSharingEstimator(
         context.task, shared, trainer, prepared_s=seconds_of_supernet(directory), **settings

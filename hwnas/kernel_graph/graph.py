@@ -12,12 +12,11 @@ ONNX Runtime has optimised itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
+from hwnas.kernel_graph.images import Images, Index, Ints, Mask
 from hwnas.kernel_graph.kernels import (
     ACTIVATION,
     ACTIVATIONS,
@@ -37,52 +36,7 @@ from hwnas.kernel_graph.kernels import (
     Rows,
 )
 
-Ints = npt.NDArray[np.signedinteger[Any]]
-Mask = npt.NDArray[np.bool_]
-Index = npt.NDArray[np.signedinteger[Any]]
-
 RELU, HARDSWISH, HARDSIGMOID = (ACTIVATIONS[name] for name in ("Relu", "HardSwish", "HardSigmoid"))
-
-
-@dataclass(frozen=True)
-class Images:
-    """One image in each of n networks.
-
-    Attributes:
-        networks: numbers of the networks, [n].
-        ids: numbers of the images; two references to one image share it, [n].
-        channels: as the network means them, [n].
-        height: rows, [n].
-        width: columns, [n].
-    """
-
-    networks: Index
-    ids: Index
-    channels: Ints
-    height: Ints
-    width: Ints
-
-    def take(self, where: Mask | Index) -> Images:
-        """Return some of them."""
-        return Images(
-            self.networks[where], self.ids[where], self.channels[where], self.height[where], self.width[where]
-        )
-
-    def put(self, where: Mask | Index, other: Images) -> Images:
-        """Return these, with those at `where` replaced."""
-
-        def merged(own: Ints, new: Ints) -> Ints:
-            result = own.copy()
-            result[where] = new
-            return result
-
-        return Images(
-            self.networks,
-            merged(self.ids, other.ids),
-            merged(self.channels, other.channels),
-            merged(self.height, other.height),
-            merged(self.width, other.width),
-        )
 
 
 class KernelGraph:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hwnas.bundle.runtime.runner import Runner
-from hwnas.latency.measure.comparison import Comparison
+from hwnas.config import DEFAULT_TARGET
+from hwnas.latency.measure.comparison import LatencyComparison
 from hwnas.latency.measure.end_to_end import EndToEndJob, EndToEndMeasurement, measure_end_to_end
 from hwnas.latency.measure.fixed_rate import (
     DEFAULT_DURATION_S,
@@ -19,7 +20,7 @@ from hwnas.latency.measure.model_files import model_and_io
 from hwnas.latency.measure.protocol import MeasuringProtocol
 from hwnas.latency.measure.resources import ResourceUse, measure_resources
 from hwnas.latency.measurement import LatencyMeasurement
-from hwnas.latency.target import DEFAULT_TARGET, Target
+from hwnas.latency.target import Target
 
 DEFAULT_RATE_HZ = 10.0
 
@@ -57,7 +58,7 @@ def bench_pair(
     *,
     inputs: Sequence[str] = (),
     quick: bool = False,
-) -> Comparison:
+) -> LatencyComparison:
     """Clock two models by turns, and say how many times slower the second one is.
 
     Args and errors are those of `bench`; `inputs` hold for both.

@@ -10,6 +10,9 @@ from typing import Any, Protocol, runtime_checkable
 
 from hwnas.errors import MeasurementError
 from hwnas.io_spec import IoSpec
+from hwnas.json_values import JsonObject
+from hwnas.latency.target_state import TargetState
+from hwnas.text import one_line, with_interval
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,21 @@ class ReferenceMeasurement:
     def from_json(cls, value: Mapping[str, Any]) -> ReferenceMeasurement:
         """Rebuild from the JSON values of a measurement; samples may be missing."""
         return cls(**_with_tuples(value))
+
+
+@dataclass(frozen=True)
+class OtherAttempt:
+    """An attempt at a measurement that was less calm than the stated one.
+
+    Attributes:
+        latency_ms: median of its samples.
+        ratio: to the reference network; None where none was clocked.
+        remark: what disturbed it.
+    """
+
+    latency_ms: float
+    ratio: float | None
+    remark: str
 
 
 @dataclass(frozen=True)
@@ -62,7 +80,7 @@ class LatencyMeasurement:
         block_samples: samples a round and process; `samples_ms` holds whole rounds.
         ended: why clocking ended: `precise`, `time limit`, `sample limit` or `over the limit`.
         attempts: times the model was clocked; the calmest of them is stated.
-        other_attempts: `latency_ms`, `ratio` and `remark` of those that are not stated.
+        other_attempts: those that are not stated.
         states: of the target (clocks, temperatures, alarms) before and after clocking.
     """
 
@@ -76,16 +94,16 @@ class LatencyMeasurement:
     warmup_s: tuple[float, ...]
     model_sha256: str
     target: str
-    fingerprint: Mapping[str, Any] = field(repr=False)
-    protocol: Mapping[str, Any] = field(repr=False)
+    fingerprint: JsonObject = field(repr=False)
+    protocol: JsonObject = field(repr=False)
     ratio: float | None = None
     ratio_interval: tuple[float, float] | None = None
     reference: ReferenceMeasurement | None = None
     block_samples: int = 0
     ended: str = ""
     attempts: int = 1
-    other_attempts: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
-    states: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+    other_attempts: tuple[OtherAttempt, ...] = field(default=(), repr=False)
+    states: tuple[TargetState, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         """Refuse what cannot be a latency.
@@ -114,13 +132,24 @@ class LatencyMeasurement:
         fields = _with_tuples(value)
         if fields.get("reference") is not None:
             fields["reference"] = ReferenceMeasurement.from_json(fields["reference"])
+        fields["other_attempts"] = tuple(OtherAttempt(**each) for each in fields.get("other_attempts", ()))
+        fields["states"] = tuple(TargetState.from_json(each) for each in fields.get("states", ()))
         return cls(**fields)
+
+    def __repr__(self) -> str:
+        """Return the figures that matter most, in a line."""
+        return one_line(
+            self,
+            "{} ms ({} to {})".format(*with_interval(self.latency_ms, self.interval_ms, 4)),
+            self.target,
+            "stable" if self.is_stable else f"not stable: {self.remark}",
+        )
 
 
 def _with_tuples(value: Mapping[str, Any]) -> dict[str, Any]:
     """Return fields with JSON's lists as the tuples they were."""
     fields = dict(value)
-    for name in ("interval_ms", "ratio_interval", "warmup_s", "other_attempts", "states"):
+    for name in ("interval_ms", "ratio_interval", "warmup_s"):
         if fields.get(name) is not None:
             fields[name] = tuple(fields[name])
     if "samples_ms" in fields:
@@ -137,7 +166,7 @@ class LatencyMeter(Protocol):
         """URL of the target."""
         ...
 
-    def fingerprint(self) -> Mapping[str, Any]:
+    def fingerprint(self) -> JsonObject:
         """Return what identifies the target; figures of different fingerprints do not mix."""
         ...
 

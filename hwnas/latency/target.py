@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from urllib.parse import SplitResult, parse_qsl, quote, urlsplit
 
+from hwnas.config import DEFAULT_BACKEND, DEFAULT_TARGET
 from hwnas.errors import ConfigError
 from hwnas.latency.backend_class import backend_class
 from hwnas.text import excerpt
 
-DEFAULT_BACKEND = "onnxruntime-cpu"
-DEFAULT_TARGET = f"local?backend={DEFAULT_BACKEND}&threads=1"
 _KEYS = ("backend", "threads", "cores", "python")
 _MAX_DIGITS = 9
 _NAME = r"\w[\w.-]*"
@@ -55,6 +54,8 @@ class Target:
             ConfigError: if the transport or a key is unknown, or a value is out of range.
             PluginError: if there is a key that only the backend could know, but no such backend is installed.
         """
+        if not isinstance(url, str):
+            raise ConfigError(f"A target is text such as {DEFAULT_TARGET!r}, but got {excerpt(url)}.")
         parts = _parts(url)
         transport = parts.scheme or parts.path
         if transport not in {"local", "ssh"} or (transport == "local" and (parts.netloc or parts.scheme)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass, replace
 
 import onnx
 
@@ -11,7 +11,21 @@ from hwnas.io_spec import OPEN, TensorSpec, stated_size
 from hwnas.model_inputs import DeclaredInput, GivenInput
 from hwnas.onnx_graphs.counting.values import element_name
 
-_Io = dict[str, Any]
+
+@dataclass(frozen=True)
+class GraphTensor:
+    """An input or output of a graph.
+
+    Attributes:
+        name: of it.
+        dtype: such as `float32`, or `sequence(float32 [2, 2])` for what is no tensor.
+        shape: size of every axis, or the name of one that is open; None for an open axis without a name.
+            None in place of a shape that is not known, and of what is no tensor.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int | str | None, ...] | None
 
 
 def graph_inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
@@ -28,21 +42,21 @@ def declared_input(info: onnx.ValueInfoProto) -> DeclaredInput:
     return DeclaredInput(spec, symbols, tensor.HasField("shape") or not _is_tensor(info.type))
 
 
-def described_input(info: onnx.ValueInfoProto, given: GivenInput) -> _Io:
+def described_input(info: onnx.ValueInfoProto, given: GivenInput) -> GraphTensor:
     """Return name, type and shape of an input for people; given sizes take the place of open axes."""
     described = _described(info.name, info.type)
-    shape, known = described["shape"], given.spec.shape
+    shape, known = described.shape, given.spec.shape
     if shape is not None:
-        shape = [own if size == OPEN else size for own, size in zip(shape, known, strict=True)]
+        shape = tuple(own if size == OPEN else size for own, size in zip(shape, known, strict=True))
     elif _is_tensor(info.type) and (known or given.values is not None):
-        shape = list(known)
-    return {**described, "shape": shape}
+        shape = known
+    return replace(described, shape=shape)
 
 
-def described_output(info: onnx.ValueInfoProto, inferred: onnx.TypeProto | None) -> _Io:
+def described_output(info: onnx.ValueInfoProto, inferred: onnx.TypeProto | None) -> GraphTensor:
     """Return name, type and shape of an output as the file states them; what it leaves out is inferred."""
     described = _described(info.name, info.type)
-    if described["shape"] is None and inferred is not None and not _is_other(info.type, inferred):
+    if described.shape is None and inferred is not None and not _is_other(info.type, inferred):
         return _described(info.name, inferred)
     return described
 
@@ -84,16 +98,16 @@ def _size(dim: onnx.TensorShapeProto.Dimension) -> int:
     return stated_size(dim.dim_value if dim.HasField("dim_value") else None)
 
 
-def _described(name: str, kind: onnx.TypeProto) -> _Io:
-    return {"name": name, "dtype": type_name(kind), "shape": _shape(kind)}
+def _described(name: str, kind: onnx.TypeProto) -> GraphTensor:
+    return GraphTensor(name, type_name(kind), _shape(kind))
 
 
-def _shape(kind: onnx.TypeProto) -> list[int | str | None] | None:
+def _shape(kind: onnx.TypeProto) -> tuple[int | str | None, ...] | None:
     is_sparse = kind.WhichOneof("value") == "sparse_tensor_type"
     tensor = kind.sparse_tensor_type if is_sparse else kind.tensor_type
     if not tensor.HasField("shape"):
         return None
-    return [size if size != OPEN else dim.dim_param or None for dim, size in _axes(tensor.shape)]
+    return tuple(size if size != OPEN else dim.dim_param or None for dim, size in _axes(tensor.shape))
 
 
 def _axes(shape: onnx.TensorShapeProto) -> list[tuple[onnx.TensorShapeProto.Dimension, int]]:

@@ -22,13 +22,14 @@ from hwnas.onnx_graphs.counting.loading import checked_model
 from hwnas.onnx_graphs.counting.values import MAX_KNOWN_VALUES, Value, tensor_type
 from hwnas.onnx_graphs.counting.work import NodeWork, WorkLog
 from hwnas.onnx_graphs.declarations import (
+    GraphTensor,
     declared_input,
     described_input,
     described_output,
     graph_inputs,
 )
 from hwnas.onnx_graphs.naming import module_of
-from hwnas.text import visible
+from hwnas.text import counted, one_line, visible
 
 _INVALID = (
     google.protobuf.message.DecodeError,
@@ -70,9 +71,8 @@ class GraphReport:
     """What is in an ONNX file.
 
     Attributes:
-        inputs: name, type and shape of each, with what was given for it.
-        outputs: likewise, as the file states them; a shape that it leaves out is inferred. A shape is None
-            where it is not known, and of what is no tensor; so is an axis that is open and has no name.
+        inputs: with the sizes that were given for open axes.
+        outputs: as the file states them; a shape that it leaves out is inferred.
         opsets: version of each operator set, by domain.
         operators: how often each operator occurs, quantisers included, bodies once.
         layers: in graph order.
@@ -82,8 +82,8 @@ class GraphReport:
         size_bytes: of the file and its external data.
     """
 
-    inputs: tuple[Mapping[str, Any], ...]
-    outputs: tuple[Mapping[str, Any], ...]
+    inputs: tuple[GraphTensor, ...]
+    outputs: tuple[GraphTensor, ...]
     opsets: Mapping[str, int]
     operators: Mapping[str, int]
     layers: tuple[Layer, ...]
@@ -135,6 +135,17 @@ class GraphReport:
         }
         plain: dict[str, Any] = _with_text(content)
         return plain
+
+    def __repr__(self) -> str:
+        """Return the figures that matter most, in a line."""
+        return one_line(
+            self,
+            counted(len(self.layers), "layer"),
+            f"{self.known_macs / 1e9:.3f} GMAC"
+            + (f" and {self.unknown_text} of unknown work" if self.unknown else ""),
+            counted(self.parameters, "parameter"),
+            f"{self.size_bytes / 2**20:.1f} MiB",
+        )
 
 
 def _with_text(value: Any) -> Any:
@@ -260,14 +271,14 @@ def _with_one_item(
             for entry, known in zip(declared, given, strict=True)
             if OPEN in known.spec.shape or _is_unranked(entry, known)
         )
-        return tuple(given), [f"shapes of inputs are open: {named}; give them with --input NAME=SHAPE"]
+        return tuple(given), [f"shapes of inputs are open: {named}; give them with `inputs=['NAME=SHAPE']`"]
     names = ", ".join(entry.spec.name for entry in is_open)
     return tuple(
         replace(entry, spec=replace(entry.spec, shape=(1, *entry.spec.shape[1:])))
         if OPEN in entry.spec.shape
         else entry
         for entry in given
-    ), [f"the first axis of {names} is open and taken as 1; another size is given with --input NAME=SHAPE"]
+    ), [f"the first axis of {names} is open and taken as 1; `inputs=['NAME=SHAPE']` gives another size"]
 
 
 def _is_unranked(declared: DeclaredInput, given: GivenInput) -> bool:

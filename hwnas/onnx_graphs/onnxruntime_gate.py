@@ -11,7 +11,7 @@ import onnx
 
 from hwnas.errors import ConfigError, ExportError
 from hwnas.onnx_graphs.releases import known_releases, listed, release_of
-from hwnas.onnx_graphs.versions import described, needed_opsets, opset_of
+from hwnas.onnx_graphs.versions import described_later, opset_of
 
 _KNOWN = "onnxruntime_versions.json"
 
@@ -62,15 +62,10 @@ def check_for_onnxruntime(model: onnx.ModelProto, version: str) -> None:
     support = support_of(version)
     opset = opset_of(model)
     if opset > support.opset:
-        needed = needed_opsets(model)
-        nodes = [
-            described(node, needed[node.name])
-            for node in model.graph.node
-            if needed[node.name] > support.opset
-        ]
+        nodes = described_later(model, support.opset)
         raise ExportError(
             f"onnxruntime {version} takes opsets up to {support.opset}, but this network has opset {opset}: "
-            + (listed(nodes) or "no operator needs it; leave out `--opset`")
+            + (listed(nodes) or "no operator needs it; leave out `opset=`")
             + ". Name a later version if the target has one, or replace these modules."
         )
     if model.ir_version > support.ir_version:

@@ -18,6 +18,7 @@ from onnx import defs, helper
 
 from hwnas.errors import ExportError
 from hwnas.onnx_graphs.naming import module_of
+from hwnas.text import excerpt
 
 OLDEST_OPSET = 13
 """No file is written older: quantisation per channel and most of today's operators begin here."""
@@ -37,14 +38,51 @@ def opset_of(model: onnx.ModelProto) -> int:
     return next((int(entry.version) for entry in model.opset_import if entry.domain in {"", "ai.onnx"}), 0)
 
 
-def needed_opsets(model: onnx.ModelProto) -> dict[str, int]:
-    """Return the oldest opset in which each node means what it means now, by name of the node.
+def needed_opsets(model: onnx.ModelProto) -> list[int]:
+    """Return the oldest opset in which each node of the graph means what it means now, in graph order.
+
+    A node needs what the nodes of the graphs inside it need, too. Functions of the file state opsets of their
+    own, so where there are any, every node counts as new as the file.
 
     Args:
-        model: with inferred types of all values; nodes with graphs inside count as new as the file.
+        model: with inferred types of all values; a node whose types are not known counts as new as its
+            operator in the file's opset.
+
+    Raises:
+        ExportError: if a node is of no operator of the file's opset.
     """
-    types = _types(model)
-    return {node.name: _needed(node, opset_of(model), types) for node in model.graph.node}
+    stated = opset_of(model)
+    if model.functions:
+        return [stated] * len(model.graph.node)
+    return _needed_in(model.graph, stated, {})
+
+
+def _needed_in(graph: onnx.GraphProto, opset: int, outer_types: Mapping[str, str]) -> list[int]:
+    types = {**outer_types, **_types(graph)}
+    return [
+        max(
+            [
+                _needed(node, opset, types),
+                *(max(_needed_in(inner, opset, types), default=0) for inner in inside),
+            ]
+        )
+        for node, inside in ((node, _graphs_of(node)) for node in graph.node)
+    ]
+
+
+def _graphs_of(node: onnx.NodeProto) -> list[onnx.GraphProto]:
+    """Return the graphs inside a node, such as the branches of an `If`."""
+    kinds = onnx.AttributeProto
+    found = [attribute.g for attribute in node.attribute if attribute.type == kinds.GRAPH]
+    return found + [graph for attribute in node.attribute for graph in attribute.graphs]
+
+
+def _all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """Yield the nodes of a graph and of all graphs inside them."""
+    for node in graph.node:
+        yield node
+        for inner in _graphs_of(node):
+            yield from _all_nodes(inner)
 
 
 def with_oldest_versions(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -52,8 +90,11 @@ def with_oldest_versions(model: onnx.ModelProto) -> onnx.ModelProto:
 
     Args:
         model: with inferred types of all values; it stays as it is.
+
+    Raises:
+        ExportError: if the result is not valid.
     """
-    needed = max([OLDEST_OPSET, *needed_opsets(model).values()])
+    needed = max([OLDEST_OPSET, *needed_opsets(model)])
     return at_opset(model, min(needed, opset_of(model)))
 
 
@@ -66,26 +107,38 @@ def at_opset(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
 
     Raises:
         ExportError: if it is none of these, or a node would mean something else there, naming all of them
-            with their modules.
+            with their modules; or if the result is not valid.
     """
     check_opset(opset)
     result = onnx.ModelProto()
     result.CopyFrom(model)
     stated = opset_of(model)
-    wrong = _later_than(model, opset) if opset < stated else _changed_until(model, opset)
+    wrong = described_later(model, opset) if opset < stated else _changed_until(model, opset)
     if wrong:
         more = f" and {len(wrong) - _NAMED_NODES} more" if len(wrong) > _NAMED_NODES else ""
         raise ExportError(
             f"The network cannot be written in opset {opset}: {', '.join(wrong[:_NAMED_NODES])}{more}. "
             "Ask for a later opset, or replace these modules."
         )
-    for node in result.graph.node:
+    for node in _all_nodes(result.graph):
         _drop_unknown_attributes(node, stated, opset)
     foreign = [entry for entry in result.opset_import if entry.domain not in {"", "ai.onnx"}]
     del result.opset_import[:]
     result.opset_import.extend([helper.make_opsetid("", opset), *foreign])
-    result.ir_version = helper.find_min_ir_version_for(list(result.opset_import))
+    # A domain that ONNX does not know, such as that of a runtime, asks for nothing.
+    result.ir_version = helper.find_min_ir_version_for(list(result.opset_import), ignore_unknown=True)
+    _check(result, opset)
     return result
+
+
+def _check(model: onnx.ModelProto, opset: int) -> None:
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        reason = excerpt(str(error), 500)
+        raise ExportError(
+            f"The network is not valid in opset {opset}: {reason}. Ask for another opset."
+        ) from error
 
 
 def described(node: onnx.NodeProto, opset: int) -> str:
@@ -97,28 +150,42 @@ def _placed(node: onnx.NodeProto) -> str:
     return f"{node.op_type} of {module_of(node.name) or repr(node.name)}"
 
 
-def _later_than(model: onnx.ModelProto, opset: int) -> list[str]:
+def described_later(model: onnx.ModelProto, opset: int) -> list[str]:
+    """Return the nodes that need a later opset than `opset`, as `described`."""
     needed = needed_opsets(model)
-    return [described(node, needed[node.name]) for node in model.graph.node if needed[node.name] > opset]
+    return [
+        described(node, since) for node, since in zip(model.graph.node, needed, strict=True) if since > opset
+    ]
 
 
 def _changed_until(model: onnx.ModelProto, opset: int) -> list[str]:
     """Describe the nodes that another opset, as new as the file's or newer, gives another meaning."""
     stated, wrong = opset_of(model), []
-    for node in model.graph.node:
+    if opset != stated and model.functions:
+        return [f"function {model.functions[0].name!r} states opsets of its own"]
+    for node in _all_nodes(model.graph):
         if node.domain not in {"", "ai.onnx"} or opset == stated:
             continue
-        before = defs.get_schema(node.op_type, stated, "").since_version
+        before = _schema(node, stated).since_version
         after = [version for version in _versions(node.op_type) if before < version <= opset]
         if not set(after) <= set(_changes()["widened"].get(node.op_type, [])):
             wrong.append(f"{_placed(node)} changed in opset {after[0]}")
     return wrong
 
 
+def _schema(node: onnx.NodeProto, opset: int) -> Any:
+    try:
+        return defs.get_schema(node.op_type, opset, "")
+    except defs.SchemaError as error:
+        raise ExportError(
+            f"ONNX has no operator {node.op_type!r} in opset {opset}: {_placed(node)}."
+        ) from error
+
+
 def _needed(node: onnx.NodeProto, opset: int, types: Mapping[str, str]) -> int:
     if node.domain not in {"", "ai.onnx"}:
         return OLDEST_OPSET
-    since = int(defs.get_schema(node.op_type, opset, "").since_version)
+    since = int(_schema(node, opset).since_version)
     widened = set(_changes()["widened"].get(node.op_type, []))
     while since in widened and since > OLDEST_OPSET:
         older = [version for version in _versions(node.op_type) if version < since]
@@ -135,6 +202,8 @@ def _fits(node: onnx.NodeProto, older: int, newer: int, types: Mapping[str, str]
         if attribute.name not in schema.attributes and not _is_default(node, attribute, newer):
             return False
         since = _changes()["values_since"].get(node.op_type, {}).get(attribute.name, {})
+        if not since:
+            continue
         value = helper.get_attribute_value(attribute)
         if since.get(value.decode() if isinstance(value, bytes) else str(value), 0) > older:
             return False
@@ -164,15 +233,14 @@ def _is_default(node: onnx.NodeProto, attribute: onnx.AttributeProto, version: i
 def _drop_unknown_attributes(node: onnx.NodeProto, stated: int, opset: int) -> None:
     if node.domain not in {"", "ai.onnx"} or opset >= stated:
         return
-    schema = defs.get_schema(node.op_type, opset, "")
+    schema = _schema(node, opset)
     kept = [attribute for attribute in node.attribute if attribute.name in schema.attributes]
     if len(kept) < len(node.attribute):
         del node.attribute[:]
         node.attribute.extend(kept)
 
 
-def _types(model: onnx.ModelProto) -> dict[str, str]:
-    graph = model.graph
+def _types(graph: onnx.GraphProto) -> dict[str, str]:
     types = {tensor.name: _type_text(tensor.data_type) for tensor in graph.initializer}
     for value in (*graph.input, *graph.output, *graph.value_info):
         types[value.name] = _type_text(value.type.tensor_type.elem_type)

@@ -14,13 +14,8 @@ import numpy.typing as npt
 from hwnas.range_view.angles import has_direction
 from hwnas.range_view.grids import rings_of_grid
 from hwnas.range_view.knn import KnnSettings, labels_of_points
-from hwnas.range_view.projection import (
-    Normalisation,
-    ProjectionSpec,
-    RangeImage,
-    network_input,
-    project,
-)
+from hwnas.range_view.projection import Normalisation, RangeImage, classes_of_pixels, network_input, project
+from hwnas.range_view.projection_spec import ProjectionSpec
 from hwnas.scan import IGNORED_LABEL
 
 FloatArray = npt.NDArray[np.float32]
@@ -84,10 +79,12 @@ class RangeView:
         return network_input(scan.image, self.normalisation)[None]
 
     def label_image(self, logits: FloatArray, scan: ProjectedScan) -> npt.NDArray[np.uint8]:
-        """Return train ids [H, W] from the network's output [1, K, H, W]; 255 where no point fell."""
-        label_image: npt.NDArray[np.uint8] = logits[0].argmax(axis=0).astype(np.uint8)
-        label_image[~scan.image.valid] = IGNORED_LABEL
-        return label_image
+        """Return train ids [H, W] from the network's output [1, K, H, W]; 255 where no point fell.
+
+        Raises:
+            DataError: if it is not finite where a point fell.
+        """
+        return classes_of_pixels(logits[0], scan.image)
 
     def empty_label_image(self) -> npt.NDArray[np.uint8]:
         """Return an image [H, W] without any label: 255 everywhere."""

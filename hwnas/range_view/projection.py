@@ -1,16 +1,8 @@
 """Range images: what a LiDAR turn looks like to an image network, and the way back to points.
 
-Two methods:
-
-* `ring`: the row of a point is the row of the sensor that measured it. It keeps more points than
-  any formula, because real beams are not equally spaced. Where files do not say the ring, it is
-  recovered from the points (`recover_rings`); where that is impossible, the row is that of the
-  nearest beam of the sensor's table. See `hwnas.range_view.rows`.
-* `spherical`: the row follows from the elevation angle (Milioto et al., RangeNet++, IROS 2019,
-  section III-B). For sensors without fixed beams.
-
-Both put azimuth into columns: straight ahead is the middle column, left of it is the left half.
-Where several points meet in a pixel, the nearest wins.
+Azimuth becomes the column: straight ahead is the middle column, left of it is the left half. Rows are found
+by one of two methods, see `hwnas.range_view.projection_spec`. Where several points meet in a pixel, the
+nearest wins.
 
 Python 3.8 syntax, numpy only: this module travels to boards.
 """
@@ -18,7 +10,7 @@ Python 3.8 syntax, numpy only: this module travels to boards.
 from __future__ import annotations
 
 import warnings
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Dict, Mapping, Optional, Tuple
 
@@ -29,6 +21,7 @@ from hwnas.errors import DataError
 from hwnas.range_view.angles import angle_of, ground_distance_of, is_valid_range, range_of
 from hwnas.range_view.compiled import NO_ROWS, compiled_kernel
 from hwnas.range_view.grids import rings_of_grid
+from hwnas.range_view.projection_spec import ProjectionSpec
 from hwnas.range_view.rings import recover_rings as recover_rings  # noqa: PLC0414 - part of this API
 from hwnas.range_view.rows import (
     DISAGREE,
@@ -42,69 +35,7 @@ from hwnas.range_view.rows import (
 from hwnas.scan import DataWarning
 
 INPUT_CHANNELS = ("range", "x", "y", "z", "remission")
-METHODS = ("ring", "spherical")
-MIN_HEIGHT, MAX_HEIGHT = 16, 128
-MIN_WIDTH, MAX_WIDTH = 256, 2048
 _MAX_POINTS = 1 << 32
-
-
-@dataclass(frozen=True)
-class ProjectionSpec:
-    """How points become an image.
-
-    Attributes:
-        height: rows, 16..128; with the method `ring`, at least the number of rings of the sensor.
-        width: columns, 256..2048; one turn.
-        method: `ring` or `spherical`.
-        fov_up_deg: elevation of the upper edge of the image, see `beams_deg`.
-        fov_down_deg: elevation of the lower edge of the image; both are needed by `spherical`.
-        beams_deg: elevation of the beam of each row, from the top; at most `height`. With `ring`, scans
-            whose rings are neither given nor recoverable take rows from these, or without them from the
-            field of view. Where none of these is known such scans are refused.
-
-    Raises:
-        DataError: if a value is outside its range.
-    """
-
-    height: int
-    width: int
-    method: str = "ring"
-    fov_up_deg: Optional[float] = None
-    fov_down_deg: Optional[float] = None
-    beams_deg: Optional[Tuple[float, ...]] = None
-
-    def __post_init__(self) -> None:
-        if type(self.height) is not int or type(self.width) is not int:
-            raise DataError(
-                f"Expected whole numbers of rows and columns, found {self.height!r}, {self.width!r}."
-            )
-        if not MIN_HEIGHT <= self.height <= MAX_HEIGHT:
-            raise DataError(f"The image height is {self.height}; expected {MIN_HEIGHT} to {MAX_HEIGHT} rows.")
-        if not MIN_WIDTH <= self.width <= MAX_WIDTH:
-            raise DataError(f"The image width is {self.width}; expected {MIN_WIDTH} to {MAX_WIDTH} columns.")
-        if self.method not in METHODS:
-            raise DataError(f"The projection method is {self.method!r}; expected one of {list(METHODS)}.")
-        _check_view(self.fov_up_deg, self.fov_down_deg, is_needed=self.method == "spherical")
-        if self.beams_deg is not None:
-            _check_beams(self.beams_deg, self.height)
-
-    @property
-    def fov_deg(self) -> Tuple[float, float]:
-        """Elevation of the upper and the lower edge; NaN where they are not known."""
-        if self.fov_up_deg is None or self.fov_down_deg is None:
-            return np.nan, np.nan
-        return self.fov_up_deg, self.fov_down_deg
-
-    def to_json(self) -> Dict[str, Any]:
-        """Return plain JSON values."""
-        value = asdict(self)
-        return {**value, "beams_deg": None if self.beams_deg is None else list(self.beams_deg)}
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> ProjectionSpec:
-        """Rebuild from `to_json`; TypeError for other keys."""
-        beams = value.get("beams_deg")
-        return cls(**{**value, "beams_deg": None if beams is None else tuple(float(beam) for beam in beams)})
 
 
 @dataclass(frozen=True, eq=False)
@@ -295,6 +226,27 @@ def label_image(labels: npt.NDArray[np.uint8], image: RangeImage) -> npt.NDArray
     return pixels
 
 
+def classes_of_pixels(logits: npt.NDArray[np.float32], image: RangeImage) -> npt.NDArray[np.uint8]:
+    """Return the class [H, W] with the highest of the scores [K, H, W]; 255 where no point fell.
+
+    Raises:
+        DataError: if the score of a pixel with a point is not finite. It would pass for that of a class.
+    """
+    winner = logits.argmax(axis=0)
+    highest = np.take_along_axis(logits, winner[None], axis=0)[0]  # NaN and infinity win
+    wrong = image.valid & ~np.isfinite(highest)
+    if wrong.any():
+        raise DataError(
+            f"The network computes NaN or infinity for {np.count_nonzero(wrong)} of "
+            f"{np.count_nonzero(image.valid)} pixels, which tells no class. Numbers overflow in half "
+            "precision, in a model that was damaged, or after a training that diverged: use fp32, verify the "
+            "bundle, or train again."
+        )
+    classes: npt.NDArray[np.uint8] = winner.astype(np.uint8)
+    classes[~image.valid] = 255
+    return classes
+
+
 def network_input(image: RangeImage, normalisation: Normalisation) -> npt.NDArray[np.float32]:
     """Return the normalised channels [5, H, W] float32; pixels without a point are exactly 0."""
     mean = np.asarray(normalisation.mean, np.float32)[:, None, None]
@@ -333,31 +285,15 @@ def _rows(
 def _checked_ring(ring: npt.NDArray[np.int32], num_points: int) -> npt.NDArray[np.int32]:
     if ring.shape != (num_points,):
         raise DataError(f"Expected one ring for each of the {num_points} points, found shape {ring.shape}.")
-    return np.asarray(ring, np.int32)
-
-
-def _check_view(up: Optional[float], down: Optional[float], *, is_needed: bool) -> None:
-    if up is None and down is None and not is_needed:
-        return
-    if up is None or down is None:
+    if ring.dtype == np.int32:
+        return ring
+    # int32 would cut what it does not hold.
+    if ring.dtype.kind not in "iu" or (ring.size and not 0 <= int(ring.min()) <= int(ring.max()) < 2**31):
         raise DataError(
-            "The vertical field of view is not known: state both fov_up_deg and fov_down_deg, the elevations "
-            "of the upper and the lower edge of the image, or name a sensor that hwnas has a table of."
+            f"Rings are whole numbers from 0 to {2**31 - 1}, but are of the type {ring.dtype}"
+            + (f", {ring.min()} to {ring.max()}." if ring.size else ".")
         )
-    if not -90.0 <= down < up <= 90.0:
-        raise DataError(
-            f"The vertical field of view is {down} to {up} degrees; "
-            "expected -90 <= fov_down_deg < fov_up_deg <= 90."
-        )
-
-
-def _check_beams(beams_deg: Tuple[float, ...], height: int) -> None:
-    within = bool(beams_deg) and beams_deg[-1] >= -90.0 and beams_deg[0] <= 90.0
-    if not within or not np.all(np.diff(beams_deg) < 0) or not 2 <= len(beams_deg) <= height:
-        raise DataError(
-            f"Expected 2 to {height} beams with elevations that fall within 90 to -90 degrees, found "
-            f"{list(beams_deg)}."
-        )
+    return ring.astype(np.int32)
 
 
 def _spherical_rows(points: npt.NDArray[np.float32], spec: ProjectionSpec) -> npt.NDArray[np.int32]:

@@ -30,11 +30,14 @@ _FINE = _CELL // 2
 # A partial turn leaves out this many cells in a row; some stray points may be there.
 _FEWEST_UNSEEN, _LEAST_SHARE_OF_CELL = 4, 0.02
 # What a step to the next beam may be, in spacings of the beams there, and the share of turns that make one.
-_SMALLEST_STEP, _LARGEST_STEP, _MIN_AGREEING = 0.5, 1.7, 0.4
+_SMALLEST_STEP, _LARGEST_STEP, _MIN_AGREEING, _MIN_CERTAIN = 0.5, 1.7, 0.4, 0.6
 _SMALLEST_BREAK, _MIN_BREAKING = 0.2, 0.6
 _LEAST_SPACING = 0.3
 # Rings with less than this share of the points of a middle one may be a few points that cross the cut.
 _FEW_SHARE = 0.05
+
+# The ragged beginning of a first ring, or end of a last one, spans this many cells.
+_NEAR_CELLS = 2
 
 IntArray = npt.NDArray[np.int32]
 LongArray = npt.NDArray[np.int64]
@@ -99,18 +102,39 @@ def _running_azimuth(azimuth: IntArray) -> Optional[LongArray]:
 
 
 def _cut(run: LongArray, sine: IntArray) -> Optional[int]:
-    """Return the running azimuth at which turns are cut, up to whole turns."""
-    unseen = _unseen_sector(run)
-    if unseen is not None:
-        return unseen
-    # A file begins after one cut and ends before another, so that the cut lies between these azimuths. Nearby
-    # cells are examined as well, and the rest of the turn tells at which elevation each beam lies.
-    before = (TURN - int(run[-1]) % TURN) // _CELL + _MARGIN
-    if before + _MARGIN > _CELLS // 2:
-        return None
-    start = -before * _CELL
-    turn, phase = (run - start) >> 22, (run - start) & (TURN - 1)
-    near = phase < (before + _MARGIN) * _CELL
+    """Return the running azimuth at which turns are cut, up to whole turns; None if nothing shows it."""
+    # A file begins after one cut and ends before another, so that the cut lies between these azimuths.
+    last = int(run[-1] % TURN) // _CELL
+    unseen = _unseen_sector(run, last)
+    if unseen is None:
+        low, high = last - _MARGIN, _CELLS + _MARGIN
+        return _cut_within(run, sine, low, high) if high - low <= _CELLS // 2 else None
+    # Where others see more of the sector than the file's first turn, or its last one, the cut may lie there.
+    begin, end = unseen
+    for low, high in ((end - 1, _CELLS + _NEAR_CELLS), (last - _NEAR_CELLS, begin + 1)):
+        found = _cut_within(run, sine, low, high, certain=True) if high - low > 2 * _NEAR_CELLS + 1 else None
+        if found is not None:
+            return found
+    return ((begin + end) * _CELL // 2) & (TURN - 1)
+
+
+def _cut_within(
+    run: LongArray, sine: IntArray, low: int, high: int, *, certain: bool = False
+) -> Optional[int]:
+    """Return the cut if it lies within some cells; None if nothing shows it.
+
+    Args:
+        run: [N] running azimuth.
+        sine: [N] sine of elevation.
+        low: first of the cells, of the turn that ends where the file begins.
+        high: the cell after the last one.
+        certain: whether most turns must make a step to the next beam at the cut.
+    """
+    # The rest of the turn tells at which elevation each beam lies.
+    start = (low - _CELLS) * _CELL
+    # A file's first points may lie before where the azimuth of its first turn begins.
+    turn, phase = np.maximum((run - start) >> 22, 0), (run - start) & (TURN - 1)
+    near = phase < (high - low) * _CELL
     if near.all():
         return None
     beam = _means_of(turn[~near], sine[~near])
@@ -124,8 +148,9 @@ def _cut(run: LongArray, sine: IntArray) -> Optional[int]:
     turn, phase, sine = turn[near] - 1, phase[near], sine[near]
     is_break = False
     steps = _steps_over_cells(turn, phase, sine, spacing)
-    cell = _most_frequent((steps > _SMALLEST_STEP) & (steps < _LARGEST_STEP), steps, _MIN_AGREEING)
-    if cell is None:
+    is_step = (steps > _SMALLEST_STEP) & (steps < _LARGEST_STEP)
+    cell = _most_frequent(is_step, steps, _MIN_CERTAIN if certain else _MIN_AGREEING)
+    if cell is None and not certain:
         # The two ends of a turn were measured a tenth of a second apart. On a driving vehicle this can
         # outweigh the step to the next beam, but makes a step of its own.
         cell, is_break = _most_frequent(np.abs(steps) > _SMALLEST_BREAK, steps, _MIN_BREAKING), True
@@ -202,16 +227,12 @@ def _means_of(turn: LongArray, sine: IntArray) -> FloatArray:
     return np.asarray(sums[latest] / members[latest])
 
 
-def _unseen_sector(run: LongArray) -> Optional[int]:
-    """Return the middle of the sector that a partial turn leaves out; None for whole turns."""
+def _unseen_sector(run: LongArray, last: int) -> Optional[Tuple[int, int]]:
+    """Return the first cell that a partial turn leaves out, and the one after; None for whole turns."""
     begin, size = _widest_gap(run)
-    if size < _FEWEST_UNSEEN:
-        return None
-    end = begin + size - 1
     # A file begins and ends at a cut; elsewhere, something hides this sector from all beams.
-    if end < (int(run[-1] >> 15) & (_CELLS - 1)) - 1:
-        return None
-    return ((begin + end + 1) * _CELL // 2) & (TURN - 1)
+    is_cut = size >= _FEWEST_UNSEEN and begin + size >= last
+    return (begin, begin + size) if is_cut else None
 
 
 def _widest_gap(azimuth: npt.NDArray[np.signedinteger[Any]]) -> Tuple[int, int]:

@@ -31,6 +31,10 @@ _CONTRARY = 10
 # Points of a ring lie this near to its mean, in spacings of the rings, where rings are beams.
 _TIGHT = 0.25
 _NO_WAY = 1 << 40
+# So many times nearer to the beams are rings that count from 1.
+_CLEARLY = 4
+# A quarter of a turn has a fifth of its points, or more.
+_QUARTERS = 5
 # Beams without a ring have hardly any point, and most points of a ring lie nearest to its beam.
 _MOST_UNCLAIMED, _LEAST_NEAREST, _FEW_OF_RING, _NEAR_SHARE = 0.2, 0.7, 0.1, 0.25
 
@@ -63,7 +67,8 @@ def rows_of(
         height: rows of the image.
         beams: sines of the elevation of each row, see `sines_of_beams`; None where no table is known.
         ring: [N] as a file or driver numbers them, from either end, from 0 or 1, with or without gaps.
-            When None, they are recovered.
+            When None, they are recovered. Where no table is known, row 0 is that of the top ring with points,
+            given or recovered.
 
     Raises:
         DataError: if there are more given rings than rows.
@@ -182,7 +187,43 @@ def _rows_of_given(
         mean = int(means[only])
         is_flipped = abs(mean - int(beams[num_rows - 1 - only])) < abs(mean - int(beams[only]))
         order = -1 if is_flipped else 1
-    return (np.int32(num_rows - 1) - number if order < 0 else number), 0
+    first = 0
+    if beams is not None and int(number.min()) >= 1 and _is_all_around(points[usable]):
+        first = _base_of(present, means, beams, order)
+    return _from_top(number, present, num_rows, order, first, is_known=beams is not None), 0
+
+
+def _from_top(
+    number: IntArray, present: LongArray, num_rows: int, order: int, first: int, *, is_known: bool
+) -> IntArray:
+    """Return rows of rings that are numbered by elevation.
+
+    Where beams are known, the ring `first` is the first of them. Else the first ring with points is, as for
+    rings that are recovered, which may be fewer than the rows of the image.
+    """
+    if is_known:
+        row = number - np.int32(first)
+        return np.int32(num_rows - 1) - row if order < 0 else row
+    row = number - np.int32(present[0]) if order > 0 else np.int32(present[-1]) - number
+    return np.asarray(np.maximum(row, 0), np.int32)  # points without a direction may have other rings
+
+
+def _is_all_around(points: FloatArray) -> bool:
+    """Return whether points lie in all four directions: an inclined sensor then shows its mean elevations."""
+    quadrant = 2 * (points[:, 0] >= 0) + (points[:, 1] >= 0)
+    return bool(_QUARTERS * np.bincount(quadrant, minlength=4).min() >= len(points))
+
+
+def _base_of(present: LongArray, means: LongArray, beams: IntArray, order: int) -> int:
+    """Return whether rings count from 0 or 1, where neither 0 nor the number of beams is among them.
+
+    Only elevations that fit far better make it 1, and only those of a whole turn: in a part of one, those of
+    an inclined sensor are those of another beam.
+    """
+    from_0 = beams[present] if order > 0 else beams[len(beams) - 1 - present]
+    from_1 = beams[present - 1] if order > 0 else beams[len(beams) - present]
+    apart_0, apart_1 = (int(np.abs(means[present] - rows).sum()) for rows in (from_0, from_1))
+    return 1 if _CLEARLY * apart_1 < apart_0 else 0
 
 
 def _numbers(ring: IntArray, num_rows: int) -> IntArray:
@@ -222,7 +263,8 @@ def _rows_by_elevation(
     spread = int(means[present].max() - means[present].min())
     if apart * (len(present) - 1) >= _TIGHT * spread * len(sine):
         falling = int(means[present[0]]) >= int(means[present[-1]])
-        return (number if falling else np.int32(num_rows - 1) - number), DISAGREE
+        order = 1 if falling else -1
+        return _from_top(number, present, num_rows, order, 0, is_known=beams is not None), DISAGREE
     row_of = np.zeros(len(means), np.int32)
     by_elevation = present[np.argsort(-means[present], kind="stable")]
     if beams is not None and len(present) < num_rows:

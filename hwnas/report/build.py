@@ -18,7 +18,7 @@ from hwnas.report.page import GENERATOR, Illustrations, render_page
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search_spaces.base import SearchSpace, make_search_space
 from hwnas.tasks.base import Picture, Task, make_task
-from hwnas.tasks.expectations import expectations
+from hwnas.tasks.optional_parts import expectations
 from hwnas.training.checkpoint import load_weights
 from hwnas.training.predict import torch_predict
 

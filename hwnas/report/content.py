@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,12 @@ from typing import Any
 from hwnas.architecture import Architecture
 from hwnas.bundle.candidates import Candidate, candidates_of
 from hwnas.bundle.manifest import MANIFEST_NAME, read_manifest
+from hwnas.bundle.verification.result import passed_verification
 from hwnas.config import JOURNAL, RunConfig
-from hwnas.errors import StudyError
 from hwnas.estimators.report import EstimatorReport
+from hwnas.search.comparing import read_comparison
+from hwnas.search.comparison import BaselineComparison
+from hwnas.search.records import FrontRecord, TrainedRow
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.run_log import read_events
 from hwnas.search.storage.place import place_of_run
@@ -79,6 +81,7 @@ class RunContent:
         rank_agreement: of searched and final latencies, see `hwnas.search.agreement`; None if not known.
         estimator_report: as the last session of the search knew it; None if it did not.
         unreadable_events: damaged lines of the log of events, which are left out.
+        comparison: with hand-crafted networks; None if there is none.
     """
 
     run: RunDirectory
@@ -90,6 +93,7 @@ class RunContent:
     rank_agreement: Mapping[str, Any] | None = None
     estimator_report: EstimatorReport | None = None
     unreadable_events: int = 0
+    comparison: BaselineComparison | None = None
 
     @property
     def trained(self) -> tuple[Member, ...]:
@@ -130,23 +134,22 @@ def load_content(run: RunDirectory) -> RunContent:
     """
     config = run.load_config()
     front = run.read_front()
-    trained = run.read_trained() if run.trained.is_file() else {"members": []}
+    trained = run.read_trained() if run.trained.is_file() else None
     return RunContent(
         run,
         config,
         front,
-        _members(run, front, trained["members"]),
+        _members(run, front, trained["members"] if trained else []),
         _identity(run),
         _last_event(run),
-        trained.get("rank_agreement"),
+        trained.get("rank_agreement") if trained else None,
         _estimator_report(run),
         read_events(run).num_unreadable,
+        read_comparison(run),
     )
 
 
-def _members(
-    run: RunDirectory, front: Mapping[str, Any], trained: list[dict[str, Any]]
-) -> tuple[Member, ...]:
+def _members(run: RunDirectory, front: FrontRecord, trained: list[TrainedRow]) -> tuple[Member, ...]:
     objective = str(front["objectives"][1])
     by_id = {Architecture.from_json(entry["architecture"]).id: entry for entry in trained}
     members = {}
@@ -156,10 +159,10 @@ def _members(
             run, architecture, entry["trial"], by_id.get(architecture.id), objective
         )
     numbers = _numbers(front)
-    for name, entry in by_id.items():
+    for name, row in by_id.items():
         if name not in members:
-            architecture = Architecture.from_json(entry["architecture"])
-            members[name] = _member(run, architecture, numbers.get(name), entry, objective)
+            architecture = Architecture.from_json(row["architecture"])
+            members[name] = _member(run, architecture, numbers.get(name), row, objective)
     return tuple(sorted(members.values(), key=_latency_ms))
 
 
@@ -188,7 +191,7 @@ def _member(
         search_latency=record.get("latency"),
         search_cost=record.get("measurements", {}).get(objective),
         trained=trained,
-        verified=_verified(run.bundle(architecture.id)),
+        verified=passed_verification(run.bundle(architecture.id)),
         candidates=_candidates(run.bundle(architecture.id)),
     )
 
@@ -199,18 +202,6 @@ def _latency_ms(member: Member) -> float:
 
 def _candidates(bundle: Path) -> tuple[Candidate, ...]:
     return tuple(candidates_of(read_manifest(bundle).content)) if (bundle / MANIFEST_NAME).is_file() else ()
-
-
-def _verified(bundle: Path) -> bool | None:
-    try:
-        passed = json.loads((bundle / "verification.json").read_text(encoding="utf-8"))["passed"]
-    except FileNotFoundError:
-        return None
-    except (ValueError, KeyError, TypeError) as error:
-        raise StudyError(
-            f"{bundle / 'verification.json'} is no result of verification: {error}. Verify again."
-        ) from error
-    return None if passed is None else bool(passed)
 
 
 def _identity(run: RunDirectory) -> Mapping[str, Any]:

@@ -65,7 +65,7 @@ def front_figure(content: RunContent) -> go.Figure:
     costs = [float(trial["cost"]) for trial in [*trained, *refused]]
     costs += [_cost(member) for member in full]
     limit = content.front["limit"]
-    axis = _latency_axis([*costs, limit] if limit is not None else costs, content.unit)
+    axis = latency_axis([*costs, limit] if limit is not None else costs, content.unit)
     if limit is not None:
         _mark_budget(figure, limit, content.unit, is_log=axis.get("type") == "log")
     figure.update_xaxes(title=f"{escape(content.objective)}, {escape(content.unit)}", **axis)
@@ -260,7 +260,8 @@ def _ceiling(errors: Sequence[float]) -> float:
     return max(errors) + max(0.02, 0.08 * (max(errors) - min(errors)))
 
 
-def _latency_axis(latencies: Sequence[float], unit: str) -> dict[str, Any]:
+def latency_axis(latencies: Sequence[float], unit: str) -> dict[str, Any]:
+    """Return the settings of an axis of costs: logarithmic where they span much, else from zero."""
     if latencies and max(latencies) > _LOG_FROM * min(latencies):
         ends = math.log10(min(latencies)) - 0.1, math.log10(max(latencies)) + 0.1
         decades = range(math.floor(ends[0]), math.ceil(ends[1]) + 1)

@@ -9,6 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 from hwnas.onnx_graphs.precision.kinds import FP32
+from hwnas.report.comparison import comparison_figure, comparison_hint, comparison_table
 from hwnas.report.content import Member, RunContent
 from hwnas.report.figures import as_html, front_figure, hypervolume_figure, losses_figure, plotly_script
 from hwnas.report.prediction import both_latencies, prediction_figure, prediction_in_words
@@ -73,6 +74,7 @@ def render_page(content: RunContent, illustrations: Illustrations, versions: Map
     title = f"{content.config.task.name} on {content.config.target}"
     sections = [
         _front_section(content),
+        _comparison_section(content),
         _members_section(content),
         _pictures_section(content, illustrations),
         _classes_section(content),
@@ -168,6 +170,17 @@ def _front_section(content: RunContent) -> str:
     )
 
 
+def _comparison_section(content: RunContent) -> str:
+    found = content.comparison
+    if found is None:
+        return ""
+    figure = as_html(comparison_figure(found), "comparison-figure")
+    body = figure + comparison_table(found)
+    front = {one.architecture.id for one in content.trained if one.trained and one.trained["on_front"]}
+    hint = comparison_hint(found, front)
+    return _section("Beside hand-crafted networks", hint, body, name="comparison")
+
+
 def _hypervolume_section(content: RunContent) -> str:
     hint = "Area between the front and the reference corner: while it still rises, more trials pay off."
     figure = as_html(hypervolume_figure(content.front), "hypervolume-figure")
@@ -212,7 +225,10 @@ def _estimator_section(content: RunContent) -> str:
 def _members_section(content: RunContent) -> str:
     body = members_table(content) if content.members else "<p class='note'>No candidate was trained yet.</p>"
     hint = (
-        "By latency. “calm” says whether the measurement reached the wished interval undisturbed; "
+        "By latency: the median that full training clocked under the final protocol (trained.json), or, of "
+        "networks that only the search measured, that of its quick one (front.json). A bundle states a third "
+        "one, of its exported file (latency.json), which verification compares with. "
+        "“calm” says whether the measurement reached the wished interval undisturbed; "
         "where it did not, the reason shows on the word."
     )
     if content.rank_agreement is not None:

@@ -1,4 +1,4 @@
-"""How well a latency table foresaw what a search measured."""
+"""How well a latency table predicted what a search measured."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def prediction_figure(trials: Sequence[Trial]) -> go.Figure:
             marker={"color": FRONT, "size": 7},
             error_y={"array": highs, "arrayminus": lows, "thickness": 1, "width": 2, "color": FRONT},
             customdata=[trial["number"] for trial in trials],
-            hovertemplate="trial %{customdata}<br>measured %{x:.2f} ms<br>predicted %{y:.2f} ms"
+            hovertemplate="trial %{customdata}<br>measured %{x:.3~r} ms<br>predicted %{y:.3~r} ms"
             "<extra></extra>",
         )
     )

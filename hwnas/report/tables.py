@@ -46,7 +46,7 @@ def members_table(content: RunContent) -> str:
         "<th>p99</th><th>calm</th><th>training</th><th>bundle</th>"
     )
     rows = [_member_row(member, content) for member in content.members]
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _objective_head(content: RunContent) -> str:
@@ -107,7 +107,7 @@ def candidates_table(candidates: Sequence[Candidate]) -> str:
         + f"<td class='left'>{escape('; '.join(each.remarks))}</td></tr>"
         for each in sorted(candidates, key=lambda candidate: candidate.latency_ms)
     ]
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def classes_table(members: Sequence[Member], words: MetricWords) -> str:
@@ -128,7 +128,7 @@ def classes_table(members: Sequence[Member], words: MetricWords) -> str:
     means = "".join(f"<td class='cell'><b>{percent(_quality(member)['value'])}</b></td>" for member in shown)
     metric = escape(str(_quality(shown[0])["metric"])) if shown else "mean"
     rows.append(f"<tr><td><b>{metric}</b></td><td></td>{means}</tr>")
-    return _table(head, rows, style="heat")
+    return table(head, rows, style="heat")
 
 
 def confusion_table(quality: Mapping[str, Any], words: MetricWords) -> str:
@@ -140,7 +140,7 @@ def confusion_table(quality: Mapping[str, Any], words: MetricWords) -> str:
         total = sum(counts)
         cells = "".join(_heat_cell(number / total if total else None) for number in counts)
         rows.append(f"<tr><td>{escape(name)}</td>{cells}</tr>")
-    return _table(head, rows, style="heat")
+    return table(head, rows, style="heat")
 
 
 def data_table(quality: Mapping[str, Any], words: MetricWords) -> str:
@@ -152,7 +152,7 @@ def data_table(quality: Mapping[str, Any], words: MetricWords) -> str:
         for name, number in items.items()
     ]
     head = f"<th>{escape(words.group)}</th><th>{escape(plural(words.item))}</th><th>share</th>"
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _quality(member: Member) -> Mapping[str, Any]:
@@ -174,7 +174,7 @@ def trials_table(content: RunContent) -> str:
         f"<th>{escape(content.objective)}</th>"
         "<th>took</th><th class='left'>architecture</th><th class='left'>remark</th>"
     )
-    return _table(head, [_trial_row(trial, content.unit) for trial in content.front["trials"]])
+    return table(head, [_trial_row(trial, content.unit) for trial in content.front["trials"]])
 
 
 def _trial_row(trial: Mapping[str, Any], unit: str) -> str:
@@ -208,7 +208,7 @@ def stages_table(stages: Sequence[StageCost]) -> str:
         for stage in stages
     ]
     head = "<th class='left'>stage</th><th>networks</th><th>took</th><th class='left'>remark</th>"
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def estimator_report_table(report: EstimatorReport) -> str:
@@ -226,7 +226,7 @@ def estimator_report_table(report: EstimatorReport) -> str:
         "<th class='left'>networks ordered by</th><th>Kendall's tau</th><th>95 % interval</th>"
         "<th>seconds a network</th>"
     )
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def settings_table(value: Mapping[str, Any]) -> str:
@@ -255,7 +255,8 @@ def _setting(value: Any) -> str:
     return escape(str(value))
 
 
-def _table(head: str, rows: Sequence[str], *, style: str = "") -> str:
+def table(head: str, rows: Sequence[str], *, style: str = "") -> str:
+    """Return a table that scrolls sideways where it is too wide; all cells are HTML already."""
     return (
         f"<div class='wide'><table class='{style}'><thead><tr>{head}</tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table></div>"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hwnas.architecture import Architecture
-from hwnas.text import visible
+from hwnas.text import figure, visible, with_interval
 
 ABSENT = "–"
 _GENES_PER_LINE = 3
@@ -28,23 +28,20 @@ def percent(value: float | None) -> str:
 
 
 def milliseconds(value: float | None) -> str:
-    """Return a latency with three significant digits, at most three decimals, or a dash."""
+    """Return a latency with three significant digits, or a dash."""
     return amount(value, "ms")
 
 
 def amount(value: float | None, unit: str) -> str:
-    """Return a figure with three significant digits, at most three decimals, and its unit, or a dash."""
-    if value is None:
-        return ABSENT
-    decimals = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 1 else 3
-    return f"{value:.{decimals}f} {unit}"
+    """Return a figure with three significant digits and its unit, or a dash."""
+    return ABSENT if value is None else f"{figure(value)} {unit}"
 
 
 def interval(measurement: Mapping[str, Any] | None) -> str:
-    """Return the confidence interval of a measurement, or a dash."""
+    """Return the confidence interval of a measurement, with the decimals of its median, or a dash."""
     if not measurement:
         return ABSENT
-    low, high = (milliseconds(end).removesuffix(" ms") for end in measurement["interval_ms"])
+    _, low, high = with_interval(measurement["latency_ms"], measurement["interval_ms"])
     return f"{low} … {high}"
 
 

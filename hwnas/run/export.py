@@ -22,7 +22,9 @@ from hwnas.errors import ConfigError
 from hwnas.latency.measure.meter import open_meter
 from hwnas.latency.measure.protocol import MeasuringProtocol
 from hwnas.pareto import front_indices
-from hwnas.search.front import knee_index
+from hwnas.run.front import trained_members
+from hwnas.search.front import knee_of
+from hwnas.search.run_data import refuse_other_data
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.run_target import final_target
 from hwnas.search_spaces.base import make_search_space
@@ -62,7 +64,7 @@ def export_run(
         progress: is told which network is exported.
 
     Raises:
-        StudyError: if nothing was trained there.
+        StudyError: if nothing was trained there, or the data are not those of the run.
         ConfigError: if `pick` names nothing, the target cannot build the engine, or options contradict.
         ExportError: if a bundle exists already or may not be replaced, there is no such key, or a network
             cannot be exported.
@@ -73,7 +75,7 @@ def export_run(
     target = final_target(config)
     check_engine_choice(options.engine, target)
     purpose = options.purpose(target)
-    members = [TrainedMember.from_json(entry, run) for entry in directory.read_trained()["members"]]
+    members = trained_members(directory)
     picked = pick_members(members, pick)
     places = [(directory.bundles_dir if out is None else out) / member.architecture.id for member in picked]
     for place in places:  # before anything is traced or measured
@@ -81,6 +83,7 @@ def export_run(
     if options.key is not None:
         check_key(options.key)
     task = make_task(config.task.name, config.task.settings)
+    refuse_other_data(directory, task)
     space = make_search_space(config.space.name, task.contract, config.space.choices)
     for member in picked:  # all of them before the first is measured
         check_network(task, space, member.architecture, purpose)
@@ -110,7 +113,7 @@ def pick_members(members: Sequence[TrainedMember], pick: str) -> list[TrainedMem
         over = sum(bool(member.exceeds) for member in members)
         only = f" {over} of them broke a constraint of the run and can be named by id only." if over else ""
         raise ConfigError(
-            f"`--pick {pick}` selects none of the {len(members)} trained networks ({known}). "
+            f"`pick={pick}` selects none of the {len(members)} trained networks ({known}). "
             f"Give knee, all, latency<=MS, error<=SHARE, or one of these ids.{only}"
         )
     return chosen
@@ -128,7 +131,12 @@ def _chosen(members: Sequence[TrainedMember], pick: str) -> list[TrainedMember]:
         column, limit = operator.itemgetter(1 if bound[1] == "latency" else 0), float(bound[2])
         return [member for member, point in zip(measured, points, strict=True) if column(point) <= limit]
     front = front_indices(points)
-    return [measured[front[knee_index([points[index] for index in front])]]] if front else []
+    members_on_front = [measured[index] for index in front]
+    return [knee_of(members_on_front, _point)] if front else []
+
+
+def _point(member: TrainedMember) -> tuple[float, float]:
+    return member.quality.error, _cost(member)
 
 
 def _cost(member: TrainedMember) -> float:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from hwnas.architecture import Architecture
-from hwnas.errors import PluginError, StudyError
+from hwnas.bundle.trained_member import TrainedMember
+from hwnas.data_frame import data_frame
+from hwnas.errors import StudyError
 from hwnas.latency.measurement import LatencyMeasurement
-from hwnas.search.front import knee_index
+from hwnas.search.front import knee_of
+from hwnas.search.records import FrontMemberRow, TrialRow
 from hwnas.search.run_directory import RunDirectory
 from hwnas.tasks.base import Quality
+from hwnas.text import counted, figure, html_table, one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +44,10 @@ class FrontMember:
     Attributes:
         architecture: of the network.
         quality: on the validation split, after the training of the front's stage.
-        latency: on the target of the run, under the protocol of the stage; None where it was not measured.
+        latency: on the target of the run, of the network alone; None where it was not measured. On the front
+            of a search it was clocked untrained under the quick protocol (`measuring.search`); at full budget
+            `Run.train` clocked it anew under the final one (`measuring.final`). `Run.export` clocks the
+            exported file once more, see `Bundle.latency`.
         objective: second objective of the run, in the unit that the front states; None where it is missing.
         measurements: everything that was measured, by name, such as `p99_ms@10hz`; units are in the names.
         trial: number of the trial that found it; None if the study does not list it any more.
@@ -74,6 +80,16 @@ class FrontMember:
     def latency_ms(self) -> float | None:
         """Median latency of the network alone."""
         return self.latency.latency_ms if self.latency is not None else None
+
+    def __repr__(self) -> str:
+        """Return the figures that matter most, in a line."""
+        return one_line(
+            self,
+            self.id,
+            f"{self.quality.metric} {self.quality.value:.4f}",
+            f"latency {figure(self.latency_ms)} ms" if self.latency_ms is not None else "",
+            f"exceeds {' and '.join(self.exceeds)}" if self.exceeds else "",
+        )
 
 
 @dataclass(frozen=True)
@@ -135,7 +151,7 @@ class Front(Sequence[FrontMember]):
             raise StudyError(
                 "A front without a measured member has no knee: train and measure networks first."
             )
-        return placed[knee_index([(member.error, float(member.objective or 0.0)) for member in placed])]
+        return knee_of(placed, lambda member: (member.error, float(member.objective or 0.0)))
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return one row for each member: quality, objectives, everything measured, genes.
@@ -145,13 +161,7 @@ class Front(Sequence[FrontMember]):
         Raises:
             PluginError: if pandas is not installed.
         """
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise PluginError(
-                "A data frame needs pandas, which is not installed: `pip install 'hwnas[notebook]'`."
-            ) from error
-        return pd.DataFrame([self._row(member) for member in self.members])
+        return data_frame([self._row(member) for member in self.members])
 
     def _row(self, member: FrontMember) -> dict[str, Any]:
         low, high = member.latency.interval_ms if member.latency is not None else (None, None)
@@ -182,14 +192,25 @@ class Front(Sequence[FrontMember]):
             ]
             for member in self.members
         ]
-        head = "".join(f"<th>{escape(name)}</th>" for name in heads)
-        body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-        title = f"Pareto front after {self.stage}: {len(self)} networks"
-        return f"<table><caption>{escape(title)}</caption><tr>{head}</tr>{body}</table>"
+        return html_table(f"Pareto front after {self.stage}: {counted(len(self), 'network')}", heads, rows)
+
+    def __repr__(self) -> str:
+        """Return the figures that matter most, in a line."""
+        return one_line(
+            self,
+            f"{counted(len(self), 'network')} after {self.stage}",
+            _span(self.metric, [member.quality.value for member in self], "{:.4f}".format, ""),
+            _span(self.objective, [each.objective for each in self], figure, self.unit),
+        )
+
+
+def _span(name: str, values: Sequence[float | None], shown: Callable[[float], str], unit: str) -> str:
+    known = [value for value in values if value is not None]
+    return f"{name} {shown(min(known))} to {shown(max(known))} {unit}".strip() if known else ""
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.3g}"
+    return "" if value is None else figure(value)
 
 
 def front_of_search(run: RunDirectory) -> Front:
@@ -199,9 +220,7 @@ def front_of_search(run: RunDirectory) -> Front:
         StudyError: if it is missing or damaged.
     """
     content = run.read_front()
-    members = tuple(
-        _member(entry, run, trial=int(entry["trial"]), weights=None) for entry in content["members"]
-    )
+    members = [_searched_member(entry, run) for entry in content["members"]]
     first, second = content["reference_point"]
     return Front(
         members=tuple(sorted(members, key=lambda member: member.error)),
@@ -226,11 +245,8 @@ def trained_networks(run: RunDirectory, *, only_front: bool) -> Front:
     """
     searched = run.read_front()
     trials = {_id_of(entry): int(entry["number"]) for entry in searched["trials"] if entry["architecture"]}
-    entries = [entry for entry in run.read_trained()["members"] if bool(entry["on_front"]) or not only_front]
-    members = (
-        _member(entry, run, trial=trials.get(_id_of(entry)), weights=run.path / str(entry["checkpoint"]))
-        for entry in entries
-    )
+    trained = [member for member in trained_members(run) if member.on_front or not only_front]
+    members = (_full_member(member, trials.get(member.architecture.id)) for member in trained)
     return Front(
         members=tuple(sorted(members, key=lambda member: member.error)),
         stage=FULL_TRAINING,
@@ -240,25 +256,44 @@ def trained_networks(run: RunDirectory, *, only_front: bool) -> Front:
     )
 
 
-def _id_of(entry: Mapping[str, Any]) -> str:
-    return Architecture.from_json(entry["architecture"]).id
+def trained_members(run: RunDirectory) -> list[TrainedMember]:
+    """Return the networks at full budget as `trained.json` lists them: the one reader of its members.
+
+    Raises:
+        StudyError: if nothing was trained in full, or the file is damaged.
+    """
+    return [TrainedMember.from_json(entry, run.path) for entry in run.read_trained()["members"]]
 
 
-def _member(
-    entry: Mapping[str, Any], run: RunDirectory, *, trial: int | None, weights: Path | None
-) -> FrontMember:
+def _full_member(member: TrainedMember, trial: int | None) -> FrontMember:
+    builds = member.builds
+    return FrontMember(
+        architecture=member.architecture,
+        quality=member.quality,
+        latency=member.latency,
+        objective=member.cost,
+        measurements=member.measurements,
+        trial=trial,
+        weights=member.weights,
+        exceeds=member.exceeds,
+        builds=EngineBuilds(len(builds["made"]), float(builds["spread"])) if builds else None,
+    )
+
+
+def _id_of(entry: TrialRow) -> str:
+    return Architecture.from_json(entry["architecture"] or {}).id
+
+
+def _searched_member(entry: FrontMemberRow, run: RunDirectory) -> FrontMember:
     try:
-        latency, builds = entry["latency"], entry.get("builds")
+        latency = entry["latency"]
         return FrontMember(
             architecture=Architecture.from_json(entry["architecture"]),
             quality=Quality.from_json(entry["quality"]),
             latency=LatencyMeasurement.from_json(latency) if latency else None,
-            objective=None if entry["cost"] is None else float(entry["cost"]),
+            objective=entry["cost"],
             measurements={str(name): float(value) for name, value in entry["measurements"].items()},
-            trial=trial,
-            weights=weights,
-            exceeds=tuple(str(each) for each in entry.get("exceeds", ())),
-            builds=EngineBuilds(len(builds["made"]), float(builds["spread"])) if builds else None,
+            trial=int(entry["trial"]),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise StudyError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,10 +23,11 @@ from hwnas.search.estimator_report import comparison_of_run
 from hwnas.search.relaxing import relax_run
 from hwnas.search_spaces.base import make_search_space
 from hwnas.tasks.base import make_task
+from hwnas.text import counted, one_line
 from hwnas.training.checkpoint import STATE_FILE
 from hwnas.training.recipe import Recipe
 from hwnas.training.relaxed_choices import FILE, RelaxedChoices
-from hwnas.training.supernet import HEADER_FILE, train_supernet
+from hwnas.training.supernet import HEADER_FILE, seconds_of_supernet, train_supernet
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class SupernetSummary:
         directory: that holds them; the estimator `weight-sharing` takes it.
         steps: that they were trained for.
         parameters: values that the networks of the space share.
-        train_s: seconds of this session.
+        train_s: seconds of all sessions, as far as their checkpoints reach.
     """
 
     directory: Path
@@ -128,6 +128,16 @@ class RelaxationSummary:
             "provenance": dict(self._provenance),
         }
 
+    def __repr__(self) -> str:
+        """Return the figures that matter most, in a line."""
+        return one_line(
+            self,
+            counted(len(self.values), "gene"),
+            f"weights {', '.join(f'{weight:g}' for weight in self.weights)}",
+            f"{self.steps} steps",
+            f"in {str(self.directory)!r}",
+        )
+
 
 @torch.random.fork_rng(devices=[])  # what is drawn here must not change what the caller draws afterwards
 def train_supernet_of(
@@ -146,12 +156,11 @@ def train_supernet_of(
     recipe = replace(Recipe(**config.training.proxy.recipe_fields()), steps=steps, average=0.0)
     if learning_rate is not None:
         recipe = replace(recipe, learning_rate=learning_rate)
-    started_s = time.monotonic()
     shared = train_supernet(
         task, space, recipe, seed=config.search.seed, directory=out, progress=_step_callback(progress)
     )
     parameters = sum(parameter.numel() for parameter in shared.parameters())
-    return SupernetSummary(out, steps, parameters, time.monotonic() - started_s)
+    return SupernetSummary(out, steps, parameters, seconds_of_supernet(out))
 
 
 @torch.random.fork_rng(devices=[])
@@ -179,13 +188,13 @@ def estimate_of(
     *,
     networks: int,
     estimators: Sequence[str],
-    most_gmac: float | None,
+    max_gmac: float | None,
     workers: int | None,
     progress: EstimateListener | None,
 ) -> EstimatorComparison:
     """Say how well estimators of accuracy rank networks; see `Run.estimate`."""
     if networks < MIN_NETWORKS:
-        raise ConfigError(f"--networks is at least {MIN_NETWORKS}, but got {networks}.")
+        raise ConfigError(f"`networks=` is at least {MIN_NETWORKS}, but got {networks}.")
     refuse_foreign_directory(out, "reports of estimators", [REPORT_FILE, RESULT_FILES])
     if out.is_dir():
         is_own = is_json_with("schema_version", "networks", "estimators")
@@ -195,7 +204,7 @@ def estimate_of(
         if progress is not None:
             progress(EstimateStatus(finished, wanted, message))
 
-    comparison = comparison_of_run(config, estimators, networks=networks, most_gmac=most_gmac)
+    comparison = comparison_of_run(config, estimators, networks=networks, max_gmac=max_gmac)
     return comparison.run(out, workers=workers, progress=listener)
 
 
@@ -208,7 +217,7 @@ def _step_callback(progress: StepListener | None) -> Callable[[int, int, float],
 def _checked_weights(weights: Sequence[float]) -> tuple[float, ...]:
     found = tuple(float(weight) for weight in weights)
     if not found or any(not math.isfinite(weight) or weight < 0 for weight in found):
-        raise ConfigError(f"--weights takes numbers from 0 on, but got {list(weights)}.")
+        raise ConfigError(f"`weights=` takes numbers from 0 on, but got {list(weights)}.")
     if len(set(found)) < len(found):
-        raise ConfigError(f"--weights takes each number once, but got {list(weights)}.")
+        raise ConfigError(f"`weights=` takes each number once, but got {list(weights)}.")
     return found

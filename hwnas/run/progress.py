@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
+from hwnas.bundle.adaptation.result import AdaptationListener, AdaptationStatus
 from hwnas.bundle.verification.result import VerificationListener
 from hwnas.plain_console import PlainConsole, PlainTextColumn
 from hwnas.run.export import ExportListener, ExportStatus
 from hwnas.run.preparation import EstimateListener, EstimateStatus, StepListener, StepStatus
-from hwnas.search.full_training import TrainingListener, TrainingStatus
-from hwnas.search.progress import ProgressListener, watched
+from hwnas.search.progress import ProgressListener, TrainingListener, TrainingStatus, watched
 from hwnas.text import visible
 
 _LINE_EVERY_S = 30.0
@@ -64,6 +64,32 @@ def shown_export(console: Console | None = None) -> Iterator[ExportListener]:
         return
     with console.status("Checking the networks") as shown:
         yield lambda status: shown.update(Text(visible(words(status))))
+
+
+@contextmanager
+def shown_adaptation(console: Console | None = None) -> Iterator[AdaptationListener]:
+    """Yield a listener that shows how far an adaptation is; on standard error if None."""
+    console = console or PlainConsole(stderr=True)
+    columns = (PlainTextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    last, last_s = "", -math.inf
+
+    def print_line(status: AdaptationStatus) -> None:
+        nonlocal last, last_s
+        if status.message != last or time.monotonic() - last_s > _LINE_EVERY_S:
+            last, last_s = status.message, time.monotonic()
+            step = f" · step {status.step} of {status.steps}" if status.steps else ""
+            console.print(f"Adapting: {status.message}{step}", highlight=False, soft_wrap=True)
+
+    if not console.is_terminal:
+        yield print_line
+        return
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("Adapting", total=None)
+
+        def show(status: AdaptationStatus) -> None:
+            bar.update(task, description=status.message, completed=status.step, total=status.steps or None)
+
+        yield show
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,25 +14,25 @@ from rich.text import Text
 
 from hwnas.architecture import Architecture
 from hwnas.bundle.bundle import Bundle
-from hwnas.bundle.manifest import VERIFICATION_NAME
 from hwnas.bundle.purpose import ExportOptions
 from hwnas.bundle.verification.on_target import verify_on_target
-from hwnas.bundle.verification.result import VerificationSettings
+from hwnas.bundle.verification.result import VerificationSettings, passed_verification
 from hwnas.config import parse_config
 from hwnas.data.synthetic import synthesize_dataset
 from hwnas.errors import ConfigError
-from hwnas.files import write_json_atomically
+from hwnas.files import read_checked_json, write_checked_json
 from hwnas.plain_console import PlainConsole
 from hwnas.report.build import build_report
 from hwnas.run.export import export_run
 from hwnas.run.front import Front, trained_networks
-from hwnas.run.progress import shown_export
+from hwnas.run.progress import shown_export, shown_training
 from hwnas.search.driver import search
 from hwnas.search.executors.local import usable_cores
-from hwnas.search.full_training import TrainingStatus, train_front
+from hwnas.search.full_training import train_front
 from hwnas.search.picking import picked
 from hwnas.search.progress import watched
 from hwnas.search.run_directory import RunDirectory
+from hwnas.text import counted, one_line
 from hwnas.version import __version__
 
 CHOICES: dict[str, list[Any]] = {
@@ -143,6 +142,16 @@ class QuickstartSummary:
             "report": str(self.report),
         }
 
+    def __repr__(self) -> str:
+        """Return the figures that matter most, in a line."""
+        return one_line(
+            self,
+            counted(self.trained_candidates, "trained candidate"),
+            counted(len(self.bundles), "bundle"),
+            f"{sum(each.is_verified for each in self.bundles)} verified",
+            f"report {str(self.report)!r}",
+        )
+
 
 def _bundle_json(entry: QuickstartBundle) -> dict[str, Any]:
     latency = entry.bundle.latency
@@ -239,14 +248,14 @@ class Quickstart:
                 asked = {key: found.get(key) for key in request}
                 raise ConfigError(
                     f"{self.directory} holds a quickstart of {asked}, which {request} cannot go on with. "
-                    "Choose another directory with --out, or remove that one."
+                    "Choose another directory with `out=`, or remove that one."
                 )
             self.seconds = dict(found["seconds"])
             return
         if self.directory.exists() and (not self.directory.is_dir() or any(self.directory.iterdir())):
             raise ConfigError(
                 f"A quickstart needs a new or empty directory, but {self.directory} holds something else. "
-                "Choose another one with --out."
+                "Choose another one with `out=`."
             )
         self.directory.mkdir(parents=True, exist_ok=True)
         self._save()
@@ -255,7 +264,7 @@ class Quickstart:
         return {"schema_version": 1, "hwnas": __version__, "minutes": self.minutes}
 
     def _save(self) -> None:
-        write_json_atomically(self.directory / MARKER, {**self._request(), "seconds": self.seconds})
+        write_checked_json(self.directory / MARKER, {**self._request(), "seconds": self.seconds})
 
     def _synthesize(self, budget: Budget) -> None:
         data = self.directory / "data"
@@ -297,13 +306,8 @@ class Quickstart:
 
     def _train(self, budget: Budget) -> None:
         steps = self._full_steps(budget)
-        with self.console.status("starting full training") as status:
-
-            def show(progress: TrainingStatus) -> None:
-                under_way = " · ".join(map(str, progress.under_way.values()))
-                status.update(f"full training: {progress.finished}/{progress.wanted} members; {under_way}")
-
-            result = train_front(self.run_directory.path, pick=NUM_MEMBERS, steps=steps, progress=show)
+        with shown_training(self.console) as listener:
+            result = train_front(self.run_directory.path, pick=NUM_MEMBERS, steps=steps, progress=listener)
         if result.interrupted:
             raise KeyboardInterrupt
 
@@ -356,7 +360,7 @@ class Quickstart:
                     bundle=Bundle(path),
                     objective=networks[path.name].objective,
                     is_on_front=path.name in on_front,
-                    is_verified=_is_verified(path),
+                    is_verified=bool(passed_verification(path)),
                 )
                 for path in self._bundles()
             ),
@@ -366,16 +370,11 @@ class Quickstart:
 
 def _read_marker(path: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        found = read_checked_json(path)
         seconds = {str(stage): float(value) for stage, value in found["seconds"].items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(
-            f"{path} should say what was asked for, but is damaged ({error!r}). "
-            "Choose another directory with --out, or remove that one."
+            f"{path} should say what was asked for, but is damaged ({error}). "
+            "Choose another directory with `out=`, or remove that one."
         ) from error
     return {**found, "seconds": seconds}
-
-
-def _is_verified(bundle: Path) -> bool:
-    found = json.loads((bundle / VERIFICATION_NAME).read_text(encoding="utf-8"))
-    return bool(found["passed"])

@@ -14,6 +14,7 @@ from hwnas.search.full_training import FullTrainingResult
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.session import SearchResult
 from hwnas.search.stage_costs import StageCost, stage_costs
+from hwnas.text import counted, one_line
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ class SearchSummary:
         ending: why the session ended, in words.
         is_interrupted: whether that was Ctrl-C or a signal; `Run.search` goes on.
         stages: seconds that each stage of the run took; the last is their total.
-        remarks: what was lost or damaged before this session, and what became of it.
+        remarks: what was lost or damaged before this session, and what to change where most proposals were
+            over the budget.
         estimator_report: how far the estimator orders networks as full training does; None if not known.
         rungs: of several fidelities or of prescreening, the lowest first; empty for a plain search.
         training: of the front in full, where prescreening ends with it.
@@ -124,6 +126,18 @@ class SearchSummary:
         value = {**self._result.to_json(), "interrupted": self.is_interrupted}
         return value if self.training is None else {**value, "full_training": self.training.to_json()}
 
+    def __repr__(self) -> str:
+        """Return the figures that matter most, in a line."""
+        return one_line(
+            self,
+            f"{self.trials.trained} trained",
+            f"{self.trials.infeasible} over the budget",
+            f"{self.trials.failed} failed",
+            f"front of {len(self.front)}",
+            "interrupted" if self.is_interrupted else "",
+            f"run {str(self.run)!r}",
+        )
+
 
 @dataclass(frozen=True)
 class RankAgreement:
@@ -181,4 +195,13 @@ class TrainingSummary:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values, the content of `trained.json`."""
-        return self._result.trained
+        return dict(self._result.trained)
+
+    def __repr__(self) -> str:
+        """Return the figures that matter most, in a line."""
+        return one_line(
+            self,
+            counted(len(self.networks), "network"),
+            f"front of {len(self.front)}",
+            "interrupted" if self.is_interrupted else "",
+        )

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from hwnas.config import RunConfig, SearchOptions, config_of, load_config
 from hwnas.errors import ConfigError, StudyError
+from hwnas.files import checked_path
 from hwnas.run.arguments import listed, listening
-from hwnas.run.prepares_search import PreparesSearch
+from hwnas.run.contents import RunContents
+from hwnas.run.search_preparation import SearchPreparation
 from hwnas.search.run_directory import RunDirectory
 
 if TYPE_CHECKING:
-    import optuna
-    import plotly.graph_objects as go
-
     from hwnas.bundle.bundle import Bundle
-    from hwnas.bundle.precision.measurements import PrecisionSettings
+    from hwnas.bundle.purpose import ExportKeywords
     from hwnas.bundle.verification.result import Verification, VerificationSettings
     from hwnas.run.export import ExportListener
-    from hwnas.run.front import Front
     from hwnas.run.results import SearchSummary, TrainingSummary
-    from hwnas.search.full_training import TrainingListener
+    from hwnas.search.comparison import BaselineComparison
     from hwnas.search.picking import Pick
-    from hwnas.search.progress import ProgressListener
+    from hwnas.search.progress import ProgressListener, TrainingListener
 
 
-class Run(PreparesSearch):
+class Run(SearchPreparation, RunContents):
     """A run: a run file, resolved, and the directory in which everything of it lies.
 
     Every step can be stopped (Ctrl-C, or a kill) and called again: it goes on where it was.
@@ -51,7 +49,7 @@ class Run(PreparesSearch):
         *,
         check_search: bool = True,
     ) -> Run:
-        """Describe a new run; nothing is written before the first `search`.
+        """Describe a new run and try everything that it names; nothing is written before the first `search`.
 
         Args:
             source: a run file, its content as a mapping, or a `RunConfig`. Relative paths in a run file count
@@ -59,27 +57,34 @@ class Run(PreparesSearch):
             directory: of the run. For a run file it is beside it and named like it if None; for the others
                 `run` in the working directory.
             check_search: False takes a run that names what is not there yet besides its data, such as a
-                supernet or relaxed choices that the run itself is to make.
+                supernet or relaxed choices that the run itself is to make; strategy, estimators and executor
+                must be known by name, and are tried by the search alone.
 
         Raises:
-            ConfigError: if the run file is missing, a key or value of it is wrong, or it names files that are
-                missing.
+            ConfigError: if the run file is missing, a key or value of it is wrong, it names files that are
+                missing, or target or choices cannot be used.
+            DataError: if data set or label map cannot be used.
+            PluginError: if a plug-in is not installed, or breaks its contract.
             StudyError: if there is a run in the directory already.
         """
         needed = ("task", "search", "measuring") if check_search else ("task",)
         if isinstance(source, RunConfig):
             source = source.model_dump(mode="json")
+        out = None if directory is None else checked_path(directory, "The directory of the run")
         if isinstance(source, Mapping):
             config, default = config_of(source, Path.cwd(), must_exist=needed), Path("run")
         else:
-            config = load_config(Path(source), must_exist=needed)
-            default = Path(source).with_suffix("")
-        path = (Path(directory) if directory is not None else default).resolve()
+            file = checked_path(source, "The run file")
+            config, default = load_config(file, must_exist=needed), file.with_suffix("")
+        path = Path(os.path.realpath(out or default))
         if RunDirectory(path).exists:
             raise StudyError(
                 f"There is a run in {str(path)!r} already. `Run.open` goes on with it; name another "
                 "directory to start anew."
             )
+        from hwnas.search.components import checked_components
+
+        checked_components(config, for_search=check_search)
         return cls(path, config)
 
     @classmethod
@@ -90,13 +95,8 @@ class Run(PreparesSearch):
             StudyError: if there is none.
             ConfigError: if its run file was damaged.
         """
-        path = Path(directory).resolve()
+        path = Path(os.path.realpath(checked_path(directory, "The directory of the run", StudyError)))
         return cls(path, RunDirectory(path).load_config())
-
-    @property
-    def directory(self) -> RunDirectory:
-        """Where each file of the run lies."""
-        return RunDirectory(self.path)
 
     def search(
         self,
@@ -153,7 +153,7 @@ class Run(PreparesSearch):
     ) -> TrainingSummary:
         """Train candidates at full budget and measure them with the final protocol.
 
-        Networks that were trained with the same recipe and seed are kept.
+        Networks that were trained with the same data, recipe and seed are kept.
 
         Args:
             pick: `all` of the front, its `knee`, or how many candidates; the run file's choice if None.
@@ -163,7 +163,7 @@ class Run(PreparesSearch):
             progress: a function that is given a `TrainingStatus`; True shows it, False nothing.
 
         Raises:
-            StudyError: if nothing was searched, another process drives the run, or the target is another.
+            StudyError: if nothing was searched, another process drives the run, or data or target are others.
             TrainingError: if a network cannot be trained.
             MeasurementError: if a network cannot be measured.
         """
@@ -182,87 +182,93 @@ class Run(PreparesSearch):
             )
         return TrainingSummary.of(result, self.directory)
 
+    def compare(
+        self,
+        networks: str | Sequence[str] = ("salsanext", "fidnet34"),
+        *,
+        width_multipliers: Sequence[float] = (0.25, 0.5),
+        input_widths: Sequence[int] | None = None,
+        seeds: int = 1,
+        steps: int | None = None,
+        device: str | None = None,
+        progress: TrainingListener | bool = True,
+    ) -> BaselineComparison | None:
+        """Compare the trained front with hand-crafted networks: same data, recipe and device.
+
+        Each hand-crafted network is trained like those of the front, then all are measured in one session
+        with the final protocol. What was trained before is kept.
+
+        Args:
+            networks: names of `hwnas.models.baselines.BASELINES`; a text has commas between them.
+            width_multipliers: of their channels; 1 is as published.
+            input_widths: columns of their image; those of the front's networks if None.
+            seeds: trainings of each network, those of the front included, the first with the run's seed.
+            steps: of each training, instead of the run file's.
+            device: to train on, instead of the run file's.
+            progress: a function that is given a `TrainingStatus`; True shows it, False nothing.
+
+        Returns:
+            What was found; None if Ctrl-C ended it, and the same call goes on.
+
+        Raises:
+            ConfigError: if there is no such network, it does not take the task's images, or `seeds` or
+                `steps` is no whole number from 1.
+            StudyError: if nothing was trained in full, another process drives the run, or data or target are
+                others.
+            TrainingError: if a network cannot be trained.
+            MeasurementError: if a network cannot be measured.
+        """
+        from hwnas.run.progress import shown_training
+        from hwnas.search.baselines import Baselines
+        from hwnas.search.comparing import compare_run
+
+        baselines = Baselines(
+            tuple(name.strip() for name in listed(networks).split(",")),
+            tuple(width_multipliers),
+            None if input_widths is None else tuple(input_widths),
+        )
+        with listening(progress, shown_training) as listener:
+            return compare_run(
+                self.path, baselines, seeds=seeds, steps=steps, device=device, progress=listener
+            )
+
     def export(
         self,
         pick: str = "all",
         *,
         out: str | Path | None = None,
-        force: bool = False,
-        precision: PrecisionSettings | str | Sequence[str] = ("fp32",),
-        integrations: str | Sequence[str] = (),
-        engine: str = "none",
-        tensorrt: str | None = None,
-        onnxruntime: str | None = None,
-        opset: int | None = None,
-        dialect: str = "",
-        key: str | Path | None = None,
         progress: ExportListener | bool = True,
+        **options: Unpack[ExportKeywords],
     ) -> tuple[Bundle, ...]:
         """Write trained networks as bundles, each with its evidence.
 
         Args:
             pick: `knee`, `all`, `latency<=MS`, `error<=SHARE`, or an architecture id.
             out: directory that gets a bundle for each network; `bundles` in the run directory if None.
-            force: replace bundles that exist.
-            precision: names of precisions (`fp32`, `fp16`, `int8`, `mixed`), in a text between commas;
-                or all settings of them.
-            integrations: `triton`, `isaac-ros`: files that these load; a text has commas between them.
-            engine: `tensorrt` (built on the target), `rtx` (for RTX GPUs), or `none`.
-            tensorrt: version that must take the graph, such as `10.3`.
-            onnxruntime: version that must take the graph, such as `1.16`.
-            opset: of all files; the oldest that each needs if None.
-            dialect: of INT8: `tensorrt`, `onnxruntime`, or both with a comma; empty for that of what the
-                export is for.
-            key: of OpenSSH, to sign the manifests with.
             progress: a function that is given an `ExportStatus`; True shows it, False nothing.
+            options: what is written and for what, by the names in `ExportOptions`: `precision`,
+                `integrations`, `engine`, `tensorrt`, `onnxruntime`, `opset`, `dialect`, `key`, `force`. Names
+                of precisions (`fp32`, `fp16`, `int8`, `mixed`) and integrations stand in a list, or in a text
+                between commas; `precision` may be a `PrecisionSettings`.
 
         Raises:
-            StudyError: if nothing was trained in full.
+            StudyError: if nothing was trained in full, or the data are not those of the run.
             ConfigError: if `pick` names nothing, the target cannot build the engine, or options contradict.
             ExportError: if a bundle exists already, or a network cannot be exported.
             MeasurementError: if the target cannot be used.
         """
-        from hwnas.bundle.integrations.choice import parse_integrations
-        from hwnas.bundle.precision.measurements import PrecisionSettings
         from hwnas.bundle.purpose import ExportOptions
         from hwnas.run.export import export_run
         from hwnas.run.progress import shown_export
 
-        if not isinstance(precision, PrecisionSettings):
-            precision = PrecisionSettings.of(precision)
-        options = ExportOptions(
-            precision=precision,
-            integrations=parse_integrations(listed(integrations)),
-            engine=engine,
-            tensorrt=tensorrt,
-            onnxruntime=onnxruntime,
-            opset=opset,
-            dialect=dialect,
-            key=Path(key) if key is not None else None,
-            force=force,
-        )
         with listening(progress, shown_export) as listener:
             return export_run(
                 self.path,
-                options,
+                ExportOptions.of(**options),
                 pick=pick,
                 out=Path(out) if out is not None else None,
                 progress=listener,
             )
-
-    @property
-    def bundles(self) -> tuple[Bundle, ...]:
-        """The bundles in the run directory, by architecture id.
-
-        Raises:
-            BundleError: if one is damaged.
-        """
-        from hwnas.bundle.bundle import Bundle
-        from hwnas.bundle.manifest import MANIFEST_NAME
-
-        root = self.directory.bundles_dir
-        found = sorted(path.parent for path in root.glob(f"*/{MANIFEST_NAME}")) if root.is_dir() else []
-        return tuple(Bundle(path) for path in found if not path.name.startswith("."))
 
     def verify(
         self,
@@ -307,90 +313,6 @@ class Run(PreparesSearch):
 
         return build_report(self.path, Path(out) if out is not None else None)
 
-    @property
-    def front(self) -> Front:
-        """The front that the search has found so far, as evaluated after its short trainings.
-
-        Raises:
-            StudyError: if nothing was searched.
-        """
-        from hwnas.run.front import front_of_search
-
-        return front_of_search(self.directory)
-
-    @property
-    def trained(self) -> Front:
-        """The front of the networks that were trained at full budget.
-
-        Raises:
-            StudyError: if nothing was trained in full.
-        """
-        from hwnas.run.front import trained_networks
-
-        return trained_networks(self.directory, only_front=True)
-
-    @property
-    def study(self) -> optuna.Study:
-        """A copy of the Optuna study in memory, for Optuna's own analyses; changing it changes no run.
-
-        Raises:
-            StudyError: if there is no study, or it is damaged.
-        """
-        from hwnas.search.storage.place import place_of_run
-        from hwnas.search.study import copy_in_memory
-
-        return copy_in_memory(place_of_run(self.directory, self.config))
-
-    def plot_front(self) -> go.Figure:
-        """Return error over the second objective: all trials, the front, networks at full budget.
-
-        Raises:
-            StudyError: if nothing was searched.
-        """
-        from hwnas.report.content import load_content
-        from hwnas.report.figures import front_figure
-
-        return front_figure(load_content(self.directory))
-
-    def plot_hypervolume(self) -> go.Figure:
-        """Return the hypervolume over the trained candidates, in the order in which they finished.
-
-        Raises:
-            StudyError: if nothing was searched.
-        """
-        from hwnas.report.figures import hypervolume_figure
-
-        return hypervolume_figure(self.directory.read_front())
-
-    def plot_losses(self) -> go.Figure:
-        """Return the losses of the full trainings over their steps; without a line where there are none.
-
-        Raises:
-            StudyError: if nothing was searched.
-        """
-        from hwnas.report.content import load_content
-        from hwnas.report.figures import losses_figure
-
-        return losses_figure(load_content(self.directory).trained)
-
-    def plot_predictions(self) -> go.Figure:
-        """Return measured over predicted latency; without a point where no latency table was used.
-
-        Raises:
-            StudyError: if nothing was searched.
-        """
-        from hwnas.report.prediction import both_latencies, prediction_figure
-
-        return prediction_figure(both_latencies(self.directory.read_front()))
-
     def __repr__(self) -> str:
         """Return the call that opens this run."""
         return f"Run.open({str(self.path)!r})"
-
-    def _repr_html_(self) -> str:
-        """Return the state of the run for notebooks."""
-        place = f"<p>Run in <code>{escape(str(self.path))}</code></p>"
-        if not self.directory.front.is_file():
-            return place + "<p>Not searched yet.</p>"
-        shown = self.trained if self.directory.trained.is_file() else self.front
-        return place + shown._repr_html_()

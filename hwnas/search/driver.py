@@ -10,27 +10,22 @@ import torch
 from hwnas.architecture import Architecture
 from hwnas.config import JOURNAL, RunConfig
 from hwnas.latency.measurement import LatencyMeter
-from hwnas.search.executors.base import Executor, ExecutorContext, WorkerSetup, make_executor
+from hwnas.search.components import checked_components, executor_of_run, trainer_of_run, worker_setup
 from hwnas.search.interruption import StopRequest
 from hwnas.search.objectives import objectives_of_run
-from hwnas.search.progress import ProgressListener
+from hwnas.search.progress import ProgressListener, silent
 from hwnas.search.resume.opening import check_start, opened_study, record_identity, with_study_name
 from hwnas.search.resume.rebase import Rebase, update_records
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.run_target import opened_meter
-from hwnas.search.rungs import rung_plans
 from hwnas.search.session import SearchResult, SearchSession
 from hwnas.search.storage import DriverLease, cut_at_damage
 from hwnas.search.storage.place import place_of_run
-from hwnas.search.strategies import Limits, StrategyContext
-from hwnas.search.strategies.dry_run import try_strategy
 from hwnas.search.study import SearchStudy
 from hwnas.search.worker import Jobs
-from hwnas.search_spaces.base import SearchSpace, make_search_space
-from hwnas.search_spaces.dry_run import try_space
-from hwnas.tasks.base import Task, make_task
+from hwnas.search_spaces.base import SearchSpace
+from hwnas.tasks.base import Task
 from hwnas.training.dry_run import dry_run
-from hwnas.training.trainers import TrainerSpec
 
 
 @torch.random.fork_rng(devices=[])  # what is drawn here must not change what the caller draws afterwards
@@ -61,6 +56,11 @@ def search(
         HwnasError: if task, space, strategy or target cannot be used.
     """
     run = RunDirectory(run_dir.resolve())
+    check_start(run, resume=resume)
+    components = checked_components(config)
+    task, space = components.task, components.space
+    if not resume:  # a run that is there passed
+        dry_run(task, space, trainer_of_run(config))
     run.path.mkdir(parents=True, exist_ok=True)
     config = with_study_name(config, run)
     place = place_of_run(run, config)
@@ -68,11 +68,6 @@ def search(
         check_start(run, resume=resume)
         if repair and config.storage == JOURNAL:
             cut_at_damage(run.study_journal)
-        task = make_task(config.task.name, config.task.settings)
-        space = make_search_space(config.space.name, task.contract, config.space.choices)
-        _try_plugins(config, task, space)
-        if not resume:  # a run that is there passed
-            dry_run(task, space, trainer_of_run(config))
         pool = executor_of_run(config, run, worker_setup(config), workers=config.search.workers)
         with opened_meter(config, final=False, exclusive=pool.paused) as meter:
             study, identity, moved = opened_study(
@@ -84,54 +79,11 @@ def search(
                 update_records(run, study)
                 record_identity(run, study)
                 session = SearchSession(
-                    config, run, study, task, space, meter, pool, stop, progress or _silent
+                    config, run, study, task, space, meter, pool, stop, progress or silent
                 )
                 return session.run()
             finally:
                 study.close()
-
-
-def _try_plugins(config: RunConfig, task: Task, space: SearchSpace) -> None:
-    """Try space and strategy before anything is measured or trained.
-
-    Raises:
-        PluginError: if one of them breaks its contract, naming distribution and method.
-    """
-    try_space(space, task.io_spec)
-    limits = Limits(None, config.search.trials)
-    strategy = config.search.strategy
-    try_strategy(strategy.name, StrategyContext(space, None, limits, config.search.seed), strategy.options)
-
-
-def trainer_of_run(config: RunConfig) -> TrainerSpec:
-    """Return what trains and evaluates the networks of a run."""
-    return TrainerSpec(config.training.trainer.name, config.training.trainer.options)
-
-
-def worker_setup(config: RunConfig, *, threads: int | None = None) -> WorkerSetup:
-    """Return what the workers of a run are made with."""
-    return WorkerSetup(
-        task={"name": config.task.name, "settings": config.task.settings},
-        space={"name": config.space.name, "choices": config.space.choices},
-        recipe=config.training.proxy.recipe_fields(),
-        threads=threads or config.search.threads_per_worker,
-        estimators=[plan.estimator for plan in rung_plans(config)],
-        device=config.training.device,
-        trainer=trainer_of_run(config).to_json(),
-    )
-
-
-def executor_of_run(
-    config: RunConfig, run: RunDirectory, setup: WorkerSetup, *, workers: int | None
-) -> Executor:
-    """Return the executor that a run names; entering it starts its workers.
-
-    Raises:
-        PluginError: if there is none of that name.
-        ConfigError: if its settings are wrong.
-    """
-    section = config.search.executor
-    return make_executor(section.name, ExecutorContext(setup, workers, run.workers_dir, section.options))
 
 
 def _rebased(
@@ -146,7 +98,7 @@ def _rebased(
     moved: list[str],
 ) -> bool:
     jobs = Jobs(
-        task, space, trainer_of_run(config).make(task, space), (), _silent
+        task, space, trainer_of_run(config).make(task, space), (), silent
     )  # networks are exported and clocked; nothing is evaluated anew
 
     def export(architecture: Architecture, path: Path) -> None:
@@ -162,7 +114,3 @@ def _rebased(
         is_stopped=lambda: stop.requested,
     )
     return rebase.run(identity, moved)
-
-
-def _silent(_status: object) -> None:
-    """Listen to nothing."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.config import RunConfig
-from hwnas.estimators.comparison import Compared, Comparison, read_estimator_report
+from hwnas.estimators.comparison import Compared, EstimatorBenchmark, read_estimator_report
 from hwnas.estimators.report import EstimatorReport
 from hwnas.search_spaces.base import SearchSpace
 from hwnas.training.recipe import Recipe
@@ -15,26 +15,26 @@ from hwnas.training.trainers import TrainerSpec
 
 
 def comparison_of_run(
-    config: RunConfig, others: Sequence[str], *, networks: int, most_gmac: float | None
-) -> Comparison:
+    config: RunConfig, others: Sequence[str], *, networks: int, max_gmac: float | None
+) -> EstimatorBenchmark:
     """Return the comparison of a run's estimator, and others, with its full training.
 
     Args:
         config: gives task, space, estimator and both recipes.
         others: names of further estimators, with their defaults.
         networks: to be trained in full.
-        most_gmac: larger ones are passed over; None for none.
+        max_gmac: larger ones are passed over; None for none.
     """
     name, settings = estimator_of_run(config)
     own = Compared(f"{name} (of the search)", name, settings)
-    return Comparison(
+    return EstimatorBenchmark(
         task={"name": config.task.name, "settings": config.task.settings},
         space={"name": config.space.name, "choices": config.space.choices},
         trainer=TrainerSpec(config.training.trainer.name, config.training.trainer.options),
         full=Recipe(**config.training.full.recipe_fields()).to_json(),
         estimators=(own, *(Compared(other, other) for other in others)),
         networks=networks,
-        most_gmac=most_gmac,
+        max_gmac=max_gmac,
         seed=config.search.seed,
     )
 

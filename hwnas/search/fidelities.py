@@ -36,7 +36,8 @@ from hwnas.search.run_directory import RunDirectory
 from hwnas.search.run_log import RunLog
 from hwnas.search.rungs import RungPlan
 from hwnas.search.strategies import SupportsPromotion, distributions_of
-from hwnas.search.study import MAY_BE_TRIED_AGAIN, SearchStudy, TrialSummary
+from hwnas.search.study import SearchStudy
+from hwnas.search.trial_summary import MAY_BE_TRIED_AGAIN, TrialSummary
 from hwnas.search_spaces.base import SearchSpace
 
 _PATIENCE = 3.0

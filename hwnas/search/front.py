@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from hwnas.files import write_checked_json
 from hwnas.objectives import Constraint, Metric, Objectives
 from hwnas.pareto import front_indices, hypervolume
+from hwnas.search.records import FrontHeader, FrontMemberRow, FrontRecord
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory
-from hwnas.search.study import ERROR, TrialSummary
+from hwnas.search.study import ERROR
+from hwnas.search.trial_summary import TrialSummary
 
 Point = tuple[float, float]
 """Error and cost."""
+
+Member = TypeVar("Member")
 
 MARGIN = 1.1
 """Without a budget, the reference point lies this far beyond the slowest trained candidate."""
@@ -58,7 +62,7 @@ def hypervolume_history(
 
 def build_front(
     trials: Sequence[TrialSummary], record: Callable[[int], dict[str, Any]], objectives: Objectives
-) -> dict[str, Any]:
+) -> FrontRecord:
     """Return the content of `front.json`.
 
     Args:
@@ -79,7 +83,7 @@ def build_front(
     }
 
 
-def front_header(objectives: Objectives, reference: Point, volume: float) -> dict[str, Any]:
+def front_header(objectives: Objectives, reference: Point, volume: float) -> FrontHeader:
     """Return the fields of `front.json` that are not lists; `volume` is the hypervolume at `reference`."""
     return {
         "schema_version": SCHEMA_VERSION,
@@ -92,21 +96,22 @@ def front_header(objectives: Objectives, reference: Point, volume: float) -> dic
     }
 
 
-def front_member(trial: TrialSummary, record: Mapping[str, Any]) -> dict[str, Any]:
+def front_member(trial: TrialSummary, record: Mapping[str, Any]) -> FrontMemberRow:
     """Return a member of the front as in `front.json`; `record` is its `trial.json`."""
+    error, cost = point_of(trial)
     return {
         "trial": trial.number,
         "architecture": record["architecture"],
         "quality": record["quality"],
         "latency": record["latency"],
-        "error": trial.error,
+        "error": error,
         "latency_ms": trial.latency_ms,
-        "cost": trial.cost,
+        "cost": cost,
         "measurements": dict(trial.measurements),
     }
 
 
-def write_front(run: RunDirectory, trials: Sequence[TrialSummary], objectives: Objectives) -> dict[str, Any]:
+def write_front(run: RunDirectory, trials: Sequence[TrialSummary], objectives: Objectives) -> FrontRecord:
     """Write `front.json` atomically and return its content."""
     front = build_front(trials, run.read_trial, objectives)
     write_checked_json(run.front, front)
@@ -137,6 +142,11 @@ def knee_index(points: Sequence[tuple[float, float]]) -> int:
     spans = (last[0] - first[0]) or 1.0, (first[1] - last[1]) or 1.0
     sums = [(x - first[0]) / spans[0] + (y - last[1]) / spans[1] for x, y in points]
     return min(range(len(points)), key=lambda index: (sums[index], points[index]))
+
+
+def knee_of(members: Sequence[Member], point: Callable[[Member], Point]) -> Member:
+    """Return the knee of the members of a front, see `knee_index`; `point` gives error and cost of one."""
+    return members[knee_index([point(member) for member in members])]
 
 
 def point_of(trial: TrialSummary) -> Point:

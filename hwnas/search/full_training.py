@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import math
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,87 +15,41 @@ from hwnas.architecture import Architecture
 from hwnas.config import RunConfig
 from hwnas.errors import ConfigError, FileAccessError, TrainingError, TrainingInterruptedError
 from hwnas.files import write_checked_json
-from hwnas.latency.engines.repeated_builds import keep_fastest_build
-from hwnas.latency.measure.measurements import NOT_MEASURED, measure_candidate
+from hwnas.latency.measure.measurements import NOT_MEASURED
 from hwnas.latency.measurement import LatencyMeter
 from hwnas.objectives import Objectives
-from hwnas.onnx_graphs.export import export_onnx
-from hwnas.onnx_graphs.metadata import graph_metadata
-from hwnas.pareto import front_indices
-from hwnas.search.agreement import rank_agreement
-from hwnas.search.driver import executor_of_run, trainer_of_run, worker_setup
+from hwnas.search.components import executor_of_run, trainer_of_run, worker_setup
 from hwnas.search.executors.base import STOP_FILE, Executor, Reply, Worker, error_from_reply
 from hwnas.search.executors.local import usable_cores
+from hwnas.search.final_measurements import export_trained, measured_finally
 from hwnas.search.front import objectives_of_front
 from hwnas.search.interruption import StopRequest
-from hwnas.search.objectives import end_to_end_job
 from hwnas.search.picking import Pick, picked
-from hwnas.search.progress import in_minutes
+from hwnas.search.progress import MemberProgress, TrainingListener, TrainingStatus, silent
+from hwnas.search.records import FINGERPRINT, TrainedRecord
+from hwnas.search.run_data import refuse_other_data
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory, read_record, read_record_if_any
 from hwnas.search.run_log import RunLog
 from hwnas.search.run_target import opened_meter, refuse_other_target
 from hwnas.search.storage import DriverLease
-from hwnas.search.study import ERROR
+from hwnas.search.trained_list import REMEDY, is_of_target, listed, merged_members
 from hwnas.search_spaces.base import make_search_space
 from hwnas.tasks.base import Quality, Task, make_task
-from hwnas.training.checkpoint import STATE_FILE, load_weights
+from hwnas.text import figure
+from hwnas.training.checkpoint import STATE_FILE
 from hwnas.training.tensorboard_log import summary_writer_type
 from hwnas.training.trainers import BY_DEFAULT
 
 _ATTEMPTS = 2
 _STOP_S = 60.0
 """So long those that train are waited for after Ctrl-C, until their checkpoints are saved."""
-_REMEDY = "Remove its directory, and `hwnas train` trains this network again; the others are kept."
-
-
-@dataclass(frozen=True)
-class MemberProgress:
-    """How far the training of one network is.
-
-    Attributes:
-        step: steps done.
-        steps: steps in all.
-        loss: of the last step.
-        device: that it is trained on.
-        steps_per_s: since this session began with it; None until that is known.
-    """
-
-    step: int
-    steps: int
-    loss: float
-    device: str
-    steps_per_s: float | None = None
-
-    @property
-    def left_s(self) -> float | None:
-        """Expected seconds until the last step; None while nobody can tell."""
-        return (self.steps - self.step) / self.steps_per_s if self.steps_per_s else None
-
-    def __str__(self) -> str:
-        """Return it for people: `600/1800 steps, loss 0.412, 3.1 steps/s, 6:27 left, cpu`."""
-        rate = f", {self.steps_per_s:.2g} steps/s" if self.steps_per_s else ""
-        left = f", {in_minutes(self.left_s)} left" if self.left_s is not None else ""
-        return f"{self.step}/{self.steps} steps, loss {self.loss:.3f}{rate}{left}, {self.device}"
-
-
-@dataclass(frozen=True)
-class TrainingStatus:
-    """Full training at one moment: members finished and wanted, and those under way by architecture id."""
-
-    finished: int
-    wanted: int
-    under_way: Mapping[str, MemberProgress]
-    message: str
-
-
-TrainingListener = Callable[[TrainingStatus], None]
 
 
 @dataclass(frozen=True)
 class FullTrainingResult:
     """What full training leaves behind: content of `trained.json`, and whether Ctrl-C ended it."""
 
-    trained: dict[str, Any]
+    trained: TrainedRecord
     interrupted: bool
 
 
@@ -113,7 +65,7 @@ def train_front(
 ) -> FullTrainingResult:
     """Train the best candidates of a run at full budget and measure them with the final protocol.
 
-    Members that were finished with the same recipe and seed are kept; an interrupted one goes
+    Members that were finished with the same data, recipe and seed are kept; an interrupted one goes
     on from its checkpoint.
 
     Args:
@@ -126,8 +78,8 @@ def train_front(
 
     Raises:
         ConfigError: if `log_dir` is given and workers run on other machines.
-        StudyError: if there is no front, another process drives the run, or the target is not
-            the one of the search.
+        StudyError: if there is no front, another process drives the run, or data or target are not
+            those of the search.
         TrainingError: if a member cannot be trained.
         MeasurementError: if a member cannot be measured.
     """
@@ -140,7 +92,7 @@ def train_front(
             raise ConfigError(
                 "A log directory needs workers on this machine, but this run trains with the executor "
                 f"{config.search.executor.name!r}, whose workers would write it on their own disks. Leave "
-                "out `--log-dir`."
+                "out `log_dir=`."
             )
         summary_writer_type()  # a missing package is said before anything is trained
     with DriverLease(run.driver_lock), StopRequest() as stop:
@@ -148,32 +100,51 @@ def train_front(
         chosen = picked(front, pick if pick is not None else config.training.full.pick)
         recipe = config.training.full.recipe_fields() | ({"steps": steps} if steps is not None else {})
         architectures = [Architecture.from_json(member["architecture"]) for member in chosen]
-        training = _FullTraining(run, config, recipe, architectures, stop, progress or _silent, log_dir)
+        task = make_task(config.task.name, config.task.settings)
+        refuse_other_data(run, task)
+        training = FullTraining(run, config, task, recipe, architectures, stop, progress or silent, log_dir)
         training.run()
         if stop.requested:
-            return FullTrainingResult(_listed(run), interrupted=True)
+            return FullTrainingResult(listed(run), interrupted=True)
         with opened_meter(config, final=True) as meter:
             refuse_other_target(run, meter)
             training.measure(meter, objectives_of_front(front))
-        return FullTrainingResult(_listed(run), interrupted=False)
+        return FullTrainingResult(listed(run), interrupted=False)
 
 
-class _FullTraining:
-    """Trains several architectures, each in one worker, and keeps a result file for each."""
+class FullTraining:
+    """Trains several architectures, each in one worker, and keeps a result file for each.
+
+    Where it works, `checkpoints/ID` of a run directory, is of one data set, recipe and seed.
+    """
 
     def __init__(
         self,
         run: RunDirectory,
         config: RunConfig,
+        task: Task,
         recipe: Mapping[str, Any],
         architectures: list[Architecture],
         stop: StopRequest,
         listener: TrainingListener,
-        log_dir: Path | None,
+        log_dir: Path | None = None,
     ) -> None:
+        """Name what is to be trained; nothing is written before `run`.
+
+        Args:
+            run: whose directory gets the checkpoints.
+            config: task, space, seed, trainer and workers.
+            task: of `config`, made.
+            recipe: of the trainings.
+            architectures: of the space of `config`.
+            stop: ends it.
+            listener: is told how far it is.
+            log_dir: directory for events of TensorBoard.
+        """
         self._log_dir = log_dir
         self._run = run
         self._config = config
+        self._task = task
         self._recipe = dict(recipe)
         self._trainer = trainer_of_run(config).to_json()
         self._architectures = architectures
@@ -191,7 +162,7 @@ class _FullTraining:
         Raises:
             TrainingError: if a member cannot be trained; the others are finished first.
         """
-        waiting = [each for each in self._architectures if not self._is_trained(each)]
+        waiting = [each for each in self._architectures if not self.is_trained(each)]
         cores = len(usable_cores())
         threads = self._config.search.threads_per_worker
         most = self._config.search.workers or max(1, cores // threads)
@@ -243,6 +214,8 @@ class _FullTraining:
         self._under_way[architecture.id] = MemberProgress(
             step, int(reached["steps"]), float(reached["loss"]), str(reached["device"]), rate
         )
+        if step >= int(reached["steps"]):
+            self._message = f"{architecture.id} is trained: evaluating and exporting it"
 
     def _stopping(
         self, running: Mapping[Worker, Architecture], pool: Executor, since_s: float | None
@@ -259,7 +232,12 @@ class _FullTraining:
     def _job(self, architecture: Architecture) -> dict[str, Any]:
         directory = self._run.checkpoint(architecture.id)
         request = {"recipe": self._recipe, "seed": self._config.search.seed}
-        recorded = {"schema_version": SCHEMA_VERSION, **request, "trainer": self._trainer}
+        recorded = {
+            "schema_version": SCHEMA_VERSION,
+            **request,
+            "trainer": self._trainer,
+            FINGERPRINT: self._task.fingerprint(),
+        }
         if _read(directory / "request.json") != recorded:
             shutil.rmtree(directory, ignore_errors=True)
             directory.mkdir(parents=True)
@@ -279,6 +257,8 @@ class _FullTraining:
         """Keep a result or note a failure; False if another attempt may help."""
         self._under_way.pop(architecture.id, None)
         self._begun.pop(architecture.id, None)
+        if reply.kind == "result" and reply.value[FINGERPRINT] != self._task.fingerprint():
+            return self._refuse(architecture)
         if reply.kind == "result":
             self._failures.pop(architecture.id, None)
             self._keep(architecture, {**reply.value, "latency": None})
@@ -299,52 +279,55 @@ class _FullTraining:
         self._note("full-training-failed", f"{architecture.id}: {reason}")
         return not died
 
+    def _refuse(self, architecture: Architecture) -> bool:
+        """Remove what a worker trained on other data, and note it as a failure that no attempt mends."""
+        shutil.rmtree(self._run.checkpoint(architecture.id), ignore_errors=True)
+        reason = (
+            "its worker trained it on other data than those of the run: they changed meanwhile, or it reads "
+            "another copy. Its weights are removed; make the data the same everywhere and train again."
+        )
+        self._failures[architecture.id] = reason
+        self._note("full-training-failed", f"{architecture.id}: {reason}")
+        return True
+
     def measure(self, meter: LatencyMeter, objectives: Objectives) -> None:
         """Measure every trained network that has no final measurements yet, and list it.
 
         Raises:
             MeasurementError: if one cannot be measured.
         """
-        task = make_task(self._config.task.name, self._config.task.settings)
         for architecture in self._architectures:
-            self._measure_one(architecture, task, meter, objectives)
+            self._measure_one(architecture, meter, objectives)
             self._tell()
-        write_checked_json(self._run.trained, self._merged(objectives, meter))
-
-    def _measure_one(
-        self, architecture: Architecture, task: Task, meter: LatencyMeter, objectives: Objectives
-    ) -> None:
-        directory = self._run.checkpoint(architecture.id)
-        result = read_record(directory / "result.json", _REMEDY)
-        if result["latency"] is not None and _is_of(result["latency"], meter):
-            return
-        model = directory / "model.onnx"
-        if not model.is_file():
-            self._export_again(architecture, task, directory)
-        io_spec = task.io_spec(architecture)
-        builds = keep_fastest_build(meter, model, io_spec, self._config.measuring.final.builds)
-        found = measure_candidate(
-            meter,
-            model,
-            io_spec,
-            objectives.metrics,
-            end_to_end=end_to_end_job(task, architecture, objectives, is_trained=True),
+        ids = [architecture.id for architecture in self._architectures]
+        write_checked_json(
+            self._run.trained, merged_members(self._run, ids, self._task.fingerprint(), objectives, meter)
         )
-        told = None if builds is None else builds.to_json()
-        self._keep(architecture, {**result, **found.to_json(), "builds": told})
+
+    def _measure_one(self, architecture: Architecture, meter: LatencyMeter, objectives: Objectives) -> None:
+        task = self._task
+        directory = self._run.checkpoint(architecture.id)
+        result = read_record(directory / "result.json", REMEDY)
+        if result["latency"] is not None and is_of_target(result["latency"], meter):
+            return
+        self._message = f"measuring {architecture.id}"
+        self._tell()
+        model = directory / "model.onnx"
+        if not model.is_file():  # weights that were measured on a target that has changed since
+            space = make_search_space(self._config.space.name, task.contract, self._config.space.choices)
+            export_trained(architecture, space, task, directory / "weights.safetensors", model)
+        found, builds = measured_finally(
+            meter, model, architecture, task, objectives, builds=self._config.measuring.final.builds
+        )
+        reported = None if builds is None else builds.to_json()
+        self._keep(architecture, {**result, **found.to_json(), "builds": reported})
         model.unlink()
-        shown = ", ".join(f"{metric} {found.measurements[str(metric)]:.2f}" for metric in objectives.metrics)
+        shown = ", ".join(
+            f"{metric} {figure(found.measurements[str(metric)])}" for metric in objectives.metrics
+        )
         if builds is not None:
             shown += f", fastest of {len(builds.made)} builds that differ by {builds.spread:.1%}"
         self._note("measured", f"{architecture.id}: {shown}")
-
-    def _export_again(self, architecture: Architecture, task: Task, directory: Path) -> None:
-        """Write the ONNX file of trained weights that were measured on a target that has changed since."""
-        space = make_search_space(self._config.space.name, task.contract, self._config.space.choices)
-        module = space.build(architecture).eval()
-        load_weights(directory / "weights.safetensors", module)
-        metadata = graph_metadata(task, architecture)
-        export_onnx(module, task.io_spec(architecture), directory / "model.onnx", metadata=metadata)
 
     def _keep(self, architecture: Architecture, result: Mapping[str, Any]) -> None:
         directory = self._run.checkpoint(architecture.id)
@@ -355,6 +338,7 @@ class _FullTraining:
             "recipe": self._recipe,
             "seed": self._config.search.seed,
             "trainer": self._trainer,
+            FINGERPRINT: self._task.fingerprint(),
             "quality": result["quality"],
             **{key: result.get(key, empty) for key, empty in NOT_MEASURED.items()},
             "builds": result.get("builds"),
@@ -363,11 +347,13 @@ class _FullTraining:
         }
         write_checked_json(directory / "result.json", kept)
 
-    def _is_trained(self, architecture: Architecture) -> bool:
+    def is_trained(self, architecture: Architecture) -> bool:
+        """Return whether a network was trained here with these data, recipe, seed and trainer."""
         directory = self._run.checkpoint(architecture.id)
         result = _read(directory / "result.json")
         return (
             result is not None
+            and result.get(FINGERPRINT) == self._task.fingerprint()
             and result["recipe"] == self._recipe
             and result["seed"] == self._config.search.seed
             and result.get("trainer", BY_DEFAULT.to_json()) == self._trainer
@@ -375,64 +361,14 @@ class _FullTraining:
             and (result["latency"] is not None or (directory / "model.onnx").is_file())
         )
 
-    def _merged(self, objectives: Objectives, meter: LatencyMeter) -> dict[str, Any]:
-        """Return the members of this and of earlier calls whose weights are there."""
-        ids = [architecture.id for architecture in self._architectures]
-        earlier = _listed(self._run)["members"]
-        ids += [Architecture.from_json(member["architecture"]).id for member in earlier]
-        results = [_read(self._run.checkpoint(name) / "result.json") for name in dict.fromkeys(ids)]
-        measured = [result for result in results if result is not None and result["latency"] is not None]
-        members = [result for result in measured if _is_of(result["latency"], meter)]
-        objective = str(objectives.objective)
-        members = [
-            {
-                **member,
-                "cost": member["measurements"].get(objective),
-                "exceeds": _exceeded(member["measurements"], objectives),
-            }
-            for member in members
-        ]
-        comparable = [member for member in members if member["cost"] is not None and not member["exceeds"]]
-        points = [(1 - member["quality"]["value"], member["cost"]) for member in comparable]
-        best = {id(comparable[index]) for index in front_indices(points)}
-        listed = [{**member, "on_front": id(member) in best} for member in members]
-        listed.sort(key=lambda member: member["latency"]["latency_ms"])
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "objectives": [ERROR, objective],
-            "unit": objectives.objective.unit,
-            "rank_agreement": rank_agreement(self._run.read_front()["trials"], listed),
-            "members": listed,
-        }
-
     def _note(self, kind: str, message: str) -> None:
         self._message = message
         self._log.event(kind, message)
 
     def _tell(self) -> None:
-        finished = sum(self._is_trained(each) for each in self._architectures)
+        finished = sum(self.is_trained(each) for each in self._architectures)
         status = TrainingStatus(finished, len(self._architectures), dict(self._under_way), self._message)
         self._listener(status)
-
-
-def _listed(run: RunDirectory) -> dict[str, Any]:
-    if run.trained.is_file():
-        return run.read_trained()
-    return {"schema_version": SCHEMA_VERSION, "members": []}
-
-
-def _exceeded(measurements: Mapping[str, float], objectives: Objectives) -> list[str]:
-    """Return the hard limits that final measurements break; a metric that is missing keeps none."""
-    return [
-        str(constraint)
-        for constraint in objectives.constraints
-        if not measurements.get(str(constraint.metric), math.inf) <= constraint.upper
-    ]
-
-
-def _is_of(latency: Mapping[str, Any], meter: LatencyMeter) -> bool:
-    """Whether measurements are of the target as it is now."""
-    return bool(latency["fingerprint"] == json.loads(json.dumps(dict(meter.fingerprint()))))
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -441,8 +377,4 @@ def _read(path: Path) -> dict[str, Any] | None:
     Raises:
         StudyError: if it is damaged.
     """
-    return read_record_if_any(path, _REMEDY)
-
-
-def _silent(_status: object) -> None:
-    """Listen to nothing."""
+    return read_record_if_any(path, REMEDY)

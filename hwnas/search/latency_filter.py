@@ -19,7 +19,7 @@ from hwnas.models.cost import count_macs, count_parameters
 from hwnas.objectives import LATENCY, SIZES, Metric, Objectives
 from hwnas.onnx_graphs.precision.kinds import FP32
 from hwnas.search.strategies import LatencyPrediction
-from hwnas.search.study import TrialSummary
+from hwnas.search.trial_summary import TrialSummary
 from hwnas.search_spaces.base import SearchSpace
 
 DIRECTORY = "latency_tables"
@@ -30,7 +30,7 @@ _SHIPPED = (_PACKAGE / DIRECTORY, _PACKAGE.parent / DIRECTORY)
 
 
 class LatencyFilter:
-    """Predicts, turns down, and learns; without a table it does nothing of that."""
+    """Predicts, rejects, and learns; without a table it does nothing of that."""
 
     def __init__(self, table: LatencyTable | None, space: SearchSpace, objectives: Objectives) -> None:
         """Prepare for a search.
@@ -44,7 +44,7 @@ class LatencyFilter:
         self._table = table
         self._predictor: LatencyPredictor | None = table.predictor(space) if table is not None else None
         metrics = [constraint.metric for constraint in objectives.constraints]
-        self._most_ms = objectives.upper(Metric(LATENCY)) if metrics == [Metric(LATENCY)] else None
+        self._upper_ms = objectives.upper(Metric(LATENCY)) if metrics == [Metric(LATENCY)] else None
 
     @property
     def is_available(self) -> bool:
@@ -70,7 +70,9 @@ class LatencyFilter:
     def rejects(self, prediction: LatencyPrediction | None) -> bool:
         """Return whether a network is over the limit even if it is as fast as can be."""
         return (
-            prediction is not None and self._most_ms is not None and prediction.interval_ms[0] > self._most_ms
+            prediction is not None
+            and self._upper_ms is not None
+            and prediction.interval_ms[0] > self._upper_ms
         )
 
     def learn(self, architecture: Architecture, measured_ms: float) -> None:

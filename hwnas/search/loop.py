@@ -28,10 +28,10 @@ from hwnas.search.fidelities import Fidelities
 from hwnas.search.interruption import StopRequest
 from hwnas.search.latency_filter import LatencyFilter
 from hwnas.search.objectives import end_to_end_job
-from hwnas.search.progress import ProgressListener, SearchStatus
+from hwnas.search.progress import ProgressListener, ProposalCounts, SearchStatus
 from hwnas.search.recorder import Candidate
 from hwnas.search.strategies import distributions_of, seed_after
-from hwnas.search.study import ENDED_WITH_ERROR, INTERRUPTED
+from hwnas.search.trial_summary import ENDED_WITH_ERROR, INTERRUPTED
 from hwnas.search_spaces.base import SearchSpace
 from hwnas.tasks.base import Task
 
@@ -66,9 +66,13 @@ class CandidateLoop:
         latency_filter: LatencyFilter,
         stop: StopRequest,
         listener: ProgressListener,
+        proposals: ProposalCounts,
         queue: Sequence[Mapping[str, Choice]] = (),
     ) -> None:
-        """Prepare a session; what is in the `queue` is tried before the strategy is asked."""
+        """Prepare a session; what is in the `queue` is tried before the strategy is asked.
+
+        `proposals` counts those of the session, of earlier loops included.
+        """
         self._queue = list(queue)
         self._settings = settings
         self._task = task
@@ -84,7 +88,8 @@ class CandidateLoop:
         self._running: dict[Worker, Candidate] = {}
         self._trained_before = fidelities.lowest.num_trained
         self._num_candidates = 0
-        self._num_rejected = 0
+        self._proposals = proposals
+        self._hint = ""
         self._failures = 0
         self._losses = 0
         self._ending = "as many candidates as wanted are trained"
@@ -103,7 +108,8 @@ class CandidateLoop:
         if self._is_target_gone and not self._stop.requested:
             raise StudyError(
                 f"The target {self._meter.target!r} was lost with {self._losses} candidates in a row. "
-                "All that was measured is kept: bring the target back and go on with --resume."
+                "All that was measured is kept: bring the target back and go on with `Run.search` or "
+                "`hwnas search RUN --resume`."
             )
         return self._ending
 
@@ -154,9 +160,9 @@ class CandidateLoop:
                 f"{self._num_candidates} candidates were tried in this session, too few could be trained"
             )
             return False
-        if self._num_rejected >= 500 + 100 * self._settings.trials:
+        if self._proposals.rejected >= 500 + 100 * self._settings.trials:
             self._ending = (
-                f"{self._num_rejected} candidates were predicted to be over the limit in this session"
+                f"{self._proposals.rejected} candidates were predicted to be over the limit in this session"
             )
             return False
         proposed = sum(candidate.rung == 0 for candidate in self._running.values())
@@ -217,9 +223,20 @@ class CandidateLoop:
         candidate.predicted = self._latency_filter.predict(candidate.architecture)
         if candidate.predicted is None or not self._latency_filter.rejects(candidate.predicted):
             return False
-        self._num_rejected += 1
         self._recorder.rejected(candidate, candidate.predicted)
+        self._proposals.rejected += 1
+        if self._tells_hint():
+            self._listener(self._status())  # the next network within the budget may be far
         return True
+
+    def _tells_hint(self) -> bool:
+        """Log that most proposals are over the budget, once; return whether that is so since now."""
+        if not self._hint:
+            self._hint = self._proposals.hint(self._recorder.objectives)
+            if self._hint:
+                self._recorder.log.event("over budget", self._hint, **vars(self._proposals))
+                return True
+        return False
 
     def _submit(self, worker: Worker, candidate: Candidate, job: str, **fields: Any) -> None:
         # One seed for all: what a network reaches must not depend on the trial it came up in.
@@ -270,8 +287,11 @@ class CandidateLoop:
         if self._recorder.objectives.exceeded(candidate.measured.measurements):
             del self._running[worker]
             self._recorder.infeasible(candidate)
+            self._proposals.infeasible += 1
+            self._tells_hint()
             self._failures = 0
             return
+        self._proposals.trained += 1
         self._estimate(worker, candidate)
 
     def _measured(self, candidate: Candidate) -> CandidateMeasurements:
@@ -321,7 +341,7 @@ class CandidateLoop:
         if self._failures >= MAX_CONSECUTIVE_FAILURES and not self._stop.requested:
             raise StudyError(
                 f"Single candidates may fail, but the last {self._failures} all did; the latest: {reason}. "
-                "Remove the cause and go on with --resume."
+                "Remove the cause and go on with `Run.search` or `hwnas search RUN --resume`."
             )
 
     def _abandon(self, reason: str) -> None:
@@ -351,6 +371,7 @@ class CandidateLoop:
             left_s=self._left_s(),
             message=self._recorder.message,
             promoted=tuple(self._fidelities.heights[1:]),
+            hint=self._hint,
         )
 
     def _left_s(self) -> float | None:

@@ -11,7 +11,7 @@ from hwnas.latency.measure.end_to_end import EndToEndJob
 from hwnas.objectives import END_TO_END, LATENCY, Metric, Objectives
 from hwnas.search_spaces.base import SearchSpace
 from hwnas.tasks.base import Task
-from hwnas.tasks.end_to_end import ClockedEndToEnd, end_to_end_sample
+from hwnas.tasks.optional_parts import SupportsEndToEndClock, end_to_end_sample
 
 _DRAWS = 200
 
@@ -26,7 +26,7 @@ def objectives_of_run(config: RunConfig, task: Task, space: SearchSpace) -> Obje
     Raises:
         ConfigError: if a metric has two limits, or `e2e_ms` is asked for and the task cannot be clocked so.
     """
-    can_end_to_end = isinstance(task, ClockedEndToEnd)
+    can_end_to_end = isinstance(task, SupportsEndToEndClock)
     objective = config.objective
     if objective == AUTO:
         objective = END_TO_END if can_end_to_end and len(input_widths(space)) > 1 else LATENCY

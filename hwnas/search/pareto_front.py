@@ -7,7 +7,7 @@ the trials that are new, and gives the same.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hwnas.architecture import Architecture
@@ -15,8 +15,9 @@ from hwnas.files import with_checksum, write_bytes_atomically
 from hwnas.objectives import Objectives
 from hwnas.pareto import front_indices, hypervolume
 from hwnas.search.front import Point, front_header, front_member, front_of, point_of, reference_point
+from hwnas.search.records import FrontMemberRow, FrontRecord, TrialRow
 from hwnas.search.run_directory import RunDirectory
-from hwnas.search.study import TrialSummary
+from hwnas.search.trial_summary import TrialSummary
 
 _WRITES_PER_STUDY = 500
 """`front.json` is written once this part of the trials is new, so that what it costs each of them stays."""
@@ -82,21 +83,21 @@ class ParetoFront:
         failed: number of those that could not be evaluated.
         members: trials of the front, by ascending error.
         history: the hypervolume after every trained trial.
-        content: of `front.json` as written last.
+        content: of `front.json` as written last; there is none before the first `write`.
     """
 
     def __init__(self, run: RunDirectory, objectives: Objectives) -> None:
         """Begin with no trial."""
         self._run = run
         self._objectives = objectives
-        self._rows: dict[int, tuple[dict[str, Any], str]] = {}
-        self._records: dict[int, dict[str, Any]] = {}
+        self._rows: dict[int, tuple[TrialRow, str]] = {}
+        self._records: dict[int, FrontMemberRow] = {}
         self._evaluated: dict[Architecture, TrialSummary] = {}
         self._unwritten = 0
         self.trained = self.infeasible = self.failed = 0
         self.members: list[TrialSummary] = []
         self.history = ParetoHistory(objectives.upper(objectives.objective))
-        self.content: dict[str, Any] = {}
+        self.content: FrontRecord
 
     @property
     def num_finished(self) -> int:
@@ -155,7 +156,7 @@ class ParetoFront:
         if trial.state != "FAIL" and trial.measurements and trial.architecture is not None:
             self._evaluated.setdefault(trial.architecture, trial)
 
-    def _member(self, trial: TrialSummary) -> dict[str, Any]:
+    def _member(self, trial: TrialSummary) -> FrontMemberRow:
         if trial.number not in self._records:
             self._records[trial.number] = front_member(trial, self._run.read_trial(trial.number))
         return self._records[trial.number]
@@ -168,7 +169,7 @@ def _finished(trial: TrialSummary) -> tuple[float, int]:
     return trial.elapsed_s, trial.number
 
 
-def _row(trial: TrialSummary) -> tuple[dict[str, Any], str]:
+def _row(trial: TrialSummary) -> tuple[TrialRow, str]:
     row = trial.to_json()
     return row, _in_one_line(row)
 
@@ -177,7 +178,7 @@ def _in_one_line(value: Any) -> str:
     return json.dumps(value, allow_nan=False, ensure_ascii=False)
 
 
-def _text(header: dict[str, Any], lines: dict[str, list[str]]) -> str:
+def _text(header: Mapping[str, Any], lines: dict[str, list[str]]) -> str:
     """Return a JSON object with one line for each field, and for each item of the lists."""
     fields = [f"  {json.dumps(key)}: {_in_one_line(value)}" for key, value in header.items()]
     for key, items in lines.items():

@@ -9,7 +9,7 @@ import numpy as np
 
 from hwnas.errors import StudyError
 from hwnas.pareto import fronts
-from hwnas.search.front import knee_index
+from hwnas.search.front import knee_of
 
 Pick = str | int
 """`all` members of the front, its `knee`, or how many candidates."""
@@ -38,7 +38,7 @@ def picked(front: Mapping[str, Any], pick: Pick) -> list[dict[str, Any]]:
     if pick == "all":
         return layers[0]
     if pick in {"knee", 1}:
-        return [layers[0][knee_index([_point(trial) for trial in layers[0]])]]
+        return [knee_of(layers[0], _point)]
     if not isinstance(pick, int) or pick < 1:
         raise StudyError(f"`pick` is `all`, `knee` or a positive number, but got {pick!r}.")
     chosen: list[dict[str, Any]] = []

@@ -1,14 +1,17 @@
-"""How far a search is, for people who watch it."""
+"""How far a search, or the full training after it, is, for people who watch it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from hwnas.objectives import Objectives
+from hwnas.text import figure
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class SearchStatus:
         left_s: expected time to the end; None while nobody can tell.
         message: the latest event.
         promoted: candidates trained on each higher rung, with several fidelities.
+        hint: what to change where most proposals are over the budget; empty otherwise.
     """
 
     trained: int
@@ -40,10 +44,47 @@ class SearchStatus:
     left_s: float | None
     message: str
     promoted: tuple[int, ...] = ()
+    hint: str = ""
 
+
+@dataclass
+class ProposalCounts:
+    """What became of the proposals of one session, repeated architectures left out.
+
+    Attributes:
+        trained: within the budget, as measured.
+        infeasible: over it, as measured.
+        rejected: over it by the lower end of the predicted latency; not measured.
+    """
+
+    trained: int = 0
+    infeasible: int = 0
+    rejected: int = 0
+
+    def hint(self, objectives: Objectives) -> str:
+        """Return what to change where most proposals are over the budget; empty while few are."""
+        over = self.infeasible + self.rejected
+        proposed = over + self.trained
+        if proposed < MIN_PROPOSALS or over <= MOST_OVER_BUDGET * proposed:
+            return ""
+        limits = " and ".join(map(str, objectives.constraints))
+        return (
+            f"{over} of the {proposed} networks proposed in this session were over the budget ({limits}), "
+            f"{self.rejected} of them by prediction alone, so that few can be trained. Raise the budget, or "
+            "leave the slowest choices out of `space.choices`."
+        )
+
+
+MIN_PROPOSALS = 20
+MOST_OVER_BUDGET = 0.75
+"""Share of proposals over the budget from which a search says so."""
 
 ProgressListener = Callable[[SearchStatus], None]
 """Is told after every event and about twice a second."""
+
+
+def silent(_status: object) -> None:
+    """Listen to nothing."""
 
 
 def in_minutes(seconds: float | None) -> str:
@@ -51,6 +92,54 @@ def in_minutes(seconds: float | None) -> str:
     if seconds is None:
         return "?"
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+@dataclass(frozen=True)
+class MemberProgress:
+    """How far the training of one network is.
+
+    Attributes:
+        step: steps done.
+        steps: steps in all.
+        loss: of the last step.
+        device: that it is trained on.
+        steps_per_s: since this session began with it; None until that is known.
+    """
+
+    step: int
+    steps: int
+    loss: float
+    device: str
+    steps_per_s: float | None = None
+
+    @property
+    def left_s(self) -> float | None:
+        """Expected seconds until the last step; None while nobody can tell."""
+        return (self.steps - self.step) / self.steps_per_s if self.steps_per_s else None
+
+    def __str__(self) -> str:
+        """Return it for people: `600/1800 steps, loss 0.412, 3.1 steps/s, 6:27 left, cpu`.
+
+        After the last step, the network is evaluated and exported, which may take minutes.
+        """
+        if self.step >= self.steps:
+            return f"trained, loss {self.loss:.3f}: evaluating, {self.device}"
+        rate = f", {self.steps_per_s:.2g} steps/s" if self.steps_per_s else ""
+        left = f", {in_minutes(self.left_s)} left" if self.left_s is not None else ""
+        return f"{self.step}/{self.steps} steps, loss {self.loss:.3f}{rate}{left}, {self.device}"
+
+
+@dataclass(frozen=True)
+class TrainingStatus:
+    """Full training at one moment: members finished and wanted, and those under way by architecture id."""
+
+    finished: int
+    wanted: int
+    under_way: Mapping[str, MemberProgress]
+    message: str
+
+
+TrainingListener = Callable[[TrainingStatus], None]
 
 
 @contextmanager
@@ -67,35 +156,52 @@ def watched(console: Console) -> Iterator[ProgressListener]:
         console=console,
     )
     bar = progress.add_task("starting workers", total=1)
+    show_hint = _hint_printer(console)
     with Live(progress, console=console, refresh_per_second=4, transient=True):
 
         def show(status: SearchStatus) -> None:
             text = (
                 f"{in_minutes(status.left_s)} left · front {status.front_size} · hypervolume "
-                f"{status.hypervolume:.3f} · {status.infeasible} over budget · {status.failed} failed"
+                f"{figure(status.hypervolume)} · {status.infeasible} over budget · {status.failed} failed"
             )
             if status.promoted:
                 text = f"{' · '.join(map(str, status.promoted))} promoted · {text}"
             progress.update(bar, completed=status.trained, total=status.wanted, description=text)
+            show_hint(status)
 
         yield show
 
 
 def _line_printer(console: Console) -> ProgressListener:
     last = ""
+    show_hint = _hint_printer(console)
 
     def show(status: SearchStatus) -> None:
         nonlocal last
+        show_hint(status)
         if status.message == last:
             return
         last = status.message
         promoted = "".join(f", {number} promoted" for number in status.promoted)
         console.print(
             f"[{status.trained}/{status.wanted}{promoted}, front {status.front_size}, hypervolume "
-            f"{status.hypervolume:.3f}, {in_minutes(status.left_s)} left] {status.message}",
+            f"{figure(status.hypervolume)}, {in_minutes(status.left_s)} left] {status.message}",
             markup=False,
             highlight=False,
             soft_wrap=True,
         )
+
+    return show
+
+
+def _hint_printer(console: Console) -> ProgressListener:
+    """Return what prints the hint of a search when it first has one."""
+    is_shown = False
+
+    def show(status: SearchStatus) -> None:
+        nonlocal is_shown
+        if status.hint and not is_shown:
+            is_shown = True
+            console.print(f"WARNING: {status.hint}", markup=False, highlight=False, soft_wrap=True)
 
     return show

@@ -17,11 +17,13 @@ from hwnas.files import write_checked_json
 from hwnas.latency.measure.measurements import NOT_MEASURED, CandidateMeasurements
 from hwnas.objectives import Metric, Objectives
 from hwnas.search.pareto_front import ParetoFront
+from hwnas.search.records import FrontRecord
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory
 from hwnas.search.run_log import RunLog
 from hwnas.search.strategies import LatencyPrediction
 from hwnas.search.study import SearchStudy
 from hwnas.tasks.base import Quality
+from hwnas.text import figure
 
 
 @dataclass(eq=False)
@@ -34,7 +36,7 @@ class Candidate:
         choices: what the strategy proposed.
         export: what the export said: number of parameters and time.
         measured: everything that was measured on the untrained network; None before.
-        predicted: its latency as a table foresaw it; None without one.
+        predicted: its latency as a table predicted it; None without one.
         rung: of the fidelities, from 0, the lowest.
         repeats: trials that proposed the same while this one was running.
         started_s: when it was proposed, on the monotonic clock.
@@ -132,7 +134,7 @@ class TrialRecorder:
         return self.pareto_front.trained
 
     @property
-    def front(self) -> dict[str, Any]:
+    def front(self) -> FrontRecord:
         """Content of `front.json` as written last."""
         return self.pareto_front.content
 
@@ -184,7 +186,7 @@ class TrialRecorder:
     def rejected(self, candidate: Candidate, predicted: LatencyPrediction) -> None:
         """Tell a candidate that is over the limit of its latency even by the lower end of its prediction."""
         self._record(candidate, "PRUNED")
-        self.study.foresee(candidate.trial, asdict(predicted))
+        self.study.record_prediction(candidate.trial, asdict(predicted))
         self.study.tell_rejected(
             candidate.trial,
             predicted_ms=predicted.latency_ms,
@@ -192,8 +194,8 @@ class TrialRecorder:
             elapsed_s=self.elapsed_s,
         )
         message = (
-            f"trial {candidate.number}: predicted {predicted.latency_ms:.2f} ms, at least "
-            f"{predicted.interval_ms[0]:.2f} ms, is over the limit; not measured"
+            f"trial {candidate.number}: predicted {figure(predicted.latency_ms)} ms, at least "
+            f"{figure(predicted.interval_ms[0])} ms, is over the limit; not measured"
         )
         # No refresh of the front, which stays as it is: there may be hundreds of these.
         self.message = self._in_context(message)
@@ -242,7 +244,7 @@ class TrialRecorder:
         for trial in (candidate.trial, *candidate.repeats):
             self.study.mark(trial, _measured(candidate).latency.remark)
             if candidate.predicted is not None:
-                self.study.foresee(trial, asdict(candidate.predicted))
+                self.study.record_prediction(trial, asdict(candidate.predicted))
 
     def _tell_trained(
         self, trial: optuna.Trial, error: float, measurements: Mapping[str, float], duplicate_of: int | None
@@ -275,7 +277,7 @@ class TrialRecorder:
 
     @staticmethod
     def _in_words(metric: Metric, measurements: Mapping[str, float]) -> str:
-        return f"{metric} {measurements[str(metric)]:.2f} {metric.unit}"
+        return f"{metric} {figure(measurements[str(metric)])} {metric.unit}"
 
     def _record(self, candidate: Candidate, state: str, **measured: Any) -> None:
         """Write `trial.json`, then drop what training left beside it: fronts are trained anew."""

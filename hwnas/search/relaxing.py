@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy.typing as npt
 from hwnas.architecture import Architecture
 from hwnas.config import RunConfig
 from hwnas.errors import ConfigError
+from hwnas.files import sha256_of_file
 from hwnas.search.latency_filter import LatencyFilter, table_of_run
 from hwnas.search.objectives import objectives_of_run
 from hwnas.search.run_target import opened_meter
@@ -46,12 +46,12 @@ def relax_run(
 
     Raises:
         ConfigError: if no latency table fits target and space.
-        TrainingError: if the supernet is missing or of another space, or the relaxation fails.
+        TrainingError: if the supernet is missing or of another space or other data, or the relaxation fails.
         MeasurementError: if the target cannot be reached.
     """
     task = make_task(config.task.name, config.task.settings)
     space = make_search_space(config.space.name, task.contract, config.space.choices)
-    shared = load_supernet(supernet, space)
+    shared = load_supernet(supernet, space, task)
     with opened_meter(config, final=False) as meter:
         found = table_of_run(config, space, meter)
     if found is None:
@@ -75,8 +75,9 @@ def relax_run(
         seed=config.search.seed,
         directory=directory,
         provenance={
-            "supernet_sha256": hashlib.sha256((supernet / WEIGHTS_FILE).read_bytes()).hexdigest(),
+            "supernet_sha256": sha256_of_file(supernet / WEIGHTS_FILE),
             "table": found[0].name,
+            "table_sha256": sha256_of_file(found[0]),
             "target": config.target,
         },
         progress=progress,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hwnas.config import RunConfig, load_config
 from hwnas.errors import StudyError
 from hwnas.files import read_checked_json
+from hwnas.search.records import FrontRecord, TrainedRecord
 
 _NUMBER = re.compile(r"(0|[1-9][0-9]{0,17})\Z")
 SCHEMA_VERSION = 2
@@ -28,6 +29,7 @@ class RunDirectory:
     prescreening.json  what was predicted, and what of it was chosen to be trained
     warm_start.json the first candidates, taken over from earlier runs and initial architectures
     trained.json    members trained at full budget
+    comparison.json the front beside hand-crafted networks
     events.jsonl    what happened, one JSON object a line
     log.txt         the same for people
     workers/N.log   what worker process N printed
@@ -35,6 +37,7 @@ class RunDirectory:
     trials/N/       trial.json with everything measured in trial N
     checkpoints/ID/ weights.safetensors of architecture ID at full budget
     bundles/ID/     what a vehicle can run
+    compared/S/N/   checkpoints/ID/ of the networks that were trained to compare them, for S steps with seed N
     rebases/G/      measurements before and after the rebase that began generation G of the study
     report.html
     ```
@@ -49,6 +52,7 @@ class RunDirectory:
         self.identity = self.path / "identity.json"
         self.front = self.path / "front.json"
         self.trained = self.path / "trained.json"
+        self.comparison = self.path / "comparison.json"
         self.prescreening = self.path / "prescreening.json"
         self.warm_start = self.path / "warm_start.json"
         self.events = self.path / "events.jsonl"
@@ -81,6 +85,10 @@ class RunDirectory:
         """Directory of the weights of one architecture at full budget."""
         return self.checkpoints_dir / architecture_id
 
+    def compared(self, steps: int, seed: int) -> Path:
+        """Directory of what was trained for so many steps with a seed to compare it."""
+        return self.path / "compared" / str(steps) / str(seed)
+
     def bundle(self, architecture_id: str) -> Path:
         """Directory of the bundle of one architecture."""
         return self.bundles_dir / architecture_id
@@ -104,6 +112,7 @@ class RunDirectory:
             self.prescreening,
             self.warm_start,
             self.trained,
+            self.comparison,
             self.events,
             self.log,
             self.report,
@@ -128,25 +137,23 @@ class RunDirectory:
             )
         return load_config(self.config)
 
-    def read_front(self) -> dict[str, Any]:
+    def read_front(self) -> FrontRecord:
         """Return `front.json`.
 
         Raises:
             StudyError: if it is missing, unreadable or of another schema version.
         """
-        return read_record(
-            self.front, "`hwnas search` writes it; on a run that was searched, add --resume to write it anew."
-        )
+        remedy = "`hwnas search` writes it; `hwnas search RUN --resume` writes that of a run anew."
+        return cast("FrontRecord", read_record(self.front, remedy))
 
-    def read_trained(self) -> dict[str, Any]:
+    def read_trained(self) -> TrainedRecord:
         """Return `trained.json`.
 
         Raises:
             StudyError: if it is missing, unreadable or of another schema version.
         """
-        return read_record(
-            self.trained, "`hwnas train` writes it, and keeps the networks that are trained already."
-        )
+        remedy = "`hwnas train` writes it, and keeps the networks that are trained already."
+        return cast("TrainedRecord", read_record(self.trained, remedy))
 
     def read_trial(self, number: int) -> dict[str, Any]:
         """Return everything measured in one trial.

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from hwnas.appending import append_lines
 from hwnas.search.run_directory import RunDirectory
-from hwnas.search.storage import append_lines
 from hwnas.search.storage.lines import checked_line, checksum_of_line
 from hwnas.text import visible
 

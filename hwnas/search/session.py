@@ -22,8 +22,9 @@ from hwnas.search.latency_filter import LatencyFilter, may_fit, sizes_fit, table
 from hwnas.search.loop import CandidateLoop
 from hwnas.search.objectives import objectives_of_run
 from hwnas.search.prescreening.stage import PrescreeningStage
-from hwnas.search.progress import ProgressListener
+from hwnas.search.progress import ProgressListener, ProposalCounts
 from hwnas.search.recorder import TrialRecorder
+from hwnas.search.records import FrontRecord
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.run_log import RunLog
 from hwnas.search.rungs import rung_plans
@@ -46,13 +47,14 @@ class SearchResult:
         interrupted: whether that was Ctrl-C.
         front: content of `front.json`.
         estimator_report: of the search, where there is one.
-        remarks: what was lost or damaged before this session, and what became of it.
+        remarks: what was lost or damaged before this session, and what to change where most proposals were
+            over the budget.
     """
 
     run: Path
     ending: str
     interrupted: bool
-    front: dict[str, Any]
+    front: FrontRecord
     estimator_report: EstimatorReport | None = None
     remarks: tuple[str, ...] = ()
 
@@ -82,7 +84,10 @@ class SearchResult:
             "objectives": self.front["objectives"],
             "stages": [stage.to_json() for stage in stage_costs(RunDirectory(self.run))],
             "estimator_report": None if self.estimator_report is None else self.estimator_report.to_json(),
-            "front": [{key: member[key] for key in shown} for member in self.front["members"]],
+            "front": [
+                {key: value for key, value in member.items() if key in shown}
+                for member in self.front["members"]
+            ],
         }
 
 
@@ -154,12 +159,16 @@ class SearchSession:
             self.stop.requested,
             last.highest.front,
             report,
-            tuple(opened.remarks),
+            tuple(filter(None, [*opened.remarks, self._proposals.hint(self._objectives)])),
         )
 
     @cached_property
     def _log(self) -> RunLog:
         return RunLog(self.directory)
+
+    @cached_property
+    def _proposals(self) -> ProposalCounts:
+        return ProposalCounts()
 
     @cached_property
     def _objectives(self) -> Objectives:
@@ -220,6 +229,7 @@ class SearchSession:
             search.seed,
             predicted.predict_many if predicted.is_available else None,
             sizes_fit=lambda architecture: sizes_fit(architecture, self.space, self._objectives),
+            data=self.task.fingerprint(),
         )
         schedules = (
             [Fidelities(opened.rungs, reduction_factor=search.fidelities.reduction_factor)]
@@ -266,6 +276,7 @@ class SearchSession:
             latency_filter=self._latency_filter,
             stop=self.stop,
             listener=self.listener,
+            proposals=self._proposals,
             queue=queue,
         )
 

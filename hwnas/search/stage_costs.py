@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from hwnas.config import RunConfig
+from hwnas.errors import StudyError
 from hwnas.estimators.comparison import REPORT_FILE
+from hwnas.files import read_checked_json
+from hwnas.search.records import TrialRow
 from hwnas.search.run_directory import RunDirectory, read_record_if_any
 from hwnas.search.run_log import read_events
 from hwnas.search.rungs import RungPlan, rung_plans
@@ -94,7 +96,7 @@ def rungs_of_run(run: RunDirectory) -> list[dict[str, Any]]:
     return found
 
 
-def _trials_of_rungs(run: RunDirectory) -> list[tuple[RungPlan, list[dict[str, Any]]]]:
+def _trials_of_rungs(run: RunDirectory) -> list[tuple[RungPlan, list[TrialRow]]]:
     """Return the studies of a run and their trials, the lowest first."""
     plans = rung_plans(run.load_config())
     runs = [*(run.rung(number) for number in range(1, len(plans))), run]
@@ -132,14 +134,24 @@ def _table_s(run: RunDirectory) -> float | None:
 
 
 def _content(directory: Any, name: str) -> dict[str, Any] | None:
+    """Return what a file says that something prepared before the run; None where it is not there any more.
+
+    Raises:
+        StudyError: if it is damaged.
+    """
     path = Path(str(directory)) / name
     if directory is None or not path.is_file():
         return None
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content
+    try:
+        return read_checked_json(path)
+    except ValueError as error:
+        raise StudyError(
+            f"{path}, which the run was prepared with, cannot be relied on: {error}. Restore it from a copy, "
+            "or move it away, and the costs of that stage are left out."
+        ) from error
 
 
-def _of_trials(stage: str, trials: list[dict[str, Any]]) -> StageCost:
+def _of_trials(stage: str, trials: list[TrialRow]) -> StageCost:
     own = [trial for trial in trials if trial["duplicate_of"] is None]
     trained = sum(trial["state"] == "COMPLETE" for trial in own)
     seconds = sum(float(trial["seconds"] or 0.0) for trial in own)

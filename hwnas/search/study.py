@@ -12,7 +12,7 @@ import optuna
 from optuna.distributions import CategoricalDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.storages import BaseStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from hwnas.architecture import Architecture, Choice
 from hwnas.errors import StudyError
@@ -20,7 +20,6 @@ from hwnas.objectives import LATENCY, Objectives
 from hwnas.search.quiet_optuna import quiet_optuna
 from hwnas.search.resume.frozen_trials import (
     COST,
-    LOST,
     MEASUREMENTS,
     PREDICTED,
     REMARK,
@@ -30,82 +29,12 @@ from hwnas.search.resume.frozen_trials import (
     replaced_trial,
 )
 from hwnas.search.storage.place import JournalPlace, StudyPlace
+from hwnas.search.trial_summary import TrialSummary, summary_of
 
 ERROR = "error"
 """The first objective; the second one is a metric of `hwnas.objectives`. Both are minimised."""
 
-ABANDONED = "the driver was killed while this trial ran"
-"""Reason of trials that nobody told."""
-
-INTERRUPTED = "interrupted"
-"""Reason of trials that Ctrl-C ended."""
-
-ENDED_WITH_ERROR = "the search ended with an error"
-"""Reason of trials that ran when others made the search end."""
-
-MAY_BE_TRIED_AGAIN = frozenset({ABANDONED, INTERRUPTED, ENDED_WITH_ERROR, LOST})
-"""Reasons that say nothing about a network."""
-
 _IDENTITY, _IS_WHOLE = "identity", "is_whole"
-
-
-@dataclass(frozen=True)
-class TrialSummary:
-    """One trial in short, as told.
-
-    Attributes:
-        number: from 0, in order of asking.
-        state: `COMPLETE` (trained), `PRUNED` (over the budget, untrained), `FAIL` or `RUNNING`.
-        architecture: what was evaluated; None if the trial was stopped before it was decoded.
-        error: 1 - metric, of trained ones.
-        latency_ms: of the network alone, as measured, of trained and infeasible ones.
-        cost: the second objective, of the same trials; another metric than `latency_ms` in some runs.
-        measurements: everything that was measured for objective and limits, by name.
-        duplicate_of: number of the trial whose values this one reuses.
-        reason: why it failed.
-        seconds: from asking to telling.
-        elapsed_s: search time of the run when it was told, pauses between sessions left out.
-        latency_remark: why its latency may not be relied on; empty for one that may.
-        predicted: `latency_ms` and `interval_ms` as a latency table foresaw them; None without one.
-    """
-
-    number: int
-    state: str
-    architecture: Architecture | None
-    error: float | None
-    latency_ms: float | None
-    cost: float | None
-    measurements: Mapping[str, float]
-    duplicate_of: int | None
-    reason: str | None
-    seconds: float | None
-    elapsed_s: float
-    latency_remark: str = ""
-    predicted: Mapping[str, Any] | None = None
-
-    @property
-    def is_trained(self) -> bool:
-        """Whether a network was trained for this trial itself."""
-        return self.state == "COMPLETE" and self.duplicate_of is None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values; `feasible` is None for trials without a latency."""
-        return {
-            "number": self.number,
-            "state": self.state,
-            "architecture": self.architecture.to_json() if self.architecture else None,
-            "error": self.error,
-            "latency_ms": self.latency_ms,
-            "cost": self.cost,
-            "measurements": dict(self.measurements),
-            "feasible": {"COMPLETE": True, "PRUNED": False}.get(self.state),
-            "duplicate_of": self.duplicate_of,
-            "latency_remark": self.latency_remark,
-            "predicted": dict(self.predicted) if self.predicted else None,
-            "reason": self.reason,
-            "seconds": self.seconds,
-            "elapsed_s": self.elapsed_s,
-        }
 
 
 @dataclass
@@ -277,7 +206,7 @@ class SearchStudy:
         """Note what a trial is about, before it is evaluated."""
         trial.set_user_attr("architecture", architecture.to_json())
 
-    def foresee(self, trial: optuna.Trial, predicted: Mapping[str, Any]) -> None:
+    def record_prediction(self, trial: optuna.Trial, predicted: Mapping[str, Any]) -> None:
         """Note what a latency table says of a trial's network, before it is told."""
         trial.set_user_attr(PREDICTED, dict(predicted))
 
@@ -394,14 +323,14 @@ class SearchStudy:
         """Return all trials in order; those that are finished are read once, as nothing can change them."""
         trials = self._study.get_trials(deepcopy=False)
         while len(self._finished) < len(trials) and trials[len(self._finished)].state.is_finished():
-            self._finished.append(_summary(trials[len(self._finished)]))
-        return [*self._finished, *map(_summary, trials[len(self._finished) :])]
+            self._finished.append(summary_of(trials[len(self._finished)]))
+        return [*self._finished, *map(summary_of, trials[len(self._finished) :])]
 
     def summary(self, number: int) -> TrialSummary:
         """Return one trial, at a cost that does not grow with the study."""
         study = self._storage.get_study_id_from_name(self._study.study_name)
         identifier = self._storage.get_trial_id_from_study_id_trial_number(study, number)
-        return _summary(self._storage.get_trial(identifier))
+        return summary_of(self._storage.get_trial(identifier))
 
     @staticmethod
     def _note(trial: optuna.Trial, elapsed_s: float, duplicate_of: int | None) -> None:
@@ -418,27 +347,6 @@ class SearchStudy:
         for name, excess in objectives.excess(measurements).items():
             if name not in known:
                 trial.set_constraint(name, excess)
-
-
-def _summary(trial: FrozenTrial) -> TrialSummary:
-    notes = trial.user_attrs
-    complete = trial.state == TrialState.COMPLETE
-    duration = trial.duration
-    return TrialSummary(
-        number=trial.number,
-        state=trial.state.name,
-        architecture=Architecture.from_json(notes["architecture"]) if "architecture" in notes else None,
-        error=float(trial.values[0]) if complete else None,
-        latency_ms=notes.get(MEASUREMENTS, {}).get(LATENCY),
-        cost=notes.get(COST),
-        measurements=dict(notes.get(MEASUREMENTS, {})),
-        duplicate_of=notes.get("duplicate_of"),
-        reason=notes.get("reason", ABANDONED) if trial.state == TrialState.FAIL else None,
-        seconds=duration.total_seconds() if duration else None,
-        elapsed_s=float(notes.get("elapsed_s", 0.0)),
-        latency_remark=str(notes.get(REMARK, "")),
-        predicted=notes.get(PREDICTED),
-    )
 
 
 def differences(before: Any, now: Any, *, ignored: Sequence[str] = (), path: str = "") -> list[str]:

@@ -15,7 +15,7 @@ from hwnas.errors import ArchitectureError, ConfigError, PluginError
 from hwnas.files import write_checked_json
 from hwnas.search.picking import picked
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory, read_record_if_any
-from hwnas.search.study import MAY_BE_TRIED_AGAIN, TrialSummary
+from hwnas.search.trial_summary import MAY_BE_TRIED_AGAIN, TrialSummary
 from hwnas.search_spaces.base import Fits, SearchSpace, Seeds, SupportsSeeds
 
 SHARE = 3
@@ -53,7 +53,9 @@ def first_candidates(
         ConfigError: if nothing of a run fits the space, or the file of initial architectures cannot be used.
         PluginError: if the space takes architectures from it that it cannot decode.
     """
-    recorded = read_record_if_any(run.warm_start, "Remove it, and --resume takes the first candidates anew.")
+    recorded = read_record_if_any(
+        run.warm_start, "Remove it, and going on with the search takes the first candidates anew."
+    )
     if recorded is not None:
         found: list[Choices] = recorded["choices"]
         return found

@@ -31,6 +31,7 @@ from hwnas.onnx_graphs.export import export_onnx
 from hwnas.onnx_graphs.metadata import graph_metadata
 from hwnas.onnxruntime_loading import disable_telemetry
 from hwnas.search.executors.base import STOP_FILE
+from hwnas.search.records import FINGERPRINT
 from hwnas.search_spaces.base import SearchSpace, make_search_space
 from hwnas.tasks.base import Task, make_task
 from hwnas.training.device import choose_device, device_name, training_device
@@ -122,7 +123,12 @@ class Jobs:
         # The very file that a bundle will hold, so that the bundle can state what is measured on it.
         metadata = graph_metadata(self.task, architecture)
         export_onnx(module, self.task.io_spec(architecture), directory / "model.onnx", metadata=metadata)
-        return {"quality": quality.to_json(), "train_s": train_s, "losses": losses_of(directory)}
+        return {
+            "quality": quality.to_json(),
+            "train_s": train_s,
+            "losses": losses_of(directory),
+            FINGERPRINT: self.task.fingerprint(),  # the driver's data may be others
+        }
 
     def _progress(self, log_dir: Path | None) -> Callable[[int, int, float], None]:
         last = 0.0

@@ -14,7 +14,7 @@ from torch import nn
 from hwnas.architecture import Architecture, Choice
 from hwnas.errors import ArchitectureError, ConfigError, did_you_mean
 from hwnas.io_spec import NetworkContract
-from hwnas.kernel_graph.graph import Index
+from hwnas.kernel_graph.images import Index
 from hwnas.kernel_graph.kernels import COLUMNS, Rows
 from hwnas.plugins import Blame, check_interface, find_plugin, load_plugin, wrong
 

@@ -8,7 +8,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-from hwnas.kernel_graph.graph import Images, Index, Ints, KernelGraph, Mask
+from hwnas.kernel_graph.graph import KernelGraph
+from hwnas.kernel_graph.images import Images, Index, Ints, Mask
 from hwnas.search_spaces.unet_kernels import CODES_OF_GENES, Genes
 
 

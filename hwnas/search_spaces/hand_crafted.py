@@ -83,8 +83,8 @@ def _check_size(network: str, height: int, widths: Sequence[int]) -> None:
     if unfit:
         raise ConfigError(
             f"{network!r} takes images whose height is a multiple of {down} and width one of {across}, but "
-            f"the task makes {unfit} (rows x columns). Leave it out of space.choices.network of the run "
-            "file, or change height and widths of the task."
+            f"the task makes {unfit} (rows x columns). Name other networks (in a run file under "
+            "space.choices.network), or change height and widths of the task."
         )
 
 

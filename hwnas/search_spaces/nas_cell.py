@@ -20,7 +20,7 @@ from torch import nn
 
 from hwnas.architecture import Architecture, Choice
 from hwnas.io_spec import NetworkContract
-from hwnas.kernel_graph.graph import Index
+from hwnas.kernel_graph.images import Index
 from hwnas.kernel_graph.kernels import Rows
 from hwnas.models.blocks import BlockSettings
 from hwnas.models.cell_layers import CellLayers, Edge

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from hwnas.architecture import Architecture
-from hwnas.kernel_graph.graph import RELU, Images, Index, Ints, KernelGraph, Mask
+from hwnas.kernel_graph.graph import RELU, KernelGraph
+from hwnas.kernel_graph.images import Images, Index, Ints, Mask
 from hwnas.kernel_graph.kernels import Rows
 from hwnas.search_spaces.cells import EDGES, OPERATIONS
 from hwnas.search_spaces.decoder_kernels import add_decoders

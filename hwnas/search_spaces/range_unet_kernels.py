@@ -8,7 +8,8 @@ from types import MappingProxyType
 import numpy as np
 
 from hwnas.architecture import Architecture
-from hwnas.kernel_graph.graph import Images, Index, Ints, KernelGraph, Mask
+from hwnas.kernel_graph.graph import KernelGraph
+from hwnas.kernel_graph.images import Images, Index, Ints, Mask
 from hwnas.kernel_graph.kernels import Rows
 from hwnas.models.blocks import CONVNEXT_EXPANSION, EXPANSION
 from hwnas.search_spaces.decoder_kernels import add_decoders

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from hwnas.architecture import Architecture
-from hwnas.kernel_graph.graph import HARDSWISH, RELU, Images, Index, Ints, KernelGraph, Mask
+from hwnas.kernel_graph.graph import HARDSWISH, RELU, KernelGraph
+from hwnas.kernel_graph.images import Images, Index, Ints, Mask
 from hwnas.models.blocks import BLOCKS
 from hwnas.models.decoders import DECODERS
 from hwnas.search_spaces.cells import OPERATIONS

@@ -15,6 +15,7 @@ from hwnas.architecture import Architecture
 from hwnas.io_spec import IoSpec, NetworkContract
 from hwnas.plugins import load_plugin
 from hwnas.tasks.trees import Tree
+from hwnas.text import counted, one_line
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -106,6 +107,15 @@ class Quality:
         confusion = value.get("confusion")
         rows = None if confusion is None else tuple(tuple(int(count) for count in row) for row in confusion)
         return cls(**{**value, "confusion": rows})
+
+    def __repr__(self) -> str:
+        """Return the figures that matter most, in a line."""
+        return one_line(
+            self,
+            f"{self.metric} {self.value:.4f}",
+            counted(self.num_samples, "sample"),
+            counted(self.num_items, "item"),
+        )
 
 
 @dataclass(frozen=True)

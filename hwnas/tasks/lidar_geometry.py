@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from hwnas.data.image_geometry import Geometry, StatedProjection, geometry_of_images
 from hwnas.data.sensors import Sensor
-from hwnas.range_view.projection import ProjectionSpec, remark_on_rows
+from hwnas.range_view.projection import remark_on_rows
+from hwnas.range_view.projection_spec import ProjectionSpec
 from hwnas.range_view.rows import rows_of, sines_of_beams
 from hwnas.scan import DataWarning, Scan
 from hwnas.tasks.lidar_settings import ProjectionSection

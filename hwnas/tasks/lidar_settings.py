@@ -7,14 +7,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from hwnas.data.subsets import Subset
 from hwnas.errors import ConfigError
-from hwnas.range_view.projection import MAX_HEIGHT, MAX_WIDTH, MIN_HEIGHT, MIN_WIDTH
+from hwnas.range_view.projection_spec import MAX_HEIGHT, MAX_WIDTH, MIN_HEIGHT, MIN_WIDTH
 from hwnas.schema_problems import problems_of
 
 Width = Annotated[int, Field(ge=MIN_WIDTH, le=MAX_WIDTH)]
 Channels = Annotated[list[float], Field(min_length=5, max_length=5)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Sector = Annotated[list[Annotated[float, Field(ge=-180, le=180)]], Field(min_length=2, max_length=2)]
 
 
 class _Section(BaseModel):
@@ -54,6 +56,38 @@ class NormalisationSection(_Section):
     std: Annotated[list[Positive], Field(min_length=5, max_length=5)]
 
 
+class SubsetSection(_Section):
+    """What a split is restricted to, see `hwnas.data.subsets.Subset`.
+
+    Attributes:
+        scans: ids of its scans, `sequence/name`, in place of those of whole sequences; null leaves them.
+        azimuths_deg: sectors `[from, to]`, degrees counter-clockwise from x, whose points keep their labels;
+            null leaves all.
+    """
+
+    scans: Annotated[list[str], Field(min_length=1)] | None = None
+    azimuths_deg: Annotated[list[Sector], Field(min_length=1)] | None = None
+
+    @field_validator("azimuths_deg")
+    @classmethod
+    def _growing(cls, sectors: list[list[float]] | None) -> list[list[float]] | None:
+        for start, end in sectors or ():
+            if not start < end:
+                raise ValueError(
+                    f"the sector [{start:g}, {end:g}] holds nothing; give the smaller azimuth first, and "
+                    "divide a sector that goes over 180 degrees into two"
+                )
+        return sectors
+
+    @property
+    def subset(self) -> Subset:
+        """The same for a data set."""
+        sectors = (
+            None if self.azimuths_deg is None else tuple((pair[0], pair[1]) for pair in self.azimuths_deg)
+        )
+        return Subset(None if self.scans is None else tuple(self.scans), sectors)
+
+
 class LidarSettings(_Section):
     """Data and pre- and post-processing of LiDAR segmentation in range view.
 
@@ -64,6 +98,8 @@ class LidarSettings(_Section):
         label_map: name or path; null means the data set's own.
         train_sequences: sequences to train on; null means the data set's.
         val_sequences: sequences to validate on; null means the data set's.
+        train_subset: some scans, or directions, that training is restricted to; null means all of the split.
+        val_subset: the same of validation.
         strict: refuse points that are NaN or infinite instead of dropping them.
         height: rows of the image; null means one for each beam of the sensor.
         widths: columns of the image that a search may choose from.
@@ -78,6 +114,8 @@ class LidarSettings(_Section):
     label_map: str | None = None
     train_sequences: list[str] | None = None
     val_sequences: list[str] | None = None
+    train_subset: SubsetSection | None = None
+    val_subset: SubsetSection | None = None
     strict: bool = False
     height: Annotated[int, Field(ge=MIN_HEIGHT, le=MAX_HEIGHT)] | None = None
     widths: Annotated[list[Width], Field(min_length=1)] = [256, 512, 1024, 2048]
@@ -85,6 +123,12 @@ class LidarSettings(_Section):
     knn: KnnSection = KnnSection()
     normalisation: NormalisationSection | None = None
     cache_mb: Annotated[int, Field(ge=0)] = 2048
+
+    @property
+    def subsets(self) -> Mapping[str, Subset]:
+        """What splits are restricted to, by name."""
+        given = {"train": self.train_subset, "val": self.val_subset}
+        return {name: section.subset for name, section in given.items() if section is not None}
 
     @field_validator("widths")
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -83,11 +84,12 @@ def segmentation_loss(settings: LossSettings, weights: Sequence[float]) -> LossF
         weights: of each class, for the cross-entropy.
 
     Raises:
-        ConfigError: if a weight is negative or both parts are left out.
+        ConfigError: if a weight is negative or not finite, or both parts are left out.
     """
-    if min(settings.cross_entropy, settings.lovasz) < 0 or settings.cross_entropy + settings.lovasz <= 0:
+    parts = (settings.cross_entropy, settings.lovasz)
+    if not (all(0 <= part < math.inf for part in parts) and any(parts)):
         raise ConfigError(
-            "Expected loss weights of at least 0 and one of them positive, found "
+            "Expected finite loss weights of at least 0 and one of them positive, found "
             f"cross_entropy = {settings.cross_entropy} and lovasz = {settings.lovasz}."
         )
     of_class = torch.tensor(weights, dtype=torch.float32)

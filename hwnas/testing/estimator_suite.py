@@ -56,9 +56,9 @@ class EstimatorSuite:
         assert math.isfinite(first.score)
         assert again.score == first.score
         assert first.cost_s > 0
-        told = first.to_json()
-        assert told["score"] == first.score
-        assert told["cost_s"] == first.cost_s
+        reported = first.to_json()
+        assert reported["score"] == first.score
+        assert reported["cost_s"] == first.cost_s
         if isinstance(first, EvaluatedEstimate):
             assert first.score == pytest.approx(first.quality.value)
 
@@ -66,7 +66,7 @@ class EstimatorSuite:
         found = checked_estimate(subject, ARCHITECTURE, seed=3, directory=tmp_path)
         assert isinstance(found, EvaluatedEstimate) == (subject.returns == EVALUATION)
 
-    def test_architectures_are_told_apart(self, subject: AccuracyEstimator, tmp_path: Path) -> None:
+    def test_architectures_are_distinguished(self, subject: AccuracyEstimator, tmp_path: Path) -> None:
         (tmp_path / "a").mkdir()
         (tmp_path / "b").mkdir()
         first = subject.estimate(ARCHITECTURE, seed=0, directory=tmp_path / "a")

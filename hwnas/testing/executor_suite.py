@@ -147,7 +147,7 @@ class ExecutorSuite:
             assert 0 < reply.value["quality"]["value"] <= 1
             assert reply.value["estimator"] == f"training-{steps}-steps"
 
-    def test_errors_and_deaths_are_told_and_work_goes_on(self, running: Executor, tmp_path: Path) -> None:
+    def test_errors_and_deaths_are_reported_and_work_goes_on(self, running: Executor, tmp_path: Path) -> None:
         worker = running.idle[0]
         reply = answer(running, worker, job("export", "unexportable", path=tmp_path / "model.onnx"))
         assert reply.kind == "error"

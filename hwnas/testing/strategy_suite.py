@@ -202,7 +202,7 @@ class StrategySuite:
 
     def test_what_the_table_forbids_is_not_proposed(self, tmp_path: Path) -> None:
         if not self.knows_limits:
-            pytest.skip("an Optuna sampler; the candidate loop turns down what it proposes over the limit")
+            pytest.skip("an Optuna sampler; the candidate loop rejects what it proposes over the limit")
         study = self.study(tmp_path / "j", budget_ms=4.0, table=True)
         for choices in self.play(study, 15, 4.0):
             assert 0.9 * latency_of(choices) <= 4.0

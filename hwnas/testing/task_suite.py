@@ -29,7 +29,7 @@ from hwnas.errors import ConfigError, DataError
 from hwnas.search_spaces.base import SearchSpace, make_search_space
 from hwnas.tasks.base import LossSettings, Predict, Task, make_task
 from hwnas.tasks.evaluation import evaluate
-from hwnas.tasks.expectations import expectations
+from hwnas.tasks.optional_parts import expectations
 from hwnas.tasks.trees import leaves, run
 from hwnas.training.dry_run import dry_run
 from hwnas.training.predict import torch_predict

@@ -75,17 +75,17 @@ class TrainerSuite:
         assert not same_weights(first, other)
         assert {"weights.safetensors", "state.json"} <= {path.name for path in (tmp_path / "a").iterdir()}
 
-    def test_every_step_is_told(self, subject: Trainer, architecture: Architecture, tmp_path: Path) -> None:
-        told: list[tuple[int, int]] = []
+    def test_steps_are_reported(self, subject: Trainer, architecture: Architecture, tmp_path: Path) -> None:
+        reported: list[tuple[int, int]] = []
         subject.train(
             architecture,
             RECIPE,
             seed=0,
             directory=tmp_path,
-            progress=lambda done, wanted, _: told.append((done, wanted)),
+            progress=lambda done, wanted, _: reported.append((done, wanted)),
         )
-        assert [done for done, _ in told] == list(range(1, len(told) + 1))
-        assert {wanted for _, wanted in told} == {len(told)}
+        assert [done for done, _ in reported] == list(range(1, len(reported) + 1))
+        assert {wanted for _, wanted in reported} == {len(reported)}
 
     def test_a_stopped_training_goes_on_to_the_same_network(
         self, subject: Trainer, architecture: Architecture, tmp_path: Path

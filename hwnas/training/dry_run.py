@@ -30,7 +30,7 @@ from hwnas.search_spaces.base import SearchSpace
 from hwnas.tasks.base import Arrays, LossSettings, MetricWords, Picture, Task
 from hwnas.tasks.evaluation import GROUP as TASKS
 from hwnas.tasks.evaluation import checked_quality
-from hwnas.tasks.expectations import expectations
+from hwnas.tasks.optional_parts import expectations
 from hwnas.tasks.trees import Tree, leaves, named, run
 from hwnas.training.predict import torch_predict
 from hwnas.training.recipe import Recipe

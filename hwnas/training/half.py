@@ -9,6 +9,7 @@ arithmetic. On a GPU all of it is the GPU's.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -20,8 +21,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from hwnas.io_spec import IoSpec
 from hwnas.tasks.base import Arrays
 from hwnas.tasks.trees import named
-
-LARGEST_HALF = 65504.0
 
 _SUMMED_IN_SINGLE = frozenset(
     {
@@ -38,13 +37,16 @@ _SUMMED_IN_SINGLE = frozenset(
     }
 )
 
+_UNINITIALISED = frozenset({"aten::empty", "aten::empty_like", "aten::empty_strided", "aten::new_empty"})
+"""What these return was not computed; something else writes it."""
+
 
 class HalfNetwork:
     """A network in half arithmetic: inputs by name to outputs by name.
 
     Attributes:
         largest_activation: magnitude of the largest value between two operators so far, before it was
-            rounded; above `LARGEST_HALF` it became infinite.
+            rounded; above `LARGEST_HALF` it became infinite. Infinite, too, if one was not a number.
     """
 
     def __init__(self, module: nn.Module, io_spec: IoSpec, device: str | None = None) -> None:
@@ -98,14 +100,17 @@ class _HalfArithmetic(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._watch(exact)
             return _half(exact)
         result = func(*args, **(kwargs or {}))
-        self._watch(result)
+        if name not in _UNINITIALISED:
+            self._watch(result)
         return result
 
     def _watch(self, result: Any) -> None:
         if isinstance(result, Tensor):
             if result.is_floating_point() and result.numel():
                 # Inside a dispatch mode of its own, PyTorch does not come back here.
-                self.largest = max(self.largest, float(result.detach().abs().max()))
+                largest = float(result.detach().abs().max())
+                # What is not a number came of a value that no half holds; `max` would drop it.
+                self.largest = max(self.largest, largest) if math.isfinite(largest) else math.inf
         elif isinstance(result, tuple | list):
             for part in result:
                 self._watch(part)

@@ -128,6 +128,7 @@ def relax(
         settings.weights,
         relaxation.probabilities(),
         {**provenance, "steps": settings.steps, "seconds": round(relaxation.seconds, 3)},
+        task.fingerprint(),
     )
     found.save(directory)
     return found

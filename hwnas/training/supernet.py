@@ -17,9 +17,10 @@ from torch.utils.data import Dataset
 
 from hwnas.architecture import Architecture
 from hwnas.errors import ConfigError, TrainingError
-from hwnas.files import write_json_atomically
+from hwnas.files import read_checked_json, write_checked_json
 from hwnas.search_spaces.base import SearchSpace, sample_choices
 from hwnas.tasks.base import Task
+from hwnas.tasks.trees import Tree
 from hwnas.training.checkpoint import (
     WEIGHTS_FILE,
     Checkpoint,
@@ -84,43 +85,66 @@ def train_supernet(
     checkpoint = load_checkpoint(directory, identity)
     shared = SharedWeights(space, seed=seed)
     if checkpoint is None or not checkpoint.finished:
-        write_json_atomically(directory / HEADER_FILE, header)
+        write_checked_json(directory / HEADER_FILE, header)
         seconds = _Sandwich(shared, task, space, architecture, recipe, seed).run(
             directory, identity, checkpoint, progress
         )
-        write_json_atomically(directory / HEADER_FILE, {**header, "seconds": round(seconds, 3)})
+        write_checked_json(directory / HEADER_FILE, {**header, "seconds": round(seconds, 3)})
     load_weights(directory / WEIGHTS_FILE, shared)
     return shared
 
 
-def load_supernet(directory: Path, space: SearchSpace) -> SharedWeights:
-    """Return shared weights that were trained for a space.
+def load_supernet(directory: Path, space: SearchSpace, task: Task) -> SharedWeights:
+    """Return shared weights that were trained for a space and a task.
 
     Raises:
-        TrainingError: if there are none, or they are of another space.
+        TrainingError: if there are none, they are damaged, or of another space or other data.
     """
-    try:
-        header = json.loads((directory / HEADER_FILE).read_text(encoding="utf-8"))
-        seed, found = int(header["seed"]), header["space"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise TrainingError(
-            f"{directory} holds no supernet ({error!r}). `hwnas supernet RUN.yaml --out DIR` trains one."
-        ) from error
+    header = read_header(directory)
     wanted = space_of(space)
-    if found != wanted:
+    if header["space"] != wanted:
         raise TrainingError(
-            f"The supernet in {directory} is of another space than this one: {found} instead of {wanted}. "
-            "Train one for this space."
+            f"The supernet in {directory} is of another space than this one: {header['space']} instead of "
+            f"{wanted}. Train one for this space."
         )
-    shared = SharedWeights(space, seed=seed)
+    if header["data"] != task.fingerprint():
+        raise TrainingError(
+            f"The supernet in {directory} was trained on other data than the task {task.name!r} has now: "
+            "samples, labels, settings, or how data are read. Restore them, or train a supernet on these: "
+            "`hwnas supernet RUN.yaml --out DIR`."
+        )
+    shared = SharedWeights(space, seed=header["seed"])
     load_weights(directory / WEIGHTS_FILE, shared)
     return shared
 
 
 def seconds_of_supernet(directory: Path) -> float:
-    """Return what training the shared weights in a directory took; 0 where that is not known."""
-    header = json.loads((directory / HEADER_FILE).read_text(encoding="utf-8"))
-    return float(header.get("seconds", 0.0))
+    """Return what training the shared weights in a directory took; 0 where that is not known.
+
+    Raises:
+        TrainingError: as `read_header`.
+    """
+    return float(read_header(directory).get("seconds", 0.0))
+
+
+def read_header(directory: Path) -> dict[str, Any]:
+    """Return what a supernet is of, see `header_of`.
+
+    Raises:
+        TrainingError: if there is none, or it is damaged.
+    """
+    path = directory / HEADER_FILE
+    remedy = "`hwnas supernet RUN.yaml --out DIR` trains one."
+    try:
+        header = read_checked_json(path)
+        found = {"seed": int(header["seed"]), "space": header["space"], "data": str(header["data"])}
+    except FileNotFoundError as error:
+        raise TrainingError(f"{directory} holds no supernet: there is no {HEADER_FILE}. {remedy}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise TrainingError(
+            f"{path} cannot be relied on: {error}. Restore it from a copy, or remove {directory}; {remedy}"
+        ) from error
+    return {**header, **found}
 
 
 def header_of(task: Task, space: SearchSpace, recipe: Recipe, seed: int) -> dict[str, Any]:
@@ -173,55 +197,78 @@ class _Sandwich:
     recipe: Recipe
     seed: int
 
+    def __post_init__(self) -> None:
+        self._optimizer = make_optimizer(self.shared, self.recipe)
+        self._schedule = make_schedule(self._optimizer, self.recipe)
+        self._loss = self.task.loss(self.architecture, self.recipe.loss)
+        self._step = 0
+        self._started_s, self._before_s = time.monotonic(), 0.0
+
     def run(
         self, directory: Path, identity: Identity, checkpoint: Checkpoint | None, progress: Progress | None
     ) -> float:
         """Do the steps that are left; return the seconds that all sessions took up to their checkpoints."""
-        recipe, started_s, before_s = self.recipe, time.monotonic(), 0.0
-        optimizer = make_optimizer(self.shared, recipe)
-        schedule = make_schedule(optimizer, recipe)
-        step = 0
+        recipe = self.recipe
         if checkpoint is not None:
-            step, before_s = checkpoint.step, float(checkpoint.scalars["seconds"])
-            self.shared.load_state_dict(unprefixed(_WEIGHTS, checkpoint.tensors))
-            load_optimizer(
-                optimizer, unprefixed(_OPTIMIZER, checkpoint.tensors), checkpoint.scalars["groups"]
-            )
-            schedule.load_state_dict(dict(checkpoint.scalars["schedule"]))
-        loss_function = self.task.loss(self.architecture, recipe.loss)
-        sampler = StepSampler(first_step=step, steps=recipe.steps, batch_size=recipe.batch_size)
+            self._restore(checkpoint)
+        sampler = StepSampler(first_step=self._step, steps=recipe.steps, batch_size=recipe.batch_size)
         for inputs, targets in load_batches(self._samples(), sampler, workers=recipe.workers):
-            optimizer.zero_grad(set_to_none=True)
-            total = 0.0
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(self.seed * 1_000_003 + step)
-                for architecture in self._networks(step):
-                    loss = loss_function(self.shared.outputs(architecture, inputs), targets)
-                    total += float(loss.detach())
-                    loss.backward()  # type: ignore[no-untyped-call]
-            if not math.isfinite(total):
-                raise TrainingError(
-                    f"The loss of the supernet is {total} at step {step} of {recipe.steps}. Lower "
-                    "learning_rate or gradient_clip."
-                )
-            nn.utils.clip_grad_norm_(self.shared.parameters(), recipe.gradient_clip)
-            optimizer.step()
-            step += 1
-            if step < recipe.steps:
-                schedule.step()
+            loss = self._advance(inputs, targets)
             if progress is not None:
-                progress(step, recipe.steps, total / (_RANDOM + 2))
-            if step % recipe.checkpoint_every == 0 and step < recipe.steps:
-                tensors = prefixed(_WEIGHTS, self.shared.state_dict())
-                tensors |= prefixed(_OPTIMIZER, optimizer_tensors(optimizer))
-                scalars = {
-                    "groups": optimizer_scalars(optimizer),
-                    "schedule": schedule.state_dict(),
-                    "seconds": before_s + time.monotonic() - started_s,
-                }
-                save_checkpoint(directory, identity, Checkpoint(step, False, tensors, scalars))
-        save_result(directory, identity, step, self.shared)
-        return before_s + time.monotonic() - started_s
+                progress(self._step, recipe.steps, loss)
+            if self._step % recipe.checkpoint_every == 0 and self._step < recipe.steps:
+                save_checkpoint(directory, identity, self._checkpoint())
+        save_result(directory, identity, self._step, self.shared)
+        return self._seconds
+
+    @property
+    def _seconds(self) -> float:
+        return self._before_s + time.monotonic() - self._started_s
+
+    def _advance(self, inputs: Tree, targets: Tree) -> float:
+        """Do one step and return its loss, the mean over its networks.
+
+        Raises:
+            TrainingError: if the loss is not finite.
+        """
+        self._optimizer.zero_grad(set_to_none=True)
+        total = 0.0
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed * 1_000_003 + self._step)
+            for architecture in self._networks(self._step):
+                loss = self._loss(self.shared.outputs(architecture, inputs), targets)
+                total += float(loss.detach())
+                loss.backward()  # type: ignore[no-untyped-call]
+        if not math.isfinite(total):
+            raise TrainingError(
+                f"The loss of the supernet is {total} at step {self._step} of {self.recipe.steps}. Lower "
+                "learning_rate or gradient_clip."
+            )
+        nn.utils.clip_grad_norm_(self.shared.parameters(), self.recipe.gradient_clip)
+        self._optimizer.step()
+        self._step += 1
+        if self._step < self.recipe.steps:
+            self._schedule.step()
+        return total / (_RANDOM + 2)
+
+    def _checkpoint(self) -> Checkpoint:
+        """Return everything that `_restore` needs."""
+        tensors = prefixed(_WEIGHTS, self.shared.state_dict())
+        tensors |= prefixed(_OPTIMIZER, optimizer_tensors(self._optimizer))
+        scalars = {
+            "groups": optimizer_scalars(self._optimizer),
+            "schedule": self._schedule.state_dict(),
+            "seconds": self._seconds,
+        }
+        return Checkpoint(self._step, False, tensors, scalars)
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        self._step, self._before_s = checkpoint.step, float(checkpoint.scalars["seconds"])
+        self.shared.load_state_dict(unprefixed(_WEIGHTS, checkpoint.tensors))
+        load_optimizer(
+            self._optimizer, unprefixed(_OPTIMIZER, checkpoint.tensors), checkpoint.scalars["groups"]
+        )
+        self._schedule.load_state_dict(dict(checkpoint.scalars["schedule"]))
 
     def _networks(self, step: int) -> list[Architecture]:
         rng = np.random.default_rng([self.seed, step])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Collection
 from copy import deepcopy
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from hwnas.errors import ConfigError, TrainingInterruptedError
 from hwnas.files import sha256_of_file
 from hwnas.search_spaces.base import SearchSpace
 from hwnas.tasks.base import Task
-from hwnas.tasks.pretraining import pretraining_dataset
+from hwnas.tasks.optional_parts import pretraining_dataset
 from hwnas.training.checkpoint import (
     WEIGHTS_FILE,
     Identity,
@@ -42,6 +43,7 @@ def train(
     progress: Progress | None = None,
     is_stopped: Callable[[], bool] | None = None,
     start: Path | None = None,
+    trainable: Collection[str] | None = None,
 ) -> nn.Module:
     """Train an architecture and return the network, on the CPU and in evaluation mode.
 
@@ -59,6 +61,8 @@ def train(
         progress: is told after every step.
         is_stopped: is asked after every step whether the training is to end; its checkpoint is saved first.
         start: weights to begin with, safetensors; None for fresh ones.
+        trainable: names of the parameters that are trained, while the others stay; None for all. Running
+            statistics of batch norms follow the data in any case.
 
     Raises:
         ConfigError: if the batch cannot be shared equally among the processes.
@@ -67,6 +71,9 @@ def train(
     """
     directory.mkdir(parents=True, exist_ok=True)
     begun = recipe.id if start is None else f"{recipe.id}-from-{sha256_of_file(start)[:16]}"
+    if trainable is not None:
+        named = "\n".join(sorted(trainable))
+        begun += f"-only-{hashlib.sha256(named.encode()).hexdigest()[:16]}"
     identity = Identity(architecture.id, begun, seed, task.fingerprint())
     checkpoint = load_checkpoint(directory, identity) if resume else None
     # What is random here must not change what the caller draws afterwards.
@@ -76,12 +83,21 @@ def train(
         if start is not None and checkpoint is None:
             load_weights(start, module)
         if checkpoint is None or not checkpoint.finished:
-            loop = TrainingLoop(deepcopy(module), task.loss(architecture, recipe.loss), recipe, seed)
+            loop = TrainingLoop(
+                _with_frozen(deepcopy(module), trainable), task.loss(architecture, recipe.loss), recipe, seed
+            )
             if checkpoint is not None:
                 loop.restore(checkpoint)
             _run(loop, task, architecture, recipe, identity, directory, progress, is_stopped)
     load_weights(directory / WEIGHTS_FILE, module)
     return module.eval()
+
+
+def _with_frozen(module: nn.Module, trainable: Collection[str] | None) -> nn.Module:
+    """Return a module whose other parameters than those named get no gradient."""
+    for name, parameter in module.named_parameters():
+        parameter.requires_grad_(trainable is None or name in trainable)
+    return module
 
 
 def _run(

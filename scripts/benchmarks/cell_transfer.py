@@ -79,15 +79,15 @@ def main() -> None:
     runs = {
         (seed, arm): searched(arguments, seed, arm, cells) for seed in range(arguments.seeds) for arm in ARMS
     }
-    told = {
+    reported = {
         f"{arm} {seed}": figures(run, arguments.limit_gmacs, cells_of_file)
         for (seed, arm), run in runs.items()
     }
     print(
         f"{time.perf_counter() - began:.0f} s by the clock, {processor_s() - busy:.0f} s of processor time\n"
     )
-    print_table(told, arguments.seeds)
-    print(json.dumps(told))
+    print_table(reported, arguments.seeds)
+    print(json.dumps(reported))
 
 
 def found_cells(arguments: argparse.Namespace) -> list[str]:
@@ -164,17 +164,19 @@ def figures(run: Path, limit_gmacs: float, seeds: set[Cell]) -> dict[str, Any]:
     }
 
 
-def print_table(told: dict[str, dict[str, Any]], seeds: int) -> None:
+def print_table(reported: dict[str, dict[str, Any]], seeds: int) -> None:
     """Print one line a run, and the mean difference between both arms."""
     keys = ("hypervolume", "best_miou", "mean_miou")
     print("| run | trained | over the limit | hypervolume | best mIoU | mean mIoU | of cells of the file |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | --- |")
-    for name, run in told.items():
+    for name, run in reported.items():
         cells = " | ".join(f"{run[key]:.3f}" for key in keys)
         own = f"{run['seeds_trained']}, mean mIoU {run['seeds_miou']:.3f}" if run["seeds_trained"] else "none"
         print(f"| {name} | {run['trained']} | {run['over_limit']} | {cells} | {own} |")
     gains = [
-        statistics.fmean(told[f"seeded {seed}"][key] - told[f"unseeded {seed}"][key] for seed in range(seeds))
+        statistics.fmean(
+            reported[f"seeded {seed}"][key] - reported[f"unseeded {seed}"][key] for seed in range(seeds)
+        )
         for key in keys
     ]
     print(f"| **gain, mean** | | | {' | '.join(f'{gain:+.3f}' for gain in gains)} | |\n")

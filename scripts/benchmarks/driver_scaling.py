@@ -44,7 +44,7 @@ from hwnas.search.fidelities import Fidelities, Rung
 from hwnas.search.interruption import StopRequest
 from hwnas.search.latency_filter import LatencyFilter
 from hwnas.search.loop import CandidateLoop
-from hwnas.search.progress import ProgressListener, SearchStatus
+from hwnas.search.progress import ProgressListener, ProposalCounts, SearchStatus
 from hwnas.search.recorder import TrialRecorder
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.run_log import RunLog
@@ -244,6 +244,7 @@ def replay(
             pool=executor,
             fidelities=Fidelities([Rung(TrialRecorder(run, study, RunLog(run), objectives))]),
             latency_filter=LatencyFilter(None, space, objectives),
+            proposals=ProposalCounts(),
             stop=stop,
             listener=listener,
         ).run()
@@ -263,20 +264,20 @@ def told_costs(directory: Path, points: Sequence[int], strategy: str) -> list[di
     found = []
     rows = [(1.0, 0.0, 1.0)]
     replay(directory, 1, WINDOW, strategy, rows, clocked=False)
-    for told in points:
-        _fill(directory, told)
+    for reported in points:
+        _fill(directory, reported)
         moments: dict[int, tuple[float, float]] = {}
 
         def note(status: SearchStatus, moments: dict[int, tuple[float, float]] = moments) -> None:
             moments.setdefault(status.trained, (time.perf_counter(), time.process_time()))
 
-        replay(directory, 1, told + WINDOW, strategy, rows, clocked=False, listener=note)
+        replay(directory, 1, reported + WINDOW, strategy, rows, clocked=False, listener=note)
         steps = list(itertools.pairwise(moments[number] for number in sorted(moments)))
         wall_ms = [1000 * (after[0] - before[0]) for before, after in steps]
         own_ms = [1000 * (after[1] - before[1]) for before, after in steps]
         found.append(
             {
-                "told": told,
+                "reported": reported,
                 "mean_ms": statistics.fmean(wall_ms),
                 "median_ms": statistics.median(wall_ms),
                 "largest_ms": max(wall_ms),
@@ -287,13 +288,13 @@ def told_costs(directory: Path, points: Sequence[int], strategy: str) -> list[di
     return found
 
 
-def _fill(directory: Path, told: int) -> None:
+def _fill(directory: Path, reported: int) -> None:
     """Repeat the first trials of a study until it has so many; their records are those of the first."""
     place = JournalPlace(RunDirectory(directory).study_journal)
     with place.opened(read_only=False) as storage:
         study = optuna.load_study(study_name=place.name, storage=storage)
         trials = study.get_trials()
-        for number in range(len(trials), told):
+        for number in range(len(trials), reported):
             study.add_trial(trials[number % WINDOW])
 
 
@@ -337,11 +338,11 @@ def main() -> None:
                 Path(directory), workers, options.trials, options.strategy, rows, clocked=mode == "with clock"
             )
     costs: list[dict[str, float]] = []
-    if options.told:
+    if options.reported:
         with tempfile.TemporaryDirectory() as directory:
-            costs = told_costs(Path(directory), sorted(options.told), options.strategy)
+            costs = told_costs(Path(directory), sorted(options.reported), options.strategy)
     if options.json:
-        found = {"strategy": options.strategy, "trials": options.trials, **results, "told": costs}
+        found = {"strategy": options.strategy, "trials": options.trials, **results, "reported": costs}
         print(json.dumps(found))
         return
     _print_tables(results, costs)

@@ -4,7 +4,7 @@
     python scripts/benchmarks/estimators.py --data DIR --out DIR [--networks 32] [--steps 300] [--json]
 
 `--data` is a SemanticKITTI directory; sequence 08 is validated on. Networks are drawn uniformly from the part
-of `range-unet` that stands below, those over `--most-gmac` are passed over, and each is trained in full
+of `range-unet` that stands below, those over `--max-gmac` are passed over, and each is trained in full
 (`--steps`) with a seed of its own. Then every estimator evaluates the same networks, none of which it was
 fitted to; a supernet is trained once for all of the part. Everything stays in `--out`, and the same command
 goes on with it. Prints Markdown, and with `--json` ends in one line of JSON. For a space and a task of one's
@@ -23,7 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hwnas.estimators.comparison import Compared, Comparison
+from hwnas.estimators.comparison import Compared, EstimatorBenchmark
 from hwnas.files import write_json_atomically
 from hwnas.search_spaces.base import SearchSpace, make_search_space
 from hwnas.tasks.base import Task, make_task
@@ -97,13 +97,13 @@ def main() -> None:
             "cache": str(arguments.out / "learned"),
         }
         compared.append(Compared("learned, over weight sharing", "learned", learned))
-    comparison = Comparison(
+    comparison = EstimatorBenchmark(
         task={"name": "lidar-segmentation", "settings": settings},
         space={"name": SPACE, "choices": CHOICES},
         full={"steps": arguments.steps},
         estimators=tuple(compared),
         networks=arguments.networks,
-        most_gmac=arguments.most_gmac,
+        max_gmac=arguments.max_gmac,
         seed=arguments.seed,
     )
 
@@ -128,7 +128,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--networks", type=int, default=32)
-    parser.add_argument("--most-gmac", type=float, default=5.0)
+    parser.add_argument("--max-gmac", type=float, default=5.0)
     parser.add_argument("--width", type=int, default=512)
     parser.add_argument("--steps", type=int, default=300, help="of full training")
     parser.add_argument("--proxy-steps", type=int, nargs="*", default=[30, 80], help="of brief trainings")

@@ -34,7 +34,7 @@ import numpy.typing as npt
 
 from hwnas.errors import HwnasError, LatencyTableError, did_you_mean
 from hwnas.latency.predict.few_shot import NetworkPool, choose_samples, learn_likeness, predict
-from hwnas.latency.predict.gaussian_process import one_thread
+from hwnas.one_thread import one_thread
 from hwnas.rank_correlation import spearman_rho
 
 Floats = npt.NDArray[np.float64]

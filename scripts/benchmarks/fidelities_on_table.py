@@ -48,6 +48,7 @@ from hwnas.search.interruption import StopRequest
 from hwnas.search.latency_filter import LatencyFilter
 from hwnas.search.loop import CandidateLoop
 from hwnas.search.prescreening.stage import PrescreeningStage
+from hwnas.search.progress import ProposalCounts
 from hwnas.search.recorder import TrialRecorder
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.run_log import RunLog
@@ -332,6 +333,7 @@ def _search(
                 pool=executor,
                 fidelities=fidelities,
                 latency_filter=latency_filter,
+                proposals=ProposalCounts(),
                 stop=stop,
                 listener=lambda _status: None,
                 queue=queue,

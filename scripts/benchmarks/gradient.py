@@ -108,7 +108,7 @@ def _relaxed(task: Task, space: SearchSpace, arguments: argparse.Namespace) -> R
     return relax(
         task,
         space,
-        load_supernet(arguments.supernet, space),
+        load_supernet(arguments.supernet, space, task),
         operations,
         Recipe.proxy(),
         RelaxationSettings(steps=arguments.steps, drawn=24),
@@ -163,9 +163,9 @@ def _train(network: dict[str, Any], settings: dict[str, Any], steps: int, path: 
     task, space = _made(settings)
     estimator = make_estimator("training", EstimatorContext(task, space, {"steps": steps}))
     with tempfile.TemporaryDirectory() as scratch:
-        told = estimator.estimate(Architecture.from_json(network), seed=0, directory=Path(scratch))
-    write_json_atomically(path, {**told.to_json(), "error": told.quality.error})
-    return told.quality.error
+        reported = estimator.estimate(Architecture.from_json(network), seed=0, directory=Path(scratch))
+    write_json_atomically(path, {**reported.to_json(), "error": reported.quality.error})
+    return reported.quality.error
 
 
 def _show(

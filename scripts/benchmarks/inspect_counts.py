@@ -80,11 +80,11 @@ def compare(root: Path, name: str, inputs: Sequence[str]) -> Compared:
     start = time.perf_counter()
     report = inspect_onnx(root / name, inputs)
     seconds = time.perf_counter() - start
-    shapes = {entry["name"] for entry in report.inputs}
+    shapes = {entry.name for entry in report.inputs}
     given = [text for text in inputs if any(text.startswith(f"{known}=") for known in shapes)]
     for entry in report.inputs:
-        if not any(text.startswith(f"{entry['name']}=") for text in given) and entry["shape"]:
-            given.append(f"{entry['name']}={'x'.join(map(str, entry['shape']))}")
+        if not any(text.startswith(f"{entry.name}=") for text in given) and entry.shape:
+            given.append(f"{entry.name}={'x'.join(map(str, entry.shape))}")
     try:
         return Compared(name, report, seconds, macs_that_ran(root / name, given))
     except (HwnasError, RuntimeError, ValueError) as error:

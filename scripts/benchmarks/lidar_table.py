@@ -43,7 +43,7 @@ from stratified_networks import (
 )
 
 from hwnas.architecture import Architecture
-from hwnas.errors import ConfigError, HwnasError, TrainingError
+from hwnas.errors import HwnasError, TrainingError
 from hwnas.files import sha256_of_file
 from hwnas.io_spec import NetworkContract
 from hwnas.models.cost import count_macs, count_parameters
@@ -319,23 +319,6 @@ def _figures(curve: list[Quality]) -> Row:
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
-
-
-def described(row: Mapping[str, Any], contract: NetworkContract) -> Architecture:
-    """Return the architecture of a row again.
-
-    Args:
-        row: of a table.
-        contract: of the task of the table.
-
-    Raises:
-        ConfigError: if it is not the one that the row names.
-    """
-    shape = (contract.in_channels, contract.height, int(row["genes"]["input_width"]))
-    architecture = Architecture(row["space"], row["genes"], shape, contract.outputs)
-    if architecture.id != row["id"]:
-        raise ConfigError(f"The genes of the row {row['id']} are those of {architecture.id}. Delete it.")
-    return architecture
 
 
 if __name__ == "__main__":

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lidar_table import described
 from lidar_table_figures import first_trainings
 from row_table import Row, RowTable, read_provenance, read_rows
 
+from hwnas.architecture import Architecture
+from hwnas.errors import ConfigError
 from hwnas.io_spec import NetworkContract, dense_logits
 from hwnas.latency.measure.meter import open_meter
 from hwnas.latency.measure.protocol import MeasuringProtocol
@@ -94,3 +95,20 @@ def _measured(row: Row, meter: LatencyMeter) -> LatencyMeasurement:
         path = Path(scratch) / "model.onnx"
         export_onnx(space.build(architecture), architecture.io_spec(), path, metadata={})
         return meter.measure(path, architecture.io_spec())
+
+
+def described(row: Mapping[str, Any], contract: NetworkContract) -> Architecture:
+    """Return the architecture of a row again.
+
+    Args:
+        row: of a table.
+        contract: of the task of the table.
+
+    Raises:
+        ConfigError: if it is not the one that the row names.
+    """
+    shape = (contract.in_channels, contract.height, int(row["genes"]["input_width"]))
+    architecture = Architecture(row["space"], row["genes"], shape, contract.outputs)
+    if architecture.id != row["id"]:
+        raise ConfigError(f"The genes of the row {row['id']} are those of {architecture.id}. Delete it.")
+    return architecture

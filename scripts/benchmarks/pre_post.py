@@ -33,11 +33,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.data.dataset import ScanDataset, open_dataset
+from hwnas.data.dataset import open_dataset
+from hwnas.data.scan_dataset import ScanDataset
 from hwnas.metrics.confusion import confusion_matrix, iou_per_class
 from hwnas.range_view.compiled import kernel_name
 from hwnas.range_view.knn import KnnSettings, labels_of_pixels, labels_of_points
-from hwnas.range_view.projection import ProjectionSpec, RangeImage, label_image, project
+from hwnas.range_view.projection import RangeImage, label_image, project
+from hwnas.range_view.projection_spec import ProjectionSpec
 from hwnas.scan import Scan
 
 WIDTHS = (512, 1024, 2048)

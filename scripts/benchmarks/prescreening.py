@@ -126,8 +126,8 @@ def main() -> None:
     )
     for number in arguments.networks:
         command = [sys.executable, __file__, *sys.argv[1:], "--one", str(number)]
-        told = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-        found = json.loads(told.splitlines()[-1])
+        reported = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+        found = json.loads(reported.splitlines()[-1])
         print(row(found), flush=True)
     print(
         f"\n{found['chosen']} chosen; {arguments.evaluated} evaluated networks, on whose made-up errors the "

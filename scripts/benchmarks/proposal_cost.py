@@ -33,7 +33,7 @@ CONTRACT = NetworkContract(
 )
 
 
-def measure(strategy: str, told: int, proposals: int, seed: int) -> list[float]:
+def measure(strategy: str, reported: int, proposals: int, seed: int) -> list[float]:
     """Return the seconds of proposals after `told` trials."""
     space = make_search_space("range-unet", CONTRACT)
     rng = np.random.default_rng(seed)
@@ -47,12 +47,12 @@ def measure(strategy: str, told: int, proposals: int, seed: int) -> list[float]:
         latency_ms = values_of(architecture)[1]
         return LatencyPrediction(latency_ms, (0.9 * latency_ms, 1.1 * latency_ms))
 
-    context = StrategyContext(space, predict, Limits(None, told), seed)
+    context = StrategyContext(space, predict, Limits(None, reported), seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         study = optuna.create_study(directions=["minimize"] * 2, sampler=make_sampler(strategy, context))
     genes = dict(distributions_of(space))
-    for _ in range(told):
+    for _ in range(reported):
         choices = sample_choices(space, rng)
         values = values_of(space.decode(choices))
         study.add_trial(create_trial(params=choices, distributions=dict(genes), values=list(values)))
@@ -82,10 +82,10 @@ def main() -> None:
         "| strategy | told | first, s | median of the next, s | largest, s |\n| --- | --- | --- | --- | --- |"
     )
     for strategy in arguments.strategies:
-        for told in arguments.told:
-            first, *rest = measure(strategy, told, arguments.proposals, arguments.seed)
+        for reported in arguments.reported:
+            first, *rest = measure(strategy, reported, arguments.proposals, arguments.seed)
             figures = f"{first:.2f} | {statistics.median(rest):.3f} | {max(rest):.3f}"
-            print(f"| {strategy} | {told} | {figures} |", flush=True)
+            print(f"| {strategy} | {reported} | {figures} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -170,17 +170,17 @@ def _rows(bundle: Path, scans: list[Path], runtimes: list[str]) -> Iterator[Row]
     for name, entry in manifest.precisions.items():
         with Runner(bundle, precision=name) as runner:
             here[name] = np.concatenate([runner.label_scan(path) for path in scans])
-        told = (str(entry["precision"]), str(entry["dialect"] or ""))
-        yield Row(HERE, onnxruntime.__version__, "f32", *told, _share(here[name], here["fp32"]), 1.0)
+        reported = (str(entry["precision"]), str(entry["dialect"] or ""))
+        yield Row(HERE, onnxruntime.__version__, "f32", *reported, _share(here[name], here["fp32"]), 1.0)
     for runtime in runtimes:
         for arithmetic in ("f32", "default") if runtime == OPENVINO else ("f32",):
             for name, entry in manifest.precisions.items():
                 model = manifest.directory / str(entry["file"])
                 found = logits_of(runtime, model, images, classes, arithmetic=arithmetic)
                 labels = _labels(view, projected, found.values)
-                told = (str(entry["precision"]), str(entry["dialect"] or ""))
+                reported = (str(entry["precision"]), str(entry["dialect"] or ""))
                 shares = (_share(labels, here["fp32"]), _share(labels, here[name]))
-                yield Row(runtime, found.version, found.arithmetic, *told, *shares)
+                yield Row(runtime, found.version, found.arithmetic, *reported, *shares)
 
 
 def _labels(

@@ -1,11 +1,12 @@
 """Which row points get: sensor x what is done to its scans x what happens. Prints Markdown tables.
 
-    python scripts/benchmarks/scan_geometry.py [--real DIRECTORY] [--time]
+    python scripts/benchmarks/scan_geometry.py [--real DIRECTORY] [--sectors] [--time]
 
 For every sensor table, turns are made with a known beam for every point; then the order, the start and the
 numbering of rings are changed. Beside hwnas stands the usual recipe: a ring ends where the azimuth passes
 zero, and where that gives no number of rings that fits, elevations from +3 to -25 degrees are divided evenly.
-`--real` names a directory with data sets of real scans (`lidar`, `hdl32e`, `pandaset`).
+`--real` names a directory with data sets of real scans (`lidar`, `hdl32e`, `pandaset`). `--sectors` cuts
+sectors of every width and start out of these, instead.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import sys
 import tempfile
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +28,8 @@ import numpy.typing as npt
 
 from hwnas.data.dataset import open_dataset
 from hwnas.data.sensors import Sensor, load_sensor, sensor_names
-from hwnas.range_view.projection import ProjectionSpec, RangeImage, project
+from hwnas.range_view.projection import RangeImage, project
+from hwnas.range_view.projection_spec import ProjectionSpec
 from hwnas.range_view.rings import recover_rings
 from hwnas.scan import DataWarning
 
@@ -34,6 +37,11 @@ WIDTH = 1024
 STEPS = 1000
 SEEDS = 3
 REPEATS = 25
+
+SECTORS_DEG = (45, 60, 90, 120, 180, 240, 270, 300, 330)
+SECTOR_STEP_DEG = 15
+LEAST_RIGHT = 0.97
+FATES = ("right", "right by elevation", "wrong, with a warning", "wrong, silently")
 
 Points = npt.NDArray[np.float32]
 Rings = npt.NDArray[np.int32]
@@ -267,6 +275,43 @@ def real_rows(directory: Path) -> Iterator[str]:
         yield f"| {name} | {fault} | {cells[0]} | {cells[1]} | {how} |"
 
 
+def sector_rows(directory: Path) -> Iterator[str]:
+    """Yield a table of sectors of real scans whose beams are known, by sensor and width.
+
+    A sector is right if 97 % of its points are in the row of their ring, and right by elevation if its points
+    lie at the elevation of their rows, but (in the median) more than half a spacing of beams away from those
+    of their rings: then it is the numbers of rings in the file that do not fit the data sheet.
+    """
+    yield f"| sensor | sector, degrees | sectors | {' | '.join(FATES)} |\n|---|---:|---:|---:|---:|---:|---:|"
+    for name, fault, spec, cases in real_cases(directory):
+        if fault not in ("as stored", "without its rings"):
+            continue
+        for width in SECTORS_DEG:
+            found = Counter(
+                fate_of(at(case, azimuth_deg(case.points, start) < width), spec)
+                for case in cases
+                for start in range(0, 360, SECTOR_STEP_DEG)
+            )
+            cells = " | ".join(str(found[fate]) for fate in FATES)
+            yield f"| {name} | {width} | {found.total()} | {cells} |"
+
+
+def fate_of(case: Case, spec: ProjectionSpec) -> str:
+    """Return which of `FATES` a scan meets."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", DataWarning)
+        image = project(case.points, np.zeros(len(case.points), np.float32), spec)
+    if np.mean(image.row == case.beam) >= LEAST_RIGHT:
+        return FATES[0]
+    if caught:
+        return FATES[2]
+    table = np.asarray(spec.beams_deg, np.float64)
+    elevation = np.degrees(np.arcsin(case.points[:, 2] / np.linalg.norm(case.points, axis=1)))
+    of_row, of_ring = (float(np.median(np.abs(elevation - table[row]))) for row in (image.row, case.beam))
+    half = float(np.median(-np.diff(table))) / 2
+    return FATES[1] if of_row < half / 5 and of_ring > half else FATES[3]
+
+
 def time_rows() -> Iterator[str]:
     """Yield a table of processor times on a scan like that of an HDL-64E, one thread."""
     case = dropped(turn_of(load_sensor("hdl-64e"), 0, steps=2700), 0)
@@ -305,10 +350,17 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--real", type=Path, help="directory with data sets of real scans")
+    parser.add_argument("--sectors", action="store_true", help="cut sectors out of the real scans instead")
     parser.add_argument("--time", action="store_true", help="clock it instead")
     options = parser.parse_args()
     if options.time:
         print("\n".join(time_rows()))
+        return
+    if options.sectors:
+        if options.real is None:
+            parser.error("--sectors needs --real DIRECTORY")
+        for row in sector_rows(options.real):
+            print(row, flush=True)
         return
     print(HEAD)
     for row in made_up_rows():

@@ -265,6 +265,23 @@ WRONG: Mapping[str, Variation] = {
 }
 
 
+def _beside(distance_m: float) -> Variation:
+    def variation(cloud: Cloud, rng: Generator) -> Cloud:
+        """The origin somewhere around the sensor; half of the time without 30 % of the points."""
+        angle = rng.uniform(0, 2 * np.pi)
+        shift = distance_m * np.array([np.cos(angle), np.sin(angle), 0.0])
+        moved = replace(cloud, points=(cloud.points + shift).astype(np.float32))
+        return thinned(moved, rng) if rng.random() < 0.5 else moved
+
+    return variation
+
+
+MOVED: Mapping[str, Variation] = {
+    f"{distance:g} m": _beside(distance) for distance in (0.1, 0.25, 0.5, 1.0, 2.0)
+}
+"""By how much the origin is beside the sensor, as where the frame is another one of the vehicle."""
+
+
 def of_another_sensor(cloud: Cloud, rng: Generator) -> Cloud:
     """A scan of another sensor, of which a part may be missing."""
     return _some(cloud, rng)

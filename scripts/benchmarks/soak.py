@@ -99,7 +99,7 @@ class Soak:
         self.rng = random.Random(seed)  # noqa: S311
         self.counts: Counter[str] = Counter()
         self.sessions = self.gave_up = 0
-        self.told: dict[str, dict[int, Any]] = {}
+        self.reported: dict[str, dict[int, Any]] = {}
         self.environment = {**os.environ, "PYTHONPATH": f"{_site(directory)}{os.pathsep}{ROOT}"}
         self.output = directory / "output"
         self.process: subprocess.Popen[bytes] | None = None
@@ -208,7 +208,7 @@ class Soak:
 
     def _trained(self) -> int:
         lowest = "rung 1" if self.fidelities else ""
-        own = [trial for trial in self.told.get(lowest, {}).values() if trial["duplicate_of"] is None]
+        own = [trial for trial in self.reported.get(lowest, {}).values() if trial["duplicate_of"] is None]
         return sum(trial["state"] == "COMPLETE" for trial in own)
 
     def _check(self, *, is_over: bool) -> None:
@@ -239,9 +239,9 @@ class Soak:
             list(range(len(trials))) == [trial.number for trial in trials],
             "a number is missing or there twice",
         )
-        for number, trial in self.told.get(rung, {}).items():
+        for number, trial in self.reported.get(rung, {}).items():
             check(states.get(number) == trial, f"trial {number} was told and changed")
-        self.told[rung] = states
+        self.reported[rung] = states
         trained = [trial for trial in trials if trial.is_trained]
         ids = [trial.architecture.id for trial in trained]
         check(len(ids) == len(set(ids)), "a network was trained twice")

@@ -41,9 +41,9 @@ class Job:
     seed: int
 
 
-def edges_of(least_gmac: float, most_gmac: float, strata: int) -> Floats:
+def edges_of(least_gmac: float, max_gmac: float, strata: int) -> Floats:
     """Return the borders of strata of equal ratios, GMAC, [strata + 1]."""
-    return np.geomspace(least_gmac, most_gmac, strata + 1)
+    return np.geomspace(least_gmac, max_gmac, strata + 1)
 
 
 def strata_of(gmacs: Floats, edges: Floats) -> npt.NDArray[np.int64]:
@@ -109,7 +109,7 @@ def sample_strata(
     raise ValueError(f"Expected {rounds} networks in every stratum, but found {short} in {MOST_DRAWS} draws.")
 
 
-def middle_networks(space: SearchSpace, most_gmac: float) -> list[Architecture]:
+def middle_networks(space: SearchSpace, max_gmac: float) -> list[Architecture]:
     """Return the network of all middle values, with all widths scaled to the nearest that there are."""
     middle: dict[str, Any] = {gene: values[(len(values) - 1) // 2] for gene, values in space.choices.items()}
     widths = [gene for gene in middle if gene.endswith("_width") and gene != "input_width"]
@@ -118,14 +118,14 @@ def middle_networks(space: SearchSpace, most_gmac: float) -> list[Architecture]:
         near = {gene: _nearest(space.choices[gene], scale * middle[gene]) for gene in widths}
         scaled.append(space.decode(middle | near))
     found = dict.fromkeys(scaled)
-    return [network for network in found if gmacs_of(space, [network])[0] <= most_gmac]
+    return [network for network in found if gmacs_of(space, [network])[0] <= max_gmac]
 
 
 def _nearest(values: Sequence[Choice], wanted: float) -> Choice:
     return values[int(np.argmin([abs(float(value) - wanted) for value in values]))]
 
 
-def hand_crafted_networks(space: SearchSpace, most_gmac: float) -> list[Architecture]:
+def hand_crafted_networks(space: SearchSpace, max_gmac: float) -> list[Architecture]:
     """Return every hand-crafted network at every width that is small enough."""
     found = []
     for network in space.choices["network"]:
@@ -134,7 +134,7 @@ def hand_crafted_networks(space: SearchSpace, most_gmac: float) -> list[Architec
             choices = {"network": network, "width_multiplier": multiplier, "input_width": width}
             architecture = space.decode(choices)
             macs = count_macs(space.build(architecture), architecture.input_shape)
-            if macs > most_gmac * 1e9:  # wider ones are larger still
+            if macs > max_gmac * 1e9:  # wider ones are larger still
                 break
             found.append(architecture)
     return found

@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from hwnas.data.dataset import open_dataset
-from hwnas.range_view.projection import ProjectionSpec, project
+from hwnas.range_view.projection import project
+from hwnas.range_view.projection_spec import ProjectionSpec
 
 ALLOWED_GROWTH = 1.05
 NUM_REPORTS = 10

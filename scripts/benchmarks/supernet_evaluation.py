@@ -4,7 +4,7 @@
     python scripts/benchmarks/supernet_evaluation.py --data DIR --supernet DIR [--networks 20] [--json]
 
 `--data` is a SemanticKITTI directory, sequence 08 is validated on; `--supernet` what `estimators.py` trained
-in its `--out`. Candidates of `--least-gmac` to `--most-gmac` are drawn from the same part of `range-unet`;
+in its `--out`. Candidates of `--least-gmac` to `--max-gmac` are drawn from the same part of `range-unet`;
 each is cut out, gets statistics of its own and evaluates all validation scans, with one thread for every
 processor. Prints Markdown, and with `--json` ends in one line of JSON.
 """
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--supernet", type=Path, required=True)
     parser.add_argument("--networks", type=int, default=20)
     parser.add_argument("--least-gmac", type=float, default=0.0)
-    parser.add_argument("--most-gmac", type=float, default=2.0)
+    parser.add_argument("--max-gmac", type=float, default=2.0)
     parser.add_argument("--width", type=int, default=512)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
@@ -61,12 +61,12 @@ def main() -> None:
         while len(seconds) < arguments.networks:
             architecture = space.decode(sample_choices(space, rng))
             gmac = count_macs(space.build(architecture), architecture.input_shape) / 1e9
-            if not arguments.least_gmac <= gmac <= arguments.most_gmac:
+            if not arguments.least_gmac <= gmac <= arguments.max_gmac:
                 continue
-            told = estimator.estimate(architecture, seed=0, directory=Path(scratch)).to_json()
+            reported = estimator.estimate(architecture, seed=0, directory=Path(scratch)).to_json()
             gmacs.append(gmac)
-            seconds.append(float(told["cost_s"]))
-            items = int(told["quality"]["num_items"])
+            seconds.append(float(reported["cost_s"]))
+            items = int(reported["quality"]["num_items"])
     first, later = seconds[0], seconds[1:]
     print(f"command: scripts/benchmarks/supernet_evaluation.py {' '.join(sys.argv[1:])}")
     print(

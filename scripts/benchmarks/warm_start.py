@@ -104,11 +104,11 @@ def main() -> None:
     marks = [str(mark) for mark in arguments.evaluations]
     columns = " | ".join(f"cold {mark} | warm {mark} | gain {mark}" for mark in marks)
     print(f"| from | to | {columns} |\n|{' --- |' * (2 + 3 * len(marks))}")
-    told: dict[str, Any] = {}
+    reported: dict[str, Any] = {}
     gains: dict[str, list[float]] = {mark: [] for mark in marks}
     for transfer in arguments.transfers:
         pairs = [compared(tables, transfer, arguments, seed) for seed in range(arguments.seeds)]
-        told[transfer] = pairs
+        reported[transfer] = pairs
         cells = []
         for mark in marks:
             cold = statistics.fmean(pair["cold"][mark] for pair in pairs)
@@ -120,7 +120,7 @@ def main() -> None:
     means = "".join(f" | | {with_error(gains[mark])} |" for mark in marks)
     print(f"| **all** | |{means}")
     if arguments.json:
-        print(json.dumps(told))
+        print(json.dumps(reported))
 
 
 def compared(

@@ -17,13 +17,16 @@ from hwnas.data.label_maps import LabelMap
 from hwnas.errors import ConfigError
 from hwnas.files import sha256_of_file, write_checked_json
 from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec, dense_logits
-from hwnas.latency.measure.comparison import Comparison
+from hwnas.latency.measure.comparison import LatencyComparison
+from hwnas.latency.measure.protocol import MeasuringProtocol
 from hwnas.latency.measurement import LatencyMeasurement, ReferenceMeasurement
 from hwnas.metrics.confusion import confusion_matrix, iou_per_class, mean_iou
 from hwnas.range_view.knn import KnnSettings, labels_of_points
-from hwnas.range_view.projection import Normalisation, ProjectionSpec, network_input, project
+from hwnas.range_view.projection import Normalisation, network_input, project
+from hwnas.range_view.projection_spec import ProjectionSpec
 from hwnas.search_spaces.base import BlockSignature, restrict_choices
 from hwnas.tasks.base import Arrays, MetricWords, Picture, Predict, Quality
+from tests.short_measuring import bounded
 
 HEIGHT, WIDTH, CLASSES = 16, 256, ("ground", "low", "high")
 LABELS = LabelMap(
@@ -213,11 +216,11 @@ class FixedMeter:
             ),
         )
 
-    def compare(self, first: tuple[Path, IoSpec], second: tuple[Path, IoSpec]) -> Comparison:
+    def compare(self, first: tuple[Path, IoSpec], second: tuple[Path, IoSpec]) -> LatencyComparison:
         """The second model is as many times slower as `ratios` says of its file name."""
         one, two = self.measure(*first), self.measure(*second)
         ratio = self.ratios.get(second[0].name, 1.0)
-        return Comparison(ratio, (ratio * 0.99, ratio * 1.01), 0.95, one, two)
+        return LatencyComparison(ratio, (ratio * 0.99, ratio * 1.01), 0.95, one, two)
 
     ratios: ClassVar[Mapping[str, float]] = {}
 
@@ -257,6 +260,7 @@ def write_run(directory: Path, widths: Sequence[int] = (4, 8)) -> Path:
                 "checkpoint": checkpoint,
                 "recipe": {"steps": 3},
                 "seed": number,
+                "task_fingerprint": task.fingerprint(),
                 "quality": task.evaluate(
                     torch_predict(module, task.io_spec(architecture)), architecture
                 ).to_json(),
@@ -266,6 +270,8 @@ def write_run(directory: Path, widths: Sequence[int] = (4, 8)) -> Path:
             }
         )
     write_checked_json(directory / "trained.json", {"schema_version": 2, "members": members})
+    identity = {"config": {"task": {"name": task.name, "data": "0"}}, "task_fingerprint": task.fingerprint()}
+    write_checked_json(directory / "identity.json", {"schema_version": 2, **identity})
     (directory / "run.yaml").write_text(
         "task: {name: small-lidar, data: '0'}\nspace: {name: small-space}\n"
         "measuring: {final: {processes: 2, warmup_s: 0.05, min_samples: 20, max_s: 1.0, relative_interval: 0.5, "
@@ -275,7 +281,7 @@ def write_run(directory: Path, widths: Sequence[int] = (4, 8)) -> Path:
 
 
 def register(patch: Any) -> None:
-    """Make task and space findable by name, as if a distribution had registered them."""
+    """Make task and space findable by name, as if a distribution had registered them, and clock briefly."""
     from hwnas import plugins
 
     installed = plugins.entry_points
@@ -284,3 +290,4 @@ def register(patch: Any) -> None:
         return [*installed(group=group), *(entry for entry in ENTRY_POINTS if entry.group == group)]
 
     patch.setattr(plugins, "entry_points", entry_points)
+    patch.setattr(MeasuringProtocol, "__post_init__", bounded)

@@ -116,11 +116,11 @@ def test_backends_without_engines_say_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("engine", "target", "told"),
+    ("engine", "target", "reported"),
     [("onnx", CPU, "one of tensorrt, rtx, none"), ("tensorrt", CPU, "backend 'onnxruntime-cpu'")],
 )
-def test_engines_that_cannot_be_had_are_refused_early(engine: str, target: str, told: str) -> None:
-    with pytest.raises(ConfigError, match=told):
+def test_engines_that_cannot_be_had_are_refused_early(engine: str, target: str, reported: str) -> None:
+    with pytest.raises(ConfigError, match=reported):
         check_engine_choice(engine, target)
     check_engine_choice("rtx", CPU)
     check_engine_choice("none", CPU)

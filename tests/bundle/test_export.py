@@ -9,7 +9,7 @@ from hwnas.bundle.export import export_bundle
 from hwnas.bundle.manifest import read_manifest
 from hwnas.bundle.purpose import ExportOptions
 from hwnas.bundle.trained_member import TrainedMember
-from hwnas.errors import ExportError
+from hwnas.errors import ExportError, StudyError
 from hwnas.files import sha256_of_file
 from tests.bundle.made_up_bundle import manifest_of
 from tests.bundle.small_lidar import FixedMeter, SmallSpace, SmallTask, write_run
@@ -73,7 +73,7 @@ def test_latency_of_the_same_file_is_not_measured_twice(member: TrainedMember, t
 def test_existing_bundles_are_kept_unless_forced(member: TrainedMember, tmp_path: Path) -> None:
     bundle = export(member, tmp_path / "bundle")
     before = (bundle / "manifest.json").read_bytes()
-    with pytest.raises(ExportError, match="--force"):
+    with pytest.raises(ExportError, match="force=True"):
         export(member, bundle)
     assert (bundle / "manifest.json").read_bytes() == before
     export(member, bundle, force=True, meter=FixedMeter(9.0))
@@ -125,12 +125,14 @@ def test_failure_leaves_nothing_behind(member: TrainedMember, tmp_path: Path) ->
     assert (old / "manifest.json").read_bytes() == before
 
 
-@pytest.mark.parametrize("field", ["architecture", "checkpoint", "quality", "recipe", "seed"])
+@pytest.mark.parametrize(
+    "field", ["architecture", "checkpoint", "quality", "recipe", "seed", "task_fingerprint"]
+)
 def test_unreadable_members_are_named(field: str, tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", widths=(4,))
     entry = json.loads((run / "trained.json").read_text())["members"][0]
     del entry[field]
-    with pytest.raises(ExportError, match=field):
+    with pytest.raises(StudyError, match=field):
         TrainedMember.from_json(entry, run)
 
 
@@ -167,8 +169,8 @@ def test_what_the_runner_would_refuse_is_not_written(tmp_path: Path, monkeypatch
     run = write_run(tmp_path / "run", widths=(4,))
     member = TrainedMember.from_json(json.loads((run / "trained.json").read_text())["members"][0], run)
     task = SmallTask({})
-    told = task.deployment(member.architecture)
-    monkeypatch.setattr(SmallTask, "deployment", lambda self, _: {**told, "intensity_range": [0, 1]})
+    reported = task.deployment(member.architecture)
+    monkeypatch.setattr(SmallTask, "deployment", lambda self, _: {**reported, "intensity_range": [0, 1]})
     with pytest.raises(ExportError, match=r"would not run \(fp32\), so it was not written: Intensities"):
         export_bundle(task, SmallSpace(task.contract, {}), member, tmp_path / "b", meter=FixedMeter())
     monkeypatch.setattr(SmallTask, "deployment", lambda self, _: {})

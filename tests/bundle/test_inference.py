@@ -55,10 +55,10 @@ def cubes(tmp_path: Path) -> Path:
 
 
 def test_every_file_is_run_and_what_cannot_be_is_named(bundle: Path, cubes: Path, tmp_path: Path) -> None:
-    told: list[InferenceStatus] = []
+    reported: list[InferenceStatus] = []
     out = tmp_path / "out"
-    found = hwnas.Bundle(bundle).infer(cubes, out, progress=told.append)
-    assert [(status.number, status.wanted, status.sample) for status in told] == [
+    found = hwnas.Bundle(bundle).infer(cubes, out, progress=reported.append)
+    assert [(status.number, status.wanted, status.sample) for status in reported] == [
         (number, 3, "cube") for number in (1, 2, 3)
     ]
     assert (found.sample, found.ids) == ("cube", None)
@@ -71,9 +71,30 @@ def test_every_file_is_run_and_what_cannot_be_is_named(bundle: Path, cubes: Path
     with pytest.raises(hwnas.ConfigError, match="exists already"):
         hwnas.Bundle(bundle).infer(cubes, out)
     assert len(hwnas.Bundle(bundle).infer([cubes / "a.npz"], out, force=True).files) == 1
-    with pytest.raises(hwnas.ConfigError, match="--columns are for LiDAR bundles"):
+    (out / "deep" / "b.npz").write_bytes(b"notes of mine")
+    with pytest.raises(hwnas.ConfigError, match=r"b\.npz.*would become a result"):
+        hwnas.Bundle(bundle).infer(cubes, out, force=True)
+    with (out / ".hwnas-infer.jsonl").open("a") as record:
+        record.write('{"file": "torn')
+    assert len(hwnas.Bundle(bundle).infer([cubes / "a.npz"], out, force=True).files) == 1
+    with pytest.raises(hwnas.ConfigError, match="`columns=` are for LiDAR bundles"):
         hwnas.Bundle(bundle).infer(cubes, tmp_path / "other", columns="x,y")
     assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("damage", [b'{"file": "torn', b"\xff\xfe\n", b"[1]\n", b"\0" * 100])
+def test_results_written_after_a_kill_are_known_again(
+    bundle: Path, cubes: Path, tmp_path: Path, damage: bytes
+) -> None:
+    (cubes / "c.npz").unlink()
+    out = tmp_path / "out"
+    hwnas.Bundle(bundle).infer([cubes / "a.npz"], out)
+    with (out / ".hwnas-infer.jsonl").open("ab") as record:
+        record.write(damage)
+    hwnas.Bundle(bundle).infer([cubes / "deep" / "b.npz"], out)
+    found = hwnas.Bundle(bundle).infer([cubes / "deep" / "b.npz"], out, force=True)
+    assert [file.result.name for file in found.files] == ["b.npz"]
+    assert len(hwnas.Bundle(bundle).infer([cubes / "a.npz"], out, force=True).files) == 1
 
 
 def test_the_command_prints_the_same(bundle: Path, cubes: Path, tmp_path: Path) -> None:
@@ -83,8 +104,8 @@ def test_the_command_prints_the_same(bundle: Path, cubes: Path, tmp_path: Path) 
     assert isinstance(done.exception, hwnas.DataError)
     assert "1 of 3 cubes could not be used" in str(done.exception)
     printed = json.loads(done.stdout)
-    for told in (found, printed):
-        assert all(entry.pop("run_ms") > 0 for entry in told["results"])
+    for reported in (found, printed):
+        assert all(entry.pop("run_ms") > 0 for entry in reported["files"])
     assert printed == found
     shown = CliRunner().invoke(make_app(), arguments)
     assert "a.npz  in " in shown.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from hwnas.bundle.export import check_network, export_bundle
 from hwnas.bundle.manifest import read_manifest
 from hwnas.bundle.precision.measurements import PrecisionSettings
-from hwnas.bundle.purpose import ExportOptions, Purpose, purpose_of
+from hwnas.bundle.purpose import ExportKeywords, ExportOptions, Purpose
 from hwnas.bundle.runtime.onnx_predictor import check_rounding
 from hwnas.bundle.runtime.runner import Runner
 from hwnas.bundle.trained_member import TrainedMember
@@ -60,6 +61,17 @@ def export(run: Path, directory: Path, *, meter: Meter | None = None, **changes:
     return export_bundle(task, space, member, directory, meter=meter or Meter(), options=options)
 
 
+def test_options_written_by_hand_are_those_of_a_bundle() -> None:
+    # How many builds of an engine are made, the run file says.
+    assert set(ExportKeywords.__annotations__) == {each.name for each in fields(ExportOptions)} - {"builds"}
+    assert ExportOptions.of() == ExportOptions()
+    options = ExportOptions.of(precision="fp32,int8", integrations=["ros2", "triton"], key="id", opset=20)
+    assert options == ExportOptions(precision=INT8, integrations=("triton", "ros2"), key=Path("id"), opset=20)
+    assert ExportOptions.of(precision=INT8).precision is INT8
+    with pytest.raises(ConfigError, match="none of triton"):
+        ExportOptions.of(integrations="trition")
+
+
 @pytest.mark.parametrize(
     ("target", "asked", "dialects", "is_clocked"),
     [
@@ -82,7 +94,7 @@ def export(run: Path, directory: Path, *, meter: Meter | None = None, **changes:
 def test_dialects_follow_what_the_export_is_for(
     target: str, asked: dict[str, Any], dialects: tuple[Dialect, ...], is_clocked: bool
 ) -> None:
-    found = purpose_of(target, precision=INT8, **asked)
+    found = ExportOptions(precision=INT8, **asked).purpose(target)
     assert (found.dialects, found.is_clocked) == (dialects, is_clocked)
     assert bool(found.why_not_clocked) is not is_clocked
     assert [found.suffix(dialect) for dialect in dialects] == [
@@ -92,11 +104,11 @@ def test_dialects_follow_what_the_export_is_for(
 
 
 @pytest.mark.parametrize(
-    ("asked", "told"),
+    ("asked", "reported"),
     [
-        ({"dialect": "onnxruntime", "engine": "tensorrt"}, "--engine tensorrt` needs it"),
-        ({"dialect": "onnxruntime", "tensorrt": "10.3"}, "--tensorrt 10.3` needs it"),
-        ({"dialect": "onnxruntime", "integrations": ("isaac-ros",)}, "--for isaac-ros` needs it"),
+        ({"dialect": "onnxruntime", "engine": "tensorrt"}, "`engine=tensorrt` needs it"),
+        ({"dialect": "onnxruntime", "tensorrt": "10.3"}, "`tensorrt=10.3` needs it"),
+        ({"dialect": "onnxruntime", "integrations": ("isaac-ros",)}, "`integrations=isaac-ros` needs it"),
         ({"dialect": "tensorflow"}, "one or both of tensorrt, onnxruntime"),
         ({"onnxruntime": "1.16", "opset": 20}, "1.16 takes opsets up to 19"),
         ({"tensorrt": "10.3", "opset": 22}, "10.3 takes opsets 7 to 20"),
@@ -108,10 +120,10 @@ def test_dialects_follow_what_the_export_is_for(
         ({"onnxruntime": "new"}, "written like 1.16"),
     ],
 )
-def test_contradictions_are_found_before_the_work(run: Path, asked: dict[str, Any], told: str) -> None:
+def test_contradictions_are_found_before_the_work(run: Path, asked: dict[str, Any], reported: str) -> None:
     # A target that does not exist: nothing is connected to, and nothing written, before this is known.
     (run / "run.yaml").write_text((run / "run.yaml").read_text().split("target:")[0] + f"target: {BOARD}\n")
-    with pytest.raises(ConfigError, match=told):
+    with pytest.raises(ConfigError, match=reported):
         export_run(run, ExportOptions(precision=INT8, **asked), out=run / "none")
     assert not (run / "none").exists()
 
@@ -122,7 +134,7 @@ def test_networks_are_tried_before_anything_is_measured(run: Path) -> None:
     architecture = space.decode({"width": 4})
 
     def check(**asked: Any) -> None:
-        check_network(task, space, architecture, purpose_of(CPU, **asked))
+        check_network(task, space, architecture, ExportOptions(**asked).purpose(CPU))
 
     check(onnxruntime="1.8")
     check(opset=20, onnxruntime="1.17")
@@ -203,7 +215,7 @@ def test_the_dialect_of_the_target_has_the_plain_name(run: Path, tmp_path: Path)
     assert manifest.content["integrations"]["triton"]["precision"] == "fp32"
     # Each entry is evaluated by its own file, not by the one that `int8` means to onnxruntime.
     verification = verify_bundle(bundle, Board(), settings=VerificationSettings(parity_inputs=1))
-    shares = {name: entry["same_decision_share"] for name, entry in verification.facts["precisions"].items()}
+    shares = {name: entry.same_decision_share for name, entry in verification.facts.precisions.items()}
     stated = {name: entry["evaluation"]["same_decision_share"] for name, entry in manifest.precisions.items()}
     assert shares == stated
     assert shares["int8"] != shares["int8.onnxruntime"]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -9,12 +10,13 @@ import typer
 from onnx import TensorProto, helper
 from typer.testing import CliRunner
 
-from hwnas.cli import bench
+from hwnas.cli import bench, bench_jobs
 from hwnas.cli.bench_modes import Modes
 from hwnas.cli.measurement_tables import comparison_table, latency_cells, measurement_table, print_remarks
 from hwnas.errors import ConfigError, MeasurementError
 from hwnas.files import sha256_of_file
-from hwnas.latency.measure.comparison import Comparison
+from hwnas.latency.agent.lock import MeasuringLock
+from hwnas.latency.measure.comparison import LatencyComparison
 from hwnas.latency.measure.protocol import MeasuringProtocol
 from hwnas.latency.measurement import LatencyMeasurement
 from hwnas.testing.onnx_models import write_conv_model, write_dynamic_model
@@ -71,6 +73,20 @@ def test_the_table_states_interval_ratio_tails_and_stability(run, tmp_path: Path
         assert word in result.stdout
 
 
+@pytest.mark.skipif(find_spec("tensorrt") is not None, reason="TensorRT is installed")
+def test_a_missing_backend_is_said_while_another_measures(run, tmp_path: Path) -> None:
+    model = tmp_path / "model.onnx"
+    write_conv_model(model)
+    other = MeasuringLock(str(tmp_path / "lock"))
+    other.acquire(0)
+    try:
+        result = run(model, "--target", "local?backend=tensorrt")
+    finally:
+        other.release()
+    assert isinstance(result.exception, MeasurementError)
+    assert "The backend 'tensorrt' needs its Python module" in str(result.exception)
+
+
 def test_two_models_are_compared(run, tmp_path: Path) -> None:
     small, large = tmp_path / "small.onnx", tmp_path / "large.onnx"
     write_conv_model(small, channels=4, layers=1)
@@ -107,10 +123,13 @@ def test_samples_that_cannot_be_written_are_said(
 
     monkeypatch.setattr(Modes, "measure", never)
     (tmp_path / "thesis.json").write_text("{}")
-    for name, told in (("a" * 300, "no file can have that name"), ("thesis.json", "did not write as such")):
+    for name, reported in (
+        ("a" * 300, "no file can have that name"),
+        ("thesis.json", "did not write as such"),
+    ):
         result = run(model, "--samples-out", tmp_path / name)
         assert isinstance(result.exception, ConfigError)
-        assert told in str(result.exception)
+        assert reported in str(result.exception)
     assert (tmp_path / "thesis.json").read_text() == "{}"
 
 
@@ -157,6 +176,24 @@ def test_names_of_files_break_no_lines_of_a_table() -> None:
     assert str(measurement_table(path, MEASUREMENT).title).startswith(
         "Latency of fast\\x0a0.001 ms\\x1b[2J.onnx on"
     )
-    comparison = Comparison(1.0, (0.9, 1.1), 0.95, MEASUREMENT, MEASUREMENT)
+    comparison = LatencyComparison(1.0, (0.9, 1.1), 0.95, MEASUREMENT, MEASUREMENT)
     headings = [str(column.header) for column in comparison_table(path, path, comparison).columns]
     assert headings[1] == "fast\\x0a0.001 ms\\x1b[2J.onnx"
+
+
+def test_intervals_of_small_figures_keep_their_digits() -> None:
+    """As of a network of 5 microseconds: its interval is not 0.003 to 0.005, its ratio not 0.000 to 0.000."""
+    small = replace(
+        MEASUREMENT,
+        latency_ms=0.004837,
+        interval_ms=(0.003412, 0.005098),
+        ratio=0.000293,
+        ratio_interval=(0.000201, 0.000304),
+    )
+    assert latency_cells(small) == ("0.00484", "0.00341 to 0.00510")
+    assert "0.004837 ms (0.003412 to 0.005098)" in repr(small)
+    table = measurement_table(Path("model.onnx"), small)
+    cells = [str(cell) for column in table.columns for cell in column.cells]
+    assert "0.004837, 95% interval 0.003412 to 0.005098 ms" in cells
+    assert "0.0002930, 95% interval 0.0002010 to 0.0003040" in cells
+    assert "0.0002930 [0.0002010, 0.0003040] of the reference" in bench_jobs._line(small)

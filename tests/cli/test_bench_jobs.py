@@ -52,6 +52,25 @@ def test_options_that_do_not_fit(arguments: list[str], reason: str, tmp_path: Pa
     assert re.search(reason, str(result.exception))
 
 
+def test_every_option_that_a_job_does_not_follow_is_refused(tmp_path: Path) -> None:
+    app = typer.Typer()
+    bench.register(app)
+    parameters = typer.main.get_command(app).params
+    others = [each for each in parameters if each.name not in {"models", "emit_job", "ingest", "as_json"}]
+    options = [
+        each.opts[0] for each in others if each.opts[0] != "--help" and "completion" not in each.opts[0]
+    ]
+    assert {"--target", "--input", "--rate-hz", "--quick"} <= set(options)
+    for each in others:
+        if each.opts[0] in options:
+            value = [] if each.is_flag else ["1"]
+            arguments = ["m.onnx", "--emit-job", str(tmp_path / "job"), each.opts[0], *value]
+            result = CliRunner().invoke(app, arguments)
+            assert isinstance(result.exception, HwnasError), result.output
+            assert f"leave {each.opts[0]} out" in str(result.exception)
+    assert not (tmp_path / "job").exists()
+
+
 def test_command_writes_a_job(tmp_path: Path) -> None:
     write_conv_relu(tmp_path / "small.onnx")
     app = typer.Typer()

@@ -18,6 +18,7 @@ from hwnas.bundle.runtime.runner import Runner
 from hwnas.cli import export, infer, verify
 from hwnas.cli.infer import _refuse_problems
 from hwnas.errors import BundleError, ConfigError, DataError, ExportError, StudyError, VerificationError
+from hwnas.files import read_checked_json
 from hwnas.run.export import pick_members
 from tests.bundle import small_lidar
 from tests.bundle.made_up_bundle import manifest_of, rewrite_manifest
@@ -77,7 +78,7 @@ def test_export_measures_and_verify_confirms(run: Path, tmp_path: Path) -> None:
     # A tiny network on a busy machine: only the wiring is under test here, the limit is elsewhere.
     verification = json.loads(call("verify", bundle, "--json", "--latency-tolerance", "1000"))
     assert verification["passed"]
-    assert json.loads((bundle / "verification.json").read_text()) == verification
+    assert read_checked_json(bundle / "verification.json") == verification
     assert "latency as stated" in call("verify", bundle, "--latency-tolerance", "1000")
 
 
@@ -115,7 +116,7 @@ def test_what_an_export_may_not_do_is_refused_before_the_work(
         call("export", run, "--out", out, "--force")
     assert (bundle / "notes.txt").read_text() == "a week of work"
     for opset in ("12", "40"):
-        with pytest.raises(ConfigError, match=rf"`--opset` is 13 to \d+, but got {opset}"):
+        with pytest.raises(ConfigError, match=rf"`opset=` is 13 to \d+, but got {opset}"):
             call("export", run, "--out", tmp_path / "other", "--opset", opset)
     with pytest.raises(ExportError, match="no key"):
         call("export", run, "--out", tmp_path / "other", "--sign", tmp_path / "gone")
@@ -152,14 +153,14 @@ def test_export_of_an_untrained_run_says_what_to_do(run: Path, tmp_path: Path) -
 
 def test_infer_writes_raw_labels_and_a_picture(run: Path, scan: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    entry = json.loads(call("infer", first_bundle(run), scan, "-o", out, "--picture", "--json"))["scans"][0]
+    entry = json.loads(call("infer", first_bundle(run), scan, "-o", out, "--picture", "--json"))["files"][0]
     raw = np.fromfile(out / "scan.label", "<u4")
     points, intensity, _ = make_scan(5)
     expected = LABELS.to_raw(Runner(first_bundle(run)).label(points, intensity))
     np.testing.assert_array_equal(raw, expected)
     assert set(np.unique(raw)) <= {40, 50, 70}
-    assert entry["points"] == len(points)
-    assert entry["projection"] == "ring"
+    assert entry["facts"]["points"] == len(points)
+    assert entry["facts"]["projection"] == "ring"
     with Image.open(out / "scan.png") as picture:
         assert picture.size[0] > 500
     assert sorted(path.name for path in out.iterdir()) == ["scan.label", "scan.png"]
@@ -256,7 +257,7 @@ def test_infer_labels_directories_and_mirrors_them(run: Path, drives: Path, tmp_
     )
     assert files_below(tmp_path / "several") == ["a.label", *labels[1:]]
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ConfigError, match=r"empty holds no scan: no name ends in one of \['.bin', "):
+    with pytest.raises(ConfigError, match=r"empty holds no scan: no name ends in one of \['.bag', '.bin', "):
         call("infer", first_bundle(run), tmp_path / "empty", "-o", tmp_path / "out2")
 
 
@@ -311,11 +312,11 @@ def test_infer_names_bad_scans_and_goes_on(run: Path, drives: Path, tmp_path: Pa
     assert result.exception.exit_code == 3
     assert "6 of 11 scans could not be labelled" in str(result.exception)
     found = json.loads(result.stdout)
-    assert [Path(problem["scan"]).name for problem in found["problems"]] == [
+    assert [Path(problem["path"]).name for problem in found["problems"]] == [
         "broken.bin", "cut.bin", "empty.bin", "loop.bin", "pipe.bin", "text.pcd",
     ]  # fmt: skip
-    assert all(problem["scan"] in problem["message"] for problem in found["problems"])
-    assert len(found["scans"]) == len(files_below(tmp_path / "out")) == 5
+    assert all(problem["path"] in problem["message"] for problem in found["problems"])
+    assert len(found["files"]) == len(files_below(tmp_path / "out")) == 5
 
 
 def test_infer_keeps_scans_of_two_formats_apart(run: Path, scan: Path, tmp_path: Path) -> None:
@@ -374,7 +375,7 @@ def test_infer_reads_a_directory_as_its_dataset_yaml_says(run: Path, scan: Path,
     drive.mkdir(parents=True)
     (drive / "five.dat").write_bytes(b"no scan, since its name says nothing")
     (drive / "five.bin").write_bytes(files.tobytes())
-    np.save(drive.parent / "other.npy", values)  # none of the data set's scans: nothing there is said of it
+    np.save(drive.parent / "other.npy", values)  # none of the data set's scans
     config = drive.parent / "dataset.yaml"
     config.write_text(
         "{scans: 'lidar/{scan}.bin', frame: y-forward, unit_m: 0.001, origin_m: [1.0, 0.0, 0.5], "
@@ -387,9 +388,8 @@ def test_infer_reads_a_directory_as_its_dataset_yaml_says(run: Path, scan: Path,
         call("infer", bundle, given, "-o", out)
         found = np.fromfile(out / place / "five.label", "<u4")
         assert np.mean(found == expected) > 0.999, "coordinates are rounded differently"
-        other = np.fromfile((out / place).parent / "other.label", "<u4")
-        np.testing.assert_array_equal(other, expected)
-    with pytest.raises(DataError, match=r"five\.bin.*--columns x,y,z,intensity,ring` on the command line"):
+        assert not (out / place).parent.joinpath("other.label").exists(), "`scans` does not name it"
+    with pytest.raises(DataError, match=r"five\.bin.*hwnas infer --columns x,y,z,intensity,ring`"):
         call("infer", bundle, drive / "five.bin", "-o", tmp_path / "as the bundle says")
     config.write_text(config.read_text().replace("intensity, _]", "intensity]"))
     with pytest.raises(DataError, match=r"It was read as .*drive.dataset\.yaml says"):
@@ -412,21 +412,21 @@ def test_infer_writes_raw_ids_or_indices_of_classes(run: Path, scan: Path, tmp_p
     np.testing.assert_array_equal(train, runner.label(points, intensity))
     np.testing.assert_array_equal(raw, runner.raw_ids_of(train.astype(np.uint8)))
     assert set(raw) != set(train)
-    with pytest.raises(ConfigError, match="--ids is raw or train"):
+    with pytest.raises(ConfigError, match="`ids=` is raw or train"):
         call("infer", bundle, scan, "-o", tmp_path / "x", "--ids", "both")
 
 
 def test_a_bundle_labels_files_in_python(run: Path, drives: Path, tmp_path: Path) -> None:
     (drives / "cut.bin").write_bytes((drives / "a.bin").read_bytes()[:-1])
-    told = []
+    reported = []
     out = tmp_path / "out"
     found = Bundle(first_bundle(run)).infer(
-        [drives], out, columns=["x", "y", "z", "intensity"], picture=True, progress=told.append
+        [drives], out, columns=["x", "y", "z", "intensity"], picture=True, progress=reported.append
     )
-    assert [(status.number, status.wanted, status.sample) for status in told] == [
+    assert [(status.number, status.wanted, status.sample) for status in reported] == [
         (number, 6, "scan") for number in range(1, 7)
     ]
-    assert told[0].path == drives / "a.bin"
+    assert reported[0].path == drives / "a.bin"
     assert [file.result.relative_to(out) for file in found.files][:2] == [
         Path("a.label"),
         Path("one/a.label"),
@@ -441,9 +441,9 @@ def test_a_bundle_labels_files_in_python(run: Path, drives: Path, tmp_path: Path
     )
     as_json = found.to_json()
     for told_of in (as_json, told_by_command):
-        for entry in told_of["scans"]:
-            assert entry.pop("label_ms") > 0
-    assert as_json["problems"][0]["scan"] == str(drives / "cut.bin")
+        for entry in told_of["files"]:
+            assert entry.pop("run_ms") > 0
+    assert as_json["problems"][0]["path"] == str(drives / "cut.bin")
     as_json.pop("problems"), told_by_command.pop("problems")  # they advise on options, which differ
     assert as_json == told_by_command
 

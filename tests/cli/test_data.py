@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +69,11 @@ def test_info_lists_problems_and_fails(app: typer.Typer, tmp_path: Path) -> None
 
 def test_info_reports_unordered_scans(app: typer.Typer, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    points = rng.uniform(-30, 30, (1500, 3))  # rings can be told neither from order nor from elevation
+    points = rng.uniform(-30, 30, (1500, 3)) * [
+        1,
+        1,
+        0.1,
+    ]  # rings can be told neither from order nor from elevation
     write_scan(tmp_path, "00", "000000", points, rng.uniform(0, 1, len(points)), None)
     result = CliRunner().invoke(app, ["data", "info", str(tmp_path)])
     assert result.exit_code == 0, result.output
@@ -95,6 +100,39 @@ def test_synthesize_refuses_a_directory_in_use(app: typer.Typer, tmp_path: Path)
     result = CliRunner().invoke(app, ["data", "synthesize", str(tmp_path), "--scans", "1"])
     assert isinstance(result.exception, DataError)
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_synthesize_drives_and_says_what_it_wrote(app: typer.Typer, tmp_path: Path) -> None:
+    line = ["data", "synthesize", str(tmp_path / "out"), "--drive", "0.2", "--sensor", "vlp-16"]
+    result = CliRunner().invoke(app, [*line, "--json"])
+    assert result.exit_code == 0
+    found = json.loads(result.stdout)
+    assert (found["scans"], found["bag"]) == (2, str(tmp_path / "out" / "drive.mcap"))
+    assert (tmp_path / "out" / "drive.mcap").is_file()
+    again = CliRunner().invoke(app, line)
+    assert isinstance(again.exception, DataError)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("--drive 1 --scans 3", "--scans is not for a drive"),
+        ("--drive 1 --scans 100", "--scans is not for a drive"),
+        ("--drive 1 --scans-per-scene 2", "--scans-per-scene is not for a drive"),
+        ("--rate-hz 10", "--rate-hz is for drives alone"),
+        ("--no-bag", "--no-bag is for drives alone"),
+        ("--drive 61", "at most 60 s"),
+        ("--drive nan", "got nan"),
+        ("--drive 1 --rate-hz 0.1", "1 to 50"),
+    ],
+)
+def test_options_that_do_not_fit_a_drive_are_refused(
+    options: str, words: str, app: typer.Typer, tmp_path: Path
+) -> None:
+    result = CliRunner().invoke(app, ["data", "synthesize", str(tmp_path / "out"), *options.split()])
+    assert isinstance(result.exception, ConfigError)
+    assert words in str(result.exception)
+    assert not list(tmp_path.iterdir())
 
 
 def test_scans_in_one_directory_cannot_be_trained_on_and_that_is_said(
@@ -179,10 +217,10 @@ def test_info_says_what_is_odd_and_writes_what_mends_it(app: typer.Typer, vehicl
     assert "error: unit" in text
     assert "error: origin" in text
     assert "In dataset.yaml: unit_m: 0.001; origin_m: [0.9, 0.0, 1.8]" in text
-    assert "2 errors, 0 warnings" in text
+    assert "2 errors" in text
     again = runner.invoke(app, ["data", "info", str(vehicle_frame), "--suggest", "-o", str(out)])
     assert isinstance(again.exception, ConfigError)
-    assert "--force" in str(again.exception)
+    assert "force=True" in str(again.exception)
     mended = runner.invoke(app, ["data", "info", str(out), "--json"])
     assert mended.exit_code == 0, mended.output
     facts = json.loads(mended.stdout)
@@ -234,3 +272,67 @@ def test_info_of_scans_whose_intensities_are_refused_says_their_range(
     assert result.exit_code == 3
     assert "intensity_range: [0.0, 255.0]" in " ".join(result.stdout.split())
     assert picture.is_file()
+
+
+def rows_of(output: str) -> dict[str, str]:
+    """The first table of the page: what stands in its left and its right column."""
+    rows: dict[str, str] = {}
+    name = ""
+    for line in output.split("Classes of", maxsplit=1)[0].splitlines():
+        cells = [cell.strip() for cell in line.split("\u2502")[1:-1]]
+        if len(cells) == 2:
+            name = cells[0] or name
+            rows[name] = f"{rows.get(name, '')} {cells[1]}".strip()
+    return rows
+
+
+def write_state(directory: Path, state: str) -> None:
+    """Write a small data set that is odd in one way."""
+    if state == "unit":
+        write_scenes(directory, "vlp-16", intensity=lambda points: np.linspace(0, 250, len(points)))
+    elif state == "unreadable":
+        write_dataset(directory)
+        for path in directory.glob("sequences/*/velodyne/*.bin"):
+            path.write_bytes(b"123")
+    elif state == "noted":
+        points = np.repeat(ring_ordered_cloud(16, 60)[0], 2, axis=0)
+        write_scan(directory, "00", "000000", points, np.linspace(0, 1, len(points)), None)
+    elif state == "no image":
+        points = np.random.default_rng(0).uniform(-30, 30, (50, 3))
+        write_scan(directory, "00", "000000", points, np.linspace(0, 1, len(points)), None)
+        (directory / "dataset.yaml").write_text("sensor: unheard-of\n")
+    else:
+        write_dataset(directory)
+    if state == "mended":
+        for path in directory.glob("sequences/*/velodyne/*.bin"):
+            five = np.pad(np.fromfile(path, "<f4").reshape(-1, 4), ((0, 0), (0, 1)))
+            five.tofile(path)
+
+
+@pytest.mark.parametrize("state", ["good", "unit", "noted", "unreadable", "mended", "no image"])
+def test_the_page_agrees_with_itself(app: typer.Typer, tmp_path: Path, state: str) -> None:
+    write_state(tmp_path, state)
+    page = CliRunner().invoke(app, ["data", "info", str(tmp_path)])
+    facts = json.loads(CliRunner().invoke(app, ["data", "info", str(tmp_path), "--json"]).stdout)
+    rows = rows_of(page.stdout)
+    severities = [finding["severity"] for finding in facts["findings"]]
+    is_wrong = bool(facts["problems"]) or "error" in severities
+    assert page.exit_code == (3 if is_wrong else 0)
+    for severity in ("error", "warning", "note"):
+        shown = re.search(rf"(\d+) {severity}", rows["Problems"])
+        assert (int(shown[1]) if shown else 0) == severities.count(severity)
+        assert page.stdout.count(f"\n{severity}: ") == severities.count(severity)
+    has_image = facts["image"] is not None and facts["image"]["scans"] > 0
+    assert ("no range image" in rows["Problems"]) == (rows.get("Range image", "").startswith("none:"))
+    assert has_image == ("no range image" not in rows["Problems"])
+    if rows["Problems"] == "none":
+        assert not facts["problems"]
+        assert not severities
+        assert "WARNING" not in page.stderr.upper()
+    assert ("2,000 points" in rows.get("Geometry", "")) == (facts["geometry"] is None and facts["scans"] > 0)
+    assert ("only if read as" in rows["Scans"]) == (not facts["is_as_described"])
+    if facts["intensity"]["found"] is not None:
+        low, high = facts["intensity"]["found"]
+        assert f"{low:g} to {high:g} found" in rows["Intensity"]
+        if state == "unit":
+            assert high == 250.0, "as in the files, not as cut to what is stated"

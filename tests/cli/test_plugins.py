@@ -57,13 +57,25 @@ def test_checking_names_what_is_broken(acme: Callable[[str], None], monkeypatch:
     assert found["acme"]["status"] == "broken"
     assert "acme 2.1, acme_reader:read): `read` must take (path, options)" in found["acme"]["problem"]
     assert isinstance(done.exception, PluginError)
-    assert "1 of 4 plug-ins" in str(done.exception)
+    assert "1 of 8 plug-ins" in str(done.exception)
 
 
 def test_plugins_are_listed_and_checked_in_python(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {plugin.group for plugin in hwnas.installed_plugins()} == set(GROUPS)
     monkeypatch.setattr("hwnas.plugins.GROUPS", {"hwnas.data_formats": ""})
-    told: list[str] = []
-    checked = hwnas.check_plugins(progress=lambda plugin: told.append(plugin.name))
-    assert told == [one.plugin.name for one in checked] == ["bin", "npy", "pcd"]
+    reported: list[str] = []
+    checked = hwnas.check_plugins(progress=lambda plugin: reported.append(plugin.name))
+    assert (
+        reported
+        == [one.plugin.name for one in checked]
+        == [
+            "bag",
+            "bin",
+            "db3",
+            "mcap",
+            "npy",
+            "pcd",
+            "rosbag",
+        ]
+    )
     assert {one.status for one in checked} == {"passed"}

@@ -50,6 +50,19 @@ def test_closed_standard_error_changes_neither_output_nor_exit_code(model: Path,
     assert ended("inspect", tmp_path / "none.onnx", before=CLOSED["stderr"])[0] == 6
 
 
+@pytest.mark.parametrize("columns", ["0", "00", "1", "none"])
+def test_odd_widths_of_terminals_hide_nothing(
+    model: Path, tmp_path: Path, columns: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    _, out, _ = ended("inspect", model)
+    assert "Conv" in out.replace("\n", "") or columns == "1"
+    assert out.strip()
+    _, _, said = ended("inspect", tmp_path / "none.onnx")
+    assert "ExportError" in said.replace("\n", "")
+    assert ended("inspect", "--help")[1].strip()
+
+
 @needs_full
 def test_full_disks_below_the_streams(model: Path, tmp_path: Path) -> None:
     with Path("/dev/full").open("wb") as full:

@@ -12,28 +12,30 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
 import hwnas
+import hwnas.robotics
 from hwnas.bundle.bundle import Bundle
 from hwnas.bundle.precision.measurements import PrecisionSettings
+from hwnas.bundle.purpose import ExportOptions
 from hwnas.bundle.verification.result import VerificationSettings
-from hwnas.cli.main import COMMANDS, make_app
+from hwnas.cli.main import COMMANDS
 from hwnas.config import SearchOptions
 from hwnas.run.run import Run
+from tests.cli.commands import commands
 
 CLI = Path(hwnas.__file__).parent / "cli"
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "python.md"
 
 PLUMBING = {
     "hwnas.config", "hwnas.errors", "hwnas.files", "hwnas.io_spec", "hwnas.onnxruntime_loading",
-    "hwnas.plain_console", "hwnas.range_view.projection", "hwnas.run.progress", "hwnas.scratch", "hwnas.text",
+    "hwnas.plain_console", "hwnas.processes", "hwnas.range_view.projection_spec", "hwnas.run.progress", "hwnas.scratch", "hwnas.text",
     "hwnas.yaml_files",
 }  # fmt: skip
 """Modules for arguments, files, terminals and processes."""
 
 WORDS_AND_CHECKS = {
-    "EngineReport", "RunDirectory", "default_table_path", "find_config", "front_of_candidates", "is_own_picture",
+    "EngineReport", "RunDirectory", "default_table_path", "families_in_words", "find_config", "front_of_candidates", "is_own_picture",
     "meaning_of_frame", "refuse_place", "written_shape",
 }  # fmt: skip
 """What commands ask before they call, and how results are put into words; no work is done there."""
@@ -100,7 +102,9 @@ CALLS = {
     "init": called(hwnas.write_run_file),
     "doctor": called(hwnas.doctor, quick="noise_s"),
     "data info": called(hwnas.inspect_dataset, printing="suggest out picture force"),
-    "data synthesize": called(hwnas.synthesize_dataset),
+    "data synthesize": called(
+        hwnas.synthesize_dataset, hwnas.synthesize_drive, drive="drive_s", no_bag="bag"
+    ),
     "profile": called(
         hwnas.profile,
         budget="budget_s",
@@ -115,8 +119,10 @@ CALLS = {
     "estimate": called(Run.estimate, printing="run_file"),
     "search": called(Run.search, SearchOptions, Run.create, printing="run resume", out="directory"),
     "train": called(Run.train, printing="run"),
+    "compare": called(Run.compare, printing="run"),
     "export": called(
         Run.export,
+        ExportOptions,
         PrecisionSettings.of,
         PrecisionSettings,
         printing="run",
@@ -127,6 +133,7 @@ CALLS = {
         max_class_drop="class_drop_points",
     ),
     "verify": called(Bundle, Bundle.verify, VerificationSettings, printing=TRUST, bundle="path"),
+    "adapt": called(Bundle, Bundle.adapt, printing=TRUST, bundle="path"),
     "bench": called(
         hwnas.bench,
         hwnas.bench_at_fixed_rate,
@@ -141,21 +148,27 @@ CALLS = {
         emit_job="directory",
         ingest="directory",
     ),
-    "infer": called(Bundle, Bundle.infer, printing=TRUST, bundle="path", scans="inputs"),
+    "infer": called(
+        Bundle,
+        Bundle.infer,
+        printing=TRUST,
+        bundle="path",
+        scans="inputs",
+        no_check_scans="check_scans",
+    ),
+    "ros replay": called(
+        hwnas.robotics.replay,
+        hwnas.robotics.ReplayOptions,
+        printing=TRUST,
+        remove_class="remove_classes",
+        no_check_scans="check_scans",
+    ),
+    "view": called(hwnas.view, hwnas.ViewOptions, printing=TRUST),
     "inspect": called(hwnas.inspect_model, file="path", layers="load_engine"),
     "plugins": called(hwnas.installed_plugins, hwnas.check_plugins, printing="check"),
     "report": called(Run.report, printing="run"),
 }
 """Every command, and what a Python user calls in its place."""
-
-
-def commands() -> dict[str, Any]:
-    group: Any = typer.main.get_command(make_app())
-    found = {}
-    for name, command in group.commands.items():
-        inner = getattr(command, "commands", None)
-        found.update({f"{name} {key}": value for key, value in inner.items()} if inner else {name: command})
-    return found
 
 
 def test_every_command_is_compared() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,26 @@ def ring_ordered_cloud(num_rings: int, steps: int, seed: int = 0) -> tuple[np.nd
         axis=1,
     )
     return points.astype(np.float32), ring.astype(np.int32)
+
+
+def sector_with_strays(
+    strays_deg: Sequence[float], begin_deg: float, end_deg: float, rings: int = 8, steps: int = 1200
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rings of a sector, top first, and before them single points at some azimuths: points and their beams.
+
+    The first point lies at 0 degrees, from where the strays go back and forth.
+    """
+    alone_deg = np.array([0.0, *strays_deg])
+    azimuth = np.radians(np.concatenate([alone_deg, np.tile(np.linspace(begin_deg, end_deg, steps), rings)]))
+    beam = np.concatenate([np.zeros(len(alone_deg), int), np.repeat(np.arange(rings), steps)])
+    # Over the sector, elevations change by more than from beam to beam: only the order tells these apart.
+    elevation = np.radians(2.0 - 2.0 * beam + 4.0 * np.cos(azimuth))
+    directions = [
+        np.cos(elevation) * np.cos(azimuth),
+        np.cos(elevation) * np.sin(azimuth),
+        np.sin(elevation),
+    ]
+    return (20.0 * np.stack(directions, axis=1)).astype(np.float32), beam.astype(np.int32)
 
 
 def write_scan(

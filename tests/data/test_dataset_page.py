@@ -12,11 +12,13 @@ import yaml
 
 from hwnas.data.dataset import DataSource, open_dataset
 from hwnas.data.dataset_config import DatasetConfig, ScanEntry, SplitSection
-from hwnas.data.formats import FIELDS
 from hwnas.data.frames import FRAMES, meaning_of_frame
 from hwnas.data.label_maps import LABEL_MAP_DIRECTORY
+from hwnas.data.named_fields import FIELDS
 from hwnas.data.sensors import load_sensor
+from hwnas.robotics import CloudHeader, cloud_of_columns
 from tests.data.clouds import ring_ordered_cloud
+from tests.robotics.bags import TYPE_NAME, cloud_bytes, write_bag
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "reference/dataset-yaml.md").read_text(encoding="utf-8")
@@ -98,7 +100,31 @@ def opened(root: Path, example: str) -> DataSource:
 
 
 def test_the_page_has_these_examples() -> None:
-    assert list(EXAMPLES) == ["kitti-like", "flat-pcd", "nuscenes-like", "numpy"]
+    assert list(EXAMPLES) == ["bags", "kitti-like", "flat-pcd", "nuscenes-like", "numpy"]
+
+
+def test_the_example_of_bags_opens(tmp_path: Path) -> None:
+    points, _ = ring_ordered_cloud(16, 60)
+    x, y, z = points.T.astype("f4")
+    for name in ("drives", "labels"):
+        (tmp_path / name).mkdir()
+    for sequence in ("01", "02", "03"):
+        scans, labels = [], []
+        for number in range(6):
+            header = CloudHeader(number * 100_000_000)
+            cloud = cloud_of_columns({"x": x, "y": y, "z": z, "intensity": np.full(len(x), 51, "u1")}, header)
+            scans.append(("/lidar/points", TYPE_NAME, 10**15 + number, cloud_bytes(cloud)))
+            class_id = np.full(len(x), number, "u1")
+            cloud = cloud_of_columns({"x": x, "y": y, "z": z, "class_id": class_id}, header)
+            labels.append(("/labels", TYPE_NAME, 10**15 + number + 50, cloud_bytes(cloud)))
+        write_bag(tmp_path / "drives" / f"{sequence}.mcap", scans)
+        write_bag(tmp_path / "labels" / f"{sequence}.mcap", labels)
+    source = opened(tmp_path, "bags")
+    assert [len(source.split(name)) for name in ("train", "val")] == [4, 2]
+    scan = source.split("val")[1]
+    assert scan.labels is not None
+    assert set(scan.labels.tolist()) == {5}
+    assert float(scan.remission[0]) == pytest.approx(0.2)
 
 
 def test_the_example_of_a_directory_like_kitti_opens(tmp_path: Path) -> None:

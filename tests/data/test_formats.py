@@ -418,16 +418,16 @@ def test_named_fields_of_numpy_are_read_by_their_names(tmp_path: Path) -> None:
         read_npy(tmp_path / "plain.npy", {"intensity": "reflectivity"})
 
 
-@pytest.mark.parametrize("ending", ["npy", "bin"])
+@pytest.mark.parametrize(("ending", "kind"), [("npy", "f8"), ("npy", "longdouble"), ("bin", "f8")])
 def test_far_coordinates_of_float64_are_rounded_after_the_origin_is_subtracted(
-    ending: str, tmp_path: Path
+    ending: str, kind: str, tmp_path: Path
 ) -> None:
     origin = (691_000.4, 5_336_000.2, 520.1)
     near = np.random.default_rng(0).uniform(-50, 50, (40, 3))
     values = np.column_stack([near + np.array(origin), np.full(40, 0.5)])
     path = tmp_path / f"a.{ending}"
     if ending == "npy":
-        np.save(path, values)
+        np.save(path, values.astype(kind))
         raw = read_npy(path, {})
     else:
         values.astype("<f8").tofile(path)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -217,3 +218,11 @@ def test_mistakes_in_a_file_are_named_with_their_line(tmp_path: Path, text: str,
     file.write_text(text)
     with pytest.raises(DataError, match=match):
         load_label_map(file)
+
+
+@pytest.mark.parametrize("content", ["", " ", "# nothing\n"])
+def test_an_empty_file_is_named(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "map.yaml"
+    path.write_text(content)
+    with pytest.raises(DataError, match=rf"{re.escape(str(path))}:1: a label map must have the keys"):
+        load_label_map(path)

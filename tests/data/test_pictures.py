@@ -14,7 +14,8 @@ from hwnas.data.dataset_pictures import draw_dataset
 from hwnas.data.inspection import inspect_source
 from hwnas.data.label_maps import load_label_map
 from hwnas.data.pictures import Mark, draw_segmentation
-from hwnas.range_view.projection import ProjectionSpec, RangeImage, project
+from hwnas.range_view.projection import RangeImage, project
+from hwnas.range_view.projection_spec import ProjectionSpec
 from tests.data.clouds import ring_ordered_cloud, write_scan
 
 LABEL_MAP = load_label_map("merged-8")
@@ -159,6 +160,9 @@ def test_the_range_image_is_no_wider_than_the_sensor_fills(
     draw_dataset(source, inspect_source(source))
     ((valid, notes),) = drawn
     assert valid.shape[1] == width
-    assert f"The sensor has about {width * 5 // 4} columns a turn; the range image has {width}" in notes
+    assert (
+        f"The sensor has about {width * 5 // 4} columns a turn; drawn with {width}, so that none stays empty"
+        in notes
+    )
     if sensor == "made-up":  # other sensors have other rows
         assert valid.any(axis=0).all(), "striped"

@@ -42,6 +42,7 @@ def _scans(dataset: Path) -> list[tuple[np.ndarray, np.ndarray]]:
     for path in sorted(dataset.glob("sequences/*/velodyne/*.bin")):
         label = path.parents[1] / "labels" / f"{path.stem}.label"
         found.append((np.fromfile(path, "<f4").reshape(-1, 4), np.fromfile(label, "<u4")))
+    assert found
     return found
 
 

@@ -25,8 +25,10 @@ from tests.docs.blocks import DOCS, REPOSITORY, TUTORIAL, Block, blocks_of, page
 
 BLOCKS = [block for page in pages() for block in blocks_of(page)]
 CODE = {"sh", "python", "yaml"}
-PLAIN = {"text", "toml", "json", "{toctree}", "{include}", "{eval-rst}"}
-"""Blocks of these are neither run nor checked: output, other formats, and words to Sphinx."""
+PLAIN = {"text", "toml", "json", "cpp", "c", "cmake", "{toctree}", "{include}", "{eval-rst}"}
+"""Blocks of these are neither run nor checked here: output, other formats, and words to Sphinx.
+
+`tests/cpp_runtime` builds those of C, C++ and CMake."""
 
 
 def of(*languages: str) -> list[Any]:

@@ -11,6 +11,7 @@ from typing import Any
 import nbformat
 import pytest
 
+from tests import short_measuring
 from tests.docs.blocks import DOCS, REPOSITORY
 from tests.latency.transports.board import make_board
 
@@ -27,6 +28,17 @@ def script() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture
+def short(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels whose measurements end soon: the notebook is shown to run, not how fast a network is."""
+    directory = tmp_path_factory.mktemp("ipython")
+    startup = directory / "profile_default" / "startup"
+    startup.mkdir(parents=True)
+    (startup / "00-short.py").write_text("from tests.short_measuring import shorten\nshorten()\n")
+    monkeypatch.setenv("IPYTHONDIR", str(directory))
+    monkeypatch.setenv("PYTHONPATH", short_measuring.environment()["PYTHONPATH"])
 
 
 def outputs(notebook: nbformat.NotebookNode) -> list[Any]:
@@ -51,6 +63,7 @@ def test_a_notebook_is_kept_with_its_pictures(path: Path) -> None:
 
 
 @pytest.mark.slow(seconds=120)
+@pytest.mark.usefixtures("short")
 def test_searching_in_a_notebook(script: ModuleType, tmp_path: Path) -> None:
     ran = script.execute(DOCS / "tutorials" / "search-in-a-notebook.ipynb", tmp_path)
     assert pictures(ran) >= 4
@@ -59,6 +72,7 @@ def test_searching_in_a_notebook(script: ModuleType, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("short")
 def test_benching_on_a_board_in_a_notebook(
     script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

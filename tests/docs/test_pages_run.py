@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 
 from hwnas.data.formats import read_bin
-from tests.docs.blocks import DOCS, TUTORIAL, Block, blocks_of, pages
+from tests.docs.blocks import DOCS, REPOSITORY, TUTORIAL, Block, blocks_of, pages
 
 pytestmark = pytest.mark.slow
 COLUMNS = {"columns": ["x", "y", "z", "intensity", "ring"]}
@@ -24,13 +25,21 @@ FIELDS = [(name, "<f4") for name in ("x", "y", "z", "intensity")] + [("ring", "<
 
 
 def environment(directory: Path) -> dict[str, str]:
-    """What blocks run in: this hwnas, a home of their own, and packages that they install beside them."""
-    site = directory / "site"
+    """What blocks run in: this hwnas, a home of their own, and packages that they install beside them.
+
+    The command `hwnas` ends its measurements soon: what a page's commands do is shown, not how fast a network is.
+    """
+    site, programs = directory / "site", directory / "programs"
+    programs.mkdir(exist_ok=True)
+    command = programs / "hwnas"
+    command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -P -m tests.short_measuring "$@"\n')
+    command.chmod(0o755)
+    before = os.environ["PATH"]
     return {
         **os.environ,
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PATH": os.pathsep.join([str(programs), str(Path(sys.executable).parent), before]),
         "HOME": str(directory),
-        "PYTHONPATH": str(site),
+        "PYTHONPATH": os.pathsep.join([str(site), str(REPOSITORY)]),
         "PIP_TARGET": str(site),
         "PIP_NO_BUILD_ISOLATION": "0",
         "PIP_NO_DEPS": "1",
@@ -52,7 +61,8 @@ def run(page: str, directory: Path) -> None:
 
 def run_block(block: Block, directory: Path) -> None:
     shell = ["bash", "-euo", "pipefail", "-c", block.text]
-    command = shell if block.language == "sh" else [sys.executable, "-c", block.text]
+    text = f"from tests.short_measuring import shorten; shorten()\n{block.text}"
+    command = shell if block.language == "sh" else [sys.executable, "-c", text]
     done = subprocess.run(
         command,
         cwd=directory,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import subprocess
@@ -57,6 +58,18 @@ def test_every_setting_is_documented() -> None:
         assert f"| `{path.rpartition('.')[2]}` |" in page, path
 
 
+def test_every_finding_about_data_is_documented() -> None:
+    found = {
+        str(node.args[0].value)
+        for path in (REPOSITORY / "hwnas" / "data").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "Finding"
+        if node.args and isinstance(node.args[0], ast.Constant)
+    }
+    assert {"axes", "mirrored", "shared-pixels"} <= found
+    assert set(keys_of_table("guides/checking-data.md", "| finding |")) == found
+
+
 def test_every_error_is_documented_with_its_exit_code() -> None:
     codes, classes = reference_pages.exit_codes(), reference_pages.error_list()
     ours = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, Exception)]
@@ -84,7 +97,9 @@ def test_the_golden_manifest_is_read(tmp_path: Path) -> None:
 
 def test_the_page_has_every_key_of_a_manifest() -> None:
     golden: dict[str, Any] = json.loads(GOLDEN.read_text(encoding="utf-8"))
-    assert sorted(keys_of_table("reference/bundle-format.md")) == sorted(golden)
+    assert sorted(keys_of_table("reference/bundle-format.md")) == sorted(
+        [*golden, "adapted_from"]
+    )  # of adapted networks alone
 
 
 def test_the_page_has_every_key_of_a_latency_table() -> None:
@@ -99,7 +114,11 @@ def test_the_page_has_every_key_of_a_latency_table() -> None:
 
 def test_every_environment_variable_is_documented() -> None:
     used = set()
-    for path in [*(REPOSITORY / "hwnas").rglob("*.py"), REPOSITORY / "scripts" / "build_hook.py"]:
+    others = (
+        REPOSITORY / "scripts" / "build_hook.py",
+        *(REPOSITORY / "export" / "cpp" / "src").glob("*.cpp"),
+    )
+    for path in [*(REPOSITORY / "hwnas").rglob("*.py"), *others]:
         used |= set(
             re.findall(r"\"(HWNAS_[A-Z_0-9]+|ORT_[A-Z_]+|XDG_[A-Z_]+)\"", path.read_text(encoding="utf-8"))
         )

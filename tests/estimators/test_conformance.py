@@ -88,6 +88,15 @@ class TestLearned(EstimatorSuite):
         cost_s = sum(json.loads(path.read_text())["cost_s"] for path in files)
         assert isinstance(again, SupportsPreparation)
         assert again.prepared_s > cost_s > 0
+        other = TinyTask(data="other")
+        make_estimator("learned", EstimatorContext(other, TinySpace(), settings))
+        assert len(list(tmp_path.glob("learned-*.json"))) == 16, "of other data they are made anew"
+        path = next(iter(files))
+        whole = path.read_text()
+        for damaged in ('{"score": 0.9, "cost_s": 1.0}', whole[:20], whole.replace("1", "2", 1)):
+            path.write_text(damaged)
+            with pytest.raises(ConfigError, match=rf"{path.name} should be.*cannot be relied on"):
+                make_estimator("learned", EstimatorContext(TinyTask(), TinySpace(), settings))
         # More parameters are taken as better, and of two sizes the predictor has seen both.
         small = TinySpace().decode({"channels": 4})
         assert said[0] > first.estimate(small, seed=0, directory=tmp_path).score

@@ -31,7 +31,7 @@ def write_bundle(directory: Path) -> Path:
     weights = directory / "weights.safetensors"
     save_weights(weights, module)
     quality = task.evaluate(torch_predict(module, task.io_spec(architecture)), architecture)
-    member = TrainedMember(architecture, weights, quality, None, {"steps": 0}, 0)
+    member = TrainedMember(architecture, weights, quality, None, {"steps": 0}, 0, task.fingerprint())
     bundle = export_bundle(
         task,
         space,

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from hwnas.range_view.knn import KnnSettings
-from hwnas.range_view.projection import Normalisation, ProjectionSpec
+from hwnas.range_view.projection import Normalisation
+from hwnas.range_view.projection_spec import ProjectionSpec
 from hwnas.scan import Scan
 
 DEPLOYMENT: dict[str, Any] = {

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from hwnas.errors import MeasurementError
-from hwnas.latency.measurement import LatencyMeasurement, ReferenceMeasurement
+from hwnas.latency.measurement import LatencyMeasurement, OtherAttempt, ReferenceMeasurement
 
 MEASUREMENT = LatencyMeasurement(
     latency_ms=10.0,
@@ -27,7 +27,7 @@ MEASUREMENT = LatencyMeasurement(
     block_samples=2,
     ended="precise",
     attempts=2,
-    other_attempts=({"latency_ms": 11.0, "ratio": 2.1, "remark": "disturbed"},),
+    other_attempts=(OtherAttempt(11.0, 2.1, "disturbed"),),
 )
 ADDED = ("ratio", "ratio_interval", "reference", "block_samples", "ended", "attempts", "other_attempts")
 

@@ -17,43 +17,14 @@ from onnx import TensorProto, helper, numpy_helper
 from typer.testing import CliRunner
 
 from hwnas.cli.main import make_app
-from hwnas.errors import ConfigError, ExportError
+from hwnas.errors import ExportError
 from hwnas.onnx_graphs.counting.einsum import einsum_macs
 from hwnas.onnx_graphs.counting.operators import CONTROL_FLOW, COUNTED, FREE, UNCOUNTABLE
-from hwnas.onnx_graphs.inspection import GraphReport, inspect_onnx
+from hwnas.onnx_graphs.inspection import inspect_onnx
 from hwnas.testing.onnx_models import LAYOUTS, write_conv_model, write_external_model
+from tests.onnx_graphs.made_up_graphs import INT, F, number, report_of, value, weight
 
-F, INT = TensorProto.FLOAT, TensorProto.INT64
 MICROSOFT = "com.microsoft"
-
-
-def value(name: str, shape: list[Any] | None, dtype: int = F) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(name, dtype, shape)
-
-
-def weight(name: str, *shape: int, dtype: Any = np.float32) -> onnx.TensorProto:
-    return numpy_helper.from_array(np.ones(shape, dtype), name)
-
-
-def number(name: str, *values: int) -> onnx.TensorProto:
-    return numpy_helper.from_array(np.array(values[0] if len(values) == 1 else values, np.int64), name)
-
-
-def report_of(
-    tmp_path: Path,
-    nodes: list[onnx.NodeProto],
-    inputs: list[onnx.ValueInfoProto],
-    weights: list[onnx.TensorProto] = [],  # noqa: B006
-    given: list[str] = [],  # noqa: B006
-    opset: int = 23,
-    **others: Any,
-) -> GraphReport:
-    graph = helper.make_graph(nodes, "g", inputs, [value(nodes[-1].output[0], None)], weights)
-    domains = {node.domain for node in nodes} - {""} | {entry.domain for entry in others.get("functions", [])}
-    opsets = [helper.make_opsetid("", opset), *(helper.make_opsetid(domain, 1) for domain in domains)]
-    model = helper.make_model(graph, opset_imports=opsets, ir_version=10, **others)
-    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
-    return inspect_onnx(tmp_path / "m.onnx", given)
 
 
 def test_every_operator_of_onnx_is_decided_on() -> None:
@@ -341,147 +312,6 @@ def test_einsum_is_what_nested_loops_multiply(data: st.DataObject) -> None:
     assert found == sum(1 for _ in itertools.product(*(range(sizes[label]) for label in kept)))
 
 
-def branch(name: str, columns: int) -> onnx.GraphProto:
-    node = helper.make_node("MatMul", ["x", f"w{name}"], [f"y{name}"])
-    return helper.make_graph(
-        [node], name, [], [value(f"y{name}", [3, columns])], [weight(f"w{name}", 5, columns)]
-    )
-
-
-def test_both_branches_are_looked_into(tmp_path: Path) -> None:
-    node = helper.make_node(
-        "If", ["c"], ["y"], name="choice", then_branch=branch("a", 7), else_branch=branch("b", 9)
-    )
-    inputs = [value("x", [3, 5]), value("c", [], TensorProto.BOOL)]
-    report = report_of(tmp_path, [node], inputs)
-    assert report.macs == 3 * 5 * 9
-    assert report.parameters == 5 * 16
-    assert report.notes == (
-        "choice (If): the branch with more work is counted; then: 105 MACs, else: 135 MACs",
-    )
-    taken = report_of(tmp_path, [node], inputs, given=["c=true"])
-    assert (taken.macs, taken.notes) == (105, ())
-
-
-def loop(
-    step: list[onnx.NodeProto], weights: list[onnx.TensorProto], condition: str = "going"
-) -> onnx.GraphProto:
-    body_inputs = [value("i", [], INT), value("going", [], TensorProto.BOOL), value("h", [3, 5])]
-    keep = helper.make_node("Identity", [condition], ["goes_on"])
-    outputs = [value("goes_on", [], TensorProto.BOOL), value("h2", [3, 5]), value("s", [3, 5])]
-    last = helper.make_node("Identity", ["h2"], ["s"])
-    return helper.make_graph([*step, keep, last], "body", body_inputs, outputs, weights)
-
-
-def test_loops_count_their_runs_where_they_can(tmp_path: Path) -> None:
-    step = [helper.make_node("MatMul", ["h", "w"], ["h2"], name="step")]
-    node = helper.make_node(
-        "Loop", ["n", "", "x"], ["last", "all"], name="l", body=loop(step, [weight("w", 5, 5)])
-    )
-    use = helper.make_node("MatMul", ["all", "v"], ["y"])
-    inputs, v = [value("x", [3, 5])], weight("v", 5, 2)
-    report = report_of(tmp_path, [node, use], inputs, [number("n", 6), v])
-    assert report.macs == 6 * 75 + 6 * 30
-    assert report.parameters == 35
-    assert {layer.name: layer.macs for layer in report.layers}["l/step"] == 450
-    million = report_of(tmp_path, [node, use], inputs, [number("n", 1_000_000), v])
-    assert million.macs == 105 * 1_000_000
-    for runs in (0, -1, -3, -(2**63)):
-        none = report_of(tmp_path, [node, use], inputs, [number("n", runs), v])
-        assert none.macs == 0
-        assert all(layer.macs == 0 for layer in none.layers)
-    unknown = report_of(tmp_path, [node, use], [*inputs, value("n", [], INT)], [v])
-    assert (unknown.macs, unknown.unknown) == (None, {"MatMul": 2})
-    assert "l (Loop): how often it runs is not known" in unknown.notes
-    assert report_of(tmp_path, [node, use], [*inputs, value("n", [], INT)], [v], given=["n=4"]).macs == 420
-
-
-def test_a_loop_that_ends_itself_is_followed(tmp_path: Path) -> None:
-    step = [
-        helper.make_node("MatMul", ["h", "w"], ["h2"]),
-        helper.make_node("Less", ["i", "four"], ["more"]),
-    ]
-    body = loop(step, [weight("w", 5, 5), number("four", 4)], condition="more")
-    node = helper.make_node("Loop", ["", "", "x"], ["y", "all"], body=body)
-    assert report_of(tmp_path, [node], [value("x", [3, 5])]).macs == 5 * 75
-    for_ever = helper.make_node("Loop", ["", "", "x"], ["y", "all"], body=loop(step[:1], [weight("w", 5, 5)]))
-    assert report_of(tmp_path, [for_ever], [value("x", [3, 5])]).macs is None
-
-
-@pytest.mark.parametrize(
-    ("operator", "inputs", "sizes"),
-    [
-        ("Pad", ["x", "n"], (-20, 0, 0, 0)),
-        ("Expand", ["x", "n"], (-20, 4)),
-        ("Tile", ["x", "n"], (-20, 1)),
-        ("Reshape", ["x", "n"], (-20, 4)),
-    ],
-)
-def test_sizes_below_zero_make_no_work_below_zero(
-    tmp_path: Path, operator: str, inputs: list[str], sizes: tuple[int, ...]
-) -> None:
-    nodes = [helper.make_node(operator, inputs, ["z"]), helper.make_node("MatMul", ["z", "w"], ["y"])]
-    report = report_of(tmp_path, nodes, [value("x", [1, 4])], [number("n", *sizes), weight("w", 4, 4)])
-    assert report.macs is None
-    assert all(min(layer.output_shape, default=0) >= 0 for layer in report.layers)
-
-
-def test_two_negative_sizes_are_no_positive_number_of_values(tmp_path: Path) -> None:
-    inputs, w = [value("x", [1, 4, 2, 2])], weight("w", 4, 4, 7, 7)
-    assert report_of(tmp_path, [helper.make_node("Conv", ["x", "w"], ["y"])], inputs, [w]).macs is None
-    nodes = [
-        helper.make_node("MaxPool", ["x"], ["z"], kernel_shape=[7, 7]),
-        helper.make_node("Conv", ["z", "v"], ["y"]),
-    ]
-    assert report_of(tmp_path, nodes, inputs, [weight("v", 4, 4, 1, 1)]).macs is None
-    nodes = [
-        helper.make_node("ConstantOfShape", ["n"], ["z"]),
-        helper.make_node("MatMul", ["row", "z"], ["y"]),
-    ]
-    assert report_of(tmp_path, nodes, [value("row", [1, 4])], [number("n", 4, -3)]).macs is None
-
-
-def test_a_range_to_below_its_start_is_empty(tmp_path: Path) -> None:
-    nodes = [
-        helper.make_node("Range", ["three", "end", "one"], ["r"]),
-        helper.make_node("Shape", ["r"], ["n"]),
-        helper.make_node("Concat", ["n", "four"], ["sizes"], axis=0),
-        helper.make_node("Expand", ["x", "sizes"], ["z"]),
-        helper.make_node("MatMul", ["z", "w"], ["y"]),
-    ]
-    numbers = [number("three", 3), number("end", -7), number("one", 1)]
-    four = numpy_helper.from_array(np.array([4], np.int64), "four")
-    report = report_of(tmp_path, nodes, [value("x", [1, 4])], [*numbers, four, weight("w", 4, 4)])
-    assert report.macs == 0
-
-
-@pytest.mark.parametrize(
-    "attributes",
-    [
-        {"scan_input_axes": [7]},
-        {"scan_input_axes": [-3]},
-        {"scan_input_axes": [0, 1]},
-        {"scan_output_axes": [0, 0, 0]},
-    ],
-)
-def test_scans_over_axes_that_are_not_there_are_unknown(tmp_path: Path, attributes: dict[str, Any]) -> None:
-    nodes = [
-        helper.make_node("MatMul", ["h", "w"], ["h2"]),
-        helper.make_node("Add", ["h2", "slice"], ["out"]),
-    ]
-    body = helper.make_graph(
-        nodes,
-        "body",
-        [value("h", [3, 5]), value("slice", [5])],
-        [value("h2", [3, 5]), value("out", [3, 5])],
-        [weight("w", 5, 5)],
-    )
-    node = helper.make_node("Scan", ["h0", "x"], ["last", "all"], num_scan_inputs=1, body=body, **attributes)
-    use = helper.make_node("Identity", ["all"], ["y"])
-    inputs = [value("h0", [3, 5]), value("x", [8, 5])]
-    assert report_of(tmp_path, [node, use], inputs).macs is None
-
-
 @pytest.mark.parametrize(
     ("operator", "settings", "shape", "attributes"),
     [
@@ -529,57 +359,6 @@ def test_numbers_that_a_file_makes_itself_are_no_parameters(tmp_path: Path) -> N
     assert (report.macs, report.parameters) == (24, 0)
 
 
-def test_loops_whose_shapes_grow_are_followed(tmp_path: Path) -> None:
-    step = [
-        helper.make_node("Concat", ["h", "row"], ["h2"], axis=0),
-        helper.make_node("MatMul", ["h2", "w"], ["m"]),
-        helper.make_node("Identity", ["going"], ["goes_on"]),
-    ]
-    body = helper.make_graph(
-        step,
-        "body",
-        [value("i", [], INT), value("going", [], TensorProto.BOOL), value("h", None)],
-        [value("goes_on", [], TensorProto.BOOL), value("h2", None), value("m", None)],
-        [weight("row", 1, 5), weight("w", 5, 5)],
-    )
-    node = helper.make_node("Loop", ["n", "", "x"], ["y", "all"], body=body)
-    report = report_of(tmp_path, [node], [value("x", [3, 5])], [number("n", 3)])
-    # Only outputs that are used are computed; both are here, since a runtime runs the whole body.
-    assert report.macs == (4 + 5 + 6) * 25
-
-
-def test_scans_count_their_slices(tmp_path: Path) -> None:
-    nodes = [
-        helper.make_node("Add", ["h", "slice"], ["sum"]),
-        helper.make_node("MatMul", ["sum", "w"], ["h2"]),
-        helper.make_node("Identity", ["h2"], ["out"]),
-    ]
-    body = helper.make_graph(
-        nodes,
-        "body",
-        [value("h", [3, 5]), value("slice", [3, 5])],
-        [value("h2", [3, 5]), value("out", [3, 5])],
-        [weight("w", 5, 5)],
-    )
-    node = helper.make_node(
-        "Scan", ["h0", "x"], ["last", "all"], num_scan_inputs=1, scan_input_axes=[1], body=body
-    )
-    use = helper.make_node("MatMul", ["all", "v"], ["y"])
-    inputs = [value("h0", [3, 5]), value("x", [3, 8, 5])]
-    assert report_of(tmp_path, [node, use], inputs, [weight("v", 5, 2)]).macs == 8 * 75 + 8 * 30
-
-
-def test_functions_of_the_file_are_counted(tmp_path: Path) -> None:
-    body = [helper.make_node("MatMul", ["a", "b"], ["c"]), helper.make_node("Relu", ["c"], ["d"])]
-    function = helper.make_function("own", "Linear", ["a", "b"], ["d"], body, [helper.make_opsetid("", 23)])
-    nodes = [
-        helper.make_node("Linear", ["x", "w"], ["y"], domain="own"),
-        helper.make_node("Linear", ["y", "w"], ["z"], domain="own"),
-    ]
-    report = report_of(tmp_path, nodes, [value("x", [3, 5])], [weight("w", 5, 5)], functions=[function])
-    assert (report.macs, report.parameters) == (150, 25)
-
-
 def test_what_is_computed_once_is_no_work(tmp_path: Path) -> None:
     nodes = [helper.make_node("MatMul", ["a", "b"], ["w"]), helper.make_node("MatMul", ["x", "w"], ["y"])]
     report = report_of(tmp_path, nodes, [value("x", [3, 5])], [weight("a", 5, 2), weight("b", 2, 7)])
@@ -600,68 +379,6 @@ def test_what_nobody_knows_is_said(tmp_path: Path) -> None:
     fourier = helper.make_node("STFT", ["x", "step", "", "n"], ["y"])
     found = report_of(tmp_path, [fourier], [value("x", [1, 64, 1])], [number("step", 8), number("n", 16)])
     assert found.unknown == {"STFT": 1}
-
-
-def test_an_open_first_axis_is_one_item_and_others_are_unknown(tmp_path: Path) -> None:
-    node = helper.make_node("MatMul", ["x", "w"], ["y"])
-    report = report_of(tmp_path, [node], [value("x", ["batch", 3, 5])], [weight("w", 5, 7)])
-    assert report.macs == 105
-    assert report.notes[0].startswith("the first axis of x is open and taken as 1")
-    many = report_of(tmp_path, [node], [value("x", ["batch", 3, 5])], [weight("w", 5, 7)], given=["x=8x3x5"])
-    assert (many.macs, many.notes) == (840, ())
-    open_rows = report_of(tmp_path, [node], [value("x", ["batch", "rows", 5])], [weight("w", 5, 7)])
-    assert (open_rows.macs, open_rows.unknown, open_rows.parameters) == (None, {"MatMul": 1}, 35)
-    assert open_rows.notes == (
-        "shapes of inputs are open: x batchxrowsx5; give them with --input NAME=SHAPE",
-    )
-    unranked = report_of(tmp_path, [node], [value("x", None)], [weight("w", 5, 7)])
-    assert unranked.macs is None
-    assert report_of(tmp_path, [node], [value("x", None)], [weight("w", 5, 7)], given=["x=3x5"]).macs == 105
-
-
-@pytest.mark.parametrize("size", [-1, -(1 << 63)])
-def test_sizes_that_no_tensor_has_are_open(tmp_path: Path, size: int) -> None:
-    node = helper.make_node("MatMul", ["x", "w"], ["y"])
-    report = report_of(tmp_path, [node], [value("x", [size, 3, 5])], [weight("w", 5, 7)])
-    assert report.macs == 105
-    assert report.notes
-
-
-def test_axes_that_share_a_name_are_given_once(tmp_path: Path) -> None:
-    inputs = [value("a", ["n", "k"]), value("b", ["k", "m"])]
-    node = helper.make_node("MatMul", ["a", "b"], ["y"])
-    assert report_of(tmp_path, [node], inputs, given=["a=2x3"]).macs is None
-    assert report_of(tmp_path, [node], inputs, given=["a=2x3", "b=3x4"]).macs == 24
-    with pytest.raises(ConfigError, match=r"axis 'k' .* 'a' gives 3 and 'b' gives 5"):
-        report_of(tmp_path, [node], inputs, given=["a=2x3", "b=5x4"])
-
-
-def test_shapes_that_the_graph_computes_are_followed(tmp_path: Path) -> None:
-    nodes = [
-        helper.make_node("Shape", ["x"], ["s"]),
-        helper.make_node("Gather", ["s", "first"], ["n"]),
-        helper.make_node("Unsqueeze", ["n", "zero"], ["n1"]),
-        helper.make_node("Concat", ["n1", "rest"], ["shape"], axis=0),
-        helper.make_node("Reshape", ["x", "shape"], ["r"]),
-        helper.make_node("MatMul", ["r", "w"], ["y"]),
-    ]
-    weights = [
-        number("first", 0),
-        numpy_helper.from_array(np.array([0], np.int64), "zero"),
-        numpy_helper.from_array(np.array([-1], np.int64), "rest"),
-        weight("w", 15, 7),
-    ]
-    assert report_of(tmp_path, nodes, [value("x", ["n", 3, 5])], weights, given=["x=4x3x5"]).macs == 4 * 105
-
-
-def test_given_values_decide_but_do_not_make_work_vanish(tmp_path: Path) -> None:
-    np.save(tmp_path / "x.npy", np.ones((3, 5), np.float32))
-    node = helper.make_node("MatMul", ["x", "w"], ["y"])
-    inputs = [value("x", ["n", "k"])]
-    assert (
-        report_of(tmp_path, [node], inputs, [weight("w", 5, 7)], given=[f"x={tmp_path / 'x.npy'}"]).macs
-        == 105
-    )
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

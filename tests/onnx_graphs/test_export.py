@@ -3,8 +3,10 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,6 +18,7 @@ from torch import Tensor, nn
 from hwnas.errors import ExportError
 from hwnas.io_spec import IoSpec, TensorSpec
 from hwnas.onnx_graphs.export import export_onnx
+from hwnas.onnx_graphs.translations import translations_made_once
 
 torch.set_num_threads(1)
 
@@ -151,3 +154,49 @@ def test_an_opset_that_nobody_knows_is_refused_before_anything_is_traced(tmp_pat
     for opset in (12, 40):
         with pytest.raises(ExportError, match=rf"An opset is 13 to \d+, but {opset}"):
             export_onnx(Untraceable(), spec, tmp_path / "m.onnx", metadata={}, opset=opset)
+
+
+def test_the_exporters_table_is_made_once_and_only_our_exports_see_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torch.onnx._internal.exporter import _registration
+
+    export_onnx(trained(), SPEC, tmp_path / "first.onnx", metadata={})
+    made: list[object] = []
+    monkeypatch.setattr(_registration.onnxscript_apis, "get_torchlib_ops", lambda: made.append(1) or [])
+    export_onnx(trained(), SPEC, tmp_path / "second.onnx", metadata={})
+    assert made == []
+    assert (tmp_path / "second.onnx").read_bytes() == (tmp_path / "first.onnx").read_bytes()
+    _registration.ONNXRegistry.from_torchlib()
+    assert made == [1]
+
+
+def test_the_table_of_translations_stays_with_the_thread_that_exports(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    registration = pytest.importorskip("torch.onnx._internal.exporter._registration")
+    with translations_made_once():
+        kept = registration.ONNXRegistry.from_torchlib()
+    monkeypatch.setattr(registration.onnxscript_apis, "get_torchlib_ops", list)  # a table in no time
+    before = registration.ONNXRegistry.__dict__["from_torchlib"]
+    entered, may_leave = threading.Event(), threading.Event()
+    tables: list[Any] = []
+
+    def export() -> None:
+        with translations_made_once():
+            entered.set()
+            tables.append(registration.ONNXRegistry.from_torchlib())
+            may_leave.wait()
+
+    first = threading.Thread(target=export)
+    first.start()
+    entered.wait()
+    second = threading.Thread(target=export)
+    second.start()
+    elsewhere = registration.ONNXRegistry.from_torchlib()
+    may_leave.set()
+    first.join()
+    second.join()
+    assert tables == [kept, kept]
+    assert elsewhere is not kept, "what others make may be changed by them"
+    assert registration.ONNXRegistry.__dict__["from_torchlib"] is before

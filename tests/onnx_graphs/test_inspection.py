@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from hwnas.cli.main import make_app
 from hwnas.errors import ExportError
 from hwnas.models.cost import count_macs
+from hwnas.onnx_graphs.declarations import GraphTensor
 from hwnas.onnx_graphs.export import export_onnx
 from hwnas.onnx_graphs.inspection import inspect_onnx
 from hwnas.onnx_graphs.precision.calibration import CalibrationMethod, calibrate
@@ -32,7 +33,7 @@ def test_work_is_that_of_the_module(path: Path) -> None:
     report = inspect_onnx(path)
     assert report.macs == count_macs(network("transposed-convolution"), SPEC.inputs[0].shape[1:])
     assert report.macs_by_precision == {"float32": report.macs}
-    assert report.inputs == ({"name": "range_image", "dtype": "float32", "shape": [1, 5, 16, 64]},)
+    assert report.inputs == (GraphTensor("range_image", "float32", (1, 5, 16, 64)),)
     assert report.opsets == {"": 18}, "ReduceMean with axes as an input"
     assert report.size_bytes == path.stat().st_size
     head = report.layers[-1]

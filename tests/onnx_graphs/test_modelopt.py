@@ -70,6 +70,7 @@ def test_layers_can_be_kept(model: onnx.ModelProto, images: list[np.ndarray]) ->
     found = quantised_by_modelopt(model, named(images), CalibrationMethod.MIN_MAX, keep=layers)
     weights = {tensor.name for tensor in found.graph.initializer if tensor.data_type == onnx.TensorProto.INT8}
     quantised = [node for node in found.graph.node if node.op_type == "Conv" and node.name in layers]
+    assert quantised, "none of the layers that were to be kept has its name any more"
     producers = {name: node for node in found.graph.node for name in node.output}
     for node in quantised:
         source = producers.get(node.input[1])

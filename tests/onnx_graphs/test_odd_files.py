@@ -238,12 +238,12 @@ def test_a_graph_without_outputs_and_an_empty_file_are_named_so(tmp_path: Path) 
 def test_inputs_without_a_rank_are_named_with_what_to_do(tmp_path: Path) -> None:
     path = write(tmp_path / "u.onnx", [helper.make_node("Relu", ["x"], ["y"])], [tensor("x")], [tensor("y")])
     assert inspect_onnx(path).notes == (
-        "shapes of inputs are open: x unknown; give them with --input NAME=SHAPE",
+        "shapes of inputs are open: x unknown; give them with `inputs=['NAME=SHAPE']`",
     )
-    assert "x unknown; give them with --input NAME=SHAPE" in printed(path)
+    assert "x unknown; give them with `--input NAME=SHAPE`" in printed(path)
     assert inspect_onnx(path, ["x=2x3"]).notes == ()
     both = [tensor("x"), tensor("z", ["n", "m"])]
     path = write(tmp_path / "b.onnx", [helper.make_node("Add", ["x", "z"], ["y"])], both, [tensor("y")])
     assert inspect_onnx(path, ["x=2x3"]).notes == (
-        "shapes of inputs are open: z nxm; give them with --input NAME=SHAPE",
+        "shapes of inputs are open: z nxm; give them with `inputs=['NAME=SHAPE']`",
     )

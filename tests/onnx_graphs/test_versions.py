@@ -18,7 +18,7 @@ from hwnas.errors import ConfigError, ExportError
 from hwnas.io_spec import IoSpec, TensorSpec
 from hwnas.onnx_graphs.export import export_onnx
 from hwnas.onnx_graphs.onnxruntime_gate import check_for_onnxruntime, support_of
-from hwnas.onnx_graphs.versions import _changes, at_opset, opset_of, with_oldest_versions
+from hwnas.onnx_graphs.versions import _changes, at_opset, needed_opsets, opset_of, with_oldest_versions
 
 torch.set_num_threads(1)
 SPEC = IoSpec((TensorSpec("range_image", (1, 5, 8, 16)),), (TensorSpec("logits", (1, 3, 8, 16)),))
@@ -127,7 +127,76 @@ def test_a_change_of_meaning_is_never_crossed() -> None:
     # Its scale has one entry a group in opset 18, one a channel from 21 on; both fit both schemas.
     with pytest.raises(ExportError, match="GroupNormalization of n changed in opset 21"):
         at_opset(model, 21)
-    assert opset_of(with_oldest_versions(model)) == 18
+    assert needed_opsets(model) == [18]
+
+
+def branching(operator: str, *, opset: int, name: str = "block.1/If") -> onnx.ModelProto:
+    """Return an `If` with `operator` of two integers in both branches."""
+    branches = []
+    for branch in ("then", "else"):
+        node = helper.make_node(operator, ["x", "x"], [branch])
+        out = helper.make_tensor_value_info(branch, TensorProto.INT32, [2])
+        branches.append(helper.make_graph([node], branch, [], [out]))
+    node = helper.make_node("If", ["c"], ["y"], name=name, then_branch=branches[0], else_branch=branches[1])
+    values = [helper.make_tensor_value_info(key, TensorProto.INT32, [2]) for key in ("x", "y")]
+    condition = helper.make_tensor_value_info("c", TensorProto.BOOL, [])
+    graph = helper.make_graph([node], "g", [values[0], condition], values[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    return onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
+
+
+def test_graphs_inside_nodes_count() -> None:
+    inner_18 = branching("BitwiseAnd", opset=18)
+    oldest = with_oldest_versions(inner_18)
+    assert opset_of(oldest) == 18
+    onnx.checker.check_model(oldest, full_check=True)
+    with pytest.raises(ExportError, match=r"opset 17: If of block\.1 needs opset 18"):
+        at_opset(inner_18, 17)
+    with pytest.raises(ExportError, match=r"If of block\.1 needs opset 18"):
+        check_for_onnxruntime(inner_18, "1.13")
+    inner_14 = with_oldest_versions(branching("Add", opset=18))
+    assert opset_of(inner_14) == 16, "of If itself"
+    onnx.checker.check_model(inner_14, full_check=True)
+
+
+def test_nodes_without_names_are_told_apart() -> None:
+    for first, second in (("Mish", "Relu"), ("Relu", "Mish")):
+        nodes = [helper.make_node(first, ["x"], ["z"]), helper.make_node(second, ["z"], ["y"])]
+        values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [2]) for name in ("x", "y", "z")]
+        graph = helper.make_graph(nodes, "g", values[:1], values[1:2], value_info=values[2:])
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+        assert opset_of(with_oldest_versions(model)) == 18
+        with pytest.raises(ExportError, match="Mish of '' needs opset 18"):
+            at_opset(model, 17)
+
+
+def test_functions_keep_the_opset_of_the_file() -> None:
+    body = [helper.make_node("Mish", ["a"], ["b"])]
+    function = helper.make_function("own", "Twice", ["a"], ["b"], body, [helper.make_opsetid("", 20)])
+    node = helper.make_node("Twice", ["x"], ["y"], domain="own")
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [2]) for name in ("x", "y")]
+    graph = helper.make_graph([node], "g", values[:1], values[1:])
+    opsets = [helper.make_opsetid("", 20), helper.make_opsetid("own", 1)]
+    model = helper.make_model(graph, functions=[function], opset_imports=opsets, ir_version=9)
+    oldest = with_oldest_versions(model)
+    assert opset_of(oldest) == 20
+    onnx.checker.check_model(oldest, full_check=True)
+    with pytest.raises(ExportError, match="Twice"):
+        at_opset(model, 19)
+    with pytest.raises(ExportError, match="function 'Twice' states opsets of its own"):
+        at_opset(model, 21)
+
+
+def test_operators_that_onnx_lacks_are_refused_with_words() -> None:
+    with pytest.raises(ExportError, match=r"no operator 'Levitate' in opset 18: Levitate of block\.1"):
+        with_oldest_versions(unary("Levitate", 18))
+
+
+def test_what_was_stamped_is_checked() -> None:
+    model = unary("Mish", 20)
+    model.graph.node[0].input[0] = "missing"
+    with pytest.raises(ExportError, match="not valid in opset 18"):
+        with_oldest_versions(model)
 
 
 def test_table_lists_versions_that_onnx_has() -> None:
@@ -135,6 +204,7 @@ def test_table_lists_versions_that_onnx_has() -> None:
     for schema in defs.get_all_schemas_with_history():
         if schema.domain == "":
             known.setdefault(schema.name, set()).add(schema.since_version)
+    assert len(_changes()["widened"]) > 20
     for operator, versions in _changes()["widened"].items():
         assert set(versions) <= known[operator], operator
         assert min(versions) > min(known[operator]), f"{operator}: the first version widens nothing"

@@ -133,6 +133,6 @@ def test_from_search_to_verified_bundles(site: Path, tmp_path: Path) -> None:
     verification = hwnas(site, "verify", bundle["path"], "--latency-tolerance", "5")
     assert verification["passed"]
     assert [check["name"] for check in verification["checks"] if check["passed"] is not True] == []
-    assert verification == json.loads((Path(bundle["path"]) / "verification.json").read_text())
+    assert verification == read_checked_json(Path(bundle["path"]) / "verification.json")
     page = Path(hwnas(site, "report", run)["report"]).read_text()
     assert "camera-shapes" in page

@@ -25,6 +25,7 @@ from hwnas.files import read_checked_json
 from hwnas.tasks.base import make_task
 from hwnas.testing import TaskSuite, TrainerSuite
 from hwnas.training.trainers import TrainerSpec
+from tests import forked
 
 HERE = Path(__file__).parent
 QUICK = {
@@ -150,13 +151,22 @@ def installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         del sys.modules[name]
 
 
-def hwnas(site: Path, *arguments: str | Path) -> Any:
-    """Run the command line beside the plug-ins and return what it prints as JSON."""
+def hwnas(site: Path, *arguments: str | Path, fresh: bool = False) -> Any:
+    """Run the command line beside the plug-ins and return what it prints as JSON.
+
+    Args:
+        site: where the plug-ins are installed.
+        arguments: of the command line.
+        fresh: whether in a fresh interpreter.
+    """
     path = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")]))
-    command = [sys.executable, "-c", "from hwnas.cli.main import main; main()", *arguments, "--json"]
-    done = subprocess.run(
-        command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False
-    )
+    environment = {**os.environ, "PYTHONPATH": path}
+    options = [*map(str, arguments), "--json"]
+    if fresh:
+        command = [sys.executable, "-c", "from hwnas.cli.main import main; main()", *options]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    else:
+        done = forked.run(options, env=environment)
     assert done.returncode == 0, f"{arguments}\n{done.stdout}\n{done.stderr}"
     return json.loads(done.stdout)
 
@@ -229,7 +239,7 @@ def test_from_search_to_results(kind: Kind, site: Path, tmp_path: Path, installe
         "measuring": {"search": QUICK, "final": QUICK},
     }
     run_file.write_text(yaml.safe_dump(content))
-    assert hwnas(site, "search", run_file, "--out", run)["trained"] == 2
+    assert hwnas(site, "search", run_file, "--out", run, fresh=True)["trained"] == 2
     front = json.loads((run / "front.json").read_text())["members"]
     assert {member["architecture"]["space"] for member in front} == {"encoder"}
     trained = hwnas(site, "train", run)
@@ -281,8 +291,8 @@ def runs_and_infers(kind: Kind, site: Path, bundle: Path, directory: Path) -> No
     with pytest.raises(AssertionError, match="broken"):
         hwnas(site, "infer", bundle, samples, "-o", out)
     (samples / f"broken{ending}").unlink()
-    told = hwnas(site, "infer", bundle, samples, "-o", directory / "more", "--picture")
-    (entry,) = told["results"]
+    reported = hwnas(site, "infer", bundle, samples, "-o", directory / "more", "--picture")
+    (entry,) = reported["files"]
     assert Path(entry["result"]).stat().st_size > 0
     assert Path(entry["picture"]).read_bytes().startswith(b"\x89PNG")
     assert (out / Path(entry["result"]).name).read_bytes() == Path(entry["result"]).read_bytes()

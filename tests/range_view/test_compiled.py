@@ -16,10 +16,11 @@ from hwnas.data.sensors import load_sensor
 from hwnas.range_view.angles import angle_of
 from hwnas.range_view.compiled import compiled_kernel, kernel_name
 from hwnas.range_view.knn import KnnSettings, labels_of_points
-from hwnas.range_view.projection import ProjectionSpec, RangeImage, label_image, project
+from hwnas.range_view.projection import RangeImage, label_image, project
+from hwnas.range_view.projection_spec import ProjectionSpec
 from hwnas.range_view.rings import recover_rings
 from hwnas.scan import DataWarning
-from tests.data.clouds import ring_ordered_cloud
+from tests.data.clouds import ring_ordered_cloud, sector_with_strays
 from tests.data.sensor_clouds import Turn, scan_of
 
 needs_kernel = pytest.mark.skipif(
@@ -62,6 +63,27 @@ def cloud(seed: int, *, ordered: bool, broken: bool) -> tuple[np.ndarray, np.nda
 @needs_kernel
 @settings(max_examples=60, deadline=None)
 @given(
+    st.lists(st.floats(-17, 17), max_size=3),
+    st.floats(-24, 0),
+    st.floats(10, 340),
+    st.integers(4, 12),
+    st.booleans(),
+)
+def test_both_find_the_same_rings_whatever_lies_before_the_first(
+    strays_deg: list[float], begin_deg: float, end_deg: float, rings: int, is_mirrored: bool
+) -> None:
+    points, _ = sector_with_strays(strays_deg, begin_deg, end_deg, rings)
+    if is_mirrored:
+        points[:, 1] *= -1
+    one, other = (with_kernel(kernel, lambda: recover_rings(points)) for kernel in ("compiled", "numpy"))
+    assert (one is None) == (other is None)
+    if one is not None:
+        np.testing.assert_array_equal(one, other)
+
+
+@needs_kernel
+@settings(max_examples=60, deadline=None)
+@given(
     st.integers(0, 2**16),
     st.booleans(),
     st.booleans(),
@@ -99,30 +121,43 @@ def test_images_of_given_rings_and_of_few_points_are_equal(count: int | None, is
     st.integers(0, 2**16),
     st.sampled_from(["ring", "column", "any"]),
     st.sampled_from([0.0, 0.03, 0.3]),
-    st.sampled_from([None, "top", "bottom", "one", "gaps", "fired", "nonsense"]),
+    st.sampled_from([None, "top", "bottom", "one", "one at the bottom", "gaps", "fired", "nonsense"]),
     st.booleans(),
     st.floats(30, 360),
+    st.integers(0, 5),
+    st.integers(0, 32),
 )
 def test_rings_and_rows_are_equal(
-    name: str, seed: int, order: str, blur: float, numbering: str | None, has_table: bool, sector_deg: float
+    name: str,
+    seed: int,
+    order: str,
+    blur: float,
+    numbering: str | None,
+    has_table: bool,
+    sector_deg: float,
+    skipped: int,
+    more_rows: int,
 ) -> None:
     sensor, rng = load_sensor(name), np.random.default_rng(seed)
     turn = Turn(60, seed % 360, sector_deg, bool(seed % 2), bool(seed % 3), order, 0.2, seed)
     points, beam = scan_of(sensor, turn)
     points[:, 2] += rng.uniform(-blur, blur, len(points)).astype(np.float32)
+    seen = (beam >= skipped) & (beam < sensor.beams - skipped)
+    points, beam = points[seen], beam[seen]
     points[rng.integers(0, len(points), 9)] = [np.nan, 1.0, 0.0]
     ring = {
         None: None,
         "top": beam,
         "bottom": sensor.beams - 1 - beam,
         "one": beam + 1,
+        "one at the bottom": sensor.beams - beam,
         "gaps": 3 * beam,
         "fired": rng.permutation(sensor.beams)[beam],
         "nonsense": rng.integers(0, sensor.beams, len(beam)),
     }[numbering]
     ring = None if ring is None else ring.astype(np.int32)
     table = sensor.elevation_deg if has_table else None
-    spec = ProjectionSpec(sensor.beams, 256, "ring", *sensor.edges_deg, table)
+    spec = ProjectionSpec(sensor.beams + more_rows, 256, "ring", *sensor.edges_deg, table)
     remission = rng.random(len(points)).astype(np.float32)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)
@@ -135,6 +170,19 @@ def test_rings_and_rows_are_equal(
     assert (one is None) == (other is None)
     if one is not None and other is not None:
         np.testing.assert_array_equal(one, other)
+
+
+@needs_kernel
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**16), st.floats(-24, -20))
+def test_points_whose_squares_lose_their_digits_are_equal(seed: int, power: float) -> None:
+    """Their height divided by their distance may lie beyond 1."""
+    points, _ = ring_ordered_cloud(16, 40, seed)
+    points[::3, :2] = 0.0
+    tiny = (points * 10.0**power).astype(np.float32)
+    spec, zeros = ProjectionSpec(16, 256, "ring", 3.0, -25.0), np.zeros(len(points), np.float32)
+    images = [with_kernel(name, lambda: project(tiny, zeros, spec)) for name in ("compiled", "numpy")]
+    assert_equal_images(*images)
 
 
 @needs_kernel

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from hwnas.errors import DataError
 from hwnas.range_view.knn import KnnSettings, labels_of_points
-from hwnas.range_view.projection import ProjectionSpec, RangeImage, label_image, project
+from hwnas.range_view.projection import RangeImage, label_image, project
+from hwnas.range_view.projection_spec import ProjectionSpec
 from tests.data.clouds import ring_ordered_cloud
 
 pytestmark = pytest.mark.usefixtures("kernel")

@@ -13,7 +13,8 @@ from hwnas.data.reading import Dropped
 from hwnas.data.sensors import load_sensor
 from hwnas.range_view.knn import KnnSettings
 from hwnas.range_view.pipeline import RangeView
-from hwnas.range_view.projection import Normalisation, ProjectionSpec
+from hwnas.range_view.projection import Normalisation
+from hwnas.range_view.projection_spec import ProjectionSpec
 from hwnas.range_view.rings import recover_rings
 from hwnas.scan import Scan
 from tests.data.sensor_clouds import Turn, scan_of

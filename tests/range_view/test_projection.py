@@ -16,12 +16,12 @@ from hwnas.range_view.knn import KnnSettings, labels_of_pixels, labels_of_points
 from hwnas.range_view.projection import (
     INPUT_CHANNELS,
     Normalisation,
-    ProjectionSpec,
     RangeImage,
     label_image,
     network_input,
     project,
 )
+from hwnas.range_view.projection_spec import ProjectionSpec
 from tests.data.clouds import ring_ordered_cloud
 
 coordinates = st.floats(-100, 100, width=32) | st.sampled_from([0.0, np.nan, np.inf, -np.inf, 1e-30, 3e38])

@@ -14,11 +14,12 @@ from hwnas.data.sensors import load_sensor, sensor_names
 from hwnas.errors import DataError
 from hwnas.range_view.beam_groups import grouped_rings
 from hwnas.range_view.grids import rings_of_grid
-from hwnas.range_view.projection import ProjectionSpec, project
+from hwnas.range_view.projection import project
+from hwnas.range_view.projection_spec import ProjectionSpec
 from hwnas.range_view.rings import recover_rings
 from hwnas.range_view.rows import DISAGREE, REORDERED, _row_of_each, rows_of, sines_of_beams
 from hwnas.scan import DataWarning
-from tests.data.clouds import ring_ordered_cloud
+from tests.data.clouds import ring_ordered_cloud, sector_with_strays
 from tests.data.sensor_clouds import Turn, scan_of, scan_of_beams
 
 pytestmark = pytest.mark.usefixtures("kernel")
@@ -49,6 +50,19 @@ def assert_rings(points: np.ndarray, beam: np.ndarray) -> None:
 @given(turns)
 def test_the_ring_is_the_beam_for_every_sensor(name: str, turn: Turn) -> None:
     assert_rings(*scan_of(load_sensor(name), turn))
+
+
+@pytest.mark.parametrize(
+    ("stray_deg", "begin_deg", "end_deg"), [(-15.5, -11.2, 168.0), (-12.7, -8.4, 56.0), (-12.0, -8.4, 331.0)]
+)
+def test_a_point_far_before_the_first_turn_belongs_to_it(
+    stray_deg: float, begin_deg: float, end_deg: float
+) -> None:
+    """A sector that begins at the seam of the turn, and one point beyond: no turn is numbered -1."""
+    points, beam = sector_with_strays([stray_deg], begin_deg, end_deg)
+    ring = recover_rings(points)
+    assert ring is not None
+    np.testing.assert_array_equal(ring, beam)
 
 
 @settings(max_examples=20, deadline=None)
@@ -193,20 +207,67 @@ def test_row_0_is_the_top_row_however_rings_are_numbered(numbering: str, name: s
 
 
 @settings(max_examples=15, deadline=None)
-@given(st.sampled_from(ROTATING), turns, st.booleans(), st.integers(0, 20), st.integers(0, 20))
+@given(
+    st.sampled_from(ROTATING),
+    turns,
+    st.booleans(),
+    st.booleans(),
+    st.integers(0, 20),
+    st.integers(0, 20),
+)
 def test_rows_stay_where_beams_have_no_points(
-    name: str, turn: Turn, from_bottom: bool, above: int, below: int
+    name: str, turn: Turn, from_bottom: bool, from_one: bool, above: int, below: int
 ) -> None:
     """Beams into the sky have no points; those that have some keep their rows, given or recovered."""
     sensor = load_sensor(name)
     points, beam = scan_of(sensor, turn)
     last = sensor.beams - 1 - min(below, sensor.beams // 3)
     seen = (beam >= min(above, sensor.beams // 3)) & (beam <= last)
-    given = sensor.beams - 1 - beam if from_bottom else beam
+    # Of a part of a turn, rings without both ends count from 0: elevations would tell the pose of the sensor.
+    is_told = turn.sector_deg > 350.0
+    given = (sensor.beams - 1 - beam if from_bottom else beam) + int(from_one and is_told)
     for ring in (given[seen], None):
         row, method = row_of(points[seen], ring, sensor.beams, name)
         assert method == "ring"
         np.testing.assert_array_equal(row, beam[seen])
+
+
+@pytest.mark.parametrize("from_bottom", [True, False])
+@pytest.mark.parametrize("inclined_deg", [-0.5, -0.25, 0.0, 0.25, 0.35, 0.45, 0.55])
+@pytest.mark.parametrize("sector_deg", [40.0, 120.0, 360.0])
+def test_an_inclined_sensor_does_not_change_where_its_rings_count_from(
+    from_bottom: bool, inclined_deg: float, sector_deg: float
+) -> None:
+    """A sector ahead sees each beam about where the next one would be, 0.4 degrees away."""
+    sensor = load_sensor("hdl-64e")
+    points, beam = scan_of(sensor, Turn(start_deg=-sector_deg / 2, sector_deg=sector_deg))
+    angle = np.radians(inclined_deg)
+    turned = points @ np.array(
+        [[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]]
+    )
+    seen = (beam > 3) & (beam < 60)
+    ring = (63 - beam if from_bottom else beam)[seen]
+    row, _ = row_of(turned[seen].astype(np.float32), ring, 64, "hdl-64e")
+    np.testing.assert_array_equal(row, beam[seen])
+
+
+@pytest.mark.parametrize("numbering", NUMBERINGS)
+@pytest.mark.parametrize("skipped", [0, 3])
+def test_rings_that_are_fewer_than_rows_begin_at_the_top(numbering: str, skipped: int) -> None:
+    """Of a sensor without a table: as they are recovered, so that training and the runner agree."""
+    sensor = load_sensor("hdl-32e")
+    points, beam = scan_of(sensor, Turn(dropped=0.1))
+    seen = (beam >= skipped) & (beam < 32 - skipped)
+    given = NUMBERINGS[numbering](beam, 32).astype(np.int32)[seen]
+    recovered, _ = row_of(points[seen], None, 64)
+    np.testing.assert_array_equal(recovered, beam[seen] - skipped)
+    row, method = row_of(points[seen], given, 64)
+    assert method == "ring"
+    if "gaps" in numbering:  # beyond the rows they are counted, else they are numbers of rows
+        assert len(np.unique(row)) == 32 - 2 * skipped
+        assert row.min() == 0
+        return
+    np.testing.assert_array_equal(row, recovered)
 
 
 def narrow_scan(first: int, parts: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
@@ -234,6 +295,33 @@ def test_rings_of_a_narrow_sector_may_miss_their_ends() -> None:
     row, method = row_of(points, None, 32, "hdl-32e")
     assert method == "ring"
     np.testing.assert_array_equal(row, beam)
+
+
+@pytest.mark.parametrize("clockwise", [False, True])
+@pytest.mark.parametrize("missing", ["end of the last ring", "beginning of the first ring"])
+@settings(max_examples=15, deadline=None)
+@given(st.floats(12, 45), st.floats(20, 120), st.integers(0, 2**16))
+def test_a_sector_may_hold_the_azimuth_at_which_turns_are_cut(
+    missing: str, clockwise: bool, before_deg: float, after_deg: float, seed: int
+) -> None:
+    """Its other rings show the cut, where the first one, or the last one, misses its part on one side of it."""
+    sensor = load_sensor("hdl-64e")
+    points, beam = scan_of_beams(
+        sensor.elevation_deg, (0.0,) * sensor.beams, Turn(steps=1000, clockwise=clockwise, seed=seed)
+    )
+    points = blurred(points, 0.01, seed)
+    turned = (
+        np.degrees(np.arctan2(points[:, 1], points[:, 0])) % 360
+    )  # before_deg of the sector, then the cut
+    turned = (360 - turned) % 360 if clockwise else turned
+    sector = (turned < after_deg) | (turned >= 360 - before_deg)
+    if missing == "end of the last ring":
+        sector &= ~((beam == sensor.beams - 1) & (turned > 180))
+    else:
+        sector &= ~((beam == 0) & (turned < 180))
+    ring = recover_rings(points[sector])
+    assert ring is not None
+    assert np.mean(ring == beam[sector]) > 0.98
 
 
 def test_rings_that_pass_for_one_are_warned_of() -> None:

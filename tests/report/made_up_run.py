@@ -14,7 +14,7 @@ from hwnas.files import write_checked_json
 from hwnas.io_spec import NetworkContract, dense_logits
 from hwnas.search.front import write_front
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory
-from hwnas.search.study import TrialSummary
+from hwnas.search.trial_summary import TrialSummary
 from hwnas.search_spaces.base import SearchSpace, make_search_space, sample_choices
 from hwnas.training.checkpoint import save_weights
 
@@ -122,6 +122,7 @@ def write_trained(run: RunDirectory) -> list[Architecture]:
                 "architecture": member["architecture"],
                 "checkpoint": str(checkpoint.relative_to(run.path)),
                 "recipe": {"steps": 1800},
+                "task_fingerprint": "f",
                 "seed": 0,
                 "quality": quality(min(1.0, 1.1 - member["error"]), names),
                 "latency": latency(1.05 * member["latency_ms"]),

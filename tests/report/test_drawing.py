@@ -82,7 +82,14 @@ def test_genes_that_share_a_word_share_a_line() -> None:
 
 @pytest.mark.parametrize(
     ("value", "words"),
-    [(0.5178, "0.518 ms"), (1.354, "1.35 ms"), (23.456, "23.5 ms"), (456.7, "457 ms"), (None, "–")],
+    [
+        (0.5178, "0.518 ms"),
+        (1.354, "1.35 ms"),
+        (23.456, "23.5 ms"),
+        (456.7, "457 ms"),
+        (0.004837, "0.00484 ms"),
+        (None, "–"),
+    ],
 )
 def test_milliseconds(value: float | None, words: str) -> None:
     assert milliseconds(value) == words
@@ -92,7 +99,5 @@ def test_other_words() -> None:
     assert percent(0.1234) == "12.3 %"
     assert [duration(seconds) for seconds in (5, 75, 3700)] == ["5 s", "1 min 15 s", "1 h 1 min"]
     assert count(1234567) == "1\u202f234\u202f567"
-    assert (
-        interval({"interval_ms": [1.234, 1.345]}) == "1.23 … 1.35"
-        or interval({"interval_ms": [1.234, 1.345]}) == "1.23 … 1.34"
-    )
+    assert interval({"latency_ms": 1.3, "interval_ms": [1.2341, 1.3452]}) == "1.23 … 1.35"
+    assert interval({"latency_ms": 0.004837, "interval_ms": [0.0031, 0.0052]}) == "0.00310 … 0.00520"

@@ -329,7 +329,7 @@ def test_the_estimator_report_is_shown_with_its_warnings(tmp_path: Path) -> None
     build_report(run.path)
     assert Reader(run.report.read_text(encoding="utf-8")).count("section", id="estimator-report") == 0
 
-    def told(low: float, tau: float) -> str:
+    def reported(low: float, tau: float) -> str:
         report = EstimatorReport(
             "training-<20>-steps",
             RankCorrelation(tau, low, 0.71, 30),
@@ -344,12 +344,24 @@ def test_the_estimator_report_is_shown_with_its_warnings(tmp_path: Path) -> None
         assert page.count("section", id="estimator-report") == 1
         return page.text
 
-    trusted = told(0.35, 0.55)
+    trusted = reported(0.35, 0.55)
     for shown in ("training-<20>-steps", "0.55", "0.35 to 0.71", "0.12 to 0.52", "-0.01 to 0.41", "6.75"):
         assert shown in trusted
     assert "no better than" not in trusted
     # The last session counts.
-    doubtful = told(-0.13, 0.14)
+    doubtful = reported(-0.13, 0.14)
     assert "no better than chance" in doubtful
     assert "no better than counting FLOPs" in doubtful
     assert "0.35 to 0.71" not in doubtful
+
+
+def test_what_a_verification_found_is_shown_unless_it_was_changed_since(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", write_scans(tmp_path / "data"))
+    architecture, *_ = write_trained(run)
+    path = run.bundle(architecture.id) / "verification.json"
+    path.parent.mkdir(parents=True)
+    write_checked_json(path, {"passed": False, "checks": []})
+    assert [member.verified for member in load_content(run).members].count(False) == 1
+    path.write_text(path.read_text().replace("false", "true"))
+    with pytest.raises(StudyError, match=r"verification\.json.*damaged or edited.*Verify again"):
+        load_content(run)

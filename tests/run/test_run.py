@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 import torch
@@ -166,9 +167,9 @@ def small_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> hwnas.Run:
 
 @pytest.mark.slow
 def test_bundles_are_exported_verified_and_run(small_run: hwnas.Run) -> None:
-    told = []
-    bundles = small_run.export(precision=["fp32", "int8"], progress=told.append)
-    assert [status.number for status in told] == [1, 2]
+    reported = []
+    bundles = small_run.export(precision=["fp32", "int8"], progress=reported.append)
+    assert [status.number for status in reported] == [1, 2]
     assert [bundle.path for bundle in bundles] == [
         small_run.path / "bundles" / b.architecture_id for b in bundles
     ]
@@ -177,6 +178,14 @@ def test_bundles_are_exported_verified_and_run(small_run: hwnas.Run) -> None:
     assert 0 < first.quality.value < 1
     assert first.latency.latency_ms > 0
     precisions = {candidate.precision for candidate in first.candidates}
+    assert set(first.precisions) >= {"fp32", "int8"}
+    int8 = first.precisions["int8"]
+    assert 0 < int8.quality.value < 1
+    assert int8.file.is_file()
+    drop = 100 * (first.precisions["fp32"].quality.value - int8.quality.value)
+    assert int8.drop_points == pytest.approx(drop)
+    assert int8.latency is not None
+    assert int8.ratio is not None
     assert precisions - {"mixed"} == {"fp32", "int8"}, "mixed is there where int8 loses too much"
     found = first.verify(settings=hwnas_settings())
     assert (first.path / "verification.json").is_file()
@@ -208,7 +217,7 @@ def test_paths_in_a_mapping_count_from_the_working_directory(
     task = {"name": "lidar-segmentation", "data": "scans", "label_map": "merged-8"}
     with pytest.raises(hwnas.ConfigError, match="scans"):
         hwnas.Run.create({"task": task})
-    (tmp_path / "scans").mkdir()
+    write_data(tmp_path / "scans")
     run = hwnas.Run.create({"task": task})
     assert run.config.task.settings["data"] == str(tmp_path / "scans")
     assert run.path == tmp_path / "run"
@@ -219,13 +228,79 @@ def test_paths_of_a_configuration_count_from_the_working_directory_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "scans").mkdir()
+    write_data(tmp_path / "scans")
     config = parse_config({"task": {"name": "lidar-segmentation", "data": "scans", "label_map": "merged-8"}})
     run = hwnas.Run.create(config, "elsewhere/run")
     # Kept as it is, it would mean `elsewhere/run/scans` once the run file is read back.
     assert run.config.task.settings["data"] == str(tmp_path / "scans")
     with pytest.raises(hwnas.ConfigError, match="no_scans"):
         hwnas.Run.create(parse_config({"task": {"name": "lidar-segmentation", "data": "no_scans"}}))
+
+
+@pytest.mark.parametrize("form", ["mapping", "file", "RunConfig"])
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"target": "local?backend=tensorflow"}, hwnas.PluginError, "tensorflow"),
+        ({"target": "usb?threads=1"}, hwnas.ConfigError, "A target is written"),
+        ({"task": {"label_map": "merged-9"}}, hwnas.DataError, "Did you mean 'merged-8'"),
+        ({"space": {"name": "range-net"}}, hwnas.PluginError, "Did you mean 'range-unet'"),
+        ({"space": {"choices": {"stem": ["x"]}}}, hwnas.ConfigError, "'stem'"),
+        ({"search": {"strategy": "surogate"}}, hwnas.PluginError, "Did you mean 'surrogate'"),
+        ({"search": {"strategy": {"name": "tpe", "sede": 1}}}, hwnas.ConfigError, "sede"),
+        ({"search": {"estimator": "synflow"}}, hwnas.ConfigError, "orders networks"),
+        ({"search": {"executor": "slurm"}}, hwnas.PluginError, "slurm"),
+        ({"search": {"executor": {"name": "local", "gpus": 1}}}, hwnas.ConfigError, "gpus"),
+        ({"training": {"trainer": "maml"}}, hwnas.PluginError, "maml"),
+        ({"measuring": {"final": {"options": {"level": 3}}}}, hwnas.ConfigError, "level"),
+    ],
+)
+def test_everything_that_a_run_names_is_tried_when_it_is_created(
+    tmp_path: Path,
+    small_scans: Path,
+    form: str,
+    changes: dict[str, Any],
+    error: type[Exception],
+    message: str,
+) -> None:
+    task = {"name": "lidar-segmentation", "data": str(small_scans), "label_map": "merged-8"}
+    settings = {**changes, "task": {**task, **changes.get("task", {})}}
+    source: Any = settings
+    if form == "RunConfig":
+        source = parse_config(settings)
+    elif form == "file":
+        source = tmp_path / "run.yaml"
+        source.write_text(json.dumps(settings))
+    before = torch.random.get_rng_state()
+    with pytest.raises(error, match=message):
+        hwnas.Run.create(source, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+    with pytest.raises(error, match=message):
+        run_of(settings, tmp_path / "new").search(progress=False)
+    assert not (tmp_path / "new").exists(), "no directory is left behind by a search either"
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def run_of(settings: dict[str, Any], path: Path) -> hwnas.Run:
+    """A run that nothing was tried of, as the command line makes it."""
+    return hwnas.Run(path, parse_config(settings))
+
+
+def write_data(directory: Path) -> None:
+    """Write one labelled scan for each split, as SemanticKITTI lays them out."""
+    for sequence in ("00", "08"):
+        for folder in ("velodyne", "labels"):
+            (directory / "sequences" / sequence / folder).mkdir(parents=True, exist_ok=True)
+        points = np.full((8, 4), 2.0, np.float32)
+        points.tofile(directory / "sequences" / sequence / "velodyne" / "000000.bin")
+        np.full(8, 40, np.uint32).tofile(directory / "sequences" / sequence / "labels" / "000000.label")
+
+
+@pytest.fixture(scope="session")
+def small_scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("data") / "scans"
+    write_data(directory)
+    return directory
 
 
 @pytest.mark.parametrize("form", [str, lambda text: text.split(",")], ids=["text", "list"])

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from hwnas.cli import main as cli
+
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
 import kill_commands
@@ -24,10 +26,29 @@ def test_commands_that_are_killed_leave_nothing() -> None:
     assert not any(one.processes or one.directories for one in outcomes.values()), table_of(outcomes)
 
 
+@pytest.mark.long
+@pytest.mark.timeout(4 * 3600)
+@pytest.mark.parametrize("command", [command.name for command in kill_commands.COMMANDS])
+def test_every_command_leaves_nothing_whenever_it_is_killed(command: str) -> None:
+    outcomes = kill_all([command], moments=10, seed=4, most_s=14.0)
+    assert sum(one.tried for one in outcomes.values()) == 10
+    assert not any(one.processes or one.directories for one in outcomes.values()), table_of(outcomes)
+
+
+def test_every_command_that_takes_a_while_is_killed() -> None:
+    """`init`, `inspect` and `plugins` end at once and start no process."""
+    killed = {command.name.split()[0] for command in kill_commands.COMMANDS}
+    assert set(cli.COMMANDS) - killed == {"init", "inspect", "plugins"}
+
+
 def test_what_is_left_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shop = Workshop(tmp_path)
-    child = subprocess.Popen(["sleep", "60"], env={**os.environ, MARK: "left behind"})
+    waiting = ["sh", "-c", "echo; read never"]
+    environment = {**os.environ, MARK: "left behind"}
+    child = subprocess.Popen(waiting, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
+        assert child.stdout is not None
+        child.stdout.readline()  # before it, the child may be amid exec and show no environment
         assert processes_with("left behind") == [child.pid]
     finally:
         child.kill()

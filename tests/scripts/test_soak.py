@@ -31,11 +31,11 @@ def test_disturbed_searches_count_every_trial_once(storage: str, tmp_path: Path)
     command = [sys.executable, str(SCRIPT), *wanted, "--out", str(out), "--json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=550, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    told = json.loads(done.stdout)
-    (figures,) = told["rounds"]
-    assert told["disturbances"] == sum(figures["disturbances"].values()) >= 4
+    reported = json.loads(done.stdout)
+    (figures,) = reported["rounds"]
+    assert reported["disturbances"] == sum(figures["disturbances"].values()) >= 4
     assert figures["trained"] >= 3
     assert figures["sessions"] >= 2
     again = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    assert json.loads(again.stdout) == told
+    assert json.loads(again.stdout) == reported
     assert not again.stderr

@@ -132,18 +132,18 @@ def test_studies_are_scored_kept_and_the_same_in_several_processes(large: Path, 
     results = tmp_path / "results.json"
     wanted = {"devices": "box one,phone", "seeds": "2", "strategies": "random,tpe,surrogate"}
     arguments = options(large, **wanted, evaluations="6,12", results=str(results))
-    told, messages = run(arguments)
-    assert set(told) == {"random", "tpe", "surrogate"}
-    for devices in told.values():
+    reported, messages = run(arguments)
+    assert set(reported) == {"random", "tpe", "surrogate"}
+    for devices in reported.values():
         assert set(devices) == {"box one", "phone"}
         assert all(0 < ratios["6"] <= ratios["12"] <= 1 for ratios in devices.values())
-    assert told["surrogate"]["box one"]["12"] > told["random"]["box one"]["12"]
+    assert reported["surrogate"]["box one"]["12"] > reported["random"]["box one"]["12"]
     assert "[12/12] surrogate on phone, seed 1: " in messages
     again, messages = run(arguments)
-    assert again == told
+    assert again == reported
     assert messages == f"12 of 12 studies are in {results}\n"
     in_two, messages = run(options(large, **wanted, evaluations="6,12", processes="2"))
-    assert in_two == told
+    assert in_two == reported
     assert messages.count(", seed ") == 12
 
 
@@ -151,7 +151,7 @@ def test_a_run_goes_on_where_it_was_stopped(called, tmp_path: Path) -> None:
     results = tmp_path / "of mine"
     directory = small(tmp_path / "table")
     wanted = {"results": str(results), "devices": "box one,phone", "strategies": "random,tpe"}
-    told, _ = called(options(directory, **wanted))
+    reported, _ = called(options(directory, **wanted))
     more, messages = called(options(directory, **wanted | {"seeds": "3"}))
     assert messages.startswith(f"4 of 12 studies are in {results}\n[5/12] ")
     fresh, _ = called(options(directory, **wanted | {"seeds": "3", "results": str(tmp_path / "fresh")}))
@@ -159,10 +159,10 @@ def test_a_run_goes_on_where_it_was_stopped(called, tmp_path: Path) -> None:
     # Marks that were not scored are; what was found before stays.
     other, messages = called(options(directory, **wanted, evaluations="2,8"))
     assert messages.count(", seed ") == 4
-    assert other["tpe"]["phone"]["8"] == told["tpe"]["phone"]["8"]
+    assert other["tpe"]["phone"]["8"] == reported["tpe"]["phone"]["8"]
     again, messages = called(options(directory, **wanted, evaluations="2,4,8"))
     assert ", seed " not in messages
-    assert again["tpe"]["phone"] == other["tpe"]["phone"] | told["tpe"]["phone"]
+    assert again["tpe"]["phone"] == other["tpe"]["phone"] | reported["tpe"]["phone"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fresh", "of mine", "table"]
 
 
@@ -194,8 +194,8 @@ def test_results_of_something_else_are_not_taken(called, tmp_path: Path) -> None
     ]
     for directory, changed in wanted:
         fresh, _ = called(options(directory, **changed))
-        told, messages = called(options(directory, **changed, results=shared))
-        assert told == fresh
+        reported, messages = called(options(directory, **changed, results=shared))
+        assert reported == fresh
         assert "[1/1]" in messages
     for directory, changed in wanted:
         _, messages = called(options(directory, **changed, results=shared))
@@ -251,11 +251,11 @@ def test_what_the_table_lacks_is_left_out(
     monkeypatch.setattr(script, "MAX_REPEATS", 20)
     directory = small(tmp_path / "table", incomplete)
     wanted = {"evaluations": "5,38", "strategies": "random,tpe,nsga2,surrogate"}
-    told, messages = called(options(directory, **wanted))
+    reported, messages = called(options(directory, **wanted))
     assert messages.startswith(
         "box one: 10 of 48 architectures are left out: 2 lack the accuracy, 8 the latency.\n"
     )
-    for devices in told.values():
+    for devices in reported.values():
         assert 0 < devices["box one"]["5"] < devices["box one"]["38"] == 1
     assert "up to the 38 architectures" in refused(options(directory, evaluations="5,39"))
     _, messages = called(options(directory, devices="phone"))
@@ -282,18 +282,18 @@ def test_area_under_the_staircase(script: ModuleType) -> None:
 def test_other_libraries_are_told_the_worst_of_what_the_table_lacks(
     script: ModuleType, called, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[tuple[str, float, float]] = []
+    reported: list[tuple[str, float, float]] = []
 
     class InOrder:
         def __init__(self, space, evaluations, seed) -> None:
-            told.clear()
+            reported.clear()
             self._left = [dict(zip(space, cell, strict=True)) for cell in itertools.product(*space.values())]
 
         def propose(self) -> dict[str, str]:
             return self._left.pop(0)
 
         def tell(self, choices, error, cost) -> None:
-            told.append((",".join(choices.values()), error, cost))
+            reported.append((",".join(choices.values()), error, cost))
 
     monkeypatch.setitem(script.PEERS, "in-order", InOrder)
     directory = small(tmp_path / "table", incomplete)
@@ -301,8 +301,8 @@ def test_other_libraries_are_told_the_worst_of_what_the_table_lacks(
     assert ratios["in-order"]["box one"]["38"] == 1
     table = script.load(*(directory / name for name in NAMES), ["box one"], "c100_val_s1", 60.0)
     largest = max(table.latency_ms["box one"][table.usable("box one")])
-    assert len(told) - 38 == sum((error, cost) == (1.0, largest) for _, error, cost in told) > 5
-    assert min(cost for _, _, cost in told) == 1e-3
+    assert len(reported) - 38 == sum((error, cost) == (1.0, largest) for _, error, cost in reported) > 5
+    assert min(cost for _, _, cost in reported) == 1e-3
 
 
 @pytest.mark.slow
@@ -311,10 +311,10 @@ def test_other_libraries_play_by_their_seed(tmp_path: Path) -> None:
         pytest.importorskip(module, reason="extra `benchmarks`")
     directory = small(tmp_path / "table", incomplete)
     arguments = options(directory, strategies="pymoo-nsga2,syne-tune-evolution", evaluations="4,12")
-    told, _ = run(arguments)
-    for devices in told.values():
+    reported, _ = run(arguments)
+    for devices in reported.values():
         assert 0 < devices["box one"]["4"] <= devices["box one"]["12"] <= 1
-    assert run([*arguments, "--processes", "2"])[0] == told
+    assert run([*arguments, "--processes", "2"])[0] == reported
 
 
 @pytest.mark.slow
@@ -336,9 +336,9 @@ def test_a_byte_order_mark_and_lost_zeros_change_nothing(called, tmp_path: Path)
         for line in accuracies:
             line["ops"] = line["ops"].lstrip("0")
 
-    told, _ = called(options(small(tmp_path / "plain")))
+    reported, _ = called(options(small(tmp_path / "plain")))
     marked, messages = called(options(small(tmp_path / "marked", without_zeros, "utf-8-sig")))
-    assert marked == told
+    assert marked == reported
     assert "left out" not in messages
 
 
@@ -346,8 +346,8 @@ def test_a_device_may_have_a_comma_in_its_name(called, tmp_path: Path) -> None:
     directory = small(tmp_path / "table")
     path = directory / NAMES[1]
     path.write_text(path.read_text().replace("box one", '"box, old"'))
-    told, _ = called(options(directory, devices='"box, old",phone,phone'))
-    assert set(told["random"]) == {"box, old", "phone"}
+    reported, _ = called(options(directory, devices='"box, old",phone,phone'))
+    assert set(reported["random"]) == {"box, old", "phone"}
 
 
 def of_accuracy(row: int, column: str, text: str) -> Edit:

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
+from hwnas.search.executors import local
 from hwnas.testing.tiny_site import write_tiny_site
+from tests import forked
 
 
 @pytest.fixture(scope="session")
@@ -28,6 +30,12 @@ def tiny_plugin(tiny_site: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(tiny_site), before])))
     yield tiny_site
     sys.modules.pop("hwnas_tiny_plugin", None)
+
+
+@pytest.fixture
+def forked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers of a search that are forked from this process, for tests of what a search does with them."""
+    monkeypatch.setattr(local, "start", forked.start)
 
 
 def run_settings(**changes: Any) -> dict[str, Any]:

@@ -20,6 +20,8 @@ from hwnas.search.executors.base import ExecutorContext, WorkerSetup, make_execu
 from hwnas.search.plugin_checks import CHECKS, check_plugin
 from hwnas.search.run_directory import RunDirectory
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 WriteRun = Callable[..., Path]
 Install = Callable[[str, str], None]
 

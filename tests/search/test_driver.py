@@ -21,7 +21,7 @@ from hwnas.search.progress import SearchStatus
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.study import SearchStudy
 
-pytestmark = [pytest.mark.usefixtures("tiny_plugin"), pytest.mark.slow]
+pytestmark = [pytest.mark.usefixtures("tiny_plugin", "forked_workers"), pytest.mark.slow]
 
 
 def implied_front(run: RunDirectory, objectives: Objectives | None = None) -> dict:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,18 @@ from hwnas.cli import search as search_command
 from hwnas.errors import ConfigError
 from hwnas.estimators.comparison import (
     REPORT_FILE,
+    RESULT_FILES,
     Compared,
-    Comparison,
+    EstimatorBenchmark,
     read_estimator_report,
 )
+from hwnas.estimators.comparison_result import EstimatorComparison
 from hwnas.estimators.report import EstimatorReport
+from hwnas.files import read_checked_json, write_checked_json
 from hwnas.search_spaces.base import make_search_space
 from hwnas.tasks.base import make_task
+from hwnas.training.recipe import Recipe
+from hwnas.training.supernet import train_supernet
 
 pytestmark = pytest.mark.usefixtures("tiny_plugin")
 
@@ -31,7 +37,7 @@ PROXY = {"steps": 1, "batch_size": 2, "mixed_precision": "no"}
 GOOD = {"behaviour": ["good"]}
 
 
-def comparison(**changes: Any) -> Comparison:
+def comparison(**changes: Any) -> EstimatorBenchmark:
     settings: dict[str, Any] = {
         "task": {"name": "tiny-stripes", "settings": {}},
         "space": {"name": "tiny-space", "choices": GOOD},
@@ -40,13 +46,13 @@ def comparison(**changes: Any) -> Comparison:
         "networks": 5,
         **changes,
     }
-    return Comparison(**settings)
+    return EstimatorBenchmark(**settings)
 
 
 def test_estimators_are_compared_with_full_training(tmp_path: Path) -> None:
-    told: list[tuple[int, int, str]] = []
-    found = comparison().run(tmp_path, workers=1, progress=lambda *what: told.append(what)).to_json()
-    assert [one[:2] for one in told] == [(number, 15) for number in range(1, 16)]
+    reported: list[tuple[int, int, str]] = []
+    found = comparison().run(tmp_path, workers=1, progress=lambda *what: reported.append(what)).to_json()
+    assert [one[:2] for one in reported] == [(number, 15) for number in range(1, 16)]
     assert len(set(found["networks"])) == len(found["full"]["errors"]) == 5
     assert set(found["estimators"]) == {"brief", "macs"}
     # Counting MACs is as good as counting MACs.
@@ -56,8 +62,8 @@ def test_estimators_are_compared_with_full_training(tmp_path: Path) -> None:
     # What is there is not done again.
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*-*.json")}
     assert len(before) == 15
-    again = comparison().run(tmp_path, workers=1, progress=lambda *what: told.append(what)).to_json()
-    assert len(told) == 15
+    again = comparison().run(tmp_path, workers=1, progress=lambda *what: reported.append(what)).to_json()
+    assert len(reported) == 15
     assert again == found
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
@@ -70,9 +76,70 @@ def test_estimators_are_compared_with_full_training(tmp_path: Path) -> None:
         read_estimator_report(tmp_path, estimator="training", settings=FULL, **context)
     with pytest.raises(ConfigError, match="another task"):
         read_estimator_report(tmp_path, estimator="training", settings=PROXY, space=space, task="other")
-    (tmp_path / REPORT_FILE).write_text("{}")
-    with pytest.raises(ConfigError, match="hwnas estimate"):
-        read_estimator_report(tmp_path, estimator="training", settings=PROXY, **context)
+    edited = (tmp_path / REPORT_FILE).read_text().replace('"tau": ', '"tau": 0')
+    for damaged, words in (("{}", "no checksum"), (edited, "damaged or edited"), (edited[:90], "cut off")):
+        (tmp_path / REPORT_FILE).write_text(damaged)
+        with pytest.raises(ConfigError, match=f"{words}.*hwnas estimate"):
+            read_estimator_report(tmp_path, estimator="training", settings=PROXY, **context)
+
+
+def test_results_of_other_data_are_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not only where a setting says that the data are others."""
+    small: dict[str, Any] = {"full": PROXY, "estimators": (Compared("macs", "macs"),), "networks": 4}
+    reported: list[str] = []
+
+    def run() -> EstimatorComparison:
+        reported.clear()
+        return comparison(**small).run(tmp_path, workers=1, progress=lambda *what: reported.append(what[2]))
+
+    assert run().task == "stripes-1"
+    assert len(reported) == 8
+    monkeypatch.setattr(type(make_task("tiny-stripes", {})), "fingerprint", lambda _: "others")
+    assert run().task == "others"
+    assert len(reported) == 8, "all of them, and those of the other data are kept"
+    assert len(list(tmp_path.glob(RESULT_FILES))) == 16
+    run()
+    assert not reported
+
+
+def test_a_result_that_was_cut_or_edited_is_refused(tmp_path: Path) -> None:
+    small: dict[str, Any] = {"full": PROXY, "estimators": (Compared("macs", "macs"),), "networks": 4}
+    first = comparison(**small).run(tmp_path, workers=1)
+    path = next(tmp_path.glob("*-training-*.json"))
+    whole = path.read_text()
+    for damaged in ('{"score": 0.9}', whole[:20], whole.replace("0.", "1.", 1), ""):
+        path.write_text(damaged)
+        with pytest.raises(ConfigError, match=rf"{path.name} should be.*Remove it, and the same command"):
+            comparison(**small).run(tmp_path, workers=1)
+        assert path.read_text() == damaged
+    path.unlink()
+    assert comparison(**small).run(tmp_path, workers=1).errors == first.errors
+
+
+def test_a_report_is_of_the_very_supernet(tmp_path: Path) -> None:
+    task = make_task("tiny-stripes", {})
+    space = make_search_space("tiny-space", task.contract, GOOD)
+    net = tmp_path / "net"
+
+    def trained(steps: int) -> None:
+        recipe = Recipe(steps=steps, batch_size=2, mixed_precision="no", average=0.0)
+        shutil.rmtree(net, ignore_errors=True)
+        train_supernet(task, space, recipe, seed=0, directory=net)
+
+    settings = {"supernet": str(net)}
+    shared = (Compared("shared", "weight-sharing", settings),)
+    small: dict[str, Any] = {"full": PROXY, "estimators": shared, "networks": 4}
+    context: dict[str, Any] = {"estimator": "weight-sharing", "space": space, "task": task.fingerprint()}
+    trained(1)
+    comparison(**small).run(tmp_path / "out", workers=1)
+    moved = net.rename(tmp_path / "moved")
+    assert read_estimator_report(tmp_path / "out", settings={"supernet": str(moved)}, **context)
+    trained(2)
+    with pytest.raises(ConfigError, match="nothing of 'weight-sharing'"):
+        read_estimator_report(tmp_path / "out", settings=settings, **context)
+    comparison(**small).run(tmp_path / "out", workers=1)
+    assert len(list((tmp_path / "out").glob("*-weight-sharing-*.json"))) == 8
+    assert read_estimator_report(tmp_path / "out", settings=settings, **context)
 
 
 @pytest.mark.long
@@ -105,17 +172,17 @@ def test_an_estimate_replaces_nothing_of_others(write_run, tmp_path: Path) -> No
     estimate_command.register(app)
     run_file = write_run(space__choices=GOOD)
 
-    def told(directory: Path) -> str:
+    def reported(directory: Path) -> str:
         result = CliRunner().invoke(app, [str(run_file), "--out", str(directory), "--networks", "4"])
         assert isinstance(result.exception, ConfigError)
         return str(result.exception)
 
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "estimator_report.json").write_text('{"house": 1}')
-    assert "there is a file that hwnas did not write" in told(tmp_path / "notes")
+    assert "there is a file that hwnas did not write" in reported(tmp_path / "notes")
     assert (tmp_path / "notes" / "estimator_report.json").read_text() == '{"house": 1}'
     (tmp_path / "notes" / "estimator_report.json").rename(tmp_path / "notes" / "other.json")
-    assert "holds other things ('other.json' for one)" in told(tmp_path / "notes")
+    assert "holds other things ('other.json' for one)" in reported(tmp_path / "notes")
 
 
 @pytest.mark.slow
@@ -236,9 +303,9 @@ def test_how_well_an_estimator_ranks_is_shown_beside_what_costs_nothing(
 
 def edited(found: Path, **numbers: Any) -> None:
     """Change what `hwnas estimate` wrote of the estimator of the search."""
-    content = json.loads((found / REPORT_FILE).read_text())
+    content = read_checked_json(found / REPORT_FILE)
     content["estimators"][OWN]["report"] |= numbers
-    (found / REPORT_FILE).write_text(json.dumps(content))
+    write_checked_json(found / REPORT_FILE, content)
 
 
 @pytest.mark.long
@@ -271,15 +338,15 @@ def test_a_search_warns_in_red_where_its_estimator_may_rank_no_better_than_chanc
     screen = Screen(monkeypatch)
     assert CliRunner().invoke(app, resume).exit_code == 0
     screen.check(DOUBTFUL, GOOD_MACS, [CHANCE, NO_BETTER])
-    told = CliRunner().invoke(app, [*resume, "--json"])
-    report = json.loads(told.stdout)["estimator_report"]
+    reported = CliRunner().invoke(app, [*resume, "--json"])
+    report = json.loads(reported.stdout)["estimator_report"]
     assert [report[name] for name in ("rank_correlation", "macs", "parameters")] == [
         DOUBTFUL,
         GOOD_MACS,
         PARAMETERS,
     ]
     assert len(report["warnings"]) == 2
-    assert told.stderr.count("WARNING: ") == 2, "programs read the one, people the other"
+    assert reported.stderr.count("WARNING: ") == 2, "programs read the one, people the other"
 
     settings = yaml.safe_load((run / "run.yaml").read_text())
     settings["search"]["estimator_report"] = None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hwnas.config import load_config
-from hwnas.errors import HwnasError
+from hwnas.errors import HwnasError, StudyError
 from hwnas.search.driver import search
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.stage_costs import stage_costs
@@ -17,7 +19,7 @@ from hwnas.training.recipe import Recipe
 from hwnas.training.supernet import train_supernet
 
 GOOD = {"behaviour": ["good"]}
-pytestmark = pytest.mark.usefixtures("tiny_plugin")
+pytestmark = pytest.mark.usefixtures("tiny_plugin", "forked_workers")
 
 
 @pytest.mark.slow
@@ -37,6 +39,19 @@ def test_candidates_may_inherit_their_weights(write_run, tmp_path: Path) -> None
     costs = {stage.stage: stage.seconds for stage in stage_costs(run)}
     assert costs["supernet"] > 0
     assert costs["total"] == pytest.approx(costs["supernet"] + costs["candidates of the strategy"])
+
+    shutil.rmtree(tmp_path / "net")
+    assert search(config, run.path, resume=True).front["members"] == members, "nothing is left to evaluate"
+    other = replace(recipe, steps=5)
+    train_supernet(task, space, other, seed=0, directory=tmp_path / "net")
+    with pytest.raises(StudyError, match=r"estimator_inputs\.weight-sharing\.supernet: .* -> .*\nRestore"):
+        search(config, run.path, resume=True)
+    header = tmp_path / "net" / "supernet.json"
+    header.write_text(header.read_text().replace('"seed": 0', '"seed": 1'))
+    with pytest.raises(
+        StudyError, match=r"supernet\.json, which the run was prepared with, cannot be relied"
+    ):
+        stage_costs(run)
 
 
 @pytest.mark.parametrize("name", ["synflow", "learned"])

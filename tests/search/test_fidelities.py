@@ -32,8 +32,11 @@ from hwnas.search.recorder import Candidate
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.stage_costs import stage_costs
 from hwnas.search.strategies.surrogate.sampler import SurrogateSampler
-from hwnas.search.study import ABANDONED, SearchStudy, TrialSummary
+from hwnas.search.study import SearchStudy
+from hwnas.search.trial_summary import ABANDONED, TrialSummary
 from tests.search.test_killing import events, start, wait_for
+
+pytestmark = pytest.mark.usefixtures("forked_workers")
 
 GOOD = {"behaviour": ["good"]}
 SHORT = {"steps": [2, 4], "reduction_factor": 3}
@@ -308,7 +311,7 @@ def test_a_promotion_survives_a_killed_driver(write_run, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "reported"),
     [
         ({"search__fidelities": {"steps": [4, 2]}}, "must grow"),
         ({"search__fidelities": {"steps": [2, 6]}}, "training.proxy.steps"),
@@ -324,18 +327,18 @@ def test_a_promotion_survives_a_killed_driver(write_run, tmp_path: Path) -> None
         ),
     ],
 )
-def test_lengths_that_do_not_go_together_are_refused(write_run, changes: dict, told: str) -> None:
-    with pytest.raises(ConfigError, match=told):
+def test_lengths_that_do_not_go_together_are_refused(write_run, changes: dict, reported: str) -> None:
+    with pytest.raises(ConfigError, match=reported):
         load_config(write_run(**{"search__trials": 9, **changes}))
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
-    [(["--fidelities", "2,x"], "numbers of steps"), (["--reduction-factor", "3"], "--fidelities")],
+    ("options", "reported"),
+    [(["--fidelities", "2,x"], "numbers of steps"), (["--reduction-factor", "3"], "`fidelities=`")],
 )
-def test_the_command_line_is_checked(write_run, tmp_path: Path, options: list[str], told: str) -> None:
+def test_the_command_line_is_checked(write_run, tmp_path: Path, options: list[str], reported: str) -> None:
     path = write_run(search__trials=9, space__choices=GOOD)
     result = CliRunner().invoke(make_app(), ["search", str(path), "--out", str(tmp_path / "out"), *options])
     assert isinstance(result.exception, ConfigError)
-    assert told in str(result.exception)
+    assert reported in str(result.exception)
     assert not (tmp_path / "out").exists()

@@ -19,7 +19,8 @@ from hwnas.search.front import (
     objectives_of_front,
     reference_point,
 )
-from hwnas.search.study import TrialSummary, differences
+from hwnas.search.study import differences
+from hwnas.search.trial_summary import TrialSummary
 
 UNIT = st.floats(0.0, 1.0)
 LATENCY = st.floats(0.1, 100.0)

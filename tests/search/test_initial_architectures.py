@@ -22,6 +22,8 @@ from hwnas.search_spaces.base import Fits, SearchSpace, Seeds, make_search_space
 from hwnas.search_spaces.cells import Cell
 from hwnas.search_spaces.nas_cell_seeds import choices_of_cells, read_cells
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 WriteRun = Callable[..., Path]
 
 FIRST = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|skip_connect~0|none~1|avg_pool_3x3~2|"

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from hwnas.search.run_directory import RunDirectory
-from hwnas.search.study import ABANDONED
+from hwnas.search.trial_summary import ABANDONED
 from tests.search.test_driver import implied_front
 
 pytestmark = [pytest.mark.usefixtures("tiny_plugin"), pytest.mark.slow]
@@ -76,7 +76,7 @@ def test_a_run_survives_killed_drivers_and_workers(write_run, tmp_path: Path) ->
     run = RunDirectory(tmp_path / "out")
     path = write_run(search__trials=TRIALS, search__workers=2, task__delay_s=0.02)
     process = start(path, "--out", run.path)
-    told: list[dict] = []
+    reported: list[dict] = []
     for number in range(2):
         sessions = number + 1
         wait_for(lambda sessions=sessions: len(events(run, "session")) == sessions, process)
@@ -91,9 +91,9 @@ def test_a_run_survives_killed_drivers_and_workers(write_run, tmp_path: Path) ->
             "workers outlive the driver"
         )
         if run.front.exists():
-            earlier = {trial["number"]: trial for trial in told}
-            told = [t for t in implied_front(run)["trials"] if t["state"] in {"COMPLETE", "PRUNED"}]
-            assert earlier.items() <= {trial["number"]: trial for trial in told}.items()
+            earlier = {trial["number"]: trial for trial in reported}
+            reported = [t for t in implied_front(run)["trials"] if t["state"] in {"COMPLETE", "PRUNED"}]
+            assert earlier.items() <= {trial["number"]: trial for trial in reported}.items()
         process = start(run.path, "--resume")
 
     sessions = 3
@@ -111,7 +111,7 @@ def test_a_run_survives_killed_drivers_and_workers(write_run, tmp_path: Path) ->
     assert summary["trained"] == TRIALS
     front = assert_consistent(run)
     known = {trial["number"]: trial for trial in front["trials"]}
-    assert all(known[trial["number"]] == trial for trial in told), "a told trial changed"
+    assert all(known[trial["number"]] == trial for trial in reported), "a told trial changed"
     failed = [trial["reason"] for trial in front["trials"] if trial["state"] == "FAIL"]
     assert all(reason == ABANDONED or "killed by signal 9" in reason for reason in failed)
 

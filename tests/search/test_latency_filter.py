@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from hwnas.architecture import Architecture
 from hwnas.config import load_config
@@ -22,6 +24,7 @@ from hwnas.latency.predict.table import LatencyTable
 from hwnas.objectives import Constraint, Objectives
 from hwnas.search.driver import search
 from hwnas.search.latency_filter import LatencyFilter, may_fit, sizes_fit, table_of_run
+from hwnas.search.progress import ProposalCounts, SearchStatus, watched
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.stage_costs import stage_costs
 from hwnas.search_spaces.base import SearchSpace, make_search_space, sample_choices
@@ -31,7 +34,7 @@ TARGET = "local?backend=onnxruntime-cpu&threads=1"
 LIMIT_MS = 500.0
 MEASURING_S = 123.0
 
-pytestmark = pytest.mark.usefixtures("tiny_plugin")
+pytestmark = pytest.mark.usefixtures("tiny_plugin", "forked_workers")
 
 
 def tiny_space() -> SearchSpace:
@@ -117,6 +120,49 @@ def test_measured_networks_correct_the_predictions() -> None:
     assert before is not None
     assert after is not None
     assert after.latency_ms < 0.5 * before.latency_ms
+
+
+def test_a_hint_needs_enough_proposals_most_of_them_over_the_budget() -> None:
+    few, even, most = ProposalCounts(0, 5, 5), ProposalCounts(10, 10, 20), ProposalCounts(2, 10, 200)
+    assert few.hint(limited()) == even.hint(limited()) == ""
+    hint = most.hint(limited())
+    assert "210 of the 212 networks" in hint
+    assert "latency_ms <= 500" in hint
+    assert "200 of them by prediction alone" in hint
+
+
+def test_a_hint_is_printed_once() -> None:
+    for is_terminal in (False, True):
+        console = Console(file=io.StringIO(), force_terminal=is_terminal, width=200)
+        status = SearchStatus(1, 2, 40, 0, 0, 1, 0.5, 3.0, None, "so far", hint="Raise the budget [soon].")
+        with watched(console) as show:
+            for _ in range(3):
+                show(status)
+        assert console.file.getvalue().count("WARNING: Raise the budget [soon].") == 1
+
+
+@pytest.mark.slow(seconds=10)
+def test_a_search_says_that_most_proposals_are_over_the_budget(
+    write_run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hwnas.search.progress.MIN_PROPOSALS", 4)
+    with open_meter(TARGET) as meter:
+        made_up_table(dict(meter.fingerprint())).save(tmp_path / "table.json")
+    config = load_config(
+        write_run(
+            measuring__table=str(tmp_path / "table.json"),
+            budget__latency_ms=LIMIT_MS,
+            space__choices={"channels": [8], "behaviour": ["good"]},
+        )
+    )
+    seen: list[SearchStatus] = []
+    result = search(config, tmp_path / "out", progress=seen.append)
+    assert result.to_json()["trained"] == 0
+    (remark,) = result.remarks
+    assert "by prediction alone" in remark
+    assert seen[-1].hint
+    events = RunDirectory(tmp_path / "out").events.read_text()
+    assert events.count('"event":"over budget"') == 1
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from hwnas.config import load_config
 from hwnas.errors import StudyError
 from hwnas.latency.measure import measurements
 from hwnas.latency.measure.meter import AgentMeter
-from hwnas.latency.measure.resources import ResourceUse
+from hwnas.latency.measure.resources import Energy, ResourceUse
 from hwnas.search import loop
 from hwnas.search.driver import search
 from hwnas.search.front import objectives_of_front
@@ -31,7 +31,7 @@ from hwnas.training.supervised import SupervisedTrainer
 from tests.search.test_driver import implied_front
 from tests.search.test_killing import events
 
-pytestmark = pytest.mark.usefixtures("tiny_plugin")
+pytestmark = pytest.mark.usefixtures("tiny_plugin", "forked_workers")
 
 SMALL, LARGE = 2, 8
 """Channels of the networks that are within a limit, and of those over it."""
@@ -105,9 +105,11 @@ def check(result: SearchResult, limit: str, within: Mapping[int, bool]) -> None:
                 assert [path.name for path in run.trial(trial["number"]).iterdir()] == ["trial.json"]
     trained = [trial["number"] for channels in own for trial in own[channels] if within[channels]]
     assert sorted(event["trial"] for event in events(run, "trained")) == sorted(trained)
-    told = events(run, "infeasible")
-    assert sorted(event["trial"] for event in told) == sorted(over)
-    assert all(f"{metric} " in each["message"] and "is over the limit" in each["message"] for each in told)
+    reported = events(run, "infeasible")
+    assert sorted(event["trial"] for event in reported) == sorted(over)
+    assert all(
+        f"{metric} " in each["message"] and "is over the limit" in each["message"] for each in reported
+    )
     assert {member["trial"] for member in result.front["members"]} <= set(trained)
     assert bool(result.front["members"]) == bool(trained)
     study = SearchStudy(run.study_journal, read_only=True)
@@ -189,7 +191,7 @@ def made_up_use(energy_of: Callable[[int], float | None]) -> Callable[..., Resou
         first = onnx.load(model).graph.node[0].input[1]
         (weight,) = (one for one in onnx.load(model).graph.initializer if one.name == first)
         energy_mj = energy_of(weight.dims[0])
-        energy = None if energy_mj is None else {"energy_mj": energy_mj}
+        energy = None if energy_mj is None else Energy(energy_mj, ("total",), {}, {}, 100, 2.0, "made up")
         return ResourceUse(0.1, 0.05, 1.0, 50.0, 1.0, None, 0.01, None, energy)
 
     return measured

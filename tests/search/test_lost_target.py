@@ -13,7 +13,7 @@ from hwnas.search.driver import search
 from hwnas.search.run_directory import RunDirectory
 from tests.search.test_driver import states
 
-pytestmark = [pytest.mark.usefixtures("tiny_plugin"), pytest.mark.slow]
+pytestmark = [pytest.mark.usefixtures("tiny_plugin", "forked_workers"), pytest.mark.slow]
 
 
 def test_killed_agents_cost_no_trial(write_run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,10 +50,10 @@ def test_a_target_that_is_gone_ends_the_search_which_can_be_resumed(
     monkeypatch.setattr(AgentMeter, "measure", lost_after_the_first)
     with pytest.raises(StudyError, match=r"'local.*' was lost with \d candidates in a row.*--resume"):
         search(load_config(write_run(search__workers=2)), run.path)
-    told = run.read_front()
-    assert states(told).count("COMPLETE") == 1, "what was being trained is finished"
-    assert 3 <= states(told).count("FAIL") <= 4
-    failed = [run.read_trial(trial["number"]) for trial in told["trials"] if trial["state"] == "FAIL"]
+    reported = run.read_front()
+    assert states(reported).count("COMPLETE") == 1, "what was being trained is finished"
+    assert 3 <= states(reported).count("FAIL") <= 4
+    failed = [run.read_trial(trial["number"]) for trial in reported["trials"] if trial["state"] == "FAIL"]
     assert all(
         "TargetLostError" in record["reason"] or "Unreachable" in record["reason"] for record in failed
     )
@@ -61,5 +61,5 @@ def test_a_target_that_is_gone_ends_the_search_which_can_be_resumed(
     monkeypatch.setattr(AgentMeter, "measure", measure)
     resumed = search(load_config(write_run(search__workers=2)), run.path, resume=True)
     assert resumed.to_json()["trained"] == 3, resumed.to_json()
-    kept = [trial for trial in told["trials"] if trial["state"] == "COMPLETE"]
+    kept = [trial for trial in reported["trials"] if trial["state"] == "COMPLETE"]
     assert kept[0] in resumed.front["trials"]

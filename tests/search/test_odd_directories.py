@@ -10,7 +10,7 @@ from hwnas.report.build import build_report
 from hwnas.search.driver import search
 from hwnas.search.full_training import train_front
 
-pytestmark = pytest.mark.usefixtures("tiny_plugin")
+pytestmark = pytest.mark.usefixtures("tiny_plugin", "forked_workers")
 
 
 def test_a_run_in_a_directory_whose_name_is_not_utf_8(write_run, tmp_path):

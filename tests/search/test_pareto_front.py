@@ -46,9 +46,9 @@ def test_it_is_the_front_of_the_study_at_every_moment(data, drawn, limit_ms) -> 
         run = run_with_records(directory, len(trials))
         pareto_front = ParetoFront(run, objectives)
         for known in range(len(trials) + 1):
-            told = set(order[:known])
+            reported = set(order[:known])
             seen = [
-                each if number in told else trial(number, None, None, state="RUNNING")
+                each if number in reported else trial(number, None, None, state="RUNNING")
                 for number, each in enumerate(trials)
             ]
             pareto_front.update(seen)
@@ -86,16 +86,16 @@ class CountingHistory(ParetoHistory):
 
 
 @pytest.mark.parametrize(
-    ("limit", "told", "steps"),
+    ("limit", "reported", "steps"),
     [
         (5.0, [(0.5, 3.0), (0.4, 9.0), (0.3, 3.0), (0.3, 3.0)], 4),
         (None, [(0.5, 3.0), (0.4, 2.0), (0.3, 3.0), (0.6, 1.0)], 4),
         (None, [(0.5, 3.0), (0.4, 4.0), (0.3, 4.0)], 1 + 2 + 1),  # the second one is a new worst corner
     ],
 )
-def test_an_update_costs_as_much_as_the_trials_that_are_new(limit, told, steps) -> None:
+def test_an_update_costs_as_much_as_the_trials_that_are_new(limit, reported, steps) -> None:
     history = CountingHistory(limit)
-    for number, point in enumerate(told):
+    for number, point in enumerate(reported):
         history.add([trial(number, *point)])
         history.add([])
     assert history.steps == steps
@@ -128,7 +128,7 @@ def test_only_what_is_not_dominated_changes_the_front(monkeypatch) -> None:
 
 def test_trials_are_counted_by_what_became_of_them(tmp_path: Path) -> None:
     front = ParetoFront(run_with_records(str(tmp_path / "run"), 9), objectives_within(None))
-    told = [
+    reported = [
         trial(0, 0.5, 3.0),
         trial(1, None, 9.0, state="PRUNED"),
         trial(2, None, None, state="FAIL"),
@@ -139,8 +139,8 @@ def test_trials_are_counted_by_what_became_of_them(tmp_path: Path) -> None:
         trial(7, None, None, state="PRUNED"),
         trial(8, None, None, state="WAITING"),
     ]
-    front.update(told)
-    front.update(told)
+    front.update(reported)
+    front.update(reported)
     assert (front.trained, front.infeasible, front.failed, front.num_finished) == (2, 3, 2, 8)
-    found = [front.evaluated(each.architecture) for each in told if each.architecture is not None]
+    found = [front.evaluated(each.architecture) for each in reported if each.architecture is not None]
     assert [each and each.number for each in found] == [0, 1, None, 3, 0, None, None, None]

@@ -27,7 +27,7 @@ from hwnas.training.supernet import train_supernet
 from tests.search.test_latency_filter import TARGET, made_up_table
 
 GOOD = {"behaviour": ["good"]}
-pytestmark = pytest.mark.usefixtures("tiny_plugin")
+pytestmark = pytest.mark.usefixtures("tiny_plugin", "forked_workers")
 
 
 @pytest.fixture
@@ -64,10 +64,10 @@ def test_a_search_draws_from_what_the_command_relaxed(
     arguments = [str(run_file), "--supernet", str(supernet), "--out", str(out), "--steps", "20", "--json"]
     result = CliRunner().invoke(app, [*arguments, "--weights", "1,2"])
     assert result.exit_code == 0, result.output
-    told = json.loads(result.stdout)
-    assert told["weights"] == [1.0, 2.0]
+    reported = json.loads(result.stdout)
+    assert reported["weights"] == [1.0, 2.0]
     # Networks of 8 channels are said to take a quarter of an hour a layer.
-    assert 8 not in told["likeliest"]["channels"]
+    assert 8 not in reported["likeliest"]["channels"]
     shown = CliRunner().invoke(app, [*arguments[:-1], "--weights", "1,2"])
     assert shown.exit_code == 0, shown.output
     assert "channels" in shown.output
@@ -110,7 +110,7 @@ def test_draws_follow_the_probabilities(tmp_path: Path) -> None:
         for gene, values in space.choices.items()
     }
     plain = {"name": space.name, "choices": {gene: list(values) for gene, values in space.choices.items()}}
-    RelaxedChoices(plain, (0.1, 0.2), probabilities, {}).save(tmp_path)
+    RelaxedChoices(plain, (0.1, 0.2), probabilities, {}, "stripes-1").save(tmp_path)
     sampler = make_sampler(
         "gradient", StrategyContext(space, None, Limits(None, 1), 0), {"relaxed": str(tmp_path)}
     )

@@ -14,7 +14,7 @@ from hwnas.search.run_directory import RunDirectory
 from hwnas.search.warm_start import adapted, first_candidates
 from hwnas.search_spaces.base import make_search_space, sample_choices
 
-pytestmark = pytest.mark.usefixtures("tiny_plugin")
+pytestmark = pytest.mark.usefixtures("tiny_plugin", "forked_workers")
 
 
 def _other_run(path: Path, chosen: list[dict]) -> Path:

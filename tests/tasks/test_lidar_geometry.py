@@ -17,7 +17,8 @@ from hwnas.data.inspection import inspect_source
 from hwnas.data.sensors import Sensor, load_sensor
 from hwnas.errors import ConfigError, DataError
 from hwnas.io_spec import dense_logits
-from hwnas.range_view.projection import ProjectionSpec, project
+from hwnas.range_view.projection import project
+from hwnas.range_view.projection_spec import ProjectionSpec
 from hwnas.scan import DataWarning, Scan
 from hwnas.tasks.base import make_task
 from hwnas.tasks.lidar_geometry import geometry_of, with_rows
@@ -80,6 +81,27 @@ def test_an_unknown_sensor_gets_the_field_of_view_of_the_data_and_that_is_said(n
         found.field_of_view_deg, (sensor.elevation_deg[0], sensor.elevation_deg[-1]), atol=0.2
     )
     np.testing.assert_allclose(found.beams_deg, sensor.elevation_deg, atol=0.01)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("from_bottom", [True, False])
+def test_the_beams_of_an_unknown_sensor_are_those_of_its_rings_however_these_count(
+    first: int, from_bottom: bool
+) -> None:
+    """Of 32 rings in an image of 64 rows, half a height of which no beam reaches."""
+    scans = []
+    for scan in scans_of("hdl-32e", has_ring=True):
+        assert scan.ring is not None
+        ring = (31 - scan.ring if from_bottom else scan.ring) + first
+        scans.append(Scan(scan.points, scan.remission, ring.astype(np.int32), None, scan.id))
+    with pytest.warns(DataWarning, match="no table"):
+        found = found_for(scans, None, 64)
+    np.testing.assert_allclose(found.beams_deg, load_sensor("hdl-32e").elevation_deg, atol=0.01)
+    for scan in scans:
+        rows = [
+            project(scan.points, scan.remission, found.spec(64, 512), ring).row for ring in (scan.ring, None)
+        ]
+        np.testing.assert_array_equal(*rows)
 
 
 def test_what_is_stated_counts() -> None:

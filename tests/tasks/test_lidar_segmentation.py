@@ -15,18 +15,18 @@ from PIL import Image
 from hwnas.architecture import Architecture
 from hwnas.data.dataset import open_dataset
 from hwnas.data.expectations import ScanExpectations
-from hwnas.data.label_maps import LabelMap
+from hwnas.data.label_maps import LABEL_MAP_DIRECTORY, LabelMap
 from hwnas.data.sensors import load_sensor
-from hwnas.errors import ArchitectureError, ConfigError, DataError
+from hwnas.errors import ArchitectureError, ConfigError, DataError, TrainingError
 from hwnas.io_spec import dense_logits
 from hwnas.range_view.knn import KnnSettings, labels_of_points
-from hwnas.range_view.projection import Normalisation, ProjectionSpec, label_image, network_input, project
+from hwnas.range_view.projection import Normalisation, label_image, network_input, project
+from hwnas.range_view.projection_spec import ProjectionSpec
 from hwnas.range_view.rings import recover_rings
 from hwnas.tasks.base import Arrays, LossSettings, Task, make_task
-from hwnas.tasks.end_to_end import ClockedEndToEnd, end_to_end_sample
-from hwnas.tasks.expectations import expectations
 from hwnas.tasks.lidar_samples import ScanCache, training_statistics
 from hwnas.tasks.lidar_segmentation import LidarSegmentation, make_lidar_segmentation
+from hwnas.tasks.optional_parts import SupportsEndToEndClock, end_to_end_sample, expectations
 from tests.tasks.lidar_data import ARCHITECTURE, RINGS, write_scans
 
 
@@ -198,6 +198,13 @@ def test_logits_of_a_wrong_shape_are_refused(task: LidarSegmentation) -> None:
         task.evaluate(lambda _: {"logits": np.zeros((1, 3, 64, 256), np.float32)}, ARCHITECTURE)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_network_whose_output_is_not_finite_has_no_quality(task: LidarSegmentation, value: float) -> None:
+    logits = np.full((1, *task.io_spec(ARCHITECTURE).outputs[0].shape[1:]), value, np.float32)
+    with pytest.raises(TrainingError, match=r"NaN or infinity for (\d+) of \1 pixels"):
+        task.evaluate(lambda _: {"logits": logits}, ARCHITECTURE)
+
+
 def test_expectations_describe_the_training_scans(task: LidarSegmentation) -> None:
     found = ScanExpectations.from_json(json.loads(json.dumps(expectations(task, ARCHITECTURE))))
     assert found.rings == (RINGS, RINGS)
@@ -282,6 +289,13 @@ def test_fingerprint_follows_data_and_settings(task: LidarSegmentation, data: Pa
     assert fingerprint(moved, cache_mb=0, widths=[256]) == task.fingerprint()
     assert fingerprint(moved, knn={"k": 3}) != task.fingerprint()
     assert fingerprint(moved, train_sequences=["00"], val_sequences=["08"]) != task.fingerprint()
+    classes = tmp_path / "classes.yaml"
+    shutil.copyfile(LABEL_MAP_DIRECTORY / "merged-8.yaml", classes)
+    assert fingerprint(moved, label_map=str(classes)) == task.fingerprint(), "a file of the same content"
+    classes.write_text(classes.read_text().replace("name: vehicle", "name: automobile"))
+    assert fingerprint(moved, label_map=str(classes)) != task.fingerprint()
+    for setting in ({"projection": {"fov_up_deg": 9.0, "fov_down_deg": -30.0}}, {"height": 32}):
+        assert fingerprint(moved, **setting) != task.fingerprint()
     label = next((moved / "sequences" / "08" / "labels").iterdir())
     label.write_bytes(b"\x32\0\0\0" + label.read_bytes()[4:])
     assert fingerprint(moved) != task.fingerprint()
@@ -351,7 +365,7 @@ def test_augmentation_hides_coordinates_of_some_samples(task: LidarSegmentation)
 
 
 def test_the_scan_for_the_clock_is_one_of_the_validation_split(task: LidarSegmentation) -> None:
-    assert isinstance(task, ClockedEndToEnd)
+    assert isinstance(task, SupportsEndToEndClock)
     scan = task.end_to_end_sample(ARCHITECTURE)
     again = end_to_end_sample(task, ARCHITECTURE)
     assert again is not None

@@ -119,7 +119,15 @@ def test_rarer_classes_weigh_more(counts: list[int]) -> None:
     assert all(weight == 1.0 for count, weight in zip(counts, weights, strict=True) if count == 0)
 
 
-@pytest.mark.parametrize("parts", [LossSettings(-1.0, 2.0), LossSettings(0.0, 0.0)])
+@pytest.mark.parametrize(
+    "parts",
+    [
+        LossSettings(-1.0, 2.0),
+        LossSettings(0.0, 0.0),
+        LossSettings(float("nan"), 1.0),
+        LossSettings(1.0, float("inf")),
+    ],
+)
 def test_wrong_weights_are_refused(parts: LossSettings) -> None:
     with pytest.raises(ConfigError, match="loss weights"):
         segmentation_loss(parts, (1.0,))

@@ -75,7 +75,7 @@ OTHER = IoSpec(SPEC.inputs, (TensorSpec("scores", (1, CLASSES, HEIGHT, WIDTH)),)
 
 
 @pytest.mark.parametrize(
-    ("method", "wrong", "told"),
+    ("method", "wrong", "reported"),
     [
         ("words", property(returning(None)), "`words` .*must be MetricWords"),
         ("contract", property(raising), "`contract` .*raised KeyError: 'nothing there'"),
@@ -103,10 +103,10 @@ OTHER = IoSpec(SPEC.inputs, (TensorSpec("scores", (1, CLASSES, HEIGHT, WIDTH)),)
     ],
 )
 def test_the_method_at_fault_is_named(
-    monkeypatch: pytest.MonkeyPatch, method: str, wrong: Any, told: str
+    monkeypatch: pytest.MonkeyPatch, method: str, wrong: Any, reported: str
 ) -> None:
     monkeypatch.setattr(TinyTask, method, wrong)
-    with pytest.raises(PluginError, match=f"{told}|^{told}"):
+    with pytest.raises(PluginError, match=f"{reported}|^{reported}"):
         dry_run(TinyTask(), TinySpace(), BY_DEFAULT)
 
 
@@ -138,7 +138,7 @@ def test_networks_must_return_what_the_contract_says(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize(
-    ("method", "wrong", "told"),
+    ("method", "wrong", "reported"),
     [
         ("check", raising, "`check` .*KeyError"),
         ("before", lambda self, raw: ({"image": raw["image"] + 1}, None), "`before` .*differs by"),
@@ -149,10 +149,10 @@ def test_networks_must_return_what_the_contract_says(monkeypatch: pytest.MonkeyP
     ],
 )
 def test_the_processor_is_taken_from_raw_input_to_a_result(
-    monkeypatch: pytest.MonkeyPatch, method: str, wrong: Any, told: str
+    monkeypatch: pytest.MonkeyPatch, method: str, wrong: Any, reported: str
 ) -> None:
     monkeypatch.setattr(arrays_module.ArraysProcessor, method, wrong)
-    with pytest.raises(PluginError, match=f"{told}"):
+    with pytest.raises(PluginError, match=f"{reported}"):
         dry_run(TinyTask(), TinySpace(), BY_DEFAULT)
 
 

@@ -4,7 +4,8 @@ import torch
 from torch import nn
 
 from hwnas.io_spec import IoSpec, TensorSpec
-from hwnas.training.half import LARGEST_HALF, HalfNetwork
+from hwnas.onnx_graphs.precision.half import LARGEST_HALF
+from hwnas.training.half import HalfNetwork
 from tests.onnx_graphs.covering_networks import SPEC, network
 
 torch.set_num_threads(1)
@@ -32,6 +33,40 @@ def test_overflow_is_seen_before_it_becomes_infinite() -> None:
     found = half({"x": np.full((1, 1, 2, 2), 300.0, np.float32)})["y"]
     assert half.largest_activation == pytest.approx(90_000.0)
     assert np.all(found == 1.0)
+
+
+class Difference(nn.Module):
+    """What is not a number on the way, which the last operator hides."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.nan_to_num(torch.log(x) * 0.0)
+
+
+class Scratch(nn.Module):
+    """Memory that nothing was written to yet is no activation."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.empty_like(x).copy_(x)
+
+
+def test_what_is_not_a_number_counts_as_infinite() -> None:
+    spec = IoSpec((TensorSpec("x", (1, 2)),), (TensorSpec("y", (1, 2)),))
+    half = HalfNetwork(Difference(), spec, "cpu")
+    half({"x": np.full((1, 2), np.nan, np.float32)})
+    assert half.largest_activation == np.inf
+    half({"x": np.ones((1, 2), np.float32)})
+    assert half.largest_activation == np.inf, "it stays"
+
+
+def test_memory_that_was_not_written_is_no_activation() -> None:
+    spec = IoSpec((TensorSpec("x", (1, 2)),), (TensorSpec("y", (1, 2)),))
+    torch.use_deterministic_algorithms(True)  # fills what was not written with what is not a number
+    try:
+        half = HalfNetwork(Scratch(), spec, "cpu")
+        half({"x": np.ones((1, 2), np.float32)})
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert half.largest_activation == 1.0
 
 
 def test_convolutions_agree_with_halves_of_pytorch_itself() -> None:

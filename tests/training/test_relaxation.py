@@ -11,6 +11,7 @@ import torch
 
 from hwnas.architecture import Architecture
 from hwnas.errors import TrainingError
+from hwnas.files import read_checked_json, write_checked_json
 from hwnas.search_spaces.base import SearchSpace, make_search_space, sample_choices
 from hwnas.testing.tiny import TinyTask
 from hwnas.training.recipe import Recipe
@@ -132,13 +133,18 @@ def test_damaged_and_foreign_choices_are_refused(space: SearchSpace, tmp_path: P
         RelaxedChoices.load(tmp_path, space.name, space.choices)
     uniform = {gene: np.full((1, len(values)), 1 / len(values)) for gene, values in space.choices.items()}
     plain = {gene: list(values) for gene, values in space.choices.items()}
-    RelaxedChoices({"name": space.name, "choices": plain}, (0.1,), uniform, {}).save(tmp_path)
+    RelaxedChoices({"name": space.name, "choices": plain}, (0.1,), uniform, {}, "tiny").save(tmp_path)
     assert RelaxedChoices.load(tmp_path, space.name, space.choices).weights == (0.1,)
     with pytest.raises(TrainingError, match="another space"):
         RelaxedChoices.load(tmp_path, "other", space.choices)
-    content = json.loads((tmp_path / FILE).read_text())
+    with pytest.raises(TrainingError, match=r"from other data.*relax again"):
+        RelaxedChoices.load(tmp_path, space.name, space.choices, "other")
+    content = read_checked_json(tmp_path / FILE)
+    (tmp_path / FILE).write_text(json.dumps(content))
+    with pytest.raises(TrainingError, match=r"relied on \(it has no checksum"):
+        RelaxedChoices.load(tmp_path, space.name, space.choices)
     for gene, rows in (("stem_width", [[0.5, 0.6]]), ("stem_width", [[1.0]]), ("stem_width", [[1.5, -0.5]])):
         content["probabilities"][gene] = rows
-        (tmp_path / FILE).write_text(json.dumps(content))
+        write_checked_json(tmp_path / FILE, content)
         with pytest.raises(TrainingError, match="rows of 2 probabilities"):
             RelaxedChoices.load(tmp_path, space.name, space.choices)

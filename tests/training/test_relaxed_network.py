@@ -39,7 +39,7 @@ def drawn(space: SearchSpace, seed: int) -> Options:
     return Options(first, {gene: value for gene, value in other.items() if value != first[gene]})
 
 
-def told(shared: SharedWeights, space: SearchSpace, choices: dict[str, object], images: Tensor) -> Tensor:
+def reported(shared: SharedWeights, space: SearchSpace, choices: dict[str, object], images: Tensor) -> Tensor:
     with torch.no_grad():
         return shared.outputs(space.decode(choices), images)
 
@@ -54,7 +54,7 @@ def test_the_ends_are_the_two_networks(space: SearchSpace, shared: SharedWeights
         shares = {gene: torch.tensor(share) for gene in genes}
         with torch.no_grad():
             found = network.logits(options, shares, images)
-        assert torch.allclose(found, told(shared, space, dict(end), images), atol=1e-4)
+        assert torch.allclose(found, reported(shared, space, dict(end), images), atol=1e-4)
 
 
 CONTRACT_SHAPE = (5, 16, 64)

@@ -18,7 +18,7 @@ from hwnas.search_spaces.base import SearchSpace, make_search_space, sample_choi
 from hwnas.testing.tiny import TinySpace, TinyTask
 from hwnas.training.recipe import Recipe
 from hwnas.training.shared_weights import SharedWeights, cut, extreme, shared_name
-from hwnas.training.supernet import largest, load_supernet, smallest, train_supernet
+from hwnas.training.supernet import largest, load_supernet, seconds_of_supernet, smallest, train_supernet
 from tests.tasks.lidar_data import write_scans
 
 torch.set_num_threads(1)
@@ -139,7 +139,7 @@ def test_training_lowers_the_loss_and_goes_on_where_it_stopped(tmp_path: Path) -
     for name, tensor in whole.state_dict().items():
         assert torch.allclose(tensor, resumed.state_dict()[name], atol=1e-6), name
     assert json.loads((tmp_path / "b" / "supernet.json").read_text())["seconds"] > 0
-    loaded = load_supernet(tmp_path / "b", space)
+    loaded = load_supernet(tmp_path / "b", space, task)
     assert all(torch.equal(tensor, resumed.state_dict()[n]) for n, tensor in loaded.state_dict().items())
 
 
@@ -147,9 +147,20 @@ def test_supernets_of_other_spaces_and_sizes_are_refused(tmp_path: Path, space: 
     recipe = Recipe(steps=1, batch_size=2, mixed_precision="no", average=0.0)
     train_supernet(TinyTask(), TinySpace(), recipe, seed=0, directory=tmp_path)
     with pytest.raises(TrainingError, match="another space"):
-        load_supernet(tmp_path, space)
+        load_supernet(tmp_path, space, TinyTask())
     with pytest.raises(TrainingError, match="hwnas supernet"):
-        load_supernet(tmp_path / "nowhere", space)
+        load_supernet(tmp_path / "nowhere", space, TinyTask())
+    with pytest.raises(TrainingError, match=r"other data than the task 'tiny' has now.*hwnas supernet"):
+        load_supernet(tmp_path, TinySpace(), TinyTask(data="other"))
+    whole = (tmp_path / "supernet.json").read_bytes()
+    for damaged in (whole[:40], whole.replace(b"tiny", b"tinz"), b'{"seed": 0}', b""):
+        (tmp_path / "supernet.json").write_bytes(damaged)
+        for reader in (
+            lambda: load_supernet(tmp_path, TinySpace(), TinyTask()),
+            lambda: seconds_of_supernet(tmp_path),
+        ):
+            with pytest.raises(TrainingError, match=r"supernet\.json cannot be relied on.*hwnas supernet"):
+                reader()
     wide = make_search_space("range-unet", NetworkContract(5, 16, (64, 128), dense_logits(4)), {})
     with pytest.raises(ConfigError, match="one input width"):
         train_supernet(TinyTask(), wide, recipe, seed=0, directory=tmp_path / "wide")
@@ -169,7 +180,7 @@ def test_the_command_trains_one_and_tells(tmp_path: Path) -> None:
     arguments = [str(tmp_path / "run.yaml"), "--out", str(tmp_path / "net"), "--steps", "2", "--json"]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
-    told = json.loads(result.stdout)
-    assert told["steps"] == 2
-    assert told["parameters"] > 1000
+    reported = json.loads(result.stdout)
+    assert reported["steps"] == 2
+    assert reported["parameters"] > 1000
     assert (tmp_path / "net" / "weights.safetensors").is_file()

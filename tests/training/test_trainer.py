@@ -120,7 +120,7 @@ def test_another_recipe_is_refused_unless_started_anew(tmp_path: Path) -> None:
 
 
 def test_progress_is_told_of_every_step(tmp_path: Path) -> None:
-    told: list[tuple[int, int]] = []
+    reported: list[tuple[int, int]] = []
     train(
         TinyTask(),
         TinySpace(),
@@ -128,9 +128,9 @@ def test_progress_is_told_of_every_step(tmp_path: Path) -> None:
         RECIPE,
         seed=0,
         directory=tmp_path,
-        progress=lambda step, steps, loss: told.append((step, steps)),
+        progress=lambda step, steps, loss: reported.append((step, steps)),
     )
-    assert told == [(step, 10) for step in range(1, 11)]
+    assert reported == [(step, 10) for step in range(1, 11)]
 
 
 class ExplodingTask(TinyTask):

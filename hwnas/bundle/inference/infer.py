@@ -29,9 +29,9 @@ def infer(
     if manifest.processor_name == LIDAR_RANGE_VIEW:
         return label_scans(bundle, inputs, out, options, ScanOptions.of(ids, columns, format_options))
     given = {
-        "--ids": ids != RAW,
-        "--columns": columns is not None,
-        "--format-options": format_options is not None,
+        "`ids=`": ids != RAW,
+        "`columns=`": columns is not None,
+        "`format_options=`": format_options is not None,
     }
     named = [name for name, is_given in given.items() if is_given]
     if named:

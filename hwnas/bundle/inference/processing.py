@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hwnas.bundle.inference.input_files import Inputs, find_inputs, outputs_of, picture_of
 from hwnas.bundle.inference.results import (
@@ -16,11 +16,13 @@ from hwnas.bundle.inference.results import (
     InferenceStatus,
     InferredFile,
 )
+from hwnas.bundle.inference.written_results import WrittenResults
 from hwnas.bundle.runtime.runner import Runner
 from hwnas.bundle.signature import Trust
 from hwnas.errors import DataError
 from hwnas.files import write_bytes_atomically
 from hwnas.plugins import Blame, plugin_or_name
+from hwnas.thread_counts import checked_threads
 
 _GROUP = "hwnas.processors"
 
@@ -34,6 +36,7 @@ class FileOptions:
         precision: of the network, or `recommended`.
         picture: draw each input with its result, too.
         force: replace results and pictures that exist; other files of these names are refused.
+        check_scans: refuse inputs that contradict the manifest.
         trust: who must have signed the bundle.
         progress: is told of each file before it is read.
     """
@@ -42,12 +45,27 @@ class FileOptions:
     precision: str = "fp32"
     picture: bool = False
     force: bool = False
+    check_scans: bool = True
     trust: Trust | None = None
     progress: InferenceListener | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse a wrong number of threads before anything is read.
+
+        Raises:
+            ConfigError: naming what is expected.
+        """
+        checked_threads(self.threads)
+
     def runner(self, bundle: Path) -> Runner:
         """Return a runner of a bundle."""
-        return Runner(bundle, threads=self.threads, precision=self.precision, trust=self.trust)
+        return Runner(
+            bundle,
+            threads=self.threads,
+            precision=self.precision,
+            check_scans=self.check_scans,
+            trust=self.trust,
+        )
 
 
 def process_files(bundle: Path, paths: Sequence[Path], out: Path, options: FileOptions) -> Inference:
@@ -69,17 +87,29 @@ def process_files(bundle: Path, paths: Sequence[Path], out: Path, options: FileO
         sample = str(_words(runner).get("sample", "sample"))
         endings = [suffix.lstrip(".") for suffix in processor.input_suffixes]
         inputs = find_inputs(paths, endings, what=sample)
+        written = WrittenResults(out)
         outputs = outputs_of(
-            inputs.files, out, force=options.force, picture=options.picture, suffix=processor.result_suffix
+            inputs.files,
+            out,
+            force=options.force,
+            picture=options.picture,
+            suffix=processor.result_suffix,
+            is_own=written.holds,
         )
+
+        def use(_number: int, path: Path, output: Path) -> InferredFile:
+            found = _processed(runner, path, output, picture=options.picture)
+            written.add(output)
+            return found
+
         files, problems = use_each(
             inputs,
             outputs,
-            lambda _, path, output: _processed(runner, path, output, picture=options.picture),
+            use,
             sample=sample,
             progress=options.progress,
         )
-    return Inference(bundle, sample, files, problems)
+    return Inference(bundle, sample, files, problems, are_checked=options.check_scans)
 
 
 def use_each(
@@ -135,7 +165,7 @@ def _processed(runner: Runner, path: Path, output: Path, *, picture: bool) -> In
     output.parent.mkdir(parents=True, exist_ok=True)
     with Blame(plugin, "write", own_errors=True):
         facts = dict(processor.write(result, output))
-    warnings += facts.pop("warnings", ())
+    warnings += cast("Sequence[str]", facts.pop("warnings", ()))
     drawn = None
     if picture:
         with Blame(plugin, "picture", own_errors=True):

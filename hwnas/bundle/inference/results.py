@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from hwnas.json_values import JsonObject
+from hwnas.text import counted, one_line
 
 RAW, TRAIN = "raw", "train"
 
@@ -48,7 +51,7 @@ class InferredFile:
     run_ms: float
     warnings: tuple[str, ...] = ()
     picture: Path | None = None
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: JsonObject = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,9 @@ class Inference:
         files: those that were used, in order.
         problems: what could not be used.
         ids: of LiDAR bundles, what label files hold: `raw` or `train`; None for others.
+        are_checked: whether inputs that contradict the manifest were refused.
+        left_out: files in directories that end like scans, but are none: a `dataset.yaml` has them not, or
+            they are named like labels.
     """
 
     bundle: Path
@@ -83,27 +89,39 @@ class Inference:
     files: tuple[InferredFile, ...]
     problems: tuple[InferenceProblem, ...]
     ids: str | None = None
+    are_checked: bool = True
+    left_out: tuple[Path, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values, as `hwnas infer --json` prints them."""
-        path, result, time = ("sample", "result", "run_ms")
-        if self.ids is not None:
-            path, result, time = ("scan", "labels", "label_ms")
-        files = [
-            {
-                path: str(file.path),
-                result: str(file.result),
-                **file.facts,
-                "warnings": list(file.warnings),
-                time: file.run_ms,
-                **({} if file.picture is None else {"picture": str(file.picture)}),
-            }
-            for file in self.files
-        ]
-        problems = [
-            {"directory" if problem.is_directory else path: str(problem.path), "message": problem.message}
-            for problem in self.problems
-        ]
-        if self.ids is None:
-            return {"bundle": str(self.bundle), "results": files, "problems": problems}
-        return {"bundle": str(self.bundle), "ids": self.ids, "scans": files, "problems": problems}
+        return {
+            "bundle": str(self.bundle),
+            "sample": self.sample,
+            "ids": self.ids,
+            "are_checked": self.are_checked,
+            "files": [
+                {
+                    "path": str(file.path),
+                    "result": str(file.result),
+                    "run_ms": file.run_ms,
+                    "facts": dict(file.facts),
+                    "warnings": list(file.warnings),
+                    "picture": None if file.picture is None else str(file.picture),
+                }
+                for file in self.files
+            ],
+            "left_out": [str(path) for path in self.left_out],
+            "problems": [
+                {"path": str(one.path), "message": one.message, "is_directory": one.is_directory}
+                for one in self.problems
+            ],
+        }
+
+    def __repr__(self) -> str:
+        """Return the figures that matter most, in a line."""
+        return one_line(
+            self,
+            counted(len(self.files), self.sample),
+            f"{len(self.problems)} unusable" if self.problems else "",
+            counted(sum(len(file.warnings) for file in self.files), "warning"),
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 from string import Template
@@ -30,6 +30,7 @@ class Deployed:
         io_spec: its inputs and outputs.
         engine: name of its TensorRT engine in the bundle; None where there is none.
         tensorrt: precision and ONNX file that TensorRT is to build from, where it is another one.
+        stated: what the manifest says so far.
     """
 
     bundle: Path
@@ -39,6 +40,7 @@ class Deployed:
     io_spec: IoSpec
     engine: str | None = None
     tensorrt: tuple[str, str] | None = None
+    stated: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def built_from(self) -> tuple[str, str]:

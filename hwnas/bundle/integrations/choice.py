@@ -7,25 +7,27 @@ from typing import Any
 
 from hwnas.bundle.integrations.base import Deployed, Writer
 from hwnas.bundle.integrations.isaac_ros import write_isaac_ros
+from hwnas.bundle.integrations.ros2 import write_ros2
 from hwnas.bundle.integrations.triton import write_triton
 from hwnas.errors import ConfigError, did_you_mean
 
-TRITON, ISAAC_ROS = "triton", "isaac-ros"
-_WRITERS: dict[str, Writer] = {TRITON: write_triton, ISAAC_ROS: write_isaac_ros}
+TRITON, ISAAC_ROS, ROS2 = "triton", "isaac-ros", "ros2"
+_WRITERS: dict[str, Writer] = {TRITON: write_triton, ISAAC_ROS: write_isaac_ros, ROS2: write_ros2}
 
 
-def parse_integrations(text: str) -> tuple[str, ...]:
-    """Return the names in `triton,isaac-ros`, in the order of writing.
+def parse_integrations(names: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the names in a list, or in a text such as `triton,isaac-ros`, in the order of writing.
 
     isaac-ros brings triton, whose repository one of its nodes serves.
 
     Raises:
         ConfigError: for a name that is none.
     """
-    wanted = {name.strip() for name in text.split(",") if name.strip()}
+    given = names.split(",") if isinstance(names, str) else names
+    wanted = {name.strip() for name in given if name.strip()}
     for name in sorted(wanted - set(_WRITERS)):
         raise ConfigError(
-            f"`--for {name}` is none of {', '.join(_WRITERS)}.{did_you_mean(name, list(_WRITERS))}"
+            f"`integrations={name}` is none of {', '.join(_WRITERS)}.{did_you_mean(name, list(_WRITERS))}"
         )
     if ISAAC_ROS in wanted:
         wanted.add(TRITON)

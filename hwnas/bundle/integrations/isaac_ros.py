@@ -31,7 +31,7 @@ def write_isaac_ros(deployed: Deployed) -> Mapping[str, Any]:
     wrong = [tensor.name for tensor in tensors if tensor.dtype not in _DTYPES or min(tensor.shape) < 1]
     if wrong:
         raise ExportError(
-            f"The nodes of Isaac ROS cannot take the tensors {wrong}; leave out `--for isaac-ros`."
+            f"The nodes of Isaac ROS cannot take the tensors {wrong}; leave out `integrations=isaac-ros`."
         )
     directory = deployed.bundle / DIRECTORY
     precision, source = deployed.built_from

@@ -79,7 +79,7 @@ def write_triton(deployed: Deployed) -> Mapping[str, Any]:
 def _tensor(kind: str, tensor: TensorSpec) -> str:
     if tensor.dtype not in _DATA_TYPES:
         raise ExportError(
-            f"Triton has no type for {tensor.name!r} ({tensor.dtype}); leave out `--for triton`."
+            f"Triton has no type for {tensor.name!r} ({tensor.dtype}); leave out `integrations=triton`."
         )
     dims = ", ".join(map(str, tensor.shape))
     # JSON texts are protobuf texts as long as they are ASCII, which json.dumps sees to.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -148,11 +149,13 @@ class PrecisionMaker:
             model = self._by_onnxruntime([name for name in layers if name != layer])
             write_bytes_atomically(probe, model.SerializeToString(deterministic=True))
             predict = OnnxPredictor(probe, self._settings.threads)
-            errors[layer] = sum(
+            error = sum(
                 float(np.linalg.norm(array - outputs[name]))
                 for image, outputs in zip(images, expected, strict=True)
                 for name, array in predict(image).items()
             )
+            # Sorting takes what is not a number for anything; nothing changes outputs more.
+            errors[layer] = error if math.isfinite(error) else math.inf
         probe.unlink(missing_ok=True)
         return sorted(layers, key=lambda layer: -errors[layer])
 
@@ -167,7 +170,7 @@ class PrecisionMaker:
         if self._dialect is not Dialect.TENSORRT:
             raise ExportError(
                 f"ModelOpt quantises for TensorRT, but the target computes INT8 in the dialect of "
-                f"{self._dialect.value}. Leave out `--quantizer modelopt`, or export for a TensorRT target."
+                f"{self._dialect.value}. Leave out `quantizer=modelopt`, or export for a TensorRT target."
             )
         check_modelopt(self._settings.calibration)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from hwnas.io_spec import IoSpec
-from hwnas.latency.measure.comparison import Comparison
+from hwnas.latency.measure.comparison import LatencyComparison
 from hwnas.latency.measurement import LatencyMeasurement
 
 
@@ -15,7 +15,7 @@ from hwnas.latency.measurement import LatencyMeasurement
 class ComparingMeter(Protocol):
     """A meter that clocks two models by turns."""
 
-    def compare(self, first: tuple[Path, IoSpec], second: tuple[Path, IoSpec]) -> Comparison:
+    def compare(self, first: tuple[Path, IoSpec], second: tuple[Path, IoSpec]) -> LatencyComparison:
         """Say how many times slower the second model is."""
         ...
 

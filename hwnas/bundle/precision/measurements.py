@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from hwnas.bundle.precision.latency import Speed
 from hwnas.errors import ConfigError
@@ -20,11 +20,27 @@ from hwnas.onnx_graphs.precision.kinds import (
     precision_of,
 )
 from hwnas.tasks.batch_evaluation import Evaluation
+from hwnas.text import figure
+from hwnas.thread_counts import checked_threads
 
 ONNXRUNTIME, MODELOPT = "onnxruntime", "modelopt"
 QUANTIZERS = (ONNXRUNTIME, MODELOPT)
 POINTS = 100.0
 """Points of the metric in its whole range 0..1."""
+
+
+class PrecisionOptions(TypedDict, total=False):
+    """Settings of `PrecisionSettings` by their names, see there."""
+
+    calibration_inputs: int
+    sensitivity_inputs: int
+    fp16_drop_points: float
+    int8_drop_points: float
+    class_drop_points: float
+    limit: int | None
+    split: str
+    threads: int
+    quantizer: str
 
 
 @dataclass(frozen=True)
@@ -59,7 +75,11 @@ class PrecisionSettings:
 
     @classmethod
     def of(
-        cls, precision: str | Sequence[str], *, calibration: str = "min-max", **settings: Any
+        cls,
+        precision: str | Sequence[str],
+        *,
+        calibration: str = "min-max",
+        **settings: Unpack[PrecisionOptions],
     ) -> PrecisionSettings:
         """Return settings from texts.
 
@@ -73,18 +93,19 @@ class PrecisionSettings:
         """
         methods = [method.value for method in CalibrationMethod]
         if calibration not in methods:
-            raise ConfigError(f"`--calibration` is one of {', '.join(methods)}, but got {calibration!r}.")
+            raise ConfigError(f"`calibration=` is one of {', '.join(methods)}, but got {calibration!r}.")
         names = precision if isinstance(precision, str) else ",".join(precision)
         return cls(parse_precisions(names), CalibrationMethod(calibration), **settings)
 
     def __post_init__(self) -> None:
-        """Refuse an unknown quantizer.
+        """Refuse an unknown quantizer and a wrong number of threads.
 
         Raises:
-            ConfigError: naming the known ones.
+            ConfigError: naming what is expected.
         """
+        checked_threads(self.threads)
         if self.quantizer not in QUANTIZERS:
-            raise ConfigError(f"`--quantizer` is one of {', '.join(QUANTIZERS)}, but got {self.quantizer!r}.")
+            raise ConfigError(f"`quantizer=` is one of {', '.join(QUANTIZERS)}, but got {self.quantizer!r}.")
 
 
 def settings_for(settings: PrecisionSettings, dialect: Dialect, *, is_first: bool) -> PrecisionSettings:
@@ -194,7 +215,7 @@ def with_remarks_of_speed(found: Sequence[PrecisionMeasurements]) -> list[Precis
     for entry in sorted(found, key=lambda found: PRECISIONS.index(precision_of(found.name))):
         remarks = list(entry.remarks)
         if entry.speed is not None and entry.speed.ratio_interval[0] > 1.0:
-            remarks.append(f"slower than fp32 on this target ({entry.speed.ratio:.2f} times)")
+            remarks.append(f"slower than fp32 on this target ({figure(entry.speed.ratio)} times)")
         elif entry.speed is not None and entry.speed.ratio_interval[1] >= 1.0:
             remarks.append("not faster than fp32 on this target")
         remarks += [

@@ -13,9 +13,10 @@ from typing import Any, Dict, Mapping, Tuple
 
 import numpy as np
 
+from hwnas.bundle.runtime.given_arrays import as_array
 from hwnas.bundle.runtime.processor import Arrays, PathLike, Processor, ProcessorContext
 from hwnas.errors import DataError
-from hwnas.files import write_bytes_atomically
+from hwnas.files import checked_path, write_bytes_atomically
 from hwnas.io_spec import IoSpec
 
 SUFFIX = ".npz"
@@ -38,6 +39,7 @@ class ArraysProcessor:
         Raises:
             DataError: if it is missing, or no such file.
         """
+        path = checked_path(path, "The file to be read", DataError)
         try:
             with np.load(path, allow_pickle=False) as found:
                 return {name: found[name] for name in found.files}
@@ -59,11 +61,17 @@ class ArraysProcessor:
             DataError: naming what was expected and what was found.
         """
         expected = {spec.name: spec.shape for spec in self._io_spec.inputs}
-        found = {name: np.shape(array) for name, array in raw.items()}
+        if not isinstance(raw, Mapping):
+            raise DataError(
+                f"Expected arrays {expected} (name, shape) in a mapping, or the path of a file, found "
+                f"{type(raw).__name__}."
+            )
+        given = {name: as_array(array, f"The array {name!r}") for name, array in raw.items()}
+        found = {name: array.shape for name, array in given.items()}
         if found != expected:
             raise DataError(f"Expected arrays {expected} (name, shape), found {found}.")
-        for name, array in raw.items():
-            if np.asarray(array).dtype.kind not in "fiu" or not np.isfinite(array).all():
+        for name, array in given.items():
+            if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
                 raise DataError(f"The array {name!r} must hold finite numbers, but does not.")
         return ()
 

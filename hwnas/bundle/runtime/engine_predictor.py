@@ -85,7 +85,7 @@ def engine_of(manifest: Manifest, product: str, precision: str) -> Tuple[str, Di
         there = [f"{entry.get('product')} {entry.get('precision')}" for entry in listed]
         raise BundleError(
             f"{manifest.directory} holds no engine of {product} in {name}, but {', '.join(there) or 'none'}. "
-            "Export it with `--engine`."
+            "Export it with `hwnas export --engine`."
         )
     entry: Mapping[str, Any] = fitting[0]
     files = manifest.content["files"]

@@ -8,33 +8,36 @@ Python 3.8 syntax, neither torch nor optuna: this module travels to boards.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Mapping, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Mapping, NamedTuple, Optional, Tuple
 
 import numpy as np
 import numpy.typing as npt
 
 from hwnas.bundle.runtime.deployment import coordinates_of, intensity_range_of, scan_format_of
+from hwnas.bundle.runtime.given_arrays import as_intensity, as_points, as_ring, as_time
 from hwnas.bundle.runtime.processor import Arrays, FloatArray, PathLike, Processor, ProcessorContext
 from hwnas.bundle.runtime.results import Segmentation
-from hwnas.bundle.runtime.scan_checks import ScanChecks, as_points, as_ring, as_time, intensity_problem
+from hwnas.bundle.runtime.scan_checks import ScanChecks, intensity_problem
 from hwnas.data.expectations import ScanExpectations
 from hwnas.data.frames import Coordinates
+from hwnas.data.intensity import remission_of
 from hwnas.data.label_maps import LabelMap
+from hwnas.data.raw_scans import in_sensor_frame, read_raw_scan
 from hwnas.errors import BundleError, DataError
-from hwnas.files import reason_of, write_bytes_atomically
+from hwnas.files import checked_path, write_bytes_atomically
+from hwnas.json_values import JsonObject
 from hwnas.range_view.angles import has_direction
-from hwnas.range_view.grids import rings_of_grid
 from hwnas.range_view.knn import KnnSettings
 from hwnas.range_view.pipeline import ProjectedScan, RangeView
-from hwnas.range_view.projection import Normalisation, ProjectionSpec
+from hwnas.range_view.projection import Normalisation
+from hwnas.range_view.projection_spec import ProjectionSpec
 from hwnas.scan import Scan
 
 if TYPE_CHECKING:
     from hwnas.data.formats import RawScan
-
-    ScanReader = Callable[[Path, Mapping[str, Any]], RawScan]
+    from hwnas.data.raw_scans import FormatReader
 
 
 class Points(NamedTuple):
@@ -109,7 +112,7 @@ class RangeViewProcessor:
         return self.read_scan(path)
 
     def check(self, raw: Any) -> Tuple[str, ...]:
-        """Return nothing: scans are judged by their image, in `before`, see `Segmentation.warnings`."""
+        """Return nothing: scans are checked as images, in `before`, see `Segmentation.warnings`."""
         return ()
 
     def before(self, raw: Any) -> Tuple[Arrays, _Context]:
@@ -123,7 +126,13 @@ class RangeViewProcessor:
             DataError: if shapes or types do not fit, an intensity is outside the range, or the scan
                 contradicts what is expected.
         """
-        points, intensity = as_points(raw.points, 3), np.asarray(raw.intensity, np.float32)
+        if not all(hasattr(raw, name) for name in ("points", "intensity", "ring")):
+            raise DataError(
+                f"Expected a scan with `points`, `intensity` and `ring`, such as what `Runner.read` returns, "
+                f"or the path of a file, but got {type(raw).__name__}. `Runner.segment` takes arrays."
+            )
+        points = as_points(raw.points, 3)
+        intensity = as_intensity(raw.intensity, len(points))
         ring = None if raw.ring is None else as_ring(raw.ring, len(points))
         stated = getattr(raw, "time", None)
         time = None if stated is None else as_time(stated, len(points))
@@ -148,18 +157,22 @@ class RangeViewProcessor:
         return {self._io_spec.inputs[0].name: view.network_input(scan)}, _Context(view, scan, remarks)
 
     def after(self, outputs: Arrays, context: _Context) -> Segmentation:
-        """Return the labels of the points, and what lies in between."""
+        """Return the labels of the points, and what lies in between.
+
+        Raises:
+            DataError: if the network computed NaN or infinity for a pixel with a point.
+        """
         view, scan = context.view, context.scan
         logits = outputs[self._io_spec.outputs[0].name]
         label_image = view.label_image(logits, scan)
         labels = view.labels(label_image, scan)
         return Segmentation(labels, scan.has_direction, scan.image, label_image, logits[0], context.remarks)
 
-    def write(self, result: Segmentation, path: PathLike) -> Mapping[str, Any]:
+    def write(self, result: Segmentation, path: PathLike) -> JsonObject:
         """Write the raw ids of the points, uint32, as files of the label map's data set hold them."""
         return self.write_ids(self.label_map.to_raw(result.labels), result, path)
 
-    def write_ids(self, ids: npt.NDArray[Any], result: Segmentation, path: PathLike) -> Mapping[str, Any]:
+    def write_ids(self, ids: npt.NDArray[Any], result: Segmentation, path: PathLike) -> JsonObject:
         """Write ids [N] of a result's points as uint32."""
         write_bytes_atomically(path, ids.astype("<u4").tobytes())
         return {
@@ -188,7 +201,8 @@ class RangeViewProcessor:
         """
         from hwnas.data import formats
 
-        name = Path(path).suffix.lower().lstrip(".")
+        path = checked_path(path, "The scan", DataError)
+        name = path.suffix.lower().lstrip(".")
         readers = {"bin": formats.read_bin, "npy": formats.read_npy, "pcd": formats.read_pcd}
         if name not in readers:
             raise DataError(f"{path} must end in .bin, .npy or .pcd to be read as a scan.")
@@ -196,7 +210,7 @@ class RangeViewProcessor:
 
     def read_scan_with(
         self,
-        reader: ScanReader,
+        reader: FormatReader,
         format_name: str,
         path: PathLike,
         options: Optional[Mapping[str, Any]] = None,
@@ -216,18 +230,31 @@ class RangeViewProcessor:
             DataError: if the file is missing or malformed.
         """
         as_trained = coordinates is None and self._format_name == format_name
-        own = self._format_options if as_trained else {}
-        try:
-            scan = reader(Path(path), {**own, **(options or {})})
-        except OSError as error:
-            raise DataError(f"The scan {path} cannot be read: {reason_of(error)}.") from error
+        own = dict(self._format_options) if as_trained else {}
+        if format_name in {"npy", "pcd"}:
+            own.pop("label", None)  # scans in the field have no labels
+        path = checked_path(path, "The scan", DataError)
+        scan = read_raw_scan(reader, path, {**own, **(options or {})})
         if not len(scan.points):
             raise DataError(f"{path} holds no point.")
-        points = (coordinates or self.coordinates).to_sensor_frame(scan.points)
-        ring = scan.ring
-        if ring is None and scan.organised is not None:
-            ring = rings_of_grid(points, scan.organised)
-        return replace(scan, points=points, ring=ring)
+        return in_sensor_frame(scan, coordinates or self.coordinates)
+
+    def differences_of_storage(
+        self,
+        format_name: str,
+        options: Mapping[str, Any],
+        coordinates: Coordinates,
+        intensity_range: Tuple[float, float],
+    ) -> Tuple[str, ...]:
+        """Return in which keys of `dataset.yaml` files of a data set differ from those of the training."""
+        stated = {**coordinates.to_json(), "intensity_range": list(intensity_range)}
+        own = {**self.coordinates.to_json(), "intensity_range": list(self.intensity_range)}
+        differing = [key for key, value in stated.items() if value != own[key]]
+        known = self._format_options if format_name == self._format_name else {}
+        # An option that only one states may be what the other has by default.
+        if any(value != known[key] for key, value in options.items() if key in known):
+            differing.append("format_options")
+        return tuple(differing)
 
     def as_trained(self, path: PathLike) -> Scan:
         """Return a scan file as the network was trained on it: our axes, remission 0..1, no labels.
@@ -236,7 +263,8 @@ class RangeViewProcessor:
             DataError: as `read_scan`, or if an intensity is outside the range.
         """
         raw = self.read_scan(path)
-        remission, problem = self._remission_of_kept(raw.points, raw.intensity, has_direction(raw.points))
+        intensity = as_intensity(raw.intensity, len(raw.points))
+        remission, problem = self._remission_of_kept(raw.points, intensity, has_direction(raw.points))
         if problem is not None:
             raise DataError(problem)
         return Scan(raw.points, remission, raw.ring, None, Path(path).name)
@@ -249,16 +277,11 @@ class RangeViewProcessor:
         Returns:
             Remission [N], 0 to 1, and what is wrong with the intensities, if anything is.
         """
-        if intensity.shape != (len(points),):
-            raise DataError(
-                f"Expected one intensity for each of the {len(points)} points, found {intensity.shape}."
-            )
-        low, high = self.intensity_range
         values = intensity[keep]
-        problem = intensity_problem(values, (low, high), self._sensor)
+        problem = intensity_problem(values, self.intensity_range, self._sensor)
         remission = np.zeros(len(points), np.float32)
         if problem is None:
-            remission[keep] = np.clip((values - low) / np.float32(high - low), 0.0, 1.0)
+            remission[keep] = remission_of(values, self.intensity_range)
         return remission, problem
 
     def _check_shapes(self) -> None:

@@ -12,6 +12,7 @@ from hwnas.errors import BundleError
 from hwnas.files import utf8_path
 from hwnas.io_spec import TensorSpec
 from hwnas.onnxruntime_loading import SESSION_ENTRIES, load_onnxruntime
+from hwnas.thread_counts import checked_threads
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -36,12 +37,19 @@ class OnnxPredictor:
             threads: that one inference may use; 0 means one for every core.
 
         Raises:
+            ConfigError: if `threads` is no such number, see `hwnas.thread_counts`.
             BundleError: if onnxruntime is missing, refuses the file, or the file has another interface.
         """
         self._path = os.fspath(path)
-        self._session, self.version = _open_session(self._path, threads)
-        self.inputs = tuple(_spec_of(value, path) for value in self._session.get_inputs())
-        self.outputs = tuple(_spec_of(value, path) for value in self._session.get_outputs())
+        self._session, self.version = _open_session(self._path, checked_threads(threads))
+        try:
+            self.inputs = tuple(_spec_of(value, path) for value in self._session.get_inputs())
+            self.outputs = tuple(_spec_of(value, path) for value in self._session.get_outputs())
+        except UnicodeDecodeError as error:
+            raise BundleError(
+                f"{path} names an input or output in bytes that are not UTF-8: {error}. "
+                "Copy the file again or export it again."
+            ) from error
 
     def __call__(self, inputs: Mapping[str, FloatArray]) -> Dict[str, FloatArray]:
         """Return the outputs for one sample.
@@ -74,6 +82,14 @@ def arrays_for(specs: Tuple[TensorSpec, ...], given: Mapping[str, FloatArray]) -
         BundleError: if one is missing or unknown, or has another shape.
     """
     names = [spec.name for spec in specs]
+    if not isinstance(given, Mapping):
+        raise BundleError(
+            f"The network takes the inputs {names} in a mapping, but got {type(given).__name__}."
+        )
+    try:
+        given = {name: np.asarray(array, np.float32) for name, array in given.items()}
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise BundleError(f"The network takes float32 arrays {names}, but numpy says: {error}.") from error
     if sorted(given) != sorted(names):
         raise BundleError(f"The network takes the inputs {names}, but got {sorted(given)}.")
     for spec in specs:
@@ -144,6 +160,7 @@ def _refusals() -> Tuple[Type[Exception], ...]:
         states.NoSuchFile,
         states.NotImplemented,
         states.RuntimeException,
+        UnicodeDecodeError,  # where its message quotes a name of the file that is not UTF-8
     )
 
 

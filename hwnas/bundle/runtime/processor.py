@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.io_spec import IoSpec
+from hwnas.json_values import JsonObject
 from hwnas.plugins import load_plugin
 
 FloatArray = npt.NDArray[np.float32]
@@ -74,7 +75,7 @@ class Processor(Protocol):
         """Return the result that the outputs of the network mean."""
         ...
 
-    def write(self, result: Any, path: PathLike) -> Mapping[str, Any]:
+    def write(self, result: Any, path: PathLike) -> JsonObject:
         """Write a result, atomically, and return what is to be said of it, as plain JSON values."""
         ...
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from hwnas.range_view.projection import RangeImage
 from hwnas.scan import IGNORED_LABEL
+from hwnas.text import counted, one_line
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -61,3 +62,12 @@ class Segmentation:
         of_label = np.exp(self.logits[label, row, column] - highest[row, column]) / total[row, column]
         scores[np.flatnonzero(self.has_direction)[says]] = of_label
         return scores
+
+    def __repr__(self) -> str:
+        """Return the figures that matter most, in a line."""
+        return one_line(
+            self,
+            counted(len(self.labels), "point"),
+            "image {}x{}".format(*self.label_image.shape),
+            counted(len(self.warnings), "warning"),
+        )

@@ -29,6 +29,7 @@ import numpy.typing as npt
 
 from hwnas.bundle.manifest import ONNXRUNTIME, Manifest, read_manifest
 from hwnas.bundle.runtime.engine_predictor import EnginePredictor
+from hwnas.bundle.runtime.given_arrays import as_array, as_points
 from hwnas.bundle.runtime.lidar import Points, RangeViewProcessor
 from hwnas.bundle.runtime.onnx_predictor import OnnxPredictor, check_rounding
 from hwnas.bundle.runtime.processor import (
@@ -41,18 +42,20 @@ from hwnas.bundle.runtime.processor import (
     make_processor,
 )
 from hwnas.bundle.runtime.results import PointLabels, Segmentation
-from hwnas.bundle.runtime.scan_checks import as_points
 from hwnas.bundle.signature import Trust
 from hwnas.data.expectations import ScanExpectations
 from hwnas.data.frames import Coordinates
 from hwnas.data.label_maps import LabelMap
 from hwnas.errors import BundleError
+from hwnas.files import checked_path
+from hwnas.json_values import JsonObject
 from hwnas.range_view.compiled import kernel_name
 from hwnas.scan import DataWarning, Scan
+from hwnas.thread_counts import checked_threads
 
 if TYPE_CHECKING:
-    from hwnas.bundle.runtime.lidar import ScanReader
     from hwnas.data.formats import RawScan
+    from hwnas.data.raw_scans import FormatReader
 
 Predict = Callable[[Arrays], Arrays]
 
@@ -86,7 +89,8 @@ class Runner:
 
         Args:
             bundle: directory that `hwnas export` wrote.
-            threads: that one inference may use; 0 means one for every core.
+            threads: that one inference may use; 0 means one for every core. At most 64, or four for each core
+                where those are more.
             precision: that the bundle holds, or `recommended` for what was found best on its target; fp32
                 where that was clocked with another backend than `backend`.
             backend: `onnxruntime`, on the CPU; or `tensorrt` or `tensorrt-rtx`, with the engine that was
@@ -96,10 +100,12 @@ class Runner:
             trust: who must have signed the bundle; None runs unsigned ones, too.
 
         Raises:
+            ConfigError: if `threads` is no such number.
             BundleError: if the bundle is changed, incomplete, not signed as wanted, or does not say what its
                 processor must know, or if the runtime is missing or refuses the model or engine.
             PluginError: if the bundle's processor is not installed.
         """
+        threads = checked_threads(threads)
         self.manifest = manifest = read_manifest(bundle, trust=trust)
         self.processor: Processor = make_processor(
             manifest.processor_name,
@@ -175,9 +181,14 @@ class Runner:
         """
         return self._open_network()(arrays)
 
-    def write(self, result: Any, path: PathLike) -> Mapping[str, Any]:
-        """Write a result, see `Processor.write`."""
-        return self.processor.write(result, path)
+    def write(self, result: Any, path: PathLike) -> JsonObject:
+        """Write a result, see `Processor.write`.
+
+        Raises:
+            ConfigError: if `path` can be none.
+            OSError: if the file cannot be written.
+        """
+        return self.processor.write(result, checked_path(path, "The path of the result"))
 
     def __call__(self, points: FloatArray, ring: Optional[npt.NDArray[np.int32]] = None) -> PointLabels:
         """Label one scan.
@@ -261,8 +272,11 @@ class Runner:
         """Return the raw ids [N] of train ids [N], as files of the label map's data set hold them.
 
         Of each class it is the first of its raw ids; of 255 one that the label map ignores.
+
+        Raises:
+            DataError: if one is no whole number from 0 to 255.
         """
-        return self.lidar.label_map.to_raw(labels)
+        return self.lidar.label_map.to_raw(as_array(labels, "Labels"))
 
     def segment(
         self,
@@ -306,7 +320,7 @@ class Runner:
 
     def read_scan_with(
         self,
-        reader: ScanReader,
+        reader: FormatReader,
         format_name: str,
         path: PathLike,
         options: Optional[Mapping[str, Any]] = None,

@@ -9,24 +9,21 @@ from dataclasses import replace
 from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
-import numpy.typing as npt
 
 from hwnas.bundle.runtime.beam_checks import between_beams, is_sparse
+from hwnas.bundle.runtime.confirmation import confirmed_findings
 from hwnas.bundle.runtime.geometry_checks import findings_of, findings_of_old_bundle
+from hwnas.bundle.runtime.given_arrays import FloatArray, RingArray, TimeArray
 from hwnas.bundle.runtime.scan_finding import FEWEST_FOR_CHECKS, Finding
-from hwnas.bundle.runtime.second_look import look_again
 from hwnas.data.expectations import ANY_ORDER, ScanExpectations
 from hwnas.data.expected_geometry import GeometryExpectations
 from hwnas.data.geometry import elevation_of, geometry_of_usable, is_far, quantiles, sample
+from hwnas.data.intensity import are_within
 from hwnas.errors import DataError
 from hwnas.range_view.angles import range_of
 from hwnas.range_view.projection import RangeImage
 from hwnas.range_view.rings import recover_rings
 from hwnas.range_view.rows import BEAMS
-
-FloatArray = npt.NDArray[np.float32]
-RingArray = npt.NDArray[np.int32]
-TimeArray = npt.NDArray[np.float64]
 
 _ALSO = " Also: "
 _HINT = " (`check_scans=False` lets a runner label it all the same.)"
@@ -38,53 +35,6 @@ _LEAST_USABLE, _USUAL_USABLE = 0.02, 0.1
 _FEWEST_FOR_SHARES = 64
 
 
-def as_points(points: Any, columns: int) -> FloatArray:
-    """Return `points` as float32 [N, columns].
-
-    Raises:
-        DataError: if they have another shape, or are no real numbers.
-    """
-    array = np.asarray(points)
-    if array.ndim != 2 or array.shape[1] != columns:
-        raise DataError(f"Points must have the shape [N, {columns}], but have {list(array.shape)}.")
-    if array.dtype.kind not in "fiu":
-        raise DataError(f"Points must be real numbers, best float32, but are {array.dtype}.")
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and so has no direction
-        return array.astype(np.float32, copy=False)
-
-
-def as_ring(ring: Any, num_points: int) -> RingArray:
-    """Return `ring` as int32 [N].
-
-    Raises:
-        DataError: if it has another shape, or does not hold whole numbers.
-    """
-    array = np.asarray(ring)
-    if array.shape != (num_points,) or array.dtype.kind not in "iu":
-        raise DataError(
-            f"`ring` must hold a whole number for each of the {num_points} points, but has the shape "
-            f"{list(array.shape)} and type {array.dtype}."
-        )
-    if array.size and not 0 <= int(array.min()) <= int(array.max()) <= np.iinfo(np.int32).max:
-        raise DataError(f"Rings count from 0, the top one, but are {array.min()} to {array.max()}.")
-    return array.astype(np.int32, copy=False)
-
-
-def as_time(time: Any, num_points: int) -> TimeArray:
-    """Return `time` as float64 [N].
-
-    Raises:
-        DataError: if it has another shape, or does not hold real numbers.
-    """
-    array = np.asarray(time)
-    if array.shape != (num_points,) or array.dtype.kind not in "fiu":
-        raise DataError(
-            f"`time` must hold a number for each of the {num_points} points, but has the shape "
-            f"{list(array.shape)} and type {array.dtype}."
-        )
-    return array.astype(np.float64, copy=False)
-
-
 def intensity_problem(values: FloatArray, low_high: Tuple[float, float], sensor: Any) -> Optional[str]:
     """Return why intensities [M] cannot be used (not finite, or out of range); None if they can."""
     low, high = low_high
@@ -93,9 +43,7 @@ def intensity_problem(values: FloatArray, low_high: Tuple[float, float], sensor:
             f"{np.count_nonzero(~np.isfinite(values))} points that have a position have an intensity that is "
             f"no finite number; expected {low:g} to {high:g}. Set it to {low:g} where the sensor gives none."
         )
-    # Rounding when a tool rescaled the intensities; anything beyond is another unit.
-    tolerance = 1e-5 * (high - low)
-    if values.size and not (low - tolerance <= values.min() and values.max() <= high + tolerance):
+    if not are_within(values, low_high):
         return (
             f"Intensities must lie in {low:g} to {high:g}, the range of the sensor {sensor!r} that the "
             f"network was trained for, but they are {values.min():g} to {values.max():g}. Convert them to "
@@ -236,8 +184,8 @@ def _check_unit(intensity: FloatArray, expects: ScanExpectations) -> _Remark:
     if found * _UNUSUAL_FACTOR >= usual:
         return _Remark()
     text = (
-        f"99 of 100 intensities are below {found + low:g}; in the scans of {expects.sensor!r} that the "
-        f"network was trained on they were below {expects.intensity_p99:g}. They seem to be in another "
+        f"99 of 100 intensities are at most {found + low:g}; in the scans of {expects.sensor!r} that the "
+        f"network was trained on they were at most {expects.intensity_p99:g}. They seem to be in another "
         f"unit, or missing. Convert them to {low:g} to {expects.intensity_range[1]:g}."
     )
     return _Remark((text,), found * _LARGEST_UNIT_FACTOR < usual and len(intensity) >= _FEWEST_FOR_SHARES)
@@ -272,7 +220,7 @@ def _findings(
     findings = findings_of(found, geometry)
     if ring is None:
         findings += _between_beams(points, geometry)
-    return look_again(points, found, geometry, findings, are_rings_known=ring is not None)
+    return confirmed_findings(points, found, geometry, findings, are_rings_known=ring is not None)
 
 
 def _between_beams(points: FloatArray, expects: GeometryExpectations) -> List[Finding]:

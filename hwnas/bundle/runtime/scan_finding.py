@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Tuple
 
-OTHER_SENSOR = "Give scans of that sensor in its own frame, or train for this one."
+OTHER_SENSOR = "Give scans of that sensor in its own frame, or adapt the network to this one."
 OTHER_FRAME = "Give points with x forward, y left, z up, in the frame of the sensor, level to a few degrees."
 BEAMS, GROUND, RANGES, ELSE = "beams", "ground", "ranges", "else"
 """What a finding rests on. That beams are missing or other ones, or that the ground or the farthest points
-lie elsewhere, is an estimate, which a closer look may not bear out (`hwnas.bundle.runtime.second_look`)."""
+lie elsewhere, is an estimate, which a closer look may not bear out (`hwnas.bundle.runtime.confirmation`)."""
 FEWEST_FOR_CHECKS = 64
 """Of fewer points nothing is compared; a scan that has no more is labelled with a warning."""
 

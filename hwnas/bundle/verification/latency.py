@@ -7,7 +7,9 @@ from typing import Any
 from hwnas.bundle.manifest import Manifest
 from hwnas.bundle.verification.json_values import as_json
 from hwnas.bundle.verification.result import Check, VerificationSettings
+from hwnas.json_values import JsonObject
 from hwnas.latency.measurement import LatencyMeasurement, LatencyMeter
+from hwnas.text import figure
 
 
 def measure_again(
@@ -64,7 +66,7 @@ def latency_check(
     stated = manifest.content["latency"]
     expected = {key: stated[key] for key in ("latency_ms", "interval_ms", "target")}
     expected["ratio"] = stated.get("ratio")
-    measured = {
+    measured: JsonObject = {
         "latency_ms": found.latency_ms,
         "interval_ms": list(found.interval_ms),
         "target": found.target,
@@ -82,15 +84,24 @@ def latency_check(
         speed = _speed(manifest, found)
         if not passed and speed is not None and _ratio_holds(manifest, found, settings):
             passed = True
-            slower = f"the reference network took {speed:.2f} times as long as when it was stated"
-            note = f"{slower}: this machine is busy, hot or clocked otherwise. {note}".strip()
+            note = f"{_of_speed(speed)} {note}".strip()
         return Check("latency as stated", passed, expected, measured, limit, note)
     what = ", ".join(f"{key}: {old!r} -> {new!r}" for key, (old, new) in differences.items())
     if other_target:
         note = f"not compared: the manifest is about another target ({what})"
         return Check("latency as stated", None, expected, measured, limit, note)
-    note = f"this is not the target that the manifest is about ({what}); give another with `--target`"
+    note = f"this is not the target that the manifest is about ({what}); give another with `target=`"
     return Check("latency as stated", False, expected, measured, limit, note)
+
+
+def _of_speed(speed: float) -> str:
+    """Return words about how long the reference network takes, as a multiple of what it took."""
+    found = f"the reference network took {figure(speed)} times as long as when the latency was stated"
+    if speed >= 1.0:
+        return f"{found}: this machine is busy, hot or clocked otherwise."
+    return (
+        f"{found}: it was busy, hot or clocked otherwise then, and the stated latency is too long for it now."
+    )
 
 
 def _fingerprint_differences(manifest: Manifest, found: LatencyMeasurement) -> dict[str, tuple[Any, Any]]:

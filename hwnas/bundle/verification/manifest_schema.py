@@ -33,6 +33,11 @@ class _Quality(_Section):
     confusion: list[list[Annotated[int, Field(ge=0)]]] | None = None
 
 
+class _WithInterval(_Section):
+    quality: _Quality
+    interval: Annotated[list[Share], Field(min_length=2, max_length=2)] | None
+
+
 class _Reference(_Section):
     sha256: str
     latency_ms: Positive
@@ -85,6 +90,20 @@ class _Precision(_Section):
     speed: _Speed | None = None
 
 
+class _Engine(_Section):
+    file: str
+
+
+class _AdaptedFrom(_Section):
+    architecture_id: str
+    data_fingerprint: str
+    quality: _Quality
+    method: str
+    samples: Annotated[int, Field(ge=1)]
+    before: _WithInterval
+    after: _WithInterval
+
+
 class _ManifestSchema(_Section):
     task: _Task
     space: _Space
@@ -92,6 +111,8 @@ class _ManifestSchema(_Section):
     quality: _Quality
     latency: _Latency
     precisions: dict[str, _Precision] = {}
+    engines: list[_Engine] = []
+    adapted_from: _AdaptedFrom | None = None
 
 
 def check_manifest(manifest: Manifest) -> None:

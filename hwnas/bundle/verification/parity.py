@@ -34,6 +34,20 @@ class Parity:
     relative_l2: float
     same_decision_share: float
 
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values, as `verification.json` holds them; infinity has no number there."""
+        return {
+            "parity_inputs": self.num_inputs,
+            "max_abs_difference": finite_or_none(self.max_abs_difference),
+            "relative_l2": finite_or_none(self.relative_l2),
+            "same_decision_share": self.same_decision_share,
+        }
+
+
+def finite_or_none(value: float) -> float | None:
+    """Return what JSON can hold."""
+    return value if math.isfinite(value) else None
+
 
 def compare(predict: Predict, reference: Predict, inputs: Iterable[Arrays], decisions: Decisions) -> Parity:
     """Run both networks on every input and compare their outputs, and what these decide.
@@ -59,7 +73,7 @@ def compare(predict: Predict, reference: Predict, inputs: Iterable[Arrays], deci
         count, decided = count + 1, decided + second.size
         same += int(np.count_nonzero(first == second)) if first.shape == second.shape else 0
     if not count or not decided:
-        raise VerificationError("There is no input to compare networks on; give a data set with `--data`.")
+        raise VerificationError("There is no input to compare networks on; give a data set with `data=`.")
     worst = max(_ratio(squares[name], reference_squares[name]) for name in squares)
     return Parity(count, decided, largest, worst, same / decided)
 

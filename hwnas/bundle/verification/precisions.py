@@ -12,6 +12,7 @@ from hwnas.bundle.manifest import Manifest
 from hwnas.bundle.precision.latency import speed_of
 from hwnas.bundle.runtime.onnx_predictor import OnnxPredictor
 from hwnas.bundle.verification.result import Check, VerificationSettings
+from hwnas.json_values import JsonValue
 from hwnas.latency.measurement import LatencyMeter
 from hwnas.onnx_graphs.precision.kinds import FP16, FP32
 from hwnas.tasks.base import Predict, Task
@@ -20,23 +21,20 @@ from hwnas.text import plural
 from hwnas.training.half import HalfNetwork
 
 
-def precision_checks(
+def evaluated_precisions(
     manifest: Manifest,
     task: Task,
     architecture: Architecture,
     module: nn.Module,
     settings: VerificationSettings,
-    *,
-    same_data: bool,
-    facts: dict[str, Any],
-) -> list[Check]:
-    """Evaluate every precision again; on other data than that of the manifest, figures become facts only.
+) -> Mapping[str, Evaluation]:
+    """Evaluate every precision again that the manifest states figures of, by name; `fp32` beside them.
 
-    `fp16` is evaluated in half arithmetic as at export, and its file must besides label like fp32.
+    `fp16` is evaluated in half arithmetic as at export, and its file as `fp16 file`.
     """
-    stated = {name: entry for name, entry in manifest.precisions.items() if "evaluation" in entry}
+    stated = _stated(manifest)
     if not stated:
-        return []
+        return {}
     # The very file of each entry: a precision may have two, one for each dialect.
     predicts: dict[str, Predict] = {
         name: OnnxPredictor(manifest.directory / str(manifest.precisions[name]["file"]), settings.threads)
@@ -47,15 +45,35 @@ def precision_checks(
             predicts[FP16],
             HalfNetwork(module, task.io_spec(architecture)),
         )
-    found = evaluate_together(task, predicts, architecture, reference=FP32, split=settings.split)
-    facts["precisions"] = {name: evaluation.to_json() for name, evaluation in found.items()}
+    return evaluate_together(task, predicts, architecture, reference=FP32, split=settings.split)
+
+
+def precision_checks(
+    manifest: Manifest,
+    found: Mapping[str, Evaluation],
+    settings: VerificationSettings,
+    *,
+    item: str,
+    same_data: bool,
+) -> list[Check]:
+    """Compare what `evaluated_precisions` found with the manifest, which may be about other data.
+
+    The file of `fp16` must besides label like fp32.
+
+    Args:
+        manifest: of the bundle.
+        found: evaluations.
+        settings: limits.
+        item: what the task decides on.
+        same_data: whether the manifest is about the same data.
+    """
     checks = []
-    for name, entry in stated.items():
+    for name, entry in _stated(manifest).items():
         if name != FP32:
             checks += _evaluation_checks(name, entry, found[name], settings, same_data=same_data)
     if "fp16 file" in found:
         share = found["fp16 file"].same_decision_share
-        limit = f"at least {settings.min_same_decision_share_fp16} of the {plural(task.words.item)}"
+        limit = f"at least {settings.min_same_decision_share_fp16} of the {plural(item)}"
         checks.append(
             Check(
                 "fp16: file decides like fp32",
@@ -66,6 +84,10 @@ def precision_checks(
             )
         )
     return checks
+
+
+def _stated(manifest: Manifest) -> dict[str, Mapping[str, Any]]:
+    return {name: entry for name, entry in manifest.precisions.items() if entry.get("evaluation")}
 
 
 def _evaluation_checks(
@@ -98,27 +120,46 @@ def _evaluation_checks(
 def speed_checks(
     manifest: Manifest, meter: LatencyMeter, settings: VerificationSettings, *, other_target: bool
 ) -> list[Check]:
-    """Clock every precision by turns with fp32 again; on another target the ratio is told, not compared."""
+    """Clock every precision by turns with fp32 again; on another target the ratio is told, not compared.
+
+    A meter that cannot clock two models verifies none, and the checks say so.
+    """
     checks = []
     for name, entry in manifest.precisions.items():
         if not entry.get("speed"):
             continue
         stated = entry["speed"]
+        check = f"{name}: latency against fp32 as stated"
+        limit = f"intervals overlap, or ratios within {settings.latency_tolerance:.0%}"
         model = manifest.directory / str(entry["file"])
         found = speed_of(meter, manifest.model_path, model, manifest.io_spec)
         if found is None:
+            note = f"not verified: the meter of {meter.target!r} cannot clock two models by turns"
+            checks.append(Check(check, None, stated["ratio"], None, limit, note))
             continue
         (low, high), (now_low, now_high) = stated["ratio_interval"], found.ratio_interval
         is_near = abs(found.ratio / stated["ratio"] - 1.0) <= settings.latency_tolerance
         agrees = is_near or (now_low <= high and low <= now_high)
         checks.append(
             Check(
-                f"{name}: latency against fp32 as stated",
+                check,
                 None if other_target else agrees,
                 stated["ratio"],
                 found.ratio,
-                f"intervals overlap, or ratios within {settings.latency_tolerance:.0%}",
+                limit,
                 "not compared: the manifest is about another target" if other_target else "",
             )
         )
     return checks
+
+
+def engine_checks(manifest: Manifest) -> list[Check]:
+    """Say of the engines, if there are any, that nothing but their hashes was compared."""
+    files: list[JsonValue] = [str(entry["file"]) for entry in manifest.content.get("engines", [])]
+    if not files:
+        return []
+    note = (
+        "not verified: whether they load, what they compute and how long they take. The models that they "
+        "were built from are verified; run an engine on its GPU to verify it"
+    )
+    return [Check("engines", None, files, files, "size and SHA-256 alone", note)]

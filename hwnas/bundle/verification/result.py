@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hwnas.bundle.manifest import VERIFICATION_NAME
+from hwnas.errors import StudyError
+from hwnas.files import read_checked_json
+from hwnas.json_values import JsonValue
+from hwnas.text import counted, html_table, one_line, shown
+from hwnas.thread_counts import checked_threads
+
+if TYPE_CHECKING:
+    from hwnas.bundle.verification.parity import Parity
+    from hwnas.latency.measurement import LatencyMeasurement
+    from hwnas.tasks.base import Quality
+    from hwnas.tasks.batch_evaluation import Evaluation
 
 VERIFICATION_SCHEMA_VERSION = 1
 
@@ -45,6 +59,14 @@ class VerificationSettings:
     max_same_decision_difference: float = 0.005
     threads: int = 1
 
+    def __post_init__(self) -> None:
+        """Refuse a wrong number of threads.
+
+        Raises:
+            ConfigError: naming what is expected.
+        """
+        checked_threads(self.threads)
+
 
 @dataclass(frozen=True)
 class Check:
@@ -61,10 +83,37 @@ class Check:
 
     name: str
     passed: bool | None
-    expected: Any
-    found: Any
+    expected: JsonValue
+    found: JsonValue
     limit: str
     note: str = ""
+
+
+@dataclass(frozen=True)
+class VerificationFacts:
+    """What was found, whatever the bundle states; nothing of it where a file of the bundle was changed.
+
+    Attributes:
+        parity: of the outputs of ONNX Runtime and PyTorch.
+        quality: as trainers evaluate the exported network.
+        precisions: evaluation of every precision, by name; empty where the bundle states none.
+        latencies: every attempt at measuring the fp32 model, without single samples.
+    """
+
+    parity: Parity | None = None
+    quality: Quality | None = None
+    precisions: Mapping[str, Evaluation] = field(default_factory=dict)
+    latencies: tuple[LatencyMeasurement, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values, those alone that are known."""
+        known = {
+            "parity": self.parity and self.parity.to_json(),
+            "quality": self.quality and self.quality.to_json(),
+            "precisions": {name: each.to_json() for name, each in self.precisions.items()},
+            "latency": [each.to_json(with_samples=False) for each in self.latencies],
+        }
+        return {name: value for name, value in known.items() if value}
 
 
 @dataclass(frozen=True)
@@ -74,15 +123,15 @@ class Verification:
     Attributes:
         architecture_id: of the bundle's network.
         checks: in the order in which they were made.
-        facts: what was measured without a stated figure to compare it to.
+        facts: what was evaluated and measured, whatever the bundle states.
         versions: with what the bundle was verified.
         created: when, ISO 8601, UTC.
     """
 
     architecture_id: str
     checks: tuple[Check, ...]
-    facts: dict[str, Any]
-    versions: dict[str, str | None]
+    facts: VerificationFacts
+    versions: Mapping[str, str | None]
     created: str
 
     @property
@@ -97,4 +146,43 @@ class Verification:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        return {"schema_version": VERIFICATION_SCHEMA_VERSION, "passed": self.passed, **asdict(self)}
+        return {
+            "schema_version": VERIFICATION_SCHEMA_VERSION,
+            "passed": self.passed,
+            **asdict(self),
+            "facts": self.facts.to_json(),
+        }
+
+    def __repr__(self) -> str:
+        """Return the figures that matter most, in a line."""
+        return one_line(
+            self,
+            self.architecture_id,
+            "passed" if self.passed else f"failed: {', '.join(check.name for check in self.failed_checks)}",
+            counted(len(self.checks), "check"),
+        )
+
+    def _repr_html_(self) -> str:
+        """Return the checks for notebooks; text from outside is escaped."""
+        words = {True: "holds", False: "fails", None: "does not apply"}
+        rows = [
+            [check.name, words[check.passed], shown(check.expected), shown(check.found), check.note]
+            for check in self.checks
+        ]
+        return html_table(repr(self).strip("<>"), ("check", "", "expected", "found", "note"), rows)
+
+
+def passed_verification(bundle: Path) -> bool | None:
+    """Return the outcome of the last verification of a bundle; None where there is none.
+
+    Raises:
+        StudyError: if the file that says so is damaged.
+    """
+    path = bundle / VERIFICATION_NAME
+    try:
+        passed = read_checked_json(path)["passed"]
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise StudyError(f"{path} is no result of verification: {error}. Verify again.") from error
+    return None if passed is None else bool(passed)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import math
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
@@ -18,16 +17,22 @@ from hwnas.bundle.signature import Trust
 from hwnas.bundle.verification.json_values import as_json, is_same
 from hwnas.bundle.verification.latency import latency_check, measure_again
 from hwnas.bundle.verification.manifest_schema import check_manifest
-from hwnas.bundle.verification.parity import compare
-from hwnas.bundle.verification.precisions import precision_checks, speed_checks
+from hwnas.bundle.verification.parity import Parity, compare, finite_or_none
+from hwnas.bundle.verification.precisions import (
+    engine_checks,
+    evaluated_precisions,
+    precision_checks,
+    speed_checks,
+)
 from hwnas.bundle.verification.result import (
     Check,
     Verification,
+    VerificationFacts,
     VerificationListener,
     VerificationSettings,
 )
 from hwnas.errors import BundleError, ConfigError, DataError, TrainingError
-from hwnas.files import write_json_atomically
+from hwnas.files import write_checked_json
 from hwnas.io_spec import NetworkContract
 from hwnas.latency.measurement import LatencyMeter
 from hwnas.search_spaces.base import SearchSpace, make_search_space
@@ -79,16 +84,19 @@ def verify_bundle(
     (bundle / VERIFICATION_NAME).unlink(missing_ok=True)
     manifest = read_manifest(bundle, check_files=False, trust=trust)
     check_manifest(manifest)
-    checks, facts = [*_signature_checks(trust), _files_check(manifest)], dict[str, Any]()
+    checks, facts = [*_signature_checks(trust), _files_check(manifest)], VerificationFacts()
     if checks[-1].passed:
         tell("outputs and quality, in PyTorch and in ONNX")
-        checks += _output_checks(manifest, data, settings, facts)
+        output_checks, facts = _output_checks(manifest, data, settings)
+        checks += output_checks
         tell(f"latency, up to {settings.latency_attempts} times")
         measurements = measure_again(manifest, meter, settings)
-        facts["latency"] = [measurement.to_json(with_samples=False) for measurement in measurements]
+        without_samples = tuple(replace(each, samples_ms=()) for each in measurements)
+        facts = replace(facts, latencies=without_samples)
         checks.append(latency_check(manifest, measurements[-1], settings, other_target=other_target))
-        tell("latency of other precisions and engines")
+        tell("latency of other precisions")
         checks += speed_checks(manifest, meter, settings, other_target=other_target)
+        checks += engine_checks(manifest)
     verification = Verification(
         str(manifest.content["architecture_id"]),
         tuple(checks),
@@ -96,7 +104,7 @@ def verify_bundle(
         installed_versions(),
         datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    write_json_atomically(bundle / VERIFICATION_NAME, verification.to_json())
+    write_checked_json(bundle / VERIFICATION_NAME, verification.to_json())
     return verification
 
 
@@ -116,9 +124,9 @@ def _files_check(manifest: Manifest) -> Check:
 
 
 def _output_checks(
-    manifest: Manifest, data: str | None, settings: VerificationSettings, facts: dict[str, Any]
-) -> list[Check]:
-    """Check what the network computes, and how well; add what was found to `facts`."""
+    manifest: Manifest, data: str | None, settings: VerificationSettings
+) -> tuple[list[Check], VerificationFacts]:
+    """Check what the network computes, and how well."""
     task, same_data = _task_of(manifest, data)
     other_data = data is not None and not same_data
     architecture = Architecture.from_json(manifest.content["architecture"])
@@ -126,18 +134,19 @@ def _output_checks(
     space = _space_of(manifest, task.contract)
     module = _module(manifest, space, architecture)
     reference = torch_predict(module, task.io_spec(architecture))
-    parity_checks, facts["parity"] = _parity_checks(task, architecture, onnx_predict, reference, settings)
+    parity_checks, parity = _parity_checks(task, architecture, onnx_predict, reference, settings)
     quality = evaluate(task, onnx_predict, architecture, split=settings.split)
     torch_quality = evaluate(task, reference, architecture, split=settings.split)
     found = _trained_quality(manifest, task, space, module, architecture, quality, settings)
-    facts["quality"] = found.to_json()
-    return [
+    precisions = evaluated_precisions(manifest, task, architecture, module, settings)
+    checks = [
         _identity_check(manifest, task, architecture, other_data=other_data),
         *parity_checks,
         _quality_parity_check(quality, torch_quality, settings),
         _quality_check(manifest, found, settings, same_data=same_data, other_data=other_data),
-        *precision_checks(manifest, task, architecture, module, settings, same_data=same_data, facts=facts),
+        *precision_checks(manifest, precisions, settings, item=task.words.item, same_data=same_data),
     ]
+    return checks, VerificationFacts(parity, found, precisions)
 
 
 def _trained_quality(
@@ -189,7 +198,7 @@ def _task_of(manifest: Manifest, data: str | None) -> tuple[Task, bool]:
     if "data" not in settings:
         raise ConfigError(
             f"The task {name!r} has no setting `data` (it has {sorted(settings)}), "
-            "so other data cannot be given. Leave `--data` out."
+            "so other data cannot be given. Leave `data=` out."
         )
     with contextlib.suppress(DataError):  # such as for splits that other data does not have
         task = make_task(name, {**settings, "data": data})
@@ -221,7 +230,7 @@ def _parity_checks(
     onnx_predict: Predict,
     reference: Predict,
     settings: VerificationSettings,
-) -> tuple[list[Check], dict[str, Any]]:
+) -> tuple[list[Check], Parity]:
     inputs = task.inputs(architecture, split=settings.split, limit=settings.parity_inputs)
     parity = compare(onnx_predict, reference, inputs, task.decisions)
     checks = [
@@ -236,17 +245,11 @@ def _parity_checks(
             "outputs as PyTorch",
             parity.relative_l2 <= settings.max_relative_l2,
             0.0,
-            _plain(parity.relative_l2),
+            finite_or_none(parity.relative_l2),
             f"relative L2 at most {settings.max_relative_l2}",
         ),
     ]
-    facts = {
-        "parity_inputs": parity.num_inputs,
-        "max_abs_difference": _plain(parity.max_abs_difference),
-        "relative_l2": _plain(parity.relative_l2),
-        "same_decision_share": parity.same_decision_share,
-    }
-    return checks, facts
+    return checks, parity
 
 
 def _quality_parity_check(onnx: Quality, torch: Quality, settings: VerificationSettings) -> Check:
@@ -272,11 +275,6 @@ def _quality_check(
         return Check(name, None, stated.value, quality.value, limit, note)
     note = (
         "the data set is no longer the one that the manifest is about; "
-        "restore it, or evaluate on other data with `--data`"
+        "restore it, or evaluate on other data with `data=`"
     )
     return Check(name, False, stated.value, quality.value, limit, note)
-
-
-def _plain(value: float) -> float | None:
-    """Return what JSON can hold; infinity has no number there."""
-    return value if math.isfinite(value) else None

@@ -21,6 +21,8 @@ POINT_ORDERS = ("ring", "column", "any")
 _DIRECTORY = Path(__file__).parent
 _NUMBERS = ("range_min_m", "range_max_m", "range_noise_m", "height_m", "sensitivity", "first_azimuth_deg")
 _MAX_PROBLEMS = 20
+_SHAPE_NO_IMAGE = {"name", "description", "source", "range_noise_m", "sensitivity", "intensity_levels"}
+"""Fields that are for people, or for synthetic scans alone."""
 _TEXTS = ("name", "description", "source", "pattern", "rotation", "point_order")
 _LISTS = ("elevation_deg", "azimuth_offset_deg", "field_of_view_deg", "intensity_range")
 
@@ -149,6 +151,16 @@ def find_sensor(name: str, directory: Optional[Path] = None) -> Optional[Sensor]
     if is_yaml(name):
         return load_sensor((directory or Path()) / os.path.expanduser(name))
     return None
+
+
+def shaping_fields(sensor: Sensor) -> Dict[str, Any]:
+    """Return what shapes images of a sensor's scans and what is expected of them, as plain JSON values."""
+    values = {field.name: getattr(sensor, field.name) for field in fields(Sensor)}
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in values.items()
+        if name not in _SHAPE_NO_IMAGE
+    }
 
 
 def _sensor(document: YamlDocument) -> Sensor:

@@ -10,6 +10,7 @@ from typing import Any, Callable, Dict, List, Optional
 
 import numpy as np
 
+from hwnas.data import CONFIG_NAME
 from hwnas.data.sensors import Sensor, load_sensor, sensor_names
 from hwnas.data.synthetic.scene import scans as scans_of_scene
 from hwnas.errors import ConfigError, DataError
@@ -19,7 +20,6 @@ from hwnas.worker_pool import worker_pool
 from hwnas.yaml_output import dump_yaml
 
 _MAX_SEQUENCES = 20
-_DESCRIPTION = "dataset.yaml"
 _VALIDATION_SHARE = 0.22
 # Beams above this may see nothing but sky; then nobody can tell which of the beams are those that do see.
 _RING_COLUMN_ABOVE_DEG = 5.0
@@ -89,11 +89,11 @@ def synthesize_dataset(
     used = load_sensor(sensor)
     directory.parent.mkdir(parents=True, exist_ok=True)
     with ScratchDirectory("synthesize", parent=str(directory.parent)) as scratch:
-        temporary = Path(scratch)
+        temporary = Path(scratch, "result")
+        temporary.mkdir()  # the one around it is private; a result is as readable as any other of the user
         jobs = _jobs(temporary, scans, sensor, seed, scans_per_scene)
         _run(jobs, workers, progress)
-        _describe(temporary, jobs, used, seed, _copied_sensor(sensor, temporary) or used.name)
-        temporary.chmod(0o755)
+        _describe(temporary, jobs, used, seed, copied_sensor(sensor, temporary) or used.name)
         os.replace(temporary, directory)
     return directory
 
@@ -150,12 +150,12 @@ def _has_ring_column(sensor: Sensor) -> bool:
     return sensor.is_rotating and sensor.elevation_deg[0] > _RING_COLUMN_ABOVE_DEG
 
 
-def _copied_sensor(sensor: str, directory: Path) -> Optional[str]:
+def copied_sensor(sensor: str, directory: Path) -> Optional[str]:
     """Copy the file of a sensor that does not come with hwnas into the data set; return its name there."""
     if sensor in sensor_names():
         return None
     source = Path(sensor)
-    name = source.name if source.name != _DESCRIPTION else f"sensor-{source.name}"
+    name = source.name if source.name != CONFIG_NAME else f"sensor-{source.name}"
     write_bytes(directory / name, source.read_bytes())
     return name
 
@@ -176,4 +176,4 @@ def _describe(directory: Path, jobs: List[_Job], sensor: Sensor, seed: int, name
     if _has_ring_column(sensor):
         description["format_options"] = {"columns": ["x", "y", "z", "intensity", "ring"]}
     text = dump_yaml(description)
-    write_bytes(directory / _DESCRIPTION, text.encode("utf-8"))
+    write_bytes(directory / CONFIG_NAME, text.encode("utf-8"))

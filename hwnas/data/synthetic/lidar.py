@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Tuple
+from typing import Any, Protocol, Sequence
 
 import numpy as np
 from embreex.mesh_construction import TriangleMesh
@@ -16,6 +16,7 @@ from hwnas.data.synthetic.ground import HALF_SIZE_M, MAX_RISE_M, Ground
 from hwnas.data.synthetic.layout import Floats
 from hwnas.data.synthetic.materials import LAMBERT, LOSS, REFLECTANCE, SPECULAR, SPREAD
 from hwnas.data.synthetic.mesh import Mesh
+from hwnas.data.synthetic.motion import Motion, turned
 
 # Roof panel of the vehicle that carries the sensor: nominal dimensions of a mid-size car, 1.1 m by 1.7 m.
 _ROOF_HEIGHT_M = 1.46
@@ -57,16 +58,18 @@ class Returns:
         remission: float32 [N], 0..1.
         label: uint8 [N], raw class ids.
         ring: int32 [N], index of the beam, 0 = top.
+        turn: float32 [N], 0..1, which share of the turn was over when the point was measured.
     """
 
     points: Floats
     remission: Floats
     label: NDArray[np.uint8]
     ring: NDArray[np.int32]
+    turn: Floats
 
 
 @dataclass(frozen=True, eq=False)
-class _Hits:
+class Hits:
     """What every ray [R] meets: distance (m, or inf), |cosine| of incidence, class, material, tint."""
 
     distance: Floats
@@ -74,6 +77,33 @@ class _Hits:
     label: NDArray[np.uint8]
     material: NDArray[np.uint8]
     tint: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class _Rays:
+    """Rays of one turn: unit directions [R, 3] in the sensor's frame, ring and share of the turn [R]."""
+
+    local: Floats
+    ring: NDArray[np.int32]
+    turn: Floats
+
+
+class Traveller(Protocol):
+    """Something that moves while the sensor turns."""
+
+    def meet(
+        self, hits: Hits, origins: Floats, directions: Floats, time_s: NDArray[np.float64], reach: float
+    ) -> None:
+        """Put what rays meet of it into their hits, where it is nearer.
+
+        Args:
+            hits: of all rays [R].
+            origins: [R, 3] where rays begin in the world, metres.
+            directions: [R, 3] unit vectors in the world.
+            time_s: [R] when.
+            reach: farthest distance, metres.
+        """
+        ...
 
 
 class Caster:
@@ -89,44 +119,71 @@ class Caster:
         self._static, self._ground = static, ground
         self._scene = EmbreeScene()
         # Geometries are numbered in the order in which they are added.
-        TriangleMesh(self._scene, _drawable(static))
+        TriangleMesh(self._scene, drawable(static))
         TriangleMesh(self._scene, ground.triangles())
 
     def scan(self, sensor: Sensor, pose: Pose, moving: Mesh, rng: Generator) -> Returns:
         """Return one turn of `sensor` at `pose`, with the meshes `moving` (world coordinates) added."""
-        local, ring = _rays(sensor, rng)
-        directions = np.ascontiguousarray(local @ pose.rotation().T)
-        origin = np.array([pose.x, pose.y, pose.z], np.float32)
-        hits = self._cast(origin, directions, moving, sensor.range_max_m)
-        return _measure(sensor, local, ring, hits, rng)
+        rays = _rays(sensor, rng)
+        directions = np.ascontiguousarray(rays.local @ pose.rotation().T)
+        origins = np.broadcast_to(np.array([pose.x, pose.y, pose.z], np.float32), directions.shape).copy()
+        hits = self._cast(origins, directions, sensor.range_max_m)
+        if len(moving.triangles):
+            _meet_moving(hits, moving, origins, directions, sensor.range_max_m)
+        return _measure(sensor, rays, hits, rng)
 
-    def _cast(self, origin: Floats, directions: Floats, moving: Mesh, reach: float) -> _Hits:
-        origins = np.broadcast_to(origin, directions.shape).copy()
+    def sweep(
+        self,
+        sensor: Sensor,
+        motion: Motion,
+        start_s: float,
+        period_s: float,
+        travellers: Sequence[Traveller],
+        rng: Generator,
+    ) -> Returns:
+        """Return one turn of `sensor` that is itself under way, each point in its frame of that moment.
+
+        Args:
+            sensor: what turns.
+            motion: of the sensor in the world.
+            start_s: when the turn begins, in the time of `motion`.
+            period_s: how long it takes.
+            travellers: what else moves.
+            rng: source of everything that is random about the measurement.
+        """
+        rays = _rays(sensor, rng)
+        time_s = start_s + rays.turn.astype(np.float64) * period_s
+        position, angles = motion.at(time_s)
+        origins, directions = position.astype(np.float32), turned(rays.local, angles)
+        hits = self._cast(origins, directions, sensor.range_max_m)
+        for traveller in travellers:
+            traveller.meet(hits, origins, directions, time_s, sensor.range_max_m)
+        return _measure(sensor, rays, hits, rng)
+
+    def _cast(self, origins: Floats, directions: Floats, reach: float) -> Hits:
         limit = np.full(len(directions), reach, np.float32)
         found = self._scene.run(origins, directions, dists=limit, query="INTERSECT", output=True)
-        hits = _Hits(
+        hits = Hits(
             distance=np.where(found["geomID"] < 0, np.float32(np.inf), found["tfar"]),
-            cosine=_cosine(found["Ng"], directions),
+            cosine=cosine_of(found["Ng"], directions),
             label=np.zeros(len(directions), np.uint8),
             material=np.zeros(len(directions), np.uint8),
             tint=np.ones(len(directions), np.float32),
         )
         on_object = found["geomID"] == _OBJECTS
-        _take(hits, on_object, self._static, found["primID"][on_object])
-        self._meet_ground(hits, np.flatnonzero(found["geomID"] == _GROUND), origin, directions, found["Ng"])
-        if len(moving.triangles):
-            _meet_moving(hits, moving, origins, directions, reach)
+        take(hits, on_object, self._static, found["primID"][on_object])
+        self._meet_ground(hits, np.flatnonzero(found["geomID"] == _GROUND), origins, directions, found["Ng"])
         return hits
 
     def _meet_ground(
-        self, hits: _Hits, rays: NDArray[np.int64], origin: Floats, directions: Floats, normals: Floats
+        self, hits: Hits, rays: NDArray[np.int64], origins: Floats, directions: Floats, normals: Floats
     ) -> None:
         """Move hits on the coarse surface up to the curbs and the grass that stand on it.
 
         Near a hit the coarse surface is a plane, so the height of a ray above it grows linearly towards the
         sensor; the first of a few samples that is below the raster's rise brackets the true hit.
         """
-        ground, ray, end = self._ground, directions[rays], hits.distance[rays]
+        ground, origin, ray, end = self._ground, origins[rays], directions[rays], hits.distance[rays]
         normal = normals[rays]
         fall = np.abs(np.sum(ray * normal, axis=1)) / np.maximum(np.abs(normal[:, 2]), 1e-6)
         # Metres along the ray during which it sinks from the highest possible rise to the coarse surface.
@@ -151,47 +208,51 @@ class Caster:
         hits.label[rays] = ground.label.ravel()[cell]
         hits.material[rays] = ground.material.ravel()[cell]
         hits.tint[rays] = ground.tint.ravel()[cell]
-        place = origin[:2] + ray[:, :2] * distance[:, None]
+        place = origin[:, :2] + ray[:, :2] * distance[:, None]
         outside = np.abs(place).max(axis=1, initial=0) > HALF_SIZE_M
         hits.distance[rays[outside]] = np.inf
 
 
-def _drawable(mesh: Mesh) -> Floats:
+def drawable(mesh: Mesh) -> Floats:
+    """Return triangles as Embree takes them."""
     return np.ascontiguousarray(mesh.triangles, np.float32)
 
 
 def _cell_on(ground: Ground, origin: Floats, ray: Floats, distance: Floats) -> NDArray[np.int64]:
-    return ground.cell(origin[0] + ray[:, 0] * distance, origin[1] + ray[:, 1] * distance)
+    return ground.cell(origin[:, 0] + ray[:, 0] * distance, origin[:, 1] + ray[:, 1] * distance)
 
 
-def _cosine(normal: Floats, direction: Floats) -> Floats:
+def cosine_of(normal: Floats, direction: Floats) -> Floats:
+    """Return |cosine| of incidence [R] of rays on surfaces with normals of any length."""
     length = np.sqrt(np.sum(normal * normal, axis=1))
     return np.asarray(np.abs(np.sum(normal * direction, axis=1)) / np.maximum(length, np.float32(1e-12)))
 
 
-def _take(hits: _Hits, rays: NDArray[np.bool_], mesh: Mesh, triangle: NDArray[np.int32]) -> None:
+def take(hits: Hits, rays: NDArray[Any], mesh: Mesh, triangle: NDArray[np.int32]) -> None:
+    """Put what triangles are made of into the hits of rays: their indices, or a truth value for each."""
     hits.label[rays] = mesh.label[triangle]
     hits.material[rays] = mesh.material[triangle]
     hits.tint[rays] = mesh.tint[triangle]
 
 
-def _meet_moving(hits: _Hits, moving: Mesh, origins: Floats, directions: Floats, reach: float) -> None:
+def _meet_moving(hits: Hits, moving: Mesh, origins: Floats, directions: Floats, reach: float) -> None:
     scene = EmbreeScene()
-    TriangleMesh(scene, _drawable(moving))
+    TriangleMesh(scene, drawable(moving))
     limit = np.minimum(hits.distance, np.float32(reach))
     found = scene.run(origins, directions, dists=limit, query="INTERSECT", output=True)
     nearer = found["geomID"] >= 0
     hits.distance[nearer] = found["tfar"][nearer]
-    hits.cosine[nearer] = _cosine(found["Ng"][nearer], directions[nearer])
-    _take(hits, nearer, moving, found["primID"][nearer])
+    hits.cosine[nearer] = cosine_of(found["Ng"][nearer], directions[nearer])
+    take(hits, nearer, moving, found["primID"][nearer])
 
 
-def _rays(sensor: Sensor, rng: Generator) -> Tuple[Floats, NDArray[np.int32]]:
-    """Return unit directions [R, 3] of one turn in the sensor's frame, and the ring of each.
+def _rays(sensor: Sensor, rng: Generator) -> _Rays:
+    """Return the rays of one turn.
 
     Rings come from the top, each in the direction in which the sensor turns, from the azimuth at which its
     turns begin. A turn starts at a random fraction of a step, the same for all beams. Beams with an azimuth
-    offset are cut where the turn begins and put together again, so that every ring covers one turn.
+    offset are cut where the turn begins and put together again, so that every ring covers one turn; a point
+    is measured when the rotor, not the beam, gets there.
     """
     if not sensor.is_rotating:
         return _non_repetitive_rays(sensor, rng)
@@ -201,14 +262,15 @@ def _rays(sensor: Sensor, rng: Generator) -> Tuple[Floats, NDArray[np.int32]]:
     first = np.mod(offset + step * rng.uniform(0.1, 0.9), step)
     # Keeps every azimuth off the cut, where rounding decides on which side of it a point lands.
     first = np.clip(first, 0.02 * step, 0.98 * step)
-    turned = (first[:, None] + np.arange(sensor.azimuth_steps) * step).astype(np.float64)
-    azimuth = np.deg2rad(sensor.first_azimuth_deg) + sense * turned
+    around = (first[:, None] + np.arange(sensor.azimuth_steps) * step).astype(np.float64)
+    azimuth = np.deg2rad(sensor.first_azimuth_deg) + sense * around
     elevation = np.deg2rad(np.array(sensor.elevation_deg))[:, None] + 0 * azimuth
     ring = np.repeat(np.arange(sensor.beams, dtype=np.int32), sensor.azimuth_steps)
-    return _directions(azimuth, elevation), ring
+    turn = np.mod(around - offset[:, None], 2 * np.pi) / (2 * np.pi)
+    return _Rays(_directions(azimuth, elevation), ring, turn.reshape(-1).astype(np.float32))
 
 
-def _non_repetitive_rays(sensor: Sensor, rng: Generator) -> Tuple[Floats, NDArray[np.int32]]:
+def _non_repetitive_rays(sensor: Sensor, rng: Generator) -> _Rays:
     """Return directions that sweep up and down while the sensor turns, as prisms in front of a laser do.
 
     The ratio of the two frequencies is irrational, so that the lines of one turn never meet those of the
@@ -221,7 +283,7 @@ def _non_repetitive_rays(sensor: Sensor, rng: Generator) -> Tuple[Floats, NDArra
     upper, lower = sensor.edges_deg
     swing = 2 * np.pi * (sensor.beams * (1 + 5**0.5) * time + rng.uniform())
     elevation = np.deg2rad((upper + lower) / 2 + (upper - lower) / 2 * np.sin(swing))
-    return _directions(azimuth, elevation), np.zeros(count, np.int32)
+    return _Rays(_directions(azimuth, elevation), np.zeros(count, np.int32), time.astype(np.float32))
 
 
 def _directions(azimuth: NDArray[np.float64], elevation: NDArray[np.float64]) -> Floats:
@@ -230,22 +292,23 @@ def _directions(azimuth: NDArray[np.float64], elevation: NDArray[np.float64]) ->
     return direction.reshape(-1, 3).astype(np.float32)
 
 
-def _measure(sensor: Sensor, local: Floats, ring: NDArray[np.int32], hits: _Hits, rng: Generator) -> Returns:
-    kept = np.flatnonzero(_returned(sensor, local, hits, rng))
+def _measure(sensor: Sensor, rays: _Rays, hits: Hits, rng: Generator) -> Returns:
+    kept = np.flatnonzero(_returned(sensor, rays.local, hits, rng))
     distance = hits.distance[kept]
     noise = rng.normal(0, sensor.range_noise_m, len(kept)).astype(np.float32)
     # Oblique surfaces spread the spot along the ray.
     noise *= 1 + 0.5 * np.clip(1 / np.maximum(hits.cosine[kept], 0.1) - 1, 0, 4)
     distance = np.clip(distance + noise, sensor.range_min_m, sensor.range_max_m)
     return Returns(
-        points=local[kept] * distance[:, None],
+        points=rays.local[kept] * distance[:, None],
         remission=_remission(sensor, hits, kept, rng),
         label=hits.label[kept],
-        ring=ring[kept],
+        ring=rays.ring[kept],
+        turn=rays.turn[kept],
     )
 
 
-def _returned(sensor: Sensor, local: Floats, hits: _Hits, rng: Generator) -> NDArray[np.bool_]:
+def _returned(sensor: Sensor, local: Floats, hits: Hits, rng: Generator) -> NDArray[np.bool_]:
     """Return which rays come back.
 
     Lost are rays into the sky, beyond the range, into the roof of the vehicle itself, mirrored away by glass
@@ -278,7 +341,7 @@ def _hits_own_roof(sensor: Sensor, local: Floats) -> NDArray[np.bool_]:
     return np.asarray((local[:, 2] < 0) & over)
 
 
-def _remission(sensor: Sensor, hits: _Hits, kept: NDArray[np.int64], rng: Generator) -> Floats:
+def _remission(sensor: Sensor, hits: Hits, kept: NDArray[np.int64], rng: Generator) -> Floats:
     """Return remission 0..1: reflectance, dimmer at oblique incidence, with speckle, quantised."""
     material = hits.material[kept]
     value = REFLECTANCE[material] * hits.tint[kept]

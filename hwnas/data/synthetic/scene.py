@@ -66,7 +66,7 @@ def scans(scene: int, rng: Generator, sensor: Sensor, count: int) -> Iterator[Re
         float(rng.uniform(-1, 1)) * (_ROUTE_HALF_M - spacing * (count - 1) / 2) - spacing * (count - 1) / 2
     )
     lane = _lane(layout)
-    movers = _movers(layout, rng, start, lane, speed, spacing * count)
+    movers = draw_movers(layout, rng, start, lane, speed, spacing * count)
     caster = Caster(_trimmed(join(site.meshes), layout, ground, lane), ground)
     for k in range(count):
         u = start + k * spacing
@@ -119,9 +119,19 @@ def _moved(mover: Mover, layout: Layout, ground: Ground, time: float) -> Mesh:
     return mover.mesh.placed(x, y, ground.height_at(x, y), yaw)
 
 
-def _movers(
+def draw_movers(
     layout: Layout, rng: Generator, start: float, lane: float, speed: float, travel: float
 ) -> List[Mover]:
+    """Draw what moves along the main road.
+
+    Args:
+        layout: of the scene.
+        rng: decides what there is, and where.
+        start: where the sensor's vehicle is along the road at time 0, m.
+        lane: its lateral position, m.
+        speed: its speed, m/s.
+        travel: how far it goes, m.
+    """
     traffic = _Traffic(layout, rng, start, lane, speed, travel)
     preset = layout.preset
     for _ in range(int(rng.integers(preset.cars // 2, preset.cars + 3))):

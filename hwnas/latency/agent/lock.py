@@ -40,7 +40,12 @@ class MeasuringLock:
         while True:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
+                if self._is_there(descriptor):
+                    break
+                # The file was removed meanwhile: others meet at another one, or will.
+                os.close(descriptor)
+                descriptor = self._open()
+                continue
             except OSError as error:
                 if error.errno not in (errno.EAGAIN, errno.EACCES):
                     os.close(descriptor)
@@ -63,6 +68,25 @@ class MeasuringLock:
             time.sleep(_POLL_S)
         self._descriptor = descriptor
         self._name_holder()
+
+    def check(self) -> None:
+        """Look whether the lock, if it was taken, still keeps others away.
+
+        Raises:
+            AgentError: if its file was removed, or another one put in its place: others lock that one.
+        """
+        if self._descriptor >= 0 and not self._is_there(self._descriptor):
+            raise AgentError(
+                f"The measuring lock {self._path!r} was removed while it was held, so another measurement "
+                "may have run beside this one. Measure again, and leave the file where it is."
+            )
+
+    def _is_there(self, descriptor: int) -> bool:
+        """Return whether the file that is open is the one that has the name now."""
+        try:
+            return os.path.samestat(os.fstat(descriptor), os.stat(self._path, follow_symlinks=False))
+        except OSError:
+            return False
 
     def release(self) -> None:
         """Give the lock back; harmless without it."""

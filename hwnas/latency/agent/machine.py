@@ -7,6 +7,7 @@ import platform
 from typing import Any, Dict, List, Optional, Sequence
 
 from hwnas.latency.backends.errors import AgentError
+from hwnas.thread_counts import problem_of_threads
 
 
 def pin(cores: Sequence[int], threads: int) -> List[int]:
@@ -19,6 +20,9 @@ def pin(cores: Sequence[int], threads: int) -> List[int]:
     Raises:
         AgentError: if the machine has too few, or refuses.
     """
+    problem = problem_of_threads(threads, least=1)
+    if problem:
+        raise AgentError(problem)
     allowed = sorted(os.sched_getaffinity(0))
     if not cores and threads > len(allowed):
         raise AgentError(

@@ -13,7 +13,7 @@ from hwnas.latency.agent.lock import MeasuringLock
 from hwnas.latency.agent.machine import fingerprint, pin
 from hwnas.latency.agent.other_operations import OtherOperations
 from hwnas.latency.backends import heartbeat
-from hwnas.latency.backends.base import Backend, make_backend
+from hwnas.latency.backends.base import Backend, make_backend, refuse_missing
 from hwnas.latency.backends.errors import AgentError
 from hwnas.onnxruntime_loading import disable_telemetry
 
@@ -46,11 +46,18 @@ class Agent:
         if operation is None:
             return {"error": f"The agent knows {sorted(self._operations)}, but was asked {request!r}."}
         try:
-            return operation(**arguments)
+            found = operation(**arguments)
+            self._lock.check()
         except AgentError as error:
             return {"error": str(error)}
+        return found
 
-    def _take_lock(self, wait_s: float) -> Dict[str, Any]:
+    def _take_lock(
+        self, wait_s: float, backend: str = "", options: Optional[Mapping[str, str]] = None
+    ) -> Dict[str, Any]:
+        """Take the lock; what could not be measured under it, since a backend is missing, is said at once."""
+        if backend:
+            refuse_missing(backend, options)
         self._lock.acquire(wait_s)
         return {}
 

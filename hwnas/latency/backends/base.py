@@ -16,7 +16,9 @@ class Backend(Protocol):
     A backend may have further methods that are looked for by name: `clock(count)` returns that many durations
     in ms where the backend clocks itself (trtexec), and is then used in place of the agent's clock;
     `write(arrays)` copies further inputs to the memory that `bind` reserved, in place of a new `bind`;
-    `engine_bytes()` and `build_record()` tell about an engine built from the model.
+    `engine_bytes()` and `build_record()` tell about an engine built from the model. The class method
+    `check_installed(options)` raises AgentError where libraries are plainly missing; it is called while
+    others may be measuring, so that it must neither import them nor cost time.
 
     The class is imported on the driver too, to be found by name: import the backend itself in `__init__`.
 
@@ -69,6 +71,23 @@ def make_backend(import_path: str, threads: int, options: Optional[Mapping[str, 
     Raises:
         AgentError: if there is none, its libraries are missing, or it has no such option.
     """
+    backend = _class_of(import_path, options)
+    made: Backend = backend(threads, **(options or {}))
+    return made
+
+
+def refuse_missing(import_path: str, options: Optional[Mapping[str, str]] = None) -> None:
+    """Refuse a backend that cannot be made in any case, without what could disturb other measurements.
+
+    Raises:
+        AgentError: if there is none, its libraries are plainly missing, or it has no such option.
+    """
+    check = getattr(_class_of(import_path, options), "check_installed", None)
+    if check is not None:
+        check(options or {})
+
+
+def _class_of(import_path: str, options: Optional[Mapping[str, str]]) -> Any:
     module_name, _, class_name = import_path.partition(":")
     try:
         backend = getattr(import_module(module_name), class_name)
@@ -83,5 +102,4 @@ def make_backend(import_path: str, threads: int, options: Optional[Mapping[str, 
             near = get_close_matches(name, known, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise AgentError(f"{class_name} has no option {name!r}; it has {sorted(known)}.{hint}")
-    made: Backend = backend(threads, **(options or {}))
-    return made
+    return backend

@@ -14,7 +14,7 @@ import stat
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional
 
-from hwnas.files import sha256_of_file, write_json_atomically
+from hwnas.files import read_checked_json, sha256_of_file, write_checked_json
 from hwnas.latency.backends.errors import AgentError
 
 DIRECTORY_VARIABLE = "HWNAS_ENGINE_CACHE"
@@ -58,7 +58,7 @@ class EngineCache:
     def find(self, key: str) -> Optional[Dict[str, Any]]:
         """Return the record of a whole engine, None if there is none."""
         try:
-            record: Dict[str, Any] = json.loads(self._record_path(key).read_text(encoding="utf-8"))
+            record = read_checked_json(self._record_path(key))
             is_whole = sha256_of_file(self.path(key)) == record["engine_sha256"]
         except (OSError, ValueError, KeyError):
             return None
@@ -71,7 +71,7 @@ class EngineCache:
             AgentError: if it cannot be written.
         """
         try:
-            write_json_atomically(self._record_path(key), dict(record))
+            write_checked_json(self._record_path(key), record)
         except OSError as error:
             raise AgentError(
                 f"The record of an engine cannot be written to {str(self._directory)!r}: {error.strerror}. "

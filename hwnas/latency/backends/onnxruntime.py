@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from difflib import get_close_matches
+from importlib.util import find_spec
 from typing import Any, Callable, ClassVar, Dict, List, Mapping, Tuple
 
 from hwnas.files import utf8_path
@@ -59,6 +60,13 @@ _ERRORS = (
 )
 
 
+def _missing(reason: object) -> AgentError:
+    return AgentError(
+        f"The backend 'onnxruntime' needs the package onnxruntime, but importing it fails: {reason}. "
+        "Install it with: pip install 'hwnas[cpu]' (or 'hwnas[gpu]' for NVIDIA GPUs)."
+    )
+
+
 class OnnxRuntime:
     """One model in one execution provider, sequential execution, all graph optimisations.
 
@@ -85,10 +93,7 @@ class OnnxRuntime:
             onnxruntime = load_onnxruntime()
             native = load_onnxruntime("onnxruntime.capi.onnxruntime_pybind11_state")
         except ImportError as error:
-            raise AgentError(
-                f"The backend 'onnxruntime' needs the package onnxruntime, but importing it fails: {error}. "
-                "Install it with: pip install 'hwnas[cpu]' (or 'hwnas[gpu]' for NVIDIA GPUs)."
-            ) from error
+            raise _missing(error) from error
         available = list(onnxruntime.get_available_providers())
         if provider not in available:
             near = get_close_matches(provider, available, n=1, cutoff=0.95)
@@ -115,6 +120,16 @@ class OnnxRuntime:
         self._binding: Any = None
         self._values: Dict[str, Any] = {}
         self._trace_directory = ""
+
+    @classmethod
+    def check_installed(cls, _options: Mapping[str, str]) -> None:
+        """Refuse a machine without ONNX Runtime.
+
+        Raises:
+            AgentError: saying how to install it.
+        """
+        if find_spec("onnxruntime") is None:
+            raise _missing("No module named 'onnxruntime'")
 
     def versions(self) -> Dict[str, str]:
         """Return the version of ONNX Runtime."""

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar, Dict, List, Mapping, Tuple
 
 from hwnas.io_spec import TensorSpec
+from hwnas.latency.backends.builder_options import BUILD, BUILDER_OPTIONS, DEVICE, builder_settings
 from hwnas.latency.backends.child_process import run_in_child
-from hwnas.latency.backends.cuda_driver import CudaDriver
+from hwnas.latency.backends.cuda_driver import CudaDriver, load_driver
 from hwnas.latency.backends.engine_cache import EngineCache, key_of
 from hwnas.latency.backends.engine_identity import EngineIdentity, Machine, check_engine
 from hwnas.latency.backends.errors import AgentError
 from hwnas.latency.backends.onnx_file import identity_of_model, read_outline
 from hwnas.latency.backends.options import one_of, whole_number
-from hwnas.latency.backends.tensorrt_build import import_tensorrt, make_log
+from hwnas.latency.backends.tensorrt_build import MODULES, import_tensorrt, make_log
 from hwnas.latency.backends.tensorrt_compatibility import HARDWARE_LEVELS
 
 if TYPE_CHECKING:
@@ -41,16 +43,13 @@ class TensorRt:
     """
 
     OPTIONS: ClassVar[Mapping[str, str]] = {
-        "device": "number of the GPU, 0 unless given",
-        "dla_core": "number of the DLA core, with the GPU for what it cannot run; GPU only unless given",
-        "optimization_level": "effort of the builder, 0 to 5; 3 unless given, as TensorRT has it",
-        "workspace_mb": "most scratch memory of a layer in MiB; all of it unless given",
-        "tf32": "on or off: whether float32 may be computed in TF32; on unless given, as TensorRT has it",
+        "device": DEVICE,
+        **BUILDER_OPTIONS,
         "hardware_compatibility": "none, ampere-plus or same-compute-capability: GPUs that the engine is for "
         "beside this one; none unless given",
         "version_compatible": "on or off: whether later versions of TensorRT may run it; off unless given",
         "build_route": "knobs of the builder, as TensorRT 11.1 and later have them; its own unless given",
-        "build": "number of the build; a higher one builds anew without known timings, to compare builds",
+        "build": BUILD,
     }
     PRODUCT: ClassVar[str] = "tensorrt"
 
@@ -74,10 +73,7 @@ class TensorRt:
         """
         self._settings: Dict[str, Any] = {
             "product": self.PRODUCT,
-            "dla_core": whole_number("dla_core", dla_core) if dla_core else -1,
-            "optimization_level": whole_number("optimization_level", optimization_level, 0, 5),
-            "workspace_mb": whole_number("workspace_mb", workspace_mb, 0, 1 << 20),
-            "tf32": one_of("tf32", tf32, ("on", "off")) == "on",
+            **builder_settings(dla_core, optimization_level, workspace_mb, tf32),
             "hardware_compatibility": one_of(
                 "hardware_compatibility", hardware_compatibility, tuple(HARDWARE_LEVELS)
             ),
@@ -98,6 +94,17 @@ class TensorRt:
         self._output_names: Tuple[str, ...] = ()
         self._addresses: Dict[str, int] = {}
         self._stream = self._driver.stream()
+
+    @classmethod
+    def check_installed(cls, _options: Mapping[str, str]) -> None:
+        """Refuse a machine without the Python module or the driver of NVIDIA GPUs.
+
+        Raises:
+            AgentError: saying which is missing.
+        """
+        if not any(find_spec(name) for name in MODULES[cls.PRODUCT]):
+            import_tensorrt(cls.PRODUCT)  # fails at once, and says how to install it
+        load_driver()
 
     def versions(self) -> Dict[str, str]:
         """Return the versions of TensorRT and the driver, and which GPU it is."""

@@ -22,6 +22,7 @@ from hwnas.latency.backends.tensorrt_refusals import (
     parse_model,
     refuse_open_inputs,
 )
+from hwnas.latency.backends.trtexec_flags import STRONG_TYPING_COMPLETE
 
 if TYPE_CHECKING:
     import tensorrt
@@ -31,7 +32,6 @@ MODULES = {
     # With the bindings package alone installed, the module has the longer name.
     "tensorrt-rtx": ("tensorrt_rtx", "tensorrt_rtx_bindings"),
 }
-_STRONG_TYPING_COMPLETE = (10, 12)
 _MAX_MESSAGES = 20
 
 
@@ -128,7 +128,7 @@ def build_engine(request: Mapping[str, Any]) -> Dict[str, Any]:
 
 def _knows_weak_typing(trt: Any, product: str) -> bool:
     """Return whether to try weak typing where strong typing fails; TensorRT for RTX has none of it."""
-    is_old = version_of(trt) < _STRONG_TYPING_COMPLETE
+    is_old = version_of(trt) < STRONG_TYPING_COMPLETE
     return product == "tensorrt" and is_old and hasattr(trt.BuilderFlag, "FP16")
 
 

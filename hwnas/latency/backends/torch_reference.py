@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any, Callable, ClassVar, Dict, List, Mapping, Optional, Set, Tuple
 
 from hwnas.io_spec import TensorSpec
 from hwnas.latency.backends.errors import AgentError
 from hwnas.latency.backends.onnx_file import model_files, read_outline
 from hwnas.latency.backends.options import one_of
+
+
+def _missing(reason: object) -> AgentError:
+    return AgentError(
+        f"The backend 'torch' needs torch and onnx, but importing them fails: {reason}. Install both."
+    )
 
 
 class TorchReference:
@@ -33,9 +40,7 @@ class TorchReference:
 
             from hwnas.latency.backends import torch_operators
         except ImportError as error:
-            raise AgentError(
-                f"The backend 'torch' needs torch and onnx, but importing them fails: {error}. Install both."
-            ) from error
+            raise _missing(error) from error
         self._torch, self._onnx, self._operators = torch, onnx, torch_operators
         try:
             self._device = torch.device(device)
@@ -55,6 +60,17 @@ class TorchReference:
         self._steps: List[Callable[[Dict[str, Any]], None]] = []
         self._bound: Dict[str, Any] = {}
         self._found: Dict[str, Any] = {}
+
+    @classmethod
+    def check_installed(cls, _options: Mapping[str, str]) -> None:
+        """Refuse a machine without PyTorch or onnx.
+
+        Raises:
+            AgentError: saying what to install.
+        """
+        for name in ("onnx", "torch"):
+            if find_spec(name) is None:
+                raise _missing(f"No module named {name!r}")
 
     def versions(self) -> Dict[str, str]:
         """Return the version of PyTorch, and on a GPU which one it is."""

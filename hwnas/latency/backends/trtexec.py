@@ -11,12 +11,13 @@ from typing import Any, ClassVar, Dict, List, Mapping, Optional, Tuple
 
 from hwnas.files import sha256_of_file
 from hwnas.io_spec import TensorSpec
+from hwnas.latency.backends.builder_options import BUILD, BUILDER_OPTIONS, DEVICE, builder_settings
 from hwnas.latency.backends.child_process import run_program
 from hwnas.latency.backends.cuda_driver import open_driver_if_any
 from hwnas.latency.backends.engine_cache import EngineCache, key_of
 from hwnas.latency.backends.errors import AgentError
 from hwnas.latency.backends.onnx_file import OnnxOutline, identity_of_model, read_outline
-from hwnas.latency.backends.options import one_of, whole_number
+from hwnas.latency.backends.options import whole_number
 from hwnas.latency.backends.tensorrt_refusals import profile_missing
 from hwnas.latency.backends.trtexec_flags import (
     STRONG_TYPING_COMPLETE,
@@ -53,12 +54,9 @@ class Trtexec:
 
     OPTIONS: ClassVar[Mapping[str, str]] = {
         "program": "path of trtexec on the target; searched on PATH and in the usual places unless given",
-        "device": "number of the GPU, 0 unless given",
-        "dla_core": "number of the DLA core, with the GPU for what it cannot run; GPU only unless given",
-        "optimization_level": "effort of the builder, 0 to 5; 3 unless given, as TensorRT has it",
-        "workspace_mb": "most scratch memory of a layer in MiB; all of it unless given",
-        "tf32": "on or off: whether float32 may be computed in TF32; on unless given, as TensorRT has it",
-        "build": "number of the build; a higher one builds anew without known timings, to compare builds",
+        "device": DEVICE,
+        **BUILDER_OPTIONS,
+        "build": BUILD,
         "timeout_s": "seconds after which a build or a run of trtexec is ended; 1800 unless given",
     }
 
@@ -81,10 +79,7 @@ class Trtexec:
         """
         self._settings: Dict[str, Any] = {
             "device": whole_number("device", device),
-            "dla_core": whole_number("dla_core", dla_core) if dla_core else -1,
-            "optimization_level": whole_number("optimization_level", optimization_level, 0, 5),
-            "workspace_mb": whole_number("workspace_mb", workspace_mb, 0, 1 << 20),
-            "tf32": one_of("tf32", tf32, ("on", "off")) == "on",
+            **builder_settings(dla_core, optimization_level, workspace_mb, tf32),
         }
         self._build_number = whole_number("build", build)
         self._timeout_s = whole_number("timeout_s", timeout_s, 1, 86_400)
@@ -98,6 +93,15 @@ class Trtexec:
         self._engine = ""
         self._record: Dict[str, Any] = {}
         self._input_files: Dict[str, str] = {}
+
+    @classmethod
+    def check_installed(cls, options: Mapping[str, str]) -> None:
+        """Refuse a machine without trtexec.
+
+        Raises:
+            AgentError: saying where it was looked for.
+        """
+        find_program(options.get("program", ""))
 
     def versions(self) -> Dict[str, str]:
         """Return the version of TensorRT and, where the driver tells, which GPU it is."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from hwnas.errors import MeasurementError, PluginError, TargetUnreachableError
 from hwnas.io_spec import IoSpec
+from hwnas.json_values import JsonObject
 from hwnas.latency.backend_class import backend_class
 from hwnas.latency.doctor.findings import Finding, ok, problem, warn
 from hwnas.latency.doctor.noise import Noise
@@ -16,6 +17,7 @@ from hwnas.latency.doctor.nvidia import check_nvidia
 from hwnas.latency.target import Target
 from hwnas.latency.transports.base import Transport
 from hwnas.plugins import plugin_names
+from hwnas.text import html_table, one_line
 
 Facts = Mapping[str, Any]
 _INSPECTION_S, _LOAD_S = 180.0, 600.0
@@ -38,7 +40,7 @@ class Diagnosis:
 
     target: str
     findings: tuple[Finding, ...]
-    facts: Facts
+    facts: JsonObject
     noise: Noise | None = None
 
     @property
@@ -49,6 +51,20 @@ class Diagnosis:
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return {"is_usable": self.is_usable, **asdict(self)}
+
+    def __repr__(self) -> str:
+        """Return the figures that matter most, in a line."""
+        return one_line(
+            self,
+            self.target,
+            "usable" if self.is_usable else "not usable",
+            *(f"{one.level}: {one.check}" for one in self.findings if one.level != "ok"),
+        )
+
+    def _repr_html_(self) -> str:
+        """Return the findings for notebooks; text from outside is escaped."""
+        rows = [[one.level, one.check, one.found, one.advice] for one in self.findings]
+        return html_table(repr(self).strip("<>"), ("level", "check", "found", "what to do"), rows)
 
 
 def inspect_target(transport: Transport) -> Facts:
@@ -230,7 +246,7 @@ def check_clocks(facts: Facts) -> list[Finding]:
                 "clocks",
                 f"clocks may change ({', '.join(sorted(free))})",
                 "Run 'sudo jetson_clocks' before measuring, or measure at a fixed rate "
-                "(--rate-hz), clocks as in use.",
+                "(`hwnas bench --rate-hz`), clocks as in use.",
             )
         ]
     if governors and governors != ["performance"]:

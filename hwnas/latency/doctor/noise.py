@@ -51,16 +51,16 @@ def measure_noise(
     agent = transport.start_agent()
     try:
         wait_s = protocol.lock_wait_s
-        agent.request("lock", timeout_s=wait_s + protocol.reply_timeout_s, wait_s=wait_s)
-        path = transport.place_model(model)
         backend = backend_class(target.backend)
+        named = {"backend": f"{backend.__module__}:{backend.__qualname__}", "options": dict(target.options)}
+        agent.request("lock", timeout_s=wait_s + protocol.reply_timeout_s, wait_s=wait_s, **named)
+        path = transport.place_model(model)
         agent.request(
             "set_up",
             timeout_s=protocol.reply_timeout_s,
-            backend=f"{backend.__module__}:{backend.__qualname__}",
             threads=target.threads,
             cores=list(target.cores),
-            options=dict(target.options),
+            **named,
         )
         agent.request("load", timeout_s=600.0, model=path, io_spec=io_spec.to_json(), seed=0)
         warmup = agent.request(

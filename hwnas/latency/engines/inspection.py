@@ -10,11 +10,13 @@ from typing import Any
 
 from hwnas.errors import ConfigError, ExportError
 from hwnas.files import sha256_of_file
+from hwnas.json_values import JsonObject
 from hwnas.latency.backends.cuda_driver import CudaDriver
 from hwnas.latency.backends.errors import AgentError
 from hwnas.latency.backends.plan_file import is_plan, read_plan_header
 from hwnas.latency.backends.tensorrt_build import import_tensorrt, make_log
 from hwnas.onnx_graphs.inspection import GraphReport, inspect_onnx
+from hwnas.text import counted, one_line
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,21 @@ class EngineReport:
     version: str
     size_bytes: int
     sha256: str
-    layers: tuple[Mapping[str, Any], ...] | None
+    layers: tuple[JsonObject, ...] | None
     why_no_layers: str
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return {"kind": "engine", **asdict(self)}
+
+    def __repr__(self) -> str:
+        """Return the figures that matter most, in a line."""
+        return one_line(
+            self,
+            f"{self.product} {self.version}",
+            f"{self.size_bytes / 2**20:.1f} MiB",
+            counted(len(self.layers), "layer") if self.layers is not None else "",
+        )
 
 
 def is_engine(path: Path) -> bool:
@@ -62,7 +73,7 @@ def inspect_engine(path: Path, *, with_layers: bool) -> EngineReport:
         digest, size = sha256_of_file(path), path.stat().st_size
     except (AgentError, OSError) as error:
         raise ExportError(f"{str(path)!r} cannot be inspected: {error}") from error
-    layers, reason = None, "`--layers` loads the engine for them, which runs native code of it"
+    layers, reason = None, "`load_engine=True` loads the engine for them, which runs native code of it"
     if with_layers:
         try:
             layers, reason = _layers(path, header.product), ""

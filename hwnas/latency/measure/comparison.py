@@ -9,10 +9,11 @@ from typing import Any
 from hwnas.latency.measure.clocking import MODEL, OTHER, Clocked
 from hwnas.latency.measure.summary import Attempt, Subject, assess, calmest, ratio_of, stated
 from hwnas.latency.measurement import LatencyMeasurement
+from hwnas.text import figure, one_line, with_interval
 
 
 @dataclass(frozen=True)
-class Comparison:
+class LatencyComparison:
     """Two models on one target.
 
     Attributes:
@@ -47,12 +48,21 @@ class Comparison:
             fields[name] = measurement.to_json(with_samples=with_samples)
         return {**fields, "is_stable": self.is_stable, "differs": self.differs}
 
+    def __repr__(self) -> str:
+        """Return the figures that matter most, in a line."""
+        return one_line(
+            self,
+            "ratio {} ({} to {})".format(*with_interval(self.ratio, self.ratio_interval, 4)),
+            f"{figure(self.first.latency_ms, 4)} and {figure(self.second.latency_ms, 4)} ms",
+            "stable" if self.is_stable else "not stable",
+        )
+
 
 @dataclass(frozen=True)
 class Pair:
     """One attempt to compare, assessed."""
 
-    comparison: Comparison
+    comparison: LatencyComparison
     first: Attempt
     second: Attempt
 
@@ -69,11 +79,13 @@ def assess_pair(clocked: Clocked, subject: Subject, other: Subject) -> Pair:
     ratio, interval = ratio_of(clocked, OTHER, MODEL, protocol)
     assert ratio is not None and interval is not None  # noqa: S101, PT018 - both models were clocked
     return Pair(
-        Comparison(ratio, interval, protocol.confidence, first.measurement, second.measurement), first, second
+        LatencyComparison(ratio, interval, protocol.confidence, first.measurement, second.measurement),
+        first,
+        second,
     )
 
 
-def calmest_pair(pairs: Sequence[Pair]) -> Comparison:
+def calmest_pair(pairs: Sequence[Pair]) -> LatencyComparison:
     """Return the comparison of the calmest attempt.
 
     Raises:

@@ -14,12 +14,15 @@ from numpy.typing import NDArray
 from hwnas.errors import MeasurementError
 from hwnas.external_data import sha256_of_model
 from hwnas.io_spec import IoSpec
+from hwnas.json_values import JsonObject
 from hwnas.latency.agent.end_to_end import STAGES, packed
 from hwnas.latency.agent.state import throttling
 from hwnas.latency.measure.commands import SupportsCommands
 from hwnas.latency.measure.retrying import again_when_lost
 from hwnas.latency.measure.statistics import median_interval, percentiles
+from hwnas.latency.target_state import TargetState
 from hwnas.scan import Scan
+from hwnas.text import counted, one_line, with_interval
 
 ATTEMPTS = 3
 _MIN_BLOCK = 3
@@ -71,10 +74,10 @@ class EndToEndMeasurement:
     num_points: int
     scan_sha256: str
     kernel: str
-    states: tuple[Mapping[str, Any], ...] = field(repr=False)
+    states: tuple[TargetState, ...] = field(repr=False)
     model_sha256: str
     target: str
-    fingerprint: Mapping[str, Any] = field(repr=False)
+    fingerprint: JsonObject = field(repr=False)
 
     def to_json(self, *, with_samples: bool = True) -> dict[str, Any]:
         """Return plain JSON values, raw samples included unless told otherwise."""
@@ -82,6 +85,15 @@ class EndToEndMeasurement:
         if not with_samples:
             del value["samples_ms"]
         return value
+
+    def __repr__(self) -> str:
+        """Return the figures that matter most, in a line."""
+        return one_line(
+            self,
+            "{} ms ({} to {})".format(*with_interval(self.e2e_ms, self.interval_ms, 4)),
+            counted(self.num_points, "point"),
+            self.target,
+        )
 
 
 def measure_end_to_end(
@@ -173,7 +185,7 @@ def _assessed(
         num_points=len(job.scan),
         scan_sha256=hashlib.sha256(np.ascontiguousarray(job.scan.points).tobytes()).hexdigest(),
         kernel=runs[0].kernel,
-        states=tuple(state for run in runs for state in run.states),
+        states=tuple(TargetState.from_json(state) for run in runs for state in run.states),
         model_sha256=sha256_of_model(model),
         target=meter.target,
         fingerprint=meter.fingerprint(),

@@ -15,10 +15,13 @@ import numpy as np
 from hwnas.errors import ConfigError, MeasurementError
 from hwnas.external_data import sha256_of_model
 from hwnas.io_spec import IoSpec
+from hwnas.json_values import JsonObject
 from hwnas.latency.agent.state import throttling
 from hwnas.latency.measure.commands import SupportsCommands
 from hwnas.latency.measure.retrying import again_when_lost
 from hwnas.latency.measure.statistics import percentiles
+from hwnas.latency.target_state import TimedState
+from hwnas.text import figure, one_line
 
 DEFAULT_DURATION_S = 120.0
 ATTEMPTS = 3
@@ -41,6 +44,23 @@ class BackgroundModel:
 
 
 @dataclass(frozen=True)
+class BackgroundRun:
+    """How a network ran beside the measured one.
+
+    Attributes:
+        model_sha256: of its file.
+        rate_hz: that was asked for.
+        achieved_hz: that it reached.
+        median_ms: of its inferences; None if there was none.
+    """
+
+    model_sha256: str
+    rate_hz: float
+    achieved_hz: float
+    median_ms: float | None
+
+
+@dataclass(frozen=True)
 class FixedRateMeasurement:
     """Durations of inferences that begin when a frame comes.
 
@@ -56,8 +76,8 @@ class FixedRateMeasurement:
         drift: relative change of the median from the first to the last tenth of the run.
         window_medians_ms: of each tenth, in order.
         throttling: what slowed the target down, with the second at which it was noticed.
-        states: of the target, at the start and after each piece of the run: `seconds` and `state`.
-        background: model, rate wished and achieved, median of what ran beside; None if nothing did.
+        states: of the target, at the start and after each piece of the run.
+        background: what ran beside it; None if nothing did.
         samples_ms: every sample, in order.
         model_sha256: of the measured file.
         target: the target URL.
@@ -75,12 +95,12 @@ class FixedRateMeasurement:
     drift: float
     window_medians_ms: tuple[float, ...]
     throttling: tuple[str, ...]
-    states: tuple[Mapping[str, Any], ...] = field(repr=False)
-    background: Mapping[str, Any] | None
+    states: tuple[TimedState, ...] = field(repr=False)
+    background: BackgroundRun | None
     samples_ms: tuple[float, ...] = field(repr=False)
     model_sha256: str
     target: str
-    fingerprint: Mapping[str, Any] = field(repr=False)
+    fingerprint: JsonObject = field(repr=False)
 
     def to_json(self, *, with_samples: bool = True) -> dict[str, Any]:
         """Return plain JSON values, raw samples included unless told otherwise."""
@@ -93,9 +113,22 @@ class FixedRateMeasurement:
     def from_json(cls, value: Mapping[str, Any]) -> FixedRateMeasurement:
         """Rebuild from `to_json`."""
         fields = dict(value)
-        for name in ("window_medians_ms", "throttling", "states", "samples_ms"):
+        for name in ("window_medians_ms", "throttling", "samples_ms"):
             fields[name] = tuple(fields[name])
+        fields["states"] = tuple(TimedState.from_json(each) for each in fields["states"])
+        if fields["background"] is not None:
+            fields["background"] = BackgroundRun(**fields["background"])
         return cls(**fields)
+
+    def __repr__(self) -> str:
+        """Return the figures that matter most, in a line."""
+        return one_line(
+            self,
+            f"{self.rate_hz:g} Hz for {self.duration_s:g} s",
+            f"{figure(self.latency_ms, 4)} ms, worst {figure(self.worst_ms, 4)} ms",
+            f"{self.missed} missed, {self.dropped} dropped",
+            self.target,
+        )
 
 
 def measure_fixed_rate(
@@ -137,7 +170,7 @@ def measure_fixed_rate(
     raise MeasurementError(
         f"A measurement during which the target throttles does not count, but {ATTEMPTS} of {ATTEMPTS} did "
         f"({'; '.join(found.throttling)}). Cool it, choose another power mode, or have the run reported "
-        "with `--duration`."
+        "with `duration_s=`."
     )
 
 
@@ -245,8 +278,8 @@ def _assessed(
         drift=windows[-1] / windows[0] - 1,
         window_medians_ms=tuple(windows),
         throttling=tuple(alarms),
-        states=tuple(states),
-        background=background or None,
+        states=tuple(TimedState.from_json(each) for each in states),
+        background=BackgroundRun(**background) if background else None,
         samples_ms=tuple(samples.tolist()),
         model_sha256=sha256_of_model(model),
         target=meter.target,

@@ -16,7 +16,7 @@ from hwnas.external_data import sha256_of_model
 from hwnas.io_spec import IoSpec
 from hwnas.latency.backend_class import backend_class
 from hwnas.latency.measure.clocking import MODEL, OTHER, Clocked, clock_model, clock_pair
-from hwnas.latency.measure.comparison import Comparison, Pair, assess_pair, calmest_pair
+from hwnas.latency.measure.comparison import LatencyComparison, Pair, assess_pair, calmest_pair
 from hwnas.latency.measure.protocol import MeasuringProtocol
 from hwnas.latency.measure.reference import REFERENCE, REFERENCE_IO, write_reference
 from hwnas.latency.measure.retrying import again_when_lost
@@ -132,7 +132,7 @@ class AgentMeter:
         return stated(attempts, calmest(attempts))
 
     @again_when_lost
-    def compare(self, first: tuple[Path, IoSpec], second: tuple[Path, IoSpec]) -> Comparison:
+    def compare(self, first: tuple[Path, IoSpec], second: tuple[Path, IoSpec]) -> LatencyComparison:
         """Clock two ONNX files by turns and say how many times slower the second one is.
 
         Raises:
@@ -162,7 +162,7 @@ class AgentMeter:
         with ExitStack() as agents:
             first = self._start(agents)
             # Before anything that costs time: the lock keeps even our loading away from another's clock.
-            self._ask(first, "lock", extra_s=self._protocol.lock_wait_s, wait_s=self._protocol.lock_wait_s)
+            self._lock(first)
             processes = [first, *(self._start(agents) for _ in range(self._protocol.processes - 1))]
             for process in processes:
                 self._set_up(process)
@@ -187,7 +187,7 @@ class AgentMeter:
         sha256_of_model(model)
         with ExitStack() as agents:
             agent = self._start(agents)
-            self._ask(agent, "lock", extra_s=self._protocol.lock_wait_s, wait_s=self._protocol.lock_wait_s)
+            self._lock(agent)
             path = self._transport.place_model(model)
             self._set_up(agent)
             with self._exclusive():
@@ -260,6 +260,12 @@ class AgentMeter:
         self, agent: AgentConnection, operation: str, extra_s: float = 0.0, **arguments: Any
     ) -> Mapping[str, Any]:
         return agent.request(operation, timeout_s=self._protocol.reply_timeout_s + extra_s, **arguments)
+
+    def _lock(self, agent: AgentConnection) -> None:
+        """Wait until the target is free; a backend that is not installed there is refused before."""
+        wait_s = self._protocol.lock_wait_s
+        named = {key: self._setup[key] for key in ("backend", "options")}
+        self._ask(agent, "lock", extra_s=wait_s, wait_s=wait_s, **named)
 
     def _set_up(self, agent: AgentConnection) -> Mapping[str, Any]:
         """Pin the agent, load the backend and compare the target with the one met first."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,35 @@ from hwnas.latency.measure.retrying import again_when_lost
 
 IDLE_S = 1.0
 BUSY_S = 2.0
+
+
+@dataclass(frozen=True)
+class Energy:
+    """Energy of one inference, with the power of the idle machine subtracted.
+
+    Attributes:
+        energy_mj: millijoules over the counted rails; None where the busy machine took no more than the idle
+            one.
+        rails: that were counted.
+        idle_mw: mean power of every rail of the idle machine, in milliwatts.
+        busy_mw: the same while inferences ran.
+        inferences: that ran.
+        seconds: that they took.
+        source: of the figures, such as `INA3221`.
+    """
+
+    energy_mj: float | None
+    rails: tuple[str, ...]
+    idle_mw: Mapping[str, float] = field(repr=False)
+    busy_mw: Mapping[str, float] = field(repr=False)
+    inferences: int
+    seconds: float
+    source: str
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Energy:
+        """Rebuild from the JSON values of `ResourceUse`, or from what an agent says."""
+        return cls(**{**value, "rails": tuple(value["rails"])})
 
 
 @dataclass(frozen=True)
@@ -29,8 +58,7 @@ class ResourceUse:
         gpu_memory_mb: MiB by which the memory in use on the first GPU grew.
         model_size_mb: MiB of the ONNX file and its external data.
         engine_size_mb: MiB of the engine built from it; None where the backend runs the file itself.
-        energy: `energy_mj` of one inference with the power of the idle machine subtracted, None where the
-            busy machine took no more; which `rails` were counted, and the power of all, idle and busy.
+        energy: of one inference; None where the platform does not tell.
     """
 
     load_cold_s: float
@@ -41,12 +69,12 @@ class ResourceUse:
     gpu_memory_mb: float | None
     model_size_mb: float
     engine_size_mb: float | None
-    energy: Mapping[str, Any] | None
+    energy: Energy | None
 
     @property
     def energy_mj(self) -> float | None:
         """Millijoules of one inference above the idle machine."""
-        return None if self.energy is None else self.energy["energy_mj"]
+        return None if self.energy is None else self.energy.energy_mj
 
     def to_json(self, *, with_samples: bool = True) -> dict[str, Any]:
         """Return plain JSON values; there are no samples to leave out."""
@@ -55,7 +83,8 @@ class ResourceUse:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> ResourceUse:
         """Rebuild from `to_json`."""
-        return cls(**value)
+        energy = value["energy"]
+        return cls(**{**value, "energy": None if energy is None else Energy.from_json(energy)})
 
 
 @again_when_lost

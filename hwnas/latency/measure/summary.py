@@ -22,7 +22,8 @@ from hwnas.latency.measure.statistics import (
     robust_spread,
     slow_share,
 )
-from hwnas.latency.measurement import LatencyMeasurement, ReferenceMeasurement
+from hwnas.latency.measurement import LatencyMeasurement, OtherAttempt, ReferenceMeasurement
+from hwnas.latency.target_state import TargetState
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def assess(clocked: Clocked, subject: Subject, name: str = MODEL, base: str = RE
         reference=reference,
         block_samples=samples.shape[2],
         ended=clocked.ended,
-        states=clocked.states,
+        states=tuple(TargetState.from_json(state) for state in clocked.states),
     )
     disturbance = max((size for size, _ in signs), default=0.0)
     is_final = gave_up or (disturbance <= 1 and not clocked.throttling)
@@ -178,7 +179,7 @@ def stated(attempts: Sequence[Attempt], index: int) -> LatencyMeasurement:
     """Return the measurement of one attempt, which names the others."""
     chosen = attempts[index].measurement
     others = tuple(
-        {key: getattr(attempt.measurement, key) for key in ("latency_ms", "ratio", "remark")}
+        OtherAttempt(attempt.measurement.latency_ms, attempt.measurement.ratio, attempt.measurement.remark)
         for number, attempt in enumerate(attempts)
         if number != index
     )

@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from hwnas.architecture import Architecture
-from hwnas.kernel_graph.graph import Index
+from hwnas.kernel_graph.images import Index
 from hwnas.kernel_graph.kernels import (
     COLUMNS,
     HEIGHT,

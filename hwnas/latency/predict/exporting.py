@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
+from typing import cast
 
 from hwnas.architecture import Architecture
 from hwnas.errors import ConfigError
@@ -48,7 +49,7 @@ def idle_cores(meter: SupportsCommands) -> set[int]:
     usable = os.sched_getaffinity(0)
     if not meter.target.startswith("local"):
         return usable
-    return usable - set(meter.fingerprint()["pinned_cores"])
+    return usable - set(cast("Sequence[int]", meter.fingerprint()["pinned_cores"]))
 
 
 class Exporter:

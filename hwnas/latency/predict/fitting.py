@@ -12,16 +12,17 @@ import numpy.typing as npt
 
 from hwnas.errors import LatencyTableError
 from hwnas.io_spec import NetworkContract
-from hwnas.kernel_graph.graph import Index
+from hwnas.kernel_graph.images import Index
 from hwnas.kernel_graph.kernels import Rows, group_rows, row_of_kernel
 from hwnas.latency.predict.correction import Correction, fit_correction
 from hwnas.latency.predict.decomposition import BLOCKS, Decomposition, kernels_of_space
-from hwnas.latency.predict.gaussian_process import Hyperparameters, one_thread
+from hwnas.latency.predict.gaussian_process import Hyperparameters
 from hwnas.latency.predict.kernel_times import KernelTimes
 from hwnas.latency.predict.machine_speed import MachineSpeed
 from hwnas.latency.predict.predictor import Floats, claims_of
 from hwnas.latency.predict.profiling import ProfiledNetwork
 from hwnas.latency.predict.table import KernelEntry, LatencyTable, NetworkEntry
+from hwnas.one_thread import one_thread
 from hwnas.onnx_graphs.precision.kinds import FP32
 from hwnas.rank_correlation import spearman_rho
 from hwnas.search_spaces.base import SearchSpace
@@ -77,7 +78,7 @@ def fit_table(
     if len(profiled) < MIN_NETWORKS:
         raise LatencyTableError(
             f"A table needs at least {MIN_NETWORKS} networks, but {len(profiled)} were measured. "
-            "Raise --budget."
+            "Raise `budget_s=`."
         )
     with one_thread():
         return _fitted(profiled, header, space, contract, provenance)

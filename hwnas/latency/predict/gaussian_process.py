@@ -1,19 +1,21 @@
 """A Gaussian process for some hundreds of measured points, with bases that stay linear.
 
+Latency tables hold its hyperparameters, points are trusted unequally, and only means are asked for, at very
+many points. `hwnas.search.strategies.surrogate.model` has another covariance, fitted by gradients, and
+deviations: one class for both would share a factorisation and little else.
+
 Source: Rasmussen & Williams, "Gaussian Processes for Machine Learning", MIT Press 2006, chapters 2 and 5.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from scipy import linalg
-from threadpoolctl import threadpool_limits
 
 Floats = npt.NDArray[np.float64]
 _Real = TypeVar("_Real", np.float32, np.float64)
@@ -21,16 +23,6 @@ _Real = TypeVar("_Real", np.float32, np.float64)
 _PRIOR_OF_WEIGHTS = 100.0
 _SCALES = (0.25, 0.5, 0.8, 1.25, 2.0, 4.0)
 _MIN_NOISE = 1e-5
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute on one thread: matrices of some hundreds of rows lose more than they gain by several.
-
-    Where the cores are busy with something else, waiting for each other makes threads ten times slower.
-    """
-    with threadpool_limits(1, user_api="blas"):
-        yield
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from hwnas.latency.measure.survey import SurveyedNetwork
 
@@ -63,6 +62,8 @@ class MachineSpeed:
             networks: that were clocked.
             predicted_ms: what networks other than each say about it, [n].
         """
+        from scipy import stats  # takes 0.8 s to load, and searches without a table need none of it
+
         slower = np.log(_references(networks) / self.reference_ms)
         if float(np.std(slower)) < _MIN_CHANGE:
             return MachineSpeed(self.reference_ms, 0.0)

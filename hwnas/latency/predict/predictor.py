@@ -15,8 +15,8 @@ from hwnas.architecture import Architecture
 from hwnas.kernel_graph.kernels import KINDS
 from hwnas.latency.predict.correction import Correction
 from hwnas.latency.predict.decomposition import Decomposition, summed
-from hwnas.latency.predict.gaussian_process import one_thread
 from hwnas.latency.predict.kernel_times import KernelTimes
+from hwnas.one_thread import one_thread
 
 Floats = npt.NDArray[np.float64]
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from hwnas.config import load_config
+from hwnas.config import DEFAULT_TARGET, load_config
 from hwnas.files import is_json_with, refuse_foreign, refuse_foreign_directory
 from hwnas.io_spec import NetworkContract, dense_logits
 from hwnas.latency.predict.exporting import check_precision
@@ -14,7 +14,7 @@ from hwnas.latency.predict.profiling import HEADER, ProfileProgress, ProfileSett
 from hwnas.latency.predict.table import LatencyTable, load_table
 from hwnas.latency.predict.table_making import make_table
 from hwnas.latency.predict.transfer import make_table_from_others
-from hwnas.latency.target import DEFAULT_TARGET, Target
+from hwnas.latency.target import Target
 from hwnas.search_spaces.base import SearchSpace, make_search_space
 from hwnas.tasks.base import make_task
 

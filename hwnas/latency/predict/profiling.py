@@ -22,6 +22,7 @@ from hwnas.latency.predict.experiment_design import designed_experiment
 from hwnas.latency.predict.exporting import Exporter, idle_cores, io_spec_of
 from hwnas.onnx_graphs.precision.kinds import FP32
 from hwnas.search_spaces.base import SearchSpace
+from hwnas.text import figure
 
 SCHEMA_VERSION = 2
 HEADER = "profile.json"
@@ -155,7 +156,7 @@ def profile(
             write_checked_json(directory / f"{architecture.id}.json", network.to_json())
             done[architecture] = network
             spent_s += seconds
-            message = f"{architecture.id}: {measured.ratio:.2f} times the reference network"
+            message = f"{architecture.id}: {figure(measured.ratio)} times the reference network"
             listener(ProfileProgress(len(done), spent_s, settings.budget_s, message))
             if spent_s >= settings.budget_s or len(done) >= settings.max_networks:
                 break

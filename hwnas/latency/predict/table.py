@@ -7,25 +7,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.architecture import Architecture
+from hwnas.architecture import Architecture, Choice
 from hwnas.errors import LatencyTableError
 from hwnas.files import read_checked_json, write_checked_json
 from hwnas.io_spec import NetworkContract
+from hwnas.json_values import JsonObject
 from hwnas.kernel_graph.kernels import KINDS, Rows, parse_signature, signature
 from hwnas.latency.measure.survey import SurveyedNetwork
 from hwnas.latency.predict.correction import Correction
 from hwnas.latency.predict.decomposition import Decomposition
-from hwnas.latency.predict.gaussian_process import Hyperparameters, one_thread
+from hwnas.latency.predict.gaussian_process import Hyperparameters
 from hwnas.latency.predict.kernel_times import KernelTimes, hyperparameters_from_json, hyperparameters_to_json
 from hwnas.latency.predict.machine_speed import MachineSpeed
 from hwnas.latency.predict.predictor import LatencyPredictor
+from hwnas.one_thread import one_thread
 from hwnas.onnx_graphs.precision.kinds import FP32
 from hwnas.search_spaces.base import SearchSpace
+from hwnas.text import counted, one_line
 
 SCHEMA_VERSION = 2
 
@@ -137,11 +140,11 @@ class LatencyTable:
     """
 
     target: str
-    fingerprint: Mapping[str, Any]
+    fingerprint: JsonObject
     space: str
     contract: NetworkContract
-    choices: Mapping[str, Sequence[Any]]
-    provenance: Mapping[str, Any]
+    choices: Mapping[str, Sequence[Choice]]
+    provenance: JsonObject
     block: int
     kernels: tuple[KernelEntry, ...]
     networks: tuple[NetworkEntry, ...]
@@ -152,6 +155,12 @@ class LatencyTable:
     held_out: Mapping[str, float]
     precision: str = FP32
     speed: MachineSpeed | None = None
+
+    @property
+    def source_targets(self) -> tuple[str, ...]:
+        """Targets of the tables that this one was made from; empty for one that was measured whole."""
+        others = cast("Sequence[Mapping[str, str]]", self.provenance.get("from_tables", ()))
+        return tuple(other["target"] for other in others)
 
     @cached_property
     def rows(self) -> Rows:
@@ -269,6 +278,16 @@ class LatencyTable:
     def save(self, path: Path) -> None:
         """Write the table with a checksum, atomically."""
         write_checked_json(path, self.to_json())
+
+    def __repr__(self) -> str:
+        """Return the figures that matter most, in a line."""
+        return one_line(
+            self,
+            self.target,
+            f"{self.space} in {self.precision}",
+            counted(len(self.networks), "network"),
+            counted(len(self.kernels), "kernel"),
+        )
 
 
 def load_table(path: Path) -> LatencyTable:

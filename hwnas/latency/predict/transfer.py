@@ -26,7 +26,6 @@ from hwnas.latency.predict.few_shot import (
     predict,
 )
 from hwnas.latency.predict.fitting import errors_of, network_entry
-from hwnas.latency.predict.gaussian_process import one_thread
 from hwnas.latency.predict.kernel_features import operations
 from hwnas.latency.predict.profiling import (
     ProfiledNetwork,
@@ -36,6 +35,7 @@ from hwnas.latency.predict.profiling import (
     profile,
 )
 from hwnas.latency.predict.table import LatencyTable
+from hwnas.one_thread import one_thread
 from hwnas.onnx_graphs.precision.kinds import FP32
 from hwnas.search_spaces.base import SearchSpace, sample_choices
 from hwnas.version import __version__

@@ -7,6 +7,7 @@ from hwnas.latency.target import Target
 from hwnas.latency.transports.base import Transport
 from hwnas.latency.transports.local import LocalTransport
 from hwnas.latency.transports.ssh import SshTransport
+from hwnas.thread_counts import checked_threads
 
 
 def open_transport(target: Target) -> Transport:
@@ -15,7 +16,8 @@ def open_transport(target: Target) -> Transport:
     Raises:
         PluginError: if no backend of that name is installed.
         MeasurementError: if the backend is not Python source and so cannot travel.
+        ConfigError: if the target asks for more threads than this machine can use.
     """
     if target.transport == "local":
-        return LocalTransport(target.threads)
+        return LocalTransport(checked_threads(target.threads, least=1))
     return SshTransport(target, backend_class(target.backend).__module__)

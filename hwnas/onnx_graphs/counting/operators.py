@@ -20,9 +20,13 @@ Counter = Callable[[Call], int]
 
 def convolution(call: Call, *, weight: int = 1, channels_last: bool = False) -> int:
     """Every weight is used once at every place of the output; groups are in the shape of the weights."""
-    out = call.output_sizes()
+    out, weights = call.output_sizes(), call.sizes(weight)
     places = out[1:-1] if channels_last else out[2:]
-    return math.prod(call.sizes(weight)) * out[0] * math.prod(places)
+    image = call.given(0)
+    channels = None if image is None or not image.shape else image.shape[-1 if channels_last else 1]
+    if channels is not None and not channels_last and channels != weights[1] * call.number("group", 1):
+        raise UnknownShapeError  # no runtime would take it
+    return math.prod(weights) * out[0] * math.prod(places)
 
 
 def transposed_convolution(call: Call) -> int:

@@ -69,7 +69,7 @@ def quantised_by_modelopt(
     if len(model.graph.input) > 1:
         raise ExportError(
             f"ModelOpt is used on networks with one input, but this one has {len(model.graph.input)}. Leave "
-            "out `--quantizer modelopt`."
+            "out `quantizer=modelopt`."
         )
     with ScratchDirectory("modelopt") as scratch:
         directory = Path(scratch)
@@ -97,6 +97,6 @@ def _run(request: Path) -> None:
     if done.returncode != 0:
         reason = "\n".join(done.stderr.decode(errors="replace").splitlines()[-5:])
         raise ExportError(
-            f"ModelOpt cannot quantise the graph: {reason}\nLeave out `--quantizer modelopt` to use the "
+            f"ModelOpt cannot quantise the graph: {reason}\nLeave out `quantizer=modelopt` to use the "
             "quantiser of onnxruntime."
         )

@@ -31,6 +31,7 @@ from hwnas.search.executors.base import (
     request_stop,
 )
 from hwnas.search.machine import is_stopped
+from hwnas.thread_counts import checked_threads
 
 _STOP_DEADLINE_S = 30.0
 
@@ -85,7 +86,12 @@ class LocalExecutor:
     def __init__(
         self, setup: WorkerSetup, *, workers: int | None, logs: Path, are_pinned: bool = True
     ) -> None:
-        """Describe the workers; entering starts the processes."""
+        """Describe the workers; entering starts the processes.
+
+        Raises:
+            ConfigError: if they are to have more threads than this machine can use.
+        """
+        checked_threads(setup.threads, least=1)
         self._setup = setup
         self._cores = sorted(os.sched_getaffinity(0))
         self.size = workers or max(1, len(self._cores) // setup.threads)
@@ -98,7 +104,12 @@ class LocalExecutor:
     def __enter__(self) -> Self:
         """Start all workers; they load their task meanwhile."""
         self._scratch = ScratchDirectory("workers")
-        self._workers = [self._start(slot) for slot in range(self.size)]
+        try:
+            for slot in range(self.size):
+                self._workers.append(self._start(slot))
+        except BaseException:  # what was started already would be left behind: nobody calls `__exit__`
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -205,39 +216,53 @@ class LocalExecutor:
         if self._are_pinned:
             cores = [cores[(slot * threads + thread) % len(cores)] for thread in range(threads)]
         log = self._logs / f"{slot}.log"
-        command_read, command_write = os.pipe()
-        reply_read, reply_write = os.pipe()
-        python, *rest = module_command("hwnas.search.worker", str(command_read), str(reply_write))
+        with contextlib.ExitStack() as undo:
+            with contextlib.ExitStack() as of_worker:  # the ends that the worker has; closed here in any case
+                command_read, command_write = os.pipe()
+                of_worker.callback(os.close, command_read)
+                commands = undo.enter_context(os.fdopen(command_write, "wb"))
+                reply_read, reply_write = os.pipe()
+                of_worker.callback(os.close, reply_write)
+                replies = undo.enter_context(os.fdopen(reply_read, "rb", buffering=0))
+                os.set_blocking(reply_read, False)
+                process = self._process(command_read, reply_write, log)
+                undo.callback(kill_group, process)
+            sentinel = os.pidfd_open(process.pid)
+            worker = LocalWorker(
+                slot=slot,
+                process=process,
+                commands=commands,
+                replies=replies,
+                sentinel=sentinel,
+                log=log,
+            )
+            undo.pop_all()
+            undo.callback(self._end, worker)
+            self._selector.register(worker.replies, selectors.EVENT_READ, (worker,))
+            self._selector.register(worker.sentinel, selectors.EVENT_READ, (worker,))
+            self._send(worker, {**self._setup.to_json(), "cores": cores})
+            undo.pop_all()
+        return worker
+
+    def _process(self, commands: int, replies: int, log: Path) -> subprocess.Popen[bytes]:
+        """Start the process of a worker, which has these two descriptors."""
+        python, *rest = module_command("hwnas.search.worker", str(commands), str(replies))
+        threads = str(self._setup.threads)
         with log.open("ab") as output:
-            process = start(
+            return start(
                 [python, "-P", *rest],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                pass_fds=(command_read, reply_write),
+                pass_fds=(commands, replies),
                 env={
                     **os.environ,
-                    "OMP_NUM_THREADS": str(threads),
-                    "MKL_NUM_THREADS": str(threads),
+                    "OMP_NUM_THREADS": threads,
+                    "MKL_NUM_THREADS": threads,
                     # What a killed worker leaves there goes with the executor's own directory.
                     "TMPDIR": self._scratch.name,
                 },
             )
-        os.close(command_read)
-        os.close(reply_write)
-        os.set_blocking(reply_read, False)
-        worker = LocalWorker(
-            slot=slot,
-            process=process,
-            commands=os.fdopen(command_write, "wb"),
-            replies=os.fdopen(reply_read, "rb", buffering=0),
-            sentinel=os.pidfd_open(process.pid),
-            log=log,
-        )
-        self._selector.register(worker.replies, selectors.EVENT_READ, (worker,))
-        self._selector.register(worker.sentinel, selectors.EVENT_READ, (worker,))
-        self._send(worker, {**self._setup.to_json(), "cores": cores})
-        return worker
 
     def _end(self, worker: LocalWorker) -> None:
         kill_group(worker.process)
@@ -250,8 +275,15 @@ class LocalExecutor:
             worker.commands.close()
 
     def _replace(self, worker: LocalWorker) -> None:
+        place = self._workers.index(worker)
         self._end(worker)
-        self._workers[self._workers.index(worker)] = self._start(worker.slot)
+        try:
+            self._workers[place] = self._start(worker.slot)
+        except BaseException:
+            del self._workers[
+                place
+            ]  # its descriptors are closed: `__exit__` must not close others of that number
+            raise
 
 
 def make_local_executor(context: ExecutorContext) -> LocalExecutor:

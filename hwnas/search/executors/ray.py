@@ -95,9 +95,14 @@ class RayExecutor:
         """
         if self._is_ours:
             self._connect()
-        self.size = self._wanted or self._room()
-        self._actor_class = self._ray.remote(NodeWorker).options(**self._resources, max_restarts=0)
-        self._workers = [self._start(slot) for slot in range(self.size)]
+        try:
+            self.size = self._wanted or self._room()
+            self._actor_class = self._ray.remote(NodeWorker).options(**self._resources, max_restarts=0)
+            for slot in range(self.size):
+                self._workers.append(self._start(slot))
+        except BaseException:  # what was started already would be left behind: nobody calls `__exit__`
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_error: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -42,8 +43,8 @@ class RayOptions:
         if self.cpus_per_trial is not None:
             numbers["cpus_per_trial"] = self.cpus_per_trial
         for name, value in numbers.items():
-            if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-                raise ConfigError(f"The executor's {name} must be a number from 0, but is {value!r}.")
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+                raise ConfigError(f"The executor's {name} must be a finite number from 0, but is {value!r}.")
         if self.gpus_per_trial > 1 and self.gpus_per_trial != int(self.gpus_per_trial):
             raise ConfigError(f"gpus_per_trial above 1 must be whole, but is {self.gpus_per_trial}.")
 

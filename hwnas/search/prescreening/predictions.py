@@ -16,7 +16,7 @@ from hwnas.estimators.learned import (
     capped,
     validated_predictor,
 )
-from hwnas.latency.predict.gaussian_process import one_thread
+from hwnas.one_thread import one_thread
 from hwnas.pareto import Floats
 from hwnas.search.prescreening.selection import Predictions
 from hwnas.search.strategies import Limits

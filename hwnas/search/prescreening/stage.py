@@ -21,7 +21,7 @@ from hwnas.search.prescreening.selection import Kept, Prescreening
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory, read_record_if_any
 from hwnas.search.run_log import RunLog
 from hwnas.search.strategies import Limits
-from hwnas.search.study import TrialSummary
+from hwnas.search.trial_summary import TrialSummary
 from hwnas.search_spaces.base import SearchSpace
 
 _KEPT_FOR_EACH = 10
@@ -101,12 +101,15 @@ class PrescreeningStage:
         state = self._read()
         if state is None:
             raise StudyError(
-                f"{self._run.prescreening} is gone. Go on with --resume, which prescreens again."
+                f"{self._run.prescreening} is gone. Go on with `Run.search` or `hwnas search RUN --resume`, "
+                "which prescreens again."
             )
         return int(state["trained_before"]) + len(state["chosen"])
 
     def _read(self) -> dict[str, Any] | None:
-        state = read_record_if_any(self._run.prescreening, "Remove it, and --resume prescreens again.")
+        state = read_record_if_any(
+            self._run.prescreening, "Remove it, and going on with the search prescreens again."
+        )
         return state if state is not None and state["settings"] == self._settings() else None
 
     def _settings(self) -> dict[str, Any]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from hwnas.config import JOURNAL, RunConfig, save_config
 from hwnas.errors import StudyError
+from hwnas.estimators.base import GROUP
 from hwnas.files import write_checked_json
 from hwnas.latency.measurement import LatencyMeter
+from hwnas.plugin_settings import settings_by_content
 from hwnas.search.objectives import objectives_of_run
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory, read_record, read_record_if_any
 from hwnas.search.rungs import rung_plans
@@ -17,6 +20,7 @@ from hwnas.search_spaces.base import SearchSpace
 from hwnas.tasks.base import Task
 from hwnas.version import __version__
 
+_INPUTS = "estimator_inputs"
 MAY_CHANGE = (
     "hwnas_version",
     "words",
@@ -56,7 +60,7 @@ def check_start(run: RunDirectory, *, resume: bool) -> None:
     if run.exists and not resume:
         raise StudyError(
             f"A new run needs a directory without one, but {run.path} holds a run. "
-            "Go on with --resume, or choose another directory."
+            "Go on with `hwnas search RUN --resume` or `Run.open`, or choose another directory."
         )
     first = next((path for path in run.written_later if path.exists()), None)
     if not run.exists and first is not None:
@@ -65,7 +69,7 @@ def check_start(run: RunDirectory, *, resume: bool) -> None:
             "Move it away, or choose another directory."
         )
     if resume and not run.exists:
-        raise StudyError(f"There is no run in {run.path} to resume. Start it without --resume.")
+        raise StudyError(f"There is no run in {run.path} to resume. Start it without `resume=True`.")
 
 
 def opened_study(
@@ -97,48 +101,92 @@ def opened_study(
     Raises:
         StudyError: if it is of another run, or not comparable with what is to come.
     """
-    objectives = objectives_of_run(config, task, space)
-    identity = {
-        "hwnas_version": __version__,
-        "config": config.to_json(),
-        "objectives": [ERROR, str(objectives.objective)],
-        "task_fingerprint": task.fingerprint(),
-        "words": task.words.to_json(),
-        "target_fingerprint": dict(meter.fingerprint()),
-        "choices": {gene: list(values) for gene, values in space.choices.items()},
-    }
+    identity = _identity_of(config, task, space, meter)
     run.make()
     study = SearchStudy(place, must_exist=run.exists and not repair)
     recorded = study.identity
     if run.exists and not recorded:
         recorded = _identity_on_file(run, study, place, repair=repair)
-    lower = rung_plans(config)[:-1]
-    others = [study.beside(plan.study) for plan in lower] if not run.exists else []
-    if not run.exists and any(one.num_trials for one in (study, *others)):
+    identity |= _inputs_of_estimators(config, recorded.get(_INPUTS, {}))
+    try:
+        if not run.exists:
+            _refuse_trials_of_others(study, config, place)
+        changed = differences(recorded, identity, ignored=MAY_CHANGE) if recorded else []
+        on_target = _changes_of_target(changed, run, config, rebase=rebase)
+    except StudyError:
         study.close()
-        raise StudyError(
-            f"A new run needs a new study, but {place} is there already. Name another one: `study`."
-        )
-    changed = differences(recorded, identity, ignored=MAY_CHANGE) if recorded else []
-    on_target = [change for change in changed if change.startswith("target_fingerprint")]
-    may_rebase = changed == on_target and not lower
-    if changed and not (rebase and may_rebase):
-        study.close()
-        listing = "\n  ".join(changed)
-        remedy = " With --rebase, all networks are measured again." if may_rebase else ""
-        if rebase and lower:
-            remedy = (
-                " A run with fidelities or a first estimator cannot be measured again: begin one with "
-                "--warm-start of this."
-            )
-        raise StudyError(
-            f"Trials of one study must be comparable, but since {run.path} was started this changed:\n"
-            f"  {listing}\nRestore it, or start a new run.{remedy}"
-        )
+        raise
     if not study.identity:
         study.set_identity(recorded or identity)
     save_config(config, run.config)
     return study, identity, on_target
+
+
+def _identity_of(config: RunConfig, task: Task, space: SearchSpace, meter: LatencyMeter) -> dict[str, Any]:
+    """Return what must not change within a study, but for what is in files, see `_inputs_of_estimators`."""
+    return {
+        "hwnas_version": __version__,
+        "config": config.to_json(),
+        "objectives": [ERROR, str(objectives_of_run(config, task, space).objective)],
+        "task_fingerprint": task.fingerprint(),
+        "words": task.words.to_json(),
+        "target_fingerprint": dict(meter.fingerprint()),
+        "choices": {gene: list(values) for gene, values in space.choices.items()},
+    }
+
+
+def _refuse_trials_of_others(study: SearchStudy, config: RunConfig, place: StudyPlace) -> None:
+    """Refuse to begin a run in a study that has trials, on any rung.
+
+    Raises:
+        StudyError: if it has some.
+    """
+    lower = [study.beside(plan.study) for plan in rung_plans(config)[:-1]]
+    if any(one.num_trials for one in (study, *lower)):
+        raise StudyError(
+            f"A new run needs a new study, but {place} is there already. Name another one: `study`."
+        )
+
+
+def _changes_of_target(
+    changed: list[str], run: RunDirectory, config: RunConfig, *, rebase: bool
+) -> list[str]:
+    """Return what changed on the target since a run was started, which calls for a rebase.
+
+    Raises:
+        StudyError: if anything else changed, or no rebase is wanted or possible.
+    """
+    on_target = [change for change in changed if change.startswith("target_fingerprint")]
+    has_rungs = len(rung_plans(config)) > 1
+    may_rebase = changed == on_target and not has_rungs
+    if not changed or (rebase and may_rebase):
+        return on_target
+    listing = "\n  ".join(changed)
+    remedy = " With `rebase=True`, all networks are measured again." if may_rebase else ""
+    if rebase and has_rungs:
+        remedy = (
+            " A run with fidelities or a first estimator cannot be measured again: begin one with "
+            "`warm_start=` of this."
+        )
+    raise StudyError(
+        f"Trials of one study must be comparable, but since {run.path} was started this changed:\n"
+        f"  {listing}\nRestore it, or start a new run.{remedy}"
+    )
+
+
+def _inputs_of_estimators(config: RunConfig, recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is in the files that estimators take, such as a supernet; nothing where they take none.
+
+    What is not there any more counts as it was: who needs it says so.
+    """
+    found = {}
+    for plan in rung_plans(config):
+        name, settings = plan.estimator["name"], plan.estimator["settings"]
+        for key, value in settings_by_content(GROUP, name, settings).items():
+            if value != settings.get(key):
+                place = f"{name}.{key}"
+                found[place] = recorded.get(place) if value is None else value
+    return {_INPUTS: found} if found else {}
 
 
 def record_identity(run: RunDirectory, study: SearchStudy) -> None:

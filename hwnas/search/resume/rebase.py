@@ -28,8 +28,10 @@ from hwnas.search.objectives import end_to_end_job
 from hwnas.search.resume.frozen_trials import Outcome
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory, read_record_if_any
 from hwnas.search.run_log import RunLog
-from hwnas.search.study import SearchStudy, TrialSummary
+from hwnas.search.study import SearchStudy
+from hwnas.search.trial_summary import TrialSummary
 from hwnas.tasks.base import Task
+from hwnas.text import figure
 
 Export = Callable[[Architecture, Path], None]
 """Writes an untrained network as ONNX, as the search did."""
@@ -117,7 +119,7 @@ class Rebase:
             write_checked_json(path, found)
         objective = self._objectives.objective
         after = found["measurements"][str(objective)]
-        message = f"trial {number}: {objective} {before} -> {after:.3f} {objective.unit}"
+        message = f"trial {number}: {objective} {before} -> {figure(after)} {objective.unit}"
         self._log.event("remeasured", message, trial=number)
         return Outcome(found["measurements"], None)
 

@@ -20,7 +20,8 @@ from hwnas.errors import StudyError
 from hwnas.objectives import Objectives
 from hwnas.search.resume.frozen_trials import RecordedTrial
 from hwnas.search.run_directory import RunDirectory
-from hwnas.search.study import SearchStudy, TrialSummary
+from hwnas.search.study import SearchStudy
+from hwnas.search.trial_summary import TrialSummary
 from hwnas.tasks.base import Quality
 
 _MOST_MISSING = 1000
@@ -175,7 +176,7 @@ def _finish_recorded(
         study.describe(trial, recorded.architecture)
         study.mark(trial, recorded.latency_remark)
         if recorded.predicted:
-            study.foresee(trial, recorded.predicted)
+            study.record_prediction(trial, recorded.predicted)
         measurements = recorded.measurements
         if recorded.error is not None:
             study.tell_trained(

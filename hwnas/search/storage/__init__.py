@@ -1,5 +1,5 @@
 """Where a study lies, and who may write it: a journal file, or a PostgreSQL database."""
 
-from hwnas.search.storage.journal import DriverLease, LockedJournal, append_lines, cut_at_damage
+from hwnas.search.storage.journal import DriverLease, LockedJournal, cut_at_damage
 
-__all__ = ["DriverLease", "LockedJournal", "append_lines", "cut_at_damage"]
+__all__ = ["DriverLease", "LockedJournal", "cut_at_damage"]

@@ -18,7 +18,7 @@ import os
 import shutil
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -26,8 +26,8 @@ from typing import Any, Self
 
 from optuna.storages.journal import BaseJournalBackend
 
+from hwnas.appending import append_safely, locked, whole_size
 from hwnas.errors import StudyError
-from hwnas.files import naming
 from hwnas.search.storage.lines import MARK, checked_line, checksum_of_line
 
 # Optuna's codes of the records after which a crash of the machine must not lose what came before:
@@ -35,54 +35,6 @@ from hwnas.search.storage.lines import MARK, checked_line, checksum_of_line
 _DURABLE_OPERATIONS = frozenset({0, 2, 6})
 # A system attribute of a study or of a trial was set.
 _SYSTEM_ATTRIBUTE_OPERATIONS = frozenset({3, 9})
-
-
-@contextmanager
-def _locked(descriptor: int) -> Iterator[None]:
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-    try:
-        yield
-    finally:
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
-
-
-def _whole_size(descriptor: int) -> int:
-    """Return how many bytes of the file are whole lines."""
-    end = os.fstat(descriptor).st_size
-    while end > 0:
-        start = max(0, end - 65536)
-        newline = os.pread(descriptor, end - start, start).rfind(b"\n")
-        if newline >= 0:
-            return start + newline + 1
-        end = start
-    return 0
-
-
-def _append_line_safely(descriptor: int, content: bytes) -> None:
-    """Append whole lines after the last whole line; on failure the file is as before."""
-    size = _whole_size(descriptor)
-    os.ftruncate(descriptor, size)
-    try:
-        rest = memoryview(content)
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
-    except OSError:
-        os.ftruncate(descriptor, size)
-        raise
-
-
-def append_lines(path: Path, content: str) -> None:
-    """Append whole lines to a text file, first cutting off a line torn by a kill.
-
-    Raises:
-        OSError: if the file cannot be written; it then ends as it did before.
-    """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
-    try:
-        with naming(path), _locked(descriptor):
-            _append_line_safely(descriptor, content.encode("utf-8"))
-    finally:
-        os.close(descriptor)
 
 
 class LockedJournal(BaseJournalBackend):
@@ -106,8 +58,8 @@ class LockedJournal(BaseJournalBackend):
         self._offsets = [0]  # where each known record starts, and where the next one will
         self._checksum = b""  # of the last known record that has one
         if not read_only:
-            with _locked(self._descriptor):
-                os.ftruncate(self._descriptor, _whole_size(self._descriptor))
+            with locked(self._descriptor):
+                os.ftruncate(self._descriptor, whole_size(self._descriptor))
 
     def close(self) -> None:
         """Let the file go."""
@@ -138,16 +90,18 @@ class LockedJournal(BaseJournalBackend):
             StudyError: if they cannot be written, the journal is then as before; or if it is damaged.
         """
         try:
-            with _locked(self._descriptor):
+            with locked(self._descriptor):
                 for _ in self.read_logs(len(self._offsets) - 1):
                     pass  # what another process appended meanwhile
-                _append_line_safely(self._descriptor, _lines(logs, self._checksum))
-                if any(log["op_code"] in _DURABLE_OPERATIONS for log in logs):
-                    os.fsync(self._descriptor)
+                append_safely(
+                    self._descriptor,
+                    _lines(logs, self._checksum),
+                    is_durable=any(log["op_code"] in _DURABLE_OPERATIONS for log in logs),
+                )
         except OSError as error:
             raise StudyError(
                 f"The journal {self._path} cannot be written: {error}. "
-                "Make room or restore access, then go on with --resume."
+                "Make room or restore access, then go on with `Run.search` or `hwnas search RUN --resume`."
             ) from error
 
     def _new_record(self, line: bytes) -> dict[str, Any]:

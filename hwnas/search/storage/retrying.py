@@ -68,7 +68,8 @@ class RetryingStorage(BaseStorage):
                     waited_s, self._patience_s = self._patience_s, 0.0
                     raise StudyError(
                         f"The database was lost and did not come back within {waited_s:g} s "
-                        f"({reason_of(error)}). What was told is kept: go on with --resume."
+                        f"({reason_of(error)}). What was told is kept: go on with `Run.search` or "
+                        "`hwnas search RUN --resume`."
                     ) from error
             self.num_retries += 1
             time.sleep(pause_s)

@@ -62,6 +62,8 @@ class StrategyContext:
             searches of one length.
         sizes_fit: whether a network is within the hard limits on what can be counted without measuring it.
             Networks are built for that, so that few should be asked for.
+        data: fingerprint of the task; what was learned before for other data does not count. None where
+            nothing is searched.
     """
 
     space: SearchSpace
@@ -71,6 +73,7 @@ class StrategyContext:
     predict_latencies: Callable[[Sequence[Architecture]], Predictions] | None = None
     rungs: Sequence[Study] = ()
     sizes_fit: Callable[[Architecture], bool] = lambda _architecture: True
+    data: str | None = None
 
     def latencies(self, architectures: Sequence[Architecture]) -> Predictions:
         """Return what is known of latencies beforehand, in their order; None for what is not."""
@@ -82,8 +85,8 @@ class StrategyContext:
 
     def is_forbidden(self, prediction: LatencyPrediction | None) -> bool:
         """Return whether a network is over the hard limit even if it is as fast as can be."""
-        most_ms = self.limits.latency_ms
-        return prediction is not None and most_ms is not None and prediction.interval_ms[0] > most_ms
+        upper_ms = self.limits.latency_ms
+        return prediction is not None and upper_ms is not None and prediction.interval_ms[0] > upper_ms
 
 
 @runtime_checkable

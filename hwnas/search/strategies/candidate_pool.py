@@ -74,8 +74,8 @@ class CandidatePool:
         distinct = {codec.architecture(one).id: one for one in genes}
         fresh = [one for one in distinct.values() if not self._observations.is_known(codec.architecture(one))]
         found = self.described(fresh)
-        most_ms = codec.context.limits.latency_ms
-        if most_ms is None or not fresh:
+        upper_ms = codec.context.limits.latency_ms
+        if upper_ms is None or not fresh:
             return found
         predictions = codec.context.latencies([codec.architecture(one) for one in fresh])
         kept = [index for index, one in enumerate(predictions) if not codec.context.is_forbidden(one)]

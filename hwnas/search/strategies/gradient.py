@@ -48,7 +48,8 @@ def gradient_sampler(context: StrategyContext, *, relaxed: str) -> BaseSampler:
         relaxed: directory that `hwnas relax` wrote.
 
     Raises:
-        TrainingError: if there are no relaxed choices there, or they are of another space.
+        TrainingError: if there are no relaxed choices there, or they are damaged, or of another space or
+            other data.
     """
-    found = RelaxedChoices.load(Path(relaxed), context.space.name, context.space.choices)
+    found = RelaxedChoices.load(Path(relaxed), context.space.name, context.space.choices, context.data)
     return GradientSampler(context, found)

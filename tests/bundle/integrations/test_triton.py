@@ -76,10 +76,10 @@ def test_an_engine_of_tensorrt_is_served_by_its_own_backend(tmp_path: Path, mode
     (tmp_path / "model.onnx").write_bytes(b"x")
     (tmp_path / "tensorrt-10.engine").write_bytes(b"engine")
     spec = IoSpec((TensorSpec("x", (1, 2)),), (TensorSpec("y", (1,)),))
-    told = write_triton(Deployed(tmp_path, "a" * 16, "fp16", "model.onnx", spec, "tensorrt-10.engine"))
+    reported = write_triton(Deployed(tmp_path, "a" * 16, "fp16", "model.onnx", spec, "tensorrt-10.engine"))
     config = parse(model_config, next(tmp_path.glob("triton/*/config.pbtxt")))
     assert (config.platform, config.default_model_filename) == ("tensorrt_plan", "model.plan")
-    assert told["platform"] == "tensorrt_plan"
+    assert reported["platform"] == "tensorrt_plan"
     (served,) = tmp_path.glob("triton/*/1/*")
     assert served.name == "model.plan"
     assert served.read_bytes() == b"engine"

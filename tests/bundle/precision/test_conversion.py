@@ -150,5 +150,5 @@ def test_modelopt_is_for_tensorrt_only(member: TrainedMember, tmp_path: Path) ->
     with pytest.raises(ConfigError, match="modelopt` quantises for TensorRT"):
         export(member, tmp_path / "bundle", "int8", quantizer="modelopt")
     assert not (tmp_path / "bundle").exists()
-    with pytest.raises(ConfigError, match="--quantizer"):
+    with pytest.raises(ConfigError, match="quantizer="):
         PrecisionSettings.of("int8", quantizer="tensorflow")

@@ -67,8 +67,8 @@ def logits_of(
         np.save(inputs, images)
         program = PROGRAMS / ("openvino_logits.py" if runtime == OPENVINO else "onnxruntime_logits.py")
         more = [arithmetic] if runtime == OPENVINO else []
-        told = _run(runtime, [python_of(runtime), program, model, inputs, outputs, *more]).split()
-        return Logits(np.load(outputs, allow_pickle=False), *told)
+        reported = _run(runtime, [python_of(runtime), program, model, inputs, outputs, *more]).split()
+        return Logits(np.load(outputs, allow_pickle=False), *reported)
 
 
 def labels_in(

@@ -106,17 +106,17 @@ def test_threads_take_turns(bundle: Path, imagine: Callable[..., FakeCuda]) -> N
 
 
 @pytest.mark.parametrize(
-    ("here", "told"),
+    ("here", "reported"),
     [
         ({"version": "10.16.2.10"}, r"built with tensorrt 10\.13\.3\.9, here is 10\.16\.2\.10"),
         ({"capability": (8, 7)}, r"capability 8\.6\), here is Imagined GPU \(8\.7\)"),
     ],
 )
 def test_an_engine_for_another_machine_is_refused(
-    bundle: Path, imagine: Callable[..., FakeCuda], here: dict[str, Any], told: str
+    bundle: Path, imagine: Callable[..., FakeCuda], here: dict[str, Any], reported: str
 ) -> None:
     imagine(**here)
-    with pytest.raises(BundleError, match=told):
+    with pytest.raises(BundleError, match=reported):
         Runner(bundle, backend="tensorrt")
 
 
@@ -140,10 +140,10 @@ def test_an_engine_with_other_inputs_is_refused(bundle: Path, imagine: Callable[
 
 
 @pytest.mark.parametrize(
-    ("update", "backend", "told"),
+    ("update", "backend", "reported"),
     [
         ({}, "tensorrt-rtx", "no engine of tensorrt-rtx in fp32, but tensorrt fp32"),
-        ({"engines": []}, "tensorrt", "but none. Export it with `--engine`"),
+        ({"engines": []}, "tensorrt", "but none. Export it with `hwnas export --engine`"),
         ({"engines": "x"}, "tensorrt", "must be a list"),
         (
             {"engines": [{"product": "tensorrt", "precision": "fp32", "file": "y"}]},
@@ -154,11 +154,11 @@ def test_an_engine_with_other_inputs_is_refused(bundle: Path, imagine: Callable[
     ],
 )
 def test_bundles_without_the_engine(
-    bundle: Path, imagine: Callable[..., FakeCuda], update: dict[str, Any], backend: str, told: str
+    bundle: Path, imagine: Callable[..., FakeCuda], update: dict[str, Any], backend: str, reported: str
 ) -> None:
     imagine()
     change(bundle, **update)
-    with pytest.raises(BundleError, match=told):
+    with pytest.raises(BundleError, match=reported):
         Runner(bundle, backend=backend)
 
 

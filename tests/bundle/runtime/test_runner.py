@@ -197,3 +197,19 @@ def test_scans_are_read_as_the_files_of_the_training_were_laid_out(bundle: Path,
     rewrite(forged, content)
     with pytest.raises(BundleError, match="sideways"):
         Runner(forged)
+
+
+def test_scans_in_deployment_need_no_field_of_labels(bundle: Path, tmp_path: Path) -> None:
+    forged = forge(bundle, tmp_path)
+    content = manifest_of(forged)
+    content["deployment"].update(
+        scan_format={"name": "npy", "options": {"intensity": "power", "label": "class"}}
+    )
+    rewrite(forged, content)
+    points, intensity, _ = make_scan(1)
+    values = np.zeros(len(points), [("x", "f4"), ("y", "f4"), ("z", "f4"), ("power", "f4")])
+    values["x"], values["y"], values["z"], values["power"] = *points.T, intensity
+    np.save(tmp_path / "scan.npy", values)
+    runner = Runner(forged)
+    expected = runner.label(points, intensity)
+    np.testing.assert_array_equal(runner.label_scan(tmp_path / "scan.npy"), expected)

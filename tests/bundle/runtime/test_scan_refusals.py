@@ -24,7 +24,8 @@ from hwnas.data.formats import read_bin, read_pcd
 from hwnas.data.sensors import load_sensor, sensor_names
 from hwnas.errors import DataError
 from hwnas.range_view.angles import has_direction
-from hwnas.range_view.projection import ProjectionSpec, project
+from hwnas.range_view.projection import project
+from hwnas.range_view.projection_spec import ProjectionSpec
 from hwnas.scan import Scan
 from tests.bundle.runtime.test_runner_scans import bundle as bundle  # noqa: PLC0414 - a fixture
 from tests.bundle.runtime.test_runner_scans import scan_of
@@ -253,7 +254,7 @@ def test_infer_refuses_other_scans_and_says_what_is_unusual(bundle: Path, tmp_pa
         app, ["infer", str(bundle), str(right), str(shuffled), "--out", str(tmp_path / "a"), "--json"]
     )
     assert found.exit_code == 0, found.output
-    first, second = json.loads(found.stdout)["scans"]
+    first, second = json.loads(found.stdout)["files"]
     assert first["warnings"] == []
     assert "mirrored" in " ".join(second["warnings"])
     text = runner.invoke(app, ["infer", str(bundle), str(shuffled), "--out", str(tmp_path / "b")])

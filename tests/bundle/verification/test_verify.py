@@ -13,7 +13,7 @@ from hwnas.bundle.verification.json_values import is_same
 from hwnas.bundle.verification.parity import compare
 from hwnas.bundle.verification.verify import verify_bundle
 from hwnas.errors import BundleError, ConfigError
-from hwnas.files import sha256_of_file
+from hwnas.files import read_checked_json, sha256_of_file
 from hwnas.training.checkpoint import read_tensors, write_tensors
 from tests.bundle import small_lidar
 from tests.bundle.made_up_bundle import manifest_of, rewrite_manifest
@@ -59,7 +59,7 @@ def test_honest_bundle_passes(bundle: Path) -> None:
     verification = verify_bundle(bundle, FixedMeter(5.0))
     assert verification.passed, verification.failed_checks
     assert all(check.passed for check in verification.checks)
-    written = json.loads((bundle / "verification.json").read_text())
+    written = read_checked_json(bundle / "verification.json")
     assert written == json.loads(json.dumps(verification.to_json()))
     assert written["passed"] is True
     assert [check["name"] for check in written["checks"]] == [
@@ -73,9 +73,9 @@ def test_honest_bundle_passes(bundle: Path) -> None:
     ]
     assert written["facts"]["parity"]["same_decision_share"] >= 0.999
     # The verification lies beside the hashed files and is none of them.
-    told: list[str] = []
-    assert verify_bundle(bundle, FixedMeter(5.0), progress=told.append).passed
-    assert [what.split()[0] for what in told] == ["signature", "outputs", "latency,", "latency"]
+    reported: list[str] = []
+    assert verify_bundle(bundle, FixedMeter(5.0), progress=reported.append).passed
+    assert [what.split()[0] for what in reported] == ["signature", "outputs", "latency,", "latency"]
 
 
 def test_changed_file_fails_and_removes_the_old_verification(bundle: Path) -> None:
@@ -85,7 +85,7 @@ def test_changed_file_fails_and_removes_the_old_verification(bundle: Path) -> No
     (bundle / "model.onnx").write_bytes(content)
     verification = verify_bundle(bundle, FixedMeter(5.0))
     assert failed(verification) == {"files"}
-    assert json.loads((bundle / "verification.json").read_text())["passed"] is False
+    assert read_checked_json(bundle / "verification.json")["passed"] is False
 
 
 def test_broken_manifest_leaves_no_old_verification(bundle: Path) -> None:
@@ -135,7 +135,7 @@ def test_stated_latency_must_be_met(bundle: Path, latency_ms: float, *, holds: b
     verification = verify_bundle(bundle, meter)
     assert failed(verification) == (set() if holds else {"latency as stated"})
     assert meter.measured == (1 if holds else 3)
-    assert len(verification.facts["latency"]) == meter.measured
+    assert len(verification.facts.latencies) == meter.measured
 
 
 @pytest.mark.parametrize(
@@ -149,6 +149,14 @@ def test_on_a_busy_machine_the_ratio_to_the_reference_counts(
     assert ("2.00 times" in verification.checks[-1].note) is holds
 
 
+def test_a_machine_that_was_busy_when_the_latency_was_stated_is_said_to_have_been(bundle: Path) -> None:
+    verification = verify_bundle(bundle, FixedMeter(2.5, reference_ms=1.0))
+    assert failed(verification) == set()
+    note = verification.checks[-1].note
+    assert "0.500 times" in note
+    assert "it was busy" in note
+
+
 def test_another_reference_network_excuses_nothing(bundle: Path) -> None:
     meter = FixedMeter(10.0, reference_ms=4.0, reference="1" * 64)
     assert failed(verify_bundle(bundle, meter)) == {"latency as stated"}
@@ -160,6 +168,34 @@ def test_latency_of_another_device_is_no_evidence(bundle: Path) -> None:
     assert verification.passed
     assert verification.checks[-1].passed is None
     assert "desk" in verification.checks[-1].note
+
+
+class LoneMeter(FixedMeter):
+    """Cannot clock two models by turns."""
+
+    compare = None
+
+
+def test_what_is_not_verified_is_told(bundle: Path) -> None:
+    speed = {"ratio": 0.5, "ratio_interval": [0.4, 0.6], "is_stable": True}
+    engine = bundle / "model.engine"
+    engine.write_bytes(b"engine")
+
+    def add(content: dict[str, Any]) -> None:
+        content["precisions"]["fp32"]["speed"] = speed
+        content["files"]["model.engine"] = {}
+        content["engines"] = [{"precision": "fp32", "file": "model.engine"}]
+
+    change_manifest(bundle, add)
+    verification = verify_bundle(bundle, LoneMeter(5.0))
+    assert verification.passed
+    told = {check.name: check for check in verification.checks if check.passed is None}
+    assert set(told) == {"fp32: latency against fp32 as stated", "engines"}
+    assert "cannot clock two models" in told["fp32: latency against fp32 as stated"].note
+    assert told["engines"].expected == ["model.engine"]
+    assert all(check.note.startswith("not verified: ") for check in told.values())
+    engine.write_bytes(b"other!")
+    assert failed(verify_bundle(bundle, FixedMeter(5.0))) == {"files"}
 
 
 def test_other_data_is_evaluated_without_comparing_the_stated_figures(bundle: Path) -> None:

@@ -5,6 +5,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from hwnas.latency.agent.inputs import random_inputs
 from hwnas.latency.agent.lock import MeasuringLock
 from hwnas.latency.agent.server import Agent, serve
 from hwnas.latency.backends.errors import AgentError
+from hwnas.latency.backends.tensorrt_build import MODULES
 from hwnas.latency.transports.local import LocalTransport
 
 
@@ -152,6 +155,65 @@ def test_lock_is_exclusive_and_comes_back(tmp_path: Path) -> None:
     first.release()
     second.acquire(0)
     second.release()
+
+
+def test_lock_whose_file_was_put_anew_while_it_was_waited_for_is_not_taken(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    first, second, third = (MeasuringLock(str(path)) for _ in range(3))
+    first.acquire(0)
+    waiting = threading.Thread(target=second.acquire, args=(30,))
+    waiting.start()
+    time.sleep(0.2)  # it has opened the file
+    path.unlink()
+    third.acquire(0)
+    first.release()
+    time.sleep(0.2)
+    assert waiting.is_alive(), "two would hold the lock"
+    third.release()
+    waiting.join(30)
+    with pytest.raises(AgentError, match="Another measurement holds"):
+        third.acquire(0.1)
+    second.release()
+
+
+def test_holder_is_told_that_its_lock_was_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HWNAS_MEASURING_LOCK", str(tmp_path / "lock"))
+    agent = Agent()
+    assert agent.answer({"operation": "unload"}) == {}, "nothing is held yet"
+    assert agent.answer({"operation": "lock", "wait_s": 0}) == {}
+    assert agent.answer({"operation": "unload"}) == {}
+    (tmp_path / "lock").unlink()
+    assert "was removed while it was held" in agent.answer({"operation": "unload"})["error"]
+
+
+@pytest.mark.parametrize(
+    ("backend", "options", "reason"),
+    [
+        ("tensorrt:TensorRt", {}, "The backend 'tensorrt' needs its Python module"),
+        ("tensorrt_rtx:TensorRtRtx", {}, "The backend 'tensorrt-rtx' needs its Python module"),
+        ("onnxruntime:OnnxRuntime", {}, "needs the package onnxruntime"),
+        ("torch_reference:TorchReference", {}, "needs torch and onnx"),
+        ("trtexec:Trtexec", {"program": "no-such-trtexec"}, "trtexec is not here; looked for"),
+        ("onnxruntime:OnnxRuntime", {"dla": "1"}, "has no option 'dla'"),
+        ("nowhere:Nothing", {}, "cannot be imported on the target"),
+    ],
+)
+def test_a_missing_backend_is_said_without_waiting_for_the_lock(
+    backend: str, options: dict[str, str], reason: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = str(tmp_path / "lock")
+    monkeypatch.setenv("HWNAS_MEASURING_LOCK", path)
+    for module in ("onnxruntime", "tensorrt"):
+        monkeypatch.setattr(f"hwnas.latency.backends.{module}.find_spec", lambda name: None)
+    monkeypatch.setattr("hwnas.latency.backends.torch_reference.find_spec", lambda name: None)
+    monkeypatch.setitem(MODULES, "tensorrt", ("no_such_tensorrt",))
+    monkeypatch.setitem(MODULES, "tensorrt-rtx", ("no_such_tensorrt",))
+    other = MeasuringLock(path)
+    other.acquire(0)
+    named = {"backend": f"hwnas.latency.backends.{backend}", "options": options}
+    found = Agent().answer({"operation": "lock", "wait_s": 60, **named})
+    other.release()
+    assert reason in found["error"]
 
 
 def test_lock_does_not_follow_links(tmp_path: Path) -> None:

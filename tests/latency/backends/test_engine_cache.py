@@ -22,12 +22,43 @@ def test_engine_is_found_by_its_key(tmp_path: Path) -> None:
     assert cache.find("other") is None
 
 
+@pytest.mark.parametrize("damaged", ["", "[]", '{"engine_sha256": 1}', "edited", "cut"])
+def test_an_engine_whose_record_is_damaged_is_built_anew(tmp_path: Path, damaged: str) -> None:
+    cache = EngineCache(str(tmp_path / "engines"))
+    keep(cache, "k", b"plan")
+    record = tmp_path / "engines" / "k.json"
+    whole = record.read_text()
+    forms = {"edited": whole.replace('"engine_bytes": 4', '"engine_bytes": 5'), "cut": whole[:-9]}
+    record.write_text(forms.get(damaged, damaged))
+    assert cache.find("k") is None
+    keep(cache, "k", b"plan")
+    assert cache.find("k") is not None
+
+
 def test_changed_or_lost_engine_is_not_found(tmp_path: Path) -> None:
     cache = EngineCache(str(tmp_path / "engines"))
     keep(cache, "k", b"plan")
     Path(cache.path("k")).write_bytes(b"evil")
     assert cache.find("k") is None
     Path(cache.path("k")).unlink()
+    assert cache.find("k") is None
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", "7", '"engine_sha256"', "{}", "{", "[" * 10_000, "\xff"])
+def test_record_that_is_not_as_it_was_written_is_not_found(tmp_path: Path, text: str) -> None:
+    cache = EngineCache(str(tmp_path / "engines"))
+    keep(cache, "k", b"plan")
+    (tmp_path / "engines" / "k.json").write_bytes(text.encode("latin-1"))
+    assert cache.find("k") is None
+    with pytest.raises(AgentError, match="build it first"):
+        cache.adopt("other", "k")
+
+
+def test_record_whose_fields_were_changed_is_not_found(tmp_path: Path) -> None:
+    cache = EngineCache(str(tmp_path / "engines"))
+    keep(cache, "k", b"plan")
+    record = tmp_path / "engines" / "k.json"
+    record.write_text(record.read_text().replace('"engine_bytes": 4', '"engine_bytes": null'))
     assert cache.find("k") is None
 
 

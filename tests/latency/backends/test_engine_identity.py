@@ -33,7 +33,7 @@ def test_what_it_was_built_for_is_taken(engine: str, identity: EngineIdentity) -
 
 
 @pytest.mark.parametrize(
-    ("here", "told"),
+    ("here", "reported"),
     [
         ({"version": "10.16.2.10"}, r"built with tensorrt 10\.13\.3\.9, here is 10\.16\.2\.10"),
         ({"gpu": "Thor", "compute_capability": "11.0"}, r"Orin \(compute capability 8\.7\), here is Thor"),
@@ -42,9 +42,9 @@ def test_what_it_was_built_for_is_taken(engine: str, identity: EngineIdentity) -
     ],
 )
 def test_another_machine_is_refused(
-    engine: str, identity: EngineIdentity, here: dict[str, str], told: str
+    engine: str, identity: EngineIdentity, here: dict[str, str], reported: str
 ) -> None:
-    with pytest.raises(AgentError, match=told):
+    with pytest.raises(AgentError, match=reported):
         check_engine(engine, identity, replace(HERE, **here))
 
 
@@ -52,14 +52,14 @@ def test_everything_that_differs_is_told_at_once(engine: str, identity: EngineId
     Path(engine).write_bytes(plan_of("10.7.0.23", {}))
     with pytest.raises(AgentError) as error:
         check_engine(engine, identity, replace(HERE, version="11.4.1.1", gpu="Thor"), "b" * 64)
-    for told in (
+    for reported in (
         "file was changed",
         "header says tensorrt 10.7.0.23",
         "11.4.1.1",
         "Thor",
         "of another model",
     ):
-        assert told in str(error.value)
+        assert reported in str(error.value)
 
 
 @pytest.mark.parametrize(

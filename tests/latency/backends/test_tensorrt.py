@@ -169,17 +169,19 @@ def test_compatibility_is_set_where_it_is_offered(imagine: Callable[..., Any], m
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "reported"),
     [
         ({"hardware_compatibility": "same-compute-capability"}, "hardware_compatibility=same-compute"),
         ({"build_route": "-a=on"}, "build_route=-a=on"),
     ],
 )
 def test_what_a_version_lacks_is_not_ignored(
-    imagine: Callable[..., Any], model: str, options: dict[str, str], told: str
+    imagine: Callable[..., Any], model: str, options: dict[str, str], reported: str
 ) -> None:
     imagine("10.3.0")
-    with pytest.raises(AgentError, match=f"{told}.* was asked for, but TensorRT 10.3.0 does not offer it"):
+    with pytest.raises(
+        AgentError, match=f"{reported}.* was asked for, but TensorRT 10.3.0 does not offer it"
+    ):
         TensorRt(1, **options).load(model)
 
 

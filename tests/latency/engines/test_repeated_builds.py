@@ -98,6 +98,6 @@ def test_builds_compare_by_their_ratio_to_the_reference() -> None:
     builds = Builds(made)
     assert builds.chosen.number == 2
     assert builds.spread == pytest.approx(2.0 / 1.9 - 1)
-    told = builds.to_json()
-    assert told["chosen"] == 2
-    assert [entry["latency_ms"] for entry in told["made"]] == [10.0, 11.0]
+    reported = builds.to_json()
+    assert reported["chosen"] == 2
+    assert [entry["latency_ms"] for entry in reported["made"]] == [10.0, 11.0]

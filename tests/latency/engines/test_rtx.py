@@ -104,7 +104,7 @@ def test_gpus_that_it_does_not_build_for_are_named(tmp_path: Path) -> None:
 
 @needs_rtx
 @pytest.mark.parametrize(
-    ("node", "told"),
+    ("node", "reported"),
     [
         (
             helper.make_node(
@@ -129,7 +129,9 @@ def test_gpus_that_it_does_not_build_for_are_named(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_refused_nodes_are_named_with_their_modules(tmp_path: Path, node: onnx.NodeProto, told: str) -> None:
+def test_refused_nodes_are_named_with_their_modules(
+    tmp_path: Path, node: onnx.NodeProto, reported: str
+) -> None:
     constants = {
         "index": np.zeros((1, 16, 8, 16), np.int64),
         "weight": np.ones((16, 16, 3, 3), np.float32),
@@ -138,7 +140,7 @@ def test_refused_nodes_are_named_with_their_modules(tmp_path: Path, node: onnx.N
     nodes = [helper.make_node("Relu", ["image"], ["rectified"], "stem/Relu"), node]
     (build,) = build_all("net", write_graph(tmp_path / "m.onnx", nodes, constants), ["SM89"])
     assert build.state == REFUSED
-    assert re.search(told, build.detail), build.detail
+    assert re.search(reported, build.detail), build.detail
 
 
 @needs_rtx

@@ -27,6 +27,7 @@ from hwnas.latency.measure.retrying import MAX_LOSSES
 from hwnas.latency.measure.session import Session
 from hwnas.latency.measure.statistics import relative_half_width
 from hwnas.latency.measurement import LatencyMeter
+from hwnas.latency.target_state import TargetState
 from hwnas.testing.latency_meter_suite import LatencyMeterSuite
 from hwnas.testing.onnx_models import write_conv_model
 from tests.latency import faulty_backends
@@ -101,7 +102,11 @@ def test_fingerprint_names_the_device_and_settings() -> None:
 def test_processes_and_protocol_are_followed(model: tuple[Path, IoSpec]) -> None:
     protocol = replace(QUICK, processes=3, min_rounds=2, relative_interval=1.0, max_block_samples=5)
     found = open_meter("local", protocol).measure(*model)
-    assert [len(process) for process in found.samples_ms] == [10, 10, 10]
+    counts = [len(process) for process in found.samples_ms]
+    # Two rounds of five samples; on a disturbed machine, more are taken until the interval is as wished.
+    assert counts == [counts[0]] * 3
+    assert counts[0] >= 10
+    assert counts[0] % 5 == 0
     assert (found.block_samples, found.ended) == (5, "precise")
     assert MeasuringProtocol.from_json(found.protocol) == protocol
     assert found.percentiles_ms == {"p90": None, "p95": None, "p99": None}
@@ -185,7 +190,7 @@ def test_throttling_discards_the_measurement(with_backend, model, monkeypatch: p
     monkeypatch.setattr(Session, "state", lambda _self: {**state, "alarms": next(alarms)})
     found = with_backend("Healthy", replace(QUICK, max_attempts=2)).measure(*model)
     assert found.attempts == 2
-    assert found.states == ({**state, "alarms": []},) * 2
+    assert found.states == (TargetState.from_json({**state, "alarms": []}),) * 2
     alarms = iter([["hot"]] * 4)
     with pytest.raises(MeasurementError, match=r"all 2 did \(hot\)"):
         with_backend("Healthy", replace(QUICK, max_attempts=2)).measure(*model)
@@ -317,7 +322,7 @@ def test_unusable_lock_file_is_said(
 
 def test_too_many_threads_and_absent_cores_are_refused() -> None:
     with pytest.raises(MeasurementError, match="ask for fewer threads"):
-        open_meter("local?threads=4000").fingerprint()
+        open_meter(f"local?threads={len(os.sched_getaffinity(0)) + 1}").fingerprint()
     with pytest.raises(MeasurementError, match="cannot be used"):
         open_meter("local?cores=4000").fingerprint()
 

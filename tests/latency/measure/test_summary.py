@@ -164,7 +164,7 @@ def test_the_calmest_attempt_counts_and_never_one_that_throttled() -> None:
 def test_a_stated_attempt_names_the_others() -> None:
     found = stated([attempt(3.0), attempt(2.0), attempt(2.5)], 1)
     assert (found.latency_ms, found.attempts) == (2.0, 3)
-    assert [(each["latency_ms"], each["ratio"], each["remark"]) for each in found.other_attempts] == [
+    assert [(each.latency_ms, each.ratio, each.remark) for each in found.other_attempts] == [
         (3.0, 2.5, "noisy"),
         (2.5, 2.5, "noisy"),
     ]

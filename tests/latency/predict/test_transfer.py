@@ -13,13 +13,20 @@ from typer.testing import CliRunner
 
 from hwnas.cli import profile as profile_command
 from hwnas.errors import LatencyTableError
+from hwnas.latency.measure.protocol import MeasuringProtocol
 from hwnas.latency.predict import fitting
 from hwnas.latency.predict.table import LatencyTable, load_table
 from hwnas.latency.predict.transfer import make_table_from_others
 from tests.latency.predict.small_space import CONTRACT, small_space, some
 from tests.latency.predict.test_predictor import HEADER, profiled
+from tests.short_measuring import bounded
 
 TARGET = "local?backend=onnxruntime-cpu&threads=1"
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MeasuringProtocol, "__post_init__", bounded)
 
 
 @pytest.fixture(scope="module")
@@ -48,10 +55,10 @@ def test_a_few_networks_here_and_a_table_of_another_device_make_one(
     slow = other.predictor(small_space()).predict(networks)
     assert np.median(slow.latency_ms / found.latency_ms) > 10.0
     measured = {network.architecture: network.latency_ms for network in again.networks}
-    told = again.predictor(small_space()).predict(list(measured)).latency_ms
+    reported = again.predictor(small_space()).predict(list(measured)).latency_ms
     # The scale is this machine's: the other device is a hundred times as slow. How well single networks are
     # predicted hangs on how alike both devices are, and these are not: one is made up.
-    assert abs(np.median(np.log(told / np.array(list(measured.values()))))) < np.log(10)
+    assert abs(np.median(np.log(reported / np.array(list(measured.values()))))) < np.log(10)
     assert (found.low_ms < found.latency_ms).all()
     # What was measured is not measured again.
     before = {path.name: path.stat().st_mtime_ns for path in raw.glob("*.json")}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import socket
@@ -176,7 +177,7 @@ def make_board() -> Board:
     root = Path(tempfile.mkdtemp(prefix="hwnas-board-", dir="/tmp"))
     root.chmod(0o755)
     is_root = os.getuid() == 0 and shutil.which("useradd") is not None
-    user = f"hwnas-board-{os.getpid()}" if is_root else pwd.getpwuid(os.getuid()).pw_name
+    user = f"hwnas-board-{secrets.token_hex(4)}" if is_root else pwd.getpwuid(os.getuid()).pw_name
     board = Board(root, user, _free_port(), made_user=is_root)
     try:
         if is_root:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
@@ -9,6 +10,7 @@ import psutil
 import pytest
 
 from hwnas.errors import StudyError
+from hwnas.search.executors import local
 from hwnas.search.executors.local import LocalExecutor
 from hwnas.testing.executor_suite import ExecutorSuite, setup_with, wait_until_idle
 
@@ -58,3 +60,54 @@ def test_workers_that_never_start_are_given_up(tmp_path: Path, monkeypatch) -> N
     pool = LocalExecutor(setup_with(), workers=1, logs=tmp_path)
     with pytest.raises(StudyError, match="three in a row did not: worker ended with status 1"), pool:
         wait_until_idle(pool, 1)
+
+
+def descriptors() -> set[str]:
+    return set(os.listdir("/proc/self/fd"))
+
+
+@pytest.mark.parametrize("fails", ["pidfd_open", "second pipe"])
+def test_a_start_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch, fails: str) -> None:
+    started: list[int] = []
+    calls = {"pidfd_open": 0, "pipe": 0}
+    real_open, real_pipe = os.pidfd_open, os.pipe
+
+    def pidfd_open(pid: int) -> int:
+        started.append(pid)
+        calls["pidfd_open"] += 1
+        if fails == "pidfd_open" and calls["pidfd_open"] == 2:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return real_open(pid)
+
+    def pipe() -> tuple[int, int]:
+        calls["pipe"] += 1
+        if fails == "second pipe" and calls["pipe"] == 4:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return real_pipe()
+
+    pool = LocalExecutor(setup_with(), workers=2, logs=tmp_path)
+    before = descriptors()
+    with monkeypatch.context() as patched:
+        patched.setattr(local.os, "pidfd_open", pidfd_open)
+        patched.setattr(local.os, "pipe", pipe)
+        with pytest.raises(OSError, match="Too many open files"):
+            pool.__enter__()
+    assert started
+    assert not any(psutil.pid_exists(pid) for pid in started)
+    assert descriptors() < before, "but for the selector nothing is open that was not"
+
+
+def wait_for_ever(pool: LocalExecutor) -> None:
+    while True:
+        pool.wait(5)
+
+
+def test_a_worker_that_cannot_be_replaced_is_closed_once(tmp_path: Path, monkeypatch) -> None:
+    with LocalExecutor(setup_with(), workers=1, logs=tmp_path) as pool:
+        wait_until_idle(pool, 1)
+        pool.kill(pool.workers[0])
+        with monkeypatch.context() as patched:
+            patched.setattr(pool, "_process", lambda *_: (_ for _ in ()).throw(OSError("no process")))
+            with pytest.raises(OSError, match="no process"):
+                wait_for_ever(pool)
+        assert pool.workers == ()

@@ -189,7 +189,9 @@ def test_a_search_on_a_cluster_of_its_own(site_in_path: None, write_run, tmp_pat
 def test_wrong_settings_and_a_missing_cluster_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="gpus_per_trial above 1 must be whole"):
         ray_executor("local", tmp_path, gpus_per_trial=1.5)
-    with pytest.raises(ConfigError, match="retries must be a number from 0"):
+    with pytest.raises(ConfigError, match="retries must be a finite number from 0"):
         ray_executor("local", tmp_path, retries="often")
+    with pytest.raises(ConfigError, match="gpus_per_trial must be a finite number from 0, but is nan"):
+        ray_executor("local", tmp_path, gpus_per_trial=float("nan"))
     with pytest.raises(StudyError, match=r"There must be a Ray cluster at '127\.0\.0\.1:9'"):
         ray_executor("127.0.0.1:9", tmp_path).__enter__()

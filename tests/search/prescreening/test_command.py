@@ -43,18 +43,18 @@ def test_the_command_goes_through_all_stages_and_survives_a_kill_in_between(tmp_
         timeout=400,
     )
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert told["trained"] == 11
-    assert len(told["full_training"]["members"]) == 1
-    assert [stage["stage"] for stage in told["stages"]] == [
+    reported = json.loads(done.stdout)
+    assert reported["trained"] == 11
+    assert len(reported["full_training"]["members"]) == 1
+    assert [stage["stage"] for stage in reported["stages"]] == [
         "candidates of the strategy",
         "prescreening",
         "candidates chosen by prescreening",
         "full training",
         "total",
     ]
-    assert told["stages"][0]["remark"] == "8 trained"
-    assert told["stages"][2]["remark"] == "3 trained"
+    assert reported["stages"][0]["remark"] == "8 trained"
+    assert reported["stages"][2]["remark"] == "3 trained"
 
 
 @pytest.mark.long

@@ -18,7 +18,7 @@ from hwnas.search.run_directory import RunDirectory
 from hwnas.search.run_log import RunLog
 from hwnas.search.stage_costs import stage_costs
 from hwnas.search.strategies import Limits
-from hwnas.search.study import TrialSummary
+from hwnas.search.trial_summary import TrialSummary
 from hwnas.search.warm_start import not_yet_evaluated
 from hwnas.search_spaces.base import SearchSpace, make_search_space
 from hwnas.tasks.base import make_task
@@ -27,7 +27,7 @@ from hwnas.training.recipe import Recipe
 from hwnas.training.supernet import train_supernet
 from tests.search.conftest import run_settings, tiny_plugin, tiny_site  # noqa: F401 - fixtures
 
-pytestmark = pytest.mark.usefixtures("tiny_plugin")
+pytestmark = pytest.mark.usefixtures("tiny_plugin", "forked_workers")
 
 
 def _trial(space: SearchSpace, number: int, choices: dict, **changes) -> TrialSummary:

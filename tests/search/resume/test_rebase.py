@@ -21,6 +21,8 @@ from hwnas.search.strategies import distributions_of
 from hwnas.search.study import SearchStudy
 from hwnas.testing.strategy_suite import GridSpace
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 OBJECTIVES = Objectives(constraints=(Constraint(Metric("latency_ms"), 5.0),))
 
 
@@ -65,7 +67,7 @@ def test_a_run_goes_on_with_the_measurements_of_the_board_as_it_is(
     train_front(run.path, pick="knee")
 
     board.name, board.latency_of = "second", lambda size: 2.0 + size / 1e6
-    with pytest.raises(StudyError, match="With --rebase, all networks are measured again"):
+    with pytest.raises(StudyError, match="With `rebase=True`, all networks are measured again"):
         search(config, run.path, resume=True)
     # The power goes off in the middle: the run is as before, and what was measured is not measured again.
     board.calls, board.fail_at = 0, 2
@@ -106,18 +108,18 @@ def study_of(path: Path) -> SearchStudy:
     ):
         trial, choices = study.ask(distributions_of(GridSpace()))
         study.describe(trial, GridSpace().decode(choices))
-        measurements, told = (
+        measurements, reported = (
             {"latency_ms": latency_ms},
             {"elapsed_s": float(number), "duplicate_of": duplicate_of},
         )
         if state == "ok":
             study.tell_trained(
-                trial, error=0.1 * (number + 1), measurements=measurements, objectives=OBJECTIVES, **told
+                trial, error=0.1 * (number + 1), measurements=measurements, objectives=OBJECTIVES, **reported
             )
         elif state == "over":
-            study.tell_infeasible(trial, measurements=measurements, objectives=OBJECTIVES, **told)
+            study.tell_infeasible(trial, measurements=measurements, objectives=OBJECTIVES, **reported)
         else:
-            study.tell_failed(trial, "no luck", **told)
+            study.tell_failed(trial, "no luck", **reported)
     study.set_identity({"target": "first"})
     return study
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -12,12 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hwnas.appending import append_lines
 from hwnas.errors import StudyError
 from hwnas.objectives import Objectives
-from hwnas.search.storage import DriverLease, LockedJournal, append_lines
+from hwnas.search.storage import DriverLease, LockedJournal
 from hwnas.search.storage.journal import cut_at_damage
 from hwnas.search.strategies import distributions_of
-from hwnas.search.study import ABANDONED, SearchStudy
+from hwnas.search.study import SearchStudy
+from hwnas.search.trial_summary import ABANDONED
 from hwnas.testing.strategy_suite import GridSpace
 
 RECORDS = [{"op_code": 2, "value": "x" * size} for size in (3, 70_000, 5)]
@@ -164,6 +167,25 @@ def test_a_full_disk_leaves_the_journal_as_it_was(tmp_path: Path, monkeypatch) -
     assert path.read_bytes() == whole
 
 
+@pytest.mark.parametrize("fails", ["write", "fsync"])
+def test_records_that_do_not_reach_the_disk_are_taken_back(tmp_path: Path, monkeypatch, fails: str) -> None:
+    path = tmp_path / "j"
+    journal = LockedJournal(path)
+    journal.append_logs([{"op_code": 0, "n": 0}])
+    before = path.read_bytes()
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, fails, refuse)
+        with pytest.raises(StudyError, match="Input/output error"):
+            journal.append_logs([{"op_code": 0, "n": 1}])
+    assert path.read_bytes() == before
+    journal.append_logs([{"op_code": 0, "n": 2}])
+    assert [record["n"] for record in LockedJournal(path).read_logs(0)] == [0, 2]
+
+
 def _holder(code: str, *arguments: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", code, *map(str, arguments)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -234,6 +256,6 @@ def test_a_study_survives_a_tear_at_any_record(tmp_path: Path) -> None:
         torn.close()
         assert {trial.state for trial in summaries} <= {"COMPLETE", "FAIL"}
         assert all(trial.reason == ABANDONED for trial in summaries if trial.state == "FAIL")
-        told = sum(trial.is_trained for trial in summaries)
-        assert told >= told_before
-        told_before = told
+        reported = sum(trial.is_trained for trial in summaries)
+        assert reported >= told_before
+        told_before = reported

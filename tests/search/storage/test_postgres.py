@@ -46,7 +46,7 @@ def place_of(server: PostgresServer, name: str, **settings: float):
 
 def play(study: SearchStudy, rounds: int) -> dict[int, float]:
     """Ask and tell, and return the error that was told for each trial."""
-    told = {}
+    reported = {}
     for index in range(rounds):
         trial, choices = study.ask(distributions_of(GridSpace()))
         study.describe(trial, GridSpace().decode(choices))
@@ -58,17 +58,17 @@ def play(study: SearchStudy, rounds: int) -> dict[int, float]:
             objectives=Objectives(),
             elapsed_s=index,
         )
-        told[trial.number] = error
-    return told
+        reported[trial.number] = error
+    return reported
 
 
-def assert_told_once(study: SearchStudy, told: dict[int, float]) -> None:
+def assert_told_once(study: SearchStudy, reported: dict[int, float]) -> None:
     found = {trial.number: trial.error for trial in study.summaries() if trial.is_trained}
-    assert found == told
+    assert found == reported
     assert {trial.state for trial in study.summaries()} <= {"COMPLETE", "FAIL"}
 
 
-@pytest.mark.usefixtures("tiny_plugin")
+@pytest.mark.usefixtures("tiny_plugin", "forked_workers")
 def test_a_search_in_a_database_writes_no_password_and_can_be_resumed(
     server: PostgresServer, write_run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,7 +139,7 @@ def test_a_lease_of_another_machine_expires_and_its_holder_can_write_no_more(
     first, second = place_of(server, "moved"), place_of(server, "moved")
     with first.held():
         study = SearchStudy(first)
-        told = play(study, 1)
+        reported = play(study, 1)
         server.query("UPDATE hwnas_drivers SET machine = 'far away', expires = now() + interval '9 s'")
         with pytest.raises(StudyError, match=r"expires in [89] s"), second.held():
             pass
@@ -148,24 +148,24 @@ def test_a_lease_of_another_machine_expires_and_its_holder_can_write_no_more(
             with pytest.raises(StudyError, match="another process has taken over"):
                 play(study, 1)
             other = SearchStudy(second)
-            assert_told_once(other, told)
+            assert_told_once(other, reported)
             other.close()
         study.close()
 
 
-@pytest.mark.usefixtures("tiny_plugin")
+@pytest.mark.usefixtures("tiny_plugin", "forked_workers")
 def test_studies_of_several_rungs_share_a_database(server: PostgresServer, write_run, tmp_path: Path) -> None:
     place = place_of(server, "rungs")
     with place.held():
         study = SearchStudy(place)
         below = study.beside("rung-1")
-        told = play(below, 3)
+        reported = play(below, 3)
         below.close()
-        assert_told_once(below, told)
+        assert_told_once(below, reported)
         assert study.summaries() == []
         study.close()
     again = SearchStudy(place)
-    assert_told_once(again.beside("rung-1"), told)
+    assert_told_once(again.beside("rung-1"), reported)
     again.close()
     # A new run does not go on with what another one left there, on whatever rung.
     changes = {"search__fidelities": {"steps": [2]}, "search__trials": 3}
@@ -190,12 +190,12 @@ def test_cut_connections_cost_no_trial_and_count_none_twice(server: PostgresServ
         engine = study._storage._backend._backend.engine
         event.listen(engine, "before_cursor_execute", cut)
         event.listen(engine, "commit", cut)
-        told = play(study, 10)
+        reported = play(study, 10)
         event.remove(engine, "before_cursor_execute", cut)
         event.remove(engine, "commit", cut)
         assert cuts > 3
         assert study._storage.num_retries > 0
-        assert_told_once(study, told)
+        assert_told_once(study, reported)
         study.close()
 
 
@@ -239,7 +239,7 @@ def test_a_server_that_comes_back_is_waited_for_and_one_that_does_not_ends_the_s
     patient, hasty = place_of(server, "restarted"), place_of(server, "gone", patience_s=1.0)
     with patient.held(), hasty.held():
         study, other = SearchStudy(patient), SearchStudy(hasty)
-        told, kept = play(study, 2), play(other, 2)
+        reported, kept = play(study, 2), play(other, 2)
         server.stop("immediate")
         started = time.monotonic()
         with pytest.raises(StudyError, match=r"did not come back within 1 s .*--resume"):
@@ -251,7 +251,7 @@ def test_a_server_that_comes_back_is_waited_for_and_one_that_does_not_ends_the_s
         back.start()
         more = play(study, 2)
         back.join()
-        assert_told_once(study, {**told, **more})
+        assert_told_once(study, {**reported, **more})
         study.close()
         other.close()
     again = SearchStudy(place_of(server, "gone"), read_only=True)

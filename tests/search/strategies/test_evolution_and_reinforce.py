@@ -70,15 +70,15 @@ def opened(study: SearchStudy, genes: Genes | None = None) -> tuple[Any, Genes]:
 
 def tell(study: SearchStudy, trial: Any, error: float, cost: float) -> None:
     """Tell a trial as trained, or as over the limit."""
-    told: dict[str, Any] = {
+    reported: dict[str, Any] = {
         "measurements": {"latency_ms": cost},
         "objectives": OBJECTIVES,
         "elapsed_s": float(trial.number),
     }
     if cost > MOST_MS:
-        study.tell_infeasible(trial, **told)
+        study.tell_infeasible(trial, **reported)
     else:
-        study.tell_trained(trial, error=error, **told)
+        study.tell_trained(trial, error=error, **reported)
 
 
 def proposed(sampler: ProposingSampler, study: SearchStudy, count: int) -> list[Genes]:

@@ -61,7 +61,7 @@ class TestGradient(OwnStrategySuite):
         rows = {
             gene: np.full((3, len(values)), 1 / len(values)) for gene, values in GridSpace.choices.items()
         }
-        RelaxedChoices({"name": "grid", "choices": plain}, (0.1, 0.2, 0.4), rows, {}).save(tmp_path)
+        RelaxedChoices({"name": "grid", "choices": plain}, (0.1, 0.2, 0.4), rows, {}, "").save(tmp_path)
         self.options = {"relaxed": str(tmp_path)}
 
 

@@ -25,8 +25,8 @@ from hwnas.scratch import ScratchDirectory
 
 JOB_FILE = "job.json"
 RESULTS = "results"
-SCHEMA_VERSION = 2
-"""2 added `files` with the external data of each model."""
+SCHEMA_VERSION = 3
+"""2 added `files` with the external data of each model; with 3 the script hashes all that it measured."""
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}\Z")
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hwnas.errors import ConfigError, MeasurementError
-from hwnas.files import read_plain_file, sha256_of_file, write_json_atomically
+from hwnas.files import read_plain_file, reason_of, sha256_of_file, write_json_atomically
 from hwnas.latency.agent.state import read_identity, read_state, throttling
 from hwnas.latency.backends.errors import AgentError
 from hwnas.latency.backends.trtexec_flags import RUN_FLAGS_BY_MAJOR, parse_version, read_times, text_of
@@ -29,23 +29,22 @@ from hwnas.latency.measure.statistics import (
     slow_share,
 )
 from hwnas.latency.measurement import LatencyMeasurement, ReferenceMeasurement
-from hwnas.text import excerpt
+from hwnas.latency.transports.reply_forms import Sha256
+from hwnas.text import counted, excerpt, one_line
 
 TARGET = "job?backend=trtexec"
 _ROUNDS = 5
 _MAX_JOB_BYTES, _MAX_TEXT_BYTES, _MAX_REPORT_BYTES = 4 << 20, 1 << 20, 64 << 20
 _MAX_CHARACTERS = 20_000
-_REPORT = re.compile(r"[A-Za-z0-9_.-]{1,255}")
-
-
-_Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+_SUMS = "SHA256SUMS"
+_ALWAYS_WRITTEN = ("trtexec.txt", "state-start/uname.txt", "state-end/uname.txt")
 
 
 class _JobModel(BaseModel):
     file: Annotated[str, Field(pattern=r"^models/[A-Za-z0-9_.-]{1,120}(/[^/]{1,255})?$")]
-    sha256: _Sha256
+    sha256: Sha256
     files: Annotated[
-        dict[Annotated[str, Field(pattern=r"^models/.{1,4000}$")], _Sha256], Field(max_length=100_000)
+        dict[Annotated[str, Field(pattern=r"^models/.{1,4000}$")], Sha256], Field(max_length=100_000)
     ]
 
 
@@ -84,6 +83,14 @@ class JobResults:
             "measurements": {name: found.to_json() for name, found in self.measurements.items()},
             "failures": dict(self.failures),
         }
+
+    def __repr__(self) -> str:
+        """Return the figures that matter most, in a line."""
+        return one_line(
+            self,
+            counted(len(self.measurements), "measurement"),
+            counted(len(self.failures), "failure"),
+        )
 
 
 def ingest_job(directory: str | Path) -> JobResults:
@@ -143,7 +150,7 @@ def _job(directory: Path) -> dict[str, Any]:
 
 
 def _check_hashes(directory: Path, job: Mapping[str, Any]) -> None:
-    """Compare models with the job, and reports with what the board wrote down at the end."""
+    """Compare models with the job, and all results with what the board wrote down at the end."""
     for name, entry in job["models"].items():
         is_whole = entry["file"] in entry["files"] and all(
             _is_inside(name) and _has_hash(directory / name, digest)
@@ -153,22 +160,51 @@ def _check_hashes(directory: Path, job: Mapping[str, Any]) -> None:
             raise MeasurementError(
                 f"The model {name!r} of the job was changed; emit the job again and run it."
             )
-    sums = directory / RESULTS / "SHA256SUMS"
-    if not sums.is_file():
-        raise MeasurementError(
-            f"The job in {str(directory)!r} was not run to its end: {RESULTS}/SHA256SUMS is missing. "
-            "Run 'sh run.sh' on the board; it goes on where it stopped."
-        )
-    try:
-        lines = read_plain_file(sums, _MAX_TEXT_BYTES).decode("utf-8", errors="replace").splitlines()
-    except OSError as error:
-        raise MeasurementError(f"{RESULTS}/SHA256SUMS cannot be read: {error.strerror}.") from error
-    for line in lines:
-        digest, _, name = line.partition("  ")
-        if not _REPORT.fullmatch(name) or not _has_hash(sums.parent / name, digest):
+    results = directory / RESULTS
+    stated = _stated_hashes(results)
+    for name in _files_below(results):
+        if name not in stated:
+            raise MeasurementError(
+                f"{excerpt(f'{RESULTS}/{name}')} is not among the files that {RESULTS}/{_SUMS} lists, which "
+                "the board wrote at the end. Remove it, or copy the directory from the board again."
+            )
+    for name, digest in stated.items():
+        if not _is_inside(name) or not _has_hash(results / name, digest):
             raise MeasurementError(
                 f"The report {excerpt(name)} is not what the board wrote; copy the directory again."
             )
+
+
+def _stated_hashes(results: Path) -> dict[str, str]:
+    """Return what the board wrote down at the end: SHA-256 of every file, by its path below `results`."""
+    try:
+        content = read_plain_file(results / _SUMS, _MAX_REPORT_BYTES)
+    except FileNotFoundError as error:
+        raise MeasurementError(
+            f"The job in {str(results.parent)!r} was not run to its end: {RESULTS}/{_SUMS} is missing. "
+            "Run 'sh run.sh' on the board; it goes on where it stopped."
+        ) from error
+    except OSError as error:
+        raise MeasurementError(f"{RESULTS}/{_SUMS} cannot be read: {reason_of(error)}.") from error
+    lines = (line.partition("  ") for line in content.decode("utf-8", errors="surrogateescape").splitlines())
+    stated = {name.removeprefix("./"): digest for digest, _, name in lines}
+    missing = [name for name in _ALWAYS_WRITTEN if name not in stated]
+    if missing:
+        raise MeasurementError(
+            f"{RESULTS}/{_SUMS} must list all that the board wrote, but {', '.join(missing)} is missing. "
+            "Copy the directory from the board again."
+        )
+    return stated
+
+
+def _files_below(results: Path) -> Iterator[str]:
+    """Yield what lies below `results` but directories and the list itself; a link is no directory here."""
+    for parent, directories, names in os.walk(results):
+        links = [name for name in directories if (Path(parent) / name).is_symlink()]
+        for name in sorted((*names, *links)):
+            path = (Path(parent) / name).relative_to(results).as_posix()
+            if path != _SUMS:
+                yield path
 
 
 def _is_inside(name: str) -> bool:
@@ -176,7 +212,10 @@ def _is_inside(name: str) -> bool:
 
 
 def _has_hash(path: Path, digest: str) -> bool:
-    return path.is_file() and sha256_of_file(path) == digest
+    try:
+        return sha256_of_file(path) == digest
+    except (OSError, ValueError):  # the latter for a zero byte in its name
+        return False
 
 
 def _fingerprint(results: Path) -> dict[str, Any]:

@@ -1,5 +1,8 @@
 """A Gaussian process over encoded architectures, small enough to be conditioned anew for every proposal.
 
+It says how sure it is, and can be told more. `hwnas.latency.predict.gaussian_process`, which predicts the
+times of kernels, is linear in a basis, weighs its points, and gives means alone.
+
 Source: Rasmussen & Williams, "Gaussian Processes for Machine Learning", MIT Press 2006, chapters 2, 4 and 5.
 """
 

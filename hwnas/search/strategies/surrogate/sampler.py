@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 from optuna.samplers import BaseSampler
-from threadpoolctl import threadpool_limits
 
+from hwnas.one_thread import one_thread
 from hwnas.pareto import non_dominated_ranks
 from hwnas.search.strategies.base import StrategyContext
 from hwnas.search.strategies.candidate_pool import CandidatePool, Encoded
@@ -64,7 +64,7 @@ class SurrogateSampler(ProposingSampler):
 
     def propose(self, number: int, rng: np.random.Generator) -> Genes:
         """Return the most promising of some hundreds of candidates."""
-        with threadpool_limits(1, user_api="blas"):
+        with one_thread():
             if len(self.observations.trained) < self._start:
                 return self._first(number, rng)
             self._read_longer()
@@ -103,7 +103,7 @@ class SurrogateSampler(ProposingSampler):
             encoded = self._pool.described([each.genes for each in networks])
             return encoded, np.array([costs[each.architecture] for each in networks], np.float64)
 
-        with threadpool_limits(1, user_api="blas"):
+        with one_thread():
             gains = self._believer.beliefs().gains_over(*known(taken), *known(candidates))
         best = int(np.argmax(gains))
         return candidates[best].number if gains[best] > 0 else None

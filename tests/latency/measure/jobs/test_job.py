@@ -167,6 +167,52 @@ def test_changed_report_is_refused(came_back: Path) -> None:
         ingest_job(came_back)
 
 
+@pytest.mark.parametrize(
+    "name", ["small.built", "odd.failed", "trtexec.txt", "state-start/uname.txt", "state-end/uname.txt"]
+)
+def test_all_that_is_read_is_hashed(came_back: Path, name: str) -> None:
+    with (came_back / "results" / name).open("a") as stream:
+        stream.write("more\n")
+    with pytest.raises(MeasurementError, match=f"{name}' is not what the board wrote"):
+        ingest_job(came_back)
+    (came_back / "results" / name).unlink()
+    with pytest.raises(MeasurementError, match=f"{name}' is not what the board wrote"):
+        ingest_job(came_back)
+
+
+@pytest.mark.parametrize(
+    "name", ["odd.1.json", "small.failed", "state-end/sys/class/hwmon/hwmon9/oc1_event_cnt"]
+)
+def test_what_the_board_did_not_list_is_refused(came_back: Path, name: str) -> None:
+    path = came_back / "results" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("7\n")
+    with pytest.raises(MeasurementError, match=f"'results/{name}' is not among the files"):
+        ingest_job(came_back)
+
+
+def test_linked_directory_is_refused(came_back: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (came_back / "results" / "state-end" / "sys2").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(MeasurementError, match=r"state-end/sys2' is not among"):
+        ingest_job(came_back)
+
+
+def test_list_that_lists_nothing_is_refused(came_back: Path) -> None:
+    (came_back / "results" / "SHA256SUMS").write_text("")
+    with pytest.raises(MeasurementError, match=r"must list all.*trtexec\.txt"):
+        ingest_job(came_back)
+
+
+def list_anew(job: Path) -> None:
+    """Write the hashes as the board would have, had it found this."""
+    results = job / "results"
+    (results / "SHA256SUMS").unlink()
+    names = sorted(path.relative_to(results) for path in results.rglob("*") if path.is_file())
+    lines = [f"{sha256_of_file(results / name)}  ./{name}\n" for name in names]
+    (results / "SHA256SUMS").write_text("".join(lines))
+
+
 def test_changed_model_is_refused(came_back: Path) -> None:
     (came_back / "models" / "small.onnx").write_bytes(b"other")
     with pytest.raises(MeasurementError, match="'small' of the job was changed"):
@@ -185,6 +231,7 @@ def test_throttling_discards_the_figures(came_back: Path) -> None:
         chip = came_back / "results" / name / "sys/class/hwmon/hwmon9"
         chip.mkdir(parents=True)
         (chip / "oc1_event_cnt").write_text(f"{count}\n")
+    list_anew(came_back)
     with pytest.raises(MeasurementError, match="oc1_event_cnt rose by 2"):
         ingest_job(came_back)
 
@@ -194,6 +241,7 @@ def test_changed_power_mode_is_refused(came_back: Path) -> None:
         path = came_back / "results" / name / "var/lib/nvpmodel/status"
         path.parent.mkdir(parents=True)
         path.write_text(f"pmode:{mode:04d}\n")
+    list_anew(came_back)
     with pytest.raises(MeasurementError, match="'power_mode'"):
         ingest_job(came_back)
 

@@ -1,0 +1,1 @@
+"""Labels LiDAR point clouds with a bundle of hwnas."""

@@ -1,0 +1,1 @@
+"""Adaptation of a trained network to a new sensor, place or label map, from few labelled samples."""

@@ -1,0 +1,136 @@
+"""What an adaptation found: the methods that were tried, and the quality before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hwnas.tasks.few_shot import EvaluatedQuality
+from hwnas.text import one_line
+
+NONE, BATCH_NORM, HEAD, FINE_TUNE = "none", "batch-norm", "head", "fine-tune"
+METHODS = (NONE, BATCH_NORM, HEAD, FINE_TUNE)
+"""The methods, the cheapest first: of equal ones the first is taken.
+
+- `none`: the weights, and what comes before and after the network, stay as they are.
+- `batch-norm`: the statistics of batch norms, and the normalisation of the input, are those of the samples.
+- `head`: besides, the last layer is trained.
+- `fine-tune`: besides, all layers are trained.
+"""
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class MethodResult:
+    """One method, tried on parts of the samples.
+
+    Attributes:
+        method: one of `METHODS`.
+        held_out: the metric on each part that was held out, 0 to 1; empty if it was not tried.
+        seconds: that all its trials took.
+        why_not: why it could not be tried; empty if it was.
+    """
+
+    method: str
+    held_out: tuple[float, ...]
+    seconds: float
+    why_not: str = ""
+
+    @property
+    def value(self) -> float | None:
+        """The mean over the parts; None if it was not tried."""
+        return sum(self.held_out) / len(self.held_out) if self.held_out else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "method": self.method,
+            "held_out": list(self.held_out),
+            "seconds": self.seconds,
+            "why_not": self.why_not,
+        }
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """A bundle that was adapted, and what is known of it.
+
+    Attributes:
+        bundle: directory of the adapted bundle.
+        method: that was used.
+        tried: the methods that cross-validation compared; empty if one was asked for.
+        samples: labelled samples that it was adapted to.
+        before: quality of the network as it was, on the validation split of the new data.
+        after: quality of the adapted network there.
+        adapt_s: seconds that the method itself took on all samples.
+        latency_ms: of the adapted network on its target.
+        new_classes: that the network did not know, compared by name.
+    """
+
+    bundle: Path
+    method: str
+    tried: tuple[MethodResult, ...]
+    samples: int
+    before: EvaluatedQuality
+    after: EvaluatedQuality
+    adapt_s: float
+    latency_ms: float
+    new_classes: tuple[str, ...] = ()
+
+    @property
+    def is_better(self) -> bool:
+        """Whether the validation split says that the network does its task better than before."""
+        return self.after.quality.value > self.before.quality.value
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "bundle": str(self.bundle),
+            "method": self.method,
+            "tried": [result.to_json() for result in self.tried],
+            "samples": self.samples,
+            "before": self.before.to_json(),
+            "after": self.after.to_json(),
+            "adapt_s": self.adapt_s,
+            "latency_ms": self.latency_ms,
+            "new_classes": list(self.new_classes),
+        }
+
+    def __repr__(self) -> str:
+        """Return the figures that matter most, in a line."""
+        metric = self.after.quality.metric
+        return one_line(
+            self,
+            f"{self.method}",
+            f"{metric} {self.before.quality.value:.4f} -> {self.after.quality.value:.4f}",
+            f"{self.samples} samples",
+        )
+
+
+@dataclass(frozen=True)
+class AdaptationStatus:
+    """How far an adaptation is.
+
+    Attributes:
+        message: what is done.
+        step: training steps done of this part, and
+        steps: in all; both 0 where nothing is trained.
+    """
+
+    message: str
+    step: int = 0
+    steps: int = 0
+
+
+AdaptationListener = Callable[[AdaptationStatus], None]
+
+
+def silent(_status: AdaptationStatus) -> None:
+    """Hear nothing."""
+
+
+def stated(source: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the manifest of an adapted bundle says under `adapted_from`."""
+    return {**source, **{key: value for key, value in found.items() if key not in ("bundle", "latency_ms")}}

@@ -1,0 +1,28 @@
+"""Options that commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+NoCheckScans = Annotated[
+    bool,
+    typer.Option(
+        "--no-check-scans",
+        help="Use scans that contradict the bundle's manifest, too. Their labels may be wrong, and nothing "
+        "tells which.",
+    ),
+]
+Threads = Annotated[int, typer.Option(min=0, help="Threads of one inference; 0: all cores.")]
+Precision = Annotated[
+    str, typer.Option(help="fp32, fp16, int8, mixed, or recommended for the bundle's target.")
+]
+TrainingSteps = Annotated[
+    int | None, typer.Option("--steps", min=1, help="Training steps instead of the run file's.")
+]
+Device = Annotated[
+    str | None,
+    typer.Option("--device", help="auto, cpu, mps, cuda or cuda:N; the run file's choice if not given."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]

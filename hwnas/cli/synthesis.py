@@ -1,0 +1,110 @@
+"""`hwnas data synthesize`: makes scans of synthetic scenes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hwnas.cli.console import out_console, print_json, transient_bar
+from hwnas.cli.options import AsJson
+from hwnas.errors import ConfigError
+from hwnas.text import counted
+
+
+def synthesize(
+    context: typer.Context,
+    directory: Annotated[Path, typer.Argument(help="Where the data set goes; must be new or empty.")],
+    *,
+    scans: Annotated[int, typer.Option(min=1, help="Number of scans.")] = 100,
+    sensor: Annotated[str, typer.Option(help="hdl-64e, pandar64 and others, or a YAML file.")] = "hdl-64e",
+    scans_per_scene: Annotated[int, typer.Option(min=1, help="Poses along the way through a scene.")] = 5,
+    drive: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            help="Drive through one scene instead, at most 60 s: scans taken under way, with rings and "
+            "times, and a bag of them, drive.mcap.",
+        ),
+    ] = None,
+    rate_hz: Annotated[float, typer.Option(help="Scans a second of a drive, 1 to 50.")] = 10.0,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same scans.")] = 0,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    no_bag: Annotated[bool, typer.Option("--no-bag", help="Write no bag of a drive.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make labelled scans of synthetic driving scenes, in SemanticKITTI's layout."""
+    given = {
+        name
+        for name in context.params
+        if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
+    }
+    if drive is not None:
+        _refuse_options(given & {"scans", "scans_per_scene"}, "is not for a drive; --drive and --rate-hz say")
+        _synthesize_drive(directory, drive, rate_hz, sensor, seed, workers, bag=not no_bag, as_json=as_json)
+        return
+    _refuse_options(
+        given & {"rate_hz", "no_bag"}, "is for drives alone; give --drive SECONDS, too, which says"
+    )
+    from hwnas.data.synthetic import synthesize_dataset
+
+    with transient_bar("Casting rays") as show:
+        path = synthesize_dataset(
+            directory,
+            scans=scans,
+            sensor=sensor,
+            scans_per_scene=scans_per_scene,
+            seed=seed,
+            workers=workers,
+            progress=lambda number: show("Casting rays", number, scans),
+        )
+    if as_json:
+        print_json({"path": str(path), "scans": scans, "sensor": sensor, "seed": seed})
+    else:
+        out_console.print(
+            f"{counted(scans, 'scan')} of {sensor}: {path}; 'hwnas data info {path}' describes them.",
+            soft_wrap=True,
+        )
+
+
+def _refuse_options(given: set[str], why: str) -> None:
+    """Refuse options that the others leave nothing to say.
+
+    Raises:
+        ConfigError: if there is one.
+    """
+    if given:
+        named = " and ".join(f"--{name.replace('_', '-')}" for name in sorted(given))
+        raise ConfigError(f"{named} {why} how many scans there are.")
+
+
+def _synthesize_drive(
+    directory: Path,
+    drive_s: float,
+    rate_hz: float,
+    sensor: str,
+    seed: int,
+    workers: int,
+    *,
+    bag: bool,
+    as_json: bool,
+) -> None:
+    from hwnas.robotics.synthetic_drive import synthesize_drive
+
+    with transient_bar("Driving") as show:
+        made = synthesize_drive(
+            directory,
+            drive_s,
+            rate_hz=rate_hz,
+            sensor=sensor,
+            seed=seed,
+            workers=workers,
+            bag=bag,
+            progress=lambda number, wanted: show("Casting rays", number, wanted),
+        )
+    if as_json:
+        print_json({**made.to_json(), "sensor": sensor, "seed": seed})
+        return
+    text = f"{counted(made.scans, 'scan')} of {sensor} over {made.length_m:.0f} m: {made.path}"
+    out_console.print(text if made.bag is None else f"{text}, and as a bag: {made.bag}", soft_wrap=True)

@@ -1,0 +1,51 @@
+"""Robotics stacks from Python, without ROS: point-cloud messages, bags, and bundles run on both.
+
+Neither torch nor a ROS installation is imported; bags need rosbags (`pip install 'hwnas[ros]'`).
+"""
+
+from hwnas.robotics.bags import Bag, BagTopic
+from hwnas.robotics.cloud_making import (
+    CloudHeader,
+    cloud_of_columns,
+    coloured_cloud,
+    filtered_cloud,
+    segmented_cloud,
+)
+from hwnas.robotics.cloud_points import CloudFields, CloudPoints, points_of_cloud
+from hwnas.robotics.live_segmentation import LiveSegmentation, Outlet
+from hwnas.robotics.node_reports import Counts, NodeReport
+from hwnas.robotics.node_settings import NodeSettings
+from hwnas.robotics.point_cloud2 import MessageTypes, PointCloud2
+from hwnas.robotics.point_fields import PointField
+from hwnas.robotics.replay import ReplayOptions, replay
+from hwnas.robotics.replay_results import RefusedScan, Replay, ReplayStatus, StepLatency
+from hwnas.robotics.synthetic_drive import SyntheticDrive, synthesize_drive
+
+__all__ = [
+    "Bag",
+    "BagTopic",
+    "CloudFields",
+    "CloudHeader",
+    "CloudPoints",
+    "Counts",
+    "LiveSegmentation",
+    "MessageTypes",
+    "NodeReport",
+    "NodeSettings",
+    "Outlet",
+    "PointCloud2",
+    "PointField",
+    "RefusedScan",
+    "Replay",
+    "ReplayOptions",
+    "ReplayStatus",
+    "StepLatency",
+    "SyntheticDrive",
+    "cloud_of_columns",
+    "coloured_cloud",
+    "filtered_cloud",
+    "points_of_cloud",
+    "replay",
+    "segmented_cloud",
+    "synthesize_drive",
+]

@@ -1,0 +1,31 @@
+"""Inspections of data sets, checked to be plain JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from hwnas.data.dataset import find_config, open_dataset
+from hwnas.data.dataset_report import DatasetReport
+from hwnas.data.frames import Coordinates
+from hwnas.data.inspection import Inspection, inspect_source
+from hwnas.data.suggestion import suggested_config
+from tests.data.scenes import Transform, in_file
+
+
+def inspect(path: Path) -> Inspection:
+    found = inspect_source(open_dataset(path))
+    json.dumps(DatasetReport.of(open_dataset(path), found, find_config(path)[1]).to_json(), allow_nan=False)
+    return found
+
+
+def severe(found: Inspection) -> set[str]:
+    return {finding.kind for finding in found.findings if finding.severity != "note"}
+
+
+def suggest(path: Path, found: Inspection) -> str:
+    return suggested_config(open_dataset(path), find_config(path)[1], found.geometry, found.findings)
+
+
+def stored_as(coordinates: Coordinates) -> Transform:
+    return lambda points, number: in_file(points, coordinates)
