@@ -16,6 +16,7 @@ import pytest
 
 from hwnas import processes
 from hwnas.worker_pool import worker_pool
+from tests.process_trees import have_ended, is_alive
 
 SOURCES = Path(processes.__file__).parent
 
@@ -27,14 +28,6 @@ def wait_until(condition, timeout_s: float = 5.0) -> bool:
             return False
         time.sleep(0.01)
     return True
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return False
-    return status.rpartition(")")[2].split()[0] not in "ZX"
 
 
 PARENT = """
@@ -81,7 +74,7 @@ def test_a_child_and_its_group_die_with_the_parent(then: str, number: signal.Sig
     assert all(is_alive(pid) for pid in pids)
     parent.send_signal(number)
     parent.wait()
-    assert wait_until(lambda: not any(is_alive(pid) for pid in pids))
+    assert have_ended(pids)
 
 
 def test_a_program_that_closes_descriptors_dies_too(tmp_path: Path) -> None:
@@ -89,7 +82,7 @@ def test_a_program_that_closes_descriptors_dies_too(tmp_path: Path) -> None:
     code = f"processes.start([sys.executable, '-c', {program!r}, sys.argv[1]], closes_descriptors=True)"
     parent, pids = children_of(code, tmp_path, 1)
     parent.kill()
-    assert wait_until(lambda: not is_alive(pids[0]))
+    assert have_ended(pids[:1])
 
 
 def test_a_module_is_tied_before_it_is_imported(tmp_path: Path) -> None:
@@ -98,7 +91,7 @@ def test_a_module_is_tied_before_it_is_imported(tmp_path: Path) -> None:
     )
     parent, pids = children_of("processes.start(processes.module_command('slow', sys.argv[1]))", tmp_path, 1)
     parent.kill()
-    assert wait_until(lambda: not is_alive(pids[0]))
+    assert have_ended(pids[:1])
 
 
 def test_a_child_whose_parent_is_gone_already_ends_itself() -> None:
@@ -165,7 +158,7 @@ def test_run_returns_status_and_output_and_kills_what_takes_too_long() -> None:
     started = time.monotonic()
     with pytest.raises(subprocess.TimeoutExpired):
         processes.run(["sh", "-c", "sleep 60; true"], timeout_s=0.2)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
     kept = processes.run(["sh", "-c", "exit 7"], closes_descriptors=True)
     assert kept.returncode == 7
     same = processes.run(["sh", "-c", "ps -o sid= -p $$"], own_session=False)
@@ -175,6 +168,7 @@ def test_run_returns_status_and_output_and_kills_what_takes_too_long() -> None:
 POOL = """
 import os, sys, time
 from hwnas.worker_pool import worker_pool
+from tests.process_trees import have_ended, is_alive
 open(sys.argv[1], 'a').write(str(os.getpid()) + chr(10))
 if {forever}:
     time.sleep(60)
@@ -198,7 +192,7 @@ def test_workers_of_a_pool_die_with_it_even_while_they_import(
     assert all(is_alive(pid) for pid in workers)
     parent.send_signal(number)
     parent.wait()
-    assert wait_until(lambda: not any(is_alive(pid) for pid in workers))
+    assert have_ended(workers)
 
 
 def test_a_pool_kills_its_workers_when_its_block_fails() -> None:
@@ -265,6 +259,6 @@ def test_a_group_is_killed_as_long_as_its_number_is_its_own() -> None:
     assert is_alive(left)
     processes.kill_group(process)
     assert process.returncode == 0
-    assert wait_until(lambda: not is_alive(left))
+    assert have_ended([left])
     assert processes.has_ended(process)
     processes.kill_group(process)

@@ -83,7 +83,7 @@ def test_functions_that_expand_without_end_are_refused_at_once(tmp_path: Path, i
     start = time.monotonic()
     with pytest.raises(ExportError, match=r"m\.onnx.* call each other so often .* at most 100,000 nodes"):
         inspect_onnx(path)
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 30
 
 
 def test_functions_that_hold_much_are_refused_before_they_are_copied(monkeypatch: pytest.MonkeyPatch) -> None:

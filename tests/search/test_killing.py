@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -16,6 +17,7 @@ import pytest
 
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.trial_summary import ABANDONED
+from tests.process_trees import descendants, have_ended
 from tests.search.test_driver import implied_front
 
 pytestmark = [pytest.mark.usefixtures("tiny_plugin"), pytest.mark.slow]
@@ -52,12 +54,8 @@ def wait_for(condition, process: subprocess.Popen[str], timeout_s: float = 240) 
         time.sleep(0.02)
 
 
-def descendants(pid: int) -> list[psutil.Process]:
-    return psutil.Process(pid).children(recursive=True)
-
-
 def workers(pid: int) -> list[psutil.Process]:
-    return [process for process in descendants(pid) if "hwnas.search.worker" in process.cmdline()]
+    return descendants(pid, "hwnas.search.worker")
 
 
 def assert_consistent(run: RunDirectory) -> dict:
@@ -86,10 +84,7 @@ def test_a_run_survives_killed_drivers_and_workers(write_run, tmp_path: Path) ->
         left = descendants(process.pid)
         process.kill()
         process.wait()
-        _, alive = psutil.wait_procs(left, timeout=5)
-        assert not [each for each in alive if each.status() != psutil.STATUS_ZOMBIE], (
-            "workers outlive the driver"
-        )
+        assert have_ended(left, 5), "workers outlive the driver"
         if run.front.exists():
             earlier = {trial["number"]: trial for trial in reported}
             reported = [t for t in implied_front(run)["trials"] if t["state"] in {"COMPLETE", "PRUNED"}]
@@ -102,9 +97,9 @@ def test_a_run_survives_killed_drivers_and_workers(write_run, tmp_path: Path) ->
     output = second.communicate(timeout=240)
     assert second.returncode != 0
     assert f"process {process.pid} on" in output[1]
-    if process.poll() is None and workers(process.pid):
-        victim = workers(process.pid)[0]
-        victim.kill()
+    for victim in workers(process.pid)[:1]:
+        with suppress(psutil.NoSuchProcess):
+            victim.kill()
     output = process.communicate(timeout=300)
     assert process.returncode == 0, output
     summary = json.loads(output[0])
@@ -123,8 +118,8 @@ def test_a_killed_worker_costs_one_trial(write_run, tmp_path: Path) -> None:
     (victim,) = workers(process.pid)
     victim.kill()
     killed = time.monotonic()
-    wait_for(lambda: events(run, "failed"), process, 5)
-    assert time.monotonic() - killed < 2
+    wait_for(lambda: events(run, "failed"), process, 30)
+    assert time.monotonic() - killed < 10, "a death was noticed by a timeout, not by its pipe"
     output = process.communicate(timeout=240)
     assert process.returncode == 0, output
     front = assert_consistent(run)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 
 import psutil
 import pytest
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 from hwnas.errors import DataError
 from hwnas.testing.tiny import TinySamples
 from hwnas.training.samples import EndlessDataset, PretrainingDataset, StepSampler, load_batches
+from tests.process_trees import have_ended
 
 
 @given(st.integers(0, 20), st.integers(1, 20), st.integers(1, 4), st.integers(1, 4))
@@ -109,7 +109,4 @@ def test_processes_that_prepare_samples_die_with_the_one_that_trains() -> None:
     trainer.wait()
     trainer.stdout.close()
     # By itself, PyTorch looks for its parent every five seconds.
-    deadline = time.monotonic() + 4
-    while worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    assert have_ended([worker], 4)

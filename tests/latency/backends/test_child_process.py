@@ -11,17 +11,9 @@ import pytest
 
 from hwnas.latency.backends import child_process, heartbeat
 from hwnas.latency.backends.errors import AgentError
+from tests.process_trees import have_ended
 
 BUILDS = "tests.latency.backends.builds"
-
-
-def is_gone(pid: int) -> bool:
-    """Return whether a process ends within 10 s; one that nobody waits for counts as ended."""
-    for _ in range(200):
-        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-            return True
-        time.sleep(0.05)
-    return False
 
 
 def test_result_comes_back_from_another_process() -> None:
@@ -57,7 +49,7 @@ def test_a_hung_build_ends_with_all_it_started(tmp_path: Path) -> None:
     with pytest.raises(AgentError, match=r"did not end within 5 s and was killed.*HWNAS_BUILD_LIMIT_S"):
         child_process.run_in_child(f"{BUILDS}:hanging", {"pids": str(pids)}, timeout_s=5)
     for pid in pids.read_text().split():
-        assert is_gone(int(pid))
+        assert have_ended([int(pid)])
 
 
 def test_a_build_ends_with_its_agent(tmp_path: Path) -> None:
@@ -74,7 +66,7 @@ def test_a_build_ends_with_its_agent(tmp_path: Path) -> None:
     agent.kill()
     agent.wait()
     try:
-        assert is_gone(building)
+        assert have_ended([building])
     finally:
         psutil.Process(grandchild).kill()
 

@@ -9,7 +9,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from hwnas.latency.target_state import TargetState
 from hwnas.testing.latency_meter_suite import LatencyMeterSuite
 from hwnas.testing.onnx_models import write_conv_model
 from tests.latency import faulty_backends
+from tests.process_trees import descendants, have_ended
 
 ROOT = Path(__file__).parents[3]
 QUICK = MeasuringProtocol(
@@ -67,12 +68,7 @@ def with_backend(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
 
 
 def agents() -> list[psutil.Process]:
-    found = []
-    for child in psutil.Process().children():
-        with suppress(psutil.NoSuchProcess):  # ended meanwhile; what nobody waited for yet is a zombie
-            if "hwnas.latency.agent" in child.cmdline():
-                found.append(child)
-    return found
+    return descendants(os.getpid(), "hwnas.latency.agent")
 
 
 class TestLocalMeter(LatencyMeterSuite):
@@ -307,8 +303,7 @@ def test_agents_end_and_free_the_lock_when_their_driver_is_killed(
     finally:
         os.kill(driver.pid, signal.SIGKILL)
         driver.wait()
-    _, alive = psutil.wait_procs(children, timeout=10)
-    assert [child for child in alive if child.status() != psutil.STATUS_ZOMBIE] == []
+    assert have_ended(children)
     assert open_meter("local", replace(QUICK, lock_wait_s=1.0)).measure(*model).latency_ms > 0
 
 

@@ -31,6 +31,7 @@ from hwnas.testing.onnx_models import write_conv_model
 from tests.latency.measure.test_meter import QUICK
 from tests.latency.transports import board_backends
 from tests.latency.transports.board import Board
+from tests.process_trees import have_ended
 
 pytestmark = pytest.mark.slow
 
@@ -88,23 +89,6 @@ def is_complete(found: LatencyMeasurement) -> bool:
     return found.latency_ms >= 10 and len(found.samples_ms) == 1 and len(found.samples_ms[0]) >= 10
 
 
-def are_gone(pids: list[int]) -> bool:
-    """Return whether processes end within ten seconds."""
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        if not any(psutil.pid_exists(pid) and not is_zombie(pid) for pid in pids):
-            return True
-        time.sleep(0.05)
-    return False
-
-
-def is_zombie(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
 def kill_agents(board: Board) -> None:
     for agent in board.agents():
         with suppress(psutil.NoSuchProcess):
@@ -118,7 +102,7 @@ def test_a_cut_connection_costs_a_retry(board: Board, opened, model, caplog) -> 
         found = meter.measure(*model)
     assert is_complete(found)
     assert len(agents) == 1
-    assert are_gone(agents), "an agent without its driver would keep the lock"
+    assert have_ended(agents), "an agent without its driver would keep the lock"
     assert "was lost during" in caplog.text
 
 
@@ -203,7 +187,7 @@ def test_a_link_that_goes_silent_costs_a_retry(board: Board, opened, model, capl
     try:
         with while_measuring(board, lambda: stopped.extend(board.fall_silent())) as agents:
             assert is_complete(meter.measure(*model))
-        assert are_gone(agents)
+        assert have_ended(agents)
     finally:
         for process in stopped:
             if process.is_running():
@@ -327,5 +311,5 @@ def test_a_killed_driver_frees_the_board(
     finally:
         driver.send_signal(signal.SIGKILL)
         driver.wait()
-    assert are_gone(agents)
+    assert have_ended(agents)
     assert is_complete(opened(protocol=replace(PROTOCOL, lock_wait_s=5.0)).measure(*model))

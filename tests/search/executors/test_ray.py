@@ -25,6 +25,7 @@ from hwnas.testing.executor_suite import (
     wait_until_idle,
 )
 from hwnas.training.recipe import Recipe
+from tests.process_trees import command, descendants
 
 HAS_RAY = importlib.util.find_spec("ray") is not None
 pytestmark = [pytest.mark.skipif(not HAS_RAY, reason="ray is not installed"), pytest.mark.slow]
@@ -110,8 +111,8 @@ def begin_long_job(executor: Executor, directory: Path) -> None:
 
 def node_processes(node: Any) -> list[psutil.Process]:
     """Ray's workers on a node that run `NodeWorker`."""
-    raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
-    return [each for each in raylet.children(recursive=True) if "NodeWorker" in " ".join(each.cmdline())]
+    below = descendants(node.all_processes["raylet"][0].process.pid)
+    return [each for each in below if "NodeWorker" in " ".join(command(each))]
 
 
 def test_a_job_whose_worker_is_killed_is_repeated(cluster: Any, address: str, tmp_path: Path) -> None:

@@ -205,7 +205,7 @@ def test_a_killed_lock_holder_blocks_nobody(tmp_path: Path) -> None:
     process.wait()
     start = time.monotonic()
     assert list(LockedJournal(path).read_logs(0)) == RECORDS
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < 10
 
 
 def test_a_second_driver_is_refused_until_the_first_is_gone(tmp_path: Path) -> None:
