@@ -88,7 +88,7 @@ int32_t project(const float* points, const float* remission, const int32_t* give
   const float half_width = 0.5f * static_cast<float>(width);
   const bool has_rings = method == HWNAS_RING;
   *remark = 0;
-  Directions directions(has_rings ? count : 0, has_rings && !given_ring);
+  Directions directions(has_rings ? count : 0, has_rings);
   for_each_four(points, count, [&](const FourPoints& four, int64_t first, size_t number) {
     const Floats range = distance_of(four), angle = angle_of(four.y, four.x);
     if (has_rings) directions.add(four, range, angle, first);
@@ -168,7 +168,7 @@ int32_t with_memory(Run run) {
 }  // namespace
 }  // namespace hwnas
 
-int32_t hwnas_range_view_version(void) { return 6; }
+int32_t hwnas_range_view_version(void) { return 7; }
 
 int32_t hwnas_project(const float* points, const float* remission, const int32_t* ring, int64_t count, int32_t height,
                       int32_t width, int32_t method, float fov_down_deg, float fov_span_deg, const int32_t* beams,

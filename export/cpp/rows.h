@@ -11,6 +11,8 @@
 #include <numeric>
 
 #include "directions.h"
+#include "exchanged_rings.h"
+#include "range_view.h"
 #include "rings.h"
 
 namespace hwnas {
@@ -54,7 +56,7 @@ class RowFinder {
     if (!row.count) return RowMethod::kRing;
     if (!number(row)) return RowMethod::kWrongRing;
     if (from_.sine.empty()) return RowMethod::kRing;
-    const Longs means = means_of_far(row, highest_of(row) + 1);
+    Longs means = means_of_far(row, highest_of(row) + 1);
     Longs present;
     for (size_t k = 0; k < means.size(); ++k) {
       if (means[k] >= 0) present.push_back(static_cast<int64_t>(k));
@@ -67,6 +69,16 @@ class RowFinder {
     if (present.size() == 1 && !beams_.empty()) {
       const int64_t only = present[0], mean = means[only];
       order = std::abs(mean - beams_[rows_ - 1 - only]) < std::abs(mean - beams_[only]) ? -1 : 1;
+    }
+    const ExchangedRings exchanged(from_, row, highest_of(row));
+    Ints numbers;
+    switch (exchanged.find(present, order, numbers)) {
+      case ExchangedRings::Finding::kNone: break;
+      case ExchangedRings::Finding::kContradiction: remark = HWNAS_DISAGREE; break;
+      case ExchangedRings::Finding::kRenumbered:
+        remark = HWNAS_REORDERED;
+        for (int32_t& value : row) value = numbers[value];
+        renumber(means, numbers);
     }
     from_top(row, present, order, base_of(row, present, means, order));
     return RowMethod::kRing;
@@ -97,6 +109,11 @@ class RowFinder {
     // Points without a direction may have other rings.
     const int32_t least = are_known ? std::numeric_limits<int32_t>::min() : 0;
     for (int32_t& value : row) value = std::max(base + sign * value, least);
+  }
+
+  static void renumber(Longs& means, const Ints& numbers) {
+    const Longs before(means);
+    for (size_t k = 0; k < before.size(); ++k) means[static_cast<size_t>(numbers[k])] = before[k];
   }
 
   void spread(const PointInts& of_usable, IntSpan row) const {
@@ -229,11 +246,11 @@ class RowFinder {
     }
     const double limit = 0.25 * static_cast<double>(highest - lowest) * static_cast<double>(from_.sine.size());
     if (static_cast<double>(apart * static_cast<int64_t>(present.size() - 1)) >= limit) {
-      remark = 2;
+      remark = HWNAS_DISAGREE;
       from_top(row, present, means[present.front()] < means[present.back()] ? -1 : 1, 0);
       return;
     }
-    remark = 1;
+    remark = HWNAS_REORDERED;
     Longs order(present);  // of equal ones in the order of their numbers; std::stable_sort would allocate
     std::sort(order.begin(), order.end(),
               [&](int64_t a, int64_t b) { return means[a] != means[b] ? means[a] > means[b] : a < b; });

@@ -53,7 +53,7 @@ def recover_rings(points: npt.NDArray[np.float32]) -> Optional[IntArray]:
         return None
     found = grouped_rings(sine)
     if found is None:
-        azimuth = _azimuth(points if len(sine) == len(points) else points[usable])
+        azimuth = azimuth_of(points if len(sine) == len(points) else points[usable])
         found = ordered_rings(azimuth, sine)
         if found is None:
             found = grouped_rings(sine, range_m)
@@ -102,7 +102,7 @@ def sines_of(
     return usable, np.clip(sine, -SINE_STEPS, SINE_STEPS - 1) + np.int32(SINE_STEPS), range_m
 
 
-def _azimuth(points: npt.NDArray[np.float32]) -> IntArray:
+def azimuth_of(points: npt.NDArray[np.float32]) -> IntArray:
     """Return azimuths [N] as whole numbers, `TURN` to a turn."""
     angle = angle_of(points[:, 1], points[:, 0]) * np.float32(TURN / (2 * np.pi))
     return np.asarray(np.floor(angle), np.int32)

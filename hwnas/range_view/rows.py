@@ -16,8 +16,9 @@ import numpy.typing as npt
 
 from hwnas.errors import DataError
 from hwnas.range_view.compiled import wrong_rings
+from hwnas.range_view.exchanged_rings import renumbering
 from hwnas.range_view.grids import rings_of_grid
-from hwnas.range_view.rings import SINE_STEPS, middle_range, recover_rings, sines_of
+from hwnas.range_view.rings import SINE_STEPS, azimuth_of, middle_range, recover_rings, sines_of
 
 RING, BEAMS = "ring", "beams"
 """How rows were found: from rings, given or recovered, or by the nearest beam of a table."""
@@ -182,6 +183,12 @@ def _rows_of_given(
     order = _order_of(means[present])
     if order == 0 and len(present) > 1:
         return _rows_by_elevation(number, seen, sine, means, num_rows, beams)
+    azimuth = azimuth_of(points if len(sine) == len(points) else points[usable])
+    found = renumbering(seen, azimuth, sine, present, order, int(number.max()))
+    remark = DISAGREE if found.contradicts else 0
+    if found.number is not None:
+        number, remark = found.number[number], REORDERED
+        means = means[np.argsort(found.number)]
     if len(present) == 1 and beams is not None:
         only = int(present[0])
         mean = int(means[only])
@@ -190,7 +197,7 @@ def _rows_of_given(
     first = 0
     if beams is not None and int(number.min()) >= 1 and _is_all_around(points[usable]):
         first = _base_of(present, means, beams, order)
-    return _from_top(number, present, num_rows, order, first, is_known=beams is not None), 0
+    return _from_top(number, present, num_rows, order, first, is_known=beams is not None), remark
 
 
 def _from_top(

@@ -33,6 +33,7 @@ COUNTERPARTS = {
     "src/signature.cpp": ("bundle.signature",),
     "beam_groups.h": ("range_view.beam_groups", "range_view.rings", "range_view.ring_order"),
     "rings.h": ("range_view.ring_order",),
+    "exchanged_rings.h": ("range_view.exchanged_rings",),
 }
 """Files of C++, and the modules of Python that decide the same."""
 RENAMED = {

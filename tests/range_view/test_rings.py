@@ -361,6 +361,41 @@ def test_rings_numbered_as_beams_fire_are_sorted_by_elevation_with_a_warning() -
     )
 
 
+@pytest.mark.parametrize("name", ROTATING)
+@settings(max_examples=8, deadline=None)
+@given(turns, st.booleans(), st.integers(0, 2**16))
+def test_any_two_neighbouring_rings_that_are_exchanged_are_put_right(
+    name: str, turn: Turn, knows_beams: bool, which: int
+) -> None:
+    sensor = load_sensor(name)
+    assert sensor.elevation_deg is not None
+    beams = len(sensor.elevation_deg)
+    points, beam = scan_of(sensor, turn._replace(steps=int(turn.sector_deg)))
+    numbers = np.arange(beams, dtype=np.int32)
+    first = which % (beams - 1)
+    numbers[[first, first + 1]] = numbers[[first + 1, first]]
+    rows = rows_of(
+        points, beams, sines_of_beams(sensor.elevation_deg) if knows_beams else None, numbers[beam]
+    )
+    assert rows.remark == REORDERED
+    assert rows.row is not None
+    np.testing.assert_array_equal(rows.row, beam)
+    assert rows_of(points, beams, None, beam).remark == 0
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.floats(0, 8), turns)
+def test_rings_in_order_are_not_sorted_however_the_sensor_is_mounted(tilt_deg: float, turn: Turn) -> None:
+    """Tilted frames give rings mean elevations that seem exchanged, most of all in parts of a turn."""
+    points, beam = scan_of(load_sensor("vlp-16"), turn)
+    tilt = np.radians(tilt_deg)
+    points[:, [0, 2]] = points[:, [0, 2]] @ np.array(
+        [[np.cos(tilt), -np.sin(tilt)], [np.sin(tilt), np.cos(tilt)]], np.float32
+    )
+    rows = rows_of(points, 16, None, beam)
+    assert rows.remark != REORDERED
+
+
 def test_rings_that_contradict_elevations_are_warned_of() -> None:
     points, _ = scan_of(load_sensor("hdl-32e"), Turn(order="any"))
     nonsense = np.random.default_rng(0).integers(0, 32, len(points)).astype(np.int32)
