@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from hwnas.bundle.verification.result import VerificationSettings
     from hwnas.config.search_options import SearchOptions
     from hwnas.config.template import write_run_file
-    from hwnas.data.dataset_report import inspect_dataset
+    from hwnas.data.inspection.dataset_report import inspect_dataset
     from hwnas.data.synthetic import synthesize_dataset
     from hwnas.latency.bench import bench, bench_at_fixed_rate, bench_end_to_end, bench_pair, bench_resources
     from hwnas.latency.doctor.doctor import doctor
@@ -88,7 +88,7 @@ _MODULES = {
     "doctor": "hwnas.latency.doctor.doctor",
     "emit_job": "hwnas.latency.measure.jobs.job",
     "ingest_job": "hwnas.latency.measure.jobs.results",
-    "inspect_dataset": "hwnas.data.dataset_report",
+    "inspect_dataset": "hwnas.data.inspection.dataset_report",
     "inspect_model": "hwnas.latency.engines.inspection",
     "installed_plugins": "hwnas.plugins",
     "profile": "hwnas.latency.predict.profile",

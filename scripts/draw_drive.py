@@ -22,7 +22,7 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 from hwnas import Runner
-from hwnas.data.dataset import open_dataset
+from hwnas.data.datasets.dataset import open_dataset
 from hwnas.files import write_bytes_atomically
 from hwnas.scan import IGNORED_LABEL
 

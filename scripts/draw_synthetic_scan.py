@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from hwnas.data.dataset import open_dataset
+from hwnas.data.datasets.dataset import open_dataset
 from hwnas.data.pictures import draw_segmentation
 from hwnas.data.sensors import load_sensor
 from hwnas.data.synthetic import synthesize_dataset

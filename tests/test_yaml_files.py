@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import hwnas
 from hwnas.config import load_config
-from hwnas.data.dataset_config import read_dataset_config
+from hwnas.data.datasets.dataset_config import read_dataset_config
 from hwnas.data.label_maps import load_label_map
 from hwnas.errors import ConfigError, DataError, HwnasError
 from hwnas.text import may_hold_secret, shown

@@ -13,7 +13,7 @@ import typer
 from hwnas.cli.console import SHOWN_PROBLEMS, err_console, out_console, print_json, write_out
 from hwnas.cli.options import AsJson
 from hwnas.cli.synthesis import synthesize
-from hwnas.data.frames import meaning_of_frame
+from hwnas.data.scan_files.frames import meaning_of_frame
 from hwnas.errors import ConfigError, DataError
 from hwnas.files import refuse_foreign, write_bytes_atomically
 from hwnas.range_view.projection_spec import MAX_WIDTH, MIN_WIDTH
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
     from rich.table import Table
 
-    from hwnas.data.suggestion import Suggestion
+    from hwnas.data.inspection.suggestion import Suggestion
 
 _ROWS_BY_METHOD = {
     "ring": "the ring of each point",
@@ -76,7 +76,7 @@ def info(
     The exit code is 3 if a scan cannot be used, or if a finding is an error: a network trained on such data
     would be wrong. Warnings and notes leave it 0.
     """
-    from hwnas.data.dataset_report import inspect_dataset
+    from hwnas.data.inspection.dataset_report import inspect_dataset
 
     _check_outputs(path, out, picture, suggest=suggest, force=force, as_json=as_json)
     with _progress() as progress:
@@ -109,8 +109,8 @@ def _check_outputs(
     path: Path, out: Path | None, picture: Path | None, *, suggest: bool, force: bool, as_json: bool
 ) -> None:
     """Refuse before a long reading what cannot be written after it."""
-    from hwnas.data.dataset import find_config
-    from hwnas.data.suggestion import refuse_place
+    from hwnas.data.datasets.dataset import find_config
+    from hwnas.data.inspection.suggestion import refuse_place
 
     directory, _ = find_config(path)
     if out is not None and not suggest:

@@ -10,8 +10,8 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
 
 import numpy as np
 
-from hwnas.data.expected_geometry import GeometryExpectations, GeometryRecorder
-from hwnas.data.geometry import precise_elevation_of
+from hwnas.data.geometry.cloud_geometry import precise_elevation_of
+from hwnas.data.geometry.expected_geometry import GeometryExpectations, GeometryRecorder
 from hwnas.errors import DataError
 from hwnas.range_view.rings import recover_rings
 from hwnas.scan import Scan
@@ -29,7 +29,8 @@ class ScanExpectations:
 
     Attributes:
         sensor: name of the sensor.
-        frame: axes of the scan files, see `hwnas.data.frames`; the runner takes x forward, y left, z up.
+        frame: axes of the scan files, see `hwnas.data.scan_files.frames`; the runner takes x forward, y left,
+            z up.
         intensity_range: intensities of the sensor that are remission 0 and 1.
         intensity_p99: intensity that 99 percent of the points stay below, in the sensor's unit, from
             `num_scans` scans; tells units apart whose ranges overlap.

@@ -16,7 +16,7 @@ from typing import Any, Dict, Mapping, Sequence, Tuple, Union
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.data.whole_numbers import LABEL_LIMITS, expected_within, is_whole_within
+from hwnas.data.scan_files.whole_numbers import LABEL_LIMITS, expected_within, is_whole_within
 from hwnas.errors import DataError, did_you_mean
 from hwnas.files import checked_path, is_yaml
 from hwnas.scan import IGNORED_LABEL

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hwnas.data.containers import ContainedScan, StoredLabels
-from hwnas.data.formats import RawScan
+from hwnas.data.scan_files.containers import ContainedScan, StoredLabels
+from hwnas.data.scan_files.formats import RawScan
 from hwnas.errors import DataError
 from hwnas.robotics.bags import Bag, BagMessage, has_bag_ending
 from hwnas.robotics.cloud_scans import (

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.data.whole_numbers import RING_LIMITS, expected_within, is_whole_within
+from hwnas.data.scan_files.whole_numbers import RING_LIMITS, expected_within, is_whole_within
 from hwnas.errors import PointCloudError, did_you_mean
 from hwnas.robotics.point_cloud2 import PointCloud2
 from hwnas.robotics.point_fields import FLOAT32, FLOAT64, INT32, UINT32

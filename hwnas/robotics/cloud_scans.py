@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.data.formats import RawScan
+from hwnas.data.scan_files.formats import RawScan
 from hwnas.errors import DataError, PointCloudError, did_you_mean
 from hwnas.robotics.cloud_points import INTENSITY_NAMES, CloudFields, points_of_cloud
 from hwnas.robotics.point_cloud2 import PointCloud2

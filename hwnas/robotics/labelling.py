@@ -20,7 +20,7 @@ from hwnas.text import shown
 
 if TYPE_CHECKING:
     from hwnas.bundle.runtime.results import Segmentation
-    from hwnas.data.formats import RawScan
+    from hwnas.data.scan_files.formats import RawScan
 
 FORMAT_NAME = "rosbag"
 """As data sets call what is read of clouds: a bundle that was trained on bags states options of it."""

@@ -8,9 +8,9 @@ from functools import cached_property
 
 import numpy as np
 
-from hwnas.data.dataset import DataSource, open_dataset
+from hwnas.data.datasets.dataset import DataSource, open_dataset
 from hwnas.data.expectations import ScanExpectations, expectations_of
-from hwnas.data.image_geometry import Geometry, default_height
+from hwnas.data.geometry.image_geometry import Geometry, default_height
 from hwnas.errors import ConfigError
 from hwnas.range_view.projection import Normalisation
 from hwnas.range_view.projection_spec import MIN_WIDTH

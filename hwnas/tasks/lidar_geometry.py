@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 
-from hwnas.data.image_geometry import Geometry, StatedProjection, geometry_of_images
+from hwnas.data.geometry.image_geometry import Geometry, StatedProjection, geometry_of_images
 from hwnas.data.sensors import Sensor
 from hwnas.range_view.projection import remark_on_rows
 from hwnas.range_view.projection_spec import ProjectionSpec
@@ -28,7 +28,7 @@ def check_projection(section: ProjectionSection, height: int, width: int) -> Non
 def geometry_of(
     scans: Sequence[Scan], section: ProjectionSection, sensor: Sensor | None, name: str, height: int
 ) -> Geometry:
-    """Return the geometry of images from the settings; see `hwnas.data.image_geometry.geometry_of_images`."""
+    """Return the geometry of images from the settings; see `image_geometry.geometry_of_images`."""
     up, down = section.fov_up_deg, section.fov_down_deg
     stated = StatedProjection(
         section.method,

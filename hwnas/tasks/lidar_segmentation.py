@@ -13,11 +13,11 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from hwnas.architecture import Architecture
-from hwnas.data.formats import RawScan
-from hwnas.data.intensity import intensity_of
+from hwnas.data.datasets.scan_dataset import ScanDataset
+from hwnas.data.datasets.subsets import Subset, folds_of, spread_choice
 from hwnas.data.pictures import draw_segmentation
-from hwnas.data.scan_dataset import ScanDataset
-from hwnas.data.subsets import Subset, folds_of, spread_choice
+from hwnas.data.scan_files.formats import RawScan
+from hwnas.data.scan_files.intensity import intensity_of
 from hwnas.errors import ArchitectureError, ConfigError, DataError, TrainingError
 from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec, dense_logits
 from hwnas.metrics.bootstrap import mean_iou_interval

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from hwnas.data.subsets import Subset
+from hwnas.data.datasets.subsets import Subset
 from hwnas.errors import ConfigError
 from hwnas.range_view.projection_spec import MAX_HEIGHT, MAX_WIDTH, MIN_HEIGHT, MIN_WIDTH
 from hwnas.schema_problems import problems_of
@@ -57,7 +57,7 @@ class NormalisationSection(_Section):
 
 
 class SubsetSection(_Section):
-    """What a split is restricted to, see `hwnas.data.subsets.Subset`.
+    """What a split is restricted to, see `hwnas.data.datasets.subsets.Subset`.
 
     Attributes:
         scans: ids of its scans, `sequence/name`, in place of those of whole sequences; null leaves them.

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.bundle.runtime.runner import Runner
-from hwnas.data.containers import format_of_container
-from hwnas.data.dataset import open_dataset
-from hwnas.data.intensity import intensity_of
+from hwnas.data.datasets.dataset import open_dataset
+from hwnas.data.scan_files.containers import format_of_container
+from hwnas.data.scan_files.intensity import intensity_of
 from hwnas.errors import BundleError, ConfigError, DataError
 from hwnas.files import checked_path, naming, refuse_foreign
 from hwnas.scan import IGNORED_LABEL, DataWarning, Scan
@@ -28,7 +28,7 @@ from hwnas.viewing.recording import Recording, is_recording, require_rerun
 
 if TYPE_CHECKING:
     from hwnas.bundle.signature import Trust
-    from hwnas.data.scan_dataset import ScanDataset
+    from hwnas.data.datasets.scan_dataset import ScanDataset
 
 ViewListener = Callable[[int, int], None]
 """Is told how many scans are done, and how many there will be."""

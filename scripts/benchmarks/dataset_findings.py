@@ -25,10 +25,10 @@ from typing import Any
 import numpy as np
 import yaml
 
-from hwnas.data.dataset import find_config, open_dataset
-from hwnas.data.frames import Coordinates, axes_of_frame
-from hwnas.data.inspection import inspect_source
-from hwnas.data.suggestion import suggested_config
+from hwnas.data.datasets.dataset import find_config, open_dataset
+from hwnas.data.inspection.inspection import inspect_source
+from hwnas.data.inspection.suggestion import suggested_config
+from hwnas.data.scan_files.frames import Coordinates, axes_of_frame
 from hwnas.data.synthetic import synthesize_dataset
 
 SENSORS = ("hdl-64e", "vlp-16", "vlp-32c", "os1-64", "pandar64", "hdl-32e")

@@ -33,8 +33,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.data.dataset import open_dataset
-from hwnas.data.scan_dataset import ScanDataset
+from hwnas.data.datasets.dataset import open_dataset
+from hwnas.data.datasets.scan_dataset import ScanDataset
 from hwnas.metrics.confusion import confusion_matrix, iou_per_class
 from hwnas.range_view.compiled import kernel_name
 from hwnas.range_view.knn import KnnSettings, labels_of_pixels, labels_of_points

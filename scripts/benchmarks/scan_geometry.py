@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.data.dataset import open_dataset
+from hwnas.data.datasets.dataset import open_dataset
 from hwnas.data.sensors import Sensor, load_sensor, sensor_names
 from hwnas.range_view.projection import RangeImage, project
 from hwnas.range_view.projection_spec import ProjectionSpec

@@ -35,7 +35,7 @@ from scan_counts import Count, CountStore
 from scan_variations import MOVED, RIGHT, WRONG, Cloud, Variation
 
 from hwnas.bundle.runtime.scan_checks import ScanChecks, check_intensity_range
-from hwnas.data.dataset import open_dataset
+from hwnas.data.datasets.dataset import open_dataset
 from hwnas.data.expectations import ScanExpectations, expectations_of
 from hwnas.data.sensors import load_sensor, sensor_names
 from hwnas.data.synthetic.scene import scans

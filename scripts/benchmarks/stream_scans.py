@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hwnas.data.dataset import open_dataset
+from hwnas.data.datasets.dataset import open_dataset
 from hwnas.range_view.projection import project
 from hwnas.range_view.projection_spec import ProjectionSpec
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.architecture import Architecture, Choice
-from hwnas.data.formats import RawScan
 from hwnas.data.label_maps import LabelMap
+from hwnas.data.scan_files.formats import RawScan
 from hwnas.errors import ConfigError
 from hwnas.files import sha256_of_file, write_checked_json
 from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec, dense_logits

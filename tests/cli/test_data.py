@@ -13,8 +13,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from hwnas.cli.data import _print_suggestion, register
-from hwnas.data.frames import Coordinates
-from hwnas.data.suggestion import Suggestion
+from hwnas.data.inspection.suggestion import Suggestion
+from hwnas.data.scan_files.frames import Coordinates
 from hwnas.errors import ConfigError, DataError
 from tests.data.clouds import ring_ordered_cloud, write_dataset, write_scan
 from tests.data.scenes import in_file, write_scenes

@@ -11,7 +11,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from hwnas.data.expectations import expectations_of
-from hwnas.data.formats import read_bin, read_pcd
+from hwnas.data.scan_files.formats import read_bin, read_pcd
 from hwnas.data.sensors import load_sensor
 from hwnas.scan import Scan
 from tests.bundle.runtime.test_scan_refusals import CASES, ROTATING, cloud_of, expected, timed, variations

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from hwnas.data.frames import Coordinates, axes_of_frame
+from hwnas.data.scan_files.frames import Coordinates, axes_of_frame
 from hwnas.data.sensors import Sensor, load_sensor
 
 ROAD, BUILDING = 40, 50

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from hwnas.architecture import Architecture
 from hwnas.bundle.runtime.deployment import coordinates_of
-from hwnas.data.dataset import open_dataset
-from hwnas.data.frames import FRAMES, Coordinates, axes_of_frame, composed, to_our_frame
+from hwnas.data.datasets.dataset import open_dataset
+from hwnas.data.scan_files.frames import FRAMES, Coordinates, axes_of_frame, composed, to_our_frame
 from hwnas.errors import DataError
 from hwnas.io_spec import dense_logits
 from hwnas.tasks.base import make_task

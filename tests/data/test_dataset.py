@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import yaml
 
-from hwnas.data import dataset as dataset_module
-from hwnas.data.dataset import DataWarning, open_dataset
-from hwnas.data.inspection import inspect_source
+from hwnas.data.datasets import dataset as dataset_module
+from hwnas.data.datasets.dataset import DataWarning, open_dataset
+from hwnas.data.inspection.inspection import inspect_source
 from hwnas.errors import DataError
 from tests.data.clouds import ring_ordered_cloud, write_dataset, write_scan
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hwnas.data.dataset import open_dataset
+from hwnas.data.datasets.dataset import open_dataset
 from hwnas.errors import DataError
 from tests.data.clouds import ring_ordered_cloud, write_dataset
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hwnas.data.dataset import open_dataset
-from hwnas.data.dataset_config import read_dataset_config
-from hwnas.data.frames import FRAMES
+from hwnas.data.datasets.dataset import open_dataset
+from hwnas.data.datasets.dataset_config import read_dataset_config
 from hwnas.data.label_maps import LABEL_MAP_DIRECTORY
+from hwnas.data.scan_files.frames import FRAMES
 from hwnas.errors import DataError
 from tests.data.clouds import ring_ordered_cloud, write_dataset
 
@@ -189,7 +189,7 @@ def test_the_same_id_twice(tmp_path: Path) -> None:
 
 
 def test_the_example_in_the_documentation_is_valid(tmp_path: Path) -> None:
-    import hwnas.data.dataset_config as module
+    import hwnas.data.datasets.dataset_config as module
 
     assert module.__doc__ is not None
     example = module.__doc__.split("```yaml")[1].split("```")[0]

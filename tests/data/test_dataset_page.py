@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import yaml
 
-from hwnas.data.dataset import DataSource, open_dataset
-from hwnas.data.dataset_config import DatasetConfig, ScanEntry, SplitSection
-from hwnas.data.frames import FRAMES, meaning_of_frame
+from hwnas.data.datasets.dataset import DataSource, open_dataset
+from hwnas.data.datasets.dataset_config import DatasetConfig, ScanEntry, SplitSection
 from hwnas.data.label_maps import LABEL_MAP_DIRECTORY
-from hwnas.data.named_fields import FIELDS
+from hwnas.data.scan_files.frames import FRAMES, meaning_of_frame
+from hwnas.data.scan_files.named_fields import FIELDS
 from hwnas.data.sensors import load_sensor
 from hwnas.robotics import CloudHeader, cloud_of_columns
 from tests.data.clouds import ring_ordered_cloud

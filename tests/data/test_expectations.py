@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from hwnas.data.expectations import ScanExpectations, expectations_of
-from hwnas.data.geometry import Turn
+from hwnas.data.geometry.cloud_geometry import Turn
 from hwnas.errors import DataError
 from hwnas.scan import Scan
 from tests.bundle.small_lidar import HEIGHT, make_scan

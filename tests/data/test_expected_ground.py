@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hwnas.data.expected_ground import support_of_ground
-from hwnas.data.ground_plane import ground_of
+from hwnas.data.geometry.expected_ground import support_of_ground
+from hwnas.data.geometry.ground_plane import ground_of
 from hwnas.data.sensors import load_sensor
 from tests.data.test_geometry import rotation, turn_of
 

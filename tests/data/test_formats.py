@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pypcd4 import Encoding, PointCloud
 
-from hwnas.data.columns import likely_columns
-from hwnas.data.dataset import open_dataset
-from hwnas.data.formats import read_bin, read_npy, read_pcd
-from hwnas.data.frames import Coordinates
+from hwnas.data.datasets.dataset import open_dataset
+from hwnas.data.scan_files.columns import likely_columns
+from hwnas.data.scan_files.formats import read_bin, read_npy, read_pcd
+from hwnas.data.scan_files.frames import Coordinates
 from hwnas.errors import DataError, PluginError
 from tests.data.clouds import ring_ordered_cloud
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hwnas.data import geometry
-from hwnas.data.ground_plane import Ground
+from hwnas.data.geometry import cloud_geometry
+from hwnas.data.geometry.ground_plane import Ground
 from hwnas.data.sensors import Sensor, load_sensor, sensor_names
 from hwnas.range_view.angles import has_direction, range_of
 
@@ -43,12 +43,12 @@ def rotation(axis: int, degrees: float) -> np.ndarray:
 def test_beams_are_those_of_the_sensor_with_and_without_rings(name: str) -> None:
     sensor = load_sensor(name)
     points, ring = turn_of(sensor)
-    for found in (geometry.geometry_of(points, ring), geometry.geometry_of(points)):
+    for found in (cloud_geometry.geometry_of(points, ring), cloud_geometry.geometry_of(points)):
         assert found.beams is not None
         np.testing.assert_allclose(found.beams.elevation_deg, sensor.elevation_deg, atol=0.03)
         assert found.beams.spread_deg < 0.02
         assert found.azimuth_coverage == 1.0
-        assert found.turn == geometry.Turn(is_left=True, order=geometry.BY_RING)
+        assert found.turn == cloud_geometry.Turn(is_left=True, order=cloud_geometry.BY_RING)
 
 
 @settings(max_examples=30, deadline=None)
@@ -64,7 +64,7 @@ def test_ground_is_found_in_every_pose_and_unit(
 ) -> None:
     points, _ = turn_of(load_sensor("hdl-64e"), height_m=height_m)
     turned = points @ rotation(2, yaw).T @ rotation(1, -pitch).T @ rotation(0, roll).T
-    found = geometry.ground_of(turned * np.float32(scale))
+    found = cloud_geometry.ground_of(turned * np.float32(scale))
     assert found is not None
     assert found.height / scale == pytest.approx(height_m, rel=0.05)
     normal = rotation(0, roll) @ rotation(1, -pitch) @ np.array([0, 0, 1])
@@ -74,8 +74,8 @@ def test_ground_is_found_in_every_pose_and_unit(
 def test_roll_and_pitch_have_the_stated_signs() -> None:
     points, _ = turn_of(load_sensor("vlp-16"))
     # What is level ahead (or to the left) of the sensor sinks in its frame when its nose (or left side) is up.
-    nose_up = geometry.ground_of(points @ rotation(1, 10.0).T)
-    left_up = geometry.ground_of(points @ rotation(0, -10.0).T)
+    nose_up = cloud_geometry.ground_of(points @ rotation(1, 10.0).T)
+    left_up = cloud_geometry.ground_of(points @ rotation(0, -10.0).T)
     assert nose_up is not None
     assert left_up is not None
     assert nose_up.pitch_deg == pytest.approx(10, abs=1)
@@ -85,7 +85,7 @@ def test_roll_and_pitch_have_the_stated_signs() -> None:
 
 def test_a_cloud_that_is_upside_down_has_its_ground_overhead() -> None:
     points, _ = turn_of(load_sensor("hdl-64e"))
-    found = geometry.ground_of(points * np.array([1, -1, -1], np.float32))
+    found = cloud_geometry.ground_of(points * np.array([1, -1, -1], np.float32))
     assert found is not None
     assert found.height == pytest.approx(-HEIGHT_M, rel=0.05)
 
@@ -93,11 +93,11 @@ def test_a_cloud_that_is_upside_down_has_its_ground_overhead() -> None:
 @pytest.mark.parametrize("width_deg", [60, 120, 180, 300, 360])
 def test_coverage_is_the_share_of_the_turn(width_deg: int) -> None:
     points, _ = turn_of(load_sensor("vlp-32c"))
-    azimuth = geometry.azimuth_of(points)
+    azimuth = cloud_geometry.azimuth_of(points)
     part = points[np.abs(azimuth) <= width_deg / 2]
     thinned = part[np.random.default_rng(0).random(len(part)) < 0.3]
     for cloud in (part, thinned):
-        assert geometry.azimuth_coverage(cloud) == pytest.approx(width_deg / 360, abs=0.02)
+        assert cloud_geometry.azimuth_coverage(cloud) == pytest.approx(width_deg / 360, abs=0.02)
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
@@ -111,9 +111,9 @@ def test_sense_of_the_turn(mirrored: bool, by_column: bool, has_rings: bool, sta
     grid = np.roll(grid, start, axis=1)
     order = (grid.T if by_column else grid).ravel()
     sign = np.array([1, -1 if mirrored else 1, 1], np.float32)
-    found = geometry.turn_of(points[order] * sign, ring[order] if has_rings else None)
-    expected = geometry.BY_COLUMN if by_column else geometry.BY_RING
-    assert found == geometry.Turn(is_left=not mirrored, order=expected)
+    found = cloud_geometry.turn_of(points[order] * sign, ring[order] if has_rings else None)
+    expected = cloud_geometry.BY_COLUMN if by_column else cloud_geometry.BY_RING
+    assert found == cloud_geometry.Turn(is_left=not mirrored, order=expected)
 
 
 @pytest.mark.parametrize("is_left", [False, True])
@@ -130,32 +130,32 @@ def test_beams_that_lie_15_degrees_apart_in_azimuth_show_the_turn(is_left: bool,
     firing = np.round(offset - 12.0 * (ring % 4 - 1.5), 2)
     order = np.lexsort((ring, firing if is_left else -firing))
     order = order[: int(share * len(order))]
-    found = geometry.turn_of(points[order])
-    assert found == geometry.Turn(is_left=is_left, order=geometry.BY_COLUMN)
+    found = cloud_geometry.turn_of(points[order])
+    assert found == cloud_geometry.Turn(is_left=is_left, order=cloud_geometry.BY_COLUMN)
 
 
 def test_points_that_are_near_in_other_scans_are_near() -> None:
     range_ = np.concatenate([np.full(10, 0.6), np.full(60, 2.0), np.full(30, 8.0)]).astype(np.float32)
-    assert int(geometry.is_far(range_).sum()) == 100  # a tenth of the median is 20 cm
-    assert int(geometry.is_far(range_, 0.9).sum()) == 90
-    assert int(geometry.is_far(range_ / 1000, 0.9).sum()) == 100  # in another unit nothing lies beyond
+    assert int(cloud_geometry.is_far(range_).sum()) == 100  # a tenth of the median is 20 cm
+    assert int(cloud_geometry.is_far(range_, 0.9).sum()) == 90
+    assert int(cloud_geometry.is_far(range_ / 1000, 0.9).sum()) == 100  # in another unit nothing lies beyond
 
 
 def test_times_show_the_turn_where_the_order_does_not() -> None:
     points, ring = turn_of(load_sensor("vlp-16"))
     time = np.tile(np.arange(360.0), 16)
     order = np.random.default_rng(0).permutation(len(points))
-    assert geometry.turn_of(points[order], ring[order]) is None
-    assert geometry.turn_of(points[order]) is None
-    found = geometry.turn_of(points[order], ring[order], time[order])
-    assert found == geometry.Turn(is_left=True, order=geometry.BY_COLUMN)
+    assert cloud_geometry.turn_of(points[order], ring[order]) is None
+    assert cloud_geometry.turn_of(points[order]) is None
+    found = cloud_geometry.turn_of(points[order], ring[order], time[order])
+    assert found == cloud_geometry.Turn(is_left=True, order=cloud_geometry.BY_COLUMN)
 
 
 def test_points_without_a_direction_are_counted_and_left_out() -> None:
     points, ring = turn_of(load_sensor("vlp-16"))
-    whole = geometry.geometry_of(points, ring)
+    whole = cloud_geometry.geometry_of(points, ring)
     more = np.concatenate([np.full((1440, 3), np.nan), np.zeros((2880, 3)), points]).astype(np.float32)
-    found = geometry.geometry_of(more, np.concatenate([np.zeros(4320, np.int32), ring]))
+    found = cloud_geometry.geometry_of(more, np.concatenate([np.zeros(4320, np.int32), ring]))
     assert found.num_points == 10080
     assert found.not_finite == pytest.approx(1440 / 10080)
     assert found.no_return == pytest.approx(2880 / 10080)
@@ -166,9 +166,9 @@ def test_points_without_a_direction_are_counted_and_left_out() -> None:
 @pytest.mark.parametrize("count", [0, 1, 7, 40])
 def test_clouds_of_few_points_say_little_and_break_nothing(count: int) -> None:
     points, ring = turn_of(load_sensor("vlp-16"))
-    found = geometry.geometry_of(points[:count], ring[:count])
+    found = cloud_geometry.geometry_of(points[:count], ring[:count])
     assert (found.elevation_deg is None) == (count < 8)
-    nothing = geometry.geometry_of(np.full((count, 3), np.nan, np.float32))
+    nothing = cloud_geometry.geometry_of(np.full((count, 3), np.nan, np.float32))
     assert nothing.not_finite == (1.0 if count else 0.0)
     assert (nothing.elevation_deg, nothing.beams, nothing.ground, nothing.turn) == (None,) * 4
 
@@ -177,7 +177,7 @@ def test_clouds_of_few_points_say_little_and_break_nothing(count: int) -> None:
     ("found", "unit"), [(1.7, "metres"), (173, "centimetres"), (5.7, "feet"), (9.0, None)]
 )
 def test_a_length_tells_its_unit(found: float, unit: str | None) -> None:
-    assert geometry.unit_of(found, 1.73) == unit
+    assert cloud_geometry.unit_of(found, 1.73) == unit
 
 
 @settings(max_examples=50, deadline=None)
@@ -202,5 +202,7 @@ def test_points_without_a_direction_are_told() -> None:
     np.testing.assert_array_equal(range_of(points)[[0, 1, 3, 4, 5]], [5.0, 0.0, inf, inf, 2.0])
     np.testing.assert_array_equal(has_direction(points), [True, False, False, False, False, True])
     np.testing.assert_allclose(
-        geometry.elevation_of(points[[0, 5]]), geometry.precise_elevation_of(points[[0, 5]]), atol=1e-4
+        cloud_geometry.elevation_of(points[[0, 5]]),
+        cloud_geometry.precise_elevation_of(points[[0, 5]]),
+        atol=1e-4,
     )

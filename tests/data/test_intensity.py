@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hwnas.data.intensity import are_within, intensity_of, remission_of
+from hwnas.data.scan_files.intensity import are_within, intensity_of, remission_of
 
 RANGE = (200.0, 1000.0)
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hwnas.data.dataset import open_dataset
-from hwnas.data.findings.finding import ERROR, WARNING
-from hwnas.data.inspection import inspect_source
-from hwnas.data.label_agreement import LabelAgreement
+from hwnas.data.datasets.dataset import open_dataset
+from hwnas.data.inspection.findings.finding import ERROR, WARNING
+from hwnas.data.inspection.inspection import inspect_source
+from hwnas.data.inspection.label_agreement import LabelAgreement
 from tests.data.scenes import write_scenes
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"

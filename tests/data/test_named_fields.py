@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hwnas.data.formats import RawScan, read_npy, read_pcd
+from hwnas.data.scan_files.formats import RawScan, read_npy, read_pcd
 from hwnas.errors import DataError
 
 NAMES = ("x", "y", "z", "intensity", "channel", "t")

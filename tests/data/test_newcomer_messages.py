@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import yaml
 
-from hwnas.data.dataset import open_dataset
-from hwnas.data.findings.finding import WARNING
-from hwnas.data.formats import read_npy
-from hwnas.data.frames import Coordinates
-from hwnas.data.inspection import inspect_source
+from hwnas.data.datasets.dataset import open_dataset
+from hwnas.data.inspection.findings.finding import WARNING
+from hwnas.data.inspection.inspection import inspect_source
 from hwnas.data.label_maps import LabelMap, load_label_map
+from hwnas.data.scan_files.formats import read_npy
+from hwnas.data.scan_files.frames import Coordinates
 from hwnas.errors import DataError
 from tests.data.clouds import ring_ordered_cloud, write_scan
 from tests.data.scenes import in_file, write_scenes

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hwnas.data.dataset import DataSource, open_dataset
-from hwnas.data.dataset_pictures import draw_dataset
-from hwnas.data.inspection import inspect_source
+from hwnas.data.datasets.dataset import DataSource, open_dataset
+from hwnas.data.inspection.dataset_pictures import draw_dataset
+from hwnas.data.inspection.inspection import inspect_source
 from hwnas.data.label_maps import load_label_map
 from hwnas.data.pictures import Mark, draw_segmentation
 from hwnas.range_view.projection import RangeImage, project
@@ -155,7 +155,7 @@ def test_the_range_image_is_no_wider_than_the_sensor_fills(
         drawn.append((image.valid, notes))
         return draw_segmentation(image, *arguments, notes=notes, **options)
 
-    monkeypatch.setattr("hwnas.data.dataset_pictures.draw_segmentation", record)
+    monkeypatch.setattr("hwnas.data.inspection.dataset_pictures.draw_segmentation", record)
     source = _dataset(tmp_path, f"sensor: {sensor}", labels=5760)
     draw_dataset(source, inspect_source(source))
     ((valid, notes),) = drawn

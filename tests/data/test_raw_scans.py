@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hwnas.data.formats import RawScan
-from hwnas.data.frames import Coordinates
-from hwnas.data.raw_scans import in_sensor_frame, read_raw_scan
+from hwnas.data.scan_files.formats import RawScan
+from hwnas.data.scan_files.frames import Coordinates
+from hwnas.data.scan_files.raw_scans import in_sensor_frame, read_raw_scan
 from hwnas.errors import DataError
 
 RINGS, COLUMNS = 8, 90

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hwnas.data.dataset import open_dataset
-from hwnas.data.subsets import Subset, folds_of, spread_choice
+from hwnas.data.datasets.dataset import open_dataset
+from hwnas.data.datasets.subsets import Subset, folds_of, spread_choice
 from hwnas.errors import ConfigError, DataError
 from hwnas.scan import IGNORED_LABEL, Scan
 from hwnas.tasks.lidar_settings import parse_settings

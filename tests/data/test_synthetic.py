@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from hwnas.data import sensors
-from hwnas.data.dataset import open_dataset
-from hwnas.data.inspection import inspect_source
+from hwnas.data.datasets.dataset import open_dataset
+from hwnas.data.inspection.inspection import inspect_source
 from hwnas.data.sensors import load_sensor
 from hwnas.data.synthetic import synthesize_dataset
 from hwnas.data.synthetic.lidar import Caster, Pose, Returns

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hwnas.data.beam_cones import cones_of, turn_to_z
-from hwnas.data.dataset import open_dataset
-from hwnas.data.findings.finding import WARNING
-from hwnas.data.inspection import Inspection, inspect_source
+from hwnas.data.datasets.dataset import open_dataset
+from hwnas.data.geometry.beam_cones import cones_of, turn_to_z
+from hwnas.data.inspection.findings.finding import WARNING
+from hwnas.data.inspection.inspection import Inspection, inspect_source
 from hwnas.data.sensors import load_sensor
 from tests.data.scenes import Transform, scan_of_scene, write_scenes
 

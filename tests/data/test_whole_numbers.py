@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hwnas.data.dataset import open_dataset
-from hwnas.data.formats import read_bin, read_npy, read_pcd
+from hwnas.data.datasets.dataset import open_dataset
 from hwnas.data.label_maps import load_label_map
-from hwnas.data.whole_numbers import LABEL_LIMITS, RING_LIMITS, is_whole_within
+from hwnas.data.scan_files.formats import read_bin, read_npy, read_pcd
+from hwnas.data.scan_files.whole_numbers import LABEL_LIMITS, RING_LIMITS, is_whole_within
 from hwnas.errors import DataError, PointCloudError
 from hwnas.range_view.projection import project
 from hwnas.range_view.projection_spec import ProjectionSpec

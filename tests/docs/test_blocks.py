@@ -15,7 +15,7 @@ import typer
 
 from hwnas.cli.main import make_app
 from hwnas.config import parse_config
-from hwnas.data.dataset_config import DatasetConfig
+from hwnas.data.datasets.dataset_config import DatasetConfig
 from hwnas.data.label_maps import LabelMap
 from hwnas.data.sensors import load_sensor
 from hwnas.errors import ConfigError

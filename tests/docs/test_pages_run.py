@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hwnas.data.formats import read_bin
+from hwnas.data.scan_files.formats import read_bin
 from tests.docs.blocks import DOCS, REPOSITORY, TUTORIAL, Block, blocks_of, pages
 
 pytestmark = pytest.mark.slow

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from hwnas.data.dataset_config import DatasetConfig
+from hwnas.data.datasets.dataset_config import DatasetConfig
+from hwnas.data.datasets.reading import ScanFiles
+from hwnas.data.datasets.splits import split_sequences
 from hwnas.data.label_maps import load_label_map
-from hwnas.data.reading import ScanFiles
 from hwnas.data.sensors import load_sensor
-from hwnas.data.splits import split_sequences
 from hwnas.errors import ConfigError, DataError, HwnasError
 from hwnas.plugins import load_plugin
 from tests.fuzz import yaml_run

@@ -13,8 +13,8 @@ from types import FrameType
 from typing import Any
 
 from hwnas.config import load_config, parse_config, save_config
-from hwnas.data.dataset import open_dataset
-from hwnas.data.dataset_config import read_dataset_config
+from hwnas.data.datasets.dataset import open_dataset
+from hwnas.data.datasets.dataset_config import read_dataset_config
 from hwnas.data.label_maps import LabelMap, load_label_map
 from hwnas.data.sensors import load_sensor
 from hwnas.errors import HwnasError, PluginError

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hwnas.data.dataset import open_dataset
-from hwnas.data.inspection import Inspection
-from hwnas.data.reading import Dropped
+from hwnas.data.datasets.dataset import open_dataset
+from hwnas.data.datasets.reading import Dropped
+from hwnas.data.inspection.inspection import Inspection
 from hwnas.data.sensors import load_sensor
 from hwnas.range_view.knn import KnnSettings
 from hwnas.range_view.pipeline import RangeView

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from hwnas.data.dataset import open_dataset
+from hwnas.data.datasets.dataset import open_dataset
 from hwnas.errors import DataError
 from hwnas.metrics.confusion import confusion_matrix, iou_per_class
 from hwnas.range_view.knn import KnnSettings, labels_of_pixels, labels_of_points

@@ -463,7 +463,7 @@ def cases() -> Path:
 def test_real_scans_of_other_sensors_get_their_rings() -> None:
     if not cases().is_dir():
         pytest.skip("no scans of other sensors beside the checkout")
-    from hwnas.data.formats import read_pcd
+    from hwnas.data.scan_files.formats import read_pcd
 
     ouster = read_pcd(cases() / "ouster_os0_32.pcd", {})
     ring = recover_rings(ouster.points)

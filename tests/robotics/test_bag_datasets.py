@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 import hwnas
 from hwnas.cli.main import make_app
-from hwnas.data.containers import ContainerFormat, format_of_container
-from hwnas.data.dataset import open_dataset
+from hwnas.data.datasets.dataset import open_dataset
+from hwnas.data.scan_files.containers import ContainerFormat, format_of_container
 from hwnas.errors import DataError
 from hwnas.plugins import load_plugin
 from hwnas.robotics import CloudHeader, ReplayOptions, bag_format, cloud_of_columns, replay

@@ -12,7 +12,7 @@ from mcap_ros2.decoder import DecoderFactory
 from scipy.spatial.transform import Rotation
 
 import hwnas.robotics.synthetic_drive as module
-from hwnas.data.dataset import open_dataset
+from hwnas.data.datasets.dataset import open_dataset
 from hwnas.errors import ConfigError, DataError
 from hwnas.robotics import Bag, SyntheticDrive, points_of_cloud, synthesize_drive
 from hwnas.robotics.bag_writing import refuse_output

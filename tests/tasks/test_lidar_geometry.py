@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from hwnas.architecture import Architecture
-from hwnas.data.dataset import open_dataset
-from hwnas.data.image_geometry import Geometry, default_height
-from hwnas.data.inspection import inspect_source
+from hwnas.data.datasets.dataset import open_dataset
+from hwnas.data.geometry.image_geometry import Geometry, default_height
+from hwnas.data.inspection.inspection import inspect_source
 from hwnas.data.sensors import Sensor, load_sensor
 from hwnas.errors import ConfigError, DataError
 from hwnas.io_spec import dense_logits

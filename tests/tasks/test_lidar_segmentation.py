@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from hwnas.architecture import Architecture
-from hwnas.data.dataset import open_dataset
+from hwnas.data.datasets.dataset import open_dataset
 from hwnas.data.expectations import ScanExpectations
 from hwnas.data.label_maps import LABEL_MAP_DIRECTORY, LabelMap
 from hwnas.data.sensors import load_sensor

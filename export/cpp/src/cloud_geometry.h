@@ -1,5 +1,5 @@
-// What a point cloud says about the sensor that took it; see hwnas.data.geometry, hwnas.data.beams and
-// hwnas.data.ground_plane, which say how it works.
+// What a point cloud says about the sensor that took it; see hwnas.data.geometry.cloud_geometry, hwnas.data.geometry.beams and
+// hwnas.data.geometry.ground_plane, which say how it works.
 
 #ifndef HWNAS_RUNTIME_SRC_CLOUD_GEOMETRY_H_
 #define HWNAS_RUNTIME_SRC_CLOUD_GEOMETRY_H_

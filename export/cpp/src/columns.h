@@ -1,4 +1,4 @@
-// How many numbers a point has in a file without a header, by the values themselves; see hwnas.data.columns.
+// How many numbers a point has in a file without a header, by the values themselves; see hwnas.data.scan_files.columns.
 
 #ifndef HWNAS_RUNTIME_SRC_COLUMNS_H_
 #define HWNAS_RUNTIME_SRC_COLUMNS_H_

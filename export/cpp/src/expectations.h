@@ -1,4 +1,4 @@
-// What a network expects of the scans it is given; see hwnas.data.expectations and hwnas.data.expected_geometry.
+// What a network expects of the scans it is given; see hwnas.data.expectations and hwnas.data.geometry.expected_geometry.
 
 #ifndef HWNAS_RUNTIME_SRC_EXPECTATIONS_H_
 #define HWNAS_RUNTIME_SRC_EXPECTATIONS_H_

@@ -1,4 +1,4 @@
-// Whether a cloud shows the ground where it is expected; see hwnas.data.expected_ground.
+// Whether a cloud shows the ground where it is expected; see hwnas.data.geometry.expected_ground.
 
 #ifndef HWNAS_RUNTIME_SRC_EXPECTED_GROUND_H_
 #define HWNAS_RUNTIME_SRC_EXPECTED_GROUND_H_

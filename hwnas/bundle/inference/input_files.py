@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hwnas.data.containers import format_of_container
 from hwnas.data.pictures import is_own_picture
+from hwnas.data.scan_files.containers import format_of_container
 from hwnas.errors import ConfigError
 from hwnas.files import refuse_foreign
 

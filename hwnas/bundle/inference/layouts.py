@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hwnas.data import CONFIG_NAME
-from hwnas.data.containers import format_of_container
-from hwnas.data.label_names import is_named_like_labels
+from hwnas.data.scan_files.containers import format_of_container
+from hwnas.data.scan_files.label_names import is_named_like_labels
 from hwnas.errors import DataError
 
 if TYPE_CHECKING:
-    from hwnas.data.formats import RawScan
-    from hwnas.data.frames import Coordinates
+    from hwnas.data.scan_files.formats import RawScan
+    from hwnas.data.scan_files.frames import Coordinates
 
 
 @dataclass(frozen=True)
@@ -124,8 +124,8 @@ def _ending(path: Path) -> str:
 
 
 def _read_layout(path: Path) -> Layout:
-    from hwnas.data.dataset_config import read_dataset_config
-    from hwnas.data.files_of_dataset import endings_of, format_of, is_scan_of
+    from hwnas.data.datasets.dataset_config import read_dataset_config
+    from hwnas.data.datasets.files_of_dataset import endings_of, format_of, is_scan_of
 
     try:
         config = read_dataset_config(path)

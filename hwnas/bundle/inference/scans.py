@@ -17,8 +17,8 @@ from hwnas.bundle.inference.processing import FileOptions, use_each
 from hwnas.bundle.inference.results import RAW, TRAIN, Inference, InferredFile
 from hwnas.bundle.runtime.results import Segmentation
 from hwnas.bundle.runtime.runner import Runner
-from hwnas.data.containers import container_format, format_of_container
-from hwnas.data.formats import RawScan
+from hwnas.data.scan_files.containers import container_format, format_of_container
+from hwnas.data.scan_files.formats import RawScan
 from hwnas.errors import ConfigError, DataError
 from hwnas.files import write_bytes_atomically
 from hwnas.plugins import load_plugin, plugin_names

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.bundle.runtime.scan_finding import BEAMS, FEWEST_FOR_CHECKS, OTHER_SENSOR, Finding
-from hwnas.data.expected_geometry import GeometryExpectations
-from hwnas.data.geometry import Beams, CloudGeometry
+from hwnas.data.geometry.cloud_geometry import Beams, CloudGeometry
+from hwnas.data.geometry.expected_geometry import GeometryExpectations
 
 FloatArray = npt.NDArray[np.float64]
 ElevationArray = npt.NDArray[np.float32]

@@ -28,9 +28,9 @@ from hwnas.bundle.runtime.scan_finding import (
     degrees,
     metres,
 )
-from hwnas.data.expected_geometry import GeometryExpectations
-from hwnas.data.expected_ground import support_of_ground
-from hwnas.data.geometry import UNITS, CloudGeometry, Ground, sector_beams, sector_pattern
+from hwnas.data.geometry.cloud_geometry import UNITS, CloudGeometry, Ground, sector_beams, sector_pattern
+from hwnas.data.geometry.expected_geometry import GeometryExpectations
+from hwnas.data.geometry.expected_ground import support_of_ground
 
 FloatArray = npt.NDArray[np.float32]
 _FEWEST_SECTORS, _LEAST_AGREEING = 3, 0.5

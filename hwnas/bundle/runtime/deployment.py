@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any, Mapping, Tuple
 
-from hwnas.data.frames import Coordinates
+from hwnas.data.scan_files.frames import Coordinates
 
 
 def coordinates_of(deployment: Mapping[str, Any]) -> Coordinates:

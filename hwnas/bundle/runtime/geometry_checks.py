@@ -31,8 +31,8 @@ from hwnas.bundle.runtime.scan_finding import (
     degrees,
 )
 from hwnas.data.expectations import ScanExpectations
-from hwnas.data.expected_geometry import GeometryExpectations
-from hwnas.data.geometry import BY_COLUMN, ELEVATION_PERCENTS, CloudGeometry
+from hwnas.data.geometry.cloud_geometry import BY_COLUMN, ELEVATION_PERCENTS, CloudGeometry
+from hwnas.data.geometry.expected_geometry import GeometryExpectations
 
 # Quantiles of fewer points than this are those of single points; coarser ones take their place.
 _FEWEST_FOR_EDGES, _FEWEST_FOR_LOWEST = 400, 2000

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Optional
 
 from hwnas.bundle.runtime.scan_finding import OTHER_FRAME, Finding, metres
-from hwnas.data.expected_geometry import GeometryExpectations
-from hwnas.data.geometry import RANGE_PERCENTS, CloudGeometry, Ground, unit_of
+from hwnas.data.geometry.cloud_geometry import RANGE_PERCENTS, CloudGeometry, Ground, unit_of
+from hwnas.data.geometry.expected_geometry import GeometryExpectations
 
 _CLEAR_SUPPORT, _POOR_SUPPORT = 0.25, 0.12
 _HEIGHT_REFUSED, _HEIGHT_WARNED = 0.4, 0.2

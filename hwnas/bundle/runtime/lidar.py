@@ -21,10 +21,10 @@ from hwnas.bundle.runtime.processor import Arrays, FloatArray, PathLike, Process
 from hwnas.bundle.runtime.results import Segmentation
 from hwnas.bundle.runtime.scan_checks import ScanChecks, intensity_problem
 from hwnas.data.expectations import ScanExpectations
-from hwnas.data.frames import Coordinates
-from hwnas.data.intensity import remission_of
 from hwnas.data.label_maps import LabelMap
-from hwnas.data.raw_scans import in_sensor_frame, read_raw_scan
+from hwnas.data.scan_files.frames import Coordinates
+from hwnas.data.scan_files.intensity import remission_of
+from hwnas.data.scan_files.raw_scans import in_sensor_frame, read_raw_scan
 from hwnas.errors import BundleError, DataError
 from hwnas.files import checked_path, write_bytes_atomically
 from hwnas.json_values import JsonObject
@@ -36,8 +36,8 @@ from hwnas.range_view.projection_spec import ProjectionSpec
 from hwnas.scan import Scan
 
 if TYPE_CHECKING:
-    from hwnas.data.formats import RawScan
-    from hwnas.data.raw_scans import FormatReader
+    from hwnas.data.scan_files.formats import RawScan
+    from hwnas.data.scan_files.raw_scans import FormatReader
 
 
 class Points(NamedTuple):
@@ -199,7 +199,7 @@ class RangeViewProcessor:
         Raises:
             DataError: if the file is missing, of another format or malformed.
         """
-        from hwnas.data import formats
+        from hwnas.data.scan_files import formats
 
         path = checked_path(path, "The scan", DataError)
         name = path.suffix.lower().lstrip(".")

@@ -44,8 +44,8 @@ from hwnas.bundle.runtime.processor import (
 from hwnas.bundle.runtime.results import PointLabels, Segmentation
 from hwnas.bundle.signature import Trust
 from hwnas.data.expectations import ScanExpectations
-from hwnas.data.frames import Coordinates
 from hwnas.data.label_maps import LabelMap
+from hwnas.data.scan_files.frames import Coordinates
 from hwnas.errors import BundleError
 from hwnas.files import checked_path
 from hwnas.json_values import JsonObject
@@ -54,8 +54,8 @@ from hwnas.scan import DataWarning, Scan
 from hwnas.thread_counts import checked_threads
 
 if TYPE_CHECKING:
-    from hwnas.data.formats import RawScan
-    from hwnas.data.raw_scans import FormatReader
+    from hwnas.data.scan_files.formats import RawScan
+    from hwnas.data.scan_files.raw_scans import FormatReader
 
 Predict = Callable[[Arrays], Arrays]
 

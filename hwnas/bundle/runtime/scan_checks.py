@@ -16,9 +16,9 @@ from hwnas.bundle.runtime.geometry_checks import findings_of, findings_of_old_bu
 from hwnas.bundle.runtime.given_arrays import FloatArray, RingArray, TimeArray
 from hwnas.bundle.runtime.scan_finding import FEWEST_FOR_CHECKS, Finding
 from hwnas.data.expectations import ANY_ORDER, ScanExpectations
-from hwnas.data.expected_geometry import GeometryExpectations
-from hwnas.data.geometry import elevation_of, geometry_of_usable, is_far, quantiles, sample
-from hwnas.data.intensity import are_within
+from hwnas.data.geometry.cloud_geometry import elevation_of, geometry_of_usable, is_far, quantiles, sample
+from hwnas.data.geometry.expected_geometry import GeometryExpectations
+from hwnas.data.scan_files.intensity import are_within
 from hwnas.errors import DataError
 from hwnas.range_view.angles import range_of
 from hwnas.range_view.projection import RangeImage

@@ -18,8 +18,8 @@ from hwnas.bundle.runtime.confirmation import confirmed_findings
 from hwnas.bundle.runtime.geometry_checks import findings_of
 from hwnas.bundle.runtime.scan_finding import GROUND
 from hwnas.data.expectations import ScanExpectations, expectations_of
-from hwnas.data.formats import read_bin
-from hwnas.data.geometry import beams_of, elevation_of, geometry_of
+from hwnas.data.geometry.cloud_geometry import beams_of, elevation_of, geometry_of
+from hwnas.data.scan_files.formats import read_bin
 from hwnas.data.sensors import load_sensor
 from hwnas.errors import DataError
 from hwnas.scan import Scan

@@ -20,7 +20,7 @@ from hwnas.bundle.runtime.beam_checks import is_sparse
 from hwnas.bundle.runtime.scan_checks import ScanChecks, _between_beams
 from hwnas.cli import infer
 from hwnas.data.expectations import ScanExpectations, expectations_of
-from hwnas.data.formats import read_bin, read_pcd
+from hwnas.data.scan_files.formats import read_bin, read_pcd
 from hwnas.data.sensors import load_sensor, sensor_names
 from hwnas.errors import DataError
 from hwnas.range_view.angles import has_direction

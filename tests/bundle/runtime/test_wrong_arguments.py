@@ -13,7 +13,7 @@ from hwnas.bundle.bundle import Bundle
 from hwnas.bundle.runtime.arrays import ArraysProcessor
 from hwnas.bundle.runtime.lidar import Points
 from hwnas.bundle.runtime.runner import Runner
-from hwnas.data.dataset import open_dataset
+from hwnas.data.datasets.dataset import open_dataset
 from hwnas.data.label_maps import load_label_map
 from hwnas.data.sensors import load_sensor
 from hwnas.errors import BundleError, ConfigError, DataError, HwnasError, StudyError

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from hwnas.data.dataset import find_config, open_dataset
-from hwnas.data.dataset_report import DatasetReport
-from hwnas.data.frames import Coordinates
-from hwnas.data.inspection import Inspection, inspect_source
-from hwnas.data.suggestion import suggested_config
+from hwnas.data.datasets.dataset import find_config, open_dataset
+from hwnas.data.inspection.dataset_report import DatasetReport
+from hwnas.data.inspection.inspection import Inspection, inspect_source
+from hwnas.data.inspection.suggestion import suggested_config
+from hwnas.data.scan_files.frames import Coordinates
 from tests.data.scenes import Transform, in_file
 
 

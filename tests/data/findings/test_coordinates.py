@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import yaml
 
-from hwnas.data.dataset import open_dataset
-from hwnas.data.estimates import GeometryEstimate
-from hwnas.data.findings.coordinates import coordinate_findings
-from hwnas.data.findings.finding import ERROR
-from hwnas.data.frames import Coordinates
-from hwnas.data.sensor_places import _place
+from hwnas.data.datasets.dataset import open_dataset
+from hwnas.data.inspection.estimates import GeometryEstimate
+from hwnas.data.inspection.findings.coordinates import coordinate_findings
+from hwnas.data.inspection.findings.finding import ERROR
+from hwnas.data.inspection.sensor_places import _place
+from hwnas.data.scan_files.frames import Coordinates
 from hwnas.data.sensors import load_sensor
 from tests.data.findings.inspected import inspect, severe, stored_as, suggest
 from tests.data.scenes import scan_of_scene, write_scenes

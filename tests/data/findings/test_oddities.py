@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import yaml
 
-from hwnas.data.dataset import open_dataset
-from hwnas.data.dataset_pictures import draw_dataset
-from hwnas.data.findings.finding import ERROR, ContentFacts
-from hwnas.data.findings.image import image_findings
-from hwnas.data.frames import Coordinates
-from hwnas.data.image_loss import ImageLoss
-from hwnas.data.inspection import inspect_source, scans_in_detail
-from hwnas.data.reading import ScanFiles
-from hwnas.data.rereading import inspect_as_stored
+from hwnas.data.datasets.dataset import open_dataset
+from hwnas.data.datasets.reading import ScanFiles
+from hwnas.data.inspection.dataset_pictures import draw_dataset
+from hwnas.data.inspection.findings.finding import ERROR, ContentFacts
+from hwnas.data.inspection.findings.image import image_findings
+from hwnas.data.inspection.image_loss import ImageLoss
+from hwnas.data.inspection.inspection import inspect_source, scans_in_detail
+from hwnas.data.inspection.rereading import inspect_as_stored
+from hwnas.data.scan_files.frames import Coordinates
 from hwnas.data.sensors import load_sensor
 from hwnas.range_view.projection_spec import ProjectionSpec
 from tests.data.findings.inspected import inspect, severe, stored_as, suggest

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import yaml
 
-from hwnas.data.beam_cones import agreement_of, cones_of
-from hwnas.data.dataset import find_config, open_dataset
-from hwnas.data.findings.finding import ERROR, WARNING, ContentFacts, Finding
-from hwnas.data.findings.image import image_findings
-from hwnas.data.image_loss import ImageLoss
-from hwnas.data.inspection import Inspection, inspect_source
+from hwnas.data.datasets.dataset import find_config, open_dataset
+from hwnas.data.geometry.beam_cones import agreement_of, cones_of
+from hwnas.data.inspection.findings.finding import ERROR, WARNING, ContentFacts, Finding
+from hwnas.data.inspection.findings.image import image_findings
+from hwnas.data.inspection.image_loss import ImageLoss
+from hwnas.data.inspection.inspection import Inspection, inspect_source
+from hwnas.data.inspection.suggestion import suggested_config
 from hwnas.data.sensors import load_sensor, sensor_names
-from hwnas.data.suggestion import suggested_config
 from hwnas.range_view.projection_spec import ProjectionSpec
 from tests.data.scenes import scan_of_scene
 

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwnas.data import sensors
-from hwnas.data.dataset import find_config, open_dataset
-from hwnas.data.dataset_report import DatasetReport
-from hwnas.data.findings.finding import ERROR
-from hwnas.data.inspection import Inspection
-from hwnas.data.sensor_match import SensorMatch, match_sensors
+from hwnas.data.datasets.dataset import find_config, open_dataset
+from hwnas.data.inspection.dataset_report import DatasetReport
+from hwnas.data.inspection.findings.finding import ERROR
+from hwnas.data.inspection.inspection import Inspection
+from hwnas.data.inspection.sensor_match import SensorMatch, match_sensors
 from hwnas.data.sensors import Sensor, load_sensor
 from hwnas.errors import DataError
 from tests.data.findings.inspected import inspect, severe, suggest
