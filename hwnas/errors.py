@@ -72,7 +72,7 @@ class TargetLostError(MeasurementError):
 
 
 class TargetReplyError(TargetLostError):
-    """The target answered what no answer may be: too much, of another form, or to another question.
+    """The target sent an invalid reply: too large, malformed, or for another request.
 
     Whatever it says afterwards is not to be relied on, so its process is ended; a fresh one may do better.
     """

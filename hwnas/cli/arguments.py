@@ -1,8 +1,9 @@
-"""What arguments of commands mean: durations, and run files whose run need not have been started."""
+"""Arguments of commands: which are given, durations, and files of runs that may not have started."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,8 @@ from hwnas.config import load_config
 from hwnas.errors import ConfigError
 
 if TYPE_CHECKING:
+    import typer
+
     from hwnas.run.run import Run
 
 _UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
@@ -30,6 +33,42 @@ def seconds_of(text: str, option: str) -> float:
     if match is None or match[2] not in _UNITS_S or float(match[1]) <= 0:
         raise ConfigError(f"{option} is a positive time such as 90s, 20m or 1h, but got {text!r}.")
     return float(match[1]) * _UNITS_S[match[2]]
+
+
+def given_options(
+    context: typer.Context, *, among: Collection[str] | None = None, but: Collection[str] = ()
+) -> list[str]:
+    """Return the options that the command line holds, as it may write them.
+
+    Args:
+        context: of the command.
+        among: parameters to look at; None for all.
+        but: parameters to leave out.
+    """
+    return [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if (among is None or parameter.name in among)
+        and parameter.name not in but
+        and (source := context.get_parameter_source(str(parameter.name))) is not None
+        and source.name == "COMMANDLINE"
+    ]
+
+
+def refuse_options(context: typer.Context, parameters: Collection[str], why: str) -> None:
+    """Refuse options that would have no effect.
+
+    Args:
+        context: of the command.
+        parameters: that have no effect beside what else is given.
+        why: the rest of the sentence that begins with the options.
+
+    Raises:
+        ConfigError: if one of them is given.
+    """
+    given = given_options(context, among=parameters)
+    if given:
+        raise ConfigError(f"{' and '.join(sorted(given))} {why}")
 
 
 def run_of_file(run_file: Path) -> Run:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from hwnas.cli import bench_jobs
+from hwnas.cli.arguments import given_options
 from hwnas.cli.console import err_console, out_console, print_json
 from hwnas.cli.options import AsJson
 from hwnas.config import DEFAULT_TARGET
@@ -32,7 +32,8 @@ TargetOption = Annotated[
     str, typer.Option(help="Where to measure, such as `ssh://user@orin?backend=tensorrt`.")
 ]
 CompareOption = Annotated[
-    Path | None, typer.Option(help="Another model, clocked by turns: how many times slower is it?")
+    Path | None,
+    typer.Option(help="Second model, measured alternately with the first; reports the latency ratio."),
 ]
 InputsOption = Annotated[
     list[str] | None,
@@ -98,7 +99,7 @@ def bench(
 ) -> None:
     """Measure latency on a target: median with interval, ratio to the reference network, tails, stability."""
     if emit_job is not None or ingest is not None:
-        given = _given(context, but=_OF_JOBS)
+        given = given_options(context, but=_OF_JOBS)
         if given:
             raise ConfigError(
                 f"A job is measured by trtexec, with files of fixed shapes: leave {', '.join(given)} out."
@@ -121,17 +122,6 @@ def bench(
         out_console.print(show(result))
     if samples_out is not None:  # last: figures are not lost where it cannot be written
         write_json_atomically(samples_out, result.to_json())
-
-
-def _given(context: typer.Context, *, but: Collection[str]) -> list[str]:
-    """Return the options that the command line holds, as it may write them, but those of some parameters."""
-    return [
-        parameter.opts[0]
-        for parameter in context.command.params
-        if parameter.name not in but
-        and (source := context.get_parameter_source(str(parameter.name))) is not None
-        and source.name == "COMMANDLINE"
-    ]
 
 
 def _only(models: list[Path] | None) -> Path:

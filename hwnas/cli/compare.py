@@ -32,7 +32,11 @@ def compare(
     ] = "salsanext,fidnet34",
     width_multipliers: Annotated[
         str,
-        typer.Option("--width-multipliers", metavar="LIST", help="Of their channels; 1 is as published."),
+        typer.Option(
+            "--width-multipliers",
+            metavar="LIST",
+            help="Channel multipliers, separated by commas; 1 is the published width.",
+        ),
     ] = "0.25,0.5",
     input_widths: Annotated[
         str | None,

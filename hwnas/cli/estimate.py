@@ -26,13 +26,13 @@ def register(app: typer.Typer) -> None:
 
 def estimate(
     run_file: Annotated[Path, typer.Argument(metavar="RUN.yaml", help="Task, space, estimator, recipes.")],
-    out: Annotated[Path, typer.Option("--out", help="Directory; goes on with what it holds.")],
-    networks: Annotated[int, typer.Option("--networks", min=4, help="To be trained in full.")] = 32,
+    out: Annotated[Path, typer.Option("--out", help="Output directory; resumes what was interrupted in it.")],
+    networks: Annotated[int, typer.Option("--networks", min=4, help="Networks to train in full.")] = 32,
     estimators: Annotated[
         str, typer.Option("--estimators", help="Others to compare, joined by commas; empty for none.")
     ] = DEFAULT,
     max_gmac: Annotated[
-        float | None, typer.Option("--max-gmac", help="Pass over networks with more operations.")
+        float | None, typer.Option("--max-gmac", help="Skip networks with more GMACs than this.")
     ] = None,
     workers: Annotated[int | None, typer.Option("--workers", min=1, help="Processes.")] = None,
     *,

@@ -79,10 +79,10 @@ def infer(
     """Run a bundle on files: LiDAR bundles write one .label file each, uint32, one id for every point.
 
     For other bundles, the processor defines what is read and written. An input that cannot be used is named
-    at the end, and the others are done; the exit code is then 3. Directories are searched with all that is
-    below them. If a directory holds a dataset.yaml, its scans are read as that file says (format, options,
-    frame, unit, origin, intensity range), and only what its `scans` names is one; others are read as those
-    that the network was trained on. Without a dataset.yaml, files named like labels are left out: those in a
+    at the end, and the others are done; the exit code is then 3. Directories are searched recursively. If one
+    holds a dataset.yaml, its scans are read as that file says (format, options, frame, unit, origin,
+    intensity range), and only what its `scans` names is one; others are read as those that the network was
+    trained on. Without a dataset.yaml, files named like labels are left out: those in a
     directory `labels`, and NAME.label.npy, NAME_labels.pcd or NAME_lidarseg.bin.
     """
     from hwnas.bundle.bundle import Bundle

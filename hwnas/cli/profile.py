@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from hwnas.cli.arguments import seconds_of
+from hwnas.cli.arguments import refuse_options, seconds_of
 from hwnas.cli.console import err_console, out_console, print_json
 from hwnas.cli.options import AsJson
 from hwnas.config import DEFAULT_TARGET
@@ -58,6 +58,7 @@ KeepOption = Annotated[bool, typer.Option("--keep", help="Keep the raw measureme
 
 
 def profile(
+    context: typer.Context,
     target: TargetOption = DEFAULT_TARGET,
     space: SpaceOption = "range-unet",
     run: RunOption = None,
@@ -84,6 +85,22 @@ def profile(
     from hwnas.latency.predict.profile import default_table_path
     from hwnas.latency.predict.profile import profile as make
 
+    if run is not None:
+        refuse_options(
+            context,
+            ("space", "widths", "height", "channels", "classes"),
+            "cannot be given with --run: the run file states the space and the input.",
+        )
+    if from_tables is not None:
+        refuse_options(
+            context,
+            ("budget", "networks"),
+            "cannot be given with --from-tables, which measures --samples networks.",
+        )
+    else:
+        refuse_options(
+            context, ("samples",), "can only be given with --from-tables; otherwise --networks says how many."
+        )
     contract = NetworkContract(channels, height, _widths(widths), dense_logits(classes), cyclic_width=True)
     path = out or default_table_path(target, precision)
     with _watched() as listener:

@@ -22,10 +22,14 @@ def register(app: typer.Typer) -> None:
 def relax(
     run_file: Annotated[Path, typer.Argument(metavar="RUN.yaml", help="Task, space and target.")],
     supernet: Annotated[Path, typer.Option("--supernet", help="What `hwnas supernet` trained.")],
-    out: Annotated[Path, typer.Option("--out", help="Directory; goes on with what it holds.")],
+    out: Annotated[Path, typer.Option("--out", help="Output directory; resumes what was interrupted in it.")],
     steps: Annotated[int, typer.Option("--steps", min=1, help="Steps; each moves every set.")] = 100,
     weights: Annotated[
-        str, typer.Option("--weights", help="Of the logarithm of the latency; a set of choices for each.")
+        str,
+        typer.Option(
+            "--weights",
+            help="Weights of log latency in the loss, separated by commas; choices are optimised for each.",
+        ),
     ] = "0.01,0.03,0.06,0.12,0.25",
     *,
     as_json: AsJson = False,

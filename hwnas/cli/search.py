@@ -56,14 +56,14 @@ RepairOption = Annotated[
     ),
 ]
 PrescreenOption = Annotated[
-    int | None, typer.Option("--prescreen", min=100, help="Then predict this many networks.")
+    int | None, typer.Option("--prescreen", min=100, help="After the trials, predict this many networks.")
 ]
 FirstStepsOption = Annotated[
     int | None,
     typer.Option(
         "--first-steps",
         min=1,
-        help="Train the candidates that prescreening learns from for so few steps.",
+        help="Training steps of the candidates that the prescreening predictor is fitted on.",
     ),
 ]
 TrainBestOption = Annotated[

@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
 
 def supernet(
     run_file: Annotated[Path, typer.Argument(metavar="RUN.yaml", help="Task and space; one input width.")],
-    out: Annotated[Path, typer.Option("--out", help="Directory; goes on with what it holds.")],
+    out: Annotated[Path, typer.Option("--out", help="Output directory; resumes what was interrupted in it.")],
     steps: Annotated[int, typer.Option("--steps", min=1, help="Training steps, four networks each.")] = 1000,
     learning_rate: Annotated[
         float | None, typer.Option("--learning-rate", help="Peak; that of training.proxy if not given.")

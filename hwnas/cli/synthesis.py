@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
+from hwnas.cli.arguments import refuse_options
 from hwnas.cli.console import out_console, print_json, transient_bar
 from hwnas.cli.options import AsJson
-from hwnas.errors import ConfigError
 from hwnas.text import counted
 
 
@@ -35,18 +35,15 @@ def synthesize(
     as_json: AsJson = False,
 ) -> None:
     """Make labelled scans of synthetic driving scenes, in SemanticKITTI's layout."""
-    given = {
-        name
-        for name in context.params
-        if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
-    }
     if drive is not None:
-        _refuse_options(given & {"scans", "scans_per_scene"}, "is not for a drive; --drive and --rate-hz say")
+        refuse_options(
+            context,
+            ("scans", "scans_per_scene"),
+            "is not for a drive; --drive and --rate-hz say how many scans there are.",
+        )
         _synthesize_drive(directory, drive, rate_hz, sensor, seed, workers, bag=not no_bag, as_json=as_json)
         return
-    _refuse_options(
-        given & {"rate_hz", "no_bag"}, "is for drives alone; give --drive SECONDS, too, which says"
-    )
+    refuse_options(context, ("rate_hz", "no_bag"), "is for drives alone; give --drive SECONDS, too.")
     from hwnas.data.synthetic import synthesize_dataset
 
     with transient_bar("Casting rays") as show:
@@ -66,17 +63,6 @@ def synthesize(
             f"{counted(scans, 'scan')} of {sensor}: {path}; 'hwnas data info {path}' describes them.",
             soft_wrap=True,
         )
-
-
-def _refuse_options(given: set[str], why: str) -> None:
-    """Refuse options that the others leave nothing to say.
-
-    Raises:
-        ConfigError: if there is one.
-    """
-    if given:
-        named = " and ".join(f"--{name.replace('_', '-')}" for name in sorted(given))
-        raise ConfigError(f"{named} {why} how many scans there are.")
 
 
 def _synthesize_drive(

@@ -36,7 +36,7 @@ def view(
     ] = None,
     split: Annotated[str | None, typer.Option(help="train, val or test. Default: all scans.")] = None,
     every: Annotated[int, typer.Option(min=1, help="Show each n-th scan.")] = 1,
-    most: Annotated[int | None, typer.Option(min=1, help="Show so many scans at most.")] = None,
+    most: Annotated[int | None, typer.Option(min=1, help="Maximum number of scans to show.")] = None,
     threads: Annotated[int, typer.Option(min=0, help="Threads of one inference; 0: all cores.")] = 1,
     precision: Annotated[
         str, typer.Option(help="fp32, fp16, int8, mixed, or recommended for the bundle's target.")

@@ -12,6 +12,8 @@ TEMPLATE = """\
 # What hwnas searches for, on what data, for which hardware. Everything but task.data has a
 # default, which is what stands here; remove what you do not change. Unknown keys are errors.
 
+schema_version: 1   # of the format of this file
+
 task:
   name: lidar-segmentation
   # A SemanticKITTI directory, a directory with a dataset.yaml, or such a file. Paths count from
@@ -54,6 +56,11 @@ budget:
   latency_ms: null       # on the network alone, milliseconds
   constraints: []        # on any metric, such as "p99_ms@10hz <= 40" or "parameters_m <= 5"
 
+# Where the study lies: journal, a file in the directory of the run, or the address of a PostgreSQL
+# database, postgresql+psycopg://user@host:5432/database, for drivers on several machines.
+storage: journal
+study: null              # its name in a database; null: that of the directory of the run
+
 search:
   strategy: surrogate    # or random, quasi-random, tpe, nsga2, nsga3, gp, evolution, reinforce, gradient
   trials: 50             # candidates to be trained; those over the budget come on top
@@ -73,6 +80,7 @@ search:
   initial_architectures: null  # in the space nas-cell: a file of cells, one a line, which are tried first
   workers: null          # null: one for every `threads_per_worker` cores
   threads_per_worker: 1
+  executor: local        # workers on this machine, or {name: ray, address: "head:6379"}: of a Ray cluster
 
 training:
   device: auto           # auto (the fastest there is), cpu, mps, cuda or cuda:N
@@ -104,6 +112,8 @@ measuring:
   # For members of the front; with `options` of the backend in place of the search's (such as
   # `options: {optimization_level: 5}`) and `builds` of each engine, of which the fastest is kept.
   final: {}
+  table: auto            # latency table that spares measuring what is far over a limit: a file, auto for that
+                         # of the target in latency_tables/, or null
 """
 
 

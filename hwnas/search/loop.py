@@ -385,7 +385,7 @@ class CandidateLoop:
 
 @contextmanager
 def _without_garbage_in_what_is_known() -> Iterator[None]:
-    """Keep the collector from going through what is known of thousands of trials, and give it back after."""
+    """Freeze what exists, so that garbage collection does not scan thousands of trials; unfreeze it after."""
     is_ours = gc.get_freeze_count() == 0
     if is_ours:
         gc.freeze()

@@ -122,7 +122,7 @@ class ParetoFront:
 
     @property
     def is_due(self) -> bool:
-        """Whether a five-hundredth of the study is not in `front.json` yet: at fewer trials, any of them."""
+        """Whether more than 1/500 of the finished trials, or any of fewer than 500, are unwritten."""
         return self._unwritten > len(self._rows) / _WRITES_PER_STUDY
 
     def write(self, trials: Sequence[TrialSummary]) -> None:

@@ -39,9 +39,9 @@ def test_what_stands_there_are_the_defaults() -> None:
 
 def test_every_setting_stands_there() -> None:
     config = RunConfig()
-    for name in ("task", "space", "budget", "search", "training"):
-        section = getattr(config, name)
-        assert names_of(section) <= set(VALUE[name]) | {"executor"}, name
+    assert names_of(config) <= set(VALUE)
+    for name in ("task", "space", "budget", "search", "training", "measuring"):
+        assert names_of(getattr(config, name)) <= set(VALUE[name]), name
     assert set(LidarSettings.model_fields) <= set(VALUE["task"])
     assert set(type(config.training.proxy).model_fields) <= set(VALUE["training"]["proxy"])
 

@@ -280,7 +280,8 @@ class AgentMeter:
         if changed:
             raise MeasurementError(
                 f"{self.target!r} is not what it was when this meter opened: {excerpt(changed, 1000)} (then, "
-                "now). Figures of both do not mix: restore the setting, or measure everything anew."
+                "now). Measurements from the two states cannot be combined: restore the setting, or measure "
+                "everything again."
             )
         return found
 

@@ -57,7 +57,7 @@ struct Scan {
   size_t intensity_stride = 1;       ///< floats from one intensity to the next
 };
 
-/// What a network says about a scan. Given to `label` again, its memory is used again.
+/// What a network says about a scan. Pass the same object to `label` again to reuse its memory.
 struct Result {
   std::vector<uint8_t> labels;        ///< [N] train ids; 255 for points that are not finite or lie at the origin
   std::vector<float> scores;          ///< [N] probability of the label in the pixel of the point; 0 for label 255
