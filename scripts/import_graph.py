@@ -1,55 +1,57 @@
-"""How the package is wired: modules and imports of each wing, and the modules that one command goes through.
+"""How the package is wired: modules and imports of subpackages, and the modules that a command goes through.
 
     python scripts/import_graph.py
     python scripts/import_graph.py --trace infer BUNDLE scan.bin -o labels
 
-Without `--trace` it prints a table: modules of each wing and its rooms, imports inside, imports to and
-from the rest, and pairs of rooms that import each other. With it, the rest of the line is given to the
-command line of hwnas, and the modules below the command line are listed whose functions ran in its
-process, imports left out.
+Without `--trace` it prints a table: modules of each package and its subpackages, imports inside, imports to
+and from the rest, and pairs of subpackages that import each other. With it, the rest of the line is given to
+the command line of hwnas, and the modules below the command line are listed whose functions ran in its
+process or in one that it started, imports left out.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import subprocess
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from types import CodeType, FrameType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-WINGS = ("latency", "search", "bundle", "range_view", "run", "data", "tasks", "training", "estimators")
+PACKAGES = ("latency", "search", "bundle", "range_view", "run", "data", "tasks", "training", "estimators")
 
 
-def table(wings: Sequence[str] = WINGS) -> list[str]:
+def table(packages: Sequence[str] = PACKAGES) -> list[str]:
     """Return the table as lines of Markdown."""
     import grimp
 
     graph = grimp.build_graph("hwnas", exclude_type_checking_imports=True)
     lines = [
-        "| wing or room | modules | imports inside | to the rest | from the rest |",
+        "| package | modules | imports inside | to the rest | from the rest |",
         "|---|---:|---:|---:|---:|",
     ]
     circles = []
-    for wing in wings:
-        rooms = [f"hwnas.{wing}", *sorted(graph.find_children(f"hwnas.{wing}"))]
-        packages = [room for room in rooms if graph.find_children(room)]
-        lines += [_row(graph, room) for room in packages]
-        for place, one in enumerate(packages[1:]):
+    for package in packages:
+        below = [f"hwnas.{package}", *sorted(graph.find_children(f"hwnas.{package}"))]
+        subpackages = [each for each in below if graph.find_children(each)]
+        lines += [_row(graph, each) for each in subpackages]
+        for place, one in enumerate(subpackages[1:]):
             circles += [
                 f"{one} and {other}"
-                for other in packages[place + 2 :]
+                for other in subpackages[place + 2 :]
                 if _imports(graph, one, other) and _imports(graph, other, one)
             ]
-    return [*lines, "", f"Rooms that import each other: {', '.join(circles) or 'none'}."]
+    return [*lines, "", f"Subpackages that import each other: {', '.join(circles) or 'none'}."]
 
 
-def _row(graph: Any, room: str) -> str:
-    inside = {room} | graph.find_descendants(room)
+def _row(graph: Any, package: str) -> str:
+    inside = {package} | graph.find_descendants(package)
     counts: Counter[str] = Counter()
     for module in inside:
         for other in graph.find_modules_directly_imported_by(module):
@@ -58,7 +60,7 @@ def _row(graph: Any, room: str) -> str:
             other not in inside for other in graph.find_modules_that_directly_import(module)
         )
     modules = sum(not graph.find_children(module) for module in inside)
-    return f"| `{room}` | {modules} | {counts['inside']} | {counts['to']} | {counts['from']} |"
+    return f"| `{package}` | {modules} | {counts['inside']} | {counts['to']} | {counts['from']} |"
 
 
 def _imports(graph: Any, one: str, other: str) -> bool:
@@ -68,33 +70,50 @@ def _imports(graph: Any, one: str, other: str) -> bool:
     )
 
 
-def traced(arguments: list[str]) -> list[str]:
-    """Run a command of hwnas and return the modules below the command line whose functions ran, in order."""
-    package = str(ROOT / "hwnas")
-    seen: dict[str, None] = {}
+_HOOK = """
+import os, sys, threading
 
-    imports = 0
+_package, _seen, _importing = os.environ["HWNAS_TRACED_PACKAGE"], set(), 0
+_out = os.open(os.environ["HWNAS_TRACE"], os.O_WRONLY | os.O_APPEND)
 
-    def note(frame: FrameType, event: str, _argument: object) -> None:
-        nonlocal imports
-        code: CodeType = frame.f_code
-        if code.co_name == "<module>":
-            imports += {"call": 1, "return": -1}.get(event, 0)
-        elif event == "call" and not imports and code.co_filename.startswith(package):
-            seen.setdefault(str(Path(code.co_filename).relative_to(ROOT)), None)
 
-    from hwnas.cli.main import main
+def _note(frame, event, _argument):
+    global _importing
+    code = frame.f_code
+    if code.co_name == "<module>":
+        _importing += {"call": 1, "return": -1}.get(event, 0)
+    elif event == "call" and not _importing and code.co_filename not in _seen:
+        _seen.add(code.co_filename)
+        if code.co_filename.startswith(_package):
+            os.write(_out, (code.co_filename[len(_package) + 1 :] + chr(10)).encode())
 
-    sys.argv = ["hwnas", *arguments]
-    sys.setprofile(note)
-    try:
-        main()
-    except SystemExit as ended:
-        if ended.code:
-            raise
-    finally:
-        sys.setprofile(None)
-    return [name for name in seen if not name.startswith("hwnas/cli/")]
+
+threading.setprofile(_note)
+sys.setprofile(_note)
+"""
+# Each process notes a module when a function of it runs for the first time: what is killed later has said it.
+
+
+def traced(arguments: Sequence[str]) -> list[str]:
+    """Run a command of hwnas and return the modules below the command line whose functions ran, in order.
+
+    Raises:
+        subprocess.CalledProcessError: if the command fails.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        (Path(scratch) / "sitecustomize.py").write_text(_HOOK, encoding="utf-8")
+        out = Path(scratch) / "modules"
+        out.touch()
+        path = os.pathsep.join([scratch, str(ROOT), os.environ.get("PYTHONPATH", "")])
+        environment = {
+            **os.environ,
+            "HWNAS_TRACE": str(out),
+            "HWNAS_TRACED_PACKAGE": str(ROOT / "hwnas"),
+            "PYTHONPATH": path.rstrip(os.pathsep),
+        }
+        subprocess.run([sys.executable, "-m", "hwnas", *arguments], check=True, env=environment)
+        names = dict.fromkeys(out.read_text(encoding="utf-8").split())
+    return [name for name in names if not name.startswith(("cli/", "__main__"))]
 
 
 def main() -> None:
@@ -102,7 +121,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--wings", default=",".join(WINGS), help="packages of the table, comma-separated")
+    parser.add_argument(
+        "--packages", default=",".join(PACKAGES), help="packages of the table, comma-separated"
+    )
     parser.add_argument("--trace", nargs=argparse.REMAINDER, help="a command of hwnas and its arguments")
     options = parser.parse_args()
     if options.trace:
@@ -110,7 +131,7 @@ def main() -> None:
         print(f"{len(modules)} modules ran:")
         print("\n".join(modules))
     else:
-        print("\n".join(table(options.wings.split(","))))
+        print("\n".join(table(options.packages.split(","))))
 
 
 if __name__ == "__main__":

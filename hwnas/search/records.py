@@ -1,4 +1,4 @@
-"""The content of `front.json` and `trained.json`, key by key; see the reference page of run directories.
+"""The content of `front.json` and `trained.json`, key by key.
 
 Units are those of the names; `cost` is in the unit of the second objective.
 """
