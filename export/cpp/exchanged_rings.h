@@ -1,4 +1,4 @@
-// Given rings of which some neighbours have exchanged numbers, told by elevations at the same azimuth. See
+// Given rings that elevations at the same azimuth contradict: exchanged neighbours, and points in other rings. See
 // hwnas.range_view.exchanged_rings. Part of range_view.cpp; include range_view.h instead.
 
 #ifndef HWNAS_EXCHANGED_RINGS_H_
@@ -18,10 +18,9 @@ class ExchangedRings {
 
   // Of rings as given, of which the highest is that of all points, also of those without a direction.
   ExchangedRings(const Directions& from, IntSpan ring, int32_t highest)
-      : sums_((static_cast<size_t>(highest) + 1) * kCells, 0), members_(sums_.size(), 0) {
+      : from_(from), ring_(ring), sums_((static_cast<size_t>(highest) + 1) * kCells, 0), members_(sums_.size(), 0) {
     for (size_t i = 0; i < from.sine.size(); ++i) {
-      const int32_t cell = ((from.azimuth[i] + kTurn / 2) & (kTurn - 1)) / (kTurn / kCells);
-      const size_t place = static_cast<size_t>(ring[from.index[i]]) * kCells + static_cast<size_t>(cell);
+      const size_t place = static_cast<size_t>(ring[from.index[i]]) * kCells + cell_of(i);
       sums_[place] += from.sine[i];
       ++members_[place];
     }
@@ -40,7 +39,8 @@ class ExchangedRings {
       wrong += votes.are_wrong();
       unclear += votes.shared >= kFewestVotes && !votes.are_wrong() && kFew * votes.below >= votes.shared;
     }
-    if (!wrong || kMost * unclear >= judged) return Finding::kNone;
+    if (!wrong) return are_astray(from_top) ? Finding::kContradiction : Finding::kNone;
+    if (kMost * unclear >= judged) return Finding::kNone;
     Longs found(from_top);
     if (wrong > std::max(int64_t{1}, judged / kMost) || !sort(found)) return Finding::kContradiction;
     number.resize(members_.size() / kCells);
@@ -51,8 +51,8 @@ class ExchangedRings {
 
  private:
   // Cells to a turn, and how many two rings must share to be judged; one vote in how many is few; one pair in how many
-  // may be unclear, or wrong.
-  static constexpr int32_t kCells = 256, kFewestVotes = 5, kFew = 4, kMost = 10;
+  // may be unclear, or wrong; one point in how many may be nearer to the ring two above or below.
+  static constexpr int32_t kCells = 256, kFewestVotes = 5, kFew = 4, kMost = 10, kStray = 5;
 
   struct Votes {
     int32_t shared, above, below;
@@ -73,6 +73,36 @@ class ExchangedRings {
     return votes;
   }
 
+  size_t cell_of(size_t point) const {
+    return static_cast<size_t>(((from_.azimuth[point] + kTurn / 2) & (kTurn - 1)) / (kTurn / kCells));
+  }
+
+  // Whether many points are nearer to the ring two above or below than to their own, in their cell. The next ring
+  // does not count: where beams do not meet in the origin, elevations of neighbours overlap.
+  bool are_astray(const Longs& from_top) const {
+    const size_t rings = from_top.size();
+    Ints place(members_.size() / kCells, 0);
+    Ints means(rings * kCells, -1);  // of rings that are there, from the top; -1 without points
+    for (size_t k = 0; k < rings; ++k) {
+      const size_t first = static_cast<size_t>(from_top[k]) * kCells;
+      place[static_cast<size_t>(from_top[k])] = static_cast<int32_t>(k);
+      for (size_t cell = 0; cell < kCells; ++cell) {
+        const int32_t members = members_[first + cell];
+        if (members) means[k * kCells + cell] = static_cast<int32_t>(sums_[first + cell] / members);
+      }
+    }
+    int64_t judged = 0, astray = 0;
+    for (size_t i = 0; i < from_.sine.size(); ++i) {
+      const size_t own = static_cast<size_t>(place[static_cast<size_t>(ring_[from_.index[i]])]), cell = cell_of(i);
+      const int32_t above = own >= 2 ? means[(own - 2) * kCells + cell] : -1;
+      const int32_t below = own + 2 < rings ? means[(own + 2) * kCells + cell] : -1;
+      const int32_t sine = from_.sine[i], apart = std::abs(sine - means[own * kCells + cell]);
+      judged += above >= 0 || below >= 0;
+      astray += (above >= 0 && std::abs(sine - above) < apart) || (below >= 0 && std::abs(sine - below) < apart);
+    }
+    return kStray * astray > judged;
+  }
+
   // Exchanges wrong neighbours until there are none; false if there always are.
   bool sort(Longs& order) const {
     for (size_t round = 0; round < order.size(); ++round) {
@@ -87,6 +117,8 @@ class ExchangedRings {
     return false;
   }
 
+  const Directions& from_;
+  const IntSpan ring_;
   Longs sums_;
   Ints members_;
 };

@@ -22,7 +22,7 @@ extern "C" {
 
 enum { HWNAS_RING = 0, HWNAS_SPHERICAL = 1, HWNAS_BEAMS = 2 };
 enum { HWNAS_NO_MEMORY = -1, HWNAS_WRONG_RING = -2, HWNAS_NO_ROWS = -3 };
-enum { HWNAS_REORDERED = 1, HWNAS_DISAGREE = 2 };
+enum { HWNAS_REORDERED = 1, HWNAS_DISAGREE = 2, HWNAS_OTHER_BEAMS = 4 };
 
 /// Version of this interface; callers refuse another one.
 HWNAS_API int32_t hwnas_range_view_version(void);
@@ -47,7 +47,8 @@ HWNAS_API int32_t hwnas_range_view_version(void);
 /// row, column   out, [count]: pixel of every point; row 0 is the top one
 /// range_m       out, [count]: distance from the sensor
 /// remark        out: HWNAS_REORDERED if rings are not numbered in the order of their elevations, and were
-///               sorted; HWNAS_DISAGREE if they contradict the elevations of the points; or 0
+///               sorted; HWNAS_DISAGREE if they contradict the elevations of the points; HWNAS_OTHER_BEAMS if they fit
+///               other beams than the numbers name; or 0
 ///
 /// Returns how rows were found: HWNAS_RING, HWNAS_BEAMS or HWNAS_SPHERICAL. Or HWNAS_NO_MEMORY, or
 /// HWNAS_WRONG_RING for more rings than rows, or HWNAS_NO_ROWS where nothing tells the rows.

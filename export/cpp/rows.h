@@ -80,7 +80,9 @@ class RowFinder {
         for (int32_t& value : row) value = numbers[value];
         renumber(means, numbers);
     }
-    from_top(row, present, order, base_of(row, present, means, order));
+    const int32_t first = base_of(row, present, means, order);
+    if (!remark && are_of_other_beams(means, present, order, first)) remark = HWNAS_OTHER_BEAMS;
+    from_top(row, present, order, first);
     return RowMethod::kRing;
   }
 
@@ -109,6 +111,26 @@ class RowFinder {
     // Points without a direction may have other rings.
     const int32_t least = are_known ? std::numeric_limits<int32_t>::min() : 0;
     for (int32_t& value : row) value = std::max(base + sign * value, least);
+  }
+
+  // Whether elevations of rings fit other rows than theirs far better. So it is where rings without points were left
+  // out when rings were numbered.
+  bool are_of_other_beams(const Longs& means, const Longs& present, int order, int32_t first) const {
+    if (beams_.empty() || static_cast<int32_t>(present.size()) == rows_) return false;
+    Longs from_above(present.size());
+    Ints own(present.size());
+    for (size_t k = 0; k < present.size(); ++k) {
+      const int64_t ring = present[order < 0 ? present.size() - 1 - k : k];
+      from_above[k] = means[static_cast<size_t>(ring)];
+      own[k] = static_cast<int32_t>(order < 0 ? rows_ - 1 + first - ring : ring - first);
+    }
+    return 4 * apart_of(from_above, row_of_each(from_above)) < apart_of(from_above, own);
+  }
+
+  int64_t apart_of(const Longs& means, const Ints& rows) const {
+    int64_t apart = 0;
+    for (size_t k = 0; k < means.size(); ++k) apart += std::abs(means[k] - beams_[rows[k]]);
+    return apart;
   }
 
   static void renumber(Longs& means, const Ints& numbers) {

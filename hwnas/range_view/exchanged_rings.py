@@ -1,4 +1,4 @@
-"""Given rings of which some neighbours have exchanged numbers, told by elevations at the same azimuth.
+"""Given rings that elevations at the same azimuth contradict: exchanged neighbours, points in other rings.
 
 The mean elevation of a ring depends on what it hits, most of all where beams do not meet in the origin. At
 the same azimuth, neighbouring beams mostly hit the same surface, and the upper one is above the lower one, in
@@ -23,6 +23,8 @@ _FEW = 4
 # One pair in so many may be unclear, and one in so many wrong. Where more are unclear, points are in a frame
 # in which elevations tell nothing, as with its origin on the ground.
 _MOST = 10
+# Where more than one point in so many is nearer to the ring two above or below, rings are no beams.
+_STRAY = 5
 
 IntArray = npt.NDArray[np.int32]
 LongArray = npt.NDArray[np.int64]
@@ -33,7 +35,8 @@ class Renumbering(NamedTuple):
 
     Attributes:
         number: [highest + 1] what each ring is to be numbered; None where it keeps its number.
-        contradicts: whether too many neighbours are the wrong way round to be put right.
+        contradicts: whether too many neighbours are the wrong way round to be put right, or too many points
+            lie in other rings than theirs.
     """
 
     number: Optional[IntArray] = None
@@ -61,7 +64,7 @@ def renumbering(
     is_judged = shared >= _FEWEST_VOTES
     are_wrong = is_judged & (_FEW * right < shared)
     if not are_wrong.any():
-        return Renumbering()
+        return Renumbering(contradicts=votes.are_astray(from_top))
     judged, num_wrong = int(is_judged.sum()), int(are_wrong.sum())
     unclear = int((is_judged & ~are_wrong & (_FEW * wrong >= shared)).sum())
     if _MOST * unclear >= judged:
@@ -78,12 +81,32 @@ class _Votes:
     """The mean elevation of each ring in each cell of azimuth, as sums and numbers of points."""
 
     def __init__(self, ring: IntArray, azimuth: IntArray, sine: IntArray, count: int) -> None:
-        cell = ((azimuth + TURN // 2) & (TURN - 1)) // (TURN // _CELLS)
-        place = ring.astype(np.int64) * _CELLS + cell
+        self._ring, self._sine = ring, sine
+        self._cell = ((azimuth + TURN // 2) & (TURN - 1)) // (TURN // _CELLS)
+        place = ring.astype(np.int64) * _CELLS + self._cell
         size = count * _CELLS
         self._members = np.bincount(place, minlength=size).reshape(count, _CELLS)
         sums = np.bincount(place, weights=sine, minlength=size)
         self._sums = sums.astype(np.int64).reshape(count, _CELLS)
+
+    def are_astray(self, from_top: LongArray) -> bool:
+        """Return whether many points lie, in their cell, nearer to the ring two above or below than theirs.
+
+        The next ring does not count: where beams do not meet in the origin, elevations of neighbours overlap.
+        """
+        place = np.zeros(len(self._members), np.int64)
+        place[from_top] = np.arange(len(from_top))
+        # Rings that are there, from the top, with two without points at either end.
+        members = np.pad(self._members[from_top], ((2, 2), (0, 0)))
+        means = np.pad(self._sums[from_top], ((2, 2), (0, 0))) // np.maximum(members, 1)
+        own = place[self._ring] + 2
+        apart = np.abs(self._sine - means[own, self._cell])
+        is_judged, is_astray = np.zeros((2, len(own)), np.bool_)
+        for other in (own - 2, own + 2):
+            is_there = members[other, self._cell] > 0
+            is_judged |= is_there
+            is_astray |= is_there & (np.abs(self._sine - means[other, self._cell]) < apart)
+        return bool(_STRAY * np.count_nonzero(is_astray) > np.count_nonzero(is_judged))
 
     def of(self, upper: LongArray, lower: LongArray) -> tuple[LongArray, LongArray, LongArray]:
         """Return how many cells pairs share, in how many they lie so or equal, and the other way or equal."""

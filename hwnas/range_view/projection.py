@@ -25,6 +25,7 @@ from hwnas.range_view.projection_spec import ProjectionSpec
 from hwnas.range_view.rings import recover_rings as recover_rings  # noqa: PLC0414 - part of this API
 from hwnas.range_view.rows import (
     DISAGREE,
+    OTHER_BEAMS,
     REORDERED,
     RING,
     UNCONFIRMED,
@@ -183,6 +184,9 @@ _REMARKS = {
     "they are numbered as they fire; rows are sorted by elevation.",
     DISAGREE: "The rings of a scan contradict the elevations of its points, so that nobody can tell which is "
     "the top one. Check the column that holds the ring, and that points are in the frame of the sensor.",
+    OTHER_BEAMS: "The elevations of a scan's rings fit other beams of the sensor than their numbers name, as "
+    "where rings without points were left out when they were numbered, or the sensor is tilted: points may "
+    "be in rows of other beams. Give each ring the number of its beam.",
     UNCONFIRMED: "The order of the points shows fewer rings than the sensor has beams, and elevations do not "
     "confirm which beams these are: points may be in rows of other beams. Give the ring of each point, or "
     "more of the turn.",

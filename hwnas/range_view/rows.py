@@ -22,9 +22,10 @@ from hwnas.range_view.rings import SINE_STEPS, azimuth_of, middle_range, recover
 
 RING, BEAMS = "ring", "beams"
 """How rows were found: from rings, given or recovered, or by the nearest beam of a table."""
-REORDERED, DISAGREE, UNCONFIRMED = 1, 2, 3
-"""Remarks on given rings: not numbered by elevation, so sorted by it; or their elevations overlap. And on
-recovered ones: fewer than beams, and their elevations do not confirm which of them they are."""
+REORDERED, DISAGREE, UNCONFIRMED, OTHER_BEAMS = 1, 2, 3, 4
+"""Remarks on given rings: not numbered by elevation, so sorted by it; or their elevations overlap; or they
+fit other beams than the numbers name. And on recovered ones: fewer than beams, and their elevations do not
+confirm which of them they are."""
 _BINS = 2 * SINE_STEPS
 _LARGEST_RING = 1 << 16
 # Noise may let elevations step the wrong way, in all by one part in so many of the steps the right way.
@@ -32,7 +33,7 @@ _CONTRARY = 10
 # Points of a ring lie this near to its mean, in spacings of the rings, where rings are beams.
 _TIGHT = 0.25
 _NO_WAY = 1 << 40
-# So many times nearer to the beams are rings that count from 1.
+# So many times nearer to the beams are rings that count from 1, or that other beams measured.
 _CLEARLY = 4
 # A quarter of a turn has a fifth of its points, or more.
 _QUARTERS = 5
@@ -50,7 +51,7 @@ class Rows(NamedTuple):
     Attributes:
         row: [N] int32, 0 = top; None where neither rings nor a table tell it.
         method: `RING` or `BEAMS`; empty where there are no rows.
-        remark: `REORDERED`, `DISAGREE` or 0.
+        remark: `REORDERED`, `DISAGREE`, `OTHER_BEAMS` or 0.
     """
 
     row: Optional[IntArray]
@@ -197,7 +198,21 @@ def _rows_of_given(
     first = 0
     if beams is not None and int(number.min()) >= 1 and _is_all_around(points[usable]):
         first = _base_of(present, means, beams, order)
+    if beams is not None and remark == 0:
+        rows = _from_top(present.astype(np.int32), present, num_rows, order, first, is_known=True)
+        remark = OTHER_BEAMS if _are_of_other_beams(means[present][::order], rows[::order], beams) else 0
     return _from_top(number, present, num_rows, order, first, is_known=beams is not None), remark
+
+
+def _are_of_other_beams(means: LongArray, row: IntArray, beams: IntArray) -> bool:
+    """Return whether elevations of rings, from the top, fit other rows than theirs far better.
+
+    So it is where rings without points were left out when rings were numbered.
+    """
+    if len(row) == len(beams):
+        return False
+    apart = int(np.abs(means - beams[row]).sum())
+    return _CLEARLY * int(np.abs(means - beams[_row_of_each(means, beams)]).sum()) < apart
 
 
 def _from_top(

@@ -45,10 +45,9 @@ def reference(
                 continue
             difference = np.float32(0) if dr == dc == 0 else abs(image.channels[0, r, c] - range_m)
             neighbours.append((difference * weight, label_pixels[r, c]))
-        nearest = sorted(neighbours, key=lambda pair: pair[0])[: settings.k]
-        votes = [
-            label for distance, label in nearest if distance <= settings.cutoff_m and label < num_classes
-        ]
+        # As many as are no farther than the k-th: of equally far ones all vote.
+        limit_m = min([*sorted(distance for distance, _ in neighbours)[: settings.k][-1:], settings.cutoff_m])
+        votes = [label for distance, label in neighbours if distance <= limit_m and label < num_classes]
         counts = [votes.count(c) for c in range(num_classes)]
         result.append(int(np.argmax(counts)) if votes else 255)
     return np.array(result, np.uint8)

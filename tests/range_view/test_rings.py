@@ -17,7 +17,14 @@ from hwnas.range_view.grids import rings_of_grid
 from hwnas.range_view.projection import project
 from hwnas.range_view.projection_spec import ProjectionSpec
 from hwnas.range_view.rings import recover_rings
-from hwnas.range_view.rows import DISAGREE, REORDERED, _row_of_each, rows_of, sines_of_beams
+from hwnas.range_view.rows import (
+    DISAGREE,
+    OTHER_BEAMS,
+    REORDERED,
+    _row_of_each,
+    rows_of,
+    sines_of_beams,
+)
 from hwnas.scan import DataWarning
 from tests.data.clouds import ring_ordered_cloud, sector_with_strays
 from tests.data.sensor_clouds import Turn, scan_of, scan_of_beams
@@ -394,6 +401,47 @@ def test_rings_in_order_are_not_sorted_however_the_sensor_is_mounted(tilt_deg: f
     )
     rows = rows_of(points, 16, None, beam)
     assert rows.remark != REORDERED
+
+
+@pytest.mark.parametrize("name", ROTATING)
+@settings(max_examples=6, deadline=None)
+@given(turns, st.integers(1, 3), st.booleans())
+def test_rings_numbered_without_those_that_have_no_point_are_warned_of(
+    name: str, turn: Turn, lost: int, bottom_first: bool
+) -> None:
+    sensor = load_sensor(name)
+    assert sensor.elevation_deg is not None
+    beams = len(sensor.elevation_deg)
+    points, beam = scan_of(sensor, turn)
+    number = beams - 1 - beam if bottom_first else beam
+    seen = number >= lost
+    table = sines_of_beams(sensor.elevation_deg)
+    assert rows_of(points[seen], beams, table, number[seen] - np.int32(lost)).remark == OTHER_BEAMS
+    kept = rows_of(points[seen], beams, table, number[seen])
+    assert kept.remark == 0
+    np.testing.assert_array_equal(kept.row, beam[seen])
+
+
+def test_other_beams_are_said_in_words() -> None:
+    sensor = load_sensor("vlp-16")
+    points, beam = scan_of(sensor, Turn())
+    seen = beam >= 2
+    spec = ProjectionSpec(16, 256, "ring", beams_deg=sensor.elevation_deg)
+    with pytest.warns(DataWarning, match="fit other beams of the sensor than their numbers name"):
+        project(points[seen], np.zeros(int(seen.sum()), np.float32), spec, beam[seen] - np.int32(2))
+
+
+@pytest.mark.parametrize("name", ["hdl-32e", "hdl-64e", "vlp-16", "ot128"])
+@pytest.mark.parametrize("share", [0.2, 0.4])
+def test_many_points_in_rings_of_others_are_warned_of(name: str, share: float) -> None:
+    sensor = load_sensor(name)
+    points, beam = scan_of(sensor, Turn(steps=720))
+    beams = int(beam.max()) + 1
+    rng = np.random.default_rng(0)
+    is_wrong = rng.random(len(beam)) < share
+    ring = np.where(is_wrong, rng.integers(0, beams, len(beam)), beam).astype(np.int32)
+    assert rows_of(points, beams, None, ring).remark == DISAGREE
+    assert rows_of(points, beams, None, beam).remark == 0
 
 
 def test_rings_that_contradict_elevations_are_warned_of() -> None:

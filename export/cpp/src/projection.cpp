@@ -39,6 +39,10 @@ const char* remark_on_rows(Rows rows, int32_t remark, bool is_ring) {
     case HWNAS_DISAGREE:
       return "The rings of a scan contradict the elevations of its points, so that nobody can tell which is the top "
              "one. Check the column that holds the ring, and that points are in the frame of the sensor.";
+    case HWNAS_OTHER_BEAMS:
+      return "The elevations of a scan's rings fit other beams of the sensor than their numbers name, as where rings "
+             "without points were left out when they were numbered, or the sensor is tilted: points may be in rows of "
+             "other beams. Give each ring the number of its beam.";
     case kUnconfirmed:
       return "The order of the points shows fewer rings than the sensor has beams, and elevations do not confirm "
              "which beams these are: points may be in rows of other beams. Give the ring of each point, or more of "

@@ -12,7 +12,7 @@ from hwnas.data.inspection.findings.finding import ERROR, WARNING, ContentFacts,
 from hwnas.data.inspection.image_loss import ImageLoss
 from hwnas.json_values import JsonObject
 from hwnas.range_view.projection import remark_on_rows
-from hwnas.range_view.rows import DISAGREE, REORDERED
+from hwnas.range_view.rows import DISAGREE, OTHER_BEAMS, REORDERED
 
 _ASIDE_M = 0.3
 
@@ -44,6 +44,14 @@ def ring_findings(
             "where a sensor numbers its lasers as they fire: rows are sorted by elevation.",
             "Nothing, if the sensor numbers them so. Otherwise look whether this is the column of the rings "
             "(`format_options`).",
+        )
+    if 2 * _scans_with(image, OTHER_BEAMS) > image.num_scans:
+        yield Finding(
+            "ring",
+            WARNING,
+            f"The elevations of the rings that {_place_of(source)} holds fit other beams of the sensor than "
+            "their numbers name, as where rings without points were left out when they were numbered.",
+            "Give each ring the number of its beam, counted over all beams.",
         )
     is_in_frame = geometry is None or _is_in_frame(geometry)
     if 2 * _scans_with(image, DISAGREE) > image.num_scans and is_in_frame:
