@@ -25,7 +25,7 @@ from hwnas.latency.transports.local import LocalTransport
 from hwnas.latency.transports.replies import checked_reply, checked_upload_reply, limit_bytes
 from hwnas.testing.onnx_models import write_conv_model
 from tests.latency.odd_boards.board import ODD, answer
-from tests.latency.odd_boards.run import BOARD, BUILD_LIMIT_S, Case, Player
+from tests.latency.odd_boards.run import ACTIONS, BOARD, BUILD_LIMIT_S, Case, Player
 
 # What no agent in order does; the others may end with figures.
 HOSTILE = {
@@ -71,6 +71,23 @@ def test_every_operation_is_checked(player: Player, kind: str, action: str, oper
     outcome = player.play(Case(0, kind, action, operation, 1, seed=5))
     assert outcome.problems == []
     assert (outcome.ended == "figures") or kind != "none"
+
+
+@pytest.mark.parametrize(
+    ("action", "operation"),
+    [
+        (action, operation)
+        for action, operations in ACTIONS.items()
+        for operation in operations
+        if action not in {"doctor", "noise"} and operation not in {"any", "state", "lock"}
+    ],
+)
+def test_a_board_that_falls_silent_is_given_up_soon_whatever_it_does(
+    player: Player, action: str, operation: str
+) -> None:
+    outcome = player.play(Case(0, "silent", action, operation, 1, seed=1))
+    assert outcome.problems == []
+    assert outcome.ended in {"TargetSilentError", "TargetReplyError", "MeasurementError", "TargetLostError"}
 
 
 def agent_of(kind: str, operation: str = "lock", nth: int = 1):
