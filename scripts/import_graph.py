@@ -80,8 +80,9 @@ _out = os.open(os.environ["HWNAS_TRACE"], os.O_WRONLY | os.O_APPEND)
 def _note(frame, event, _argument):
     global _importing
     code = frame.f_code
-    if code.co_name == "<module>":
-        _importing += {"call": 1, "return": -1}.get(event, 0)
+    if code.co_name == "<module>" and frame.f_globals.get("__name__") != "__main__":
+        # Not below 0: what imports this one returns, too.
+        _importing = max(0, _importing + {"call": 1, "return": -1}.get(event, 0))
     elif event == "call" and not _importing and code.co_filename not in _seen:
         _seen.add(code.co_filename)
         if code.co_filename.startswith(_package):
