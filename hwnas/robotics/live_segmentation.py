@@ -11,6 +11,7 @@ dropped: on a slow computer labels are of the newest scan, not of one from long 
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
@@ -31,6 +32,8 @@ from hwnas.robotics.labelling import (
 from hwnas.robotics.node_reports import Counts, LatencyWindow, NodeReport
 from hwnas.robotics.node_settings import NETWORK_PARAMETERS, NodeSettings
 from hwnas.robotics.point_cloud2 import PointCloud2
+
+_log = logging.getLogger(__name__)
 
 
 class Outlet(Protocol):
@@ -297,6 +300,7 @@ class LiveSegmentation:
 
     def _fail(self, error: Exception) -> None:
         text = str(error) if isinstance(error, HwnasError) else f"{type(error).__name__}: {error}"
+        _log.debug("A scan failed", exc_info=error)
         with self._turn:
             self._count(failed=1)
             self._texts["last_failure"] = text

@@ -285,6 +285,21 @@ def test_transitions(ros: Graph) -> None:
     assert ros.node.interrupted() == 0
 
 
+def after_a_pause(node: graph.Node, peer: graph.Peer) -> dict[str, int]:
+    """Stop a node, publish 13 scans, of which the last when it goes on; return what is counted more than before."""
+    before = settled(peer, [SEGMENTATION])
+    node.process.send_signal(signal.SIGSTOP)  # so that nothing is fetched
+    peer.publish([lidar_cloud(seed) for seed in range(12)], period_s=0.02)
+    node.process.send_signal(signal.SIGCONT)
+    peer.publish([lidar_cloud(12)])
+    for _ in range(60):
+        counts = settled(peer, [SEGMENTATION])
+        more = {name: count - before[name] for name, count in counts.items()}
+        if more["received"] + more["lost"] == 13:
+            break
+    return more
+
+
 @pytest.mark.parametrize("distribution", graph.DISTRIBUTIONS)
 def test_scans_that_a_queue_of_one_cannot_hold_are_received_or_counted_as_lost(
     distribution: str, bundle: Path, tmp_path: Path
@@ -302,14 +317,9 @@ def test_scans_that_a_queue_of_one_cannot_hold_are_received_or_counted_as_lost(
             peer.publish([lidar_cloud(0)])
             if peer.collected(SEGMENTATION, 1, most_s=0.5):
                 break
-        before = settled(peer, [SEGMENTATION])
-        node.process.send_signal(signal.SIGSTOP)  # so that nothing is fetched
-        peer.publish([lidar_cloud(seed) for seed in range(12)], period_s=0.02)
-        node.process.send_signal(signal.SIGCONT)
-        peer.publish([lidar_cloud(12)])
-        for _ in range(60):
-            counts = settled(peer, [SEGMENTATION])
-            more = {name: count - before[name] for name, count in counts.items()}
+        # Before Kilted nothing is counted where another publisher is seen for a moment, as on a busy machine.
+        for _ in range(3):
+            more = after_a_pause(node, peer)
             if more["received"] + more["lost"] == 13:
                 break
         assert more["received"] + more["lost"] == 13, more
