@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hwnas.bundle.manifest import VERIFICATION_NAME
@@ -39,6 +40,75 @@ def replaced_directory(target: Path, *, force: bool, marker: str) -> Iterator[Pa
         yield scratch
         refuse_existing(target, force=force, marker=marker)
         replace_directory(scratch, target)
+
+
+@contextlib.contextmanager
+def held_outputs(targets: Sequence[Path]) -> Iterator[None]:
+    """Keep other processes from writing the same directories as long as the block runs.
+
+    A file beside each one, `.NAME.lock`, is locked (flock(2)) and removed at the end. The kernel gives the
+    lock back when its holder is gone, however that came about: a file that a killed process left holds up
+    nobody.
+
+    Args:
+        targets: directories that the block is about to write; missing parents are made, and removed again if
+            nothing was written there.
+
+    Raises:
+        ExportError: if another export writes one of them.
+        OSError: if no file can be made beside one.
+    """
+    with contextlib.ExitStack() as held:
+        for target in targets:
+            for parent in _made_parents(target):
+                held.callback(_remove_if_empty, parent)
+        for target in dict.fromkeys(targets):
+            held.enter_context(_held_output(target))
+        yield
+
+
+@contextlib.contextmanager
+def _held_output(target: Path) -> Iterator[None]:
+    path = target.with_name(f".{target.name}.lock")
+    descriptor = _locked(path, target)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)  # before the lock is given back: afterwards it may be that of another
+        os.close(descriptor)
+
+
+def _locked(path: Path, target: Path) -> int:
+    """Return the descriptor of a locked file that lies at `path`."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(descriptor)
+            raise ExportError(
+                f"Another export writes {target} already. Wait for it or end it, or give another `out=`."
+            ) from error
+        except (
+            OSError
+        ):  # a file system without locks: what is there at the end is still never replaced unasked
+            return descriptor
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), path.stat()):
+                return descriptor
+        os.close(descriptor)  # its holder removed it in between; others meet at another file
+
+
+def _made_parents(target: Path) -> list[Path]:
+    """Make the missing directories above `target` and return them, the outermost first."""
+    missing = [parent for parent in target.parents if not parent.exists()]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return missing[::-1]
+
+
+def _remove_if_empty(directory: Path) -> None:
+    with contextlib.suppress(OSError):
+        directory.rmdir()
 
 
 def refuse_existing(target: Path, *, force: bool, marker: str) -> None:

@@ -61,19 +61,40 @@ def described_output(info: onnx.ValueInfoProto, inferred: onnx.TypeProto | None)
     return described
 
 
+def is_contradiction(stated: onnx.TypeProto, found: onnx.TypeProto, first_axis: int = 0) -> bool:
+    """Return whether no value can be of both types; axes before `first_axis` may have any size."""
+    if type_name(stated) != type_name(found):
+        return stated.WhichOneof("value") == found.WhichOneof("value") == "tensor_type" and all(
+            kind.tensor_type.elem_type for kind in (stated, found)
+        )
+    one, other = _shape(stated), _shape(found)
+    if one is None or other is None:
+        return False
+    pairs = list(zip(one, other, strict=False))[first_axis:]
+    return len(one) != len(other) or any(
+        isinstance(a, int) and isinstance(b, int) and a != b for a, b in pairs
+    )
+
+
 def type_name(kind: onnx.TypeProto) -> str:
     """Return the name of a type, such as `float32` or `sequence(float32 [2, 2])`."""
     which = kind.WhichOneof("value")
     if which == "sequence_type":
-        return f"sequence({_whole_name(kind.sequence_type.elem_type)})"
+        return f"sequence({whole_type(kind.sequence_type.elem_type)})"
     if which == "optional_type":
-        return f"optional({_whole_name(kind.optional_type.elem_type)})"
+        return f"optional({whole_type(kind.optional_type.elem_type)})"
     if which == "map_type":
         key = element_name(kind.map_type.key_type)
-        return f"map({key}, {_whole_name(kind.map_type.value_type)})"
+        return f"map({key}, {whole_type(kind.map_type.value_type)})"
     if which == "sparse_tensor_type":
         return f"sparse {element_name(kind.sparse_tensor_type.elem_type)}"
     return element_name(kind.tensor_type.elem_type) if which == "tensor_type" else "type unknown"
+
+
+def whole_type(kind: onnx.TypeProto) -> str:
+    """Return the name of a type with its shape, if it is a tensor."""
+    is_tensor = kind.WhichOneof("value") in {"tensor_type", "sparse_tensor_type"}
+    return f"{type_name(kind)} {written_shape(_shape(kind))}" if is_tensor else type_name(kind)
 
 
 def written_shape(shape: Sequence[int | str | None] | None) -> str:
@@ -112,9 +133,3 @@ def _shape(kind: onnx.TypeProto) -> tuple[int | str | None, ...] | None:
 
 def _axes(shape: onnx.TensorShapeProto) -> list[tuple[onnx.TensorShapeProto.Dimension, int]]:
     return [(dim, _size(dim)) for dim in shape.dim]
-
-
-def _whole_name(kind: onnx.TypeProto) -> str:
-    """Return the name of a type with its shape, if it is a tensor."""
-    is_tensor = kind.WhichOneof("value") in {"tensor_type", "sparse_tensor_type"}
-    return f"{type_name(kind)} {written_shape(_shape(kind))}" if is_tensor else type_name(kind)

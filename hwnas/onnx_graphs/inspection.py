@@ -27,6 +27,8 @@ from hwnas.onnx_graphs.declarations import (
     described_input,
     described_output,
     graph_inputs,
+    is_contradiction,
+    whole_type,
 )
 from hwnas.onnx_graphs.naming import module_of
 from hwnas.text import counted, one_line, visible
@@ -184,8 +186,8 @@ def inspect_onnx(path: Path, inputs: Sequence[str] = ()) -> GraphReport:
     except _INVALID as error:
         raise ExportError(f"{str(path)!r} is not a valid ONNX file: {_on_one_line(str(error))}") from error
     declared = [declared_input(info) for info in graph_inputs(model.graph)]
-    given = given_inputs(declared, inputs, repr(str(path)))
-    given, notes = _with_one_item(declared, given)
+    stated = given_inputs(declared, inputs, repr(str(path)))
+    given, notes = _with_one_item(declared, stated)
     try:
         log, counts, outputs = _counted(model, given)
     except ModelFileError as error:
@@ -197,7 +199,12 @@ def inspect_onnx(path: Path, inputs: Sequence[str] = ()) -> GraphReport:
         operators=dict(sorted(operators.items())),
         layers=tuple(_layer(work, counts) for work in log),
         parameters=sum(counts[name] for name in log.weights),
-        notes=(*notes, *_remarks(model, given), *log.notes),
+        notes=(
+            *notes,
+            *_remarks(model, given),
+            *_contradictions(model.graph, outputs, is_one_item_assumed=given != stated),
+            *log.notes,
+        ),
         metadata={entry.key: entry.value for entry in model.metadata_props},
         size_bytes=files.size_bytes,
     )
@@ -231,6 +238,25 @@ def _remarks(model: onnx.ModelProto, given: Sequence[GivenInput]) -> list[str]:
     large = ", ".join(entry.spec.name for entry in given if not is_countable(entry.spec.shape))
     if large:
         found.append(f"{large} has more values than any memory: too large to count")
+    return found
+
+
+def _contradictions(
+    graph: onnx.GraphProto, outputs: Sequence[Value], *, is_one_item_assumed: bool
+) -> list[str]:
+    """Return which outputs have another type or shape than the file states, as far as both are known.
+
+    Where one item was assumed, first axes may well be others.
+    """
+    found = []
+    for info, value in zip(graph.output, outputs, strict=True):
+        if value.type is None or info.type.WhichOneof("value") is None:
+            continue
+        if is_contradiction(info.type, value.type, first_axis=int(is_one_item_assumed)):
+            found.append(
+                f"the output {info.name} is declared {whole_type(info.type)}, but computed "
+                f"{whole_type(value.type)}: the graph is not consistent"
+            )
     return found
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from hwnas.bundle.bundle import Bundle
-from hwnas.bundle.directory import refuse_existing
+from hwnas.bundle.directory import held_outputs, refuse_existing
 from hwnas.bundle.engines import check_engine_choice
 from hwnas.bundle.export import check_network, export_bundle
 from hwnas.bundle.manifest import MANIFEST_NAME
@@ -66,8 +66,8 @@ def export_run(
     Raises:
         StudyError: if nothing was trained there, or the data are not those of the run.
         ConfigError: if `pick` names nothing, the target cannot build the engine, or options contradict.
-        ExportError: if a bundle exists already or may not be replaced, there is no such key, or a network
-            cannot be exported.
+        ExportError: if a bundle exists already or may not be replaced, another export writes it, there is no
+            such key, or a network cannot be exported.
         MeasurementError: if the target cannot be used.
     """
     directory = RunDirectory(run)
@@ -78,26 +78,27 @@ def export_run(
     members = trained_members(directory)
     picked = pick_members(members, pick)
     places = [(directory.bundles_dir if out is None else out) / member.architecture.id for member in picked]
-    for place in places:  # before anything is traced or measured
+    for place in places:
         refuse_existing(place, force=options.force, marker=MANIFEST_NAME)
     if options.key is not None:
         check_key(options.key)
-    task = make_task(config.task.name, config.task.settings)
-    refuse_other_data(directory, task)
-    space = make_search_space(config.space.name, task.contract, config.space.choices)
-    for member in picked:  # all of them before the first is measured
-        check_network(task, space, member.architecture, purpose)
-    protocol = replace(MeasuringProtocol.final(), **config.measuring.final.overrides())
-    options = replace(options, builds=config.measuring.final.builds)
-    written = []
-    with open_meter(target, protocol) as meter:
-        for number, (member, bundle) in enumerate(zip(picked, places, strict=True), start=1):
-            name = member.architecture.id
-            if progress is not None:
-                progress(ExportStatus(number, len(picked), name))
-            export_bundle(task, space, member, bundle, meter=meter, options=options)
-            written.append(Bundle(bundle))
-    return tuple(written)
+    with held_outputs(places):  # before anything is traced or measured
+        task = make_task(config.task.name, config.task.settings)
+        refuse_other_data(directory, task)
+        space = make_search_space(config.space.name, task.contract, config.space.choices)
+        for member in picked:  # all of them before the first is measured
+            check_network(task, space, member.architecture, purpose)
+        protocol = replace(MeasuringProtocol.final(), **config.measuring.final.overrides())
+        options = replace(options, builds=config.measuring.final.builds)
+        written = []
+        with open_meter(target, protocol) as meter:
+            for number, (member, bundle) in enumerate(zip(picked, places, strict=True), start=1):
+                name = member.architecture.id
+                if progress is not None:
+                    progress(ExportStatus(number, len(picked), name))
+                export_bundle(task, space, member, bundle, meter=meter, options=options)
+                written.append(Bundle(bundle))
+        return tuple(written)
 
 
 def pick_members(members: Sequence[TrainedMember], pick: str) -> list[TrainedMember]:

@@ -254,7 +254,8 @@ class Run(SearchPreparation, RunContents):
         Raises:
             StudyError: if nothing was trained in full, or the data are not those of the run.
             ConfigError: if `pick` names nothing, the target cannot build the engine, or options contradict.
-            ExportError: if a bundle exists already, or a network cannot be exported.
+            ExportError: if a bundle exists already, another export writes it, or a network cannot be
+                exported.
             MeasurementError: if the target cannot be used.
         """
         from hwnas.bundle.purpose import ExportOptions

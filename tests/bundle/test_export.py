@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hwnas.bundle.directory import replaced_directory
+from hwnas.bundle.directory import held_outputs, replaced_directory
 from hwnas.bundle.export import export_bundle
 from hwnas.bundle.manifest import read_manifest
 from hwnas.bundle.purpose import ExportOptions
@@ -108,6 +108,27 @@ def test_force_replaces_bundles_only(tmp_path: Path) -> None:
     ):
         pytest.fail("must refuse before writing")
     assert (precious / "thesis.tex").read_text() == "years of work"
+
+
+def test_two_exports_do_not_write_one_bundle(tmp_path: Path) -> None:
+    first, second = tmp_path / "out" / "a", tmp_path / "out" / "b"
+    with held_outputs([first]):
+        with (
+            pytest.raises(ExportError, match=rf"Another export writes {first} already.*`out=`"),
+            held_outputs([second, first]),
+        ):
+            pytest.fail("must refuse before working")
+        with held_outputs([second]):
+            pass
+    assert list(tmp_path.iterdir()) == [], "neither locks nor empty directories are left"
+
+
+def test_what_a_killed_export_left_holds_up_nobody(tmp_path: Path) -> None:
+    left = tmp_path / ".a.lock"
+    left.write_bytes(b"")
+    with held_outputs([tmp_path / "a"]):
+        (tmp_path / "a").mkdir()
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
 def test_failure_leaves_nothing_behind(member: TrainedMember, tmp_path: Path) -> None:

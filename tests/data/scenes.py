@@ -9,7 +9,7 @@ import numpy as np
 import yaml
 
 from hwnas.data.scan_files.frames import Coordinates, axes_of_frame
-from hwnas.data.sensors import Sensor, load_sensor
+from hwnas.data.sensors import COUNTER_CLOCKWISE, Sensor, load_sensor
 
 ROAD, BUILDING = 40, 50
 Transform = Callable[[np.ndarray, int], np.ndarray]
@@ -19,6 +19,8 @@ def scan_of_scene(
     sensor: Sensor, *, seed: int = 0, x_m: float = 0.0, steps: int = 400, height_m: float = 1.8
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return points [N, 3] in the sensor's frame, ring by ring, their rings and raw labels.
+
+    Each ring runs round the sensor as that turns.
 
     Args:
         sensor: its beams are cast.
@@ -30,7 +32,8 @@ def scan_of_scene(
     rng = np.random.default_rng(seed)
     elevation = np.repeat(np.radians(sensor.elevation_deg), steps)
     ring = np.repeat(np.arange(sensor.beams), steps)
-    azimuth = np.tile((np.arange(steps) + 0.5) / steps * 2 * np.pi, sensor.beams)
+    sense = 1 if sensor.rotation == COUNTER_CLOCKWISE else -1
+    azimuth = np.tile(sense * (np.arange(steps) + 0.5) / steps * 2 * np.pi, sensor.beams)
     direction = np.stack([np.cos(azimuth), np.sin(azimuth)], axis=1)
     with np.errstate(divide="ignore"):
         flat = np.where(elevation < 0, height_m / np.tan(np.maximum(-elevation, 1e-9)), np.inf)

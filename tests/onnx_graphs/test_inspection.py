@@ -18,6 +18,7 @@ from hwnas.onnx_graphs.precision.half import half_precision
 from hwnas.onnx_graphs.precision.int8 import layers_of, quantised
 from hwnas.onnx_graphs.precision.kinds import Dialect
 from tests.onnx_graphs.covering_networks import SPEC, network
+from tests.onnx_graphs.made_up_graphs import INT, F, report_of, value, weight
 
 torch.set_num_threads(1)
 
@@ -66,6 +67,53 @@ def test_command_prints_lines_and_json(path: Path) -> None:
     assert "head/Conv" in lines.output
     document = CliRunner().invoke(make_app(), ["inspect", str(path), "--json"])
     assert json.loads(document.output)["kind"] == "onnx"
+
+
+def convolution(path: Path, batch: int | str, channels: int, out: list[int | str], dtype: int = F) -> Path:
+    """Write a convolution of three channels to eight, whose weights take `channels`."""
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Conv", ["x", "w"], ["y"])],
+        "g",
+        [value("x", [batch, 3, 32, 32])],
+        [value("y", out, dtype)],
+        [weight("w", 8, channels, 3, 3)],
+    )
+    onnx.save(onnx.helper.make_model(graph), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("batch", "out", "dtype", "note"),
+    [
+        (1, [1, 8, 99, 99], F, "float32 [1, 8, 99, 99], but computed float32 [1, 8, 30, 30]"),
+        (1, [1, 8, 900], F, "float32 [1, 8, 900], but computed float32 [1, 8, 30, 30]"),
+        (1, [1, 8, 30, 30], INT, "int64 [1, 8, 30, 30], but computed float32 [1, 8, 30, 30]"),
+        ("n", ["n", 8, 99, 30], F, "float32 [n, 8, 99, 30], but computed float32 [1, 8, 30, 30]"),
+        (1, ["n", 8, "rows", 30], F, None),
+        ("n", [4, 8, 30, 30], F, None),
+    ],
+)
+def test_declared_outputs_that_contradict_the_graph_are_noted(
+    tmp_path: Path, batch: int | str, out: list[int | str], dtype: int, note: str | None
+) -> None:
+    report = inspect_onnx(convolution(tmp_path / "m.onnx", batch, 3, out, dtype))
+    found = [line for line in report.notes if "not consistent" in line]
+    expected = f"the output y is declared {note}: the graph is not consistent"
+    assert found == ([] if note is None else [expected])
+    lines = CliRunner().invoke(make_app(), ["inspect", str(tmp_path / "m.onnx")])
+    assert lines.exit_code == 0
+    assert ("note    the output y is declared" in lines.output) == (note is not None)
+
+
+def test_nodes_that_cannot_run_are_noted(tmp_path: Path) -> None:
+    report = inspect_onnx(convolution(tmp_path / "m.onnx", 1, 5, [1, 8, 30, 30]))
+    assert report.notes == ("y (Conv) cannot run: its weights take 5 channels, but its input has 3",)
+    assert report.macs is None
+    nodes = [onnx.helper.make_node("MatMul", ["a", "b"], ["c"], name="product")]
+    report = report_of(tmp_path, nodes, [value("a", [2, 3])], [weight("b", 4, 5)])
+    assert report.notes == (
+        "product (MatMul) cannot run: its first matrix has 3 columns, but its second one 4 rows",
+    )
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model", b"\x08\x01" * 50])

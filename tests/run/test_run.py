@@ -19,6 +19,7 @@ import pytest
 import torch
 
 import hwnas
+from hwnas.bundle.directory import held_outputs
 from hwnas.bundle.purpose import ExportOptions
 from hwnas.config import parse_config
 from hwnas.search.run_directory import RunDirectory
@@ -163,6 +164,18 @@ def test_a_front_in_a_notebook_is_escaped(tmp_path: Path) -> None:
 def small_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> hwnas.Run:
     small_lidar.register(monkeypatch)
     return hwnas.Run.open(small_lidar.write_run(tmp_path / "run"))
+
+
+def test_an_export_beside_another_is_refused_before_it_works(
+    small_run: hwnas.Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hwnas.run.export.check_network", lambda *_: pytest.fail("must not begin to work"))
+    names = [path.stem for path in small_run.directory.checkpoints_dir.iterdir()]
+    with (
+        held_outputs([small_run.path / "bundles" / names[0]]),
+        pytest.raises(hwnas.ExportError, match="Another export writes"),
+    ):
+        small_run.export(progress=False)
 
 
 @pytest.mark.slow

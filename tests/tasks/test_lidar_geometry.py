@@ -71,6 +71,23 @@ def test_beams_are_measured_where_scans_tell_them() -> None:
     assert found.scans == 3
 
 
+def test_returns_of_the_roof_do_not_move_a_beam() -> None:
+    """Half a metre away they are seen three degrees lower; the ground is as near as 3.5 m there."""
+    sensor = load_sensor("hdl-32e")
+    scans = []
+    for scan in scans_of("hdl-32e", has_ring=True):
+        lowest = np.flatnonzero(scan.ring == 31)
+        points = scan.points.copy()
+        points[lowest] *= np.float32(3.5) / np.linalg.norm(points[lowest], axis=1, keepdims=True)
+        on_roof = lowest[: len(lowest) * 2 // 3]
+        points[on_roof] *= np.float32(0.5 / 3.5)
+        points[on_roof, 2] -= np.float32(0.03)
+        scans.append(Scan(points, scan.remission, scan.ring, None, scan.id))
+    found = found_for(scans, sensor, 32)
+    assert found.beams_source == "data"
+    np.testing.assert_allclose(found.beams_deg, sensor.elevation_deg, atol=0.02)
+
+
 @pytest.mark.parametrize("name", ["vlp-16", "os0-128"])
 def test_an_unknown_sensor_gets_the_field_of_view_of_the_data_and_that_is_said(name: str) -> None:
     sensor = load_sensor(name)

@@ -18,6 +18,8 @@ TimeArray = npt.NDArray[np.float64]
 
 COLUMNS = ("x", "y", "z", "intensity")
 
+_WHOLE = "a whole number"
+
 
 def as_array(values: Any, what: str) -> npt.NDArray[Any]:
     """Return values as an array, of any shape and type.
@@ -87,12 +89,18 @@ def as_intensity(intensity: Any, num_points: int) -> FloatArray:
 
 
 def as_ring(ring: Any, num_points: int) -> RingArray:
-    """Return `ring` as int32 [N].
+    """Return `ring` as int32 [N]; whole numbers may be floats, as in a column of a table of float32.
 
     Raises:
         DataError: if it has another shape, or does not hold whole numbers.
     """
-    array = _one_for_each(ring, "`ring`", num_points, what="a whole number", kinds="iu")
+    array = _one_for_each(ring, "`ring`", num_points, what=_WHOLE)
+    if array.dtype.kind == "f":
+        others = array[~(np.isfinite(array) & (np.floor(array) == array))]
+        if len(others):
+            raise DataError(
+                f"`ring` must hold {_WHOLE} for each of the {num_points} points, but holds {others[0]:g}."
+            )
     if array.size and not 0 <= int(array.min()) <= int(array.max()) <= np.iinfo(np.int32).max:
         raise DataError(f"Rings count from 0 or 1, but are {array.min()} to {array.max()}.")
     return array.astype(np.int32, copy=False)
@@ -107,12 +115,10 @@ def as_time(time: Any, num_points: int) -> TimeArray:
     return _one_for_each(time, "`time`", num_points).astype(np.float64, copy=False)
 
 
-def _one_for_each(
-    values: Any, name: str, num_points: int, *, what: str = "a number", kinds: str = "fiu"
-) -> npt.NDArray[Any]:
-    """Return values [N] of one of the kinds of numpy's types."""
+def _one_for_each(values: Any, name: str, num_points: int, *, what: str = "a number") -> npt.NDArray[Any]:
+    """Return values [N] that are real numbers."""
     array = as_array(values, name)
-    if array.shape != (num_points,) or array.dtype.kind not in kinds:
+    if array.shape != (num_points,) or array.dtype.kind not in "fiu":
         raise DataError(
             f"{name} must hold {what} for each of the {num_points} points, but has the shape "
             f"{list(array.shape)} and type {array.dtype}."

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.data.geometry.cloud_geometry import precise_elevation_of
+from hwnas.data.geometry.cloud_geometry import NEAR_FACTOR, is_far, precise_elevation_of
 from hwnas.data.sensors import Sensor
 from hwnas.errors import ConfigError, DataError
 from hwnas.range_view.angles import range_of
@@ -57,7 +57,8 @@ class Geometry:
         view_source: where the field of view is from: `stated` in the settings, the `table` of the sensor, or
             the `data`: the range that holds all but 0.2 % of the points of some training scans at each end.
         beams_deg: elevation of the beam of each row, top first; None where it is not known.
-        beams_source: where they are from; `data` is the median of each row over some training scans.
+        beams_source: where they are from; `data` is the median of each row over some training scans, without
+            returns of the vehicle itself.
         scans: training scans that were examined.
     """
 
@@ -169,10 +170,11 @@ def _beams_of(
 def _measured_beams(scans: Sequence[Scan], expected: int | None, height: int) -> Elevations | None:
     """Return the median elevation of each row over scans in which all rows have points; None without any."""
     found: list[npt.NDArray[np.float64]] = []
+    near_m = NEAR_FACTOR * max((float(np.median(range_of(scan.points))) for scan in scans), default=0.0)
     for scan in scans:
         row = rows_of(scan.points, expected or height, None, scan.ring).row
         if row is not None:
-            found.append(_elevations_of_rows(scan.points, row))
+            found.append(_elevations_of_rows(scan.points, row, near_m))
         elif expected is None:
             _refuse_too_many(scan, height)
     if not found:
@@ -195,18 +197,22 @@ def _refuse_too_many(scan: Scan, height: int) -> None:
 
 
 def _elevations_of_rows(
-    points: npt.NDArray[np.float32], row: npt.NDArray[np.int32]
+    points: npt.NDArray[np.float32], row: npt.NDArray[np.int32], near_m: float
 ) -> npt.NDArray[np.float64]:
-    """Return the median elevation of the farther points of each row; NaN where there are few."""
+    """Return the median elevation of the farther points of each row; NaN where there are few.
+
+    The lowest rows may see nothing that is far. Returns of the vehicle's own roof are seen under other angles
+    than that of the beam, see `is_far`, and count only where a row has no others.
+    """
     elevation, range_m = precise_elevation_of(points), range_of(points)
-    far = range_m >= np.median(range_m) / 2
+    choices = (range_m >= np.median(range_m) / 2, is_far(range_m, near_m), np.ones(len(points), np.bool_))
     found = np.full(int(row.max()) + 1, np.nan)
     for number in range(len(found)):
-        members = elevation[(row == number) & far]
-        if len(members) < _FEWEST_POINTS_OF_ROW:
-            members = elevation[row == number]
-        if len(members) >= _FEWEST_POINTS_OF_ROW:
-            found[number] = np.median(members)
+        members = row == number
+        chosen = (elevation[members & choice] for choice in choices)
+        found[number] = next(
+            (np.median(some) for some in chosen if len(some) >= _FEWEST_POINTS_OF_ROW), np.nan
+        )
     return found
 
 

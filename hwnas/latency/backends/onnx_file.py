@@ -23,6 +23,7 @@ _TYPE_TENSOR, _TENSOR_TYPE_DTYPE, _TENSOR_TYPE_SHAPE = 1, 1, 2
 _TYPE_OTHERS = {4: "sequence", 5: "map", 8: "sparse tensor", 9: "optional"}
 _SHAPE_AXIS, _AXIS_SIZE, _AXIS_SYMBOL = 1, 1, 2
 _DTYPES = {
+    0: "unknown",
     1: "float32",
     2: "uint8",
     3: "int8",
@@ -30,13 +31,27 @@ _DTYPES = {
     5: "int16",
     6: "int32",
     7: "int64",
+    8: "string",
     9: "bool",
     10: "float16",
     11: "float64",
     12: "uint32",
     13: "uint64",
+    14: "complex64",
+    15: "complex128",
     16: "bfloat16",
     17: "float8e4m3fn",
+    18: "float8e4m3fnuz",
+    19: "float8e5m2",
+    20: "float8e5m2fnuz",
+    21: "uint4",
+    22: "int4",
+    23: "float4e2m1",
+    24: "float8e8m0",
+    25: "uint2",
+    26: "int2",
+    27: "float6e2m3",
+    28: "float6e3m2",
 }
 
 

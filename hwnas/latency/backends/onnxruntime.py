@@ -30,16 +30,7 @@ _MEMORY = {
     "DmlExecutionProvider": "dml",
     "CANNExecutionProvider": "cann",
 }
-_DTYPES = {
-    "tensor(float)": "float32",
-    "tensor(float16)": "float16",
-    "tensor(double)": "float64",
-    "tensor(uint8)": "uint8",
-    "tensor(int8)": "int8",
-    "tensor(int32)": "int32",
-    "tensor(int64)": "int64",
-    "tensor(bool)": "bool",
-}
+_NUMPY_NAMES = {"float": "float32", "double": "float64"}
 # Threads wait for work by spinning inside a run, as they do on a vehicle, but not once it has returned:
 # several sessions live in one process and are clocked in turn.
 _SESSION_ENTRIES = {"session.force_spinning_stop": "1"}
@@ -58,6 +49,17 @@ _ERRORS = (
     "NotImplemented",
     "RuntimeException",
 )
+
+
+def _dtype(kind: str) -> str:
+    """Return the numpy dtype name for a type as ONNX Runtime writes it, such as `tensor(float)`.
+
+    What is no tensor keeps its name.
+    """
+    if not (kind.startswith("tensor(") and kind.endswith(")")):
+        return kind
+    element = kind[len("tensor(") : -1]
+    return _NUMPY_NAMES.get(element, element)
 
 
 def _missing(reason: object) -> AgentError:
@@ -215,7 +217,7 @@ class OnnxRuntime:
         specs = []
         for tensor in self._session.get_inputs():
             shape = tuple(axis if isinstance(axis, int) and axis > 0 else -1 for axis in tensor.shape)
-            specs.append(TensorSpec(tensor.name, shape, _DTYPES.get(tensor.type, tensor.type)))
+            specs.append(TensorSpec(tensor.name, shape, _dtype(tensor.type)))
         return tuple(specs)
 
     def bind(self, arrays: Mapping[str, Any]) -> None:

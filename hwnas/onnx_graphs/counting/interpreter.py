@@ -24,6 +24,7 @@ from hwnas.onnx_graphs.counting.values import (
     MAX_KNOWN_VALUES,
     UNKNOWN,
     Call,
+    ContradictionError,
     UnknownShapeError,
     Value,
     attributes_of,
@@ -174,11 +175,12 @@ class Interpreter:
                 None if value is None else replace(value, is_constant=True, weights=sources)
                 for value in outputs
             ]
-        macs = 0 if is_folded else self._macs(key, rule, call)
+        name = f"{prefix}{node.name}"
+        macs = 0 if is_folded else self._macs(key, rule, call, name or node.output[0], log)
         if node.op_type not in _NOT_LAYERS:
             shape = outputs[0].shape if outputs and outputs[0] is not None else None
             work = NodeWork(
-                f"{prefix}{node.name}",
+                name,
                 key,
                 _precision(node, inputs, outputs),
                 tuple(size or 0 for size in shape) if shape and None not in shape else (),
@@ -209,13 +211,16 @@ class Interpreter:
             for name, value in zip(node.output, found, strict=True)
         ]
 
-    def _macs(self, key: str, rule: contrib.Rule | None, call: Call) -> int | None:
-        """Return the work of a call, None if it is not known."""
+    def _macs(self, key: str, rule: contrib.Rule | None, call: Call, name: str, log: WorkLog) -> int | None:
+        """Return the work of a call, None if it is not known; one that no runtime takes is noted."""
         counter = rule.count if rule is not None else COUNTED.get(key)
         if counter is None:
             return 0 if rule is not None or key in FREE else None
         try:
             macs = counter(call)
+        except ContradictionError as error:
+            log.note(f"{name} ({key}) cannot run: {error}")
+            return None
         except (UnknownShapeError, IndexError, KeyError, ValueError, ZeroDivisionError):
             return None  # sizes that are not known, or not those that the operator takes
         return None if macs < 0 else macs  # of attributes that no runtime takes, such as -2 heads

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from hwnas.onnx_graphs.counting.einsum import einsum_macs
-from hwnas.onnx_graphs.counting.values import Call, UnknownShapeError
+from hwnas.onnx_graphs.counting.values import Call, ContradictionError, UnknownShapeError
 
 Counter = Callable[[Call], int]
 
@@ -25,7 +25,8 @@ def convolution(call: Call, *, weight: int = 1, channels_last: bool = False) -> 
     image = call.given(0)
     channels = None if image is None or not image.shape else image.shape[-1 if channels_last else 1]
     if channels is not None and not channels_last and channels != weights[1] * call.number("group", 1):
-        raise UnknownShapeError  # no runtime would take it
+        taken = weights[1] * call.number("group", 1)
+        raise ContradictionError(f"its weights take {taken} channels, but its input has {channels}")
     return math.prod(weights) * out[0] * math.prod(places)
 
 
@@ -42,8 +43,11 @@ def matrix_product(call: Call, *, first: int = 0, second: int = 1, transposed: s
     inner = None
     if a is not None and a.shape:
         inner = a.shape[-2 if is_transposed and len(a.shape) > 1 else -1]
-    if inner is None and b is not None and b.shape and not transposed:
-        inner = b.shape[-2] if len(b.shape) > 1 else b.shape[0]
+    if b is not None and b.shape and not transposed:
+        rows = b.shape[-2] if len(b.shape) > 1 else b.shape[0]
+        if None not in (inner, rows) and inner != rows:
+            raise ContradictionError(f"its first matrix has {inner} columns, but its second one {rows} rows")
+        inner = rows if inner is None else inner
     if inner is None:
         raise UnknownShapeError
     return math.prod(call.output_sizes()) * inner
@@ -54,7 +58,9 @@ def recurrent(call: Call, *, gates: int) -> int:
     sequence, batch, inputs = call.sizes(0)  # `layout` swaps the first two, which are multiplied anyway
     directions, rows, hidden = call.sizes(2)
     if rows != gates * hidden:
-        raise UnknownShapeError
+        raise ContradictionError(
+            f"its weights have {rows} rows for {gates} gates of {hidden} values, expected {gates * hidden}"
+        )
     return sequence * batch * directions * rows * (inputs + hidden)
 
 

@@ -26,6 +26,10 @@ class UnknownShapeError(Exception):
     """The work of a node depends on a size that is not known."""
 
 
+class ContradictionError(UnknownShapeError):
+    """The sizes of a node do not fit each other, so no runtime runs it; the message says which."""
+
+
 @dataclass(frozen=True)
 class Value:
     """One value of a graph.

@@ -48,12 +48,18 @@ class WorkLog:
             work = replace(work, macs=both, weights=before.weights | work.weights)
         self._nodes[place] = work
 
+    def note(self, text: str) -> None:
+        """Add a note, once."""
+        if text not in self.notes:
+            self.notes.append(text)
+
     def join(self, other: WorkLog, times: int | None = 1) -> None:
         """Add all of another log `times` over; None for nobody knows how often."""
         for place, work in other._nodes.items():
             self.add(place, replace(work, macs=_times(work.macs, times)))
         self.other_weights |= other.other_weights
-        self.notes += [note for note in other.notes if note not in self.notes]
+        for note in other.notes:
+            self.note(note)
 
     @property
     def macs(self) -> int:

@@ -55,12 +55,24 @@ def test_rings_are_whole_numbers_from_0(ring: list[int]) -> None:
     assert as_ring(found, len(ring)) is found, "nothing is copied in vain"
 
 
+@pytest.mark.parametrize("kind", ["f2", "f4", "f8"])
+def test_whole_rings_may_be_floats(kind: str) -> None:
+    found = as_ring(np.array([0, 5, 63, 2]).astype(kind), 4)
+    assert found.dtype == np.int32
+    assert found.tolist() == [0, 5, 63, 2]
+
+
 @pytest.mark.parametrize(
     ("ring", "message"),
     [
         (np.zeros(3, int), "for each of the 2 points"),
         (np.zeros((2, 1), int), "for each of the 2 points"),
-        (np.zeros(2), "type float64"),
+        (np.zeros(2, bool), "type bool"),
+        (np.array([1.0, 0.5]), "a whole number for each of the 2 points, but holds 0.5"),
+        (np.array([1.0, np.nan], np.float32), "but holds nan"),
+        (np.array([-np.inf, 1.0]), "but holds -inf"),
+        (np.array([0.0, -1.0]), "Rings count from 0 or 1, but are -1.0 to 0.0"),
+        (np.array([0.0, 2.0**31], np.float32), "0.0 to 2147483648.0"),
         (np.array([0, -1]), "-1 to 0"),
         (np.array([-3, -1]), "-3 to -1"),
         (np.array([0, LARGEST + 1]), f"0 to {LARGEST + 1}"),

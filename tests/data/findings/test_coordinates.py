@@ -107,6 +107,20 @@ def test_amounts_are_written_out(unit_m: float, tmp_path: Path) -> None:
     assert "e+" not in finding.message
 
 
+@pytest.mark.parametrize(
+    ("stored_m", "stated_m", "is_found"),
+    [(1.0, 1.3, True), (1.0, 0.7, True), (1.0, 1.05, False), (1.3, 1.3, False), (0.002, 0.002, False)],
+)
+def test_a_stated_number_that_is_no_unit_is_doubted(
+    stored_m: float, stated_m: float, is_found: bool, tmp_path: Path
+) -> None:
+    transform = stored_as(Coordinates(unit_m=stored_m))
+    path = write_scenes(tmp_path, transform=transform, config={"unit_m": stated_m})
+    found = [finding for finding in inspect(path).findings if finding.kind == "unit"]
+    assert [finding.severity for finding in found] == ["warning"] * is_found
+    assert not found or "`unit_m: 1` if they are metres" in found[0].remedy
+
+
 def test_a_place_with_few_points_around_it_hides_no_other_place() -> None:
     points, _, _ = scan_of_scene(load_sensor("vlp-16"), steps=300)
     points = points + np.float32([1.2, 0.0, 0.0])

@@ -215,6 +215,20 @@ def test_scans_that_are_mirrored_by_their_times_are_found(sign: int, tmp_path: P
         assert "turns left (seen from above), but a vlp-16 turns clockwise" in found["mirrored"].message
 
 
+@pytest.mark.parametrize("sensor", ["hdl-64e", "hdl-32e", "pandar64"])
+@pytest.mark.parametrize("frame", ["x y z", "x -y z", "-x -y z"])
+def test_scans_that_are_mirrored_by_the_order_of_their_points_are_found(
+    sensor: str, frame: str, tmp_path: Path
+) -> None:
+    """Files that are read in other axes than they are in: a mirror image, or one turned around."""
+    path = write_scenes(tmp_path, sensor, config={"frame": frame})
+    found = {finding.kind: finding for finding in inspect(path).findings}
+    assert ("mirrored" in found) == (frame == "x -y z")
+    if "mirrored" in found:
+        assert "By the order of its points" in found["mirrored"].message
+        assert "or if its points were sorted" in found["mirrored"].remedy
+
+
 def test_real_scans_of_an_hdl_32e_need_no_rings(tmp_path: Path) -> None:
     """Its rings are told as the files are read; a decimetre beside, there seem to be two more."""
     paths = sorted((PANDASET.parent / "hdl32e").glob("sequences/*/velodyne/*.bin"))[:4]

@@ -15,7 +15,7 @@ import pytest
 from hwnas.errors import MeasurementError
 from hwnas.io_spec import IoSpec, TensorSpec
 from hwnas.latency.agent.clock import clock, warm_up
-from hwnas.latency.agent.inputs import random_inputs
+from hwnas.latency.agent.inputs import bind_random_inputs, random_inputs
 from hwnas.latency.agent.lock import MeasuringLock
 from hwnas.latency.agent.server import Agent, serve
 from hwnas.latency.backends.errors import AgentError
@@ -109,6 +109,32 @@ def test_random_inputs_are_repeatable() -> None:
 def test_unknown_input_type_is_said() -> None:
     with pytest.raises(AgentError, match="bfloat17"):
         random_inputs((TensorSpec("a", (1,), "bfloat17"),), 0)
+
+
+@pytest.mark.parametrize("side", [1 << 20, 1 << 14])
+def test_inputs_beyond_the_memory_are_named_with_their_bytes(side: int) -> None:
+    specs = (TensorSpec("small", (2,)), TensorSpec("huge", (side, side, side)))
+    with pytest.raises(AgentError, match=rf"'huge' is too large for the memory.* takes {side**3 * 4} bytes"):
+        random_inputs(specs, 0)
+
+
+def test_more_axes_than_numpy_takes_are_said() -> None:
+    with pytest.raises(AgentError, match=r"'deep'.*cannot be made: .*dimension"):
+        random_inputs((TensorSpec("deep", (1,) * 80),), 0)
+
+
+def test_a_backend_that_cannot_copy_its_inputs_names_the_largest() -> None:
+    specs = (TensorSpec("small", (2,)), TensorSpec("large", (4, 5)))
+
+    class Full:
+        def inputs(self) -> tuple[TensorSpec, ...]:
+            return specs
+
+        def bind(self, arrays: dict[str, object]) -> None:
+            raise MemoryError
+
+    with pytest.raises(AgentError, match=r"'large' is too large .* takes 80 bytes"):
+        bind_random_inputs(Full(), IoSpec(specs, ()).to_json(), 0)  # type: ignore[arg-type]
 
 
 def test_warm_up_goes_on_until_its_windows_agree(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,6 +36,15 @@ def test_types_open_axes_and_inputs_with_a_value(tmp_path: Path, dtype: str) -> 
     assert found.outputs == (TensorSpec("y", (), numpy_name),)
 
 
+def test_every_type_of_elements_has_its_name(tmp_path: Path) -> None:
+    for name, kind in TensorProto.DataType.items():
+        value = helper.make_tensor_value_info("x", kind, [4])
+        node = helper.make_node("Identity", ["x"], ["y"])
+        onnx.save(helper.make_model(helper.make_graph([node], "g", [value], [])), tmp_path / "m.onnx")
+        expected = {"FLOAT": "float32", "DOUBLE": "float64", "UNDEFINED": "unknown"}.get(name, name.lower())
+        assert read_outline(str(tmp_path / "m.onnx")).inputs[0].dtype == expected
+
+
 @pytest.mark.parametrize("content", [b"", b"this is no network", b"\x3a", b"\x3a\x05\x0a", b"\xff" * 30])
 def test_what_is_no_onnx_file(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "m.onnx").write_bytes(content)

@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
 from hwnas.latency.backends.errors import AgentError
+from hwnas.latency.backends.onnx_file import read_outline
 from hwnas.latency.backends.onnxruntime import OnnxRuntime, OnnxRuntimeCpu
 from hwnas.testing.backend_suite import BackendSuite
 from hwnas.testing.onnx_models import write_conv_relu
@@ -85,3 +87,19 @@ def test_inputs_of_another_name_are_refused(tmp_path: Path) -> None:
     backend.load(str(tmp_path / "model.onnx"))
     with pytest.raises(AgentError, match="cannot take these inputs"):
         backend.bind({"picture": np.ones((1, 3, 8, 16), np.float32)})
+
+
+@pytest.mark.parametrize("name", ["STRING", "BFLOAT16", "INT16", "UINT32", "DOUBLE", "FLOAT"])
+def test_types_have_the_names_of_the_outline(tmp_path: Path, name: str) -> None:
+    kind = getattr(onnx.TensorProto, name)
+    values = [onnx.helper.make_tensor_value_info(label, kind, [4]) for label in "xy"]
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Identity", ["x"], ["y"])], "g", values[:1], values[1:]
+    )
+    path = tmp_path / "m.onnx"
+    onnx.save(
+        onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8), path
+    )
+    backend = OnnxRuntimeCpu(1)
+    backend.load(str(path))
+    assert backend.inputs() == read_outline(str(path)).inputs

@@ -28,6 +28,7 @@ _LEAST_BELOW = 0.3
 _LEVEL_DEG = 0.5
 # Logarithms of factors: sensors stand up to half as high, or half higher, than usual; 1.3 fits better.
 _USUAL_HEIGHT_M, _OTHER_HEIGHT, _LIKELY_HEIGHT = 1.8, 0.6, 0.26
+_NEARER_HEIGHT = 0.15  # where what is stated is no unit, as of 1.3: by so much must a unit fit better
 
 
 def coordinate_findings(source: DataSource, geometry: GeometryEstimate) -> Iterator[Finding]:
@@ -194,7 +195,10 @@ def _of_stated_unit(source: DataSource, geometry: GeometryEstimate) -> Iterator[
     unit = min(apart, key=lambda name: apart[name])
     unit_m = round(1.0 / LENGTHS[unit], 6)
     is_same = bool(np.isclose(unit_m, stated_m, rtol=1e-3))
-    if is_same or abs(np.log(height / usual)) < _OTHER_HEIGHT or apart[unit] > _LIKELY_HEIGHT:
+    # Sensors stand 1.5 to 2.5 m high, so height alone says little; a number that is no unit says more.
+    is_a_unit = any(np.isclose(1.0 / per_metre, stated_m, rtol=1e-3) for per_metre in LENGTHS.values())
+    other = _OTHER_HEIGHT if is_a_unit else apart[unit] + _NEARER_HEIGHT
+    if is_same or abs(np.log(height / usual)) < other or apart[unit] > _LIKELY_HEIGHT:
         return
     yield Finding(
         "unit",

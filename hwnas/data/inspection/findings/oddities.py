@@ -57,8 +57,10 @@ def find_oddities(
 def _of_geometry(source: DataSource, geometry: GeometryEstimate, facts: ContentFacts) -> Iterator[Finding]:
     yield from coordinate_findings(source, geometry)
     yield from _of_mounting(source, geometry)
+    of_sensor: list[Finding] = []
     if geometry.second_origin_m is None and not is_blurred(geometry):
-        yield from sensor_findings(source, geometry, facts)
+        of_sensor = list(sensor_findings(source, geometry, facts))
+    yield from of_sensor
     if not geometry.is_far:  # seen from far away, all points lie in one direction
         yield from _of_returns(facts)
     if geometry.azimuth_coverage < _COVERAGE:
@@ -69,10 +71,12 @@ def _of_geometry(source: DataSource, geometry: GeometryEstimate, facts: ContentF
             f"columns of a range image stay empty.",
             "Nothing, if the sensor sees no more. Otherwise look for points that were cut away.",
         )
-    yield from _of_turn(source, geometry)
+    yield from _of_turns(geometry)
+    if all(finding.kind != "sensor" for finding in of_sensor):  # the table of another sensor says nothing
+        yield from _of_mirroring(source, geometry)
 
 
-def _of_turn(source: DataSource, geometry: GeometryEstimate) -> Iterator[Finding]:
+def _of_turns(geometry: GeometryEstimate) -> Iterator[Finding]:
     if len(set(geometry.turns_left)) > 1:
         left = sum(geometry.turns_left)
         yield Finding(
@@ -83,17 +87,25 @@ def _of_turn(source: DataSource, geometry: GeometryEstimate) -> Iterator[Finding
             "Keep scans of one sensor, in one frame, in one data set.",
         )
 
+
+def _of_mirroring(source: DataSource, geometry: GeometryEstimate) -> Iterator[Finding]:
     table = source.sensor_table
-    if table is None or not source.sensor_is_stated or not geometry.turns_are_timed:
+    if table is None or not source.sensor_is_stated or not table.is_rotating:
         return
     if set(geometry.turns_left) == {table.rotation != COUNTER_CLOCKWISE}:
+        # Points of a range image that were written row by row run to the right, whatever the sensor.
+        basis, harmless = (
+            ("times", "")
+            if geometry.turns_are_timed
+            else ("order", ", or if its points were sorted before they were stored")
+        )
         yield Finding(
             "mirrored",
             WARNING,
-            f"By the times of its points the sensor turns {'left' if geometry.turns_left[0] else 'right'} "
+            f"By the {basis} of its points the sensor turns {'left' if geometry.turns_left[0] else 'right'} "
             f"(seen from above), but a {source.sensor} turns {table.rotation}: all scans seem mirrored.",
             "State the axes as they are (`frame`). Nothing, if the sensor is mounted upside down and its "
-            "points were turned.",
+            f"points were turned{harmless}.",
         )
 
 
