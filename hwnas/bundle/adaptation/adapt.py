@@ -226,6 +226,7 @@ class _Adapter:
             adapted.seconds,
             float("nan"),
             unknown,
+            tuple(name for name in self._source.class_names if name not in adapted.task.class_names),
         )
         member = TrainedMember(
             architecture=adapted.architecture,
