@@ -147,7 +147,7 @@ def _warnings(found: Adaptation) -> Iterator[str]:
 
 
 def _with_interval(found: EvaluatedQuality) -> str:
-    value = f"{found.quality.value:.4f}"
+    value = f"{found.quality.value:.4f} {found.quality.scope}".rstrip()
     if found.interval is None:
         return f"{value} (no interval from {counted(found.quality.num_samples, 'scan')})"
     low, high = found.interval

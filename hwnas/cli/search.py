@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hwnas.cli.console import err_console, out_console, print_json
-from hwnas.cli.measurement_tables import latency_cells, objective_heading, print_remarks
+from hwnas.cli.measurement_tables import latency_cells, objective_heading, print_remarks, print_scope
 from hwnas.cli.option_names import with_options
 from hwnas.cli.options import AsJson
 from hwnas.cli.train import show_members
@@ -209,6 +209,7 @@ def _show(summary: SearchSummary) -> None:
             ", ".join(f"{gene} {value}" for gene, value in differing.items()),
         )
     out_console.print(table)
+    print_scope(member.quality for member in front)
     print_remarks({f"trial {member.trial}": member.latency for member in front})
     out_console.print(
         f"{trials.trained} trained, {trials.infeasible} over the budget, {trials.failed} failed, "
