@@ -34,6 +34,7 @@ from hwnas.search.strategies import distributions_of, seed_after
 from hwnas.search.trial_summary import ENDED_WITH_ERROR, INTERRUPTED
 from hwnas.search_spaces.base import SearchSpace
 from hwnas.tasks.base import Task
+from hwnas.text import counted
 
 MAX_CONSECUTIVE_FAILURES = 5
 MAX_CONSECUTIVE_LOSSES = 3
@@ -90,6 +91,13 @@ class CandidateLoop:
         self._num_candidates = 0
         self._proposals = proposals
         self._hint = ""
+        lost = sum(rung.recorder.pareto_front.interrupted for rung in fidelities.rungs)
+        self._resumed = (
+            f"{counted(lost, 'candidate')} of earlier sessions {'was' if lost == 1 else 'were'} interrupted. "
+            "They do not count as failed, and as many others are tried."
+            if lost
+            else ""
+        )
         self._failures = 0
         self._losses = 0
         self._ending = "as many candidates as wanted are trained"
@@ -357,7 +365,7 @@ class CandidateLoop:
 
     def _status(self) -> SearchStatus:
         found = self._recorder.pareto_front
-        evaluated = found.trained + found.infeasible + found.failed
+        evaluated = found.trained + found.infeasible + found.failed + found.interrupted
         best = self._fidelities.highest.pareto_front
         return SearchStatus(
             trained=found.trained,
@@ -371,6 +379,8 @@ class CandidateLoop:
             left_s=self._left_s(),
             message=self._recorder.message,
             promoted=tuple(self._fidelities.heights[1:]),
+            interrupted=sum(rung.recorder.pareto_front.interrupted for rung in self._fidelities.rungs),
+            resumed=self._resumed,
             hint=self._hint,
         )
 

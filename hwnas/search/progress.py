@@ -31,6 +31,9 @@ class SearchStatus:
         message: the latest event.
         promoted: candidates trained on each higher rung, with several fidelities.
         hint: what to change where most proposals are over the budget; empty otherwise.
+        interrupted: trials that Ctrl-C, a killed driver or an error elsewhere ended; they say nothing of a
+            network.
+        resumed: what interruptions took from earlier sessions, in words; empty if nothing.
     """
 
     trained: int
@@ -45,6 +48,8 @@ class SearchStatus:
     message: str
     promoted: tuple[int, ...] = ()
     hint: str = ""
+    interrupted: int = 0
+    resumed: str = ""
 
 
 @dataclass
@@ -164,6 +169,8 @@ def watched(console: Console) -> Iterator[ProgressListener]:
                 f"{in_minutes(status.left_s)} left · front {status.front_size} · hypervolume "
                 f"{figure(status.hypervolume)} · {status.infeasible} over budget · {status.failed} failed"
             )
+            if status.interrupted:
+                text += f" · {status.interrupted} interrupted"
             if status.promoted:
                 text = f"{' · '.join(map(str, status.promoted))} promoted · {text}"
             progress.update(bar, completed=status.trained, total=status.wanted, description=text)
@@ -195,13 +202,14 @@ def _line_printer(console: Console) -> ProgressListener:
 
 
 def _hint_printer(console: Console) -> ProgressListener:
-    """Return what prints the hint of a search when it first has one."""
-    is_shown = False
+    """Return what prints, once each, what a resumed search begins with and the hint when there is one."""
+    shown: set[str] = set()
 
     def show(status: SearchStatus) -> None:
-        nonlocal is_shown
-        if status.hint and not is_shown:
-            is_shown = True
-            console.print(f"WARNING: {status.hint}", markup=False, highlight=False, soft_wrap=True)
+        hint = f"WARNING: {status.hint}" if status.hint else ""
+        for text in (status.resumed, hint):
+            if text and text not in shown:
+                shown.add(text)
+                console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     return show

@@ -131,14 +131,16 @@ def test_a_hint_needs_enough_proposals_most_of_them_over_the_budget() -> None:
     assert "200 of them by prediction alone" in hint
 
 
-def test_a_hint_is_printed_once() -> None:
+def test_a_hint_and_what_was_interrupted_are_printed_once() -> None:
     for is_terminal in (False, True):
         console = Console(file=io.StringIO(), force_terminal=is_terminal, width=200)
-        status = SearchStatus(1, 2, 40, 0, 0, 1, 0.5, 3.0, None, "so far", hint="Raise the budget [soon].")
+        words = {"hint": "Raise the budget [soon].", "resumed": "4 candidates were interrupted."}
+        status = SearchStatus(1, 2, 40, 0, 0, 1, 0.5, 3.0, None, "so far", **words)
         with watched(console) as show:
             for _ in range(3):
                 show(status)
         assert console.file.getvalue().count("WARNING: Raise the budget [soon].") == 1
+        assert console.file.getvalue().count("4 candidates were interrupted.") == 1
 
 
 @pytest.mark.slow(seconds=10)
