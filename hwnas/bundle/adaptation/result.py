@@ -134,11 +134,17 @@ class AdaptationStatus:
         message: what is done.
         step: training steps done of this part, and
         steps: in all; both 0 where nothing is trained.
+        run: the method on the part of the samples that is under way, from 1, and
+        runs: how many there are; both 0 before the first.
+        left_s: expected seconds of training until the end; None while nobody can tell.
     """
 
     message: str
     step: int = 0
     steps: int = 0
+    run: int = 0
+    runs: int = 0
+    left_s: float | None = None
 
 
 AdaptationListener = Callable[[AdaptationStatus], None]

@@ -146,6 +146,9 @@ def test_it_goes_on_where_it_was(bundle: Bundle, shifted: Path, tmp_path: Path) 
     whole = bundle.adapt(shifted, tmp_path / "whole", scans=2, steps=4, label_map=MAP)
     assert [one.held_out for one in resumed.tried] == [one.held_out for one in whole.tried]
     assert resumed.after == whole.after
+    assert {(status.run, status.runs) for status in seen if status.steps} <= {(7, 9), (8, 9), (9, 9)}
+    assert seen[-1].run == seen[-1].runs == 9
+    assert seen[-1].left_s == 0.0
 
 
 @pytest.mark.parametrize(
@@ -233,6 +236,22 @@ def test_the_command_warns_of_a_network_that_is_no_better_than_a_constant_answer
     assert said["constant_answer"]["group"] == "vehicle"
     assert said["has_learned_nothing"] is True
     assert said["after"]["quality"]["value"] <= said["constant_answer"]["value"]
+
+
+def test_an_interrupted_command_says_how_it_goes_on(
+    bundle: Bundle, shifted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hwnas.bundle.adaptation.adapt.train", interrupted)
+    arguments = ["--data", str(shifted), "--scans", "1", "--label-map", MAP, "--method", "head"]
+    shown = CliRunner().invoke(
+        make_app(), ["adapt", str(bundle.path), *arguments, "-o", str(tmp_path / "new")]
+    )
+    assert shown.exit_code == 130
+    assert "[1/1] head" in shown.output
+    assert "Interrupted. The same command goes on where it was." in shown.output
 
 
 def test_a_network_of_another_trainer_is_refused(bundle: Bundle) -> None:
