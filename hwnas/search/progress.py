@@ -33,6 +33,7 @@ class SearchStatus:
         hint: what to change where most proposals are over the budget; empty otherwise.
         interrupted: trials that Ctrl-C, a killed driver or an error elsewhere ended; they say nothing of a
             network.
+        out_of_reach: how far the nearest network is over the budget where none met it; empty otherwise.
         resumed: what interruptions took from earlier sessions, in words; empty if nothing.
     """
 
@@ -50,6 +51,7 @@ class SearchStatus:
     hint: str = ""
     interrupted: int = 0
     resumed: str = ""
+    out_of_reach: str = ""
 
 
 @dataclass
@@ -60,11 +62,32 @@ class ProposalCounts:
         trained: within the budget, as measured.
         infeasible: over it, as measured.
         rejected: over it by the lower end of the predicted latency; not measured.
+        least_excess: the smallest factor by which one of these was over its worst limit, as measured or
+            predicted; None before the first.
+        any_before: whether earlier sessions trained some.
     """
 
     trained: int = 0
     infeasible: int = 0
     rejected: int = 0
+    least_excess: float | None = None
+    any_before: bool = False
+
+    def over(self, factor: float) -> None:
+        """Note by which factor a network is over its worst limit."""
+        self.least_excess = min(factor, self.least_excess or factor)
+
+    def out_of_reach(self, objectives: Objectives) -> str:
+        """Return how far the nearest network is over the budget while none met it; empty otherwise."""
+        over = self.infeasible + self.rejected
+        if self.trained or self.any_before or over < MIN_REFUSED or self.least_excess is None:
+            return ""
+        limits = " and ".join(map(str, objectives.constraints))
+        return (
+            f"None of the first {over} networks is within the budget ({limits}): the nearest has "
+            f"{figure(self.least_excess)} times what is allowed. If that is far off, end the search, then "
+            "raise the budget, allow smaller networks in `space.choices`, or choose a faster target."
+        )
 
     def hint(self, objectives: Objectives) -> str:
         """Return what to change where most proposals are over the budget; empty while few are."""
@@ -80,6 +103,8 @@ class ProposalCounts:
         )
 
 
+MIN_REFUSED = 5
+"""So many networks over the budget, and none within it, before a search says how far the nearest is."""
 MIN_PROPOSALS = 20
 MOST_OVER_BUDGET = 0.75
 """Share of proposals over the budget from which a search says so."""
@@ -206,8 +231,8 @@ def _hint_printer(console: Console) -> ProgressListener:
     shown: set[str] = set()
 
     def show(status: SearchStatus) -> None:
-        hint = f"WARNING: {status.hint}" if status.hint else ""
-        for text in (status.resumed, hint):
+        warnings = (f"WARNING: {text}" for text in (status.out_of_reach, status.hint) if text)
+        for text in (status.resumed, *warnings):
             if text and text not in shown:
                 shown.add(text)
                 console.print(text, markup=False, highlight=False, soft_wrap=True)

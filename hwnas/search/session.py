@@ -159,7 +159,7 @@ class SearchSession:
             self.stop.requested,
             last.highest.front,
             report,
-            tuple(filter(None, [*opened.remarks, self._proposals.hint(self._objectives)])),
+            tuple(filter(None, [*opened.remarks, self._remark])),
         )
 
     @cached_property
@@ -169,6 +169,11 @@ class SearchSession:
     @cached_property
     def _proposals(self) -> ProposalCounts:
         return ProposalCounts()
+
+    @property
+    def _remark(self) -> str:
+        """What to change where most proposals were over the budget, or all of the first few."""
+        return self._proposals.hint(self._objectives) or self._proposals.out_of_reach(self._objectives)
 
     @cached_property
     def _objectives(self) -> Objectives:
