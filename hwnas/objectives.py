@@ -151,6 +151,11 @@ class Objectives:
             for constraint in self.constraints
         }
 
+    def worst_factor(self, measurements: Mapping[str, float]) -> float:
+        """Return by which factor the worst constraint is over its limit; 0 without constraints."""
+        factors = (measurements[str(each.metric)] / each.upper for each in self.constraints)
+        return max(factors, default=0.0)
+
     def exceeded(self, measurements: Mapping[str, float]) -> list[Constraint]:
         """Return the constraints that measurements break."""
         excess = self.excess(measurements)

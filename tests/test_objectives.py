@@ -62,6 +62,13 @@ def test_limits() -> None:
             Constraint.parse(text)
 
 
+def test_the_worst_limit_says_how_far_off_a_network_is() -> None:
+    limits = (Constraint.parse("latency_ms <= 10"), Constraint.parse("p99_ms@10hz <= 40"))
+    measured = {"latency_ms": 25.0, "p99_ms@10hz": 44.0}
+    assert Objectives(constraints=limits).worst_factor(measured) == 2.5
+    assert Objectives().worst_factor(measured) == 0.0
+
+
 def test_costs_measure_each_metric_once_and_the_network_alone_always() -> None:
     objectives = Objectives(
         Metric("e2e_ms"), (Constraint.parse("e2e_ms <= 60"), Constraint.parse("model_size_mb <= 5"))

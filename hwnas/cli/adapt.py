@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,8 @@ from hwnas.text import counted
 if TYPE_CHECKING:
     from hwnas.bundle.adaptation.result import Adaptation
     from hwnas.tasks.few_shot import EvaluatedQuality
+
+INTERRUPTED = 130
 
 
 def register(app: typer.Typer) -> None:
@@ -61,21 +64,25 @@ def adapt(
     from hwnas.run.progress import shown_adaptation
 
     trust = trust_of(require_signature=require_signature, allowed_signers=allowed_signers, identity=identity)
-    with shown_adaptation(err_console) as listener:
-        found = Bundle(bundle, trust=trust).adapt(
-            data,
-            out,
-            scans=scans,
-            method=method,
-            label_map=label_map,
-            steps=steps,
-            learning_rate=learning_rate,
-            folds=folds,
-            seed=seed,
-            target=target,
-            force=force,
-            progress=listener,
-        )
+    try:
+        with shown_adaptation(err_console) as listener:
+            found = Bundle(bundle, trust=trust).adapt(
+                data,
+                out,
+                scans=scans,
+                method=method,
+                label_map=label_map,
+                steps=steps,
+                learning_rate=learning_rate,
+                folds=folds,
+                seed=seed,
+                target=target,
+                force=force,
+                progress=listener,
+            )
+    except KeyboardInterrupt as interruption:
+        err_console.print("Interrupted. The same command goes on where it was.")
+        raise typer.Exit(INTERRUPTED) from interruption
     if as_json:
         print_json(found.to_json())
     else:
@@ -84,38 +91,69 @@ def adapt(
 
 def _show(found: Adaptation) -> None:
     if found.tried:
-        table = Table(title="Methods, on scans held out of those given", title_justify="left")
-        for heading in ("method", found.after.quality.metric, "of each part", "seconds", "remark"):
-            table.add_column(heading, justify="left" if heading in ("method", "remark") else "right")
-        for result in found.tried:
-            value = "" if result.value is None else f"{result.value:.4f}"
-            parts = ", ".join(f"{part:.4f}" for part in result.held_out)
-            remark = result.why_not or ("used" if result.method == found.method else "")
-            table.add_row(result.method, value, parts, f"{result.seconds:.1f}", remark)
-        out_console.print(table)
-    if found.new_classes:
-        out_console.print(
-            f"New to the network: {', '.join(found.new_classes)}", markup=False, highlight=False
-        )
-    metric = found.after.quality.metric
-    out_console.print(
-        f"{metric} on the validation split: {_with_interval(found.before)} before, "
-        f"{_with_interval(found.after)} after {found.method}, {found.adapt_s:.0f} s.",
-        highlight=False,
-    )
-    if not found.is_better:
-        text = (
-            "WARNING: On the validation split the adapted network is no better than it was. Give more scans "
-            "of other places, or more --steps."
-        )
-        err_console.print(Text(text, style="bold red"), soft_wrap=True)
+        out_console.print(_methods_table(found))
+    _say_classes("New to the network", found.new_classes)
+    _say_classes("Known to the network, but not in the new label map", found.dropped_classes)
+    _say_quality(found)
+    for warning in _warnings(found):
+        err_console.print(Text(f"WARNING: {warning}", style="bold red"), soft_wrap=True)
     out_console.print(
         f"Latency {found.latency_ms:.2f} ms. Bundle: {found.bundle}", highlight=False, soft_wrap=True
     )
 
 
+def _methods_table(found: Adaptation) -> Table:
+    table = Table(title="Methods, on scans held out of those given", title_justify="left")
+    for heading in ("method", found.after.quality.metric, "of each part", "seconds", "remark"):
+        table.add_column(heading, justify="left" if heading in ("method", "remark") else "right")
+    for result in found.tried:
+        value = "" if result.value is None else f"{result.value:.4f}"
+        parts = ", ".join(f"{part:.4f}" for part in result.held_out)
+        remark = result.why_not or ("used" if result.method == found.method else "")
+        table.add_row(result.method, value, parts, f"{result.seconds:.1f}", remark)
+    return table
+
+
+def _say_classes(what: str, names: Sequence[str]) -> None:
+    if names:
+        out_console.print(f"{what}: {', '.join(names)}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _say_quality(found: Adaptation) -> None:
+    metric, constant = found.after.quality.metric, found.constant_answer
+    out_console.print(
+        f"{metric} on the validation split: {_with_interval(found.before)} before, "
+        f"{_with_interval(found.after)} after {found.method}, {found.adapt_s:.0f} s.",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+    if constant is not None:
+        out_console.print(
+            f"Answering {constant.group!r} everywhere, the most frequent class, gives {constant.value:.4f}.",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def _warnings(found: Adaptation) -> Iterator[str]:
+    """Yield what speaks against the adapted network on the validation split."""
+    if not found.is_better:
+        yield (
+            "On the validation split the adapted network is no better than it was. Give more scans "
+            "of other places, or more --steps."
+        )
+    if found.has_learned_nothing:
+        yield (
+            "On the validation split the adapted network is no better than a constant answer: it has learned "
+            "nothing of use there. Do not deploy it. See that train and val show alike places and that the "
+            "label map fits (`hwnas data info`), then give more scans or more --steps."
+        )
+
+
 def _with_interval(found: EvaluatedQuality) -> str:
-    value = f"{found.quality.value:.4f}"
+    value = f"{found.quality.value:.4f} {found.quality.scope}".rstrip()
     if found.interval is None:
         return f"{value} (no interval from {counted(found.quality.num_samples, 'scan')})"
     low, high = found.interval

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hwnas.cli.console import err_console, out_console, print_json
+from hwnas.cli.measurement_tables import print_scope
 from hwnas.cli.options import AsJson, Device, TrainingSteps
 from hwnas.cli.train import INTERRUPTED
 from hwnas.errors import ConfigError
@@ -111,6 +112,7 @@ def _show(found: BaselineComparison) -> None:
             f"{low} to {high}",
         )
     out_console.print(table)
+    print_scope(quality for network in found.networks for quality in network.qualities)
     for text in found.warnings:
         err_console.print(Text(f"WARNING: {text}", style="bold red"), soft_wrap=True)
     for text in found.sentences:

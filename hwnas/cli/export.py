@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hwnas.cli.console import err_console, out_console, print_json
+from hwnas.cli.measurement_tables import print_scope
 from hwnas.cli.options import AsJson
 from hwnas.text import figure
 
@@ -129,6 +130,7 @@ def export(
         return
     for bundle in bundles:
         _show(_summary(bundle))
+    print_scope(bundle.quality for bundle in bundles)
     if len(candidates) > len(bundles):
         out_console.print(candidates_table(candidates, front))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from hwnas.latency.measure.comparison import LatencyComparison
     from hwnas.latency.measurement import LatencyMeasurement
     from hwnas.run.front import Front
+    from hwnas.tasks.base import Quality
 
 _DIGITS = 4
 _FINGERPRINT = (
@@ -70,6 +71,17 @@ def print_remarks(latencies: Mapping[str, LatencyMeasurement | None]) -> None:
     for name, latency in latencies.items():
         if latency is not None and not latency.is_stable:
             out_console.print(f"(!) {name}: {latency.remark}", highlight=False, soft_wrap=True)
+
+
+def print_scope(qualities: Iterable[Quality]) -> None:
+    """Print below a table which classes its metric says nothing of, since the ground truth has none."""
+    said = {
+        f"{quality.metric} is {quality.scope}: the ground truth holds no {', '.join(quality.absent_classes)}."
+        for quality in qualities
+        if quality.absent_classes
+    }
+    for text in sorted(said):
+        out_console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def objective_heading(front: Front) -> list[str]:

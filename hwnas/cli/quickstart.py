@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from hwnas.cli.console import err_console, out_console, print_json
-from hwnas.cli.measurement_tables import latency_cells, objective_heading, print_remarks
+from hwnas.cli.measurement_tables import latency_cells, objective_heading, print_remarks, print_scope
 from hwnas.cli.options import AsJson
 from hwnas.errors import VerificationError
 from hwnas.text import figure
@@ -70,6 +70,7 @@ def _show(summary: QuickstartSummary) -> None:
             "yes" if entry.is_verified else "NO",
         )
     out_console.print(table)
+    print_scope(entry.bundle.quality for entry in summary.bundles)
     print_remarks({entry.bundle.architecture_id: entry.bundle.latency for entry in summary.bundles})
     lines = [
         f"{summary.trained_candidates} candidates trained, {sum(summary.seconds.values()):.0f} s in all",

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hwnas.cli.console import err_console, out_console, print_json
-from hwnas.cli.measurement_tables import latency_cells, objective_heading, print_remarks
+from hwnas.cli.measurement_tables import latency_cells, objective_heading, print_remarks, print_scope
 from hwnas.cli.option_names import with_options
 from hwnas.cli.options import AsJson
 from hwnas.cli.train import show_members
@@ -209,19 +209,17 @@ def _show(summary: SearchSummary) -> None:
             ", ".join(f"{gene} {value}" for gene, value in differing.items()),
         )
     out_console.print(table)
+    print_scope(member.quality for member in front)
     print_remarks({f"trial {member.trial}": member.latency for member in front})
+    ending = "Interrupted." if summary.is_interrupted else f"Ended because {summary.ending}."
     out_console.print(
-        f"{trials.trained} trained, {trials.infeasible} over the budget, {trials.failed} failed, "
-        f"{trials.duplicates} repeated; hypervolume {front.hypervolume:.4f}. Ended because {summary.ending}."
-        if not summary.is_interrupted
-        else "Interrupted.",
+        f"{trials}, {trials.duplicates} repeated; hypervolume {front.hypervolume:.4f}. {ending}",
         soft_wrap=True,
         highlight=False,
     )
     for rung in summary.rungs:
         out_console.print(
-            f"{rung.stage.capitalize()}, evaluated by {rung.estimator}: {rung.trials.trained} trained, "
-            f"{rung.trials.infeasible} over the budget, {rung.trials.failed} failed.",
+            f"{rung.stage.capitalize()}, evaluated by {rung.estimator}: {rung.trials}.",
             highlight=False,
         )
     _show_estimator_report(summary.estimator_report)

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from hwnas.cli.console import err_console, out_console, print_json
-from hwnas.cli.measurement_tables import latency_cells, objective_heading, print_remarks
+from hwnas.cli.measurement_tables import latency_cells, objective_heading, print_remarks, print_scope
 from hwnas.cli.options import AsJson, Device, TrainingSteps
 from hwnas.errors import ConfigError
 from hwnas.text import figure
@@ -97,6 +97,7 @@ def show_members(summary: TrainingSummary) -> None:
             "yes" if member.id in on_front else ", ".join(["no", *member.exceeds]),
         )
     out_console.print(table)
+    print_scope(member.quality for member in networks)
     ranks = summary.latency_ranks
     if ranks is not None:
         out_console.print(

@@ -26,6 +26,7 @@ from hwnas.report.tables import (
 )
 from hwnas.report.words import ABSENT, amount, count, duration, escape, gene_lines, milliseconds, percent
 from hwnas.search.stage_costs import stage_costs
+from hwnas.search.trial_counts import TrialCounts
 from hwnas.tasks.base import Picture
 from hwnas.text import plural
 
@@ -131,8 +132,8 @@ def _key_figures(content: RunContent) -> list[tuple[str, str]]:
         low, high = amount(min(costs), unit), amount(max(costs), unit)
         span = low if low == high else f"{low.removesuffix(f' {unit}')} – {high}"
     trials = content.front["trials"]
-    states = [trial["state"] for trial in trials]
-    repeated = sum(trial["duplicate_of"] is not None for trial in trials)
+    counts = TrialCounts.of(trials)
+    interrupted = (f" · {counts.interrupted}", " · interrupted") if counts.interrupted else ("", "")
     search_s = max((float(trial["elapsed_s"]) for trial in trials), default=0.0)
     full_s = sum(float(member.trained["train_s"]) for member in content.trained if member.trained)
     figures = [
@@ -143,8 +144,8 @@ def _key_figures(content: RunContent) -> list[tuple[str, str]]:
             f"hypervolume, corner at error 1 and {amount(content.front['reference_point'][1], unit)}",
         ),
         (
-            f"{states.count('COMPLETE') - repeated} · {states.count('PRUNED')} · {states.count('FAIL')}",
-            "trials trained · over budget · failed",
+            f"{counts.trained} · {counts.infeasible} · {counts.failed}{interrupted[0]}",
+            f"trials trained · over budget · failed{interrupted[1]}",
         ),
         (duration(search_s), "search"),
     ]

@@ -16,7 +16,7 @@ from hwnas.bundle.verification.result import VerificationListener
 from hwnas.plain_console import PlainConsole, PlainTextColumn
 from hwnas.run.export import ExportListener, ExportStatus
 from hwnas.run.preparation import EstimateListener, EstimateStatus, StepListener, StepStatus
-from hwnas.search.progress import ProgressListener, TrainingListener, TrainingStatus, watched
+from hwnas.search.progress import ProgressListener, TrainingListener, TrainingStatus, in_minutes, watched
 from hwnas.text import visible
 
 _LINE_EVERY_S = 30.0
@@ -70,15 +70,20 @@ def shown_export(console: Console | None = None) -> Iterator[ExportListener]:
 def shown_adaptation(console: Console | None = None) -> Iterator[AdaptationListener]:
     """Yield a listener that shows how far an adaptation is; on standard error if None."""
     console = console or PlainConsole(stderr=True)
-    columns = (PlainTextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (PlainTextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     last, last_s = "", -math.inf
+
+    def words(status: AdaptationStatus) -> str:
+        run = f"[{status.run}/{status.runs}] " if status.runs else ""
+        step = f" · step {status.step} of {status.steps}" if status.steps else ""
+        left = f" · {in_minutes(status.left_s)} of training left" if status.left_s is not None else ""
+        return f"{run}{status.message}{step}{left}"
 
     def print_line(status: AdaptationStatus) -> None:
         nonlocal last, last_s
         if status.message != last or time.monotonic() - last_s > _LINE_EVERY_S:
             last, last_s = status.message, time.monotonic()
-            step = f" · step {status.step} of {status.steps}" if status.steps else ""
-            console.print(f"Adapting: {status.message}{step}", highlight=False, soft_wrap=True)
+            console.print(f"Adapting: {words(status)}", markup=False, highlight=False, soft_wrap=True)
 
     if not console.is_terminal:
         yield print_line
@@ -87,7 +92,7 @@ def shown_adaptation(console: Console | None = None) -> Iterator[AdaptationListe
         task = bar.add_task("Adapting", total=None)
 
         def show(status: AdaptationStatus) -> None:
-            bar.update(task, description=status.message, completed=status.step, total=status.steps or None)
+            bar.update(task, description=words(status), completed=status.step, total=status.steps or None)
 
         yield show
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -14,24 +13,8 @@ from hwnas.search.full_training import FullTrainingResult
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.session import SearchResult
 from hwnas.search.stage_costs import StageCost, stage_costs
+from hwnas.search.trial_counts import TrialCounts
 from hwnas.text import counted, one_line
-
-
-@dataclass(frozen=True)
-class TrialCounts:
-    """What became of the trials of a search; trials that repeat an architecture count as `duplicates` only.
-
-    Attributes:
-        trained: evaluated and measured.
-        infeasible: over a constraint, not trained.
-        failed: could not be built, measured or trained.
-        duplicates: repeated an earlier architecture, whose values they share; counted for whole runs only.
-    """
-
-    trained: int
-    infeasible: int
-    failed: int
-    duplicates: int = 0
 
 
 @dataclass(frozen=True)
@@ -85,17 +68,10 @@ class SearchSummary:
     def of(cls, result: SearchResult, training: TrainingSummary | None = None) -> SearchSummary:
         """Return the summary of what the driver of a search returns, and of the training that followed."""
         run = RunDirectory(result.run)
-        trials = result.front["trials"]
-        own = Counter(trial["state"] for trial in trials if trial["duplicate_of"] is None)
         return cls(
             run=result.run,
             front=front_of_search(run),
-            trials=TrialCounts(
-                trained=own["COMPLETE"],
-                infeasible=own["PRUNED"],
-                failed=own["FAIL"],
-                duplicates=len(trials) - own.total(),
-            ),
+            trials=TrialCounts.of(result.front["trials"]),
             ending=result.ending,
             is_interrupted=result.interrupted or (training is not None and training.is_interrupted),
             stages=tuple(stage_costs(run)),
@@ -106,7 +82,7 @@ class SearchSummary:
                     rung["stage"],
                     rung["estimator"],
                     rung["steps"],
-                    TrialCounts(rung["trained"], rung["infeasible"], rung["failed"]),
+                    TrialCounts(**{each.name: rung[each.name] for each in fields(TrialCounts)}),
                 )
                 for rung in result.rungs
             ),
@@ -130,9 +106,7 @@ class SearchSummary:
         """Return the figures that matter most, in a line."""
         return one_line(
             self,
-            f"{self.trials.trained} trained",
-            f"{self.trials.infeasible} over the budget",
-            f"{self.trials.failed} failed",
+            str(self.trials),
             f"front of {len(self.front)}",
             "interrupted" if self.is_interrupted else "",
             f"run {str(self.run)!r}",

@@ -265,7 +265,7 @@ class FullTraining:
             quality = Quality.from_json(reply.value["quality"])
             self._note(
                 "fully-trained",
-                f"{architecture.id}: {quality.metric} {quality.value:.4f} in {reply.value['train_s']:.0f} s",
+                f"{architecture.id}: {quality.shown} in {reply.value['train_s']:.0f} s",
             )
             return True
         if reply.kind == "error" and reply.value["kind"] == FileAccessError.__name__:

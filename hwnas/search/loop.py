@@ -34,6 +34,7 @@ from hwnas.search.strategies import distributions_of, seed_after
 from hwnas.search.trial_summary import ENDED_WITH_ERROR, INTERRUPTED
 from hwnas.search_spaces.base import SearchSpace
 from hwnas.tasks.base import Task
+from hwnas.text import counted
 
 MAX_CONSECUTIVE_FAILURES = 5
 MAX_CONSECUTIVE_LOSSES = 3
@@ -90,6 +91,15 @@ class CandidateLoop:
         self._num_candidates = 0
         self._proposals = proposals
         self._hint = ""
+        self._out_of_reach = ""
+        proposals.any_before = proposals.any_before or fidelities.lowest.num_trained > 0
+        lost = sum(rung.recorder.pareto_front.interrupted for rung in fidelities.rungs)
+        self._resumed = (
+            f"{counted(lost, 'candidate')} of earlier sessions {'was' if lost == 1 else 'were'} interrupted. "
+            "They do not count as failed, and as many others are tried."
+            if lost
+            else ""
+        )
         self._failures = 0
         self._losses = 0
         self._ending = "as many candidates as wanted are trained"
@@ -225,12 +235,20 @@ class CandidateLoop:
             return False
         self._recorder.rejected(candidate, candidate.predicted)
         self._proposals.rejected += 1
+        upper = self._recorder.objectives.upper(Metric(LATENCY))
+        if upper is not None:
+            self._proposals.over(candidate.predicted.latency_ms / upper)
         if self._tells_hint():
             self._listener(self._status())  # the next network within the budget may be far
         return True
 
     def _tells_hint(self) -> bool:
-        """Log that most proposals are over the budget, once; return whether that is so since now."""
+        """Log that all or most proposals are over the budget, once each; return whether it did."""
+        if not self._out_of_reach:
+            self._out_of_reach = self._proposals.out_of_reach(self._recorder.objectives)
+            if self._out_of_reach:
+                self._recorder.log.event("out of reach", self._out_of_reach, **vars(self._proposals))
+                return True
         if not self._hint:
             self._hint = self._proposals.hint(self._recorder.objectives)
             if self._hint:
@@ -288,6 +306,7 @@ class CandidateLoop:
             del self._running[worker]
             self._recorder.infeasible(candidate)
             self._proposals.infeasible += 1
+            self._proposals.over(self._recorder.objectives.worst_factor(candidate.measured.measurements))
             self._tells_hint()
             self._failures = 0
             return
@@ -357,7 +376,7 @@ class CandidateLoop:
 
     def _status(self) -> SearchStatus:
         found = self._recorder.pareto_front
-        evaluated = found.trained + found.infeasible + found.failed
+        evaluated = found.trained + found.infeasible + found.failed + found.interrupted
         best = self._fidelities.highest.pareto_front
         return SearchStatus(
             trained=found.trained,
@@ -371,6 +390,9 @@ class CandidateLoop:
             left_s=self._left_s(),
             message=self._recorder.message,
             promoted=tuple(self._fidelities.heights[1:]),
+            interrupted=sum(rung.recorder.pareto_front.interrupted for rung in self._fidelities.rungs),
+            resumed=self._resumed,
+            out_of_reach=self._out_of_reach,
             hint=self._hint,
         )
 

@@ -17,6 +17,7 @@ from hwnas.pareto import front_indices, hypervolume
 from hwnas.search.front import Point, front_header, front_member, front_of, point_of, reference_point
 from hwnas.search.records import FrontMemberRow, FrontRecord, TrialRow
 from hwnas.search.run_directory import RunDirectory
+from hwnas.search.trial_counts import FAILED, INFEASIBLE, INTERRUPTED, TRAINED, outcome_of
 from hwnas.search.trial_summary import TrialSummary
 
 _WRITES_PER_STUDY = 500
@@ -81,6 +82,7 @@ class ParetoFront:
         trained: number of networks that were trained.
         infeasible: number of those over a limit.
         failed: number of those that could not be evaluated.
+        interrupted: number of those that Ctrl-C, a killed driver or an error elsewhere ended.
         members: trials of the front, by ascending error.
         history: the hypervolume after every trained trial.
         content: of `front.json` as written last; there is none before the first `write`.
@@ -94,7 +96,7 @@ class ParetoFront:
         self._records: dict[int, FrontMemberRow] = {}
         self._evaluated: dict[Architecture, TrialSummary] = {}
         self._unwritten = 0
-        self.trained = self.infeasible = self.failed = 0
+        self.trained = self.infeasible = self.failed = self.interrupted = 0
         self.members: list[TrialSummary] = []
         self.history = ParetoHistory(objectives.upper(objectives.objective))
         self.content: FrontRecord
@@ -149,9 +151,11 @@ class ParetoFront:
         self._unwritten = 0
 
     def _count(self, trial: TrialSummary) -> None:
-        self.trained += trial.state == "COMPLETE"
-        self.infeasible += trial.state == "PRUNED"
-        self.failed += trial.state == "FAIL"
+        outcome = outcome_of(trial.state, trial.reason)
+        self.trained += outcome == TRAINED
+        self.infeasible += outcome == INFEASIBLE
+        self.failed += outcome == FAILED
+        self.interrupted += outcome == INTERRUPTED
         # What was only predicted is predicted anew: the predictor has learned since.
         if trial.state != "FAIL" and trial.measurements and trial.architecture is not None:
             self._evaluated.setdefault(trial.architecture, trial)

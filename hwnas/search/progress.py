@@ -31,6 +31,10 @@ class SearchStatus:
         message: the latest event.
         promoted: candidates trained on each higher rung, with several fidelities.
         hint: what to change where most proposals are over the budget; empty otherwise.
+        interrupted: trials that Ctrl-C, a killed driver or an error elsewhere ended; they say nothing of a
+            network.
+        out_of_reach: how far the nearest network is over the budget where none met it; empty otherwise.
+        resumed: what interruptions took from earlier sessions, in words; empty if nothing.
     """
 
     trained: int
@@ -45,6 +49,9 @@ class SearchStatus:
     message: str
     promoted: tuple[int, ...] = ()
     hint: str = ""
+    interrupted: int = 0
+    resumed: str = ""
+    out_of_reach: str = ""
 
 
 @dataclass
@@ -55,11 +62,32 @@ class ProposalCounts:
         trained: within the budget, as measured.
         infeasible: over it, as measured.
         rejected: over it by the lower end of the predicted latency; not measured.
+        least_excess: the smallest factor by which one of these was over its worst limit, as measured or
+            predicted; None before the first.
+        any_before: whether earlier sessions trained some.
     """
 
     trained: int = 0
     infeasible: int = 0
     rejected: int = 0
+    least_excess: float | None = None
+    any_before: bool = False
+
+    def over(self, factor: float) -> None:
+        """Note by which factor a network is over its worst limit."""
+        self.least_excess = min(factor, self.least_excess or factor)
+
+    def out_of_reach(self, objectives: Objectives) -> str:
+        """Return how far the nearest network is over the budget while none met it; empty otherwise."""
+        over = self.infeasible + self.rejected
+        if self.trained or self.any_before or over < MIN_REFUSED or self.least_excess is None:
+            return ""
+        limits = " and ".join(map(str, objectives.constraints))
+        return (
+            f"None of the first {over} networks is within the budget ({limits}): the nearest has "
+            f"{figure(self.least_excess)} times what is allowed. If that is far off, end the search, then "
+            "raise the budget, allow smaller networks in `space.choices`, or choose a faster target."
+        )
 
     def hint(self, objectives: Objectives) -> str:
         """Return what to change where most proposals are over the budget; empty while few are."""
@@ -75,6 +103,8 @@ class ProposalCounts:
         )
 
 
+MIN_REFUSED = 5
+"""So many networks over the budget, and none within it, before a search says how far the nearest is."""
 MIN_PROPOSALS = 20
 MOST_OVER_BUDGET = 0.75
 """Share of proposals over the budget from which a search says so."""
@@ -164,6 +194,8 @@ def watched(console: Console) -> Iterator[ProgressListener]:
                 f"{in_minutes(status.left_s)} left · front {status.front_size} · hypervolume "
                 f"{figure(status.hypervolume)} · {status.infeasible} over budget · {status.failed} failed"
             )
+            if status.interrupted:
+                text += f" · {status.interrupted} interrupted"
             if status.promoted:
                 text = f"{' · '.join(map(str, status.promoted))} promoted · {text}"
             progress.update(bar, completed=status.trained, total=status.wanted, description=text)
@@ -195,13 +227,14 @@ def _line_printer(console: Console) -> ProgressListener:
 
 
 def _hint_printer(console: Console) -> ProgressListener:
-    """Return what prints the hint of a search when it first has one."""
-    is_shown = False
+    """Return what prints, once each, what a resumed search begins with and the hint when there is one."""
+    shown: set[str] = set()
 
     def show(status: SearchStatus) -> None:
-        nonlocal is_shown
-        if status.hint and not is_shown:
-            is_shown = True
-            console.print(f"WARNING: {status.hint}", markup=False, highlight=False, soft_wrap=True)
+        warnings = (f"WARNING: {text}" for text in (status.out_of_reach, status.hint) if text)
+        for text in (status.resumed, *warnings):
+            if text and text not in shown:
+                shown.add(text)
+                console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     return show

@@ -163,7 +163,7 @@ class TrialRecorder:
             self._tell_trained(trial, quality.error, measurements, candidate.number)
         self._after(
             "trained",
-            f"trial {candidate.number}: {quality.metric} {quality.value:.4f} at "
+            f"trial {candidate.number}: {quality.shown} at "
             f"{self._in_words(self.objectives.objective, measurements)}, "
             f"trained in {estimate['cost_s']:.0f} s",
             candidate,

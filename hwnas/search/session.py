@@ -31,6 +31,7 @@ from hwnas.search.rungs import rung_plans
 from hwnas.search.stage_costs import rungs_of_run, stage_costs
 from hwnas.search.strategies import Limits, StrategyContext, make_sampler
 from hwnas.search.study import SearchStudy
+from hwnas.search.trial_counts import TrialCounts
 from hwnas.search.warm_start import first_candidates, not_yet_evaluated
 from hwnas.search_spaces.base import SearchSpace
 from hwnas.tasks.base import Task
@@ -65,19 +66,18 @@ class SearchResult:
 
     def to_json(self) -> dict[str, Any]:
         """Return a summary as plain JSON values."""
-        trials = self.front["trials"]
-        own = [trial for trial in trials if trial["duplicate_of"] is None]
-        states = [trial["state"] for trial in own]
+        counts = TrialCounts.of(self.front["trials"])
         shown = ("trial", "error", "latency_ms", "cost", "measurements")
         return {
             "run": str(self.run),
             "ending": self.ending,
             "interrupted": self.interrupted,
             "remarks": list(self.remarks),
-            "trained": states.count("COMPLETE"),
-            "infeasible": states.count("PRUNED"),
-            "failed": states.count("FAIL"),
-            "duplicates": len(trials) - len(own),
+            "trained": counts.trained,
+            "infeasible": counts.infeasible,
+            "failed": counts.failed,
+            "duplicates": counts.duplicates,
+            "interrupted_trials": counts.interrupted,
             "hypervolume": self.front["hypervolume"],
             "reference_point": self.front["reference_point"],
             "rungs": self.rungs,
@@ -159,7 +159,7 @@ class SearchSession:
             self.stop.requested,
             last.highest.front,
             report,
-            tuple(filter(None, [*opened.remarks, self._proposals.hint(self._objectives)])),
+            tuple(filter(None, [*opened.remarks, self._remark])),
         )
 
     @cached_property
@@ -169,6 +169,11 @@ class SearchSession:
     @cached_property
     def _proposals(self) -> ProposalCounts:
         return ProposalCounts()
+
+    @property
+    def _remark(self) -> str:
+        """What to change where most proposals were over the budget, or all of the first few."""
+        return self._proposals.hint(self._objectives) or self._proposals.out_of_reach(self._objectives)
 
     @cached_property
     def _objectives(self) -> Objectives:
@@ -247,7 +252,7 @@ class SearchSession:
         self._log.event(
             "session",
             f"search for {self.settings.search.trials} trained candidates, {learned_from.num_trained} are "
-            f"there; {len(stale)} trials of a killed driver failed, {len(recovered)} were finished and count",
+            f"there; {len(stale)} of a killed driver are lost, {len(recovered)} were finished and count",
             version=__version__,
             stale=stale,
             recovered=recovered,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from hwnas.search.records import TrialRow
 from hwnas.search.run_directory import RunDirectory, read_record_if_any
 from hwnas.search.run_log import read_events
 from hwnas.search.rungs import RungPlan, rung_plans
+from hwnas.search.trial_counts import TrialCounts
 from hwnas.training.relaxed_choices import FILE as RELAXED_FILE
 from hwnas.training.supernet import HEADER_FILE
 
@@ -88,8 +88,7 @@ def rungs_of_run(run: RunDirectory) -> list[dict[str, Any]]:
     rungs = _trials_of_rungs(run)
     found = []
     for plan, trials in rungs if len(rungs) > 1 else []:
-        states = Counter(trial["state"] for trial in trials if trial["duplicate_of"] is None)
-        counts = {"trained": states["COMPLETE"], "infeasible": states["PRUNED"], "failed": states["FAIL"]}
+        counts = TrialCounts.of(trials).to_json()
         found.append(
             {"stage": plan.stage, "estimator": plan.estimator["name"], "steps": plan.steps, **counts}
         )
@@ -153,9 +152,10 @@ def _content(directory: Any, name: str) -> dict[str, Any] | None:
 
 def _of_trials(stage: str, trials: list[TrialRow]) -> StageCost:
     own = [trial for trial in trials if trial["duplicate_of"] is None]
-    trained = sum(trial["state"] == "COMPLETE" for trial in own)
+    counts = TrialCounts.of(own)
+    interrupted = f", {counts.interrupted} interrupted" if counts.interrupted else ""
     seconds = sum(float(trial["seconds"] or 0.0) for trial in own)
-    return StageCost(stage, len(own), seconds, f"{trained} trained")
+    return StageCost(stage, len(own), seconds, f"{counts.trained} trained{interrupted}")
 
 
 def _of_prescreening(prescreening: dict[str, Any]) -> StageCost:

@@ -89,6 +89,17 @@ class Quality:
         """Classes that the ground truth does not hold; they are left out of the mean."""
         return tuple(name for name, value in self.per_class.items() if value is None)
 
+    @property
+    def scope(self) -> str:
+        """Over how many classes the mean is taken, as `over 6 of 10 classes`; empty where it is over all."""
+        present = len(self.per_class) - len(self.absent_classes)
+        return f"over {present} of {len(self.per_class)} classes" if self.absent_classes else ""
+
+    @property
+    def shown(self) -> str:
+        """The metric for people, as `mIoU 0.2798 over 6 of 10 classes`."""
+        return f"{self.metric} {self.value:.4f} {self.scope}".rstrip()
+
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return {
@@ -112,7 +123,7 @@ class Quality:
         """Return the figures that matter most, in a line."""
         return one_line(
             self,
-            f"{self.metric} {self.value:.4f}",
+            self.shown,
             counted(self.num_samples, "sample"),
             counted(self.num_items, "item"),
         )

@@ -112,6 +112,28 @@ def test_over_the_budget_nothing_is_trained_and_every_trial_is_constrained(
         assert trial.constraints == {"latency_ms": trial.user_attrs["measurements"]["latency_ms"] - 5.0}
 
 
+def test_a_budget_that_nothing_comes_near_is_said_after_some_candidates(
+    write_run, tmp_path: Path, monkeypatch
+) -> None:
+    measure = AgentMeter.measure
+
+    def slow(self, model, io_spec, *, give_up_over_ms=None):
+        return replace(measure(self, model, io_spec), latency_ms=8.0, interval_ms=(8.0, 8.0))
+
+    monkeypatch.setattr(AgentMeter, "measure", slow)
+    seen: list[SearchStatus] = []
+    path = write_run(
+        budget__latency_ms=0.001,
+        space__choices={"behaviour": ["good"], "kernel": [1], "activation": ["relu"]},
+    )
+    result = search(load_config(path), tmp_path / "out", progress=seen.append)
+    counted = {status.infeasible: status.out_of_reach for status in seen}
+    assert all(not said for infeasible, said in counted.items() if infeasible < 5)
+    assert "None of the first 5 networks is within the budget (latency_ms <= 0.001)" in seen[-1].out_of_reach
+    assert "the nearest has 8000 times what is allowed" in seen[-1].out_of_reach
+    assert "8000 times what is allowed" in result.remarks[-1]
+
+
 def test_another_clock_can_be_the_objective_and_limits_hold_for_every_figure(
     write_run, tmp_path: Path
 ) -> None:

@@ -131,14 +131,29 @@ def test_a_hint_needs_enough_proposals_most_of_them_over_the_budget() -> None:
     assert "200 of them by prediction alone" in hint
 
 
-def test_a_hint_is_printed_once() -> None:
+def test_a_budget_out_of_reach_is_said_early_with_how_far_the_nearest_is() -> None:
+    counts = ProposalCounts(infeasible=4, rejected=1)
+    assert counts.out_of_reach(limited()) == "", "nothing is known of how far they are"
+    for factor in (40.0, 2.5, 3.0):
+        counts.over(factor)
+    said = counts.out_of_reach(limited())
+    assert "None of the first 5 networks is within the budget (latency_ms <= 500)" in said
+    assert "the nearest has 2.50 times what is allowed" in said
+    assert replace(counts, infeasible=3).out_of_reach(limited()) == ""
+    assert replace(counts, trained=1).out_of_reach(limited()) == ""
+    assert replace(counts, any_before=True).out_of_reach(limited()) == ""
+
+
+def test_a_hint_and_what_was_interrupted_are_printed_once() -> None:
     for is_terminal in (False, True):
         console = Console(file=io.StringIO(), force_terminal=is_terminal, width=200)
-        status = SearchStatus(1, 2, 40, 0, 0, 1, 0.5, 3.0, None, "so far", hint="Raise the budget [soon].")
+        words = {"hint": "Raise the budget [soon].", "resumed": "4 candidates were interrupted."}
+        status = SearchStatus(1, 2, 40, 0, 0, 1, 0.5, 3.0, None, "so far", **words)
         with watched(console) as show:
             for _ in range(3):
                 show(status)
         assert console.file.getvalue().count("WARNING: Raise the budget [soon].") == 1
+        assert console.file.getvalue().count("4 candidates were interrupted.") == 1
 
 
 @pytest.mark.slow(seconds=10)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.architecture import Architecture
+from hwnas.bundle.adaptation.pace import Pace
 from hwnas.bundle.adaptation.result import (
     AUTO,
     BATCH_NORM,
@@ -49,6 +50,7 @@ from hwnas.training.predict import torch_predict
 from hwnas.training.recipe import Recipe
 from hwnas.training.trainer import train
 
+_TRAINING = (HEAD, FINE_TUNE)
 _RESULT, _WEIGHTS = "result.json", "adapted.safetensors"
 
 
@@ -173,6 +175,7 @@ class _Adapter:
         self._source, self._data, self._label_map = source, data, label_map
         self._settings, self._out, self._listener = settings, out, listener
         self._directory = out.absolute().parent / f".{out.name}.adaptation"
+        self._pace = Pace(1, settings.method in _TRAINING, settings.steps)
         self._recipe = Recipe.from_json(
             {
                 **source.recipe,
@@ -187,7 +190,12 @@ class _Adapter:
 
     def tell(self, message: str, step: int = 0, steps: int = 0) -> None:
         """Say how far it is."""
-        self._listener(AdaptationStatus(message, step, steps))
+        run, runs = (self._pace.run, self._pace.runs) if self._pace.run else (0, 0)
+        self._listener(AdaptationStatus(message, step, steps, run, runs, self._pace.left_s))
+
+    def _train_step(self, message: str, step: int, steps: int) -> None:
+        self._pace.stepped(step, time.monotonic())
+        self.tell(message, step, steps)
 
     @contextmanager
     def workspace(self) -> Iterator[None]:
@@ -213,6 +221,7 @@ class _Adapter:
         before = self._before()
         tried = self._tried() if self._settings.method == AUTO else ()
         method = self._best(tried) if tried else self._settings.method
+        self._pace.begin(trains=method in _TRAINING)
         adapted = self._adapted(method, self._few, f"{method}-all")
         self.tell(f"evaluating {method}")
         after = adapted.evaluate()
@@ -226,6 +235,7 @@ class _Adapter:
             adapted.seconds,
             float("nan"),
             unknown,
+            tuple(name for name in self._source.class_names if name not in adapted.task.class_names),
         )
         member = TrainedMember(
             architecture=adapted.architecture,
@@ -288,6 +298,10 @@ class _Adapter:
         task = self._task(self._few)
         unknown = self._unknown(task)
         folds = task.fold_settings(self._settings.folds)
+        methods = [method for method in METHODS if not unknown or method in _TRAINING]
+        trainings = sum(method in _TRAINING for method in methods) * len(folds)
+        # The last run adapts to all samples, by a method that is not known yet and that most likely trains.
+        self._pace = Pace(len(methods) * len(folds) + 1, trainings + 1, self._settings.steps)
         results = []
         for method in METHODS:
             if unknown and method in (NONE, BATCH_NORM):
@@ -304,6 +318,7 @@ class _Adapter:
         return tuple(results)
 
     def _held_out(self, method: str, fold: Mapping[str, Any], number: int, count: int) -> tuple[float, float]:
+        self._pace.begin(trains=method in _TRAINING)
         directory = self._directory / f"{method}-{number}"
         kept = directory / "held-out.json"
         if kept.is_file():
@@ -328,13 +343,14 @@ class _Adapter:
         space, architecture, module, head = self._transferred(task)
         kept, weights = directory / _RESULT, directory / _WEIGHTS
         if kept.is_file():
+            self._pace.end()
             return _Adapted(task, space, architecture, weights, float(read_kept(kept)["seconds"]))
         self.tell(f"{method}{where}")
         started = time.monotonic()
         if method != NONE:
             re_estimate_batch_norms(module, _inputs(task, architecture, self._settings.seed))
         save_weights(weights, module)
-        if method in (HEAD, FINE_TUNE):
+        if method in _TRAINING:
             start = directory / "start.safetensors"
             weights.replace(start)
             module = train(
@@ -344,12 +360,13 @@ class _Adapter:
                 self._recipe,
                 seed=self._settings.seed,
                 directory=directory,
-                progress=lambda step, steps, _loss: self.tell(f"{method}{where}", step, steps),
+                progress=lambda step, steps, _loss: self._train_step(f"{method}{where}", step, steps),
                 start=start,
                 trainable=head if method == HEAD else None,
             )
             save_weights(weights, module)
         seconds = time.monotonic() - started
+        self._pace.end()
         write_checked_json(kept, {"seconds": seconds})
         return _Adapted(task, space, architecture, weights, seconds)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hwnas.tasks.constant_answers import ConstantAnswer, best_constant_answer, has_learned_nothing
 from hwnas.tasks.few_shot import EvaluatedQuality
 from hwnas.text import one_line
 
@@ -67,6 +68,7 @@ class Adaptation:
         adapt_s: seconds that the method itself took on all samples.
         latency_ms: of the adapted network on its target.
         new_classes: that the network did not know, compared by name.
+        dropped_classes: that the network knew and that the new label map does not have.
     """
 
     bundle: Path
@@ -78,11 +80,22 @@ class Adaptation:
     adapt_s: float
     latency_ms: float
     new_classes: tuple[str, ...] = ()
+    dropped_classes: tuple[str, ...] = ()
 
     @property
     def is_better(self) -> bool:
         """Whether the validation split says that the network does its task better than before."""
         return self.after.quality.value > self.before.quality.value
+
+    @property
+    def constant_answer(self) -> ConstantAnswer | None:
+        """The best constant answer on the validation split; None where it is not known."""
+        return best_constant_answer(self.after.quality)
+
+    @property
+    def has_learned_nothing(self) -> bool:
+        """Whether the adapted network is no better than a constant answer on the validation split."""
+        return has_learned_nothing(self.after.quality)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -96,6 +109,9 @@ class Adaptation:
             "adapt_s": self.adapt_s,
             "latency_ms": self.latency_ms,
             "new_classes": list(self.new_classes),
+            "dropped_classes": list(self.dropped_classes),
+            "constant_answer": None if self.constant_answer is None else self.constant_answer.to_json(),
+            "has_learned_nothing": self.has_learned_nothing,
         }
 
     def __repr__(self) -> str:
@@ -106,6 +122,7 @@ class Adaptation:
             f"{self.method}",
             f"{metric} {self.before.quality.value:.4f} -> {self.after.quality.value:.4f}",
             f"{self.samples} samples",
+            "no better than a constant answer" if self.has_learned_nothing else "",
         )
 
 
@@ -117,11 +134,17 @@ class AdaptationStatus:
         message: what is done.
         step: training steps done of this part, and
         steps: in all; both 0 where nothing is trained.
+        run: the method on the part of the samples that is under way, from 1, and
+        runs: how many there are; both 0 before the first.
+        left_s: expected seconds of training until the end; None while nobody can tell.
     """
 
     message: str
     step: int = 0
     steps: int = 0
+    run: int = 0
+    runs: int = 0
+    left_s: float | None = None
 
 
 AdaptationListener = Callable[[AdaptationStatus], None]

@@ -269,12 +269,19 @@ def _quality_check(
     name, limit = f"{stated.metric} as stated", f"difference at most {settings.max_quality_difference}"
     if same_data:
         passed = abs(quality.value - stated.value) <= settings.max_quality_difference
-        return Check(name, passed, stated.value, quality.value, limit)
+        return Check(name, passed, stated.value, quality.value, limit, _scope_note(quality))
     if other_data:
-        note = "not compared: the manifest is about other data"
+        scope = _scope_note(quality)
+        note = "not compared: the manifest is about other data" + (f"; {scope}" if scope else "")
         return Check(name, None, stated.value, quality.value, limit, note)
     note = (
         "the data set is no longer the one that the manifest is about; "
         "restore it, or evaluate on other data with `data=`"
     )
     return Check(name, False, stated.value, quality.value, limit, note)
+
+
+def _scope_note(quality: Quality) -> str:
+    """Return which classes the metric says nothing of; empty where it is over all."""
+    absent = ", ".join(quality.absent_classes)
+    return f"{quality.scope}: the ground truth holds no {absent}" if absent else ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -69,6 +69,7 @@ class Inspection:
         num_unlabelled_scans: usable scans without labels.
         points_of_class: [K + 1] points of each class; the last element counts ignored ones.
         scans_of_class: [K + 1] scans that hold the class.
+        points_of_sequence: by name of the sequence, [K + 1] points of each class in it.
         points_of_ring: points of each ring, over all scans whose rings are known.
         rings: number of rings -> number of scans.
         num_unordered_scans: scans whose rings are neither given nor recoverable.
@@ -92,6 +93,7 @@ class Inspection:
     num_unlabelled_scans: int = 0
     points_of_class: npt.NDArray[np.int64] = field(init=False)
     scans_of_class: npt.NDArray[np.int64] = field(init=False)
+    points_of_sequence: dict[str, npt.NDArray[np.int64]] = field(default_factory=dict)
     points_of_ring: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     rings: dict[int, int] = field(default_factory=dict)
     num_unordered_scans: int = 0
@@ -122,8 +124,15 @@ class Inspection:
         self.points_of_class = np.zeros(self.num_classes + 1, np.int64)
         self.scans_of_class = np.zeros(self.num_classes + 1, np.int64)
 
-    def add(self, scan: Scan, dropped: Dropped) -> None:
-        """Count one scan."""
+    def points_of_split(self, sequences: Iterable[str]) -> list[int]:
+        """Return the points of each class [K + 1] in some sequences."""
+        counts = np.zeros(self.num_classes + 1, np.int64)
+        for name in sequences:
+            counts += self.points_of_sequence.get(name, 0)
+        return [int(count) for count in counts]
+
+    def add(self, scan: Scan, dropped: Dropped, sequence: str) -> None:
+        """Count one scan of a sequence."""
         self.num_scans += 1
         self.num_points += len(scan)
         self.num_not_finite += dropped.not_finite
@@ -131,17 +140,18 @@ class Inspection:
         self.max_range_m = max(self.max_range_m, float(range_of(scan.points).max()))
         low, high = self.remission
         self.remission = (min(low, float(scan.remission.min())), max(high, float(scan.remission.max())))
-        self._add_labels(scan.labels)
+        self._add_labels(scan.labels, sequence)
         ring = scan.ring if scan.ring is not None else recover_rings(scan.points)
         self._add_rings(rings_of_grid(scan.points) if ring is None else ring)
 
-    def _add_labels(self, labels: npt.NDArray[np.uint8] | None) -> None:
+    def _add_labels(self, labels: npt.NDArray[np.uint8] | None, sequence: str) -> None:
         if labels is None:
             self.num_unlabelled_scans += 1
             return
         counts = np.bincount(labels, minlength=256)
         counts = np.append(counts[: self.num_classes], counts[IGNORED_LABEL])
         self.points_of_class += counts
+        self.points_of_sequence[sequence] = self.points_of_sequence.get(sequence, 0) + counts
         self.scans_of_class += counts > 0
 
     def _add_rings(self, ring: npt.NDArray[np.int32] | None) -> None:
@@ -184,7 +194,7 @@ def inspect_source(
                 found.facts.num_detailed += 1
                 found.facts.num_ring_like_intensities += _is_ring(raw.intensity, raw, source.coordinates)
             scan, dropped = scans.reader.scan_of(raw, files)
-            found.add(scan, dropped)
+            found.add(scan, dropped, files.sequence)
             if number in detailed:
                 chosen.append(scan)
                 found.facts.num_instance_scans += scans.reader.has_instances(files, raw)
@@ -194,6 +204,9 @@ def inspect_source(
         if progress is not None:
             progress(number + 1)
     found.facts.points_of_class = found.points_of_class.tolist()
+    found.facts.points_of_split = {
+        name: found.points_of_split(sequences) for name, sequences in source.sequences_of.items()
+    }
     found.facts.points_per_turn = found.points_per_turn
     found.facts.points_per_scan = found.num_points / max(1, found.num_scans)
     found.facts.max_range_m = found.max_range_m

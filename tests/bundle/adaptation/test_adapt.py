@@ -115,6 +115,9 @@ def test_a_new_class_gets_a_row_of_its_own(bundle: Bundle, shifted: Path, tmp_pa
     assert "wall" in why["batch-norm"]
     assert not why["fine-tune"]
     assert found.new_classes == ("wall",)
+    dropped = [name for name in bundle.manifest.class_names if name not in {"road", "vehicle"}]
+    assert list(found.dropped_classes) == dropped
+    assert found.to_json()["dropped_classes"] == dropped
     with pytest.raises(ConfigError, match="trains nothing, but the network does not know the classes wall"):
         bundle.adapt(shifted, tmp_path / "other", scans=1, label_map=str(label_map), method="batch-norm")
     assert Bundle(found.bundle).manifest.class_names == ("wall", "road", "vehicle")
@@ -143,6 +146,9 @@ def test_it_goes_on_where_it_was(bundle: Bundle, shifted: Path, tmp_path: Path) 
     whole = bundle.adapt(shifted, tmp_path / "whole", scans=2, steps=4, label_map=MAP)
     assert [one.held_out for one in resumed.tried] == [one.held_out for one in whole.tried]
     assert resumed.after == whole.after
+    assert {(status.run, status.runs) for status in seen if status.steps} <= {(7, 9), (8, 9), (9, 9)}
+    assert seen[-1].run == seen[-1].runs == 9
+    assert seen[-1].left_s == 0.0
 
 
 @pytest.mark.parametrize(
@@ -208,6 +214,44 @@ def test_the_command_shows_methods_and_figures_and_warns_of_no_gain(
     found = json.loads(said.stdout)
     assert found["method"] == "none"
     assert found["before"] == found["after"]
+
+
+def test_the_command_warns_of_a_network_that_is_no_better_than_a_constant_answer(
+    bundle: Bundle, shifted: Path, tmp_path: Path
+) -> None:
+    """Names are exchanged, so that the network as it is finds nothing."""
+    label_map = tmp_path / "map.yaml"
+    label_map.write_text(
+        "name: exchanged\nclasses:\n  - {name: road, raw_ids: [10]}\n  - {name: vehicle, raw_ids: [40]}\n"
+        "ignored_raw_ids: [0, 50]\n"
+    )
+    arguments = ["--data", str(shifted), "--scans", "1", "--label-map", str(label_map), "--method", "none"]
+    command = ["adapt", str(bundle.path), *arguments, "-o", str(tmp_path / "new")]
+    shown = CliRunner().invoke(make_app(), command)
+    assert shown.exit_code == 0, shown.output
+    assert "Known to the network, but not in the new label map:" in shown.output
+    assert "Answering 'vehicle' everywhere, the most frequent class, gives 0." in shown.output
+    assert "no better than a constant answer: it has learned nothing" in shown.output
+    said = manifest_of(tmp_path / "new")["adapted_from"]
+    assert said["constant_answer"]["group"] == "vehicle"
+    assert said["has_learned_nothing"] is True
+    assert said["after"]["quality"]["value"] <= said["constant_answer"]["value"]
+
+
+def test_an_interrupted_command_says_how_it_goes_on(
+    bundle: Bundle, shifted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hwnas.bundle.adaptation.adapt.train", interrupted)
+    arguments = ["--data", str(shifted), "--scans", "1", "--label-map", MAP, "--method", "head"]
+    shown = CliRunner().invoke(
+        make_app(), ["adapt", str(bundle.path), *arguments, "-o", str(tmp_path / "new")]
+    )
+    assert shown.exit_code == 130
+    assert "[1/1] head" in shown.output
+    assert "Interrupted. The same command goes on where it was." in shown.output
 
 
 def test_a_network_of_another_trainer_is_refused(bundle: Bundle) -> None:

@@ -72,7 +72,7 @@ def test_a_part_of_a_turn_is_only_noted(tmp_path: Path) -> None:
     path = write_scenes(tmp_path, transform=lambda points, _: np.where(points[:, :1] > 0, points, 0.0))
     found = inspect(path)
     assert severe(found) == set()
-    assert [finding.kind for finding in found.findings] == ["coverage"]
+    assert "coverage" in {finding.kind for finding in found.findings}
     assert found.geometry is not None
     assert found.geometry.azimuth_coverage == pytest.approx(0.5, abs=0.03)
 
@@ -118,6 +118,30 @@ def test_constant_intensity_ignored_labels_and_copies_are_found(tmp_path: Path) 
     assert found.facts.duplicates == [("01/000009", "00/000000")]
     one_class = write_scenes(tmp_path / "one", "vlp-16", labels=lambda raw: np.full_like(raw, 40))
     assert severe(inspect(one_class)) == {"labels"}
+
+
+def test_classes_that_a_split_does_not_show_are_named(tmp_path: Path) -> None:
+    path = write_scenes(tmp_path, "vlp-16")
+    (path / "map.yaml").write_text(
+        "name: own\nclasses:\n  - {name: ground, raw_ids: [40]}\n  - {name: post, raw_ids: [80]}\n"
+        "  - {name: kerb, raw_ids: [48]}\n  - {name: tram, raw_ids: [16]}\nignored_raw_ids: [0]\n"
+    )
+    config = yaml.safe_load((path / "dataset.yaml").read_text())
+    (path / "dataset.yaml").write_text(yaml.safe_dump({**config, "label_map": "map.yaml"}))
+    of_sequence = {"00": [40, 48], "01": [40, 80]}
+    for sequence, ids in of_sequence.items():
+        for labels in (path / "sequences" / sequence / "labels").iterdir():
+            count = len(np.fromfile(labels, np.uint32))
+            np.resize(np.asarray(ids, np.uint32), count).tofile(labels)
+    splits = open_dataset(path).sequences_of
+    assert (splits["train"], splits["val"]) == (("00",), ("01",))
+    found = {finding.kind: finding for finding in inspect(path).findings}
+    untrained, unvalidated = found["classes-without-training"], found["classes-without-validation"]
+    assert untrained.severity == "note"
+    assert "no point of post, tram: no network learns" in untrained.message
+    assert "those in the validation split lower the mIoU" in untrained.message
+    assert unvalidated.severity == "note"
+    assert "no point of kerb, tram: the mIoU is the mean over the other classes" in unvalidated.message
 
 
 def test_what_the_image_loses_is_counted(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from hwnas.data.inspection.findings.finding import ERROR, NOTE, WARNING, Content
 from hwnas.text import counted
 
 _POOR_INTENSITY = 0.02
+_MOST_NAMES = 12
 _INTENSITY_SCALES = (1.0, 255.0, 4095.0, 65535.0)
 
 
@@ -134,3 +135,38 @@ def _of_labels(source: DataSource, facts: ContentFacts) -> Iterator[Finding]:
             f"Every labelled point that counts is {name!r}; nothing can be learnt from one class.",
             "Look at the label files, `label_dtype` and `label_map`.",
         )
+    else:
+        yield from _of_absent_classes(source, facts)
+
+
+def _of_absent_classes(source: DataSource, facts: ContentFacts) -> Iterator[Finding]:
+    """Yield which classes of the label map a split that has labels does not show."""
+    absent, points = {}, facts.points_of_split
+    for split in ("train", "val"):
+        counts = np.asarray(points.get(split, ()))[:-1]
+        absent[split] = [int(place) for place in np.flatnonzero(counts == 0)] if counts.any() else []
+    if absent["train"]:
+        is_validated = any(points.get("val", [0] * len(points["train"]))[place] for place in absent["train"])
+        yield Finding(
+            "classes-without-training",
+            NOTE,
+            f"The training split holds no point of {_named(source, absent['train'])}: no network learns to "
+            "find these classes"
+            + (", and those in the validation split lower the mIoU." if is_validated else "."),
+            "Add scans that show these classes to `train`, divide the sequences otherwise (`splits`), or "
+            "leave the classes out of the label map.",
+        )
+    if absent["val"]:
+        yield Finding(
+            "classes-without-validation",
+            NOTE,
+            f"The validation split holds no point of {_named(source, absent['val'])}: the mIoU is the mean "
+            "over the other classes and says nothing of these.",
+            "Add scans that show these classes to `val`, or divide the sequences otherwise (`splits`).",
+        )
+
+
+def _named(source: DataSource, places: Sequence[int]) -> str:
+    names = [source.label_map.class_names[place] for place in places]
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return f"{', '.join(names[:_MOST_NAMES])}{more}"

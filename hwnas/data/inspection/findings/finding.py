@@ -54,6 +54,7 @@ class ContentFacts:
         intensity: smallest and largest intensity in the files.
         num_constant_intensity: scans whose points all have one intensity.
         points_of_class: [K + 1] points of each class; the last element counts ignored ones.
+        points_of_split: by name of the split, the same for its scans alone.
         num_duplicates: scans with the same points as an earlier one.
         duplicates: some of them, each with the earlier one.
         second_return_share: points in the very direction of another, of all, 0..1.
@@ -70,6 +71,7 @@ class ContentFacts:
     intensity: tuple[float, float] = (np.inf, -np.inf)
     num_constant_intensity: int = 0
     points_of_class: Sequence[int] = ()
+    points_of_split: Mapping[str, Sequence[int]] = field(default_factory=dict)
     num_duplicates: int = 0
     duplicates: list[tuple[str, str]] = field(default_factory=list)
     second_return_share: float = 0.0
