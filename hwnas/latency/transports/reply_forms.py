@@ -210,9 +210,20 @@ class _Piece(_Form):
     piece: Annotated[str, Field(max_length=3 << 20)]
 
 
-class _Tried(_Form):
-    versions: dict[Text, Text] | None = None
-    error: Annotated[str, Field(max_length=MAX_FREE_TEXT)] | None = None
+class _Refusal(_Form):
+    """Why there is none, or why it cannot be used."""
+
+    error: Annotated[str, Field(max_length=MAX_FREE_TEXT)]
+
+
+class _UsableBackend(_Form):
+    versions: dict[Text, Text]
+
+
+class _Gpu(_Form):
+    gpu: Text
+    compute_capability: Annotated[str, Field(pattern=r"^[0-9]{1,3}\.[0-9]{1,3}$")]
+    cuda_driver: Text
 
 
 class _TensorRt(_Form):
@@ -230,9 +241,9 @@ class _FactsOfMachine(_OpenForm):
     memory_available_mb: Number | None
     disk_free_mb: Number | None
     is_virtual: bool
-    backends: dict[Text, _Tried]
+    backends: dict[Text, _UsableBackend | _Refusal]
     providers: list[Text]
-    gpu: dict[Text, Text]
+    gpu: _Gpu | _Refusal
     tensorrt: _TensorRt | None
     rtx_capabilities: list[Text]
 
