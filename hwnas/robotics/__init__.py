@@ -12,7 +12,7 @@ from hwnas.robotics.cloud_making import (
     segmented_cloud,
 )
 from hwnas.robotics.cloud_points import CloudFields, CloudPoints, points_of_cloud
-from hwnas.robotics.live_segmentation import LiveSegmentation, Outlet
+from hwnas.robotics.live_segmentation import LiveSegmentation, SegmentationSink
 from hwnas.robotics.node_reports import Counts, NodeReport
 from hwnas.robotics.node_settings import NodeSettings
 from hwnas.robotics.point_cloud2 import MessageTypes, PointCloud2
@@ -32,13 +32,13 @@ __all__ = [
     "MessageTypes",
     "NodeReport",
     "NodeSettings",
-    "Outlet",
     "PointCloud2",
     "PointField",
     "RefusedScan",
     "Replay",
     "ReplayOptions",
     "ReplayStatus",
+    "SegmentationSink",
     "StepLatency",
     "SyntheticDrive",
     "cloud_of_columns",

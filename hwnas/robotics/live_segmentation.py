@@ -1,6 +1,6 @@
 """Labels clouds as they arrive: what a node does, without ROS.
 
-    live = LiveSegmentation(outlet)
+    live = LiveSegmentation(sink)
     live.configure(NodeSettings.of({"bundle": "bundles/4f1c2d"}))
     live.activate()
     live.receive(message)  # from any thread; returns at once
@@ -36,8 +36,8 @@ from hwnas.robotics.point_cloud2 import PointCloud2
 _log = logging.getLogger(__name__)
 
 
-class Outlet(Protocol):
-    """Where labels go. All but `complain` is called by the thread that labels."""
+class SegmentationSink(Protocol):
+    """Where labels go. All but `report_error` is called by the thread that labels."""
 
     def wants(self, kind: str) -> bool:
         """Return whether somebody listens to messages of a kind: `visualization` or `filtered`."""
@@ -47,7 +47,7 @@ class Outlet(Protocol):
         """Send all messages of one scan, by kind, or none."""
         ...
 
-    def complain(self, text: str) -> None:
+    def report_error(self, text: str) -> None:
         """Take note of a scan that was refused or failed, from any thread."""
         ...
 
@@ -116,14 +116,14 @@ class _Waiting:
 class LiveSegmentation:
     """Labels the newest of the clouds that arrive. Every method may be called from any thread."""
 
-    def __init__(self, outlet: Outlet, opener: OpenRunner = open_runner) -> None:
+    def __init__(self, sink: SegmentationSink, opener: OpenRunner = open_runner) -> None:
         """Begin unconfigured.
 
         Args:
-            outlet: where labels go.
+            sink: where labels go.
             opener: opens the bundle that settings name.
         """
-        self._outlet, self._opener = outlet, opener
+        self._sink, self._opener = sink, opener
         self._changing = threading.Lock()  # one change of configuration or state at a time
         self._turn = threading.Condition()  # guards what is below
         self._work: _Work | None = None
@@ -277,8 +277,8 @@ class LiveSegmentation:
         clock.end("wait")
         try:
             found = work.labeller.label(waiting.read, clock)
-            kinds = [SEGMENTATION, *(kind for kind in work.kinds if self._outlet.wants(kind))]
-            self._outlet.publish(work.labeller.messages(found, kinds))
+            kinds = [SEGMENTATION, *(kind for kind in work.kinds if self._sink.wants(kind))]
+            self._sink.publish(work.labeller.messages(found, kinds))
             clock.end("publish")
         except DataError as error:
             self._refuse(error)
@@ -296,7 +296,7 @@ class LiveSegmentation:
         with self._turn:
             self._count(refused=1)
             self._texts["last_refusal"] = text
-        self._outlet.complain(f"Scan refused: {text}")
+        self._sink.report_error(f"Scan refused: {text}")
 
     def _fail(self, error: Exception) -> None:
         text = str(error) if isinstance(error, HwnasError) else f"{type(error).__name__}: {error}"
@@ -304,7 +304,7 @@ class LiveSegmentation:
         with self._turn:
             self._count(failed=1)
             self._texts["last_failure"] = text
-        self._outlet.complain(f"Scan failed: {text}")
+        self._sink.report_error(f"Scan failed: {text}")
 
     def _drop_waiting(self) -> None:
         """Drop the scan that waits, if one does; the lock is held."""

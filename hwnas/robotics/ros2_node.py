@@ -154,7 +154,7 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]
         for kind, message in made.items():
             self._outputs[kind].publish(message)
 
-    def complain(self, text: str) -> None:
+    def report_error(self, text: str) -> None:
         """Log why a scan was not labelled, now and then: `/diagnostics` counts all of them."""
         self.get_logger().warning(text, throttle_duration_sec=_COMPLAINT_PERIOD_S)
 

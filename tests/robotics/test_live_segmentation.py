@@ -25,12 +25,12 @@ from tests.robotics.bags import ROS2, lidar_cloud
 from tests.robotics.messages import xyzir
 
 
-class Outlet:
+class Kept:
     """Keeps what is published and complained of."""
 
     def __init__(self) -> None:
         self.published: list[Mapping[str, PointCloud2]] = []
-        self.complaints: list[str] = []
+        self.errors: list[str] = []
         self.wanted = {VISUALIZATION, FILTERED}
 
     def wants(self, kind: str) -> bool:
@@ -39,8 +39,8 @@ class Outlet:
     def publish(self, messages: Mapping[str, PointCloud2]) -> None:
         self.published.append(messages)
 
-    def complain(self, text: str) -> None:
-        self.complaints.append(text)
+    def report_error(self, text: str) -> None:
+        self.errors.append(text)
 
 
 class Gate:
@@ -94,25 +94,25 @@ def done(live: LiveSegmentation) -> int:
 
 
 @pytest.fixture
-def outlet() -> Outlet:
-    return Outlet()
+def sink() -> Kept:
+    return Kept()
 
 
 @pytest.fixture
-def live(outlet: Outlet) -> Iterator[LiveSegmentation]:
-    made = LiveSegmentation(outlet)
+def live(sink: Kept) -> Iterator[LiveSegmentation]:
+    made = LiveSegmentation(sink)
     yield made
     made.cleanup()
 
 
-def test_labels_are_those_of_the_runner(bundle: Path, live: LiveSegmentation, outlet: Outlet) -> None:
+def test_labels_are_those_of_the_runner(bundle: Path, live: LiveSegmentation, sink: Kept) -> None:
     live.configure(settings(bundle, remove_classes=["ground", ""]))
     live.activate()
     for seed in range(3):
         live.receive(message(seed))
-        until(lambda seed=seed: len(outlet.published) > seed)  # type: ignore[misc]
+        until(lambda seed=seed: len(sink.published) > seed)  # type: ignore[misc]
     with Runner(bundle) as runner:
-        for seed, found in enumerate(outlet.published):
+        for seed, found in enumerate(sink.published):
             points, intensity, _ = make_scan(seed)
             expected = runner.segment(points, intensity)
             assert set(found) == {SEGMENTATION, VISUALIZATION, FILTERED}
@@ -133,21 +133,21 @@ def test_labels_are_those_of_the_runner(bundle: Path, live: LiveSegmentation, ou
     )
 
 
-def test_what_nobody_listens_to_is_not_made(bundle: Path, live: LiveSegmentation, outlet: Outlet) -> None:
-    outlet.wanted = {VISUALIZATION}
+def test_what_nobody_listens_to_is_not_made(bundle: Path, live: LiveSegmentation, sink: Kept) -> None:
+    sink.wanted = {VISUALIZATION}
     live.configure(settings(bundle, remove_classes=["high"], visualization=True))
     live.activate()
     live.receive(message(0))
-    until(lambda: len(outlet.published) == 1)
+    until(lambda: len(sink.published) == 1)
     live.configure(settings(bundle, visualization=False), changed=["visualization"])
     live.receive(message(1))
-    until(lambda: len(outlet.published) == 2)
-    assert [set(one) for one in outlet.published] == [{SEGMENTATION, VISUALIZATION}, {SEGMENTATION}]
+    until(lambda: len(sink.published) == 2)
+    assert [set(one) for one in sink.published] == [{SEGMENTATION, VISUALIZATION}, {SEGMENTATION}]
 
 
-def test_the_newest_is_labelled_and_the_others_are_counted(bundle: Path, outlet: Outlet) -> None:
+def test_the_newest_is_labelled_and_the_others_are_counted(bundle: Path, sink: Kept) -> None:
     gate = Gate()
-    live = LiveSegmentation(outlet, gate)
+    live = LiveSegmentation(sink, gate)
     live.configure(settings(bundle))
     gate.is_shut = True
     live.activate()
@@ -158,7 +158,7 @@ def test_the_newest_is_labelled_and_the_others_are_counted(bundle: Path, outlet:
     assert live.report().counts == Counts(received=10, dropped=8)
     gate.opened.set()
     until(lambda: done(live) == 10)
-    stamps = [one[SEGMENTATION].stamp_ns for one in outlet.published]
+    stamps = [one[SEGMENTATION].stamp_ns for one in sink.published]
     assert stamps == [lidar_cloud(0).stamp_ns, lidar_cloud(9).stamp_ns]
     assert live.report().counts == Counts(received=10, labelled=2, dropped=8)
     level, text = live.report().status_since(Counts())
@@ -167,9 +167,9 @@ def test_the_newest_is_labelled_and_the_others_are_counted(bundle: Path, outlet:
     live.cleanup()
 
 
-def test_an_unreadable_message_takes_no_place(bundle: Path, outlet: Outlet) -> None:
+def test_an_unreadable_message_takes_no_place(bundle: Path, sink: Kept) -> None:
     gate = Gate()
-    live = LiveSegmentation(outlet, gate)
+    live = LiveSegmentation(sink, gate)
     live.configure(settings(bundle))
     gate.is_shut = True
     live.activate()
@@ -183,14 +183,12 @@ def test_an_unreadable_message_takes_no_place(bundle: Path, outlet: Outlet) -> N
     gate.opened.set()
     until(lambda: done(live) == 5)
     assert live.report().counts == Counts(received=5, labelled=2, refused=3)
-    assert "cut off" in outlet.complaints[0]
+    assert "cut off" in sink.errors[0]
     assert "expected a sensor_msgs/PointCloud2" in live.report().last_refusal
     live.cleanup()
 
 
-def test_a_scan_that_the_bundle_refuses_is_counted(
-    bundle: Path, live: LiveSegmentation, outlet: Outlet
-) -> None:
+def test_a_scan_that_the_bundle_refuses_is_counted(bundle: Path, live: LiveSegmentation, sink: Kept) -> None:
     live.configure(settings(bundle, intensity_scale=100.0))
     live.activate()
     live.receive(message(0))
@@ -207,31 +205,31 @@ def test_a_scan_that_the_bundle_refuses_is_counted(
 
 
 def test_a_failure_is_named_and_the_next_scan_is_labelled(
-    bundle: Path, live: LiveSegmentation, outlet: Outlet
+    bundle: Path, live: LiveSegmentation, sink: Kept
 ) -> None:
     failures = iter([ValueError("made up"), BundleError("The network is gone.")])
-    publish = outlet.publish
+    publish = sink.publish
 
     def fail(messages: Mapping[str, PointCloud2]) -> None:
         for failure in failures:
             raise failure
         publish(messages)
 
-    outlet.publish = fail  # type: ignore[method-assign]
+    sink.publish = fail  # type: ignore[method-assign]
     live.configure(settings(bundle))
     live.activate()
     live.receive(Unreadable())
-    assert outlet.complaints.pop() == "Scan failed: RuntimeError: no memory"
+    assert sink.errors.pop() == "Scan failed: RuntimeError: no memory"
     for seed in range(3):
         live.receive(message(seed))
         until(lambda seed=seed: done(live) == seed + 2)  # type: ignore[misc]
     assert live.report().counts == Counts(received=4, labelled=1, failed=3)
-    assert outlet.complaints == ["Scan failed: ValueError: made up", "Scan failed: The network is gone."]
+    assert sink.errors == ["Scan failed: ValueError: made up", "Scan failed: The network is gone."]
     assert live.report().last_failure == "The network is gone."
     assert live.report().status_since(Counts())[0] is Level.WARN
 
 
-def test_a_bundle_is_changed_without_a_gap(bundle: Path, outlet: Outlet, tmp_path: Path) -> None:
+def test_a_bundle_is_changed_without_a_gap(bundle: Path, sink: Kept, tmp_path: Path) -> None:
     other = shutil.copytree(bundle, tmp_path / "other")
     is_opening, may_open = threading.Event(), threading.Event()
 
@@ -241,7 +239,7 @@ def test_a_bundle_is_changed_without_a_gap(bundle: Path, outlet: Outlet, tmp_pat
             assert may_open.wait(60)
         return open_runner(wanted)
 
-    live = LiveSegmentation(outlet, opener)
+    live = LiveSegmentation(sink, opener)
     live.configure(settings(bundle))
     live.activate()
     change = threading.Thread(target=live.configure, args=(settings(other), ["bundle"]))
@@ -262,7 +260,7 @@ def test_a_bundle_is_changed_without_a_gap(bundle: Path, outlet: Outlet, tmp_pat
 
 @pytest.mark.parametrize("kind", ["missing", "damaged", "of another task", "unknown class"])
 def test_a_bad_change_leaves_all_as_it_was(
-    kind: str, bundle: Path, live: LiveSegmentation, outlet: Outlet, tmp_path: Path
+    kind: str, bundle: Path, live: LiveSegmentation, sink: Kept, tmp_path: Path
 ) -> None:
     live.configure(settings(bundle))
     live.activate()
@@ -290,7 +288,7 @@ def test_a_bad_change_leaves_all_as_it_was(
     assert live.report().problem == ""
 
 
-def test_states(bundle: Path, live: LiveSegmentation, outlet: Outlet) -> None:
+def test_states(bundle: Path, live: LiveSegmentation, sink: Kept) -> None:
     with pytest.raises(ConfigError, match="configure"):
         live.activate()
     assert live.report().status_since(Counts()) == (Level.WARN, "not configured: no bundle is open")
