@@ -42,7 +42,10 @@ def register(app: typer.Typer) -> None:
 
 
 PathArgument = Annotated[
-    Path, typer.Argument(help="SemanticKITTI directory, directory with dataset.yaml, dataset.yaml, or bag.")
+    Path,
+    typer.Argument(
+        metavar="PATH", help="SemanticKITTI directory, directory with dataset.yaml, dataset.yaml, or bag."
+    ),
 ]
 StrictOption = Annotated[bool, typer.Option(help="Refuse scans with NaN or infinite coordinates.")]
 LabelMapOption = Annotated[str | None, typer.Option(help="Name or YAML file of another label map.")]

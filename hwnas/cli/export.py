@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
     app.command("export")(export)
 
 
-RunArgument = Annotated[Path, typer.Argument(help="Run directory with trained networks.")]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Run directory with trained networks.")]
 PickOption = Annotated[str, typer.Option(help="knee, all, latency<=MS, error<=SHARE, or an architecture id.")]
 OutOption = Annotated[Path | None, typer.Option(help="Where to write bundles (default: RUN/bundles).")]
 PrecisionOption = Annotated[

@@ -30,12 +30,13 @@ def register(app: typer.Typer) -> None:
     app.command("infer")(infer)
 
 
-BundleArgument = Annotated[Path, typer.Argument(help="Bundle directory.")]
+BundleArgument = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Bundle directory.")]
 ScansArgument = Annotated[
     list[Path],
     typer.Argument(
+        metavar="SCANS",
         help="Files that the bundle's processor reads (of LiDAR bundles .bin, .pcd, .npy, bags, or "
-        "what plug-ins read), and directories of them."
+        "what plug-ins read), and directories of them.",
     ),
 ]
 OutOption = Annotated[

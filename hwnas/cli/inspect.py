@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 
 
 def inspect(
-    file: Annotated[Path, typer.Argument(help="ONNX file, or engine of TensorRT.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="ONNX file, or engine of TensorRT.")],
     *,
     inputs: Annotated[
         list[str] | None,

@@ -39,7 +39,10 @@ def _ros() -> None:
 
 def replay(
     bag: Annotated[
-        Path, typer.Argument(help="MCAP or SQLite (.db3) file, directory of rosbag2, or .bag of ROS 1.")
+        Path,
+        typer.Argument(
+            metavar="BAG", help="MCAP or SQLite (.db3) file, directory of rosbag2, or .bag of ROS 1."
+        ),
     ],
     bundle: Annotated[Path, typer.Option("--bundle", "-b", help="Bundle directory.")],
     out: Annotated[

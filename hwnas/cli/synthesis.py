@@ -15,7 +15,9 @@ from hwnas.text import counted
 
 def synthesize(
     context: typer.Context,
-    directory: Annotated[Path, typer.Argument(help="Where the data set goes; must be new or empty.")],
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Where the data set goes; must be new or empty.")
+    ],
     *,
     scans: Annotated[int, typer.Option(min=1, help="Number of scans.")] = 100,
     sensor: Annotated[str, typer.Option(help="hdl-64e, pandar64 and others, or a YAML file.")] = "hdl-64e",

@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 
 
 def verify(
-    bundle: Annotated[Path, typer.Argument(help="Bundle directory.")],
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Bundle directory.")],
     data: Annotated[
         str | None, typer.Option(help="Evaluate on this data set instead of the one trained with.")
     ] = None,

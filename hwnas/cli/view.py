@@ -25,7 +25,9 @@ def register(app: typer.Typer) -> None:
 def view(
     path: Annotated[
         Path,
-        typer.Argument(help="SemanticKITTI directory, directory with dataset.yaml, dataset.yaml, or bag."),
+        typer.Argument(
+            metavar="PATH", help="SemanticKITTI directory, directory with dataset.yaml, dataset.yaml, or bag."
+        ),
     ],
     bundles: Annotated[
         list[Path] | None,
