@@ -313,11 +313,22 @@ class SearchStudy:
         self._study.add_trial(lost_trial(recorded, distributions, objectives, elapsed_s))
 
     def fail_stale(self) -> list[int]:
-        """Tell trials that a killed driver left running as failed, and return their numbers."""
+        """Tell trials that a killed driver left running or queued as failed, and return their numbers."""
         stale = self._study.get_trials(deepcopy=False, states=[TrialState.RUNNING, TrialState.WAITING])
+        self._open_waiting(sum(trial.state == TrialState.WAITING for trial in stale))
         for trial in stale:
             self._study.tell(trial.number, state=TrialState.FAIL)
         return [trial.number for trial in stale]
+
+    def _open_waiting(self, count: int) -> None:
+        """Open trials that were queued and not asked, past the strategy: Optuna tells only those that run."""
+        sampler = self._study.sampler
+        self._study.sampler = RandomSampler()
+        try:
+            for _ in range(count):
+                self._study.ask()
+        finally:
+            self._study.sampler = sampler
 
     def summaries(self) -> list[TrialSummary]:
         """Return all trials in order; those that are finished are read once, as nothing can change them."""

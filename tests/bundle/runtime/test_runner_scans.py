@@ -118,7 +118,7 @@ def test_other_types_are_refused(runner: Runner, points: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize(
-    "ring", [np.zeros(5, int), np.zeros(2880), np.full(2880, -1), np.full(2880, 1 << 40)]
+    "ring", [np.zeros(5, int), np.full(2880, 0.5), np.full(2880, -1), np.full(2880, 1 << 40)]
 )
 def test_rings_must_fit(runner: Runner, ring: np.ndarray) -> None:
     with pytest.raises(DataError, match=r"ring|Rings count from 0"):

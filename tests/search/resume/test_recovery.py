@@ -100,6 +100,23 @@ def test_records_say_what_is_told(tmp_path: Path) -> None:
     assert {trial.reason for trial in study.summaries()[2:]} == {ABANDONED}
 
 
+def test_a_trial_that_was_queued_but_not_asked_counts_as_lost_with_the_driver(tmp_path: Path) -> None:
+    """A driver that takes given choices queues them and asks then; it may be killed in between."""
+    run, study = RunDirectory(tmp_path), SearchStudy(tmp_path / "study.journal")
+    running = opened(study)
+    _, choices = study.ask(distributions_of(GridSpace()))
+    study.optuna_study.enqueue_trial(choices)
+    study.close()
+    again = SearchStudy(tmp_path / "study.journal")
+    sampler = again.optuna_study.sampler
+    assert recovered(run, again) == Recovered()
+    assert again.fail_stale() == [running, running + 1, running + 2]
+    assert again.optuna_study.sampler is sampler
+    assert [trial.state for trial in again.summaries()] == ["FAIL"] * 3
+    assert {trial.reason for trial in again.summaries()} == {ABANDONED}
+    assert opened(again) == running + 3
+
+
 @pytest.mark.filterwarnings("error")
 def test_a_half_told_trial_is_told_to_the_end(tmp_path: Path) -> None:
     run, study = RunDirectory(tmp_path), SearchStudy(tmp_path / "study.journal")
