@@ -87,5 +87,5 @@ def test_an_inspection_counts_the_rings_of_a_grid() -> None:
     points[:, 2] += np.float32(np.tan(np.radians(1.5))) * points[:, 0]
     assert recover_rings(points) is None
     found = Inspection(num_classes=2)
-    found.add(Scan(points, np.zeros(len(points), np.float32), None, None, "0"), Dropped(0, 0))
+    found.add(Scan(points, np.zeros(len(points), np.float32), None, None, "0"), Dropped(0, 0), "00")
     assert (found.rings, found.num_unordered_scans) == ({BEAMS: 1}, 0)
