@@ -1,4 +1,4 @@
-// Given rings that elevations at the same azimuth contradict: exchanged neighbours, and points in other rings. See
+// Given rings that elevations at the same azimuth contradict, and exchanged neighbours that are put right. See
 // hwnas.range_view.exchanged_rings. Part of range_view.cpp; include range_view.h instead.
 
 #ifndef HWNAS_EXCHANGED_RINGS_H_
@@ -9,27 +9,27 @@
 #include <numeric>
 
 #include "directions.h"
+#include "ring_cells.h"
+#include "shifted_rings.h"
 
 namespace hwnas {
 
 class ExchangedRings {
  public:
-  enum class Finding { kNone, kRenumbered, kContradiction };
+  struct Finding {
+    Ints number;  // what each ring is to be numbered; empty where it keeps its number
+    bool contradicts = false;
+    bool is_clear = false;  // whether elevations tell the order of nearly all neighbours
+  };
 
-  // Of rings as given, of which the highest is that of all points, also of those without a direction.
   ExchangedRings(const Directions& from, IntSpan ring, int32_t highest)
-      : from_(from), ring_(ring), sums_((static_cast<size_t>(highest) + 1) * kCells, 0), members_(sums_.size(), 0) {
-    for (size_t i = 0; i < from.sine.size(); ++i) {
-      const size_t place = static_cast<size_t>(ring[from.index[i]]) * kCells + cell_of(i);
-      sums_[place] += from.sine[i];
-      ++members_[place];
-    }
-  }
+      : from_(from), ring_(ring), cells_(from, ring, highest) {}
 
   // How rings are to be numbered so that each is above the next; `present` has points, and counts from the top if
   // `order` is 1, from the bottom if it is -1.
-  Finding find(const Longs& present, int order, Ints& number) const {
-    if (present.size() < 2) return Finding::kNone;
+  Finding find(const Longs& present, int order) const {
+    Finding finding;
+    if (present.size() < 2) return finding;
     Longs from_top(present);
     if (order < 0) std::reverse(from_top.begin(), from_top.end());
     int64_t judged = 0, wrong = 0, unclear = 0;
@@ -39,20 +39,23 @@ class ExchangedRings {
       wrong += votes.are_wrong();
       unclear += votes.shared >= kFewestVotes && !votes.are_wrong() && kFew * votes.below >= votes.shared;
     }
-    if (!wrong) return are_astray(from_top) ? Finding::kContradiction : Finding::kNone;
-    if (kMost * unclear >= judged) return Finding::kNone;
+    const bool is_clear = kMost * unclear < judged && 2 * judged >= static_cast<int64_t>(from_top.size() - 1);
+    if (wrong && kMost * unclear >= judged) return finding;
+    finding.is_clear = is_clear;
     Longs found(from_top);
-    if (wrong > std::max(int64_t{1}, judged / kMost) || !sort(found)) return Finding::kContradiction;
-    number.resize(members_.size() / kCells);
-    std::iota(number.begin(), number.end(), 0);
-    for (size_t k = 0; k < found.size(); ++k) number[found[k]] = static_cast<int32_t>(from_top[k]);
-    return Finding::kRenumbered;
+    finding.contradicts = (wrong && (wrong > std::max(int64_t{1}, judged / kMost) || !sort(found))) ||
+                          are_astray(found) || ShiftedRings(cells_, found).are_shifted_in_part();
+    if (finding.contradicts || !wrong) return finding;
+    finding.number.resize(cells_.rings);
+    std::iota(finding.number.begin(), finding.number.end(), 0);
+    for (size_t k = 0; k < found.size(); ++k) finding.number[found[k]] = static_cast<int32_t>(from_top[k]);
+    return finding;
   }
 
  private:
-  // Cells to a turn, and how many two rings must share to be judged; one vote in how many is few; one pair in how many
-  // may be unclear, or wrong; one point in how many may be nearer to the ring two above or below.
-  static constexpr int32_t kCells = 256, kFewestVotes = 5, kFew = 4, kMost = 10, kStray = 5;
+  // Cells that two rings must share to be judged; one vote in how many is few; one pair in how many may be unclear, or
+  // wrong; one point in how many may be nearer to the ring two above or below.
+  static constexpr int32_t kFewestVotes = 5, kFew = 4, kMost = 10, kStray = 5;
 
   struct Votes {
     int32_t shared, above, below;
@@ -63,9 +66,9 @@ class ExchangedRings {
     Votes votes{0, 0, 0};
     const size_t first = static_cast<size_t>(upper) * kCells, second = static_cast<size_t>(lower) * kCells;
     for (size_t cell = 0; cell < kCells; ++cell) {
-      const int64_t members = members_[first + cell], others = members_[second + cell];
+      const int64_t members = cells_.members[first + cell], others = cells_.members[second + cell];
       if (!members || !others) continue;
-      const int64_t above = sums_[first + cell] * others - sums_[second + cell] * members;
+      const int64_t above = cells_.sines[first + cell] * others - cells_.sines[second + cell] * members;
       ++votes.shared;
       votes.above += above >= 0;
       votes.below += above <= 0;
@@ -73,27 +76,23 @@ class ExchangedRings {
     return votes;
   }
 
-  size_t cell_of(size_t point) const {
-    return static_cast<size_t>(((from_.azimuth[point] + kTurn / 2) & (kTurn - 1)) / (kTurn / kCells));
-  }
-
   // Whether many points are nearer to the ring two above or below than to their own, in their cell. The next ring
   // does not count: where beams do not meet in the origin, elevations of neighbours overlap.
   bool are_astray(const Longs& from_top) const {
     const size_t rings = from_top.size();
-    Ints place(members_.size() / kCells, 0);
+    Ints place(cells_.rings, 0);
     Ints means(rings * kCells, -1);  // of rings that are there, from the top; -1 without points
     for (size_t k = 0; k < rings; ++k) {
       const size_t first = static_cast<size_t>(from_top[k]) * kCells;
       place[static_cast<size_t>(from_top[k])] = static_cast<int32_t>(k);
       for (size_t cell = 0; cell < kCells; ++cell) {
-        const int32_t members = members_[first + cell];
-        if (members) means[k * kCells + cell] = static_cast<int32_t>(sums_[first + cell] / members);
+        const int32_t members = cells_.members[first + cell];
+        if (members) means[k * kCells + cell] = static_cast<int32_t>(cells_.sines[first + cell] / members);
       }
     }
     int64_t judged = 0, astray = 0;
     for (size_t i = 0; i < from_.sine.size(); ++i) {
-      const size_t own = static_cast<size_t>(place[static_cast<size_t>(ring_[from_.index[i]])]), cell = cell_of(i);
+      const size_t own = static_cast<size_t>(place[static_cast<size_t>(ring_[from_.index[i]])]), cell = RingCells::cell_of(from_, i);
       const int32_t above = own >= 2 ? means[(own - 2) * kCells + cell] : -1;
       const int32_t below = own + 2 < rings ? means[(own + 2) * kCells + cell] : -1;
       const int32_t sine = from_.sine[i], apart = std::abs(sine - means[own * kCells + cell]);
@@ -119,8 +118,7 @@ class ExchangedRings {
 
   const Directions& from_;
   const IntSpan ring_;
-  Longs sums_;
-  Ints members_;
+  const RingCells cells_;
 };
 
 }  // namespace hwnas

@@ -168,7 +168,7 @@ int32_t with_memory(Run run) {
 }  // namespace
 }  // namespace hwnas
 
-int32_t hwnas_range_view_version(void) { return 7; }
+int32_t hwnas_range_view_version(void) { return 8; }
 
 int32_t hwnas_project(const float* points, const float* remission, const int32_t* ring, int64_t count, int32_t height,
                       int32_t width, int32_t method, float fov_down_deg, float fov_span_deg, const int32_t* beams,

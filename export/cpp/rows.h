@@ -62,26 +62,27 @@ class RowFinder {
       if (means[k] >= 0) present.push_back(static_cast<int64_t>(k));
     }
     int order = order_of(means, present);
-    if (order == 0 && present.size() > 1) {
-      by_elevation(row, means, present, remark);
+    const bool is_monotonic = order != 0;
+    if (!is_monotonic && are_tight(row, means, present)) {
+      by_elevation(row, means, present);
+      remark = HWNAS_REORDERED;
       return RowMethod::kRing;
     }
+    if (!is_monotonic) order = means[present.front()] >= means[present.back()] ? 1 : -1;
     if (present.size() == 1 && !beams_.empty()) {
       const int64_t only = present[0], mean = means[only];
       order = std::abs(mean - beams_[rows_ - 1 - only]) < std::abs(mean - beams_[only]) ? -1 : 1;
     }
-    const ExchangedRings exchanged(from_, row, highest_of(row));
-    Ints numbers;
-    switch (exchanged.find(present, order, numbers)) {
-      case ExchangedRings::Finding::kNone: break;
-      case ExchangedRings::Finding::kContradiction: remark = HWNAS_DISAGREE; break;
-      case ExchangedRings::Finding::kRenumbered:
-        remark = HWNAS_REORDERED;
-        for (int32_t& value : row) value = numbers[value];
-        renumber(means, numbers);
+    const ExchangedRings::Finding found = ExchangedRings(from_, row, highest_of(row)).find(present, order);
+    // An inclined sensor gives rings mean elevations in any order; at the same azimuth theirs is clear.
+    if (found.contradicts || !(is_monotonic || found.is_clear)) remark = HWNAS_DISAGREE;
+    if (!found.number.empty()) {
+      if (!remark) remark = HWNAS_REORDERED;
+      for (int32_t& value : row) value = found.number[value];
+      renumber(means, found.number);
     }
     const int32_t first = base_of(row, present, means, order);
-    if (!remark && are_of_other_beams(means, present, order, first)) remark = HWNAS_OTHER_BEAMS;
+    if (is_monotonic && !remark && are_of_other_beams(means, present, order, first)) remark = HWNAS_OTHER_BEAMS;
     from_top(row, present, order, first);
     return RowMethod::kRing;
   }
@@ -259,7 +260,8 @@ class RowFinder {
     return fall >= rise ? 1 : -1;
   }
 
-  void by_elevation(IntSpan row, const Longs& means, const Longs& present, int32_t& remark) const {
+  // Whether points of a ring lie near to its mean, as where rings are beams in any order.
+  bool are_tight(IntSpan row, const Longs& means, const Longs& present) const {
     int64_t apart = 0, lowest = kBins, highest = 0;
     for (size_t i = 0; i < from_.sine.size(); ++i) apart += std::abs(from_.sine[i] - means[row[from_.index[i]]]);
     for (int64_t k : present) {
@@ -267,12 +269,11 @@ class RowFinder {
       highest = std::max(highest, means[k]);
     }
     const double limit = 0.25 * static_cast<double>(highest - lowest) * static_cast<double>(from_.sine.size());
-    if (static_cast<double>(apart * static_cast<int64_t>(present.size() - 1)) >= limit) {
-      remark = HWNAS_DISAGREE;
-      from_top(row, present, means[present.front()] < means[present.back()] ? -1 : 1, 0);
-      return;
-    }
-    remark = HWNAS_REORDERED;
+    return static_cast<double>(apart * static_cast<int64_t>(present.size() - 1)) < limit;
+  }
+
+  // Rows of rings that are numbered in another order than that of their elevations.
+  void by_elevation(IntSpan row, const Longs& means, const Longs& present) const {
     Longs order(present);  // of equal ones in the order of their numbers; std::stable_sort would allocate
     std::sort(order.begin(), order.end(),
               [&](int64_t a, int64_t b) { return means[a] != means[b] ? means[a] > means[b] : a < b; });

@@ -24,7 +24,7 @@ NO_ROWS = (
     "of the sensor are known. State fov_up_deg and fov_down_deg, name a sensor that hwnas has a table of, or "
     "give the ring of each point."
 )
-_VERSION = 7
+_VERSION = 8
 _METHODS = ("ring", "spherical", "beams")
 _NO_MEMORY, _WRONG_RING, _NO_ROWS = -1, -2, -3
 _POINTER, _INT, _FLOAT = ctypes.c_void_p, ctypes.c_int32, ctypes.c_float

@@ -1,4 +1,4 @@
-"""Given rings that elevations at the same azimuth contradict: exchanged neighbours, points in other rings.
+"""Given rings that elevations at the same azimuth contradict, and exchanged neighbours that are put right.
 
 The mean elevation of a ring depends on what it hits, most of all where beams do not meet in the origin. At
 the same azimuth, neighbouring beams mostly hit the same surface, and the upper one is above the lower one, in
@@ -14,10 +14,11 @@ from typing import List, NamedTuple, Optional
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.range_view.ring_order import TURN
+from hwnas.range_view.ring_cells import RingCells
+from hwnas.range_view.shifted_rings import are_shifted_in_part
 
-# Cells to a turn, and how many two rings must share to be judged.
-_CELLS, _FEWEST_VOTES = 256, 5
+# Cells that two rings must share to be judged.
+_FEWEST_VOTES = 5
 # Less than one vote in so many is for the order that is given, or for the other one: the order is clear.
 _FEW = 4
 # One pair in so many may be unclear, and one in so many wrong. Where more are unclear, points are in a frame
@@ -35,59 +36,54 @@ class Renumbering(NamedTuple):
 
     Attributes:
         number: [highest + 1] what each ring is to be numbered; None where it keeps its number.
-        contradicts: whether too many neighbours are the wrong way round to be put right, or too many points
-            lie in other rings than theirs.
+        contradicts: whether too many neighbours are the wrong way round to be put right, too many points
+            lie in other rings than theirs, or rings are shifted in a part of the turn.
+        is_clear: whether elevations tell the order of nearly all neighbours.
     """
 
     number: Optional[IntArray] = None
     contradicts: bool = False
+    is_clear: bool = False
 
 
-def renumbering(
-    ring: IntArray, azimuth: IntArray, sine: IntArray, present: LongArray, order: int, highest: int
-) -> Renumbering:
+def renumbering(cells: RingCells, present: LongArray, order: int) -> Renumbering:
     """Return how rings are to be numbered so that each is above the next.
 
     Args:
-        ring: [N] as given.
-        azimuth: [N], `TURN` to a turn.
-        sine: [N] of the elevation, see `rings.sines_of`.
+        cells: of the points, for all rings up to the highest, also of points without a direction.
         present: rings that have points, ascending.
         order: 1 where rings count from the top, -1 where they count from the bottom.
-        highest: the highest ring of all points, also of those without a direction.
     """
     if len(present) < 2:
         return Renumbering()
-    votes = _Votes(ring, azimuth, sine, highest + 1)
+    votes = _Votes(cells)
     from_top = present[::order]
     shared, right, wrong = votes.of(from_top[:-1], from_top[1:])
     is_judged = shared >= _FEWEST_VOTES
     are_wrong = is_judged & (_FEW * right < shared)
-    if not are_wrong.any():
-        return Renumbering(contradicts=votes.are_astray(from_top))
     judged, num_wrong = int(is_judged.sum()), int(are_wrong.sum())
     unclear = int((is_judged & ~are_wrong & (_FEW * wrong >= shared)).sum())
-    if _MOST * unclear >= judged:
+    is_clear = _MOST * unclear < judged and 2 * judged >= len(shared)
+    if num_wrong and _MOST * unclear >= judged:
         return Renumbering()
-    found = None if num_wrong > max(1, judged // _MOST) else _sorted(from_top, votes)
-    if found is None:
-        return Renumbering(contradicts=True)
-    number = np.arange(highest + 1, dtype=np.int32)
+    found: Optional[LongArray] = from_top
+    if num_wrong:
+        found = None if num_wrong > max(1, judged // _MOST) else _sorted(from_top, votes)
+    if found is None or votes.are_astray(found) or are_shifted_in_part(cells, found):
+        return Renumbering(contradicts=True, is_clear=is_clear)
+    if not num_wrong:
+        return Renumbering(is_clear=is_clear)
+    number = np.arange(len(cells.members), dtype=np.int32)
     number[found] = from_top
-    return Renumbering(number)
+    return Renumbering(number, is_clear=is_clear)
 
 
 class _Votes:
-    """The mean elevation of each ring in each cell of azimuth, as sums and numbers of points."""
+    """What cells of azimuth say of two rings, and of single points, by mean elevations."""
 
-    def __init__(self, ring: IntArray, azimuth: IntArray, sine: IntArray, count: int) -> None:
-        self._ring, self._sine = ring, sine
-        self._cell = ((azimuth + TURN // 2) & (TURN - 1)) // (TURN // _CELLS)
-        place = ring.astype(np.int64) * _CELLS + self._cell
-        size = count * _CELLS
-        self._members = np.bincount(place, minlength=size).reshape(count, _CELLS)
-        sums = np.bincount(place, weights=sine, minlength=size)
-        self._sums = sums.astype(np.int64).reshape(count, _CELLS)
+    def __init__(self, cells: RingCells) -> None:
+        self._ring, self._sine, self._cell = cells.ring, cells.sine, cells.cell
+        self._members, self._sums = cells.members, cells.sines
 
     def are_astray(self, from_top: LongArray) -> bool:
         """Return whether many points lie, in their cell, nearer to the ring two above or below than theirs.

@@ -182,8 +182,9 @@ def remark_on_rows(method: str, remark: int, spec: ProjectionSpec) -> str:
 _REMARKS = {
     REORDERED: "The rings of a scan are not numbered in the order of their elevations, as beams are where "
     "they are numbered as they fire; rows are sorted by elevation.",
-    DISAGREE: "The rings of a scan contradict the elevations of its points, so that nobody can tell which is "
-    "the top one. Check the column that holds the ring, and that points are in the frame of the sensor.",
+    DISAGREE: "The rings of a scan contradict the elevations of its points, as where rings are mixed up or "
+    "shifted in a part of the turn, or points are in another frame: points may be in rows of other beams. "
+    "Check the column that holds the ring, and that points are in the frame of the sensor.",
     OTHER_BEAMS: "The elevations of a scan's rings fit other beams of the sensor than their numbers name, as "
     "where rings without points were left out when they were numbered, or the sensor is tilted: points may "
     "be in rows of other beams. Give each ring the number of its beam.",

@@ -18,6 +18,7 @@ from hwnas.errors import DataError
 from hwnas.range_view.compiled import wrong_rings
 from hwnas.range_view.exchanged_rings import renumbering
 from hwnas.range_view.grids import rings_of_grid
+from hwnas.range_view.ring_cells import RingCells
 from hwnas.range_view.rings import SINE_STEPS, azimuth_of, middle_range, recover_rings, sines_of
 
 RING, BEAMS = "ring", "beams"
@@ -178,27 +179,30 @@ def _rows_of_given(
     if not len(sine):
         return number, 0
     seen = number if len(sine) == len(number) else number[usable]
-    far = range_m >= np.float32(0.5) * middle_range(range_m)
-    means = _means_of_far(seen, sine, far, int(number.max()) + 1)
+    middle_m, count = middle_range(range_m), int(number.max()) + 1
+    means = _means_of_far(seen, sine, range_m >= np.float32(0.5) * middle_m, count)
     present = np.flatnonzero(means >= 0)
     order = _order_of(means[present])
-    if order == 0 and len(present) > 1:
-        return _rows_by_elevation(number, seen, sine, means, num_rows, beams)
-    azimuth = azimuth_of(points if len(sine) == len(points) else points[usable])
-    found = renumbering(seen, azimuth, sine, present, order, int(number.max()))
-    remark = DISAGREE if found.contradicts else 0
-    if found.number is not None:
-        number, remark = found.number[number], REORDERED
-        means = means[np.argsort(found.number)]
+    if order == 0 and _are_tight(seen, sine, means[present], means):
+        return _rows_by_elevation(number, means, num_rows, beams), REORDERED
+    is_monotonic = order != 0
+    if not is_monotonic:
+        order = 1 if int(means[present[0]]) >= int(means[present[-1]]) else -1
     if len(present) == 1 and beams is not None:
         only = int(present[0])
         mean = int(means[only])
-        is_flipped = abs(mean - int(beams[num_rows - 1 - only])) < abs(mean - int(beams[only]))
-        order = -1 if is_flipped else 1
+        order = -1 if abs(mean - int(beams[num_rows - 1 - only])) < abs(mean - int(beams[only])) else 1
+    azimuth = azimuth_of(points if len(sine) == len(points) else points[usable])
+    found = renumbering(RingCells(seen, azimuth, sine, range_m, middle_m, count), present, order)
+    # An inclined sensor gives rings mean elevations in any order; at the same azimuth theirs is clear.
+    remark = DISAGREE if found.contradicts or not (is_monotonic or found.is_clear) else 0
+    if found.number is not None:
+        number, remark = found.number[number], remark or REORDERED
+        means = means[np.argsort(found.number)]
     first = 0
     if beams is not None and int(number.min()) >= 1 and _is_all_around(points[usable]):
         first = _base_of(present, means, beams, order)
-    if beams is not None and remark == 0:
+    if beams is not None and is_monotonic and remark == 0:
         rows = _from_top(present.astype(np.int32), present, num_rows, order, first, is_known=True)
         remark = OTHER_BEAMS if _are_of_other_beams(means[present][::order], rows[::order], beams) else 0
     return _from_top(number, present, num_rows, order, first, is_known=beams is not None), remark
@@ -271,29 +275,25 @@ def _order_of(means: LongArray) -> int:
     return 1 if fall >= rise else -1
 
 
+def _are_tight(ring: IntArray, sine: IntArray, present: LongArray, means: LongArray) -> bool:
+    """Return whether points of a ring lie near to its mean, as where rings are beams in any order."""
+    apart = int(np.abs(sine - means[ring]).sum())
+    spread = int(present.max() - present.min())
+    return apart * (len(present) - 1) < _TIGHT * spread * len(sine)
+
+
 def _rows_by_elevation(
-    number: IntArray,
-    seen: IntArray,
-    sine: IntArray,
-    means: LongArray,
-    num_rows: int,
-    beams: Optional[IntArray],
-) -> Tuple[IntArray, int]:
+    number: IntArray, means: LongArray, num_rows: int, beams: Optional[IntArray]
+) -> IntArray:
     """Return rows of rings that are numbered in another order than that of their elevations."""
     present = np.flatnonzero(means >= 0)
-    apart = int(np.abs(sine - means[seen]).sum())
-    spread = int(means[present].max() - means[present].min())
-    if apart * (len(present) - 1) >= _TIGHT * spread * len(sine):
-        falling = int(means[present[0]]) >= int(means[present[-1]])
-        order = 1 if falling else -1
-        return _from_top(number, present, num_rows, order, 0, is_known=beams is not None), DISAGREE
     row_of = np.zeros(len(means), np.int32)
     by_elevation = present[np.argsort(-means[present], kind="stable")]
     if beams is not None and len(present) < num_rows:
         row_of[by_elevation] = _row_of_each(means[by_elevation], beams)
     else:
         row_of[by_elevation] = np.arange(len(present), dtype=np.int32)
-    return row_of[number], REORDERED
+    return row_of[number]
 
 
 def _means_of_far(ring: IntArray, sine: IntArray, far: npt.NDArray[np.bool_], count: int) -> LongArray:

@@ -34,6 +34,8 @@ COUNTERPARTS = {
     "beam_groups.h": ("range_view.beam_groups", "range_view.rings", "range_view.ring_order"),
     "rings.h": ("range_view.ring_order",),
     "exchanged_rings.h": ("range_view.exchanged_rings",),
+    "ring_cells.h": ("range_view.ring_cells",),
+    "shifted_rings.h": ("range_view.shifted_rings",),
 }
 """Files of C++, and the modules of Python that decide the same."""
 RENAMED = {

@@ -18,9 +18,6 @@ from hwnas.range_view.projection import project
 from hwnas.range_view.projection_spec import ProjectionSpec
 from hwnas.range_view.rings import recover_rings
 from hwnas.range_view.rows import (
-    DISAGREE,
-    OTHER_BEAMS,
-    REORDERED,
     _row_of_each,
     rows_of,
     sines_of_beams,
@@ -352,104 +349,6 @@ def test_a_beam_without_points_is_skipped_though_another_is_nearest_to_its_neigh
     assert rows.row is not None
     np.testing.assert_array_equal(rows.row, beam[seen])
     np.testing.assert_array_equal(row, beam[seen] - (beam[seen] > 3))
-
-
-def test_rings_numbered_as_beams_fire_are_sorted_by_elevation_with_a_warning() -> None:
-    sensor = load_sensor("vlp-16")
-    points, beam = scan_of(sensor, Turn(order="any"))
-    laser = np.array([15, 7, 14, 6, 13, 5, 12, 4, 11, 3, 10, 2, 9, 1, 8, 0], np.int32)[beam]
-    with pytest.warns(DataWarning, match="sorted by elevation"):
-        row, _ = row_of(points, laser, 16)
-    np.testing.assert_array_equal(row, beam)
-    assert rows_of(points, 16, None, laser).remark == REORDERED
-    seen = beam != 4
-    np.testing.assert_array_equal(
-        rows_of(points[seen], 16, sines_of_beams(sensor.elevation_deg), laser[seen]).row, beam[seen]
-    )
-
-
-@pytest.mark.parametrize("name", ROTATING)
-@settings(max_examples=8, deadline=None)
-@given(turns, st.booleans(), st.integers(0, 2**16))
-def test_any_two_neighbouring_rings_that_are_exchanged_are_put_right(
-    name: str, turn: Turn, knows_beams: bool, which: int
-) -> None:
-    sensor = load_sensor(name)
-    assert sensor.elevation_deg is not None
-    beams = len(sensor.elevation_deg)
-    points, beam = scan_of(sensor, turn._replace(steps=int(turn.sector_deg)))
-    numbers = np.arange(beams, dtype=np.int32)
-    first = which % (beams - 1)
-    numbers[[first, first + 1]] = numbers[[first + 1, first]]
-    rows = rows_of(
-        points, beams, sines_of_beams(sensor.elevation_deg) if knows_beams else None, numbers[beam]
-    )
-    assert rows.remark == REORDERED
-    assert rows.row is not None
-    np.testing.assert_array_equal(rows.row, beam)
-    assert rows_of(points, beams, None, beam).remark == 0
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.floats(0, 8), turns)
-def test_rings_in_order_are_not_sorted_however_the_sensor_is_mounted(tilt_deg: float, turn: Turn) -> None:
-    """Tilted frames give rings mean elevations that seem exchanged, most of all in parts of a turn."""
-    points, beam = scan_of(load_sensor("vlp-16"), turn)
-    tilt = np.radians(tilt_deg)
-    points[:, [0, 2]] = points[:, [0, 2]] @ np.array(
-        [[np.cos(tilt), -np.sin(tilt)], [np.sin(tilt), np.cos(tilt)]], np.float32
-    )
-    rows = rows_of(points, 16, None, beam)
-    assert rows.remark != REORDERED
-
-
-@pytest.mark.parametrize("name", ROTATING)
-@settings(max_examples=6, deadline=None)
-@given(turns, st.integers(1, 3), st.booleans())
-def test_rings_numbered_without_those_that_have_no_point_are_warned_of(
-    name: str, turn: Turn, lost: int, bottom_first: bool
-) -> None:
-    sensor = load_sensor(name)
-    assert sensor.elevation_deg is not None
-    beams = len(sensor.elevation_deg)
-    points, beam = scan_of(sensor, turn)
-    number = beams - 1 - beam if bottom_first else beam
-    seen = number >= lost
-    table = sines_of_beams(sensor.elevation_deg)
-    assert rows_of(points[seen], beams, table, number[seen] - np.int32(lost)).remark == OTHER_BEAMS
-    kept = rows_of(points[seen], beams, table, number[seen])
-    assert kept.remark == 0
-    np.testing.assert_array_equal(kept.row, beam[seen])
-
-
-def test_other_beams_are_said_in_words() -> None:
-    sensor = load_sensor("vlp-16")
-    points, beam = scan_of(sensor, Turn())
-    seen = beam >= 2
-    spec = ProjectionSpec(16, 256, "ring", beams_deg=sensor.elevation_deg)
-    with pytest.warns(DataWarning, match="fit other beams of the sensor than their numbers name"):
-        project(points[seen], np.zeros(int(seen.sum()), np.float32), spec, beam[seen] - np.int32(2))
-
-
-@pytest.mark.parametrize("name", ["hdl-32e", "hdl-64e", "vlp-16", "ot128"])
-@pytest.mark.parametrize("share", [0.2, 0.4])
-def test_many_points_in_rings_of_others_are_warned_of(name: str, share: float) -> None:
-    sensor = load_sensor(name)
-    points, beam = scan_of(sensor, Turn(steps=720))
-    beams = int(beam.max()) + 1
-    rng = np.random.default_rng(0)
-    is_wrong = rng.random(len(beam)) < share
-    ring = np.where(is_wrong, rng.integers(0, beams, len(beam)), beam).astype(np.int32)
-    assert rows_of(points, beams, None, ring).remark == DISAGREE
-    assert rows_of(points, beams, None, beam).remark == 0
-
-
-def test_rings_that_contradict_elevations_are_warned_of() -> None:
-    points, _ = scan_of(load_sensor("hdl-32e"), Turn(order="any"))
-    nonsense = np.random.default_rng(0).integers(0, 32, len(points)).astype(np.int32)
-    with pytest.warns(DataWarning, match="contradict the elevations"):
-        row_of(points, nonsense, 32)
-    assert rows_of(points, 32, None, nonsense).remark == DISAGREE
 
 
 def test_more_rings_than_rows_are_refused() -> None:

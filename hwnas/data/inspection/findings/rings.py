@@ -15,6 +15,8 @@ from hwnas.range_view.projection import remark_on_rows
 from hwnas.range_view.rows import DISAGREE, OTHER_BEAMS, REORDERED
 
 _ASIDE_M = 0.3
+# Rings that contradict elevations in one scan of so many are no accident.
+_SEVERAL = 10
 
 
 def ring_findings(
@@ -54,13 +56,14 @@ def ring_findings(
             "Give each ring the number of its beam, counted over all beams.",
         )
     is_in_frame = geometry is None or _is_in_frame(geometry)
-    if 2 * _scans_with(image, DISAGREE) > image.num_scans and is_in_frame:
+    disagree = _scans_with(image, DISAGREE)
+    if _SEVERAL * disagree >= image.num_scans and is_in_frame:
         yield Finding(
             "ring",
             WARNING,
-            f"The rings that {_place_of(source)} holds are no separate beams as the points are read, so that "
-            "nobody can tell which is the top one: some rings are wrong, or the points are not in the frame "
-            "of the sensor.",
+            f"In {disagree} of {image.num_scans} scans, the rings that {_place_of(source)} holds contradict "
+            "the elevations of the points: rings are mixed up or shifted in a part of the turn, or the "
+            "points are not in the frame of the sensor.",
             "Mend what is said of the frame first; then look whether this is the column of the rings "
             "(`format_options`).",
         )
