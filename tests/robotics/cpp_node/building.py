@@ -6,8 +6,7 @@ import fcntl
 import os
 from pathlib import Path
 
-import pytest
-
+from tests.bundle.runtime.other_runtimes import DIRECTORY as DISTRIBUTIONS
 from tests.cpp_runtime.building import BUILD, ROOT, Built, run
 
 SOURCE = ROOT / "export" / "ros2" / "hwnas_ros_cpp"
@@ -40,7 +39,7 @@ def probe_library(runtime: Built) -> Path:
     return build(runtime, "core", "-DHWNAS_ROS_TESTS=ON") / "libhwnas_ros_probe.so"
 
 
-def skip_without(reason: str) -> None:
-    """Skip if there is a reason to."""
-    if reason:
-        pytest.skip(reason)
+def rcl_node(runtime: Built, distribution: str) -> Path:
+    """Build the node for a distribution of ROS that `scripts/prepare_ros2` installed."""
+    prefix = (DISTRIBUTIONS / f"ros2-{distribution}").resolve()
+    return build(runtime, distribution, f"-DHWNAS_RCL_PREFIX={prefix}") / "hwnas_segmentation_node"
