@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <array>
+#include <cmath>
 #include <map>
 #include <set>
 
@@ -33,6 +35,44 @@ std::vector<uint32_t> raw_ids_of(const Json& values, std::map<uint32_t, std::str
   return ids;
 }
 
+using Color = std::array<uint8_t, 3>;
+
+Color color_of(const Json& value, const std::string& where) {
+  if (value.is_string()) {
+    const std::string text = value.get<std::string>();
+    if (text.size() == 7 && text[0] == '#' && text.find_first_not_of("0123456789abcdefABCDEF", 1) == text.npos) {
+      const auto number = static_cast<uint32_t>(std::stoul(text.substr(1), nullptr, 16));
+      return {static_cast<uint8_t>(number >> 16), static_cast<uint8_t>(number >> 8), static_cast<uint8_t>(number)};
+    }
+  }
+  const auto is_part = [](const Json& part) { return part.is_number_integer() && part >= 0 && part <= 255; };
+  if (value.is_array() && value.size() == 3 && std::all_of(value.begin(), value.end(), is_part)) {
+    return {value[0].get<uint8_t>(), value[1].get<uint8_t>(), value[2].get<uint8_t>()};
+  }
+  data_error("In the label map, `" + where + "` must be [red, green, blue] from 0 to 255 or '#rrggbb', found " +
+             repr(value) + ".");
+}
+
+// A colour for a class without one; hues a golden angle apart are all different.
+Color default_color(size_t number) {
+  const double hue = std::fmod(static_cast<double>(number) * 0.61803398875, 1.0) * 6.0;
+  const double saturation = 0.65, value = number % 2 ? 0.95 : 0.75;
+  const double sector = std::floor(hue), within = hue - sector;
+  const double low = value * (1.0 - saturation), falling = value * (1.0 - saturation * within);
+  const double rising = value * (1.0 - saturation * (1.0 - within));
+  const std::array<std::array<double, 3>, 6> sectors = {{{value, rising, low},
+                                                         {falling, value, low},
+                                                         {low, value, rising},
+                                                         {low, falling, value},
+                                                         {rising, low, value},
+                                                         {value, low, falling}}};
+  Color color{};
+  for (size_t i = 0; i < 3; ++i) {
+    color[i] = static_cast<uint8_t>(std::nearbyint(255.0 * sectors[static_cast<size_t>(sector) % 6][i]));
+  }
+  return color;
+}
+
 }  // namespace
 
 LabelMap label_map_of(const Json& value) {
@@ -54,6 +94,9 @@ LabelMap label_map_of(const Json& value) {
       data_error("The label map " + repr(member_of(value, "name")) +
                  " has a class without raw_ids; give every class at least one.");
     }
+    const Json* color = find(entry, "color");
+    const size_t number = map.class_names.size();
+    map.colors.push_back(color ? color_of(*color, where + "color") : default_color(number));
     map.class_names.push_back(name);
     first.push_back(ids[0]);
     taken.insert(ids.begin(), ids.end());

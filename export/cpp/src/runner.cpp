@@ -279,6 +279,7 @@ Runner::Runner(const std::string& bundle, const Options& options) : parts_(std::
   check_threads(options.onnxruntime.threads);
   const Manifest manifest = read_manifest(bundle, options.trust);
   parts.deployment = read_deployment(manifest);
+  parts.architecture_id = text_of(manifest.content->at("architecture_id"));
   parts.checks = checks_of(manifest, parts.deployment, options.check_scans);
   parts.session = open_network(manifest, options);
   parts.logits.resize(parts.deployment.label_map.class_names.size() *
@@ -322,7 +323,18 @@ void Runner::label(const Scan& scan, Result& result, bool with_scores, StepTimes
   result.projection = name_of(parts.image.rows);
 }
 
+void Runner::warm_up() {
+  const std::lock_guard<std::mutex> lock(parts_->mutex);
+  const ProjectionSettings& image = parts_->deployment.projection;
+  parts_->input.assign(parts_->deployment.normalisation.mean.size() * static_cast<size_t>(image.height) *
+                           static_cast<size_t>(image.width),
+                       0.0f);
+  parts_->session->run(parts_->input.data(), parts_->logits.data());
+}
+
 const std::vector<std::string>& Runner::class_names() const { return parts_->deployment.label_map.class_names; }
+const std::vector<std::array<uint8_t, 3>>& Runner::class_colors() const { return parts_->deployment.label_map.colors; }
+const std::string& Runner::architecture_id() const { return parts_->architecture_id; }
 uint32_t Runner::raw_id_of(uint8_t label) const { return parts_->deployment.label_map.raw_ids[label]; }
 double Runner::lowest_intensity() const { return parts_->deployment.lowest_intensity; }
 double Runner::highest_intensity() const { return parts_->deployment.highest_intensity; }

@@ -19,6 +19,7 @@ namespace hwnas::runtime {
 
 struct Runner::Parts {
   Deployment deployment;
+  std::string architecture_id;
   ScanChecks checks;
   std::unique_ptr<Session> session;
   std::mutex mutex;

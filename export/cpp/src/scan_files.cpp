@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "columns.h"
+#include "coordinates.h"
 #include "files.h"
 #include "hwnas_runtime/runtime.hpp"
 #include "json.h"
@@ -224,27 +225,6 @@ void check_content(const std::string& content, const RecordOptions& options, con
          "? Name them all: in format_options.columns of dataset.yaml, such as [x, y, z, intensity, ring], or for "
          "`hwnas infer --columns x,y,z,intensity,ring`; `_` skips one. `check_columns: false` in "
          "format_options reads the file as stated.");
-}
-
-// Coordinates of a file in metres in the frame of the sensor.
-std::array<float, 3> in_sensor_frame(std::array<double, 3> point, bool is_wide, const Coordinates& coordinates) {
-  const auto stored = [=](double value) { return is_wide ? value : static_cast<double>(static_cast<float>(value)); };
-  const bool is_moved =
-      coordinates.unit_m != 1.0 ||
-      std::any_of(coordinates.origin_m.begin(), coordinates.origin_m.end(), [](double v) { return v != 0.0; });
-  // Drivers write a beam without return as 0 0 0, wherever the sensor stands.
-  const bool is_somewhere = std::any_of(point.begin(), point.end(), [](double value) { return value != 0.0; });
-  for (size_t axis = 0; axis < 3; ++axis) {
-    point[axis] = stored(point[axis]);
-    if (is_moved)
-      point[axis] = is_somewhere ? stored(point[axis] * coordinates.unit_m - coordinates.origin_m[axis]) : 0.0;
-  }
-  std::array<float, 3> turned{};
-  for (size_t axis = 0; axis < 3; ++axis) {
-    turned[axis] =
-        static_cast<float>(point[static_cast<size_t>(coordinates.columns[axis])] * coordinates.signs[axis]);
-  }
-  return turned;
 }
 
 // A whole number of a column; what stands beside points that are no measurements may be anything.

@@ -34,6 +34,7 @@ struct KnnSettings {
 struct LabelMap {
   std::vector<std::string> class_names;
   std::array<uint32_t, 256> raw_ids{};  // of each train id
+  std::vector<std::array<uint8_t, 3>> colors;  // red, green and blue of each class
 };
 
 // What the numbers of scan files mean.

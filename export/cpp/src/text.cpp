@@ -22,11 +22,6 @@ constexpr std::array<Range, 24> kHidden = {
      {0xd800, 0xf8ff},   {0xfeff, 0xfeff},   {0xfff0, 0xfffb},   {0x110bd, 0x110bd}, {0x110cd, 0x110cd},
      {0x13430, 0x1343f}, {0x1bca0, 0x1bca3}, {0x1d173, 0x1d17a}, {0xe0000, 0x10ffff}}};
 
-bool is_hidden(uint32_t code) {
-  return std::any_of(kHidden.begin(), kHidden.end(),
-                     [=](Range range) { return range.first <= code && code <= range.last; });
-}
-
 // Next code point of a text in UTF-8. A byte that is not part of one is taken alone, as Python's surrogateescape does:
 // whatever follows it, such as an escape, must not be taken for its continuation.
 uint32_t next_code(std::string_view text, size_t& at) {
@@ -60,6 +55,17 @@ std::string escape(uint32_t code) {
 }
 
 }  // namespace
+
+bool is_hidden(uint32_t code) {
+  return std::any_of(kHidden.begin(), kHidden.end(),
+                     [=](Range range) { return range.first <= code && code <= range.last; });
+}
+
+std::u32string characters_of(std::string_view text) {
+  std::u32string characters;
+  for (size_t at = 0; at < text.size();) characters.push_back(next_code(text, at));
+  return characters;
+}
 
 std::string repr(std::string_view text) {
   const bool is_single = text.find('\'') == text.npos || text.find('"') != text.npos;

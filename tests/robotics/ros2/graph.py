@@ -147,12 +147,22 @@ def running_node(
     scratch: Path,
     parameters: Mapping[str, Any],
     program: Sequence[str] = ("-m", "hwnas.robotics.ros2_node"),
+    *,
+    executable: Path | None = None,
 ) -> Iterator[Node]:
-    """Run the node on `TOPIC` until the end of the context."""
+    """Run the node on `TOPIC` until the end of the context.
+
+    Args:
+        distribution: of ROS.
+        scratch: a directory for what it writes.
+        parameters: of the node.
+        program: what the interpreter of the distribution runs, and its arguments.
+        executable: to be run, with the arguments `program`, in place of that interpreter.
+    """
     log = scratch / f"node-{time.monotonic_ns()}.log"
     given = [part for name, value in parameters.items() for part in ("-p", f"{name}:={json.dumps(value)}")]
     command = [
-        str(python_of(f"ros2-{distribution}")),
+        str(executable or python_of(f"ros2-{distribution}")),
         *program,
         "--ros-args",
         *given,

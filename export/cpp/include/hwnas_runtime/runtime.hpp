@@ -11,6 +11,7 @@
 #ifndef HWNAS_RUNTIME_RUNTIME_HPP_
 #define HWNAS_RUNTIME_RUNTIME_HPP_
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -91,7 +92,16 @@ class Runner {
   /// of hwnas; kBundle if the network cannot be computed.
   void label(const Scan& scan, Result& result, bool with_scores = true, StepTimes* times = nullptr);
 
+  /// Computes the network once, of zeros: what fails then is told now, and the first scan takes as long as the others.
+  ///
+  /// Throws Error: kBundle if the network cannot be computed.
+  void warm_up();
+
   const std::vector<std::string>& class_names() const;
+  /// Red, green and blue of each class.
+  const std::vector<std::array<uint8_t, 3>>& class_colors() const;
+  /// Id of the architecture, as the manifest states it.
+  const std::string& architecture_id() const;
   /// The id of a train id in files of the label map's data set: the first of the class; of 255 one that means none.
   uint32_t raw_id_of(uint8_t label) const;
   /// Lowest and highest intensity of the sensor.
@@ -103,6 +113,7 @@ class Runner {
  private:
   struct Parts;
   friend class ScanFiles;
+  friend class StoredClouds;
   std::unique_ptr<Parts> parts_;
 };
 
@@ -131,6 +142,36 @@ class ScanFiles {
 
  private:
   const Runner* runner_;
+};
+
+/// Clouds that come from elsewhere than `.bin` files, such as messages: what the bundle states of their format, and
+/// the way into the frame of the sensor.
+class StoredClouds {
+ public:
+  /// format: as data sets call it, such as `rosbag`; what the bundle states of another one does not count.
+  StoredClouds(const Runner& runner, const std::string& format);
+  ~StoredClouds();
+
+  /// An option of the format, such as the name of a field; nothing where the bundle states none.
+  ///
+  /// Throws Error (kData) if the bundle states something else than a text, or a number.
+  std::optional<std::string> text_option(const char* name) const;
+  std::optional<double> number_option(const char* name) const;
+
+  /// Fills `scan.points` with points in the frame of the sensor, in metres. Of an organised cloud without rings, the
+  /// rings are those of its rows, if it keeps the grid of the sensor.
+  ///
+  /// points: [height * width][3] as they are stored.
+  /// height, width: rows and columns; of a list of points one is 1.
+  void to_sensor_frame(const float* points, size_t height, size_t width, StoredScan& scan) const;
+  void to_sensor_frame(const double* points, size_t height, size_t width, StoredScan& scan) const;
+
+ private:
+  struct Stated;
+  template <typename T>
+  void turn(const T* points, size_t height, size_t width, StoredScan& scan) const;
+  const Runner* runner_;
+  std::unique_ptr<const Stated> stated_;
 };
 
 /// Version of this library: that of hwnas.
