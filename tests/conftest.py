@@ -42,6 +42,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # Several processes share the cores; threads of theirs would only wait for each other. Read by torch and numpy
     # when they are loaded, here and in child processes that are told nothing else.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # Where full training takes all cores, threads that wait for each other by spinning take them from other tests.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     collect_garbage_seldom()
 
 
