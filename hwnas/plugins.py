@@ -7,11 +7,13 @@ distribution, in one group a family. Python 3.8 syntax: this module travels to b
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from functools import lru_cache
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from types import MappingProxyType, TracebackType
-from typing import Any, Dict, List, Mapping, Optional, Tuple, Type, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Type, Union
 
 from hwnas.errors import HwnasError, PluginError, did_you_mean, file_access_error
 from hwnas.text import shown
@@ -30,6 +32,9 @@ GROUPS: Mapping[str, str] = MappingProxyType(
     }
 )
 """Every entry-point group, and what is registered in it."""
+
+_Registered = Mapping[str, Sequence[EntryPoint]]
+"""Entry points by group."""
 
 
 def families_in_words() -> str:
@@ -87,14 +92,35 @@ def installed_plugins(group: Optional[str] = None) -> List[Plugin]:
 
 def _plugin(group: str, entry: EntryPoint) -> Plugin:
     origin = getattr(entry, "dist", None)  # Python 3.8 does not tell
-    named = ("", "") if origin is None else (origin.name, origin.version)
+    named = ("", "") if origin is None else _name_and_version(origin)
     return Plugin(group, entry.name, entry.value, *named)
 
 
-def _entries(group: str) -> List[EntryPoint]:
+@lru_cache(maxsize=64)
+def _name_and_version(distribution: Distribution) -> Tuple[str, str]:
+    return distribution.name, distribution.version
+
+
+def _entries(group: str) -> Sequence[EntryPoint]:
+    return _registered(tuple((path, _last_change(path)) for path in sys.path)).get(group, ())
+
+
+def _last_change(path: str) -> Optional[Tuple[int, int, int]]:
+    """Return what differs once a distribution has been installed in a directory of `sys.path`."""
+    try:
+        status = os.stat(path or ".")
+    except OSError:  # there may be none
+        return None
+    return status.st_dev, status.st_ino, status.st_mtime_ns
+
+
+@lru_cache(maxsize=1)
+def _registered(_installed: Tuple[Tuple[str, Optional[Tuple[int, int, int]]], ...]) -> _Registered:
+    """Return the entry points of each of our groups; finding them reads a file of every distribution."""
+    found = entry_points()
     if sys.version_info < (3, 10):  # noqa: UP036 - on boards
-        return list(entry_points().get(group, []))
-    return list(entry_points(group=group))
+        return {group: tuple(found.get(group, ())) for group in GROUPS}
+    return {group: tuple(found.select(group=group)) for group in GROUPS}
 
 
 def plugin_names(group: str) -> List[str]:

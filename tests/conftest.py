@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing.util
 import os
 import shutil
 import signal
@@ -9,11 +10,13 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from hwnas.processes import collect_garbage_seldom
+from tests import forked
 
 # A driver for discrete GPUs, and the two names that Jetsons give theirs.
 _GPU_DEVICES = ("/dev/nvidiactl", "/dev/nvgpu", "/dev/nvhost-gpu")
@@ -42,6 +45,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # Several processes share the cores; threads of theirs would only wait for each other. Read by torch and numpy
     # when they are loaded, here and in child processes that are told nothing else.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # Where full training takes all cores, threads that wait for each other by spinning take them from other tests.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     collect_garbage_seldom()
 
 
@@ -65,6 +70,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("gpu"):
             item.add_marker(pytest.mark.skip(reason="no NVIDIA GPU on this machine"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _forked_pools() -> Iterator[None]:
+    """Fork the workers of pools from a process that has loaded what they need."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(multiprocessing.util, "spawnv_passfds", forked.spawn)
+        yield
+
+
+@pytest.fixture
+def spawned_pools(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start the workers of pools as fresh interpreters, for tests of pools themselves."""
+    monkeypatch.setattr(multiprocessing.util, "spawnv_passfds", forked.SPAWN)
 
 
 @pytest.fixture(scope="session")

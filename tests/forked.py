@@ -5,7 +5,8 @@ imports. Tests of what a search does with its workers, or of what commands leave
 of executors, of killing and of the command line itself start fresh ones.
 
 The loaded process has one thread and computes nothing, so that its forks are like fresh interpreters. They are
-children of the test process: whatever starts them can wait for them and kill them as usual.
+children of the test process: whatever starts them can wait for them and kill them as usual. A command that was
+forked has such a process of its own, from which its workers are forked.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import ctypes
 import functools
 import inspect
 import json
+import multiprocessing.util
 import os
 import runpy
 import signal
@@ -22,9 +24,10 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -32,8 +35,26 @@ from hwnas import processes
 
 REPOSITORY = Path(__file__).parents[1]
 _PR_SET_CHILD_SUBREAPER = 36
+SPAWN = multiprocessing.util.spawnv_passfds
+"""How `multiprocessing` starts its processes."""
+_POOL_WORKER = "from multiprocessing.spawn import spawn_main; "
 _ABOVE = 1000
 """Descriptors are moved from here down to the numbers that a child expects."""
+_one_at_a_time = threading.RLock()
+_of_command: list[tuple[int, socket.socket]] = []
+"""In a command that was forked: the number of its own loaded process, and the connection to it."""
+_CLIENT = """#!{python} -ISE
+import json, os, socket, sys
+with socket.socket(socket.AF_UNIX) as server:
+    server.connect({address!r})
+    order = json.dumps([{module!r}, sys.argv[1:], dict(os.environ), os.getcwd()]).encode()
+    socket.send_fds(server, [len(order).to_bytes(4, "big")], [0, 1, 2])
+    server.sendall(order)
+    status = int(server.recv(16))
+if status < 0:
+    os.kill(os.getpid(), -status)
+sys.exit(status)
+"""
 
 
 class ForkedProcess(subprocess.Popen[Any]):
@@ -75,6 +96,31 @@ def start(
     return process
 
 
+def spawn(path: str | bytes, arguments: Sequence[str], descriptors: Sequence[int]) -> int:
+    """Do as `multiprocessing.util.spawnv_passfds` does, which starts the workers of pools."""
+    code = arguments[arguments.index("-c") + 1]
+    if not code.startswith(_POOL_WORKER):
+        return SPAWN(path, arguments, descriptors)
+    kept = [0, 1, 2, *map(int, descriptors)]
+    order = {
+        "code": code,
+        "arguments": list(arguments[arguments.index("-c") + 2 :]),
+        "environment": dict(os.environ),
+        "directory": str(Path.cwd()),
+        "descriptors": kept,
+        "is_leader": False,
+    }
+    return _fork(json.dumps(order).encode(), kept)
+
+
+def fork_workers(set_attribute: Callable[[Any, str, Any], None] = setattr) -> None:
+    """Have this process fork the workers of its searches and pools from here on."""
+    from hwnas.search.executors import local
+
+    set_attribute(local, "start", start)
+    set_attribute(multiprocessing.util, "spawnv_passfds", spawn)
+
+
 def run(
     arguments: Sequence[str], *, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
@@ -87,23 +133,77 @@ def run(
     return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
+@contextlib.contextmanager
+def program(path: Path, module: str) -> Iterator[None]:
+    """Have `path` be a program, for shells to call, that runs a module in a fork of the loaded process.
+
+    Args:
+        path: of the program.
+        module: run as `python -m` does it.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="hwnas-forked-") as directory,
+        socket.socket(socket.AF_UNIX) as server,
+    ):
+        address = str(Path(directory) / "socket")
+        server.bind(address)
+        server.listen()
+        path.write_text(_CLIENT.format(python=sys.executable, address=address, module=module))
+        path.chmod(0o755)
+        thread = threading.Thread(target=_answer, args=(server,))
+        thread.start()
+        try:
+            yield
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def _answer(server: socket.socket) -> None:
+    """Run what clients ask for, one after the other, until the server is shut down."""
+    while True:
+        try:
+            client, _ = server.accept()
+        except OSError:
+            return
+        with client, contextlib.ExitStack() as stack:
+            length, streams, _, _ = socket.recv_fds(client, 4, 3)
+            for stream in streams:
+                stack.callback(os.close, stream)
+            content = _received(client, int.from_bytes(length, "big"))
+            module, arguments, environment, directory = json.loads(content)
+            stdin, stdout, stderr = streams
+            command = [sys.executable, "-m", module, *arguments]
+            with ForkedProcess(
+                command, env=environment, cwd=directory, stdin=stdin, stdout=stdout, stderr=stderr
+            ) as process:
+                status = process.wait()
+            client.sendall(str(status).encode())
+
+
 def _fork(order: bytes, descriptors: list[int]) -> int:
     """Have the loaded process fork, and return the number of its fork, which becomes a child of this one."""
+    with _one_at_a_time:
+        loaded = _of_command[0][1] if _of_command else _connection_to_loaded()
+        # A process whose parent has ended becomes a child of the next process above that asks for it.
+        _adopt(True)
+        try:
+            socket.send_fds(loaded, [len(order).to_bytes(4, "big")], descriptors)
+            loaded.sendall(order)
+            answer = loaded.recv(16)
+        finally:
+            _adopt(False)
+    if not answer:
+        raise AssertionError("the loaded process has ended; see what it printed")
+    return int(answer)
+
+
+def _connection_to_loaded() -> socket.socket:
     process, loaded = _loaded()
     if processes.has_ended(process):  # a test may kill all that its process has started
         _loaded.cache_clear()
         _, loaded = _loaded()
-    # A process whose parent has ended becomes a child of the next process above that asks for it.
-    _adopt(True)
-    try:
-        socket.send_fds(loaded, [len(order).to_bytes(4, "big")], descriptors)
-        loaded.sendall(order)
-        answer = loaded.recv(16)
-    finally:
-        _adopt(False)
-    if not answer:
-        raise AssertionError("the loaded process has ended; see what it printed")
-    return int(answer)
+    return loaded
 
 
 def _adopt(is_on: bool) -> None:
@@ -130,7 +230,6 @@ def _loaded() -> tuple[subprocess.Popen[bytes], socket.socket]:
 
 
 def _serve(connection: socket.socket) -> None:
-    _load()
     if len(os.listdir("/proc/self/task")) != 1:
         raise AssertionError("a process with threads cannot be forked safely")
     while True:
@@ -169,6 +268,8 @@ def _load() -> None:
     from torch import nn, optim
 
     import hwnas.cli.main
+    import hwnas.estimators.comparison
+    import hwnas.latency.predict.exporting
     import hwnas.search.driver
     import hwnas.search.worker  # noqa: F401
     from hwnas.io_spec import IoSpec, TensorSpec
@@ -186,12 +287,11 @@ def _become(order: Mapping[str, Any], descriptors: Sequence[int]) -> NoReturn:
     status = 1
     try:
         _take_over(order, descriptors)
-        name, *arguments = order["module"]
-        sys.argv = [name, *arguments]
-        if name == "hwnas.processes":
-            processes.main()
+        if "code" in order:
+            sys.argv = ["-c", *order["arguments"]]
+            exec(order["code"], {"__name__": "__main__"})
         else:
-            runpy.run_module(name, run_name="__main__", alter_sys=True)
+            _run_module(order["module"])
         status = 0
     except SystemExit as ending:
         status = ending.code if isinstance(ending.code, int) else int(ending.code is not None)
@@ -201,7 +301,38 @@ def _become(order: Mapping[str, Any], descriptors: Sequence[int]) -> NoReturn:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()
+        for loaded, connection in _of_command:
+            connection.close()
+            os.waitpid(loaded, 0)
         os._exit(status)
+
+
+def _run_module(command: Sequence[str]) -> None:
+    sys.argv = list(command)
+    if command[0] == "hwnas.processes":
+        processes.main()
+    else:
+        _fork_for_workers()
+        runpy.run_module(command[0], run_name="__main__", alter_sys=True)
+
+
+def _fork_for_workers() -> None:
+    """Leave a fork of this command as it is now, from which it forks its workers once it has threads."""
+    ours, theirs = socket.socketpair()
+    loaded = os.fork()
+    if loaded == 0:
+        ours.close()
+        with Path(os.devnull).open("r+b") as nothing:
+            for descriptor in range(3):
+                os.dup2(nothing.fileno(), descriptor)
+        # Ends when the command has: nobody else holds the other end.
+        try:
+            _serve(theirs)
+        finally:
+            os._exit(0)
+    theirs.close()
+    _of_command.append((loaded, ours))
+    fork_workers()
 
 
 def _take_over(order: Mapping[str, Any], descriptors: Sequence[int]) -> None:
@@ -225,4 +356,5 @@ def _take_over(order: Mapping[str, Any], descriptors: Sequence[int]) -> None:
 
 if __name__ == "__main__":
     with socket.socket(fileno=int(sys.argv[1])) as _connection:
+        _load()
         _serve(_connection)

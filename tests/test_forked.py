@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from hwnas.processes import kill_group, module_command
+from hwnas.worker_pool import worker_pool
 from tests import forked
 
 MODULE = """
@@ -55,6 +56,53 @@ def test_a_fork_is_a_child_with_what_it_was_given(what: str, status: int, said: 
     assert process.returncode == status
     assert err.decode().strip().endswith(said)
     assert not psutil.pid_exists(process.pid)
+
+
+SPEAKING = """
+import os, signal, sys
+print(os.getcwd(), os.environ["COLOUR"], sys.argv[1:], sys.stdin.read(), flush=True)
+print("aside", file=sys.stderr)
+if sys.argv[1] == "killed":
+    os.kill(os.getpid(), signal.SIGTERM)
+sys.exit(5)
+"""
+
+
+@pytest.mark.parametrize(("argument", "status"), [("ended", 5), ("killed", -signal.SIGTERM)])
+def test_a_program_for_shells_is_like_a_fresh_interpreter(
+    argument: str, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "speaking.py").write_text(SPEAKING)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    program = tmp_path / "speak"
+    with forked.program(program, "speaking"):
+        found = subprocess.run(
+            [program, argument, "a b"],
+            cwd="/",
+            env={**os.environ, "COLOUR": "blue"},
+            input="hello",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert found.stdout.strip() == f"/ blue ['{argument}', 'a b'] hello"
+    assert found.stderr == "aside\n"
+    assert found.returncode == status
+
+
+def has_loaded(module: str) -> tuple[int, bool]:
+    return os.getppid(), module in sys.modules
+
+
+def test_workers_of_a_pool_are_forked_from_the_loaded_process() -> None:
+    with worker_pool(1) as pool:
+        assert pool.submit(has_loaded, "hwnas.search.worker").result() == (os.getpid(), True)
+
+
+@pytest.mark.usefixtures("spawned_pools")
+def test_workers_of_a_pool_are_fresh_where_a_test_asks_for_it() -> None:
+    with worker_pool(1) as pool:
+        assert pool.submit(has_loaded, "hwnas.search.worker").result() == (os.getpid(), False)
 
 
 def test_a_loaded_process_that_was_killed_is_started_again() -> None:

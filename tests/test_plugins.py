@@ -1,4 +1,7 @@
+import json
 import re
+import shutil
+import sys
 import tomllib
 from pathlib import Path
 
@@ -41,6 +44,19 @@ def test_one_name_twice_is_refused(tmp_path, monkeypatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(PluginError, match="more than once"):
         load_plugin("hwnas.tasks", "shapes")
+
+
+def test_what_is_installed_or_removed_meanwhile_is_noticed(tmp_path, monkeypatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "shapes" not in plugin_names("hwnas.tasks")
+    _distribution(tmp_path, "later", "json:loads")
+    assert load_plugin("hwnas.tasks", "shapes") is json.loads
+    shutil.rmtree(tmp_path / "later-1.dist-info")
+    assert "shapes" not in plugin_names("hwnas.tasks")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", ["", *sys.path])
+    _distribution(tmp_path, "here", "json:dumps")
+    assert load_plugin("hwnas.tasks", "shapes") is json.dumps
 
 
 def test_a_plugin_that_fails_to_import_is_named(tmp_path, monkeypatch) -> None:

@@ -195,6 +195,7 @@ def test_workers_of_a_pool_die_with_it_even_while_they_import(
     assert have_ended(workers)
 
 
+@pytest.mark.usefixtures("spawned_pools")
 def test_a_pool_kills_its_workers_when_its_block_fails() -> None:
     started = time.monotonic()
     with pytest.raises(ZeroDivisionError), worker_pool(2) as pool:  # noqa: PT012

@@ -21,8 +21,10 @@ from tests import short_measuring
 COMMAND = """
 from hwnas.cli.main import main
 from hwnas.run import quickstart
+from tests import forked
 from tests.short_measuring import shorten
 
+forked.fork_workers()
 shorten()
 quickstart.LATENCY_TOLERANCE = 5.0
 main()

@@ -11,6 +11,8 @@ import pytest
 from hwnas.scan import DataWarning
 from hwnas.worker_pool import worker_pool
 
+pytestmark = pytest.mark.usefixtures("spawned_pools")
+
 
 def warned(number: int) -> int:
     """Warn in a worker, twice of the same."""

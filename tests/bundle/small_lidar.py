@@ -284,10 +284,10 @@ def register(patch: Any) -> None:
     """Make task and space findable by name, as if a distribution had registered them, and clock briefly."""
     from hwnas import plugins
 
-    installed = plugins.entry_points
+    installed = plugins._entries
 
-    def entry_points(*, group: str) -> list[EntryPoint]:
-        return [*installed(group=group), *(entry for entry in ENTRY_POINTS if entry.group == group)]
+    def entries(group: str) -> list[EntryPoint]:
+        return [*installed(group), *(entry for entry in ENTRY_POINTS if entry.group == group)]
 
-    patch.setattr(plugins, "entry_points", entry_points)
+    patch.setattr(plugins, "_entries", entries)
     patch.setattr(MeasuringProtocol, "__post_init__", bounded)

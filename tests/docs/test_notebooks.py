@@ -32,11 +32,13 @@ def script() -> ModuleType:
 
 @pytest.fixture
 def short(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Kernels whose measurements end soon: the notebook is shown to run, not how fast a network is."""
+    """Kernels whose measurements end and whose workers start soon: what is shown is that the notebook runs."""
     directory = tmp_path_factory.mktemp("ipython")
     startup = directory / "profile_default" / "startup"
     startup.mkdir(parents=True)
-    (startup / "00-short.py").write_text("from tests.short_measuring import shorten\nshorten()\n")
+    (startup / "00-short.py").write_text(
+        "from tests import forked\nfrom tests.short_measuring import shorten\n\nforked.fork_workers()\nshorten()\n"
+    )
     monkeypatch.setenv("IPYTHONDIR", str(directory))
     monkeypatch.setenv("PYTHONPATH", short_measuring.environment()["PYTHONPATH"])
 

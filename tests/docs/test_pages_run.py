@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import shutil
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import numpy as np
 import pytest
 
 from hwnas.data.scan_files.formats import read_bin
+from tests import forked
 from tests.docs.blocks import DOCS, REPOSITORY, TUTORIAL, Block, blocks_of, pages
 
 pytestmark = pytest.mark.slow
@@ -25,15 +25,8 @@ FIELDS = [(name, "<f4") for name in ("x", "y", "z", "intensity")] + [("ring", "<
 
 
 def environment(directory: Path) -> dict[str, str]:
-    """What blocks run in: this hwnas, a home of their own, and packages that they install beside them.
-
-    The command `hwnas` ends its measurements soon: what a page's commands do is shown, not how fast a network is.
-    """
+    """What blocks run in: this hwnas, a home of their own, and packages that they install beside them."""
     site, programs = directory / "site", directory / "programs"
-    programs.mkdir(exist_ok=True)
-    command = programs / "hwnas"
-    command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -P -m tests.short_measuring "$@"\n')
-    command.chmod(0o755)
     before = os.environ["PATH"]
     return {
         **os.environ,
@@ -49,14 +42,20 @@ def environment(directory: Path) -> dict[str, str]:
 
 
 def run(page: str, directory: Path) -> None:
-    """Run the blocks of a page in order, and write the files that it tells the reader to write."""
-    for block in blocks_of(page):
-        if "file" in block.remarks:
-            path = directory / block.remarks["file"]
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(block.text, encoding="utf-8")
-        elif block.runs:
-            run_block(block, directory)
+    """Run the blocks of a page in order, and write the files that it tells the reader to write.
+
+    The command `hwnas` ends its measurements soon: what a page's commands do is shown, not how fast a network is.
+    """
+    programs = directory / "programs"
+    programs.mkdir(exist_ok=True)
+    with forked.program(programs / "hwnas", "tests.short_measuring"):
+        for block in blocks_of(page):
+            if "file" in block.remarks:
+                path = directory / block.remarks["file"]
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(block.text, encoding="utf-8")
+            elif block.runs:
+                run_block(block, directory)
 
 
 def run_block(block: Block, directory: Path) -> None:

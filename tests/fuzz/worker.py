@@ -109,10 +109,8 @@ def remember_installed() -> None:
 
     Nothing is installed while the cases run, and bundles have no influence on it.
     """
-    from hwnas import plugins
     from hwnas.bundle import provenance
 
-    plugins.entry_points = functools.cache(plugins.entry_points)
     provenance.version = functools.cache(provenance.version)
 
 

@@ -239,7 +239,8 @@ def test_from_search_to_results(kind: Kind, site: Path, tmp_path: Path, installe
         "measuring": {"search": QUICK, "final": QUICK},
     }
     run_file.write_text(yaml.safe_dump(content))
-    assert hwnas(site, "search", run_file, "--out", run, fresh=True)["trained"] == 2
+    is_first = kind is KINDS[0]
+    assert hwnas(site, "search", run_file, "--out", run, fresh=is_first)["trained"] == 2
     front = json.loads((run / "front.json").read_text())["members"]
     assert {member["architecture"]["space"] for member in front} == {"encoder"}
     trained = hwnas(site, "train", run)

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import yaml
 
-from hwnas.search.executors import local
 from hwnas.testing.tiny_site import write_tiny_site
 from tests import forked
 
@@ -34,8 +33,8 @@ def tiny_plugin(tiny_site: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def forked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers of a search that are forked from this process, for tests of what a search does with them."""
-    monkeypatch.setattr(local, "start", forked.start)
+    """Workers of a search that are forked from a loaded process, for tests of what a search does with them."""
+    forked.fork_workers(monkeypatch.setattr)
 
 
 def run_settings(**changes: Any) -> dict[str, Any]:
