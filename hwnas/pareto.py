@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Member = TypeVar("Member")
 
 
 def _checked(points: Sequence[Sequence[float]], dimensions: int | None = None) -> np.ndarray:
@@ -165,3 +167,27 @@ def hypervolume(points: Sequence[Sequence[float]], reference: Sequence[float]) -
         area += (corner[0] - first) * (ceiling - second)
         ceiling = second
     return float(area)
+
+
+def knee_index(points: Sequence[tuple[float, float]]) -> int:
+    """Return the point of a front that lies farthest below the line between its ends.
+
+    Both coordinates are scaled to 0..1 over the front first. Of two points or fewer it is the
+    first one, which has the smaller first coordinate.
+
+    Raises:
+        ValueError: if there is no point.
+
+    Source: Branke et al., "Finding Knees in Multi-objective Optimization", PPSN VIII, 2004.
+    """
+    if not points:
+        raise ValueError("A knee needs at least one point.")
+    first, last = min(points), max(points)
+    spans = (last[0] - first[0]) or 1.0, (first[1] - last[1]) or 1.0
+    sums = [(x - first[0]) / spans[0] + (y - last[1]) / spans[1] for x, y in points]
+    return min(range(len(points)), key=lambda index: (sums[index], points[index]))
+
+
+def knee_of(members: Sequence[Member], point: Callable[[Member], tuple[float, float]]) -> Member:
+    """Return the knee of the members of a front, see `knee_index`; `point` gives error and cost of one."""
+    return members[knee_index([point(member) for member in members])]

@@ -21,9 +21,8 @@ from hwnas.bundle.trained_member import TrainedMember
 from hwnas.errors import ConfigError
 from hwnas.latency.measure.meter import open_meter
 from hwnas.latency.measure.protocol import MeasuringProtocol
-from hwnas.pareto import front_indices
+from hwnas.pareto import front_indices, knee_of
 from hwnas.run.front import trained_members
-from hwnas.search.front import knee_of
 from hwnas.search.run_data import refuse_other_data
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.run_target import final_target

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from hwnas.errors import StudyError
-from hwnas.pareto import fronts
-from hwnas.search.front import knee_of
+from hwnas.pareto import fronts, knee_of
 
 Pick = str | int
 """`all` members of the front, its `knee`, or how many candidates."""

@@ -16,7 +16,7 @@ from hwnas.errors import StudyError
 from hwnas.files import write_checked_json
 from hwnas.latency.measure.measurements import NOT_MEASURED, CandidateMeasurements
 from hwnas.objectives import Metric, Objectives
-from hwnas.search.pareto_front import ParetoFront
+from hwnas.search.front import ParetoFront
 from hwnas.search.records import FrontRecord
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory
 from hwnas.search.run_log import RunLog
