@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hwnas.architecture import Architecture
-from hwnas.files import with_checksum, write_bytes_atomically, write_checked_json
+from hwnas.files import json_text, with_checksum, write_bytes_atomically
 from hwnas.objectives import Constraint, Metric, Objectives
 from hwnas.pareto import front_indices, hypervolume
 from hwnas.search.records import FrontHeader, FrontMemberRow, FrontRecord, TrialRow
@@ -26,6 +26,7 @@ _WRITES_PER_STUDY = 500
 """`front.json` is written once this part of the trials is new, so that what it costs each of them stays."""
 
 _OPEN = frozenset({"RUNNING", "WAITING"})
+_LISTED = frozenset({"trials", "members"})
 
 
 def front_of(trials: Sequence[TrialSummary]) -> list[TrialSummary]:
@@ -44,49 +45,6 @@ def reference_point(trials: Sequence[TrialSummary], limit: float | None) -> tupl
         return 1.0, limit
     slowest = max((point_of(trial)[1] for trial in trials if trial.is_trained), default=1.0)
     return 1.0, MARGIN * slowest
-
-
-def hypervolume_history(
-    trials: Sequence[TrialSummary], reference: tuple[float, float]
-) -> list[tuple[int, float, float]]:
-    """Return (trial number, elapsed seconds, hypervolume) after every trained trial.
-
-    All volumes share one reference point, so that they never fall. Trials count in the order
-    in which they finished.
-    """
-    history = []
-    front: list[tuple[float, float]] = []
-    volume = 0.0
-    for trial in sorted((t for t in trials if t.is_trained), key=lambda t: (t.elapsed_s, t.number)):
-        points = [*front, point_of(trial)]
-        front = [points[index] for index in front_indices(points)]
-        # Summed over other rectangles, the same area may come out an ulp smaller.
-        volume = max(volume, hypervolume(front, reference))
-        history.append((trial.number, trial.elapsed_s, volume))
-    return history
-
-
-def build_front(
-    trials: Sequence[TrialSummary], record: Callable[[int], dict[str, Any]], objectives: Objectives
-) -> FrontRecord:
-    """Return the content of `front.json`.
-
-    Args:
-        trials: of the study, in order.
-        record: gives the `trial.json` of a trial by its number.
-        objectives: second objective and limits of the run.
-
-    Raises:
-        StudyError: if the record of a member is gone.
-    """
-    reference = reference_point(trials, objectives.upper(objectives.objective))
-    history = hypervolume_history(trials, reference)
-    return {
-        **front_header(objectives, reference, history[-1][2] if history else 0.0),
-        "hypervolume_history": [list(entry) for entry in history],
-        "trials": [trial.to_json() for trial in trials],
-        "members": [front_member(trial, record(trial.number)) for trial in front_of(trials)],
-    }
 
 
 def front_header(objectives: Objectives, reference: Point, volume: float) -> FrontHeader:
@@ -117,13 +75,6 @@ def front_member(trial: TrialSummary, record: Mapping[str, Any]) -> FrontMemberR
     }
 
 
-def write_front(run: RunDirectory, trials: Sequence[TrialSummary], objectives: Objectives) -> FrontRecord:
-    """Write `front.json` atomically and return its content."""
-    front = build_front(trials, run.read_trial, objectives)
-    write_checked_json(run.front, front)
-    return front
-
-
 def objectives_of_front(front: Mapping[str, Any]) -> Objectives:
     """Return the second objective and the limits that the content of `front.json` states."""
     return Objectives(
@@ -139,7 +90,9 @@ def point_of(trial: TrialSummary) -> Point:
 
 
 class ParetoHistory:
-    """The hypervolume after every trained trial, see `hypervolume_history`.
+    """The hypervolume after every trained trial, which never falls.
+
+    All volumes share one reference point. Trials count in the order in which they finished.
 
     Attributes:
         trained: the trials, in the order in which they finished.
@@ -247,22 +200,33 @@ class ParetoFront:
         Raises:
             StudyError: if the record of a member is gone.
         """
-        rows = [self._rows.get(trial.number) or _row(trial) for trial in trials]
-        members = [self._member(trial) for trial in self.members]
-        header = front_header(self._objectives, self.history.reference, self.history.hypervolume)
+        self.content = self.record(trials)
+        header = {key: value for key, value in self.content.items() if key not in _LISTED}
         lines = {
-            "trials": [text for _, text in rows],
-            "members": [_in_one_line(member) for member in members],
+            "trials": [text for _, text in map(self._row, trials)],
+            "members": [_in_one_line(member) for member in self.content["members"]],
         }
-        self.content = {
-            **header,
-            "hypervolume_history": [list(entry) for entry in self.history.entries],
-            "trials": [row for row, _ in rows],
-            "members": members,
-        }
-        head = {**header, "hypervolume_history": self.history.entries}
-        write_bytes_atomically(self._run.front, with_checksum(_text(head, lines)).encode("utf-8"))
+        write_bytes_atomically(self._run.front, with_checksum(_text(header, lines)).encode("utf-8"))
         self._unwritten = 0
+
+    def record(self, trials: Sequence[TrialSummary]) -> FrontRecord:
+        """Return the content of `front.json`.
+
+        Args:
+            trials: of the study, in order; those that are finished were taken in by `update`.
+
+        Raises:
+            StudyError: if the record of a member is gone.
+        """
+        return {
+            **front_header(self._objectives, self.history.reference, self.history.hypervolume),
+            "hypervolume_history": [list(entry) for entry in self.history.entries],
+            "trials": [row for row, _ in map(self._row, trials)],
+            "members": [self._member(trial) for trial in self.members],
+        }
+
+    def _row(self, trial: TrialSummary) -> tuple[TrialRow, str]:
+        return self._rows.get(trial.number) or _row(trial)
 
     def _count(self, trial: TrialSummary) -> None:
         outcome = outcome_of(trial.state, trial.reason)
@@ -290,7 +254,7 @@ def _row(trial: TrialSummary) -> tuple[TrialRow, str]:
 
 
 def _in_one_line(value: Any) -> str:
-    return json.dumps(value, allow_nan=False, ensure_ascii=False)
+    return json_text(value, indent=None)
 
 
 def _text(header: Mapping[str, Any], lines: dict[str, list[str]]) -> str:

@@ -27,13 +27,14 @@ from hwnas.io_spec import dense_logits
 from hwnas.pareto import fronts
 from hwnas.search.driver import search
 from hwnas.search.fidelities import Fidelities, Rung
-from hwnas.search.front import build_front, objectives_of_front
+from hwnas.search.front import objectives_of_front
 from hwnas.search.recorder import Candidate
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.stage_costs import stage_costs
 from hwnas.search.strategies.surrogate.sampler import SurrogateSampler
 from hwnas.search.study import SearchStudy
 from hwnas.search.trial_summary import ABANDONED, TrialSummary
+from tests.search.reference_front import build_front
 from tests.search.test_killing import events, start, wait_for
 
 pytestmark = pytest.mark.usefixtures("forked_workers")

@@ -17,15 +17,14 @@ from hwnas.search.front import (
     MARGIN,
     ParetoFront,
     ParetoHistory,
-    build_front,
     front_of,
-    hypervolume_history,
     objectives_of_front,
     reference_point,
 )
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory
 from hwnas.search.study import differences
 from hwnas.search.trial_summary import TrialSummary
+from tests.search.reference_front import build_front, hypervolume_history
 
 UNIT = st.floats(0.0, 1.0)
 LATENCY = st.floats(0.1, 100.0)
@@ -172,6 +171,15 @@ def test_it_is_the_front_of_the_study_at_every_moment(data, drawn, limit_ms) -> 
             assert run.read_front() == pareto_front.content == json.loads(json.dumps(front))
             assert pareto_front.trained == sum(each.is_trained for each in seen)
             assert pareto_front.num_finished == sum(each.state != "RUNNING" for each in seen)
+
+
+def test_a_name_that_is_not_utf8_is_written_as_it_is_read(tmp_path: Path) -> None:
+    run = run_with_records(str(tmp_path / "run"), 1)
+    pareto_front = ParetoFront(run, objectives_within(None))
+    trials = [trial(0, None, None, state="FAIL", reason="no file caf\udce9")]
+    pareto_front.update(trials)
+    pareto_front.write(trials)
+    assert run.read_front()["trials"][0]["reason"] == "no file caf\udce9"
 
 
 def test_large_studies_are_written_seldom() -> None:
