@@ -10,7 +10,7 @@ import typer
 
 from hwnas.cli.console import err_console, out_console, print_json
 from hwnas.cli.measurement_tables import print_scope
-from hwnas.cli.options import AsJson
+from hwnas.cli.options import PICK_HELP, AsJson
 from hwnas.text import figure
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Run directory with trained networks.")]
-PickOption = Annotated[str, typer.Option(help="knee, all, latency<=MS, error<=SHARE, or an architecture id.")]
+PickOption = Annotated[str, typer.Option(help=PICK_HELP)]
 OutOption = Annotated[Path | None, typer.Option(help="Where to write bundles (default: RUN/bundles).")]
 PrecisionOption = Annotated[
     str, typer.Option(help="Comma-separated: fp32, fp16, int8, mixed; each is evaluated and clocked.")

@@ -156,7 +156,8 @@ class Run(SearchPreparation, RunContents):
         Networks that were trained with the same data, recipe and seed are kept.
 
         Args:
-            pick: `all` of the front, its `knee`, or how many candidates; the run file's choice if None.
+            pick: which candidates: `all` of the front, its `knee`, how many, `latency<=MS`, `error<=SHARE`,
+                or an architecture id; the run file's choice if None.
             steps: training steps instead of the run file's.
             device: `auto`, `cpu`, `mps`, `cuda` or `cuda:N` instead of the run file's.
             log_dir: directory for events of TensorBoard.
@@ -234,7 +235,7 @@ class Run(SearchPreparation, RunContents):
 
     def export(
         self,
-        pick: str = "all",
+        pick: Pick = "all",
         *,
         out: str | Path | None = None,
         progress: ExportListener | bool = True,
@@ -243,7 +244,8 @@ class Run(SearchPreparation, RunContents):
         """Write trained networks as bundles, each with its evidence.
 
         Args:
-            pick: `knee`, `all`, `latency<=MS`, `error<=SHARE`, or an architecture id.
+            pick: which networks: `all`, their `knee`, how many, `latency<=MS`, `error<=SHARE`, or an
+                architecture id.
             out: directory that gets a bundle for each network; `bundles` in the run directory if None.
             progress: a function that is given an `ExportStatus`; True shows it, False nothing.
             options: what is written and for what, by the names in `ExportOptions`: `precision`,

@@ -70,7 +70,7 @@ def train_front(
 
     Args:
         run_dir: of a run with a front.
-        pick: which candidates, see `hwnas.search.picking`; the run file's choice if None.
+        pick: which candidates, see `hwnas.search.picking.picked`; the run file's choice if None.
         steps: training steps instead of the recipe's.
         device: to train on, instead of the run file's `training.device`.
         log_dir: directory for events of TensorBoard, one directory below for each network.
