@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from hwnas.bundle.adaptation.result import Adaptation
     from hwnas.tasks.few_shot import EvaluatedQuality
 
-INTERRUPTED = 130
-
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -64,25 +62,21 @@ def adapt(
     from hwnas.run.progress import shown_adaptation
 
     trust = trust_of(require_signature=require_signature, allowed_signers=allowed_signers, identity=identity)
-    try:
-        with shown_adaptation(err_console) as listener:
-            found = Bundle(bundle, trust=trust).adapt(
-                data,
-                out,
-                scans=scans,
-                method=method,
-                label_map=label_map,
-                steps=steps,
-                learning_rate=learning_rate,
-                folds=folds,
-                seed=seed,
-                target=target,
-                force=force,
-                progress=listener,
-            )
-    except KeyboardInterrupt as interruption:
-        err_console.print("Interrupted. The same command goes on where it was.")
-        raise typer.Exit(INTERRUPTED) from interruption
+    with shown_adaptation(err_console) as listener:
+        found = Bundle(bundle, trust=trust).adapt(
+            data,
+            out,
+            scans=scans,
+            method=method,
+            label_map=label_map,
+            steps=steps,
+            learning_rate=learning_rate,
+            folds=folds,
+            seed=seed,
+            target=target,
+            force=force,
+            progress=listener,
+        )
     if as_json:
         print_json(found.to_json())
     else:

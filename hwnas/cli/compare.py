@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from hwnas.cli.console import err_console, out_console, print_json
+from hwnas.cli.interruption import Interrupted
 from hwnas.cli.measurement_tables import print_scope
 from hwnas.cli.options import AsJson, Device, TrainingSteps
-from hwnas.cli.train import INTERRUPTED
 from hwnas.errors import ConfigError
 from hwnas.text import figure, with_interval
 
@@ -74,8 +74,7 @@ def compare(
             progress=listener,
         )
     if found is None:
-        err_console.print("Interrupted. The same command goes on from the checkpoints.")
-        raise typer.Exit(INTERRUPTED)
+        raise Interrupted
     if as_json:
         print_json(found.to_json())
     else:

@@ -1,4 +1,4 @@
-"""What holds while any command runs: its messages name its own options, and warnings are put into words."""
+"""What holds while any command runs: messages name its options, warnings and Ctrl-C are put into words."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperCommand
 
 from hwnas.cli.console import err_console
+from hwnas.cli.interruption import EXIT_CODE, interruption_message
 from hwnas.cli.option_names import running, with_options
 
 
@@ -20,7 +21,13 @@ class NotedCommand(TyperCommand):
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
         with running(self), warnings_in_words():
-            return super().invoke(ctx)
+            try:
+                return super().invoke(ctx)
+            except KeyboardInterrupt as interruption:
+                err_console.print(
+                    interruption_message(self.name, interruption), highlight=False, soft_wrap=True
+                )
+                raise typer.Exit(EXIT_CODE) from interruption
 
 
 def note_commands(app: typer.Typer) -> None:

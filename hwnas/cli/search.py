@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hwnas.cli.console import err_console, out_console, print_json
+from hwnas.cli.interruption import Interrupted
 from hwnas.cli.measurement_tables import latency_cells, objective_heading, print_remarks, print_scope
 from hwnas.cli.option_names import with_options
 from hwnas.cli.options import AsJson
@@ -24,8 +26,6 @@ if TYPE_CHECKING:
     from hwnas.estimators.report import EstimatorReport
     from hwnas.run.results import SearchSummary
     from hwnas.search.stage_costs import StageCost
-
-INTERRUPTED = 130
 
 
 def register(app: typer.Typer) -> None:
@@ -154,8 +154,7 @@ def search(
         if summary.training is not None:
             show_members(summary.training)
     if summary.is_interrupted:
-        err_console.print(f"Interrupted. Go on with: hwnas search {directory} --resume", soft_wrap=True)
-        raise typer.Exit(INTERRUPTED)
+        raise Interrupted(f"Go on with: hwnas search {shlex.quote(str(directory))} --resume.")
 
 
 def _refuse_without_resume(options: Mapping[str, bool], *, resume: bool) -> None:

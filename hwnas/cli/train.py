@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from hwnas.cli.console import err_console, out_console, print_json
+from hwnas.cli.interruption import Interrupted
 from hwnas.cli.measurement_tables import latency_cells, objective_heading, print_remarks, print_scope
 from hwnas.cli.options import PICK_HELP, AsJson, Device, TrainingSteps
 from hwnas.text import figure
@@ -16,8 +17,6 @@ from hwnas.text import figure
 if TYPE_CHECKING:
     from hwnas.run.front import FrontMember
     from hwnas.run.results import TrainingSummary
-
-INTERRUPTED = 130
 
 
 def register(app: typer.Typer) -> None:
@@ -54,8 +53,7 @@ def train(
     elif summary.networks or not summary.is_interrupted:
         show_members(summary)
     if summary.is_interrupted:
-        err_console.print("Interrupted. The same command goes on from the checkpoints.")
-        raise typer.Exit(INTERRUPTED)
+        raise Interrupted
 
 
 def _build_line(member: FrontMember) -> str:
