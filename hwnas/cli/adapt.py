@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
-from rich.text import Text
 
 from hwnas.cli.console import err_console, out_console, print_json
 from hwnas.cli.options import AsJson
@@ -90,10 +89,8 @@ def _show(found: Adaptation) -> None:
     _say_classes("Known to the network, but not in the new label map", found.dropped_classes)
     _say_quality(found)
     for warning in _warnings(found):
-        err_console.print(Text(f"WARNING: {warning}", style="bold red"), soft_wrap=True)
-    out_console.print(
-        f"Latency {found.latency_ms:.2f} ms. Bundle: {found.bundle}", highlight=False, soft_wrap=True
-    )
+        err_console.warn(warning)
+    out_console.say(f"Latency {found.latency_ms:.2f} ms. Bundle: {found.bundle}")
 
 
 def _methods_table(found: Adaptation) -> Table:
@@ -110,24 +107,18 @@ def _methods_table(found: Adaptation) -> Table:
 
 def _say_classes(what: str, names: Sequence[str]) -> None:
     if names:
-        out_console.print(f"{what}: {', '.join(names)}", markup=False, highlight=False, soft_wrap=True)
+        out_console.say(f"{what}: {', '.join(names)}")
 
 
 def _say_quality(found: Adaptation) -> None:
     metric, constant = found.after.quality.metric, found.constant_answer
-    out_console.print(
+    out_console.say(
         f"{metric} on the validation split: {_with_interval(found.before)} before, "
-        f"{_with_interval(found.after)} after {found.method}, {found.adapt_s:.0f} s.",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
+        f"{_with_interval(found.after)} after {found.method}, {found.adapt_s:.0f} s."
     )
     if constant is not None:
-        out_console.print(
-            f"Answering {constant.group!r} everywhere, the most frequent class, gives {constant.value:.4f}.",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
+        out_console.say(
+            f"Answering {constant.group!r} everywhere, the most frequent class, gives {constant.value:.4f}."
         )
 
 

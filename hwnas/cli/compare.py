@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
-from rich.text import Text
 
 from hwnas.cli.console import err_console, out_console, print_json
 from hwnas.cli.interruption import Interrupted
@@ -113,7 +112,7 @@ def _show(found: BaselineComparison) -> None:
     out_console.print(table)
     print_scope(quality for network in found.networks for quality in network.qualities)
     for text in found.warnings:
-        err_console.print(Text(f"WARNING: {text}", style="bold red"), soft_wrap=True)
+        err_console.warn(text)
     for text in found.sentences:
         out_console.print(text, highlight=False)
     if len(found.seeds) == 1 and found.sentences:

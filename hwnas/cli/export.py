@@ -136,9 +136,9 @@ def export(
 
 
 def _show(bundle: Mapping[str, Any]) -> None:
-    out_console.print(bundle["path"], highlight=False, soft_wrap=True)
+    out_console.say(bundle["path"])
     for line in [*bundle["precisions"], *bundle["engines"]]:
-        out_console.print(f"  {line}", highlight=False, soft_wrap=True)
+        out_console.say(f"  {line}")
     if not bundle["is_stable"]:
         err_console.print(
             f"The latency of {bundle['architecture_id']} was measured while the target was disturbed "

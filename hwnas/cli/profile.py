@@ -160,7 +160,7 @@ def _watched() -> Iterator[Callable[[ProfileProgress], None]]:
 
 def _print_line(state: ProfileProgress) -> None:
     line = f"[{state.measured} networks, {_left(state)} left] {state.message}"
-    err_console.print(line, highlight=False, soft_wrap=True)
+    err_console.say(line)
 
 
 def _left(state: ProfileProgress) -> str:
@@ -184,17 +184,14 @@ def _summary(table: LatencyTable, path: Path) -> dict[str, Any]:
 
 def _show(table: LatencyTable, path: Path) -> None:
     found = table.held_out
-    out_console.print(
+    out_console.say(
         f"{len(table.networks)} networks and {len(table.kernels)} different kernels of {table.space!r} on "
         f"{table.target}.\nPredicting each network from the others: {found['within_5']:.1%} within 5 %, "
         f"{found['within_10']:.1%} within 10 %, mean error {found['mape']:.1%}, "
-        f"rank correlation {found['spearman']:.4f}.\nTable: {path}",
-        soft_wrap=True,
-        highlight=False,
+        f"rank correlation {found['spearman']:.4f}.\nTable: {path}"
     )
     if "from_tables" in table.provenance:
-        out_console.print(
+        out_console.say(
             "The kernels are those of another device, weighted by a few measurements here; the figures above "
-            "rest on these. A profile without --from-tables says more.",
-            soft_wrap=True,
+            "rest on these. A profile without --from-tables says more."
         )

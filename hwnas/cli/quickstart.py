@@ -72,4 +72,4 @@ def _show(summary: QuickstartSummary) -> None:
         *(f"bundle   {entry.bundle.path}" for entry in summary.bundles),
     ]
     for line in lines:
-        out_console.print(line, highlight=False, soft_wrap=True)
+        out_console.say(line)

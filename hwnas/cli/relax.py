@@ -55,11 +55,7 @@ def relax(
             cells = [f"{value} ({row.max():.0%})" for value, row in zip(values, rows, strict=True)]
             table.add_row(gene, *cells)
     out_console.print(table)
-    out_console.print(
-        f"{out}: {found.steps} steps in {found.relax_s} s.",
-        soft_wrap=True,
-        highlight=False,
-    )
+    out_console.say(f"{out}: {found.steps} steps in {found.relax_s} s.")
 
 
 def _numbers(text: str) -> tuple[float, ...]:

@@ -24,9 +24,7 @@ class NotedCommand(TyperCommand):
             try:
                 return super().invoke(ctx)
             except KeyboardInterrupt as interruption:
-                err_console.print(
-                    interruption_message(self.name, interruption), highlight=False, soft_wrap=True
-                )
+                err_console.say(interruption_message(self.name, interruption))
                 raise typer.Exit(EXIT_CODE) from interruption
 
 
@@ -51,7 +49,7 @@ def warnings_in_words() -> Iterator[None]:
         text = with_options(str(message))
         if text not in said:
             said.add(text)
-            err_console.print(f"Warning: {text}", markup=False, highlight=False, soft_wrap=True)
+            err_console.say(f"Warning: {text}")
 
     with warnings.catch_warnings():
         warnings.showwarning = say

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
-from rich.text import Text
 
 from hwnas.cli.console import err_console, out_console, print_json
 from hwnas.cli.interruption import Interrupted
@@ -211,11 +210,7 @@ def _show(summary: SearchSummary) -> None:
     print_scope(member.quality for member in front)
     print_remarks({f"trial {member.trial}": member.latency for member in front})
     ending = "Interrupted." if summary.is_interrupted else f"Ended because {summary.ending}."
-    out_console.print(
-        f"{trials}, {trials.duplicates} repeated; hypervolume {front.hypervolume:.4f}. {ending}",
-        soft_wrap=True,
-        highlight=False,
-    )
+    out_console.say(f"{trials}, {trials.duplicates} repeated; hypervolume {front.hypervolume:.4f}. {ending}")
     for rung in summary.rungs:
         out_console.print(
             f"{rung.stage.capitalize()}, evaluated by {rung.estimator}: {rung.trials}.",
@@ -223,33 +218,29 @@ def _show(summary: SearchSummary) -> None:
         )
     _show_estimator_report(summary.estimator_report)
     out_console.print(_stages_table(summary.stages))
-    out_console.print(f"Run directory: {summary.run}", soft_wrap=True, highlight=False)
+    out_console.say(f"Run directory: {summary.run}")
 
 
 def _show_estimator_report(report: EstimatorReport | None) -> None:
     """Say how far errors of candidates order networks as full training would."""
     if report is None:
-        out_console.print(
+        out_console.say(
             "How far candidates are ordered as full training would order them is not known: `hwnas estimate` "
-            "finds out, and `search.estimator_report` names what it found.",
-            soft_wrap=True,
-            highlight=False,
+            "finds out, and `search.estimator_report` names what it found."
         )
         return
-    out_console.print(
+    out_console.say(
         f"Estimator {report.estimator}: Kendall tau with full training {report.rank_correlation}, of MACs "
         f"{report.macs}, of "
-        f"parameters {report.parameters}, from {report.rank_correlation.networks} networks.",
-        soft_wrap=True,
-        highlight=False,
+        f"parameters {report.parameters}, from {report.rank_correlation.networks} networks."
     )
     for warning in report.warnings:
-        out_console.print(Text(f"WARNING: {warning}", style="bold red"), soft_wrap=True)
+        out_console.warn(warning)
 
 
 def _warn(warnings: Iterable[str]) -> None:
     for warning in warnings:
-        err_console.print(Text(f"WARNING: {with_options(warning)}", style="bold red"), soft_wrap=True)
+        err_console.warn(with_options(warning))
 
 
 def _stages_table(stages: Sequence[StageCost]) -> Table:

@@ -61,9 +61,8 @@ def synthesize(
     if as_json:
         print_json({"path": str(path), "scans": scans, "sensor": sensor, "seed": seed})
     else:
-        out_console.print(
-            f"{counted(scans, 'scan')} of {sensor}: {path}; 'hwnas data info {path}' describes them.",
-            soft_wrap=True,
+        out_console.say(
+            f"{counted(scans, 'scan')} of {sensor}: {path}; 'hwnas data info {path}' describes them."
         )
 
 
@@ -95,4 +94,4 @@ def _synthesize_drive(
         print_json({**made.to_json(), "sensor": sensor, "seed": seed})
         return
     text = f"{counted(made.scans, 'scan')} of {sensor} over {made.length_m:.0f} m: {made.path}"
-    out_console.print(text if made.bag is None else f"{text}, and as a bag: {made.bag}", soft_wrap=True)
+    out_console.say(text if made.bag is None else f"{text}, and as a bag: {made.bag}")
