@@ -229,7 +229,7 @@ class ParetoFront:
         return self._rows.get(trial.number) or _row(trial)
 
     def _count(self, trial: TrialSummary) -> None:
-        outcome = outcome_of(trial.state, trial.reason)
+        outcome = outcome_of(trial.state, trial.failure)
         self.trained += outcome == TRAINED
         self.infeasible += outcome == INFEASIBLE
         self.failed += outcome == FAILED

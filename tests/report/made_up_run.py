@@ -12,6 +12,7 @@ from hwnas.architecture import Architecture
 from hwnas.config import parse_config, save_config
 from hwnas.files import write_checked_json
 from hwnas.io_spec import NetworkContract, dense_logits
+from hwnas.search.failure import Failure
 from hwnas.search.front import ParetoFront
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory
 from hwnas.search.trial_summary import TrialSummary
@@ -98,7 +99,17 @@ def write_run(
     )
     trials.append(
         TrialSummary(
-            len(trials), "FAIL", None, None, None, None, {}, None, "loss <b>not</b> a number", 3.0, 500.0
+            len(trials),
+            "FAIL",
+            None,
+            None,
+            None,
+            None,
+            {},
+            None,
+            Failure("loss <b>not</b> a number"),
+            3.0,
+            500.0,
         )
     )
     front = ParetoFront(run, parse_config(config).budget.objectives("latency_ms"))
@@ -157,7 +168,7 @@ def _trial(
         cost=median_ms,
         measurements={"latency_ms": median_ms},
         duplicate_of=duplicate_of,
-        reason=None,
+        failure=None,
         seconds=30.0,
         elapsed_s=30.0 * (number + 1),
     )

@@ -13,6 +13,7 @@ from hwnas.architecture import Architecture
 from hwnas.files import write_checked_json
 from hwnas.io_spec import dense_logits
 from hwnas.objectives import Constraint, Metric, Objectives
+from hwnas.search.failure import Failure
 from hwnas.search.front import (
     MARGIN,
     ParetoFront,
@@ -37,7 +38,7 @@ def trial(number: int, error: float | None, latency_ms: float | None, **changes)
         "measurements": {} if latency_ms is None else {"latency_ms": latency_ms},
         "architecture": Architecture("s", {"n": number}, (1, 8, 8), dense_logits(2)),
         "duplicate_of": None,
-        "reason": None,
+        "failure": Failure("no luck") if changes.get("state") == "FAIL" else None,
         "seconds": 1.0,
         "elapsed_s": float(number),
         **changes,
@@ -80,7 +81,7 @@ def test_only_trained_trials_are_members() -> None:
         trial(0, 0.5, 2.0),
         trial(1, 0.5, 2.0, duplicate_of=0),
         trial(2, None, 9.0, state="PRUNED"),
-        trial(3, None, None, state="FAIL", reason="no luck", architecture=None),
+        trial(3, None, None, state="FAIL", architecture=None),
         trial(4, 0.4, 3.0),
         trial(5, 0.6, 4.0),
     ]
@@ -176,7 +177,7 @@ def test_it_is_the_front_of_the_study_at_every_moment(data, drawn, limit_ms) -> 
 def test_a_name_that_is_not_utf8_is_written_as_it_is_read(tmp_path: Path) -> None:
     run = run_with_records(str(tmp_path / "run"), 1)
     pareto_front = ParetoFront(run, objectives_within(None))
-    trials = [trial(0, None, None, state="FAIL", reason="no file caf\udce9")]
+    trials = [trial(0, None, None, state="FAIL", failure=Failure("no file caf\udce9"))]
     pareto_front.update(trials)
     pareto_front.write(trials)
     assert run.read_front()["trials"][0]["reason"] == "no file caf\udce9"
