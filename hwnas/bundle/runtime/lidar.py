@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Mapping, NamedTuple, Optional, Tuple
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.arrays import FloatArray
 from hwnas.bundle.runtime.deployment import coordinates_of, intensity_range_of, scan_format_of
 from hwnas.bundle.runtime.given_arrays import as_intensity, as_points, as_ring, as_time
-from hwnas.bundle.runtime.processor import Arrays, FloatArray, PathLike, Processor, ProcessorContext
+from hwnas.bundle.runtime.processor import Arrays, PathLike, Processor, ProcessorContext
 from hwnas.bundle.runtime.results import Segmentation
 from hwnas.bundle.runtime.scan_checks import ScanChecks, intensity_problem
 from hwnas.data.expectations import ScanExpectations

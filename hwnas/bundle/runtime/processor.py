@@ -12,14 +12,11 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Callable, Mapping, Protocol, Tuple, Union
 
-import numpy as np
-import numpy.typing as npt
-
+from hwnas.arrays import FloatArray
 from hwnas.io_spec import IoSpec
 from hwnas.json_values import JsonObject
 from hwnas.plugins import load_plugin
 
-FloatArray = npt.NDArray[np.float32]
 Arrays = Mapping[str, FloatArray]
 """Arrays by the names of a network's inputs or outputs, each with a batch of 1 as its first axis."""
 

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, Tuple, Type
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.arrays import FloatArray
 from hwnas.bundle.manifest import ONNXRUNTIME, Manifest, read_manifest
 from hwnas.bundle.runtime.engine_predictor import EnginePredictor
 from hwnas.bundle.runtime.given_arrays import as_array, as_points
@@ -35,7 +36,6 @@ from hwnas.bundle.runtime.onnx_predictor import OnnxPredictor, check_rounding
 from hwnas.bundle.runtime.processor import (
     LIDAR_RANGE_VIEW,
     Arrays,
-    FloatArray,
     PathLike,
     Processor,
     ProcessorContext,

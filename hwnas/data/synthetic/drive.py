@@ -12,14 +12,15 @@ from typing import Any, Callable, Dict, Iterator, List, Tuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hwnas.arrays import DoubleArray, FloatArray
 from hwnas.data import CONFIG_NAME
 from hwnas.data.sensors import Sensor, load_sensor
 from hwnas.data.synthetic.dataset import copied_sensor
 from hwnas.data.synthetic.ground import HALF_SIZE_M, Ground, make_ground
-from hwnas.data.synthetic.layout import Floats, Layout, draw_layout
+from hwnas.data.synthetic.layout import Layout, draw_layout
 from hwnas.data.synthetic.lidar import Caster, Returns
 from hwnas.data.synthetic.mesh import Mesh, join
-from hwnas.data.synthetic.motion import Motion, Reals
+from hwnas.data.synthetic.motion import Motion
 from hwnas.data.synthetic.placement import Site
 from hwnas.data.synthetic.roadside import furnish
 from hwnas.data.synthetic.route import Route, drive, find_route, lane_of
@@ -113,7 +114,7 @@ class Drive:
         """Return when a scan begins, seconds after the first one does: its stamp."""
         return scan * self.settings.period_s
 
-    def poses(self, time_s: Reals) -> Reals:
+    def poses(self, time_s: DoubleArray) -> DoubleArray:
         """Return [R, 4, 4]: at each time [R], what takes the sensor's frame into that of the first stamp."""
         first = np.linalg.inv(self.motion.transform(0.0))
         return np.stack([first @ self.motion.transform(float(one)) for one in time_s])
@@ -279,7 +280,7 @@ def _render(settings: DriveSettings, sequence: str, numbers: range) -> Tuple[Mot
 
 def _write_scan(scene: DrivenScene, sequence: Path, number: int) -> None:
     found = scene.scan(number)
-    columns: List[Floats] = [found.points, found.remission[:, None]]
+    columns: List[FloatArray] = [found.points, found.remission[:, None]]
     if scene.sensor.is_rotating:
         columns.append(found.ring[:, None].astype(np.float32))
     columns.append((found.turn * np.float32(scene.settings.period_s))[:, None])
@@ -297,7 +298,7 @@ def _write_poses(made: Drive, sequence: Path) -> None:
     write_bytes(sequence / "calib.txt", b"Tr: " + _lines([_TO_KITTI[:3].ravel()]))
 
 
-def _lines(rows: Iterator[Reals] | List[Reals] | Reals) -> bytes:
+def _lines(rows: Iterator[DoubleArray] | List[DoubleArray] | DoubleArray) -> bytes:
     return "".join(" ".join(f"{value + 0.0:.9e}" for value in row) + "\n" for row in rows).encode("ascii")
 
 
