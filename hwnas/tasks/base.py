@@ -26,9 +26,6 @@ Predict = Callable[[Arrays], Arrays]
 LossFunction = Callable[[Tree, Tree], Tensor]
 """What a network returned for a batch, and the batch of targets, to a scalar."""
 
-IGNORED_TARGET = 255
-"""Target of pixels that neither loss nor metric looks at."""
-
 
 @dataclass(frozen=True)
 class MetricWords:

@@ -20,7 +20,8 @@ from hwnas.data.scan_files.containers import format_of_container
 from hwnas.data.scan_files.intensity import intensity_of
 from hwnas.errors import BundleError, ConfigError, DataError
 from hwnas.files import checked_path, naming, refuse_foreign
-from hwnas.scan import IGNORED_LABEL, DataWarning, Scan
+from hwnas.labels import IGNORED_LABEL
+from hwnas.scan import DataWarning, Scan
 from hwnas.scratch import ScratchDirectory
 from hwnas.text import counted, one_line, shown
 from hwnas.thread_counts import checked_threads

@@ -33,11 +33,12 @@ from hwnas.data.scan_files.formats import RawScan, WrongOptionsError
 from hwnas.data.scan_files.frames import Coordinates
 from hwnas.errors import ConfigError, DataError
 from hwnas.json_values import JsonObject
+from hwnas.labels import IGNORED_LABEL
 from hwnas.range_view.angles import has_direction, range_of
 from hwnas.range_view.grids import rings_of_grid
 from hwnas.range_view.projection_spec import ProjectionSpec
 from hwnas.range_view.rings import recover_rings
-from hwnas.scan import IGNORED_LABEL, Scan
+from hwnas.scan import Scan
 
 _MAX_RINGS = 1 << 16
 _MOST_BEAMS = 256
