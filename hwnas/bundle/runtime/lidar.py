@@ -169,6 +169,10 @@ class RangeViewProcessor:
         labels = view.labels(label_image, scan)
         return Segmentation(labels, scan.has_direction, scan.image, label_image, logits[0], context.remarks)
 
+    def warnings_of(self, result: Segmentation) -> Tuple[str, ...]:
+        """Return the warnings of a result but that of its projection, which was one when it was projected."""
+        return tuple(text for text in result.warnings if text != result.image.remark)
+
     def write(self, result: Segmentation, path: PathLike) -> JsonObject:
         """Write the raw ids of the points, uint32, as files of the label map's data set hold them."""
         return self.write_ids(self.label_map.to_raw(result.labels), result, path)

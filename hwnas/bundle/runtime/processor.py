@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, Callable, Mapping, Protocol, Tuple, Union
+from typing import Any, Callable, Mapping, Protocol, Tuple, Union, runtime_checkable
 
 from hwnas.arrays import FloatArray
 from hwnas.io_spec import IoSpec
@@ -78,6 +78,15 @@ class Processor(Protocol):
 
     def picture(self, raw: Any, result: Any, title: str) -> bytes:
         """Draw input and result for people, as PNG."""
+        ...
+
+
+@runtime_checkable
+class SupportsResultWarnings(Protocol):
+    """A processor that finds what is unusual about an input only on its way to the network, after `check`."""
+
+    def warnings_of(self, result: Any) -> Tuple[str, ...]:
+        """Return what is unusual about the input of a result and was no warning yet; sentences."""
         ...
 
 
