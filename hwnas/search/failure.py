@@ -27,10 +27,13 @@ class Fault(StrEnum):
     INTERRUPTION = "interruption"
     """Ctrl-C, a killed driver, or an error elsewhere ended it."""
 
+    REBASE = "rebase"
+    """It was over a limit on the target as it was before a rebase."""
+
     @property
     def may_be_tried_again(self) -> bool:
         """Whether it says nothing of the network, so that the trial does not count as failed."""
-        return self is Fault.INTERRUPTION
+        return self in (Fault.INTERRUPTION, Fault.REBASE)
 
 
 @dataclass(frozen=True)
@@ -71,10 +74,12 @@ ENDED_WITH_ERROR = Failure("the search ended with an error", Fault.INTERRUPTION)
 LOST = Failure("the study lost this trial, and there is no record of it", Fault.INTERRUPTION)
 """Of trials of which only a directory is left."""
 
-CUT_OFF = Failure("the database was lost while this trial was opened")
+CUT_OFF = Failure("the database was lost while this trial was opened", Fault.INTERRUPTION)
 """Of trials that were opened without the driver's knowledge."""
 
-SUPERSEDED = Failure("it was over a limit on the target as it was before; it may be proposed again")
+SUPERSEDED = Failure(
+    "it was over a limit on the target as it was before; it may be proposed again", Fault.REBASE
+)
 """Of infeasible trials after a rebase."""
 
 

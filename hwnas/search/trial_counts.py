@@ -40,7 +40,8 @@ class TrialCounts:
         infeasible: over a constraint, not trained.
         failed: could not be built, measured or trained.
         duplicates: repeated an earlier architecture, whose values they share.
-        interrupted: ended by Ctrl-C, a killed driver or an error elsewhere; others take their place.
+        interrupted: ended by Ctrl-C, a killed driver or an error elsewhere, or superseded by a rebase; others
+            take their place.
     """
 
     trained: int

@@ -4,7 +4,16 @@ from typing import Any
 
 import pytest
 
-from hwnas.search.failure import ABANDONED, ENDED_WITH_ERROR, INTERRUPTED, LOST, Failure, Fault
+from hwnas.search.failure import (
+    ABANDONED,
+    CUT_OFF,
+    ENDED_WITH_ERROR,
+    INTERRUPTED,
+    LOST,
+    SUPERSEDED,
+    Failure,
+    Fault,
+)
 from hwnas.search.trial_counts import TrialCounts, failure_of, outcome_of
 
 
@@ -35,7 +44,7 @@ def test_what_did_not_happen_is_not_mentioned() -> None:
     assert str(TrialCounts.of([row("COMPLETE")])) == "1 trained, 0 over the budget, 0 failed"
 
 
-@pytest.mark.parametrize("failure", [ABANDONED, INTERRUPTED, ENDED_WITH_ERROR, LOST])
+@pytest.mark.parametrize("failure", [ABANDONED, INTERRUPTED, ENDED_WITH_ERROR, LOST, CUT_OFF, SUPERSEDED])
 def test_what_may_be_tried_again_has_not_failed(failure: Failure) -> None:
     assert outcome_of("FAIL", failure) == "interrupted"
     written = {"state": "FAIL", **failure.to_json()}
