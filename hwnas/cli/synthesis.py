@@ -56,7 +56,7 @@ def synthesize(
             scans_per_scene=scans_per_scene,
             seed=seed,
             workers=workers,
-            progress=lambda number: show("Casting rays", number, scans),
+            progress=lambda status: show("Casting rays", status.number, status.wanted),
         )
     if as_json:
         print_json({"path": str(path), "scans": scans, "sensor": sensor, "seed": seed})
@@ -88,7 +88,7 @@ def _synthesize_drive(
             seed=seed,
             workers=workers,
             bag=bag,
-            progress=lambda number, wanted: show("Casting rays", number, wanted),
+            progress=lambda status: show("Casting rays", status.number, status.wanted),
         )
     if as_json:
         print_json({**made.to_json(), "sensor": sensor, "seed": seed})

@@ -67,7 +67,7 @@ def view(
             out,
             options,
             trust=trust,
-            progress=lambda done, wanted: show("Recording scans", done, wanted),
+            progress=lambda status: show("Recording scans", status.number, status.wanted),
         )
     if as_json:
         print_json(found.to_json())

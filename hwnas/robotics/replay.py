@@ -17,6 +17,7 @@ import numpy as np
 from hwnas.bundle.runtime.runner import Runner
 from hwnas.errors import BundleError, ConfigError, DataError, did_you_mean
 from hwnas.files import checked_path
+from hwnas.progress import Listener
 from hwnas.robotics.bag_writing import BagOutput, refuse_output
 from hwnas.robotics.bags import Bag, BagMessage
 from hwnas.robotics.labelling import (
@@ -28,14 +29,7 @@ from hwnas.robotics.labelling import (
     check_format_options,
 )
 from hwnas.robotics.point_cloud2 import TYPE_NAME
-from hwnas.robotics.replay_results import (
-    STEPS,
-    RefusedScan,
-    Replay,
-    ReplayListener,
-    ReplayStatus,
-    StepLatency,
-)
+from hwnas.robotics.replay_results import STEPS, RefusedScan, Replay, ReplayStatus, StepLatency
 from hwnas.scan import DataWarning
 from hwnas.text import shown
 from hwnas.thread_counts import checked_threads
@@ -86,7 +80,7 @@ def replay(
     options: ReplayOptions | None = None,
     *,
     trust: Trust | None = None,
-    progress: ReplayListener | None = None,
+    progress: Listener[ReplayStatus] | None = None,
 ) -> Replay:
     """Label every cloud of a bag that the bundle takes, and write the labels as clouds with the same stamps.
 
@@ -173,7 +167,7 @@ class _Work:
     """One replay under way: what is read, and what came of it so far."""
 
     def __init__(
-        self, source: Bag, runner: Runner, options: ReplayOptions, progress: ReplayListener | None
+        self, source: Bag, runner: Runner, options: ReplayOptions, progress: Listener[ReplayStatus] | None
     ) -> None:
         self.source, self.runner, self.options, self.progress = source, runner, options, progress
         self.topic = source.cloud_topic(options.topic)

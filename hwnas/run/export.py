@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from hwnas.bundle.signing import check_key
 from hwnas.bundle.trained_member import TrainedMember
 from hwnas.latency.measure.meter import open_meter
 from hwnas.latency.measure.protocol import MeasuringProtocol
+from hwnas.progress import Listener
 from hwnas.run.front import trained_members
 from hwnas.search.picking import Choosable, Pick, choose
 from hwnas.search.run_data import refuse_other_data
@@ -36,9 +37,6 @@ class ExportStatus:
     architecture_id: str
 
 
-ExportListener = Callable[[ExportStatus], None]
-
-
 @torch.random.fork_rng(devices=[])  # what is drawn here must not change what the caller draws afterwards
 def export_run(
     run: Path,
@@ -46,7 +44,7 @@ def export_run(
     *,
     pick: Pick = "all",
     out: Path | None = None,
-    progress: ExportListener | None = None,
+    progress: Listener[ExportStatus] | None = None,
 ) -> tuple[Bundle, ...]:
     """Write the picked networks of a run as bundles; see `Run.export`.
 

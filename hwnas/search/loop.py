@@ -23,13 +23,14 @@ from hwnas.errors import (
 from hwnas.latency.measure.measurements import CandidateMeasurements, measure_candidate
 from hwnas.latency.measurement import LatencyMeter
 from hwnas.objectives import LATENCY, Metric
+from hwnas.progress import Listener
 from hwnas.search.executors.base import Executor, Reply, Worker, error_from_reply
 from hwnas.search.failure import ENDED_WITH_ERROR, INTERRUPTED, Failure, Fault
 from hwnas.search.fidelities import Fidelities
 from hwnas.search.interruption import StopRequest
 from hwnas.search.latency_filter import LatencyFilter
 from hwnas.search.objectives import end_to_end_job
-from hwnas.search.progress import ProgressListener, ProposalCounts, SearchStatus
+from hwnas.search.progress import ProposalCounts, SearchStatus
 from hwnas.search.recorder import Candidate
 from hwnas.search.strategies import distributions_of, seed_after
 from hwnas.search_spaces.base import SearchSpace
@@ -66,7 +67,7 @@ class CandidateLoop:
         fidelities: Fidelities,
         latency_filter: LatencyFilter,
         stop: StopRequest,
-        listener: ProgressListener,
+        listener: Listener[SearchStatus],
         proposals: ProposalCounts,
         queue: Sequence[Mapping[str, Choice]] = (),
     ) -> None:

@@ -7,7 +7,7 @@ from concurrent.futures import as_completed
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Tuple
+from typing import Any, Dict, Iterator, List, Tuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ from hwnas.data.synthetic.scene import draw_movers, preset_of
 from hwnas.data.synthetic.travelling import TravellingMesh, travelling
 from hwnas.errors import ConfigError
 from hwnas.files import write_bytes
+from hwnas.progress import CountStatus, Listener
 from hwnas.worker_pool import worker_pool
 from hwnas.yaml_output import dump_yaml
 
@@ -196,7 +197,7 @@ def write_drive(
     settings: DriveSettings,
     *,
     workers: int = 1,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Listener[CountStatus] | None = None,
 ) -> Drive:
     """Write the scans of a drive as a data set that `open_dataset` reads, in the layout of SemanticKITTI.
 
@@ -208,7 +209,7 @@ def write_drive(
         directory: empty.
         settings: what decides the drive.
         workers: processes; the bytes do not depend on their number.
-        progress: called with the number of scans written so far, and how many there will be.
+        progress: is told how many scans are written.
 
     Raises:
         ConfigError: if a number is out of range.
@@ -222,7 +223,7 @@ def write_drive(
     sequence = directory / "sequences" / SEQUENCE
     for part in ("velodyne", "labels"):
         (sequence / part).mkdir(parents=True)
-    motion = _render_all(settings, sequence, workers, progress or (lambda _, __: None))
+    motion = _render_all(settings, sequence, workers, progress or (lambda _: None))
     made = Drive(
         settings,
         _columns(sensor),
@@ -243,7 +244,7 @@ def _files(sequence: Path, number: int) -> Tuple[Path, Path]:
 
 
 def _render_all(
-    settings: DriveSettings, sequence: Path, workers: int, report: Callable[[int, int], None]
+    settings: DriveSettings, sequence: Path, workers: int, report: Listener[CountStatus]
 ) -> Motion:
     """Write all scans; return the motion of the sensor."""
     done = 0
@@ -251,7 +252,7 @@ def _render_all(
         scene = DrivenScene(settings)
         for number in range(settings.num_scans):
             _write_scan(scene, sequence, number)
-            report(number + 1, settings.num_scans)
+            report(CountStatus(number + 1, settings.num_scans))
         return scene.motion
     chunks = [
         range(first, min(first + _SCANS_AT_ONCE, settings.num_scans))
@@ -262,7 +263,7 @@ def _render_all(
         for future in as_completed(futures):
             motion, count = future.result()
             done += count
-            report(done, settings.num_scans)
+            report(CountStatus(done, settings.num_scans))
     return motion
 
 
