@@ -128,27 +128,9 @@ def replay(
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DataWarning)  # they are counted in the result
                 work.play(output)
-            labelled = len(work.times_ms["total"])
-            if not labelled:
+            if not work.num_labelled:
                 output.discard()
-    return Replay(
-        bag=bag,
-        bundle=bundle,
-        out=out if labelled else None,
-        topic=work.topic,
-        output_topics=work.output_topics,
-        copied_topics=work.copied_topics,
-        scans=source.topics[work.topic].num_messages,
-        labelled=labelled,
-        refused=tuple(work.refused),
-        copied_messages=work.copied_messages if labelled else 0,
-        latency=work.latency(),
-        rate=options.rate,
-        max_lag_ms=work.max_lag_ms if options.rate == RECORDED else None,
-        warnings=dict(work.warnings),
-        precision=options.precision,
-        are_checked=options.check_scans,
-    )
+    return work.result(bundle, out)
 
 
 def _check_options(options: ReplayOptions) -> None:
@@ -276,9 +258,35 @@ class _Work:
             self.times_ms[step].append(time_ms)
         self.times_ms["total"].append(clock.total_ms)
 
-    def latency(self) -> dict[str, StepLatency]:
+    @property
+    def num_labelled(self) -> int:
+        """How many scans were labelled."""
+        return len(self.times_ms["total"])
+
+    def result(self, bundle: Path, out: Path) -> Replay:
+        """Return what came of the bag; `out` is where its labels were to be written."""
+        return Replay(
+            bag=self.source.path,
+            bundle=bundle,
+            out=out if self.num_labelled else None,
+            topic=self.topic,
+            output_topics=self.output_topics,
+            copied_topics=self.copied_topics,
+            scans=self.source.topics[self.topic].num_messages,
+            labelled=self.num_labelled,
+            refused=tuple(self.refused),
+            copied_messages=self.copied_messages if self.num_labelled else 0,
+            latency=self._latency(),
+            rate=self.options.rate,
+            max_lag_ms=self.max_lag_ms if self.options.rate == RECORDED else None,
+            warnings=dict(self.warnings),
+            precision=self.options.precision,
+            are_checked=self.options.check_scans,
+        )
+
+    def _latency(self) -> dict[str, StepLatency]:
         """Return median and 99th percentile of each step; nothing without a labelled scan."""
-        if not self.times_ms["total"]:
+        if not self.num_labelled:
             return {}
         return {
             step: StepLatency(float(np.median(times)), float(np.percentile(times, 99)))
