@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from hwnas.cli.arguments import refuse_options, seconds_of
+from hwnas.cli.arguments import counts_of, refuse_options, seconds_of
 from hwnas.cli.console import err_console, out_console, print_json
 from hwnas.cli.options import AsJson
 from hwnas.config import DEFAULT_TARGET
@@ -126,12 +126,9 @@ def profile(
 
 
 def _widths(text: str) -> tuple[int, ...]:
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() and int(part) > 0 for part in parts):
-        raise ConfigError(f"Widths are whole numbers such as 512,1024, but got {text!r}.")
-    widths = sorted(int(part) for part in parts)
-    if len(set(widths)) < len(widths):
-        raise ConfigError(f"Each width is stated once, but got {text!r}.")
+    widths = sorted(counts_of(text, "--widths"))
+    if widths[0] < 1 or len(set(widths)) < len(widths):
+        raise ConfigError(f"--widths takes each width once, from 1 on, but got {text}.")
     return tuple(widths)
 
 

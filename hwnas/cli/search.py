@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from hwnas.cli.arguments import counts_of
 from hwnas.cli.console import err_console, out_console, print_json
 from hwnas.cli.interruption import Interrupted
 from hwnas.cli.measurement_tables import latency_cells, objective_heading, print_remarks, print_scope
@@ -128,7 +129,7 @@ def search(
         train_best=train_best,
         train_full=train_full,
         warm_start=warm_start,
-        fidelities=_steps(fidelities),
+        fidelities=None if fidelities is None else counts_of(fidelities, "--fidelities"),
         reduction_factor=reduction_factor,
         initial_architectures=initial_architectures,
     )
@@ -160,15 +161,6 @@ def _refuse_without_resume(options: Mapping[str, bool], *, resume: bool) -> None
     for option, is_given in options.items():
         if is_given and not resume:
             raise ConfigError(f"{option} goes with --resume: it is about a run that is there already.")
-
-
-def _steps(text: str | None) -> list[int] | None:
-    if text is None:
-        return None
-    numbers = [part.strip() for part in text.split(",")]
-    if not all(number.isdecimal() for number in numbers):
-        raise ConfigError(f"--fidelities takes numbers of steps, such as 25,75, but got {text!r}.")
-    return [int(number) for number in numbers]
 
 
 def _config_and_directory(run: Path, out: Path | None, *, resume: bool) -> tuple[RunConfig, Path]:
