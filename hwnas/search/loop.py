@@ -104,6 +104,7 @@ class CandidateLoop:
         self._failures = 0
         self._losses = 0
         self._ending = "as many candidates as wanted are trained"
+        self._is_exhausted = False
 
     def run(self) -> str:
         """Work until nothing is left to do, and return why it ended.
@@ -164,7 +165,7 @@ class CandidateLoop:
         return self._recorder.num_trained / self._settings.trials
 
     def _wants_more(self) -> bool:
-        if not self._may_go_on() or self._ending == "the space is exhausted":
+        if not self._may_go_on() or self._is_exhausted:
             return False
         if self._num_candidates >= 50 + 10 * self._settings.trials:
             self._ending = (
@@ -226,6 +227,7 @@ class CandidateLoop:
                 return None
             else:
                 attempt = 0
+        self._is_exhausted = True
         self._ending = "the space is exhausted"
         return None
 
