@@ -12,7 +12,20 @@ import re
 import secrets
 import stat
 from pathlib import Path
-from typing import Any, BinaryIO, Callable, Dict, Iterable, Iterator, Mapping, Sequence, Tuple, Type, Union
+from typing import (
+    Any,
+    BinaryIO,
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    Mapping,
+    Optional,
+    Sequence,
+    Tuple,
+    Type,
+    Union,
+)
 
 from hwnas.errors import ConfigError, HwnasError
 from hwnas.text import excerpt, shown
@@ -215,11 +228,12 @@ def _pieces(stream: BinaryIO) -> Iterator[bytes]:
 
 def write_json_atomically(path: PathLike, value: Any) -> None:
     """Write `value` as readable JSON, atomically. NaN and infinity are refused (ValueError)."""
-    write_bytes_atomically(path, (_json_text(value) + "\n").encode("utf-8"))
+    write_bytes_atomically(path, (json_text(value) + "\n").encode("utf-8"))
 
 
-def _json_text(value: Any) -> str:
-    text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False)
+def json_text(value: Any, indent: Optional[int] = 2) -> str:
+    """Return JSON that UTF-8 can hold, in one line if `indent` is None. NaN and infinity are a ValueError."""
+    text = json.dumps(value, indent=indent, allow_nan=False, ensure_ascii=False)
     # Names of files that are not UTF-8 are held as halves of surrogate pairs, which JSON writes as escapes.
     return re.sub("[\ud800-\udfff]", _json_escape, text)
 
@@ -345,7 +359,7 @@ def checked_json(text: str) -> Dict[str, Any]:
 
 def write_checked_json(path: PathLike, value: Mapping[str, Any]) -> None:
     """Write a readable JSON object with a checksum, atomically. NaN and infinity are refused (ValueError)."""
-    write_bytes_atomically(path, with_checksum(_json_text(value)).encode("utf-8"))
+    write_bytes_atomically(path, with_checksum(json_text(value)).encode("utf-8"))
 
 
 def read_checked_json(path: PathLike) -> Dict[str, Any]:

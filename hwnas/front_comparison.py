@@ -13,13 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from hwnas.arrays import DoubleArray
 from hwnas.pareto import front_indices
 
 Point = tuple[float, float]
 """Cost, such as latency in ms, and error, both above 0."""
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def cost_reduction(networks: Sequence[Point], reference: Sequence[Point]) -> Red
     return _reduction(ours, theirs)
 
 
-def _front(points: Sequence[Point]) -> Floats:
+def _front(points: Sequence[Point]) -> DoubleArray:
     """Return the front [N, 2] by ascending first coordinate."""
     values = np.asarray(points, np.float64).reshape(-1, 2)
     if not len(values) or not (np.isfinite(values).all() and (values > 0).all()):
@@ -70,7 +69,7 @@ def _front(points: Sequence[Point]) -> Floats:
     return values[front_indices(values.tolist())]
 
 
-def _reduction(front: Floats, reference: Floats) -> Reduction:
+def _reduction(front: DoubleArray, reference: DoubleArray) -> Reduction:
     """Compare two fronts as functions of their first coordinate.
 
     A front reaches every value from its first on: with more to spend, its last network is still there. Past
@@ -89,6 +88,6 @@ def _reduction(front: Floats, reference: Floats) -> Reduction:
     return Reduction(1.0 - math.exp(mean), math.exp(lower), math.exp(upper), max(0.0, float(coverage)))
 
 
-def _least(front: Floats, starts: Floats, values: Floats) -> Floats:
+def _least(front: DoubleArray, starts: DoubleArray, values: DoubleArray) -> DoubleArray:
     """Return the second coordinate of a front at values of the (logarithm of the) first one."""
     return np.asarray(front[np.searchsorted(starts, values, side="right") - 1, 1])

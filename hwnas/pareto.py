@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+from hwnas.arrays import DoubleArray, LongArray
+
+Member = TypeVar("Member")
 
 
 def _checked(points: Sequence[Sequence[float]], dimensions: int | None = None) -> np.ndarray:
@@ -24,7 +26,7 @@ def _checked(points: Sequence[Sequence[float]], dimensions: int | None = None) -
     return values
 
 
-def fronts(points: Floats, *, share_ties: bool = False) -> Iterator[Ints]:
+def fronts(points: DoubleArray, *, share_ties: bool = False) -> Iterator[LongArray]:
     """Yield the positions of the points on each front: the best, that of all others, and so on.
 
     A point dominates another when it is nowhere worse and somewhere better. Positions of a front are in
@@ -54,7 +56,7 @@ def fronts(points: Floats, *, share_ties: bool = False) -> Iterator[Ints]:
         order = order[~is_on_front]
 
 
-def _is_on_front(ordered: Floats) -> npt.NDArray[np.bool_]:
+def _is_on_front(ordered: DoubleArray) -> npt.NDArray[np.bool_]:
     """Return which of some points are on their front, given in lexicographic order; of equal ones the first.
 
     A later point never dominates an earlier one, so that the first of those left is always on it.
@@ -88,9 +90,9 @@ def front_indices(points: Sequence[Sequence[float]]) -> list[int]:
     return [int(index) for index in front]
 
 
-def first_fronts(points: Floats, enough: int) -> Ints:
+def first_fronts(points: DoubleArray, enough: int) -> LongArray:
     """Return the positions on the first fronts that hold `enough` points together; whole fronts only."""
-    found: list[Ints] = []
+    found: list[LongArray] = []
     count = 0
     for front in fronts(points):
         if count >= enough:
@@ -100,7 +102,7 @@ def first_fronts(points: Floats, enough: int) -> Ints:
     return np.concatenate(found) if found else np.zeros(0, np.int64)
 
 
-def non_dominated_ranks(points: Floats, enough: int | None = None) -> Ints:
+def non_dominated_ranks(points: DoubleArray, enough: int | None = None) -> LongArray:
     """Return the number of the front that each point lies on, from 0; identical points share it.
 
     Args:
@@ -120,7 +122,7 @@ def non_dominated_ranks(points: Floats, enough: int | None = None) -> Ints:
     return ranks
 
 
-def crowding_distances(points: Floats) -> Floats:
+def crowding_distances(points: DoubleArray) -> DoubleArray:
     """Return how far the neighbours of each point of one front lie apart; infinite at its ends, [n].
 
     Source: Deb et al., 2002, as above.
@@ -135,7 +137,7 @@ def crowding_distances(points: Floats) -> Floats:
     return distances
 
 
-def best_first(points: Floats) -> list[int]:
+def best_first(points: DoubleArray) -> list[int]:
     """Return the positions of points by rank, then by falling crowding distance."""
     ranks = non_dominated_ranks(points)
     crowding = np.zeros(len(points))
@@ -165,3 +167,27 @@ def hypervolume(points: Sequence[Sequence[float]], reference: Sequence[float]) -
         area += (corner[0] - first) * (ceiling - second)
         ceiling = second
     return float(area)
+
+
+def knee_index(points: Sequence[tuple[float, float]]) -> int:
+    """Return the point of a front that lies farthest below the line between its ends.
+
+    Both coordinates are scaled to 0..1 over the front first. Of two points or fewer it is the
+    first one, which has the smaller first coordinate.
+
+    Raises:
+        ValueError: if there is no point.
+
+    Source: Branke et al., "Finding Knees in Multi-objective Optimization", PPSN VIII, 2004.
+    """
+    if not points:
+        raise ValueError("A knee needs at least one point.")
+    first, last = min(points), max(points)
+    spans = (last[0] - first[0]) or 1.0, (first[1] - last[1]) or 1.0
+    sums = [(x - first[0]) / spans[0] + (y - last[1]) / spans[1] for x, y in points]
+    return min(range(len(points)), key=lambda index: (sums[index], points[index]))
+
+
+def knee_of(members: Sequence[Member], point: Callable[[Member], tuple[float, float]]) -> Member:
+    """Return the knee of the members of a front, see `knee_index`; `point` gives error and cost of one."""
+    return members[knee_index([point(member) for member in members])]

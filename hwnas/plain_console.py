@@ -118,6 +118,14 @@ class PlainConsole(Console):
         with naming(STANDARD_OUTPUT):  # standard error never fails
             super().print(*shown, **settings)
 
+    def say(self, text: str) -> None:
+        """Print a line as it is, neither wrapped nor coloured, so that paths in it can be copied."""
+        self.print(text, highlight=False, soft_wrap=True)
+
+    def warn(self, text: str) -> None:
+        """Print a line that nobody is to miss."""
+        self.print(Text(f"WARNING: {visible(text)}", style="bold red"), soft_wrap=True)
+
     def render_str(self, text: str, **settings: Any) -> Text:
         """Return a text of a cell, title or heading, visible before it is measured."""
         return super().render_str(visible(text), **settings)

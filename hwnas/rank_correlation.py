@@ -16,12 +16,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.arrays import DoubleArray
 from hwnas.errors import ConfigError
 
 MIN_NETWORKS = 4
 """Fewer architectures give no interval at all."""
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class RankCorrelation:
 
 
 def rank_correlation_of(
-    said: Floats, truth: Floats, *, resamples: int = 1000, seed: int = 0
+    said: DoubleArray, truth: DoubleArray, *, resamples: int = 1000, seed: int = 0
 ) -> RankCorrelation:
     """Compare two orders of the same architectures.
 
@@ -82,7 +81,7 @@ def spearman_rho(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
     return 0.0 if math.isnan(rho) else rho
 
 
-def bootstrapped_taus(values: Floats, truth: Floats, picks: npt.NDArray[np.int64]) -> Floats:
+def bootstrapped_taus(values: DoubleArray, truth: DoubleArray, picks: npt.NDArray[np.int64]) -> DoubleArray:
     """Return tau of every draw.
 
     Args:
@@ -93,13 +92,13 @@ def bootstrapped_taus(values: Floats, truth: Floats, picks: npt.NDArray[np.int64
     return np.array([kendall_tau(values[pick], truth[pick]) for pick in picks])
 
 
-def rank_correlation_from(values: Floats, truth: Floats, taus: Floats) -> RankCorrelation:
+def rank_correlation_from(values: DoubleArray, truth: DoubleArray, taus: DoubleArray) -> RankCorrelation:
     """Return tau of two columns, and its interval from those of bootstrap draws."""
     low, high = np.percentile(taus, [2.5, 97.5])
     return RankCorrelation(kendall_tau(values, truth), float(low), float(high), len(truth))
 
 
-def check_columns(columns: Sequence[Floats]) -> None:
+def check_columns(columns: Sequence[DoubleArray]) -> None:
     """Refuse columns that cannot be compared.
 
     Raises:

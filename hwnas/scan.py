@@ -10,9 +10,6 @@ import numpy.typing as npt
 
 from hwnas.text import counted, one_line
 
-IGNORED_LABEL = 255
-"""Train id of points that neither loss nor metric looks at."""
-
 
 class DataWarning(UserWarning):
     """Something in the data was left out, or is not as it should be."""

@@ -37,7 +37,7 @@ from hwnas.errors import HwnasError, StudyError
 from hwnas.latency.predict.table import load_table
 from hwnas.report.content import load_content
 from hwnas.search.driver import search
-from hwnas.search.front import build_front
+from hwnas.search.front import ParetoFront
 from hwnas.search.full_training import train_front
 from hwnas.search.objectives import objectives_of_run
 from hwnas.search.resume.recovery import recover
@@ -153,7 +153,10 @@ def results_of(directory: Path) -> tuple[dict[str, Any], list[str]]:
             raise StudyError(f"{run.study_journal} has lost its beginning.")  # as a driver says
         recovered = recover(run, study, objectives, distributions_of(space))
         study.fail_stale()
-        front = build_front(study.summaries(), run.read_trial, objectives)
+        trials = study.summaries()
+        pareto_front = ParetoFront(run, objectives)
+        pareto_front.update(trials)
+        front = pareto_front.record(trials)
         identity = study.identity
     finally:
         study.close()

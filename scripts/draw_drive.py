@@ -18,13 +18,14 @@ import matplotlib as mpl
 import numpy as np
 from PIL import Image
 
+from hwnas.labels import IGNORED_LABEL
+
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 from hwnas import Runner
 from hwnas.data.datasets.dataset import open_dataset
 from hwnas.files import write_bytes_atomically
-from hwnas.scan import IGNORED_LABEL
 
 AHEAD_M, BEHIND_M, BESIDE_M = 40.0, 24.0, 26.0
 COLOURS = 232

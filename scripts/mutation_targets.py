@@ -10,7 +10,6 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "hwnas/rank_correlation.py": ("tests/test_rank_correlation.py",),
     "hwnas/search/front.py": ("tests/search/test_front.py",),
     "hwnas/search/layers.py": ("tests/search/test_layers.py",),
-    "hwnas/search/pareto_front.py": ("tests/search/test_pareto_front.py",),
     "hwnas/search/strategies/expected_improvement.py": (
         "tests/search/strategies/test_expected_improvement.py",
     ),
@@ -68,10 +67,10 @@ EQUIVALENT: dict[str, str] = {
     ),
     "hwnas/range_view/rows.py:_order_of: step < 0 -> step <= 0": "Steps of 0 add 0 to a sum.",
     "hwnas/range_view/rows.py:_order_of: step > 0 -> step >= 0": "Steps of 0 add 0 to a sum.",
-    "hwnas/search/front.py:knee_index: 1.0 -> 2.0": (
+    "hwnas/pareto.py:knee_index: 1.0 -> 2.0": (
         "The first coordinate has no span only where all points share it: 0 is divided by 1, or by 2."
     ),
-    "hwnas/search/front.py:knee_index: 1.0 -> 2.0 #2": (
+    "hwnas/pareto.py:knee_index: 1.0 -> 2.0 #2": (
         "The second coordinate has no span only where all of a front share it: 0 is divided by 1, or by 2."
     ),
     "hwnas/search/layers.py:picked: len(chosen) >= number -> len(chosen) > number": (

@@ -10,6 +10,7 @@ from hwnas.pareto import (
     front_indices,
     fronts,
     hypervolume,
+    knee_index,
     non_dominated_ranks,
 )
 
@@ -163,3 +164,27 @@ def test_the_best_come_first_by_front_and_then_by_crowding() -> None:
     order = best_first(np.array(second + first))
     assert set(order[:2]) == {1, 4}, "the ends of the better front"
     assert order[2:] == [2, 3, 0], "of the inner ones the one that is less crowded, then the other front"
+
+
+def test_the_knee_is_where_the_front_bends() -> None:
+    assert knee_index([(0.1, 10.0), (0.15, 2.0), (0.5, 1.0)]) == 1
+    assert knee_index([(0.1, 10.0)]) == 0
+    assert knee_index([(0.1, 10.0), (0.2, 5.0)]) == 0
+    assert knee_index([(0.1, 10.0), (0.4, 9.0), (0.45, 6.0), (0.9, 5.0)]) == 2
+    assert knee_index([(9.0, 5.0), (1.0, 9.0), (3.0, 6.5)]) == 2, "in whatever order"
+    assert knee_index([(1.0, 1.0), (0.0, 2.0), (0.5, 1.5)]) == 1, "on a line it is the first"
+    with pytest.raises(ValueError, match="at least one"):
+        knee_index([])
+
+
+@given(st.lists(st.tuples(st.integers(1, 40), st.integers(1, 40)), min_size=3, max_size=12))
+def test_the_knee_is_the_farthest_below_the_line_between_the_ends(drawn) -> None:
+    front = [
+        point
+        for point in set(drawn)
+        if not any(o != point and o <= point and o[1] <= point[1] for o in drawn)
+    ]
+    low, high = np.min(front, axis=0), np.max(front, axis=0)
+    scaled = (np.array(front) - low) / np.maximum(high - low, 1)
+    below = (1 - scaled.sum(axis=1)) / np.sqrt(2)  # from the line through (0, 1) and (1, 0)
+    assert below[knee_index(front)] == pytest.approx(below.max())

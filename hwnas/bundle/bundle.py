@@ -11,13 +11,14 @@ from hwnas.bundle.candidates import Candidate, candidates_of
 from hwnas.bundle.manifest import ONNXRUNTIME, Manifest, bundle_directory, read_manifest
 from hwnas.bundle.signature import Trust
 from hwnas.files import checked_path
+from hwnas.progress import Listener
 
 if TYPE_CHECKING:
-    from hwnas.bundle.adaptation.result import Adaptation, AdaptationListener
-    from hwnas.bundle.inference.results import Inference, InferenceListener
+    from hwnas.bundle.adaptation.result import Adaptation, AdaptationStatus
+    from hwnas.bundle.inference.results import Inference, InferenceStatus
     from hwnas.bundle.runtime.runner import Runner
     from hwnas.bundle.stated_precisions import StatedPrecision
-    from hwnas.bundle.verification.result import Verification, VerificationListener, VerificationSettings
+    from hwnas.bundle.verification.result import Verification, VerificationSettings
     from hwnas.latency.measurement import LatencyMeasurement
     from hwnas.tasks.base import Quality
 
@@ -138,7 +139,7 @@ class Bundle:
         picture: bool = False,
         force: bool = False,
         check_scans: bool = True,
-        progress: InferenceListener | None = None,
+        progress: Listener[InferenceStatus] | None = None,
     ) -> Inference:
         """Run the network on files; LiDAR bundles write one .label file for each scan.
 
@@ -204,7 +205,7 @@ class Bundle:
         seed: int = 0,
         target: str | None = None,
         force: bool = False,
-        progress: AdaptationListener | None = None,
+        progress: Listener[AdaptationStatus] | None = None,
     ) -> Adaptation:
         """Adapt the network to a new sensor, place or label map from few labelled samples.
 
@@ -254,7 +255,7 @@ class Bundle:
         data: str | None = None,
         target: str | None = None,
         settings: VerificationSettings | None = None,
-        progress: VerificationListener | None = None,
+        progress: Listener[str] | None = None,
     ) -> Verification:
         """Check signature, hashes, ONNX against PyTorch, quality and latency, here and now.
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
-from rich.text import Text
 
 from hwnas.cli.console import err_console, out_console, print_json
 from hwnas.cli.options import AsJson
@@ -18,8 +17,6 @@ from hwnas.text import counted
 if TYPE_CHECKING:
     from hwnas.bundle.adaptation.result import Adaptation
     from hwnas.tasks.few_shot import EvaluatedQuality
-
-INTERRUPTED = 130
 
 
 def register(app: typer.Typer) -> None:
@@ -64,25 +61,21 @@ def adapt(
     from hwnas.run.progress import shown_adaptation
 
     trust = trust_of(require_signature=require_signature, allowed_signers=allowed_signers, identity=identity)
-    try:
-        with shown_adaptation(err_console) as listener:
-            found = Bundle(bundle, trust=trust).adapt(
-                data,
-                out,
-                scans=scans,
-                method=method,
-                label_map=label_map,
-                steps=steps,
-                learning_rate=learning_rate,
-                folds=folds,
-                seed=seed,
-                target=target,
-                force=force,
-                progress=listener,
-            )
-    except KeyboardInterrupt as interruption:
-        err_console.print("Interrupted. The same command goes on where it was.")
-        raise typer.Exit(INTERRUPTED) from interruption
+    with shown_adaptation(err_console) as listener:
+        found = Bundle(bundle, trust=trust).adapt(
+            data,
+            out,
+            scans=scans,
+            method=method,
+            label_map=label_map,
+            steps=steps,
+            learning_rate=learning_rate,
+            folds=folds,
+            seed=seed,
+            target=target,
+            force=force,
+            progress=listener,
+        )
     if as_json:
         print_json(found.to_json())
     else:
@@ -96,10 +89,8 @@ def _show(found: Adaptation) -> None:
     _say_classes("Known to the network, but not in the new label map", found.dropped_classes)
     _say_quality(found)
     for warning in _warnings(found):
-        err_console.print(Text(f"WARNING: {warning}", style="bold red"), soft_wrap=True)
-    out_console.print(
-        f"Latency {found.latency_ms:.2f} ms. Bundle: {found.bundle}", highlight=False, soft_wrap=True
-    )
+        err_console.warn(warning)
+    out_console.say(f"Latency {found.latency_ms:.2f} ms. Bundle: {found.bundle}")
 
 
 def _methods_table(found: Adaptation) -> Table:
@@ -116,24 +107,18 @@ def _methods_table(found: Adaptation) -> Table:
 
 def _say_classes(what: str, names: Sequence[str]) -> None:
     if names:
-        out_console.print(f"{what}: {', '.join(names)}", markup=False, highlight=False, soft_wrap=True)
+        out_console.say(f"{what}: {', '.join(names)}")
 
 
 def _say_quality(found: Adaptation) -> None:
     metric, constant = found.after.quality.metric, found.constant_answer
-    out_console.print(
+    out_console.say(
         f"{metric} on the validation split: {_with_interval(found.before)} before, "
-        f"{_with_interval(found.after)} after {found.method}, {found.adapt_s:.0f} s.",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
+        f"{_with_interval(found.after)} after {found.method}, {found.adapt_s:.0f} s."
     )
     if constant is not None:
-        out_console.print(
-            f"Answering {constant.group!r} everywhere, the most frequent class, gives {constant.value:.4f}.",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
+        out_console.say(
+            f"Answering {constant.group!r} everywhere, the most frequent class, gives {constant.value:.4f}."
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from hwnas.config import load_config
 from hwnas.errors import ConfigError
+from hwnas.text import excerpt
 
 if TYPE_CHECKING:
     import typer
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from hwnas.run.run import Run
 
 _UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_COUNT = re.compile(r"[0-9]{1,9}")
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?([a-z]*)")
 
 
@@ -33,6 +36,45 @@ def seconds_of(text: str, option: str) -> float:
     if match is None or match[2] not in _UNITS_S or float(match[1]) <= 0:
         raise ConfigError(f"{option} is a positive time such as 90s, 20m or 1h, but got {text!r}.")
     return float(match[1]) * _UNITS_S[match[2]]
+
+
+def counts_of(text: str, option: str) -> list[int]:
+    """Return whole numbers that commas separate, such as `512,1024`.
+
+    Args:
+        text: as given.
+        option: that it was given to.
+
+    Raises:
+        ConfigError: if one is none, or has more than nine digits.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if not all(_COUNT.fullmatch(part) for part in parts):
+        raise ConfigError(
+            f"{option} takes whole numbers with commas between them, such as 25,75, but got {excerpt(text)}."
+        )
+    return [int(part) for part in parts]
+
+
+def numbers_of(text: str, option: str) -> list[float]:
+    """Return numbers that commas separate, such as `0.25,0.5`.
+
+    Args:
+        text: as given.
+        option: that it was given to.
+
+    Raises:
+        ConfigError: if one is none, or not finite.
+    """
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = [math.nan]
+    if not all(math.isfinite(number) for number in numbers):
+        raise ConfigError(
+            f"{option} takes numbers with commas between them, such as 0.25,0.5, but got {excerpt(text)}."
+        )
+    return numbers
 
 
 def given_options(

@@ -44,11 +44,9 @@ def emit(
     if as_json:
         print_json({"directory": str(directory), "script": str(script)})
         return
-    out_console.print(
+    out_console.say(
         f"Wrote {directory}. Carry it to the board, run there: sh run.sh\n"
-        f"Carry it back, then run: hwnas bench --ingest {directory}",
-        highlight=False,
-        soft_wrap=True,
+        f"Carry it back, then run: hwnas bench --ingest {directory}"
     )
 
 
@@ -65,11 +63,9 @@ def ingest(directory: Path, *, as_json: bool) -> None:
         print_json(results.to_json())
     else:
         for name, found in results.measurements.items():
-            out_console.print(f"{visible(name, keep='')}: {_line(found)}", highlight=False, soft_wrap=True)
+            out_console.say(f"{visible(name, keep='')}: {_line(found)}")
         for name, reason in results.failures.items():
-            out_console.print(
-                f"{visible(name, keep='')}: not measured: {reason}", highlight=False, soft_wrap=True
-            )
+            out_console.say(f"{visible(name, keep='')}: not measured: {reason}")
     if not results.measurements:
         raise MeasurementError(
             f"The job in {str(directory)!r} brought no measurement back; see the reasons above."

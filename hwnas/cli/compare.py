@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
-from rich.text import Text
 
+from hwnas.cli.arguments import counts_of, numbers_of
 from hwnas.cli.console import err_console, out_console, print_json
+from hwnas.cli.interruption import Interrupted
 from hwnas.cli.measurement_tables import print_scope
 from hwnas.cli.options import AsJson, Device, TrainingSteps
-from hwnas.cli.train import INTERRUPTED
-from hwnas.errors import ConfigError
 from hwnas.text import figure, with_interval
 
 if TYPE_CHECKING:
@@ -61,8 +60,8 @@ def compare(
     from hwnas.run.progress import shown_training
     from hwnas.run.run import Run
 
-    multipliers = [_number(text, "--width-multipliers") for text in width_multipliers.split(",")]
-    columns = None if input_widths is None else [_count(text) for text in input_widths.split(",")]
+    multipliers = numbers_of(width_multipliers, "--width-multipliers")
+    columns = None if input_widths is None else counts_of(input_widths, "--input-widths")
     with shown_training(err_console) as listener:
         found = Run.open(run).compare(
             networks,
@@ -74,25 +73,11 @@ def compare(
             progress=listener,
         )
     if found is None:
-        err_console.print("Interrupted. The same command goes on from the checkpoints.")
-        raise typer.Exit(INTERRUPTED)
+        raise Interrupted
     if as_json:
         print_json(found.to_json())
     else:
         _show(found)
-
-
-def _number(text: str, option: str) -> float:
-    try:
-        return float(text)
-    except ValueError as error:
-        raise ConfigError(f"{option} takes numbers with commas between them, but got {text!r}.") from error
-
-
-def _count(text: str) -> int:
-    if not text.strip().isdecimal():
-        raise ConfigError(f"--input-widths takes whole numbers with commas between them, but got {text!r}.")
-    return int(text)
 
 
 def _show(found: BaselineComparison) -> None:
@@ -114,7 +99,7 @@ def _show(found: BaselineComparison) -> None:
     out_console.print(table)
     print_scope(quality for network in found.networks for quality in network.qualities)
     for text in found.warnings:
-        err_console.print(Text(f"WARNING: {text}", style="bold red"), soft_wrap=True)
+        err_console.warn(text)
     for text in found.sentences:
         out_console.print(text, highlight=False)
     if len(found.seeds) == 1 and found.sentences:

@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from rich.text import Text
-
 from hwnas.files import naming
 from hwnas.plain_console import STANDARD_OUTPUT, PlainConsole, PlainTextColumn
 from hwnas.text import visible
@@ -60,11 +58,10 @@ def transient_bar(opening: str) -> Iterator[Callable[[str, int, int], None]]:
 
 def say_unchecked() -> None:
     """Warn that inputs are used which a bundle would refuse."""
-    text = (
-        "WARNING: Scans are not compared with those that the network was trained on: labels may be wrong, "
-        "and nothing tells which."
+    err_console.warn(
+        "Scans are not compared with those that the network was trained on: labels may be wrong, and nothing "
+        "tells which."
     )
-    err_console.print(Text(text, style="bold red"), soft_wrap=True)
 
 
 def print_json(value: Any) -> None:

@@ -89,7 +89,7 @@ def info(
             strict=strict,
             label_map=label_map,
             width=width,
-            progress=lambda number, wanted: progress.update(bar, completed=number, total=wanted),
+            progress=lambda status: progress.update(bar, completed=status.number, total=status.wanted),
         )
     suggestion = report.suggestion() if suggest else None
     facts = report.to_json()

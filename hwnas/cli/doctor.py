@@ -53,6 +53,6 @@ def _print_findings(diagnosis: Diagnosis) -> None:
     for finding in diagnosis.findings:
         out_console.print(marks[finding.level], end="")
         text = f"{finding.check}: {finding.found}"
-        out_console.print(text, highlight=False, soft_wrap=True)
+        out_console.say(text)
         if finding.advice:
-            out_console.print(f"        -> {finding.advice}", highlight=False, soft_wrap=True)
+            out_console.say(f"        -> {finding.advice}")

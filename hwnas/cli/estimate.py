@@ -63,7 +63,7 @@ def estimate(
         if one.failed:
             out_console.print(f"{one.label} gave no score to {one.failed} networks.", highlight=False)
         for warning in one.report.warnings:
-            out_console.print(Text(f"WARNING: {warning}", style="bold red"), soft_wrap=True)
+            out_console.warn(warning)
 
 
 def comparison_table(found: EstimatorComparison) -> Table:

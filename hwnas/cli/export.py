@@ -10,7 +10,7 @@ import typer
 
 from hwnas.cli.console import err_console, out_console, print_json
 from hwnas.cli.measurement_tables import print_scope
-from hwnas.cli.options import AsJson
+from hwnas.cli.options import PICK_HELP, AsJson
 from hwnas.text import figure
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Run directory with trained networks.")]
-PickOption = Annotated[str, typer.Option(help="knee, all, latency<=MS, error<=SHARE, or an architecture id.")]
+PickOption = Annotated[str, typer.Option(help=PICK_HELP)]
 OutOption = Annotated[Path | None, typer.Option(help="Where to write bundles (default: RUN/bundles).")]
 PrecisionOption = Annotated[
     str, typer.Option(help="Comma-separated: fp32, fp16, int8, mixed; each is evaluated and clocked.")
@@ -136,9 +136,9 @@ def export(
 
 
 def _show(bundle: Mapping[str, Any]) -> None:
-    out_console.print(bundle["path"], highlight=False, soft_wrap=True)
+    out_console.say(bundle["path"])
     for line in [*bundle["precisions"], *bundle["engines"]]:
-        out_console.print(f"  {line}", highlight=False, soft_wrap=True)
+        out_console.say(f"  {line}")
     if not bundle["is_stable"]:
         err_console.print(
             f"The latency of {bundle['architecture_id']} was measured while the target was disturbed "

@@ -157,15 +157,15 @@ def _show(found: Inference) -> None:
         what = f"in {file.run_ms:.0f} ms"
         if found.ids is not None:
             what = f"{file.facts['points']} points {what}"
-        out_console.print(f"{file.result}  {what}", markup=False, highlight=False, soft_wrap=True)
+        out_console.say(f"{file.result}  {what}")
     for warning, paths in _paths_of_warnings(found).items():
         others = f" (and {len(paths) - 1} more {plural(found.sample)})" if len(paths) > 1 else ""
         text = f"Warning: {paths[0]}{others}: {warning}"
-        err_console.print(text, markup=False, highlight=False, soft_wrap=True)
+        err_console.say(text)
     if found.left_out:
         text = f"Left out, as no {plural(found.sample)}: {found.left_out[0]}"
         text += f" and {len(found.left_out) - 1} more." if len(found.left_out) > 1 else "."
-        err_console.print(text, markup=False, highlight=False, soft_wrap=True)
+        err_console.say(text)
     if found.ids is not None and len(found.files) > 1:
         err_console.print(f"{len(found.files)} scans labelled.")
 

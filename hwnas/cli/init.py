@@ -22,4 +22,4 @@ def init(
     from hwnas.config.template import write_run_file
 
     path = write_run_file(directory)
-    out_console.print(f"Wrote {path}. Set task.data in it, then: hwnas search {path}", soft_wrap=True)
+    out_console.say(f"Wrote {path}. Set task.data in it, then: hwnas search {path}")

@@ -53,7 +53,7 @@ def inspect(
         return
     for line in lines:
         # Names of a file may hold line ends, too; with them it could show lines that we never wrote.
-        out_console.print(visible(line, keep=""), highlight=False, soft_wrap=True)
+        out_console.say(visible(line, keep=""))
 
 
 def _engine_lines(report: EngineReport) -> list[str]:

@@ -70,7 +70,7 @@ def print_remarks(latencies: Mapping[str, LatencyMeasurement | None]) -> None:
     """Print below a table why the latencies that carry a mark may not be relied on, by name."""
     for name, latency in latencies.items():
         if latency is not None and not latency.is_stable:
-            out_console.print(f"(!) {name}: {latency.remark}", highlight=False, soft_wrap=True)
+            out_console.say(f"(!) {name}: {latency.remark}")
 
 
 def print_scope(qualities: Iterable[Quality]) -> None:
@@ -81,7 +81,7 @@ def print_scope(qualities: Iterable[Quality]) -> None:
         if quality.absent_classes
     }
     for text in sorted(said):
-        out_console.print(text, markup=False, highlight=False, soft_wrap=True)
+        out_console.say(text)
 
 
 def objective_heading(front: Front) -> list[str]:

@@ -25,4 +25,7 @@ Device = Annotated[
     str | None,
     typer.Option("--device", help="auto, cpu, mps, cuda or cuda:N; the run file's choice if not given."),
 ]
+PICK_HELP = "all, knee, a number, latency<=MS, error<=SHARE, or an architecture id."
+"""Of `--pick`, see `hwnas.search.picking.choose`."""
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]

@@ -62,6 +62,6 @@ def _print(found: list[dict[str, str]]) -> None:
         status = f"  {one['status']}" if "status" in one else ""
         origin = f"{one['distribution']} {one['version']}".strip()
         line = f"  {one['name']:{width}}{status}  {origin}  {one['import_path']}"
-        out_console.print(Text(line), soft_wrap=True)
+        out_console.say(line)
         if one.get("status") == "needs settings":
-            out_console.print(Text(f"  {'':{width}}  {one['problem']}"), soft_wrap=True)
+            out_console.say(f"  {'':{width}}  {one['problem']}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from hwnas.cli.arguments import refuse_options, seconds_of
+from hwnas.cli.arguments import counts_of, refuse_options, seconds_of
 from hwnas.cli.console import err_console, out_console, print_json
 from hwnas.cli.options import AsJson
 from hwnas.config import DEFAULT_TARGET
@@ -126,12 +126,9 @@ def profile(
 
 
 def _widths(text: str) -> tuple[int, ...]:
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() and int(part) > 0 for part in parts):
-        raise ConfigError(f"Widths are whole numbers such as 512,1024, but got {text!r}.")
-    widths = sorted(int(part) for part in parts)
-    if len(set(widths)) < len(widths):
-        raise ConfigError(f"Each width is stated once, but got {text!r}.")
+    widths = sorted(counts_of(text, "--widths"))
+    if widths[0] < 1 or len(set(widths)) < len(widths):
+        raise ConfigError(f"--widths takes each width once, from 1 on, but got {text}.")
     return tuple(widths)
 
 
@@ -160,7 +157,7 @@ def _watched() -> Iterator[Callable[[ProfileProgress], None]]:
 
 def _print_line(state: ProfileProgress) -> None:
     line = f"[{state.measured} networks, {_left(state)} left] {state.message}"
-    err_console.print(line, highlight=False, soft_wrap=True)
+    err_console.say(line)
 
 
 def _left(state: ProfileProgress) -> str:
@@ -184,17 +181,14 @@ def _summary(table: LatencyTable, path: Path) -> dict[str, Any]:
 
 def _show(table: LatencyTable, path: Path) -> None:
     found = table.held_out
-    out_console.print(
+    out_console.say(
         f"{len(table.networks)} networks and {len(table.kernels)} different kernels of {table.space!r} on "
         f"{table.target}.\nPredicting each network from the others: {found['within_5']:.1%} within 5 %, "
         f"{found['within_10']:.1%} within 10 %, mean error {found['mape']:.1%}, "
-        f"rank correlation {found['spearman']:.4f}.\nTable: {path}",
-        soft_wrap=True,
-        highlight=False,
+        f"rank correlation {found['spearman']:.4f}.\nTable: {path}"
     )
     if "from_tables" in table.provenance:
-        out_console.print(
+        out_console.say(
             "The kernels are those of another device, weighted by a few measurements here; the figures above "
-            "rest on these. A profile without --from-tables says more.",
-            soft_wrap=True,
+            "rest on these. A profile without --from-tables says more."
         )

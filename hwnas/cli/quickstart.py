@@ -17,8 +17,6 @@ from hwnas.text import figure
 if TYPE_CHECKING:
     from hwnas.run.quickstart import QuickstartSummary
 
-INTERRUPTED = 130
-
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -38,11 +36,7 @@ def quickstart(
     """Synthesize scans, search, train, export, verify and report; the same command resumes it."""
     from hwnas.run.quickstart import quickstart as run_quickstart
 
-    try:
-        summary = run_quickstart(out, minutes=minutes, console=err_console)
-    except KeyboardInterrupt as interruption:
-        err_console.print("Interrupted. The same command goes on where it stopped.")
-        raise typer.Exit(INTERRUPTED) from interruption
+    summary = run_quickstart(out, minutes=minutes, console=err_console)
     if as_json:
         print_json(summary.to_json())
     else:
@@ -78,4 +72,4 @@ def _show(summary: QuickstartSummary) -> None:
         *(f"bundle   {entry.bundle.path}" for entry in summary.bundles),
     ]
     for line in lines:
-        out_console.print(line, highlight=False, soft_wrap=True)
+        out_console.say(line)

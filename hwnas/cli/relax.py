@@ -8,10 +8,9 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from hwnas.cli.arguments import run_of_file
+from hwnas.cli.arguments import numbers_of, run_of_file
 from hwnas.cli.console import err_console, out_console, print_json
 from hwnas.cli.options import AsJson
-from hwnas.errors import ConfigError
 
 
 def register(app: typer.Typer) -> None:
@@ -43,7 +42,7 @@ def relax(
 
     with shown_steps("relaxing", err_console) as listener:
         found = run_of_file(run_file).relax(
-            supernet, out, steps=steps, weights=_numbers(weights), progress=listener
+            supernet, out, steps=steps, weights=numbers_of(weights, "--weights"), progress=listener
         )
     if as_json:
         print_json(found.to_json())
@@ -55,15 +54,4 @@ def relax(
             cells = [f"{value} ({row.max():.0%})" for value, row in zip(values, rows, strict=True)]
             table.add_row(gene, *cells)
     out_console.print(table)
-    out_console.print(
-        f"{out}: {found.steps} steps in {found.relax_s} s.",
-        soft_wrap=True,
-        highlight=False,
-    )
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError as error:
-        raise ConfigError(f"--weights takes numbers joined by commas, but got {text!r}.") from error
+    out_console.say(f"{out}: {found.steps} steps in {found.relax_s} s.")

@@ -31,4 +31,4 @@ def report(
     if as_json:
         print_json({"report": str(written)})
     else:
-        out_console.print(str(written), highlight=False, soft_wrap=True)
+        out_console.say(str(written))

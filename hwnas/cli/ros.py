@@ -130,7 +130,7 @@ def _show(found: Replay) -> None:
     if found.copied_messages:
         text += f", {counted(found.copied_messages, 'message')} copied"
     if found.out is not None:
-        out_console.print(f"{text}.", markup=False, highlight=False, soft_wrap=True)
+        out_console.say(f"{text}.")
     if found.latency:
         table = Table("step", "median, ms", "p99, ms")
         for step, latency in found.latency.items():
@@ -140,7 +140,7 @@ def _show(found: Replay) -> None:
         out_console.print(f"The most delayed scan was begun {found.max_lag_ms:.0f} ms after its time.")
     for warning, count in found.warnings.items():
         text = f"Warning ({counted(count, 'scan')}): {warning}"
-        err_console.print(text, markup=False, highlight=False, soft_wrap=True)
+        err_console.say(text)
 
 
 def _refuse_problems(found: Replay) -> None:

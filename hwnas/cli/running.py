@@ -1,4 +1,4 @@
-"""What holds while any command runs: its messages name its own options, and warnings are put into words."""
+"""What holds while any command runs: messages name its options, warnings and Ctrl-C are put into words."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperCommand
 
 from hwnas.cli.console import err_console
+from hwnas.cli.interruption import EXIT_CODE, interruption_message
 from hwnas.cli.option_names import running, with_options
 
 
@@ -20,7 +21,11 @@ class NotedCommand(TyperCommand):
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
         with running(self), warnings_in_words():
-            return super().invoke(ctx)
+            try:
+                return super().invoke(ctx)
+            except KeyboardInterrupt as interruption:
+                err_console.say(interruption_message(self.name, interruption))
+                raise typer.Exit(EXIT_CODE) from interruption
 
 
 def note_commands(app: typer.Typer) -> None:
@@ -44,7 +49,7 @@ def warnings_in_words() -> Iterator[None]:
         text = with_options(str(message))
         if text not in said:
             said.add(text)
-            err_console.print(f"Warning: {text}", markup=False, highlight=False, soft_wrap=True)
+            err_console.say(f"Warning: {text}")
 
     with warnings.catch_warnings():
         warnings.showwarning = say

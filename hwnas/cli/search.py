@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
-from rich.text import Text
 
+from hwnas.cli.arguments import counts_of
 from hwnas.cli.console import err_console, out_console, print_json
+from hwnas.cli.interruption import Interrupted
 from hwnas.cli.measurement_tables import latency_cells, objective_heading, print_remarks, print_scope
 from hwnas.cli.option_names import with_options
 from hwnas.cli.options import AsJson
@@ -24,8 +26,6 @@ if TYPE_CHECKING:
     from hwnas.estimators.report import EstimatorReport
     from hwnas.run.results import SearchSummary
     from hwnas.search.stage_costs import StageCost
-
-INTERRUPTED = 130
 
 
 def register(app: typer.Typer) -> None:
@@ -129,7 +129,7 @@ def search(
         train_best=train_best,
         train_full=train_full,
         warm_start=warm_start,
-        fidelities=_steps(fidelities),
+        fidelities=None if fidelities is None else counts_of(fidelities, "--fidelities"),
         reduction_factor=reduction_factor,
         initial_architectures=initial_architectures,
     )
@@ -154,23 +154,13 @@ def search(
         if summary.training is not None:
             show_members(summary.training)
     if summary.is_interrupted:
-        err_console.print(f"Interrupted. Go on with: hwnas search {directory} --resume", soft_wrap=True)
-        raise typer.Exit(INTERRUPTED)
+        raise Interrupted(f"Go on with: hwnas search {shlex.quote(str(directory))} --resume.")
 
 
 def _refuse_without_resume(options: Mapping[str, bool], *, resume: bool) -> None:
     for option, is_given in options.items():
         if is_given and not resume:
             raise ConfigError(f"{option} goes with --resume: it is about a run that is there already.")
-
-
-def _steps(text: str | None) -> list[int] | None:
-    if text is None:
-        return None
-    numbers = [part.strip() for part in text.split(",")]
-    if not all(number.isdecimal() for number in numbers):
-        raise ConfigError(f"--fidelities takes numbers of steps, such as 25,75, but got {text!r}.")
-    return [int(number) for number in numbers]
 
 
 def _config_and_directory(run: Path, out: Path | None, *, resume: bool) -> tuple[RunConfig, Path]:
@@ -212,11 +202,7 @@ def _show(summary: SearchSummary) -> None:
     print_scope(member.quality for member in front)
     print_remarks({f"trial {member.trial}": member.latency for member in front})
     ending = "Interrupted." if summary.is_interrupted else f"Ended because {summary.ending}."
-    out_console.print(
-        f"{trials}, {trials.duplicates} repeated; hypervolume {front.hypervolume:.4f}. {ending}",
-        soft_wrap=True,
-        highlight=False,
-    )
+    out_console.say(f"{trials}, {trials.duplicates} repeated; hypervolume {front.hypervolume:.4f}. {ending}")
     for rung in summary.rungs:
         out_console.print(
             f"{rung.stage.capitalize()}, evaluated by {rung.estimator}: {rung.trials}.",
@@ -224,33 +210,29 @@ def _show(summary: SearchSummary) -> None:
         )
     _show_estimator_report(summary.estimator_report)
     out_console.print(_stages_table(summary.stages))
-    out_console.print(f"Run directory: {summary.run}", soft_wrap=True, highlight=False)
+    out_console.say(f"Run directory: {summary.run}")
 
 
 def _show_estimator_report(report: EstimatorReport | None) -> None:
     """Say how far errors of candidates order networks as full training would."""
     if report is None:
-        out_console.print(
+        out_console.say(
             "How far candidates are ordered as full training would order them is not known: `hwnas estimate` "
-            "finds out, and `search.estimator_report` names what it found.",
-            soft_wrap=True,
-            highlight=False,
+            "finds out, and `search.estimator_report` names what it found."
         )
         return
-    out_console.print(
+    out_console.say(
         f"Estimator {report.estimator}: Kendall tau with full training {report.rank_correlation}, of MACs "
         f"{report.macs}, of "
-        f"parameters {report.parameters}, from {report.rank_correlation.networks} networks.",
-        soft_wrap=True,
-        highlight=False,
+        f"parameters {report.parameters}, from {report.rank_correlation.networks} networks."
     )
     for warning in report.warnings:
-        out_console.print(Text(f"WARNING: {warning}", style="bold red"), soft_wrap=True)
+        out_console.warn(warning)
 
 
 def _warn(warnings: Iterable[str]) -> None:
     for warning in warnings:
-        err_console.print(Text(f"WARNING: {with_options(warning)}", style="bold red"), soft_wrap=True)
+        err_console.warn(with_options(warning))
 
 
 def _stages_table(stages: Sequence[StageCost]) -> Table:

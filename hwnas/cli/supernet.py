@@ -42,8 +42,6 @@ def supernet(
     if as_json:
         print_json(reported)
         return
-    out_console.print(
-        f"{out}: {reported['parameters']} shared parameters, {steps} steps in {reported['seconds']} s.",
-        soft_wrap=True,
-        highlight=False,
+    out_console.say(
+        f"{out}: {reported['parameters']} shared parameters, {steps} steps in {reported['seconds']} s."
     )

@@ -56,14 +56,13 @@ def synthesize(
             scans_per_scene=scans_per_scene,
             seed=seed,
             workers=workers,
-            progress=lambda number: show("Casting rays", number, scans),
+            progress=lambda status: show("Casting rays", status.number, status.wanted),
         )
     if as_json:
         print_json({"path": str(path), "scans": scans, "sensor": sensor, "seed": seed})
     else:
-        out_console.print(
-            f"{counted(scans, 'scan')} of {sensor}: {path}; 'hwnas data info {path}' describes them.",
-            soft_wrap=True,
+        out_console.say(
+            f"{counted(scans, 'scan')} of {sensor}: {path}; 'hwnas data info {path}' describes them."
         )
 
 
@@ -89,10 +88,10 @@ def _synthesize_drive(
             seed=seed,
             workers=workers,
             bag=bag,
-            progress=lambda number, wanted: show("Casting rays", number, wanted),
+            progress=lambda status: show("Casting rays", status.number, status.wanted),
         )
     if as_json:
         print_json({**made.to_json(), "sensor": sensor, "seed": seed})
         return
     text = f"{counted(made.scans, 'scan')} of {sensor} over {made.length_m:.0f} m: {made.path}"
-    out_console.print(text if made.bag is None else f"{text}, and as a bag: {made.bag}", soft_wrap=True)
+    out_console.say(text if made.bag is None else f"{text}, and as a bag: {made.bag}")

@@ -9,16 +9,14 @@ import typer
 from rich.table import Table
 
 from hwnas.cli.console import err_console, out_console, print_json
+from hwnas.cli.interruption import Interrupted
 from hwnas.cli.measurement_tables import latency_cells, objective_heading, print_remarks, print_scope
-from hwnas.cli.options import AsJson, Device, TrainingSteps
-from hwnas.errors import ConfigError
+from hwnas.cli.options import PICK_HELP, AsJson, Device, TrainingSteps
 from hwnas.text import figure
 
 if TYPE_CHECKING:
     from hwnas.run.front import FrontMember
     from hwnas.run.results import TrainingSummary
-
-INTERRUPTED = 130
 
 
 def register(app: typer.Typer) -> None:
@@ -30,7 +28,7 @@ def train(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a run that was searched.")],
     pick: Annotated[
         str | None,
-        typer.Option("--pick", help="all, knee, or how many candidates; the run file's choice if not given."),
+        typer.Option("--pick", help=f"{PICK_HELP} If not given, the run file's choice."),
     ] = None,
     steps: TrainingSteps = None,
     device: Device = None,
@@ -45,20 +43,17 @@ def train(
 
     Ctrl-C saves a checkpoint of every network under way first; the same command goes on from there.
     """
-    chosen = _parsed(pick)
-
     from hwnas.run.progress import shown_training
     from hwnas.run.run import Run
 
     with shown_training(err_console) as listener:
-        summary = Run.open(run).train(chosen, steps=steps, device=device, log_dir=log_dir, progress=listener)
+        summary = Run.open(run).train(pick, steps=steps, device=device, log_dir=log_dir, progress=listener)
     if as_json:
         print_json(summary.to_json())
     elif summary.networks or not summary.is_interrupted:
         show_members(summary)
     if summary.is_interrupted:
-        err_console.print("Interrupted. The same command goes on from the checkpoints.")
-        raise typer.Exit(INTERRUPTED)
+        raise Interrupted
 
 
 def _build_line(member: FrontMember) -> str:
@@ -68,14 +63,6 @@ def _build_line(member: FrontMember) -> str:
         f"{member.id}: the slowest of {builds.made} builds takes {builds.spread:.1%} longer than the "
         "fastest, which is kept."
     )
-
-
-def _parsed(pick: str | None) -> str | int | None:
-    if pick is None or pick in {"all", "knee"}:
-        return pick
-    if pick.isdecimal() and int(pick) > 0:
-        return int(pick)
-    raise ConfigError(f"--pick is `all`, `knee` or a positive number, but got {pick!r}.")
 
 
 def show_members(summary: TrainingSummary) -> None:

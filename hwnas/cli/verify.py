@@ -79,9 +79,9 @@ def _print_checks(verification: Verification) -> None:
         if check.expected != check.found:
             text += f", stated {_short(check.expected)}"
         out_console.print(marks[check.passed], end="")
-        out_console.print(f"{text} ({check.limit})", highlight=False, soft_wrap=True)
+        out_console.say(f"{text} ({check.limit})")
         if check.note:
-            out_console.print(f"                {with_options(check.note)}", highlight=False, soft_wrap=True)
+            out_console.say(f"                {with_options(check.note)}")
 
 
 def _short(value: object) -> str:

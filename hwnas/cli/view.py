@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hwnas.cli.console import err_console, listed_problems, out_console, print_json, transient_bar
-from hwnas.cli.options import AsJson
+from hwnas.cli.options import AsJson, Precision, Threads
 from hwnas.cli.trust import AllowedSigners, Identity, RequireSignature, trust_of
 from hwnas.errors import DataError
 from hwnas.text import counted
@@ -39,10 +39,8 @@ def view(
     split: Annotated[str | None, typer.Option(help="train, val or test. Default: all scans.")] = None,
     every: Annotated[int, typer.Option(min=1, help="Show each n-th scan.")] = 1,
     most: Annotated[int | None, typer.Option(min=1, help="Maximum number of scans to show.")] = None,
-    threads: Annotated[int, typer.Option(min=0, help="Threads of one inference; 0: all cores.")] = 1,
-    precision: Annotated[
-        str, typer.Option(help="fp32, fp16, int8, mixed, or recommended for the bundle's target.")
-    ] = "fp32",
+    threads: Threads = 1,
+    precision: Precision = "fp32",
     allowed_signers: AllowedSigners = None,
     identity: Identity = None,
     *,
@@ -69,7 +67,7 @@ def view(
             out,
             options,
             trust=trust,
-            progress=lambda done, wanted: show("Recording scans", done, wanted),
+            progress=lambda status: show("Recording scans", status.number, status.wanted),
         )
     if as_json:
         print_json(found.to_json())
@@ -81,24 +79,21 @@ def view(
 def _show(found: View) -> None:
     text = f"{counted(found.scans, 'scan')} of {found.path}"
     text += f", {found.labelled_scans} with labels" if found.labelled_scans else ", without labels"
-    out_console.print(
+    out_console.say(
         f"{text}: in the viewer."
         if found.out is None
-        else f"{text}: {found.out}; 'rerun {found.out}' opens it.",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
+        else f"{text}: {found.out}; 'rerun {found.out}' opens it."
     )
     for one in found.bundles:
         wrong = f", {one.wrong / one.compared:.1%} of points wrong" if one.compared else ""
         text = f"{one.name}: {counted(one.labelled, 'scan')} labelled{wrong}"
-        out_console.print(text, markup=False, highlight=False, soft_wrap=True)
+        out_console.say(text)
         if one.why_not_compared:
             text = f"{one.name}: errors are not shown. {one.why_not_compared}"
-            err_console.print(text, markup=False, highlight=False, soft_wrap=True)
+            err_console.say(text)
         for warning, count in one.warnings.items():
             text = f"Warning ({one.name}, {counted(count, 'scan')}): {warning}"
-            err_console.print(text, markup=False, highlight=False, soft_wrap=True)
+            err_console.say(text)
 
 
 def _refuse_problems(found: View) -> None:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from hwnas.data.scan_files.whole_numbers import LABEL_LIMITS, expected_within, is_whole_within
 from hwnas.errors import DataError, did_you_mean
 from hwnas.files import checked_path, is_yaml
-from hwnas.scan import IGNORED_LABEL
+from hwnas.labels import IGNORED_LABEL
 from hwnas.text import shown
 
 LABEL_MAP_DIRECTORY = Path(__file__).parent / "label_maps"

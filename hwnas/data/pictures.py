@@ -14,8 +14,8 @@ from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
 from hwnas.data.label_maps import LabelMap
+from hwnas.labels import IGNORED_LABEL
 from hwnas.range_view.projection import RangeImage, label_image
-from hwnas.scan import IGNORED_LABEL
 
 Pixels = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.uint8]

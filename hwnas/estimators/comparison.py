@@ -8,7 +8,7 @@ searches to state.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass, field
 from itertools import islice
@@ -33,6 +33,7 @@ from hwnas.estimators.report import EstimatorReport, report_on
 from hwnas.files import read_checked_json, write_checked_json
 from hwnas.models.cost import count_macs, count_parameters
 from hwnas.plugin_settings import settings_by_content
+from hwnas.progress import Listener
 from hwnas.scratch import ScratchDirectory
 from hwnas.search_spaces.base import SearchSpace, make_search_space, sample_choices
 from hwnas.tasks.base import make_task
@@ -45,7 +46,16 @@ RESULT_FILES = f"{'[0-9a-f]' * 16}-*-{'[0-9a-f]' * 12}.json"
 """Pattern of the names of single results, see `_Job.file`."""
 _DRAWS_PER_NETWORK = 500
 
-Progress = Callable[[int, int, str], None]
+
+@dataclass(frozen=True)
+class EstimateStatus:
+    """How far a comparison of estimators is: evaluations done, evaluations in all, what the last one gave."""
+
+    finished: int
+    wanted: int
+    message: str
+
+
 """Jobs done, jobs in all, and what the last one gave."""
 
 
@@ -92,7 +102,7 @@ class EstimatorBenchmark:
     trainer: TrainerSpec = BY_DEFAULT
 
     def run(
-        self, directory: Path, *, workers: int | None = None, progress: Progress | None = None
+        self, directory: Path, *, workers: int | None = None, progress: Listener[EstimateStatus] | None = None
     ) -> EstimatorComparison:
         """Do what is missing, and return and write what came out.
 
@@ -282,7 +292,9 @@ def _results(jobs: Sequence[_Job], directory: Path) -> dict[str, list[dict[str, 
     return found
 
 
-def _run(jobs: Sequence[_Job], directory: Path, workers: int | None, progress: Progress | None) -> None:
+def _run(
+    jobs: Sequence[_Job], directory: Path, workers: int | None, progress: Listener[EstimateStatus] | None
+) -> None:
     if not jobs:
         return
     count = workers or len(os.sched_getaffinity(0))
@@ -291,7 +303,7 @@ def _run(jobs: Sequence[_Job], directory: Path, workers: int | None, progress: P
         for number, future in enumerate(as_completed(futures), start=1):
             line = future.result()
             if progress is not None:
-                progress(number, len(jobs), line)
+                progress(EstimateStatus(number, len(jobs), line))
 
 
 def _estimate(job: _Job, directory: Path) -> str:

@@ -17,13 +17,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import linalg
 
+from hwnas.arrays import DoubleArray
 from hwnas.errors import ConfigError
 from hwnas.rank_correlation import RankCorrelation, rank_correlation_of
-
-Floats = npt.NDArray[np.float64]
 
 MIN_EVALUATED = 8
 """Fewer networks say nothing about a space."""
@@ -36,7 +34,7 @@ _NOISES = (0.01, 0.03, 0.1, 0.3, 1.0)
 _FOLDS = 10
 
 
-def capped(errors: Floats, usual: float) -> Floats:
+def capped(errors: DoubleArray, usual: float) -> DoubleArray:
     """Return errors, [n], none of which is farther above a usual one than the best is below it.
 
     Networks that learn nothing would stretch the scale on which a predictor tells the good ones apart.
@@ -67,7 +65,7 @@ class PredictorReport:
 class ErrorPredictor:
     """Values of networks, known at some of them."""
 
-    def __init__(self, features: Floats, values: Floats) -> None:
+    def __init__(self, features: DoubleArray, values: DoubleArray) -> None:
         """Fit.
 
         Args:
@@ -101,7 +99,7 @@ class ErrorPredictor:
                     self._weights = (1 - share) * weights
         self._norms = norms
 
-    def predict(self, features: Floats) -> Floats:
+    def predict(self, features: DoubleArray) -> DoubleArray:
         """Return the values of other networks, [m]; needs m times n numbers of memory."""
         # Single precision is enough for a prediction and halves its time.
         others = (features - self._centre).astype(np.float32)
@@ -119,7 +117,7 @@ class ErrorPredictor:
 
 
 def validated_predictor(
-    features: Floats, values: Floats, *, seed: int = 0
+    features: DoubleArray, values: DoubleArray, *, seed: int = 0
 ) -> tuple[ErrorPredictor, PredictorReport]:
     """Fit a predictor on all networks, and state how well it ranks by ten-fold cross-validation.
 
@@ -146,14 +144,16 @@ def validated_predictor(
     return predictor, PredictorReport(rank_correlation, float(np.abs(said - values).mean()), fit_s)
 
 
-def _fitted_on_few(features: Floats, values: Floats) -> ErrorPredictor:
+def _fitted_on_few(features: DoubleArray, values: DoubleArray) -> ErrorPredictor:
     """Fit with what a fold leaves, which may be one fewer than a predictor asks for."""
     while len(values) < MIN_EVALUATED:
         features, values = np.concatenate([features, features[:1]]), np.append(values, values[0])
     return ErrorPredictor(features, values)
 
 
-def _solved(eigenvalues: Floats, vectors: Floats, targets: Floats, noise: float) -> tuple[Floats, Floats]:
+def _solved(
+    eigenvalues: DoubleArray, vectors: DoubleArray, targets: DoubleArray, noise: float
+) -> tuple[DoubleArray, DoubleArray]:
     """Return the weights of ridge regression and the leave-one-out residuals."""
     inverse = 1.0 / (np.maximum(eigenvalues, 0.0) + noise)
     weights = vectors @ (inverse * (vectors.T @ targets))
@@ -161,7 +161,7 @@ def _solved(eigenvalues: Floats, vectors: Floats, targets: Floats, noise: float)
     return weights, weights / diagonal
 
 
-def _check(features: Floats, values: Sequence[float] | Floats) -> None:
+def _check(features: DoubleArray, values: Sequence[float] | DoubleArray) -> None:
     if len(features) != len(values) or len(values) < MIN_EVALUATED:
         raise ConfigError(
             f"A learned predictor needs features and values of the same networks, at least {MIN_EVALUATED}, "

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-IGNORED_LABEL = 255
+from hwnas.labels import IGNORED_LABEL
 
 
 def confusion_matrix(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float32]
+from hwnas.arrays import FloatArray
 
 _COEFFICIENTS = (
     0.0028662257,

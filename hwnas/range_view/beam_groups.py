@@ -10,6 +10,8 @@ from typing import Optional, Tuple
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.arrays import IntArray, LongArray
+
 MIN_BEAMS, MAX_BEAMS = 4, 256
 _BINS = 1 << 16
 _SAMPLES = 4096
@@ -19,9 +21,6 @@ _FEWEST_PER_BEAM = 4
 # Of the middle number of points of a beam: groups with fewer are either rarely hit beams or strays.
 _SMALL_SHARE = 0.02
 _OUTSIDE_SHARE = 0.005
-
-IntArray = npt.NDArray[np.int32]
-CountArray = npt.NDArray[np.int64]
 
 
 def grouped_rings(sine: IntArray, range_m: Optional[npt.NDArray[np.float32]] = None) -> Optional[IntArray]:
@@ -56,7 +55,7 @@ def middle_range(range_m: npt.NDArray[np.float32]) -> np.float32:
     return np.float32(np.partition(some, len(some) // 2)[len(some) // 2])
 
 
-def _groups(counts: CountArray) -> Optional[Tuple[CountArray, CountArray]]:
+def _groups(counts: LongArray) -> Optional[Tuple[LongArray, LongArray]]:
     """Return the first and the last bin of every group of a histogram, from below."""
     filled = np.flatnonzero(counts)
     gaps = np.diff(filled)
@@ -79,7 +78,7 @@ def _groups(counts: CountArray) -> Optional[Tuple[CountArray, CountArray]]:
     return first, last
 
 
-def _cover(groups: Tuple[CountArray, CountArray], counts: CountArray) -> bool:
+def _cover(groups: Tuple[LongArray, LongArray], counts: LongArray) -> bool:
     """Return whether groups reach as far up and down as nearly all points do."""
     first, last = groups
     margin = int(np.min(first[1:] - last[:-1])) // 2
@@ -87,7 +86,7 @@ def _cover(groups: Tuple[CountArray, CountArray], counts: CountArray) -> bool:
     return bool(outside <= _OUTSIDE_SHARE * counts.sum())
 
 
-def _gap_between_beams(gaps: CountArray) -> Optional[int]:
+def _gap_between_beams(gaps: LongArray) -> Optional[int]:
     """Return the smallest gap between beams: sorted by size, gaps within beams are far smaller than this."""
     largest = np.sort(gaps)[::-1][: MAX_BEAMS + 1]
     if len(largest) < MIN_BEAMS - 1:
@@ -99,7 +98,7 @@ def _gap_between_beams(gaps: CountArray) -> Optional[int]:
     return int(outer[best]) if contrast[best] >= _LEAST_CONTRAST else None
 
 
-def _beams_among(first: CountArray, last: CountArray, members: CountArray) -> npt.NDArray[np.bool_]:
+def _beams_among(first: LongArray, last: LongArray, members: LongArray) -> npt.NDArray[np.bool_]:
     """Return which groups are beams: small ones only where no beam with more points is too near."""
     middle = int(np.sort(members)[len(members) // 2])
     is_large = members >= max(1.0, _SMALL_SHARE * middle)

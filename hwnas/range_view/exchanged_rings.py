@@ -12,8 +12,8 @@ from __future__ import annotations
 from typing import List, NamedTuple, Optional
 
 import numpy as np
-import numpy.typing as npt
 
+from hwnas.arrays import IntArray, LongArray
 from hwnas.range_view.ring_cells import RingCells
 from hwnas.range_view.shifted_rings import are_shifted_in_part
 
@@ -26,9 +26,6 @@ _FEW = 4
 _MOST = 10
 # Where more than one point in so many is nearer to the ring two above or below, rings are no beams.
 _STRAY = 5
-
-IntArray = npt.NDArray[np.int32]
-LongArray = npt.NDArray[np.int64]
 
 
 class Renumbering(NamedTuple):

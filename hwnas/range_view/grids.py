@@ -14,6 +14,7 @@ from typing import List, NamedTuple, Optional, Tuple
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.arrays import IntArray
 from hwnas.range_view.rings import MAX_RINGS, MIN_RINGS, middle_range, sines_of
 
 _FEWEST_COLUMNS = 16
@@ -24,8 +25,6 @@ _LEAST_EXPLAINED, _LEAST_EXPLAINED_OF_STATED = 0.9, 0.8
 # Elevations of neighbouring beams that overlap may step the wrong way, where beams that fire in another order
 # than that of their elevations step up and down alike.
 _CONTRARY = 4
-
-IntArray = npt.NDArray[np.int32]
 
 
 def rings_of_grid(

@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.errors import DataError
+from hwnas.labels import IGNORED_LABEL
 from hwnas.range_view.compiled import compiled_kernel
 from hwnas.range_view.projection import RangeImage
 
-NO_LABEL = 255
 MAX_WINDOW = 31
 _MIN_SIGMA = 1e-3
 _FAR = np.float32(np.inf)
@@ -72,7 +72,7 @@ class KnnSettings:
 def labels_of_pixels(label_image: npt.NDArray[np.uint8], image: RangeImage) -> npt.NDArray[np.uint8]:
     """Return for every point [N] the label of its pixel, whoever won it (no post-processing)."""
     labels = label_image[image.row, image.column]
-    labels[~_has_direction(image)] = NO_LABEL
+    labels[~_has_direction(image)] = IGNORED_LABEL
     return labels
 
 
@@ -195,4 +195,4 @@ def _count(
     votes = np.bincount(point * num_classes + classes[chosen], minlength=num_points * num_classes)
     votes = votes.reshape(num_points, num_classes)
     winner = votes.argmax(axis=1)
-    return np.where(votes.max(axis=1) > 0, winner, NO_LABEL).astype(np.uint8)
+    return np.where(votes.max(axis=1) > 0, winner, IGNORED_LABEL).astype(np.uint8)

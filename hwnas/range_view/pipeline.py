@@ -11,14 +11,13 @@ from typing import Any, Mapping, Optional
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.arrays import FloatArray
+from hwnas.labels import IGNORED_LABEL
 from hwnas.range_view.angles import has_direction
 from hwnas.range_view.grids import rings_of_grid
 from hwnas.range_view.knn import KnnSettings, labels_of_points
 from hwnas.range_view.projection import Normalisation, RangeImage, classes_of_pixels, network_input, project
 from hwnas.range_view.projection_spec import ProjectionSpec
-from hwnas.scan import IGNORED_LABEL
-
-FloatArray = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.errors import DataError
+from hwnas.labels import IGNORED_LABEL
 from hwnas.range_view.angles import angle_of, ground_distance_of, is_valid_range, range_of
 from hwnas.range_view.compiled import NO_ROWS, compiled_kernel
 from hwnas.range_view.grids import rings_of_grid
@@ -226,7 +227,7 @@ def _project(
 
 def label_image(labels: npt.NDArray[np.uint8], image: RangeImage) -> npt.NDArray[np.uint8]:
     """Return the labels [H, W] of the points that won each pixel; 255 where no point fell."""
-    pixels = np.full(image.point_index.shape, 255, np.uint8)
+    pixels = np.full(image.point_index.shape, IGNORED_LABEL, np.uint8)
     pixels[image.valid] = labels[image.point_index[image.valid]]
     return pixels
 
@@ -248,7 +249,7 @@ def classes_of_pixels(logits: npt.NDArray[np.float32], image: RangeImage) -> npt
             "bundle, or train again."
         )
     classes: npt.NDArray[np.uint8] = winner.astype(np.uint8)
-    classes[~image.valid] = 255
+    classes[~image.valid] = IGNORED_LABEL
     return classes
 
 

@@ -6,18 +6,14 @@ Python 3.8 syntax, numpy only: this module travels to boards.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from hwnas.arrays import FloatArray, IntArray, LongArray
 from hwnas.range_view.ring_order import TURN
 
 CELLS = 256
 """Cells to a turn."""
 # Ranges count as nearness, middle range / range, in steps of 1 / _NEAR_STEPS, and none is nearer than this.
 _NEAR_STEPS, _NEAREST = 256, 4096
-
-IntArray = npt.NDArray[np.int32]
-LongArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float32]
 
 
 class RingCells:

@@ -14,6 +14,8 @@ from typing import Any, Optional, Tuple
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.arrays import DoubleArray, IntArray, LongArray
+
 TURN = 1 << 22
 """Azimuths are whole numbers, this many to a turn."""
 MIN_RINGS, MAX_RINGS = 4, 128
@@ -38,10 +40,6 @@ _FEW_SHARE = 0.05
 
 # The ragged beginning of a first ring, or end of a last one, spans this many cells.
 _NEAR_CELLS = 2
-
-IntArray = npt.NDArray[np.int32]
-LongArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
 
 
 def ordered_rings(azimuth: IntArray, sine: IntArray) -> Optional[IntArray]:
@@ -161,7 +159,7 @@ def _cut_within(
     return start + (cell * _FINE + _FINE // 2 if place is None else place)
 
 
-def _steps_over_cells(turn: LongArray, phase: LongArray, sine: IntArray, spacing: FloatArray) -> FloatArray:
+def _steps_over_cells(turn: LongArray, phase: LongArray, sine: IntArray, spacing: DoubleArray) -> DoubleArray:
     """Return the step of elevation over each inner cell [turns, cells - 2] in spacings; NaN where unknown."""
     cell = phase // _FINE
     shape = (len(spacing), int(cell.max()) + 1)
@@ -182,7 +180,7 @@ def _steps_over_cells(turn: LongArray, phase: LongArray, sine: IntArray, spacing
     return step
 
 
-def _most_frequent(is_step: npt.NDArray[np.bool_], steps: FloatArray, share: float) -> Optional[int]:
+def _most_frequent(is_step: npt.NDArray[np.bool_], steps: DoubleArray, share: float) -> Optional[int]:
     """Return the cell in which the most turns make a step; None if it is less than a share of them."""
     if not steps.shape[1]:
         return None
@@ -192,7 +190,7 @@ def _most_frequent(is_step: npt.NDArray[np.bool_], steps: FloatArray, share: flo
 
 
 def _place_of_cut(
-    turn: LongArray, phase: LongArray, sine: IntArray, spacing: FloatArray, *, is_break: bool
+    turn: LongArray, phase: LongArray, sine: IntArray, spacing: DoubleArray, *, is_break: bool
 ) -> Optional[int]:
     """Return the phase of the cut, which lies within the most of the steps that turns make near it."""
     pair = np.flatnonzero((turn[1:] == turn[:-1]) & (phase[1:] > phase[:-1]))
@@ -218,7 +216,7 @@ def _most_covered(starts: LongArray, ends: LongArray) -> int:
     return int(places[best] + places[best + 1]) // 2
 
 
-def _means_of(turn: LongArray, sine: IntArray) -> FloatArray:
+def _means_of(turn: LongArray, sine: IntArray) -> DoubleArray:
     """Return the mean sine of each turn from 0 to the last; that of the turn before where there is none."""
     members = np.bincount(turn)
     sums = np.bincount(turn, weights=sine)

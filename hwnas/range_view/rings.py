@@ -20,6 +20,7 @@ from typing import Optional, Tuple
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.arrays import IntArray
 from hwnas.range_view.angles import angle_of, is_valid_range, range_of
 from hwnas.range_view.beam_groups import grouped_rings
 from hwnas.range_view.beam_groups import middle_range as middle_range  # noqa: PLC0414 - part of this API
@@ -32,8 +33,6 @@ SINE_STEPS = 1 << 15
 """Sines of elevation -1..1 are counted in steps of 1 / SINE_STEPS: 0.0017 degrees at the horizon."""
 _FEWEST_POINTS = 4 * MIN_RINGS
 _NEAR_SHARE = 0.25
-
-IntArray = npt.NDArray[np.int32]
 
 
 def recover_rings(points: npt.NDArray[np.float32]) -> Optional[IntArray]:

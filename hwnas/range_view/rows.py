@@ -14,6 +14,7 @@ from typing import NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.arrays import FloatArray, IntArray, LongArray
 from hwnas.errors import DataError
 from hwnas.range_view.compiled import wrong_rings
 from hwnas.range_view.exchanged_rings import renumbering
@@ -40,10 +41,6 @@ _CLEARLY = 4
 _QUARTERS = 5
 # Beams without a ring have hardly any point, and most points of a ring lie nearest to its beam.
 _MOST_UNCLAIMED, _LEAST_NEAREST, _FEW_OF_RING, _NEAR_SHARE = 0.2, 0.7, 0.1, 0.25
-
-IntArray = npt.NDArray[np.int32]
-LongArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float32]
 
 
 class Rows(NamedTuple):

@@ -16,6 +16,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.arrays import DoubleArray, LongArray
 from hwnas.range_view.ring_cells import CELLS, RingCells
 
 # Means of cells count in parts of the steps of their sums.
@@ -33,9 +34,6 @@ _AROUND = (5, 8)
 _PLACE = 4
 # A step of more than this, in spacings, is one of rings: noise stays below 0.4, shifts by one ring reach 0.5.
 _SHIFTED = 0.45
-
-LongArray = npt.NDArray[np.int64]
-DoubleArray = npt.NDArray[np.float64]
 
 
 def are_shifted_in_part(cells: RingCells, from_top: LongArray) -> bool:

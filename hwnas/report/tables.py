@@ -22,7 +22,7 @@ from hwnas.report.words import (
     percent,
 )
 from hwnas.search.stage_costs import StageCost
-from hwnas.search.trial_counts import INTERRUPTED, outcome_of
+from hwnas.search.trial_counts import INTERRUPTED, failure_of, outcome_of
 from hwnas.tasks.base import MetricWords
 from hwnas.text import plural
 
@@ -193,7 +193,7 @@ def _trial_row(trial: Mapping[str, Any], unit: str) -> str:
         named = f"<code title='{genes}'>{architecture.id}</code>"
     value = percent(None if trial["error"] is None else 1.0 - trial["error"])
     took = ABSENT if trial["seconds"] is None else duration(trial["seconds"])
-    is_interrupted = outcome_of(trial["state"], trial["reason"]) == INTERRUPTED
+    is_interrupted = outcome_of(trial["state"], failure_of(trial)) == INTERRUPTED
     state = INTERRUPTED if is_interrupted else escape(_STATES.get(trial["state"], str(trial["state"])))
     return (
         f"<tr class='trial'><td>{trial['number']}</td><td class='left'>{state}</td><td>{value}</td>"

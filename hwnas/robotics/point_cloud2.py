@@ -16,11 +16,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.arrays import ByteArray
 from hwnas.errors import PointCloudError, did_you_mean
 from hwnas.robotics.point_fields import MOST_FIELDS, MOST_UINT32, NUMPY_TYPES, PointField, check_fields
 from hwnas.text import shown
-
-ByteArray = npt.NDArray[np.uint8]
 
 TYPE_NAME = "sensor_msgs/msg/PointCloud2"
 _SCATTERED = "The bytes of `data` do not lie one after the other; copy them first."

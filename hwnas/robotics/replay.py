@@ -17,6 +17,7 @@ import numpy as np
 from hwnas.bundle.runtime.runner import Runner
 from hwnas.errors import BundleError, ConfigError, DataError, did_you_mean
 from hwnas.files import checked_path
+from hwnas.progress import Listener
 from hwnas.robotics.bag_writing import BagOutput, refuse_output
 from hwnas.robotics.bags import Bag, BagMessage
 from hwnas.robotics.labelling import (
@@ -28,14 +29,7 @@ from hwnas.robotics.labelling import (
     check_format_options,
 )
 from hwnas.robotics.point_cloud2 import TYPE_NAME
-from hwnas.robotics.replay_results import (
-    STEPS,
-    RefusedScan,
-    Replay,
-    ReplayListener,
-    ReplayStatus,
-    StepLatency,
-)
+from hwnas.robotics.replay_results import STEPS, RefusedScan, Replay, ReplayStatus, StepLatency
 from hwnas.scan import DataWarning
 from hwnas.text import shown
 from hwnas.thread_counts import checked_threads
@@ -86,7 +80,7 @@ def replay(
     options: ReplayOptions | None = None,
     *,
     trust: Trust | None = None,
-    progress: ReplayListener | None = None,
+    progress: Listener[ReplayStatus] | None = None,
 ) -> Replay:
     """Label every cloud of a bag that the bundle takes, and write the labels as clouds with the same stamps.
 
@@ -134,27 +128,9 @@ def replay(
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DataWarning)  # they are counted in the result
                 work.play(output)
-            labelled = len(work.times_ms["total"])
-            if not labelled:
+            if not work.num_labelled:
                 output.discard()
-    return Replay(
-        bag=bag,
-        bundle=bundle,
-        out=out if labelled else None,
-        topic=work.topic,
-        output_topics=work.output_topics,
-        copied_topics=work.copied_topics,
-        scans=source.topics[work.topic].num_messages,
-        labelled=labelled,
-        refused=tuple(work.refused),
-        copied_messages=work.copied_messages if labelled else 0,
-        latency=work.latency(),
-        rate=options.rate,
-        max_lag_ms=work.max_lag_ms if options.rate == RECORDED else None,
-        warnings=dict(work.warnings),
-        precision=options.precision,
-        are_checked=options.check_scans,
-    )
+    return work.result(bundle, out)
 
 
 def _check_options(options: ReplayOptions) -> None:
@@ -173,7 +149,7 @@ class _Work:
     """One replay under way: what is read, and what came of it so far."""
 
     def __init__(
-        self, source: Bag, runner: Runner, options: ReplayOptions, progress: ReplayListener | None
+        self, source: Bag, runner: Runner, options: ReplayOptions, progress: Listener[ReplayStatus] | None
     ) -> None:
         self.source, self.runner, self.options, self.progress = source, runner, options, progress
         self.topic = source.cloud_topic(options.topic)
@@ -282,9 +258,35 @@ class _Work:
             self.times_ms[step].append(time_ms)
         self.times_ms["total"].append(clock.total_ms)
 
-    def latency(self) -> dict[str, StepLatency]:
+    @property
+    def num_labelled(self) -> int:
+        """How many scans were labelled."""
+        return len(self.times_ms["total"])
+
+    def result(self, bundle: Path, out: Path) -> Replay:
+        """Return what came of the bag; `out` is where its labels were to be written."""
+        return Replay(
+            bag=self.source.path,
+            bundle=bundle,
+            out=out if self.num_labelled else None,
+            topic=self.topic,
+            output_topics=self.output_topics,
+            copied_topics=self.copied_topics,
+            scans=self.source.topics[self.topic].num_messages,
+            labelled=self.num_labelled,
+            refused=tuple(self.refused),
+            copied_messages=self.copied_messages if self.num_labelled else 0,
+            latency=self._latency(),
+            rate=self.options.rate,
+            max_lag_ms=self.max_lag_ms if self.options.rate == RECORDED else None,
+            warnings=dict(self.warnings),
+            precision=self.options.precision,
+            are_checked=self.options.check_scans,
+        )
+
+    def _latency(self) -> dict[str, StepLatency]:
         """Return median and 99th percentile of each step; nothing without a labelled scan."""
-        if not self.times_ms["total"]:
+        if not self.num_labelled:
             return {}
         return {
             step: StepLatency(float(np.median(times)), float(np.percentile(times, 99)))

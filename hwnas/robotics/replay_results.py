@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,6 @@ class ReplayStatus:
 
     number: int
     wanted: int
-
-
-ReplayListener = Callable[[ReplayStatus], None]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.errors import DataError
+from hwnas.progress import CountStatus, Listener
 from hwnas.robotics.bag_types import typestore_of
 from hwnas.robotics.bag_writing import BagOutput
 from hwnas.robotics.bags import require_rosbags
@@ -73,7 +74,7 @@ def synthesize_drive(
     seed: int = 0,
     workers: int = 1,
     bag: bool = True,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Listener[CountStatus] | None = None,
 ) -> SyntheticDrive:
     """Write a drive through a synthetic scene as a data set, and as a bag of ROS 2 in it, `drive.mcap`.
 
@@ -94,7 +95,7 @@ def synthesize_drive(
         seed: decides scene, way and traffic, >= 0.
         workers: processes that cast rays; 1 casts in this process.
         bag: write the bag; False needs no rosbags.
-        progress: called with the number of scans written so far, and how many there will be.
+        progress: is told how many scans are written.
 
     Raises:
         ConfigError: for numbers out of range, or if rosbags is missing.

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TypeVar
 
-Listener = TypeVar("Listener")
+from hwnas.progress import Listener, Status
 
 
 def listed(names: str | Sequence[str]) -> str:
@@ -15,9 +14,9 @@ def listed(names: str | Sequence[str]) -> str:
 
 
 def listening(
-    progress: Listener | bool,  # noqa: FBT001 - or a listener
-    shown: Callable[[], AbstractContextManager[Listener]],
-) -> AbstractContextManager[Listener | None]:
+    progress: Listener[Status] | bool,  # noqa: FBT001 - or a listener
+    shown: Callable[[], AbstractContextManager[Listener[Status]]],
+) -> AbstractContextManager[Listener[Status] | None]:
     """Return a context with the listener that `progress` means: a caller's own, one that shows, or none."""
     if isinstance(progress, bool):
         return shown() if progress else nullcontext(None)

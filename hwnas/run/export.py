@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import operator
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,19 +16,16 @@ from hwnas.bundle.manifest import MANIFEST_NAME
 from hwnas.bundle.purpose import ExportOptions
 from hwnas.bundle.signing import check_key
 from hwnas.bundle.trained_member import TrainedMember
-from hwnas.errors import ConfigError
 from hwnas.latency.measure.meter import open_meter
 from hwnas.latency.measure.protocol import MeasuringProtocol
-from hwnas.pareto import front_indices
+from hwnas.progress import Listener
 from hwnas.run.front import trained_members
-from hwnas.search.front import knee_of
+from hwnas.search.picking import Choosable, Pick, choose
 from hwnas.search.run_data import refuse_other_data
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.run_target import final_target
 from hwnas.search_spaces.base import make_search_space
 from hwnas.tasks.base import make_task
-
-_BOUND = re.compile(r"(latency|error)\s*<=\s*((?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\Z")
 
 
 @dataclass(frozen=True)
@@ -42,24 +37,21 @@ class ExportStatus:
     architecture_id: str
 
 
-ExportListener = Callable[[ExportStatus], None]
-
-
 @torch.random.fork_rng(devices=[])  # what is drawn here must not change what the caller draws afterwards
 def export_run(
     run: Path,
     options: ExportOptions,
     *,
-    pick: str = "all",
+    pick: Pick = "all",
     out: Path | None = None,
-    progress: ExportListener | None = None,
+    progress: Listener[ExportStatus] | None = None,
 ) -> tuple[Bundle, ...]:
     """Write the picked networks of a run as bundles; see `Run.export`.
 
     Args:
         run: the run directory.
         options: what is written; the run file says how many builds of an engine are made.
-        pick: which networks.
+        pick: which networks, see `hwnas.search.picking.choose`.
         out: directory of the bundles; that of the run if None.
         progress: is told which network is exported.
 
@@ -101,49 +93,18 @@ def export_run(
         return tuple(written)
 
 
-def pick_members(members: Sequence[TrainedMember], pick: str) -> list[TrainedMember]:
-    """Return the members that `pick` names; those that broke a constraint of the run only by their ids.
+def pick_members(members: Sequence[TrainedMember], pick: Pick) -> list[TrainedMember]:
+    """Return the members that `pick` names, see `hwnas.search.picking.choose`.
 
     Raises:
         ConfigError: if it names none, or is not one of the known forms.
     """
-    by_id = [member for member in members if member.architecture.id == pick]
-    chosen = by_id or _chosen([member for member in members if not member.exceeds], pick)
-    if not chosen:
-        known = ", ".join(member.architecture.id for member in members) or "none"
-        over = sum(bool(member.exceeds) for member in members)
-        only = f" {over} of them broke a constraint of the run and can be named by id only." if over else ""
-        raise ConfigError(
-            f"`pick={pick}` selects none of the {len(members)} trained networks ({known}). "
-            f"Give knee, all, latency<=MS, error<=SHARE, or one of these ids.{only}"
-        )
-    return chosen
+    return choose([_choosable(member) for member in members], pick)
 
 
-def _chosen(members: Sequence[TrainedMember], pick: str) -> list[TrainedMember]:
-    bound = _BOUND.match(pick)
-    if pick == "all":
-        return list(members)
-    if not bound and pick != "knee":
-        return []
-    measured = [member for member in members if member.latency is not None]
-    points = [(member.quality.error, _latency_ms(member) if bound else _cost(member)) for member in measured]
-    if bound:
-        column, limit = operator.itemgetter(1 if bound[1] == "latency" else 0), float(bound[2])
-        return [member for member, point in zip(measured, points, strict=True) if column(point) <= limit]
-    front = front_indices(points)
-    members_on_front = [measured[index] for index in front]
-    return [knee_of(members_on_front, _point)] if front else []
-
-
-def _point(member: TrainedMember) -> tuple[float, float]:
-    return member.quality.error, _cost(member)
-
-
-def _cost(member: TrainedMember) -> float:
-    """Return the second objective of the run that the member comes from."""
-    return member.cost if member.cost is not None else _latency_ms(member)
-
-
-def _latency_ms(member: TrainedMember) -> float:
-    return member.latency.latency_ms if member.latency is not None else float("inf")
+def _choosable(member: TrainedMember) -> Choosable[TrainedMember]:
+    latency_ms = None if member.latency is None else member.latency.latency_ms
+    cost = latency_ms if member.cost is None else member.cost
+    return Choosable(
+        member, member.architecture, member.quality.error, cost, latency_ms, bool(member.exceeds)
+    )

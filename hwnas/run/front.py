@@ -12,7 +12,7 @@ from hwnas.bundle.trained_member import TrainedMember
 from hwnas.data_frame import data_frame
 from hwnas.errors import StudyError
 from hwnas.latency.measurement import LatencyMeasurement
-from hwnas.search.front import knee_of
+from hwnas.pareto import knee_of
 from hwnas.search.records import FrontMemberRow, TrialRow
 from hwnas.search.run_directory import RunDirectory
 from hwnas.tasks.base import Quality

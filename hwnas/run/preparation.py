@@ -15,9 +15,10 @@ import torch
 from hwnas.architecture import Choice
 from hwnas.config import RunConfig
 from hwnas.errors import ConfigError
-from hwnas.estimators.comparison import REPORT_FILE, RESULT_FILES
+from hwnas.estimators.comparison import REPORT_FILE, RESULT_FILES, EstimateStatus
 from hwnas.estimators.comparison_result import EstimatorComparison
 from hwnas.files import is_json_with, refuse_foreign, refuse_foreign_directory
+from hwnas.progress import Listener
 from hwnas.rank_correlation import MIN_NETWORKS
 from hwnas.search.estimator_report import comparison_of_run
 from hwnas.search.relaxing import relax_run
@@ -37,19 +38,6 @@ class StepStatus:
     step: int
     steps: int
     loss: float
-
-
-@dataclass(frozen=True)
-class EstimateStatus:
-    """How far a comparison of estimators is: evaluations done, evaluations in all, what the last one gave."""
-
-    finished: int
-    wanted: int
-    message: str
-
-
-StepListener = Callable[[StepStatus], None]
-EstimateListener = Callable[[EstimateStatus], None]
 
 
 @dataclass(frozen=True)
@@ -146,7 +134,7 @@ def train_supernet_of(
     *,
     steps: int,
     learning_rate: float | None,
-    progress: StepListener | None,
+    progress: Listener[StepStatus] | None,
 ) -> SupernetSummary:
     """Train weights that all networks of a space share; see `Run.train_supernet`."""
     refuse_foreign_directory(out, "a supernet", [HEADER_FILE, STATE_FILE])
@@ -171,7 +159,7 @@ def relax_choices_of(
     *,
     steps: int,
     weights: Sequence[float],
-    progress: StepListener | None,
+    progress: Listener[StepStatus] | None,
 ) -> RelaxationSummary:
     """Find likely choices by gradients through shared weights; see `Run.relax`."""
     checked = _checked_weights(weights)
@@ -190,7 +178,7 @@ def estimate_of(
     estimators: Sequence[str],
     max_gmac: float | None,
     workers: int | None,
-    progress: EstimateListener | None,
+    progress: Listener[EstimateStatus] | None,
 ) -> EstimatorComparison:
     """Say how well estimators of accuracy rank networks; see `Run.estimate`."""
     if networks < MIN_NETWORKS:
@@ -200,15 +188,11 @@ def estimate_of(
         is_own = is_json_with("schema_version", "networks", "estimators")
         refuse_foreign(out / REPORT_FILE, "reports of estimators", is_own)
 
-    def listener(finished: int, wanted: int, message: str) -> None:
-        if progress is not None:
-            progress(EstimateStatus(finished, wanted, message))
-
     comparison = comparison_of_run(config, estimators, networks=networks, max_gmac=max_gmac)
-    return comparison.run(out, workers=workers, progress=listener)
+    return comparison.run(out, workers=workers, progress=progress)
 
 
-def _step_callback(progress: StepListener | None) -> Callable[[int, int, float], None] | None:
+def _step_callback(progress: Listener[StepStatus] | None) -> Callable[[int, int, float], None] | None:
     if progress is None:
         return None
     return lambda step, steps, loss: progress(StepStatus(step, steps, loss))

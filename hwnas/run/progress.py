@@ -11,24 +11,25 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
-from hwnas.bundle.adaptation.result import AdaptationListener, AdaptationStatus
-from hwnas.bundle.verification.result import VerificationListener
+from hwnas.bundle.adaptation.result import AdaptationStatus
+from hwnas.estimators.comparison import EstimateStatus
 from hwnas.plain_console import PlainConsole, PlainTextColumn
-from hwnas.run.export import ExportListener, ExportStatus
-from hwnas.run.preparation import EstimateListener, EstimateStatus, StepListener, StepStatus
-from hwnas.search.progress import ProgressListener, TrainingListener, TrainingStatus, in_minutes, watched
+from hwnas.progress import Listener
+from hwnas.run.export import ExportStatus
+from hwnas.run.preparation import StepStatus
+from hwnas.search.progress import SearchStatus, TrainingStatus, in_minutes, watched
 from hwnas.text import visible
 
 _LINE_EVERY_S = 30.0
 
 
-def shown_search(console: Console | None = None) -> AbstractContextManager[ProgressListener]:
+def shown_search(console: Console | None = None) -> AbstractContextManager[Listener[SearchStatus]]:
     """Return a context with a listener that shows how far a search is; on standard error if None."""
     return watched(console or PlainConsole(stderr=True))
 
 
 @contextmanager
-def shown_training(console: Console | None = None) -> Iterator[TrainingListener]:
+def shown_training(console: Console | None = None) -> Iterator[Listener[TrainingStatus]]:
     """Yield a listener that shows how far full training is; on standard error if None."""
     console = console or PlainConsole(stderr=True)
     last, last_s = "", -math.inf
@@ -51,7 +52,7 @@ def shown_training(console: Console | None = None) -> Iterator[TrainingListener]
 
 
 @contextmanager
-def shown_export(console: Console | None = None) -> Iterator[ExportListener]:
+def shown_export(console: Console | None = None) -> Iterator[Listener[ExportStatus]]:
     """Yield a listener that shows which network is exported; on standard error if None."""
     console = console or PlainConsole(stderr=True)
 
@@ -67,7 +68,7 @@ def shown_export(console: Console | None = None) -> Iterator[ExportListener]:
 
 
 @contextmanager
-def shown_adaptation(console: Console | None = None) -> Iterator[AdaptationListener]:
+def shown_adaptation(console: Console | None = None) -> Iterator[Listener[AdaptationStatus]]:
     """Yield a listener that shows how far an adaptation is; on standard error if None."""
     console = console or PlainConsole(stderr=True)
     columns = (PlainTextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
@@ -98,7 +99,7 @@ def shown_adaptation(console: Console | None = None) -> Iterator[AdaptationListe
 
 
 @contextmanager
-def shown_verification(bundle: str, console: Console | None = None) -> Iterator[VerificationListener]:
+def shown_verification(bundle: str, console: Console | None = None) -> Iterator[Listener[str]]:
     """Yield a listener that shows what of a bundle is checked; on standard error if None."""
     console = console or PlainConsole(stderr=True)
 
@@ -113,7 +114,7 @@ def shown_verification(bundle: str, console: Console | None = None) -> Iterator[
 
 
 @contextmanager
-def shown_steps(what: str, console: Console | None = None) -> Iterator[StepListener]:
+def shown_steps(what: str, console: Console | None = None) -> Iterator[Listener[StepStatus]]:
     """Yield a listener that shows a bar of training steps; on standard error if None.
 
     Args:
@@ -131,7 +132,7 @@ def shown_steps(what: str, console: Console | None = None) -> Iterator[StepListe
 
 
 @contextmanager
-def shown_estimates(console: Console | None = None) -> Iterator[EstimateListener]:
+def shown_estimates(console: Console | None = None) -> Iterator[Listener[EstimateStatus]]:
     """Yield a listener that shows a bar of evaluations; on standard error if None."""
     with _bar(TimeElapsedColumn(), console) as bar:
         task = bar.add_task("estimating", total=None)

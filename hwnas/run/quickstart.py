@@ -277,7 +277,7 @@ class Quickstart:
                 scans=budget.scans,
                 scans_per_scene=3,
                 workers=len(usable_cores()),
-                progress=lambda done: progress.update(bar, completed=done),
+                progress=lambda status: progress.update(bar, completed=status.number),
             )
 
     def _search(self, budget: Budget) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from hwnas.config import RunConfig, SearchOptions, config_of, load_config
 from hwnas.errors import ConfigError, StudyError
 from hwnas.files import checked_path
+from hwnas.progress import Listener
 from hwnas.run.arguments import listed, listening
 from hwnas.run.contents import RunContents
 from hwnas.run.search_preparation import SearchPreparation
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
     from hwnas.bundle.bundle import Bundle
     from hwnas.bundle.purpose import ExportKeywords
     from hwnas.bundle.verification.result import Verification, VerificationSettings
-    from hwnas.run.export import ExportListener
+    from hwnas.run.export import ExportStatus
     from hwnas.run.results import SearchSummary, TrainingSummary
     from hwnas.search.comparison import BaselineComparison
     from hwnas.search.picking import Pick
-    from hwnas.search.progress import ProgressListener, TrainingListener
+    from hwnas.search.progress import SearchStatus, TrainingStatus
 
 
 class Run(SearchPreparation, RunContents):
@@ -104,8 +105,8 @@ class Run(SearchPreparation, RunContents):
         rebase: bool = False,
         repair: bool = False,
         options: SearchOptions | None = None,
-        progress: ProgressListener | bool = True,
-        training_progress: TrainingListener | bool = True,
+        progress: Listener[SearchStatus] | bool = True,
+        training_progress: Listener[TrainingStatus] | bool = True,
     ) -> SearchSummary:
         """Search until enough candidates are trained; goes on with a search that was stopped.
 
@@ -149,14 +150,15 @@ class Run(SearchPreparation, RunContents):
         steps: int | None = None,
         device: str | None = None,
         log_dir: str | Path | None = None,
-        progress: TrainingListener | bool = True,
+        progress: Listener[TrainingStatus] | bool = True,
     ) -> TrainingSummary:
         """Train candidates at full budget and measure them with the final protocol.
 
         Networks that were trained with the same data, recipe and seed are kept.
 
         Args:
-            pick: `all` of the front, its `knee`, or how many candidates; the run file's choice if None.
+            pick: which candidates: `all` of the front, its `knee`, how many, `latency<=MS`, `error<=SHARE`,
+                or an architecture id; the run file's choice if None.
             steps: training steps instead of the run file's.
             device: `auto`, `cpu`, `mps`, `cuda` or `cuda:N` instead of the run file's.
             log_dir: directory for events of TensorBoard.
@@ -191,7 +193,7 @@ class Run(SearchPreparation, RunContents):
         seeds: int = 1,
         steps: int | None = None,
         device: str | None = None,
-        progress: TrainingListener | bool = True,
+        progress: Listener[TrainingStatus] | bool = True,
     ) -> BaselineComparison | None:
         """Compare the trained front with hand-crafted networks: same data, recipe and device.
 
@@ -234,16 +236,17 @@ class Run(SearchPreparation, RunContents):
 
     def export(
         self,
-        pick: str = "all",
+        pick: Pick = "all",
         *,
         out: str | Path | None = None,
-        progress: ExportListener | bool = True,
+        progress: Listener[ExportStatus] | bool = True,
         **options: Unpack[ExportKeywords],
     ) -> tuple[Bundle, ...]:
         """Write trained networks as bundles, each with its evidence.
 
         Args:
-            pick: `knee`, `all`, `latency<=MS`, `error<=SHARE`, or an architecture id.
+            pick: which networks: `all`, their `knee`, how many, `latency<=MS`, `error<=SHARE`, or an
+                architecture id.
             out: directory that gets a bundle for each network; `bundles` in the run directory if None.
             progress: a function that is given an `ExportStatus`; True shows it, False nothing.
             options: what is written and for what, by the names in `ExportOptions`: `precision`,

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hwnas.config import RunConfig
+from hwnas.progress import Listener
 from hwnas.run.arguments import listed, listening
 from hwnas.training.relaxed_choices import WEIGHTS
 
 if TYPE_CHECKING:
+    from hwnas.estimators.comparison import EstimateStatus
     from hwnas.estimators.comparison_result import EstimatorComparison
-    from hwnas.run.preparation import EstimateListener, RelaxationSummary, StepListener, SupernetSummary
+from hwnas.run.preparation import RelaxationSummary, StepStatus, SupernetSummary
 
 ESTIMATORS = ("synflow", "snip", "grad-norm", "naswot", "jacob-cov")
 """That are compared with the one of the run if none are named."""
@@ -33,7 +35,7 @@ class SearchPreparation:
         *,
         steps: int = 1000,
         learning_rate: float | None = None,
-        progress: StepListener | bool = True,
+        progress: Listener[StepStatus] | bool = True,
     ) -> SupernetSummary:
         """Train weights that all networks of the space share, to evaluate any of them in about a second.
 
@@ -64,7 +66,7 @@ class SearchPreparation:
         *,
         steps: int = 100,
         weights: Sequence[float] = WEIGHTS,
-        progress: StepListener | bool = True,
+        progress: Listener[StepStatus] | bool = True,
     ) -> RelaxationSummary:
         """Find likely choices by gradients through shared weights, with latencies of a table in the loss.
 
@@ -99,7 +101,7 @@ class SearchPreparation:
         estimators: str | Sequence[str] = ESTIMATORS,
         max_gmac: float | None = None,
         workers: int | None = None,
-        progress: EstimateListener | bool = True,
+        progress: Listener[EstimateStatus] | bool = True,
     ) -> EstimatorComparison:
         """Say how well estimators of accuracy rank networks: how far they order them as full training does.
 

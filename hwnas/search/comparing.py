@@ -18,6 +18,7 @@ from hwnas.files import write_checked_json
 from hwnas.latency.measure.measurements import CandidateMeasurements
 from hwnas.latency.measurement import LatencyMeasurement, LatencyMeter
 from hwnas.objectives import Objectives
+from hwnas.progress import Listener
 from hwnas.scratch import ScratchDirectory
 from hwnas.search.baselines import Baselines
 from hwnas.search.comparison import BaselineComparison, ComparedNetwork
@@ -25,7 +26,7 @@ from hwnas.search.final_measurements import export_trained, measured_finally
 from hwnas.search.front import objectives_of_front
 from hwnas.search.full_training import FullTraining
 from hwnas.search.interruption import StopRequest
-from hwnas.search.progress import TrainingListener, TrainingStatus, silent
+from hwnas.search.progress import TrainingStatus, silent
 from hwnas.search.run_data import refuse_other_data
 from hwnas.search.run_directory import RunDirectory, read_record
 from hwnas.search.run_target import opened_meter, refuse_other_target
@@ -67,7 +68,7 @@ def compare_run(
     seeds: int = 1,
     steps: int | None = None,
     device: str | None = None,
-    progress: TrainingListener | None = None,
+    progress: Listener[TrainingStatus] | None = None,
 ) -> BaselineComparison | None:
     """Train hand-crafted networks like the run's own, and measure all of them in one session.
 
@@ -197,7 +198,7 @@ class _Trainings:
         recipe: Mapping[str, Any],
         seeds: int,
         stop: StopRequest,
-        listener: TrainingListener,
+        listener: Listener[TrainingStatus],
     ) -> None:
         self._run = run
         self._task = task
@@ -230,7 +231,7 @@ class _Trainings:
         return trained
 
     def _trained(
-        self, config: RunConfig, architectures: list[Architecture], tell: TrainingListener
+        self, config: RunConfig, architectures: list[Architecture], tell: Listener[TrainingStatus]
     ) -> dict[str, Path] | None:
         """Return the directory of each network, trained with one seed; None if Ctrl-C ended it."""
         own = FullTraining(self._run, config, self._task, self._recipe, architectures, self._stop, tell)
@@ -274,7 +275,7 @@ def _measured(
     objectives: Objectives,
     config: RunConfig,
     stop: StopRequest,
-    listener: TrainingListener,
+    listener: Listener[TrainingStatus],
 ) -> list[ComparedNetwork] | None:
     """Return what is measured of all networks; None if Ctrl-C ended it."""
     found: list[ComparedNetwork] = []

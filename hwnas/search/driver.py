@@ -10,10 +10,11 @@ import torch
 from hwnas.architecture import Architecture
 from hwnas.config import JOURNAL, RunConfig
 from hwnas.latency.measurement import LatencyMeter
+from hwnas.progress import Listener
 from hwnas.search.components import checked_components, executor_of_run, trainer_of_run, worker_setup
 from hwnas.search.interruption import StopRequest
 from hwnas.search.objectives import objectives_of_run
-from hwnas.search.progress import ProgressListener, silent
+from hwnas.search.progress import SearchStatus, silent
 from hwnas.search.resume.opening import check_start, opened_study, record_identity, with_study_name
 from hwnas.search.resume.rebase import Rebase, update_records
 from hwnas.search.run_directory import RunDirectory
@@ -36,7 +37,7 @@ def search(
     resume: bool = False,
     rebase: bool = False,
     repair: bool = False,
-    progress: ProgressListener | None = None,
+    progress: Listener[SearchStatus] | None = None,
 ) -> SearchResult:
     """Search until enough candidates are trained, time is over, or Ctrl-C ends it.
 

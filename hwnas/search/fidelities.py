@@ -37,7 +37,7 @@ from hwnas.search.run_log import RunLog
 from hwnas.search.rungs import RungPlan
 from hwnas.search.strategies import SupportsPromotion, distributions_of
 from hwnas.search.study import SearchStudy
-from hwnas.search.trial_summary import MAY_BE_TRIED_AGAIN, TrialSummary
+from hwnas.search.trial_summary import TrialSummary
 from hwnas.search_spaces.base import SearchSpace
 
 _PATIENCE = 3.0
@@ -63,7 +63,7 @@ class Rung:
     def __post_init__(self) -> None:
         """Know what earlier sessions brought here; what a kill or Ctrl-C ended may be promoted again."""
         for trial in self.recorder.trials:
-            if trial.architecture is None or trial.reason in MAY_BE_TRIED_AGAIN:
+            if trial.architecture is None or (trial.failure and trial.failure.fault.may_be_tried_again):
                 continue
             self.taken.add(trial.architecture)
             self.lost += trial.state == "FAIL"

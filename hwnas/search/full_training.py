@@ -18,6 +18,7 @@ from hwnas.files import write_checked_json
 from hwnas.latency.measure.measurements import NOT_MEASURED
 from hwnas.latency.measurement import LatencyMeter
 from hwnas.objectives import Objectives
+from hwnas.progress import Listener
 from hwnas.search.components import executor_of_run, trainer_of_run, worker_setup
 from hwnas.search.executors.base import STOP_FILE, Executor, Reply, Worker, error_from_reply
 from hwnas.search.executors.local import usable_cores
@@ -25,7 +26,7 @@ from hwnas.search.final_measurements import export_trained, measured_finally
 from hwnas.search.front import objectives_of_front
 from hwnas.search.interruption import StopRequest
 from hwnas.search.picking import Pick, picked
-from hwnas.search.progress import MemberProgress, TrainingListener, TrainingStatus, silent
+from hwnas.search.progress import MemberProgress, TrainingStatus, silent
 from hwnas.search.records import FINGERPRINT, TrainedRecord
 from hwnas.search.run_data import refuse_other_data
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory, read_record, read_record_if_any
@@ -61,7 +62,7 @@ def train_front(
     steps: int | None = None,
     device: str | None = None,
     log_dir: Path | None = None,
-    progress: TrainingListener | None = None,
+    progress: Listener[TrainingStatus] | None = None,
 ) -> FullTrainingResult:
     """Train the best candidates of a run at full budget and measure them with the final protocol.
 
@@ -70,7 +71,7 @@ def train_front(
 
     Args:
         run_dir: of a run with a front.
-        pick: which candidates, see `hwnas.search.picking`; the run file's choice if None.
+        pick: which candidates, see `hwnas.search.picking.picked`; the run file's choice if None.
         steps: training steps instead of the recipe's.
         device: to train on, instead of the run file's `training.device`.
         log_dir: directory for events of TensorBoard, one directory below for each network.
@@ -126,7 +127,7 @@ class FullTraining:
         recipe: Mapping[str, Any],
         architectures: list[Architecture],
         stop: StopRequest,
-        listener: TrainingListener,
+        listener: Listener[TrainingStatus],
         log_dir: Path | None = None,
     ) -> None:
         """Name what is to be trained; nothing is written before `run`.

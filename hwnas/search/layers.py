@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from hwnas.pareto import Floats, Ints, fronts
+from hwnas.arrays import DoubleArray, LongArray
+from hwnas.pareto import fronts
 
 _LIKE = 2
 """Networks that differ in fewer genes are twins: only one of them is picked while there is another."""
 
 
-def picked(points: Floats, genes: Ints, number: int) -> Ints:
+def picked(points: DoubleArray, genes: LongArray, number: int) -> LongArray:
     """Pick by layers, and from a layer first what is least like everything picked before.
 
     Twins of picked networks are passed over; they fill up at the end where there are too few others.
@@ -50,7 +51,7 @@ def picked(points: Floats, genes: Ints, number: int) -> Ints:
     return np.array((chosen + twins)[:number], np.int64)
 
 
-def best_by_layers(points: Floats, number: int) -> list[int]:
+def best_by_layers(points: DoubleArray, number: int) -> list[int]:
     """Return the positions of the best points: whole layers, and of the last one those farthest apart.
 
     Args:
@@ -72,7 +73,7 @@ def best_by_layers(points: Floats, number: int) -> list[int]:
     return chosen
 
 
-def _farthest(places: Floats, taken: Floats, number: int) -> list[int]:
+def _farthest(places: DoubleArray, taken: DoubleArray, number: int) -> list[int]:
     """Return positions of places, each farthest from those before it and from what is taken.
 
     Where nothing is taken, the first is the one whose coordinates are least together.
@@ -89,7 +90,7 @@ def _farthest(places: Floats, taken: Floats, number: int) -> list[int]:
     return chosen
 
 
-def _places(points: Floats) -> Floats:
+def _places(points: DoubleArray) -> DoubleArray:
     """Return points scaled to the box that holds them; the cost by its logarithm where all are positive."""
     scaled = points.copy()
     if (scaled[:, 1] > 0).all():

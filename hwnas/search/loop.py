@@ -23,15 +23,16 @@ from hwnas.errors import (
 from hwnas.latency.measure.measurements import CandidateMeasurements, measure_candidate
 from hwnas.latency.measurement import LatencyMeter
 from hwnas.objectives import LATENCY, Metric
+from hwnas.progress import Listener
 from hwnas.search.executors.base import Executor, Reply, Worker, error_from_reply
+from hwnas.search.failure import ENDED_WITH_ERROR, INTERRUPTED, Failure, Fault
 from hwnas.search.fidelities import Fidelities
 from hwnas.search.interruption import StopRequest
 from hwnas.search.latency_filter import LatencyFilter
 from hwnas.search.objectives import end_to_end_job
-from hwnas.search.progress import ProgressListener, ProposalCounts, SearchStatus
+from hwnas.search.progress import ProposalCounts, SearchStatus
 from hwnas.search.recorder import Candidate
 from hwnas.search.strategies import distributions_of, seed_after
-from hwnas.search.trial_summary import ENDED_WITH_ERROR, INTERRUPTED
 from hwnas.search_spaces.base import SearchSpace
 from hwnas.tasks.base import Task
 from hwnas.text import counted
@@ -66,7 +67,7 @@ class CandidateLoop:
         fidelities: Fidelities,
         latency_filter: LatencyFilter,
         stop: StopRequest,
-        listener: ProgressListener,
+        listener: Listener[SearchStatus],
         proposals: ProposalCounts,
         queue: Sequence[Mapping[str, Choice]] = (),
     ) -> None:
@@ -103,6 +104,7 @@ class CandidateLoop:
         self._failures = 0
         self._losses = 0
         self._ending = "as many candidates as wanted are trained"
+        self._is_exhausted = False
 
     def run(self) -> str:
         """Work until nothing is left to do, and return why it ended.
@@ -163,7 +165,7 @@ class CandidateLoop:
         return self._recorder.num_trained / self._settings.trials
 
     def _wants_more(self) -> bool:
-        if not self._may_go_on() or self._ending == "the space is exhausted":
+        if not self._may_go_on() or self._is_exhausted:
             return False
         if self._num_candidates >= 50 + 10 * self._settings.trials:
             self._ending = (
@@ -225,6 +227,7 @@ class CandidateLoop:
                 return None
             else:
                 attempt = 0
+        self._is_exhausted = True
         self._ending = "the space is exhausted"
         return None
 
@@ -281,13 +284,13 @@ class CandidateLoop:
             self._lost(candidate, ENDED_WITH_ERROR)
             raise error_from_reply(reply.value)
         elif reply.kind == "error":
-            self._failed(candidate, f"{reply.value['kind']}: {reply.value['message']}")
+            self._failed(candidate, Failure(f"{reply.value['kind']}: {reply.value['message']}"))
         elif candidate.is_overdue:
             # Says nothing about the next candidate, so it does not count as a failure in a row.
             minutes = self._settings.candidate_timeout_min
-            self._lost(candidate, f"not finished within {minutes:g} minutes")
+            self._lost(candidate, Failure(f"not finished within {minutes:g} minutes"))
         else:
-            self._failed(candidate, str(reply.value))
+            self._failed(candidate, Failure(str(reply.value), Fault.WORKER))
 
     def _exported(self, worker: Worker, candidate: Candidate, export: Mapping[str, Any]) -> None:
         """Clock an exported candidate, and train it if it is within the budget."""
@@ -329,17 +332,20 @@ class CandidateLoop:
 
     def _unmeasured(self, candidate: Candidate, error: MeasurementError) -> None:
         """Tell a candidate as failed; a lost target says nothing about candidates and counts for itself."""
-        reason = INTERRUPTED if self._stop.requested else f"{type(error).__name__}: {error}"
-        if isinstance(error, TargetLostError):
+        is_lost = isinstance(error, TargetLostError)
+        failure = Failure(f"{type(error).__name__}: {error}", Fault.TARGET if is_lost else Fault.NETWORK)
+        if self._stop.requested:
+            failure = INTERRUPTED
+        if is_lost:
             self._losses += 1
-            self._recorder.failed(candidate, reason)
+            self._recorder.failed(candidate, failure)
         elif isinstance(error, TooSlowError):
             # Says something about this network alone, so it does not count as a failure in a row.
             self._losses = 0
-            self._lost(candidate, reason)
+            self._lost(candidate, failure)
         else:
             self._losses = 0
-            self._failed(candidate, reason)
+            self._failed(candidate, failure)
 
     def _give_up_overdue(self) -> None:
         minutes = self._settings.candidate_timeout_min
@@ -348,25 +354,26 @@ class CandidateLoop:
                 candidate.is_overdue = True
                 self._pool.kill(worker)
 
-    def _lost(self, candidate: Candidate, reason: str) -> None:
+    def _lost(self, candidate: Candidate, failure: Failure) -> None:
         recorder = self._fidelities.of(candidate).recorder
-        recorder.failed(candidate, reason)
+        recorder.failed(candidate, failure)
         self._recorder.message = recorder.message
         self._fidelities.failed(candidate)
 
-    def _failed(self, candidate: Candidate, reason: str) -> None:
-        self._lost(candidate, reason)
+    def _failed(self, candidate: Candidate, failure: Failure) -> None:
+        self._lost(candidate, failure)
         self._failures += 1
         if self._failures >= MAX_CONSECUTIVE_FAILURES and not self._stop.requested:
             raise StudyError(
-                f"Single candidates may fail, but the last {self._failures} all did; the latest: {reason}. "
+                f"Single candidates may fail, but the last {self._failures} all did; the latest: "
+                f"{failure.reason}. "
                 "Remove the cause and go on with `Run.search` or `hwnas search RUN --resume`."
             )
 
-    def _abandon(self, reason: str) -> None:
+    def _abandon(self, failure: Failure) -> None:
         for candidate in self._running.values():
             self._model(candidate).unlink(missing_ok=True)
-            self._lost(candidate, reason)
+            self._lost(candidate, failure)
         self._running = {}
         for rung in self._fidelities.rungs:
             rung.recorder.save()

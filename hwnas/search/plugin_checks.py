@@ -22,6 +22,7 @@ from hwnas.plugins import (
     installed_plugins,
     load_plugin,
 )
+from hwnas.progress import Listener
 from hwnas.scratch import ScratchDirectory
 from hwnas.search.executors.base import ExecutorContext, WorkerSetup, make_executor
 from hwnas.search.strategies import Limits, StrategyContext
@@ -54,7 +55,7 @@ class CheckedPlugin:
         return {**self.plugin.to_json(), "status": self.status, "problem": self.problem}
 
 
-def check_plugins(*, progress: Callable[[Plugin], None] | None = None) -> list[CheckedPlugin]:
+def check_plugins(*, progress: Listener[Plugin] | None = None) -> list[CheckedPlugin]:
     """Try every plug-in that is installed on something tiny, by group and name.
 
     Args:

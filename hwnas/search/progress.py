@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from hwnas.objectives import Objectives
+from hwnas.progress import Listener
 from hwnas.text import figure
 
 
@@ -109,9 +110,6 @@ MIN_PROPOSALS = 20
 MOST_OVER_BUDGET = 0.75
 """Share of proposals over the budget from which a search says so."""
 
-ProgressListener = Callable[[SearchStatus], None]
-"""Is told after every event and about twice a second."""
-
 
 def silent(_status: object) -> None:
     """Listen to nothing."""
@@ -169,11 +167,8 @@ class TrainingStatus:
     message: str
 
 
-TrainingListener = Callable[[TrainingStatus], None]
-
-
 @contextmanager
-def watched(console: Console) -> Iterator[ProgressListener]:
+def watched(console: Console) -> Iterator[Listener[SearchStatus]]:
     """Show a progress bar on a terminal; elsewhere print one line an event."""
     if not console.is_terminal:
         yield _line_printer(console)
@@ -204,7 +199,7 @@ def watched(console: Console) -> Iterator[ProgressListener]:
         yield show
 
 
-def _line_printer(console: Console) -> ProgressListener:
+def _line_printer(console: Console) -> Listener[SearchStatus]:
     last = ""
     show_hint = _hint_printer(console)
 
@@ -226,7 +221,7 @@ def _line_printer(console: Console) -> ProgressListener:
     return show
 
 
-def _hint_printer(console: Console) -> ProgressListener:
+def _hint_printer(console: Console) -> Listener[SearchStatus]:
     """Return what prints, once each, what a resumed search begins with and the hint when there is one."""
     shown: set[str] = set()
 

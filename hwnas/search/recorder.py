@@ -16,7 +16,8 @@ from hwnas.errors import StudyError
 from hwnas.files import write_checked_json
 from hwnas.latency.measure.measurements import NOT_MEASURED, CandidateMeasurements
 from hwnas.objectives import Metric, Objectives
-from hwnas.search.pareto_front import ParetoFront
+from hwnas.search.failure import Failure
+from hwnas.search.front import ParetoFront
 from hwnas.search.records import FrontRecord
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory
 from hwnas.search.run_log import RunLog
@@ -201,13 +202,13 @@ class TrialRecorder:
         self.message = self._in_context(message)
         self.log.event("rejected", self.message, **self._named(candidate.number))
 
-    def failed(self, candidate: Candidate, reason: str) -> None:
+    def failed(self, candidate: Candidate, failure: Failure) -> None:
         """Tell a candidate that could not be evaluated, with the trials that repeat it."""
-        self._record(candidate, "FAIL", reason=reason)
-        self.study.tell_failed(candidate.trial, reason, elapsed_s=self.elapsed_s)
+        self._record(candidate, "FAIL", **failure.to_json())
+        self.study.tell_failed(candidate.trial, failure, elapsed_s=self.elapsed_s)
         for trial in candidate.repeats:
-            self.study.tell_failed(trial, reason, elapsed_s=self.elapsed_s, duplicate_of=candidate.number)
-        self._after("failed", f"trial {candidate.number} failed: {reason}", candidate)
+            self.study.tell_failed(trial, failure, elapsed_s=self.elapsed_s, duplicate_of=candidate.number)
+        self._after("failed", f"trial {candidate.number} failed: {failure.reason}", candidate)
 
     def reused(self, trial: optuna.Trial, architecture: Architecture) -> bool:
         """Tell a trial with the values of an earlier one of the same architecture, if there is one."""

@@ -28,6 +28,7 @@ class TrialRow(TypedDict):
     latency_remark: str
     predicted: Json | None
     reason: str | None
+    fault: str | None
     seconds: float | None
     elapsed_s: float
 

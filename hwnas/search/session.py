@@ -14,6 +14,7 @@ from hwnas.estimators.report import EstimatorReport
 from hwnas.latency.measurement import LatencyMeter
 from hwnas.latency.predict.table import LatencyTable
 from hwnas.objectives import LATENCY, Metric, Objectives
+from hwnas.progress import Listener
 from hwnas.search.estimator_report import estimator_report_of_run
 from hwnas.search.executors.base import Executor
 from hwnas.search.fidelities import Fidelities, OpenedRungs, open_rungs
@@ -22,7 +23,7 @@ from hwnas.search.latency_filter import LatencyFilter, may_fit, sizes_fit, table
 from hwnas.search.loop import CandidateLoop
 from hwnas.search.objectives import objectives_of_run
 from hwnas.search.prescreening.stage import PrescreeningStage
-from hwnas.search.progress import ProgressListener, ProposalCounts
+from hwnas.search.progress import ProposalCounts, SearchStatus
 from hwnas.search.recorder import TrialRecorder
 from hwnas.search.records import FrontRecord
 from hwnas.search.run_directory import RunDirectory
@@ -115,7 +116,7 @@ class SearchSession:
     meter: LatencyMeter
     pool: Executor
     stop: StopRequest
-    listener: ProgressListener
+    listener: Listener[SearchStatus]
 
     def run(self) -> SearchResult:
         """Evaluate candidates until enough are trained, time is over, or the session is stopped.

@@ -17,6 +17,7 @@ from optuna.trial import TrialState
 from hwnas.architecture import Architecture, Choice
 from hwnas.errors import StudyError
 from hwnas.objectives import LATENCY, Objectives
+from hwnas.search.failure import Failure
 from hwnas.search.quiet_optuna import quiet_optuna
 from hwnas.search.resume.frozen_trials import (
     COST,
@@ -254,11 +255,12 @@ class SearchStudy:
         self._study.tell(trial, state=TrialState.PRUNED)
 
     def tell_failed(
-        self, trial: optuna.Trial, reason: str, *, elapsed_s: float, duplicate_of: int | None = None
+        self, trial: optuna.Trial, failure: Failure, *, elapsed_s: float, duplicate_of: int | None = None
     ) -> None:
         """Finish a trial that could not be evaluated."""
         self._note(trial, elapsed_s, duplicate_of)
-        trial.set_user_attr("reason", reason)
+        for name, value in failure.to_json().items():
+            trial.set_user_attr(name, value)
         self._study.tell(trial, state=TrialState.FAIL)
 
     def open_trials(self) -> list[int]:

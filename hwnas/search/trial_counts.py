@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
+from hwnas.search.failure import Failure
 from hwnas.search.records import TrialRow
-from hwnas.search.trial_summary import MAY_BE_TRIED_AGAIN
 
 TRAINED, INFEASIBLE, FAILED, INTERRUPTED = "trained", "infeasible", "failed", "interrupted"
 _OUTCOMES = {"COMPLETE": TRAINED, "PRUNED": INFEASIBLE}
 
 
-def outcome_of(state: str, reason: str | None) -> str | None:
+def outcome_of(state: str, failure: Failure | None) -> str | None:
     """Return what became of a trial; None while it is open.
 
     Args:
         state: of the trial.
-        reason: why it failed, if it did. Ctrl-C, a killed driver or an error elsewhere say nothing of a
-            network, so these trials are interrupted and not failed.
+        failure: why it failed, if it did. What may be tried again is interrupted and not failed.
     """
-    if state == "FAIL":
-        return INTERRUPTED if reason in MAY_BE_TRIED_AGAIN else FAILED
+    if failure is not None:
+        return INTERRUPTED if failure.fault.may_be_tried_again else FAILED
     return _OUTCOMES.get(state)
+
+
+def failure_of(trial: Mapping[str, Any]) -> Failure | None:
+    """Return why a trial failed, as `front.json` says; None if it did not."""
+    return Failure.from_json(trial) if trial["state"] == "FAIL" else None
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,8 @@ class TrialCounts:
         infeasible: over a constraint, not trained.
         failed: could not be built, measured or trained.
         duplicates: repeated an earlier architecture, whose values they share.
-        interrupted: ended by Ctrl-C, a killed driver or an error elsewhere; others take their place.
+        interrupted: ended by Ctrl-C, a killed driver or an error elsewhere, or superseded by a rebase; others
+            take their place.
     """
 
     trained: int
@@ -50,7 +56,7 @@ class TrialCounts:
         found: Counter[str | None] = Counter()
         for trial in trials:
             is_repeated = trial["duplicate_of"] is not None
-            found["duplicates" if is_repeated else outcome_of(trial["state"], trial["reason"])] += 1
+            found["duplicates" if is_repeated else outcome_of(trial["state"], failure_of(trial))] += 1
         return cls(found[TRAINED], found[INFEASIBLE], found[FAILED], found["duplicates"], found[INTERRUPTED])
 
     def __str__(self) -> str:

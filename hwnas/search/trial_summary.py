@@ -1,4 +1,4 @@
-"""What is known of the trials of a study: one in short, and why trials failed."""
+"""What is known of one trial of a study, in short."""
 
 from __future__ import annotations
 
@@ -10,20 +10,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hwnas.architecture import Architecture
 from hwnas.objectives import LATENCY
+from hwnas.search.failure import Failure
 from hwnas.search.records import TrialRow
-from hwnas.search.resume.frozen_trials import COST, LOST, MEASUREMENTS, PREDICTED, REMARK
-
-ABANDONED = "the driver was killed while this trial ran"
-"""Reason of trials that nobody told."""
-
-INTERRUPTED = "interrupted"
-"""Reason of trials that Ctrl-C ended."""
-
-ENDED_WITH_ERROR = "the search ended with an error"
-"""Reason of trials that ran when others made the search end."""
-
-MAY_BE_TRIED_AGAIN = frozenset({ABANDONED, INTERRUPTED, ENDED_WITH_ERROR, LOST})
-"""Reasons that say nothing about a network."""
+from hwnas.search.resume.frozen_trials import COST, MEASUREMENTS, PREDICTED, REMARK
 
 
 @dataclass(frozen=True)
@@ -39,7 +28,7 @@ class TrialSummary:
         cost: the second objective, of the same trials; another metric than `latency_ms` in some runs.
         measurements: everything that was measured for objective and limits, by name.
         duplicate_of: number of the trial whose values this one reuses.
-        reason: why it failed.
+        failure: why it failed; None if it did not.
         seconds: from asking to telling.
         elapsed_s: search time of the run when it was told, pauses between sessions left out.
         latency_remark: why its latency may not be relied on; empty for one that may.
@@ -54,7 +43,7 @@ class TrialSummary:
     cost: float | None
     measurements: Mapping[str, float]
     duplicate_of: int | None
-    reason: str | None
+    failure: Failure | None
     seconds: float | None
     elapsed_s: float
     latency_remark: str = ""
@@ -79,7 +68,8 @@ class TrialSummary:
             "duplicate_of": self.duplicate_of,
             "latency_remark": self.latency_remark,
             "predicted": dict(self.predicted) if self.predicted else None,
-            "reason": self.reason,
+            "reason": self.failure.reason if self.failure else None,
+            "fault": self.failure.fault.value if self.failure else None,
             "seconds": self.seconds,
             "elapsed_s": self.elapsed_s,
         }
@@ -99,7 +89,7 @@ def summary_of(trial: FrozenTrial) -> TrialSummary:
         cost=notes.get(COST),
         measurements=dict(notes.get(MEASUREMENTS, {})),
         duplicate_of=notes.get("duplicate_of"),
-        reason=notes.get("reason", ABANDONED) if trial.state == TrialState.FAIL else None,
+        failure=Failure.from_json(notes) if trial.state == TrialState.FAIL else None,
         seconds=duration.total_seconds() if duration else None,
         elapsed_s=float(notes.get("elapsed_s", 0.0)),
         latency_remark=str(notes.get(REMARK, "")),

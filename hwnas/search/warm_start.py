@@ -15,7 +15,7 @@ from hwnas.errors import ArchitectureError, ConfigError, PluginError
 from hwnas.files import write_checked_json
 from hwnas.search.picking import picked
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory, read_record_if_any
-from hwnas.search.trial_summary import MAY_BE_TRIED_AGAIN, TrialSummary
+from hwnas.search.trial_summary import TrialSummary
 from hwnas.search_spaces.base import Fits, SearchSpace, Seeds, SupportsSeeds
 
 SHARE = 3
@@ -112,7 +112,11 @@ def not_yet_evaluated(
         trial.architecture.id
         for trial in trials
         if trial.architecture is not None
-        and (trial.state in {"COMPLETE", "PRUNED"} or trial.reason not in {None, *MAY_BE_TRIED_AGAIN})
+        and (
+            not trial.failure.fault.may_be_tried_again
+            if trial.failure
+            else trial.state in {"COMPLETE", "PRUNED"}
+        )
     }
     return [choices for choices in wanted if space.decode(choices).id not in settled]
 

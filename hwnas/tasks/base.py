@@ -6,18 +6,16 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from hwnas.architecture import Architecture
+from hwnas.arrays import FloatArray
 from hwnas.io_spec import IoSpec, NetworkContract
 from hwnas.plugins import load_plugin
 from hwnas.tasks.trees import Tree
 from hwnas.text import counted, one_line
-
-FloatArray = npt.NDArray[np.float32]
 
 Arrays = Mapping[str, FloatArray]
 """Arrays by the names of a network's inputs or outputs, each with a batch of 1 as its first axis."""
@@ -27,9 +25,6 @@ Predict = Callable[[Arrays], Arrays]
 
 LossFunction = Callable[[Tree, Tree], Tensor]
 """What a network returned for a batch, and the batch of targets, to a scalar."""
-
-IGNORED_TARGET = 255
-"""Target of pixels that neither loss nor metric looks at."""
 
 
 @dataclass(frozen=True)

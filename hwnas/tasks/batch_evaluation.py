@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.architecture import Architecture
-from hwnas.metrics.confusion import IGNORED_LABEL, confusion_matrix, mean_iou
+from hwnas.labels import IGNORED_LABEL
+from hwnas.metrics.confusion import confusion_matrix, mean_iou
 from hwnas.plugins import Blame, plugin_or_name
 from hwnas.tasks.base import Predict, Quality, Task
 from hwnas.tasks.evaluation import GROUP, checked_quality, evaluate

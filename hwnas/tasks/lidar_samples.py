@@ -14,10 +14,11 @@ from torch.utils.data import Dataset
 from hwnas.data.augmentation import augment_scan
 from hwnas.data.mixing import mix_scans
 from hwnas.errors import DataError
+from hwnas.labels import IGNORED_LABEL
 from hwnas.range_view.angles import range_of
 from hwnas.range_view.projection import INPUT_CHANNELS, Normalisation, label_image, network_input, project
 from hwnas.range_view.projection_spec import ProjectionSpec
-from hwnas.scan import IGNORED_LABEL, Scan
+from hwnas.scan import Scan
 
 MAX_SCANS_FOR_STATISTICS = 200
 MIX_PROBABILITY = 0.5

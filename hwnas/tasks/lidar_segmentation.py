@@ -20,6 +20,7 @@ from hwnas.data.scan_files.formats import RawScan
 from hwnas.data.scan_files.intensity import intensity_of
 from hwnas.errors import ArchitectureError, ConfigError, DataError, TrainingError
 from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec, dense_logits
+from hwnas.labels import IGNORED_LABEL
 from hwnas.metrics.bootstrap import mean_iou_interval
 from hwnas.metrics.confusion import confusion_matrix, iou_per_class, mean_iou
 from hwnas.plugin_settings import takes_settings
@@ -33,7 +34,7 @@ from hwnas.range_view.projection import (
     project,
 )
 from hwnas.range_view.projection_spec import ProjectionSpec
-from hwnas.scan import IGNORED_LABEL, DataWarning, Scan
+from hwnas.scan import DataWarning, Scan
 from hwnas.tasks.base import Arrays, LossFunction, LossSettings, MetricWords, Picture, Predict, Quality
 from hwnas.tasks.batch_evaluation import Evaluation, PointTally
 from hwnas.tasks.few_shot import EvaluatedQuality

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hwnas.errors import ConfigError
-from hwnas.tasks.base import IGNORED_TARGET, LossFunction, LossSettings
+from hwnas.labels import IGNORED_LABEL
+from hwnas.tasks.base import LossFunction, LossSettings
 
 FREQUENCY_OFFSET = 0.02
 """Added to class frequencies, so that a class with a handful of points does not decide the gradient."""
@@ -33,7 +34,7 @@ def class_weights(counts: Sequence[int]) -> tuple[float, ...]:
     return tuple(float(weight) for weight in weights)
 
 
-def lovasz_softmax(logits: Tensor, targets: Tensor, ignored: int = IGNORED_TARGET) -> Tensor:
+def lovasz_softmax(logits: Tensor, targets: Tensor, ignored: int = IGNORED_LABEL) -> Tensor:
     """Return the Lovász-softmax loss, a surrogate of 1 - mIoU over the classes present in `targets`.
 
     Berman, Triki, Blaschko, "The Lovász-Softmax loss", CVPR 2018, equations 8 to 11, with all pixels
@@ -110,6 +111,6 @@ def segmentation_loss(settings: LossSettings, weights: Sequence[float]) -> LossF
 
 def _cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
     # The mean over no pixel at all would be NaN, and end a sound training.
-    if bool((targets == IGNORED_TARGET).all()):
+    if bool((targets == IGNORED_LABEL).all()):
         return logits.sum() * 0.0
-    return F.cross_entropy(logits, targets, weight=weights, ignore_index=IGNORED_TARGET)
+    return F.cross_entropy(logits, targets, weight=weights, ignore_index=IGNORED_LABEL)

@@ -24,6 +24,7 @@ from hwnas.architecture import Architecture
 from hwnas.io_spec import dense_logits
 from hwnas.objectives import Constraint, Metric, Objectives
 from hwnas.plugins import load_plugin
+from hwnas.search.failure import Failure
 from hwnas.search.strategies import (
     LatencyPrediction,
     Limits,
@@ -116,7 +117,7 @@ class StrategySuite:
             latency_ms = latency_of(choices)
             measurements = {"latency_ms": latency_ms}
             if number % 7 == 6:
-                study.tell_failed(trial, "it happens", elapsed_s=number)
+                study.tell_failed(trial, Failure("it happens"), elapsed_s=number)
             elif budget_ms is not None and latency_ms > budget_ms:
                 study.tell_infeasible(
                     trial, measurements=measurements, objectives=objectives, elapsed_s=number

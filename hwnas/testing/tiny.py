@@ -11,18 +11,10 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from hwnas.architecture import Architecture, Choice
+from hwnas.arrays import FloatArray
 from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec, dense_logits
 from hwnas.search_spaces.base import BlockSignature
-from hwnas.tasks.base import (
-    Arrays,
-    FloatArray,
-    LossFunction,
-    LossSettings,
-    MetricWords,
-    Picture,
-    Predict,
-    Quality,
-)
+from hwnas.tasks.base import Arrays, LossFunction, LossSettings, MetricWords, Picture, Predict, Quality
 from hwnas.tasks.losses import segmentation_loss
 
 CLASSES, CHANNELS, HEIGHT, WIDTH = 3, 2, 8, 16

@@ -19,8 +19,9 @@ from torch.utils.data import Dataset
 from hwnas.architecture import Architecture
 from hwnas.errors import ConfigError
 from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec, dense_logits
+from hwnas.labels import IGNORED_LABEL
 from hwnas.search_spaces.base import BlockSignature, restrict_choices
-from hwnas.tasks.base import IGNORED_TARGET, MetricWords, Quality
+from hwnas.tasks.base import MetricWords, Quality
 
 HEIGHT, WIDTH, CLASSES = 8, 16, 3
 CHOICES = {
@@ -73,7 +74,7 @@ class StripesTask:
         return Stripes(seed, self.settings["delay_s"])
 
     def loss(self, architecture: Architecture, settings: Any) -> Any:
-        cross_entropy = nn.CrossEntropyLoss(ignore_index=IGNORED_TARGET)
+        cross_entropy = nn.CrossEntropyLoss(ignore_index=IGNORED_LABEL)
         if architecture.genes.get("behaviour") == "nan":
             return lambda logits, target: cross_entropy(logits, target) * float("nan")
         return cross_entropy

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from hwnas.architecture import Choice
+from hwnas.arrays import DoubleArray
 from hwnas.errors import TrainingError
 from hwnas.files import read_checked_json, write_checked_json
 
@@ -19,8 +19,6 @@ FILE = "relaxed.json"
 SCHEMA_VERSION = 1
 WEIGHTS = (0.01, 0.03, 0.06, 0.12, 0.25)
 """Of the logarithm of the latency; 0.1 says: 10 % less time are worth about 0.01 of the loss."""
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class RelaxedChoices:
 
     space: Mapping[str, Any]
     weights: tuple[float, ...]
-    probabilities: Mapping[str, Floats]
+    probabilities: Mapping[str, DoubleArray]
     provenance: Mapping[str, Any]
     data: str
 

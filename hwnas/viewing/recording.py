@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.errors import ConfigError
-from hwnas.scan import IGNORED_LABEL
+from hwnas.labels import IGNORED_LABEL
 from hwnas.version import __version__
 
 POINTS = "scan"

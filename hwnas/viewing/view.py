@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,7 +20,9 @@ from hwnas.data.scan_files.containers import format_of_container
 from hwnas.data.scan_files.intensity import intensity_of
 from hwnas.errors import BundleError, ConfigError, DataError
 from hwnas.files import checked_path, naming, refuse_foreign
-from hwnas.scan import IGNORED_LABEL, DataWarning, Scan
+from hwnas.labels import IGNORED_LABEL
+from hwnas.progress import CountStatus, Listener
+from hwnas.scan import DataWarning, Scan
 from hwnas.scratch import ScratchDirectory
 from hwnas.text import counted, one_line, shown
 from hwnas.thread_counts import checked_threads
@@ -30,8 +32,6 @@ if TYPE_CHECKING:
     from hwnas.bundle.signature import Trust
     from hwnas.data.datasets.scan_dataset import ScanDataset
 
-ViewListener = Callable[[int, int], None]
-"""Is told how many scans are done, and how many there will be."""
 
 _NS_DIGITS = 19
 _TOPS = (1.0, 255.0, 65535.0)
@@ -140,7 +140,7 @@ def view(
     options: ViewOptions | None = None,
     *,
     trust: Trust | None = None,
-    progress: ViewListener | None = None,
+    progress: Listener[CountStatus] | None = None,
 ) -> View:
     """Show scans of a data set or a bag in rerun's viewer, or write a recording for it.
 
@@ -275,10 +275,10 @@ class _Work:
         scans: ScanDataset,
         runners: Sequence[Runner],
         viewed: Sequence[ViewedBundle],
-        progress: ViewListener | None,
+        progress: Listener[CountStatus] | None,
     ) -> None:
         self._scans, self._runners, self._viewed = scans, runners, viewed
-        self._progress = progress or (lambda _, __: None)
+        self._progress = progress or (lambda _: None)
         self.labelled_scans = 0
 
     def record(self, recording: Recording) -> None:
@@ -298,7 +298,7 @@ class _Work:
                 recording.labels("truth", scan.points, scan.labels)
             for runner, one in zip(self._runners, self._viewed, strict=True):
                 self._label(recording, scan, runner, one, self._truth_for(number, scan, runner, one))
-            self._progress(number + 1, len(self._scans))
+            self._progress(CountStatus(number + 1, len(self._scans)))
 
     def _truth_for(
         self, number: int, scan: Scan, runner: Runner, one: ViewedBundle

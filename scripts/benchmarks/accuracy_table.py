@@ -21,11 +21,11 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.architecture import Architecture
+from hwnas.arrays import DoubleArray
 from hwnas.errors import did_you_mean
 from hwnas.io_spec import dense_logits
 from hwnas.search_spaces.cells import EDGES, ENCODING_PARTS, OPERATIONS, Cell, encode_cell
 
-Floats = npt.NDArray[np.float64]
 Rows = list[dict[str, str]]
 
 
@@ -65,9 +65,9 @@ class Table:
     """
 
     rows: dict[tuple[str, ...], int]
-    seen: Floats
-    scored: Floats
-    latency_ms: dict[str, Floats]
+    seen: DoubleArray
+    scored: DoubleArray
+    latency_ms: dict[str, DoubleArray]
     floor: float
 
     def usable(self, device: str) -> list[int]:
@@ -180,7 +180,7 @@ def _cell(path: Path, row: dict[str, str]) -> tuple[str, ...]:
     return tuple(OPERATIONS[int(digit)] for digit in row["ops"].zfill(6))
 
 
-def _numbers(path: Path, rows: Rows, column: str, most: float) -> Floats:
+def _numbers(path: Path, rows: Rows, column: str, most: float) -> DoubleArray:
     """Return a column as numbers from 0 to `most`, NaN where there is none."""
     return np.array([_number(path, row, column, most) for row in rows], np.float64)
 

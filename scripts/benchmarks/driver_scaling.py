@@ -39,12 +39,13 @@ from hwnas.config import SearchSection
 from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec, dense_logits
 from hwnas.latency.measurement import LatencyMeasurement
 from hwnas.objectives import Objectives
+from hwnas.progress import Listener
 from hwnas.search.executors.base import Reply, Worker
 from hwnas.search.fidelities import Fidelities, Rung
 from hwnas.search.interruption import StopRequest
 from hwnas.search.latency_filter import LatencyFilter
 from hwnas.search.loop import CandidateLoop
-from hwnas.search.progress import ProgressListener, ProposalCounts, SearchStatus
+from hwnas.search.progress import ProposalCounts, SearchStatus
 from hwnas.search.recorder import TrialRecorder
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.run_log import RunLog
@@ -224,7 +225,7 @@ def replay(
     rows: Sequence[tuple[float, float, float]],
     *,
     clocked: bool,
-    listener: ProgressListener = lambda _status: None,
+    listener: Listener[SearchStatus] = lambda _status: None,
 ) -> dict[str, float]:
     """Drive one search over replayed workers and say where the time went."""
     run = RunDirectory(directory)

@@ -23,7 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hwnas.estimators.comparison import Compared, EstimatorBenchmark
+from hwnas.estimators.comparison import Compared, EstimateStatus, EstimatorBenchmark
 from hwnas.files import write_json_atomically
 from hwnas.search_spaces.base import SearchSpace, make_search_space
 from hwnas.tasks.base import Task, make_task
@@ -107,8 +107,8 @@ def main() -> None:
         seed=arguments.seed,
     )
 
-    def show(done: int, of: int, what: str) -> None:
-        print(f"[{done}/{of}] {what}", file=sys.stderr, flush=True)
+    def show(status: EstimateStatus) -> None:
+        print(f"[{status.finished}/{status.wanted}] {status.message}", file=sys.stderr, flush=True)
 
     found = comparison.run(arguments.out, workers=arguments.workers, progress=show).to_json()
     print(f"command: scripts/benchmarks/estimators.py {' '.join(sys.argv[1:])}")

@@ -32,12 +32,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.arrays import DoubleArray
 from hwnas.errors import HwnasError, LatencyTableError, did_you_mean
 from hwnas.latency.predict.few_shot import NetworkPool, choose_samples, learn_likeness, predict
 from hwnas.one_thread import one_thread
 from hwnas.rank_correlation import spearman_rho
 
-Floats = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
 
 CELLS = 5**6
@@ -51,7 +51,7 @@ PROTOCOL = (900, 1900)
 class Table:
     """Latencies by device, and what describes the networks."""
 
-    latency_ms: dict[str, Floats]
+    latency_ms: dict[str, DoubleArray]
     choices: npt.NDArray[np.int64]
     description: str
 
@@ -132,7 +132,7 @@ def _read(path: Path, description: str) -> Table:
     return Table(numbers, choices, said)
 
 
-def _numbers(columns: Mapping[str, Sequence[str]]) -> dict[str, Floats]:
+def _numbers(columns: Mapping[str, Sequence[str]]) -> dict[str, DoubleArray]:
     numbers = {}
     for name, values in columns.items():
         try:
@@ -199,7 +199,7 @@ def _devices(table: Table, names: str) -> list[str]:
     return chosen
 
 
-def _counts(choices: npt.NDArray[np.int64]) -> Floats:
+def _counts(choices: npt.NDArray[np.int64]) -> DoubleArray:
     """Return how often each choice occurs in a network: what it costs hardly depends on the place."""
     if not choices.shape[1]:
         return np.zeros((len(choices), 0))
@@ -248,14 +248,14 @@ def _benchmark(
     return _printed(found, time.monotonic() - started)
 
 
-def _without_extremes(networks: Index, truth_ms: Floats) -> Index:
+def _without_extremes(networks: Index, truth_ms: DoubleArray) -> Index:
     """Leave out the fastest and the slowest tenth."""
     order = networks[np.argsort(truth_ms[networks], kind="stable")]
     cut = int(LEFT_OUT * len(order))
     return np.sort(order[cut : len(order) - cut])
 
 
-def _ridge(pool: NetworkPool, samples: Index, measured_ms: Floats, query: Index) -> Floats:
+def _ridge(pool: NetworkPool, samples: Index, measured_ms: DoubleArray, query: Index) -> DoubleArray:
     """Return what ridge regression on the other devices' standardised log-latencies predicts."""
     features, values = pool.devices[samples], np.log(measured_ms)
     centre = features.mean(axis=0)

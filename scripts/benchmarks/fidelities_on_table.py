@@ -29,6 +29,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Self
@@ -229,23 +230,15 @@ def _compared(
     """Search on one device with every seed, plainly and with fidelities."""
     found: dict[str, list[dict[str, float]]] = {}
     for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
-        plain, rows = _search(trained, strategy, seed, [3], 1, arguments.trained, arguments.workers)
+        search = TableSearch(trained, strategy, seed, arguments.workers)
+        plain, rows = search.run([3], 1, arguments.trained)
         found.setdefault("plain", []).append(plain)
         for name, (lengths, reduction_factor) in SCHEDULES.items():
             number = _affordable(trained, rows, lengths, reduction_factor)
-            one, _ = _search(trained, strategy, seed, lengths, reduction_factor, number, arguments.workers)
+            one, _ = search.run(lengths, reduction_factor, number)
             found.setdefault(name, []).append(one)
-        number = _affordable(trained, rows, PRESCREENING[0], PRESCREENING[1])
-        one, _ = _search(
-            trained,
-            strategy,
-            seed,
-            PRESCREENING[0],
-            PRESCREENING[1],
-            number,
-            arguments.workers,
-            prescreening=True,
-        )
+        number = _affordable(trained, rows, *PRESCREENING)
+        one, _ = search.run(*PRESCREENING, number, prescreening=True)
         found.setdefault(PRESCREENING_NAME, []).append(one)
         for ones in found.values():
             ones[-1]["share"] = ones[-1]["seconds"] / plain["seconds"]
@@ -275,99 +268,116 @@ def _affordable(trained: Trained, rows: Sequence[int], lengths: Sequence[int], r
     return max(reduction_factor ** (len(lengths) - 1), math.floor(BUDGET * seconds / each_s))
 
 
-def _search(
-    trained: Trained,
-    strategy: str,
-    seed: int,
-    lengths: Sequence[int],
-    reduction_factor: int,
-    trials: int,
-    workers: int,
-    *,
-    prescreening: bool = False,
-) -> tuple[dict[str, float], list[int]]:
-    """Search once, as `hwnas search` does: with fidelities, or with prescreening in between.
+@dataclass(frozen=True)
+class TableSearch:
+    """Searches on one device with one seed, as `hwnas search` does."""
 
-    Returns:
-        what it cost and found, and the rows of the networks that were trained on the last data set.
-    """
-    space = TableSpace()
+    trained: Trained
+    strategy: str
+    seed: int
+    workers: int
 
-    def predict(architecture: Architecture) -> LatencyPrediction:
-        latency_ms = trained.latency_ms(architecture)
+    def run(
+        self, lengths: Sequence[int], reduction_factor: int, trials: int, *, prescreening: bool = False
+    ) -> tuple[dict[str, float], list[int]]:
+        """Search once, with fidelities, or with prescreening in between.
+
+        Returns:
+            what it cost and found, and the rows of the networks that were trained on the last data set.
+        """
+        executor = TableExecutor(self.trained, self.workers)
+        with tempfile.TemporaryDirectory() as scratch, StopRequest() as stop, executor:
+            run = RunDirectory(scratch)
+            run.make()
+            study = SearchStudy(run.study_journal)
+            schedules = _schedules(_rungs(run, study, lengths), reduction_factor, prescreening=prescreening)
+            space, limits = TableSpace(), Limits(None, trials)
+            latency_filter = KnownLatency(self.trained, space, Objectives())
+            for fidelities in schedules:
+                context = StrategyContext(space, self._predict, limits, self.seed, rungs=fidelities.studies)
+                fidelities.follow(make_sampler(self.strategy, context))
+            loop = partial(self._loop, space, executor, latency_filter, stop)
+            loop(schedules[0], trials)
+            if prescreening:
+                stage = PrescreeningStage(
+                    run,
+                    PrescreeningSection(
+                        networks=len(self.trained.tables["in16"].rows), train_best=trials // reduction_factor
+                    ),
+                    space=space,
+                    latency_filter=latency_filter,
+                    limits=limits,
+                    objectives=Objectives(),
+                    seed=self.seed,
+                    log=RunLog(run),
+                )
+                chosen = stage.chosen(schedules[0].lowest.trials, [], lambda: False)
+                loop(schedules[1], stage.wanted, chosen or [])
+            best = [one.architecture for one in study.summaries() if one.is_trained and one.architecture]
+            study.close()
+        return self._figures(executor, trials, best)
+
+    def _predict(self, architecture: Architecture) -> LatencyPrediction:
+        latency_ms = self.trained.latency_ms(architecture)
         return LatencyPrediction(latency_ms, (latency_ms, latency_ms))
 
-    executor, objectives = TableExecutor(trained, workers), Objectives()
-    with tempfile.TemporaryDirectory() as scratch, StopRequest() as stop, executor:
-        run = RunDirectory(scratch)
-        run.make()
-        study = SearchStudy(run.study_journal)
-        rungs = []
-        for number, length in enumerate(lengths, start=1):
-            is_top = number == len(lengths)
-            where = run if is_top else run.rung(number)
-            where.trials_dir.mkdir(parents=True, exist_ok=True)
-            own = study if is_top else study.beside(f"rung-{number}")
-            rungs.append(
-                Rung(TrialRecorder(where, own, RunLog(run), objectives, rung=f"rung {number}"), length - 1)
-            )
-        schedules = (
-            [Fidelities([rung]) for rung in rungs]
-            if prescreening
-            else [Fidelities(rungs, reduction_factor=reduction_factor)]
-        )
-        limits = Limits(None, trials)
-        for fidelities in schedules:
-            context = StrategyContext(space, predict, limits, seed, rungs=fidelities.studies)
-            fidelities.follow(make_sampler(strategy, context))
-        latency_filter = KnownLatency(trained, space, objectives)
+    def _loop(
+        self,
+        space: TableSpace,
+        executor: TableExecutor,
+        latency_filter: LatencyFilter,
+        stop: StopRequest,
+        fidelities: Fidelities,
+        wanted: int,
+        queue: Sequence[Mapping[str, Choice]] = (),
+    ) -> None:
+        """Train until as many candidates as wanted are."""
+        CandidateLoop(
+            SearchSection(strategy=self.strategy, trials=wanted, workers=self.workers, seed=self.seed),
+            task=ReplayedTask(),
+            space=space,
+            meter=TableMeter(self.trained),
+            pool=executor,
+            fidelities=fidelities,
+            latency_filter=latency_filter,
+            proposals=ProposalCounts(),
+            stop=stop,
+            listener=lambda _status: None,
+            queue=queue,
+        ).run()
 
-        def loop_until(
-            fidelities: Fidelities, wanted: int, queue: Sequence[Mapping[str, Choice]] = ()
-        ) -> None:
-            CandidateLoop(
-                SearchSection(strategy=strategy, trials=wanted, workers=workers, seed=seed),
-                task=ReplayedTask(),
-                space=space,
-                meter=TableMeter(trained),
-                pool=executor,
-                fidelities=fidelities,
-                latency_filter=latency_filter,
-                proposals=ProposalCounts(),
-                stop=stop,
-                listener=lambda _status: None,
-                queue=queue,
-            ).run()
+    def _figures(
+        self, executor: TableExecutor, trials: int, best: Sequence[Architecture]
+    ) -> tuple[dict[str, float], list[int]]:
+        table, rows = self.trained.tables["in16"], [self.trained.row(each) for each in best]
+        everything = table.hypervolume(self.trained.device, list(range(len(table.seen))))
+        return {
+            "seconds": executor.busy_s,
+            "begun": trials,
+            "finished": len(best),
+            "hypervolume": table.hypervolume(self.trained.device, rows) / everything,
+            "busy": executor.busy_s / (self.workers * executor.now_s),
+        }, rows
 
-        loop_until(schedules[0], trials)
-        if prescreening:
-            section = PrescreeningSection(
-                networks=len(trained.tables["in16"].rows), train_best=trials // reduction_factor
-            )
-            log = RunLog(run)
-            stage = PrescreeningStage(
-                run,
-                section,
-                space=space,
-                latency_filter=latency_filter,
-                limits=limits,
-                objectives=objectives,
-                seed=seed,
-                log=log,
-            )
-            chosen = stage.chosen(schedules[0].lowest.trials, [], lambda: False)
-            loop_until(schedules[1], stage.wanted, chosen or [])
-        best = [one.architecture for one in study.summaries() if one.is_trained and one.architecture]
-        study.close()
-    table, rows = trained.tables["in16"], [trained.row(each) for each in best]
-    everything = table.hypervolume(trained.device, list(range(len(table.seen))))
-    return {
-        "seconds": executor.busy_s,
-        "begun": trials,
-        "finished": len(best),
-        "hypervolume": table.hypervolume(trained.device, rows) / everything,
-        "busy": executor.busy_s / (workers * executor.now_s),
-    }, rows
+
+def _rungs(run: RunDirectory, study: SearchStudy, lengths: Sequence[int]) -> list[Rung]:
+    """Return a rung for each length, the highest with the study and the directory of the run."""
+    rungs = []
+    for number, length in enumerate(lengths, start=1):
+        is_top = number == len(lengths)
+        where = run if is_top else run.rung(number)
+        where.trials_dir.mkdir(parents=True, exist_ok=True)
+        own = study if is_top else study.beside(f"rung-{number}")
+        recorder = TrialRecorder(where, own, RunLog(run), Objectives(), rung=f"rung {number}")
+        rungs.append(Rung(recorder, length - 1))
+    return rungs
+
+
+def _schedules(rungs: Sequence[Rung], reduction_factor: int, *, prescreening: bool) -> list[Fidelities]:
+    """Return the searches that follow each other: one of all rungs, or one of each with prescreening."""
+    if prescreening:
+        return [Fidelities([rung]) for rung in rungs]
+    return [Fidelities(rungs, reduction_factor=reduction_factor)]
 
 
 def _show(found: dict[str, dict[str, list[dict[str, float]]]], arguments: argparse.Namespace) -> None:

@@ -37,6 +37,8 @@ from hwnas.latency.predict.decomposition import kernels_of_space
 from hwnas.latency.predict.experiment_design import affordable
 from hwnas.latency.predict.exporting import Exporter, idle_cores, io_spec_of
 from hwnas.latency.predict.fitting import errors_of
+from hwnas.latency.predict.machine_speed import MachineSpeed
+from hwnas.latency.predict.predictor import LatencyPredictor
 from hwnas.latency.predict.profiling import ProfileProgress, ProfileSettings
 from hwnas.latency.predict.table import LatencyTable, load_table
 from hwnas.latency.predict.table_making import make_table
@@ -65,10 +67,11 @@ def main() -> None:
     shutil.rmtree(arguments.out / _MODELS, ignore_errors=True)
     print(f"command: {' '.join(['scripts/benchmarks/latency_prediction.py', *sys.argv[1:]])}")
     print(f"machine: {_machine()}, {os.cpu_count()} processors; target: {table.target}\n")
-    summary = _assessed(table, space, first, again)
+    assessment = Assessment(table, space, first, again)
+    assessment.show()
     _draw(arguments.out / "prediction.svg", table, space, first)
     if arguments.json:
-        print(json.dumps(summary))
+        print(json.dumps(assessment.to_json()))
 
 
 def _arguments() -> argparse.Namespace:
@@ -220,84 +223,114 @@ def _measured(
     }
 
 
-def _assessed(
-    table: LatencyTable,
-    space: SearchSpace,
-    first: dict[Architecture, Visits],
-    again: dict[Architecture, Visits],
-) -> dict[str, Any]:
-    """Print how far predictions and second measurements lie from the first ones; return it."""
-    predictor = table.predictor(space)
-    measured = _at_speed(table, first.values())
-    found = predictor.predict(list(first))
-    errors = errors_of(found.latency_ms, measured)
-    as_clocked = errors_of(found.latency_ms, _clocked(first.values()))
-    covered = (measured >= found.low_ms) & (measured <= found.high_ms)
-    twice = [network for network in again if network in first]
-    once, anew = ([runs[network] for network in twice] for runs in (first, again))
-    floor = errors_of(_at_speed(table, anew), _at_speed(table, once)) if twice else {}
-    floor_as_clocked = errors_of(_clocked(anew), _clocked(once)) if twice else {}
-    rng = np.random.default_rng(0)
-    many = [space.decode(sample_choices(space, rng)) for _ in range(TIMED)]
-    started = time.perf_counter()
-    predictor.predict(many)
-    seconds = time.perf_counter() - started
-    print("| | networks | within 5 % | within 10 % | mean error | Spearman |")
-    print("|---|---|---|---|---|---|")
-    print(f"| predicted | {_row(errors)}")
-    if twice:
-        print(f"| measured again | {_row(floor)}")
-        later = errors_of(predictor.predict(twice).latency_ms, _at_speed(table, anew))
-        print(f"| predicted, later visits | {_row(later)}")
-    print(
-        f"| predicted, calmest visit | {_row(errors_of(found.latency_ms, _at_best(table, first.values())))}"
-    )
-    print(f"| predicted, as clocked | {_row(as_clocked)}")
-    if twice:
-        print(f"| measured again, as clocked | {_row(floor_as_clocked)}")
-    if table.speed is not None:
-        references = [min(visit.reference_ms) for visits in first.values() for visit in visits]
-        visits = len(next(iter(first.values())))
+class Assessment:
+    """How far predictions and second measurements lie from first measurements."""
+
+    def __init__(
+        self,
+        table: LatencyTable,
+        space: SearchSpace,
+        first: dict[Architecture, Visits],
+        again: dict[Architecture, Visits],
+    ) -> None:
+        self._table, self._first = table, first
+        predictor = table.predictor(space)
+        self._found = found = predictor.predict(list(first))
+        self._measured = measured = _at_speed(table, first.values())
+        self._errors = errors_of(found.latency_ms, measured)
+        self._as_clocked = errors_of(found.latency_ms, _clocked(first.values()))
+        self._covered = (measured >= found.low_ms) & (measured <= found.high_ms)
+        self._twice = twice = [network for network in again if network in first]
+        self._floor: dict[str, float] = {}
+        self._floor_as_clocked: dict[str, float] = {}
+        self._later: dict[str, float] = {}
+        if twice:
+            once, anew = ([runs[network] for network in twice] for runs in (first, again))
+            self._floor = errors_of(_at_speed(table, anew), _at_speed(table, once))
+            self._floor_as_clocked = errors_of(_clocked(anew), _clocked(once))
+            self._later = errors_of(predictor.predict(twice).latency_ms, _at_speed(table, anew))
+        self._seconds = _seconds_of_many(predictor, space)
+
+    def show(self) -> None:
+        """Print it as Markdown."""
+        self._show_errors()
+        if self._table.speed is not None:
+            self._show_speed(self._table.speed)
+        self._show_intervals()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the figures as plain JSON values."""
+        return {
+            "within_10": self._errors["within_10"],
+            "within_5": self._errors["within_5"],
+            "spearman": self._errors["spearman"],
+            "mape": self._errors["mape"],
+            "coverage": round(float(self._covered.mean()), 4),
+            "noise_floor_within_5": self._floor.get("within_5"),
+            "noise_floor_within_10": self._floor.get("within_10"),
+            "within_5_as_clocked": self._as_clocked["within_5"],
+            "within_10_as_clocked": self._as_clocked["within_10"],
+            "noise_floor_within_5_as_clocked": self._floor_as_clocked.get("within_5"),
+            "noise_floor_within_10_as_clocked": self._floor_as_clocked.get("within_10"),
+            "elasticity": None if self._table.speed is None else self._table.speed.elasticity,
+            "num_architectures": len(self._measured),
+            "seconds_per_10000": round(self._seconds, 3),
+        }
+
+    def _show_errors(self) -> None:
+        calmest = errors_of(self._found.latency_ms, _at_best(self._table, self._first.values()))
+        print("| | networks | within 5 % | within 10 % | mean error | Spearman |")
+        print("|---|---|---|---|---|---|")
+        print(f"| predicted | {_row(self._errors)}")
+        if self._twice:
+            print(f"| measured again | {_row(self._floor)}")
+            print(f"| predicted, later visits | {_row(self._later)}")
+        print(f"| predicted, calmest visit | {_row(calmest)}")
+        print(f"| predicted, as clocked | {_row(self._as_clocked)}")
+        if self._twice:
+            print(f"| measured again, as clocked | {_row(self._floor_as_clocked)}")
+
+    def _show_speed(self, speed: MachineSpeed) -> None:
+        references = [min(visit.reference_ms) for visits in self._first.values() for visit in visits]
+        visits = len(next(iter(self._first.values())))
+        offsets = _offsets(self._table, list(self._first.values()), self._found.latency_ms)
         print(
             f"\nEach network was clocked {visits} time{'s' * (visits > 1)}; the calmest block of each "
             f"counts, "
             "and of several the median.\n"
             f"At its calmest, the reference network took {min(references):.2f} to {max(references):.2f} ms "
-            f"beside the networks, and usually {table.speed.reference_ms:.2f} ms beside those of the table. "
+            f"beside the networks, and usually {speed.reference_ms:.2f} ms beside those of the table. "
             "Lines without “as clocked” compare calmest blocks at the speed of the table: a network clocked "
             "while the reference took 1 % longer is taken to have been slowed by "
-            f"{table.speed.elasticity:.2f} %, as the table's own networks were. The others compare "
+            f"{speed.elasticity:.2f} %, as the table's own networks were. The others compare "
             "medians of all samples as they are."
         )
-        offsets = ", ".join(
-            f"{offset:+.1%}" for offset in _offsets(table, list(first.values()), found.latency_ms)
+        print(
+            f"Predictions lie above the single visits by {', '.join(f'{one:+.1%}' for one in offsets)}, as "
+            "medians over all networks."
         )
-        print(f"Predictions lie above the single visits by {offsets}, as medians over all networks.")
-    bounds = _binomial(int(covered.sum()), len(covered))
-    print(
-        f"\nIntervals of {table.confidence:.0%} held {covered.mean():.1%} {bounds} of the networks. Square "
-        f"brackets are {CONFIDENCE:.0%} binomial intervals (Clopper and Pearson).\n"
-        f"The table: {len(table.networks)} networks, {len(table.kernels)} different kernels, measured in "
-        f"{table.provenance.get('measuring_s', float('nan'))} s. {TIMED} predictions took {seconds:.2f} s. "
-        f"The networks take {measured.min():.1f} to {measured.max():.0f} ms, half of them less than "
-        f"{np.median(measured):.0f} ms."
-    )
-    return {
-        "within_10": errors["within_10"],
-        "within_5": errors["within_5"],
-        "spearman": errors["spearman"],
-        "mape": errors["mape"],
-        "coverage": round(float(covered.mean()), 4),
-        "noise_floor_within_5": floor.get("within_5"),
-        "noise_floor_within_10": floor.get("within_10"),
-        "within_5_as_clocked": as_clocked["within_5"],
-        "within_10_as_clocked": as_clocked["within_10"],
-        "noise_floor_within_5_as_clocked": floor_as_clocked.get("within_5"),
-        "noise_floor_within_10_as_clocked": floor_as_clocked.get("within_10"),
-        "elasticity": None if table.speed is None else table.speed.elasticity,
-        "num_architectures": len(measured),
-        "seconds_per_10000": round(seconds, 3),
-    }
+
+    def _show_intervals(self) -> None:
+        table, measured, covered = self._table, self._measured, self._covered
+        bounds = _binomial(int(covered.sum()), len(covered))
+        print(
+            f"\nIntervals of {table.confidence:.0%} held {covered.mean():.1%} {bounds} of the networks. "
+            f"Square brackets are {CONFIDENCE:.0%} binomial intervals (Clopper and Pearson).\n"
+            f"The table: {len(table.networks)} networks, {len(table.kernels)} different kernels, measured in "
+            f"{table.provenance.get('measuring_s', float('nan'))} s. {TIMED} predictions took "
+            f"{self._seconds:.2f} s. "
+            f"The networks take {measured.min():.1f} to {measured.max():.0f} ms, half of them less than "
+            f"{np.median(measured):.0f} ms."
+        )
+
+
+def _seconds_of_many(predictor: LatencyPredictor, space: SearchSpace) -> float:
+    """Return how long it takes to predict `TIMED` networks."""
+    rng = np.random.default_rng(0)
+    many = [space.decode(sample_choices(space, rng)) for _ in range(TIMED)]
+    started = time.perf_counter()
+    predictor.predict(many)
+    return time.perf_counter() - started
 
 
 def _at_speed(table: LatencyTable, networks: Iterable[Visits]) -> npt.NDArray[np.float64]:

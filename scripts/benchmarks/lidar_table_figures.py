@@ -9,13 +9,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from row_table import Row, read_rows
 
+from hwnas.arrays import DoubleArray
 from hwnas.errors import ConfigError
 from hwnas.rank_correlation import MIN_NETWORKS, RankCorrelation, kendall_tau, rank_correlation_of
 
-Floats = npt.NDArray[np.float64]
 SIMULATIONS = 500
 """Of noise, for the ceiling; each ranks all networks once."""
 
@@ -62,7 +61,7 @@ def seed_noise(rows: Sequence[Row]) -> SeedNoise:
     return SeedNoise((squares / (trainings - len(several))) ** 0.5, len(several), trainings)
 
 
-def ceiling_of(values: Floats, deviation: float, *, seed: int = 0) -> Ceiling:
+def ceiling_of(values: DoubleArray, deviation: float, *, seed: int = 0) -> Ceiling:
     """Return how well a perfect estimator could rank, simulated.
 
     The values are drawn towards their mean until they spread as without the noise, and are taken for expected

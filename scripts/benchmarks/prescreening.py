@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 
 from hwnas.architecture import Architecture
+from hwnas.arrays import DoubleArray
 from hwnas.latency.predict.table import load_table
-from hwnas.pareto import Floats
 from hwnas.search.layers import picked
 from hwnas.search.prescreening.predictions import CandidatePredictor, Evaluated
 from hwnas.search.prescreening.selection import Predictions, Prescreening
@@ -61,7 +61,7 @@ def timed(table_path: Path, number: int, evaluated: int, train_best: int, limit_
     space = make_search_space(table.space, table.contract)
     predictor = clock.run("latency table", table.predictor, space)
 
-    def latencies(networks: Sequence[Architecture]) -> tuple[Floats, Floats]:
+    def latencies(networks: Sequence[Architecture]) -> tuple[DoubleArray, DoubleArray]:
         found = clock.run("latency", predictor.predict, networks)
         return found.latency_ms, found.low_ms
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.random import Generator
 
-FloatArray = npt.NDArray[np.float32]
+from hwnas.arrays import FloatArray
 
 
 @dataclass(frozen=True, eq=False)

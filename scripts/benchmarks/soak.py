@@ -47,7 +47,7 @@ sys.path.insert(0, str(ROOT))
 from hwnas.config import RunConfig
 from hwnas.files import write_json_atomically
 from hwnas.objectives import Objectives
-from hwnas.search.front import build_front
+from hwnas.search.front import ParetoFront
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.run_log import read_events
 from hwnas.search.storage.place import place_of_run
@@ -233,7 +233,9 @@ class Soak:
     def _check_rung(self, rung: str, study: SearchStudy, run: RunDirectory, *, is_over: bool) -> set[str]:
         """Look at one length of training, and return the names of its networks."""
         trials = study.summaries()
-        front = json.loads(json.dumps(build_front(trials, run.read_trial, Objectives())))
+        pareto_front = ParetoFront(run, Objectives())
+        pareto_front.update(trials)
+        front = json.loads(json.dumps(pareto_front.record(trials)))
         states = {t["number"]: t for t in front["trials"] if t["state"] in ("COMPLETE", "PRUNED")}
         check(
             list(range(len(trials))) == [trial.number for trial in trials],

@@ -11,12 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.architecture import Architecture, Choice
+from hwnas.arrays import DoubleArray
 from hwnas.kernel_graph import kernels as columns
 from hwnas.kernel_graph.kernels import CODES, Rows
 from hwnas.models.cost import count_macs
 from hwnas.search_spaces.base import SearchSpace, SupportsKernelDecomposition
-
-Floats = npt.NDArray[np.float64]
 
 DRAWS = 512
 """Architectures drawn and counted at once."""
@@ -41,12 +40,12 @@ class Job:
     seed: int
 
 
-def edges_of(least_gmac: float, max_gmac: float, strata: int) -> Floats:
+def edges_of(least_gmac: float, max_gmac: float, strata: int) -> DoubleArray:
     """Return the borders of strata of equal ratios, GMAC, [strata + 1]."""
     return np.geomspace(least_gmac, max_gmac, strata + 1)
 
 
-def strata_of(gmacs: Floats, edges: Floats) -> npt.NDArray[np.int64]:
+def strata_of(gmacs: DoubleArray, edges: DoubleArray) -> npt.NDArray[np.int64]:
     """Return the stratum of each network, -1 outside of all."""
     found = np.searchsorted(edges, gmacs, side="right") - 1
     return np.where((gmacs >= edges[0]) & (gmacs < edges[-1]), found, -1)
@@ -65,7 +64,7 @@ def macs_of_kernels(rows: Rows) -> npt.NDArray[np.int64]:
     return macs + np.where(kind == CODES["transposed-convolution"], both * taps * pixels // strides, 0)
 
 
-def gmacs_of(space: SearchSpace, architectures: Sequence[Architecture]) -> Floats:
+def gmacs_of(space: SearchSpace, architectures: Sequence[Architecture]) -> DoubleArray:
     """Return the GMAC of networks of a space that tells its kernels, without building them."""
     if not isinstance(space, SupportsKernelDecomposition):
         raise TypeError(f"The space {space.name!r} does not tell its kernels.")
@@ -88,7 +87,7 @@ def draw(space: SearchSpace, rng: np.random.Generator) -> dict[str, Choice]:
 
 
 def sample_strata(
-    space: SearchSpace, edges: Floats, rounds: int, rng: np.random.Generator
+    space: SearchSpace, edges: DoubleArray, rounds: int, rng: np.random.Generator
 ) -> list[list[Architecture]]:
     """Return for each stratum `rounds` different networks, in the order drawn; more rounds only add to them.
 

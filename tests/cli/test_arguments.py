@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from hwnas.cli.arguments import seconds_of
+from hwnas.cli.arguments import counts_of, numbers_of, seconds_of
 from hwnas.cli.main import make_app
 from hwnas.errors import ConfigError
 
@@ -42,3 +42,30 @@ def test_a_profile_refuses_options_without_effect(tmp_path: Path, options: str, 
     assert isinstance(result.exception, ConfigError), result.output
     assert message in str(result.exception)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_numbers_with_commas() -> None:
+    assert counts_of("512, 1024", "--widths") == [512, 1024]
+    assert numbers_of("0.25, 1,1e-3", "--weights") == [0.25, 1.0, 0.001]
+
+
+@pytest.mark.parametrize("text", ["", "1,", "1.5", "-1", "x", "1 2", "9" * 5000])
+def test_no_whole_numbers(text: str) -> None:
+    with pytest.raises(ConfigError, match="--widths takes whole numbers with commas between them") as error:
+        counts_of(text, "--widths")
+    assert len(str(error.value)) < 400
+
+
+@pytest.mark.parametrize("text", ["", "1,", "x", "1;2", "nan", "0.5,inf"])
+def test_no_numbers(text: str) -> None:
+    with pytest.raises(ConfigError, match="--weights takes numbers with commas between them"):
+        numbers_of(text, "--weights")
+
+
+@pytest.mark.parametrize("widths", ["0", "256,256"])
+def test_widths_of_a_profile_are_positive_and_different(tmp_path: Path, widths: str) -> None:
+    result = CliRunner().invoke(
+        make_app(), ["profile", "--widths", widths, "--out", str(tmp_path / "t.json")]
+    )
+    assert isinstance(result.exception, ConfigError)
+    assert "--widths takes each width once, from 1 on" in str(result.exception)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import ColorSystem
 from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
@@ -85,6 +86,21 @@ def test_spinners_and_bars_show_text_as_it_is(text: str, seen: str) -> None:
     with Progress(*columns, console=console) as bar:
         bar.add_task(f"trial {text}", total=1)
     assert console.file.getvalue().count(seen) >= 2
+
+
+@pytest.mark.parametrize(("text", "seen"), list(zip(ODD, SEEN, strict=True)))
+def test_lines_are_neither_wrapped_nor_coloured(text: str, seen: str) -> None:
+    console = PlainConsole()
+    console.file = io.StringIO()
+    console._width = 20
+    console._force_terminal, console._color_system = True, ColorSystem.TRUECOLOR
+    console.say(f"{'a' * 90} 12 '/a/path' [b]{text}")
+    console.warn(text)
+    line, rest = console.file.getvalue().split("[b]")
+    assert line == f"{'a' * 90} 12 '/a/path' "
+    said, warned = rest.splitlines()
+    assert said.endswith(seen)
+    assert warned == f"\x1b[1;31mWARNING: {said}\x1b[0m"
 
 
 @given(st.text())

@@ -9,14 +9,15 @@ import yaml
 
 import hwnas
 from hwnas.errors import ConfigError, DataError
+from hwnas.progress import CountStatus
 from tests.data.clouds import write_dataset
 from tests.data.scenes import write_scenes
 
 
 def test_a_report_states_what_is_in_a_data_set(tmp_path: Path) -> None:
-    reported: list[tuple[int, int]] = []
-    report = hwnas.inspect_dataset(write_dataset(tmp_path), progress=lambda *state: reported.append(state))
-    assert reported == [(number, 6) for number in range(1, 7)]
+    reported: list[CountStatus] = []
+    report = hwnas.inspect_dataset(write_dataset(tmp_path), progress=reported.append)
+    assert reported == [CountStatus(number, 6) for number in range(1, 7)]
     assert (report.scans, report.points, report.problems) == (6, 6 * 960, ())
     assert report.splits == {"train": ("00", "01"), "val": ("08",)}
     assert {count.name: count.points for count in report.classes}["car"] == 2880
@@ -45,9 +46,9 @@ def test_a_report_suggests_what_mends_a_data_set(tmp_path: Path) -> None:
 
 
 def test_a_synthetic_data_set_is_usable(tmp_path: Path) -> None:
-    reported: list[int] = []
+    reported: list[CountStatus] = []
     path = hwnas.synthesize_dataset(tmp_path / "new", scans=2, sensor="vlp-16", progress=reported.append)
-    assert reported[-1] == 2
+    assert reported[-1] == CountStatus(2, 2)
     assert hwnas.inspect_dataset(path, width=256).scans == 2
     with pytest.raises(DataError, match="not a data set"):
         hwnas.inspect_dataset(tmp_path)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from hwnas.data.datasets.dataset import open_dataset
 from hwnas.data.datasets.subsets import Subset, folds_of, spread_choice
 from hwnas.errors import ConfigError, DataError
-from hwnas.scan import IGNORED_LABEL, Scan
+from hwnas.labels import IGNORED_LABEL
+from hwnas.scan import Scan
 from hwnas.tasks.lidar_settings import parse_settings
 from tests.tasks.lidar_data import write_scans
 

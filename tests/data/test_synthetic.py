@@ -19,6 +19,7 @@ from hwnas.data.synthetic.mesh import box, hoop, join, loft, panel, quads, surfa
 from hwnas.data.synthetic.presets import PRESETS
 from hwnas.data.synthetic.scene import preset_of
 from hwnas.errors import ConfigError, DataError
+from hwnas.progress import CountStatus
 from hwnas.range_view.rings import recover_rings
 
 
@@ -47,7 +48,7 @@ def _scans(dataset: Path) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def test_same_seed_gives_same_bytes_with_one_and_with_two_workers(tmp_path: Path) -> None:
-    said: list[int] = []
+    said: list[CountStatus] = []
     one = synthesize_dataset(
         tmp_path / "one", scans=2, sensor="vlp-16", seed=5, scans_per_scene=1, progress=said.append
     )
@@ -56,7 +57,7 @@ def test_same_seed_gives_same_bytes_with_one_and_with_two_workers(tmp_path: Path
     assert _files(one) == _files(two)
     assert _files(one).keys() == _files(other).keys()
     assert _files(one) != _files(other)
-    assert said == [1, 2]
+    assert said == [CountStatus(1, 2), CountStatus(2, 2)]
 
 
 def test_every_class_appears(dataset: Path) -> None:
@@ -161,7 +162,7 @@ def test_wrong_arguments_and_filled_directories_are_refused(tmp_path: Path) -> N
 
 
 def test_interrupted_run_leaves_nothing(tmp_path: Path) -> None:
-    def stop(done: int) -> None:
+    def stop(status: CountStatus) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

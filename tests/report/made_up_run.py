@@ -12,7 +12,8 @@ from hwnas.architecture import Architecture
 from hwnas.config import parse_config, save_config
 from hwnas.files import write_checked_json
 from hwnas.io_spec import NetworkContract, dense_logits
-from hwnas.search.front import write_front
+from hwnas.search.failure import Failure
+from hwnas.search.front import ParetoFront
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory
 from hwnas.search.trial_summary import TrialSummary
 from hwnas.search_spaces.base import SearchSpace, make_search_space, sample_choices
@@ -98,10 +99,22 @@ def write_run(
     )
     trials.append(
         TrialSummary(
-            len(trials), "FAIL", None, None, None, None, {}, None, "loss <b>not</b> a number", 3.0, 500.0
+            len(trials),
+            "FAIL",
+            None,
+            None,
+            None,
+            None,
+            {},
+            None,
+            Failure("loss <b>not</b> a number"),
+            3.0,
+            500.0,
         )
     )
-    write_front(run, trials, parse_config(config).budget.objectives("latency_ms"))
+    front = ParetoFront(run, parse_config(config).budget.objectives("latency_ms"))
+    front.update(trials)
+    front.write(trials)
     return run
 
 
@@ -155,7 +168,7 @@ def _trial(
         cost=median_ms,
         measurements={"latency_ms": median_ms},
         duplicate_of=duplicate_of,
-        reason=None,
+        failure=None,
         seconds=30.0,
         elapsed_s=30.0 * (number + 1),
     )

@@ -14,6 +14,7 @@ from scipy.spatial.transform import Rotation
 import hwnas.robotics.synthetic_drive as module
 from hwnas.data.datasets.dataset import open_dataset
 from hwnas.errors import ConfigError, DataError
+from hwnas.progress import CountStatus
 from hwnas.robotics import Bag, SyntheticDrive, points_of_cloud, synthesize_drive
 from hwnas.robotics.bag_writing import refuse_output
 from hwnas.robotics.synthetic_drive import BAG_NAME, LIDAR_FRAME, ODOM_FRAME, POINTS_TOPIC, START_NS, TF_TOPIC
@@ -29,12 +30,10 @@ def files_of(directory: Path) -> dict[str, bytes]:
 
 
 def test_the_bytes_depend_on_the_seed_and_not_on_the_workers(drive: SyntheticDrive, tmp_path: Path) -> None:
-    said: list[tuple[int, int]] = []
-    two = synthesize_drive(
-        tmp_path / "two", 0.5, sensor="vlp-16", seed=4, workers=2, progress=lambda *how: said.append(how)
-    )
+    said: list[CountStatus] = []
+    two = synthesize_drive(tmp_path / "two", 0.5, sensor="vlp-16", seed=4, workers=2, progress=said.append)
     assert files_of(two.path) == files_of(drive.path)
-    assert said[-1] == (5, 5)
+    assert said[-1] == CountStatus(5, 5)
     other = synthesize_drive(tmp_path / "other", 0.5, sensor="vlp-16", seed=5)
     assert files_of(other.path).keys() == files_of(drive.path).keys()
     assert files_of(other.path) != files_of(drive.path)
@@ -124,7 +123,7 @@ def test_without_rosbags_the_data_set_alone_is_written(
 
 
 def test_nothing_is_left_after_an_interruption_or_a_refusal(tmp_path: Path) -> None:
-    def stop(done: int, wanted: int) -> None:
+    def stop(status: CountStatus) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

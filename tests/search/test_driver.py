@@ -16,10 +16,10 @@ from hwnas.objectives import Objectives
 from hwnas.plugins import find_plugin
 from hwnas.search import loop
 from hwnas.search.driver import search
-from hwnas.search.front import build_front
 from hwnas.search.progress import SearchStatus
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.study import SearchStudy
+from tests.search.reference_front import build_front
 
 pytestmark = [pytest.mark.usefixtures("tiny_plugin", "forked_workers"), pytest.mark.slow]
 

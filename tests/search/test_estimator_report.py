@@ -19,6 +19,7 @@ from hwnas.estimators.comparison import (
     REPORT_FILE,
     RESULT_FILES,
     Compared,
+    EstimateStatus,
     EstimatorBenchmark,
     read_estimator_report,
 )
@@ -50,9 +51,9 @@ def comparison(**changes: Any) -> EstimatorBenchmark:
 
 
 def test_estimators_are_compared_with_full_training(tmp_path: Path) -> None:
-    reported: list[tuple[int, int, str]] = []
-    found = comparison().run(tmp_path, workers=1, progress=lambda *what: reported.append(what)).to_json()
-    assert [one[:2] for one in reported] == [(number, 15) for number in range(1, 16)]
+    reported: list[EstimateStatus] = []
+    found = comparison().run(tmp_path, workers=1, progress=reported.append).to_json()
+    assert [(one.finished, one.wanted) for one in reported] == [(number, 15) for number in range(1, 16)]
     assert len(set(found["networks"])) == len(found["full"]["errors"]) == 5
     assert set(found["estimators"]) == {"brief", "macs"}
     # Counting MACs is as good as counting MACs.
@@ -62,7 +63,7 @@ def test_estimators_are_compared_with_full_training(tmp_path: Path) -> None:
     # What is there is not done again.
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*-*.json")}
     assert len(before) == 15
-    again = comparison().run(tmp_path, workers=1, progress=lambda *what: reported.append(what)).to_json()
+    again = comparison().run(tmp_path, workers=1, progress=reported.append).to_json()
     assert len(reported) == 15
     assert again == found
     assert {path: path.stat().st_mtime_ns for path in before} == before
@@ -86,11 +87,11 @@ def test_estimators_are_compared_with_full_training(tmp_path: Path) -> None:
 def test_results_of_other_data_are_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not only where a setting says that the data are others."""
     small: dict[str, Any] = {"full": PROXY, "estimators": (Compared("macs", "macs"),), "networks": 4}
-    reported: list[str] = []
+    reported: list[EstimateStatus] = []
 
     def run() -> EstimatorComparison:
         reported.clear()
-        return comparison(**small).run(tmp_path, workers=1, progress=lambda *what: reported.append(what[2]))
+        return comparison(**small).run(tmp_path, workers=1, progress=reported.append)
 
     assert run().task == "stripes-1"
     assert len(reported) == 8

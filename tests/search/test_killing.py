@@ -15,8 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from hwnas.search.failure import ABANDONED
 from hwnas.search.run_directory import RunDirectory
-from hwnas.search.trial_summary import ABANDONED
 from tests.process_trees import descendants, have_ended
 from tests.search.test_driver import implied_front
 
@@ -108,7 +108,7 @@ def test_a_run_survives_killed_drivers_and_workers(write_run, tmp_path: Path) ->
     known = {trial["number"]: trial for trial in front["trials"]}
     assert all(known[trial["number"]] == trial for trial in reported), "a told trial changed"
     failed = [trial["reason"] for trial in front["trials"] if trial["state"] == "FAIL"]
-    assert all(reason == ABANDONED or "killed by signal 9" in reason for reason in failed)
+    assert all(reason == ABANDONED.reason or "killed by signal 9" in reason for reason in failed)
 
 
 def test_a_killed_worker_costs_one_trial(write_run, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import hwnas
 from hwnas.bundle.runtime.runner import Runner
 from hwnas.cli.main import make_app
 from hwnas.errors import BundleError, ConfigError, DataError
+from hwnas.progress import CountStatus
 from hwnas.viewing.recording import is_recording
 from tests.bundle.small_lidar import CLASSES, make_scan
 from tests.robotics.bags import START_NS, STEP_NS, lidar_items, write_bag
@@ -43,9 +44,9 @@ def positions(row: dict[str, Any]) -> np.ndarray:
 def shown(bundle: Path, dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     pytest.importorskip("rerun")
     out = tmp_path_factory.mktemp("shown") / "out.rrd"
-    said: list[tuple[int, int]] = []
-    found = hwnas.view(dataset, [bundle, bundle], out, progress=lambda *how: said.append(how))
-    assert said == [(1, 3), (2, 3), (3, 3)]
+    said: list[CountStatus] = []
+    found = hwnas.view(dataset, [bundle, bundle], out, progress=said.append)
+    assert said == [CountStatus(number, 3) for number in (1, 2, 3)]
     return found
 
 
@@ -178,7 +179,7 @@ def test_nothing_is_replaced_or_left_by_an_error(bundle: Path, dataset: Path, tm
     with pytest.raises(ConfigError, match="exists already"):
         hwnas.view(dataset, out=out)
 
-    def stop(done: int, wanted: int) -> None:
+    def stop(status: CountStatus) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

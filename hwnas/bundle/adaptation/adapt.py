@@ -24,7 +24,6 @@ from hwnas.bundle.adaptation.result import (
     METHODS,
     NONE,
     Adaptation,
-    AdaptationListener,
     AdaptationStatus,
     MethodResult,
     silent,
@@ -41,6 +40,7 @@ from hwnas.bundle.trained_member import TrainedMember
 from hwnas.errors import ConfigError, did_you_mean
 from hwnas.files import sha256_of_file, write_checked_json
 from hwnas.latency.measure.meter import open_meter
+from hwnas.progress import Listener
 from hwnas.search_spaces.base import SearchSpace
 from hwnas.tasks.base import Arrays, Predict
 from hwnas.tasks.few_shot import EvaluatedQuality, FewShotTask
@@ -104,7 +104,7 @@ def adapt(
     label_map: str | None = None,
     target: str | None = None,
     options: ExportOptions | None = None,
-    progress: AdaptationListener | None = None,
+    progress: Listener[AdaptationStatus] | None = None,
 ) -> Adaptation:
     """Adapt a network to the training split of other data and write it as a bundle.
 
@@ -170,7 +170,7 @@ class _Adapter:
         label_map: str | None,
         settings: AdaptationSettings,
         out: Path,
-        listener: AdaptationListener,
+        listener: Listener[AdaptationStatus],
     ) -> None:
         self._source, self._data, self._label_map = source, data, label_map
         self._settings, self._out, self._listener = settings, out, listener

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -145,9 +145,6 @@ class AdaptationStatus:
     run: int = 0
     runs: int = 0
     left_s: float | None = None
-
-
-AdaptationListener = Callable[[AdaptationStatus], None]
 
 
 def silent(_status: AdaptationStatus) -> None:

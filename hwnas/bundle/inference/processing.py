@@ -9,19 +9,14 @@ from pathlib import Path
 from typing import Any, cast
 
 from hwnas.bundle.inference.input_files import Inputs, find_inputs, outputs_of, picture_of
-from hwnas.bundle.inference.results import (
-    Inference,
-    InferenceListener,
-    InferenceProblem,
-    InferenceStatus,
-    InferredFile,
-)
+from hwnas.bundle.inference.results import Inference, InferenceProblem, InferenceStatus, InferredFile
 from hwnas.bundle.inference.written_results import WrittenResults
 from hwnas.bundle.runtime.runner import Runner
 from hwnas.bundle.signature import Trust
 from hwnas.errors import DataError
 from hwnas.files import write_bytes_atomically
 from hwnas.plugins import Blame, plugin_or_name
+from hwnas.progress import Listener
 from hwnas.thread_counts import checked_threads
 
 _GROUP = "hwnas.processors"
@@ -47,7 +42,7 @@ class FileOptions:
     force: bool = False
     check_scans: bool = True
     trust: Trust | None = None
-    progress: InferenceListener | None = None
+    progress: Listener[InferenceStatus] | None = None
 
     def __post_init__(self) -> None:
         """Refuse a wrong number of threads before anything is read.
@@ -118,7 +113,7 @@ def use_each(
     use: Callable[[int, Path, Path], InferredFile],
     *,
     sample: str,
-    progress: InferenceListener | None,
+    progress: Listener[InferenceStatus] | None,
 ) -> tuple[tuple[InferredFile, ...], tuple[InferenceProblem, ...]]:
     """Use every input; those that cannot be used become problems.
 

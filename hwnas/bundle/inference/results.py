@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,9 +27,6 @@ class InferenceStatus:
     wanted: int
     path: Path
     sample: str
-
-
-InferenceListener = Callable[[InferenceStatus], None]
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,10 @@ from typing import Optional, Tuple
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.arrays import DoubleArray, FloatArray
 from hwnas.bundle.runtime.scan_finding import BEAMS, FEWEST_FOR_CHECKS, OTHER_SENSOR, Finding
 from hwnas.data.geometry.cloud_geometry import Beams, CloudGeometry
 from hwnas.data.geometry.expected_geometry import GeometryExpectations
-
-FloatArray = npt.NDArray[np.float64]
-ElevationArray = npt.NDArray[np.float32]
 
 POINTS_PER_BEAM = 12.0
 """With fewer points a beam may happen to have none."""
@@ -89,10 +87,10 @@ class _Overlap:
         is_empty: [E] whether no beam is found where it could be that one.
     """
 
-    usual: FloatArray
-    found: FloatArray
-    counts: FloatArray
-    around: FloatArray
+    usual: DoubleArray
+    found: DoubleArray
+    counts: DoubleArray
+    around: DoubleArray
     is_empty: npt.NDArray[np.bool_]
 
     @property
@@ -118,7 +116,7 @@ class _Overlap:
         return float(np.abs(found - expected).max(initial=0))
 
 
-def _overlap(usual: FloatArray, beams: Beams, slack_deg: float) -> _Overlap:
+def _overlap(usual: DoubleArray, beams: Beams, slack_deg: float) -> _Overlap:
     found, points = np.asarray(beams.elevation_deg)[::-1], np.asarray(beams.num_points, np.float64)[::-1]
     slack = 0.75 * float(np.median(np.diff(usual)))
     low, high = max(usual[0], found[0]) - slack, min(usual[-1], found[-1]) + slack
@@ -139,7 +137,7 @@ def _overlap(usual: FloatArray, beams: Beams, slack_deg: float) -> _Overlap:
     return _Overlap(usual, found, counts, around, is_empty)
 
 
-def between_beams(elevation_deg: ElevationArray, expects: GeometryExpectations) -> Optional[Finding]:
+def between_beams(elevation_deg: FloatArray, expects: GeometryExpectations) -> Optional[Finding]:
     """Return what speaks against rows by the nearest beam: points that lie between the expected beams.
 
     Args:

@@ -13,8 +13,8 @@ from dataclasses import replace
 from typing import List, Optional, Tuple
 
 import numpy as np
-import numpy.typing as npt
 
+from hwnas.arrays import FloatArray
 from hwnas.bundle.runtime.beam_checks import are_other_beams
 from hwnas.bundle.runtime.ground_checks import OTHER_UNIT, TILT_REFUSED_DEG
 from hwnas.bundle.runtime.scan_finding import (
@@ -32,7 +32,6 @@ from hwnas.data.geometry.cloud_geometry import UNITS, CloudGeometry, Ground, sec
 from hwnas.data.geometry.expected_geometry import GeometryExpectations
 from hwnas.data.geometry.expected_ground import support_of_ground
 
-FloatArray = npt.NDArray[np.float32]
 _FEWEST_SECTORS, _LEAST_AGREEING = 3, 0.5
 _POINTS_PER_BEAM = 24
 _SPACING_FACTOR, _COUNT_FACTOR = 1.4, 1.2

@@ -6,15 +6,14 @@ import threading
 from typing import Any, Dict, Mapping, Tuple
 
 import numpy as np
-import numpy.typing as npt
 
+from hwnas.arrays import FloatArray
 from hwnas.bundle.manifest import Manifest
 from hwnas.bundle.runtime.onnx_predictor import arrays_for
 from hwnas.errors import BundleError, HwnasError
 from hwnas.plugins import load_plugin
 
 PRODUCTS = ("tensorrt", "tensorrt-rtx")
-FloatArray = npt.NDArray[np.float32]
 
 
 class EnginePredictor:

@@ -10,11 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.arrays import DoubleArray, FloatArray, IntArray
 from hwnas.errors import DataError
-
-FloatArray = npt.NDArray[np.float32]
-RingArray = npt.NDArray[np.int32]
-TimeArray = npt.NDArray[np.float64]
 
 COLUMNS = ("x", "y", "z", "intensity")
 
@@ -88,7 +85,7 @@ def as_intensity(intensity: Any, num_points: int) -> FloatArray:
         return array.astype(np.float32, copy=False)
 
 
-def as_ring(ring: Any, num_points: int) -> RingArray:
+def as_ring(ring: Any, num_points: int) -> IntArray:
     """Return `ring` as int32 [N]; whole numbers may be floats, as in a column of a table of float32.
 
     Raises:
@@ -106,7 +103,7 @@ def as_ring(ring: Any, num_points: int) -> RingArray:
     return array.astype(np.int32, copy=False)
 
 
-def as_time(time: Any, num_points: int) -> TimeArray:
+def as_time(time: Any, num_points: int) -> DoubleArray:
     """Return `time` as float64 [N].
 
     Raises:

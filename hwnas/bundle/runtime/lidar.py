@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Mapping, NamedTuple, Optional, Tuple
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.arrays import FloatArray
 from hwnas.bundle.runtime.deployment import coordinates_of, intensity_range_of, scan_format_of
 from hwnas.bundle.runtime.given_arrays import as_intensity, as_points, as_ring, as_time
-from hwnas.bundle.runtime.processor import Arrays, FloatArray, PathLike, Processor, ProcessorContext
+from hwnas.bundle.runtime.processor import Arrays, PathLike, Processor, ProcessorContext
 from hwnas.bundle.runtime.results import Segmentation
 from hwnas.bundle.runtime.scan_checks import ScanChecks, intensity_problem
 from hwnas.data.expectations import ScanExpectations
@@ -167,6 +168,10 @@ class RangeViewProcessor:
         label_image = view.label_image(logits, scan)
         labels = view.labels(label_image, scan)
         return Segmentation(labels, scan.has_direction, scan.image, label_image, logits[0], context.remarks)
+
+    def warnings_of(self, result: Segmentation) -> Tuple[str, ...]:
+        """Return the warnings of a result but that of its projection, which was one when it was projected."""
+        return tuple(text for text in result.warnings if text != result.image.remark)
 
     def write(self, result: Segmentation, path: PathLike) -> JsonObject:
         """Write the raw ids of the points, uint32, as files of the label map's data set hold them."""

@@ -6,15 +6,13 @@ import os
 from typing import Any, Dict, Mapping, Tuple, Type, Union
 
 import numpy as np
-import numpy.typing as npt
 
+from hwnas.arrays import FloatArray
 from hwnas.errors import BundleError
 from hwnas.files import utf8_path
 from hwnas.io_spec import TensorSpec
 from hwnas.onnxruntime_loading import SESSION_ENTRIES, load_onnxruntime
 from hwnas.thread_counts import checked_threads
-
-FloatArray = npt.NDArray[np.float32]
 
 _ROUNDS_HALVES_SINCE = (1, 30)
 """The first onnxruntime whose QuantizeLinear rounds halves; 1.18 to 1.29 were seen to truncate them."""

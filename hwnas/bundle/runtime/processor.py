@@ -10,16 +10,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, Callable, Mapping, Protocol, Tuple, Union
+from typing import Any, Callable, Mapping, Protocol, Tuple, Union, runtime_checkable
 
-import numpy as np
-import numpy.typing as npt
-
+from hwnas.arrays import FloatArray
 from hwnas.io_spec import IoSpec
 from hwnas.json_values import JsonObject
 from hwnas.plugins import load_plugin
 
-FloatArray = npt.NDArray[np.float32]
 Arrays = Mapping[str, FloatArray]
 """Arrays by the names of a network's inputs or outputs, each with a batch of 1 as its first axis."""
 
@@ -81,6 +78,15 @@ class Processor(Protocol):
 
     def picture(self, raw: Any, result: Any, title: str) -> bytes:
         """Draw input and result for people, as PNG."""
+        ...
+
+
+@runtime_checkable
+class SupportsResultWarnings(Protocol):
+    """A processor that finds what is unusual about an input only on its way to the network, after `check`."""
+
+    def warnings_of(self, result: Any) -> Tuple[str, ...]:
+        """Return what is unusual about the input of a result and was no warning yet; sentences."""
         ...
 
 

@@ -8,11 +8,10 @@ from typing import NamedTuple, Tuple
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.arrays import FloatArray
+from hwnas.labels import IGNORED_LABEL
 from hwnas.range_view.projection import RangeImage
-from hwnas.scan import IGNORED_LABEL
 from hwnas.text import counted, one_line
-
-FloatArray = npt.NDArray[np.float32]
 
 
 class PointLabels(NamedTuple):

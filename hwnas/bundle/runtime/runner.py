@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, Tuple, Type
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.arrays import FloatArray
 from hwnas.bundle.manifest import ONNXRUNTIME, Manifest, read_manifest
 from hwnas.bundle.runtime.engine_predictor import EnginePredictor
 from hwnas.bundle.runtime.given_arrays import as_array, as_points
@@ -35,10 +36,10 @@ from hwnas.bundle.runtime.onnx_predictor import OnnxPredictor, check_rounding
 from hwnas.bundle.runtime.processor import (
     LIDAR_RANGE_VIEW,
     Arrays,
-    FloatArray,
     PathLike,
     Processor,
     ProcessorContext,
+    SupportsResultWarnings,
     make_processor,
 )
 from hwnas.bundle.runtime.results import PointLabels, Segmentation
@@ -163,8 +164,7 @@ class Runner:
         for text in self.processor.check(raw):
             warnings.warn(text, DataWarning, stacklevel=2)
         result = self.process(raw)
-        if isinstance(result, Segmentation):  # of scans, only the image tells what is unusual
-            _warn(result)
+        self._warn(result)
         return result
 
     def process(self, raw: Any) -> Any:
@@ -212,7 +212,7 @@ class Runner:
         """
         values = as_points(points, 4)
         found = self.segment(values[:, :3], values[:, 3], ring)
-        _warn(found)
+        self._warn(found)
         return PointLabels(found.labels, found.scores)
 
     @property
@@ -265,7 +265,7 @@ class Runner:
     ) -> npt.NDArray[np.uint8]:
         """Return the train ids [N] of points; see `segment`."""
         found = self.segment(points, intensity, ring, time)
-        _warn(found)
+        self._warn(found)
         return found.labels
 
     def raw_ids_of(self, labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint32]:
@@ -346,11 +346,10 @@ class Runner:
             raise BundleError(f"The runner of {self.manifest.directory} was closed; open another one.")
         return self._predict
 
-
-def _warn(found: Segmentation) -> None:
-    for text in found.warnings:
-        if text != found.image.remark:  # that one was a warning when the scan was projected
-            warnings.warn(text, DataWarning, stacklevel=3)
+    def _warn(self, result: Any) -> None:
+        if isinstance(self.processor, SupportsResultWarnings):
+            for text in self.processor.warnings_of(result):
+                warnings.warn(text, DataWarning, stacklevel=3)
 
 
 def _check_interface(network: OnnxPredictor, manifest: Manifest) -> None:

@@ -10,10 +10,10 @@ from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
+from hwnas.arrays import DoubleArray, FloatArray, IntArray
 from hwnas.bundle.runtime.beam_checks import between_beams, is_sparse
 from hwnas.bundle.runtime.confirmation import confirmed_findings
 from hwnas.bundle.runtime.geometry_checks import findings_of, findings_of_old_bundle
-from hwnas.bundle.runtime.given_arrays import FloatArray, RingArray, TimeArray
 from hwnas.bundle.runtime.scan_finding import FEWEST_FOR_CHECKS, Finding
 from hwnas.data.expectations import ANY_ORDER, ScanExpectations
 from hwnas.data.geometry.cloud_geometry import elevation_of, geometry_of_usable, is_far, quantiles, sample
@@ -77,9 +77,9 @@ class ScanChecks:
         points: FloatArray,
         intensity: FloatArray,
         image: Optional[RangeImage],
-        ring: Optional[RingArray],
+        ring: Optional[IntArray],
         problems: Sequence[str] = (),
-        time: Optional[TimeArray] = None,
+        time: Optional[DoubleArray] = None,
     ) -> Tuple[str, ...]:
         """Refuse a scan of another unit, sensor, mounting or order, for all its reasons at once.
 
@@ -130,8 +130,8 @@ class ScanChecks:
         return (*warnings, *(f"{_start(finding.text)}. {finding.remedy}" for finding in findings))
 
     def _known_ring(
-        self, points: FloatArray, image: Optional[RangeImage], ring: Optional[RingArray]
-    ) -> Optional[RingArray]:
+        self, points: FloatArray, image: Optional[RangeImage], ring: Optional[IntArray]
+    ) -> Optional[IntArray]:
         if ring is not None:
             return ring
         if image is not None and image.method == "ring":
@@ -207,8 +207,8 @@ def _check_order(num_points: int, method: str, expects: ScanExpectations) -> _Re
 
 def _findings(
     points: FloatArray,
-    ring: Optional[RingArray],
-    time: Optional[TimeArray],
+    ring: Optional[IntArray],
+    time: Optional[DoubleArray],
     expects: ScanExpectations,
 ) -> List[Finding]:
     if len(points) < FEWEST_FOR_CHECKS:

@@ -9,11 +9,12 @@ import torch
 from hwnas.bundle.manifest import read_manifest
 from hwnas.bundle.signature import Trust
 from hwnas.bundle.verification.manifest_schema import check_manifest
-from hwnas.bundle.verification.result import Verification, VerificationListener, VerificationSettings
+from hwnas.bundle.verification.result import Verification, VerificationSettings
 from hwnas.bundle.verification.verify import verify_bundle
 from hwnas.errors import BundleError
 from hwnas.latency.measure.meter import open_meter
 from hwnas.latency.measure.protocol import MeasuringProtocol
+from hwnas.progress import Listener
 
 
 @torch.random.fork_rng(devices=[])  # what is drawn here must not change what the caller draws afterwards
@@ -24,7 +25,7 @@ def verify_on_target(
     target: str | None = None,
     settings: VerificationSettings | None = None,
     trust: Trust | None = None,
-    progress: VerificationListener | None = None,
+    progress: Listener[str] | None = None,
 ) -> Verification:
     """Verify a bundle, measuring under the protocol that its own latency was measured under.
 

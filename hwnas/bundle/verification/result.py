@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,10 +21,6 @@ if TYPE_CHECKING:
     from hwnas.tasks.batch_evaluation import Evaluation
 
 VERIFICATION_SCHEMA_VERSION = 1
-
-
-VerificationListener = Callable[[str], None]
-"""Is told in words what is checked next."""
 
 
 @dataclass(frozen=True)

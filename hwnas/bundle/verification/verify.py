@@ -24,17 +24,12 @@ from hwnas.bundle.verification.precisions import (
     precision_checks,
     speed_checks,
 )
-from hwnas.bundle.verification.result import (
-    Check,
-    Verification,
-    VerificationFacts,
-    VerificationListener,
-    VerificationSettings,
-)
+from hwnas.bundle.verification.result import Check, Verification, VerificationFacts, VerificationSettings
 from hwnas.errors import BundleError, ConfigError, DataError, TrainingError
 from hwnas.files import write_checked_json
 from hwnas.io_spec import NetworkContract
 from hwnas.latency.measurement import LatencyMeter
+from hwnas.progress import Listener
 from hwnas.search_spaces.base import SearchSpace, make_search_space
 from hwnas.tasks.base import Predict, Quality, Task, make_task
 from hwnas.tasks.evaluation import evaluate
@@ -51,7 +46,7 @@ def verify_bundle(
     other_target: bool = False,
     settings: VerificationSettings | None = None,
     trust: Trust | None = None,
-    progress: VerificationListener | None = None,
+    progress: Listener[str] | None = None,
 ) -> Verification:
     """Check all that a bundle states and write `verification.json` beside its manifest.
 

@@ -18,9 +18,10 @@ from hwnas.data.scan_files.intensity import are_within, remission_of
 from hwnas.data.scan_files.raw_scans import in_sensor_frame, read_raw_scan
 from hwnas.errors import DataError
 from hwnas.files import read_plain_file, reason_of
+from hwnas.labels import IGNORED_LABEL
 from hwnas.range_view.angles import is_valid_range, range_of
 from hwnas.range_view.grids import rings_of_grid
-from hwnas.scan import IGNORED_LABEL, Scan
+from hwnas.scan import Scan
 
 if TYPE_CHECKING:
     from hwnas.data.scan_files.raw_scans import FormatReader

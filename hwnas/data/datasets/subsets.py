@@ -11,7 +11,8 @@ import numpy as np
 
 from hwnas.data.datasets.reading import ScanFiles
 from hwnas.errors import DataError
-from hwnas.scan import IGNORED_LABEL, Scan
+from hwnas.labels import IGNORED_LABEL
+from hwnas.scan import Scan
 from hwnas.text import shown
 
 

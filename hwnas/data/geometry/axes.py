@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.arrays import FloatArray
 from hwnas.data.geometry.cloud_geometry import Ground, elevation_of, ground_of, sample
 from hwnas.data.scan_files.frames import to_our_frame
-
-FloatArray = npt.NDArray[np.float32]
 
 AS_IT_IS = "x y z"
 # Rotations (never mirror images) that bring each axis up; of the four for each, one whose heading is usual.

@@ -13,12 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.arrays import DoubleArray, FloatArray, IntArray
 from hwnas.data.geometry.sampling import sample
 from hwnas.range_view.angles import range_of
-
-IntArray = npt.NDArray[np.int32]
-FloatArray = npt.NDArray[np.float32]
-_Doubles = npt.NDArray[np.float64]
 
 _NEAREST_M, _FARTHEST_M = 3.0, 80.0
 _MOST_POINTS, _FEWEST_POINTS, _FEWEST_RINGS = 16_384, 1_000, 4
@@ -77,7 +74,7 @@ def cones_of(points: FloatArray, ring: IntArray) -> BeamCones | None:
     if len(usable) < _FEWEST_POINTS:
         return None
     usable = usable[sample(len(usable), _MOST_POINTS)]
-    places: _Doubles = points[usable].astype(np.float64)
+    places: DoubleArray = points[usable].astype(np.float64)
     names, number = np.unique(ring[usable], return_inverse=True)
     as_read = agreement_of(places, number)
     if len(names) < _FEWEST_RINGS:
@@ -96,12 +93,12 @@ def cones_of(points: FloatArray, ring: IntArray) -> BeamCones | None:
     )
 
 
-def upright_about(points: npt.NDArray[np.floating], axis: npt.ArrayLike) -> _Doubles:
+def upright_about(points: npt.NDArray[np.floating], axis: npt.ArrayLike) -> DoubleArray:
     """Return points [N, 3] turned the shortest way that brings a unit vector to z."""
     return np.asarray(points @ turn_to_z(axis).T, np.float64)
 
 
-def turn_to_z(axis: npt.ArrayLike) -> _Doubles:
+def turn_to_z(axis: npt.ArrayLike) -> DoubleArray:
     """Return the rotation [3, 3] that brings a unit vector, which does not point down, to z (Rodrigues)."""
     x, y, z = np.asarray(axis, np.float64)
     return np.array(
@@ -137,14 +134,16 @@ def agreement_of(points: npt.NDArray[np.floating], ring: npt.NDArray[np.integer]
     return float(1.0 - (within / freedom) / (total / (len(elevation) - num_sectors)))
 
 
-def _scatter(values: _Doubles, group: npt.NDArray[np.int64]) -> tuple[float, int]:
+def _scatter(values: DoubleArray, group: npt.NDArray[np.int64]) -> tuple[float, int]:
     """Return the sum of squared distances from the means of groups, and the number of these."""
     _, number, count = np.unique(group, return_inverse=True, return_counts=True)
     means = np.bincount(number, values) / count
     return float(np.sum((values - means[number]) ** 2)), len(count)
 
 
-def _fitted(places: _Doubles, ring: npt.NDArray[np.intp], count: int) -> tuple[_Doubles, _Doubles, float]:
+def _fitted(
+    places: DoubleArray, ring: npt.NDArray[np.intp], count: int
+) -> tuple[DoubleArray, DoubleArray, float]:
     """Return axis, apex and usual distance of sines of elevation from those of their rings.
 
     Gauss-Newton over the two slopes of the axis and the apex; weights fall with the square of the distance
@@ -177,6 +176,8 @@ def _fitted(places: _Doubles, ring: npt.NDArray[np.intp], count: int) -> tuple[_
     return axis, apex, spread
 
 
-def _without_means(values: _Doubles, ring: npt.NDArray[np.intp], weight: _Doubles, count: int) -> _Doubles:
+def _without_means(
+    values: DoubleArray, ring: npt.NDArray[np.intp], weight: DoubleArray, count: int
+) -> DoubleArray:
     weights = np.maximum(np.bincount(ring, weight, count), 1e-9)
     return np.asarray(values - (np.bincount(ring, weight * values, count) / weights)[ring])

@@ -11,8 +11,7 @@ from typing import List, Optional, Tuple
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float32]
-RingArray = npt.NDArray[np.int32]
+from hwnas.arrays import FloatArray, IntArray
 
 _BIN_DEG = 0.02
 _FEWEST_BEAMS = 4
@@ -44,7 +43,7 @@ class Beams:
     num_points: Tuple[int, ...]
 
 
-def beams_of_rings(elevation_deg: FloatArray, ring: RingArray) -> Optional[Beams]:
+def beams_of_rings(elevation_deg: FloatArray, ring: IntArray) -> Optional[Beams]:
     """Return the beams of points [N] whose rings [N] are known; None without any."""
     known = ring >= 0
     if not known.all():

@@ -15,6 +15,7 @@ from typing import List, Optional, Tuple
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.arrays import FloatArray, IntArray
 from hwnas.data.geometry.beams import Beams as Beams  # noqa: PLC0414 - part of this API
 from hwnas.data.geometry.beams import beams_by_sector
 from hwnas.data.geometry.beams import beams_of as beams_of  # noqa: PLC0414
@@ -23,9 +24,6 @@ from hwnas.data.geometry.ground_plane import Ground as Ground  # noqa: PLC0414
 from hwnas.data.geometry.ground_plane import ground_of as ground_of  # noqa: PLC0414
 from hwnas.data.geometry.sampling import sample as sample  # noqa: PLC0414
 from hwnas.range_view.angles import angle_of, ground_distance_of, is_valid_range, range_of
-
-FloatArray = npt.NDArray[np.float32]
-RingArray = npt.NDArray[np.int32]
 
 ELEVATION_PERCENTS = (0.5, 5.0, 25.0, 50.0, 75.0, 95.0, 99.5)
 """Of `CloudGeometry.elevation_deg`, from the bottom up."""
@@ -118,7 +116,7 @@ class CloudGeometry:
 
 
 def geometry_of(
-    points: FloatArray, ring: Optional[RingArray] = None, time: Optional[npt.NDArray[np.float64]] = None
+    points: FloatArray, ring: Optional[IntArray] = None, time: Optional[npt.NDArray[np.float64]] = None
 ) -> CloudGeometry:
     """Describe a cloud.
 
@@ -147,7 +145,7 @@ def geometry_of(
 
 def geometry_of_usable(
     points: FloatArray,
-    ring: Optional[RingArray] = None,
+    ring: Optional[IntArray] = None,
     time: Optional[npt.NDArray[np.float64]] = None,
     near_m: float = 0.0,
 ) -> CloudGeometry:
@@ -275,7 +273,7 @@ def sector_pattern(points: FloatArray, near_m: float = 0.0) -> Optional[SectorPa
 
 
 def turn_of(
-    points: FloatArray, ring: Optional[RingArray] = None, time: Optional[npt.NDArray[np.float64]] = None
+    points: FloatArray, ring: Optional[IntArray] = None, time: Optional[npt.NDArray[np.float64]] = None
 ) -> Optional[Turn]:
     """Return which way round the points follow each other; None where they do not, or too few do.
 
@@ -324,7 +322,7 @@ def _step(points: FloatArray, here: npt.NDArray[np.intp], lag: int) -> FloatArra
     return _wrapped(azimuth_of(points[here + lag]) - azimuth_of(points[here]))
 
 
-def _steps_along_rings(points: FloatArray, ring: RingArray) -> FloatArray:
+def _steps_along_rings(points: FloatArray, ring: IntArray) -> FloatArray:
     """Return the steps of azimuth, in degrees, along some rings."""
     present = np.unique(ring[sample(len(ring), _TURN_SAMPLES)])
     present = present[present >= 0]

@@ -11,12 +11,11 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.arrays import FloatArray, IntArray
 from hwnas.data.geometry import cloud_geometry
 from hwnas.data.geometry.cloud_geometry import CloudGeometry, Turn
 from hwnas.range_view.angles import range_of
 
-FloatArray = npt.NDArray[np.float32]
-RingArray = npt.NDArray[np.int32]
 SECTORS_DEG = (60.0, 120.0, 180.0, 240.0)
 """Widths of the sectors of `GeometryExpectations.sector_edges`."""
 _WHOLE_TURN = 0.9
@@ -123,13 +122,13 @@ class GeometryRecorder:
         self._found: List[CloudGeometry] = []
         self._sectors: List[Tuple[Pair, ...]] = []
         self._elevations: List[FloatArray] = []
-        self._rings: List[Optional[RingArray]] = []
+        self._rings: List[Optional[IntArray]] = []
         self._patterns: List[cloud_geometry.SectorPattern] = []
 
     def add(
         self,
         points: FloatArray,
-        ring: Optional[RingArray],
+        ring: Optional[IntArray],
         time: Optional[npt.NDArray[np.float64]] = None,
     ) -> None:
         """Take in a scan.

@@ -11,12 +11,9 @@ from __future__ import annotations
 from typing import Optional, Tuple
 
 import numpy as np
-import numpy.typing as npt
 
+from hwnas.arrays import DoubleArray, FloatArray
 from hwnas.data.geometry.sampling import sample
-
-FloatArray = npt.NDArray[np.float32]
-_Doubles = npt.NDArray[np.float64]
 
 # Of the height of the sensor: how much lower and higher the ground may lie, how far away it is looked for.
 _LOWER, _HIGHER, _NEAREST, _REACH = 0.8, 1.25, 0.8, 12.0
@@ -49,7 +46,7 @@ def support_of_ground(
     low, high = _LOWER * height_m[0], _HIGHER * height_m[1]
     distance = np.hypot(points[:, 0], points[:, 1])
     around = points[(distance > _NEAREST * height_m[0]) & (distance < _REACH * height_m[1])]
-    near: _Doubles = around[sample(len(around), _SAMPLES)].astype(np.float64)
+    near: DoubleArray = around[sample(len(around), _SAMPLES)].astype(np.float64)
     if len(near) < _FEWEST_POINTS:
         return None
     planes = _hypotheses(near, low, high)
@@ -68,7 +65,7 @@ def support_of_ground(
     return num_on / len(near) if seen >= max(_FEWEST_OCTANTS, least_turn * all_around) else None
 
 
-def _hypotheses(near: _Doubles, low: float, high: float) -> _Doubles:
+def _hypotheses(near: DoubleArray, low: float, high: float) -> DoubleArray:
     """Return nearly level planes z = a x + b y + c as [P, 3] of (a, b, c), most of them where expected."""
     reach = _STEEPEST * np.hypot(near[:, 0], near[:, 1])
     expected = near[(near[:, 2] > -high - reach) & (near[:, 2] < -low + reach)]
@@ -78,7 +75,7 @@ def _hypotheses(near: _Doubles, low: float, high: float) -> _Doubles:
     return np.concatenate([_planes_through(expected), _planes_through(lowest), level])
 
 
-def _planes_through(points: _Doubles) -> _Doubles:
+def _planes_through(points: DoubleArray) -> DoubleArray:
     """Return nearly level planes through three points each."""
     if len(points) < _FEWEST_POINTS:
         return np.zeros((0, 3))
@@ -90,7 +87,7 @@ def _planes_through(points: _Doubles) -> _Doubles:
     return np.column_stack([slopes, corner[:, 2] - np.einsum("ij,ij->i", slopes, corner[:, :2])])
 
 
-def _octants(points: _Doubles) -> int:
+def _octants(points: DoubleArray) -> int:
     """Return in how many eighths of a turn points lie."""
     octant = ((np.arctan2(points[:, 1], points[:, 0]) / (2 * np.pi) + 0.5) * _OCTANTS).astype(np.int64)
     members = np.bincount(octant % _OCTANTS, minlength=_OCTANTS)

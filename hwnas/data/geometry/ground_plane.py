@@ -11,10 +11,10 @@ from typing import Optional
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.arrays import FloatArray
 from hwnas.data.geometry.sampling import sample
 from hwnas.range_view.angles import range_of
 
-FloatArray = npt.NDArray[np.float32]
 _GROUND_SAMPLES = 1024
 _HYPOTHESES = 150
 _FEWEST_GROUND_POINTS = 30

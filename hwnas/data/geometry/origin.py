@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float32]
+from hwnas.arrays import FloatArray
 
 _SECTORS = 24
 _BIN_DEG, _SMOOTH_BINS = 0.05, 9

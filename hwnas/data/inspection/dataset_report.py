@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from hwnas.data.inspection.sensor_match import SensorMatch
 from hwnas.data.inspection.suggestion import Suggestion, drafted_files, suggested_config
 from hwnas.data.scan_files.frames import Coordinates
 from hwnas.errors import DataError
+from hwnas.progress import CountStatus, Listener
 from hwnas.range_view.projection_spec import MAX_WIDTH, ProjectionSpec
 from hwnas.text import counted, html_table, one_line
 
@@ -330,7 +331,7 @@ def inspect_dataset(
     strict: bool = False,
     label_map: str | Path | None = None,
     width: int = MAX_WIDTH,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Listener[CountStatus] | None = None,
 ) -> DatasetReport:
     """Read a whole data set and say what is in it and what is odd about it.
 
@@ -339,7 +340,7 @@ def inspect_dataset(
         strict: refuse scans with NaN or infinite coordinates.
         label_map: name or YAML file of another label map.
         width: columns of the range image whose losses count.
-        progress: is told how many scans were looked at, and of how many, after each.
+        progress: is told how many scans were looked at, after each.
 
     Raises:
         DataError: if this is not a data set, or its description is wrong.
@@ -349,13 +350,7 @@ def inspect_dataset(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # what cannot be read is among the problems
         source = open_dataset(path, label_map=label_map, strict=strict)
-    wanted = len(source.all_scans)
-
-    def listener(number: int) -> None:
-        if progress is not None:
-            progress(number, wanted)
-
-    return DatasetReport.of(*inspect_as_stored(source, listener, width=width), config)
+    return DatasetReport.of(*inspect_as_stored(source, progress, width=width), config)
 
 
 def _listed(values: tuple[float, ...] | None) -> list[float] | None:

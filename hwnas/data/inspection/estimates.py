@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.arrays import FloatArray
 from hwnas.data.geometry.axes import AS_IT_IS, middle_of, upright
 from hwnas.data.geometry.beam_cones import BeamCones, cones_of, turn_to_z
 from hwnas.data.geometry.cloud_geometry import (
@@ -37,8 +38,6 @@ from hwnas.data.inspection.sensor_places import (
 from hwnas.data.scan_files.frames import composed, to_our_frame
 from hwnas.range_view.rings import recover_rings
 from hwnas.text import counted, one_line
-
-FloatArray = npt.NDArray[np.float32]
 
 # Middles of clouds in the frame of the sensor lie within a few metres of it.
 _FAR_SPREADS = 2.0

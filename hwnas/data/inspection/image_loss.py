@@ -9,11 +9,12 @@ import numpy.typing as npt
 
 from hwnas.data.geometry.cloud_geometry import elevation_of
 from hwnas.data.inspection.label_agreement import LabelAgreement
+from hwnas.labels import IGNORED_LABEL
 from hwnas.metrics.confusion import confusion_matrix, mean_iou
 from hwnas.range_view.knn import KnnSettings, labels_of_points
 from hwnas.range_view.projection import label_image, project
 from hwnas.range_view.projection_spec import ProjectionSpec
-from hwnas.scan import IGNORED_LABEL, Scan
+from hwnas.scan import Scan
 
 DEFAULT_WIDTH = 2048
 

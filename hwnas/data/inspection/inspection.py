@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -33,11 +33,13 @@ from hwnas.data.scan_files.formats import RawScan, WrongOptionsError
 from hwnas.data.scan_files.frames import Coordinates
 from hwnas.errors import ConfigError, DataError
 from hwnas.json_values import JsonObject
+from hwnas.labels import IGNORED_LABEL
+from hwnas.progress import CountStatus, Listener
 from hwnas.range_view.angles import has_direction, range_of
 from hwnas.range_view.grids import rings_of_grid
 from hwnas.range_view.projection_spec import ProjectionSpec
 from hwnas.range_view.rings import recover_rings
-from hwnas.scan import IGNORED_LABEL, Scan
+from hwnas.scan import Scan
 
 _MAX_RINGS = 1 << 16
 _MOST_BEAMS = 256
@@ -165,13 +167,13 @@ class Inspection:
 
 
 def inspect_source(
-    source: DataSource, progress: Callable[[int], None] | None = None, *, width: int = DEFAULT_WIDTH
+    source: DataSource, progress: Listener[CountStatus] | None = None, *, width: int = DEFAULT_WIDTH
 ) -> Inspection:
     """Read every scan of a data set; malformed ones become problems instead of errors.
 
     Args:
         source: the data set.
-        progress: called with the number of scans looked at, after each.
+        progress: is told how many scans were looked at, after each.
         width: columns of the range image whose losses are counted.
 
     Raises:
@@ -202,7 +204,7 @@ def inspect_source(
             options = error.options if isinstance(error, WrongOptionsError) else {}
             found.problems.append(Problem(files.id, str(error), options))
         if progress is not None:
-            progress(number + 1)
+            progress(CountStatus(number + 1, len(scans)))
     found.facts.points_of_class = found.points_of_class.tolist()
     found.facts.points_of_split = {
         name: found.points_of_split(sequences) for name, sequences in source.sequences_of.items()

@@ -13,11 +13,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.arrays import LongArray
 from hwnas.range_view.angles import range_of
 from hwnas.range_view.projection import RangeImage
 from hwnas.scan import Scan
-
-LongArray = npt.NDArray[np.int64]
 
 _SAME_DISTANCE = 0.1
 _WIDEST_GAP = 1.5

@@ -6,7 +6,7 @@ Where no scan can be used, nothing would be known of the data set but one and th
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from hwnas.data.inspection.findings.finding import ERROR, Finding
 from hwnas.data.inspection.inspection import Inspection, inspect_source
 from hwnas.data.label_maps import load_label_map
 from hwnas.errors import DataError
+from hwnas.progress import CountStatus, Listener
 
 _LABEL_MAPS = ("label_map.yaml", "labels.yaml", "classes.yaml")
 _MOST_MENDINGS = 3
@@ -22,13 +23,13 @@ _MOST_MENDINGS = 3
 
 
 def inspect_as_stored(
-    source: DataSource, progress: Callable[[int], None] | None = None, *, width: int
+    source: DataSource, progress: Listener[CountStatus] | None = None, *, width: int
 ) -> tuple[DataSource, Inspection]:
     """Inspect a data set; if no scan can be used but it is known how, then as it should be described.
 
     Args:
         source: the data set.
-        progress: called with the number of scans looked at, after each.
+        progress: is told how many scans were looked at, after each.
         width: columns of the range image whose losses are counted.
 
     Returns:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.arrays import FloatArray
 from hwnas.data.sensors import Sensor, load_sensor, sensor_names
 
 # Beams of one unit differ from the data sheet by a fraction of their spacing.
@@ -18,8 +19,6 @@ _EDGE_TOLERANCE_DEG = 3.0
 _EXPLAINED, _MISCOUNTED, _MISCOUNTED_SHARE = 0.85, 1, 0.05
 # Beams above the horizon often meet nothing but sky.
 _BELOW_HORIZON_DEG = -1.0
-
-FloatArray = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)

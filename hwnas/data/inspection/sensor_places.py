@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.arrays import FloatArray
 from hwnas.data.geometry.axes import heading_of, middle_of, travel_between, upright
 from hwnas.data.geometry.origin import OriginEstimate, find_origin, off_beams
 from hwnas.data.scan_files.frames import AnyPoints, axes_of_frame
-
-FloatArray = npt.NDArray[np.float32]
 
 _BLOCKS_APART_M, _SENSORS_APART_M = 0.5, 1.0
 _OWN_REST_SHARE, _LARGE_REST_SHARE = 0.08, 0.3

@@ -16,7 +16,8 @@ from typing import Any, Dict, Mapping, Tuple
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float32]
+from hwnas.arrays import FloatArray
+
 AnyPoints = npt.NDArray[Any]
 """Of float32 or float64."""
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 from typing import Tuple
 
 import numpy as np
-import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float32]
+from hwnas.arrays import FloatArray
 
 # Rounding when a tool rescaled the intensities; anything beyond is another unit.
 _TOLERANCE = 1e-5

@@ -6,7 +6,7 @@ import os
 from concurrent.futures import as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Dict, List, Optional
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from hwnas.data.sensors import Sensor, load_sensor, sensor_names
 from hwnas.data.synthetic.scene import scans as scans_of_scene
 from hwnas.errors import ConfigError, DataError
 from hwnas.files import write_bytes
+from hwnas.progress import CountStatus, Listener
 from hwnas.scratch import ScratchDirectory
 from hwnas.worker_pool import worker_pool
 from hwnas.yaml_output import dump_yaml
@@ -46,7 +47,7 @@ def synthesize_dataset(
     scans_per_scene: int = 5,
     seed: int = 0,
     workers: int = 1,
-    progress: Optional[Callable[[int], None]] = None,
+    progress: Optional[Listener[CountStatus]] = None,
 ) -> Path:
     """Write a data set of labelled synthetic scans that `open_dataset` reads.
 
@@ -64,7 +65,7 @@ def synthesize_dataset(
         seed: decides every scene, >= 0.
         scans_per_scene: scans along the way through one scene, at least 1.
         workers: processes that draw scenes; 1 draws in this process.
-        progress: called with the number of scans written so far.
+        progress: is told how many scans are written.
 
     Returns:
         `directory`.
@@ -116,18 +117,18 @@ def _jobs(directory: Path, num_scans: int, sensor: str, seed: int, scans_per_sce
     return jobs
 
 
-def _run(jobs: List[_Job], workers: int, progress: Optional[Callable[[int], None]]) -> None:
-    done = 0
+def _run(jobs: List[_Job], workers: int, progress: Optional[Listener[CountStatus]]) -> None:
+    done, wanted = 0, sum(job.count for job in jobs)
     report = progress or (lambda _: None)
     if workers == 1:
         for job in jobs:
             done += _render(job)
-            report(done)
+            report(CountStatus(done, wanted))
         return
     with worker_pool(min(workers, len(jobs))) as pool:
         for future in as_completed([pool.submit(_render, job) for job in jobs]):
             done += future.result()
-            report(done)
+            report(CountStatus(done, wanted))
 
 
 def _render(job: _Job) -> int:

@@ -7,19 +7,20 @@ from concurrent.futures import as_completed
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Tuple
+from typing import Any, Dict, Iterator, List, Tuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hwnas.arrays import DoubleArray, FloatArray
 from hwnas.data import CONFIG_NAME
 from hwnas.data.sensors import Sensor, load_sensor
 from hwnas.data.synthetic.dataset import copied_sensor
 from hwnas.data.synthetic.ground import HALF_SIZE_M, Ground, make_ground
-from hwnas.data.synthetic.layout import Floats, Layout, draw_layout
+from hwnas.data.synthetic.layout import Layout, draw_layout
 from hwnas.data.synthetic.lidar import Caster, Returns
 from hwnas.data.synthetic.mesh import Mesh, join
-from hwnas.data.synthetic.motion import Motion, Reals
+from hwnas.data.synthetic.motion import Motion
 from hwnas.data.synthetic.placement import Site
 from hwnas.data.synthetic.roadside import furnish
 from hwnas.data.synthetic.route import Route, drive, find_route, lane_of
@@ -27,6 +28,7 @@ from hwnas.data.synthetic.scene import draw_movers, preset_of
 from hwnas.data.synthetic.travelling import TravellingMesh, travelling
 from hwnas.errors import ConfigError
 from hwnas.files import write_bytes
+from hwnas.progress import CountStatus, Listener
 from hwnas.worker_pool import worker_pool
 from hwnas.yaml_output import dump_yaml
 
@@ -113,7 +115,7 @@ class Drive:
         """Return when a scan begins, seconds after the first one does: its stamp."""
         return scan * self.settings.period_s
 
-    def poses(self, time_s: Reals) -> Reals:
+    def poses(self, time_s: DoubleArray) -> DoubleArray:
         """Return [R, 4, 4]: at each time [R], what takes the sensor's frame into that of the first stamp."""
         first = np.linalg.inv(self.motion.transform(0.0))
         return np.stack([first @ self.motion.transform(float(one)) for one in time_s])
@@ -195,7 +197,7 @@ def write_drive(
     settings: DriveSettings,
     *,
     workers: int = 1,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Listener[CountStatus] | None = None,
 ) -> Drive:
     """Write the scans of a drive as a data set that `open_dataset` reads, in the layout of SemanticKITTI.
 
@@ -207,7 +209,7 @@ def write_drive(
         directory: empty.
         settings: what decides the drive.
         workers: processes; the bytes do not depend on their number.
-        progress: called with the number of scans written so far, and how many there will be.
+        progress: is told how many scans are written.
 
     Raises:
         ConfigError: if a number is out of range.
@@ -221,7 +223,7 @@ def write_drive(
     sequence = directory / "sequences" / SEQUENCE
     for part in ("velodyne", "labels"):
         (sequence / part).mkdir(parents=True)
-    motion = _render_all(settings, sequence, workers, progress or (lambda _, __: None))
+    motion = _render_all(settings, sequence, workers, progress or (lambda _: None))
     made = Drive(
         settings,
         _columns(sensor),
@@ -242,7 +244,7 @@ def _files(sequence: Path, number: int) -> Tuple[Path, Path]:
 
 
 def _render_all(
-    settings: DriveSettings, sequence: Path, workers: int, report: Callable[[int, int], None]
+    settings: DriveSettings, sequence: Path, workers: int, report: Listener[CountStatus]
 ) -> Motion:
     """Write all scans; return the motion of the sensor."""
     done = 0
@@ -250,7 +252,7 @@ def _render_all(
         scene = DrivenScene(settings)
         for number in range(settings.num_scans):
             _write_scan(scene, sequence, number)
-            report(number + 1, settings.num_scans)
+            report(CountStatus(number + 1, settings.num_scans))
         return scene.motion
     chunks = [
         range(first, min(first + _SCANS_AT_ONCE, settings.num_scans))
@@ -261,7 +263,7 @@ def _render_all(
         for future in as_completed(futures):
             motion, count = future.result()
             done += count
-            report(done, settings.num_scans)
+            report(CountStatus(done, settings.num_scans))
     return motion
 
 
@@ -279,7 +281,7 @@ def _render(settings: DriveSettings, sequence: str, numbers: range) -> Tuple[Mot
 
 def _write_scan(scene: DrivenScene, sequence: Path, number: int) -> None:
     found = scene.scan(number)
-    columns: List[Floats] = [found.points, found.remission[:, None]]
+    columns: List[FloatArray] = [found.points, found.remission[:, None]]
     if scene.sensor.is_rotating:
         columns.append(found.ring[:, None].astype(np.float32))
     columns.append((found.turn * np.float32(scene.settings.period_s))[:, None])
@@ -297,7 +299,7 @@ def _write_poses(made: Drive, sequence: Path) -> None:
     write_bytes(sequence / "calib.txt", b"Tr: " + _lines([_TO_KITTI[:3].ravel()]))
 
 
-def _lines(rows: Iterator[Reals] | List[Reals] | Reals) -> bytes:
+def _lines(rows: Iterator[DoubleArray] | List[DoubleArray] | DoubleArray) -> bytes:
     return "".join(" ".join(f"{value + 0.0:.9e}" for value in row) + "\n" for row in rows).encode("ascii")
 
 

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from hwnas.arrays import FloatArray
 from hwnas.data.synthetic import classes
-from hwnas.data.synthetic.layout import Floats, Layout, Road
+from hwnas.data.synthetic.layout import Layout, Road
 from hwnas.data.synthetic.materials import Material
 from hwnas.data.synthetic.mesh import Triangles, quads
 
@@ -47,11 +48,11 @@ class Ground:
 
     label: NDArray[np.uint8]
     material: NDArray[np.uint8]
-    tint: Floats
-    rise: Floats
-    base: Floats
+    tint: FloatArray
+    rise: FloatArray
+    base: FloatArray
 
-    def cell(self, x: Floats, y: Floats) -> NDArray[np.int64]:
+    def cell(self, x: FloatArray, y: FloatArray) -> NDArray[np.int64]:
         """Return flat raster indices of places; those outside get the nearest cell."""
         column = np.clip((x + HALF_SIZE_M) / CELL_M, 0, _CELLS - 1).astype(np.int64)
         row = np.clip((y + HALF_SIZE_M) / CELL_M, 0, _CELLS - 1).astype(np.int64)
@@ -61,7 +62,7 @@ class Ground:
         """Return the raw class of one place."""
         return int(self.label.ravel()[self.cell(*_place(x, y))])
 
-    def base_heights(self, x: Floats, y: Floats) -> Floats:
+    def base_heights(self, x: FloatArray, y: FloatArray) -> FloatArray:
         """Return the heights (m) of the coarse surface at places."""
         u = np.clip((x + HALF_SIZE_M) / NODE_M, 0, _NODES - 1.001)
         v = np.clip((y + HALF_SIZE_M) / NODE_M, 0, _NODES - 1.001)
@@ -88,7 +89,7 @@ class Ground:
         return quads(np.stack([grid[:-1, :-1], grid[:-1, 1:], grid[1:, 1:], grid[1:, :-1]], axis=2))
 
 
-def _place(x: float, y: float) -> Tuple[Floats, Floats]:
+def _place(x: float, y: float) -> Tuple[FloatArray, FloatArray]:
     return np.array(x, np.float32), np.array(y, np.float32)
 
 
@@ -121,13 +122,13 @@ def make_ground(layout: Layout, rng: Generator) -> Ground:
     )
 
 
-def _noise(rng: Generator, step: int, sigma: float) -> Floats:
+def _noise(rng: Generator, step: int, sigma: float) -> FloatArray:
     """Return a raster of normal noise that is constant over squares of `step` cells."""
     coarse = rng.normal(0, sigma, (-(-_CELLS // step),) * 2).astype(np.float32)
     return np.repeat(np.repeat(coarse, step, 0), step, 1)[:_CELLS, :_CELLS]
 
 
-def _strips(label: NDArray[np.uint8], u: Floats, d: Floats, edge: Floats, layout: Layout) -> None:
+def _strips(label: NDArray[np.uint8], u: FloatArray, d: FloatArray, edge: FloatArray, layout: Layout) -> None:
     """Lay parking, verge and sidewalk beside the main road."""
     for index, side in enumerate((1, -1)):
         near = (d * side > 0) & (edge >= 0) & (edge < layout.frontage(side) + 0.01)
@@ -141,7 +142,7 @@ def _strips(label: NDArray[np.uint8], u: Floats, d: Floats, edge: Floats, layout
                 label[near & (edge < strip) & (u > bay.start) & (u < bay.end)] = classes.PARKING
 
 
-def _cross(label: NDArray[np.uint8], edge: Floats, edge_cross: Floats, layout: Layout) -> None:
+def _cross(label: NDArray[np.uint8], edge: FloatArray, edge_cross: FloatArray, layout: Layout) -> None:
     """Lay the crossing road, with rounded corners and its own sidewalks, over the main road's strips."""
     blend = np.maximum(4.0 - np.abs(edge - edge_cross), 0) ** 2 / 16.0
     together = np.minimum(edge, edge_cross) - blend
@@ -153,7 +154,7 @@ def _cross(label: NDArray[np.uint8], edge: Floats, edge_cross: Floats, layout: L
     label[together < 0] = classes.ROAD
 
 
-def _patches(label: NDArray[np.uint8], x: Floats, y: Floats, layout: Layout, rng: Generator) -> None:
+def _patches(label: NDArray[np.uint8], x: FloatArray, y: FloatArray, layout: Layout, rng: Generator) -> None:
     """Lay yards, driveways and squares beside the road: rectangles of other ground and parking."""
     count = layout.preset.other_ground
     kinds = [classes.OTHER_GROUND] * count + [classes.PARKING] * (2 if layout.preset.parking > 0 else 0)
@@ -172,7 +173,7 @@ def _fill_rectangle(
     length: float,
     depth: float,
     kind: int,
-    axes: Tuple[Floats, Floats],
+    axes: Tuple[FloatArray, FloatArray],
 ) -> None:
     reach = int((length + depth) / 2 / CELL_M) + 2
     row, column = (int((p + HALF_SIZE_M) / CELL_M) for p in (pose[1], pose[0]))
@@ -193,10 +194,10 @@ def _materials(label: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _markings(
     material: NDArray[np.uint8],
     label: NDArray[np.uint8],
-    u: Floats,
-    d: Floats,
+    u: FloatArray,
+    d: FloatArray,
     road: Road,
-    keep_off: Floats | None = None,
+    keep_off: FloatArray | None = None,
 ) -> None:
     """Paint edge lines and dashed lane lines; they stay of the class road."""
     across = np.abs(d) - np.float32(road.median + road.half_width) if road.median > 0 else d
@@ -213,7 +214,12 @@ def _markings(
 
 
 def _crosswalk(
-    material: NDArray[np.uint8], label: NDArray[np.uint8], u: Floats, d: Floats, cross: Road, main: Road
+    material: NDArray[np.uint8],
+    label: NDArray[np.uint8],
+    u: FloatArray,
+    d: FloatArray,
+    cross: Road,
+    main: Road,
 ) -> None:
     """Paint zebra stripes over the main road on both sides of the crossing."""
     for side in (-1, 1):
@@ -223,7 +229,7 @@ def _crosswalk(
         material[stripe] = int(Material.PAINT_MARKING)
 
 
-def _tint(label: NDArray[np.uint8], rng: Generator) -> Floats:
+def _tint(label: NDArray[np.uint8], rng: Generator) -> FloatArray:
     """Return weathering: each class has its shade in this scene, with patches of a few metres."""
     shade = np.ones(256, np.float32)
     for raw in _MATERIALS:
@@ -232,7 +238,7 @@ def _tint(label: NDArray[np.uint8], rng: Generator) -> Floats:
     return np.asarray(shade[label] * np.clip(patches, 0.4, 1.8), np.float32)
 
 
-def _rise(label: NDArray[np.uint8], layout: Layout, rng: Generator) -> Floats:
+def _rise(label: NDArray[np.uint8], layout: Layout, rng: Generator) -> FloatArray:
     curb = layout.curb if max(layout.sidewalk) > 0 else 0.03
     level = np.zeros(256, np.float32)
     level[classes.SIDEWALK] = curb
@@ -245,7 +251,7 @@ def _rise(label: NDArray[np.uint8], layout: Layout, rng: Generator) -> Floats:
     return np.asarray(np.clip(level[label] + rough[label] * bumps, 0, MAX_RISE_M), np.float32)
 
 
-def _base(layout: Layout, rng: Generator) -> Floats:
+def _base(layout: Layout, rng: Generator) -> FloatArray:
     """Return slopes along the road, hills beside it and, outside towns, ditches or banks along its edge."""
     axis = np.arange(_NODES, dtype=np.float32) * np.float32(NODE_M) - np.float32(HALF_SIZE_M)
     x, y = np.meshgrid(axis, axis)

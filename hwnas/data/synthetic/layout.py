@@ -7,11 +7,9 @@ from typing import List, Optional, Tuple
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
 
+from hwnas.arrays import FloatArray
 from hwnas.data.synthetic.presets import Preset
-
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ class Road:
         x, y = along * cosine - across * sine + self.shift, along * sine + across * cosine
         return float(x), float(y), float(angle + self.heading)
 
-    def coordinates(self, x: Floats, y: Floats) -> Tuple[Floats, Floats]:
+    def coordinates(self, x: FloatArray, y: FloatArray) -> Tuple[FloatArray, FloatArray]:
         """Return (u, d) of places (x, y): metres along, and metres to the left of the centre line."""
         cosine, sine = np.float32(np.cos(self.heading)), np.float32(np.sin(self.heading))
         dx = x - np.float32(self.shift)
@@ -62,7 +60,7 @@ class Road:
         slope = np.float32(2 * self.bend) * u + np.float32(self.sway / 23) * np.cos(winding)
         return u, np.asarray((v - centre) / np.sqrt(1 + slope * slope), np.float32)
 
-    def edge_distance(self, d: Floats) -> Floats:
+    def edge_distance(self, d: FloatArray) -> FloatArray:
         """Return metres outside the carriageway (negative on it) for lateral positions `d`."""
         if self.median > 0:
             return np.abs(np.abs(d) - np.float32(self.median + self.half_width)) - np.float32(self.half_width)

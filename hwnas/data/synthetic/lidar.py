@@ -11,9 +11,9 @@ from embreex.rtcore_scene import EmbreeScene
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from hwnas.arrays import FloatArray
 from hwnas.data.sensors import COUNTER_CLOCKWISE, Sensor
 from hwnas.data.synthetic.ground import HALF_SIZE_M, MAX_RISE_M, Ground
-from hwnas.data.synthetic.layout import Floats
 from hwnas.data.synthetic.materials import LAMBERT, LOSS, REFLECTANCE, SPECULAR, SPREAD
 from hwnas.data.synthetic.mesh import Mesh
 from hwnas.data.synthetic.motion import Motion, turned
@@ -39,7 +39,7 @@ class Pose:
     pitch: float
     roll: float
 
-    def rotation(self) -> Floats:
+    def rotation(self) -> FloatArray:
         """Return the 3x3 matrix that turns sensor coordinates into world coordinates."""
         cy, sy, cp, sp = np.cos(self.yaw), np.sin(self.yaw), np.cos(self.pitch), np.sin(self.pitch)
         cr, sr = np.cos(self.roll), np.sin(self.roll)
@@ -61,38 +61,43 @@ class Returns:
         turn: float32 [N], 0..1, which share of the turn was over when the point was measured.
     """
 
-    points: Floats
-    remission: Floats
+    points: FloatArray
+    remission: FloatArray
     label: NDArray[np.uint8]
     ring: NDArray[np.int32]
-    turn: Floats
+    turn: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
 class Hits:
     """What every ray [R] meets: distance (m, or inf), |cosine| of incidence, class, material, tint."""
 
-    distance: Floats
-    cosine: Floats
+    distance: FloatArray
+    cosine: FloatArray
     label: NDArray[np.uint8]
     material: NDArray[np.uint8]
-    tint: Floats
+    tint: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
 class _Rays:
     """Rays of one turn: unit directions [R, 3] in the sensor's frame, ring and share of the turn [R]."""
 
-    local: Floats
+    local: FloatArray
     ring: NDArray[np.int32]
-    turn: Floats
+    turn: FloatArray
 
 
 class Traveller(Protocol):
     """Something that moves while the sensor turns."""
 
     def meet(
-        self, hits: Hits, origins: Floats, directions: Floats, time_s: NDArray[np.float64], reach: float
+        self,
+        hits: Hits,
+        origins: FloatArray,
+        directions: FloatArray,
+        time_s: NDArray[np.float64],
+        reach: float,
     ) -> None:
         """Put what rays meet of it into their hits, where it is nearer.
 
@@ -160,7 +165,7 @@ class Caster:
             traveller.meet(hits, origins, directions, time_s, sensor.range_max_m)
         return _measure(sensor, rays, hits, rng)
 
-    def _cast(self, origins: Floats, directions: Floats, reach: float) -> Hits:
+    def _cast(self, origins: FloatArray, directions: FloatArray, reach: float) -> Hits:
         limit = np.full(len(directions), reach, np.float32)
         found = self._scene.run(origins, directions, dists=limit, query="INTERSECT", output=True)
         hits = Hits(
@@ -176,7 +181,12 @@ class Caster:
         return hits
 
     def _meet_ground(
-        self, hits: Hits, rays: NDArray[np.int64], origins: Floats, directions: Floats, normals: Floats
+        self,
+        hits: Hits,
+        rays: NDArray[np.int64],
+        origins: FloatArray,
+        directions: FloatArray,
+        normals: FloatArray,
     ) -> None:
         """Move hits on the coarse surface up to the curbs and the grass that stand on it.
 
@@ -213,16 +223,16 @@ class Caster:
         hits.distance[rays[outside]] = np.inf
 
 
-def drawable(mesh: Mesh) -> Floats:
+def drawable(mesh: Mesh) -> FloatArray:
     """Return triangles as Embree takes them."""
     return np.ascontiguousarray(mesh.triangles, np.float32)
 
 
-def _cell_on(ground: Ground, origin: Floats, ray: Floats, distance: Floats) -> NDArray[np.int64]:
+def _cell_on(ground: Ground, origin: FloatArray, ray: FloatArray, distance: FloatArray) -> NDArray[np.int64]:
     return ground.cell(origin[:, 0] + ray[:, 0] * distance, origin[:, 1] + ray[:, 1] * distance)
 
 
-def cosine_of(normal: Floats, direction: Floats) -> Floats:
+def cosine_of(normal: FloatArray, direction: FloatArray) -> FloatArray:
     """Return |cosine| of incidence [R] of rays on surfaces with normals of any length."""
     length = np.sqrt(np.sum(normal * normal, axis=1))
     return np.asarray(np.abs(np.sum(normal * direction, axis=1)) / np.maximum(length, np.float32(1e-12)))
@@ -235,7 +245,7 @@ def take(hits: Hits, rays: NDArray[Any], mesh: Mesh, triangle: NDArray[np.int32]
     hits.tint[rays] = mesh.tint[triangle]
 
 
-def _meet_moving(hits: Hits, moving: Mesh, origins: Floats, directions: Floats, reach: float) -> None:
+def _meet_moving(hits: Hits, moving: Mesh, origins: FloatArray, directions: FloatArray, reach: float) -> None:
     scene = EmbreeScene()
     TriangleMesh(scene, drawable(moving))
     limit = np.minimum(hits.distance, np.float32(reach))
@@ -286,7 +296,7 @@ def _non_repetitive_rays(sensor: Sensor, rng: Generator) -> _Rays:
     return _Rays(_directions(azimuth, elevation), np.zeros(count, np.int32), time.astype(np.float32))
 
 
-def _directions(azimuth: NDArray[np.float64], elevation: NDArray[np.float64]) -> Floats:
+def _directions(azimuth: NDArray[np.float64], elevation: NDArray[np.float64]) -> FloatArray:
     flat = np.cos(elevation)
     direction = np.stack([flat * np.cos(azimuth), flat * np.sin(azimuth), np.sin(elevation)], axis=-1)
     return direction.reshape(-1, 3).astype(np.float32)
@@ -308,7 +318,7 @@ def _measure(sensor: Sensor, rays: _Rays, hits: Hits, rng: Generator) -> Returns
     )
 
 
-def _returned(sensor: Sensor, local: Floats, hits: Hits, rng: Generator) -> NDArray[np.bool_]:
+def _returned(sensor: Sensor, local: FloatArray, hits: Hits, rng: Generator) -> NDArray[np.bool_]:
     """Return which rays come back.
 
     Lost are rays into the sky, beyond the range, into the roof of the vehicle itself, mirrored away by glass
@@ -326,14 +336,14 @@ def _returned(sensor: Sensor, local: Floats, hits: Hits, rng: Generator) -> NDAr
     return np.asarray(inside & (_streaky(rng, len(keep)) < keep))
 
 
-def _streaky(rng: Generator, count: int) -> Floats:
+def _streaky(rng: Generator, count: int) -> FloatArray:
     """Return uniform numbers 0..1 [count], often equal for neighbours on a ring: rays get lost in runs."""
     chance = rng.random(count, dtype=np.float32)
     runs = np.repeat(rng.random(-(-count // _RUN), dtype=np.float32), _RUN)[:count]
     return np.where(rng.random(count, dtype=np.float32) < 0.7, runs, chance)
 
 
-def _hits_own_roof(sensor: Sensor, local: Floats) -> NDArray[np.bool_]:
+def _hits_own_roof(sensor: Sensor, local: FloatArray) -> NDArray[np.bool_]:
     clearance = max(sensor.height_m - _ROOF_HEIGHT_M, 0.05)
     reach = clearance / np.maximum(-local[:, 2], 1e-3)
     x, y = local[:, 0] * reach, local[:, 1] * reach
@@ -341,7 +351,7 @@ def _hits_own_roof(sensor: Sensor, local: Floats) -> NDArray[np.bool_]:
     return np.asarray((local[:, 2] < 0) & over)
 
 
-def _remission(sensor: Sensor, hits: Hits, kept: NDArray[np.int64], rng: Generator) -> Floats:
+def _remission(sensor: Sensor, hits: Hits, kept: NDArray[np.int64], rng: Generator) -> FloatArray:
     """Return remission 0..1: reflectance, dimmer at oblique incidence, with speckle, quantised."""
     material = hits.material[kept]
     value = REFLECTANCE[material] * hits.tint[kept]

@@ -8,7 +8,7 @@ from typing import Tuple
 import numpy as np
 from numpy.typing import NDArray
 
-Reals = NDArray[np.float64]
+from hwnas.arrays import DoubleArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,15 +21,15 @@ class Motion:
         angles: [K, 3] yaw, pitch (positive: nose up) and roll, rad, without jumps by whole turns.
     """
 
-    time_s: Reals
-    position: Reals
-    angles: Reals
+    time_s: DoubleArray
+    position: DoubleArray
+    angles: DoubleArray
 
-    def at(self, time_s: Reals) -> Tuple[Reals, Reals]:
+    def at(self, time_s: DoubleArray) -> Tuple[DoubleArray, DoubleArray]:
         """Return positions [R, 3] and angles [R, 3] at times [R]; beyond the knots it stands still."""
         return _between(self.time_s, self.position, time_s), _between(self.time_s, self.angles, time_s)
 
-    def transform(self, time_s: float) -> Reals:
+    def transform(self, time_s: float) -> DoubleArray:
         """Return the [4, 4] matrix that takes coordinates of the thing at a time into the world."""
         position, angles = self.at(np.array([time_s]))
         matrix = np.eye(4)
@@ -37,11 +37,11 @@ class Motion:
         return matrix
 
 
-def _between(knots: Reals, values: Reals, time_s: Reals) -> Reals:
+def _between(knots: DoubleArray, values: DoubleArray, time_s: DoubleArray) -> DoubleArray:
     return np.stack([np.interp(time_s, knots, column) for column in values.T], axis=1)
 
 
-def rotations(angles: Reals) -> Reals:
+def rotations(angles: DoubleArray) -> DoubleArray:
     """Return matrices [R, 3, 3] from own coordinates to those of the world, of yaw, pitch, roll [R, 3]."""
     (cy, cp, cr), (sy, sp, sr) = np.cos(angles).T, np.sin(angles).T
     return np.stack(
@@ -54,7 +54,7 @@ def rotations(angles: Reals) -> Reals:
     )
 
 
-def turned(vectors: NDArray[np.float32], angles: Reals) -> NDArray[np.float32]:
+def turned(vectors: NDArray[np.float32], angles: DoubleArray) -> NDArray[np.float32]:
     """Return vectors [R, 3] in the world, each turned by its own yaw, pitch and roll [R, 3]."""
     turn = rotations(angles).astype(np.float32)
     return np.ascontiguousarray(np.einsum("rij,rj->ri", turn, vectors, optimize=True))

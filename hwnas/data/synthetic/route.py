@@ -8,10 +8,11 @@ from typing import Optional, Tuple
 import numpy as np
 from numpy.random import Generator
 
+from hwnas.arrays import DoubleArray, FloatArray
 from hwnas.data.synthetic import classes
 from hwnas.data.synthetic.ground import HALF_SIZE_M, Ground
-from hwnas.data.synthetic.layout import Floats, Layout, Road
-from hwnas.data.synthetic.motion import Motion, Reals
+from hwnas.data.synthetic.layout import Layout, Road
+from hwnas.data.synthetic.motion import Motion
 
 LEFT, RIGHT = 1, -1
 KNOT_S = 0.01
@@ -41,8 +42,8 @@ class Route:
         turn_at: where along the way (m) the middle of the turn is.
     """
 
-    xy: Reals
-    yaw: Reals
+    xy: DoubleArray
+    yaw: DoubleArray
     turn_at: float
 
     @property
@@ -88,11 +89,11 @@ def _route(main: Road, cross: Road, side: int) -> Optional[Route]:
     return _even(raw, begin * _STEP_M + _TANGENT_M[side] * 0.8)
 
 
-def _points(road: Road, u: Reals, d: float) -> Reals:
+def _points(road: Road, u: DoubleArray, d: float) -> DoubleArray:
     return np.array([road.point(float(one), d)[:2] for one in u])
 
 
-def _curve(before: Reals, start: Reals, end: Reals, after: Reals) -> Reals:
+def _curve(before: DoubleArray, start: DoubleArray, end: DoubleArray, after: DoubleArray) -> DoubleArray:
     """Return points of a quintic Bezier curve that leaves and arrives straight: its curvature begins at 0."""
     out, into = start - before, after - end
     reach = 0.3 * np.linalg.norm(end - start)
@@ -104,20 +105,20 @@ def _curve(before: Reals, start: Reals, end: Reals, after: Reals) -> Reals:
     return np.asarray((binomial * t**power * (1 - t) ** (5 - power)) @ control)
 
 
-def _even(raw: Reals, turn_at: float) -> Route:
+def _even(raw: DoubleArray, turn_at: float) -> Route:
     """Return a way through points, in even steps, with a direction that changes smoothly."""
     xy = _in_steps(np.stack([_smooth(column) for column in _in_steps(raw).T], axis=1))
     yaw = np.unwrap(np.arctan2(*np.gradient(xy, axis=0).T[::-1]))
     return Route(xy, yaw, turn_at)
 
 
-def _in_steps(points: Reals) -> Reals:
+def _in_steps(points: DoubleArray) -> DoubleArray:
     length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
     at = np.arange(0.0, length[-1], _STEP_M)
     return np.stack([np.interp(at, length, column) for column in points.T], axis=1)
 
 
-def _smooth(values: Reals) -> Reals:
+def _smooth(values: DoubleArray) -> DoubleArray:
     """Return a moving average that leaves straight lines as they are, to their ends."""
     half = round(_SMOOTH_M / _STEP_M / 2)
     padded = np.concatenate(
@@ -171,7 +172,7 @@ def drive(
     return Motion(time, position, np.stack([yaw, pitch + swing[1], roll + swing[2]], axis=1))
 
 
-def _speeds(route: Route, top_mps: float) -> Reals:
+def _speeds(route: Route, top_mps: float) -> DoubleArray:
     """Return speeds [S] that neither sideways acceleration nor brakes forbid."""
     curvature = np.abs(np.gradient(route.yaw)) / _STEP_M
     speed = np.minimum(top_mps, np.sqrt(_SIDEWAYS_MPS2 / np.maximum(curvature, 1e-6)))
@@ -183,13 +184,15 @@ def _speeds(route: Route, top_mps: float) -> Reals:
     return _smooth(speed)
 
 
-def _stand(ground: Ground, x: Reals, y: Reals, yaw: Reals) -> Tuple[Reals, Reals, Reals]:
+def _stand(
+    ground: Ground, x: DoubleArray, y: DoubleArray, yaw: DoubleArray
+) -> Tuple[DoubleArray, DoubleArray, DoubleArray]:
     """Return height, pitch and roll of a vehicle on the coarse surface."""
 
-    def height(forward: float, left: float) -> Reals:
+    def height(forward: float, left: float) -> DoubleArray:
         px = x + forward * np.cos(yaw) - left * np.sin(yaw)
         py = y + forward * np.sin(yaw) + left * np.cos(yaw)
-        level: Floats = ground.base_heights(px.astype(np.float32), py.astype(np.float32))
+        level: FloatArray = ground.base_heights(px.astype(np.float32), py.astype(np.float32))
         return level.astype(np.float64)
 
     rise = height(_HALF_BASE_M, 0) - height(-_HALF_BASE_M, 0)
@@ -201,7 +204,7 @@ def _stand(ground: Ground, x: Reals, y: Reals, yaw: Reals) -> Tuple[Reals, Reals
     )
 
 
-def _settled(values: Reals) -> Reals:
+def _settled(values: DoubleArray) -> DoubleArray:
     """Return values averaged over 0.3 s."""
     half = round(0.15 / KNOT_S)
     padded = np.pad(values, half, mode="reflect", reflect_type="odd")

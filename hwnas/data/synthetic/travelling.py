@@ -9,11 +9,12 @@ from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 from numpy.typing import NDArray
 
+from hwnas.arrays import DoubleArray, FloatArray
 from hwnas.data.synthetic.ground import HALF_SIZE_M, Ground
-from hwnas.data.synthetic.layout import Floats, Layout
+from hwnas.data.synthetic.layout import Layout
 from hwnas.data.synthetic.lidar import Hits, cosine_of, drawable, take
 from hwnas.data.synthetic.mesh import Mesh
-from hwnas.data.synthetic.motion import Motion, Reals, rotations
+from hwnas.data.synthetic.motion import Motion, rotations
 from hwnas.data.synthetic.scene import Mover
 
 _EDGE_M = HALF_SIZE_M - 2.0
@@ -39,7 +40,9 @@ class TravellingMesh:
         self._scene = EmbreeScene()
         TriangleMesh(self._scene, drawable(mesh))
 
-    def meet(self, hits: Hits, origins: Floats, directions: Floats, time_s: Reals, reach: float) -> None:
+    def meet(
+        self, hits: Hits, origins: FloatArray, directions: FloatArray, time_s: DoubleArray, reach: float
+    ) -> None:
         """Put what rays meet of it into their hits, where it is nearer; see `Traveller`."""
         rays = self._near(origins, directions, time_s)
         if not len(rays):
@@ -65,7 +68,7 @@ class TravellingMesh:
         hits.cosine[rays[met]] = cosine_of(found["Ng"][met], ray[met])
         take(hits, rays[met], self.mesh, found["primID"][met])
 
-    def _near(self, origins: Floats, directions: Floats, time_s: Reals) -> NDArray[np.int64]:
+    def _near(self, origins: FloatArray, directions: FloatArray, time_s: DoubleArray) -> NDArray[np.int64]:
         """Return the rays that pass the sphere around the mesh, wherever it is while they are cast."""
         first, last = float(time_s.min()), float(time_s.max())
         places, _ = self.motion.at(np.linspace(first, last, 3))
@@ -99,7 +102,7 @@ def travelling(
     return found
 
 
-def _motion(mover: Mover, layout: Layout, ground: Ground, time_s: Reals) -> Motion:
+def _motion(mover: Mover, layout: Layout, ground: Ground, time_s: DoubleArray) -> Motion:
     way = np.array([layout.main.point(mover.u + mover.speed * float(time), mover.d) for time in time_s])
     x, y = way[:, 0].astype(np.float32), way[:, 1].astype(np.float32)
     z = ground.base_heights(x, y) + ground.rise.ravel()[ground.cell(x, y)]
@@ -108,7 +111,7 @@ def _motion(mover: Mover, layout: Layout, ground: Ground, time_s: Reals) -> Moti
     return Motion(time_s, np.column_stack([way[:, :2], z]), angles)
 
 
-def _collide(one: tuple[Motion, Reals], other: tuple[Motion, Reals]) -> bool:
+def _collide(one: tuple[Motion, DoubleArray], other: tuple[Motion, DoubleArray]) -> bool:
     """Return whether two upright boxes ever come too close to each other."""
     (motion, size), (other_motion, other_size) = one, other
     yaw = other_motion.angles[:, 0]

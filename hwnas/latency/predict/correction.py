@@ -12,11 +12,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from hwnas.arrays import DoubleArray
 from hwnas.errors import LatencyTableError
-
-Floats = npt.NDArray[np.float64]
 
 _RIDGES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 _LEAST_SHARE = 0.3
@@ -39,7 +37,7 @@ class Correction:
     weights: tuple[float, ...]
     ridge: float
 
-    def apply(self, claims: Floats) -> Floats:
+    def apply(self, claims: DoubleArray) -> DoubleArray:
         """Return the time of each network in ms, [n], from what its parts claim, [n, p]."""
         parts = claims * np.array(self.scales)
         least = _LEAST_SHARE * np.maximum(parts @ np.array(self.centre), 1e-6)
@@ -87,7 +85,9 @@ class Correction:
         return cls(scales, centre, weights, float(value["ridge"]))
 
 
-def fit_correction(claims: Floats, ms: Floats, *, are_times: bool) -> tuple[Correction, Floats]:
+def fit_correction(
+    claims: DoubleArray, ms: DoubleArray, *, are_times: bool
+) -> tuple[Correction, DoubleArray]:
     """Return the weights with the least relative errors, and what each network gets without itself.
 
     Least squares of relative errors, with weights held to the centre. The strength is the one that predicts
@@ -104,7 +104,7 @@ def fit_correction(claims: Floats, ms: Floats, *, are_times: bool) -> tuple[Corr
     scales, centre = _as_times(claims) if are_times else _as_amounts(claims, ms)
     relative = claims * scales / ms[:, None]
     target = 1.0 - relative @ centre
-    best: tuple[float, Correction, Floats] | None = None
+    best: tuple[float, Correction, DoubleArray] | None = None
     for ridge in _RIDGES:
         inverse = np.linalg.inv(relative.T @ relative + ridge * np.eye(len(scales)))
         change = inverse @ (relative.T @ target)
@@ -119,13 +119,13 @@ def fit_correction(claims: Floats, ms: Floats, *, are_times: bool) -> tuple[Corr
     return best[1], best[2]
 
 
-def _as_times(claims: Floats) -> tuple[Floats, Floats]:
+def _as_times(claims: DoubleArray) -> tuple[DoubleArray, DoubleArray]:
     centre = np.ones(claims.shape[1])
     centre[-1] = 0.0
     return np.ones(claims.shape[1]), centre
 
 
-def _as_amounts(claims: Floats, ms: Floats) -> tuple[Floats, Floats]:
+def _as_amounts(claims: DoubleArray, ms: DoubleArray) -> tuple[DoubleArray, DoubleArray]:
     """Scale each part so that, where it occurs, it claims the whole network; then take the mean of them."""
     shares = claims / ms[:, None]
     occurs = shares > 0

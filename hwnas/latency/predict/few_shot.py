@@ -19,10 +19,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import linalg
 
+from hwnas.arrays import DoubleArray
 from hwnas.errors import LatencyTableError
 from hwnas.rank_correlation import spearman_rho
 
-Floats = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
 
 _CLIPPED = (1.0, 99.0)
@@ -75,8 +75,8 @@ class NetworkPool:
         LatencyTableError: if shapes do not fit or a latency is no latency.
     """
 
-    known_ms: Floats
-    features: Floats
+    known_ms: DoubleArray
+    features: DoubleArray
     choices: npt.NDArray[np.int64]
 
     def __post_init__(self) -> None:
@@ -94,12 +94,12 @@ class NetworkPool:
             )
 
     @cached_property
-    def devices(self) -> Floats:
+    def devices(self) -> DoubleArray:
         """Standardised logarithms of the latencies, without extremes, which often are no inference at all."""
         return _standardised(np.log(self.known_ms))
 
     @cached_property
-    def amounts(self) -> Floats:
+    def amounts(self) -> DoubleArray:
         """Standardised features."""
         return _standardised(self.features)
 
@@ -107,7 +107,7 @@ class NetworkPool:
         """Return what is known when one of the devices is not."""
         return NetworkPool(np.delete(self.known_ms, device, axis=1), self.features, self.choices)
 
-    def covariance(self, left: Index, right: Index, likeness: Likeness) -> Floats:
+    def covariance(self, left: Index, right: Index, likeness: Likeness) -> DoubleArray:
         """Return how alike networks are, [left, right]."""
         a, b = self.devices[left], self.devices[right]
         found = likeness.mean * np.outer(a.mean(axis=1), b.mean(axis=1))
@@ -164,13 +164,17 @@ class FewShotPrediction:
         suspects: measured networks, by position, that contradict all others; they count little.
     """
 
-    latency_ms: Floats
-    left_out_ms: Floats
+    latency_ms: DoubleArray
+    left_out_ms: DoubleArray
     suspects: tuple[int, ...]
 
 
 def predict(
-    pool: NetworkPool, measured: Index, measured_ms: Floats, wanted: Index, likeness: Likeness | None = None
+    pool: NetworkPool,
+    measured: Index,
+    measured_ms: DoubleArray,
+    wanted: Index,
+    likeness: Likeness | None = None,
 ) -> FewShotPrediction:
     """Predict networks on the new device.
 
@@ -246,7 +250,7 @@ def learn_likeness(
     return tried[int(np.argmax(scores))]
 
 
-def _noise_of(covariance: Floats, values: Floats, noise: float) -> Floats:
+def _noise_of(covariance: DoubleArray, values: DoubleArray, noise: float) -> DoubleArray:
     """Return the noise of each measurement: much of those that contradict all others, [m].
 
     One interrupted measurement in ten would spoil the rest. Iteratively reweighted: the noise of a point
@@ -268,7 +272,7 @@ def _noise_of(covariance: Floats, values: Floats, noise: float) -> Floats:
     return own
 
 
-def _standardised(values: Floats) -> Floats:
+def _standardised(values: DoubleArray) -> DoubleArray:
     if not values.shape[1]:
         return values
     low, high = np.percentile(values, _CLIPPED, axis=0)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.arrays import DoubleArray
 from hwnas.errors import LatencyTableError
 from hwnas.io_spec import NetworkContract
 from hwnas.kernel_graph.images import Index
@@ -19,7 +20,7 @@ from hwnas.latency.predict.decomposition import BLOCKS, Decomposition, kernels_o
 from hwnas.latency.predict.gaussian_process import Hyperparameters
 from hwnas.latency.predict.kernel_times import KernelTimes
 from hwnas.latency.predict.machine_speed import MachineSpeed
-from hwnas.latency.predict.predictor import Floats, claims_of
+from hwnas.latency.predict.predictor import claims_of
 from hwnas.latency.predict.profiling import ProfiledNetwork
 from hwnas.latency.predict.table import KernelEntry, LatencyTable, NetworkEntry
 from hwnas.one_thread import one_thread
@@ -37,14 +38,14 @@ class _Observed:
     """Kernels that were timed: what they compute, their time, and the network they ran in."""
 
     rows: Rows
-    ms: Floats
+    ms: DoubleArray
     owners: Index
 
     def of(self, networks: npt.NDArray[np.bool_]) -> _Observed:
         chosen = networks[self.owners]
         return _Observed(self.rows[chosen], self.ms[chosen], self.owners[chosen])
 
-    def entries(self) -> tuple[Rows, list[Floats]]:
+    def entries(self) -> tuple[Rows, list[DoubleArray]]:
         """Return every different kernel, and all its times."""
         rows, index = group_rows(self.rows)
         order = np.argsort(index, kind="stable")
@@ -127,8 +128,8 @@ def _fitted(
 class _Fit:
     """What was fitted to latencies at one speed: `predicted` by others and `ms` of each network, [n]."""
 
-    ms: Floats
-    predicted: Floats
+    ms: DoubleArray
+    predicted: DoubleArray
     observed: _Observed | None
     correction: Correction
     hyperparameters: Mapping[str, Hyperparameters]
@@ -154,7 +155,7 @@ class _Fit:
         return cls(ms, predicted, observed, correction, times.hyperparameters)
 
 
-def errors_of(predicted: Floats, measured: Floats) -> dict[str, float]:
+def errors_of(predicted: DoubleArray, measured: DoubleArray) -> dict[str, float]:
     """Return shares within 5 and 10 %, mean absolute relative error, and Spearman's rank correlation."""
     relative = np.abs(predicted / measured - 1.0)
     return {
@@ -186,7 +187,7 @@ def block_of_backend(profiled: Sequence[ProfiledNetwork], space: SearchSpace) ->
     return max(BLOCKS, key=agreement)
 
 
-def _observed(profiled: Sequence[ProfiledNetwork], network_ms: Floats) -> _Observed | None:
+def _observed(profiled: Sequence[ProfiledNetwork], network_ms: DoubleArray) -> _Observed | None:
     """Return all kernels, or None if the backend did not tell them.
 
     Times are scaled so that those of a network add up to what it takes: profiling costs time, and the machine
@@ -212,7 +213,7 @@ def _claims_of_others(
     rows: Rows,
     owners: Index,
     networks: int,
-) -> Floats:
+) -> DoubleArray:
     """Return what the parts of each network claim according to networks other than it.
 
     A network's own kernels fit it too well to say how one that was never measured is predicted.

@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import linalg
 
-Floats = npt.NDArray[np.float64]
+from hwnas.arrays import DoubleArray
+
 _Real = TypeVar("_Real", np.float32, np.float64)
 
 _PRIOR_OF_WEIGHTS = 100.0
@@ -55,11 +56,11 @@ class GaussianProcess:
 
     def __init__(
         self,
-        basis: Floats,
-        coordinates: Floats,
-        values: Floats,
+        basis: DoubleArray,
+        coordinates: DoubleArray,
+        values: DoubleArray,
         hyperparameters: Hyperparameters,
-        trust: Floats | None = None,
+        trust: DoubleArray | None = None,
     ) -> None:
         """Take over the points: basis [n, b], coordinates [n, d], values [n], trust [n] from 0 to 1."""
         self.hyperparameters = hyperparameters
@@ -72,7 +73,7 @@ class GaussianProcess:
         covariance[np.diag_indices_from(covariance)] += noise if trust is None else noise / trust
         factor, _ = self._factor = linalg.cho_factor(covariance, lower=True, overwrite_a=True)
         residuals = values - self._mean
-        self._weights: Floats = linalg.cho_solve(self._factor, residuals)
+        self._weights: DoubleArray = linalg.cho_solve(self._factor, residuals)
         self.log_likelihood = float(
             -0.5 * residuals @ self._weights
             - np.log(np.diag(factor)).sum()
@@ -81,7 +82,7 @@ class GaussianProcess:
         # The basis part of the prediction is one product; only the rest needs every point.
         self._slopes = _PRIOR_OF_WEIGHTS * (self._basis.T @ self._weights)
 
-    def surprises(self) -> Floats:
+    def surprises(self) -> DoubleArray:
         """Return by how much each point lies above what all others predict for it, [n].
 
         Source: the book, equation 5.12.
@@ -90,7 +91,7 @@ class GaussianProcess:
         inverse_factor = linalg.solve_triangular(factor, np.eye(len(factor)), lower=True)
         return np.asarray(self._weights / np.square(inverse_factor).sum(axis=0))
 
-    def predict(self, basis: Floats, coordinates: Floats) -> Floats:
+    def predict(self, basis: DoubleArray, coordinates: DoubleArray) -> DoubleArray:
         """Return the mean at other points."""
         scaled = coordinates / np.array(self.hyperparameters.lengths)
         linear = self._centred(basis) @ self._slopes + self._mean
@@ -99,12 +100,12 @@ class GaussianProcess:
         near = _squared_exponential(scaled.astype(np.float32), self._scaled.astype(np.float32))
         return np.asarray(linear + self.hyperparameters.signal * (near @ self._weights.astype(np.float32)))
 
-    def _centred(self, basis: Floats) -> Floats:
+    def _centred(self, basis: DoubleArray) -> DoubleArray:
         centred = (basis - self._centre) / 8.0
         centred[:, 0] = 1.0
         return np.asarray(centred)
 
-    def _covariance(self, basis: Floats, scaled: Floats) -> Floats:
+    def _covariance(self, basis: DoubleArray, scaled: DoubleArray) -> DoubleArray:
         near = _squared_exponential(scaled, scaled)
         return np.asarray(_PRIOR_OF_WEIGHTS * (basis @ basis.T) + self.hyperparameters.signal * near)
 
@@ -119,7 +120,12 @@ def _squared_exponential(left: npt.NDArray[_Real], right: npt.NDArray[_Real]) ->
 
 
 def fit(
-    basis: Floats, coordinates: Floats, values: Floats, trust: Floats | None = None, *, sweeps: int = 2
+    basis: DoubleArray,
+    coordinates: DoubleArray,
+    values: DoubleArray,
+    trust: DoubleArray | None = None,
+    *,
+    sweeps: int = 2,
 ) -> GaussianProcess:
     """Return the process whose hyperparameters make the points likeliest.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.arrays import DoubleArray
 from hwnas.kernel_graph.kernels import (
     ACTIVATION,
     ACTIVATIONS,
@@ -23,14 +24,12 @@ from hwnas.kernel_graph.kernels import (
     Rows,
 )
 
-Floats = npt.NDArray[np.float64]
-
 _TILE_BLOCKS = 4
 """Blocks of output channels that one pass of a convolution computes."""
 _BLOCK = 16
 
 
-def operations(rows: Rows) -> Floats:
+def operations(rows: Rows) -> DoubleArray:
     """Return the multiply-accumulate operations of every kernel, padding of channels included."""
     values = rows.astype(np.float64)
     kind = values[:, KIND]
@@ -47,7 +46,7 @@ def is_convolution(rows: Rows) -> npt.NDArray[np.bool_]:
     return rows[:, KERNEL_H] > 0
 
 
-def basis(rows: Rows) -> Floats:
+def basis(rows: Rows) -> DoubleArray:
     """Return what the logarithm of a kernel's time is a weighted sum of, roughly: [n, 5].
 
     A one, and logarithms of operations, of elements read and written, and of weights.
@@ -61,7 +60,7 @@ def basis(rows: Rows) -> Floats:
     return np.column_stack([np.ones(len(rows)), *(np.log2(np.maximum(column, 1.0)) for column in columns)])
 
 
-def coordinates(rows: Rows) -> Floats:
+def coordinates(rows: Rows) -> DoubleArray:
     """Return where a kernel lies, for telling how alike two of them are: [n, 10].
 
     Logarithms of channels, sizes, taps and strides; dilation; whether there is a costly activation or a sum;

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.arrays import DoubleArray
 from hwnas.kernel_graph.kernels import KIND, KINDS, Rows, group_rows
 from hwnas.latency.predict.gaussian_process import GaussianProcess, Hyperparameters, fit
 from hwnas.latency.predict.kernel_features import basis, coordinates
-
-Floats = npt.NDArray[np.float64]
 
 _MIN_POINTS = 8
 """A kind with fewer different kernels takes the mean of them: it hardly occurs in the space."""
@@ -30,7 +29,7 @@ class KernelTimes:
     The process is drawn to the points that were measured and lies between them elsewhere.
     """
 
-    def __init__(self, rows: Rows, ms: Floats, hyperparameters: Mapping[str, Hyperparameters]) -> None:
+    def __init__(self, rows: Rows, ms: DoubleArray, hyperparameters: Mapping[str, Hyperparameters]) -> None:
         """Take over measured kernels.
 
         Args:
@@ -54,7 +53,7 @@ class KernelTimes:
             found[KINDS[kind]] = known
         self.hyperparameters: Mapping[str, Hyperparameters] = MappingProxyType(found)
 
-    def predict(self, rows: Rows) -> Floats:
+    def predict(self, rows: Rows) -> DoubleArray:
         """Return times in ms, [n]."""
         different, index = group_rows(rows)
         ms = np.empty(len(different))
@@ -67,14 +66,14 @@ class KernelTimes:
                 ms[own] = np.exp(process.predict(basis(different[own]), coordinates(different[own])))
         return ms[index]
 
-    def by_kind(self, rows: Rows, owners: npt.NDArray[np.intp], networks: int) -> Floats:
+    def by_kind(self, rows: Rows, owners: npt.NDArray[np.intp], networks: int) -> DoubleArray:
         """Return the time that each network spends in each kind of kernel, in ms, [networks, kinds]."""
         cells = owners * len(KINDS) + rows[:, KIND]
         sums = np.bincount(cells, self.predict(rows), networks * len(KINDS))
         return np.asarray(sums, np.float64).reshape(networks, len(KINDS))
 
 
-def _searched(basis: Floats, coordinates: Floats, values: Floats) -> Hyperparameters:
+def _searched(basis: DoubleArray, coordinates: DoubleArray, values: DoubleArray) -> Hyperparameters:
     """Return the likeliest hyperparameters, of some of the points where there are many."""
     some = np.random.default_rng(0).permutation(len(values))[:_SEARCH_POINTS]
     points = basis[some], coordinates[some], values[some]
@@ -82,7 +81,7 @@ def _searched(basis: Floats, coordinates: Floats, values: Floats) -> Hyperparame
     return fit(*points, trust).hyperparameters
 
 
-def _trust(surprises: Floats) -> Floats:
+def _trust(surprises: DoubleArray) -> DoubleArray:
     """Return how much each point counts: hardly, where it lies far above all that is around it.
 
     A kernel that was interrupted took longer, never shorter. Its time stays in the table.

@@ -12,11 +12,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from hwnas.arrays import DoubleArray
 from hwnas.latency.measure.survey import SurveyedNetwork
-
-Floats = npt.NDArray[np.float64]
 
 _MIN_CHANGE = 0.02
 """Where the reference network changed by less, nothing can be learnt from it."""
@@ -45,13 +43,13 @@ class MachineSpeed:
         """Return what a network takes at this speed, in ms."""
         return float(self.all_of([network])[0])
 
-    def all_of(self, networks: Sequence[SurveyedNetwork]) -> Floats:
+    def all_of(self, networks: Sequence[SurveyedNetwork]) -> DoubleArray:
         """Return what networks take at this speed, in ms, [n]."""
         clocked = np.array([network.latency_ms for network in networks])
-        scale: Floats = (self.reference_ms / _references(networks)) ** self.elasticity
+        scale: DoubleArray = (self.reference_ms / _references(networks)) ** self.elasticity
         return clocked * scale
 
-    def refitted(self, networks: Sequence[SurveyedNetwork], predicted_ms: Floats) -> MachineSpeed:
+    def refitted(self, networks: Sequence[SurveyedNetwork], predicted_ms: DoubleArray) -> MachineSpeed:
         """Return this speed with the elasticity that explains best how networks miss their predictions.
 
         The slope is that of Theil and Sen, which single disturbed networks do not move.
@@ -81,5 +79,5 @@ class MachineSpeed:
         return cls(float(value["reference_ms"]), float(value["elasticity"]))
 
 
-def _references(networks: Sequence[SurveyedNetwork]) -> Floats:
+def _references(networks: Sequence[SurveyedNetwork]) -> DoubleArray:
     return np.array([min(network.reference_ms) for network in networks])

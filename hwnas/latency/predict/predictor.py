@@ -9,16 +9,14 @@ from statistics import NormalDist
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from hwnas.architecture import Architecture
+from hwnas.arrays import DoubleArray
 from hwnas.kernel_graph.kernels import KINDS
 from hwnas.latency.predict.correction import Correction
 from hwnas.latency.predict.decomposition import Decomposition, summed
 from hwnas.latency.predict.kernel_times import KernelTimes
 from hwnas.one_thread import one_thread
-
-Floats = npt.NDArray[np.float64]
 
 _PROFILER_MS = 0.005
 """Scale of the part that stands for what a kernel costs beside its work."""
@@ -43,9 +41,9 @@ class Prediction:
         confidence: share of networks whose latency lies in their interval.
     """
 
-    latency_ms: Floats
-    low_ms: Floats
-    high_ms: Floats
+    latency_ms: DoubleArray
+    low_ms: DoubleArray
+    high_ms: DoubleArray
     confidence: float
 
 
@@ -74,7 +72,7 @@ class LatencyPredictor:
         self._correction = correction
         self._log_errors = np.asarray(log_errors, np.float64)
         self._confidence = confidence
-        self._met: dict[str, tuple[Floats, float]] = {}
+        self._met: dict[str, tuple[DoubleArray, float]] = {}
         self._surprises: list[float] = []
 
     @property
@@ -108,12 +106,12 @@ class LatencyPredictor:
             self._surprises.append(error - float(self._shift(place)[0]))
         self._met[architecture.id] = place[0], error
 
-    def claims(self, architectures: Sequence[Architecture]) -> Floats:
+    def claims(self, architectures: Sequence[Architecture]) -> DoubleArray:
         """Return what the parts of each network claim to take, in ms where kernels were timed, [n, parts]."""
         rows, owners = self._decomposition.rows(architectures)
         return claims_of(self._decomposition, self._times, rows, owners, len(architectures))
 
-    def _shift(self, places: Floats) -> Floats:
+    def _shift(self, places: DoubleArray) -> DoubleArray:
         """Return by how much networks there err, in the logarithm, after those met in use.
 
         A Gaussian process: one offset that all share (another day, another clock), and what is alike among
@@ -151,7 +149,7 @@ class LatencyPredictor:
 
 def claims_of(
     decomposition: Decomposition, times: KernelTimes | None, rows: Any, owners: Any, networks: int
-) -> Floats:
+) -> DoubleArray:
     """Return what parts claim: ms by kind and a count where kernels were timed, plain amounts elsewhere."""
     if times is not None:
         count = np.bincount(owners, minlength=networks) * _PROFILER_MS
@@ -160,12 +158,12 @@ def claims_of(
     return summed(rows, owners, networks, kinds)
 
 
-def _place(claims: Floats) -> Floats:
+def _place(claims: DoubleArray) -> DoubleArray:
     """Return where networks lie for measuring likeness: roots of the shares of parts, and the size."""
     total = np.maximum(claims.sum(axis=1, keepdims=True), 1e-9)
     return np.concatenate([np.sqrt(np.maximum(claims, 0.0) / total), 0.1 * np.log2(total)], axis=1)
 
 
-def _likeness(left: Floats, right: Floats) -> Floats:
+def _likeness(left: DoubleArray, right: DoubleArray) -> DoubleArray:
     squares = ((left[:, None, :] - right[None, :, :]) ** 2).sum(axis=2)
     return np.asarray(np.exp(-0.5 * squares / _NEIGHBOURS_MS**2))

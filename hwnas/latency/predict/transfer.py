@@ -11,20 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.architecture import Architecture
+from hwnas.arrays import DoubleArray
 from hwnas.errors import LatencyTableError
 from hwnas.io_spec import NetworkContract
 from hwnas.kernel_graph.kernels import KIND, KINDS
 from hwnas.latency.measure.meter import open_meter
 from hwnas.latency.predict.correction import fit_correction
 from hwnas.latency.predict.decomposition import kernels_of_space
-from hwnas.latency.predict.few_shot import (
-    Floats,
-    Index,
-    NetworkPool,
-    choose_samples,
-    learn_likeness,
-    predict,
-)
+from hwnas.latency.predict.few_shot import Index, NetworkPool, choose_samples, learn_likeness, predict
 from hwnas.latency.predict.fitting import errors_of, network_entry
 from hwnas.latency.predict.kernel_features import operations
 from hwnas.latency.predict.profiling import (
@@ -130,7 +124,7 @@ def _pool(
     return NetworkPool(known_ms, _features(space, networks), _choices(networks))
 
 
-def _features(space: SearchSpace, networks: Sequence[Architecture]) -> Floats:
+def _features(space: SearchSpace, networks: Sequence[Architecture]) -> DoubleArray:
     """Return roots of the operations by kind of kernel, where kernels of the space are known."""
     decompose = kernels_of_space(space, 1)
     if decompose is None:

@@ -8,15 +8,12 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import onnx
 
+from hwnas.arrays import FloatArray
 from hwnas.errors import ExportError
 from hwnas.onnx_graphs.precision.checking import onnxruntime_module, silent
 from hwnas.scratch import ScratchDirectory
-
-FloatArray = npt.NDArray[np.float32]
 
 PERCENTILE = 99.999
 """Share of values inside a range, in percent; the rest is clipped."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwnas.architecture import Architecture
+from hwnas.arrays import DoubleArray
 from hwnas.errors import StudyError
 from hwnas.estimators.learned import (
     MIN_EVALUATED,
@@ -17,7 +18,6 @@ from hwnas.estimators.learned import (
     validated_predictor,
 )
 from hwnas.one_thread import one_thread
-from hwnas.pareto import Floats
 from hwnas.search.prescreening.selection import Predictions
 from hwnas.search.strategies import Limits
 from hwnas.search_spaces.base import SearchSpace, encode_many, sample_choices
@@ -27,7 +27,7 @@ _TIME_WEIGHT = 0.5
 _USUAL = 0.6
 """Networks of a larger error than this share of draws within limits are not worth training, however fast."""
 
-TablePredictions = Callable[[Sequence[Architecture]], tuple[Floats, Floats] | None]
+TablePredictions = Callable[[Sequence[Architecture]], tuple[DoubleArray, DoubleArray] | None]
 """Latency and lower end of its interval of many networks, in ms; None if one of them is not covered."""
 
 
@@ -114,7 +114,7 @@ class CandidatePredictor:
             are_allowed &= costs <= self._limits.objective
         return Predictions(errors, costs, are_allowed, errors <= self._usual)
 
-    def _log_costs(self, vectors: Floats, found: tuple[Floats, Floats] | None) -> Floats:
+    def _log_costs(self, vectors: DoubleArray, found: tuple[DoubleArray, DoubleArray] | None) -> DoubleArray:
         """Return logarithms of the second objective, as learned or, where it is that, as in the table."""
         if self._cost is not None:
             return self._cost.predict(vectors)
@@ -122,7 +122,7 @@ class CandidatePredictor:
             raise ValueError("A prediction needs a table that covers the space, or a predictor of costs.")
         return np.log(found[0])
 
-    def _features(self, vectors: Floats, log_costs: Floats) -> Floats:
+    def _features(self, vectors: DoubleArray, log_costs: DoubleArray) -> DoubleArray:
         mean, spread = self._log_scale
         # As far apart as networks that differ in several genes: a cost says much about the error.
         weight = _TIME_WEIGHT * np.sqrt(len(self._space.choices))

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from hwnas.architecture import Architecture
-from hwnas.pareto import Floats, Ints, first_fronts
+from hwnas.arrays import DoubleArray, LongArray
+from hwnas.pareto import first_fronts
 from hwnas.search_spaces.base import SearchSpace
 
 CHUNK = 4000
@@ -28,8 +29,8 @@ class Predictions:
         are_promising: as far as errors go, worth training where the cost is low enough, [n].
     """
 
-    errors: Floats
-    costs: Floats
+    errors: DoubleArray
+    costs: DoubleArray
     are_allowed: np.ndarray
     are_promising: np.ndarray
 
@@ -48,8 +49,8 @@ class Kept:
 
     screened: int
     allowed: int
-    genes: Ints
-    points: Floats
+    genes: LongArray
+    points: DoubleArray
     ids: tuple[str, ...]
 
     @classmethod
@@ -144,7 +145,7 @@ class Prescreening:
             tuple(ids[index] for index in best),
         )
 
-    def _drawn(self, first: int, end: int) -> Ints:
+    def _drawn(self, first: int, end: int) -> LongArray:
         if self.number == self._size:
             return np.stack(np.unravel_index(np.arange(first, end), self._sizes), axis=1).astype(np.int64)
         rng = np.random.default_rng([self._seed, first])

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from hwnas.architecture import Architecture, Choice
+from hwnas.arrays import DoubleArray
 from hwnas.config import PrescreeningSection
 from hwnas.errors import StudyError
 from hwnas.files import write_checked_json
 from hwnas.objectives import LATENCY, Objectives
-from hwnas.pareto import Floats
 from hwnas.search.latency_filter import LatencyFilter
 from hwnas.search.layers import picked
 from hwnas.search.prescreening.predictions import CandidatePredictor, Evaluated
@@ -208,7 +208,7 @@ class PrescreeningStage:
         )
         return state
 
-    def _table(self, networks: Sequence[Architecture]) -> tuple[Floats, Floats] | None:
+    def _table(self, networks: Sequence[Architecture]) -> tuple[DoubleArray, DoubleArray] | None:
         predictions = self._latency_filter.predict_many(networks)
         found = [(one.latency_ms, one.interval_ms[0]) for one in predictions if one is not None]
         if len(found) != len(networks):

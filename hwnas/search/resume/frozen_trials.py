@@ -12,25 +12,20 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hwnas.architecture import Architecture, Choice
 from hwnas.objectives import LATENCY, Objectives
-
-LOST = "the study lost this trial, and there is no record of it"
-"""Reason of trials of which only a directory is left."""
+from hwnas.search.failure import LOST, SUPERSEDED, Failure
 
 MEASUREMENTS, COST = "measurements", "cost"
 PREDICTED = "predicted"
 REMARK = "latency_remark"
 """User attributes of trials that were measured."""
 
-SUPERSEDED = "it was over a limit on the target as it was before; it may be proposed again"
-"""Reason of infeasible trials after a rebase."""
-
 
 @dataclass(frozen=True)
 class Outcome:
-    """What measuring a trial again gave: its measurements, or the reason why there are none."""
+    """What measuring a trial again gave: its measurements, or why there are none."""
 
     measurements: Mapping[str, float] | None
-    reason: str | None
+    failure: Failure | None
 
 
 @dataclass(frozen=True)
@@ -44,7 +39,7 @@ class RecordedTrial:
     measurements: Mapping[str, float]
     latency_remark: str
     predicted: Mapping[str, Any] | None
-    reason: str | None
+    failure: Failure | None
     seconds: float
     elapsed_s: float
 
@@ -57,7 +52,7 @@ def lost_trial(
 ) -> FrozenTrial:
     """Return a finished trial that a study has lost, see `SearchStudy.add_lost`."""
     if recorded is None:
-        return create_trial(state=TrialState.FAIL, user_attrs={"elapsed_s": elapsed_s, "reason": LOST})
+        return create_trial(state=TrialState.FAIL, user_attrs={"elapsed_s": elapsed_s, **LOST.to_json()})
     notes: dict[str, Any] = {"architecture": recorded.architecture.to_json(), "elapsed_s": recorded.elapsed_s}
     values, constraints = None, None
     if recorded.state != "FAIL" and recorded.measurements:
@@ -70,7 +65,9 @@ def lost_trial(
         constraints = objectives.excess({LATENCY: recorded.predicted["latency_ms"]})
     if recorded.error is not None:
         values = [recorded.error, notes[COST]]
-    said = {REMARK: recorded.latency_remark, PREDICTED: recorded.predicted, "reason": recorded.reason}
+    said = {REMARK: recorded.latency_remark, PREDICTED: recorded.predicted}
+    if recorded.failure is not None:
+        notes |= recorded.failure.to_json()
     trial = create_trial(
         state=TrialState[recorded.state],
         values=values,
@@ -100,7 +97,7 @@ def replaced_trial(trial: FrozenTrial, outcome: Outcome | None, objectives: Obje
             values = [trial.values[0], notes[COST]]
     elif state != TrialState.FAIL:
         state = TrialState.FAIL
-        notes["reason"] = SUPERSEDED if outcome is None else outcome.reason
+        notes |= (SUPERSEDED if outcome is None or outcome.failure is None else outcome.failure).to_json()
     # What samplers noted stays, such as the generation of NSGA-II; constraints are set anew.
     old = tuple(f":{name}" for name in trial.constraints)
     noted = {key: value for key, value in trial.system_attrs.items() if not (old and key.endswith(old))}

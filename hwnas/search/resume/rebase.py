@@ -24,6 +24,7 @@ from hwnas.latency.measure.end_to_end import EndToEndJob
 from hwnas.latency.measure.measurements import NOT_MEASURED, CandidateMeasurements, measure_candidate
 from hwnas.latency.measurement import LatencyMeter
 from hwnas.objectives import Objectives
+from hwnas.search.failure import Failure
 from hwnas.search.objectives import end_to_end_job
 from hwnas.search.resume.frozen_trials import Outcome
 from hwnas.search.run_directory import SCHEMA_VERSION, RunDirectory, read_record_if_any
@@ -114,7 +115,7 @@ class Rebase:
                 measured = self._measured(architecture)
             except MeasurementError as error:
                 self._log.event("failed", f"trial {number} cannot be measured again: {error}", trial=number)
-                return Outcome(None, f"MeasurementError: {error}")
+                return Outcome(None, Failure(f"MeasurementError: {error}"))
             found = {"schema_version": SCHEMA_VERSION, **measured.to_json()}
             write_checked_json(path, found)
         objective = self._objectives.objective
@@ -150,8 +151,8 @@ def update_records(run: RunDirectory, study: SearchStudy) -> None:
         new = _read(run.rebase(generation) / "measured" / f"{trial.number}.json")
         changes: dict[str, Any] = dict(new) if new is not None and trial.measurements else dict(NOT_MEASURED)
         changes |= {"state": trial.state, "generation": generation, "schema_version": SCHEMA_VERSION}
-        if trial.reason is not None:
-            changes["reason"] = trial.reason
+        if trial.failure is not None:
+            changes |= trial.failure.to_json()
         write_checked_json(run.trial_record(trial.number), {**kept, **changes})
 
 

@@ -18,6 +18,7 @@ from optuna.distributions import CategoricalDistribution
 from hwnas.architecture import Architecture, Choice
 from hwnas.errors import StudyError
 from hwnas.objectives import Objectives
+from hwnas.search.failure import Failure
 from hwnas.search.resume.frozen_trials import RecordedTrial
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.study import SearchStudy
@@ -216,7 +217,7 @@ def recorded_trial(record: Mapping[str, Any]) -> RecordedTrial:
         measurements=measurements,
         latency_remark=str(record["latency"]["remark"]) if record["latency"] else "",
         predicted=record["predicted"],
-        reason=str(record["reason"]) if state == "FAIL" else None,
+        failure=Failure.from_json(record) if state == "FAIL" else None,
         seconds=float(record["seconds"]),
         elapsed_s=float(record["elapsed_s"]),
     )

@@ -27,9 +27,7 @@ from sqlalchemy.exc import (
 )
 
 from hwnas.errors import StudyError
-
-CUT_OFF = "the database was lost while this trial was opened"
-"""Reason of trials that were opened without the driver's knowledge."""
+from hwnas.search.failure import CUT_OFF
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 5.0
 
@@ -88,7 +86,8 @@ class RetryingStorage(BaseStorage):
 
     def _fail(self, trial_id: int) -> None:
         if not self.get_trial(trial_id).state.is_finished():
-            self.set_trial_user_attr(trial_id, "reason", CUT_OFF)
+            for name, value in CUT_OFF.to_json().items():
+                self.set_trial_user_attr(trial_id, name, value)
             self.set_trial_state_values(trial_id, TrialState.FAIL)
 
     def set_trial_state_values(

@@ -7,12 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from hwnas.arrays import DoubleArray
 from hwnas.search.strategies.observations import Genes, Observation, Observations
 from hwnas.search.strategies.proposing import GeneCodec
-
-Floats = npt.NDArray[np.float64]
 
 _BLOCKS, _BLOCK = 20, 100
 """Uniform draws stay for this many trials, this many are new in each: most are encoded already."""
@@ -34,9 +32,9 @@ class Encoded:
     """
 
     genes: list[Genes]
-    vectors: Floats
-    log_ms: Floats
-    log_spreads: Floats
+    vectors: DoubleArray
+    log_ms: DoubleArray
+    log_spreads: DoubleArray
 
 
 class CandidatePool:
@@ -46,7 +44,7 @@ class CandidatePool:
         """Take over space and trials."""
         self.codec = codec
         self._observations = observations
-        self._vectors: OrderedDict[str, Floats] = OrderedDict()
+        self._vectors: OrderedDict[str, DoubleArray] = OrderedDict()
         self._blocks: OrderedDict[int, list[Genes]] = OrderedDict()
 
     def around(self, parents: Sequence[Observation], number: int, rng: np.random.Generator) -> Encoded:

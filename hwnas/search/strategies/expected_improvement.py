@@ -8,15 +8,14 @@ using box decomposition algorithms", J. Global Optimization 75, 2019.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import ndtr
 
-Floats = npt.NDArray[np.float64]
+from hwnas.arrays import DoubleArray
 
 _MIN_SPREAD = 1e-9
 
 
-def normal_shortfall(bound: Floats, mean: Floats, spread: Floats) -> Floats:
+def normal_shortfall(bound: DoubleArray, mean: DoubleArray, spread: DoubleArray) -> DoubleArray:
     """Return E[max(0, bound - Y)] of normal Y: the expected improvement on `bound`.
 
     Source: Jones, Schonlau and Welch, "Efficient Global Optimization", J. Global Optimization 13, 1998.
@@ -27,7 +26,7 @@ def normal_shortfall(bound: Floats, mean: Floats, spread: Floats) -> Floats:
     return np.asarray(np.maximum(spread * (z * ndtr(z) + density), 0.0))
 
 
-def lognormal_shortfall(bound: Floats, log_mean: Floats, log_spread: Floats) -> Floats:
+def lognormal_shortfall(bound: DoubleArray, log_mean: DoubleArray, log_spread: DoubleArray) -> DoubleArray:
     """Return E[max(0, bound - Y)] where log Y is normal; 0 where the bound is not positive.
 
     Source: Black and Scholes, "The Pricing of Options and Corporate Liabilities", J. Political Economy 81(3),
@@ -40,7 +39,7 @@ def lognormal_shortfall(bound: Floats, log_mean: Floats, log_spread: Floats) -> 
     return np.asarray(np.maximum(positive * ndtr(z) - mean * ndtr(z - spread), 0.0))
 
 
-def staircase(points: Floats, reference: tuple[float, float]) -> tuple[Floats, Floats]:
+def staircase(points: DoubleArray, reference: tuple[float, float]) -> tuple[DoubleArray, DoubleArray]:
     """Return the steps of a front: where each begins in the first coordinate, and its height in the second.
 
     The first step begins at 0 and is as high as the reference; steps end where the next begins, the last one
@@ -59,11 +58,11 @@ def staircase(points: Floats, reference: tuple[float, float]) -> tuple[Floats, F
 
 
 def expected_hypervolume_improvement(
-    log_cost: tuple[Floats, Floats],
-    error: tuple[Floats, Floats],
-    front: Floats,
+    log_cost: tuple[DoubleArray, DoubleArray],
+    error: tuple[DoubleArray, DoubleArray],
+    front: DoubleArray,
     reference: tuple[float, float],
-) -> Floats:
+) -> DoubleArray:
     """Return the expected gain in hypervolume of each of n candidates, [n].
 
     Over the step [a, b) of the front with height h, a candidate (c, e) adds the area

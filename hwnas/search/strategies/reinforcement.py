@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from optuna.samplers import BaseSampler
 
+from hwnas.arrays import DoubleArray
 from hwnas.search.strategies.base import StrategyContext
 from hwnas.search.strategies.observations import Genes, Observation
 from hwnas.search.strategies.proposing import ProposingSampler
-
-Floats = npt.NDArray[np.float64]
 
 _TARGETS = 5
 """Policies are learned side by side, each for a latency target of its own: together they give a front."""
@@ -48,7 +46,7 @@ class ReinforcementSampler(ProposingSampler):
         self._logits = [np.zeros((_TARGETS, size)) for size in self.codec.sizes]
         self._baselines = np.zeros(_TARGETS)
         self._scales = np.full(_TARGETS, 0.1)
-        self._targets: Floats | None = None
+        self._targets: DoubleArray | None = None
         self._replayed = 0
 
     def propose(self, number: int, rng: np.random.Generator) -> Genes:
@@ -72,14 +70,14 @@ class ReinforcementSampler(ProposingSampler):
             self._learn(each, self._rewards(each))
         self._replayed = len(evaluated)
 
-    def _rewards(self, evaluated: Observation) -> Floats:
+    def _rewards(self, evaluated: Observation) -> DoubleArray:
         """Return the reward of a network under every policy, [targets]."""
         if evaluated.error is None or evaluated.cost is None or self._targets is None:
             return np.zeros(_TARGETS)
         within = np.minimum(1.0, self._targets / max(evaluated.cost, 1e-12))
         return np.asarray(max(0.0, 1.0 - evaluated.error) * within)
 
-    def _learn(self, evaluated: Observation, rewards: Floats) -> None:
+    def _learn(self, evaluated: Observation, rewards: DoubleArray) -> None:
         logs = [_log_softmax(logits) for logits in self._logits]
         chosen = np.sum([log[:, gene] for log, gene in zip(logs, evaluated.genes, strict=True)], axis=0)
         ratios = np.exp(np.minimum(chosen - chosen[evaluated.number % _TARGETS], np.log(_MAX_RATIO)))
@@ -95,7 +93,7 @@ class ReinforcementSampler(ProposingSampler):
             self._logits[position] += _STEP * ((ratios * pull)[:, None] * gradient + _ENTROPY * entropy)
 
 
-def _log_softmax(logits: Floats) -> Floats:
+def _log_softmax(logits: DoubleArray) -> DoubleArray:
     shifted = logits - logits.max(axis=-1, keepdims=True)
     return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))
 

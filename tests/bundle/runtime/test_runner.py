@@ -11,6 +11,7 @@ import torch
 
 from hwnas.bundle.export import export_bundle
 from hwnas.bundle.runtime.onnx_predictor import OnnxPredictor
+from hwnas.bundle.runtime.processor import SupportsResultWarnings
 from hwnas.bundle.runtime.runner import Runner
 from hwnas.bundle.trained_member import TrainedMember
 from hwnas.errors import BundleError, DataError
@@ -18,6 +19,7 @@ from hwnas.files import sha256_of_file
 from hwnas.metrics.confusion import confusion_matrix, mean_iou
 from hwnas.range_view.knn import labels_of_points
 from hwnas.range_view.projection import network_input, project
+from hwnas.scan import DataWarning
 from tests.bundle import small_lidar
 from tests.bundle.made_up_bundle import manifest_of, rewrite_manifest
 from tests.bundle.small_lidar import FixedMeter, SmallSpace, SmallTask, make_scan, write_run
@@ -94,6 +96,7 @@ def test_running_a_bundle_imports_neither_torch_nor_optuna(bundle: Path, tmp_pat
     script = f"""
 import sys
 import numpy as np
+from hwnas.bundle.runtime.processor import SupportsResultWarnings
 from hwnas.bundle.runtime.runner import Runner
 scan = np.load({str(tmp_path / "scan.npz")!r})
 labels = Runner({str(bundle)!r}).label(scan["points"], scan["intensity"])
@@ -213,3 +216,41 @@ def test_scans_in_deployment_need_no_field_of_labels(bundle: Path, tmp_path: Pat
     runner = Runner(forged)
     expected = runner.label(points, intensity)
     np.testing.assert_array_equal(runner.label_scan(tmp_path / "scan.npy"), expected)
+
+
+class CandidProcessor:
+    """Of another task: it says what is unusual about an input once there is a result."""
+
+    input_suffixes, result_suffix = (".npy",), ".npy"
+
+    def read(self, path):
+        return np.load(path)
+
+    def check(self, raw):
+        return ("said before",)
+
+    def before(self, raw):
+        return {"range_image": raw}, None
+
+    def after(self, outputs, context):
+        return next(iter(outputs.values())).argmax(axis=1)
+
+    def write(self, result, path):
+        return {}
+
+    def picture(self, raw, result, title):
+        return b""
+
+    def warnings_of(self, result):
+        return (f"said of {result.shape}",)
+
+
+def test_what_a_processor_finds_on_the_way_is_a_warning_of_any_task(bundle: Path) -> None:
+    with Runner(bundle) as runner:
+        shape = runner.manifest.io_spec.inputs[0].shape
+        runner.processor = CandidProcessor()
+        assert isinstance(runner.processor, SupportsResultWarnings)
+        with pytest.warns(DataWarning) as found:
+            runner.run(np.zeros(shape, np.float32))
+    assert [str(one.message) for one in found] == ["said before", f"said of (1, {shape[2]}, {shape[3]})"]
+    assert {one.filename for one in found} == {__file__}, "where the runner was called"

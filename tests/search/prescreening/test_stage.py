@@ -12,6 +12,7 @@ from hwnas.errors import ConfigError, StudyError
 from hwnas.objectives import Objectives
 from hwnas.report.build import build_report
 from hwnas.search.driver import search
+from hwnas.search.failure import ABANDONED, SUPERSEDED, Failure
 from hwnas.search.latency_filter import LatencyFilter
 from hwnas.search.prescreening.stage import PrescreeningStage
 from hwnas.search.run_directory import RunDirectory
@@ -40,7 +41,7 @@ def _trial(space: SearchSpace, number: int, choices: dict, **changes) -> TrialSu
         "cost": 0.1 * choices["channels"] * choices["depth"],
         "measurements": {},
         "duplicate_of": None,
-        "reason": None,
+        "failure": None,
         "seconds": 2.0,
         "elapsed_s": 2.0 * number,
     }
@@ -87,12 +88,18 @@ def test_the_chosen_are_new_and_stay_the_same(tmp_path: Path, space, trials) -> 
     assert state["predictor"]["rank_correlation"]["networks"] == 12
 
     again = _stage(tmp_path, space)
-    more = [*trials, _trial(space, 12, chosen[0]), _trial(space, 13, chosen[1], state="FAIL", reason=None)]
+    more = [
+        *trials,
+        _trial(space, 12, chosen[0]),
+        _trial(space, 13, chosen[1], state="FAIL", failure=ABANDONED),
+    ]
     assert again.chosen(more, more, lambda: False) == chosen, "finished prescreening is not repeated"
     assert again.wanted == 16
     assert not_yet_evaluated(space, chosen, more) == chosen[1:], "what was killed is tried again"
-    failed = [*trials, _trial(space, 12, chosen[0], state="FAIL", reason="it exploded")]
+    failed = [*trials, _trial(space, 12, chosen[0], state="FAIL", failure=Failure("it exploded"))]
     assert not_yet_evaluated(space, chosen, failed) == chosen[1:]
+    rebased = [*trials, _trial(space, 12, chosen[0], state="FAIL", failure=SUPERSEDED)]
+    assert not_yet_evaluated(space, chosen, rebased) == chosen, "its limit was that of another target"
 
     anew = _stage(tmp_path, space, train_best=2)
     assert len(anew.chosen(more, more, lambda: False) or []) == 2, "other settings mean prescreening anew"

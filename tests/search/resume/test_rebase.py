@@ -14,8 +14,9 @@ from hwnas.errors import ConfigError, StudyError
 from hwnas.latency.measure.meter import AgentMeter
 from hwnas.objectives import Constraint, Metric, Objectives
 from hwnas.search.driver import search
+from hwnas.search.failure import SUPERSEDED, Failure
 from hwnas.search.full_training import train_front
-from hwnas.search.resume.frozen_trials import SUPERSEDED, Outcome
+from hwnas.search.resume.frozen_trials import Outcome
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.strategies import distributions_of
 from hwnas.search.study import SearchStudy
@@ -119,7 +120,7 @@ def study_of(path: Path) -> SearchStudy:
         elif state == "over":
             study.tell_infeasible(trial, measurements=measurements, objectives=OBJECTIVES, **reported)
         else:
-            study.tell_failed(trial, "no luck", **reported)
+            study.tell_failed(trial, Failure("no luck"), **reported)
     study.set_identity({"target": "first"})
     return study
 
@@ -137,7 +138,11 @@ def test_every_kind_of_trial_is_carried_over(tmp_path: Path) -> None:
     after = again.summaries()
     assert [trial.state for trial in after] == ["PRUNED", "COMPLETE", "FAIL", "PRUNED", "FAIL"]
     assert [trial.cost for trial in after] == [6.0, 3.0, None, 6.0, None]
-    assert (after[1].error, after[2].reason, after[4].reason) == (before[1].error, SUPERSEDED, "no luck")
+    assert (after[1].error, after[2].failure.reason, after[4].failure.reason) == (
+        before[1].error,
+        SUPERSEDED.reason,
+        "no luck",
+    )
     for old, new in zip(before, after, strict=True):
         assert (old.number, old.architecture, old.duplicate_of, old.elapsed_s, old.seconds) == (
             new.number,
@@ -154,8 +159,8 @@ def test_every_kind_of_trial_is_carried_over(tmp_path: Path) -> None:
 
 def test_a_network_that_cannot_be_measured_any_more_fails(tmp_path: Path) -> None:
     study = study_of(tmp_path / "j")
-    study.replace({}, {**OUTCOMES, 1: Outcome(None, "refused")}, OBJECTIVES)
-    assert (study.summaries()[1].state, study.summaries()[1].reason) == ("FAIL", "refused")
+    study.replace({}, {**OUTCOMES, 1: Outcome(None, Failure("refused"))}, OBJECTIVES)
+    assert (study.summaries()[1].state, study.summaries()[1].failure.reason) == ("FAIL", "refused")
 
 
 def test_a_kill_at_any_record_leaves_the_old_study_or_the_new_one(tmp_path: Path) -> None:

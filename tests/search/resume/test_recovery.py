@@ -14,12 +14,11 @@ from hwnas.errors import StudyError
 from hwnas.files import write_checked_json
 from hwnas.objectives import Constraint, Objectives
 from hwnas.search.driver import search
-from hwnas.search.resume.frozen_trials import LOST
+from hwnas.search.failure import ABANDONED, LOST, Failure
 from hwnas.search.resume.recovery import Recovered, recover
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.strategies import distributions_of
 from hwnas.search.study import SearchStudy
-from hwnas.search.trial_summary import ABANDONED
 from hwnas.tasks.base import Quality
 from hwnas.testing.strategy_suite import GridSpace
 from tests.search.resume.consistency import consistent_front
@@ -97,7 +96,7 @@ def test_records_say_what_is_told(tmp_path: Path) -> None:
     assert recovered(run, study) == Recovered()
     assert study.fail_stale() == [failed, untrainable, predicted, other, unrecorded]
     assert study.summaries()[0] == first
-    assert {trial.reason for trial in study.summaries()[2:]} == {ABANDONED}
+    assert {trial.failure for trial in study.summaries()[2:]} == {ABANDONED}
 
 
 def test_a_trial_that_was_queued_but_not_asked_counts_as_lost_with_the_driver(tmp_path: Path) -> None:
@@ -113,7 +112,7 @@ def test_a_trial_that_was_queued_but_not_asked_counts_as_lost_with_the_driver(tm
     assert again.fail_stale() == [running, running + 1, running + 2]
     assert again.optuna_study.sampler is sampler
     assert [trial.state for trial in again.summaries()] == ["FAIL"] * 3
-    assert {trial.reason for trial in again.summaries()} == {ABANDONED}
+    assert {trial.failure for trial in again.summaries()} == {ABANDONED}
     assert opened(again) == running + 3
 
 
@@ -167,7 +166,7 @@ def test_a_damaged_record_is_not_told_and_hinders_no_other(tmp_path: Path, damag
     run.trial_record(damaged).write_bytes(DAMAGES[damage](content))
     assert recovered(run, study).finished == [whole]
     assert study.fail_stale() == [damaged]
-    states = [(trial.state, trial.error, trial.reason) for trial in study.summaries()]
+    states = [(trial.state, trial.error, trial.failure) for trial in study.summaries()]
     assert states == [("FAIL", None, ABANDONED), ("COMPLETE", 0.25, None)]
 
 
@@ -218,7 +217,7 @@ def studied(directory: Path, trials: int) -> tuple[RunDirectory, SearchStudy]:
                 trial, measurements=changes["measurements"], objectives=OBJECTIVES, elapsed_s=elapsed_s
             )
         else:
-            study.tell_failed(trial, "it happens", elapsed_s=elapsed_s)
+            study.tell_failed(trial, Failure("it happens"), elapsed_s=elapsed_s)
     return run, study
 
 
@@ -262,7 +261,7 @@ def test_trials_of_which_nothing_is_left_fail_and_keep_their_numbers(tmp_path: P
     found = recovered(run, study)
     assert (found.restored, found.lost) == ([3], [1, 2, 4])
     assert [trial.state for trial in study.summaries()] == ["COMPLETE", "FAIL", "FAIL", "COMPLETE", "FAIL"]
-    assert {trial.reason for trial in study.summaries() if trial.state == "FAIL"} == {LOST}
+    assert {trial.failure for trial in study.summaries() if trial.state == "FAIL"} == {LOST}
     assert found.remarks("the study") == [
         "the study had lost its last 4 trials: trials 3 came back from the records, trials 1, 2, 4 did not."
     ]

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from hwnas.appending import append_lines
 from hwnas.errors import StudyError
 from hwnas.objectives import Objectives
+from hwnas.search.failure import ABANDONED
 from hwnas.search.storage import DriverLease, LockedJournal
 from hwnas.search.storage.journal import cut_at_damage
 from hwnas.search.strategies import distributions_of
 from hwnas.search.study import SearchStudy
-from hwnas.search.trial_summary import ABANDONED
 from hwnas.testing.strategy_suite import GridSpace
 
 RECORDS = [{"op_code": 2, "value": "x" * size} for size in (3, 70_000, 5)]
@@ -255,7 +255,7 @@ def test_a_study_survives_a_tear_at_any_record(tmp_path: Path) -> None:
         summaries = torn.summaries()
         torn.close()
         assert {trial.state for trial in summaries} <= {"COMPLETE", "FAIL"}
-        assert all(trial.reason == ABANDONED for trial in summaries if trial.state == "FAIL")
+        assert all(trial.failure == ABANDONED for trial in summaries if trial.state == "FAIL")
         reported = sum(trial.is_trained for trial in summaries)
         assert reported >= told_before
         told_before = reported

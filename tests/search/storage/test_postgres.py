@@ -229,7 +229,7 @@ def test_a_commit_of_unknown_outcome_is_settled(server: PostgresServer, *, is_co
         states = [trial.state for trial in study.summaries()]
         assert states.count("COMPLETE") == 4
         assert states.count("FAIL") == (1 if is_committed else 0)
-        assert all("database was lost" in t.reason for t in study.summaries() if t.state == "FAIL")
+        assert all("database was lost" in t.failure.reason for t in study.summaries() if t.state == "FAIL")
         study.close()
 
 

@@ -12,6 +12,7 @@ import pytest
 from hwnas.architecture import Architecture
 from hwnas.io_spec import dense_logits
 from hwnas.objectives import Constraint, Objectives
+from hwnas.search.failure import Failure
 from hwnas.search.strategies import Limits, StrategyContext, distributions_of, make_sampler
 from hwnas.search.strategies.observations import Genes
 from hwnas.search.strategies.proposing import ProposingSampler
@@ -137,7 +138,7 @@ class TestEvolution:
             tell(study, trial, 0.01, 2 * MOST_MS)
         for own in failed:
             trial, _ = opened(study, own)
-            study.tell_failed(trial, "it happens", elapsed_s=0.0)
+            study.tell_failed(trial, Failure("it happens"), elapsed_s=0.0)
         assert proposed(sampler, study, 200) == before
 
     def test_a_proposal_is_the_better_of_a_sample_with_one_change(self, tmp_path: Path) -> None:
@@ -271,7 +272,7 @@ class TestReinforce:
                 continue
             trial = running.pop(int(rng.integers(3)))  # told in another order than asked
             if number % 9 == 8:
-                study.tell_failed(trial, "it happens", elapsed_s=0.0)
+                study.tell_failed(trial, Failure("it happens"), elapsed_s=0.0)
             else:
                 cost = 2 * MOST_MS if number % 7 == 6 else float(1 + trial.params["gene0"])
                 tell(study, trial, 0.1 + 0.2 * trial.params["gene1"], cost)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from hwnas.arrays import DoubleArray
 from hwnas.search.strategies.base import StrategyContext
 from hwnas.search.strategies.candidate_pool import CandidatePool, Encoded
 from hwnas.search.strategies.expected_improvement import expected_hypervolume_improvement
@@ -16,8 +16,6 @@ from hwnas.search.strategies.surrogate.data import Data, TrainedNetworks
 from hwnas.search.strategies.surrogate.fidelities import LEAST_KNOWN, ErrorModel, LongerTraining
 from hwnas.search.strategies.surrogate.model import Covariance, GaussianProcess
 from hwnas.search.strategies.surrogate.view import View
-
-Floats = npt.NDArray[np.float64]
 
 _FITTED_POINTS = 150
 _GROWTH = 1.2
@@ -49,15 +47,15 @@ class Beliefs:
     cost: GaussianProcess | float
     is_feasible: GaussianProcess | None
     has_predictions: bool
-    front: Floats
+    front: DoubleArray
     reference: tuple[float, float]
     view: View
 
-    def features(self, known: Encoded) -> Floats:
+    def features(self, known: Encoded) -> DoubleArray:
         """Return one row of features for every network."""
         return self.view.features(known, with_latency=self.has_predictions)
 
-    def gains(self, pool: Encoded) -> Floats:
+    def gains(self, pool: Encoded) -> DoubleArray:
         """Return the expected hypervolume improvement of untrained networks over the front, [n]."""
         features = self.features(pool)
         gains = expected_hypervolume_improvement(
@@ -67,7 +65,9 @@ class Beliefs:
             return gains
         return np.asarray(gains * np.clip(self.is_feasible.predict(features)[0], 0.02, 1.0))
 
-    def gains_over(self, taken: Encoded, taken_costs: Floats, others: Encoded, costs: Floats) -> Floats:
+    def gains_over(
+        self, taken: Encoded, taken_costs: DoubleArray, others: Encoded, costs: DoubleArray
+    ) -> DoubleArray:
         """Return the expected hypervolume improvement of networks of known costs over some of such, [n].
 
         Args:
@@ -81,7 +81,7 @@ class Beliefs:
         error = self.error.predict(self.features(others))
         return expected_hypervolume_improvement(log_costs, error, front, self.reference)
 
-    def log_costs(self, pool: Encoded, features: Floats) -> tuple[Floats, Floats]:
+    def log_costs(self, pool: Encoded, features: DoubleArray) -> tuple[DoubleArray, DoubleArray]:
         """Return mean and standard deviation of logarithms of costs, each [n]."""
         base = np.zeros(len(features))
         if self.has_predictions:

@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from hwnas.arrays import DoubleArray
 from hwnas.estimators.learned import capped
 from hwnas.pareto import non_dominated_ranks
 from hwnas.search.strategies.candidate_pool import CandidatePool
 from hwnas.search.strategies.observations import Observation, Observations
 from hwnas.search.strategies.surrogate.view import View
-
-Floats = npt.NDArray[np.float64]
 
 _MAX_POINTS, _STEP = 300, 50
 """A model is made of this many networks at most, half of them the best, the others drawn from the rest,
@@ -25,10 +23,10 @@ chosen anew every `_STEP` networks, and of those that were trained since."""
 class Data:
     """Trained networks: features [n, d], errors, costs and their logarithms (over predictions) [n]."""
 
-    features: Floats
-    errors: Floats
-    costs: Floats
-    log_costs: Floats
+    features: DoubleArray
+    errors: DoubleArray
+    costs: DoubleArray
+    log_costs: DoubleArray
 
 
 class TrainedNetworks:
@@ -94,7 +92,7 @@ class TrainedNetworks:
         return Data(self._view.features(known, with_latency=has_predictions), errors, costs, log_costs)
 
 
-def points_of(evaluated: Sequence[Observation]) -> Floats:
+def points_of(evaluated: Sequence[Observation]) -> DoubleArray:
     """Return (error, cost) of trained networks, [n, 2]."""
     return np.array([(each.error, each.cost) for each in evaluated], np.float64).reshape(len(evaluated), 2)
 

@@ -14,11 +14,9 @@ from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
 import numpy as np
-import numpy.typing as npt
 
+from hwnas.arrays import DoubleArray
 from hwnas.search.strategies.surrogate.model import GaussianProcess, Scale
-
-Floats = npt.NDArray[np.float64]
 
 LEAST_KNOWN = 3
 """So few long trainings say where the line lies."""
@@ -30,11 +28,11 @@ _ROUNDS = 5
 class ErrorModel(Protocol):
     """Says what the error of networks is."""
 
-    def predict(self, encodings: Floats) -> tuple[Floats, Floats]:
+    def predict(self, encodings: DoubleArray) -> tuple[DoubleArray, DoubleArray]:
         """Return mean and standard deviation at encodings, [m, d], each [m]."""
         ...
 
-    def believing(self, encodings: Floats) -> Self:
+    def believing(self, encodings: DoubleArray) -> Self:
         """Return a model to which its own means at encodings, [m, d], were told."""
         ...
 
@@ -56,7 +54,9 @@ class LongerTraining:
     rest: GaussianProcess
 
     @classmethod
-    def learned(cls, shorter: ErrorModel, encodings: Floats, errors: Floats, scale: Scale) -> LongerTraining:
+    def learned(
+        cls, shorter: ErrorModel, encodings: DoubleArray, errors: DoubleArray, scale: Scale
+    ) -> LongerTraining:
         """Learn from networks that were trained for both lengths.
 
         Args:
@@ -70,18 +70,18 @@ class LongerTraining:
         rest = GaussianProcess(encodings, errors - slope * believed - offset, scale)
         return cls(shorter, slope, offset, rest)
 
-    def predict(self, encodings: Floats) -> tuple[Floats, Floats]:
+    def predict(self, encodings: DoubleArray) -> tuple[DoubleArray, DoubleArray]:
         """Return mean and standard deviation at encodings, [m, d], each [m]."""
         short, short_spread = self.shorter.predict(encodings)
         rest, rest_spread = self.rest.predict(encodings)
         return self.offset + self.slope * short + rest, np.hypot(self.slope * short_spread, rest_spread)
 
-    def believing(self, encodings: Floats) -> LongerTraining:
+    def believing(self, encodings: DoubleArray) -> LongerTraining:
         """Return a model to which its own means of the shorter training at encodings, [m, d], were told."""
         return replace(self, shorter=self.shorter.believing(encodings))
 
 
-def _line(short: Floats, long: Floats) -> tuple[float, float]:
+def _line(short: DoubleArray, long: DoubleArray) -> tuple[float, float]:
     """Return slope and offset of long errors over short ones, each [n]: the mean of a Bayesian regression.
 
     The prior of the offset is flat, and the noise is what the line leaves, found in a few rounds. With few

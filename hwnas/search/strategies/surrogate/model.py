@@ -12,10 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import linalg, optimize
 
-Floats = npt.NDArray[np.float64]
+from hwnas.arrays import DoubleArray
 
 _JITTER = 1e-6
 _STEPS = 30
@@ -35,11 +34,11 @@ class Scale:
         parts: length and spread of each part.
     """
 
-    centre: Floats
+    centre: DoubleArray
     parts: tuple[tuple[int, float], ...]
 
     @classmethod
-    def of(cls, encodings: Floats, parts: Sequence[int]) -> Scale:
+    def of(cls, encodings: DoubleArray, parts: Sequence[int]) -> Scale:
         """Return what gives every part of encodings, [n, d], a mean square distance of 1 to its centre."""
         centre = encodings.mean(axis=0)
         found, begin = [], 0
@@ -52,7 +51,7 @@ class Scale:
             begin += length
         return cls(centre, tuple(found))
 
-    def split(self, encodings: Floats) -> list[Floats]:
+    def split(self, encodings: DoubleArray) -> list[DoubleArray]:
         """Return each part of encodings, [n, d], in its scale."""
         moved, result, begin = encodings - self.centre, [], 0
         for length, spread in self.parts:
@@ -84,7 +83,7 @@ class GaussianProcess:
     """A function of encodings, known with noise at some of them."""
 
     def __init__(
-        self, encodings: Floats, values: Floats, scale: Scale, covariance: Covariance | None = None
+        self, encodings: DoubleArray, values: DoubleArray, scale: Scale, covariance: Covariance | None = None
     ) -> None:
         """Condition on what is known.
 
@@ -105,9 +104,9 @@ class GaussianProcess:
         self.covariance = covariance or self._fitted(Covariance.prior(self._num_parts))
         logs = np.array(self.covariance.logs)
         self._factor = self._factored(self._covariances(logs, self._products, self._squares)[0], logs)
-        self._weights: Floats = linalg.cho_solve((self._factor, True), self._values)
+        self._weights: DoubleArray = linalg.cho_solve((self._factor, True), self._values)
 
-    def predict(self, encodings: Floats) -> tuple[Floats, Floats]:
+    def predict(self, encodings: DoubleArray) -> tuple[DoubleArray, DoubleArray]:
         """Return mean and standard deviation of the noiseless function at other encodings, each [m]."""
         others = self._scale.split(encodings)
         logs, parts = np.array(self.covariance.logs), self._num_parts
@@ -119,14 +118,14 @@ class GaussianProcess:
         spread = self._spread * np.sqrt(np.maximum(variances, 1e-10))
         return self._mean + self._spread * means, spread
 
-    def conditioned(self, encodings: Floats, values: Floats) -> GaussianProcess:
+    def conditioned(self, encodings: DoubleArray, values: DoubleArray) -> GaussianProcess:
         """Return the same process told more: values, [m], at encodings, [m, d]."""
         known, before = self._observed
         return GaussianProcess(
             np.concatenate([known, encodings]), np.append(before, values), self._scale, self.covariance
         )
 
-    def believing(self, encodings: Floats) -> GaussianProcess:
+    def believing(self, encodings: DoubleArray) -> GaussianProcess:
         """Return the same process to which its own means at encodings, [m, d], were told."""
         return self.conditioned(encodings, self.predict(encodings)[0])
 
@@ -136,7 +135,7 @@ class GaussianProcess:
             [_LINEAR_SPREAD] * parts + [_LOCAL_SPREAD] + [_LENGTH_SPREAD] * parts + [_NOISE_SPREAD]
         )
 
-        def loss(logs: Floats) -> tuple[float, Floats]:
+        def loss(logs: DoubleArray) -> tuple[float, DoubleArray]:
             value, slope = self._negative_log_likelihood(logs)
             away = (logs - start) / spreads
             return value + 0.5 * float(away @ away), slope + away / spreads
@@ -147,7 +146,9 @@ class GaussianProcess:
         )
         return Covariance(tuple(float(value) for value in found.x))
 
-    def _covariances(self, logs: Floats, products: Floats, squares: Floats) -> tuple[Floats, Floats]:
+    def _covariances(
+        self, logs: DoubleArray, products: DoubleArray, squares: DoubleArray
+    ) -> tuple[DoubleArray, DoubleArray]:
         """Return covariances, and the slope of the local term per squared distance in lengths.
 
         Matern 5/2: the book, equation 4.17.
@@ -159,11 +160,11 @@ class GaussianProcess:
         near = (1.0 + scaled + scaled**2 / 3.0) * decay
         return np.tensordot(linear, products, 1) + near, 5.0 / 3.0 * (1.0 + scaled) * decay
 
-    def _factored(self, covariances: Floats, logs: Floats) -> Floats:
+    def _factored(self, covariances: DoubleArray, logs: DoubleArray) -> DoubleArray:
         covariances[np.diag_indices_from(covariances)] += np.exp(logs[-1]) + _JITTER
         return np.asarray(linalg.cholesky(covariances, lower=True, overwrite_a=True, check_finite=False))
 
-    def _negative_log_likelihood(self, logs: Floats) -> tuple[float, Floats]:
+    def _negative_log_likelihood(self, logs: DoubleArray) -> tuple[float, DoubleArray]:
         """Return the negative logarithm of the likelihood and its slope; the book, equations 5.8 and 5.9."""
         parts = self._num_parts
         covariances, slope = self._covariances(logs, self._products, self._squares)
@@ -183,7 +184,9 @@ class GaussianProcess:
         return value, 0.5 * np.array(slopes)
 
 
-def _products_and_squares(known: list[Floats], others: list[Floats]) -> tuple[Floats, Floats]:
+def _products_and_squares(
+    known: list[DoubleArray], others: list[DoubleArray]
+) -> tuple[DoubleArray, DoubleArray]:
     """Return inner products and squared distances of [n, d] and [m, d] by part, each [parts, n, m]."""
     products = np.stack([one @ other.T for one, other in zip(known, others, strict=True)])
     norms = np.stack([np.square(part).sum(axis=1) for part in known])

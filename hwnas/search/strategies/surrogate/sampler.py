@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 from optuna.samplers import BaseSampler
 
+from hwnas.arrays import DoubleArray
 from hwnas.one_thread import one_thread
 from hwnas.pareto import non_dominated_ranks
 from hwnas.search.strategies.base import StrategyContext
@@ -17,8 +17,6 @@ from hwnas.search.strategies.proposing import ProposingSampler
 from hwnas.search.strategies.surrogate.beliefs import Beliefs, Believer
 from hwnas.search.strategies.surrogate.data import points_of
 from hwnas.search.strategies.surrogate.fidelities import LEAST_KNOWN
-
-Floats = npt.NDArray[np.float64]
 
 _MIN_START, _MAX_START = 5, 10
 _START_DRAWS = 64
@@ -99,7 +97,7 @@ class SurrogateSampler(ProposingSampler):
         if not candidates:
             return None
 
-        def known(networks: list[Observation]) -> tuple[Encoded, Floats]:
+        def known(networks: list[Observation]) -> tuple[Encoded, DoubleArray]:
             encoded = self._pool.described([each.genes for each in networks])
             return encoded, np.array([costs[each.architecture] for each in networks], np.float64)
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
+from hwnas.arrays import DoubleArray
 from hwnas.search.strategies.base import StrategyContext
 from hwnas.search.strategies.candidate_pool import CandidatePool, Encoded
 from hwnas.search.strategies.surrogate.model import Scale
 from hwnas.search_spaces.base import SupportsEncodingParts
-
-Floats = npt.NDArray[np.float64]
 
 _DRAWS = 300
 
@@ -38,7 +36,7 @@ class View:
         known = self.everywhere.log_ms[np.isfinite(self.everywhere.log_ms)]
         return float(known.mean()) if len(known) else 0.0
 
-    def features(self, known: Encoded, *, with_latency: bool) -> Floats:
+    def features(self, known: Encoded, *, with_latency: bool) -> DoubleArray:
         """Return one row of features for every architecture."""
         if not with_latency:
             return known.vectors
