@@ -19,7 +19,7 @@ class ExchangedRings {
   struct Finding {
     Ints number;  // what each ring is to be numbered; empty where it keeps its number
     bool contradicts = false;
-    bool is_clear = false;  // whether elevations tell the order of nearly all neighbours
+    bool is_clear = false;  // whether elevations tell the order of all neighbours that can be judged, at least of half
   };
 
   ExchangedRings(const Directions& from, IntSpan ring, int32_t highest)
@@ -39,7 +39,7 @@ class ExchangedRings {
       wrong += votes.are_wrong();
       unclear += votes.shared >= kFewestVotes && !votes.are_wrong() && kFew * votes.below >= votes.shared;
     }
-    const bool is_clear = kMost * unclear < judged && 2 * judged >= static_cast<int64_t>(from_top.size() - 1);
+    const bool is_clear = !unclear && 2 * judged >= static_cast<int64_t>(from_top.size() - 1);
     if (wrong && kMost * unclear >= judged) return finding;
     finding.is_clear = is_clear;
     Longs found(from_top);
@@ -92,7 +92,8 @@ class ExchangedRings {
     }
     int64_t judged = 0, astray = 0;
     for (size_t i = 0; i < from_.sine.size(); ++i) {
-      const size_t own = static_cast<size_t>(place[static_cast<size_t>(ring_[from_.index[i]])]), cell = RingCells::cell_of(from_, i);
+      const size_t own = static_cast<size_t>(place[static_cast<size_t>(ring_[from_.index[i]])]);
+      const size_t cell = RingCells::cell_of(from_, i);
       const int32_t above = own >= 2 ? means[(own - 2) * kCells + cell] : -1;
       const int32_t below = own + 2 < rings ? means[(own + 2) * kCells + cell] : -1;
       const int32_t sine = from_.sine[i], apart = std::abs(sine - means[own * kCells + cell]);

@@ -48,7 +48,7 @@ class ShiftedRings {
   // cells on both sides whose steps tell the inclination, and that belong to one place.
   static constexpr int32_t kParts = 16, kSteady = 1 << 18, kApart = 2, kFewestRings = 5, kPlace = 4;
   static constexpr size_t kAround[] = {5, 8};
-  static constexpr double kShareOfRings = 0.4, kShifted = 0.45;
+  static constexpr double kShareOfRings = 0.4, kShifted = 0.7;
 
   // The steps, in spacings, that most rings have in common; 0 where unknown.
   void find_steps(double* step) const {

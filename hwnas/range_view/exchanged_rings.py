@@ -35,7 +35,7 @@ class Renumbering(NamedTuple):
         number: [highest + 1] what each ring is to be numbered; None where it keeps its number.
         contradicts: whether too many neighbours are the wrong way round to be put right, too many points
             lie in other rings than theirs, or rings are shifted in a part of the turn.
-        is_clear: whether elevations tell the order of nearly all neighbours.
+        is_clear: whether elevations tell the order of all neighbours that can be judged, at least of half.
     """
 
     number: Optional[IntArray] = None
@@ -60,7 +60,7 @@ def renumbering(cells: RingCells, present: LongArray, order: int) -> Renumbering
     are_wrong = is_judged & (_FEW * right < shared)
     judged, num_wrong = int(is_judged.sum()), int(are_wrong.sum())
     unclear = int((is_judged & ~are_wrong & (_FEW * wrong >= shared)).sum())
-    is_clear = _MOST * unclear < judged and 2 * judged >= len(shared)
+    is_clear = not unclear and 2 * judged >= len(shared)
     if num_wrong and _MOST * unclear >= judged:
         return Renumbering()
     found: Optional[LongArray] = from_top

@@ -32,8 +32,9 @@ _FEWEST_RINGS, _SHARE_OF_RINGS = 5, 0.4
 _AROUND = (5, 8)
 # Cells to either side that belong to one place.
 _PLACE = 4
-# A step of more than this, in spacings, is one of rings: noise stays below 0.4, shifts by one ring reach 0.5.
-_SHIFTED = 0.45
+# A step of more than this, in spacings, is one of rings: noise of real scans stays below 0.55, and shifts
+# by one ring make 0.85 or more.
+_SHIFTED = 0.7
 
 
 def are_shifted_in_part(cells: RingCells, from_top: LongArray) -> bool:
