@@ -17,7 +17,8 @@ from hwnas.run.quickstart import CHOICES, Budget, Quickstart
 from hwnas.search_spaces.base import make_search_space
 from tests import short_measuring
 
-# What is clocked for so short a time, beside other tests, repeats no better.
+# Small networks, two of them trained in full. What is clocked for so short a time, beside other tests, repeats no
+# better.
 COMMAND = """
 from hwnas.cli.main import main
 from hwnas.run import quickstart
@@ -26,6 +27,8 @@ from tests.short_measuring import shorten
 
 forked.fork_workers()
 shorten()
+quickstart.CHOICES |= {"input_width": [256], "stem_width": [8], "num_stages": [2]}
+quickstart.NUM_MEMBERS = 2
 quickstart.LATENCY_TOLERANCE = 5.0
 main()
 """

@@ -20,7 +20,7 @@ from hwnas.io_spec import IoSpec, TensorSpec
 from hwnas.onnx_graphs.cleaning import remove_traces
 from hwnas.onnx_graphs.naming import name_nodes_after_modules
 from hwnas.onnx_graphs.simplifying import simplified
-from hwnas.onnx_graphs.translations import translations_made_once
+from hwnas.onnx_graphs.translations import operators_listed_once, translations_made_once
 from hwnas.onnx_graphs.versions import at_opset, check_opset, with_oldest_versions
 
 EXPORTER_OPSET = 18
@@ -78,7 +78,7 @@ def _translated(module: nn.Module, io_spec: IoSpec, opset: int, name: str) -> on
     network = copy.deepcopy(module).cpu().eval()
     examples = tuple(_example(tensor) for tensor in io_spec.inputs)
     try:
-        with _quiet_exporter(), translations_made_once(), torch.no_grad():
+        with _quiet_exporter(), translations_made_once(), operators_listed_once(), torch.no_grad():
             # Tracing here rather than inside `torch.onnx.export` makes a failure final and its
             # message short: the exporter would go on to try three slower ways of tracing.
             traced = torch.export.export(network, examples, strict=False)

@@ -1,18 +1,25 @@
-"""Keeps the exporter's table of translations, which torch reads anew from its sources for every export.
+"""Keeps what torch's exporter makes anew for every export; a search exports every candidate.
 
-It says how each operator of torch is written in ONNX. To make it takes about 0.5 s, longer than the rest of
-the export of a small network; a search exports every candidate.
+The table of translations, which torch reads from its sources, says how each of its operators is written in
+ONNX: to make it takes about 0.5 s, longer than the rest of the export of a small network. The list of
+operators that are made of others takes a third of that rest.
 """
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
+
+import torch
+
+_LISTING = "_collect_all_valid_cia_ops"
+_DISPATCH_KEY = "CompositeImplicitAutograd"
 
 _exporting = threading.RLock()
 _tables: dict[tuple[Any, ...], Any] = {}
+_operators: dict[frozenset[str], Any] = {}
 
 
 @contextlib.contextmanager
@@ -48,3 +55,35 @@ def translations_made_once() -> Iterator[None]:
             yield
         finally:
             ONNXRegistry.from_torchlib = made  # type: ignore[method-assign]
+
+
+@contextlib.contextmanager
+def operators_listed_once() -> Iterator[None]:
+    """Give exports of this thread within the block the list of composite operators of an earlier one.
+
+    torch lists them twice for every export, from all that it knows. Operators that are registered meanwhile
+    are listed, too. It patches an internal of torch; with a release that lacks it, the list is made every
+    time.
+    """
+    from torch.export import decomp_utils, exported_program
+
+    registered = getattr(torch._C, "_dispatch_get_registrations_for_dispatch_key", None)  # noqa: SLF001
+    with _exporting, contextlib.ExitStack() as undo:
+        owner = threading.get_ident()
+        for module in (decomp_utils, exported_program):
+            make = vars(module).get(_LISTING)
+            if make is None or registered is None:
+                continue
+
+            def listed(make: Callable[[], Any] = make) -> Any:
+                if threading.get_ident() != owner:
+                    return make()
+                key = frozenset(registered(_DISPATCH_KEY))
+                if key not in _operators:
+                    _operators.clear()
+                    _operators[key] = make()
+                return _operators[key]
+
+            undo.callback(setattr, module, _LISTING, make)
+            setattr(module, _LISTING, listed)
+        yield

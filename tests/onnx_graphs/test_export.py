@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from hwnas.errors import ExportError
 from hwnas.io_spec import IoSpec, TensorSpec
 from hwnas.onnx_graphs.export import export_onnx
-from hwnas.onnx_graphs.translations import translations_made_once
+from hwnas.onnx_graphs.translations import operators_listed_once, translations_made_once
 
 torch.set_num_threads(1)
 
@@ -169,6 +169,37 @@ def test_the_exporters_table_is_made_once_and_only_our_exports_see_it(
     assert (tmp_path / "second.onnx").read_bytes() == (tmp_path / "first.onnx").read_bytes()
     _registration.ONNXRegistry.from_torchlib()
     assert made == [1]
+
+
+def test_operators_are_listed_once_until_another_is_registered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decomp_utils = pytest.importorskip("torch.export.decomp_utils")
+    make = decomp_utils._collect_all_valid_cia_ops
+    export_onnx(trained(), SPEC, tmp_path / "first.onnx", metadata={})
+    made: list[Any] = []
+
+    def counted() -> Any:
+        made.append(make())
+        return made[-1]
+
+    monkeypatch.setattr(decomp_utils, "_collect_all_valid_cia_ops", counted)
+    with operators_listed_once():
+        kept = decomp_utils._collect_all_valid_cia_ops()
+        assert made == []
+        assert kept == make()
+    assert decomp_utils._collect_all_valid_cia_ops is counted
+    export_onnx(trained(), SPEC, tmp_path / "second.onnx", metadata={})
+    assert made == []
+    assert (tmp_path / "second.onnx").read_bytes() == (tmp_path / "first.onnx").read_bytes()
+
+    library = torch.library.Library("hwnas_listed", "DEF")
+    library.define("twice(Tensor x) -> Tensor")
+    library.impl("twice", lambda x: 2 * x, "CompositeImplicitAutograd")
+    with operators_listed_once():
+        again = decomp_utils._collect_all_valid_cia_ops()
+    assert torch.ops.hwnas_listed.twice.default in again - kept
+    assert len(made) == 1
 
 
 def test_the_table_of_translations_stays_with_the_thread_that_exports(

@@ -1,5 +1,5 @@
 from __future__ import annotations
 
-from tests.search.conftest import tiny_plugin, tiny_site
+from tests.search.conftest import forked_workers, tiny_plugin, tiny_site
 
-__all__ = ["tiny_plugin", "tiny_site"]
+__all__ = ["forked_workers", "tiny_plugin", "tiny_site"]

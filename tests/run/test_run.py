@@ -101,7 +101,7 @@ def test_a_run_from_a_mapping_to_its_report(tmp_path: Path, caplog: pytest.LogCa
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("tiny_plugin")
+@pytest.mark.usefixtures("tiny_plugin", "forked_workers")
 def test_a_run_in_a_thread_needs_no_signals(tmp_path: Path) -> None:
     results = []
 

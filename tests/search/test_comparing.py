@@ -210,7 +210,7 @@ def test_the_report_shows_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("tiny_plugin")
+@pytest.mark.usefixtures("tiny_plugin", "forked_workers")
 def test_hand_crafted_networks_are_trained_and_measured_like_the_front(tmp_path: Path) -> None:
     run = hwnas.Run.create(run_settings(search__trials=2), tmp_path / "run")
     run.search(progress=False)

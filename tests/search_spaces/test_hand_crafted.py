@@ -22,6 +22,7 @@ from hwnas.testing.search_space_suite import (
 FULL = NetworkContract(5, 64, (256, 2048), dense_logits(20), cyclic_width=True)
 
 
+@pytest.mark.slow(seconds=2)
 class TestHandCrafted(SearchSpaceSuite):
     name = "hand-crafted"
     cheap: ClassVar[Restrictions] = {"width_multiplier": [0.125, 0.25]}

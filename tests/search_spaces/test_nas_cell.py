@@ -21,6 +21,7 @@ CHEAP = {"stem_width": (8, 16), "decoder_width": (16, 24), "cells": (1, 2)}
 FOUND = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|skip_connect~0|none~1|avg_pool_3x3~2|"
 
 
+@pytest.mark.slow(seconds=2)
 class TestNasCell(SearchSpaceSuite):
     cheap = CHEAP
 

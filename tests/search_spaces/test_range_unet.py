@@ -43,6 +43,7 @@ def choices_of(space: SearchSpace, **wanted: Any) -> dict[str, Any]:
     return {gene: values[0] for gene, values in space.choices.items()} | wanted
 
 
+@pytest.mark.slow(seconds=2)
 class TestRangeUNet(SearchSpaceSuite):
     cheap = NARROW
 

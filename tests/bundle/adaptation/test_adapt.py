@@ -23,6 +23,7 @@ from hwnas.latency.measure.protocol import MeasuringProtocol
 from tests.bundle.adaptation.shifted_data import write_shifted, write_trained_bundle
 from tests.short_measuring import bounded
 
+pytestmark = pytest.mark.slow(seconds=5)
 MAP = "merged-8"
 
 

@@ -162,6 +162,7 @@ def test_built_is_told_from_runs_here() -> None:
 
 
 @needs_rtx
+@pytest.mark.slow
 def test_script_says_which_engines_it_built() -> None:
     command = [sys.executable, str(SCRIPT), "--json", "--capabilities", "SM120", "--stages", "2"]
     command += ["--height", "16", "--width", "64"]

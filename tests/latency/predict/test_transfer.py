@@ -40,6 +40,7 @@ def other() -> LatencyTable:
     return replace(table, target="ssh://other", correction=replace(table.correction, weights=weights))
 
 
+@pytest.mark.slow
 def test_a_few_networks_here_and_a_table_of_another_device_make_one(
     other: LatencyTable, tmp_path: Path
 ) -> None:
@@ -74,6 +75,7 @@ def test_too_few_samples_and_other_networks_are_refused(other: LatencyTable, tmp
         make_table_from_others(TARGET, small_space(), CONTRACT, tmp_path, [elsewhere], 6)
 
 
+@pytest.mark.slow
 def test_the_command_line_takes_tables(other: LatencyTable, tmp_path: Path) -> None:
     other.save(tmp_path / "other.json")
     app = typer.Typer()

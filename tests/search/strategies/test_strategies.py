@@ -81,6 +81,7 @@ class TestReinforce(OwnStrategySuite):
     strategy = "reinforce"
 
 
+@pytest.mark.slow(seconds=4)
 class TestSurrogate(OwnStrategySuite):
     strategy = "surrogate"
 
