@@ -13,7 +13,7 @@ from hwnas.estimators.proxy_task import ProxyTask
 from hwnas.search_spaces.base import SearchSpace
 from hwnas.tasks.base import Task
 from hwnas.training.recipe import Recipe
-from hwnas.training.trainers import BY_DEFAULT, StepCallback, TrainerSpec, evaluate_network
+from hwnas.training.trainers import BY_DEFAULT, Progress, TrainerSpec, evaluate_network
 
 _OWN = ("limit", "samples", "column_stride")
 
@@ -35,7 +35,7 @@ class TrainingEstimator:
     space: SearchSpace
     recipe: Recipe
     limit: int | None = None
-    progress: StepCallback | None = None
+    progress: Progress | None = None
     trainer: TrainerSpec = BY_DEFAULT
 
     @property

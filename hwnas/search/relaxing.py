@@ -22,7 +22,7 @@ from hwnas.training.recipe import Recipe
 from hwnas.training.relaxation import RelaxationSettings, relax
 from hwnas.training.relaxed_choices import WEIGHTS, RelaxedChoices
 from hwnas.training.supernet import load_supernet
-from hwnas.training.trainers import StepCallback
+from hwnas.training.trainers import Progress
 
 
 def relax_run(
@@ -32,7 +32,7 @@ def relax_run(
     *,
     steps: int,
     weights: tuple[float, ...] = WEIGHTS,
-    progress: StepCallback | None = None,
+    progress: Progress | None = None,
 ) -> RelaxedChoices:
     """Relax the choices of a run's space.
 

@@ -49,7 +49,7 @@ from hwnas.training.relaxed_network import Options, RelaxedNetwork
 from hwnas.training.samples import EndlessDataset, StepSampler, load_batches
 from hwnas.training.shared_weights import SharedWeights
 from hwnas.training.supernet import space_of
-from hwnas.training.trainers import StepCallback
+from hwnas.training.trainers import Progress
 
 Latencies = Callable[[Sequence[Architecture]], npt.NDArray[np.float64]]
 """Latencies of networks in milliseconds; NaN for those that are not known."""
@@ -92,7 +92,7 @@ def relax(
     seed: int,
     directory: Path,
     provenance: dict[str, Any],
-    progress: StepCallback | None = None,
+    progress: Progress | None = None,
 ) -> RelaxedChoices:
     """Move the choices of a space; an interrupted relaxation goes on from its checkpoint.
 
@@ -175,7 +175,7 @@ class _Relaxation:
         self._usual = list(checkpoint.scalars["usual"])
         self._step, self.seconds = checkpoint.step, float(checkpoint.scalars["seconds"])
 
-    def run(self, directory: Path, identity: Identity, progress: StepCallback | None) -> None:
+    def run(self, directory: Path, identity: Identity, progress: Progress | None) -> None:
         """Do the steps that are left."""
         settings = self._settings
         sampler = StepSampler(first_step=self._step, steps=settings.steps, batch_size=self._recipe.batch_size)

@@ -42,7 +42,7 @@ from hwnas.training.optimizers import (
 from hwnas.training.recipe import Recipe
 from hwnas.training.samples import EndlessDataset, Sample, StepSampler, load_batches
 from hwnas.training.shared_weights import SharedWeights, extreme
-from hwnas.training.trainers import StepCallback
+from hwnas.training.trainers import Progress
 
 HEADER_FILE = "supernet.json"
 SCHEMA_VERSION = 1
@@ -58,7 +58,7 @@ def train_supernet(
     *,
     seed: int,
     directory: Path,
-    progress: StepCallback | None = None,
+    progress: Progress | None = None,
 ) -> SharedWeights:
     """Train the shared weights of a space; an interrupted training goes on from its checkpoint.
 
@@ -209,7 +209,7 @@ class _Sandwich:
         directory: Path,
         identity: Identity,
         checkpoint: Checkpoint | None,
-        progress: StepCallback | None,
+        progress: Progress | None,
     ) -> float:
         """Do the steps that are left; return the seconds that all sessions took up to their checkpoints."""
         recipe = self.recipe

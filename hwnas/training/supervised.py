@@ -16,7 +16,7 @@ from hwnas.tasks.evaluation import evaluate
 from hwnas.training.predict import torch_predict
 from hwnas.training.recipe import Recipe
 from hwnas.training.trainer import train
-from hwnas.training.trainers import SUPERVISED, StepCallback, Trainer, TrainerContext
+from hwnas.training.trainers import SUPERVISED, Progress, Trainer, TrainerContext
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class SupervisedTrainer:
         *,
         seed: int,
         directory: Path,
-        progress: StepCallback | None = None,
+        progress: Progress | None = None,
         is_stopped: Callable[[], bool] | None = None,
         start: Path | None = None,
     ) -> nn.Module:

@@ -28,7 +28,7 @@ from hwnas.training.checkpoint import (
 from hwnas.training.loop import TrainingLoop
 from hwnas.training.recipe import Recipe
 from hwnas.training.samples import EndlessDataset, PretrainingDataset, Sample, StepSampler, load_batches
-from hwnas.training.trainers import StepCallback
+from hwnas.training.trainers import Progress
 
 
 def train(
@@ -40,7 +40,7 @@ def train(
     seed: int,
     directory: Path,
     resume: bool = True,
-    progress: StepCallback | None = None,
+    progress: Progress | None = None,
     is_stopped: Callable[[], bool] | None = None,
     start: Path | None = None,
     trainable: Collection[str] | None = None,
@@ -107,7 +107,7 @@ def _run(
     recipe: Recipe,
     identity: Identity,
     directory: Path,
-    progress: StepCallback | None,
+    progress: Progress | None,
     is_stopped: Callable[[], bool] | None,
 ) -> None:
     """Do the steps that are left and write the result."""

@@ -23,7 +23,7 @@ from hwnas.training.recipe import Recipe
 GROUP = "hwnas.trainers"
 SUPERVISED = "supervised"
 
-StepCallback = Callable[[int, int, float], None]
+Progress = Callable[[int, int, float], None]
 """Is told after every step: steps done, steps in all, loss."""
 
 
@@ -52,7 +52,7 @@ class Trainer(Protocol):
         *,
         seed: int,
         directory: Path,
-        progress: StepCallback | None = None,
+        progress: Progress | None = None,
         is_stopped: Callable[[], bool] | None = None,
         start: Path | None = None,
     ) -> nn.Module:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import typer
 import yaml
-from rich.console import Console
+from rich.console import ColorSystem
 from typer.testing import CliRunner
 
 from hwnas.cli import estimate as estimate_command
@@ -26,6 +26,7 @@ from hwnas.estimators.comparison import (
 from hwnas.estimators.comparison_result import EstimatorComparison
 from hwnas.estimators.report import EstimatorReport
 from hwnas.files import read_checked_json, write_checked_json
+from hwnas.plain_console import PlainConsole
 from hwnas.search_spaces.base import make_search_space
 from hwnas.tasks.base import make_task
 from hwnas.training.recipe import Recipe
@@ -262,7 +263,9 @@ class Screen:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._written = io.StringIO()
-        console = Console(file=self._written, force_terminal=True, color_system="standard", width=100)
+        console = PlainConsole()
+        console.file, console._width = self._written, 100
+        console._force_terminal, console._color_system = True, ColorSystem.STANDARD
         monkeypatch.setattr(search_command, "out_console", console)
 
     @property

@@ -201,6 +201,18 @@ def test_large_studies_are_written_seldom() -> None:
         assert pareto_front.failed == 2505
 
 
+@pytest.mark.parametrize(("before", "new", "is_due"), [(495, 1, True), (2495, 5, False), (2494, 6, True)])
+def test_a_front_is_due_once_more_than_a_500th_is_new(
+    tmp_path: Path, before: int, new: int, is_due: bool
+) -> None:
+    pareto_front = ParetoFront(run_with_records(str(tmp_path / "run"), 0), objectives_within(None))
+    trials = [trial(number, None, None, state="FAIL") for number in range(before + new)]
+    pareto_front.update(trials[:before])
+    pareto_front.write(trials[:before])
+    pareto_front.update(trials)
+    assert pareto_front.is_due is is_due
+
+
 class CountingHistory(ParetoHistory):
     steps = 0
 

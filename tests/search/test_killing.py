@@ -26,13 +26,8 @@ TRIALS = 8
 
 
 def start(*arguments: Path | str) -> subprocess.Popen[str]:
-    command = [
-        sys.executable,
-        "-c",
-        "from hwnas.cli.search import *; app = typer.Typer(); register(app); app()",
-    ]
     return subprocess.Popen(
-        [*command, *map(str, arguments), "--json"],
+        [sys.executable, "-m", "hwnas", "search", *map(str, arguments), "--json"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -134,7 +129,8 @@ def test_ctrl_c_ends_cleanly_and_the_run_goes_on(write_run, tmp_path: Path) -> N
     os.killpg(process.pid, signal.SIGINT)
     output = process.communicate(timeout=60)
     assert process.returncode == 130, output
-    assert "--resume" in output[1]
+    said = f"Interrupted. Go on with: hwnas search {run.path} --resume. Finished candidates are kept."
+    assert output[1].splitlines()[-1] == said
     front = assert_consistent(run)
     assert json.loads(output[0])["interrupted"]
     assert {t["reason"] for t in front["trials"] if t["state"] == "FAIL"} <= {"interrupted"}

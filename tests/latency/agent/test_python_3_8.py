@@ -18,7 +18,7 @@ PREPARED = Path(__file__).parents[3] / ".venv38" / "bin" / "python"
 
 TRAVELLING = travelling_modules()
 # The network's own stages need numpy wherever they run; everything else imports it where it is used.
-NEEDS_NUMPY = ("hwnas.data.", "hwnas.range_view.", "hwnas.bundle.runtime.", "hwnas.scan")
+NEEDS_NUMPY = ("hwnas.data.", "hwnas.range_view.", "hwnas.bundle.runtime.", "hwnas.scan", "hwnas.arrays")
 # Part of the reference backend, which imports it once torch is there.
 NEEDS_TORCH = "hwnas.latency.backends.torch_operators"
 
@@ -28,6 +28,16 @@ def test_what_travels_is_python_3_8(name: str) -> None:
     needed = ["numpy"] * name.startswith(NEEDS_NUMPY) + ["torch"] * (name == NEEDS_TORCH)
     allowed = frozenset({"hwnas", *needed})
     assert problems(TRAVELLING[name].read_text(encoding="utf-8"), allowed) == []
+
+
+def test_only_what_needs_numpy_imports_the_types_of_arrays() -> None:
+    importing = {
+        name
+        for name, path in TRAVELLING.items()
+        if "\nfrom hwnas.arrays import" in path.read_text(encoding="utf-8")
+    }
+    assert importing
+    assert all(name.startswith(NEEDS_NUMPY) for name in importing)
 
 
 @pytest.mark.parametrize(
