@@ -1,4 +1,4 @@
-"""Loads the component into a container, beside which a driver may be loaded: clouds are then handed over, not copied.
+"""Loads the component into a container. A driver loaded beside it hands clouds over without a copy.
 
 ros2 launch hwnas_ros_cpp segmentation_container.launch.py bundle:=/path/to/bundle points:=/lidar/points
 """
