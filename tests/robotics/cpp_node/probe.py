@@ -172,6 +172,7 @@ class Probe:
     """The library."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         self.library = library = ctypes.CDLL(str(path))
         for name in ("points", "words", "parameters", "settings", "configure", "activate", "report"):
             getattr(library, f"probe_{name}").restype = ctypes.c_char_p

@@ -22,9 +22,9 @@ from hwnas.robotics.node_reports import NODE_STEPS, Counts, NodeReport
 from hwnas.robotics.node_settings import NodeSettings
 from hwnas.robotics.point_cloud2 import PointCloud2
 from tests.bundle.small_lidar import make_scan
-from tests.cpp_runtime.building import Built
+from tests.cpp_runtime.building import Built, run
 from tests.cpp_runtime.clouds import random_cloud
-from tests.cpp_runtime.lidar_bundle import deployment_of, spec_of, write_lidar_bundle
+from tests.cpp_runtime.lidar_bundle import CLASSES, deployment_of, spec_of, write_lidar_bundle
 from tests.data.sensor_clouds import Turn, scan_of
 from tests.robotics.cpp_node.clouds import scan_message
 from tests.robotics.cpp_node.probe import CppNode, CppRefusalError, Probe
@@ -273,6 +273,16 @@ def test_the_newest_scan_is_labelled_and_older_ones_are_counted_as_dropped(
     assert stamps == [0, 7]
     counts = node.report().counts
     assert counts == {"received": 9, "labelled": 2, "dropped": 6, "refused": 1, "failed": 0, "lost": 0}
+
+
+def test_every_cloud_is_counted_once_while_threads_change_the_node(
+    built: Built, probe: Probe, tmp_path: Path
+) -> None:
+    spec = spec_of(load_sensor("vlp-16"), 256)
+    bundle = write_lidar_bundle(tmp_path / "bundle", spec)
+    program = probe.path.parent / "live_threads"
+    found = run(program, bundle, spec.height, spec.width, CLASSES)
+    assert found.stdout.startswith("received ")
 
 
 def test_deactivation_finishes_the_scan_under_way_and_drops_the_one_that_waits(

@@ -91,6 +91,7 @@ def ros(
         yield Graph(node, peer, bundle)
 
 
+@pytest.mark.slow(seconds=100)  # with the builds of the node
 def test_labels_equal_those_of_the_python_runner(ros: Graph) -> None:
     found, coloured, filtered = [], [], []
     for seed in range(3):

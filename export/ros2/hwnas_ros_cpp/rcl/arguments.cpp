@@ -1,6 +1,7 @@
 #include "arguments.hpp"
 
 #include <algorithm>
+#include <memory>
 #include <regex>
 
 #include <rcl/arguments.h>

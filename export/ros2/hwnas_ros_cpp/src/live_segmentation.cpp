@@ -5,7 +5,6 @@
 #include <condition_variable>
 #include <exception>
 #include <mutex>
-#include <optional>
 #include <thread>
 #include <utility>
 
@@ -258,14 +257,14 @@ void LiveSegmentation::configure(const NodeSettings& settings, bool opens) {
 
 void LiveSegmentation::activate() {
   const std::lock_guard<std::mutex> changing(parts_->changing);
-  {
-    const std::lock_guard<std::mutex> lock(parts_->turn);
-    if (!parts_->work) {
-      throw Error(ErrorKind::kArgument, "No bundle is open: configure the node before it is activated.");
-    }
-    if (std::exchange(parts_->is_active, true)) return;
+  const std::lock_guard<std::mutex> lock(parts_->turn);
+  if (!parts_->work) {
+    throw Error(ErrorKind::kArgument, "No bundle is open: configure the node before it is activated.");
   }
+  if (parts_->is_active) return;
+  // It waits for the lock that is held here.
   parts_->thread = std::thread([parts = parts_.get()] { parts->label_what_arrives(); });
+  parts_->is_active = true;
 }
 
 void LiveSegmentation::deactivate() {

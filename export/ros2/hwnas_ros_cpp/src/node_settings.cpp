@@ -248,10 +248,4 @@ CloudFields NodeSettings::fields(const runtime::StoredClouds& stated) const {
   return found;
 }
 
-bool NodeSettings::is_other_network(const NodeSettings& other) const {
-  return std::any_of(node_parameters().begin(), node_parameters().end(), [&](const NodeParameter& parameter) {
-    return parameter.is_of_network && values_.at(parameter.name) != other.values_.at(parameter.name);
-  });
-}
-
 }  // namespace hwnas::ros

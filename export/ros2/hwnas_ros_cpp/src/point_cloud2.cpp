@@ -1,8 +1,6 @@
 #include "hwnas_ros/point_cloud2.hpp"
 
 #include <algorithm>
-#include <set>
-#include <string_view>
 
 #include "hwnas_runtime/words.hpp"
 #include "refusing.hpp"

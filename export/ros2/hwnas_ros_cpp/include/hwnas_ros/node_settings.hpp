@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <map>
 #include <optional>
-#include <set>
 #include <string>
 #include <utility>
 #include <variant>
@@ -63,10 +62,6 @@ class NodeSettings {
   std::vector<std::string> remove_classes() const;
   /// Which fields hold what, where a parameter says so; what the bundle states counts for the others.
   CloudFields fields(const runtime::StoredClouds& stated) const;
-
-  const std::map<std::string, Value>& values() const { return values_; }
-  /// Whether the settings ask for another network than others do.
-  bool is_other_network(const NodeSettings& other) const;
 
  private:
   std::string text(const std::string& name) const { return std::get<std::string>(values_.at(name)); }
