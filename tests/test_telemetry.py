@@ -60,7 +60,7 @@ def isolated() -> list[str]:
     """The command that runs another without a network, its calls traced; or skip, with the reason."""
     for tool in ("unshare", "strace"):
         if shutil.which(tool) is None:
-            pytest.skip(f"{tool} is not installed: see scripts/prepare_board_tests")
+            pytest.skip(f"{tool} is not installed: see scripts/prepare_test_programs")
     network = ["unshare", "-n"] if os.geteuid() == 0 else ["unshare", "-r", "-n"]
     command = [*network, "strace", "-f", "-qq", "-e", f"trace={CALLS}"]
     tried = subprocess.run([*command, "-o", "/dev/null", "true"], capture_output=True, check=False)

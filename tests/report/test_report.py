@@ -239,7 +239,7 @@ def browsed(page: Path, profile: Path, *options: str) -> subprocess.CompletedPro
     """Open a page in a real browser and return what became of it; skip where there is none."""
     browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if browser is None:
-        pytest.skip("no Chromium on this machine to open the report with")
+        pytest.skip("no Chromium to open the report with: see scripts/prepare_test_programs")
     flags = [
         "--headless",
         "--no-sandbox",

@@ -14,7 +14,7 @@ from hwnas.testing.onnx_models import write_conv_model
 from tests.latency.agent.python_3_8 import problems
 
 PREPARED = Path(__file__).parents[3] / ".venv38" / "bin" / "python"
-"""What `scripts/prepare_board_tests` leaves."""
+"""What `scripts/prepare_test_programs` leaves."""
 
 TRAVELLING = travelling_modules()
 # The network's own stages need numpy wherever they run; everything else imports it where it is used.
@@ -95,7 +95,7 @@ def old_python() -> str:
     for python in (os.environ.get("HWNAS_PYTHON38"), prepared, shutil.which("python3.8")):
         if python and _runs(python):
             return python
-    pytest.skip("no Python 3.8 with numpy and onnxruntime: see scripts/prepare_board_tests")
+    pytest.skip("no Python 3.8 with numpy and onnxruntime: see scripts/prepare_test_programs")
 
 
 def _runs(python: str) -> bool:
