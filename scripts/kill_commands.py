@@ -72,6 +72,7 @@ COMMANDS = (
     Command("adapt", "adapt bundle --data data --scans 2 --steps 20 --out {new}"),
     Command("infer", "infer bundle data/sequences/00/velodyne/000000.bin -o {new} --picture"),
     Command("ros replay", "ros replay in.mcap --bundle bundle --out {new}.mcap"),
+    Command("ros run", "ros run --bundle bundle --topic /points --localhost --duration 60"),
     Command("report", "report {run}", "trained"),
     Command("data info", "data info data --picture {new}.png"),
     Command("doctor", "doctor"),
@@ -79,7 +80,19 @@ COMMANDS = (
 
 
 _NEED_BUNDLE = frozenset(
-    {"train", "compare", "export", "report", "verify", "bench", "adapt", "infer", "ros replay", "view"}
+    {
+        "train",
+        "compare",
+        "export",
+        "report",
+        "verify",
+        "bench",
+        "adapt",
+        "infer",
+        "ros replay",
+        "ros run",
+        "view",
+    }
 )
 """Commands that begin with a run or a bundle."""
 

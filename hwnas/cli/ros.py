@@ -17,6 +17,7 @@ from hwnas.cli.console import (
 )
 from hwnas.cli.infer import format_options_of
 from hwnas.cli.options import AsJson, NoCheckScans, Precision, Threads
+from hwnas.cli.ros_run import run
 from hwnas.cli.trust import AllowedSigners, Identity, RequireSignature, trust_of
 from hwnas.errors import DataError
 from hwnas.text import counted, figure, visible
@@ -27,14 +28,10 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the command to the command line."""
-    ros = typer.Typer(help="Run bundles on bags of ROS 1 and ROS 2, without ROS.", no_args_is_help=True)
-    ros.callback()(_ros)  # a single command below it would take its place
+    ros = typer.Typer(help="Run bundles on bags and topics of ROS, without ROS.", no_args_is_help=True)
     ros.command("replay")(replay)
+    ros.command("run")(run)
     app.add_typer(ros, name="ros")
-
-
-def _ros() -> None:
-    """Run bundles on bags of ROS 1 and ROS 2, without ROS."""
 
 
 def replay(

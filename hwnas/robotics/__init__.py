@@ -1,6 +1,7 @@
 """Robotics stacks from Python, without ROS: point-cloud messages, bags, and bundles run on both.
 
-Neither torch nor a ROS installation is imported; bags need rosbags (`pip install 'hwnas[ros]'`).
+Neither torch nor a ROS installation is imported; bags need rosbags (`pip install 'hwnas[ros]'`),
+and topics Cyclone DDS (`pip install 'hwnas[dds]'`).
 """
 
 from hwnas.robotics.bags import Bag, BagTopic
@@ -12,6 +13,7 @@ from hwnas.robotics.cloud_making import (
     segmented_cloud,
 )
 from hwnas.robotics.cloud_points import CloudFields, CloudPoints, points_of_cloud
+from hwnas.robotics.live_run import LiveOptions, LiveRun, LiveStatus, run_live
 from hwnas.robotics.live_segmentation import LiveSegmentation, SegmentationSink
 from hwnas.robotics.node_reports import Counts, NodeReport
 from hwnas.robotics.node_settings import NodeSettings
@@ -28,7 +30,10 @@ __all__ = [
     "CloudHeader",
     "CloudPoints",
     "Counts",
+    "LiveOptions",
+    "LiveRun",
     "LiveSegmentation",
+    "LiveStatus",
     "MessageTypes",
     "NodeReport",
     "NodeSettings",
@@ -46,6 +51,7 @@ __all__ = [
     "filtered_cloud",
     "points_of_cloud",
     "replay",
+    "run_live",
     "segmented_cloud",
     "synthesize_drive",
 ]

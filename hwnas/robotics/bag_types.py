@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hwnas.errors import DataError
-from hwnas.text import excerpt, shown
+from hwnas.text import EXCERPT_CHARACTERS, excerpt, shortened, shown
 
 if TYPE_CHECKING:
     from rosbags.interfaces import Connection
@@ -100,3 +100,9 @@ def _undefined(path: Path, one: Connection) -> DataError:
         "defined there in a way that rosbags reads, nor is it one of ROS 2's own. Leave it out of the "
         "topics that are kept."
     )
+
+
+def rosbags_reason(error: BaseException) -> str:
+    """Return in short what rosbags raised."""
+    lines = str(error).splitlines()
+    return shortened(lines[0], EXCERPT_CHARACTERS).rstrip(".") if lines and lines[0] else type(error).__name__

@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from hwnas.errors import ConfigError, DataError, PointCloudError, did_you_mean
+from hwnas.errors import ConfigError, DataError, did_you_mean
 from hwnas.files import reason_of
-from hwnas.robotics.bag_types import errors_of_rosbags, typestore_of
+from hwnas.robotics.bag_types import errors_of_rosbags, rosbags_reason
 from hwnas.robotics.point_cloud2 import TYPE_NAME, PointCloud2
-from hwnas.text import EXCERPT_CHARACTERS, excerpt, shortened, shown, visible
+from hwnas.robotics.serialised_clouds import cloud_of_bytes
+from hwnas.text import excerpt, shown, visible
 
 if TYPE_CHECKING:
     from rosbags.interfaces import Connection
@@ -30,7 +31,6 @@ BAG_ENDINGS = (ROS1_ENDING, "db3", "mcap")
 """What names of bag files end with, without the dot."""
 METADATA_NAME = "metadata.yaml"
 _SHOWN_TOPICS = 12
-_NS_OF_2_32_S = 2**32 * 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -223,19 +223,7 @@ class Bag:
         Raises:
             PointCloudError: if its bytes are none, or it is malformed.
         """
-        store = typestore_of(is_ros1=self.is_ros1)
-        read = store.deserialize_ros1 if self.is_ros1 else store.deserialize_cdr
-        try:
-            found = read(message.content, TYPE_NAME)
-        except errors_of_rosbags() as error:
-            raise PointCloudError(
-                f"The message cannot be read as {TYPE_NAME}: {_reason(error)}. It was cut off, or is of "
-                "another type."
-            ) from error
-        cloud = PointCloud2.from_message(found)
-        if self.is_ros1 and cloud.stamp_ns < 0:  # rosbags reads seconds with a sign, those of ROS 1 have none
-            cloud = replace(cloud, stamp_ns=cloud.stamp_ns + _NS_OF_2_32_S)
-        return cloud
+        return cloud_of_bytes(message.content, is_ros1=self.is_ros1)
 
     def _topics(self) -> dict[str, BagTopic]:
         counts: dict[str, Counter[str]] = {}
@@ -261,8 +249,8 @@ class Bag:
             raise DataError(f"The bag {self.path} cannot be read: {reason_of(error)}.") from error
         except errors_of_rosbags() as error:
             raise DataError(
-                f"The bag {self.path} cannot be read: {_reason(error)}. It is damaged, was cut off while it "
-                "was recorded (`mcap recover` and `rosbag reindex` mend such files), or is no bag."
+                f"The bag {self.path} cannot be read: {rosbags_reason(error)}. It is damaged, was cut off "
+                "while it was recorded (`mcap recover` and `rosbag reindex` mend such files), or is no bag."
             ) from error
 
 
@@ -298,11 +286,6 @@ def _refuse_others(path: Path) -> None:
             f"{path} is no bag: expected a file that ends in one of {['.' + one for one in BAG_ENDINGS]}, or "
             "a directory of rosbag2."
         )
-
-
-def _reason(error: BaseException) -> str:
-    lines = str(error).splitlines()
-    return shortened(lines[0], EXCERPT_CHARACTERS).rstrip(".") if lines and lines[0] else type(error).__name__
 
 
 def _listed(topics: Sequence[BagTopic]) -> str:

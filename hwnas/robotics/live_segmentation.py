@@ -52,6 +52,9 @@ class SegmentationSink(Protocol):
         ...
 
 
+ReadCloudOf = Callable[[Any], PointCloud2]
+"""Makes a cloud of a message."""
+
 OpenRunner = Callable[[NodeSettings], Runner]
 """Opens the bundle that settings name."""
 
@@ -196,13 +199,14 @@ class LiveSegmentation:
                 self._counts, self._window = Counts(), LatencyWindow()
                 self._texts = dict.fromkeys(self._texts, "")
 
-    def receive(self, message: Any) -> None:
+    def receive(self, message: Any, read_cloud: ReadCloudOf = PointCloud2.from_message) -> None:
         """Take a message that has arrived; nothing becomes of it unless the node is active.
 
         One that cannot be read is refused at once, and takes no other's place.
 
         Args:
-            message: with the attributes of `sensor_msgs/PointCloud2`.
+            message: with the attributes of `sensor_msgs/PointCloud2`, or what `read_cloud` takes.
+            read_cloud: makes a cloud of it, or raises a `DataError`.
         """
         clock = StepClock()
         with self._turn:
@@ -211,7 +215,7 @@ class LiveSegmentation:
                 return
             self._count(received=1)
         try:
-            read = work.labeller.read(PointCloud2.from_message(message))
+            read = work.labeller.read(read_cloud(message))
         except DataError as error:
             self._refuse(error)
             return

@@ -336,7 +336,7 @@ def test_lengths_that_do_not_go_together_are_refused(write_run, changes: dict, r
 
 @pytest.mark.parametrize(
     ("options", "reported"),
-    [(["--fidelities", "2,x"], "numbers of steps"), (["--reduction-factor", "3"], "`fidelities=`")],
+    [(["--fidelities", "2,x"], "whole numbers"), (["--reduction-factor", "3"], "`fidelities=`")],
 )
 def test_the_command_line_is_checked(write_run, tmp_path: Path, options: list[str], reported: str) -> None:
     path = write_run(search__trials=9, space__choices=GOOD)

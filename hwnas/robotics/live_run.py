@@ -1,0 +1,263 @@
+"""Labels the clouds of a topic of ROS 2 as they arrive, over DDS, without ROS.
+
+    found = run_live("bundles/4f1c2d", "/lidar/points", LiveOptions(duration_s=60))
+
+What is published and how scans are counted is as the nodes do it: TOPIC/segmentation, TOPIC/visualization and
+TOPIC/filtered, and `/diagnostics` once a second.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hwnas.bundle.manifest import ONNXRUNTIME
+from hwnas.bundle.signature import Trust
+from hwnas.errors import ConfigError
+from hwnas.progress import Listener
+from hwnas.robotics.bag_types import typestore_of
+from hwnas.robotics.dds import DdsGraph, DdsPublisher
+from hwnas.robotics.labelling import FILTERED, SEGMENTATION, VISUALIZATION
+from hwnas.robotics.live_segmentation import LiveSegmentation
+from hwnas.robotics.node_reports import Counts, NodeReport
+from hwnas.robotics.node_settings import NodeSettings
+from hwnas.robotics.point_cloud2 import TYPE_NAME, PointCloud2
+from hwnas.robotics.replay_results import StepLatency
+from hwnas.robotics.serialised_clouds import bytes_of_cloud, bytes_of_message, cloud_of_bytes
+
+NODE_NAME = "hwnas_segmentation"
+KINDS = (SEGMENTATION, VISUALIZATION, FILTERED)
+_DIAGNOSTICS, _DIAGNOSTICS_TYPE = "/diagnostics", "diagnostic_msgs/msg/DiagnosticArray"
+_DIAGNOSTICS_PERIOD_S = 1.0
+_PERIOD_S = 0.1
+
+
+@dataclass(frozen=True)
+class LiveOptions:
+    """How clouds are labelled, and where they come from.
+
+    Attributes:
+        domain: as `ROS_DOMAIN_ID`.
+        localhost: whether processes of other machines are left out.
+        duration: seconds after which it ends; None for never.
+        visualization: whether coloured clouds are published while somebody listens.
+        remove_classes: names of classes whose points are left out of filtered clouds; if any is named, these
+            are published while somebody listens.
+        format_options: which fields hold what, as a data set of bags has it.
+        threads: of one inference on the CPU; 0: one for every core.
+        precision: of the network.
+        backend: what runs it: `onnxruntime`, or an engine of the bundle: `tensorrt`, `tensorrt-rtx`.
+    """
+
+    domain: int = 0
+    localhost: bool = False
+    duration: float | None = None
+    visualization: bool = True
+    remove_classes: Sequence[str] = ()
+    format_options: Mapping[str, Any] = field(default_factory=dict)
+    threads: int = 1
+    precision: str = "fp32"
+    backend: str = ONNXRUNTIME
+
+    def __post_init__(self) -> None:
+        """Refuse a duration that is none.
+
+        Raises:
+            ConfigError: if it is not above 0.
+        """
+        if self.duration is not None and not (self.duration > 0 and math.isfinite(self.duration)):
+            raise ConfigError(f"`duration=` is {self.duration}; expected seconds above 0.")
+
+    def settings(self, bundle: str | os.PathLike[str], trust: Trust | None) -> NodeSettings:
+        """Return the parameters of a node.
+
+        Raises:
+            ConfigError: if a value is not allowed.
+        """
+        signed = (
+            {}
+            if trust is None
+            else {"allowed_signers": str(trust.allowed_signers), "identity": trust.identity}
+        )
+        return NodeSettings.of(
+            {
+                **self.format_options,
+                **signed,
+                "bundle": os.fspath(bundle),
+                "visualization": self.visualization,
+                "remove_classes": tuple(self.remove_classes),
+                "threads": self.threads,
+                "precision": self.precision,
+                "backend": self.backend,
+            }
+        )
+
+
+@dataclass(frozen=True)
+class LiveStatus:
+    """How a run does.
+
+    Attributes:
+        counts: of scans, so far.
+        publishers: of the topic.
+        median_ms: from arrival to publication of a scan, over the last 1,000; None before the first.
+    """
+
+    counts: Counts
+    publishers: int
+    median_ms: float | None
+
+
+@dataclass(frozen=True)
+class LiveRun:
+    """What came of a run.
+
+    Attributes:
+        topic: that clouds came from.
+        domain: of ROS 2.
+        output_topics: that may have been published.
+        seconds: that it lasted, without opening the bundle.
+        counts: of scans.
+        latency: by step over the last 1,000 labelled scans; empty without any.
+        network: what labelled, by name.
+        last_refusal: why the last refused scan was; empty if none was.
+        last_failure: why the last failed one was.
+        last_warning: what is unusual about the last one that was labelled.
+    """
+
+    topic: str
+    domain: int
+    output_topics: tuple[str, ...]
+    seconds: float
+    counts: Counts
+    latency: Mapping[str, StepLatency]
+    network: Mapping[str, str]
+    last_refusal: str
+    last_failure: str
+    last_warning: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return asdict(self)
+
+
+def run_live(
+    bundle: str | Path,
+    topic: str,
+    options: LiveOptions = LiveOptions(),
+    *,
+    trust: Trust | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    progress: Listener[LiveStatus] | None = None,
+    report_error: Callable[[str], None] | None = None,
+) -> LiveRun:
+    """Label what arrives until it is to end.
+
+    Args:
+        bundle: directory of the bundle.
+        topic: with `sensor_msgs/PointCloud2`, a full name such as `/lidar/points`.
+        options: how, and where from.
+        trust: who must have signed the bundle; None for anybody or nobody.
+        stop: is asked about ten times a second whether to end.
+        progress: is told as often how it does.
+        report_error: is given why a scan was refused or failed, in any thread.
+
+    Raises:
+        ConfigError: if the topic or an option cannot be used, or Cyclone DDS is not installed.
+        HwnasError: if the bundle cannot be used.
+    """
+    settings = options.settings(bundle, trust)
+    with DdsGraph(options.domain, is_local=options.localhost) as graph:
+        node = _LiveNode(graph, topic, report_error)
+        node.live.configure(settings)
+        began = time.monotonic()
+        ends = math.inf if options.duration is None else began + options.duration
+        node.live.activate()
+        try:
+            node.run(lambda: stop() or time.monotonic() >= ends, progress)
+        finally:
+            node.live.deactivate()
+        seconds = time.monotonic() - began
+        report = node.live.report()
+    return LiveRun(
+        topic=topic,
+        domain=options.domain,
+        output_topics=tuple(node.output_topics.values()),
+        seconds=seconds,
+        counts=report.counts,
+        latency=report.latency,
+        network=report.network,
+        last_refusal=report.last_refusal,
+        last_failure=report.last_failure,
+        last_warning=report.last_warning,
+    )
+
+
+class _LiveNode:
+    """The sink of what is labelled, on topics of a graph."""
+
+    def __init__(self, graph: DdsGraph, topic: str, report_error: Callable[[str], None] | None) -> None:
+        self._graph, self._topic, self._report_error = graph, topic, report_error
+        self.live = LiveSegmentation(self)
+        graph.subscribe(topic, TYPE_NAME, self._receive, self.live.lose)
+        self.output_topics = {kind: f"{topic}/{kind}" for kind in KINDS}
+        self._outputs: dict[str, DdsPublisher] = {
+            kind: graph.publisher(name, TYPE_NAME) for kind, name in self.output_topics.items()
+        }
+        self._diagnostics = graph.publisher(_DIAGNOSTICS, _DIAGNOSTICS_TYPE)
+        self._reported = Counts()
+
+    def run(self, stop: Callable[[], bool], progress: Listener[LiveStatus] | None) -> None:
+        """Hand over what arrives, and tell how it goes, until `stop` says so."""
+        next_diagnostics = time.monotonic()
+        while not stop():
+            self._graph.take(_PERIOD_S)
+            if time.monotonic() >= next_diagnostics:
+                next_diagnostics = time.monotonic() + _DIAGNOSTICS_PERIOD_S
+                self._diagnose(self.live.report())
+            if progress is not None:
+                report = self.live.report()
+                total = report.latency.get("total")
+                publishers = self._graph.publishers_of(self._topic)
+                progress(LiveStatus(report.counts, publishers, None if total is None else total.median_ms))
+
+    def wants(self, kind: str) -> bool:
+        """Return whether somebody listens to messages of a kind."""
+        return self._outputs[kind].has_subscribers
+
+    def publish(self, messages: Mapping[str, PointCloud2]) -> None:
+        """Send the messages of one scan."""
+        made = {kind: bytes_of_cloud(cloud) for kind, cloud in messages.items()}
+        for kind, message in made.items():
+            self._outputs[kind].publish(message)
+
+    def report_error(self, text: str) -> None:
+        """Pass on why a scan was not labelled."""
+        if self._report_error is not None:
+            self._report_error(text)
+
+    def _receive(self, message: bytes) -> None:
+        self.live.receive(message, cloud_of_bytes)
+
+    def _diagnose(self, report: NodeReport) -> None:
+        types = typestore_of(is_ros1=False).types
+        level, text = report.status_since(self._reported)
+        self._reported = report.counts
+        key_value = types["diagnostic_msgs/msg/KeyValue"]
+        status = types["diagnostic_msgs/msg/DiagnosticStatus"](
+            level=int(level),
+            name=f"/{NODE_NAME}: segmentation",
+            message=text,
+            hardware_id=report.network.get("architecture", ""),
+            values=[key_value(key=key, value=value) for key, value in report.values().items()],
+        )
+        seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
+        stamp = types["builtin_interfaces/msg/Time"](sec=seconds, nanosec=nanoseconds)
+        header = types["std_msgs/msg/Header"](stamp=stamp, frame_id="")
+        message = types[_DIAGNOSTICS_TYPE](header=header, status=[status])
+        self._diagnostics.publish(bytes_of_message(message, _DIAGNOSTICS_TYPE))
