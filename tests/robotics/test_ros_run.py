@@ -24,12 +24,15 @@ from hwnas.robotics import LiveOptions, LiveRun, PointCloud2, run_live
 from hwnas.robotics.dds import DdsGraph
 from hwnas.robotics.point_cloud2 import TYPE_NAME
 from hwnas.robotics.serialised_clouds import bytes_of_cloud, cloud_of_bytes
+from tests.bundle.runtime.other_runtimes import ROOT
 from tests.bundle.small_lidar import LABELS
 from tests.robotics.bags import lidar_cloud
 from tests.robotics.messages import xyzir
 from tests.robotics.ros2 import graph
 from tests.robotics.ros2.graph import FILTERED, NODE, SEGMENTATION, TOPIC, VISUALIZATION, Peer
 from tests.robotics.test_ros2_node import check_labels, counts_of, malformed, serialised, settled
+
+pytest.importorskip("cyclonedds", reason="no Cyclone DDS: `pip install hwnas[dds]`, where it has a wheel")
 
 TOPICS = (SEGMENTATION, VISUALIZATION, FILTERED)
 # Fast DDS of Kilted says types in a way that Cyclone DDS takes for damage, unless it is told to say none.
@@ -189,7 +192,7 @@ def test_a_drive_between_two_processes_without_ros(bundle: Path, tmp_path: Path)
     listener = threading.Thread(target=listen)
     listener.start()
     command = [sys.executable, "-c", PUBLISHER, str(domain), TOPIC, "0.1", *files]
-    publisher = start(command, env={**os.environ, "PYTHONPATH": str(graph.ROOT)})
+    publisher = start(command, env={**os.environ, "PYTHONPATH": str(ROOT)})
     try:
         found = run_live(
             bundle,
