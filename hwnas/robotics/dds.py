@@ -34,15 +34,17 @@ _PLAIN: dict[str, type] = {"bool": bool, "string": str}
 _OF_ONE_BYTE = {"byte": "uint8", "octet": "uint8", "char": "uint8"}
 # As the Python node does it: two seconds at 10 Hz wait to be fetched, and two messages of ours.
 _INPUT_DEPTH, _OUTPUT_DEPTH = 20, 2
-_LOCALHOST = """<CycloneDDS><Domain>
-<General><Interfaces><NetworkInterface name="lo" multicast="false"/></Interfaces>
-<AllowMulticast>false</AllowMulticast></General>
+# A cloud of 3 MB arrives at once: fewer, larger packets, and room for them until they are read.
+_LARGE_CLOUDS = """
+<General><MaxMessageSize>65500B</MaxMessageSize><FragmentSize>65000B</FragmentSize>{}</General>
+<Internal><SocketReceiveBufferSize min="default" max="16MiB"/></Internal>"""
+_LOCAL_INTERFACE = """<Interfaces><NetworkInterface name="lo" multicast="false"/></Interfaces>
+<AllowMulticast>false</AllowMulticast>"""
+_LOCAL_DISCOVERY = """
 <Discovery><ParticipantIndex>auto</ParticipantIndex><MaxAutoParticipantIndex>100</MaxAutoParticipantIndex>
-<Peers><Peer Address="127.0.0.1"/></Peers></Discovery>
-</Domain></CycloneDDS>"""
-
+<Peers><Peer Address="127.0.0.1"/></Peers></Discovery>"""
 _CONFIGURING = threading.Lock()
-_LOCAL_DOMAINS: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
+_DOMAINS: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 
 
 class DdsPublisher:
@@ -86,8 +88,8 @@ class DdsGraph:
                 "pip install 'hwnas[dds]'"
             ) from error
         try:
-            configured = is_local and "CYCLONEDDS_URI" not in os.environ
-            self._domain = _local_domain(domain) if configured else None
+            is_free = "CYCLONEDDS_URI" not in os.environ
+            self._domain = _configured(domain, is_local=is_local) if is_free else None
             self._participant: Any = DomainParticipant(domain)
             self._wait_set: Any = WaitSet(self._participant)
         except DDSException as error:
@@ -114,20 +116,16 @@ class DdsGraph:
         )
         return DdsPublisher(DataWriter(self._participant, self._topic(topic, made), qos), made)
 
-    def subscribe(
-        self, topic: str, message_type: str, receive: Receive, lose: Callable[[int], None] | None = None
-    ) -> None:
+    def subscribe(self, topic: str, message_type: str, receive: Receive) -> None:
         """Have messages of a topic received by the thread that takes them.
 
         Args:
             topic: as ROS names it.
             message_type: of the messages; others on the topic are not received.
             receive: is called with each message as it arrived, with the header of its encoding.
-            lose: is told in any thread how many more messages never arrived, or were replaced by newer ones.
         """
         from cyclonedds.core import (
             InstanceState,
-            Listener,
             Policy,
             Qos,
             ReadCondition,
@@ -136,11 +134,6 @@ class DdsGraph:
         )
         from cyclonedds.sub import DataReader
 
-        class Losses(Listener):
-            def on_sample_lost(self, _: Any, status: Any) -> None:
-                if lose is not None:
-                    lose(status.total_count_change)
-
         qos = Qos(
             Policy.Reliability.BestEffort,
             Policy.History.KeepLast(_INPUT_DEPTH),
@@ -148,7 +141,7 @@ class DdsGraph:
             Policy.DataRepresentation(use_cdrv0_representation=True),
         )
         made = self._topic(topic, _serialised(message_type))
-        reader = DataReader(self._participant, made, qos, Losses())  # type: ignore[no-untyped-call]
+        reader = DataReader(self._participant, made, qos)
         condition = ReadCondition(reader, SampleState.Any | ViewState.Any | InstanceState.Any)
         self._wait_set.attach(condition)
         self._readers.append((topic, reader, receive))
@@ -190,14 +183,16 @@ class DdsGraph:
         return Topic(self._participant, _dds_name(topic), made)
 
 
-def _local_domain(number: int) -> Any:
-    """Return the domain without other machines; a process configures each one once."""
+def _configured(number: int, *, is_local: bool) -> Any:
+    """Return a domain that is configured for clouds; a process configures each one once."""
     from cyclonedds.domain import Domain
 
+    general, discovery = (_LOCAL_INTERFACE, _LOCAL_DISCOVERY) if is_local else ("", "")
+    settings = f"<CycloneDDS><Domain>{_LARGE_CLOUDS.format(general)}{discovery}</Domain></CycloneDDS>"
     with _CONFIGURING:
-        found = _LOCAL_DOMAINS.get(number)
+        found = _DOMAINS.get(number)
         if found is None:
-            found = _LOCAL_DOMAINS[number] = Domain(number, _LOCALHOST)
+            found = _DOMAINS[number] = Domain(number, settings)
         return found
 
 

@@ -29,6 +29,7 @@ from hwnas.robotics.node_settings import NodeSettings
 from hwnas.robotics.point_cloud2 import TYPE_NAME, PointCloud2
 from hwnas.robotics.replay_results import StepLatency
 from hwnas.robotics.serialised_clouds import bytes_of_cloud, bytes_of_message, cloud_of_bytes
+from hwnas.robotics.stamp_gaps import StampGaps
 
 NODE_NAME = "hwnas_segmentation"
 KINDS = (SEGMENTATION, VISUALIZATION, FILTERED)
@@ -122,7 +123,7 @@ class LiveRun:
         domain: of ROS 2.
         output_topics: that may have been published.
         seconds: that it lasted, without opening the bundle.
-        counts: of scans.
+        counts: of scans; `lost` are those that are missing between stamps.
         latency: by step over the last 1,000 labelled scans; empty without any.
         network: what labelled, by name.
         last_refusal: why the last refused scan was; empty if none was.
@@ -204,13 +205,14 @@ class _LiveNode:
     def __init__(self, graph: DdsGraph, topic: str, report_error: Callable[[str], None] | None) -> None:
         self._graph, self._topic, self._report_error = graph, topic, report_error
         self.live = LiveSegmentation(self)
-        graph.subscribe(topic, TYPE_NAME, self._receive, self.live.lose)
+        graph.subscribe(topic, TYPE_NAME, self._receive)
         self.output_topics = {kind: f"{topic}/{kind}" for kind in KINDS}
         self._outputs: dict[str, DdsPublisher] = {
             kind: graph.publisher(name, TYPE_NAME) for kind, name in self.output_topics.items()
         }
         self._diagnostics = graph.publisher(_DIAGNOSTICS, _DIAGNOSTICS_TYPE)
         self._reported = Counts()
+        self._gaps = StampGaps()
 
     def run(self, stop: Callable[[], bool], progress: Listener[LiveStatus] | None) -> None:
         """Hand over what arrives, and tell how it goes, until `stop` says so."""
@@ -242,7 +244,14 @@ class _LiveNode:
             self._report_error(text)
 
     def _receive(self, message: bytes) -> None:
-        self.live.receive(message, cloud_of_bytes)
+        self.live.receive(message, self._read)
+
+    def _read(self, message: bytes) -> PointCloud2:
+        cloud = cloud_of_bytes(message)
+        # Cyclone DDS does not tell what best effort has lost.
+        if missing := self._gaps.arrived(cloud.stamp_ns):
+            self.live.lose(missing)
+        return cloud
 
     def _diagnose(self, report: NodeReport) -> None:
         types = typestore_of(is_ros1=False).types
