@@ -25,11 +25,12 @@ from hwnas.robotics.dds import DdsGraph, DdsPublisher
 from hwnas.robotics.labelling import FILTERED, SEGMENTATION, VISUALIZATION
 from hwnas.robotics.live_segmentation import LiveSegmentation
 from hwnas.robotics.node_reports import Counts, NodeReport
-from hwnas.robotics.node_settings import NodeSettings
+from hwnas.robotics.node_settings import FORMAT_OPTIONS, NodeSettings
 from hwnas.robotics.point_cloud2 import TYPE_NAME, PointCloud2
 from hwnas.robotics.replay_results import StepLatency
 from hwnas.robotics.serialised_clouds import bytes_of_cloud, bytes_of_message, cloud_of_bytes
 from hwnas.robotics.stamp_gaps import StampGaps
+from hwnas.text import shown
 
 NODE_NAME = "hwnas_segmentation"
 KINDS = (SEGMENTATION, VISUALIZATION, FILTERED)
@@ -66,11 +67,19 @@ class LiveOptions:
     backend: str = ONNXRUNTIME
 
     def __post_init__(self) -> None:
-        """Refuse a duration that is none.
+        """Refuse what no run can have.
 
         Raises:
-            ConfigError: if it is not above 0.
+            ConfigError: if the duration is not above 0, the domain is no whole number, or an option is no
+                format option.
         """
+        if type(self.domain) is not int:
+            raise ConfigError(f"`domain=` is {self.domain!r}; expected a whole number.")
+        for name in self.format_options:
+            if name not in FORMAT_OPTIONS:
+                raise ConfigError(
+                    f"`format_options=` holds {shown(name)}; expected some of {', '.join(FORMAT_OPTIONS)}."
+                )
         if self.duration is not None and not (self.duration > 0 and math.isfinite(self.duration)):
             raise ConfigError(f"`duration=` is {self.duration}; expected seconds above 0.")
 
@@ -91,7 +100,7 @@ class LiveOptions:
                 **signed,
                 "bundle": os.fspath(bundle),
                 "visualization": self.visualization,
-                "remove_classes": tuple(self.remove_classes),
+                "remove_classes": self.remove_classes,
                 "threads": self.threads,
                 "precision": self.precision,
                 "backend": self.backend,

@@ -166,7 +166,7 @@ NODE_PARAMETERS: tuple[NodeParameter, ...] = (
 _BY_NAME = {one.name: one for one in NODE_PARAMETERS}
 NETWORK_PARAMETERS = frozenset(one.name for one in NODE_PARAMETERS if one.is_of_network)
 """Those whose change opens the bundle anew."""
-_FORMAT_OPTIONS = ("x", "y", "z", "intensity", "ring", "time", "time_unit", "intensity_scale")
+FORMAT_OPTIONS = ("x", "y", "z", "intensity", "ring", "time", "time_unit", "intensity_scale")
 
 
 @dataclass(frozen=True)
@@ -259,10 +259,10 @@ class NodeSettings:
     @property
     def format_options(self) -> dict[str, Any]:
         """Which fields hold what, as `CloudFields` has it; what the bundle states counts for the others."""
-        defaults = {name: _BY_NAME[name].default for name in _FORMAT_OPTIONS}
+        defaults = {name: _BY_NAME[name].default for name in FORMAT_OPTIONS}
         return {
             name: self.values[name]
-            for name in _FORMAT_OPTIONS
+            for name in FORMAT_OPTIONS
             if self.values[name] not in ("", defaults[name])
         }
 

@@ -253,6 +253,19 @@ def test_a_duration_that_is_none_is_refused(duration: float) -> None:
         LiveOptions(duration=duration)
 
 
+@pytest.mark.parametrize(
+    ("options", "reported"),
+    [
+        ({"domain": "5"}, "expected a whole number"),
+        ({"format_options": {"threads": 4}}, "`format_options=` holds 'threads'"),
+        ({"remove_classes": "ground"}, "expected a list of texts"),
+    ],
+)
+def test_options_of_the_wrong_kind_are_refused(options: dict[str, Any], reported: str) -> None:
+    with pytest.raises(ConfigError, match=reported):
+        LiveOptions(**options).settings("bundle", None)
+
+
 def test_without_cyclone_dds_the_remedy_is_said(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cyclonedds.core", None)
     with pytest.raises(ConfigError, match=r"pip install 'hwnas\[dds\]'"):
