@@ -4,9 +4,10 @@
     python scripts/benchmarks/given_rings.py [--variations N] [--real DIRECTORY]
 
 Scans whose rings are right are turned, inclined, thinned or cut to a part of the turn; or the rings that are
-given with them are numbered in other ways, or are wrong. `--real` names a directory with data sets of real
-scans (`lidar`, `hdl32e`) that are treated alike. Prints Markdown tables for right rings and for others, and
-which sensors a change left in wrong rows without a word.
+given with them are numbered in other ways, or are wrong. Warnings are those of projection and those of a
+runner whose network was trained on other scans, every second one. `--real` names a directory with data sets
+of real scans (`lidar`, `hdl32e`) that are treated alike. Prints Markdown tables for right rings and for
+others, and which sensors a change left in wrong rows without a word.
 """
 
 from __future__ import annotations
@@ -24,13 +25,16 @@ import numpy.typing as npt
 from numpy.random import Generator
 from scan_geometry import Case, at, azimuth_deg, real_cases, turn_of
 
-from hwnas.data.sensors import load_sensor, sensor_names
+from hwnas.bundle.runtime.row_checks import check_rows
+from hwnas.data.geometry.expected_geometry import GeometryExpectations, GeometryRecorder
+from hwnas.data.geometry.image_geometry import StatedProjection, geometry_of_images
+from hwnas.data.sensors import Sensor, load_sensor, sensor_names
 from hwnas.range_view.projection import project
 from hwnas.range_view.projection_spec import ProjectionSpec
 from hwnas.range_view.rings import recover_rings
-from hwnas.scan import DataWarning
+from hwnas.scan import DataWarning, Scan
 
-STEPS, TURNS = 1000, 3
+STEPS, TURNS = 1000, 6
 WIDTH = 512
 LEAST_RIGHT = 0.995
 """Share of points in the row of their beam from which rows are right."""
@@ -97,6 +101,13 @@ def from_one(case: Case, rng: Generator) -> Case:
     return ringed(case, case.beam + 1)
 
 
+def without_end(case: Case, rng: Generator) -> Case:
+    """Return a scan in which the one to three highest or lowest beams have no point; numbers are kept."""
+    lost, highest = rng.integers(1, 4), case.beam.max()
+    kept = at(case, case.beam >= lost if rng.random() < 0.5 else case.beam <= highest - lost)
+    return ringed(kept, kept.beam)
+
+
 def exchanged(case: Case, rng: Generator) -> Case:
     """Return a scan with two neighbouring rings exchanged."""
     number = np.arange(case.beam.max() + 1)
@@ -142,6 +153,7 @@ RIGHT: dict[str, Change] = {
     "30 % missing": thinned,
     "60 to 300 degrees of the turn": part,
     "corrected for pitching": motion_corrected,
+    "no points at an end": without_end,
     "counted from the bottom": from_below,
     "counted from 1": from_one,
 }
@@ -155,22 +167,38 @@ OTHERS: dict[str, Change] = {
 }
 
 
-def fate_of(case: Case, spec: ProjectionSpec) -> str:
+class Source(NamedTuple):
+    """Scans of one sensor: every second one is tried, in the geometry and with the expectations of others."""
+
+    group: str
+    name: str
+    tried: list[Case]
+    spec: ProjectionSpec
+    expects: GeometryExpectations
+
+
+def source_of(group: str, name: str, cases: Sequence[Case], sensor: Sensor | None, height: int) -> Source:
+    """Return scans of a sensor with what training on every second of them states of images and scans."""
+    recorder = GeometryRecorder()
+    for case in cases[::2]:
+        recorder.add(case.points, case.beam)
+    expects = recorder.expectations()
+    assert expects is not None
+    scans = [
+        Scan(case.points, np.zeros(len(case.points), np.float32), case.beam, None, "") for case in cases[::2]
+    ]
+    geometry = geometry_of_images(scans, StatedProjection(), sensor, name, height)
+    return Source(group, name, list(cases[1::2]), geometry.spec(height, WIDTH), expects)
+
+
+def fate_of(case: Case, spec: ProjectionSpec, expects: GeometryExpectations) -> str:
     """Return which of `FATES` a scan meets."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DataWarning)
         image = project(case.points, np.zeros(len(case.points), np.float32), spec, case.ring)
     is_right = np.mean(image.row == case.beam) >= LEAST_RIGHT
-    return FATES[2 * (not is_right) + (bool(caught) if is_right else not caught)]
-
-
-class Source(NamedTuple):
-    """Scans of one sensor, with what makes images of them."""
-
-    group: str
-    name: str
-    spec: ProjectionSpec
-    cases: list[Case]
+    is_warned = bool(caught) or check_rows(case.points, image.row, spec.height, expects) is not None
+    return FATES[2 * (not is_right) + (is_warned if is_right else not is_warned)]
 
 
 def sources_of(real: Path | None) -> Iterator[Source]:
@@ -178,24 +206,17 @@ def sources_of(real: Path | None) -> Iterator[Source]:
     for name in sensor_names():
         sensor = load_sensor(name)
         if sensor.is_rotating:
-            spec = ProjectionSpec(sensor.beams, WIDTH, "ring", *sensor.edges_deg, sensor.elevation_deg)
             turns = [turn_of(sensor, seed, steps=STEPS) for seed in range(TURNS)]
-            yield Source("sensor tables", name, spec, turns)
+            yield source_of("sensor tables", name, turns, sensor, sensor.beams)
     if real is None:
         return
     for label, fault, spec, cases in real_cases(real):
         if fault == "as stored":
             known = [(case, recover_rings(case.points)) for case in cases]
             found = [Case(case.points, ring) for case, ring in known if ring is not None]
-            yield Source(label, label, spec, found)
+            yield source_of(label, label, found, load_sensor("hdl-64e"), spec.height)
         elif fault == "without its rings":
-            # Their numbers are those of range images, which do not fit the beams of the data sheet.
-            yield Source(
-                label,
-                label,
-                ProjectionSpec(spec.height, WIDTH, "ring", *load_sensor("hdl-32e").edges_deg),
-                cases,
-            )
+            yield source_of(label, label, cases, load_sensor("hdl-32e"), spec.height)
 
 
 def rows(changes: dict[str, Change], scans: Sequence[Source], count: int) -> Iterator[str]:
@@ -209,8 +230,8 @@ def rows(changes: dict[str, Change], scans: Sequence[Source], count: int) -> Ite
             for source in sources:
                 for variation in range(count):
                     rng = np.random.default_rng([variation, number])
-                    case = source.cases[variation % len(source.cases)]
-                    fate = fate_of(change(case, rng), source.spec)
+                    case = source.tried[variation % len(source.tried)]
+                    fate = fate_of(change(case, rng), source.spec, source.expects)
                     fates[fate] += 1
                     silent[source.name] += fate == FATES[-1]
             where = ", ".join(f"{sensor} {times}" for sensor, times in silent.items() if times)

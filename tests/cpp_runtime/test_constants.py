@@ -14,6 +14,7 @@ COUNTERPARTS = {
     "src/scan_checks.cpp": ("bundle.runtime.scan_checks",),
     "src/scan_finding.h": ("bundle.runtime.scan_finding", "bundle.runtime.ground_checks"),
     "src/beam_checks.cpp": ("bundle.runtime.beam_checks",),
+    "src/row_checks.cpp": ("bundle.runtime.row_checks",),
     "src/ground_checks.cpp": ("bundle.runtime.ground_checks", "data.geometry.cloud_geometry"),
     "src/geometry_checks.cpp": ("bundle.runtime.geometry_checks",),
     "src/geometry_checks.h": ("bundle.runtime.beam_checks", "bundle.runtime.ground_checks"),
@@ -57,7 +58,15 @@ OWN = {"kRadians"}
 """What C++ needs beside, and no constant of Python holds."""
 UNREADABLE = {"kUnits", "kChecks", "kRequired"}
 """Tables of more than numbers and texts; bundles and scans that both run compare what follows from them."""
-CHECKS = ("scan_checks", "scan_finding", "beam_checks", "ground_checks", "geometry_checks", "confirmation")
+CHECKS = (
+    "scan_checks",
+    "scan_finding",
+    "beam_checks",
+    "row_checks",
+    "ground_checks",
+    "geometry_checks",
+    "confirmation",
+)
 """Modules of `bundle.runtime` of which each number must stand in C++, too."""
 
 _DECLARED = re.compile(r"constexpr\s+[\w:<>, ]+?[\s*]+(k[A-Z][^;]*);")

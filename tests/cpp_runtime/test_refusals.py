@@ -75,6 +75,19 @@ def test_other_expectations(built: Built, tmp_path: Path, changes: dict[str, obj
     compare(built, bundle, "vlp-16", range(1, 2))
 
 
+@pytest.mark.parametrize("name", ["hdl-64e", "vlp-16"])
+def test_rings_in_other_rows_than_in_training(built: Built, tmp_path: Path, name: str) -> None:
+    said = []
+    cloud = cloud_of(name, 4)
+    with both(built, bundle_for(tmp_path / "bundle", name, has_beams=False)) as runners:
+        for seen in (cloud.ring >= 0, cloud.ring >= 1, cloud.ring >= 3, cloud.ring < 12):
+            for ring in (None, cloud.ring[seen]):
+                intensity = cloud.intensity[seen] * np.float32(255)
+                answer = assert_same(runners, cloud.points[seen], intensity, ring)
+                said.append("of the same rows" in " ".join(answer.warnings))
+    assert said[:6] == [False, False, True, True, True, True]
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("has_beams", [False, True])
 @pytest.mark.parametrize("name", ROTATING)

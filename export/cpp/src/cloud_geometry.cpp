@@ -60,14 +60,13 @@ bool is_telling(const double* time, size_t count) {
   return std::unique(some.begin(), some.end()) - some.begin() >= 64;
 }
 
-Vector<float> taken(const Cloud& cloud, const Vector<int64_t>& chosen, const Vector<uint8_t>* which) {
-  Vector<float> points;
-  points.reserve(3 * chosen.size());
+Vector<int64_t> marked(const Vector<int64_t>& chosen, const Vector<uint8_t>& which) {
+  Vector<int64_t> found;
+  found.reserve(chosen.size());
   for (size_t i = 0; i < chosen.size(); ++i) {
-    const float* point = cloud[static_cast<size_t>(chosen[i])];
-    if (!which || (*which)[i]) points.insert(points.end(), point, point + 3);
+    if (which[i]) found.push_back(chosen[i]);
   }
-  return points;
+  return found;
 }
 
 }  // namespace
@@ -95,9 +94,22 @@ double quantile_of_sorted(const Vector<float>& values, double percent) {
   return (values[below + 1] - low) * (where - static_cast<double>(below)) + low;
 }
 
+Vector<int64_t> far_indices(const Cloud& cloud, const Vector<int64_t>& chosen, double near_m) {
+  return marked(chosen, is_far(ranges_of(cloud, chosen), near_m));
+}
+
+Vector<float> points_of(const Cloud& cloud, const Vector<int64_t>& chosen) {
+  Vector<float> points;
+  points.reserve(3 * chosen.size());
+  for (int64_t i : chosen) {
+    const float* point = cloud[static_cast<size_t>(i)];
+    points.insert(points.end(), point, point + 3);
+  }
+  return points;
+}
+
 Vector<float> far_points(const Cloud& cloud, const Vector<int64_t>& chosen, double near_m) {
-  const Vector<uint8_t> far = is_far(ranges_of(cloud, chosen), near_m);
-  return taken(cloud, chosen, &far);
+  return points_of(cloud, far_indices(cloud, chosen, near_m));
 }
 
 Vector<float> elevations_of(const Cloud& cloud) {
@@ -117,8 +129,8 @@ Vector<float> azimuths_of(const Cloud& cloud) {
 CloudGeometry geometry_of(const Cloud& cloud, const int32_t* ring, const double* time, double near_m) {
   const Vector<int64_t> chosen = sample(cloud.count);
   Vector<float> range = ranges_of(cloud, chosen);
-  const Vector<uint8_t> far = is_far(range, near_m);
-  const Vector<float> some = taken(cloud, chosen, nullptr), of_far = taken(cloud, chosen, &far);
+  const Vector<int64_t> far = marked(chosen, is_far(range, near_m));
+  const Vector<float> some = points_of(cloud, chosen), of_far = points_of(cloud, far);
   const Cloud sampled{some.data(), some.size() / 3};
   Vector<float> elevation = elevations_of({of_far.data(), of_far.size() / 3});
   CloudGeometry found;
@@ -126,9 +138,7 @@ CloudGeometry geometry_of(const Cloud& cloud, const int32_t* ring, const double*
   found.azimuth_coverage = coverage_of(sampled);
   if (ring) {
     Vector<int32_t> rings;
-    for (size_t i = 0; i < chosen.size(); ++i) {
-      if (far[i]) rings.push_back(ring[chosen[i]]);
-    }
+    for (int64_t i : far) rings.push_back(ring[i]);
     found.beams = beams_of_rings(elevation, rings);
   } else {
     found.beams = beams_of(elevation);

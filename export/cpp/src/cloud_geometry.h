@@ -70,7 +70,10 @@ template <size_t kCount>
 std::array<double, kCount> quantiles(Vector<float>& values, const double (&percents)[kCount]);
 double quantile_of_sorted(const Vector<float>& values, double percent);
 
-// Points of a sample that are so far that their elevation is that of their beam, as [M][3].
+// Those of some indices whose points are so far that their elevation is that of their beam.
+Vector<int64_t> far_indices(const Cloud& cloud, const Vector<int64_t>& chosen, double near_m);
+// Some points, and those of them that are far, as [M][3].
+Vector<float> points_of(const Cloud& cloud, const Vector<int64_t>& chosen);
 Vector<float> far_points(const Cloud& cloud, const Vector<int64_t>& chosen, double near_m);
 
 Vector<float> elevations_of(const Cloud& cloud);  // degrees

@@ -1,10 +1,13 @@
 // Compares the geometry of a scan with that of the scans that a network was trained on; see
-// hwnas.bundle.runtime.geometry_checks, beam_checks, ground_checks and confirmation.
+// hwnas.bundle.runtime.geometry_checks, beam_checks, row_checks, ground_checks and confirmation.
 
 #ifndef HWNAS_RUNTIME_SRC_GEOMETRY_CHECKS_H_
 #define HWNAS_RUNTIME_SRC_GEOMETRY_CHECKS_H_
 
+#include <cstddef>
+#include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "cloud_geometry.h"
 #include "expectations.h"
@@ -28,6 +31,10 @@ bool are_other_beams(const Beams& beams, const GeometryExpectations& expects);
 std::optional<Finding> check_beams(const CloudGeometry& found, const GeometryExpectations& expects);
 // What speaks against rows by the nearest beam: points that lie between the expected beams.
 std::optional<Finding> between_beams(const Vector<float>& elevation_deg, const GeometryExpectations& expects);
+
+// Compares elevations with those of the same rows in training scans. row [count]: those of rings.
+std::optional<Finding> check_rows(const Cloud& cloud, const std::vector<int32_t>& row, size_t num_rows,
+                                  const GeometryExpectations& expects);
 
 std::optional<Finding> check_unit(const CloudGeometry& found, const GeometryExpectations& expects);
 std::optional<Finding> check_ranges(const CloudGeometry& found, const GeometryExpectations& expects);

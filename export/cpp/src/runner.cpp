@@ -92,7 +92,8 @@ ScanChecks checks_of(const Manifest& manifest, const Deployment& deployment, boo
     std::optional<ScanExpectations> found;
     if (expects && !expects->is_null() && !expects->empty()) found = read_expectations(*expects);
     if (!are_wanted) found.reset();
-    return ScanChecks(std::move(found), deployment.projection.is_ring);
+    const ProjectionSettings& projection = deployment.projection;
+    return ScanChecks(std::move(found), projection.is_ring, static_cast<size_t>(projection.height));
   } catch (const StatementError& error) {
     refuse_deployment(manifest, error);
   }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cctype>
+#include <optional>
+#include <utility>
 
 #include "../range_view.h"
 #include "cloud_geometry.h"
@@ -83,6 +85,14 @@ const int32_t* known_ring(const CheckedScan& scan, Vector<int32_t>& recovered) {
   return status == HWNAS_NO_ROWS ? nullptr : recovered.data();
 }
 
+void add_finding_on_rows(const CheckedScan& scan, size_t num_rows, const ScanExpectations& expects,
+                         Findings& findings) {
+  // What projection has remarked on already needs no second warning.
+  if (!scan.image || scan.image->rows != Rows::kRing || *scan.image->remark || !expects.geometry) return;
+  std::optional<Finding> finding = check_rows({scan.points, scan.count}, scan.image->row, num_rows, *expects.geometry);
+  if (finding) findings.push_back(std::move(*finding));
+}
+
 std::string refusal(const Findings& findings, const ScanExpectations& expects) {
   std::vector<std::string> texts, remedies;
   for (const Finding& finding : findings) {
@@ -120,7 +130,8 @@ void ScanChecks::check(const CheckedScan& scan, const Vector<const std::string*>
   if (are_few_usable(scan)) warnings.push_back(usable(scan) + ".");
   Vector<int32_t> recovered;
   const int32_t* ring = known_ring(scan, recovered);
-  const Findings findings = findings_of_scan(scan, ring, expects);
+  Findings findings = findings_of_scan(scan, ring, expects);
+  add_finding_on_rows(scan, num_rows_, expects, findings);
   const auto is_certain = [](const Finding& finding) { return finding.is_certain; };
   if (std::any_of(findings.begin(), findings.end(), is_certain)) reasons.push_back(refusal(findings, expects));
   const auto take = [&](Remark remark) {

@@ -30,8 +30,9 @@ struct CheckedScan {
 class ScanChecks {
  public:
   ScanChecks() = default;
-  ScanChecks(std::optional<ScanExpectations> expects, bool is_ring)
-      : expects_(std::move(expects)), is_ring_(is_ring) {}
+  // num_rows: of the image; is_ring: whether they are those of rings.
+  ScanChecks(std::optional<ScanExpectations> expects, bool is_ring, size_t num_rows)
+      : expects_(std::move(expects)), is_ring_(is_ring), num_rows_(num_rows) {}
 
   // Refuses a scan of another unit, sensor, mounting or order, for all its reasons at once.
   //
@@ -44,6 +45,7 @@ class ScanChecks {
  private:
   std::optional<ScanExpectations> expects_;
   bool is_ring_ = true;
+  size_t num_rows_ = 0;
 };
 
 }  // namespace hwnas::runtime

@@ -14,6 +14,7 @@ from hwnas.arrays import DoubleArray, FloatArray, IntArray
 from hwnas.bundle.runtime.beam_checks import between_beams, is_sparse
 from hwnas.bundle.runtime.confirmation import confirmed_findings
 from hwnas.bundle.runtime.geometry_checks import findings_of, findings_of_old_bundle
+from hwnas.bundle.runtime.row_checks import check_rows
 from hwnas.bundle.runtime.scan_finding import FEWEST_FOR_CHECKS, Finding
 from hwnas.data.expectations import ANY_ORDER, ScanExpectations
 from hwnas.data.geometry.cloud_geometry import elevation_of, geometry_of_usable, is_far, quantiles, sample
@@ -23,7 +24,7 @@ from hwnas.errors import DataError
 from hwnas.range_view.angles import range_of
 from hwnas.range_view.projection import RangeImage
 from hwnas.range_view.rings import recover_rings
-from hwnas.range_view.rows import BEAMS
+from hwnas.range_view.rows import BEAMS, RING
 
 _ALSO = " Also: "
 _HINT = " (`check_scans=False` lets a runner label it all the same.)"
@@ -108,7 +109,7 @@ class ScanChecks:
         _refuse_unusable(len(points), num_points)
         warnings = _warning_of_usable(len(points), num_points)
         known = self._known_ring(points, image, ring)
-        findings = _findings(points, known, time, expects)
+        findings = [*_findings(points, known, time, expects), *_findings_on_rows(points, image, expects)]
         certain = [finding for finding in findings if finding.is_certain]
         reasons = [_refusal(certain, expects)] if certain else []
         checked = [] if problems else [_check_unit(intensity, expects)]
@@ -227,6 +228,16 @@ def _between_beams(points: FloatArray, expects: GeometryExpectations) -> List[Fi
     some = points[sample(len(points))]
     some = some[is_far(range_of(some), expects.near_m)]  # as where the expected beams were recorded
     finding = between_beams(elevation_of(some), expects)
+    return [] if finding is None else [finding]
+
+
+def _findings_on_rows(
+    points: FloatArray, image: Optional[RangeImage], expects: ScanExpectations
+) -> List[Finding]:
+    # What projection has remarked on already needs no second warning.
+    if image is None or image.method != RING or image.remark or expects.geometry is None:
+        return []
+    finding = check_rows(points, image.row, len(image.valid), expects.geometry)
     return [] if finding is None else [finding]
 
 
