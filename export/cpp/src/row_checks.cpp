@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstdint>
+#include <iterator>
 
 #include "geometry_checks.h"
 #include "text.h"
@@ -11,7 +13,18 @@ namespace {
 // Right rings of real scans stay below 0.6, rings one off begin at 0.74 (docs/results/given_rings.md).
 constexpr double kMostOff = 0.65;
 constexpr size_t kFewestOfQuadrant = 200;
+// A row with fewer points than the usual one by more than this factor has stray points at best.
+constexpr int64_t kFewOfRow = 10;
 constexpr const char* kRemedy = "Give the ring of each point, with the number of its beam.";
+
+// Whether every row has points, and not only stray ones.
+bool are_all_seen(const Vector<int64_t>& members) {
+  Vector<int64_t> some;
+  std::copy_if(members.begin(), members.end(), std::back_inserter(some), [](int64_t count) { return count > 0; });
+  const auto middle = some.begin() + static_cast<std::ptrdiff_t>(some.size() / 2);
+  std::nth_element(some.begin(), middle, some.end());
+  return kFewOfRow * *std::min_element(members.begin(), members.end()) >= *middle;
+}
 
 // How far each row's neighbours are away, on average.
 Vector<double> spacings_of(const std::vector<double>& usual) {
@@ -51,9 +64,9 @@ std::optional<Finding> check_rows(const Cloud& cloud, const std::vector<int32_t>
                                   const GeometryExpectations& expects) {
   const std::vector<double>& usual = expects.beam_elevation_deg;
   if (usual.empty() || usual.size() != num_rows) return std::nullopt;
-  Vector<uint8_t> has_points(num_rows);
-  for (size_t i = 0; i < cloud.count; ++i) has_points[static_cast<size_t>(row[i])] = 1;
-  if (std::find(has_points.begin(), has_points.end(), 0) == has_points.end()) return std::nullopt;
+  Vector<int64_t> members(num_rows);
+  for (size_t i = 0; i < cloud.count; ++i) ++members[static_cast<size_t>(row[i])];
+  if (are_all_seen(members)) return std::nullopt;
   Vector<int32_t> far_row;
   const Vector<int64_t> chosen = far_indices(cloud, sample(cloud.count), expects.near_m());
   for (int64_t i : chosen) far_row.push_back(row[static_cast<size_t>(i)]);

@@ -87,8 +87,7 @@ const int32_t* known_ring(const CheckedScan& scan, Vector<int32_t>& recovered) {
 
 void add_finding_on_rows(const CheckedScan& scan, size_t num_rows, const ScanExpectations& expects,
                          Findings& findings) {
-  // What projection has remarked on already needs no second warning.
-  if (!scan.image || scan.image->rows != Rows::kRing || *scan.image->remark || !expects.geometry) return;
+  if (!scan.image || scan.image->rows != Rows::kRing || !expects.geometry) return;
   std::optional<Finding> finding = check_rows({scan.points, scan.count}, scan.image->row, num_rows, *expects.geometry);
   if (finding) findings.push_back(std::move(*finding));
 }

@@ -12,7 +12,7 @@ from typing import Optional
 
 import numpy as np
 
-from hwnas.arrays import DoubleArray, FloatArray, IntArray
+from hwnas.arrays import DoubleArray, FloatArray, IntArray, LongArray
 from hwnas.bundle.runtime.scan_finding import Finding
 from hwnas.data.geometry.cloud_geometry import elevation_of, is_far, sample
 from hwnas.data.geometry.expected_geometry import GeometryExpectations
@@ -21,6 +21,8 @@ from hwnas.range_view.angles import range_of
 # Right rings of real scans stay below 0.6, rings one off begin at 0.74 (docs/results/given_rings.md).
 _MOST_OFF = 0.65
 _FEWEST_OF_QUADRANT = 200
+# A row with fewer points than the usual one by more than this factor has stray points at best.
+_FEW_OF_ROW = 10
 _REMEDY = "Give the ring of each point, with the number of its beam."
 
 
@@ -30,7 +32,7 @@ def check_rows(
     """Compare elevations with those of the same rows in training scans, where rings could be other beams.
 
     Opposite quadrants count together, so that a sensor's inclination has no effect. Nothing is said of scans
-    in which a quadrant is missing, or which have as many rings as there are rows: these cannot be others.
+    in which a quadrant is missing, or in which every row has points: these rings cannot be others.
 
     Args:
         points: [N, 3], all with a direction.
@@ -41,7 +43,7 @@ def check_rows(
     usual = expects.beam_elevation_deg
     if usual is None or len(usual) != num_rows:
         return None
-    if np.count_nonzero(np.bincount(row, minlength=num_rows)) == num_rows:
+    if _are_all_seen(np.bincount(row, minlength=num_rows)):
         return None
     some = sample(len(points))
     some = some[is_far(range_of(points[some]), expects.near_m)]
@@ -55,6 +57,14 @@ def check_rows(
         _REMEDY,
         is_certain=False,
     )
+
+
+def _are_all_seen(members: LongArray) -> bool:
+    """Return whether every row has points, and not only stray ones."""
+    some = members[members > 0]
+    middle = len(some) // 2
+    usual = int(np.partition(some, middle)[middle])
+    return _FEW_OF_ROW * int(members.min()) >= usual
 
 
 def _beams_off(points: FloatArray, row: IntArray, usual: DoubleArray) -> Optional[float]:

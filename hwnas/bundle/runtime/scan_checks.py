@@ -234,8 +234,7 @@ def _between_beams(points: FloatArray, expects: GeometryExpectations) -> List[Fi
 def _findings_on_rows(
     points: FloatArray, image: Optional[RangeImage], expects: ScanExpectations
 ) -> List[Finding]:
-    # What projection has remarked on already needs no second warning.
-    if image is None or image.method != RING or image.remark or expects.geometry is None:
+    if image is None or image.method != RING or expects.geometry is None:
         return []
     finding = check_rows(points, image.row, len(image.valid), expects.geometry)
     return [] if finding is None else [finding]

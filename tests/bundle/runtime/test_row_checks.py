@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hwnas.bundle.runtime.row_checks import check_rows
 from hwnas.bundle.runtime.scan_checks import ScanChecks
 from hwnas.data.sensors import load_sensor
 from hwnas.range_view.projection import project
@@ -53,6 +54,18 @@ def test_top_rings_without_points_are_warned_of_where_there_is_no_table(
     seen = cloud.ring >= lost
     points, ring = cloud.points[seen], cloud.ring[seen] if given else None
     assert f"the rings lie {lost}.0 beams below".lower() in warnings_of(name, points, ring).lower()
+
+
+def test_a_small_part_with_right_rings_hides_nothing() -> None:
+    cloud = cloud_of("os1-64", 4)
+    azimuth_deg = np.degrees(np.arctan2(cloud.points[:, 1], cloud.points[:, 0]))
+    row = np.where(azimuth_deg > 155.0, cloud.ring, np.clip(cloud.ring - 2, 0, 63)).astype(np.int32)
+    geometry = expected("os1-64").geometry
+    assert geometry is not None
+    assert check_rows(cloud.points, cloud.ring, 64, geometry) is None
+    found = check_rows(cloud.points, row, 64, geometry)
+    assert found is not None
+    assert "2.0 beams below" in found.text
 
 
 @pytest.mark.parametrize("lost", [1, 2, 3])

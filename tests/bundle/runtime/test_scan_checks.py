@@ -153,7 +153,7 @@ NEEDS_RINGS = replace(OLD, point_order=RING_BY_RING)
 
 
 def image_of(method: str, points: np.ndarray) -> Any:
-    return SimpleNamespace(method=method, row=np.zeros(len(points), np.int32), remark="")
+    return SimpleNamespace(method=method, row=np.zeros(len(points), np.int32))
 
 
 @pytest.mark.parametrize(
