@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hwnas.arrays import UnreadableArraysError, load_array
 from hwnas.errors import ConfigError
 from hwnas.io_spec import OPEN, InputValue, TensorSpec
 from hwnas.text import visible
@@ -224,8 +225,8 @@ def _value_in(content: str, entry: DeclaredInput) -> NDArray[Any]:
 
 def _array_in(path: Path, entry: DeclaredInput) -> NDArray[Any]:
     try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        array = load_array(str(path))
+    except (OSError, UnreadableArraysError) as error:
         raise ConfigError(
             f"{str(path)!r} for the input {entry.spec.name!r} is no array of numpy: {error}."
         ) from error

@@ -217,6 +217,7 @@ URL = f"postgresql+psycopg://u:{SECRET}@h/x"
         f"storage: {SECRET}\n",
         f"storage: 'password={SECRET}'\n",
         f"study: ['{URL}']\n",
+        f"study: '{URL}'\n",
         f"study: '{URL}\n",
         f"'{URL}': 1\n",
         f"'{URL}': 1\n'{URL}': 2\n",

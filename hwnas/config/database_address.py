@@ -33,8 +33,8 @@ _SECRET = frozenset(
     "password sslpassword passfile scram_client_key scram_server_key oauth_client_secret sslkeylogfile".split()  # noqa: SIM905, E501
 )
 _ADVICE = (
-    "In names, passwords and values write `@ : / ? # & = + %` and spaces as %40 %3A %2F %3F %23 %26 %3D %2B "
-    "%25 %20; or leave the password out and set PGPASSWORD, or put it into ~/.pgpass"
+    "In names, passwords and values write `@ : / ? # & ; = + %` and spaces as %40 %3A %2F %3F %23 %26 %3B "
+    "%3D %2B %25 %20; or leave the password out and set PGPASSWORD, or put it into ~/.pgpass"
 )
 
 
@@ -92,15 +92,16 @@ def _ambiguity(rest: str) -> str:
     readings = {
         "there is more than one `@`": "@" in credentials,
         "a `:` stands in the user's name": ":" in unquote(user),
-        "one of `/ ? # & =` or a space stands in the user's name, or an `@` after the database": re.search(
-            r"[/?#&=\s\[\]]", user
+        "one of `/ ? # & ; =` or a space stands in the user's name, or an `@` after the database": re.search(
+            r"[/?#&;=\s\[\]]", user
         ),
         "the password holds `?` and `=`, as settings do": re.search(r"\?.*=", password, re.DOTALL),
         "what follows the host is no port": not at and re.match(r"[^/?]*:(?!\d*([/?]|$))", host),
-        "a `#`, a `:` or a space stands in the host or the database": "#" in before
+        "one of `# : ;` or a space stands in the host or the database": re.search(r"[#;]", before)
         or re.search(r"[:\s]", before.partition("/")[2]),
         "a setting has no value": query and any("=" not in part for part in query.split("&")),
         "a `#` stands in a setting": "#" in query,
+        "a `;`, a space or another `=` stands in a setting": re.search(r"[;\s]|=[^&]*=", query),
     }
     return next((words for words, is_so in readings.items() if is_so), "")
 
@@ -109,6 +110,6 @@ def _unknown_part(url: URL) -> str:
     unknown = [key for key in url.query if key not in _SHOWN | _SECRET]
     if unknown:
         return f"{len(unknown)} of its settings are none of PostgreSQL's"
-    if re.search(r"[@:?&=#]", url.database or "") or "@" in (url.host or ""):
-        return "one of `@ : ? & = #` stands in the host or the database"
+    if re.search(r"[@:?&;=#]", url.database or "") or "@" in (url.host or ""):
+        return "one of `@ : ? & ; = #` stands in the host or the database"
     return ""

@@ -18,6 +18,7 @@ from hwnas.config.sections import (
 )
 from hwnas.errors import ConfigError
 from hwnas.objectives import Metric
+from hwnas.text import may_hold_secret
 
 JOURNAL = "journal"
 DEFAULT_BACKEND = "onnxruntime-cpu"
@@ -98,6 +99,13 @@ class RunConfig(Section):
     def _target_is_named(cls, value: str) -> str:
         if not value.strip():
             raise ValueError(f"a target looks like `{DEFAULT_TARGET}`")
+        return value
+
+    @field_validator("study")
+    @classmethod
+    def _study_is_no_address(cls, value: str | None) -> str | None:
+        if value is not None and may_hold_secret(value):
+            raise ValueError("it is the name of the study; an address belongs into `storage`")
         return value
 
     @field_validator("storage")

@@ -18,6 +18,10 @@ _NAME = r"\w[\w.-]*"
 _HOST = re.compile(
     rf"(?:(?P<user>{_NAME})@)?(?P<name>{_NAME}|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{{1,5}}))?", re.ASCII
 )
+# What follows a user's name before the host, or a key that says so, is never repeated.
+_PASSWORD = re.compile(
+    r"((?:^|//)[^:/?@]*:)(?!//).*(?=@)|((?:passw\w*|pwd|secret|token)=)[^&]*", re.DOTALL | re.IGNORECASE
+)
 _PYTHON = re.compile(r"[\w/][\w./+-]*", re.ASCII)
 
 
@@ -61,24 +65,25 @@ class Target:
         if transport not in {"local", "ssh"} or (transport == "local" and (parts.netloc or parts.scheme)):
             raise ConfigError(
                 f"A target is written like {DEFAULT_TARGET!r} or 'ssh://user@board?backend=tensorrt', but "
-                f"got {url!r}. Start it with 'local' or 'ssh://'."
+                f"got {_shown(url)}. Start it with 'local' or 'ssh://'."
             )
         if transport == "ssh" and (
             not is_host(parts.netloc) or parts.path not in {"", "/"} or parts.fragment
         ):
             raise ConfigError(
-                f"An ssh target is written 'ssh://user@host:port?backend=...', but got {url!r}. Names hold "
-                "letters, digits, '.', '-' and '_'; passwords, keys and detours belong into ~/.ssh/config."
+                f"An ssh target is written 'ssh://user@host:port?backend=...', but got {_shown(url)}. Names "
+                "hold letters, digits, '.', '-' and '_'; passwords, keys and detours belong into "
+                "~/.ssh/config."
             )
         values = _values(url, parts.query)
         _check_python(url, transport, values.get("python", ""))
         threads = _whole_number(url, "threads", values.get("threads", "1"))
         cores = _cores(url, values["cores"]) if "cores" in values else ()
         if threads < 1:
-            raise ConfigError(f"'threads' must be at least 1, but is {threads} in {url!r}.")
+            raise ConfigError(f"'threads' must be at least 1, but is {threads} in {_shown(url)}.")
         if cores and len(cores) < threads:
             raise ConfigError(
-                f"{threads} threads need as many cores, but {url!r} names {len(cores)}; add some."
+                f"{threads} threads need as many cores, but {_shown(url)} names {len(cores)}; add some."
             )
         options = tuple(sorted((key, value) for key, value in values.items() if key not in _KEYS))
         return cls(
@@ -115,23 +120,30 @@ def split_host(host: str) -> tuple[str, str, str]:
     return found["user"] or "", found["name"].strip("[]"), found["port"] or ""
 
 
+def _shown(url: str) -> str:
+    """Return a target for a message, without what could be a password."""
+    return excerpt(_PASSWORD.sub(lambda found: f"{found[1] or found[2]}...", url))
+
+
 def _parts(url: str) -> SplitResult:
     try:
         return urlsplit(url)
     except ValueError as error:  # of brackets around no address, and of letters that pass for others
+        reason = "" if _PASSWORD.search(url) else f" ({error})"  # which repeats a part of it
         raise ConfigError(
-            f"A target is written like {DEFAULT_TARGET!r} or 'ssh://user@host:port?backend=...', but {url!r} "
-            f"cannot be read ({error}). Write the host as a name, or an IPv6 address in brackets, such as "
-            "'[::1]'."
-        ) from error
+            f"A target is written like {DEFAULT_TARGET!r} or 'ssh://user@host:port?backend=...', but "
+            f"{_shown(url)} cannot be read{reason}. Write the host as a name, or an IPv6 address in "
+            "brackets, such as '[::1]'."
+        ) from None
 
 
 def _check_python(url: str, transport: str, python: str) -> None:
     if python and transport != "ssh":
-        raise ConfigError(f"'python' names the interpreter on an ssh target; leave it out of {url!r}.")
+        raise ConfigError(f"'python' names the interpreter on an ssh target; leave it out of {_shown(url)}.")
     if python and not _PYTHON.fullmatch(python):
         raise ConfigError(
-            f"'python' must be a path or name of letters, digits and '/._+-', but is {python!r} in {url!r}."
+            f"'python' must be a path or name of letters, digits and '/._+-', but is {python!r} in "
+            f"{_shown(url)}."
         )
 
 
@@ -144,11 +156,11 @@ def _values(url: str, query: str) -> dict[str, str]:
         if key not in known:
             near = get_close_matches(key, known, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise ConfigError(f"{key!r} in target {url!r} is unknown; known are {known}.{hint}")
+            raise ConfigError(f"{key!r} in target {_shown(url)} is unknown; known are {known}.{hint}")
         if key in values:
-            raise ConfigError(f"{key!r} stands twice in target {url!r}; keep one.")
+            raise ConfigError(f"{key!r} stands twice in target {_shown(url)}; keep one.")
         if not value:
-            raise ConfigError(f"{key!r} has no value in target {url!r}; give one or leave it out.")
+            raise ConfigError(f"{key!r} has no value in target {_shown(url)}; give one or leave it out.")
         values[key] = value
     return values
 
@@ -163,7 +175,7 @@ def _known_keys(pairs: list[tuple[str, str]]) -> list[str]:
 
 def _whole_number(url: str, key: str, text: str) -> int:
     if not text.isdecimal() or len(text) > _MAX_DIGITS:
-        raise ConfigError(f"{key!r} must be a whole number, but is {excerpt(text)} in {excerpt(url)}.")
+        raise ConfigError(f"{key!r} must be a whole number, but is {excerpt(text)} in {_shown(url)}.")
     return int(text)
 
 
@@ -175,6 +187,6 @@ def _cores(url: str, text: str) -> tuple[int, ...]:
         start = _whole_number(url, "cores", first)
         end = _whole_number(url, "cores", last) if last else start
         if not start <= end < 4096:
-            raise ConfigError(f"'cores' must ascend and stay below 4096, but is {text!r} in {url!r}.")
+            raise ConfigError(f"'cores' must ascend and stay below 4096, but is {text!r} in {_shown(url)}.")
         cores.update(range(start, end + 1))
     return tuple(sorted(cores))

@@ -218,6 +218,15 @@ def test_patterns_and_paths_count_from_the_file(
         assert source.split("train")[0].labels is not None
 
 
+def test_many_stars_are_matched_or_refused(root: Path) -> None:
+    (root / "sequences" / "00" / "velodyne" / f"{'a' * 200}.bin").touch()
+    write_own(root, "scans: 'sequences/00/velodyne/" + "*" * 60 + "{scan}" + "*" * 60 + "0.bin'\n")
+    assert len(open_dataset(root).all_scans) == 1
+    write_own(root, "scans: 'sequences/00/velodyne/" + "*a" * 60 + "{scan}.bin'\n")
+    with pytest.raises(DataError, match=r"more than 4 `\*` in one name"):
+        open_dataset(root)
+
+
 def test_lists_count_from_the_file_and_know_the_home_directory(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

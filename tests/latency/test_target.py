@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import traceback
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -73,6 +75,27 @@ def test_canonical_url_reads_back(
 def test_malformed_urls(url: str, reason: str) -> None:
     with pytest.raises(ConfigError, match=reason):
         Target.parse(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ssh://u:SECRETPW@board?backend=onnxruntime-cpu",
+        "ssh://u:a/SECRETPW@board",
+        "ssh://:SECRETPW@board:22",
+        "ssh://u:x@SECRETPW@board",
+        "ssh:u:SECRETPW@board",
+        "ssh://u:SECRETPW@[::1",
+        "postgresql://u:SECRETPW@host/base",
+        "ssh://board?password=SECRETPW",
+        "ssh://board?threads=0&Passwd=SECRETPW",
+    ],
+)
+def test_no_message_repeats_a_password(url: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Target.parse(url)
+    assert "SECRETPW" not in "".join(traceback.format_exception(caught.value)).split("ConfigError")[-1]
+    assert "board" in str(caught.value) or "host" in str(caught.value)
 
 
 @given(st.sampled_from(["", "local", "ssh://", "ssh://["]), st.text("a1[]:@/?#%.\u2100\u00bd&=-"))

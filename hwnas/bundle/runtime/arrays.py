@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import io
 import os
-import zipfile
-import zlib
 from typing import Any, Dict, Mapping, Tuple
 
 import numpy as np
 
+from hwnas.arrays import UnreadableArraysError, load_arrays
 from hwnas.bundle.runtime.given_arrays import as_array
 from hwnas.bundle.runtime.processor import Arrays, PathLike, Processor, ProcessorContext
 from hwnas.errors import DataError
@@ -41,17 +40,8 @@ class ArraysProcessor:
         """
         path = checked_path(path, "The file to be read", DataError)
         try:
-            with np.load(path, allow_pickle=False) as found:
-                return {name: found[name] for name in found.files}
-        except (
-            OSError,
-            ValueError,
-            EOFError,
-            KeyError,
-            AttributeError,
-            zipfile.BadZipFile,
-            zlib.error,
-        ) as error:
+            return load_arrays(os.fspath(path))
+        except (OSError, UnreadableArraysError) as error:
             raise DataError(f"{os.fspath(path)} is no {SUFFIX} file of numpy arrays: {error}.") from error
 
     def check(self, raw: Mapping[str, Any]) -> Tuple[str, ...]:

@@ -19,6 +19,7 @@ from hwnas.plugins import plugin_names
 from hwnas.text import shown
 
 ONLY_SEQUENCE = "all"
+_MOST_STARS = 4
 _NOTHING_THERE = (errno.ENOENT, errno.ENOTDIR)
 
 
@@ -197,12 +198,17 @@ def _normal(pattern: str) -> str:
     """Return a pattern without `./`.
 
     Raises:
-        DataError: if it leads out of the directory of the data set.
+        DataError: if it leads out of the directory of the data set, or has many `*` in one name.
     """
     pattern = os.path.normpath(os.path.expanduser(pattern))
     if ".." in Path(pattern).parts or Path(pattern).is_absolute():
         raise DataError(
             f"The pattern {shown(pattern)} must stay inside the directory of dataset.yaml; move the file up."
+        )
+    if any(len(re.findall(r"\*+", part)) > _MOST_STARS for part in Path(pattern).parts):
+        raise DataError(
+            f"The pattern {shown(pattern)} has more than {_MOST_STARS} `*` in one name; write out what they "
+            "stand for, or name the scans in a list."
         )
     return pattern
 
@@ -243,7 +249,8 @@ def is_scan_of(config: DatasetConfig, directory: Path) -> Callable[[Path], bool]
 
 def _expression_of(pattern: str) -> str:
     """Return a regular expression in which `*` stands for any text without `/` and `?` for one character."""
-    return re.escape(pattern).replace(re.escape("*"), "[^/]*").replace(re.escape("?"), "[^/]")
+    # Several `*` in a row are one; as many expressions in a row would take for ever on long names.
+    return re.sub(r"(?:\\\*)+", "[^/]*", re.escape(pattern)).replace(re.escape("?"), "[^/]")
 
 
 def _names_like(directory: str, below: str, parts: list[str], unreadable: list[Unreadable]) -> Iterator[str]:

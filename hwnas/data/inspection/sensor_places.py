@@ -20,6 +20,8 @@ _OWN_REST_SHARE, _LARGE_REST_SHARE = 0.08, 0.3
 _MERGED_CONTRAST = 0.4
 _PLACES_IN_A_ROW, _MOST_SEQUENCES = 2, 3
 _SAME_PLACE_M, _AGREEING_SHARE = 0.75, 0.6
+# Beams that lie closer together than this, as in a file that was cut off, meet nearly anywhere.
+_LEAST_SPREAD_DEG, _SPREAD_PERCENTS = 5.0, (1.0, 99.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +120,8 @@ def _place(
     if found is None or not found[0].is_clear:
         return None
     origin, moved, middle, ground_m = found
+    if min(_spread_deg(moved, place) for place in ((0.0, 0.0, 0.0), origin.place_m)) < _LEAST_SPREAD_DEG:
+        return None
     second = _second(moved, origin, ground_m)
     return Place(
         number,
@@ -125,6 +129,13 @@ def _place(
         origin,
         None if second is None else _three(base + middle + np.asarray(second)),
     )
+
+
+def _spread_deg(points: FloatArray, place_m: tuple[float, float, float]) -> float:
+    """Return how far the elevations of the points spread, seen from a place."""
+    x, y, z = shifted(points, np.asarray(place_m)).T
+    low, high = np.percentile(np.degrees(np.arctan2(z, np.hypot(x, y))), _SPREAD_PERCENTS)
+    return float(high - low)
 
 
 def place_turned_back(place: Place, turn: npt.NDArray[np.floating], base: npt.NDArray[np.float64]) -> Place:

@@ -15,6 +15,7 @@ from typing import Any, Dict, Optional
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.arrays import UnreadableArraysError, load_array
 from hwnas.data.scan_files.columns import likely_columns, looks_like_float64
 from hwnas.data.scan_files.named_fields import (
     FIELDS,
@@ -134,10 +135,9 @@ def read_npy(path: Path, options: Mapping[str, Any]) -> RawScan:
     _refuse_unknown_keys(options, ("columns", *FIELDS), "format_options of a npy file")
     names = [name for name, _ in _fields({"columns": options.get("columns", DEFAULT_COLUMNS)})]
     try:
-        values = np.load(io.BytesIO(_content(path)), allow_pickle=False)
-    except (ValueError, EOFError, OSError, MemoryError, OverflowError, TypeError, SyntaxError) as error:
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise DataError(f"{path} cannot be read as an array of numpy: {reason}") from error
+        values = load_array(io.BytesIO(_content(path)))
+    except (OSError, UnreadableArraysError) as error:
+        raise DataError(f"{path} cannot be read as an array of numpy: {error}") from error
     if not isinstance(values, np.ndarray) or values.ndim not in {1, 2, 3}:
         raise DataError(f"{path} holds no array of points [N, columns] or [H, W, columns].")
     if values.dtype.names and values.ndim == 3:

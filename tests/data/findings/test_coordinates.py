@@ -146,6 +146,19 @@ def test_a_sensor_that_moves_through_the_world_is_found(tmp_path: Path) -> None:
     assert "NOT MENDED HERE, world-frame" in suggest(path, found)
 
 
+def test_a_scan_of_few_beams_moves_no_sensor(tmp_path: Path) -> None:
+    found = inspect(write_scenes(tmp_path, sequences=1, steps=2000))
+    assert found.geometry.origin_scans == 2
+    for name in ("velodyne/000000.bin", "labels/000000.label"):
+        path = tmp_path / "sequences" / "00" / name
+        content = path.read_bytes()
+        size = 16 if name.endswith(".bin") else 4
+        path.write_bytes(content[: len(content) // size // 20 * size])
+    found = inspect(tmp_path)
+    assert found.geometry.origin_scans == 1
+    assert severe(found) <= {"splits"}
+
+
 def test_two_sensors_in_one_cloud_are_found(tmp_path: Path) -> None:
     def merged(points: np.ndarray, number: int) -> np.ndarray:
         return points + np.where(np.arange(len(points)) % 2, 0.7, -0.7)[:, None] * [0, 1, 0]
