@@ -193,4 +193,15 @@ def file_access_error(error: OSError) -> Optional[FileAccessError]:
     if path is None and "temporary directory" in str(error.strerror):  # by `tempfile`
         what, remedy = str(error.strerror), "Make room there, or name a directory with room in TMPDIR."
     where = repr(os.fsdecode(path)) if isinstance(path, (str, bytes)) else "A file"
+    if path is None and error.errno == errno.ENOENT and _is_working_directory_gone():
+        where, what = "The working directory", "it was removed"
+        remedy = "Change to a directory that exists, then give the same command again."
     return FileAccessError(f"{where} cannot be used: {what}. {remedy}")
+
+
+def _is_working_directory_gone() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
@@ -48,6 +49,11 @@ def visible(text: str, keep: str = "\n\t") -> str:
         else _escape(ord(character))
         for character in text
     )
+
+
+def argument(value: object) -> str:
+    """Return a path or a name for a command that a message asks for, quoted where a shell needs it."""
+    return shlex.quote(str(value))
 
 
 def plural(word: str) -> str:

@@ -237,3 +237,17 @@ def test_copies_are_whole_or_absent(tmp_path: Path) -> None:
 )
 def test_paths_of_yaml_files_are_known_by_their_ending(name: str, expected: bool) -> None:
     assert is_yaml(name) is is_yaml(Path(name)) is expected
+
+
+def test_a_working_directory_that_was_removed_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(FileNotFoundError) as caught:
+        Path.cwd()
+    said = str(file_access_error(caught.value))
+    assert said.startswith("The working directory cannot be used: it was removed. Change to a directory")
+    missing = FileNotFoundError(errno.ENOENT, "x", "scan.bin")
+    assert str(file_access_error(missing)).startswith("'scan.bin' cannot be used: it does not exist.")

@@ -5,9 +5,6 @@ from __future__ import annotations
 import ast
 import json
 import os
-import re
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -19,10 +16,9 @@ from hwnas.bundle.export import export_bundle
 from hwnas.bundle.trained_member import TrainedMember
 from hwnas.onnxruntime_loading import VARIABLE, load_onnxruntime
 from tests.bundle.small_lidar import FixedMeter, SmallSpace, SmallTask, make_scan, write_run
+from tests.tracing import Traced
 
 PACKAGE = Path(hwnas.__file__).parent
-CALLS = "socket,connect,sendto,sendmsg,openat,open,creat,mkdir,mkdirat,rename,renameat,renameat2"
-WRITES = re.compile(r"O_WRONLY|O_RDWR|O_CREAT|^(mkdir|rename|creat)")
 
 
 def test_onnxruntime_is_imported_in_one_place() -> None:
@@ -56,69 +52,6 @@ def test_the_environment_is_as_before_and_a_decision_of_the_user_stays(
     assert seen == [("onnxruntime", "1"), ("onnxruntime.quantization", "0")]
 
 
-def isolated() -> list[str]:
-    """The command that runs another without a network, its calls traced; or skip, with the reason."""
-    for tool in ("unshare", "strace"):
-        if shutil.which(tool) is None:
-            pytest.skip(f"{tool} is not installed: see scripts/prepare_test_programs")
-    network = ["unshare", "-n"] if os.geteuid() == 0 else ["unshare", "-r", "-n"]
-    command = [*network, "strace", "-f", "-qq", "-e", f"trace={CALLS}"]
-    tried = subprocess.run([*command, "-o", "/dev/null", "true"], capture_output=True, check=False)
-    if tried.returncode:
-        pytest.skip(f"no network namespace or no tracing here: {tried.stderr.decode().strip()[-200:]}")
-    return command
-
-
-class Traced:
-    """What a command did."""
-
-    def __init__(self, arguments: list[str], directory: Path, **variables: str) -> None:
-        self.home, self.trace = directory / "home", directory / "trace"
-        own = {directory / name for name in ("home", "tmp", "work")}
-        for path in own:
-            path.mkdir(parents=True, exist_ok=True)
-        environment = {name: value for name, value in os.environ.items() if name not in {"CI", VARIABLE}}
-        environment.pop("GITHUB_ACTIONS", None)
-        environment.update(
-            HOME=str(self.home), TMPDIR=str(directory / "tmp"), PYTHONDONTWRITEBYTECODE="1", **variables
-        )
-        environment.pop("XDG_CACHE_HOME", None)
-        self.done = subprocess.run(
-            [*isolated(), "-o", str(self.trace), sys.executable, *arguments],
-            cwd=directory / "work",
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        lock = os.environ["HWNAS_MEASURING_LOCK"]
-        self.allowed = (str(directory), lock, "/dev/", "/proc/self/", "pipe:")
-
-    def lines(self) -> list[str]:
-        """Each call, without its process number."""
-        return [line.split(maxsplit=1)[1] for line in self.trace.read_text(errors="replace").splitlines()]
-
-    def network(self) -> list[str]:
-        """Calls that reach for a network, or for the names of hosts."""
-        return [
-            line
-            for line in self.lines()
-            if (re.match(r"(socket|connect|sendto|sendmsg)\(", line) and "AF_UNIX" not in line)
-            or re.search(r'"/etc/(resolv.conf|hosts)"', line)
-        ]
-
-    def written_elsewhere(self) -> list[str]:
-        """Calls that would write outside of the directories of the command."""
-        found = []
-        for line in self.lines():
-            path = re.search(r'"([^"]*)"', line)
-            is_relative = path is not None and not path[1].startswith("/")  # to a directory of its own
-            if path and WRITES.search(line) and not is_relative and not path[1].startswith(self.allowed):
-                found.append(line)
-        return found
-
-
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = write_run(tmp_path_factory.mktemp("telemetry") / "run", widths=(8,))
@@ -135,7 +68,7 @@ def test_infer_and_bench_ask_nobody_and_write_nothing_elsewhere(bundle: Path, tm
         ["infer", str(bundle), str(scan), "-o", "labels"],
         ["bench", str(bundle), "--quick"],
     ):
-        traced = Traced(["-m", "hwnas", *arguments], tmp_path / arguments[0])
+        traced = Traced([sys.executable, "-m", "hwnas", *arguments], tmp_path / arguments[0])
         assert traced.done.returncode == 0, traced.done.stderr
         assert traced.network() == []
         assert traced.written_elsewhere() == []
@@ -148,7 +81,7 @@ def test_a_program_that_uses_the_package_keeps_its_environment(bundle: Path, tmp
         "import os, sys, time; from hwnas.bundle.runtime import Runner; Runner(sys.argv[1]); time.sleep(1); "
         f"print(os.environ.get({VARIABLE!r}))"
     )
-    traced = Traced(["-c", program, str(bundle)], tmp_path)
+    traced = Traced([sys.executable, "-c", program, str(bundle)], tmp_path)
     assert traced.done.stdout == "None\n", traced.done.stderr
     assert traced.network() == []
     assert list(traced.home.iterdir()) == []
@@ -159,6 +92,6 @@ def test_what_onnxruntime_would_do_otherwise_is_noticed(bundle: Path, tmp_path: 
     import onnxruntime
 
     program = "import sys; from hwnas.bundle.runtime import Runner; Runner(sys.argv[1])"
-    traced = Traced(["-c", program, str(bundle)], tmp_path, **{VARIABLE: "0"})
+    traced = Traced([sys.executable, "-c", program, str(bundle)], tmp_path, **{VARIABLE: "0"})
     has_telemetry = tuple(int(part) for part in onnxruntime.__version__.split(".")[:2]) >= (1, 29)
     assert bool(list(traced.home.iterdir())) is has_telemetry

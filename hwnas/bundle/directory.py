@@ -14,7 +14,7 @@ from hwnas.bundle.signature import SIGNATURE_NAME
 from hwnas.directory_replacing import replace_directory
 from hwnas.errors import ExportError
 from hwnas.scratch import ScratchDirectory
-from hwnas.text import excerpt
+from hwnas.text import counted, excerpt
 
 
 @contextlib.contextmanager
@@ -128,8 +128,8 @@ def refuse_existing(target: Path, *, force: bool, marker: str) -> None:
     foreign = _foreign_files(target, marker)
     if foreign:
         raise ExportError(
-            f"{target} holds {len(foreign)} files that no export wrote ({excerpt(foreign[0])} for one), so "
-            "`force=True` does not replace it. Move them away."
+            f"{target} holds {counted(len(foreign), 'file')} that no export wrote ({excerpt(foreign[0])} for "
+            "one), so `force=True` does not replace it. Move them away."
         )
 
 

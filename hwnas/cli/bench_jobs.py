@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hwnas.cli.console import out_console, print_json
 from hwnas.errors import ConfigError, MeasurementError
-from hwnas.text import figure, visible, with_interval
+from hwnas.text import argument, figure, visible, with_interval
 
 if TYPE_CHECKING:
     from hwnas.latency.measure.jobs.job import JobSettings
@@ -46,7 +46,7 @@ def emit(
         return
     out_console.say(
         f"Wrote {directory}. Carry it to the board, run there: sh run.sh\n"
-        f"Carry it back, then run: hwnas bench --ingest {directory}"
+        f"Carry it back, then run: hwnas bench --ingest {argument(directory)}"
     )
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from hwnas.cli.console import out_console
+from hwnas.text import argument
 
 
 def register(app: typer.Typer) -> None:
@@ -22,4 +23,4 @@ def init(
     from hwnas.config.template import write_run_file
 
     path = write_run_file(directory)
-    out_console.say(f"Wrote {path}. Set task.data in it, then: hwnas search {path}")
+    out_console.say(f"Wrote {path}. Set task.data in it, then: hwnas search {argument(path)}")

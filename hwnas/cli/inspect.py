@@ -10,7 +10,7 @@ import typer
 from hwnas.cli.console import out_console, print_json
 from hwnas.cli.option_names import with_options
 from hwnas.cli.options import AsJson
-from hwnas.text import visible
+from hwnas.text import counted, visible
 
 if TYPE_CHECKING:
     from hwnas.latency.engines.inspection import EngineReport
@@ -63,7 +63,7 @@ def _engine_lines(report: EngineReport) -> list[str]:
     ]
     if report.layers is None:
         return [*lines, f"layers  not known: {with_options(report.why_no_layers)}"]
-    lines.append(f"{len(report.layers)} layers")
+    lines.append(counted(len(report.layers), "layer"))
     return lines + [f"{layer.get('LayerType', '')!s:<24}{layer.get('Name', '')}" for layer in report.layers]
 
 
@@ -80,7 +80,7 @@ def _lines(report: GraphReport, *, with_layers: bool) -> list[str]:
     if report.macs is None:
         work = f"at least {work}" if report.known_macs else "MACs unknown"
     lines.append(
-        f"{len(report.layers)} layers, {work}, {report.parameters:,} parameters, "
+        f"{counted(len(report.layers), 'layer')}, {work}, {report.parameters:,} parameters, "
         f"{report.size_bytes / 1e6:.2f} MB"
     )
     if report.macs is None:

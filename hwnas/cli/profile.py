@@ -17,6 +17,7 @@ from hwnas.cli.options import AsJson
 from hwnas.config import DEFAULT_TARGET
 from hwnas.errors import ConfigError
 from hwnas.plain_console import PlainTextColumn
+from hwnas.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -182,8 +183,9 @@ def _summary(table: LatencyTable, path: Path) -> dict[str, Any]:
 def _show(table: LatencyTable, path: Path) -> None:
     found = table.held_out
     out_console.say(
-        f"{len(table.networks)} networks and {len(table.kernels)} different kernels of {table.space!r} on "
-        f"{table.target}.\nPredicting each network from the others: {found['within_5']:.1%} within 5 %, "
+        f"{counted(len(table.networks), 'network')} and {counted(len(table.kernels), 'different kernel')} of "
+        f"{table.space!r} on {table.target}.\n"
+        f"Predicting each network from the others: {found['within_5']:.1%} within 5 %, "
         f"{found['within_10']:.1%} within 10 %, mean error {found['mape']:.1%}, "
         f"rank correlation {found['spearman']:.4f}.\nTable: {path}"
     )

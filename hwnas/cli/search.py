@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,7 +19,7 @@ from hwnas.cli.train import show_members
 from hwnas.config import RunConfig, SearchOptions, load_config
 from hwnas.errors import ConfigError, StudyError
 from hwnas.search.run_directory import RunDirectory
-from hwnas.text import figure
+from hwnas.text import argument, figure
 
 if TYPE_CHECKING:
     from hwnas.estimators.report import EstimatorReport
@@ -154,7 +153,7 @@ def search(
         if summary.training is not None:
             show_members(summary.training)
     if summary.is_interrupted:
-        raise Interrupted(f"Go on with: hwnas search {shlex.quote(str(directory))} --resume.")
+        raise Interrupted(f"Go on with: hwnas search {argument(directory)} --resume.")
 
 
 def _refuse_without_resume(options: Mapping[str, bool], *, resume: bool) -> None:

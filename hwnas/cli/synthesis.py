@@ -10,7 +10,7 @@ import typer
 from hwnas.cli.arguments import refuse_options
 from hwnas.cli.console import out_console, print_json, transient_bar
 from hwnas.cli.options import AsJson
-from hwnas.text import counted
+from hwnas.text import argument, counted
 
 
 def synthesize(
@@ -62,7 +62,8 @@ def synthesize(
         print_json({"path": str(path), "scans": scans, "sensor": sensor, "seed": seed})
     else:
         out_console.say(
-            f"{counted(scans, 'scan')} of {sensor}: {path}; 'hwnas data info {path}' describes them."
+            f"{counted(scans, 'scan')} of {sensor}: {path}; `hwnas data info {argument(path)}` describes "
+            "them."
         )
 
 

@@ -11,7 +11,7 @@ from hwnas.cli.console import err_console, listed_problems, out_console, print_j
 from hwnas.cli.options import AsJson, Precision, Threads
 from hwnas.cli.trust import AllowedSigners, Identity, RequireSignature, trust_of
 from hwnas.errors import DataError
-from hwnas.text import counted
+from hwnas.text import argument, counted
 
 if TYPE_CHECKING:
     from hwnas.viewing import View
@@ -82,7 +82,7 @@ def _show(found: View) -> None:
     out_console.say(
         f"{text}: in the viewer."
         if found.out is None
-        else f"{text}: {found.out}; 'rerun {found.out}' opens it."
+        else f"{text}: {found.out}; `rerun {argument(found.out)}` opens it."
     )
     for one in found.bundles:
         wrong = f", {one.wrong / one.compared:.1%} of points wrong" if one.compared else ""

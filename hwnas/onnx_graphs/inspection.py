@@ -115,7 +115,7 @@ class GraphReport:
         if not self.unknown:
             return ""
         named = ", ".join(f"{operator} {count}" for operator, count in self.unknown.items())
-        return f"{sum(self.unknown.values())} layers ({named})"
+        return f"{counted(sum(self.unknown.values()), 'layer')} ({named})"
 
     @property
     def macs_by_precision(self) -> dict[str, int]:

@@ -16,6 +16,7 @@ from hwnas.latency.target import Target
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.storage.place import place_of_run
 from hwnas.search.study import SearchStudy, differences
+from hwnas.text import argument
 
 _OF_OPTIONS = ("backend_options", "backend_settings")
 """What the options of a backend change in a fingerprint."""
@@ -83,5 +84,6 @@ def refuse_other_target(run: RunDirectory, meter: LatencyMeter) -> None:
         listing = "\n  ".join(changed)
         raise StudyError(
             "Measurements of one run must come from one target, but since the search this changed:\n"
-            f"  {listing}\nRestore it, or measure again with: hwnas search {run.path} --resume --rebase"
+            f"  {listing}\nRestore it, or measure again with: hwnas search {argument(run.path)} "
+            "--resume --rebase"
         )

@@ -24,6 +24,7 @@ from hwnas.search.resume.frozen_trials import (
     MEASUREMENTS,
     PREDICTED,
     REMARK,
+    SECONDS,
     Outcome,
     RecordedTrial,
     lost_trial,
@@ -211,6 +212,12 @@ class SearchStudy:
         """Note what a latency table says of a trial's network, before it is told."""
         trial.set_user_attr(PREDICTED, dict(predicted))
 
+    def note_seconds(self, number: int, seconds: float | None) -> None:
+        """Note what a trial of an earlier session took, None if nobody knows, before it is told."""
+        study = self._storage.get_study_id_from_name(self._study.study_name)
+        identifier = self._storage.get_trial_id_from_study_id_trial_number(study, number)
+        self._storage.set_trial_user_attr(identifier, SECONDS, seconds)
+
     def tell_rejected(
         self, trial: optuna.Trial, *, predicted_ms: float, objectives: Objectives, elapsed_s: float
     ) -> None:
@@ -319,6 +326,7 @@ class SearchStudy:
         stale = self._study.get_trials(deepcopy=False, states=[TrialState.RUNNING, TrialState.WAITING])
         self._open_waiting(sum(trial.state == TrialState.WAITING for trial in stale))
         for trial in stale:
+            self.note_seconds(trial.number, None)
             self._study.tell(trial.number, state=TrialState.FAIL)
         return [trial.number for trial in stale]
 

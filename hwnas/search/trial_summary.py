@@ -12,7 +12,7 @@ from hwnas.architecture import Architecture
 from hwnas.objectives import LATENCY
 from hwnas.search.failure import Failure
 from hwnas.search.records import TrialRow
-from hwnas.search.resume.frozen_trials import COST, MEASUREMENTS, PREDICTED, REMARK
+from hwnas.search.resume.frozen_trials import COST, MEASUREMENTS, PREDICTED, REMARK, SECONDS
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,8 @@ def summary_of(trial: FrozenTrial) -> TrialSummary:
     """Return a trial of Optuna in short."""
     notes = trial.user_attrs
     complete = trial.state == TrialState.COMPLETE
-    duration = trial.duration
+    seconds = trial.duration.total_seconds() if trial.duration else None
+    seconds = notes.get(SECONDS, seconds)
     return TrialSummary(
         number=trial.number,
         state=trial.state.name,
@@ -90,7 +91,7 @@ def summary_of(trial: FrozenTrial) -> TrialSummary:
         measurements=dict(notes.get(MEASUREMENTS, {})),
         duplicate_of=notes.get("duplicate_of"),
         failure=Failure.from_json(notes) if trial.state == TrialState.FAIL else None,
-        seconds=duration.total_seconds() if duration else None,
+        seconds=seconds,
         elapsed_s=float(notes.get("elapsed_s", 0.0)),
         latency_remark=str(notes.get(REMARK, "")),
         predicted=notes.get(PREDICTED),

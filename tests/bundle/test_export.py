@@ -87,7 +87,7 @@ def test_force_removes_only_what_an_export_wrote(member: TrainedMember, tmp_path
     (bundle / "verification.json").write_text("{}")
     (bundle / "notes").mkdir()
     (bundle / "notes" / "drive.txt").write_text("a week of work")
-    with pytest.raises(ExportError, match=r"1 files that no export wrote \('notes/drive.txt'"):
+    with pytest.raises(ExportError, match=r"1 file that no export wrote \('notes/drive.txt'"):
         export(member, bundle, force=True)
     assert (bundle / "notes" / "drive.txt").read_text() == "a week of work"
     (bundle / "notes" / "drive.txt").unlink()

@@ -112,7 +112,7 @@ def test_what_an_export_may_not_do_is_refused_before_the_work(
     with pytest.raises(ExportError, match="exists already"):
         call("export", run, "--out", out)
     (bundle / "notes.txt").write_text("a week of work")
-    with pytest.raises(ExportError, match=r"1 files that no export wrote \('notes.txt'"):
+    with pytest.raises(ExportError, match=r"1 file that no export wrote \('notes.txt'"):
         call("export", run, "--out", out, "--force")
     assert (bundle / "notes.txt").read_text() == "a week of work"
     for opset in ("12", "40"):

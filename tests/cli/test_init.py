@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,13 @@ def test_a_written_run_file_loads(tmp_path: Path) -> None:
     result = CliRunner().invoke(make_app(), ["init", str(tmp_path / "new")])
     assert result.exit_code == 0, result.output
     assert load_config(tmp_path / "new" / "run.yaml").task.name == "lidar-segmentation"
+
+
+@pytest.mark.parametrize("name", ["run of today", "proj[v2]", "it's", "$HOME"])
+def test_the_command_that_comes_next_can_be_pasted(tmp_path: Path, name: str) -> None:
+    said = CliRunner().invoke(make_app(), ["init", str(tmp_path / name)]).output.replace("\n", "")
+    command = said.partition("then: ")[2]
+    assert shlex.split(command) == ["hwnas", "search", str(tmp_path / name / "run.yaml")]
 
 
 def test_what_stands_there_are_the_defaults() -> None:

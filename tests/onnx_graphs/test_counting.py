@@ -425,10 +425,10 @@ def test_the_command_takes_inputs_and_says_what_is_unknown(tmp_path: Path) -> No
         assert result.exit_code == 0, result.output
         return result.output
 
-    assert "1 layers, MACs unknown, 35 parameters" in lines()
-    assert "unknown: 1 layers (MatMul 1)" in lines()
+    assert "1 layer, MACs unknown, 35 parameters" in lines()
+    assert "unknown: 1 layer (MatMul 1)" in lines()
     assert "unknown MACs" in lines("--layers")
-    assert "1 layers, 210 MACs, 35 parameters" in lines("--input", "x=2x3x5")
+    assert "1 layer, 210 MACs, 35 parameters" in lines("--input", "x=2x3x5")
     document = json.loads(lines("--json", "--input", "x=2x3x5"))
     assert (document["macs"], document["unknown"], document["inputs"][0]["shape"]) == (210, {}, [2, 3, 5])
 

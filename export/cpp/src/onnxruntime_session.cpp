@@ -49,10 +49,24 @@ void check(const ort::Api* api, ort::Status* status) {
   throw std::string(said);
 }
 
+// Keeps telemetry off while it lives. The library reads the variable when its environment is made, not when it is
+// loaded, and what it finds holds from then on. Whoever sets the variable, to whatever value, decides otherwise.
+class TelemetryOff {
+ public:
+  TelemetryOff() : is_ours_(!std::getenv(kTelemetry)) {
+    if (is_ours_) ::setenv(kTelemetry, "1", 0);
+  }
+  ~TelemetryOff() {
+    if (is_ours_) ::unsetenv(kTelemetry);
+  }
+  TelemetryOff(const TelemetryOff&) = delete;
+  TelemetryOff& operator=(const TelemetryOff&) = delete;
+
+ private:
+  bool is_ours_;
+};
+
 void* load(const std::string& named, std::string& why) {
-  // Telemetry is decided when the library is loaded. Whoever sets the variable, to whatever value, decides otherwise.
-  const bool is_ours = !std::getenv(kTelemetry);
-  if (is_ours) ::setenv(kTelemetry, "1", 0);
   std::vector<std::string> names = {"libonnxruntime.so.1", "libonnxruntime.so"}, reasons;
   if (!named.empty()) names = {named};
   void* handle = nullptr;
@@ -63,11 +77,11 @@ void* load(const std::string& named, std::string& why) {
     reasons.emplace_back(said ? said : name + ": the loader does not say why");
   }
   if (!handle) why = joined(reasons, "; ");
-  if (is_ours) ::unsetenv(kTelemetry);
   return handle;
 }
 
 Library opened(const std::string& named, const std::string& model) {
+  const TelemetryOff off;
   std::string why;
   void* handle = load(named, why);
   void* symbol = handle ? ::dlsym(handle, "OrtGetApiBase") : nullptr;

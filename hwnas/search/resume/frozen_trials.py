@@ -17,6 +17,8 @@ from hwnas.search.failure import LOST, SUPERSEDED, Failure
 MEASUREMENTS, COST = "measurements", "cost"
 PREDICTED = "predicted"
 REMARK = "latency_remark"
+SECONDS = "seconds"
+"""What a trial took, of one that a later session told: from its start until then would count the pause."""
 """User attributes of trials that were measured."""
 
 

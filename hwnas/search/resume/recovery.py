@@ -176,6 +176,7 @@ def _finish_recorded(
         trial = study.reopened(number, recorded.choices, distributions)
         study.describe(trial, recorded.architecture)
         study.mark(trial, recorded.latency_remark)
+        study.note_seconds(number, recorded.seconds)
         if recorded.predicted:
             study.record_prediction(trial, recorded.predicted)
         measurements = recorded.measurements

@@ -124,6 +124,12 @@ def test_the_launch_file_runs_the_node_on_this_bundle(bundle: Path) -> None:
     assert node.additional_env == {"ORT_DISABLE_TELEMETRY": "1"}
 
 
+def test_launch_files_leave_a_decision_for_telemetry_as_it_is(bundle: Path) -> None:
+    root = ET.parse(bundle / "ros2" / "segmentation.launch.xml").getroot()
+    variables = [(one.get("name"), one.get("value")) for one in root.iter("env")]
+    assert variables == [("ORT_DISABLE_TELEMETRY", "$(env ORT_DISABLE_TELEMETRY 1)")]
+
+
 @pytest.mark.usefixtures("_ros")
 def test_the_launch_file_of_the_package_runs_its_executable() -> None:
     launch = runpy.run_path(str(PACKAGE / "launch" / "segmentation.launch.py"))

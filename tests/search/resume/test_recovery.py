@@ -142,6 +142,15 @@ def test_recovered_trials_are_told_at_the_search_time_of_the_last_one(tmp_path: 
     assert [trial.elapsed_s for trial in study.summaries()] == [90.0, 90.0]
 
 
+def test_pauses_between_sessions_are_no_seconds_of_trials(tmp_path: Path) -> None:
+    run, study = RunDirectory(tmp_path), SearchStudy(tmp_path / "study.journal")
+    numbers = [opened(study) for _ in range(2)]
+    written(run, numbers[0], record_of(study, numbers[0], seconds=7.5))
+    assert recovered(run, study).finished == numbers[:1]
+    assert study.fail_stale() == numbers[1:]
+    assert [trial.seconds for trial in study.summaries()] == [7.5, None], "not the time until they were told"
+
+
 DAMAGES = {
     "torn": lambda whole: whole[: len(whole) // 2],
     "torn after a bracket": lambda whole: whole[:1],
