@@ -75,6 +75,15 @@ WarmStartOption = Annotated[
     list[Path] | None,
     typer.Option("--warm-start", metavar="RUN", help="Try the front of an earlier run first."),
 ]
+LearnFromOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--learn-from",
+        metavar="RUN",
+        help="Begin with what an earlier run found out about networks, on any device, data or sensor. May be "
+        "repeated.",
+    ),
+]
 FidelitiesOption = Annotated[
     str | None,
     typer.Option(
@@ -109,6 +118,7 @@ def search(
     train_best: TrainBestOption = None,
     train_full: TrainFullOption = None,
     warm_start: WarmStartOption = None,
+    learn_from: LearnFromOption = None,
     fidelities: FidelitiesOption = None,
     reduction_factor: ReductionFactorOption = None,
     initial_architectures: InitialArchitecturesOption = None,
@@ -128,6 +138,7 @@ def search(
         train_best=train_best,
         train_full=train_full,
         warm_start=warm_start,
+        learn_from=learn_from,
         fidelities=None if fidelities is None else counts_of(fidelities, "--fidelities"),
         reduction_factor=reduction_factor,
         initial_architectures=initial_architectures,
@@ -208,6 +219,8 @@ def _show(summary: SearchSummary) -> None:
             highlight=False,
         )
     _show_estimator_report(summary.estimator_report)
+    if summary.transfer is not None:
+        out_console.say(str(summary.transfer))
     out_console.print(_stages_table(summary.stages))
     out_console.say(f"Run directory: {summary.run}")
 

@@ -23,6 +23,7 @@ class SearchOptions:
         train_best: train this many of those predicted.
         train_full: train this many of the front in full.
         warm_start: directories of earlier runs, whose fronts are tried first.
+        learn_from: directories of earlier runs that the strategy learns from.
         fidelities: train all candidates for so few steps first, such as 25 and 75, and the best longer.
         reduction_factor: with fidelities: one in this many is trained longer.
         initial_architectures: file of architectures that are tried first, as the search space reads them.
@@ -33,6 +34,7 @@ class SearchOptions:
     train_best: int | None = None
     train_full: int | None = None
     warm_start: Sequence[str | Path] | None = None
+    learn_from: Sequence[str | Path] | None = None
     fidelities: Sequence[int] | None = None
     reduction_factor: int | None = None
     initial_architectures: str | Path | None = None
@@ -43,17 +45,18 @@ class SearchOptions:
         Raises:
             ConfigError: if a value is wrong, or settings contradict each other.
         """
-        changes = {**self._first_candidates(), **self._fidelities(config), **self._prescreening(config)}
+        changes = {**self._earlier_runs(), **self._fidelities(config), **self._prescreening(config)}
         if not changes:
             return config
         whole = config.model_dump(mode="json")
         whole["search"] |= changes
         return parse_config(whole)
 
-    def _first_candidates(self) -> Mapping[str, Any]:
+    def _earlier_runs(self) -> Mapping[str, Any]:
         changes: dict[str, Any] = {}
-        if self.warm_start:
-            changes["warm_start"] = [str(Path(other).resolve()) for other in self.warm_start]
+        for name, others in (("warm_start", self.warm_start), ("learn_from", self.learn_from)):
+            if others:
+                changes[name] = [str(Path(other).resolve()) for other in others]
         if self.initial_architectures is not None:
             changes["initial_architectures"] = str(Path(self.initial_architectures).resolve())
         return changes

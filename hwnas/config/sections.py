@@ -194,7 +194,8 @@ class SearchSection(Section):
     ranks. `prescreening` adds its stages behind them, null none; `first_estimator` then evaluates these
     candidates, which it learns from and which are no part of the front, and null means `estimator`.
     `warm_start` lists directories of earlier runs whose fronts are tried first, `initial_architectures` a
-    file of known good ones that are, too, in the form that the space reads (`SupportsSeeds`). With
+    file of known good ones that are, too, in the form that the space reads (`SupportsSeeds`). `learn_from`
+    lists directories of earlier runs that the strategy learns from (`SupportsEarlierStudies`). With
     `fidelities`, `trials` counts what is trained for the fewest steps.
     """
 
@@ -211,6 +212,7 @@ class SearchSection(Section):
     estimator_report: PathText | None = None
     prescreening: PrescreeningSection | None = None
     warm_start: list[PathText] = []
+    learn_from: list[PathText] = []
     initial_architectures: PathText | None = None
     fidelities: FidelitiesSection | None = None
 

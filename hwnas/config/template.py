@@ -77,6 +77,7 @@ search:
                          # of 3 for 60, and one of 3 of these for the steps below; `trials` counts the
                          # shortest
   warm_start: []         # directories of earlier runs, whose fronts are tried first
+  learn_from: []         # directories of earlier runs; what they say of errors is where `surrogate` begins
   initial_architectures: null  # in the space nas-cell: a file of cells, one a line, which are tried first
   workers: null          # null: one for every `threads_per_worker` cores
   threads_per_worker: 1

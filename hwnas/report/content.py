@@ -19,6 +19,7 @@ from hwnas.search.records import FrontRecord, TrainedRow
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.run_log import read_events
 from hwnas.search.storage.place import place_of_run
+from hwnas.search.strategies import Transfer
 from hwnas.search.study import SearchStudy
 from hwnas.tasks.base import MetricWords
 
@@ -80,6 +81,7 @@ class RunContent:
         finished: time of the last event, ISO 8601; None if there is no log of events.
         rank_agreement: of searched and final latencies, see `hwnas.search.agreement`; None if not known.
         estimator_report: as the last session of the search knew it; None if it did not.
+        transfer: what earlier runs told, as the last session of the search knew it; None if it used none.
         unreadable_events: damaged lines of the log of events, which are left out.
         comparison: with hand-crafted networks; None if there is none.
     """
@@ -94,6 +96,7 @@ class RunContent:
     estimator_report: EstimatorReport | None = None
     unreadable_events: int = 0
     comparison: BaselineComparison | None = None
+    transfer: Transfer | None = None
 
     @property
     def trained(self) -> tuple[Member, ...]:
@@ -146,6 +149,7 @@ def load_content(run: RunDirectory) -> RunContent:
         _estimator_report(run),
         read_events(run).num_unreadable,
         read_comparison(run),
+        _transfer(run),
     )
 
 
@@ -222,11 +226,17 @@ def _last_event(run: RunDirectory) -> str | None:
 
 
 def _estimator_report(run: RunDirectory) -> EstimatorReport | None:
-    known = (
-        event["estimator_report"] for event in _latest_events(run) if event.get("event") == "estimator report"
-    )
-    found = next(known, None)
-    return None if found is None else EstimatorReport.from_json(found)
+    found = _latest_event(run, "estimator report")
+    return None if found is None else EstimatorReport.from_json(found["estimator_report"])
+
+
+def _transfer(run: RunDirectory) -> Transfer | None:
+    found = _latest_event(run, "transfer")
+    return None if found is None else Transfer.from_json(found["transfer"])
+
+
+def _latest_event(run: RunDirectory, name: str) -> Mapping[str, Any] | None:
+    return next((event for event in _latest_events(run) if event.get("event") == name), None)
 
 
 def _latest_events(run: RunDirectory) -> Iterator[Mapping[str, Any]]:

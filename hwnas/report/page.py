@@ -86,6 +86,7 @@ def render_page(content: RunContent, illustrations: Illustrations, versions: Map
         _losses_section(content),
         _prediction_section(content),
         _estimator_section(content),
+        _transfer_section(content),
         _stages_section(content),
         _data_section(content, illustrations),
         _trials_section(content),
@@ -221,6 +222,16 @@ def _estimator_section(content: RunContent) -> str:
     return _section(
         "Estimator report", hint, estimator_report_table(report) + warnings, name="estimator-report"
     )
+
+
+def _transfer_section(content: RunContent) -> str:
+    transfer = content.transfer
+    if transfer is None:
+        return ""
+    listed = "".join(f"<li>{escape(name)}</li>" for name in transfer.studies)
+    hint = "The strategy began with the networks that these runs trained, whatever their device or data."
+    body = f"<ul>{listed}</ul><p>{escape(str(transfer))}</p>"
+    return _section("Earlier runs", hint, body, name="earlier-runs")
 
 
 def _members_section(content: RunContent) -> str:

@@ -13,6 +13,7 @@ from hwnas.search.full_training import FullTrainingResult
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.session import SearchResult
 from hwnas.search.stage_costs import StageCost, stage_costs
+from hwnas.search.strategies import Transfer
 from hwnas.search.trial_counts import TrialCounts
 from hwnas.text import counted, one_line
 
@@ -50,6 +51,8 @@ class SearchSummary:
         estimator_report: how far the estimator orders networks as full training does; None if not known.
         rungs: of several fidelities or of prescreening, the lowest first; empty for a plain search.
         training: of the front in full, where prescreening ends with it.
+        transfer: how far the earlier runs that the strategy learns from tell networks apart; None where it
+            learns from none.
     """
 
     run: Path
@@ -63,6 +66,7 @@ class SearchSummary:
     rungs: tuple[RungCounts, ...]
     _result: SearchResult = field(repr=False, compare=False)
     training: TrainingSummary | None = None
+    transfer: Transfer | None = None
 
     @classmethod
     def of(cls, result: SearchResult, training: TrainingSummary | None = None) -> SearchSummary:
@@ -88,6 +92,7 @@ class SearchSummary:
             ),
             _result=result,
             training=training,
+            transfer=result.transfer,
         )
 
     def _repr_html_(self) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from hwnas.config import RunConfig
+from hwnas.errors import ConfigError
 from hwnas.estimators.base import check_declared_returns
 from hwnas.latency.backend_class import backend_class
 from hwnas.latency.target import Target
@@ -17,7 +18,7 @@ from hwnas.search.objectives import objectives_of_run
 from hwnas.search.run_directory import RunDirectory
 from hwnas.search.run_target import final_target
 from hwnas.search.rungs import rung_plans
-from hwnas.search.strategies import Limits, StrategyContext
+from hwnas.search.strategies import Limits, StrategyContext, SupportsEarlierStudies
 from hwnas.search.strategies.dry_run import try_strategy
 from hwnas.search_spaces.base import SearchSpace, make_search_space
 from hwnas.search_spaces.dry_run import try_space
@@ -61,7 +62,15 @@ def checked_components(config: RunConfig, *, for_search: bool = True) -> Compone
         try_space(space, task.io_spec)
         strategy, search = config.search.strategy, config.search
         limits = Limits(None, search.trials)
-        try_strategy(strategy.name, StrategyContext(space, None, limits, search.seed), strategy.options)
+        sampler = try_strategy(
+            strategy.name, StrategyContext(space, None, limits, search.seed), strategy.options
+        )
+        if search.learn_from and not isinstance(sampler, SupportsEarlierStudies):
+            raise ConfigError(
+                f"search.learn_from names earlier runs, but the strategy {strategy.name!r} learns from none "
+                "(its sampler has no method `transfer`). Use `surrogate`, or try their fronts first, with "
+                "search.warm_start."
+            )
         for plan in rung_plans(config):  # making one may take as long as training a network
             check_declared_returns(plan.estimator["name"], task)
         executor_of_run(config, RunDirectory(Path()), worker_setup(config), workers=search.workers)

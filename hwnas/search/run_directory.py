@@ -28,6 +28,7 @@ class RunDirectory:
     front.json      all trials in short, members of the Pareto front in full
     prescreening.json  what was predicted, and what of it was chosen to be trained
     warm_start.json the first candidates, taken over from earlier runs and initial architectures
+    learned_from.json  trained networks of earlier runs that the strategy learns from
     trained.json    members trained at full budget
     comparison.json the front beside hand-crafted networks
     events.jsonl    what happened, one JSON object a line
@@ -55,6 +56,7 @@ class RunDirectory:
         self.comparison = self.path / "comparison.json"
         self.prescreening = self.path / "prescreening.json"
         self.warm_start = self.path / "warm_start.json"
+        self.learned_from = self.path / "learned_from.json"
         self.events = self.path / "events.jsonl"
         self.log = self.path / "log.txt"
         self.report = self.path / "report.html"
@@ -111,6 +113,7 @@ class RunDirectory:
             self.front,
             self.prescreening,
             self.warm_start,
+            self.learned_from,
             self.trained,
             self.comparison,
             self.events,

@@ -15,6 +15,7 @@ from hwnas.latency.measurement import LatencyMeter
 from hwnas.latency.predict.table import LatencyTable
 from hwnas.objectives import LATENCY, Metric, Objectives
 from hwnas.progress import Listener
+from hwnas.search.earlier_studies import earlier_studies
 from hwnas.search.estimator_report import estimator_report_of_run
 from hwnas.search.executors.base import Executor
 from hwnas.search.fidelities import Fidelities, OpenedRungs, open_rungs
@@ -30,7 +31,14 @@ from hwnas.search.run_directory import RunDirectory
 from hwnas.search.run_log import RunLog
 from hwnas.search.rungs import rung_plans
 from hwnas.search.stage_costs import rungs_of_run, stage_costs
-from hwnas.search.strategies import Limits, StrategyContext, make_sampler
+from hwnas.search.strategies import (
+    EarlierStudy,
+    Limits,
+    StrategyContext,
+    SupportsEarlierStudies,
+    Transfer,
+    make_sampler,
+)
 from hwnas.search.study import SearchStudy
 from hwnas.search.trial_counts import TrialCounts
 from hwnas.search.warm_start import first_candidates, not_yet_evaluated
@@ -51,6 +59,8 @@ class SearchResult:
         estimator_report: of the search, where there is one.
         remarks: what was lost or damaged before this session, and what to change where most proposals were
             over the budget.
+        transfer: how far the earlier runs that the strategy learns from tell networks apart; None where it
+            learns from none.
     """
 
     run: Path
@@ -59,6 +69,7 @@ class SearchResult:
     front: FrontRecord
     estimator_report: EstimatorReport | None = None
     remarks: tuple[str, ...] = ()
+    transfer: Transfer | None = None
 
     @property
     def rungs(self) -> list[dict[str, Any]]:
@@ -85,6 +96,7 @@ class SearchResult:
             "objectives": self.front["objectives"],
             "stages": [stage.to_json() for stage in stage_costs(RunDirectory(self.run))],
             "estimator_report": None if self.estimator_report is None else self.estimator_report.to_json(),
+            "transfer": None if self.transfer is None else self.transfer.to_json(),
             "front": [
                 {key: value for key, value in member.items() if key in shown}
                 for member in self.front["members"]
@@ -125,7 +137,8 @@ class SearchSession:
             HwnasError: see `hwnas.search.driver.search`.
         """
         report = self._report()
-        _ = self._latency_filter  # what is wrong with a table is told before studies are opened
+        # What is wrong with earlier runs or a table is told before studies are opened.
+        _ = self._earlier, self._latency_filter
         prescreening = self._prescreening()
         config = self.settings
         opened = open_rungs(
@@ -153,6 +166,7 @@ class SearchSession:
             ending = loop.run()
             if prescreening is not None and not self.stop.requested and not loop.is_out_of_time:
                 ending = self._prescreened(prescreening, learned_from, last)
+        transfer = self._transfer(learned_from)
         self._log.event("ended", f"the search ended: {ending}")
         return SearchResult(
             self.directory.path,
@@ -161,6 +175,7 @@ class SearchSession:
             last.highest.front,
             report,
             tuple(filter(None, [*opened.remarks, self._remark])),
+            transfer,
         )
 
     @cached_property
@@ -206,6 +221,19 @@ class SearchSession:
             )
         return report
 
+    @cached_property
+    def _earlier(self) -> tuple[EarlierStudy, ...]:
+        return earlier_studies(self.directory, self.space, self.settings.search.learn_from)
+
+    def _transfer(self, recorder: TrialRecorder) -> Transfer | None:
+        """Say how far earlier runs told networks apart, where the strategy learns from any."""
+        study = recorder.study.optuna_study
+        sampler = study.sampler
+        transfer = sampler.transfer(study) if isinstance(sampler, SupportsEarlierStudies) else None
+        if transfer is not None:
+            self._log.event("transfer", str(transfer), transfer=transfer.to_json())
+        return transfer
+
     def _prescreening(self) -> PrescreeningStage | None:
         section = self.settings.search.prescreening
         if section is None:
@@ -236,6 +264,7 @@ class SearchSession:
             predicted.predict_many if predicted.is_available else None,
             sizes_fit=lambda architecture: sizes_fit(architecture, self.space, self._objectives),
             data=self.task.fingerprint(),
+            earlier=self._earlier,
         )
         schedules = (
             [Fidelities(opened.rungs, reduction_factor=search.fidelities.reduction_factor)]

@@ -24,6 +24,7 @@ from strategies import Table, TableSpace, load
 from hwnas.architecture import Architecture
 from hwnas.pareto import front_indices
 from hwnas.search.strategies import (
+    EarlierStudy,
     LatencyPrediction,
     Limits,
     StrategyContext,
@@ -37,7 +38,13 @@ MAX_REPEATS = 1000
 
 
 def played(
-    table: Table, device: str, strategy: str, seed: int, marks: list[int], first: Sequence[int] = ()
+    table: Table,
+    device: str,
+    strategy: str,
+    seed: int,
+    marks: list[int],
+    first: Sequence[int] = (),
+    earlier: Sequence[EarlierStudy] = (),
 ) -> tuple[list[int], dict[str, float]]:
     """Play one study until the last mark; return the rows in order of asking, and the ratios at the marks.
 
@@ -48,6 +55,7 @@ def played(
         seed: of the strategy.
         marks: distinct architectures after which to score.
         first: rows that are tried before the strategy is asked.
+        earlier: studies that the strategy learns from.
     """
     space, times = TableSpace(), table.latency_ms[device]
 
@@ -58,7 +66,7 @@ def played(
         latency_ms = max(float(times[row_of(architecture)]), 1e-3)
         return LatencyPrediction(latency_ms, (latency_ms, latency_ms))
 
-    context = StrategyContext(space, predict, Limits(None, max(marks)), seed)
+    context = StrategyContext(space, predict, Limits(None, max(marks)), seed, earlier=earlier)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         study = optuna.create_study(directions=["minimize"] * 2, sampler=make_sampler(strategy, context))

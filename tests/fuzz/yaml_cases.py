@@ -48,6 +48,7 @@ RUN["search"] |= {
     "estimator": {"name": "weight-sharing", "supernet": "./net"},
     "prescreening": {"networks": 1000, "train_best": 10},
     "warm_start": ["./a"],
+    "learn_from": ["./a"],
 }
 RUN["space"]["choices"] = {"width": [512, 1024], "stem": [16], "flag": [True]}
 DATASET = {

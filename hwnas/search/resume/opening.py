@@ -32,6 +32,7 @@ MAY_CHANGE = (
     "config.search.executor",
     "config.search.prescreening",
     "config.search.warm_start",
+    "config.search.learn_from",
     "config.search.estimator_report",
     "config.search.initial_architectures",
     "config.storage",  # a database may move; it must hold the study

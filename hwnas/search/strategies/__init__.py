@@ -15,22 +15,28 @@
 """
 
 from hwnas.search.strategies.base import (
+    EarlierStudy,
     LatencyPrediction,
     Limits,
     StrategyContext,
     StrategyFactory,
+    SupportsEarlierStudies,
     SupportsPromotion,
+    Transfer,
     distributions_of,
     make_sampler,
     seed_after,
 )
 
 __all__ = [
+    "EarlierStudy",
     "LatencyPrediction",
     "Limits",
     "StrategyContext",
     "StrategyFactory",
+    "SupportsEarlierStudies",
     "SupportsPromotion",
+    "Transfer",
     "distributions_of",
     "make_sampler",
     "seed_after",

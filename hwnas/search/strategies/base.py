@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 from optuna.distributions import CategoricalDistribution
@@ -19,7 +19,9 @@ from optuna.study import Study
 from hwnas.architecture import Architecture
 from hwnas.errors import ConfigError
 from hwnas.plugins import Blame, find_plugin, load_plugin, wrong
+from hwnas.rank_correlation import RankCorrelation
 from hwnas.search_spaces.base import SearchSpace
+from hwnas.text import counted
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,23 @@ Predictions = Sequence[LatencyPrediction | None]
 
 
 @dataclass(frozen=True)
+class EarlierStudy:
+    """What an earlier search found out about the error of networks.
+
+    Attributes:
+        name: of the run, for people.
+        kind: of its errors, such as data and length of training; errors of one kind compare with each other.
+        architectures: that were trained, in the space of the search that learns from them.
+        errors: of theirs, 0..1. Of another kind than those of the search, they say which networks are better.
+    """
+
+    name: str
+    kind: str
+    architectures: tuple[Architecture, ...]
+    errors: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class StrategyContext:
     """Everything that a strategy may use.
 
@@ -64,6 +83,7 @@ class StrategyContext:
             Networks are built for that, so that few should be asked for.
         data: fingerprint of the task; what was learned before for other data does not count. None where
             nothing is searched.
+        earlier: studies to learn from; strategies that cannot ignore them.
     """
 
     space: SearchSpace
@@ -74,6 +94,7 @@ class StrategyContext:
     rungs: Sequence[Study] = ()
     sizes_fit: Callable[[Architecture], bool] = lambda _architecture: True
     data: str | None = None
+    earlier: Sequence[EarlierStudy] = ()
 
     def latencies(self, architectures: Sequence[Architecture]) -> Predictions:
         """Return what is known of latencies beforehand, in their order; None for what is not."""
@@ -103,6 +124,66 @@ class SupportsPromotion(Protocol):
         Returns:
             one of these numbers; None to leave it to front layers.
         """
+        ...
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """How far earlier studies tell the networks of a study apart.
+
+    Attributes:
+        studies: names of the earlier studies.
+        networks: trained ones that these know.
+        rank_correlation: of the errors that they predict with those that were found here; None where too few
+            networks were trained here.
+        is_used: whether proposals rest on them; the study's own model tells its networks apart better if not.
+    """
+
+    studies: tuple[str, ...]
+    networks: int
+    rank_correlation: RankCorrelation | None
+    is_used: bool
+
+    def __str__(self) -> str:
+        """Return a sentence for people."""
+        known = f"{counted(self.networks, 'network')} of {counted(len(self.studies), 'earlier run')}"
+        if self.rank_correlation is None and not self.is_used:
+            return f"What {known} say does not tell even these apart, so that proposals do not rest on it."
+        if self.rank_correlation is None:
+            return f"Proposals begin with what {known} say; too few were trained here to compare them."
+        verdict = "proposals rest on it" if self.is_used else "proposals no longer rest on it"
+        return (
+            f"What {known} say agrees with the errors found here: Kendall tau {self.rank_correlation}; "
+            f"{verdict}."
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "studies": list(self.studies),
+            "networks": self.networks,
+            "rank_correlation": None if self.rank_correlation is None else asdict(self.rank_correlation),
+            "is_used": self.is_used,
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Rebuild from `to_json`."""
+        found = value["rank_correlation"]
+        return cls(
+            tuple(value["studies"]),
+            int(value["networks"]),
+            None if found is None else RankCorrelation(**found),
+            bool(value["is_used"]),
+        )
+
+
+@runtime_checkable
+class SupportsEarlierStudies(Protocol):
+    """A sampler that learns from `StrategyContext.earlier`."""
+
+    def transfer(self, study: Study) -> Transfer | None:
+        """Return how far earlier studies tell networks of this one apart; None where there are none."""
         ...
 
 

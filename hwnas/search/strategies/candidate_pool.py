@@ -36,6 +36,11 @@ class Encoded:
     log_ms: DoubleArray
     log_spreads: DoubleArray
 
+    def at(self, places: Sequence[int]) -> Encoded:
+        """Return those at some places, in this order."""
+        genes = [self.genes[place] for place in places]
+        return Encoded(genes, self.vectors[places], self.log_ms[places], self.log_spreads[places])
+
 
 class CandidatePool:
     """Draws and encodes what is neither known nor forbidden."""
@@ -76,9 +81,8 @@ class CandidatePool:
         if upper_ms is None or not fresh:
             return found
         predictions = codec.context.latencies([codec.architecture(one) for one in fresh])
-        kept = [index for index, one in enumerate(predictions) if not codec.context.is_forbidden(one)]
-        return Encoded(
-            [fresh[index] for index in kept], found.vectors[kept], found.log_ms[kept], found.log_spreads[kept]
+        return found.at(
+            [index for index, one in enumerate(predictions) if not codec.context.is_forbidden(one)]
         )
 
     def described(self, genes: Sequence[Genes]) -> Encoded:

@@ -6,19 +6,25 @@ from collections.abc import Mapping
 from typing import Any
 
 import optuna
+from optuna.samplers import BaseSampler
 
 from hwnas.plugins import Blame, find_plugin, wrong
 from hwnas.search.quiet_optuna import quiet_optuna
 from hwnas.search.strategies.base import GROUP, StrategyContext, distributions_of, make_sampler
 
 
-def try_strategy(name: str, context: StrategyContext, options: Mapping[str, Any] | None = None) -> None:
+def try_strategy(
+    name: str, context: StrategyContext, options: Mapping[str, Any] | None = None
+) -> BaseSampler:
     """Make a sampler and take one proposal of it on a study in memory.
 
     Args:
         name: of the strategy.
         context: of the search.
         options: of the strategy.
+
+    Returns:
+        the sampler.
 
     Raises:
         PluginError: if it makes no sampler, or one that proposes nothing of the space; it is named.
@@ -34,3 +40,4 @@ def try_strategy(name: str, context: StrategyContext, options: Mapping[str, Any]
     if set(proposed) != set(distributions):
         missing = sorted(set(distributions) - set(proposed))
         raise wrong(plugin, type(sampler).__name__, "propose every gene", f"left out {missing}")
+    return sampler

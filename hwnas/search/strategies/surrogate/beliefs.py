@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from hwnas.arrays import DoubleArray
-from hwnas.search.strategies.base import StrategyContext
+from hwnas.rank_correlation import MIN_NETWORKS, rank_correlation_of
+from hwnas.search.strategies.base import StrategyContext, Transfer
 from hwnas.search.strategies.candidate_pool import CandidatePool, Encoded
 from hwnas.search.strategies.expected_improvement import expected_hypervolume_improvement
 from hwnas.search.strategies.observations import Observation, Observations
 from hwnas.search.strategies.surrogate.data import Data, TrainedNetworks
+from hwnas.search.strategies.surrogate.earlier import (
+    EarlierErrors,
+    TransferredErrors,
+    is_borne_out,
+    rest_of_line,
+    usual_error,
+)
 from hwnas.search.strategies.surrogate.fidelities import LEAST_KNOWN, ErrorModel, LongerTraining
-from hwnas.search.strategies.surrogate.model import Covariance, GaussianProcess
+from hwnas.search.strategies.surrogate.model import Covariance, GaussianProcess, Scale
 from hwnas.search.strategies.surrogate.view import View
 
 _FITTED_POINTS = 150
@@ -133,11 +142,11 @@ class Believer:
         """Return what is believed by what was told."""
         lowest = self._rungs[0]
         has_predictions = lowest.have_predictions()
-        data = lowest.data(len(lowest), has_predictions=has_predictions)
+        data = self._data(len(lowest), has_predictions=has_predictions)
         scale = self._view.scale(with_latency=has_predictions)
         error = self._error(data, has_predictions=has_predictions)
-        cost: GaussianProcess | float = float(np.median(data.log_costs))
-        if not has_predictions or float(data.log_costs.std()) > _EXACT:
+        cost: GaussianProcess | float = float(np.median(data.log_costs)) if len(data.log_costs) else 0.0
+        if not has_predictions or (len(data.log_costs) and float(data.log_costs.std()) > _EXACT):
             covariance = self._covariance("cost", has_predictions=has_predictions)
             cost = GaussianProcess(data.features, data.log_costs, scale, covariance)
         feasibility = self._feasibility(has_predictions=has_predictions)
@@ -153,14 +162,79 @@ class Believer:
     def _error(self, data: Data, *, has_predictions: bool) -> ErrorModel:
         """Return a model of the error after the longest training that enough networks had."""
         scale = self._view.scale(with_latency=has_predictions)
-        covariance = self._covariance("error", has_predictions=has_predictions)
-        error: ErrorModel = GaussianProcess(data.features, data.errors, scale, covariance)
+        error = self._shortest_error(data, scale, has_predictions=has_predictions)
         for longer in self._rungs[1:]:
             if len(longer) < LEAST_KNOWN:
                 break
             known = longer.data(len(longer), has_predictions=has_predictions)
             error = LongerTraining.learned(error, known.features, known.errors, scale)
         return error
+
+    def needs_draws(self) -> bool:
+        """Return whether the next network is to be drawn, since too little is known to ask models."""
+        count, has_predictions = len(self._rungs[0]), self._rungs[0].have_predictions()
+        if self._earlier is None or count >= self._start:
+            return count < self._start
+        if count < LEAST_KNOWN and not has_predictions:
+            return True  # costs are not known
+        return not self._is_earlier_used(self._data(count, has_predictions=has_predictions))
+
+    def transfer(self) -> Transfer | None:
+        """Return how far earlier studies tell networks of this one apart; None where there are none."""
+        lowest, studies = self._rungs[0], self._context.earlier
+        if not studies:
+            return None
+        names = tuple(study.name for study in studies)
+        networks = len({architecture.id for study in studies for architecture in study.architectures})
+        if self._earlier is None:
+            return Transfer(names, networks, None, is_used=False)
+        has_predictions = lowest.have_predictions()
+        data = self._data(len(lowest), has_predictions=has_predictions)
+        alike, is_used = None, not self.needs_draws()
+        if len(lowest) >= MIN_NETWORKS:
+            alike = rank_correlation_of(self._earlier.predict(data.features)[0], data.errors)
+        if len(lowest) >= self._start:
+            scale = self._view.scale(with_latency=has_predictions)
+            error = self._shortest_error(data, scale, has_predictions=has_predictions)
+            is_used = isinstance(error, TransferredErrors)
+        return Transfer(names, networks, alike, is_used)
+
+    def _shortest_error(self, data: Data, scale: Scale, *, has_predictions: bool) -> ErrorModel:
+        """Return a model of the error after the shortest training."""
+        if self._earlier is not None and len(data.errors) < LEAST_KNOWN:
+            return self._earlier
+        if self._earlier is not None and len(data.errors) < self._start:
+            return TransferredErrors.learned(self._earlier, data.features, data.errors, scale)
+        covariance = self._covariance("error", has_predictions=has_predictions)
+        own = GaussianProcess(data.features, data.errors, scale, covariance)
+        if self._earlier is None:
+            return own
+        covariance = self._covariance("rest", has_predictions=has_predictions)
+        found = TransferredErrors.learned(self._earlier, data.features, data.errors, scale, covariance)
+        return found if self._is_earlier_used(data, found.rest, own) else own
+
+    def _is_earlier_used(
+        self, data: Data, rest: GaussianProcess | None = None, own: GaussianProcess | None = None
+    ) -> bool:
+        return self._earlier is not None and is_borne_out(
+            self._earlier, data.features, data.errors, rest, own
+        )
+
+    @cached_property
+    def _earlier(self) -> EarlierErrors | None:
+        context = self._context
+        scale = self._view.scale(with_latency=False)
+        return EarlierErrors.learned(context.earlier, context.space, scale, context.seed)
+
+    def _data(self, count: int, *, has_predictions: bool) -> Data:
+        """Return the first networks, whose errors are capped by what is usual."""
+        lowest = self._rungs[0]
+        if self._earlier is None:
+            return lowest.data(count, has_predictions=has_predictions)
+        told = lowest.data(count, has_predictions=has_predictions, usual=np.inf)
+        everywhere = self._view.features(self._view.everywhere, with_latency=has_predictions)
+        usual = usual_error(self._earlier, everywhere, told.features, told.errors)
+        return lowest.data(count, has_predictions=has_predictions, usual=usual)
 
     def _feasibility(self, *, has_predictions: bool) -> GaussianProcess | None:
         latest = self._rungs[0].latest_evaluated
@@ -174,13 +248,17 @@ class Believer:
 
     def _covariance(self, name: str, *, has_predictions: bool) -> Covariance:
         """Return the covariance that was fitted when the study was somewhat smaller."""
-        lowest, count = self._rungs[0], self._start
-        while int(_GROWTH * count) + 1 <= len(lowest):
+        known, count = len(self._rungs[0]), min(self._start, len(self._rungs[0]))
+        while int(_GROWTH * count) + 1 <= known:
             count = int(_GROWTH * count) + 1
+        if name == "rest" and known <= _FITTED_POINTS:
+            count = known  # it hangs on the line, which moves with every network
         key = name, count, has_predictions
         if key not in self._covariances:
-            data = lowest.data(count, has_predictions=has_predictions)
-            values = data.errors if name == "error" else data.log_costs
+            data = self._data(count, has_predictions=has_predictions)
+            values = data.log_costs if name == "cost" else data.errors
+            if name == "rest" and self._earlier is not None:
+                values = rest_of_line(self._earlier, data.features, data.errors)
             rng = np.random.default_rng([self._context.seed, count])
             some = np.sort(rng.permutation(len(values))[:_FITTED_POINTS])
             scale = self._view.scale(with_latency=has_predictions)
@@ -196,9 +274,10 @@ class Believer:
         everywhere, limits = self._view.everywhere, self._context.limits
         features = self._view.features(everywhere, with_latency=has_predictions)
         usual = float(np.quantile(error.predict(features)[0], _USUAL))
-        most = limits.objective or self._rungs[0].worst_corner[0]
+        most = limits.objective or (self._rungs[0].worst_corner[0] if len(self._rungs[0]) else 0.0)
         known = everywhere.log_ms[np.isfinite(everywhere.log_ms)]
         if limits.objective is not None or not has_predictions or not len(known):
             return most, usual
         slowest = min(float(known.max()), np.log(limits.latency_ms) if limits.latency_ms else np.inf)
-        return max(most, 1.1 * float(np.exp(slowest + np.median(data.log_costs)))), usual
+        off = float(np.median(data.log_costs)) if len(data.log_costs) else 0.0
+        return max(most, 1.1 * float(np.exp(slowest + off))), usual

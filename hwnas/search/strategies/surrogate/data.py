@@ -64,7 +64,7 @@ class TrainedNetworks:
     def worst_corner(self) -> tuple[float, float]:
         """Cost and error still of interest: a tenth over the largest, and usual for first networks."""
         first = points_of(self.observations.trained[: self._start])
-        largest = max(each.cost or 0.0 for each in self.observations.trained)
+        largest = max((each.cost or 0.0 for each in self.observations.trained), default=0.0)
         return 1.1 * largest, float(np.quantile(first[:, 0], 0.75))
 
     def chosen(self, count: int) -> list[Observation]:
@@ -82,12 +82,19 @@ class TrainedNetworks:
         known = self._pool.described([each.genes for each in self.chosen(len(self))])
         return bool(np.isfinite(known.log_ms).all())
 
-    def data(self, count: int, *, has_predictions: bool) -> Data:
-        """Return the first `count` networks as models see them."""
+    def data(self, count: int, *, has_predictions: bool, usual: float | None = None) -> Data:
+        """Return the first `count` networks as models see them.
+
+        Args:
+            count: may be 0.
+            has_predictions: whether a latency table covers them.
+            usual: error beyond which errors are capped; None for one that is usual for first networks.
+        """
         chosen = self.chosen(count)
         known = self._pool.described([each.genes for each in chosen])
         errors, costs = points_of(chosen).T
-        errors = capped(errors, self.worst_corner[1])
+        if len(errors):
+            errors = capped(errors, self.worst_corner[1] if usual is None else usual)
         log_costs = np.log(costs) - (known.log_ms if has_predictions else 0.0)
         return Data(self._view.features(known, with_latency=has_predictions), errors, costs, log_costs)
 

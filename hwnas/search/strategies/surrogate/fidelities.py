@@ -66,7 +66,7 @@ class LongerTraining:
             scale: of the parts of encodings.
         """
         believed, _ = shorter.predict(encodings)
-        slope, offset = _line(believed, errors)
+        slope, offset = line_over(believed, errors)
         rest = GaussianProcess(encodings, errors - slope * believed - offset, scale)
         return cls(shorter, slope, offset, rest)
 
@@ -81,7 +81,7 @@ class LongerTraining:
         return replace(self, shorter=self.shorter.believing(encodings))
 
 
-def _line(short: DoubleArray, long: DoubleArray) -> tuple[float, float]:
+def line_over(short: DoubleArray, long: DoubleArray) -> tuple[float, float]:
     """Return slope and offset of long errors over short ones, each [n]: the mean of a Bayesian regression.
 
     The prior of the offset is flat, and the noise is what the line leaves, found in a few rounds. With few

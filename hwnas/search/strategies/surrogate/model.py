@@ -118,6 +118,11 @@ class GaussianProcess:
         spread = self._spread * np.sqrt(np.maximum(variances, 1e-10))
         return self._mean + self._spread * means, spread
 
+    def left_out(self) -> DoubleArray:
+        """Return by how much each value is missed where it is left out, [n]; the book, equation 5.12."""
+        inverse = linalg.cho_solve((self._factor, True), np.eye(len(self._values)))
+        return np.asarray(self._spread * self._weights / np.diag(inverse))
+
     def conditioned(self, encodings: DoubleArray, values: DoubleArray) -> GaussianProcess:
         """Return the same process told more: values, [m], at encodings, [m, d]."""
         known, before = self._observed

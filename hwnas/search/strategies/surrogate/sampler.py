@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 from optuna.samplers import BaseSampler
+from optuna.study import Study
 
 from hwnas.arrays import DoubleArray
 from hwnas.one_thread import one_thread
 from hwnas.pareto import non_dominated_ranks
-from hwnas.search.strategies.base import StrategyContext
+from hwnas.search.strategies.base import StrategyContext, Transfer
 from hwnas.search.strategies.candidate_pool import CandidatePool, Encoded
 from hwnas.search.strategies.observations import Genes, Observation, Observations
 from hwnas.search.strategies.proposing import ProposingSampler
@@ -38,6 +39,9 @@ class SurrogateSampler(ProposingSampler):
     - Running trials count as if told with what the models predict for them (a believer), so that workers do
       not all try the same.
     - The first trials are drawn: with a table spread over its latencies, else uniformly.
+    - With earlier studies, the error is a line over what these say, plus a rest that is learned, and no
+      trials are drawn where a table predicts latencies. While these studies do not tell this one's networks
+      apart, it is as without them (`earlier`).
     - With several lengths of training, proposals aim at the front of the longest: its error is a line over
       that of the next shorter one, plus a rest that is learned. Which network is trained longer is chosen by
       the same models.
@@ -63,7 +67,7 @@ class SurrogateSampler(ProposingSampler):
     def propose(self, number: int, rng: np.random.Generator) -> Genes:
         """Return the most promising of some hundreds of candidates."""
         with one_thread():
-            if len(self.observations.trained) < self._start:
+            if self._believer.needs_draws():
                 return self._first(number, rng)
             self._read_longer()
             beliefs = self._believer.beliefs()
@@ -105,6 +109,12 @@ class SurrogateSampler(ProposingSampler):
             gains = self._believer.beliefs().gains_over(*known(taken), *known(candidates))
         best = int(np.argmax(gains))
         return candidates[best].number if gains[best] > 0 else None
+
+    def transfer(self, study: Study) -> Transfer | None:
+        """Return how far earlier studies tell networks of this one apart; None where there are none."""
+        self.observations.update(study)
+        with one_thread():
+            return self._believer.transfer()
 
     def _read_longer(self) -> None:
         """Read what was told of longer trainings."""

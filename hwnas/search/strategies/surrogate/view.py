@@ -38,9 +38,12 @@ class View:
 
     def features(self, known: Encoded, *, with_latency: bool) -> DoubleArray:
         """Return one row of features for every architecture."""
+        vectors = known.vectors
+        if not known.genes:  # as wide as those of any
+            vectors = np.zeros((0, self.everywhere.vectors.shape[1]))
         if not with_latency:
-            return known.vectors
-        return np.column_stack([known.vectors, np.nan_to_num(known.log_ms, nan=self.usual_log_ms)])
+            return vectors
+        return np.column_stack([vectors, np.nan_to_num(known.log_ms, nan=self.usual_log_ms)])
 
     def scale(self, *, with_latency: bool) -> Scale:
         """Return the scale of the parts: those that the space names, then the latency."""
