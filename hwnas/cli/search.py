@@ -76,12 +76,11 @@ WarmStartOption = Annotated[
     typer.Option("--warm-start", metavar="RUN", help="Try the front of an earlier run first."),
 ]
 LearnFromOption = Annotated[
-    list[Path] | None,
+    list[str] | None,
     typer.Option(
         "--learn-from",
-        metavar="RUN",
-        help="Begin with what an earlier run found out about networks, on any device, data or sensor. May be "
-        "repeated.",
+        metavar="RUN,...",
+        help="Begin with what earlier runs found out about networks, on any device, data or sensor.",
     ),
 ]
 FidelitiesOption = Annotated[
@@ -138,7 +137,7 @@ def search(
         train_best=train_best,
         train_full=train_full,
         warm_start=warm_start,
-        learn_from=learn_from,
+        learn_from=[run for text in learn_from or () for run in _runs_of(text)],
         fidelities=None if fidelities is None else counts_of(fidelities, "--fidelities"),
         reduction_factor=reduction_factor,
         initial_architectures=initial_architectures,
@@ -165,6 +164,11 @@ def search(
             show_members(summary.training)
     if summary.is_interrupted:
         raise Interrupted(f"Go on with: hwnas search {argument(directory)} --resume.")
+
+
+def _runs_of(text: str) -> list[str]:
+    """Return the directories that commas separate; one that has a comma in its name is itself."""
+    return [text] if Path(text).is_dir() else [part for part in text.split(",") if part]
 
 
 def _refuse_without_resume(options: Mapping[str, bool], *, resume: bool) -> None:

@@ -144,9 +144,8 @@ def main() -> None:
     for method in METHODS:
         print(f"| **all** | {method} | {cells(found[method], found['cold'], marks)} |")
     for method in METHODS[1:]:
-        print(
-            f"\nWorse than cold by more than a standard error, {method}: {', '.join(worse[method]) or 'none'}."
-        )
+        where = ", ".join(worse[method]) or "none"
+        print(f"\nWorse than cold by more than a standard error, {method}: {where}.")
     if arguments.json:
         means = {
             method: {mark: statistics.fmean(each[mark] for each in found[method]) for mark in marks}

@@ -99,6 +99,8 @@ def test_options_of_a_search_go_over_its_settings(tmp_path: Path) -> None:
     assert changed.search.first_estimator is not None
     assert changed.search.first_estimator.options == {"steps": 7}
     assert changed.search.warm_start == [str(Path("other").resolve())]
+    learning = hwnas.SearchOptions(learn_from=["one", Path("/two")]).applied_to(config)
+    assert learning.search.learn_from == [str(Path("one").resolve()), "/two"]
     short = hwnas.SearchOptions(fidelities=(2, 4), reduction_factor=2).applied_to(config).search.fidelities
     assert short is not None
     assert (list(short.steps), short.reduction_factor) == ([2, 4], 2)
