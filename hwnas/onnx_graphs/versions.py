@@ -13,8 +13,9 @@ from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from typing import Any
 
+import numpy as np
 import onnx
-from onnx import defs, helper
+from onnx import defs, helper, numpy_helper
 
 from hwnas.errors import ExportError
 from hwnas.onnx_graphs.naming import module_of
@@ -25,6 +26,19 @@ OLDEST_OPSET = 13
 NEWEST_OPSET = int(defs.onnx_opset_version())
 """The newest that the installed onnx knows."""
 _NAMED_NODES = 8
+AXES_AS_INPUT = 18
+"""Since this opset the axes of most reductions are an input. Constant ones were an attribute before."""
+_REDUCTIONS = {
+    "ReduceL1",
+    "ReduceL2",
+    "ReduceLogSum",
+    "ReduceLogSumExp",
+    "ReduceMax",
+    "ReduceMean",
+    "ReduceMin",
+    "ReduceProd",
+    "ReduceSumSquare",
+}
 
 
 def check_opset(opset: int) -> None:
@@ -94,7 +108,7 @@ def with_oldest_versions(model: onnx.ModelProto) -> onnx.ModelProto:
     Raises:
         ExportError: if the result is not valid.
     """
-    needed = max([OLDEST_OPSET, *needed_opsets(model)])
+    needed = max([OLDEST_OPSET, *needed_opsets(with_axes_as_attributes(model))])
     return at_opset(model, min(needed, opset_of(model)))
 
 
@@ -110,9 +124,13 @@ def at_opset(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
             with their modules; or if the result is not valid.
     """
     check_opset(opset)
+    stated = opset_of(model)
+    if opset < AXES_AS_INPUT <= stated:
+        model = with_axes_as_attributes(model)
+    elif stated < AXES_AS_INPUT <= opset:
+        model = _with_axes_as_inputs(model)
     result = onnx.ModelProto()
     result.CopyFrom(model)
-    stated = opset_of(model)
     wrong = described_later(model, opset) if opset < stated else _changed_until(model, opset)
     if wrong:
         more = f" and {len(wrong) - _NAMED_NODES} more" if len(wrong) > _NAMED_NODES else ""
@@ -129,6 +147,94 @@ def at_opset(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
     result.ir_version = helper.find_min_ir_version_for(list(result.opset_import), ignore_unknown=True)
     _check(result, opset)
     return result
+
+
+def with_axes_as_attributes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the same computation, with constant axes of reductions as opsets before 18 state them.
+
+    Until it is stamped with such an opset it is not valid. The mean over pixels, which squeeze-and-excitation
+    takes, so needs no opset 18.
+
+    Args:
+        model: stays as it is.
+    """
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    constants = {tensor.name: tensor for tensor in result.graph.initializer}
+    for node in result.graph.node:
+        if node.op_type == "Constant" and node.attribute and node.attribute[0].name == "value":
+            constants[node.output[0]] = node.attribute[0].t
+    replaced = set()
+    for node in _all_nodes(result.graph):
+        if not _is_reduction(node) or len(node.input) < 2:
+            continue
+        axes = constants.get(node.input[1])
+        if axes is None or any(one.name == "noop_with_empty_axes" and one.i for one in node.attribute):
+            continue
+        replaced.add(node.input.pop())
+        numbers = [int(axis) for axis in numpy_helper.to_array(axes).reshape(-1)]
+        _set_axes(node, numbers or None)
+    _drop_unused(result.graph, replaced)
+    return result
+
+
+def _with_axes_as_inputs(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the same computation, with axes of reductions as opsets since 18 take them."""
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    taken = {tensor.name for tensor in result.graph.initializer}
+    for node in _all_nodes(result.graph):
+        if not _states_axes(node):
+            continue
+        axes = next(list(one.ints) for one in node.attribute if one.name == "axes")
+        name = f"{node.output[0]}_axes"
+        while name in taken:
+            name += "_"
+        taken.add(name)
+        result.graph.initializer.append(numpy_helper.from_array(np.array(axes, np.int64), name))
+        node.input.append(name)
+        _set_axes(node, None)
+    return result
+
+
+def _is_reduction(node: onnx.NodeProto) -> bool:
+    return node.op_type in _REDUCTIONS and node.domain in {"", "ai.onnx"}
+
+
+def _is_as_before(node: onnx.NodeProto, types: Mapping[str, str]) -> bool:
+    """Return whether a reduction is one of opsets before 18, see `with_axes_as_attributes`."""
+    if (
+        not _is_reduction(node)
+        or len(node.input) > 1
+        or any(one.name == "noop_with_empty_axes" and one.i for one in node.attribute)
+    ):
+        return False
+    return _have_types(node.input, _schema(node, AXES_AS_INPUT - 1).inputs, types)
+
+
+def _states_axes(node: onnx.NodeProto) -> bool:
+    return _is_reduction(node) and any(attribute.name == "axes" for attribute in node.attribute)
+
+
+def _set_axes(node: onnx.NodeProto, axes: list[int] | None) -> None:
+    """State axes as an attribute, or no longer."""
+    kept = [one for one in node.attribute if one.name not in {"axes", "noop_with_empty_axes"}]
+    del node.attribute[:]
+    node.attribute.extend([*kept, *([] if axes is None else [helper.make_attribute("axes", axes)])])
+
+
+def _drop_unused(graph: onnx.GraphProto, names: set[str]) -> None:
+    """Drop constants of these names that nothing uses any more."""
+    used = {name for node in _all_nodes(graph) for name in node.input} | {
+        value.name for value in graph.output
+    }
+    unused = names - used
+    for tensor in [tensor for tensor in graph.initializer if tensor.name in unused]:
+        graph.initializer.remove(tensor)
+    for node in [node for node in graph.node if node.op_type == "Constant" and node.output[0] in unused]:
+        graph.node.remove(node)
+    for value in [value for value in graph.value_info if value.name in unused]:
+        graph.value_info.remove(value)
 
 
 def _check(model: onnx.ModelProto, opset: int) -> None:
@@ -168,7 +274,11 @@ def _changed_until(model: onnx.ModelProto, opset: int) -> list[str]:
             continue
         before = _schema(node, stated).since_version
         after = [version for version in _versions(node.op_type) if before < version <= opset]
-        if not set(after) <= set(_changes()["widened"].get(node.op_type, [])):
+        harmless = {
+            *_changes()["widened"].get(node.op_type, []),
+            *({AXES_AS_INPUT} if _is_reduction(node) else ()),
+        }
+        if not set(after) <= harmless:
             wrong.append(f"{_placed(node)} changed in opset {after[0]}")
     return wrong
 
@@ -185,6 +295,8 @@ def _schema(node: onnx.NodeProto, opset: int) -> Any:
 def _needed(node: onnx.NodeProto, opset: int, types: Mapping[str, str]) -> int:
     if node.domain not in {"", "ai.onnx"}:
         return OLDEST_OPSET
+    if opset >= AXES_AS_INPUT and _is_as_before(node, types):
+        opset = AXES_AS_INPUT - 1
     since = int(_schema(node, opset).since_version)
     widened = set(_changes()["widened"].get(node.op_type, []))
     while since in widened and since > OLDEST_OPSET:

@@ -18,7 +18,14 @@ from hwnas.errors import ConfigError, ExportError
 from hwnas.io_spec import IoSpec, TensorSpec
 from hwnas.onnx_graphs.export import export_onnx
 from hwnas.onnx_graphs.onnxruntime_gate import check_for_onnxruntime, support_of
-from hwnas.onnx_graphs.versions import _changes, at_opset, needed_opsets, opset_of, with_oldest_versions
+from hwnas.onnx_graphs.versions import (
+    _REDUCTIONS,
+    _changes,
+    at_opset,
+    needed_opsets,
+    opset_of,
+    with_oldest_versions,
+)
 
 torch.set_num_threads(1)
 SPEC = IoSpec((TensorSpec("range_image", (1, 5, 8, 16)),), (TensorSpec("logits", (1, 3, 8, 16)),))
@@ -68,7 +75,7 @@ def gated(tmp_path_factory: pytest.TempPathFactory) -> onnx.ModelProto:
 
 
 def test_files_are_as_old_as_their_newest_operator(gated: onnx.ModelProto, tmp_path: Path) -> None:
-    assert (opset_of(gated), gated.ir_version) == (18, 8), "ReduceMean with axes as an input"
+    assert (opset_of(gated), gated.ir_version) == (13, 7), "constant axes of ReduceMean are an attribute"
     network = Network(nn.Hardswish())
     model = exported(tmp_path / "model.onnx", network)
     assert (opset_of(model), model.ir_version) == (14, 7)
@@ -83,22 +90,91 @@ def test_files_are_as_old_as_their_newest_operator(gated: onnx.ModelProto, tmp_p
     assert np.array_equal(run(at_opset(model, 21), image), expected)
 
 
-def test_an_opset_that_is_too_old_is_refused_with_the_modules(gated: onnx.ModelProto) -> None:
-    with pytest.raises(ExportError, match=r"opset 17: ReduceMean of \S+ needs opset 18"):
-        at_opset(gated, 17)
+@pytest.fixture
+def misty(tmp_path: Path) -> onnx.ModelProto:
+    return exported(tmp_path / "model.onnx", Network(nn.Mish()), opset=18)
+
+
+def test_an_opset_that_is_too_old_is_refused_with_the_modules(
+    gated: onnx.ModelProto, misty: onnx.ModelProto
+) -> None:
+    with pytest.raises(ExportError, match=r"opset 17: Mish of \S+ needs opset 18"):
+        at_opset(misty, 17)
     for opset in (12, 99):
         with pytest.raises(ExportError, match=f"13 to .*but {opset}"):
             at_opset(gated, opset)
-    check_for_onnxruntime(gated, "1.14")
-    with pytest.raises(
-        ExportError, match=r"1\.13\.1 takes opsets up to 17.*ReduceMean of \S+ needs opset 18"
-    ):
-        check_for_onnxruntime(gated, "1.13.1")
+    check_for_onnxruntime(misty, "1.14")
+    check_for_onnxruntime(gated, "1.13.1")
+    with pytest.raises(ExportError, match=r"1\.13\.1 takes opsets up to 17.*Mish of \S+ needs opset 18"):
+        check_for_onnxruntime(misty, "1.13.1")
     stamped = onnx.ModelProto()
     stamped.CopyFrom(gated)
     stamped.ir_version = 10
     with pytest.raises(ExportError, match="IR versions up to 9"):
         check_for_onnxruntime(stamped, "1.16")
+
+
+REDUCTIONS = sorted(_REDUCTIONS)
+
+
+def reducing(
+    operator: str, axes: list[int] | None, *, is_constant: bool = True, **attributes: int
+) -> onnx.ModelProto:
+    """Return a reduction in opset 18, with axes that are constant or given."""
+    node = helper.make_node(operator, ["x", *(["axes"] if axes is not None else [])], ["y"], **attributes)
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [2, 3, 4])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, None if is_constant else ["p", "q", "r"])
+    given = (
+        []
+        if is_constant or axes is None
+        else [helper.make_tensor_value_info("axes", TensorProto.INT64, [len(axes)])]
+    )
+    constants = (
+        [numpy_helper.from_array(np.array(axes, np.int64), "axes")]
+        if axes is not None and is_constant
+        else []
+    )
+    graph = helper.make_graph([node], "g", [x, *given], [y], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    return onnx.shape_inference.infer_shapes(model)
+
+
+@pytest.mark.parametrize("keepdims", [0, 1])
+@pytest.mark.parametrize("axes", [[2], [-1, 0], [], None])
+@pytest.mark.parametrize("operator", REDUCTIONS)
+def test_reductions_over_constant_axes_mean_the_same_in_old_and_new_opsets(
+    operator: str, axes: list[int] | None, keepdims: int
+) -> None:
+    model = reducing(operator, axes, keepdims=keepdims)
+    image = np.random.default_rng(0).uniform(0.5, 2.0, (2, 3, 4)).astype(np.float32)
+    expected = run(model, image)
+    old = with_oldest_versions(model)
+    assert opset_of(old) == 13
+    assert not old.graph.initializer, "nothing is left of the input"
+    new = at_opset(old, 19)
+    for other in (old, new, with_oldest_versions(new)):
+        onnx.checker.check_model(other, full_check=True)
+        np.testing.assert_array_equal(run(other, image), expected)
+
+
+def test_axes_that_are_not_constant_or_of_another_meaning_stay_an_input() -> None:
+    for model in (
+        reducing("ReduceMean", [2], is_constant=False),
+        reducing("ReduceMean", [], noop_with_empty_axes=1),
+        reducing("ReduceMean", None, noop_with_empty_axes=1),
+    ):
+        assert opset_of(with_oldest_versions(model)) == 18
+        with pytest.raises(ExportError, match="ReduceMean of '' needs opset 18"):
+            at_opset(model, 17)
+
+
+def test_axes_that_others_use_stay() -> None:
+    model = reducing("ReduceMean", [2])
+    model.graph.node.append(helper.make_node("Identity", ["axes"], ["copy"]))
+    model.graph.output.append(helper.make_tensor_value_info("copy", TensorProto.INT64, [1]))
+    old = with_oldest_versions(onnx.shape_inference.infer_shapes(model))
+    assert [tensor.name for tensor in old.graph.initializer] == ["axes"]
+    assert opset_of(old) == 13
 
 
 def test_what_a_node_uses_decides() -> None:
