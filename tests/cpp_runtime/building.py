@@ -1,4 +1,7 @@
-"""Builds the C++ runtime of `export/cpp` into `build/cpp`, which git ignores; what is up to date stays."""
+"""Builds the C++ runtime of `export/cpp` into `build/cpp`, which git ignores; what is up to date stays.
+
+python -m tests.cpp_runtime.building
+"""
 
 from __future__ import annotations
 
@@ -105,3 +108,7 @@ def run(*command: object, cwd: Path | None = None, code: int | None = 0) -> subp
     said = f"{' '.join(words)} ended with {found.returncode}:\n{found.stdout[-4000:]}{found.stderr[-6000:]}"
     assert code is None or found.returncode == code, said
     return found
+
+
+if __name__ == "__main__":
+    build_all()
