@@ -8,6 +8,7 @@ image is too small for becomes the next smaller one.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -75,6 +76,14 @@ class RangeUNetSpace(GeneSpace):
         """Return what `encode` says of each, [n, d]; that they are of this space is not checked."""
         return self._indicators_of_many(architectures, list(self._full))
 
+    @cached_property
+    def _genes_of(self) -> tuple[tuple[str, ...], ...]:
+        """Names of the genes of the whole network, then of those of each stage."""
+        most = max(int(number) for number in self._full["num_stages"])
+        prefixes = [f"stage{stage}_" for stage in range(1, most + 1)]
+        own = tuple(gene for gene in self._full if not gene.startswith("stage"))
+        return own, *(tuple(gene for gene in self._full if gene.startswith(one)) for one in prefixes)
+
     def build(self, architecture: Architecture) -> nn.Module:
         """Return the network with fresh weights: [N, C, H, W] in, logits [N, K, H, W] out."""
         return UNet(self.plan(architecture))
@@ -97,12 +106,12 @@ class RangeUNetSpace(GeneSpace):
         return make_plan(architecture)
 
     def _architecture(self, choices: Mapping[str, Choice]) -> Architecture:
-        genes = {gene: value for gene, value in choices.items() if not gene.startswith("stage")}
+        genes = {gene: choices[gene] for gene in self._genes_of[0]}
         size = (self._contract.height, int(choices["input_width"]))
         genes["stem_stride"], size = fitting_stride(str(choices["stem_stride"]), size)
         for stage in range(1, int(choices["num_stages"]) + 1):
             prefix = f"stage{stage}_"
-            genes |= {gene: value for gene, value in choices.items() if gene.startswith(prefix)}
+            genes |= {gene: choices[gene] for gene in self._genes_of[stage]}
             genes[prefix + "stride"], size = fitting_stride(str(choices[prefix + "stride"]), size)
             if choices[prefix + "block"] in FIXED_KERNEL:
                 del genes[prefix + "kernel"]

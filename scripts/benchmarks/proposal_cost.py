@@ -43,9 +43,16 @@ def measure(strategy: str, reported: int, proposals: int, seed: int) -> list[flo
         total = float(space.encode(architecture) @ weights) / 4
         return 1 / (1 + np.exp(total)), float(np.exp(0.7 * total))
 
+    known: dict[str, LatencyPrediction] = {}
+
     def predict(architecture: Architecture) -> LatencyPrediction:
-        latency_ms = values_of(architecture)[1]
-        return LatencyPrediction(latency_ms, (0.9 * latency_ms, 1.1 * latency_ms))
+        found = known.get(architecture.id)
+        if found is None:
+            latency_ms = values_of(architecture)[1]
+            found = known[architecture.id] = LatencyPrediction(
+                latency_ms, (0.9 * latency_ms, 1.1 * latency_ms)
+            )
+        return found
 
     context = StrategyContext(space, predict, Limits(None, reported), seed)
     with warnings.catch_warnings():
@@ -72,7 +79,7 @@ def main() -> None:
     )
     parser.add_argument("--strategies", type=lambda text: text.split(","), default=["surrogate"])
     parser.add_argument(
-        "--told", type=lambda text: [int(each) for each in text.split(",")], default=[100, 300, 1000, 10000]
+        "--trials", type=lambda text: [int(each) for each in text.split(",")], default=[100, 300, 1000, 10000]
     )
     parser.add_argument("--proposals", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
@@ -82,7 +89,7 @@ def main() -> None:
         "| strategy | told | first, s | median of the next, s | largest, s |\n| --- | --- | --- | --- | --- |"
     )
     for strategy in arguments.strategies:
-        for reported in arguments.reported:
+        for reported in arguments.trials:
             first, *rest = measure(strategy, reported, arguments.proposals, arguments.seed)
             figures = f"{first:.2f} | {statistics.median(rest):.3f} | {max(rest):.3f}"
             print(f"| {strategy} | {reported} | {figures} |", flush=True)

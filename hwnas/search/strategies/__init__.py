@@ -2,7 +2,7 @@
 
 | name | proposes by | cost of a proposal | when to use it |
 |---|---|---|---|
-| `surrogate` | models of error and cost, where the front gains most | half a second to one | by default |
+| `surrogate` | models of error and cost, where the front gains most | a quarter of a second | by default |
 | `random` | uniform draws | nothing | as the baseline; with 1,000 workers |
 | `quasi-random` | a scrambled Sobol sequence | nothing | to cover a space evenly, such as for a table |
 | `tpe` | densities of good and bad genes | milliseconds | any space, 50 trials and more |

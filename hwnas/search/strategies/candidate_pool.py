@@ -11,6 +11,7 @@ import numpy as np
 from hwnas.arrays import DoubleArray
 from hwnas.search.strategies.observations import Genes, Observation, Observations
 from hwnas.search.strategies.proposing import GeneCodec
+from hwnas.search_spaces.base import encode_many
 
 _BLOCKS, _BLOCK = 20, 100
 """Uniform draws stay for this many trials, this many are new in each: most are encoded already."""
@@ -88,10 +89,10 @@ class CandidatePool:
     def described(self, genes: Sequence[Genes]) -> Encoded:
         """Encode architectures as they are."""
         architectures = [self.codec.architecture(one) for one in genes]
-        for architecture in architectures:
-            if architecture.id not in self._vectors:
-                vector = self.codec.space.encode(architecture).astype(np.float64)
-                self._vectors[architecture.id] = vector
+        new = {one.id: one for one in architectures if one.id not in self._vectors}
+        if new:
+            encoded = encode_many(self.codec.space, list(new.values())).astype(np.float64)
+            self._vectors.update(zip(new, encoded, strict=True))
         vectors = [self._vectors[architecture.id] for architecture in architectures]
         log_ms, log_spreads = np.full(len(genes), np.nan), np.zeros(len(genes))
         for index, prediction in enumerate(self.codec.context.latencies(architectures)):

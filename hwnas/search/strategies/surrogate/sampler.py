@@ -46,9 +46,9 @@ class SurrogateSampler(ProposingSampler):
       that of the next shorter one, plus a rest that is learned. Which network is trained longer is chosen by
       the same models.
 
-    Cost: half a second to a second, with 10,000 told trials as with 300: models are made of a bounded number
-    of networks; the first proposal after a resume takes up to three. Use it wherever training a network
-    takes longer than that.
+    Cost: a quarter of a second, with 10,000 told trials as with 300: models are made of a bounded number
+    of networks; the first proposal after a resume takes up to three seconds. Use it wherever training a
+    network takes longer than that.
 
     Source: expected hypervolume improvement as in `expected_improvement`; believer: Ginsbourger et al.,
     "Kriging Is Well-Suited to Parallelize Optimization", 2010; weighting by feasibility: Gardner et al.,
