@@ -1,8 +1,8 @@
-"""Labels point clouds with this bundle.
+"""Labels point clouds with this bundle, by the $language node.
 
-ros2 launch segmentation.launch.py points:=/lidar/points
+ros2 launch $name.launch.py points:=/lidar/points
 
-Needs hwnas, numpy and onnxruntime for the Python that runs it; no package has to be built.
+Needs $needs; no package of ROS has to be built.
 """
 
 import os
@@ -14,6 +14,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 HERE = Path(__file__).resolve().parent
+ARGUMENTS = "$arguments"
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -24,14 +25,14 @@ def generate_launch_description() -> LaunchDescription:
         default_value=str(HERE / "segmentation.param.yaml"),
         description="Parameters but for the bundle; to change some, copy the file elsewhere.",
     )
-    python = DeclareLaunchArgument("python", default_value="python3", description="Python that has hwnas.")
+    program = DeclareLaunchArgument("$argument", default_value="$program", description="$description")
     node = Node(
-        executable=LaunchConfiguration("python"),
-        arguments=["-m", "hwnas.robotics.ros2_node"],
+        executable=LaunchConfiguration("$argument"),
+        arguments=ARGUMENTS.split(),
         parameters=[LaunchConfiguration("params_file"), {"bundle": str(HERE.parent)}],
         remappings=[("points", LaunchConfiguration("points"))],
         output="screen",
         # ONNX Runtime since 1.29 sends events to its maker otherwise.
         additional_env={"ORT_DISABLE_TELEMETRY": os.environ.get("ORT_DISABLE_TELEMETRY", "1")},
     )
-    return LaunchDescription([points, params_file, python, node])
+    return LaunchDescription([points, params_file, program, node])

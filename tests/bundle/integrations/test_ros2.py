@@ -21,6 +21,11 @@ from tests.bundle.integrations.deployed import export_with
 from tests.bundle.small_lidar import CLASSES, LABELS, SmallTask
 
 PACKAGE = Path(__file__).parents[3] / "export" / "ros2" / "hwnas_ros"
+# Launch files by the argument that names the program, the program, and its arguments.
+LAUNCHED = [
+    ("segmentation", "python", "python3", ["-m", "hwnas.robotics.ros2_node"]),
+    ("segmentation_cpp", "executable", "hwnas_segmentation_node", []),
+]
 SPEC = IoSpec((TensorSpec("x", (1, 5)),), (TensorSpec("y", (1,)),))
 
 
@@ -45,11 +50,17 @@ def test_every_file_is_in_the_manifest(bundle: Path) -> None:
     assert written - set(manifest.content["files"]) == {"manifest.json"}
     assert manifest.content["integrations"]["ros2"] == {
         "directory": "ros2",
-        "node": "hwnas.robotics.ros2_node",
+        "loaded_by": {
+            "segmentation.launch.py": "hwnas.robotics.ros2_node",
+            "segmentation.launch.xml": "hwnas.robotics.ros2_node",
+            "segmentation_cpp.launch.py": "hwnas_segmentation_node",
+            "segmentation_cpp.launch.xml": "hwnas_segmentation_node",
+        },
         "precision": "fp32",
         "backend": "onnxruntime",
     }
     readme = (bundle / "ros2" / "README.md").read_text()
+    assert all(f"| `{name}.launch.py` or `.xml` | " in readme for name, *_ in LAUNCHED)
     assert all(f"| {number} | {name} |" in readme for number, name in enumerate(CLASSES))
     assert "intensities from 0 to 255" in readme
     assert "'test-16'" in readme or "`test-16`" in readme
@@ -112,20 +123,53 @@ def _ros(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_ros")
-def test_the_launch_file_runs_the_node_on_this_bundle(bundle: Path) -> None:
-    launch = runpy.run_path(str(bundle / "ros2" / "segmentation.launch.py"))
-    *arguments, node = launch["generate_launch_description"]().args[0]
-    assert [one.args[0] for one in arguments] == ["points", "params_file", "python"]
-    assert Path(arguments[1].default_value).is_file()
-    assert node.executable.args == ("python",)
-    assert node.arguments == ["-m", "hwnas.robotics.ros2_node"]
+@pytest.mark.parametrize(("name", "argument", "program", "arguments"), LAUNCHED)
+@pytest.mark.parametrize("given", [None, "0"])
+def test_launch_files_run_a_node_on_this_bundle(
+    name: str,
+    argument: str,
+    program: str,
+    arguments: list[str],
+    given: str | None,
+    bundle: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
+    if given is not None:
+        monkeypatch.setenv("ORT_DISABLE_TELEMETRY", given)
+    launch = runpy.run_path(str(bundle / "ros2" / f"{name}.launch.py"))
+    *declared, node = launch["generate_launch_description"]().args[0]
+    assert [one.args[0] for one in declared] == ["points", "params_file", argument]
+    assert Path(declared[1].default_value).is_file()
+    assert declared[2].default_value == program
+    assert node.executable.args == (argument,)
+    assert node.arguments == arguments
     assert node.parameters[1] == {"bundle": str(bundle.resolve())}
     assert node.remappings[0][0] == "points"
-    assert node.additional_env == {"ORT_DISABLE_TELEMETRY": "1"}
+    assert node.additional_env == {"ORT_DISABLE_TELEMETRY": given or "1"}
 
 
-def test_launch_files_leave_a_decision_for_telemetry_as_it_is(bundle: Path) -> None:
-    root = ET.parse(bundle / "ros2" / "segmentation.launch.xml").getroot()
+@pytest.mark.parametrize(("name", "argument", "program", "arguments"), LAUNCHED)
+def test_launch_files_in_xml_say_the_same(
+    name: str, argument: str, program: str, arguments: list[str], bundle: Path
+) -> None:
+    root = ET.parse(bundle / "ros2" / f"{name}.launch.xml").getroot()
+    assert [(one.get("name"), one.get("default")) for one in root.findall("arg")] == [
+        ("points", "/points"),
+        ("params_file", "$(dirname)/segmentation.param.yaml"),
+        (argument, program),
+    ]
+    (node,) = root.findall("node")
+    assert node.get("exec") == f"$(var {argument})"
+    assert "args" not in node.attrib or node.get("args"), "an empty one is an empty argument of the program"
+    assert node.get("args", "").split() == arguments
+    assert [(one.get("name"), one.get("from"), one.get("value")) for one in node.findall("param")] == [
+        (None, "$(var params_file)", None),
+        ("bundle", None, "$(dirname)/.."),
+    ]
+    assert [(one.get("from"), one.get("to")) for one in node.findall("remap")] == [
+        ("points", "$(var points)")
+    ]
     variables = [(one.get("name"), one.get("value")) for one in root.iter("env")]
     assert variables == [("ORT_DISABLE_TELEMETRY", "$(env ORT_DISABLE_TELEMETRY 1)")]
 
@@ -138,21 +182,17 @@ def test_the_launch_file_of_the_package_runs_its_executable() -> None:
     assert (node.package, node.executable) == ("hwnas_ros", "segmentation_node")
 
 
-def test_both_kinds_of_launch_files_say_the_same(bundle: Path) -> None:
-    for directory, names in (
-        (bundle / "ros2", ["points", "params_file", "python"]),
-        (PACKAGE / "launch", ["bundle", "points", "params_file"]),
-    ):
-        root = ET.parse(directory / "segmentation.launch.xml").getroot()
-        assert [one.get("name") for one in root.findall("arg")] == names
-        (node,) = root.findall("node")
-        assert [one.get("from") or one.get("name") for one in node.findall("param")] == [
-            "$(var params_file)",
-            "bundle",
-        ]
-        assert [(one.get("from"), one.get("to")) for one in node.findall("remap")] == [
-            ("points", "$(var points)")
-        ]
+def test_both_launch_files_of_the_package_say_the_same() -> None:
+    root = ET.parse(PACKAGE / "launch" / "segmentation.launch.xml").getroot()
+    assert [one.get("name") for one in root.findall("arg")] == ["bundle", "points", "params_file"]
+    (node,) = root.findall("node")
+    assert [one.get("from") or one.get("name") for one in node.findall("param")] == [
+        "$(var params_file)",
+        "bundle",
+    ]
+    assert [(one.get("from"), one.get("to")) for one in node.findall("remap")] == [
+        ("points", "$(var points)")
+    ]
 
 
 def test_the_package_installs_what_its_launch_files_name(

@@ -18,6 +18,7 @@ from hwnas.robotics.node_settings import NODE_PARAMETERS, NodeSettings
 from tests.cpp_runtime.building import ROOT
 from tests.robotics.cpp_node.building import SOURCE
 
+PYTHON_PACKAGE = SOURCE.parent / "hwnas_ros"
 PLUGIN, EXECUTABLE = "hwnas::ros::SegmentationComponent", "segmentation_node"
 
 
@@ -26,6 +27,20 @@ def test_parameters_are_those_of_the_node() -> None:
     found: dict[str, Any] = content["/**"]["ros__parameters"]
     assert set(found) == {one.name for one in NODE_PARAMETERS} - {"bundle"}
     assert NodeSettings.of(found) == NodeSettings.of({})
+
+
+def test_both_packages_launch_alike() -> None:
+    """Each is copied into workspaces by itself, so that neither can hold files of the other."""
+    name = Path("config", "segmentation.param.yaml")
+    assert (SOURCE / name).read_bytes() == (PYTHON_PACKAGE / name).read_bytes()
+    for name in (Path("launch", "segmentation.launch.py"), Path("launch", "segmentation.launch.xml")):
+        ours, theirs = (" ".join((one / name).read_text().split()) for one in (SOURCE, PYTHON_PACKAGE))
+        assert _launching(ours.replace(SOURCE.name, PYTHON_PACKAGE.name)) == _launching(theirs)
+
+
+def _launching(text: str) -> str:
+    """Return a launch file without its first sentence and the blanks that lines are broken at."""
+    return re.sub(r'^"""[^.]*\.|[ ,](?=[\])])|(?<=[\[(]) ', "", text)
 
 
 @pytest.fixture

@@ -159,7 +159,6 @@ def running_node(
         program: what the interpreter of the distribution runs, and its arguments.
         executable: to be run, with the arguments `program`, in place of that interpreter.
     """
-    log = scratch / f"node-{time.monotonic_ns()}.log"
     given = [part for name, value in parameters.items() for part in ("-p", f"{name}:={json.dumps(value)}")]
     command = [
         str(executable or python_of(f"ros2-{distribution}")),
@@ -169,6 +168,14 @@ def running_node(
         "-r",
         f"points:={TOPIC}",
     ]
+    with running(command, scratch) as node:
+        yield node
+
+
+@contextmanager
+def running(command: Sequence[str], scratch: Path) -> Iterator[Node]:
+    """Run what is a node, or launches one, until the end of the context."""
+    log = scratch / f"node-{time.monotonic_ns()}.log"
     with log.open("wb") as stream:
         process = start(command, env=environment(scratch), stdout=stream, stderr=stream, cwd=scratch)
     try:
