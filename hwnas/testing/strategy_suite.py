@@ -245,7 +245,7 @@ class StrategySuite:
         self, tmp_path: Path, table: bool
     ) -> None:
         study = self.learning_study(tmp_path / "j", budget_ms=4.0, table=table)
-        for choices in self.play(study, 15, 4.0):
+        for choices in self.play(study, 9, 4.0):
             GridSpace().decode(choices)
             assert all(value in GridSpace.choices[gene] for gene, value in choices.items())
             assert not (table and self.knows_limits) or 0.9 * latency_of(choices) <= 4.0
@@ -254,9 +254,9 @@ class StrategySuite:
     def test_a_resumed_study_learns_from_earlier_ones_as_if_it_had_not_stopped(
         self, tmp_path: Path, table: bool
     ) -> None:
-        expected = self.play(self.learning_study(tmp_path / "whole", table=table), 20)
+        expected = self.play(self.learning_study(tmp_path / "whole", table=table), 12)
         proposed: list[dict[str, Any]] = []
-        for rounds in (1, 3, 7, 9):
+        for rounds in (1, 2, 6, 3):
             study = self.learning_study(tmp_path / "parts", table=table)
             proposed += self.play(study, rounds, first=len(proposed))
             study.close()
