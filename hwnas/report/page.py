@@ -229,7 +229,7 @@ def _transfer_section(content: RunContent) -> str:
     if transfer is None:
         return ""
     listed = "".join(f"<li>{escape(name)}</li>" for name in transfer.studies)
-    hint = "The strategy began with the networks that these runs trained, whatever their device or data."
+    hint = "The strategy was given the networks that these runs trained, whatever their device or data."
     body = f"<ul>{listed}</ul><p>{escape(str(transfer))}</p>"
     return _section("Earlier runs", hint, body, name="earlier-runs")
 

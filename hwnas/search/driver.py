@@ -12,6 +12,7 @@ from hwnas.config import JOURNAL, RunConfig
 from hwnas.latency.measurement import LatencyMeter
 from hwnas.progress import Listener
 from hwnas.search.components import checked_components, executor_of_run, trainer_of_run, worker_setup
+from hwnas.search.earlier_studies import record_of_earlier
 from hwnas.search.interruption import StopRequest
 from hwnas.search.objectives import objectives_of_run
 from hwnas.search.progress import SearchStatus, silent
@@ -67,6 +68,7 @@ def search(
     place = place_of_run(run, config)
     with DriverLease(run.driver_lock), place.held(), StopRequest() as stop:
         check_start(run, resume=resume)
+        earlier = record_of_earlier(run, space, config.search.learn_from)
         if repair and config.storage == JOURNAL:
             cut_at_damage(run.study_journal)
         pool = executor_of_run(config, run, worker_setup(config), workers=config.search.workers)
@@ -80,7 +82,7 @@ def search(
                 update_records(run, study)
                 record_identity(run, study)
                 session = SearchSession(
-                    config, run, study, task, space, meter, pool, stop, progress or silent
+                    config, run, study, task, space, meter, pool, stop, progress or silent, earlier
                 )
                 return session.run()
             finally:

@@ -15,7 +15,7 @@ from hwnas.latency.measurement import LatencyMeter
 from hwnas.latency.predict.table import LatencyTable
 from hwnas.objectives import LATENCY, Metric, Objectives
 from hwnas.progress import Listener
-from hwnas.search.earlier_studies import earlier_studies
+from hwnas.search.earlier_studies import earlier_studies, remark_on_others
 from hwnas.search.estimator_report import estimator_report_of_run
 from hwnas.search.executors.base import Executor
 from hwnas.search.fidelities import Fidelities, OpenedRungs, open_rungs
@@ -57,8 +57,8 @@ class SearchResult:
         interrupted: whether that was Ctrl-C.
         front: content of `front.json`.
         estimator_report: of the search, where there is one.
-        remarks: what was lost or damaged before this session, and what to change where most proposals were
-            over the budget.
+        remarks: what was lost or damaged before this session, which earlier runs it learns from if other
+            ones are named, and what to change where most proposals were over the budget.
         transfer: how far the earlier runs that the strategy learns from tell networks apart; None where it
             learns from none.
     """
@@ -118,6 +118,7 @@ class SearchSession:
         pool: that trains; entered while candidates are.
         stop: whether somebody wants the session to end.
         listener: is told how far the search is.
+        recorded_earlier: what the strategy learns from, see `record_of_earlier`.
     """
 
     settings: RunConfig
@@ -129,6 +130,7 @@ class SearchSession:
     pool: Executor
     stop: StopRequest
     listener: Listener[SearchStatus]
+    recorded_earlier: Mapping[str, Any] | None
 
     def run(self) -> SearchResult:
         """Evaluate candidates until enough are trained, time is over, or the session is stopped.
@@ -137,8 +139,8 @@ class SearchSession:
             HwnasError: see `hwnas.search.driver.search`.
         """
         report = self._report()
-        # What is wrong with earlier runs or a table is told before studies are opened.
-        _ = self._earlier, self._latency_filter
+        # What is wrong with a table is told, and what is learned from is kept, before studies are opened.
+        _ = self._latency_filter, self._earlier
         prescreening = self._prescreening()
         config = self.settings
         opened = open_rungs(
@@ -174,7 +176,7 @@ class SearchSession:
             self.stop.requested,
             last.highest.front,
             report,
-            tuple(filter(None, [*opened.remarks, self._remark])),
+            tuple(filter(None, [*opened.remarks, self._remark_on_earlier, self._remark])),
             transfer,
         )
 
@@ -223,7 +225,11 @@ class SearchSession:
 
     @cached_property
     def _earlier(self) -> tuple[EarlierStudy, ...]:
-        return earlier_studies(self.directory, self.space, self.settings.search.learn_from)
+        return earlier_studies(self.directory, self.space, self.recorded_earlier)
+
+    @property
+    def _remark_on_earlier(self) -> str:
+        return remark_on_others(self.directory, self._earlier, self.settings.search.learn_from)
 
     def _transfer(self, recorder: TrialRecorder) -> Transfer | None:
         """Say how far earlier runs told networks apart, where the strategy learns from any."""

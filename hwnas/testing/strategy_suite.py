@@ -8,9 +8,10 @@ class TestMine(StrategySuite):
 
 from __future__ import annotations
 
+import itertools
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -26,9 +27,12 @@ from hwnas.objectives import Constraint, Metric, Objectives
 from hwnas.plugins import load_plugin
 from hwnas.search.failure import Failure
 from hwnas.search.strategies import (
+    EarlierStudy,
     LatencyPrediction,
     Limits,
     StrategyContext,
+    SupportsEarlierStudies,
+    Transfer,
     distributions_of,
     make_sampler,
 )
@@ -80,6 +84,24 @@ def predict(architecture: Architecture) -> LatencyPrediction:
     return LatencyPrediction(latency_ms, (0.9 * latency_ms, 1.1 * latency_ms))
 
 
+def earlier_studies() -> tuple[EarlierStudy, EarlierStudy]:
+    """Two studies of other data, each of half of the space, whose errors are on another scale."""
+    space = GridSpace()
+    everything = [
+        dict(zip(space.choices, values, strict=True)) for values in itertools.product(*space.choices.values())
+    ]
+    first, second = (
+        EarlierStudy(
+            name,
+            name,
+            tuple(space.decode(choices) for choices in part),
+            tuple(0.1 + 0.5 * error_of(choices) for choices in part),
+        )
+        for name, part in (("first", everything[::2]), ("second", everything[1::2]))
+    )
+    return first, second
+
+
 class StrategySuite:
     """Subclasses name a strategy and give its options."""
 
@@ -96,11 +118,12 @@ class StrategySuite:
         budget_ms: float | None = None,
         table: bool = False,
         sizes_fit: Callable[[Architecture], bool] = lambda _architecture: True,
+        earlier: Sequence[EarlierStudy] = (),
     ) -> SearchStudy:
         study = SearchStudy(journal)
         limits = Limits(budget_ms, 40)
         known = predict if table else None
-        context = StrategyContext(GridSpace(), known, limits, seed, sizes_fit=sizes_fit)
+        context = StrategyContext(GridSpace(), known, limits, seed, sizes_fit=sizes_fit, earlier=earlier)
         study.set_sampler(make_sampler(self.strategy, context, self.options))
         return study
 
@@ -216,6 +239,51 @@ class StrategySuite:
         assert [choices["c"] for choices in proposed] == [False] * 10
         # One of the ten fails, and may be tried again.
         assert len({str(choices) for choices in proposed}) >= 9
+
+    @pytest.mark.parametrize("table", [False, True])
+    def test_a_study_that_learns_from_earlier_ones_proposes_what_is_allowed(
+        self, tmp_path: Path, table: bool
+    ) -> None:
+        study = self.learning_study(tmp_path / "j", budget_ms=4.0, table=table)
+        for choices in self.play(study, 9, 4.0):
+            GridSpace().decode(choices)
+            assert all(value in GridSpace.choices[gene] for gene, value in choices.items())
+            assert not (table and self.knows_limits) or 0.9 * latency_of(choices) <= 4.0
+
+    @pytest.mark.parametrize("table", [False, True])
+    def test_a_resumed_study_learns_from_earlier_ones_as_if_it_had_not_stopped(
+        self, tmp_path: Path, table: bool
+    ) -> None:
+        expected = self.play(self.learning_study(tmp_path / "whole", table=table), 12)
+        proposed: list[dict[str, Any]] = []
+        for rounds in (1, 2, 6, 3):
+            study = self.learning_study(tmp_path / "parts", table=table)
+            proposed += self.play(study, rounds, first=len(proposed))
+            study.close()
+        assert proposed == expected
+
+    def test_it_tells_which_earlier_studies_it_learns_from(self, tmp_path: Path) -> None:
+        study = self.learning_study(tmp_path / "j")
+        for rounds in (0, 2, 12):
+            self.play(study, rounds)
+            told = self.transfer(study)
+            assert told is not None
+            assert told.studies == ("first", "second")
+            assert told.networks == 32
+            assert Transfer.from_json(told.to_json()) == told
+        assert self.transfer(self.study(tmp_path / "alone")) is None
+
+    def learning_study(self, journal: Path, **settings: Any) -> SearchStudy:
+        """A study with earlier ones; skips the test where the strategy learns from none."""
+        study = self.study(journal, earlier=earlier_studies(), **settings)
+        if not isinstance(study.optuna_study.sampler, SupportsEarlierStudies):
+            pytest.skip("its sampler learns from no earlier studies: it has no method `transfer`")
+        return study
+
+    def transfer(self, study: SearchStudy) -> Transfer | None:
+        sampler = study.optuna_study.sampler
+        assert isinstance(sampler, SupportsEarlierStudies)
+        return sampler.transfer(study.optuna_study)
 
     def test_a_limit_that_nothing_keeps_ends_no_search(self, tmp_path: Path) -> None:
         study = self.study(tmp_path / "j", budget_ms=0.1, table=True)

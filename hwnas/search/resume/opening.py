@@ -20,7 +20,8 @@ from hwnas.search_spaces.base import SearchSpace
 from hwnas.tasks.base import Task
 from hwnas.version import __version__
 
-_INPUTS = "estimator_inputs"
+ESTIMATOR_INPUTS = "estimator_inputs"
+"""Under this name an identity states what is in the files that estimators take."""
 MAY_CHANGE = (
     "hwnas_version",
     "words",
@@ -108,7 +109,7 @@ def opened_study(
     recorded = study.identity
     if run.exists and not recorded:
         recorded = _identity_on_file(run, study, place, repair=repair)
-    identity |= _inputs_of_estimators(config, recorded.get(_INPUTS, {}))
+    identity |= _inputs_of_estimators(config, recorded.get(ESTIMATOR_INPUTS, {}))
     try:
         if not run.exists:
             _refuse_trials_of_others(study, config, place)
@@ -187,7 +188,7 @@ def _inputs_of_estimators(config: RunConfig, recorded: Mapping[str, Any]) -> dic
             if value != settings.get(key):
                 place = f"{name}.{key}"
                 found[place] = recorded.get(place) if value is None else value
-    return {_INPUTS: found} if found else {}
+    return {ESTIMATOR_INPUTS: found} if found else {}
 
 
 def record_identity(run: RunDirectory, study: SearchStudy) -> None:

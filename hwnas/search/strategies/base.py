@@ -136,7 +136,8 @@ class Transfer:
         networks: trained ones that these know.
         rank_correlation: of the errors that they predict with those that were found here; None where too few
             networks were trained here.
-        is_used: whether proposals rest on them; the study's own model tells its networks apart better if not.
+        is_used: whether proposals rest on them, once costs are known; if not, they do not tell their own
+            networks apart, or the study's own model tells those of this one apart better.
     """
 
     studies: tuple[str, ...]
@@ -150,10 +151,10 @@ class Transfer:
         if self.rank_correlation is None and not self.is_used:
             return f"What {known} say does not tell even these apart, so that proposals do not rest on it."
         if self.rank_correlation is None:
-            return f"Proposals begin with what {known} say; too few were trained here to compare them."
-        verdict = "proposals rest on it" if self.is_used else "proposals no longer rest on it"
+            return f"Too few networks were trained here to compare them with what {known} say."
+        verdict = "proposals rest on it" if self.is_used else "proposals do not rest on it"
         return (
-            f"What {known} say agrees with the errors found here: Kendall tau {self.rank_correlation}; "
+            f"Between what {known} say and the errors found here, Kendall tau is {self.rank_correlation}; "
             f"{verdict}."
         )
 

@@ -190,7 +190,7 @@ class Believer:
             return Transfer(names, networks, None, is_used=False)
         has_predictions = lowest.have_predictions()
         data = self._data(len(lowest), has_predictions=has_predictions)
-        alike, is_used = None, not self.needs_draws()
+        alike, is_used = None, self._is_earlier_used(data)
         if len(lowest) >= MIN_NETWORKS:
             alike = rank_correlation_of(self._earlier.predict(data.features)[0], data.errors)
         if len(lowest) >= self._start:

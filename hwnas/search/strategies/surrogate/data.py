@@ -78,8 +78,9 @@ class TrainedNetworks:
         return [*self._kept[1], *trained[base:count]]
 
     def have_predictions(self) -> bool:
-        """Return whether a latency table covers all that models are made of."""
-        known = self._pool.described([each.genes for each in self.chosen(len(self))])
+        """Return whether a latency table covers all that models are made of, or uniform draws before that."""
+        chosen = [each.genes for each in self.chosen(len(self))]
+        known = self._pool.described(chosen) if chosen else self._view.everywhere
         return bool(np.isfinite(known.log_ms).all())
 
     def data(self, count: int, *, has_predictions: bool, usual: float | None = None) -> Data:

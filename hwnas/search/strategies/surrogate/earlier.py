@@ -30,6 +30,8 @@ _FITTED_POINTS, _MAX_POINTS = 150, 400
 _USUAL = 0.75
 """Networks with a larger error than this share are no better than ones that learn nothing."""
 _FEWEST_TO_JUDGE = 5
+_LEAST_SPREAD = 1e-9
+"""Errors that differ by less are the same."""
 _LEAST_EXPLAINED = 0.1
 """A model that explains a smaller share of the variance of errors that it has not seen is left out."""
 _DOUBT = 1.2
@@ -74,7 +76,9 @@ class EarlierErrors:
             rng = np.random.default_rng([seed, len(errors)])
             chosen = _best_and_some(errors, rng)
             vectors, errors = vectors[chosen], errors[chosen]
-            centre, spread = float(errors.mean()), max(float(errors.std()), 1e-9)
+            centre, spread = float(errors.mean()), float(errors.std())
+            if spread < _LEAST_SPREAD:
+                continue
             values = (errors - centre) / spread
             some = rng.permutation(len(values))[:_FITTED_POINTS]
             covariance = GaussianProcess(vectors[some], values[some], scale).covariance

@@ -163,6 +163,47 @@ def test_studies_that_do_not_tell_their_own_networks_apart_are_left_out(seed: in
     assert EarlierErrors.learned([], SPACE, SCALE, 0) is None
 
 
+@pytest.mark.parametrize("number", [1, 60])
+def test_errors_that_are_all_the_same_tell_nothing_apart(number: int) -> None:
+    flat = study_of(number, 1, np.full(len(ALL), 0.3), "flat")
+    assert EarlierErrors.learned([flat], SPACE, SCALE, 0) is None
+    assert len(learned(flat, study_of(60, 1)).models) == 1
+
+
+def test_without_a_latency_table_networks_are_drawn_until_costs_are_known() -> None:
+    cold, warm = (
+        [trial.params for trial in played(4, 5, earlier, table=False).trials]
+        for earlier in ((), [study_of(60, 1)])
+    )
+    assert warm[:3] == cold[:3]
+    assert warm[3] != cold[3]
+    beginning = played(0, 5, [study_of(60, 1)], table=False)
+    running = [beginning.ask(dict(distributions_of(SPACE))).params for _ in range(3)]
+    alone = played(0, 5, (), table=False)
+    assert running == [alone.ask(dict(distributions_of(SPACE))).params for _ in range(3)]
+
+
+@pytest.mark.parametrize("trials", [0, 2, 4])
+def test_trials_that_run_at_once_are_kept_apart(trials: int) -> None:
+    study = played(trials, 3, [study_of(60, 1)])
+    context = StrategyContext(SPACE, predict, Limits(None, 30), 3, earlier=[study_of(60, 1)])
+    study.sampler = make_sampler("surrogate", context)
+    latencies = sorted(latency_of(study.ask(dict(distributions_of(SPACE))).params) for _ in range(5))
+    assert len(set(latencies)) >= 4
+    assert latencies[-1] > 1.5 * latencies[0], "they spread along the front"
+
+
+@pytest.mark.parametrize("table", [False, True])
+def test_few_trained_networks_are_not_said_to_speak_against_earlier_ones(table: bool) -> None:
+    for trials in (0, 1, 2):
+        study = played(trials, 0, [study_of(60, 1)], table=table)
+        assert isinstance(study.sampler, SupportsEarlierStudies)
+        told = study.sampler.transfer(study)
+        assert told is not None
+        assert told.is_used
+        assert str(told).startswith("Too few networks were trained here")
+
+
 def test_what_holds_elsewhere_is_not_borne_out() -> None:
     borne_out = {"here": 0, "elsewhere": 0}
     for seed in range(20):
@@ -270,7 +311,7 @@ def test_what_was_learned_is_told() -> None:
     early = few.sampler.transfer(few)
     assert early is not None
     assert early.rank_correlation is None
-    assert "too few" in str(early)
+    assert "Too few" in str(early)
     assert Transfer.from_json(early.to_json()) == early
     noise = [study_of(60, 1, np.random.default_rng(1).permutation(ERRORS))]
     unused = played(6, 0, noise)
