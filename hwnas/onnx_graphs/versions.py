@@ -28,7 +28,7 @@ NEWEST_OPSET = int(defs.onnx_opset_version())
 _NAMED_NODES = 8
 AXES_AS_INPUT = 18
 """Since this opset the axes of most reductions are an input. Constant ones were an attribute before."""
-_REDUCTIONS = {
+REDUCTIONS = {
     "ReduceL1",
     "ReduceL2",
     "ReduceLogSum",
@@ -39,6 +39,7 @@ _REDUCTIONS = {
     "ReduceProd",
     "ReduceSumSquare",
 }
+"""All reductions but `ReduceSum`, whose axes were an input before."""
 
 
 def check_opset(opset: int) -> None:
@@ -198,7 +199,7 @@ def _with_axes_as_inputs(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _is_reduction(node: onnx.NodeProto) -> bool:
-    return node.op_type in _REDUCTIONS and node.domain in {"", "ai.onnx"}
+    return node.op_type in REDUCTIONS and node.domain in {"", "ai.onnx"}
 
 
 def _is_as_before(node: onnx.NodeProto, types: Mapping[str, str]) -> bool:

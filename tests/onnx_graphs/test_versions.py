@@ -19,7 +19,7 @@ from hwnas.io_spec import IoSpec, TensorSpec
 from hwnas.onnx_graphs.export import export_onnx
 from hwnas.onnx_graphs.onnxruntime_gate import check_for_onnxruntime, support_of
 from hwnas.onnx_graphs.versions import (
-    _REDUCTIONS,
+    REDUCTIONS,
     _changes,
     at_opset,
     needed_opsets,
@@ -114,9 +114,6 @@ def test_an_opset_that_is_too_old_is_refused_with_the_modules(
         check_for_onnxruntime(stamped, "1.16")
 
 
-REDUCTIONS = sorted(_REDUCTIONS)
-
-
 def reducing(
     operator: str, axes: list[int] | None, *, is_constant: bool = True, **attributes: int
 ) -> onnx.ModelProto:
@@ -141,7 +138,7 @@ def reducing(
 
 @pytest.mark.parametrize("keepdims", [0, 1])
 @pytest.mark.parametrize("axes", [[2], [-1, 0], [], None])
-@pytest.mark.parametrize("operator", REDUCTIONS)
+@pytest.mark.parametrize("operator", sorted(REDUCTIONS))
 def test_reductions_over_constant_axes_mean_the_same_in_old_and_new_opsets(
     operator: str, axes: list[int] | None, keepdims: int
 ) -> None:

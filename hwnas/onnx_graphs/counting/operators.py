@@ -14,6 +14,7 @@ from functools import partial
 
 from hwnas.onnx_graphs.counting.einsum import einsum_macs
 from hwnas.onnx_graphs.counting.values import Call, ContradictionError, UnknownShapeError
+from hwnas.onnx_graphs.versions import REDUCTIONS
 
 Counter = Callable[[Call], int]
 
@@ -248,19 +249,5 @@ SETTING_INPUTS: Mapping[str, tuple[int, ...]] = {
     "Trilu": (1,),
     "Unsqueeze": (1,),
     "Upsample": (1,),
-    **dict.fromkeys(
-        (
-            "ReduceL1",
-            "ReduceL2",
-            "ReduceLogSum",
-            "ReduceLogSumExp",
-            "ReduceMax",
-            "ReduceMean",
-            "ReduceMin",
-            "ReduceProd",
-            "ReduceSum",
-            "ReduceSumSquare",
-        ),
-        (1,),
-    ),
+    **dict.fromkeys((*REDUCTIONS, "ReduceSum"), (1,)),
 }

@@ -136,9 +136,10 @@ class TransferredErrors:
             scale: of the parts of features.
             covariance: of the rest; None to fit it.
         """
-        slope, offset = line_over(earlier.predict(features)[0], errors)
-        rest = rest_of_line(earlier, features, errors)
-        return cls(earlier, slope, offset, GaussianProcess(features, rest, scale, covariance))
+        believed = earlier.predict(features)[0]
+        slope, offset = line_over(believed, errors)
+        rest = GaussianProcess(features, errors - slope * believed - offset, scale, covariance)
+        return cls(earlier, slope, offset, rest)
 
     def predict(self, features: DoubleArray) -> tuple[DoubleArray, DoubleArray]:
         """Return mean and standard deviation at features, [m, d], each [m]."""
