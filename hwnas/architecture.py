@@ -17,6 +17,8 @@ from hwnas.io_spec import IoSpec, OutputSpec, TensorSpec
 Choice = int | float | str | bool
 """One value of one gene."""
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+
 
 @dataclass(frozen=True, eq=False)
 class Architecture:
@@ -65,8 +67,7 @@ class Architecture:
     @cached_property
     def id(self) -> str:
         """First 16 hexadecimal digits of the SHA-256 of the canonical JSON."""
-        canonical = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return hashlib.sha256(canonical.encode("ascii")).hexdigest()[:16]
+        return hashlib.sha256(_CANONICAL.encode(self.to_json()).encode("ascii")).hexdigest()[:16]
 
     def io_spec(self, input_name: str = "image") -> IoSpec:
         """Return the static shapes (batch 1) of its input, under the name given, and of its outputs."""

@@ -152,7 +152,7 @@ class LidarSegmentation:
             ValueError: if the logits have another shape than `io_spec` says.
         """
         num_classes, none = len(self.class_names), np.zeros((len(self.class_names),) * 2, np.int64)
-        matrices = list(self._confusions(predict, architecture, split, limit))
+        matrices = list(self.confusions(predict, architecture, split, limit))
         return _quality(
             sum(matrices, none).reshape(num_classes, num_classes), self.class_names, len(matrices)
         )
@@ -165,7 +165,7 @@ class LidarSegmentation:
         Raises:
             HwnasError: as `evaluate`.
         """
-        matrices = np.stack(list(self._confusions(predict, architecture, split, None)))
+        matrices = np.stack(list(self.confusions(predict, architecture, split)))
         quality = _quality(matrices.sum(axis=0), self.class_names, len(matrices))
         return EvaluatedQuality(quality, mean_iou_interval(matrices))
 
@@ -326,10 +326,10 @@ class LidarSegmentation:
             )
         return height, width
 
-    def _confusions(
-        self, predict: Predict, architecture: Architecture, split: str, limit: int | None
+    def confusions(
+        self, predict: Predict, architecture: Architecture, split: str = "val", limit: int | None = None
     ) -> Iterator[npt.NDArray[np.int64]]:
-        """Yield the confusion matrix [K, K] of each scan of a split."""
+        """Yield the confusion matrix [K, K] of each scan of a split; `limit` takes its first scans alone."""
         for scan, image in self._images(architecture, split, limit):
             predicted = self._labels_of_points(self._label_image(predict, architecture, image), image)
             # A point at the sensor itself has no direction and no pixel: it is not a measurement.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from optuna.study import Study
@@ -71,11 +72,13 @@ class Observations:
 
     def is_known(self, architecture: Architecture) -> bool:
         """Return whether it was trained, is over a limit, is running, or failed twice."""
-        return (
-            architecture.id in self._known
-            or any(each.architecture == architecture for each in self.running)
-            or self.failures[architecture.id] > 1
-        )
+        return self.are_known([architecture.id])[0]
+
+    def are_known(self, ids: Iterable[str]) -> list[bool]:
+        """Return for each id of an architecture whether `is_known` says so."""
+        running = {each.architecture.id for each in self.running}
+        failed = {one for one, times in self.failures.items() if times > 1}
+        return [one in self._known or one in running or one in failed for one in ids]
 
     def update(self, study: Study) -> None:
         """Read what was told since the last time."""

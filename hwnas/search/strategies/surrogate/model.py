@@ -53,11 +53,16 @@ class Scale:
 
     def split(self, encodings: DoubleArray) -> list[DoubleArray]:
         """Return each part of encodings, [n, d], in its scale."""
-        moved, result, begin = encodings - self.centre, [], 0
-        for length, spread in self.parts:
-            result.append(moved[:, begin : begin + length] / spread)
-            begin += length
-        return result
+        scaled, ends = (
+            self.weighted(encodings, np.ones(len(self.parts))),
+            np.cumsum([one for one, _ in self.parts]),
+        )
+        return np.split(scaled, ends[:-1], axis=1)
+
+    def weighted(self, encodings: DoubleArray, weights: DoubleArray) -> DoubleArray:
+        """Return encodings, [n, d], in their scale, each part times its weight."""
+        lengths, spreads = zip(*self.parts, strict=True)
+        return np.asarray((encodings - self.centre) * np.repeat(weights / np.array(spreads), lengths))
 
 
 @dataclass(frozen=True)
@@ -95,12 +100,11 @@ class GaussianProcess:
         """
         self._scale = scale
         self._observed = encodings, values
-        self._known = scale.split(encodings)
-        self._num_parts = len(self._known)
+        self._num_parts = len(scale.parts)
         self._mean = float(values.mean())
         self._spread = max(float(values.std()), 1e-9)
         self._values = (values - self._mean) / self._spread
-        self._products, self._squares = _products_and_squares(self._known, self._known)
+        self._products, self._squares = _products_and_squares(scale.split(encodings))
         self.covariance = covariance or self._fitted(Covariance.prior(self._num_parts))
         logs = np.array(self.covariance.logs)
         self._factor = self._factored(self._covariances(logs, self._products, self._squares)[0], logs)
@@ -108,13 +112,19 @@ class GaussianProcess:
 
     def predict(self, encodings: DoubleArray) -> tuple[DoubleArray, DoubleArray]:
         """Return mean and standard deviation of the noiseless function at other encodings, each [m]."""
-        others = self._scale.split(encodings)
         logs, parts = np.array(self.covariance.logs), self._num_parts
-        covariances, _ = self._covariances(logs, *_products_and_squares(self._known, others))
+        # All parts at once, each times its weight: two products of matrices instead of two for each part.
+        known, linear, near = self._observed[0], np.exp(0.5 * logs[:parts]), np.exp(-logs[parts + 1 : -1])
+        trends = self._scale.weighted(encodings, linear)
+        covariances = self._scale.weighted(known, linear) @ trends.T
+        squares = _squared_distances(self._scale.weighted(known, near), self._scale.weighted(encodings, near))
+        covariances += _matern(squares, float(np.exp(logs[parts])))
         means = self._weights @ covariances
-        halves = linalg.solve_triangular(self._factor, covariances, lower=True, check_finite=False)
-        own = sum(np.exp(log) * np.square(part).sum(axis=1) for log, part in zip(logs, others, strict=False))
-        variances = own + np.exp(logs[parts]) - np.square(halves).sum(axis=0)
+        halves = linalg.solve_triangular(
+            self._factor, covariances, lower=True, overwrite_b=True, check_finite=False
+        )
+        own = np.einsum("ij,ij->i", trends, trends) + np.exp(logs[parts])
+        variances = own - np.einsum("ij,ij->j", halves, halves)
         spread = self._spread * np.sqrt(np.maximum(variances, 1e-10))
         return self._mean + self._spread * means, spread
 
@@ -154,16 +164,17 @@ class GaussianProcess:
     def _covariances(
         self, logs: DoubleArray, products: DoubleArray, squares: DoubleArray
     ) -> tuple[DoubleArray, DoubleArray]:
-        """Return covariances, and the slope of the local term per squared distance in lengths.
-
-        Matern 5/2: the book, equation 4.17.
-        """
+        """Return covariances, and the slope of the local term per squared distance in lengths."""
         parts = self._num_parts
-        linear, local, lengths = np.exp(logs[:parts]), np.exp(logs[parts]), np.exp(logs[parts + 1 : -1])
-        scaled = np.sqrt(5.0 * np.tensordot(lengths**-2.0, squares, 1))
-        decay = local * np.exp(-scaled)
-        near = (1.0 + scaled + scaled**2 / 3.0) * decay
-        return np.tensordot(linear, products, 1) + near, 5.0 / 3.0 * (1.0 + scaled) * decay
+        linear, local, lengths = (
+            np.exp(logs[:parts]),
+            float(np.exp(logs[parts])),
+            np.exp(logs[parts + 1 : -1]),
+        )
+        scaled = np.tensordot(lengths**-2.0, squares, 1)
+        root = np.sqrt(5.0 * scaled)
+        slope = 5.0 / 3.0 * (1.0 + root) * local * np.exp(-root)
+        return np.tensordot(linear, products, 1) + _matern(scaled, local), slope
 
     def _factored(self, covariances: DoubleArray, logs: DoubleArray) -> DoubleArray:
         covariances[np.diag_indices_from(covariances)] += np.exp(logs[-1]) + _JITTER
@@ -189,12 +200,29 @@ class GaussianProcess:
         return value, 0.5 * np.array(slopes)
 
 
-def _products_and_squares(
-    known: list[DoubleArray], others: list[DoubleArray]
-) -> tuple[DoubleArray, DoubleArray]:
-    """Return inner products and squared distances of [n, d] and [m, d] by part, each [parts, n, m]."""
-    products = np.stack([one @ other.T for one, other in zip(known, others, strict=True)])
-    norms = np.stack([np.square(part).sum(axis=1) for part in known])
-    other_norms = np.stack([np.square(part).sum(axis=1) for part in others])
-    squares = np.maximum(norms[:, :, None] + other_norms[:, None, :] - 2.0 * products, 0.0)
-    return products, squares
+def _products_and_squares(parts: list[DoubleArray]) -> tuple[DoubleArray, DoubleArray]:
+    """Return inner products and squared distances of the rows of each part, [n, d], each [parts, n, n]."""
+    return np.stack([part @ part.T for part in parts]), np.stack(
+        [_squared_distances(part, part) for part in parts]
+    )
+
+
+def _squared_distances(known: DoubleArray, others: DoubleArray) -> DoubleArray:
+    """Return squared distances between rows of [n, d] and [m, d], [n, m]."""
+    found = known @ others.T
+    found *= -2.0
+    found += np.square(known).sum(axis=1)[:, None]
+    found += np.square(others).sum(axis=1)
+    return np.asarray(np.maximum(found, 0.0, out=found))
+
+
+def _matern(squares: DoubleArray, variance: float) -> DoubleArray:
+    """Return Matern 5/2 covariances of squared distances in lengths; the book, equation 4.17."""
+    root = np.sqrt(5.0 * squares)
+    found = root / 3.0
+    found += 1.0
+    found *= root
+    found += 1.0
+    found *= np.exp(-root)
+    found *= variance
+    return found
