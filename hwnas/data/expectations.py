@@ -10,6 +10,7 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
 
 import numpy as np
 
+from hwnas.data.expected_intensities import IntensityExpectations, IntensityRecorder
 from hwnas.data.geometry.cloud_geometry import precise_elevation_of
 from hwnas.data.geometry.expected_geometry import GeometryExpectations, GeometryRecorder
 from hwnas.errors import DataError
@@ -41,6 +42,7 @@ class ScanExpectations:
         points: least and most points of a scan.
         num_scans: training scans that were read for all that is not stated.
         geometry: beams, coverage, ground and sense of the turn; None in bundles that do not say.
+        intensities: how they are distributed; None in bundles that do not say.
     """
 
     sensor: str
@@ -54,6 +56,7 @@ class ScanExpectations:
     points: Tuple[int, int]
     num_scans: int
     geometry: Optional[GeometryExpectations] = None
+    intensities: Optional[IntensityExpectations] = None
 
     def to_json(self) -> Dict[str, Any]:
         """Return plain JSON values."""
@@ -63,6 +66,7 @@ class ScanExpectations:
         return {
             **content,
             "geometry": None if self.geometry is None else self.geometry.to_json(),
+            "intensities": None if self.intensities is None else self.intensities.to_json(),
             # For people; it follows from the rest.
             "weaknesses": list(self.weaknesses()),
         }
@@ -97,13 +101,13 @@ class ScanExpectations:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> ScanExpectations:
-        """Rebuild from `to_json`, also of versions without `geometry` or `weaknesses`.
+        """Rebuild from `to_json`, also of versions without `geometry`, `intensities` or `weaknesses`.
 
         Raises:
             KeyError, TypeError or ValueError: for anything else.
         """
         order, rings, height = str(value["point_order"]), value["rings"], value["sensor_height_m"]
-        geometry = value.get("geometry")
+        geometry, intensities = value.get("geometry"), value.get("intensities")
         if order not in POINT_ORDERS:
             raise ValueError(f"the point order is {order!r}, not one of {POINT_ORDERS}")
         return cls(
@@ -118,6 +122,7 @@ class ScanExpectations:
             _counts(value["points"]),
             int(value["num_scans"]),
             None if geometry is None else GeometryExpectations.from_json(geometry),
+            None if intensities is None else IntensityExpectations.from_json(intensities),
         )
 
     def __repr__(self) -> str:
@@ -156,7 +161,7 @@ def expectations_of(
     rings: List[Optional[int]] = []
     remission, elevation = [], []
     are_given = True
-    recorder = GeometryRecorder()
+    recorder, intensities = GeometryRecorder(), IntensityRecorder()
     for scan in scans:
         if not len(scan):
             continue
@@ -167,6 +172,7 @@ def expectations_of(
         remission.append(scan.remission)
         elevation.append(precise_elevation_of(scan.points))
         recorder.add(scan.points, ring, scan.time)
+        intensities.add(scan.points, scan.remission)
     if not counts:
         raise DataError("No scan of the training split has a point, so what a network expects is unknown.")
     known = [ring for ring in rings if ring is not None]
@@ -186,6 +192,7 @@ def expectations_of(
         points=(min(counts), max(counts)),
         num_scans=len(counts),
         geometry=recorder.expectations(),
+        intensities=intensities.expectations(intensity_range),
     )
 
 

@@ -8,8 +8,9 @@ For every sensor table, a pool of synthetic scans is made once; expectations com
 that are varied. Each wrong kind and each right kind is varied with seeds (`scan_variations.py`), half of the
 time with the ring of every point, half of the time without; every wrong scan is turned, and may be part of a
 turn or thinned. `--real DIR...` names data sets, each a directory called `real-` and the name of the sensor;
-their scans are right ones for networks trained on that sensor. With `--counts DIR`, each count is kept as
-soon as it is made, and a study that was ended goes on from there with the same code and settings.
+their scans are right ones for networks trained on that sensor. The groups `scales` and `weather` count only
+warnings of intensities. With `--counts DIR`, each count is kept as soon as it is made, and a study that was
+ended goes on from there with the same code and settings.
 
 Prints Markdown; with `--json FILE`, writes the counts and some words of what went wrong.
 """
@@ -32,7 +33,7 @@ import numpy as np
 import scan_variations as variations
 from numpy.random import Generator
 from scan_counts import Count, CountStore
-from scan_variations import MOVED, RIGHT, WRONG, Cloud, Variation
+from scan_variations import MOVED, RIGHT, SCALES, WEATHER, WRONG, Cloud, Variation
 
 from hwnas.bundle.runtime.scan_checks import ScanChecks, check_intensity_range
 from hwnas.data.datasets.dataset import open_dataset
@@ -55,7 +56,11 @@ GROUPS = {
     "right": "Right scans: accepted, % (of all, with a warning, %)",
     "few": "200 to 2,000 points of a scan: refused, % (labelled with a warning, %)",
     "moved": "Origins beside the sensor: refused, % (accepted with a warning, %)",
+    "scales": "Intensities on another scale: warned of, %",
+    "weather": "Intensities of right scans: warned of, %",
 }
+SUBJECT = {"scales": "intensities", "weather": "intensities"}
+"""Only warnings with this word are counted in a group."""
 
 
 def synthetic(name: str, scenes: Sequence[int], pool: Path | None) -> list[Cloud]:
@@ -90,8 +95,11 @@ def columns(cloud: Cloud, every: int) -> Cloud:
     return cloud.take(place % every == 0)
 
 
-def real(directory: Path) -> tuple[list[Cloud], list[Cloud]]:
-    """Return scans of a data set to learn from and to vary, of different sequences if it has several."""
+def real(directory: Path, places: int | None) -> tuple[list[Cloud], list[Cloud]]:
+    """Return scans of a data set to learn from and to vary, of different sequences if it has several.
+
+    They are learnt from the first so many `places` (sequences), or from every other one.
+    """
     scans_ = open_dataset(directory, label_map=None).all_scans
     clouds: dict[str, list[Cloud]] = {}
     for index in range(len(scans_)):
@@ -101,7 +109,14 @@ def real(directory: Path) -> tuple[list[Cloud], list[Cloud]]:
     groups = list(clouds.values())
     if len(groups) == 1:
         return groups[0][::2], groups[0][1::2]
-    return [c for group in groups[::2] for c in group], [c for group in groups[1::2] for c in group]
+    learnt, varied = (groups[:places], groups[places:]) if places else (groups[::2], groups[1::2])
+    return [c for group in learnt for c in group], [c for group in varied for c in group]
+
+
+def some(clouds: Sequence[Cloud], most: int) -> list[Cloud]:
+    """Return up to so many clouds, spread evenly, as training chooses those that it looks at."""
+    chosen = np.unique(np.linspace(0, len(clouds) - 1, most).round().astype(int))
+    return [clouds[int(index)] for index in chosen]
 
 
 def project_ring(points: np.ndarray) -> np.ndarray:
@@ -148,16 +163,25 @@ class Gate:
 
 
 def vary(
-    gate: Gate, clouds: Sequence[Cloud], kind: str, variation: Variation, number: int, *, intended: bool
+    gate: Gate,
+    clouds: Sequence[Cloud],
+    kind: str,
+    variation: Variation,
+    number: int,
+    *,
+    intended: bool,
+    subject: str = "",
 ) -> Count:
-    """Count what happens to seeded variations of one kind."""
+    """Count what happens to seeded variations of one kind, and warnings with the word `subject`."""
     count = Count()
     for seed in range(number):
         rng: Generator = np.random.default_rng([zlib.crc32(kind.encode()), seed])
         cloud = variation(clouds[int(rng.integers(len(clouds)))], rng)
-        # A tilted cloud shows no beams, so that its rings must be given.
-        given = seed % 2 == 0 or kind.startswith("slope")
-        count.add(seed, *gate.ask(cloud, given=given), intended=intended)
+        # A tilted cloud shows no beams, so that its rings must be given; of a subject that does not depend on
+        # them, they are, since looking for them takes most of the time.
+        given = seed % 2 == 0 or kind.startswith("slope") or bool(subject)
+        refusal, remarks = gate.ask(cloud, given=given)
+        count.add(seed, refusal, [remark for remark in remarks if subject in remark], intended=intended)
     return count
 
 
@@ -181,7 +205,10 @@ def study(
     def ask(group: str, kind: str, clouds: Sequence[Cloud], variation: Variation, *, intended: bool) -> None:
         if wanted(group, kind):
             found[group][kind] = store.count(
-                (name, group, kind), lambda: vary(gate, clouds, kind, variation, number, intended=intended)
+                (name, group, kind),
+                lambda: vary(
+                    gate, clouds, kind, variation, number, intended=intended, subject=SUBJECT.get(group, "")
+                ),
             )
 
     for kind, variation in RIGHT.items():
@@ -195,8 +222,13 @@ def study(
             ask("sensors", other, clouds, variations.of_another_sensor, intended=True)
             ask("few", other, clouds, variations.few, intended=True)
     ask("few", name, own, variations.few, intended=False)
-    for kind, variation in MOVED.items():
-        ask("moved", kind, own, variation, intended=True)
+    for group, kinds, is_refused in (
+        ("moved", MOVED, True),
+        ("scales", SCALES, False),
+        ("weather", WEATHER, False),
+    ):
+        for kind, variation in kinds.items():
+            ask(group, kind, own, variation, intended=is_refused)
     return found
 
 
@@ -232,6 +264,8 @@ def _cell(count: Count | None, group: str) -> str:
     if count is None or not count.tried:
         return "-"
     refused, warned = 100 * count.refused / count.tried, 100 * count.warned / count.tried
+    if group in SUBJECT:
+        return f"{warned:.1f}"
     if group == "right":
         return f"{100 - refused:.1f} ({warned:.1f})"
     return f"{refused:.1f} ({warned:.1f})"
@@ -251,6 +285,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--pool", type=Path, help="directory that keeps the synthetic scans")
     parser.add_argument("--real", type=Path, nargs="*", default=[])
     parser.add_argument("--every", type=int, default=1, help="vary scans with every n-th point of each ring")
+    parser.add_argument("--places", type=int, help="learn from the first so many sequences of real scans")
+    parser.add_argument(
+        "--looked-at", type=int, help="so many of the scans to learn from are looked at; training looks at 8"
+    )
     parser.add_argument("--only", help="one kind")
     parser.add_argument("--groups", nargs="*", choices=list(GROUPS), default=list(GROUPS))
     parser.add_argument("--json", type=Path, dest="json_path")
@@ -267,7 +305,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     learnt = {name: synthetic(name, TRAIN_SCENES, chosen.pool) for name in chosen.trained if name in pools}
     for directory in chosen.real:
-        learnt[directory.name], pools[directory.name] = real(directory)
+        learnt[directory.name], pools[directory.name] = real(directory, chosen.places)
+    if chosen.looked_at:
+        learnt = {name: some(clouds, chosen.looked_at) for name, clouds in learnt.items()}
     for name in chosen.trained:
         if name not in learnt:
             parser.error(f"--trained {name} is neither one of --others nor the name of a directory of --real")
@@ -276,7 +316,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return group in chosen.groups and chosen.only in {None, kind}
 
     results: dict[str, dict[str, dict[str, Count]]] = {}
-    settings = [chosen.variations, chosen.every, *(directory.resolve() for directory in chosen.real)]
+    settings = [
+        chosen.variations,
+        chosen.every,
+        chosen.places,
+        chosen.looked_at,
+        *(directory.resolve() for directory in chosen.real),
+    ]
     store = CountStore(chosen.counts, settings)
     for name in [name for name in learnt if name in chosen.trained]:
         gate = Gate(expectations(name, learnt[name], given=False))

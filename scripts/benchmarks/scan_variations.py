@@ -291,3 +291,65 @@ def few(cloud: Cloud, rng: Generator, least: int = 200, most: int = 2000) -> Clo
     """Some hundred points of the cloud, at random."""
     count = min(len(cloud.points), int(rng.integers(least, most)))
     return cloud.take(np.sort(rng.choice(len(cloud.points), count, replace=False)))
+
+
+# Intensities ------------------------------------------------------------------------------------------------
+
+
+def _intensities(curve: Callable[[FloatArray, Generator], npt.NDArray[np.floating]]) -> Variation:
+    """Return the variation that puts intensities on a curve; what exceeds 1 becomes 1, as in a file."""
+
+    def variation(cloud: Cloud, rng: Generator) -> Cloud:
+        cloud = _some(cloud, rng)
+        return replace(cloud, intensity=np.clip(curve(cloud.intensity, rng), 0, 1).astype(np.float32))
+
+    return variation
+
+
+def _constant(intensity: FloatArray, rng: Generator) -> npt.NDArray[np.floating]:
+    """Return any value, with a hundredth of noise."""
+    return rng.uniform(0.02, 0.98) + rng.uniform(-0.005, 0.005, len(intensity))
+
+
+def _half_missing(intensity: FloatArray, rng: Generator) -> npt.NDArray[np.floating]:
+    return np.where(rng.random(len(intensity)) < 0.5, 0.0, intensity)
+
+
+def _dual(intensity: FloatArray, rng: Generator) -> npt.NDArray[np.floating]:
+    """Return 0 to 100 for what reflects diffusely, 101 to 255 for retroreflectors, of 255."""
+    return np.where(intensity < 0.8, intensity / 0.8 * 100, 101 + (intensity - 0.8) / 0.2 * 154) / 255
+
+
+SCALES: Mapping[str, Variation] = {
+    "squared": _intensities(lambda intensity, rng: intensity**2),
+    "square root": _intensities(lambda intensity, rng: np.sqrt(intensity)),
+    "power 0.6": _intensities(lambda intensity, rng: intensity**0.6),
+    "power 1.6": _intensities(lambda intensity, rng: intensity**1.6),
+    "a third": _intensities(lambda intensity, rng: intensity / 3),
+    "three times": _intensities(lambda intensity, rng: intensity * 3),
+    "two scales": _intensities(_dual),
+    "constant": _intensities(_constant),
+    "inverted": _intensities(lambda intensity, rng: 1 - intensity),
+    "half at 0": _intensities(_half_missing),
+}
+"""Intensities in range, but not as the sensor gives them."""
+
+
+def dimmed_with_distance(cloud: Cloud, rng: Generator) -> Cloud:
+    """As in fog: half is left at 35 m."""
+    distance = np.linalg.norm(cloud.points, axis=1)
+    return replace(cloud, intensity=(cloud.intensity * np.exp(-distance / 50)).astype(np.float32))
+
+
+WEATHER: Mapping[str, Variation] = {
+    "other frames": same,
+    "any yaw": yawed,
+    "120 to 300 degrees": lambda cloud, rng: sector(cloud, rng, 120.0),
+    "60 to 120 degrees": lambda cloud, rng: sector(cloud, rng, 60.0, 120.0),
+    "30 % lost": thinned,
+    "wall close by": walled,
+    "30 % darker": lambda cloud, rng: replace(cloud, intensity=cloud.intensity * np.float32(0.7)),
+    "darker with distance": dimmed_with_distance,
+    "200 to 2,000 points": few,
+}
+"""Right scans whose intensities differ from those of the training."""

@@ -12,6 +12,8 @@ import pytest
 SOURCES = Path(__file__).parents[2] / "export" / "cpp"
 COUNTERPARTS = {
     "src/scan_checks.cpp": ("bundle.runtime.scan_checks",),
+    "src/intensity_checks.cpp": ("bundle.runtime.intensity_checks",),
+    "src/intensity_checks.h": ("bundle.runtime.intensity_checks",),
     "src/scan_finding.h": ("bundle.runtime.scan_finding", "bundle.runtime.ground_checks"),
     "src/beam_checks.cpp": ("bundle.runtime.beam_checks",),
     "src/row_checks.cpp": ("bundle.runtime.row_checks",),
@@ -26,6 +28,7 @@ COUNTERPARTS = {
     "src/ground.cpp": ("data.geometry.ground_plane",),
     "src/expected_ground.cpp": ("data.geometry.expected_ground",),
     "src/expectations.cpp": ("data.geometry.expected_geometry",),
+    "src/expectations.h": ("data.expected_intensities",),
     "src/grids.cpp": ("range_view.grids",),
     "src/projection.cpp": ("range_view.rows", "range_view.compiled"),
     "src/columns.cpp": ("data.scan_files.columns",),
@@ -60,6 +63,7 @@ UNREADABLE = {"kUnits", "kChecks", "kRequired"}
 """Tables of more than numbers and texts; bundles and scans that both run compare what follows from them."""
 CHECKS = (
     "scan_checks",
+    "intensity_checks",
     "scan_finding",
     "beam_checks",
     "row_checks",

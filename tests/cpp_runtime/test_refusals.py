@@ -18,7 +18,7 @@ from tests.bundle.runtime.test_scan_refusals import CASES, ROTATING, cloud_of, e
 from tests.cpp_runtime.building import Built
 from tests.cpp_runtime.library import assert_same, both
 from tests.cpp_runtime.lidar_bundle import spec_of, write_lidar_bundle
-from tests.cpp_runtime.test_manifests import replace_model
+from tests.cpp_runtime.test_manifests import refusals, replace_model
 
 DATA = CASES.parents[1] / "data"
 
@@ -73,6 +73,57 @@ def test_right_and_wrong_scans(built: Built, tmp_path: Path, name: str) -> None:
 def test_other_expectations(built: Built, tmp_path: Path, changes: dict[str, object]) -> None:
     bundle = bundle_for(tmp_path / "bundle", "vlp-16", has_beams=False, **changes)
     compare(built, bundle, "vlp-16", range(1, 2))
+
+
+SCALE = {"percentiles": [[0, 20], [20, 60], [60, 120], [120, 180], [200, 230]], "least_spread": 120}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"intensities": None},
+        {"intensities": SCALE},
+        {"intensities": {**SCALE, "least_spread": 900}},
+        {"intensities": {"percentiles": [[0, 0]] * 5, "least_spread": 0}},
+        {"intensity_range": [-1000.0, 255.0]},
+    ],
+)
+def test_intensities_on_other_scales(built: Built, tmp_path: Path, changes: dict[str, object]) -> None:
+    made, said = variations(), []
+    with both(built, bundle_for(tmp_path / "bundle", "vlp-16", **changes)) as runners:
+        for seed, kind in enumerate([*made.SCALES.values(), *made.WEATHER.values()]):
+            cloud = kind(cloud_of("vlp-16", 3), np.random.default_rng(seed))
+            answer = assert_same(runners, cloud.points, cloud.intensity * np.float32(255), cloud.ring)
+            said.append("another scale" in " ".join(answer.warnings))
+    assert any(said) == (changes.get("intensities", True) is not None)
+
+
+@pytest.mark.parametrize(
+    "update",
+    [
+        {"percentiles": [[0, 1]] * 4},
+        {"percentiles": [[0, 1]] * 4 + [[2, 1]]},
+        {"percentiles": [[0, 1]] * 4 + [[1]]},
+        {"percentiles": [[0, 1]] * 4 + [["0", 1]]},
+        {"percentiles": 5},
+        {"least_spread": "1"},
+        {"least_spread": None},
+    ],
+)
+def test_expected_intensities_that_are_none(built: Built, tmp_path: Path, update: dict[str, object]) -> None:
+    bundle = bundle_for(tmp_path / "bundle", "vlp-16", intensities={**SCALE, **update})
+    assert all(
+        refusals(built, bundle)
+    )  # what is wrong with the type of a value is said in words of their own
+
+
+@pytest.mark.parametrize("count", [255, 256])
+def test_the_scale_of_few_intensities(built: Built, tmp_path: Path, count: int) -> None:
+    cloud = cloud_of("vlp-16", 3).take(np.arange(count) * 20)
+    with both(built, bundle_for(tmp_path / "bundle", "vlp-16")) as runners:
+        answer = assert_same(runners, cloud.points, np.full(count, 130, np.float32), cloud.ring)
+    assert ("seem to be constant" in " ".join(answer.warnings)) == (count == 256)
 
 
 @pytest.mark.parametrize("name", ["hdl-64e", "vlp-16"])

@@ -77,6 +77,16 @@ def test_bundles_that_say_nothing_of_sectors_are_read() -> None:
     assert ScanExpectations.from_json(value) == found
 
 
+def test_the_distribution_of_intensities_is_part_of_what_a_network_expects() -> None:
+    found = look_at(scan_of(0), scan_of(1))
+    assert found.intensities is not None
+    assert found.intensities.percentiles[2] == pytest.approx((127.0, 127.0), abs=40)
+    assert 100.0 < found.intensities.least_spread < 255.0
+    value = found.to_json()
+    del value["intensities"]
+    assert ScanExpectations.from_json(value) == replace(found, intensities=None)
+
+
 def test_rings_in_files_and_points_in_no_order_are_told_apart() -> None:
     assert look_at(scan_of(0, ring=True)).point_order == "ring-field"
     shuffled = scan_of(1)
@@ -115,7 +125,13 @@ def test_no_scan_says_nothing() -> None:
 
 @pytest.mark.parametrize(
     "update",
-    [{"point_order": "random"}, {"field_of_view_deg": [1]}, {"rings": "many"}, {"points": None}],
+    [
+        {"point_order": "random"},
+        {"field_of_view_deg": [1]},
+        {"rings": "many"},
+        {"points": None},
+        {"intensities": {"percentiles": [[0, 1]]}},
+    ],
 )
 def test_other_values_are_refused(update: dict[str, object]) -> None:
     with pytest.raises((ValueError, TypeError)):

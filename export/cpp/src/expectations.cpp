@@ -95,6 +95,17 @@ GeometryExpectations geometry_of(const Json& value) {
   return found;
 }
 
+IntensityExpectations intensities_of(const Json& value) {
+  IntensityExpectations found;
+  const Json& percentiles = member_of(value, "percentiles");
+  if (!percentiles.is_array() || percentiles.size() != found.percentiles.size()) {
+    wrong("there must be 5 percentiles, but there are " + std::to_string(percentiles.size()));
+  }
+  std::transform(percentiles.begin(), percentiles.end(), found.percentiles.begin(), pair_of);
+  found.least_spread = number_of(member_of(value, "least_spread"));
+  return found;
+}
+
 }  // namespace
 
 Pair GeometryExpectations::edges_deg(double coverage) const {
@@ -126,6 +137,7 @@ ScanExpectations read_expectations(const Json& value) {
   counts_of(member_of(value, "points"));
   whole_number_of(member_of(value, "num_scans"));
   if (const Json* geometry = stated(value, "geometry")) found.geometry = geometry_of(*geometry);
+  if (const Json* intensities = stated(value, "intensities")) found.intensities = intensities_of(*intensities);
   // The stated height of the sensor stands in where training scans did not show it.
   if (found.geometry && found.sensor_height_m && !found.geometry->ground_height_m) {
     found.geometry->ground_height_m = Pair(*found.sensor_height_m, *found.sensor_height_m);

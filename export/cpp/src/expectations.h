@@ -1,4 +1,5 @@
-// What a network expects of the scans it is given; see hwnas.data.expectations and hwnas.data.geometry.expected_geometry.
+// What a network expects of the scans it is given; see hwnas.data.expectations,
+// hwnas.data.expected_intensities and hwnas.data.geometry.expected_geometry.
 
 #ifndef HWNAS_RUNTIME_SRC_EXPECTATIONS_H_
 #define HWNAS_RUNTIME_SRC_EXPECTATIONS_H_
@@ -43,6 +44,14 @@ struct GeometryExpectations {
   Pair edges_deg(double coverage) const;
 };
 
+constexpr double kIntensityPercents[] = {10.0, 25.0, 50.0, 75.0, 90.0};
+
+// In the sensor's own unit, of training scans and of quarters of their turns.
+struct IntensityExpectations {
+  std::array<Pair, 5> percentiles;  // the least and the most
+  double least_spread = 0.0;        // between the last and the first percentile
+};
+
 struct ScanExpectations {
   std::string sensor;
   Pair intensity_range;
@@ -52,6 +61,7 @@ struct ScanExpectations {
   Pair field_of_view_deg;
   std::optional<double> sensor_height_m;
   std::optional<GeometryExpectations> geometry;
+  std::optional<IntensityExpectations> intensities;
 };
 
 // Throws StatementError if the section does not say it.

@@ -1,6 +1,7 @@
 #include "scan_checks.h"
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <optional>
 #include <utility>
@@ -9,6 +10,7 @@
 #include "cloud_geometry.h"
 #include "geometry_checks.h"
 #include "hwnas_runtime/error.hpp"
+#include "intensity_checks.h"
 #include "scan_finding.h"
 #include "text.h"
 
@@ -43,19 +45,25 @@ bool are_few_usable(const CheckedScan& scan) {
          scan.num_points >= kFewestForShares;
 }
 
-Remark check_unit(const CheckedScan& scan, const ScanExpectations& expects) {
+Remark check_unit(double p99, size_t num_points, const ScanExpectations& expects) {
   const double low = expects.intensity_range.first;
-  Vector<float> some;
-  for (int64_t i : sample(scan.count)) some.push_back(scan.intensity[i]);
-  const double percent[] = {99.0};
-  const double found = quantiles(some, percent)[0] - low, usual = expects.intensity_p99 - low;
+  const double found = p99 - low, usual = expects.intensity_p99 - low;
   if (found * kUnusualFactor >= usual) return {};
   return {format("99 of 100 intensities are at most %g; in the scans of ", found + low) +
               repr(expects.sensor) +
               format(" that the network was trained on they were at most %g. They seem to be in another unit, or "
                      "missing. Convert them to %g to %g.",
                      expects.intensity_p99, low, expects.intensity_range.second),
-          found * kLargestUnitFactor < usual && scan.count >= kFewestForShares};
+          found * kLargestUnitFactor < usual && num_points >= kFewestForShares};
+}
+
+Remark check_intensities(const CheckedScan& scan, const ScanExpectations& expects) {
+  Vector<float> some;
+  for (int64_t i : sample(scan.count)) some.push_back(scan.intensity[i]);
+  const std::array<double, 5> percentiles = quantiles(some, kIntensityPercents);
+  Remark unit = check_unit(quantile_of_sorted(some, 99.0), scan.count, expects);
+  if (!unit.text.empty() || scan.count < kFewestIntensities) return unit;
+  return {other_scale(percentiles, expects), false};
 }
 
 // Refuses a scan whose rings are not known although the network needs them, unless a table gives rows.
@@ -137,7 +145,7 @@ void ScanChecks::check(const CheckedScan& scan, const Vector<const std::string*>
     if (!remark.text.empty()) (remark.is_certain ? reasons : warnings).push_back(std::move(remark.text));
   };
   if (scan.image && !expects.is_any_order && is_ring_ && !ring) take(check_order(scan, expects));
-  if (problems.empty()) take(check_unit(scan, expects));
+  if (problems.empty()) take(check_intensities(scan, expects));
   if (!reasons.empty() || !problems.empty()) refuse(problems.empty() ? kHint : "");
   if (scan.count < kFewestForChecks || (expects.geometry && is_sparse(scan.count, *expects.geometry))) {
     warnings.push_back("With " + std::to_string(scan.count) +

@@ -14,9 +14,11 @@ from hwnas.arrays import DoubleArray, FloatArray, IntArray
 from hwnas.bundle.runtime.beam_checks import between_beams, is_sparse
 from hwnas.bundle.runtime.confirmation import confirmed_findings
 from hwnas.bundle.runtime.geometry_checks import findings_of, findings_of_old_bundle
+from hwnas.bundle.runtime.intensity_checks import FEWEST_INTENSITIES, other_scale
 from hwnas.bundle.runtime.row_checks import check_rows
 from hwnas.bundle.runtime.scan_finding import FEWEST_FOR_CHECKS, Finding
 from hwnas.data.expectations import ANY_ORDER, ScanExpectations
+from hwnas.data.expected_intensities import INTENSITY_PERCENTS
 from hwnas.data.geometry.cloud_geometry import elevation_of, geometry_of_usable, is_far, quantiles, sample
 from hwnas.data.geometry.expected_geometry import GeometryExpectations
 from hwnas.data.scan_files.intensity import are_within
@@ -112,7 +114,7 @@ class ScanChecks:
         findings = [*_findings(points, known, time, expects), *_findings_on_rows(points, image, expects)]
         certain = [finding for finding in findings if finding.is_certain]
         reasons = [_refusal(certain, expects)] if certain else []
-        checked = [] if problems else [_check_unit(intensity, expects)]
+        checked = [] if problems else [_check_intensities(intensity, expects)]
         needs_rings = expects.point_order != ANY_ORDER and self._method == "ring"
         if image is not None and needs_rings and known is None:
             checked.insert(0, _check_order(len(points), image.method, expects))
@@ -179,9 +181,18 @@ class _Remark(NamedTuple):
     is_certain: bool = False
 
 
-def _check_unit(intensity: FloatArray, expects: ScanExpectations) -> _Remark:
+def _check_intensities(intensity: FloatArray, expects: ScanExpectations) -> _Remark:
+    *percentiles, p99 = quantiles(intensity[sample(len(intensity))], (*INTENSITY_PERCENTS, 99.0))
+    unit = _check_unit(p99, len(intensity), expects)
+    if unit.texts or len(intensity) < FEWEST_INTENSITIES:
+        return unit
+    text = other_scale(percentiles, expects)
+    return _Remark() if text is None else _Remark((text,))
+
+
+def _check_unit(p99: float, num_points: int, expects: ScanExpectations) -> _Remark:
     low = expects.intensity_range[0]
-    found, usual = quantiles(intensity[sample(len(intensity))], (99.0,))[0] - low, expects.intensity_p99 - low
+    found, usual = p99 - low, expects.intensity_p99 - low
     if found * _UNUSUAL_FACTOR >= usual:
         return _Remark()
     text = (
@@ -189,7 +200,7 @@ def _check_unit(intensity: FloatArray, expects: ScanExpectations) -> _Remark:
         f"network was trained on they were at most {expects.intensity_p99:g}. They seem to be in another "
         f"unit, or missing. Convert them to {low:g} to {expects.intensity_range[1]:g}."
     )
-    return _Remark((text,), found * _LARGEST_UNIT_FACTOR < usual and len(intensity) >= _FEWEST_FOR_SHARES)
+    return _Remark((text,), found * _LARGEST_UNIT_FACTOR < usual and num_points >= _FEWEST_FOR_SHARES)
 
 
 def _check_order(num_points: int, method: str, expects: ScanExpectations) -> _Remark:

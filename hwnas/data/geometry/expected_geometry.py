@@ -14,6 +14,7 @@ import numpy.typing as npt
 from hwnas.arrays import FloatArray, IntArray
 from hwnas.data.geometry import cloud_geometry
 from hwnas.data.geometry.cloud_geometry import CloudGeometry, Turn
+from hwnas.data.stated_numbers import Pair, least_and_most, stated_number, stated_pair
 from hwnas.range_view.angles import range_of
 
 SECTORS_DEG = (60.0, 120.0, 180.0, 240.0)
@@ -25,8 +26,6 @@ _MAX_BEAMS = 1024
 _LEAST_SUPPORT = 0.2
 _MEDIAN, _FAR = (cloud_geometry.RANGE_PERCENTS.index(percent) for percent in (50.0, 99.0))
 _DECIMALS = 3
-
-Pair = Tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -99,17 +98,17 @@ class GeometryExpectations:
         spacing, sector_beams = value.get("sector_spacing_deg"), value.get("sector_beams")
         return cls(
             None if beams is None else _beams(beams),
-            _number(value["beam_spread_deg"]),
-            _pair(value["lower_edge_deg"]),
-            _pair(value["upper_edge_deg"]),
+            stated_number(value["beam_spread_deg"]),
+            least_and_most(value["lower_edge_deg"]),
+            least_and_most(value["upper_edge_deg"]),
             _sectors(value["sector_edges"]),
-            _pair(value["azimuth_coverage"]),
-            _pair(value["median_range_m"]),
-            _pair(value["far_range_m"]),
-            None if height is None else _pair(height),
-            None if tilt is None else _number(tilt),
+            least_and_most(value["azimuth_coverage"]),
+            least_and_most(value["median_range_m"]),
+            least_and_most(value["far_range_m"]),
+            None if height is None else least_and_most(height),
+            None if tilt is None else stated_number(tilt),
             None if turn is None else _turn(turn),
-            None if spacing is None else _pair(spacing),
+            None if spacing is None else least_and_most(spacing),
             None if sector_beams is None else _count(sector_beams),
             _answer(value.get("is_left_in_time")),
         )
@@ -217,13 +216,6 @@ def _rounded(value: float) -> float:
     return round(float(value), _DECIMALS)
 
 
-def _number(value: Any) -> float:
-    number = float(value)
-    if isinstance(value, (bool, str)) or not np.isfinite(number):
-        raise ValueError(f"{value!r} is no finite number")
-    return number
-
-
 def _count(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{value!r} is no number of beams")
@@ -236,27 +228,15 @@ def _answer(value: Any) -> Optional[bool]:
     return value
 
 
-def _edges(value: Any) -> Pair:
-    first, second = (_number(number) for number in value)
-    return first, second
-
-
 def _sectors(value: Any) -> Tuple[Pair, ...]:
-    edges = tuple(_edges(pair) for pair in value)
+    edges = tuple(stated_pair(pair) for pair in value)
     if len(edges) != len(SECTORS_DEG):
         raise ValueError(f"there must be edges of {len(SECTORS_DEG)} sectors, but there are {len(edges)}")
     return edges
 
 
-def _pair(value: Any) -> Pair:
-    first, second = _edges(value)
-    if first > second:
-        raise ValueError(f"{value!r} are not the least and the most of something")
-    return first, second
-
-
 def _beams(value: Any) -> Tuple[float, ...]:
-    beams = tuple(_number(number) for number in value)
+    beams = tuple(stated_number(number) for number in value)
     if not _are_beams(beams):
         raise ValueError("beam_elevation_deg does not fall from the top beam to the bottom one")
     return beams

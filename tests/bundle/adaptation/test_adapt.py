@@ -63,6 +63,8 @@ def test_one_scan_makes_a_network_for_another_sensor(bundle: Bundle, shifted: Pa
     assert said["method"] == found.method
     assert said["samples"] == 1
     assert said["after"]["quality"] == manifest_of(tmp_path / "new")["quality"]
+    expects = [manifest_of(where)["expects"]["intensities"] for where in (bundle.path, tmp_path / "new")]
+    assert expects[0] != expects[1]
     adapted = Bundle(found.bundle)
     assert adapted.quality.value == found.after.quality.value
     settings = VerificationSettings(latency_tolerance=100.0)

@@ -13,6 +13,7 @@ import pytest
 
 from hwnas.bundle.runtime.scan_checks import ScanChecks, check_intensity_range, intensity_problem
 from hwnas.data.expectations import ANY_ORDER, RING_BY_RING, ScanExpectations, expectations_of
+from hwnas.data.expected_intensities import IntensityExpectations
 from hwnas.data.sensors import load_sensor
 from hwnas.errors import DataError
 from hwnas.range_view.rows import BEAMS
@@ -147,6 +148,25 @@ def test_a_unit_is_not_judged_where_intensities_are_refused_anyhow() -> None:
     with pytest.raises(DataError) as refused:
         check(OLD, some(200), LOW, problems=("Intensities are bad.",))
     assert str(refused.value) == "Intensities are bad."
+
+
+SCALED = replace(OLD, intensities=IntensityExpectations(((LOW + 20.0, LOW + 64.0),) * 5, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("above_low", "count", "said"),
+    [
+        (40.0, 256, ""),
+        (11.0, 256, "10 of 100 intensities are at most 111"),
+        (11.0, 255, ""),
+        (7.9, 256, "99 of 100 intensities are at most 107.9"),
+    ],
+)
+def test_another_scale_is_warned_of_from_256_points_on_where_the_unit_is_right(
+    above_low: float, count: int, said: str
+) -> None:
+    warnings = [text for text in check(SCALED, some(count), LOW + above_low) if "intensities" in text]
+    assert [text.split(";")[0] for text in warnings] == ([said] if said else [])
 
 
 NEEDS_RINGS = replace(OLD, point_order=RING_BY_RING)

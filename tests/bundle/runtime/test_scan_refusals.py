@@ -116,6 +116,25 @@ def test_right_scans_are_accepted(name: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::hwnas.scan.DataWarning")
+@pytest.mark.parametrize(
+    "kind", ["squared", "square root", "a third", "three times", "constant", "half at 0"]
+)
+def test_intensities_on_another_scale_are_warned_of(kind: str) -> None:
+    for seed in SEEDS:
+        cloud = variations().SCALES[kind](cloud_of("vlp-16", 3 + seed), np.random.default_rng(seed))
+        warnings = ask(expected("vlp-16"), cloud, given=True)
+        assert any("of 100 intensities" in warning and "another scale" in warning for warning in warnings)
+
+
+@pytest.mark.filterwarnings("ignore::hwnas.scan.DataWarning")
+def test_intensities_in_bad_weather_are_accepted() -> None:
+    for kind, variation in variations().WEATHER.items():
+        for seed in SEEDS:
+            cloud = variation(cloud_of("vlp-16", 3 + seed), np.random.default_rng(seed))
+            assert "intensities" not in " ".join(ask(expected("vlp-16"), cloud, given=True)), kind
+
+
+@pytest.mark.filterwarnings("ignore::hwnas.scan.DataWarning")
 @pytest.mark.parametrize("name", ROTATING)
 def test_scans_of_every_other_sensor_are_refused(name: str) -> None:
     for seed, other in enumerate(ROTATING):

@@ -85,8 +85,10 @@ def test_what_a_network_expects_of_scans_is_read_as_a_runner_reads_it() -> None:
     expects = expectations_of([scan], sensor="test-16", frame="x-forward", intensity_range=(0.0, 255.0))
     value = {**content(), "deployment": {"projection": {}}, "expects": expects.to_json()}
     check(value)
-    check({**value, "expects": {key: v for key, v in value["expects"].items() if key != "geometry"}})
+    for lacking in ("geometry", "intensities"):
+        check({**value, "expects": {key: v for key, v in value["expects"].items() if key != lacking}})
     check({**content(), "expects": {"image": "of a camera"}})  # another task
-    value["expects"]["geometry"]["lower_edge_deg"] = [2, 1]
-    with pytest.raises(BundleError, match="`expects`"):
-        check(value)
+    for part, wrong in (("geometry", {"lower_edge_deg": [2, 1]}), ("intensities", {"least_spread": "much"})):
+        expected = {**value["expects"], part: {**value["expects"][part], **wrong}}
+        with pytest.raises(BundleError, match="`expects`"):
+            check({**value, "expects": expected})
