@@ -194,7 +194,7 @@ class Run(SearchPreparation, RunContents):
         steps: int | None = None,
         device: str | None = None,
         progress: Listener[TrainingStatus] | bool = True,
-    ) -> BaselineComparison | None:
+    ) -> BaselineComparison:
         """Compare the trained front with hand-crafted networks: same data, recipe and device.
 
         Each hand-crafted network is trained like those of the front, then all are measured in one session
@@ -209,10 +209,9 @@ class Run(SearchPreparation, RunContents):
             device: to train on, instead of the run file's.
             progress: a function that is given a `TrainingStatus`; True shows it, False nothing.
 
-        Returns:
-            What was found; None if Ctrl-C ended it, and the same call goes on.
-
         Raises:
+            KeyboardInterrupt: if Ctrl-C or another signal ended it; checkpoints are saved before, and the
+                same call goes on.
             ConfigError: if there is no such network, it does not take the task's images, or `seeds` or
                 `steps` is no whole number from 1.
             StudyError: if nothing was trained in full, another process drives the run, or data or target are
