@@ -34,6 +34,7 @@ from hwnas.text import shown
 
 NODE_NAME = "hwnas_segmentation"
 KINDS = (SEGMENTATION, VISUALIZATION, FILTERED)
+_DOMAIN, _DISCOVERY_RANGE = "ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE"
 _DIAGNOSTICS, _DIAGNOSTICS_TYPE = "/diagnostics", "diagnostic_msgs/msg/DiagnosticArray"
 _DIAGNOSTICS_PERIOD_S = 1.0
 _PERIOD_S = 0.1
@@ -44,9 +45,10 @@ class LiveOptions:
     """How clouds are labelled, and where they come from.
 
     Attributes:
-        domain: as `ROS_DOMAIN_ID`.
-        localhost: whether processes of other machines are left out.
-        duration: seconds after which it ends; None for never.
+        domain: of DDS, 0 to 101; None for that of the environment's `ROS_DOMAIN_ID`, or 0.
+        localhost: whether processes of other machines are left out; None for what the environment's
+            `ROS_AUTOMATIC_DISCOVERY_RANGE` says: `LOCALHOST` leaves them out.
+        duration_s: seconds after which it ends; None for never.
         visualization: whether coloured clouds are published while somebody listens.
         remove_classes: names of classes whose points are left out of filtered clouds; if any is named, these
             are published while somebody listens.
@@ -56,9 +58,9 @@ class LiveOptions:
         backend: what runs it: `onnxruntime`, or an engine of the bundle: `tensorrt`, `tensorrt-rtx`.
     """
 
-    domain: int = 0
-    localhost: bool = False
-    duration: float | None = None
+    domain: int | None = None
+    localhost: bool | None = None
+    duration_s: float | None = None
     visualization: bool = True
     remove_classes: Sequence[str] = ()
     format_options: Mapping[str, Any] = field(default_factory=dict)
@@ -73,15 +75,26 @@ class LiveOptions:
             ConfigError: if the duration is not above 0, the domain is no whole number, or an option is no
                 format option.
         """
-        if type(self.domain) is not int:
+        if self.domain is not None and type(self.domain) is not int:
             raise ConfigError(f"`domain=` is {self.domain!r}; expected a whole number.")
         for name in self.format_options:
             if name not in FORMAT_OPTIONS:
                 raise ConfigError(
                     f"`format_options=` holds {shown(name)}; expected some of {', '.join(FORMAT_OPTIONS)}."
                 )
-        if self.duration is not None and not (self.duration > 0 and math.isfinite(self.duration)):
-            raise ConfigError(f"`duration=` is {self.duration}; expected seconds above 0.")
+        if self.duration_s is not None and not (self.duration_s > 0 and math.isfinite(self.duration_s)):
+            raise ConfigError(f"`duration_s=` is {self.duration_s}; expected seconds above 0.")
+
+    def graph(self) -> DdsGraph:
+        """Join the graph that these options, or else the environment, name.
+
+        Raises:
+            ConfigError: if the domain is none, or cannot be joined, or Cyclone DDS is not installed.
+        """
+        is_local = self.localhost
+        if is_local is None:
+            is_local = os.environ.get(_DISCOVERY_RANGE) == "LOCALHOST"
+        return DdsGraph(_domain_of_environment() if self.domain is None else self.domain, is_local=is_local)
 
     def settings(self, bundle: str | os.PathLike[str], trust: Trust | None) -> NodeSettings:
         """Return the parameters of a node.
@@ -182,11 +195,11 @@ def run_live(
         HwnasError: if the bundle cannot be used.
     """
     settings = options.settings(bundle, trust)
-    with DdsGraph(options.domain, is_local=options.localhost) as graph:
+    with options.graph() as graph:
         node = _LiveNode(graph, topic, report_error)
         node.live.configure(settings)
         began = time.monotonic()
-        ends = math.inf if options.duration is None else began + options.duration
+        ends = math.inf if options.duration_s is None else began + options.duration_s
         node.live.activate()
         try:
             node.run(lambda: stop() or time.monotonic() >= ends, progress)
@@ -196,7 +209,7 @@ def run_live(
         report = node.live.report()
     return LiveRun(
         topic=topic,
-        domain=options.domain,
+        domain=graph.domain,
         output_topics=tuple(node.output_topics.values()),
         seconds=seconds,
         counts=report.counts,
@@ -206,6 +219,22 @@ def run_live(
         last_failure=report.last_failure,
         last_warning=report.last_warning,
     )
+
+
+def _domain_of_environment() -> int:
+    """Return the domain that `ROS_DOMAIN_ID` names; 0 where it is not set, as ROS has it.
+
+    Raises:
+        ConfigError: if it is no whole number.
+    """
+    text = os.environ.get(_DOMAIN) or "0"
+    try:
+        return int(text)
+    except ValueError:
+        raise ConfigError(
+            f"The environment variable {_DOMAIN} is {shown(text)}; expected a whole number. Correct it, or "
+            "give `domain=`."
+        ) from None
 
 
 class _LiveNode:

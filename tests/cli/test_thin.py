@@ -164,7 +164,11 @@ CALLS = {
         no_check_scans="check_scans",
     ),
     "ros run": called(
-        hwnas.robotics.run_live, hwnas.robotics.LiveOptions, printing=TRUST, remove_class="remove_classes"
+        hwnas.robotics.run_live,
+        hwnas.robotics.LiveOptions,
+        printing=TRUST,
+        duration="duration_s",
+        remove_class="remove_classes",
     ),
     "view": called(hwnas.view, hwnas.ViewOptions, printing=TRUST),
     "inspect": called(hwnas.inspect_model, file="path", layers="load_engine"),

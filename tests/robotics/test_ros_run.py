@@ -20,7 +20,7 @@ import pytest
 
 from hwnas.errors import ConfigError
 from hwnas.processes import kill_group, start
-from hwnas.robotics import LiveOptions, LiveRun, PointCloud2, run_live
+from hwnas.robotics import LiveOptions, LiveRun, PointCloud2, live_run, run_live
 from hwnas.robotics.dds import DdsGraph
 from hwnas.robotics.point_cloud2 import TYPE_NAME
 from hwnas.robotics.serialised_clouds import bytes_of_cloud, cloud_of_bytes
@@ -197,7 +197,7 @@ def test_a_drive_between_two_processes_without_ros(bundle: Path, tmp_path: Path)
         found = run_live(
             bundle,
             TOPIC,
-            LiveOptions(domain=domain, localhost=True, duration=120),
+            LiveOptions(domain=domain, localhost=True, duration_s=120),
             stop=lambda: publisher.poll() is not None,
         )
         time.sleep(0.5)
@@ -238,7 +238,7 @@ def test_nothing_that_arrives_is_said_with_where_to_look(bundle: Path, tmp_path:
 @pytest.mark.parametrize("topic", ["points", "/", "/lidar//points", "/9", "/a b", "~/points", ""])
 def test_a_topic_that_is_no_full_name_is_refused(bundle: Path, topic: str) -> None:
     with pytest.raises(ConfigError, match="expected a full name of ROS"):
-        run_live(bundle, topic, LiveOptions(localhost=True, duration=1))
+        run_live(bundle, topic, LiveOptions(localhost=True, duration_s=1))
 
 
 @pytest.mark.parametrize("domain", [-1, 102])
@@ -247,10 +247,38 @@ def test_a_domain_out_of_range_is_refused(bundle: Path, domain: int) -> None:
         run_live(bundle, TOPIC, LiveOptions(domain=domain))
 
 
+def test_domain_and_range_are_those_of_the_environment_where_none_are_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = graph.environment(tmp_path)
+    own = int(environment["ROS_DOMAIN_ID"])
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(own))
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    made: list[tuple[int, bool]] = []
+
+    class Noted(DdsGraph):
+        def __init__(self, domain: int, *, is_local: bool = False) -> None:
+            made.append((domain, is_local))
+            super().__init__(domain, is_local=is_local)
+
+    monkeypatch.setattr(live_run, "DdsGraph", Noted)
+    for options in (LiveOptions(), LiveOptions(domain=own, localhost=True)):
+        with options.graph() as joined:
+            assert joined.domain == own
+    monkeypatch.delenv("ROS_AUTOMATIC_DISCOVERY_RANGE")
+    LiveOptions().graph().close()
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    LiveOptions(localhost=False).graph().close()
+    assert made == [(own, True), (own, True), (own, False), (own, False)]
+    monkeypatch.setenv("ROS_DOMAIN_ID", "five")
+    with pytest.raises(ConfigError, match=r"ROS_DOMAIN_ID is 'five'; expected a whole number.*`domain=`"):
+        LiveOptions().graph()
+
+
 @pytest.mark.parametrize("duration", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_duration_that_is_none_is_refused(duration: float) -> None:
     with pytest.raises(ConfigError, match="expected seconds above 0"):
-        LiveOptions(duration=duration)
+        LiveOptions(duration_s=duration)
 
 
 @pytest.mark.parametrize(
@@ -274,7 +302,7 @@ def test_without_cyclone_dds_the_remedy_is_said(bundle: Path, monkeypatch: pytes
 
 def test_results_become_json(bundle: Path, tmp_path: Path) -> None:
     domain = int(graph.environment(tmp_path)["ROS_DOMAIN_ID"])
-    found = run_live(bundle, TOPIC, LiveOptions(domain=domain, localhost=True, duration=0.2))
+    found = run_live(bundle, TOPIC, LiveOptions(domain=domain, localhost=True, duration_s=0.2))
     assert isinstance(found, LiveRun)
     told = json.loads(json.dumps(found.to_json()))
     assert told["counts"]["received"] == 0
