@@ -16,7 +16,7 @@ from hwnas.errors import ArchitectureError, ConfigError, did_you_mean
 from hwnas.io_spec import NetworkContract
 from hwnas.kernel_graph.images import Index
 from hwnas.kernel_graph.kernels import COLUMNS, Rows
-from hwnas.plugins import Blame, check_interface, find_plugin, load_plugin, wrong
+from hwnas.plugins import made_by, refuse_other_name, wrong
 
 GROUP = "hwnas.search_spaces"
 
@@ -196,13 +196,11 @@ def make_search_space(
         PluginError: if the name is unknown, or what is registered makes no search space.
         ConfigError: if a restriction names an unknown gene or value.
     """
-    plugin = find_plugin(GROUP, name)
-    factory: SearchSpaceFactory = load_plugin(GROUP, name)
-    with Blame(plugin, plugin.attribute, "make a space of a contract and restrictions", own_errors=True):
-        made = factory(contract, restrictions or {})
-    check_interface(plugin, made, SearchSpace)
-    if made.name != name:
-        raise wrong(plugin, "name", "be what the space is registered as", f"is {made.name!r}")
+    expected = "make a space of a contract and restrictions"
+    made: SearchSpace = made_by(
+        GROUP, name, contract, restrictions or {}, expected=expected, interface=SearchSpace
+    )
+    refuse_other_name(GROUP, name, made.name)
     return made
 
 

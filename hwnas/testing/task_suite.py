@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from hwnas.architecture import Architecture
-from hwnas.bundle.runtime.processor import Processor, ProcessorContext, make_processor
+from hwnas.bundle.runtime.processor import Processor, ProcessorContext, make_processor, result_warnings
 from hwnas.errors import ConfigError, DataError
 from hwnas.search_spaces.base import SearchSpace, make_search_space
 from hwnas.tasks.base import LossSettings, Predict, Task, make_task
@@ -156,7 +156,8 @@ class TaskSuite:
         for raw in islice(subject.raw_inputs(architecture), SAMPLES):
             assert all(isinstance(sentence, str) for sentence in processor.check(raw))
             before, context = processor.before(raw)
-            processor.after(predict(before), context)
+            result = processor.after(predict(before), context)
+            assert all(isinstance(sentence, str) for sentence in result_warnings(processor, result))
             again, _ = processor.before(raw)
             for name, array in before.items():
                 np.testing.assert_array_equal(array, again[name])
