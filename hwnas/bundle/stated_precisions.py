@@ -21,17 +21,19 @@ class StatedPrecision:
         name: such as `int8`; in a second dialect followed by its name, such as `int8.tensorrt`.
         file: the ONNX file.
         backends: names of those that the file is for.
-        quality: on the validation split, by onnxruntime; of `fp32` in a bundle without others, by torch.
+        quality: quality on the validation split, by onnxruntime; of `fp32` in a bundle without others, by
+            torch.
         drop_points: points of the metric lost against fp32; negative if it gained.
-        worst_class: that lost most; None for fp32.
+        worst_class: the class that lost most; None for fp32.
         worst_class_drop_points: points it lost.
-        same_decision_share: of decisions that it takes like fp32, 0 to 1; None where nothing was compared.
+        same_decision_share: share of decisions that it takes like fp32, 0 to 1; None where nothing was
+            compared.
         holds: whether it keeps the limits on what a precision may lose.
         remarks: what speaks against it.
         ratio: latency over that of fp32, clocked by turns with it; below 1 is faster. None where it was not
             clocked.
         ratio_interval: its confidence interval.
-        latency: of this precision, without single samples; None where it was not clocked.
+        latency: latency of this precision, without single samples; None where it was not clocked.
     """
 
     name: str

@@ -73,15 +73,15 @@ class GraphReport:
     """What is in an ONNX file.
 
     Attributes:
-        inputs: with the sizes that were given for open axes.
-        outputs: as the file states them; a shape that it leaves out is inferred.
+        inputs: every input, with the sizes that were given for open axes.
+        outputs: every output, as the file states them; a shape that it leaves out is inferred.
         opsets: version of each operator set, by domain.
         operators: how often each operator occurs, quantisers included, bodies once.
-        layers: in graph order.
+        layers: every layer, in graph order.
         parameters: values of all weights, each tensor once, however often it is used.
         notes: what was assumed or chosen to count.
         metadata: properties of the file.
-        size_bytes: of the file and its external data.
+        size_bytes: size of the file and its external data.
     """
 
     inputs: tuple[GraphTensor, ...]

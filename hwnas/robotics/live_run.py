@@ -45,16 +45,16 @@ class LiveOptions:
     """How clouds are labelled, and where they come from.
 
     Attributes:
-        domain: of DDS, 0 to 101; None for that of the environment's `ROS_DOMAIN_ID`, or 0.
+        domain: the domain of DDS, 0 to 101; None for that of the environment's `ROS_DOMAIN_ID`, or 0.
         localhost: whether processes of other machines are left out; None for what the environment's
             `ROS_AUTOMATIC_DISCOVERY_RANGE` says: `LOCALHOST` leaves them out.
         duration_s: seconds after which it ends; None for never.
         visualization: whether coloured clouds are published while somebody listens.
         remove_classes: names of classes whose points are left out of filtered clouds; if any is named, these
             are published while somebody listens.
-        format_options: which fields hold what, as a data set of bags has it.
-        threads: of one inference on the CPU; 0: one for every core.
-        precision: of the network.
+        format_options: names of fields by what they hold, as a data set of bags has it.
+        threads: number of threads of one inference on the CPU; 0: one for every core.
+        precision: precision of the network.
         backend: what runs it: `onnxruntime`, or an engine of the bundle: `tensorrt`, `tensorrt-rtx`.
     """
 
@@ -126,9 +126,10 @@ class LiveStatus:
     """How a run does.
 
     Attributes:
-        counts: of scans, so far.
-        publishers: of the topic.
-        median_ms: from arrival to publication of a scan, over the last 1,000; None before the first.
+        counts: what became of the scans so far.
+        publishers: number of publishers of the topic.
+        median_ms: median time from arrival to publication of a scan, over the last 1,000; None before the
+            first.
     """
 
     counts: Counts
@@ -141,12 +142,12 @@ class LiveRun:
     """What came of a run.
 
     Attributes:
-        topic: that clouds came from.
-        domain: of ROS 2.
-        output_topics: that may have been published.
-        seconds: that it lasted, without opening the bundle.
-        counts: of scans; `lost` are those that are missing between stamps.
-        latency: by step over the last 1,000 labelled scans; empty without any.
+        topic: name of the topic that clouds came from.
+        domain: the domain of ROS 2.
+        output_topics: names of the topics that may have been published.
+        seconds: seconds that it lasted, without opening the bundle.
+        counts: what became of the scans; `lost` are those that are missing between stamps.
+        latency: latency by step over the last 1,000 labelled scans; empty without any.
         network: what labelled, by name.
         last_refusal: why the last refused scan was; empty if none was.
         last_failure: why the last failed one was.
@@ -183,7 +184,7 @@ def run_live(
 
     Args:
         bundle: directory of the bundle.
-        topic: with `sensor_msgs/PointCloud2`, a full name such as `/lidar/points`.
+        topic: the topic with `sensor_msgs/PointCloud2`, a full name such as `/lidar/points`.
         options: how, and where from.
         trust: who must have signed the bundle; None for anybody or nobody.
         stop: is asked about ten times a second whether to end.

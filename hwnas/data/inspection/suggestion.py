@@ -26,9 +26,9 @@ class Suggestion:
     """A `dataset.yaml` that mends what was found of a data set.
 
     Attributes:
-        text: of the file.
+        text: content of the file.
         files: names and contents of files that it names and that do not exist yet.
-        directory: of the data set, which paths in `text` count from.
+        directory: directory of the data set, which paths in `text` count from.
     """
 
     text: str

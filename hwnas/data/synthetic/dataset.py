@@ -59,7 +59,7 @@ def synthesize_dataset(
     scenes, so no scene is in both splits; about the last fifth of the sequences is the split `val`.
 
     Args:
-        directory: where to write; must not exist or be an empty directory.
+        directory: the directory to write to; must not exist or be an empty directory.
         scans: how many in all, at least 1.
         sensor: name of a sensor of `hwnas.data.sensors`, or a sensor YAML file.
         seed: decides every scene, >= 0.

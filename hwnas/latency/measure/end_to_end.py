@@ -52,17 +52,17 @@ class EndToEndMeasurement:
     Attributes:
         e2e_ms: median; another clock than `latency_ms`.
         interval_ms: confidence interval of the median over processes.
-        confidence: of the interval.
+        confidence: confidence of the interval.
         percentiles_ms: `p90`, `p95`, `p99`; None where the samples are too few to state it.
         stages_ms: medians of `project_ms`, `network_ms` (transfers included) and `label_ms`.
         samples_ms: every sample, one tuple a process.
-        num_points: of the scan.
-        scan_sha256: of its points.
+        num_points: number of points of the scan.
+        scan_sha256: SHA-256 of its points.
         kernel: what projected and labelled the points there: `compiled` or `numpy`.
-        states: of the target at the start and the end of every process.
-        model_sha256: of the measured file.
+        states: states of the target at the start and the end of every process.
+        model_sha256: SHA-256 of the measured file.
         target: the target URL.
-        fingerprint: of the device, backend and settings.
+        fingerprint: fingerprint of the device, backend and settings.
     """
 
     e2e_ms: float
