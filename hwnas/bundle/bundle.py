@@ -88,6 +88,13 @@ class Bundle:
         return stated_precisions(self.manifest)
 
     @property
+    def precision_remarks(self) -> tuple[str, ...]:
+        """What is to be known of the choice among its precisions, such as why none is recommended."""
+        from hwnas.bundle.stated_precisions import remarks_on_precisions
+
+        return remarks_on_precisions(self.manifest)
+
+    @property
     def candidates(self) -> tuple[Candidate, ...]:
         """The network at each precision that was clocked."""
         return tuple(candidates_of(self.manifest.content))

@@ -66,6 +66,15 @@ def stated_precisions(manifest: Manifest) -> dict[str, StatedPrecision]:
     return {name: _stated(manifest, name, entry) for name, entry in manifest.precisions.items()}
 
 
+def remarks_on_precisions(manifest: Manifest) -> tuple[str, ...]:
+    """Return what is to be known of the choice among a bundle's precisions; sentences."""
+    remarks = [str(one) for one in manifest.content.get("recommendation", {}).get("remarks", ())]
+    int8 = manifest.precisions.get("int8")
+    if int8 is not None and not int8["holds"] and "mixed" not in manifest.precisions:
+        remarks.append("no mixture of INT8 and exact layers keeps the limits either")
+    return tuple(remarks)
+
+
 def _stated(manifest: Manifest, name: str, entry: Mapping[str, Any]) -> StatedPrecision:
     file, backends = manifest.directory / str(entry["file"]), tuple(str(one) for one in entry["for"])
     if "evaluation" not in entry:  # fp32 alone, which nothing was compared with
