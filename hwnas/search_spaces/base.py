@@ -97,6 +97,15 @@ class SupportsEncodingParts(Protocol):
 
 
 @runtime_checkable
+class SupportsBatchEncoding(Protocol):
+    """A space that encodes many networks faster than one by one."""
+
+    def encode_many(self, architectures: Sequence[Architecture]) -> npt.NDArray[np.float32]:
+        """Return what `encode` says of each network, [n, d]; there may be none."""
+        ...
+
+
+@runtime_checkable
 class SupportsKernelDecomposition(Protocol):
     """A space that says which kernels of a backend its networks run as.
 
@@ -260,9 +269,7 @@ def sample_choices(space: SearchSpace, rng: np.random.Generator) -> dict[str, An
 
 
 def encode_many(space: SearchSpace, architectures: Sequence[Architecture]) -> npt.NDArray[np.float32]:
-    """Return the encodings of many architectures, [n, d], by the space's own `encode_many` if it has one."""
-    at_once: Callable[[Sequence[Architecture]], npt.NDArray[np.float32]] | None
-    at_once = getattr(space, "encode_many", None)
-    if at_once is not None:
-        return np.asarray(at_once(architectures))
+    """Return the encodings of many architectures, [n, d]."""
+    if isinstance(space, SupportsBatchEncoding):
+        return np.asarray(space.encode_many(architectures))
     return np.stack([space.encode(architecture) for architecture in architectures])

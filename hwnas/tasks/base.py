@@ -203,8 +203,8 @@ class Task(Protocol):
             augmentation: strength from 0 (none) to 1 (full).
             seed: what is random in an item follows from it, the pass and the index of the item.
 
-        A set with random items has a method `set_epoch(number: int)`, called before items of another
-        pass are taken; so a resumed training sees what an uninterrupted one would have seen.
+        A set with random items is `SupportsEpochs`: it is told of a pass before items of it are taken, so
+        that a resumed training sees what an uninterrupted one would have seen.
         """
         ...
 
