@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import onnx
 
 from hwnas.io_spec import OPEN, TensorSpec, stated_size
-from hwnas.model_inputs import DeclaredInput, GivenInput
+from hwnas.model_files.inputs import DeclaredInput, GivenInput
 from hwnas.onnx_graphs.counting.values import element_name
 
 

@@ -16,7 +16,7 @@ from hwnas.data.inspection.findings.sensors import describe_beams, matches_of
 from hwnas.errors import ConfigError
 from hwnas.files import is_yaml, write_bytes_atomically
 from hwnas.text import counted, one_line
-from hwnas.yaml_output import dump_yaml
+from hwnas.yaml_files.writing import dump_yaml
 
 _COMMENT_COLUMNS = 100
 

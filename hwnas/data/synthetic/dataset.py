@@ -18,7 +18,7 @@ from hwnas.files import write_bytes
 from hwnas.progress import CountStatus, Listener
 from hwnas.scratch import ScratchDirectory
 from hwnas.worker_pool import worker_pool
-from hwnas.yaml_output import dump_yaml
+from hwnas.yaml_files.writing import dump_yaml
 
 _MAX_SEQUENCES = 20
 _VALIDATION_SHARE = 0.22

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwnas.errors import MeasurementError
-from hwnas.external_data import sha256_of_model
 from hwnas.io_spec import IoSpec
 from hwnas.json_values import JsonObject
 from hwnas.latency.agent.end_to_end import STAGES, packed
@@ -21,6 +20,7 @@ from hwnas.latency.measure.commands import SupportsCommands
 from hwnas.latency.measure.retrying import again_when_lost
 from hwnas.latency.measure.statistics import median_interval, percentiles
 from hwnas.latency.target_state import TargetState
+from hwnas.model_files.external_data import sha256_of_model
 from hwnas.scan import Scan
 from hwnas.text import counted, one_line, with_interval
 

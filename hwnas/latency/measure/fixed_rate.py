@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from hwnas.errors import ConfigError, MeasurementError
-from hwnas.external_data import sha256_of_model
 from hwnas.io_spec import IoSpec
 from hwnas.json_values import JsonObject
 from hwnas.latency.agent.state import throttling
@@ -21,6 +20,7 @@ from hwnas.latency.measure.commands import SupportsCommands
 from hwnas.latency.measure.retrying import again_when_lost
 from hwnas.latency.measure.statistics import percentiles
 from hwnas.latency.target_state import TimedState
+from hwnas.model_files.external_data import sha256_of_model
 from hwnas.text import figure, one_line
 
 DEFAULT_DURATION_S = 120.0
