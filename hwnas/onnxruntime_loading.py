@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import sys
 from typing import Any
 
 VARIABLE = "ORT_DISABLE_TELEMETRY"
@@ -27,13 +28,26 @@ weights in 16 bits, which overflow. Told so, onnxruntime makes the weights unsig
 changes. Source: `onnxruntime_session_options_config_keys.h`, kOrtSessionOptionsAvx2PrecisionMode.
 """
 
+_ON_THE_PATH = "onnxruntime.transformers"
+
 
 def load_onnxruntime(module: str = "onnxruntime") -> Any:
-    """Import onnxruntime or a module of it; the environment is afterwards as it was before.
+    """Import onnxruntime or a module of it; environment and `sys.path` are afterwards as they were before.
 
     Raises:
         ImportError: if it is not installed or cannot be loaded.
     """
+    path = list(sys.path)
+    # Modules of this package import each other by plain names, for which it leaves its directory on the path:
+    # `import benchmark` of anybody else would find one there.
+    sys.path.extend(getattr(sys.modules.get(_ON_THE_PATH), "__path__", ()))
+    try:
+        return _loaded(module)
+    finally:
+        sys.path[:] = path
+
+
+def _loaded(module: str) -> Any:
     if VARIABLE in os.environ:
         return importlib.import_module(module)
     os.environ[VARIABLE] = "1"

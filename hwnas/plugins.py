@@ -51,8 +51,8 @@ class Plugin:
         group: entry-point group.
         name: under which it is registered.
         import_path: `module:attribute`.
-        distribution: that registers it; empty if that is unknown.
-        version: of the distribution.
+        distribution: name of the distribution that registers it; empty if that is unknown.
+        version: version of the distribution.
     """
 
     group: str
@@ -221,6 +221,46 @@ class Blame:
         raise PluginError(f"Plug-in {self._plugin}: `{self._method}` {found}") from error
 
 
+def made_by(
+    group: str,
+    name: str,
+    *arguments: Any,
+    expected: str,
+    interface: type,
+    extra: Tuple[str, ...] = (),
+) -> Any:
+    """Return what the factory registered as `name` makes: an object with all members of an interface.
+
+    Args:
+        group: of plug-ins.
+        name: of the factory.
+        arguments: of the factory.
+        expected: what the factory must do, completing "must".
+        interface: a protocol.
+        extra: special methods that count as well, such as `__enter__`.
+
+    Raises:
+        PluginError: if the name is unknown, the factory raises an error of its own, or a member is missing.
+        HwnasError: what the factory raises on purpose, such as for wrong settings.
+    """
+    plugin = find_plugin(group, name)
+    factory = load_plugin(group, name)
+    with Blame(plugin, plugin.attribute, expected, own_errors=True):
+        made = factory(*arguments)
+    check_interface(plugin, made, interface, extra)
+    return made
+
+
+def refuse_other_name(group: str, name: str, found: str) -> None:
+    """Refuse what calls itself otherwise than it is registered: files that name it could not be read.
+
+    Raises:
+        PluginError: naming both.
+    """
+    if found != name:
+        raise wrong(find_plugin(group, name), "name", f"be {name!r}, as registered", f"is {found!r}")
+
+
 def wrong(plugin: Union[Plugin, str], method: str, expected: str, found: str) -> PluginError:
     """Return the error about a plug-in that breaks its contract.
 
@@ -252,7 +292,7 @@ def check_interface(
         declared = vars(interface).get(name)
         is_method = inspect.isfunction(declared)
         described = f"be a {'method' if is_method else 'value'} as in {interface.__name__}"
-        with Blame(plugin, name, described):
+        with Blame(plugin, name, described, own_errors=True):
             member = getattr(made, name, _MISSING)
         if member is _MISSING:
             raise wrong(plugin, name, described, "there is none")

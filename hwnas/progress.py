@@ -19,8 +19,8 @@ class CountStatus:
     """How many of several things, such as scans, are done.
 
     Attributes:
-        number: that are done.
-        wanted: in all.
+        number: how many are done.
+        wanted: how many there are in all.
     """
 
     number: int

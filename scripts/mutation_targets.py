@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-_RINGS = ("tests/range_view/test_rings.py", "tests/range_view/test_compiled.py")
+_RINGS = (
+    "tests/range_view/test_rings.py",
+    "tests/range_view/test_rows.py",
+    "tests/range_view/test_compiled.py",
+)
 
 TARGETS: dict[str, tuple[str, ...]] = {
     "hwnas/pareto.py": ("tests/test_pareto.py",),
@@ -14,13 +18,14 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "tests/search/strategies/test_expected_improvement.py",
     ),
     "hwnas/range_view/angles.py": ("tests/range_view/test_compiled.py",),
-    "hwnas/range_view/beam_groups.py": _RINGS,
-    "hwnas/range_view/grids.py": ("tests/range_view/test_rings.py", "tests/range_view/test_organised.py"),
+    "hwnas/range_view/beam_groups.py": ("tests/range_view/test_beam_groups.py", *_RINGS),
+    "hwnas/range_view/grids.py": ("tests/range_view/test_grids.py", "tests/range_view/test_organised.py"),
     "hwnas/range_view/knn.py": ("tests/range_view/test_knn.py", "tests/range_view/test_compiled.py"),
     "hwnas/range_view/projection.py": (
         "tests/range_view/test_projection.py",
         "tests/range_view/test_compiled.py",
-        "tests/range_view/test_rings.py",
+        "tests/range_view/test_grids.py",
+        "tests/range_view/test_rows.py",
     ),
     "hwnas/range_view/projection_spec.py": ("tests/range_view/test_projection.py",),
     "hwnas/range_view/ring_order.py": _RINGS,

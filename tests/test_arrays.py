@@ -13,7 +13,7 @@ from hwnas.bundle.runtime.arrays import ArraysProcessor
 from hwnas.data.scan_files.formats import read_npy
 from hwnas.errors import ConfigError, DataError
 from hwnas.io_spec import IoSpec, TensorSpec
-from hwnas.model_inputs import DeclaredInput, given_inputs
+from hwnas.model_files.inputs import DeclaredInput, given_inputs
 
 VALUES = np.arange(80, dtype=np.float32).reshape(20, 4)
 SYNTAX = np.frombuffer(b"{}()[]'\",:0123456789fTN <>\n", np.uint8)

@@ -27,14 +27,14 @@ class Bundle:
     """A directory that a vehicle can run.
 
     Attributes:
-        path: of the directory, absolute.
+        path: absolute path of the directory.
     """
 
     def __init__(self, path: str | Path, *, trust: Trust | None = None) -> None:
         """Name a bundle; its files are checked when something of it is used.
 
         Args:
-            path: of the directory that `hwnas export` wrote.
+            path: the directory that `hwnas export` wrote.
             trust: who must have signed it; None takes unsigned ones, too.
 
         Raises:
@@ -86,6 +86,13 @@ class Bundle:
         from hwnas.bundle.stated_precisions import stated_precisions
 
         return stated_precisions(self.manifest)
+
+    @property
+    def precision_remarks(self) -> tuple[str, ...]:
+        """What is to be known of the choice among its precisions, such as why none is recommended."""
+        from hwnas.bundle.stated_precisions import remarks_on_precisions
+
+        return remarks_on_precisions(self.manifest)
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
@@ -150,7 +157,7 @@ class Bundle:
         Args:
             inputs: files, and directories that are searched with all that is below them.
             out: directory for the results; subdirectories as of the inputs.
-            threads: of one inference; 0 for all cores.
+            threads: number of threads of one inference; 0 for all cores.
             precision: `fp32`, `fp16`, `int8`, `mixed`, or `recommended` for the bundle's target.
             ids: LiDAR. `raw`, ids as in label files, or `train`, indices of classes and 255 for none.
             columns: LiDAR. Columns of .bin files, such as `x,y,z,intensity,ring`; `_` skips one.
@@ -220,7 +227,7 @@ class Bundle:
             steps: training steps of `head` and `fine-tune`.
             learning_rate: their peak.
             folds: parts of the samples that `auto` holds out in turn; a single scan is divided by directions.
-            seed: of the choice of samples and of the training.
+            seed: seed of the choice of samples and of the training.
             target: URL of the target to measure latency on instead of the bundle's.
             force: replace a bundle at `out`.
             progress: is told what is done.

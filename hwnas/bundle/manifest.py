@@ -14,9 +14,9 @@ from typing import Any, Dict, Iterator, Mapping, Optional, Tuple, Union
 from hwnas.bundle.signature import Trust, check_signature
 from hwnas.bundle.untrusted_files import read_small_file
 from hwnas.errors import BundleError, ModelFileError
-from hwnas.external_data import read_model_files
 from hwnas.files import checked_path, checked_text, sha256_of_file
 from hwnas.io_spec import IoSpec
+from hwnas.model_files.external_data import read_model_files
 
 SCHEMA_VERSION = 5
 """5 has a checksum of the manifest itself; older manifests do not and are refused."""

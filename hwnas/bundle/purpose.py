@@ -96,17 +96,17 @@ class ExportOptions:
     """What is written into a bundle, and for what.
 
     Attributes:
-        precision: which precisions to write beside fp32, and how they are evaluated; None writes fp32 only.
+        precision: the precisions to write beside fp32, and how they are evaluated; None writes fp32 only.
         integrations: other programs that get files of their own: `triton`, `isaac-ros`, `ros2`; they load the
             recommended precision.
         engine: `tensorrt` (built on the target), `rtx` (for RTX GPUs) or `none`, one for each precision.
-        builds: of an engine that ships, of which the fastest is kept, where they differ.
+        builds: how often an engine that ships is built; the fastest is kept, where they differ.
         tensorrt: version that must take the graph, such as `10.3`; None asks the target for its own.
         onnxruntime: version that must take the files meant for it, such as `1.16`; None asks for none.
-        opset: of all files; None takes the oldest that each needs.
-        dialect: of INT8: `tensorrt`, `onnxruntime`, or both with a comma; empty writes what the other options
-            need, and the target decides where nothing else does.
-        key: of OpenSSH, to sign the manifest with; None leaves it unsigned.
+        opset: ONNX opset of all files; None takes the oldest that each needs.
+        dialect: dialect of INT8: `tensorrt`, `onnxruntime`, or both with a comma; empty writes what the other
+            options need, and the target decides where nothing else does.
+        key: OpenSSH key to sign the manifest with; None leaves it unsigned.
         force: replace an existing bundle, in one step.
     """
 
@@ -140,7 +140,7 @@ class ExportOptions:
         """Return what a bundle with these options is for.
 
         Args:
-            target_url: that the run was made for.
+            target_url: URL of the target that the run was made for.
 
         Raises:
             ConfigError: if two of the options contradict each other.

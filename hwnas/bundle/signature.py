@@ -35,7 +35,7 @@ class Trust:
     Attributes:
         allowed_signers: file with a line `IDENTITY KEYTYPE KEY` for each key that may sign, see
             ssh-keygen(1).
-        identity: that must have signed, such as `fleet@example.com`.
+        identity: the name that must have signed, such as `fleet@example.com`.
     """
 
     allowed_signers: Path

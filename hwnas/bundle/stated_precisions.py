@@ -21,17 +21,19 @@ class StatedPrecision:
         name: such as `int8`; in a second dialect followed by its name, such as `int8.tensorrt`.
         file: the ONNX file.
         backends: names of those that the file is for.
-        quality: on the validation split, by onnxruntime; of `fp32` in a bundle without others, by torch.
+        quality: quality on the validation split, by onnxruntime; of `fp32` in a bundle without others, by
+            torch.
         drop_points: points of the metric lost against fp32; negative if it gained.
-        worst_class: that lost most; None for fp32.
+        worst_class: the class that lost most; None for fp32.
         worst_class_drop_points: points it lost.
-        same_decision_share: of decisions that it takes like fp32, 0 to 1; None where nothing was compared.
+        same_decision_share: share of decisions that it takes like fp32, 0 to 1; None where nothing was
+            compared.
         holds: whether it keeps the limits on what a precision may lose.
         remarks: what speaks against it.
         ratio: latency over that of fp32, clocked by turns with it; below 1 is faster. None where it was not
             clocked.
         ratio_interval: its confidence interval.
-        latency: of this precision, without single samples; None where it was not clocked.
+        latency: latency of this precision, without single samples; None where it was not clocked.
     """
 
     name: str
@@ -62,6 +64,15 @@ class StatedPrecision:
 def stated_precisions(manifest: Manifest) -> dict[str, StatedPrecision]:
     """Return what a manifest states of every precision, by name, `fp32` first."""
     return {name: _stated(manifest, name, entry) for name, entry in manifest.precisions.items()}
+
+
+def remarks_on_precisions(manifest: Manifest) -> tuple[str, ...]:
+    """Return what is to be known of the choice among a bundle's precisions; sentences."""
+    remarks = [str(one) for one in manifest.content.get("recommendation", {}).get("remarks", ())]
+    int8 = manifest.precisions.get("int8")
+    if int8 is not None and not int8["holds"] and "mixed" not in manifest.precisions:
+        remarks.append("no mixture of INT8 and exact layers keeps the limits either")
+    return tuple(remarks)
 
 
 def _stated(manifest: Manifest, name: str, entry: Mapping[str, Any]) -> StatedPrecision:

@@ -10,7 +10,6 @@ from rich.table import Table
 
 from hwnas.cli.arguments import counts_of, numbers_of
 from hwnas.cli.console import err_console, out_console, print_json
-from hwnas.cli.interruption import Interrupted
 from hwnas.cli.measurement_tables import print_scope
 from hwnas.cli.options import AsJson, Device, TrainingSteps
 from hwnas.text import figure, with_interval
@@ -72,8 +71,6 @@ def compare(
             device=device,
             progress=listener,
         )
-    if found is None:
-        raise Interrupted
     if as_json:
         print_json(found.to_json())
     else:

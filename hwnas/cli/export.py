@@ -174,29 +174,25 @@ def _summary(bundle: Bundle) -> dict[str, Any]:
         "remark": latency.remark,
         "recommended_precision": bundle.recommended_precision,
         "recommendation": content["recommendation"],
-        "precisions": precision_lines(content),
+        "precisions": precision_lines(bundle),
         "engines": [str(path.relative_to(bundle.path)) for path in bundle.engines],
     }
 
 
-def precision_lines(content: Mapping[str, Any]) -> list[str]:
-    """Return a line about each evaluated precision of a manifest, and one where none of the wanted holds."""
+def precision_lines(bundle: Bundle) -> list[str]:
+    """Return a line about each precision that was compared with fp32, and what is to be known of all."""
     lines = []
-    for name, entry in content["precisions"].items():
-        if "evaluation" not in entry:
+    for stated in bundle.precisions.values():
+        if stated.same_decision_share is None:
             continue
-        evaluation, speed = entry["evaluation"], entry["speed"]
-        clocked = f", {figure(speed['ratio'])} times the latency" if speed else ""
-        worst = f" (worst {entry['worst_class']})" if entry["worst_class"] else ""
+        clocked = f", {figure(stated.ratio)} times the latency" if stated.ratio is not None else ""
+        worst = f" (worst {stated.worst_class})" if stated.worst_class else ""
         line = (
-            f"{name}: {evaluation['quality']['metric']} {evaluation['quality']['value']:.4f}, "
-            f"{entry['drop_points']:+.2f} points lost{worst}, "
-            f"{evaluation['same_decision_share']:.2%} same decisions{clocked}"
+            f"{stated.name}: {stated.quality.metric} {stated.quality.value:.4f}, "
+            f"{stated.drop_points:+.2f} points lost{worst}, "
+            f"{stated.same_decision_share:.2%} same decisions{clocked}"
         )
-        notes = [*entry["remarks"], *(["recommended"] if name == content["recommended_precision"] else [])]
+        is_recommended = stated.name == bundle.recommended_precision
+        notes = [*stated.remarks, *(["recommended"] if is_recommended else [])]
         lines.append(line + (": " + "; ".join(notes) if notes else ""))
-    lines += content.get("recommendation", {}).get("remarks", [])
-    int8 = content["precisions"].get("int8", {})
-    if int8 and not int8["holds"] and "mixed" not in content["precisions"]:
-        lines.append("no mixture of INT8 and exact layers keeps the limits either")
-    return lines
+    return [*lines, *bundle.precision_remarks]

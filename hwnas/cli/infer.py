@@ -19,7 +19,7 @@ from hwnas.cli.options import AsJson, NoCheckScans, Precision, Threads
 from hwnas.cli.trust import AllowedSigners, Identity, RequireSignature, trust_of
 from hwnas.errors import ConfigError, DataError
 from hwnas.text import plural, shown
-from hwnas.yaml_files import parse_yaml
+from hwnas.yaml_files.reading import parse_yaml
 
 if TYPE_CHECKING:
     from hwnas.bundle.inference.results import Inference, InferenceStatus

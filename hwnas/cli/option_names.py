@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import re
+import ast
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol, cast
+
+from hwnas.text import visible
 
 
 class Parameter(Protocol):
@@ -33,9 +35,6 @@ _RENAMED = {
     "remove_classes": "remove_class",
 }
 """Parameters of commands that are not called like the arguments of the functions that the commands call."""
-_LISTED = re.compile(r"""['"](.*?)['"](?=[,\]])""")
-# Where the function is named, too, the argument is meant as it is written in Python.
-_ARGUMENT = re.compile(r"`(\w+)=([^`]*)`(?! of `)")
 _running: list[Command] = []
 
 
@@ -49,17 +48,29 @@ def with_options(text: str, command: Command | None = None) -> str:
         command: that shows it; the one that runs, or ran last, if None.
     """
     command = command or (_running[-1] if _running else None)
-    return _ARGUMENT.sub(lambda found: _as_option(found, command), text)
+    parts = text.split("`")
+    for place in range(1, len(parts) - 1):
+        argument, sign, value = parts[place].partition("=")
+        # Where the function is named, too, the argument is meant as it is written in Python.
+        if not sign or not argument.isidentifier() or parts[place + 1] == " of ":
+            continue
+        option = None if command is None else _option_of(command, argument, value)
+        if option is None:
+            parts[place + 1] = f" in Python{parts[place + 1]}"
+        else:
+            parts[place] = _given(option, value)
+    return "`".join(parts)
 
 
-def _as_option(found: re.Match[str], command: Command | None) -> str:
-    argument, value = found[1], found[2]
-    option = None if command is None else _option_of(command, argument, value)
-    if option is None:
-        return f"{found[0]} in Python"
-    if value.startswith("["):  # given once for each
-        return f"`{' '.join(f'{option} {one}' for one in _LISTED.findall(value))}`"
-    return f"`{option}`" if value in {"", "True", "False"} else f"`{option} {value}`"
+def _given(option: str, value: str) -> str:
+    """Return an option with the value that an argument has in Python; once for each where it has several."""
+    if value in {"", "True", "False"}:
+        return option
+    values = [value]
+    if value.startswith("["):
+        with suppress(SyntaxError, ValueError):  # names of tensors stand in it, which may hold anything
+            values = ast.literal_eval(value)
+    return " ".join(f"{option} {visible(str(one), keep='')}" for one in values)
 
 
 def _option_of(command: Command, argument: str, value: str) -> str | None:

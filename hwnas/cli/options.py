@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,6 +18,15 @@ NoCheckScans = Annotated[
 Threads = Annotated[int, typer.Option(min=0, help="Threads of one inference; 0: all cores.")]
 Precision = Annotated[
     str, typer.Option(help="fp32, fp16, int8, mixed, or recommended for the bundle's target.")
+]
+BundleOption = Annotated[Path, typer.Option("--bundle", "-b", help="Bundle directory.")]
+RemoveClass = Annotated[
+    list[str] | None,
+    typer.Option(help="Class whose points TOPIC/filtered leaves out; may be given several times."),
+]
+CloudFields = Annotated[
+    str | None,
+    typer.Option(help="Fields of the clouds: '{intensity: reflectivity, intensity_scale: 0.5}'."),
 ]
 TrainingSteps = Annotated[
     int | None, typer.Option("--steps", min=1, help="Training steps instead of the run file's.")

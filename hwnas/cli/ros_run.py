@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,7 +12,7 @@ from rich.text import Text
 
 from hwnas.cli.console import err_console, out_console, print_json
 from hwnas.cli.infer import format_options_of
-from hwnas.cli.options import AsJson, Precision, Threads
+from hwnas.cli.options import AsJson, BundleOption, CloudFields, Precision, RemoveClass, Threads
 from hwnas.cli.trust import AllowedSigners, Identity, RequireSignature, trust_of
 from hwnas.errors import DataError
 from hwnas.text import counted, figure, visible
@@ -26,42 +24,43 @@ if TYPE_CHECKING:
 _COMPLAINT_PERIOD_S = 5.0
 
 
+TopicOption = Annotated[str, typer.Option(help="Topic with the clouds, such as /lidar/points.")]
+DomainOption = Annotated[
+    int | None, typer.Option(help="Domain of ROS 2, 0 to 101; that of ROS_DOMAIN_ID if not given.")
+]
+DurationOption = Annotated[
+    float | None, typer.Option(help="Seconds after which it ends. Default: at Ctrl-C.")
+]
+BackendOption = Annotated[
+    str, typer.Option(help="onnxruntime, or an engine of the bundle: tensorrt, tensorrt-rtx.")
+]
+LocalhostOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--localhost/--no-localhost",
+        help="Leave out other machines; if not given, where ROS_AUTOMATIC_DISCOVERY_RANGE is LOCALHOST.",
+    ),
+]
+VisualizationOption = Annotated[
+    bool, typer.Option("--visualization/--no-visualization", help="Publish TOPIC/visualization, too.")
+]
+
+
 def run(
-    bundle: Annotated[Path, typer.Option("--bundle", "-b", help="Bundle directory.")],
-    topic: Annotated[str, typer.Option(help="Topic with the clouds, such as /lidar/points.")],
-    domain: Annotated[int, typer.Option(envvar="ROS_DOMAIN_ID", help="Domain of ROS 2, 0 to 101.")] = 0,
-    duration: Annotated[
-        float | None, typer.Option(help="Seconds after which it ends. Default: at Ctrl-C.")
-    ] = None,
-    remove_class: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Class whose points are left out of TOPIC/filtered, which is published, too; may be given "
-            "several times."
-        ),
-    ] = None,
-    format_options: Annotated[
-        str | None,
-        typer.Option(help="Fields of the clouds: '{intensity: reflectivity, intensity_scale: 0.5}'."),
-    ] = None,
+    bundle: BundleOption,
+    topic: TopicOption,
+    domain: DomainOption = None,
+    duration: DurationOption = None,
+    remove_class: RemoveClass = None,
+    format_options: CloudFields = None,
     threads: Threads = 1,
     precision: Precision = "fp32",
-    backend: Annotated[
-        str, typer.Option(help="onnxruntime, or an engine of the bundle: tensorrt, tensorrt-rtx.")
-    ] = "onnxruntime",
+    backend: BackendOption = "onnxruntime",
     allowed_signers: AllowedSigners = None,
     identity: Identity = None,
     *,
-    localhost: Annotated[
-        bool,
-        typer.Option(
-            "--localhost",
-            help="Leave out other machines; so it is, too, if ROS_AUTOMATIC_DISCOVERY_RANGE is LOCALHOST.",
-        ),
-    ] = False,
-    visualization: Annotated[
-        bool, typer.Option("--visualization/--no-visualization", help="Publish TOPIC/visualization, too.")
-    ] = True,
+    localhost: LocalhostOption = None,
+    visualization: VisualizationOption = True,
     require_signature: RequireSignature = False,
     as_json: AsJson = False,
 ) -> None:
@@ -77,8 +76,8 @@ def run(
     trust = trust_of(require_signature=require_signature, allowed_signers=allowed_signers, identity=identity)
     options = LiveOptions(
         domain=domain,
-        localhost=localhost or os.environ.get("ROS_AUTOMATIC_DISCOVERY_RANGE") == "LOCALHOST",
-        duration=duration,
+        localhost=localhost,
+        duration_s=duration,
         visualization=visualization,
         remove_classes=remove_class or (),
         format_options=format_options_of(format_options) or {},

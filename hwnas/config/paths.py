@@ -18,9 +18,9 @@ from hwnas.config.sections import IsPath, PluginSection, TaskSection
 from hwnas.errors import ConfigError
 from hwnas.files import is_yaml
 from hwnas.plugin_settings import DeclaredSettings, declared_settings
-from hwnas.schema_problems import dotted_of, problems_of
 from hwnas.text import may_hold_secret, shown
-from hwnas.yaml_files import Location, YamlDocument, path_from
+from hwnas.yaml_files.reading import Location, YamlDocument, path_from
+from hwnas.yaml_files.schema_problems import dotted_of, problems_of
 
 _LIKE_PATHS = ("./", "../", "~/")
 _DEFAULT_NAMES = {TaskSection.group: TaskSection().name}

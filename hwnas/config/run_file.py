@@ -16,10 +16,10 @@ from hwnas.config.paths import refuse_missing, refuse_wrong_plugin_settings, wit
 from hwnas.config.run_config import RunConfig
 from hwnas.errors import ConfigError
 from hwnas.files import write_bytes_atomically
-from hwnas.schema_problems import problems_of
 from hwnas.text import shown
-from hwnas.yaml_files import YamlDocument, read_yaml
-from hwnas.yaml_output import dump_yaml
+from hwnas.yaml_files.reading import YamlDocument, read_yaml
+from hwnas.yaml_files.schema_problems import problems_of
+from hwnas.yaml_files.writing import dump_yaml
 
 SECRET_KEYS = ("storage",)
 

@@ -25,7 +25,7 @@ class SearchOptions:
         warm_start: directories of earlier runs, whose fronts are tried first.
         learn_from: directories of earlier runs that the strategy learns from.
         fidelities: train all candidates for so few steps first, such as 25 and 75, and the best longer.
-        reduction_factor: with fidelities: one in this many is trained longer.
+        reduction_factor: one candidate in this many is trained longer; goes with `fidelities`.
         initial_architectures: file of architectures that are tried first, as the search space reads them.
     """
 

@@ -122,7 +122,7 @@ def write_run_file(directory: str | Path) -> Path:
     """Write a commented `run.yaml` to start from, and return its path.
 
     Args:
-        directory: where it goes; made if missing.
+        directory: the directory where the file goes; made if missing.
 
     Raises:
         ConfigError: if there is one already.

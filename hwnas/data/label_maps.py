@@ -164,7 +164,7 @@ def load_label_map(name_or_path: Union[str, Path]) -> LabelMap:
             f"There is no label map {shown(str(name_or_path))}; known are {known} and paths of YAML files."
             + did_you_mean(str(name_or_path), known)
         )
-    from hwnas.yaml_files import read_yaml  # boards need no YAML
+    from hwnas.yaml_files.reading import read_yaml  # boards need no YAML
 
     document = read_yaml(path, error=DataError)
     try:

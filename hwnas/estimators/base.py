@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from hwnas.architecture import Architecture
 from hwnas.errors import ConfigError, EstimatorContractError
-from hwnas.plugins import Blame, check_interface, find_plugin, load_plugin, wrong
+from hwnas.plugins import find_plugin, load_plugin, made_by, wrong
 from hwnas.search_spaces.base import SearchSpace
 from hwnas.tasks.base import Quality, Task
 from hwnas.training.trainers import BY_DEFAULT, TrainerSpec
@@ -235,11 +235,10 @@ def make_estimator(name: str, context: EstimatorContext) -> AccuracyEstimator:
         PluginError: if the name is unknown, or what is registered makes no estimator.
         ConfigError: if a setting is unknown or wrong.
     """
-    plugin = find_plugin(GROUP, name)
-    factory: EstimatorFactory = load_plugin(GROUP, name)
-    with Blame(plugin, plugin.attribute, "make an estimator of a context", own_errors=True):
-        made = factory(context)
-    check_interface(plugin, made, AccuracyEstimator)
+    expected = "make an estimator of a context"
+    made: AccuracyEstimator = made_by(GROUP, name, context, expected=expected, interface=AccuracyEstimator)
     if made.returns not in {EVALUATION, SCORE}:
-        raise wrong(plugin, "returns", f"be {EVALUATION!r} or {SCORE!r}", f"is {made.returns!r}")
+        raise wrong(
+            find_plugin(GROUP, name), "returns", f"be {EVALUATION!r} or {SCORE!r}", f"is {made.returns!r}"
+        )
     return made

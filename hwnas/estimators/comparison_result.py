@@ -19,7 +19,7 @@ class RankedEstimator:
     Attributes:
         label: the name that tables give it.
         estimator: name of the plug-in.
-        settings: of the estimator.
+        settings: what the estimator was made with.
         failed: networks that it gave no score to.
         prepared_s: seconds that it took once, before the first network.
         report: how it ranks the others.
@@ -53,9 +53,9 @@ class EstimatorComparison:
         full_settings: settings of the full training.
         full_s: mean seconds of one full training.
         networks: content ids of the architectures.
-        errors: of each network after full training, 0 to 1.
+        errors: error of each network after full training, 0 to 1.
         gmacs: billions of multiply-accumulates of each network.
-        estimators: that were compared, the run's own first.
+        estimators: every estimator that was compared, the run's own first.
     """
 
     task: str

@@ -22,7 +22,7 @@ from hwnas.architecture import Architecture
 from hwnas.errors import ConfigError, TrainingError
 from hwnas.io_spec import IoSpec, NetworkContract
 from hwnas.tasks.base import Arrays, LossFunction, LossSettings, MetricWords, Picture, Predict, Quality, Task
-from hwnas.tasks.optional_parts import pretraining_dataset
+from hwnas.tasks.optional_parts import pretraining_dataset, set_epoch
 from hwnas.tasks.trees import Tree
 
 Sample = tuple[Tree, Tree]
@@ -208,6 +208,4 @@ class _ProxyDataset(Dataset[Sample]):
 
     def set_epoch(self, number: int) -> None:
         """Tell the data set of the pass, if it has random items."""
-        set_epoch = getattr(self._whole, "set_epoch", None)
-        if set_epoch is not None:
-            set_epoch(number)
+        set_epoch(self._whole, number)

@@ -23,7 +23,7 @@ class EstimatorReport:
 
     Attributes:
         estimator: its name.
-        rank_correlation: of its scores with the errors after full training.
+        rank_correlation: rank correlation of its scores with the errors after full training.
         macs: the same of multiply-accumulates, more of them taken as better.
         parameters: the same of the number of parameters.
         cost_s: mean seconds for one architecture.

@@ -36,7 +36,7 @@ def bench(
 
     Args:
         model: an ONNX file, or the directory of a bundle.
-        target: where to measure, such as `ssh://user@orin?backend=tensorrt`.
+        target: the target to measure on, such as `ssh://user@orin?backend=tensorrt`.
         inputs: shapes or values of inputs: `image=1x5x64x512`, `sr=16000`, `image=scan.npy`; shapes are
             needed where an axis is not fixed.
         quick: the protocol of a search: seconds, and a wider interval.
@@ -81,14 +81,14 @@ def bench_at_fixed_rate(
     """Run a model at the rate of a sensor, idle between frames.
 
     Args:
-        model: as `bench`.
-        target: as `bench`.
+        model: an ONNX file or a bundle, as of `bench`.
+        target: the target to measure on, as of `bench`.
         rate_hz: frames a second.
-        duration_s: of the run; two minutes if None. Where it is given, throttling is reported rather than
-            refused.
+        duration_s: length of the run; two minutes if None. Where it is given, throttling is reported rather
+            than refused.
         background: another model that runs beside it, and its rate in hertz.
-        inputs: as `bench`.
-        quick: as `bench`.
+        inputs: shapes or values of inputs, as of `bench`.
+        quick: whether the protocol of a search suffices, as of `bench`.
 
     Raises:
         HwnasError: as `bench`.

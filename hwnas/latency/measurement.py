@@ -63,15 +63,15 @@ class LatencyMeasurement:
     Attributes:
         latency_ms: median of all samples.
         interval_ms: lower and upper end of its confidence interval.
-        confidence: of the interval, such as 0.95.
+        confidence: confidence of the interval, such as 0.95.
         samples_ms: every sample after warm-up, in order, one tuple a process.
         percentiles_ms: `p90`, `p95`, `p99`; None where the samples are too few to state it.
         is_stable: False when the run looked disturbed or was given up early.
         remark: why it is not stable, empty otherwise.
         warmup_s: duration of the warm-up of each process.
-        model_sha256: of the measured file.
+        model_sha256: SHA-256 of the measured file.
         target: the target URL.
-        fingerprint: of the device, backend and settings.
+        fingerprint: fingerprint of the device, backend and settings.
         protocol: the settings that the measurement followed.
         ratio: median over rounds of the model's latency divided by that of the reference network in the same
             round, which cancels drift; None where no reference was clocked.
@@ -81,7 +81,7 @@ class LatencyMeasurement:
         ended: why clocking ended: `precise`, `time limit`, `sample limit` or `over the limit`.
         attempts: times the model was clocked; the calmest of them is stated.
         other_attempts: those that are not stated.
-        states: of the target (clocks, temperatures, alarms) before and after clocking.
+        states: states of the target (clocks, temperatures, alarms) before and after clocking.
     """
 
     latency_ms: float

@@ -33,9 +33,10 @@ class Target:
         transport: `local` for this machine, `ssh` for another.
         host: `user@name:port` as written, empty for `local`.
         backend: name in the entry-point group `hwnas.backends`.
-        threads: that the backend may use for one inference, at least 1.
+        threads: number of threads that the backend may use for one inference, at least 1.
         cores: processor numbers to pin to; empty lets the agent take the last `threads` of those it may use.
-        options: of the backend, as (name, value) pairs sorted by name, such as (("provider", "..."),).
+        options: options of the backend, as (name, value) pairs sorted by name, such as (("provider",
+            "..."),).
         python: interpreter on the board that has numpy and the backend, for `ssh`; empty for `python3`.
     """
 

@@ -14,10 +14,10 @@ class TargetState:
     """What a target said of itself; what it does not tell is None or missing, never zero.
 
     Attributes:
-        clocks_mhz: of processors and devices, by name.
-        temperatures_c: by the name of the sensor.
-        power_mw: by rail; None where there are none.
-        alarms: that were raised, such as those of throttling.
+        clocks_mhz: clocks of processors and devices, by name.
+        temperatures_c: temperature by the name of the sensor.
+        power_mw: power by rail; None where there are none.
+        alarms: names of alarms that were raised, such as those of throttling.
         throttle_counters: how often the target was slowed down so far, by the file that says so.
         gpus: what NVML says of each GPU; None where there is none.
     """

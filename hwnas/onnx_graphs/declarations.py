@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import onnx
 
 from hwnas.io_spec import OPEN, TensorSpec, stated_size
-from hwnas.model_inputs import DeclaredInput, GivenInput
+from hwnas.model_files.inputs import DeclaredInput, GivenInput
 from hwnas.onnx_graphs.counting.values import element_name
 
 
@@ -17,7 +17,7 @@ class GraphTensor:
     """An input or output of a graph.
 
     Attributes:
-        name: of it.
+        name: name of the tensor.
         dtype: such as `float32`, or `sequence(float32 [2, 2])` for what is no tensor.
         shape: size of every axis, or the name of one that is open; None for an open axis without a name.
             None in place of a shape that is not known, and of what is no tensor.

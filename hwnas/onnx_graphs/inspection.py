@@ -13,9 +13,9 @@ import onnx
 import onnx.inliner
 
 from hwnas.errors import ExportError, ModelFileError
-from hwnas.external_data import read_model_files
 from hwnas.io_spec import OPEN, is_countable
-from hwnas.model_inputs import DeclaredInput, GivenInput, given_inputs
+from hwnas.model_files.external_data import read_model_files
+from hwnas.model_files.inputs import DeclaredInput, GivenInput, given_inputs
 from hwnas.onnx_graphs.counting.functions import refuse_expansion
 from hwnas.onnx_graphs.counting.interpreter import Interpreter
 from hwnas.onnx_graphs.counting.loading import checked_model
@@ -73,15 +73,15 @@ class GraphReport:
     """What is in an ONNX file.
 
     Attributes:
-        inputs: with the sizes that were given for open axes.
-        outputs: as the file states them; a shape that it leaves out is inferred.
+        inputs: every input, with the sizes that were given for open axes.
+        outputs: every output, as the file states them; a shape that it leaves out is inferred.
         opsets: version of each operator set, by domain.
         operators: how often each operator occurs, quantisers included, bodies once.
-        layers: in graph order.
+        layers: every layer, in graph order.
         parameters: values of all weights, each tensor once, however often it is used.
         notes: what was assumed or chosen to count.
         metadata: properties of the file.
-        size_bytes: of the file and its external data.
+        size_bytes: size of the file and its external data.
     """
 
     inputs: tuple[GraphTensor, ...]
@@ -167,7 +167,7 @@ def inspect_onnx(path: Path, inputs: Sequence[str] = ()) -> GraphReport:
 
     Args:
         path: of the file; its external data lies beside it, and is not read.
-        inputs: shapes or values of inputs, see `hwnas.model_inputs.given_inputs`.
+        inputs: shapes or values of inputs, see `hwnas.model_files.inputs.given_inputs`.
 
     Raises:
         ExportError: if the file is missing, no ONNX file, or not valid, or its external data is amiss.

@@ -39,8 +39,8 @@ class BagTopic:
 
     Attributes:
         name: such as `/lidar/points`.
-        type_name: of its messages, such as `sensor_msgs/msg/PointCloud2`.
-        num_messages: of this type.
+        type_name: name of the type of its messages, such as `sensor_msgs/msg/PointCloud2`.
+        num_messages: number of messages of this type.
         other_types: what else was sent on it; clouds go before, as a subscriber of clouds gets no other.
     """
 
@@ -55,10 +55,10 @@ class BagMessage:
     """A message as it is stored.
 
     Attributes:
-        topic: that it is on.
-        log_ns: when it was recorded, nanoseconds since the epoch.
+        topic: name of the topic that it is on.
+        log_ns: time at which it was recorded, nanoseconds since the epoch.
         content: serialised, as its bag has it: CDR, or that of ROS 1.
-        connection: of rosbags, that it was read from.
+        connection: the connection of rosbags that it was read from.
     """
 
     topic: str
@@ -92,9 +92,9 @@ class Bag:
     """An open bag, also a context.
 
     Attributes:
-        path: of the file or directory.
+        path: path of the file or directory.
         is_ros1: whether its messages are serialised as in ROS 1.
-        topics: by name.
+        topics: every topic, by name.
     """
 
     def __init__(self, path: str | Path) -> None:

@@ -23,7 +23,7 @@ class CloudHeader:
 
     Attributes:
         stamp_ns: nanoseconds since the epoch of the sender's clock.
-        frame_id: of the coordinates.
+        frame_id: name of the frame of the coordinates.
         shape: rows and columns of an organised cloud; None for a list of points.
     """
 

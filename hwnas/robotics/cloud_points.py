@@ -33,12 +33,12 @@ class CloudFields:
 
     Attributes:
         x: name of the field of the first coordinate, in metres.
-        y: of the second.
-        z: of the third.
-        intensity: of the intensity; None for the first of `INTENSITY_NAMES` that is there.
-        ring: of the ring; None for the first of `RING_NAMES`.
-        time: of the time of a point; None for the first of `TIME_NAMES`.
-        intensity_scale: by which intensities are multiplied.
+        y: name of the field of the second.
+        z: name of the field of the third.
+        intensity: name of the field of the intensity; None for the first of `INTENSITY_NAMES` that is there.
+        ring: name of the field of the ring; None for the first of `RING_NAMES`.
+        time: name of the field of the time of a point; None for the first of `TIME_NAMES`.
+        intensity_scale: the factor by which intensities are multiplied.
         time_unit: a key of `TIME_UNITS_S`; None to tell it by the type: whole numbers are nanoseconds,
             float32 are seconds, float64 are seconds, or nanoseconds where they are too large for seconds.
     """
@@ -101,7 +101,7 @@ def points_of_cloud(
 
     Args:
         cloud: the message.
-        fields: which fields hold what; the usual names if None.
+        fields: names of the fields by what they hold; the usual names if None.
         remove_invalid: leave out points with a coordinate that is NaN or infinite, whatever `is_dense` says.
 
     Raises:

@@ -64,7 +64,11 @@ class DdsPublisher:
 
 
 class DdsGraph:
-    """A participant in a domain of ROS 2."""
+    """A participant in a domain of ROS 2.
+
+    Attributes:
+        domain: that it joined.
+    """
 
     def __init__(self, domain: int, *, is_local: bool = False) -> None:
         """Join a domain.
@@ -87,6 +91,7 @@ class DdsGraph:
                 f"DDS needs Cyclone DDS, which cannot be imported: {error}. Install it with: "
                 "pip install 'hwnas[dds]'"
             ) from error
+        self.domain = domain
         try:
             is_free = "CYCLONEDDS_URI" not in os.environ
             self._domain = _configured(domain, is_local=is_local) if is_free else None

@@ -104,7 +104,7 @@ class CloudLabeller:
 
         Args:
             runner: of the bundle.
-            format_options: which fields hold what, by the names of `CloudFields`, instead of what the
+            format_options: names of fields by the names of `CloudFields`, instead of what the
                 bundle states.
             remove_classes: names of classes whose points filtered clouds leave out.
             source: what clouds come from, for messages.

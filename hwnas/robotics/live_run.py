@@ -34,6 +34,7 @@ from hwnas.text import shown
 
 NODE_NAME = "hwnas_segmentation"
 KINDS = (SEGMENTATION, VISUALIZATION, FILTERED)
+_DOMAIN, _DISCOVERY_RANGE = "ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE"
 _DIAGNOSTICS, _DIAGNOSTICS_TYPE = "/diagnostics", "diagnostic_msgs/msg/DiagnosticArray"
 _DIAGNOSTICS_PERIOD_S = 1.0
 _PERIOD_S = 0.1
@@ -44,21 +45,22 @@ class LiveOptions:
     """How clouds are labelled, and where they come from.
 
     Attributes:
-        domain: as `ROS_DOMAIN_ID`.
-        localhost: whether processes of other machines are left out.
-        duration: seconds after which it ends; None for never.
+        domain: the domain of DDS, 0 to 101; None for that of the environment's `ROS_DOMAIN_ID`, or 0.
+        localhost: whether processes of other machines are left out; None for what the environment's
+            `ROS_AUTOMATIC_DISCOVERY_RANGE` says: `LOCALHOST` leaves them out.
+        duration_s: seconds after which it ends; None for never.
         visualization: whether coloured clouds are published while somebody listens.
         remove_classes: names of classes whose points are left out of filtered clouds; if any is named, these
             are published while somebody listens.
-        format_options: which fields hold what, as a data set of bags has it.
-        threads: of one inference on the CPU; 0: one for every core.
-        precision: of the network.
+        format_options: names of fields by what they hold, as a data set of bags has it.
+        threads: number of threads of one inference on the CPU; 0: one for every core.
+        precision: precision of the network.
         backend: what runs it: `onnxruntime`, or an engine of the bundle: `tensorrt`, `tensorrt-rtx`.
     """
 
-    domain: int = 0
-    localhost: bool = False
-    duration: float | None = None
+    domain: int | None = None
+    localhost: bool | None = None
+    duration_s: float | None = None
     visualization: bool = True
     remove_classes: Sequence[str] = ()
     format_options: Mapping[str, Any] = field(default_factory=dict)
@@ -73,15 +75,26 @@ class LiveOptions:
             ConfigError: if the duration is not above 0, the domain is no whole number, or an option is no
                 format option.
         """
-        if type(self.domain) is not int:
+        if self.domain is not None and type(self.domain) is not int:
             raise ConfigError(f"`domain=` is {self.domain!r}; expected a whole number.")
         for name in self.format_options:
             if name not in FORMAT_OPTIONS:
                 raise ConfigError(
                     f"`format_options=` holds {shown(name)}; expected some of {', '.join(FORMAT_OPTIONS)}."
                 )
-        if self.duration is not None and not (self.duration > 0 and math.isfinite(self.duration)):
-            raise ConfigError(f"`duration=` is {self.duration}; expected seconds above 0.")
+        if self.duration_s is not None and not (self.duration_s > 0 and math.isfinite(self.duration_s)):
+            raise ConfigError(f"`duration_s=` is {self.duration_s}; expected seconds above 0.")
+
+    def graph(self) -> DdsGraph:
+        """Join the graph that these options, or else the environment, name.
+
+        Raises:
+            ConfigError: if the domain is none, or cannot be joined, or Cyclone DDS is not installed.
+        """
+        is_local = self.localhost
+        if is_local is None:
+            is_local = os.environ.get(_DISCOVERY_RANGE) == "LOCALHOST"
+        return DdsGraph(_domain_of_environment() if self.domain is None else self.domain, is_local=is_local)
 
     def settings(self, bundle: str | os.PathLike[str], trust: Trust | None) -> NodeSettings:
         """Return the parameters of a node.
@@ -113,9 +126,10 @@ class LiveStatus:
     """How a run does.
 
     Attributes:
-        counts: of scans, so far.
-        publishers: of the topic.
-        median_ms: from arrival to publication of a scan, over the last 1,000; None before the first.
+        counts: what became of the scans so far.
+        publishers: number of publishers of the topic.
+        median_ms: median time from arrival to publication of a scan, over the last 1,000; None before the
+            first.
     """
 
     counts: Counts
@@ -128,12 +142,12 @@ class LiveRun:
     """What came of a run.
 
     Attributes:
-        topic: that clouds came from.
-        domain: of ROS 2.
-        output_topics: that may have been published.
-        seconds: that it lasted, without opening the bundle.
-        counts: of scans; `lost` are those that are missing between stamps.
-        latency: by step over the last 1,000 labelled scans; empty without any.
+        topic: name of the topic that clouds came from.
+        domain: the domain of ROS 2.
+        output_topics: names of the topics that may have been published.
+        seconds: seconds that it lasted, without opening the bundle.
+        counts: what became of the scans; `lost` are those that are missing between stamps.
+        latency: latency by step over the last 1,000 labelled scans; empty without any.
         network: what labelled, by name.
         last_refusal: why the last refused scan was; empty if none was.
         last_failure: why the last failed one was.
@@ -170,7 +184,7 @@ def run_live(
 
     Args:
         bundle: directory of the bundle.
-        topic: with `sensor_msgs/PointCloud2`, a full name such as `/lidar/points`.
+        topic: the topic with `sensor_msgs/PointCloud2`, a full name such as `/lidar/points`.
         options: how, and where from.
         trust: who must have signed the bundle; None for anybody or nobody.
         stop: is asked about ten times a second whether to end.
@@ -182,11 +196,11 @@ def run_live(
         HwnasError: if the bundle cannot be used.
     """
     settings = options.settings(bundle, trust)
-    with DdsGraph(options.domain, is_local=options.localhost) as graph:
+    with options.graph() as graph:
         node = _LiveNode(graph, topic, report_error)
         node.live.configure(settings)
         began = time.monotonic()
-        ends = math.inf if options.duration is None else began + options.duration
+        ends = math.inf if options.duration_s is None else began + options.duration_s
         node.live.activate()
         try:
             node.run(lambda: stop() or time.monotonic() >= ends, progress)
@@ -196,7 +210,7 @@ def run_live(
         report = node.live.report()
     return LiveRun(
         topic=topic,
-        domain=options.domain,
+        domain=graph.domain,
         output_topics=tuple(node.output_topics.values()),
         seconds=seconds,
         counts=report.counts,
@@ -206,6 +220,22 @@ def run_live(
         last_failure=report.last_failure,
         last_warning=report.last_warning,
     )
+
+
+def _domain_of_environment() -> int:
+    """Return the domain that `ROS_DOMAIN_ID` names; 0 where it is not set, as ROS has it.
+
+    Raises:
+        ConfigError: if it is no whole number.
+    """
+    text = os.environ.get(_DOMAIN) or "0"
+    try:
+        return int(text)
+    except ValueError:
+        raise ConfigError(
+            f"The environment variable {_DOMAIN} is {shown(text)}; expected a whole number. Correct it, or "
+            "give `domain=`."
+        ) from None
 
 
 class _LiveNode:

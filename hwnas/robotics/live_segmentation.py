@@ -123,7 +123,7 @@ class LiveSegmentation:
         """Begin unconfigured.
 
         Args:
-            sink: where labels go.
+            sink: the receiver of the labels.
             opener: opens the bundle that settings name.
         """
         self._sink, self._opener = sink, opener
@@ -205,7 +205,7 @@ class LiveSegmentation:
         One that cannot be read is refused at once, and takes no other's place.
 
         Args:
-            message: with the attributes of `sensor_msgs/PointCloud2`, or what `read_cloud` takes.
+            message: a message with the attributes of `sensor_msgs/PointCloud2`, or what `read_cloud` takes.
             read_cloud: makes a cloud of it, or raises a `DataError`.
         """
         clock = StepClock()

@@ -38,7 +38,7 @@ class Counts:
         labelled: published.
         dropped: not labelled, because a newer one had arrived or the node was deactivated.
         refused: malformed messages, and scans that the bundle does not take.
-        failed: whose labels could not be computed or published.
+        failed: scans whose labels could not be computed or published.
         lost: messages that never arrived, or that newer ones replaced in the queue of the middleware, as far
             as it tells or their numbers show; not among those received.
     """
@@ -84,8 +84,8 @@ class NodeReport:
     Attributes:
         is_configured: whether it has a bundle.
         is_active: whether it labels.
-        counts: of scans.
-        latency: of `NODE_STEPS` over the last `WINDOW` labelled scans; empty without any.
+        counts: what became of the scans.
+        latency: latency of `NODE_STEPS` over the last `WINDOW` labelled scans; empty without any.
         network: what labels, by name: bundle, architecture, precision, backend.
         last_refusal: why the last refused scan was.
         last_failure: why the last failed one was.

@@ -174,7 +174,7 @@ class NodeSettings:
     """Values of all parameters, each checked by itself.
 
     Attributes:
-        values: by name.
+        values: every value, by name.
     """
 
     values: Mapping[str, Value]

@@ -73,14 +73,14 @@ class PointCloud2:
     Attributes:
         height: rows; 1 for a list of points.
         width: points of a row.
-        fields: of every point, in any order; they do not overlap.
+        fields: what every point holds, in any order; they do not overlap.
         is_bigendian: whether the most significant byte comes first.
         point_step: bytes from one point to the next.
         row_step: bytes from one row to the next.
         data: [row_step * height] uint8.
         is_dense: whether the sender says that no coordinate is NaN or infinite.
         stamp_ns: time of the header, nanoseconds since the epoch of its clock.
-        frame_id: of the header.
+        frame_id: name of the frame of the coordinates, from the header.
     """
 
     height: int

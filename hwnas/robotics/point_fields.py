@@ -32,8 +32,8 @@ class PointField:
     """A field of every point, as `sensor_msgs/PointField` says it.
 
     Attributes:
-        name: of the field.
-        offset: of its first byte in the point.
+        name: name of the field.
+        offset: place of its first byte in the point.
         datatype: 1 to 8, see `NUMPY_TYPES`.
         count: numbers in the field; 0, which some drivers write, means 1, as in the Point Cloud Library.
     """

@@ -48,14 +48,14 @@ class ReplayOptions:
     """How a bag is replayed.
 
     Attributes:
-        topic: with the clouds; None for the only one.
+        topic: name of the topic with the clouds; None for the only one.
         rate: `fast`, one scan after the other, or `recorded`, each when its time has come.
         keep_topics: names of topics that are copied, or `all`.
         visualization: write coloured clouds, too.
         remove_classes: names of classes; if there are any, clouds without their points are written, too.
-        format_options: which fields hold what, as in `dataset.yaml`.
-        threads: of one inference; 0 for all cores.
-        precision: of the network, or `recommended`.
+        format_options: names of fields by what they hold, as in `dataset.yaml`.
+        threads: number of threads of one inference; 0 for all cores.
+        precision: precision of the network, or `recommended`.
         force: replace a bag that hwnas wrote.
         check_scans: refuse scans that contradict the bundle's manifest; False labels them, too, and nothing
             tells which labels are wrong.

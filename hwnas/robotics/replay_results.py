@@ -34,7 +34,7 @@ class RefusedScan:
 
     Attributes:
         number: its place on the topic, from 1.
-        log_ns: when it was recorded.
+        log_ns: time at which it was recorded.
         message: why.
     """
 
@@ -48,22 +48,22 @@ class Replay:
     """What came of a bag.
 
     Attributes:
-        bag: that was read.
-        bundle: that labelled it.
+        bag: the bag that was read.
+        bundle: the bundle that labelled it.
         out: the bag that was written; None if no scan was labelled.
-        topic: that clouds were read from.
-        output_topics: that were written.
-        copied_topics: that were copied.
-        scans: on the topic.
+        topic: name of the topic that clouds were read from.
+        output_topics: names of the topics that were written.
+        copied_topics: names of the topics that were copied.
+        scans: number of scans on the topic.
         labelled: how many of them were.
         refused: those that were not, in order.
-        copied_messages: of other topics.
-        latency: of each of `STEPS`; empty if no scan was labelled.
+        copied_messages: number of messages of other topics.
+        latency: latency of each of `STEPS`; empty if no scan was labelled.
         rate: `fast` or `recorded`.
         max_lag_ms: how long after its time the most delayed scan was begun, at the recorded rate; None at
             another.
         warnings: what is unusual about scans, with how many of them each is about.
-        precision: of the network.
+        precision: precision of the network.
         are_checked: whether scans that contradict the bundle's manifest were refused.
     """
 

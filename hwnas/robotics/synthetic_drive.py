@@ -45,7 +45,7 @@ class SyntheticDrive:
         bag: the bag in it; None if none was wanted.
         scans: how many.
         length_m: metres that the vehicle went.
-        turned_deg: by how much its direction changed, positive to the left.
+        turned_deg: degrees by which its direction changed, positive to the left.
     """
 
     path: Path
@@ -88,7 +88,7 @@ def synthesize_drive(
     The bytes depend on the arguments except `workers`.
 
     Args:
-        directory: where to write; must not exist or be an empty directory.
+        directory: the directory to write to; must not exist or be an empty directory.
         drive_s: how long the drive is, seconds above 0, to 60.
         rate_hz: scans a second, 1 to 50.
         sensor: name of a sensor of `hwnas.data.sensors`, or a sensor YAML file.

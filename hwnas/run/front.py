@@ -42,18 +42,18 @@ class FrontMember:
     """A network on a front, as it was evaluated and measured.
 
     Attributes:
-        architecture: of the network.
-        quality: on the validation split, after the training of the front's stage.
-        latency: on the target of the run, of the network alone; None where it was not measured. On the front
-            of a search it was clocked untrained under the quick protocol (`measuring.search`); at full budget
-            `Run.train` clocked it anew under the final one (`measuring.final`). `Run.export` clocks the
-            exported file once more, see `Bundle.latency`.
+        architecture: description of the network, from which its search space builds it.
+        quality: quality on the validation split, after the training of the front's stage.
+        latency: latency of the network alone on the target of the run; None where it was not measured. On the
+            front of a search it was clocked untrained under the quick protocol (`measuring.search`); at full
+            budget `Run.train` clocked it anew under the final one (`measuring.final`). `Run.export` clocks
+            the exported file once more, see `Bundle.latency`.
         objective: second objective of the run, in the unit that the front states; None where it is missing.
         measurements: everything that was measured, by name, such as `p99_ms@10hz`; units are in the names.
         trial: number of the trial that found it; None if the study does not list it any more.
         weights: safetensors file of its weights; None before full training.
         exceeds: constraints of the run that it breaks in its final measurements.
-        builds: of its engine; None where no engine was built more than once.
+        builds: how far repeated builds of its engine differ; None where no engine was built more than once.
     """
 
     architecture: Architecture
@@ -102,9 +102,10 @@ class Front(Sequence[FrontMember]):
         members: the networks.
         stage: `search` after the short trainings of a search, `full training` at full budget.
         objective: name of what was minimised beside the error, such as `latency_ms`.
-        unit: of the objective.
+        unit: unit of the objective.
         constraints: hard limits of the run, such as `p99_ms@10hz <= 40`.
-        hypervolume: of the search, at `reference_point`; None at full budget, where few networks are trained.
+        hypervolume: hypervolume of the search, at `reference_point`; None at full budget, where few networks
+            are trained.
         reference_point: the worst corner, as error and objective.
     """
 

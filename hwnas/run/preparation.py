@@ -45,8 +45,8 @@ class SupernetSummary:
     """Shared weights that were trained.
 
     Attributes:
-        directory: that holds them; the estimator `weight-sharing` takes it.
-        steps: that they were trained for.
+        directory: the directory that holds them; the estimator `weight-sharing` takes it.
+        steps: number of steps that they were trained for.
         parameters: values that the networks of the space share.
         train_s: seconds of all sessions, as far as their checkpoints reach.
     """
@@ -71,12 +71,12 @@ class RelaxationSummary:
     """Choices that were moved by gradients.
 
     Attributes:
-        directory: that holds them; the strategy `gradient` takes it.
-        weights: of the logarithm of the latency; a set of choices for each.
-        values: of each gene.
-        probabilities: of the values of each gene, [weights, values], rows sum to 1.
+        directory: the directory that holds them; the strategy `gradient` takes it.
+        weights: weights of the logarithm of the latency; a set of choices for each.
+        values: every value of each gene.
+        probabilities: probabilities of the values of each gene, [weights, values], rows sum to 1.
         likeliest: value of each gene, one for each weight.
-        steps: that were done.
+        steps: number of steps that were done.
         relax_s: seconds of all sessions.
     """
 

@@ -115,10 +115,10 @@ class QuickstartSummary:
     """What a quickstart leaves behind.
 
     Attributes:
-        directory: that holds all of it.
-        seconds: of each stage, by name.
+        directory: the directory that holds all of it.
+        seconds: seconds of each stage, by name.
         trained_candidates: networks that the search trained.
-        front: of the networks at full budget.
+        front: the front of the networks at full budget.
         bundles: the fastest first.
         report: the HTML file.
     """
@@ -177,7 +177,7 @@ def quickstart(
     Args:
         out: new directory for data, run, bundles and report.
         minutes: wall-clock time to spend, on two cores.
-        console: where progress is shown; standard error if None.
+        console: the console on which progress is shown; standard error if None.
 
     Raises:
         ConfigError: if the directory holds something else.

@@ -49,8 +49,9 @@ class SearchSummary:
         remarks: what was lost or damaged before this session, and what to change where most proposals were
             over the budget.
         estimator_report: how far the estimator orders networks as full training does; None if not known.
-        rungs: of several fidelities or of prescreening, the lowest first; empty for a plain search.
-        training: of the front in full, where prescreening ends with it.
+        rungs: every study of several fidelities or of prescreening, the lowest first; empty for a plain
+            search.
+        training: the training of the front in full, where prescreening ends with it.
         transfer: how far the earlier runs that the strategy learns from tell networks apart; None where it
             learns from none.
     """

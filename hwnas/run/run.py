@@ -55,8 +55,8 @@ class Run(SearchPreparation, RunContents):
         Args:
             source: a run file, its content as a mapping, or a `RunConfig`. Relative paths in a run file count
                 from that file, the others from the working directory.
-            directory: of the run. For a run file it is beside it and named like it if None; for the others
-                `run` in the working directory.
+            directory: directory of the run. For a run file it is beside it and named like it if None; for the
+                others `run` in the working directory.
             check_search: False takes a run that names what is not there yet besides its data, such as a
                 supernet or relaxed choices that the run itself is to make; strategy, estimators and executor
                 must be known by name, and are tried by the search alone.
@@ -157,8 +157,8 @@ class Run(SearchPreparation, RunContents):
         Networks that were trained with the same data, recipe and seed are kept.
 
         Args:
-            pick: which candidates: `all` of the front, its `knee`, how many, `latency<=MS`, `error<=SHARE`,
-                or an architecture id; the run file's choice if None.
+            pick: what to train: `all` of the front, its `knee`, how many, `latency<=MS`, `error<=SHARE`, or
+                an architecture id; the run file's choice if None.
             steps: training steps instead of the run file's.
             device: `auto`, `cpu`, `mps`, `cuda` or `cuda:N` instead of the run file's.
             log_dir: directory for events of TensorBoard.
@@ -194,7 +194,7 @@ class Run(SearchPreparation, RunContents):
         steps: int | None = None,
         device: str | None = None,
         progress: Listener[TrainingStatus] | bool = True,
-    ) -> BaselineComparison | None:
+    ) -> BaselineComparison:
         """Compare the trained front with hand-crafted networks: same data, recipe and device.
 
         Each hand-crafted network is trained like those of the front, then all are measured in one session
@@ -202,17 +202,16 @@ class Run(SearchPreparation, RunContents):
 
         Args:
             networks: names of `hwnas.models.baselines.BASELINES`; a text has commas between them.
-            width_multipliers: of their channels; 1 is as published.
+            width_multipliers: multipliers of their channels; 1 is as published.
             input_widths: columns of their image; those of the front's networks if None.
             seeds: trainings of each network, those of the front included, the first with the run's seed.
-            steps: of each training, instead of the run file's.
-            device: to train on, instead of the run file's.
+            steps: number of steps of each training, instead of the run file's.
+            device: the device to train on, instead of the run file's.
             progress: a function that is given a `TrainingStatus`; True shows it, False nothing.
 
-        Returns:
-            What was found; None if Ctrl-C ended it, and the same call goes on.
-
         Raises:
+            KeyboardInterrupt: if Ctrl-C or another signal ended it; checkpoints are saved before, and the
+                same call goes on.
             ConfigError: if there is no such network, it does not take the task's images, or `seeds` or
                 `steps` is no whole number from 1.
             StudyError: if nothing was trained in full, another process drives the run, or data or target are
@@ -245,7 +244,7 @@ class Run(SearchPreparation, RunContents):
         """Write trained networks as bundles, each with its evidence.
 
         Args:
-            pick: which networks: `all`, their `knee`, how many, `latency<=MS`, `error<=SHARE`, or an
+            pick: what to export: `all`, their `knee`, how many, `latency<=MS`, `error<=SHARE`, or an
                 architecture id.
             out: directory that gets a bundle for each network; `bundles` in the run directory if None.
             progress: a function that is given an `ExportStatus`; True shows it, False nothing.

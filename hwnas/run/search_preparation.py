@@ -43,7 +43,7 @@ class SearchPreparation:
 
         Args:
             out: directory; goes on with what it holds.
-            steps: of training, four networks each.
+            steps: number of training steps, four networks each.
             learning_rate: peak; that of `training.proxy` if None.
             progress: a function that is given a `StepStatus`; True shows a bar, False nothing.
 
@@ -76,7 +76,7 @@ class SearchPreparation:
             supernet: directory that `train_supernet` wrote.
             out: directory; goes on with what it holds.
             steps: each moves every set of choices.
-            weights: of the logarithm of the latency; a set of choices for each.
+            weights: weights of the logarithm of the latency; a set of choices for each.
             progress: a function that is given a `StepStatus`; True shows a bar, False nothing.
 
         Raises:
@@ -110,7 +110,7 @@ class SearchPreparation:
 
         Args:
             out: directory; goes on with what it holds.
-            networks: to be trained in full, at least 4.
+            networks: number of networks to be trained in full, at least 4.
             estimators: others to compare; a text has commas between them.
             max_gmac: networks with more billions of multiply-accumulates are passed over.
             workers: processes; one for each processor if None.

@@ -69,7 +69,7 @@ def compare_run(
     steps: int | None = None,
     device: str | None = None,
     progress: Listener[TrainingStatus] | None = None,
-) -> BaselineComparison | None:
+) -> BaselineComparison:
     """Train hand-crafted networks like the run's own, and measure all of them in one session.
 
     What was trained with the same data, recipe and seed is kept, also by `hwnas train`; an interrupted
@@ -83,10 +83,9 @@ def compare_run(
         device: to train on, instead of the run file's.
         progress: is told how far the trainings are.
 
-    Returns:
-        What was found; None if Ctrl-C ended it.
-
     Raises:
+        KeyboardInterrupt: if Ctrl-C or another signal ended it; checkpoints are saved before, and the same
+            call goes on.
         ConfigError: if there is no such network, `seeds` or `steps` is no whole number from 1, or the task's
             images are not of its kind.
         StudyError: if nothing was trained in full, another process drives the run, or data or target are not
@@ -110,21 +109,18 @@ def compare_run(
         with opened_meter(config, final=True) as meter:
             refuse_other_target(run, meter)  # said before hours of training
         trained = _Trainings(run, task, recipe, seeds, stop, listener).run(groups)
-        if trained is None:
-            return None
         with opened_meter(config, final=True) as meter:
             refuse_other_target(run, meter)
             found = _measured(trained, task, meter, objectives_of_front(front), config, stop, listener)
-        if found is None:
-            return None
-    comparison = BaselineComparison(
-        networks=tuple(sorted(found, key=lambda network: network.objective)),
-        objective=str(front["objectives"][1]),
-        unit=str(front["unit"]),
-        steps=int(recipe["steps"]),
-        seeds=tuple(config.search.seed + number for number in range(seeds)),
-    )
-    write_checked_json(run.comparison, comparison.to_json())
+        comparison = BaselineComparison(
+            networks=tuple(sorted(found, key=lambda network: network.objective)),
+            objective=str(front["objectives"][1]),
+            unit=str(front["unit"]),
+            steps=int(recipe["steps"]),
+            seeds=tuple(config.search.seed + number for number in range(seeds)),
+        )
+        write_checked_json(run.comparison, comparison.to_json())
+        stop.raise_if_requested()
     return comparison
 
 
@@ -207,8 +203,12 @@ class _Trainings:
         self._stop = stop
         self._listener = listener
 
-    def run(self, groups: Sequence[_Group]) -> list[_Trained] | None:
-        """Return all networks, trained; None if Ctrl-C ended it."""
+    def run(self, groups: Sequence[_Group]) -> list[_Trained]:
+        """Return all networks, trained.
+
+        Raises:
+            KeyboardInterrupt: if a signal ended it.
+        """
         wanted = self._seeds * sum(len(group.architectures) for group in groups)
         finished = 0
         trained: list[_Trained] = []
@@ -222,8 +222,6 @@ class _Trainings:
 
                 seeded = _with_seed(group.config, group.config.search.seed + number)
                 found = self._trained(seeded, group.architectures, tell)
-                if found is None:
-                    return None
                 finished += len(group.architectures)
                 for name, directory in found.items():
                     places[name].append(directory)
@@ -232,8 +230,12 @@ class _Trainings:
 
     def _trained(
         self, config: RunConfig, architectures: list[Architecture], tell: Listener[TrainingStatus]
-    ) -> dict[str, Path] | None:
-        """Return the directory of each network, trained with one seed; None if Ctrl-C ended it."""
+    ) -> dict[str, Path]:
+        """Return the directory of each network, trained with one seed.
+
+        Raises:
+            KeyboardInterrupt: if a signal ended it.
+        """
         own = FullTraining(self._run, config, self._task, self._recipe, architectures, self._stop, tell)
         kept = {each.id for each in architectures if own.is_trained(each)}
         directory = RunDirectory(self._run.compared(int(self._recipe["steps"]), config.search.seed))
@@ -249,8 +251,7 @@ class _Trainings:
             lambda status: tell(replace(status, finished=status.finished + len(kept))),
         )
         training.run()
-        if self._stop.requested:
-            return None
+        self._stop.raise_if_requested()
         return {
             each.id: (self._run if each.id in kept else directory).checkpoint(each.id)
             for each in architectures
@@ -276,13 +277,18 @@ def _measured(
     config: RunConfig,
     stop: StopRequest,
     listener: Listener[TrainingStatus],
-) -> list[ComparedNetwork] | None:
-    """Return what is measured of all networks; None if Ctrl-C ended it."""
+) -> list[ComparedNetwork]:
+    """Return what is measured of all networks.
+
+    Raises:
+        KeyboardInterrupt: if a signal ended it.
+        TrainingError: if the weights of a network are damaged.
+        MeasurementError: if one cannot be measured.
+    """
     found: list[ComparedNetwork] = []
     wanted = sum(len(each.qualities) for each in trained)
     for each in trained:
-        if stop.requested:
-            return None
+        stop.raise_if_requested()
         name = each.architecture.id if each.is_searched else name_of(each.architecture)
         place = f"measuring {name} ({len(found) + 1} of {len(trained)})"
         listener(TrainingStatus(wanted, wanted, {}, place))

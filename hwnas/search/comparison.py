@@ -32,11 +32,12 @@ class ComparedNetwork:
     """One network of a comparison.
 
     Attributes:
-        name: of a hand-crafted network, such as `salsanext x 0.5, 64 x 512`; the id of one that was searched.
-        architecture: of the network.
+        name: name of a hand-crafted network, such as `salsanext x 0.5, 64 x 512`; the id of one that was
+            searched.
+        architecture: description of the network, from which its search space builds it.
         is_searched: whether the run's search found it.
-        qualities: on the validation split, one for each seed of training.
-        latency: of the network alone, in the session in which all were measured.
+        qualities: quality on the validation split, one for each seed of training.
+        latency: latency of the network alone, in the session in which all were measured.
         objective: second objective of the run, in the unit that the comparison states.
         measurements: everything that was measured, by name; units are in the names.
     """
@@ -103,9 +104,9 @@ class BaselineComparison:
     Attributes:
         networks: all of them, by ascending objective.
         objective: what was minimised beside the error, such as `latency_ms`.
-        unit: of the objective.
-        steps: of each training.
-        seeds: of the trainings.
+        unit: unit of the objective.
+        steps: number of steps of each training.
+        seeds: seeds of the trainings.
     """
 
     networks: tuple[ComparedNetwork, ...]

@@ -110,7 +110,7 @@ def train_front(
         with opened_meter(config, final=True) as meter:
             refuse_other_target(run, meter)
             training.measure(meter, objectives_of_front(front))
-        return FullTrainingResult(listed(run), interrupted=False)
+        return FullTrainingResult(listed(run), interrupted=stop.requested)
 
 
 class FullTraining:
@@ -292,12 +292,16 @@ class FullTraining:
         return True
 
     def measure(self, meter: LatencyMeter, objectives: Objectives) -> None:
-        """Measure every trained network that has no final measurements yet, and list it.
+        """Measure every trained network that has no final measurements yet, and list all of them.
+
+        A signal ends it between two networks; those that were measured stay so.
 
         Raises:
             MeasurementError: if one cannot be measured.
         """
         for architecture in self._architectures:
+            if self._stop.requested:
+                return
             self._measure_one(architecture, meter, objectives)
             self._tell()
         ids = [architecture.id for architecture in self._architectures]

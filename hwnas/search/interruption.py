@@ -46,6 +46,15 @@ class StopRequest:
             self._timer.cancel()
         self._restore()
 
+    def raise_if_requested(self) -> None:
+        """End a step that has no result to return before it is done.
+
+        Raises:
+            KeyboardInterrupt: if a signal was noted.
+        """
+        if self.requested:
+            raise KeyboardInterrupt
+
     def _note(self, number: int, _frame: FrameType | None) -> None:
         self.requested = True
         self._restore()

@@ -16,7 +16,7 @@ from hwnas.errors import ArchitectureError, ConfigError, did_you_mean
 from hwnas.io_spec import NetworkContract
 from hwnas.kernel_graph.images import Index
 from hwnas.kernel_graph.kernels import COLUMNS, Rows
-from hwnas.plugins import Blame, check_interface, find_plugin, load_plugin, wrong
+from hwnas.plugins import made_by, refuse_other_name, wrong
 
 GROUP = "hwnas.search_spaces"
 
@@ -93,6 +93,15 @@ class SupportsEncodingParts(Protocol):
     @property
     def encoding_parts(self) -> tuple[int, ...]:
         """Lengths of the consecutive parts of what `encode` returns."""
+        ...
+
+
+@runtime_checkable
+class SupportsBatchEncoding(Protocol):
+    """A space that encodes many networks faster than one by one."""
+
+    def encode_many(self, architectures: Sequence[Architecture]) -> npt.NDArray[np.float32]:
+        """Return what `encode` says of each network, [n, d]; there may be none."""
         ...
 
 
@@ -196,13 +205,11 @@ def make_search_space(
         PluginError: if the name is unknown, or what is registered makes no search space.
         ConfigError: if a restriction names an unknown gene or value.
     """
-    plugin = find_plugin(GROUP, name)
-    factory: SearchSpaceFactory = load_plugin(GROUP, name)
-    with Blame(plugin, plugin.attribute, "make a space of a contract and restrictions", own_errors=True):
-        made = factory(contract, restrictions or {})
-    check_interface(plugin, made, SearchSpace)
-    if made.name != name:
-        raise wrong(plugin, "name", "be what the space is registered as", f"is {made.name!r}")
+    expected = "make a space of a contract and restrictions"
+    made: SearchSpace = made_by(
+        GROUP, name, contract, restrictions or {}, expected=expected, interface=SearchSpace
+    )
+    refuse_other_name(GROUP, name, made.name)
     return made
 
 
@@ -262,9 +269,7 @@ def sample_choices(space: SearchSpace, rng: np.random.Generator) -> dict[str, An
 
 
 def encode_many(space: SearchSpace, architectures: Sequence[Architecture]) -> npt.NDArray[np.float32]:
-    """Return the encodings of many architectures, [n, d], by the space's own `encode_many` if it has one."""
-    at_once: Callable[[Sequence[Architecture]], npt.NDArray[np.float32]] | None
-    at_once = getattr(space, "encode_many", None)
-    if at_once is not None:
-        return np.asarray(at_once(architectures))
+    """Return the encodings of many architectures, [n, d]."""
+    if isinstance(space, SupportsBatchEncoding):
+        return np.asarray(space.encode_many(architectures))
     return np.stack([space.encode(architecture) for architecture in architectures])

@@ -13,10 +13,11 @@ from torch.utils.data import Dataset
 from hwnas.architecture import Architecture
 from hwnas.arrays import FloatArray
 from hwnas.io_spec import IoSpec, NetworkContract
-from hwnas.plugins import load_plugin
+from hwnas.plugins import made_by, refuse_other_name
 from hwnas.tasks.trees import Tree
 from hwnas.text import counted, one_line
 
+GROUP = "hwnas.tasks"
 Arrays = Mapping[str, FloatArray]
 """Arrays by the names of a network's inputs or outputs, each with a batch of 1 as its first axis."""
 
@@ -202,8 +203,8 @@ class Task(Protocol):
             augmentation: strength from 0 (none) to 1 (full).
             seed: what is random in an item follows from it, the pass and the index of the item.
 
-        A set with random items has a method `set_epoch(number: int)`, called before items of another
-        pass are taken; so a resumed training sees what an uninterrupted one would have seen.
+        A set with random items is `SupportsEpochs`: it is told of a pass before items of it are taken, so
+        that a resumed training sees what an uninterrupted one would have seen.
         """
         ...
 
@@ -268,9 +269,10 @@ def make_task(name: str, settings: Mapping[str, Any]) -> Task:
     """Return the registered task `name` with `settings`.
 
     Raises:
-        PluginError: if the name is unknown.
+        PluginError: if the name is unknown, or what is registered makes no task.
         ConfigError: if a setting is unknown or wrong.
         DataError: if the data cannot be used.
     """
-    factory: TaskFactory = load_plugin("hwnas.tasks", name)
-    return factory(settings)
+    made: Task = made_by(GROUP, name, settings, expected="make a task of settings", interface=Task)
+    refuse_other_name(GROUP, name, made.name)
+    return made

@@ -14,8 +14,8 @@ from hwnas.architecture import Architecture
 from hwnas.labels import IGNORED_LABEL
 from hwnas.metrics.confusion import confusion_matrix, mean_iou
 from hwnas.plugins import Blame, plugin_or_name
-from hwnas.tasks.base import Predict, Quality, Task
-from hwnas.tasks.evaluation import GROUP, checked_quality, evaluate
+from hwnas.tasks.base import GROUP, Predict, Quality, Task
+from hwnas.tasks.evaluation import checked_quality, evaluate
 
 BANDS_M = ((0.0, 20.0), (20.0, 40.0), (40.0, math.inf))
 """Distances from the sensor that are evaluated apart: lower end included, upper end not."""

@@ -7,9 +7,7 @@ import math
 from hwnas.architecture import Architecture
 from hwnas.errors import TrainingError
 from hwnas.plugins import Blame, plugin_or_name, wrong
-from hwnas.tasks.base import Predict, Quality, Task
-
-GROUP = "hwnas.tasks"
+from hwnas.tasks.base import GROUP, Predict, Quality, Task
 
 
 def evaluate(

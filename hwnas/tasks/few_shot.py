@@ -16,7 +16,7 @@ class EvaluatedQuality:
     """A quality and how far samples drawn anew would move it.
 
     Attributes:
-        quality: on all samples.
+        quality: quality on all samples.
         interval: 95 % bootstrap interval of its value over samples; None where there are too few.
     """
 

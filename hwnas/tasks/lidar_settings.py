@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from hwnas.data.datasets.subsets import Subset
 from hwnas.errors import ConfigError
 from hwnas.range_view.projection_spec import MAX_HEIGHT, MAX_WIDTH, MIN_HEIGHT, MIN_WIDTH
-from hwnas.schema_problems import problems_of
+from hwnas.yaml_files.schema_problems import problems_of
 
 Width = Annotated[int, Field(ge=MIN_WIDTH, le=MAX_WIDTH)]
 Channels = Annotated[list[float], Field(min_length=5, max_length=5)]

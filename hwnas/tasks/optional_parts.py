@@ -81,6 +81,21 @@ def pretraining_dataset(
 
 
 @runtime_checkable
+class SupportsEpochs(Protocol):
+    """A set of training samples with random items, which differ from pass to pass."""
+
+    def set_epoch(self, number: int) -> None:
+        """Take note of the pass, from 0, before items of it are taken."""
+        ...
+
+
+def set_epoch(dataset: object, number: int) -> None:
+    """Tell a set of training samples of the pass that begins; nothing where its items are the same in all."""
+    if isinstance(dataset, SupportsEpochs):
+        dataset.set_epoch(number)
+
+
+@runtime_checkable
 class SupportsEndToEndClock(Protocol):
     """A task whose pre- and post-processing the agent knows; `deployment` states their settings."""
 

@@ -24,12 +24,12 @@ import torch
 from torch import Tensor
 
 from hwnas.architecture import Architecture
-from hwnas.bundle.runtime.processor import Processor, ProcessorContext, make_processor
+from hwnas.bundle.runtime.processor import Processor, ProcessorContext, make_processor, result_warnings
 from hwnas.errors import ConfigError, DataError
 from hwnas.search_spaces.base import SearchSpace, make_search_space
 from hwnas.tasks.base import LossSettings, Predict, Task, make_task
 from hwnas.tasks.evaluation import evaluate
-from hwnas.tasks.optional_parts import expectations
+from hwnas.tasks.optional_parts import expectations, set_epoch
 from hwnas.tasks.trees import leaves, run
 from hwnas.training.dry_run import dry_run
 from hwnas.training.predict import torch_predict
@@ -106,8 +106,7 @@ class TaskSuite:
     def test_training_samples_repeat_and_stack(self, subject: Task, architecture: Architecture) -> None:
         first, again = (subject.train_dataset(architecture, augmentation=1.0, seed=3) for _ in range(SAMPLES))
         for data in (first, again):
-            if hasattr(data, "set_epoch"):
-                data.set_epoch(1)
+            set_epoch(data, 1)
         forms = set()
         for index in range(min(len(first), SAMPLES)):  # type: ignore[arg-type]
             tensors = [tensor for tree in first[index] for tensor in leaves(tree)]
@@ -156,7 +155,8 @@ class TaskSuite:
         for raw in islice(subject.raw_inputs(architecture), SAMPLES):
             assert all(isinstance(sentence, str) for sentence in processor.check(raw))
             before, context = processor.before(raw)
-            processor.after(predict(before), context)
+            result = processor.after(predict(before), context)
+            assert all(isinstance(sentence, str) for sentence in result_warnings(processor, result))
             again, _ = processor.before(raw)
             for name, array in before.items():
                 np.testing.assert_array_equal(array, again[name])

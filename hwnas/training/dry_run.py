@@ -21,14 +21,14 @@ from torch.utils.data import default_collate
 
 from hwnas.architecture import Architecture
 from hwnas.bundle.runtime.processor import GROUP as PROCESSORS
-from hwnas.bundle.runtime.processor import Processor, ProcessorContext, make_processor
+from hwnas.bundle.runtime.processor import Processor, ProcessorContext, make_processor, result_warnings
 from hwnas.errors import PluginError, TrainingError
 from hwnas.io_spec import IoSpec, NetworkContract, TensorSpec
 from hwnas.plugins import Blame, Plugin, plugin_or_name, wrong
 from hwnas.scratch import ScratchDirectory
 from hwnas.search_spaces.base import SearchSpace
+from hwnas.tasks.base import GROUP as TASKS
 from hwnas.tasks.base import Arrays, LossSettings, MetricWords, Picture, Task
-from hwnas.tasks.evaluation import GROUP as TASKS
 from hwnas.tasks.evaluation import checked_quality
 from hwnas.tasks.optional_parts import expectations
 from hwnas.tasks.trees import Tree, leaves, named, run
@@ -265,8 +265,10 @@ def _check_round(processor: Processor, name: str, raw: Any, arrays: Arrays, outp
     def fault(method: str, expected: str, found: str) -> PluginError:
         return wrong(plugin, method, expected, found)
 
+    with blame("input_suffixes"):
+        _refuse_no_texts(plugin, "input_suffixes", processor.input_suffixes)
     with blame("check"):
-        processor.check(raw)
+        _refuse_no_texts(plugin, "check", processor.check(raw))
     with blame("before"):
         found, context = processor.before(raw)
     shapes = {key: TensorSpec(key, np.shape(array)) for key, array in arrays.items()}
@@ -283,6 +285,8 @@ def _check_round(processor: Processor, name: str, raw: Any, arrays: Arrays, outp
             )
     with blame("after"):
         result = processor.after(outputs, context)
+    with blame("warnings_of"):
+        _refuse_no_texts(plugin, "warnings_of", result_warnings(processor, result))
     with ScratchDirectory("dry-run") as scratch:
         path = Path(scratch) / f"result{processor.result_suffix}"
         with blame("write"):
@@ -297,6 +301,16 @@ def _check_round(processor: Processor, name: str, raw: Any, arrays: Arrays, outp
         png = processor.picture(raw, result, "dry run")
     if not isinstance(png, bytes) or not png.startswith(_PNG):
         raise fault("picture", "return a PNG", "does not")
+
+
+def _refuse_no_texts(plugin: Plugin | str, method: str, found: object) -> None:
+    """Refuse anything but a sequence of texts; a text alone would be read letter by letter.
+
+    Raises:
+        PluginError: naming the method.
+    """
+    if not isinstance(found, tuple | list) or not all(isinstance(text, str) for text in found):
+        raise wrong(plugin, method, "be or return a tuple of texts", f"gave {found!r:.100}")
 
 
 def _check_trainer(

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from hwnas.errors import DataError
 from hwnas.processes import die_with_parent
+from hwnas.tasks.optional_parts import set_epoch
 from hwnas.tasks.trees import Tree
 
 Sample = tuple[Tree, Tree]
@@ -21,8 +22,8 @@ Sample = tuple[Tree, Tree]
 class EndlessDataset(Dataset[Sample]):
     """A data set seen again and again: item i is in pass i // N, each pass in an order of its own.
 
-    The data set is told of the pass by its method `set_epoch`, if it has one, so that
-    augmentation too depends on nothing but the seed and i.
+    The data set is told of the pass, if it is `SupportsEpochs`, so that augmentation too depends on nothing
+    but the seed and i.
     """
 
     def __init__(self, dataset: Dataset[Sample], seed: int) -> None:
@@ -39,9 +40,7 @@ class EndlessDataset(Dataset[Sample]):
         if number != self._pass:
             self._pass = number
             self._order = np.random.default_rng([self._seed, number]).permutation(self._size)
-        set_epoch = getattr(self._dataset, "set_epoch", None)
-        if set_epoch is not None:
-            set_epoch(number)
+        set_epoch(self._dataset, number)
         return self._dataset[int(self._order[place])]
 
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 from torch import nn
 
 from hwnas.architecture import Architecture
-from hwnas.plugins import Blame, load_plugin, plugin_or_name
+from hwnas.plugins import Blame, made_by, plugin_or_name, refuse_other_name
 from hwnas.search_spaces.base import SearchSpace
 from hwnas.tasks.base import Quality, Task
 from hwnas.tasks.evaluation import checked_quality
@@ -126,11 +126,14 @@ class TrainerSpec:
         """Return the trainer for a task and a space.
 
         Raises:
-            PluginError: if the name is unknown.
+            PluginError: if the name is unknown, or what is registered makes no trainer.
             ConfigError: if a setting is unknown or wrong.
         """
-        factory: TrainerFactory = load_plugin(GROUP, self.name)
-        return factory(TrainerContext(task, space, self.settings))
+        context = TrainerContext(task, space, self.settings)
+        expected = "make a trainer of a context"
+        made: Trainer = made_by(GROUP, self.name, context, expected=expected, interface=Trainer)
+        refuse_other_name(GROUP, self.name, made.name)
+        return made
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""

@@ -43,11 +43,11 @@ class ViewOptions:
     """What is shown, and how.
 
     Attributes:
-        split: of the data set; None for all of its scans.
+        split: split of the data set; None for all of its scans.
         every: each n-th scan is shown, at least 1.
         most: scans that are shown, at least 1; None for all.
-        threads: of one inference; 0 for all cores.
-        precision: of the networks, or `recommended`.
+        threads: number of threads of one inference; 0 for all cores.
+        precision: precision of the networks, or `recommended`.
         force: replace a recording.
     """
 
@@ -75,12 +75,12 @@ class ViewedBundle:
     """What a bundle made of the scans.
 
     Attributes:
-        path: of the bundle.
-        name: in the view.
+        path: path of the bundle.
+        name: name in the view.
         labelled: scans.
         refused: why scans were not labelled, by the id of the scan.
         compared: points with a true label, of scans that it labelled; true labels are merged as its own are.
-        wrong: of these, those that it labels otherwise.
+        wrong: how many of these it labels otherwise.
         why_not_compared: why labels are not compared with true ones that are there; empty if they are.
         warnings: what is unusual about scans, with how many of them each is about.
     """
@@ -104,11 +104,11 @@ class View:
     """What is shown.
 
     Attributes:
-        path: of the data set or bag.
+        path: path of the data set or bag.
         out: the recording that was written; None if a viewer shows it.
-        scans: that are shown.
-        labelled_scans: of them, those that have labels of their own.
-        bundles: that label them.
+        scans: number of scans that are shown.
+        labelled_scans: how many of them have labels of their own.
+        bundles: every bundle that labels them.
     """
 
     path: Path

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 import hwnas
 from hwnas.bundle.inference.results import InferenceStatus
+from hwnas.bundle.runtime.arrays import ArraysProcessor
 from hwnas.cli.main import make_app
 from hwnas.files import sha256_of_file
 from tests.bundle.made_up_bundle import change, write_bundle
@@ -80,6 +81,17 @@ def test_every_file_is_run_and_what_cannot_be_is_named(bundle: Path, cubes: Path
     with pytest.raises(hwnas.ConfigError, match="`columns=` are for LiDAR bundles"):
         hwnas.Bundle(bundle).infer(cubes, tmp_path / "other", columns="x,y")
     assert not (tmp_path / "other").exists()
+
+
+def test_what_a_processor_finds_on_the_way_is_among_the_warnings(
+    bundle: Path, cubes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def warnings_of(_self: object, result: dict[str, np.ndarray]) -> tuple[str, ...]:
+        return (f"The first value is {result['logits'].flat[0]:g}.",)
+
+    monkeypatch.setattr(ArraysProcessor, "warnings_of", warnings_of, raising=False)
+    found = hwnas.Bundle(bundle).infer([cubes / "deep" / "b.npz"], tmp_path / "out")
+    assert found.files[0].warnings == ("The first value is 1.",)
 
 
 @pytest.mark.parametrize("damage", [b'{"file": "torn', b"\xff\xfe\n", b"[1]\n", b"\0" * 100])

@@ -17,7 +17,7 @@ from hwnas.config.template import TEMPLATE
 from hwnas.io_spec import NetworkContract, dense_logits
 from hwnas.search_spaces.base import make_search_space
 from hwnas.tasks.lidar_settings import LidarSettings, parse_settings
-from hwnas.yaml_files import parse_yaml
+from hwnas.yaml_files.reading import parse_yaml
 
 VALUE: dict[str, Any] = parse_yaml(TEMPLATE, "run.yaml").value
 

@@ -28,6 +28,11 @@ def test_what_is_said_of_commands_is_of_commands_that_there_are() -> None:
             ["quickstart"],
             "Interrupted. The same command goes on where it was. Finished steps are kept.",
         ),
+        (
+            "hwnas.run.run.Run.open",
+            ["compare", "run"],
+            "Interrupted. The same command goes on where it was. Checkpoints are kept.",
+        ),
         ("hwnas.latency.doctor.doctor.doctor", ["doctor"], "Interrupted."),
     ],
 )

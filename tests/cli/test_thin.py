@@ -30,7 +30,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "reference" / "python.md"
 PLUMBING = {
     "hwnas.config", "hwnas.errors", "hwnas.files", "hwnas.io_spec", "hwnas.onnxruntime_loading",
     "hwnas.plain_console", "hwnas.processes", "hwnas.range_view.projection_spec", "hwnas.run.progress", "hwnas.scratch", "hwnas.search.interruption", "hwnas.text",
-    "hwnas.yaml_files",
+    "hwnas.yaml_files.reading",
 }  # fmt: skip
 """Modules for arguments, files, terminals and processes."""
 
@@ -164,7 +164,11 @@ CALLS = {
         no_check_scans="check_scans",
     ),
     "ros run": called(
-        hwnas.robotics.run_live, hwnas.robotics.LiveOptions, printing=TRUST, remove_class="remove_classes"
+        hwnas.robotics.run_live,
+        hwnas.robotics.LiveOptions,
+        printing=TRUST,
+        duration="duration_s",
+        remove_class="remove_classes",
     ),
     "view": called(hwnas.view, hwnas.ViewOptions, printing=TRUST),
     "inspect": called(hwnas.inspect_model, file="path", layers="load_engine"),

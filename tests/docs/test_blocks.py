@@ -20,7 +20,7 @@ from hwnas.data.label_maps import LabelMap
 from hwnas.data.sensors import load_sensor
 from hwnas.errors import ConfigError
 from hwnas.latency.target import Target
-from hwnas.yaml_files import parse_yaml
+from hwnas.yaml_files.reading import parse_yaml
 from tests.docs.blocks import DOCS, REPOSITORY, TUTORIAL, Block, blocks_of, pages
 
 BLOCKS = [block for page in pages() for block in blocks_of(page)]

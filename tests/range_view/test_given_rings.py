@@ -13,7 +13,7 @@ from hwnas.range_view.projection_spec import ProjectionSpec
 from hwnas.range_view.rows import DISAGREE, OTHER_BEAMS, REORDERED, rows_of, sines_of_beams
 from hwnas.scan import DataWarning
 from tests.data.sensor_clouds import Turn, scan_of
-from tests.range_view.test_rings import ROTATING, row_of, turns
+from tests.range_view.ring_scans import ROTATING, row_of, turns
 
 
 def test_rings_numbered_as_beams_fire_are_sorted_by_elevation_with_a_warning() -> None:

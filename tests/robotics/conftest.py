@@ -11,6 +11,8 @@ from hwnas.bundle.export import export_bundle
 from hwnas.bundle.trained_member import TrainedMember
 from tests.bundle.small_lidar import FixedMeter, SmallSpace, SmallTask, write_run
 
+pytest.register_assert_rewrite("tests.robotics.ros2.nodes", "tests.robotics.ros2.suites")
+
 
 @pytest.fixture(scope="session")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -9,15 +9,20 @@ import pytest
 
 from tests.robotics.bags import lidar_cloud
 from tests.robotics.ros2 import graph
-from tests.robotics.ros2.graph import NODE, SEGMENTATION
-from tests.robotics.test_ros2_node import QOS, added, check_labels, settled
+from tests.robotics.ros2.graph import SEGMENTATION
+from tests.robotics.ros2.nodes import (
+    QOS,
+    added,
+    check_labels,
+    check_waiting_for_a_bundle,
+    distribution_or_skip,
+    settled,
+)
 
 
 @pytest.fixture(params=graph.DISTRIBUTIONS)
 def distribution(request: pytest.FixtureRequest) -> str:
-    if reason := graph.why_missing(request.param):
-        pytest.skip(reason)
-    return str(request.param)
+    return distribution_or_skip(request)
 
 
 def test_a_slow_network_labels_the_newest_and_counts_the_others(
@@ -51,17 +56,7 @@ def test_without_a_bundle_the_node_waits_and_says_so(distribution: str, bundle: 
         graph.running_peer(distribution, tmp_path) as peer,
         graph.running_node(distribution, tmp_path, {}) as node,
     ):
-        node.says("Not configured: `bundle` is empty; name the directory of a bundle")
-        diagnosis = peer("diagnosis", node=NODE)
-        assert diagnosis["level"] == 2
-        assert diagnosis["message"].startswith("`bundle` is empty")
-        assert peer("set", node=NODE, values={"bundle": str(bundle)}) == [[True, ""]]
-        for transition in (graph.CONFIGURE, graph.ACTIVATE):
-            assert peer("change", node=NODE, transition=transition)
-        assert peer("state", node=NODE) == "active"
-        assert peer("change", node=NODE, transition=graph.SHUTDOWN)
-        assert peer("state", node=NODE) == "finalized"
-        assert node.interrupted() == 0
+        check_waiting_for_a_bundle(peer, node, bundle)
 
 
 def test_without_hwnas_the_package_says_what_is_missing(distribution: str, tmp_path: Path) -> None:

@@ -15,26 +15,34 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from hwnas.errors import ConfigError
 from hwnas.processes import kill_group, start
-from hwnas.robotics import LiveOptions, LiveRun, PointCloud2, run_live
+from hwnas.robotics import LiveOptions, LiveRun, PointCloud2, live_run, run_live
 from hwnas.robotics.dds import DdsGraph
 from hwnas.robotics.point_cloud2 import TYPE_NAME
 from hwnas.robotics.serialised_clouds import bytes_of_cloud, cloud_of_bytes
 from tests.bundle.runtime.other_runtimes import ROOT
-from tests.bundle.small_lidar import LABELS
 from tests.robotics.bags import lidar_cloud
 from tests.robotics.messages import xyzir
 from tests.robotics.ros2 import graph
-from tests.robotics.ros2.graph import FILTERED, NODE, SEGMENTATION, TOPIC, VISUALIZATION, Peer
-from tests.robotics.test_ros2_node import check_labels, counts_of, malformed, serialised, settled
+from tests.robotics.ros2.graph import NODE, SEGMENTATION, TOPIC
+from tests.robotics.ros2.nodes import (
+    TOPICS,
+    Labelling,
+    check_labels,
+    counts_of,
+    distribution_or_skip,
+    malformed,
+    serialised,
+    settled,
+    warm_up,
+)
+from tests.robotics.ros2.suites import LabelSuite
 
 pytest.importorskip("cyclonedds", reason="no Cyclone DDS: `pip install hwnas[dds]`, where it has a wheel")
 
-TOPICS = (SEGMENTATION, VISUALIZATION, FILTERED)
 # Fast DDS of Kilted says types in a way that Cyclone DDS takes for damage, unless it is told to say none.
 NO_TYPES = """<?xml version="1.0" encoding="UTF-8"?>
 <dds xmlns="http://www.eprosima.com"><profiles><participant profile_name="names" is_default_profile="true"><rtps>
@@ -75,23 +83,12 @@ def running(bundle: Path, scratch: Path, *more: str) -> Iterator[Running]:
         process.wait()
 
 
-@dataclass(frozen=True)
-class Ros:
-    """The command, and a peer in ROS that hears what it publishes."""
-
-    distribution: str
-    run: Running
-    peer: Peer
-    bundle: Path
-
-
 @pytest.fixture(scope="module", params=graph.DISTRIBUTIONS)
 def ros(
     request: pytest.FixtureRequest, bundle: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Ros]:
-    distribution = str(request.param)
-    if reason := graph.why_missing(distribution):
-        pytest.skip(reason)
+) -> Iterator[Labelling]:
+    """A peer in ROS that hears what the command publishes."""
+    distribution = distribution_or_skip(request)
     scratch = tmp_path_factory.mktemp(distribution)
     profile = scratch / "no-types.xml"
     profile.write_text(NO_TYPES)
@@ -103,38 +100,19 @@ def ros(
         with graph.running_peer(distribution, scratch) as peer:
             for topic in TOPICS:
                 peer("collect", topic=topic)
-            for topic in TOPICS:
-                for _ in range(60):
-                    peer.publish([lidar_cloud(0)])
-                    if peer.collected(topic, 1, most_s=0.5):
-                        break
-                else:
-                    pytest.fail(f"nothing arrives on {topic}: {run.log.read_text()}")
-            settled(peer, TOPICS)
-            yield Ros(distribution, run, peer, bundle)
+            warm_up(peer)
+            yield Labelling(peer, bundle)
             code, said = run.ended()
             assert code == 0, run.log.read_text()
             assert said["counts"]["labelled"] >= 1
             assert said["latency"]["total"]["median_ms"] > 0
 
 
-def test_labels_equal_those_of_the_runner(ros: Ros) -> None:
-    found, coloured, filtered = [], [], []
-    for seed in range(3):
-        ros.peer.publish([lidar_cloud(seed)])
-        found += ros.peer.collected(SEGMENTATION, 1)
-        coloured += ros.peer.collected(VISUALIZATION, 1)
-        filtered += ros.peer.collected(FILTERED, 1)
-    assert [one.stamp_ns for one in found] == [lidar_cloud(seed).stamp_ns for seed in range(3)]
-    check_labels(found, ros.bundle)
-    for segmented, colours, kept in zip(found, coloured, filtered, strict=True):
-        classes = segmented.column("class_id")
-        red, green, blue = LABELS.colors[0]
-        assert set(colours.column("rgb").view("<u4")[classes == 0]) <= {red << 16 | green << 8 | blue}
-        assert len(kept) == np.count_nonzero(classes != 0)
+class TestLiveRun(LabelSuite):
+    pass
 
 
-def test_malformed_messages_are_refused_and_the_next_is_labelled(ros: Ros) -> None:
+def test_malformed_messages_are_refused_and_the_next_is_labelled(ros: Labelling) -> None:
     before = settled(ros.peer, TOPICS)
     messages = malformed()[:60]
     whole = serialised(xyzir())
@@ -197,7 +175,7 @@ def test_a_drive_between_two_processes_without_ros(bundle: Path, tmp_path: Path)
         found = run_live(
             bundle,
             TOPIC,
-            LiveOptions(domain=domain, localhost=True, duration=120),
+            LiveOptions(domain=domain, localhost=True, duration_s=120),
             stop=lambda: publisher.poll() is not None,
         )
         time.sleep(0.5)
@@ -238,7 +216,7 @@ def test_nothing_that_arrives_is_said_with_where_to_look(bundle: Path, tmp_path:
 @pytest.mark.parametrize("topic", ["points", "/", "/lidar//points", "/9", "/a b", "~/points", ""])
 def test_a_topic_that_is_no_full_name_is_refused(bundle: Path, topic: str) -> None:
     with pytest.raises(ConfigError, match="expected a full name of ROS"):
-        run_live(bundle, topic, LiveOptions(localhost=True, duration=1))
+        run_live(bundle, topic, LiveOptions(localhost=True, duration_s=1))
 
 
 @pytest.mark.parametrize("domain", [-1, 102])
@@ -247,10 +225,38 @@ def test_a_domain_out_of_range_is_refused(bundle: Path, domain: int) -> None:
         run_live(bundle, TOPIC, LiveOptions(domain=domain))
 
 
+def test_domain_and_range_are_those_of_the_environment_where_none_are_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = graph.environment(tmp_path)
+    own = int(environment["ROS_DOMAIN_ID"])
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(own))
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    made: list[tuple[int, bool]] = []
+
+    class Noted(DdsGraph):
+        def __init__(self, domain: int, *, is_local: bool = False) -> None:
+            made.append((domain, is_local))
+            super().__init__(domain, is_local=is_local)
+
+    monkeypatch.setattr(live_run, "DdsGraph", Noted)
+    for options in (LiveOptions(), LiveOptions(domain=own, localhost=True)):
+        with options.graph() as joined:
+            assert joined.domain == own
+    monkeypatch.delenv("ROS_AUTOMATIC_DISCOVERY_RANGE")
+    LiveOptions().graph().close()
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    LiveOptions(localhost=False).graph().close()
+    assert made == [(own, True), (own, True), (own, False), (own, False)]
+    monkeypatch.setenv("ROS_DOMAIN_ID", "five")
+    with pytest.raises(ConfigError, match=r"ROS_DOMAIN_ID is 'five'; expected a whole number.*`domain=`"):
+        LiveOptions().graph()
+
+
 @pytest.mark.parametrize("duration", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_duration_that_is_none_is_refused(duration: float) -> None:
     with pytest.raises(ConfigError, match="expected seconds above 0"):
-        LiveOptions(duration=duration)
+        LiveOptions(duration_s=duration)
 
 
 @pytest.mark.parametrize(
@@ -274,7 +280,7 @@ def test_without_cyclone_dds_the_remedy_is_said(bundle: Path, monkeypatch: pytes
 
 def test_results_become_json(bundle: Path, tmp_path: Path) -> None:
     domain = int(graph.environment(tmp_path)["ROS_DOMAIN_ID"])
-    found = run_live(bundle, TOPIC, LiveOptions(domain=domain, localhost=True, duration=0.2))
+    found = run_live(bundle, TOPIC, LiveOptions(domain=domain, localhost=True, duration_s=0.2))
     assert isinstance(found, LiveRun)
     told = json.loads(json.dumps(found.to_json()))
     assert told["counts"]["received"] == 0

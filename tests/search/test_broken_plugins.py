@@ -11,14 +11,22 @@ from pathlib import Path
 
 import pytest
 
+from hwnas.bundle.runtime.processor import ProcessorContext, make_processor
 from hwnas.config import load_config
-from hwnas.errors import PluginError
+from hwnas.data.scan_files.raw_scans import read_raw_scan
+from hwnas.errors import ConfigError, HwnasError, PluginError
+from hwnas.estimators.base import EstimatorContext, make_estimator
+from hwnas.io_spec import IoSpec, NetworkContract, dense_logits
 from hwnas.latency.backend_class import backend_class
-from hwnas.plugins import GROUPS, find_plugin
+from hwnas.plugins import GROUPS, find_plugin, load_plugin
 from hwnas.search.driver import search
 from hwnas.search.executors.base import ExecutorContext, WorkerSetup, make_executor
 from hwnas.search.plugin_checks import CHECKS, check_plugin
 from hwnas.search.run_directory import RunDirectory
+from hwnas.search_spaces.base import make_search_space
+from hwnas.tasks.base import make_task
+from hwnas.testing.tiny import TinySpace, TinyTask
+from hwnas.training.trainers import TrainerSpec
 
 pytestmark = pytest.mark.usefixtures("forked_workers")
 
@@ -165,6 +173,77 @@ def make(context):
     config = load_config(write_run(search__estimator="broken", search__trials=1))
     with pytest.raises(PluginError, match=message):
         search(config, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("group", "make"),
+    [
+        ("hwnas.tasks", lambda: make_task("broken", {})),
+        ("hwnas.trainers", lambda: TrainerSpec("broken").make(TinyTask(), TinySpace())),
+        (
+            "hwnas.processors",
+            lambda: make_processor("broken", ProcessorContext({}, IoSpec((), ()), "task", "a test")),
+        ),
+        (
+            "hwnas.search_spaces",
+            lambda: make_search_space("broken", NetworkContract(2, 8, (16,), dense_logits(3))),
+        ),
+        ("hwnas.estimators", lambda: make_estimator("broken", EstimatorContext(TinyTask(), TinySpace()))),
+    ],
+)
+@pytest.mark.parametrize(
+    ("source", "error", "message"),
+    [
+        ("def make(*_):\n    return {}['data']", PluginError, r"'broken' of {group} \(acme 2.1, .*`make` must make .*KeyError: 'data'"),
+        ("def make(*_):\n    return object()", PluginError, r"'broken' of {group} \(acme 2.1, .*must be a (method|value) as in \w+, but there is none"),
+        ("from hwnas.errors import ConfigError\ndef make(*_):\n    raise ConfigError('no data')", ConfigError, "^no data$"),
+    ],
+    ids=["raises", "makes something else", "refuses"],
+)  # fmt: skip
+def test_what_a_factory_does_wrong_is_named(
+    install: Install,
+    group: str,
+    make: Callable[[], object],
+    source: str,
+    error: type[HwnasError],
+    message: str,
+) -> None:
+    install(group, source)
+    with pytest.raises(error, match=message.format(group=group)):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("group", "make", "base"),
+    [
+        ("hwnas.tasks", lambda: make_task("broken", {}), "TinyTask"),
+        (
+            "hwnas.search_spaces",
+            lambda: make_search_space("broken", NetworkContract(2, 8, (16,), dense_logits(3))),
+            "TinySpace",
+        ),
+    ],
+)
+def test_what_calls_itself_otherwise_is_named(
+    install: Install, group: str, make: Callable[[], object], base: str
+) -> None:
+    install(group, f"from hwnas.testing.tiny import {base}\ndef make(*_):\n    return {base}()")
+    with pytest.raises(PluginError, match=r"`name` must be 'broken', as registered, but is 'tiny'"):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("def make(path, options):\n    return 1 / 0", "`make` must return the RawScan of .*a.broken.*ZeroDivisionError"),
+        ("def make(path, options):\n    return [1, 2]", "`make` must return the RawScan of .*a.broken.*returned list"),
+    ],
+)  # fmt: skip
+def test_a_reader_at_fault_is_named(install: Install, tmp_path: Path, source: str, message: str) -> None:
+    install("hwnas.data_formats", source)
+    reader = load_plugin("hwnas.data_formats", "broken")
+    with pytest.raises(PluginError, match=f"acme_plugin:make of hwnas.data_formats: {message}"):
+        read_raw_scan(reader, tmp_path / "a.broken", {})
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,6 +29,8 @@ from hwnas.search import comparing
 from hwnas.search.baselines import Baselines
 from hwnas.search.comparing import read_comparison
 from hwnas.search.comparison import BaselineComparison, ComparedNetwork
+from hwnas.search.interruption import StopRequest
+from hwnas.search.progress import TrainingStatus
 from hwnas.search.run_directory import RunDirectory
 from hwnas.tasks.base import Quality
 from tests.report.made_up_run import latency, write_run
@@ -233,9 +237,19 @@ def test_hand_crafted_networks_are_trained_and_measured_like_the_front(tmp_path:
             run.compare(networks, progress=False, **settings)
     assert not (run.path / "compared").exists(), "nothing was trained"
 
+    interrupted: list[TrainingStatus] = []
+
+    def interrupt(status: TrainingStatus) -> None:
+        interrupted.append(status)
+        if "begins" in status.message and status.under_way:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        run.compare("fidnet34", width_multipliers=[0.125], progress=interrupt)
+    assert run.comparison is None
+
     said = []
     first = run.compare("fidnet34", width_multipliers=[0.125], progress=said.append)
-    assert first is not None
     assert [each.is_searched for each in first.networks].count(True) == len(trained.front)
     assert {each.name for each in first.hand_crafted} == {"fidnet34 x 0.125, 8 x 16"}
     own = {each.architecture.id: each.qualities[0] for each in first.searched}
@@ -247,7 +261,7 @@ def test_hand_crafted_networks_are_trained_and_measured_like_the_front(tmp_path:
     assert run.comparison == first
     assert run.trained == trained.front, "the run itself is as it was"
 
-    began = [status.message for status in said if "begins" in status.message]
+    began = [status.message for status in interrupted if "begins" in status.message]
     assert len(began) >= 1
     result = CliRunner().invoke(
         make_app(),
@@ -275,12 +289,12 @@ def test_hand_crafted_networks_are_trained_and_measured_like_the_front(tmp_path:
 
 
 def test_ctrl_c_ends_it_between_two_measurements() -> None:
-    class Stop:
-        requested = True
-
+    stop = StopRequest()
+    stop.requested = True
     unused: Any = None
     network_to_measure: Any = SimpleNamespace(qualities=(None,))
-    assert comparing._measured([network_to_measure], unused, unused, unused, unused, Stop(), unused) is None  # type: ignore[arg-type]
+    with pytest.raises(KeyboardInterrupt):
+        comparing._measured([network_to_measure], unused, unused, unused, unused, stop, unused)
 
 
 def test_hand_crafted_networks_have_the_widths_of_the_front_unless_others_are_asked_for() -> None:

@@ -196,6 +196,30 @@ def test_ctrl_c_saves_checkpoints_and_the_same_command_goes_on(write_run, tmp_pa
     assert all(path.stat().st_size > 0 for path in logs)
 
 
+@pytest.mark.slow
+def test_ctrl_c_while_networks_are_measured_ends_it_after_the_one_under_way(
+    write_run, tmp_path: Path
+) -> None:
+    run = RunDirectory(tmp_path / "out")
+    search(load_config(write_run(search__trials=2)), run.path)
+
+    def interrupt(status: TrainingStatus) -> None:
+        if status.message.startswith("measuring") and status.finished == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    result = train_front(run.path, pick=2, progress=interrupt)
+    assert result.interrupted
+    assert not run.trained.is_file()
+    results = [read_checked_json(path) for path in run.checkpoints_dir.glob("*/result.json")]
+    assert sorted(found["latency"] is not None for found in results) == [False, True]
+    (measured,) = (found["latency"]["latency_ms"] for found in results if found["latency"] is not None)
+
+    again = train_front(run.path, pick=2)
+    assert not again.interrupted
+    assert measured in [member["latency"]["latency_ms"] for member in again.trained["members"]], "kept"
+    assert len(again.trained["members"]) == 2
+
+
 def test_progress_of_a_network_in_words() -> None:
     known = MemberProgress(600, 1800, 0.41234, "cpu", 3.1)
     assert str(known) == "600/1800 steps, loss 0.412, 3.1 steps/s, 6:27 left, cpu"

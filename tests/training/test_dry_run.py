@@ -140,7 +140,12 @@ def test_networks_must_return_what_the_contract_says(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("method", "wrong", "reported"),
     [
+        ("input_suffixes", ".npz", "`input_suffixes` .*tuple of texts.*'.npz'"),
         ("check", raising, "`check` .*KeyError"),
+        ("check", returning("odd"), "`check` .*tuple of texts.*'odd'"),
+        ("check", returning(None), "`check` .*tuple of texts.*None"),
+        ("warnings_of", raising, "`warnings_of` .*KeyError"),
+        ("warnings_of", returning("odd"), "`warnings_of` .*tuple of texts.*'odd'"),
         ("before", lambda self, raw: ({"image": raw["image"] + 1}, None), "`before` .*differs by"),
         ("before", lambda self, raw: ({"x": raw["image"]}, None), "`before` .*'image'.*'x'"),
         ("after", raising, "`after` .*KeyError"),
@@ -151,7 +156,7 @@ def test_networks_must_return_what_the_contract_says(monkeypatch: pytest.MonkeyP
 def test_the_processor_is_taken_from_raw_input_to_a_result(
     monkeypatch: pytest.MonkeyPatch, method: str, wrong: Any, reported: str
 ) -> None:
-    monkeypatch.setattr(arrays_module.ArraysProcessor, method, wrong)
+    monkeypatch.setattr(arrays_module.ArraysProcessor, method, wrong, raising=False)
     with pytest.raises(PluginError, match=f"{reported}"):
         dry_run(TinyTask(), TinySpace(), BY_DEFAULT)
 

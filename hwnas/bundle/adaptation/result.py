@@ -30,7 +30,7 @@ class MethodResult:
     Attributes:
         method: one of `METHODS`.
         held_out: the metric on each part that was held out, 0 to 1; empty if it was not tried.
-        seconds: that all its trials took.
+        seconds: seconds that all its trials took.
         why_not: why it could not be tried; empty if it was.
     """
 
@@ -60,15 +60,15 @@ class Adaptation:
 
     Attributes:
         bundle: directory of the adapted bundle.
-        method: that was used.
+        method: the method that was used.
         tried: the methods that cross-validation compared; empty if one was asked for.
         samples: labelled samples that it was adapted to.
         before: quality of the network as it was, on the validation split of the new data.
         after: quality of the adapted network there.
         adapt_s: seconds that the method itself took on all samples.
-        latency_ms: of the adapted network on its target.
-        new_classes: that the network did not know, compared by name.
-        dropped_classes: that the network knew and that the new label map does not have.
+        latency_ms: median latency of the adapted network on its target.
+        new_classes: names of classes that the network did not know, compared by name.
+        dropped_classes: names of classes that the network knew and that the new label map does not have.
     """
 
     bundle: Path
@@ -133,7 +133,7 @@ class AdaptationStatus:
     Attributes:
         message: what is done.
         step: training steps done of this part, and
-        steps: in all; both 0 where nothing is trained.
+        steps: number of steps in all; both 0 where nothing is trained.
         run: the method on the part of the samples that is under way, from 1, and
         runs: how many there are; both 0 before the first.
         left_s: expected seconds of training until the end; None while nobody can tell.

@@ -11,6 +11,7 @@ from typing import Any, cast
 from hwnas.bundle.inference.input_files import Inputs, find_inputs, outputs_of, picture_of
 from hwnas.bundle.inference.results import Inference, InferenceProblem, InferenceStatus, InferredFile
 from hwnas.bundle.inference.written_results import WrittenResults
+from hwnas.bundle.runtime.processor import result_warnings
 from hwnas.bundle.runtime.runner import Runner
 from hwnas.bundle.signature import Trust
 from hwnas.errors import DataError
@@ -157,6 +158,8 @@ def _processed(runner: Runner, path: Path, output: Path, *, picture: bool) -> In
     with Blame(plugin, "before and after", own_errors=True):
         result = runner.process(raw)
     run_ms = (time.perf_counter() - start) * 1e3
+    with Blame(plugin, "warnings_of", own_errors=True):
+        warnings += result_warnings(processor, result)
     output.parent.mkdir(parents=True, exist_ok=True)
     with Blame(plugin, "write", own_errors=True):
         facts = dict(processor.write(result, output))

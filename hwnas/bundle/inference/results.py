@@ -19,7 +19,7 @@ class InferenceStatus:
     Attributes:
         number: its place among those that are wanted, from 1.
         wanted: how many files there are.
-        path: of the file.
+        path: path of the file.
         sample: what the bundle's task calls one of them, such as `scan`.
     """
 
@@ -34,9 +34,9 @@ class InferredFile:
     """A file that a bundle was run on.
 
     Attributes:
-        path: of the input.
+        path: path of the input.
         result: file that was written: of LiDAR bundles labels, uint32, one id for every point.
-        run_ms: from raw input to result; neither reading nor writing of files counts.
+        run_ms: time from raw input to result; neither reading nor writing of files counts.
         warnings: what is unusual about the input, or could not be checked; sentences.
         picture: PNG of input and result; None unless asked for.
         facts: what the processor says of the result; of LiDAR bundles `points` and `projection`.
@@ -55,7 +55,7 @@ class InferenceProblem:
     """What could not be used.
 
     Attributes:
-        path: of a file, or of a directory that could not be searched.
+        path: path of a file, or of a directory that could not be searched.
         message: why, with the path.
         is_directory: whether it is a directory.
     """
@@ -74,7 +74,7 @@ class Inference:
         sample: what the task calls one of the files, such as `scan`.
         files: those that were used, in order.
         problems: what could not be used.
-        ids: of LiDAR bundles, what label files hold: `raw` or `train`; None for others.
+        ids: what label files of LiDAR bundles hold: `raw` or `train`; None for others.
         are_checked: whether inputs that contradict the manifest were refused.
         left_out: files in directories that end like scans, but are none: a `dataset.yaml` has them not, or
             they are named like labels.

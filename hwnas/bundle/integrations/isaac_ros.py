@@ -12,7 +12,7 @@ from typing import Any
 from hwnas.bundle.integrations.base import Deployed, markdown_rows, size_bytes, template, write_text
 from hwnas.errors import ExportError
 from hwnas.io_spec import TensorSpec
-from hwnas.yaml_output import dump_yaml
+from hwnas.yaml_files.writing import dump_yaml
 
 DIRECTORY = "isaac_ros"
 TENSOR_RT_NODE = "nvidia::isaac_ros::dnn_inference::TensorRTNode"

@@ -51,13 +51,13 @@ class PrecisionSettings:
         wanted: names in `PRECISIONS`, `fp32` first.
         calibration: how ranges of activations are found.
         calibration_inputs: training samples that they are found on.
-        sensitivity_inputs: of these, on how many the sensitivity of a layer is measured.
+        sensitivity_inputs: how many of these the sensitivity of a layer is measured on.
         fp16_drop_points: points of the metric that `fp16` may lose.
         int8_drop_points: points that `int8` and `mixed` may lose.
         class_drop_points: points that they may lose on any class.
         limit: samples that precisions are evaluated on; None for all.
-        split: that they are evaluated on.
-        threads: of onnxruntime while evaluating.
+        split: split of the data that they are evaluated on.
+        threads: number of threads of onnxruntime while evaluating.
         quantizer: `onnxruntime`, or `modelopt` for TensorRT.
     """
 

@@ -15,7 +15,7 @@ from typing import Any, Callable, Mapping, Protocol, Tuple, Union, runtime_check
 from hwnas.arrays import FloatArray
 from hwnas.io_spec import IoSpec
 from hwnas.json_values import JsonObject
-from hwnas.plugins import load_plugin
+from hwnas.plugins import made_by
 
 Arrays = Mapping[str, FloatArray]
 """Arrays by the names of a network's inputs or outputs, each with a batch of 1 as its first axis."""
@@ -119,12 +119,19 @@ def make_processor(name: str, context: ProcessorContext) -> Processor:
     """Return the registered processor `name`.
 
     Raises:
-        PluginError: if the name is unknown.
+        PluginError: if the name is unknown, or what is registered makes no processor.
         BundleError: if the deployment does not say what the processor must know.
     """
     if name in _OWN:
         module, function = _OWN[name]
         factory: ProcessorFactory = getattr(import_module(module), function)
-    else:
-        factory = load_plugin(GROUP, name)
-    return factory(context)
+        return factory(context)
+    made: Processor = made_by(
+        GROUP, name, context, expected="make a processor of a context", interface=Processor
+    )
+    return made
+
+
+def result_warnings(processor: Processor, result: Any) -> Tuple[str, ...]:
+    """Return what a processor has found unusual on the way from a raw input to its result; sentences."""
+    return processor.warnings_of(result) if isinstance(processor, SupportsResultWarnings) else ()

@@ -39,8 +39,8 @@ from hwnas.bundle.runtime.processor import (
     PathLike,
     Processor,
     ProcessorContext,
-    SupportsResultWarnings,
     make_processor,
+    result_warnings,
 )
 from hwnas.bundle.runtime.results import PointLabels, Segmentation
 from hwnas.bundle.signature import Trust
@@ -72,7 +72,7 @@ class Runner:
     What cannot be known, such as of fewer points, is a warning.
 
     Attributes:
-        manifest: of the bundle, every file checked.
+        manifest: manifest of the bundle, every file checked.
         processor: what is before and after the network.
     """
 
@@ -90,10 +90,10 @@ class Runner:
 
         Args:
             bundle: directory that `hwnas export` wrote.
-            threads: that one inference may use; 0 means one for every core. At most 64, or four for each core
-                where those are more.
-            precision: that the bundle holds, or `recommended` for what was found best on its target; fp32
-                where that was clocked with another backend than `backend`.
+            threads: number of threads that one inference may use; 0 means one for every core. At most 64, or
+                four for each core where those are more.
+            precision: a precision that the bundle holds, or `recommended` for what was found best on its
+                target; fp32 where that was clocked with another backend than `backend`.
             backend: `onnxruntime`, on the CPU; or `tensorrt` or `tensorrt-rtx`, with the engine that was
                 exported into the bundle for this GPU and version.
             check_scans: False takes inputs that contradict the manifest, too, as long as their values can
@@ -150,7 +150,7 @@ class Runner:
         """Return what the network says of one raw input, as the processor puts it.
 
         Args:
-            raw: as `read` returns it, or the path of a file that is read.
+            raw: what `read` returns, or the path of a file that is read.
 
         Warns:
             DataWarning: about what is unusual in the input, or could not be checked.
@@ -347,9 +347,8 @@ class Runner:
         return self._predict
 
     def _warn(self, result: Any) -> None:
-        if isinstance(self.processor, SupportsResultWarnings):
-            for text in self.processor.warnings_of(result):
-                warnings.warn(text, DataWarning, stacklevel=3)
+        for text in result_warnings(self.processor, result):
+            warnings.warn(text, DataWarning, stacklevel=3)
 
 
 def _check_interface(network: OnnxPredictor, manifest: Manifest) -> None:

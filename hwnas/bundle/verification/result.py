@@ -28,20 +28,21 @@ class VerificationSettings:
     """How close is close enough.
 
     Attributes:
-        min_same_decision_share: of decisions, see `Task.decisions`, that ONNX and PyTorch must agree on.
+        min_same_decision_share: share of decisions, see `Task.decisions`, that ONNX and PyTorch must agree
+            on.
         max_relative_l2: norm of the difference of an output over its norm.
-        max_quality_difference: of the task's metric (0..1), 0.001 = 0.1 point.
+        max_quality_difference: difference of the task's metric (0..1), 0.001 = 0.1 point.
         latency_tolerance: relative difference of medians that is still the same latency. Medians
             of separate processes on one machine differ by more than the interval of any one of
             them says, by how memory was laid out and by what else runs.
         latency_attempts: a measurement that its own protocol calls disturbed, or that is further
             off than the tolerance, is repeated until there are this many; all are in the verification.
         parity_inputs: inputs on which outputs are compared, from the start of the split.
-        split: of the data set.
-        min_same_decision_share_fp16: of decisions in which the FP16 file must agree with fp32.
+        split: split of the data set.
+        min_same_decision_share_fp16: share of decisions in which the FP16 file must agree with fp32.
         max_same_decision_difference: between the stated and the found share of decisions that a
             precision takes like fp32; kernels of other processors sum in another order.
-        threads: of the ONNX runtime while evaluating quality.
+        threads: number of threads of the ONNX runtime while evaluating quality.
     """
 
     min_same_decision_share: float = 0.999
@@ -69,7 +70,7 @@ class Check:
     """One thing that a bundle states, and what was found of it.
 
     Attributes:
-        name: of the check.
+        name: what is checked, such as `latency as stated`.
         passed: None when it does not apply, which `note` explains.
         expected: what the bundle states.
         found: what was found here.
@@ -90,8 +91,8 @@ class VerificationFacts:
     """What was found, whatever the bundle states; nothing of it where a file of the bundle was changed.
 
     Attributes:
-        parity: of the outputs of ONNX Runtime and PyTorch.
-        quality: as trainers evaluate the exported network.
+        parity: agreement of the outputs of ONNX Runtime and PyTorch.
+        quality: quality, as trainers evaluate the exported network.
         precisions: evaluation of every precision, by name; empty where the bundle states none.
         latencies: every attempt at measuring the fp32 model, without single samples.
     """
@@ -117,10 +118,10 @@ class Verification:
     """All checks of one bundle.
 
     Attributes:
-        architecture_id: of the bundle's network.
-        checks: in the order in which they were made.
+        architecture_id: architecture id of the bundle's network.
+        checks: every check, in the order in which they were made.
         facts: what was evaluated and measured, whatever the bundle states.
-        versions: with what the bundle was verified.
+        versions: versions of the software with which the bundle was verified.
         created: when, ISO 8601, UTC.
     """
 

@@ -47,9 +47,9 @@ from hwnas.data.scan_files.frames import MAX_UNIT_M, MIN_UNIT_M, Coordinates, ax
 from hwnas.data.sensors import load_sensor
 from hwnas.errors import DataError
 from hwnas.files import is_yaml
-from hwnas.schema_problems import problems_of
 from hwnas.text import shown
-from hwnas.yaml_files import YamlDocument, path_from, read_yaml
+from hwnas.yaml_files.reading import YamlDocument, path_from, read_yaml
+from hwnas.yaml_files.schema_problems import problems_of
 
 EMBEDDED_LABELS = "embedded"
 UNKNOWN_SENSOR = "unknown"

@@ -44,7 +44,7 @@ class RingCounts:
     Attributes:
         scans_by_number_of_rings: number of rings -> number of scans.
         scans_not_ring_ordered: scans whose rings are neither given nor recoverable.
-        mean_points_per_ring: of each ring, over scans whose rings are known.
+        mean_points_per_ring: mean number of points of each ring, over scans whose rings are known.
     """
 
     scans_by_number_of_rings: Mapping[int, int]
@@ -58,15 +58,15 @@ class ImageReport:
 
     Attributes:
         projection: how points become the image.
-        scans: that were projected.
+        scans: number of scans that were projected.
         scans_by_method: scans by the method that gave points their rows.
-        points: in these scans.
-        points_above: above the field of view.
-        points_below: below it.
-        outside_share: of points above or below, 0..1; None without a scan.
-        kept_share: of points with a pixel of their own, 0..1; None without a scan.
-        oracle_miou: of a network that labels every pixel rightly, k-NN included; None without labels.
-        refused_scans: that could not be projected.
+        points: number of points in these scans.
+        points_above: number of points above the field of view.
+        points_below: number of points below it.
+        outside_share: share of points above or below, 0..1; None without a scan.
+        kept_share: share of points with a pixel of their own, 0..1; None without a scan.
+        oracle_miou: mIoU of a network that labels every pixel rightly, k-NN included; None without labels.
+        refused_scans: number of scans that could not be projected.
         problem: why the first of them could not; empty if there is none.
     """
 
@@ -122,7 +122,7 @@ class DatasetReport:
 
     Attributes:
         path: its directory.
-        name: of the data set.
+        name: name of the data set.
         sensor: name or file of its sensor.
         frame: what the axes of its files mean.
         label_map: name of the label map.
@@ -131,16 +131,16 @@ class DatasetReport:
             first findings say, without which no scan can be used.
         unlabelled_scans: usable scans without labels.
         have_instances: whether labels hold numbers of instances in the upper 16 bits, which are dropped.
-        points: in usable scans.
+        points: number of points in usable scans.
         splits: sequences of each split.
-        classes: of the label map, and `ignored` last.
+        classes: every class of the label map, and `ignored` last.
         rings: what is known of the sensor's rings.
         stated_intensity_range: intensities that are remission 0 and 1.
         found_intensity_range: smallest and largest intensity in the readable files; None without any.
         max_range_m: distance of the farthest point.
         not_finite_points: dropped since a coordinate is NaN or infinite.
         no_return_points: dropped since they lie at the origin.
-        duplicate_scans: with the same points as an earlier one.
+        duplicate_scans: number of scans with the same points as an earlier one.
         coordinates: what the numbers of its files mean, as stated.
         corrected_coordinates: the same with what was estimated; None without an estimate.
         geometry: estimated from some scans; None if they have too few points.

@@ -12,7 +12,7 @@ from hwnas.data.inspection.estimates import GeometryEstimate
 from hwnas.data.inspection.findings.finding import ContentFacts
 from hwnas.data.sensors import CLOCKWISE, COUNTER_CLOCKWISE
 from hwnas.text import counted
-from hwnas.yaml_output import dump_yaml
+from hwnas.yaml_files.writing import dump_yaml
 
 _FEWEST_STEPS, _MOST_STEPS = 16, 8192
 _LEAST_GAP_DEG = 0.001

@@ -16,7 +16,7 @@ from hwnas.data.inspection.findings.sensors import describe_beams, matches_of
 from hwnas.errors import ConfigError
 from hwnas.files import is_yaml, write_bytes_atomically
 from hwnas.text import counted, one_line
-from hwnas.yaml_output import dump_yaml
+from hwnas.yaml_files.writing import dump_yaml
 
 _COMMENT_COLUMNS = 100
 
@@ -26,9 +26,9 @@ class Suggestion:
     """A `dataset.yaml` that mends what was found of a data set.
 
     Attributes:
-        text: of the file.
+        text: content of the file.
         files: names and contents of files that it names and that do not exist yet.
-        directory: of the data set, which paths in `text` count from.
+        directory: directory of the data set, which paths in `text` count from.
     """
 
     text: str

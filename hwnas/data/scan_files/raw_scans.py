@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable, Mapping
 from hwnas.data.scan_files.frames import Coordinates
 from hwnas.errors import DataError
 from hwnas.files import reason_of
+from hwnas.plugins import Blame, wrong
 from hwnas.range_view.grids import rings_of_grid
 
 if TYPE_CHECKING:
@@ -30,11 +31,21 @@ def read_raw_scan(read_file: FormatReader, path: Path, options: Mapping[str, Any
 
     Raises:
         DataError: if the file is missing or malformed.
+        PluginError: if the reader raises an error of its own, or returns anything but a `RawScan`.
     """
-    try:
-        return read_file(path, options)
-    except OSError as error:
-        raise DataError(f"The scan {path} cannot be read: {reason_of(error)}.") from error
+    from hwnas.data.scan_files.formats import RawScan
+
+    named = getattr(read_file, "__qualname__", type(read_file).__qualname__)
+    reader = f"{read_file.__module__}:{named} of hwnas.data_formats"
+    expected = f"return the RawScan of {path}, or raise DataError"
+    with Blame(reader, named, expected, own_errors=True):
+        try:
+            found: object = read_file(path, options)
+        except OSError as error:
+            raise DataError(f"The scan {path} cannot be read: {reason_of(error)}.") from error
+    if not isinstance(found, RawScan):
+        raise wrong(reader, named, expected, f"returned {type(found).__name__}")
+    return found
 
 
 def in_sensor_frame(raw: RawScan, coordinates: Coordinates) -> RawScan:

@@ -13,7 +13,7 @@ import numpy as np
 from hwnas.errors import DataError, did_you_mean
 from hwnas.files import is_yaml
 from hwnas.text import may_hold_secret, shown
-from hwnas.yaml_files import YamlDocument, read_yaml
+from hwnas.yaml_files.reading import YamlDocument, read_yaml
 
 ROTATING, NON_REPETITIVE = "rotating", "non-repetitive"
 CLOCKWISE, COUNTER_CLOCKWISE = "clockwise", "counter-clockwise"

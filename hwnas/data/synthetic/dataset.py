@@ -18,7 +18,7 @@ from hwnas.files import write_bytes
 from hwnas.progress import CountStatus, Listener
 from hwnas.scratch import ScratchDirectory
 from hwnas.worker_pool import worker_pool
-from hwnas.yaml_output import dump_yaml
+from hwnas.yaml_files.writing import dump_yaml
 
 _MAX_SEQUENCES = 20
 _VALIDATION_SHARE = 0.22
@@ -59,7 +59,7 @@ def synthesize_dataset(
     scenes, so no scene is in both splits; about the last fifth of the sequences is the split `val`.
 
     Args:
-        directory: where to write; must not exist or be an empty directory.
+        directory: the directory to write to; must not exist or be an empty directory.
         scans: how many in all, at least 1.
         sensor: name of a sensor of `hwnas.data.sensors`, or a sensor YAML file.
         seed: decides every scene, >= 0.

@@ -30,7 +30,7 @@ from hwnas.errors import ConfigError
 from hwnas.files import write_bytes
 from hwnas.progress import CountStatus, Listener
 from hwnas.worker_pool import worker_pool
-from hwnas.yaml_output import dump_yaml
+from hwnas.yaml_files.writing import dump_yaml
 
 SEQUENCE = "00"
 MAX_DRIVE_S = 60.0

@@ -9,13 +9,13 @@ import time
 from typing import Any, Callable, Dict, Optional, Tuple
 
 from hwnas.errors import ModelFileError
-from hwnas.external_data import read_model_files
 from hwnas.latency.agent.energy import energy_of, power_source
 from hwnas.latency.agent.nvml import Nvml
 from hwnas.latency.agent.power_rails import PowerRails
 from hwnas.latency.backends.base import Backend
 from hwnas.latency.backends.errors import AgentError
 from hwnas.latency.backends.system_files import read_text
+from hwnas.model_files.external_data import read_model_files
 
 _RESET_PEAK = "5"  # proc(5), clear_refs: sets the peak of the resident memory to what it is now
 

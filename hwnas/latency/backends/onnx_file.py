@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Dict, List, Mapping, Tuple, Union
 
 from hwnas.errors import ModelFileError
-from hwnas.external_data import ModelFiles, read_graph, read_model_files
 from hwnas.io_spec import TensorSpec, stated_size
 from hwnas.latency.backends.errors import AgentError
-from hwnas.protobuf_wire import child, fields, message_of, signed, text
+from hwnas.model_files.external_data import ModelFiles, read_graph, read_model_files
+from hwnas.model_files.protobuf_wire import child, fields, message_of, signed, text
 
 _MODEL_GRAPH = 7
 _GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT = 1, 5, 11, 12
@@ -82,7 +82,7 @@ class OnnxOutline:
 
 
 def model_files(path: str) -> ModelFiles:
-    """Return all files of a model, see `hwnas.external_data.read_model_files`.
+    """Return all files of a model, see `hwnas.model_files.external_data.read_model_files`.
 
     Raises:
         AgentError: if one is missing, lies outside the model's directory, or is not what the graph says.

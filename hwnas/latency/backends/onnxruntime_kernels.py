@@ -12,7 +12,7 @@ from statistics import median
 from typing import Any, Dict, List, Mapping, Tuple, Union
 
 from hwnas.latency.backends.errors import AgentError
-from hwnas.protobuf_wire import fields
+from hwnas.model_files.protobuf_wire import fields
 
 _MODEL_GRAPH, _GRAPH_NODE = 7, 1
 _NODE_INPUT, _NODE_NAME, _NODE_OPERATOR, _NODE_ATTRIBUTE = 1, 3, 4, 5

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.errors import MeasurementError, TargetReplyError
-from hwnas.external_data import sha256_of_model
 from hwnas.files import write_bytes_atomically
 from hwnas.latency.agent.engine_files import MAX_PIECE_BYTES
 from hwnas.latency.backends.engine_identity import EngineIdentity
@@ -18,6 +17,7 @@ from hwnas.latency.backends.errors import AgentError
 from hwnas.latency.backends.tensorrt_build import import_tensorrt
 from hwnas.latency.backends.tensorrt_rtx import TensorRtRtx, compile_for
 from hwnas.latency.measure.commands import SupportsCommands
+from hwnas.model_files.external_data import sha256_of_model
 from hwnas.scratch import ScratchDirectory
 from hwnas.text import excerpt
 

@@ -89,8 +89,8 @@ def inspect_model(
 
     Args:
         path: an ONNX file, or an engine of TensorRT.
-        inputs: of an ONNX file: shapes or values of inputs whose axes are not fixed, such as
-            `image=1x5x64x512`, `sr=16000` or `image=scan.npy`.
+        inputs: shapes or values of inputs whose axes are not fixed, such as `image=1x5x64x512`, `sr=16000` or
+            `image=scan.npy`.
         load_engine: load an engine for its layers, which needs a GPU. That runs native code of the file: do
             it only with engines that you trust.
 

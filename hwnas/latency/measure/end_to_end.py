@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwnas.errors import MeasurementError
-from hwnas.external_data import sha256_of_model
 from hwnas.io_spec import IoSpec
 from hwnas.json_values import JsonObject
 from hwnas.latency.agent.end_to_end import STAGES, packed
@@ -21,6 +20,7 @@ from hwnas.latency.measure.commands import SupportsCommands
 from hwnas.latency.measure.retrying import again_when_lost
 from hwnas.latency.measure.statistics import median_interval, percentiles
 from hwnas.latency.target_state import TargetState
+from hwnas.model_files.external_data import sha256_of_model
 from hwnas.scan import Scan
 from hwnas.text import counted, one_line, with_interval
 
@@ -52,17 +52,17 @@ class EndToEndMeasurement:
     Attributes:
         e2e_ms: median; another clock than `latency_ms`.
         interval_ms: confidence interval of the median over processes.
-        confidence: of the interval.
+        confidence: confidence of the interval.
         percentiles_ms: `p90`, `p95`, `p99`; None where the samples are too few to state it.
         stages_ms: medians of `project_ms`, `network_ms` (transfers included) and `label_ms`.
         samples_ms: every sample, one tuple a process.
-        num_points: of the scan.
-        scan_sha256: of its points.
+        num_points: number of points of the scan.
+        scan_sha256: SHA-256 of its points.
         kernel: what projected and labelled the points there: `compiled` or `numpy`.
-        states: of the target at the start and the end of every process.
-        model_sha256: of the measured file.
+        states: states of the target at the start and the end of every process.
+        model_sha256: SHA-256 of the measured file.
         target: the target URL.
-        fingerprint: of the device, backend and settings.
+        fingerprint: fingerprint of the device, backend and settings.
     """
 
     e2e_ms: float

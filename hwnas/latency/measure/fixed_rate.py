@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from hwnas.errors import ConfigError, MeasurementError
-from hwnas.external_data import sha256_of_model
 from hwnas.io_spec import IoSpec
 from hwnas.json_values import JsonObject
 from hwnas.latency.agent.state import throttling
@@ -21,6 +20,7 @@ from hwnas.latency.measure.commands import SupportsCommands
 from hwnas.latency.measure.retrying import again_when_lost
 from hwnas.latency.measure.statistics import percentiles
 from hwnas.latency.target_state import TimedState
+from hwnas.model_files.external_data import sha256_of_model
 from hwnas.text import figure, one_line
 
 DEFAULT_DURATION_S = 120.0
@@ -65,23 +65,24 @@ class FixedRateMeasurement:
     """Durations of inferences that begin when a frame comes.
 
     Attributes:
-        rate_hz: of the frames.
-        duration_s: of the run, its settling left out.
+        rate_hz: rate of the frames.
+        duration_s: length of the run, its settling left out.
         latency_ms: median of all samples; it is another clock than that of a tight loop.
         percentiles_ms: `p90`, `p95`, `p99`; None where the samples are too few to state it.
         worst_ms: the longest.
         missed: inferences that ended after the next frame came.
         dropped: frames that were not run, because an inference before took too long.
-        lateness_p99_ms: by which inferences began after their frame came, 99 of 100 at most; None if too few.
+        lateness_p99_ms: time by which inferences began after their frame came, 99 of 100 at most; None if too
+            few.
         drift: relative change of the median from the first to the last tenth of the run.
-        window_medians_ms: of each tenth, in order.
+        window_medians_ms: median of each tenth, in order.
         throttling: what slowed the target down, with the second at which it was noticed.
-        states: of the target, at the start and after each piece of the run.
+        states: states of the target, at the start and after each piece of the run.
         background: what ran beside it; None if nothing did.
         samples_ms: every sample, in order.
-        model_sha256: of the measured file.
+        model_sha256: SHA-256 of the measured file.
         target: the target URL.
-        fingerprint: of the device, backend and settings.
+        fingerprint: fingerprint of the device, backend and settings.
     """
 
     rate_hz: float

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from hwnas.errors import MeasurementError
-from hwnas.external_data import sha256_of_model
 from hwnas.io_spec import IoSpec
 from hwnas.latency.backend_class import backend_class
 from hwnas.latency.measure.clocking import MODEL, OTHER, Clocked, clock_model, clock_pair
@@ -26,6 +25,7 @@ from hwnas.latency.measurement import LatencyMeasurement
 from hwnas.latency.target import Target
 from hwnas.latency.transports.base import AgentConnection, Transport
 from hwnas.latency.transports.opening import open_transport
+from hwnas.model_files.external_data import sha256_of_model
 from hwnas.scratch import ScratchDirectory
 from hwnas.text import excerpt
 

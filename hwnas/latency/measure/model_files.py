@@ -10,7 +10,7 @@ from hwnas.errors import MeasurementError
 from hwnas.io_spec import IoSpec, TensorSpec, is_countable
 from hwnas.latency.backends.errors import AgentError
 from hwnas.latency.backends.onnx_file import OnnxOutline, model_files, read_outline
-from hwnas.model_inputs import DeclaredInput, given_inputs, refuse_open, refuse_undecided, values_of
+from hwnas.model_files.inputs import DeclaredInput, given_inputs, refuse_open, refuse_undecided, values_of
 from hwnas.text import visible
 
 
@@ -19,8 +19,8 @@ def model_and_io(path: Path, inputs: Sequence[str] = ()) -> tuple[Path, IoSpec]:
 
     Args:
         path: an ONNX file, or the directory of a bundle.
-        inputs: shapes or values of inputs, see `hwnas.model_inputs.given_inputs`; shapes are needed where an
-            axis is not fixed.
+        inputs: shapes or values of inputs, see `hwnas.model_files.inputs.given_inputs`; shapes are needed
+            where an axis is not fixed.
 
     Raises:
         BundleError: if a directory is no sound bundle.

@@ -22,12 +22,12 @@ class Energy:
     Attributes:
         energy_mj: millijoules over the counted rails; None where the busy machine took no more than the idle
             one.
-        rails: that were counted.
+        rails: names of the rails that were counted.
         idle_mw: mean power of every rail of the idle machine, in milliwatts.
         busy_mw: the same while inferences ran.
-        inferences: that ran.
-        seconds: that they took.
-        source: of the figures, such as `INA3221`.
+        inferences: number of inferences that ran.
+        seconds: seconds that they took.
+        source: source of the figures, such as `INA3221`.
     """
 
     energy_mj: float | None
@@ -58,7 +58,7 @@ class ResourceUse:
         gpu_memory_mb: MiB by which the memory in use on the first GPU grew.
         model_size_mb: MiB of the ONNX file and its external data.
         engine_size_mb: MiB of the engine built from it; None where the backend runs the file itself.
-        energy: of one inference; None where the platform does not tell.
+        energy: energy of one inference; None where the platform does not tell.
     """
 
     load_cold_s: float

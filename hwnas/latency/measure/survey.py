@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from hwnas.errors import MeasurementError
-from hwnas.external_data import sha256_of_model
 from hwnas.io_spec import IoSpec
 from hwnas.latency.measure.commands import SupportsCommands
 from hwnas.latency.measure.reference import REFERENCE, REFERENCE_IO, write_reference
+from hwnas.model_files.external_data import sha256_of_model
 from hwnas.scratch import ScratchDirectory
 
 SEED = 0

@@ -44,14 +44,14 @@ def profile(
 
     Args:
         target: URL of the target.
-        space: to draw networks from; one that was made for `contract`, or its name.
+        space: a search space to draw networks from: one that was made for `contract`, or its name.
         contract: inputs and classes of the networks.
         run: run file whose task, space and choices the table is for, instead of `space` and `contract`.
         out: file of the table; `default_table_path` if None.
         budget_s: time to spend on networks, in seconds.
         networks: measure at most this many.
-        precision: of the networks, as written into their files: `fp32` or `fp16`.
-        seed: of the choice of networks.
+        precision: precision of the networks, as written into their files: `fp32` or `fp16`.
+        seed: seed of the choice of networks.
         from_tables: tables of other devices: then `samples` networks are enough.
         samples: networks to measure with `from_tables`, from 5.
         keep_raw: keep the raw measurements beside the table.

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hwnas.errors import MeasurementError, TargetLostError, TargetUnreachableError
-from hwnas.external_data import read_model_files
 from hwnas.latency.agent.watchdog import HEARTBEAT_S
 from hwnas.latency.target import Target, split_host
 from hwnas.latency.transports.agent_archive import AgentArchive, agent_archive
@@ -18,6 +17,7 @@ from hwnas.latency.transports.connection import SharedConnection
 from hwnas.latency.transports.local import LocalAgent, describe_end
 from hwnas.latency.transports.quoting import remote_command
 from hwnas.latency.transports.upload import Upload, upload
+from hwnas.model_files.external_data import read_model_files
 from hwnas.scratch import ScratchDirectory
 
 CONFIG_VARIABLE = "HWNAS_SSH_CONFIG"

@@ -10,7 +10,7 @@ from pathlib import Path
 import onnx
 
 from hwnas.errors import ModelFileError
-from hwnas.external_data import bytes_of_tensor, read_graph
+from hwnas.model_files.external_data import bytes_of_tensor, read_graph
 from hwnas.onnx_graphs.counting.values import MAX_KNOWN_VALUES
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnx import TypeProto, helper
 
 from hwnas.errors import ModelFileError
-from hwnas.external_data import bytes_of_tensor
+from hwnas.model_files.external_data import bytes_of_tensor
 
 Shape = tuple[int | None, ...]
 """Sizes of the axes, None where one is not known."""

@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol, Self
 
 from hwnas import errors
 from hwnas.errors import ConfigError, HwnasError, did_you_mean
-from hwnas.plugins import Blame, check_interface, find_plugin, load_plugin
+from hwnas.plugins import made_by
 
 GROUP = "hwnas.executors"
 
@@ -172,11 +172,10 @@ def make_executor(name: str, context: ExecutorContext) -> Executor:
         PluginError: if the name is unknown, or what is registered makes no executor.
         ConfigError: if its settings are wrong.
     """
-    plugin = find_plugin(GROUP, name)
-    factory: ExecutorFactory = load_plugin(GROUP, name)
-    with Blame(plugin, plugin.attribute, "make an executor of a context", own_errors=True):
-        made = factory(context)
-    check_interface(plugin, made, Executor, ("__enter__", "__exit__"))
+    expected = "make an executor of a context"
+    made: Executor = made_by(
+        GROUP, name, context, expected=expected, interface=Executor, extra=("__enter__", "__exit__")
+    )
     return made
 
 

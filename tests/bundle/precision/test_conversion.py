@@ -6,6 +6,7 @@ import onnx
 import pytest
 import torch
 
+from hwnas.bundle.bundle import Bundle
 from hwnas.bundle.export import export_bundle
 from hwnas.bundle.manifest import read_manifest
 from hwnas.bundle.precision import conversion
@@ -73,7 +74,7 @@ def test_every_precision_is_evaluated_clocked_and_kept(member: TrainedMember, tm
     assert any("slower than fp32" in remark for remark in fp16["remarks"])
     assert manifest.content["recommended_precision"] == "int8"
     assert manifest.model_path_of("recommended") == bundle / "model.int8.onnx"
-    lines = precision_lines(manifest.content)
+    lines = precision_lines(Bundle(bundle))
     assert len(lines) == 3
     assert "recommended" in lines[2]
     assert "recommended" not in lines[1]
@@ -110,7 +111,7 @@ def test_none_holds_and_that_is_said(member: TrainedMember, tmp_path: Path) -> N
     assert manifest.content["recommended_precision"] == "fp32"
     assert not (bundle / "model.mixed.onnx").exists()
     assert not (bundle / "probe.onnx").exists()
-    assert "no mixture" in precision_lines(manifest.content)[-1]
+    assert "no mixture" in precision_lines(Bundle(bundle))[-1]
 
 
 def test_mixed_keeps_as_few_layers_as_hold(

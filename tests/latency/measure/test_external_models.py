@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from hwnas.errors import MeasurementError, ModelFileError
-from hwnas.external_data import sha256_of_model
 from hwnas.latency.backends.engine_cache import DIRECTORY_VARIABLE
 from hwnas.latency.backends.errors import AgentError
 from hwnas.latency.backends.onnxruntime import OnnxRuntimeCpu
@@ -23,6 +22,7 @@ from hwnas.latency.measure.meter import open_meter
 from hwnas.latency.measure.model_files import model_and_io
 from hwnas.latency.measure.protocol import MeasuringProtocol
 from hwnas.latency.measure.resources import measure_resources
+from hwnas.model_files.external_data import sha256_of_model
 from hwnas.testing.onnx_models import LAYOUTS, write_conv_model, write_external_model
 from tests.latency.backends.rtx import needs_rtx
 from tests.latency.measure.jobs.test_job import QUICK as QUICK_JOB

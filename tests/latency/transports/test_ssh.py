@@ -13,12 +13,12 @@ import psutil
 import pytest
 
 from hwnas.errors import ConfigError, MeasurementError, TargetLostError
-from hwnas.external_data import sha256_of_model
 from hwnas.files import sha256_of_file
 from hwnas.latency.measure.meter import open_meter
 from hwnas.latency.measurement import LatencyMeter
 from hwnas.latency.target import Target
 from hwnas.latency.transports.ssh import SshTransport
+from hwnas.model_files.external_data import sha256_of_model
 from hwnas.testing.latency_meter_suite import LatencyMeterSuite
 from hwnas.testing.onnx_models import LAYOUTS, write_conv_model, write_external_model
 from tests.latency.measure.test_meter import QUICK

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 from tests.bundle.runtime.other_runtimes import DIRECTORY as DISTRIBUTIONS
 from tests.cpp_runtime.building import BUILD, ROOT, Built, run
@@ -37,6 +41,14 @@ def build(runtime: Built, name: str, *options: str) -> Path:
 def probe_library(runtime: Built) -> Path:
     """Build the library that tests call."""
     return build(runtime, "core", "-DHWNAS_ROS_TESTS=ON") / "libhwnas_ros_probe.so"
+
+
+@contextmanager
+def found_by_nodes(runtime: Built) -> Iterator[None]:
+    """Let processes find the ONNX Runtime that a runtime was built for."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HWNAS_ONNXRUNTIME_LIBRARY", str(runtime.onnxruntime))
+        yield
 
 
 def rcl_node(runtime: Built, distribution: str) -> Path:

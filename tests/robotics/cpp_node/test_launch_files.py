@@ -22,11 +22,11 @@ from tests.bundle.integrations.deployed import export_with
 from tests.bundle.runtime.other_runtimes import python_of
 from tests.cpp_runtime.building import Built
 from tests.robotics.bags import lidar_cloud
-from tests.robotics.cpp_node.building import rcl_node
+from tests.robotics.cpp_node.building import found_by_nodes, rcl_node
 from tests.robotics.cpp_node.probe import Probe
 from tests.robotics.ros2 import graph
 from tests.robotics.ros2.graph import SEGMENTATION, TOPIC
-from tests.robotics.test_ros2_node import check_labels
+from tests.robotics.ros2.nodes import check_labels, distribution_or_skip
 
 CPP, PYTHON = "segmentation_cpp", "segmentation"
 
@@ -39,12 +39,8 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=graph.DISTRIBUTIONS)
 def distribution(request: pytest.FixtureRequest) -> Iterator[str]:
-    name = str(request.param)
-    if reason := graph.why_missing(name):
-        pytest.skip(reason)
-    built: Built = request.getfixturevalue("built")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HWNAS_ONNXRUNTIME_LIBRARY", str(built.onnxruntime))
+    name = distribution_or_skip(request)
+    with found_by_nodes(request.getfixturevalue("built")):
         yield name
 
 

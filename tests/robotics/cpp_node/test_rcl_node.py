@@ -13,27 +13,22 @@ import pytest
 import yaml
 
 from hwnas.version import __version__
-from tests.bundle.small_lidar import LABELS
 from tests.cpp_runtime.building import Built
 from tests.robotics.bags import lidar_cloud
-from tests.robotics.cpp_node.building import rcl_node
-from tests.robotics.messages import xyzir
+from tests.robotics.cpp_node.building import found_by_nodes, rcl_node
 from tests.robotics.ros2 import graph
 from tests.robotics.ros2.graph import FILTERED, NODE, SEGMENTATION, TOPIC, VISUALIZATION
-from tests.robotics.test_ros2_node import (
-    MALFORMED,
+from tests.robotics.ros2.nodes import (
     OUTCOMES,
     QOS,
-    TOPICS,
-    added,
+    Graph,
     after_a_pause,
-    check_labels,
-    counts_of,
-    malformed,
-    serialised,
+    distribution_or_skip,
+    hearing,
     settled,
     warm_up,
 )
+from tests.robotics.ros2.suites import NodeSuite
 
 _MOST_S = 60.0
 
@@ -53,23 +48,11 @@ class Distribution:
         )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Graph:
-    """A node that labels, and a peer that hears what it publishes."""
-
-    node: graph.Node
-    peer: graph.Peer
-    bundle: Path
-
-
 @pytest.fixture(scope="module", params=graph.DISTRIBUTIONS)
 def distribution(request: pytest.FixtureRequest) -> Iterator[Distribution]:
-    name = str(request.param)
-    if reason := graph.why_missing(name):
-        pytest.skip(reason)
+    name = distribution_or_skip(request)
     built: Built = request.getfixturevalue("built")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HWNAS_ONNXRUNTIME_LIBRARY", str(built.onnxruntime))
+    with found_by_nodes(built):
         yield Distribution(name, rcl_node(built, name))
 
 
@@ -78,83 +61,19 @@ def ros(
     distribution: Distribution, bundle: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Graph]:
     scratch = tmp_path_factory.mktemp(distribution.name)
-    given = {"remove_classes": ["ground"], **QOS}
-    options = ("--bundle", str(bundle))
-    with (
-        graph.running_peer(distribution.name, scratch) as peer,
-        graph.running_node(distribution.name, scratch, given, options, executable=distribution.node) as node,
-    ):
-        node.says("Labels what arrives")
-        for topic in TOPICS:
-            peer("collect", topic=topic)
-        warm_up(peer)
-        yield Graph(node, peer, bundle)
+    program = ("--bundle", str(bundle))
+    given = {"remove_classes": ["ground"]}
+    with hearing(distribution.name, scratch, bundle, given, *program, executable=distribution.node) as found:
+        warm_up(found.peer)
+        yield found
 
 
-@pytest.mark.slow(seconds=100)  # with the builds of the node
-def test_labels_equal_those_of_the_python_runner(ros: Graph) -> None:
-    found, coloured, filtered = [], [], []
-    for seed in range(3):
-        ros.peer.publish([lidar_cloud(seed)])
-        found += ros.peer.collected(SEGMENTATION, 1)
-        coloured += ros.peer.collected(VISUALIZATION, 1)
-        filtered += ros.peer.collected(FILTERED, 1)
-    assert [one.stamp_ns for one in found] == [lidar_cloud(seed).stamp_ns for seed in range(3)]
-    check_labels(found, ros.bundle)
-    for segmented, colours, kept in zip(found, coloured, filtered, strict=True):
-        classes = segmented.column("class_id")
-        packed = colours.column("rgb").view("<u4")
-        red, green, blue = LABELS.colors[0]
-        assert set(packed[classes == 0]) <= {red << 16 | green << 8 | blue}
-        assert len(kept) == np.count_nonzero(classes != 0)
-        assert kept.field_names == ("x", "y", "z", "intensity")
+@pytest.mark.slow(seconds=20)  # each, with the builds of the node
+class TestRclNode(NodeSuite):
+    has_steps_of_no_time = True
 
-
-def test_a_drive_at_10_hz_is_labelled_or_counted(ros: Graph) -> None:
-    before = settled(ros.peer)
-    seeds = range(25)
-    ros.peer.publish([lidar_cloud(seed) for seed in seeds], period_s=0.1)
-    more = added(ros.peer, before, len(seeds))
-    assert more["refused"] == more["failed"] == 0
-    found = ros.peer.collected(SEGMENTATION, more["labelled"])
-    assert len(found) == more["labelled"] >= 1
-    check_labels(found, ros.bundle)
-
-
-def test_malformed_clouds_are_refused_in_words_and_the_node_lives(ros: Graph) -> None:
-    before = settled(ros.peer)
-    ros.peer.publish(malformed(), period_s=0.003)
-    more = added(ros.peer, before, MALFORMED)
-    assert more == {**dict.fromkeys(more, 0), "received": MALFORMED, "refused": MALFORMED}
-    assert ros.peer("diagnosis", node=NODE)["values"]["last refusal"].endswith((".", "?"))
-    assert "Scan refused: " in ros.node.text()
-    # What is no message at all is not delivered, or refused; either way the node goes on.
-    whole = serialised(xyzir())
-    ros.peer.publish([whole[:length] for length in (1, 4, 30, len(whole) // 2)], period_s=0.01)
-    ros.peer.publish([lidar_cloud(5)])
-    found = ros.peer.collected(SEGMENTATION, 1)
-    check_labels(found, ros.bundle)
-    assert len(found) == 1
-    assert ros.node.process.poll() is None
-
-
-def test_diagnostics_say_how_the_node_does(ros: Graph) -> None:
-    ros.peer.publish([lidar_cloud(seed) for seed in range(15)], period_s=0.1)
-    found = ros.peer("diagnosis", node=NODE)
-    assert found["name"] == f"/{NODE}: segmentation"
-    assert found["hardware_id"] == found["values"]["architecture"]
-    values = found["values"]
-    assert (values["state"], values["bundle"], values["precision"]) == ("active", str(ros.bundle), "fp32")
-    for step in ("decode", "wait", "preprocess", "network", "postprocess", "publish", "total"):
-        assert 0 <= float(values[f"{step} median ms"]) <= float(values[f"{step} p99 ms"])
-    assert counts_of(found)["labelled"] > 0
-    quiet = ros.peer("diagnosis", node=NODE, after=3)
-    assert quiet["level"] == 1
-    assert quiet["message"] == "no scan labelled: none arrived"
-
-
-def test_an_interrupt_ends_the_node(ros: Graph) -> None:
-    assert ros.node.interrupted() == 0
+    def test_an_interrupt_ends_the_node(self, ros: Graph) -> None:
+        assert ros.node.interrupted() == 0
 
 
 def test_scans_that_a_queue_of_one_cannot_hold_are_received_or_counted_as_lost(
@@ -229,13 +148,8 @@ def test_parameter_files_count_where_no_option_says_otherwise(
         str(tmp_path / "parameters.yaml"),
         "--",
     )
-    with (
-        graph.running_peer(distribution.name, tmp_path) as peer,
-        graph.running_node(distribution.name, tmp_path, QOS, options, executable=distribution.node) as node,
-    ):
-        node.says("Labels what arrives")
-        for topic in TOPICS:
-            peer("collect", topic=topic)
+    with hearing(distribution.name, tmp_path, bundle, {}, *options, executable=distribution.node) as found:
+        peer = found.peer
         while not peer.collected(SEGMENTATION, 1, most_s=0.5):
             peer.publish([lidar_cloud(0)])
         settled(peer)

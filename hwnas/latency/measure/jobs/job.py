@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.errors import ConfigError, MeasurementError
-from hwnas.external_data import read_model_files
 from hwnas.files import copy_atomically, sha256_of_file, write_bytes_atomically, write_json_atomically
 from hwnas.latency.backends.errors import AgentError
 from hwnas.latency.backends.onnx_file import read_outline
@@ -21,6 +20,7 @@ from hwnas.latency.backends.trtexec_flags import weak_typing_flags
 from hwnas.latency.measure.jobs.script import JobModel, job_script
 from hwnas.latency.measure.model_files import refuse_sizes
 from hwnas.latency.measure.reference import REFERENCE, write_reference
+from hwnas.model_files.external_data import read_model_files
 from hwnas.scratch import ScratchDirectory
 
 JOB_FILE = "job.json"

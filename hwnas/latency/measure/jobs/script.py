@@ -46,7 +46,7 @@ class JobModel:
     Attributes:
         name: letters, digits, `_`, `.`, `-`.
         file: path of the graph within the job.
-        sha256: of all its files, see `hwnas.external_data.ModelFiles`.
+        sha256: of all its files, see `hwnas.model_files.external_data.ModelFiles`.
         weak_flags: build flags for its types, for versions whose strong typing does not cover all operators.
         hashes: SHA-256 of every file of it, external data included, by path within the job.
     """

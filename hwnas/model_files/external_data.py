@@ -20,7 +20,7 @@ from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Uni
 
 from hwnas.errors import ModelFileError
 from hwnas.files import read_plain_file, sha256_of_file
-from hwnas.protobuf_wire import child, fields, integers, message_of, text
+from hwnas.model_files.protobuf_wire import child, fields, integers, message_of, text
 
 MAX_GRAPH_BYTES = (1 << 31) - 1
 """Protocol buffers hold no larger message (https://protobuf.dev/programming-guides/proto-limits)."""

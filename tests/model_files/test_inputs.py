@@ -9,7 +9,7 @@ from hwnas.errors import ConfigError
 from hwnas.io_spec import OPEN, InputValue, IoSpec, TensorSpec
 from hwnas.latency.agent.inputs import bind_random_inputs
 from hwnas.latency.backends.errors import AgentError
-from hwnas.model_inputs import DeclaredInput, given_inputs, refuse_open, values_of
+from hwnas.model_files.inputs import DeclaredInput, given_inputs, refuse_open, values_of
 
 RATE = DeclaredInput(TensorSpec("sr", (), "int64"))
 FLAG = DeclaredInput(TensorSpec("on", (1,), "bool"))

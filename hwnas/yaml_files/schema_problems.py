@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from hwnas.errors import did_you_mean
 from hwnas.text import may_hold_secret, shown
-from hwnas.yaml_files import YamlDocument
+from hwnas.yaml_files.reading import YamlDocument
 
 _MAX_PROBLEMS = 20
 

@@ -1,4 +1,4 @@
-"""Reads every YAML file of the project, strictly; `hwnas.yaml_output` writes those that are read back.
+"""Reads every YAML file of the project, strictly; `hwnas.yaml_files.writing` writes those that are read back.
 
 What is read is the core schema of YAML 1.2 without the parts that surprise or harm:
 
@@ -27,7 +27,7 @@ from typing import Any, Dict, List, Mapping, NoReturn, Optional, Sequence, Tuple
 from hwnas.errors import ConfigError, HwnasError
 from hwnas.files import PathLike, read_plain_file, reason_of
 from hwnas.text import excerpt, may_hold_secret, shown
-from hwnas.yaml_words import AMBIGUOUS, BOOL, FLOAT, INT, NULL, OCTAL
+from hwnas.yaml_files.words import AMBIGUOUS, BOOL, FLOAT, INT, NULL, OCTAL
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32

@@ -19,10 +19,10 @@ from hwnas.data.datasets.dataset_config import read_dataset_config
 from hwnas.data.label_maps import load_label_map
 from hwnas.errors import ConfigError, DataError, HwnasError
 from hwnas.text import may_hold_secret, shown
-from hwnas.yaml_files import MAX_BYTES, MAX_DEPTH, parse_yaml, path_from, read_yaml
-from hwnas.yaml_output import dump_yaml
+from hwnas.yaml_files.reading import MAX_BYTES, MAX_DEPTH, parse_yaml, path_from, read_yaml
+from hwnas.yaml_files.writing import dump_yaml
 
-CASES = Path(__file__).parents[2] / "shared" / "cases" / "yaml"
+CASES = Path(__file__).parents[3] / "shared" / "cases" / "yaml"
 READERS = {"run": load_config, "ds": read_dataset_config, "lm": load_label_map}
 
 
@@ -292,7 +292,7 @@ def test_no_other_module_reads_or_writes_yaml() -> None:
         for path in package.rglob("*.py")
         if re.search(r"^\s*(?:import yaml|from yaml)\b", path.read_text(encoding="utf-8"), re.MULTILINE)
     }
-    assert users == {"yaml_files.py", "yaml_output.py"}
+    assert users == {"yaml_files/reading.py", "yaml_files/writing.py"}
 
 
 @settings(max_examples=200, deadline=None)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from hwnas.errors import ModelFileError
-from hwnas.external_data import read_model_files, sha256_of_model
 from hwnas.files import sha256_of_file
+from hwnas.model_files.external_data import read_model_files, sha256_of_model
 from hwnas.testing.onnx_models import LAYOUTS, keep_outside, write_conv_model, write_external_model
 
 

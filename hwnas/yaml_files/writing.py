@@ -1,4 +1,4 @@
-"""Writes YAML that is read back equal, by `hwnas.yaml_files` and by readers of YAML 1.1."""
+"""Writes YAML that is read back equal, by `hwnas.yaml_files.reading` and by readers of YAML 1.1."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from hwnas.yaml_files import CORE_TAG
-from hwnas.yaml_words import AMBIGUOUS, FLOAT, INT
+from hwnas.yaml_files.reading import CORE_TAG
+from hwnas.yaml_files.words import AMBIGUOUS, FLOAT, INT
 
 
 def dump_yaml(value: Any, *, on_one_line: bool = False) -> str:
