@@ -34,6 +34,7 @@ from hwnas.architecture import Architecture
 from hwnas.errors import TrainingError
 from hwnas.search_spaces.base import SearchSpace
 from hwnas.tasks.base import Task
+from hwnas.tasks.training_parts import TrainingSamples, training_loss
 from hwnas.tasks.trees import Tree
 from hwnas.training.checkpoint import (
     Checkpoint,
@@ -161,9 +162,9 @@ class _Relaxation:
         self._step, self.seconds = 0, 0.0
         # Sizes of inputs and outputs are the same for all networks of the space.
         some = space.decode({gene: values[0] for gene, values in space.choices.items()})
-        self._loss = task.loss(some, recipe.loss)
+        self._loss = training_loss(task, some, recipe.loss)
         self._samples = EndlessDataset(
-            task.train_dataset(some, augmentation=recipe.augmentation, seed=seed), seed
+            TrainingSamples(task, some, augmentation=recipe.augmentation, seed=seed), seed
         )
 
     def restore(self, checkpoint: Checkpoint) -> None:
