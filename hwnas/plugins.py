@@ -6,6 +6,7 @@ distribution, in one group a family. Python 3.8 syntax: this module travels to b
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import os
 import sys
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import Distribution, EntryPoint, entry_points
 from types import MappingProxyType, TracebackType
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Type, Union
+from typing import Any, ContextManager, Dict, List, Mapping, Optional, Sequence, Tuple, Type, Union
 
 from hwnas.errors import HwnasError, PluginError, did_you_mean, file_access_error
 from hwnas.text import shown
@@ -219,6 +220,20 @@ class Blame:
         if self._expected:
             raise wrong(self._plugin, self._method, self._expected, f"it {found}") from error
         raise PluginError(f"Plug-in {self._plugin}: `{self._method}` {found}") from error
+
+
+def blame_of_foreign(group: str, name: str, method: str) -> ContextManager[object]:
+    """Return a `Blame` for code of a plug-in, to be entered as often as needed; ours raises as it is.
+
+    Args:
+        group: of plug-ins.
+        name: as registered in it, or of an object made by hand.
+        method: that is called.
+    """
+    plugin = plugin_or_name(group, name)
+    if isinstance(plugin, Plugin) and plugin.distribution == "hwnas":
+        return contextlib.nullcontext()
+    return Blame(plugin, method, own_errors=True)
 
 
 def made_by(

@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from hwnas.architecture import Architecture
 from hwnas.errors import ConfigError, EstimatorContractError
-from hwnas.plugins import find_plugin, load_plugin, made_by, wrong
+from hwnas.plugins import blame_of_foreign, find_plugin, load_plugin, made_by, wrong
 from hwnas.search_spaces.base import SearchSpace
 from hwnas.tasks.base import Quality, Task
 from hwnas.training.trainers import BY_DEFAULT, TrainerSpec
@@ -117,10 +117,12 @@ def checked_estimate(
         metric: name of the task's metric; an evaluation of another one is refused. None if unknown.
 
     Raises:
+        PluginError: if an estimator of a plug-in raises an error of its own.
         EstimatorContractError: if what it returns is not what it declares; the estimator is named.
         TrainingError: if the estimator can give no number.
     """
-    found: object = estimator.estimate(architecture, seed=seed, directory=directory)
+    with blame_of_foreign(GROUP, estimator.name, "estimate"):
+        found: object = estimator.estimate(architecture, seed=seed, directory=directory)
     fault = _fault(found, estimator.returns, metric)
     if fault is not None:
         own = type(estimator)

@@ -30,6 +30,7 @@ from hwnas.estimators.base import (
 from hwnas.onnx_graphs.export import export_onnx
 from hwnas.onnx_graphs.metadata import graph_metadata
 from hwnas.onnxruntime_loading import disable_telemetry
+from hwnas.plugins import blame_of_foreign
 from hwnas.search.executors.base import STOP_FILE
 from hwnas.search.records import FINGERPRINT
 from hwnas.search_spaces.base import SearchSpace, make_search_space
@@ -39,6 +40,7 @@ from hwnas.training.loss_curve import losses_of
 from hwnas.training.recipe import Recipe
 from hwnas.training.tensorboard_log import TensorBoardLog
 from hwnas.training.trainers import BY_DEFAULT, Trainer, TrainerSpec, evaluate_network
+from hwnas.training.trainers import GROUP as TRAINERS
 
 _PROGRESS_INTERVAL_S = 1.0
 
@@ -107,14 +109,15 @@ class Jobs:
         started = time.monotonic()
         directory.mkdir(parents=True, exist_ok=True)
         stop_file = directory / STOP_FILE
-        module = self.trainer.train(
-            architecture,
-            Recipe(**recipe),
-            seed=seed,
-            directory=directory,
-            progress=self._progress(log_dir),
-            is_stopped=stop_file.exists,
-        )
+        with blame_of_foreign(TRAINERS, self.trainer.name, "train"):
+            module = self.trainer.train(
+                architecture,
+                Recipe(**recipe),
+                seed=seed,
+                directory=directory,
+                progress=self._progress(log_dir),
+                is_stopped=stop_file.exists,
+            )
         train_s = time.monotonic() - started
         quality = evaluate_network(self.trainer, module, architecture, seed=seed)
         if log_dir is not None:

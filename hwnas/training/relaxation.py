@@ -34,6 +34,8 @@ from hwnas.architecture import Architecture
 from hwnas.errors import TrainingError
 from hwnas.search_spaces.base import SearchSpace
 from hwnas.tasks.base import Task
+from hwnas.tasks.training_parts import TrainingSamples, training_loss
+from hwnas.tasks.trees import Tree
 from hwnas.training.checkpoint import (
     Checkpoint,
     Identity,
@@ -158,11 +160,11 @@ class _Relaxation:
         )
         self._usual: list[float | None] = [None] * sets
         self._step, self.seconds = 0, 0.0
-        # Size of images and classes are the same for all networks of the space.
+        # Sizes of inputs and outputs are the same for all networks of the space.
         some = space.decode({gene: values[0] for gene, values in space.choices.items()})
-        self._loss = task.loss(some, recipe.loss)
+        self._loss = training_loss(task, some, recipe.loss)
         self._samples = EndlessDataset(
-            task.train_dataset(some, augmentation=recipe.augmentation, seed=seed), seed
+            TrainingSamples(task, some, augmentation=recipe.augmentation, seed=seed), seed
         )
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -179,9 +181,9 @@ class _Relaxation:
         """Do the steps that are left."""
         settings = self._settings
         sampler = StepSampler(first_step=self._step, steps=settings.steps, batch_size=self._recipe.batch_size)
-        for images, targets in load_batches(self._samples, sampler, workers=self._recipe.workers):
+        for inputs, targets in load_batches(self._samples, sampler, workers=self._recipe.workers):
             started_s = time.perf_counter()
-            mean = self._advance(images, targets)
+            mean = self._advance(inputs, targets)
             self._step += 1
             self.seconds += time.perf_counter() - started_s
             if progress is not None:
@@ -205,7 +207,7 @@ class _Relaxation:
         }
         return Checkpoint(self._step, finished=False, tensors=tensors, scalars=scalars)
 
-    def _advance(self, images: Tensor, targets: Tensor) -> float:
+    def _advance(self, inputs: Tree, targets: Tree) -> float:
         """Move every set once; return the mean task loss."""
         self._optimizer.zero_grad(set_to_none=True)
         losses = []
@@ -214,7 +216,7 @@ class _Relaxation:
             for index, weight in enumerate(self._settings.weights):
                 rng = np.random.default_rng([self._seed, self._step, index])
                 logs = {gene: logits[index].log_softmax(dim=0) for gene, logits in self._logits.items()}
-                task_loss, surrogate = self._task_part(index, logs, rng, images, targets)
+                task_loss, surrogate = self._task_part(index, logs, rng, inputs, targets)
                 entropy = -sum(((log * log.exp()).sum() for log in logs.values()), torch.zeros(()))
                 total = surrogate + weight * self._latency_part(logs, rng) - self._settings.entropy * entropy
                 if not math.isfinite(float(total.detach())):
@@ -228,7 +230,7 @@ class _Relaxation:
         return float(np.mean(losses))
 
     def _task_part(
-        self, index: int, logs: dict[str, Tensor], rng: np.random.Generator, images: Tensor, targets: Tensor
+        self, index: int, logs: dict[str, Tensor], rng: np.random.Generator, inputs: Tree, targets: Tree
     ) -> tuple[float, Tensor]:
         """Return the task loss of a mixture, and what has the gradient of its expectation."""
         options, positions = self._drawn_options(logs, rng)
@@ -237,7 +239,7 @@ class _Relaxation:
             gene: torch.sigmoid(logs[gene][positions[gene][0]] - logs[gene][positions[gene][1]])
             for gene in sorted(mixed)
         }
-        loss = self._loss(self._network.logits(options, shares, images), targets)
+        loss = self._loss(self._network.outputs(options, shares, inputs), targets)
         value = float(loss.detach())
         usual = self._usual[index]
         known = value if usual is None else usual

@@ -18,6 +18,7 @@ from torch.func import functional_call
 
 from hwnas.architecture import Architecture, Choice
 from hwnas.search_spaces.base import SearchSpace
+from hwnas.tasks.trees import Tree, arguments
 from hwnas.training.shared_weights import SharedWeights, cut
 
 _SLICED = re.compile(r"(stem|decoder|stage\d+)_width|stage\d+_kernel")
@@ -69,7 +70,7 @@ class _Body:
 
 
 class RelaxedNetwork:
-    """Networks of `range-unet` with mixed choices.
+    """Networks with mixed choices, by the names that genes of `range-unet` have; others are not mixed.
 
     - Widths and kernels: one convolution whose weights beyond the smaller option count by the share of the
       larger one. A convolution is linear in its weights, so that this mixes its outputs, too; for widths
@@ -105,13 +106,13 @@ class RelaxedNetwork:
             numbers = {gene for gene in numbers if not gene.endswith("_width")}
         return mixed | numbers
 
-    def logits(self, options: Options, shares: Mapping[str, Tensor], images: Tensor) -> Tensor:
-        """Return what the mixture says of images [N, C, H, W], in training mode: [N, K, H, W].
+    def outputs(self, options: Options, shares: Mapping[str, Tensor], inputs: Tree) -> Tree:
+        """Return what the mixture says of a batch of inputs, in training mode.
 
         Args:
             options: two for each gene in `shares`; for all other genes the first one is taken.
             shares: of the first option, scalars in [0, 1], for genes that `mixable` returned.
-            images: of the size that the space's networks take.
+            inputs: as the space's networks take them.
         """
         numbers = [gene for gene in shares if not _MIXED.fullmatch(gene)]
         mixed = [gene for gene in shares if _MIXED.fullmatch(gene)]
@@ -133,7 +134,7 @@ class RelaxedNetwork:
             }
             share = (first + _TINY) / (first + second + 2 * _TINY)
             handles.append(main.module.get_submodule(path).register_forward_hook(_mixing(part, own, share)))
-        result: Tensor = functional_call(main.module, main.parameters, (images,))
+        result = functional_call(main.module, main.parameters, arguments(inputs))
         for handle in handles:
             handle.remove()
         return result
@@ -156,7 +157,7 @@ class RelaxedNetwork:
 
     def _nests(self, gene: str, kind: Mapping[str, Choice], options: Options) -> bool:
         """Return whether the network with the smaller option is a part of the one with the larger."""
-        shifting = _SHIFTING.get(str(kind["decoder"]))
+        shifting = _SHIFTING.get(str(kind.get("decoder")))
         if shifting is not None and shifting.fullmatch(gene):
             return False
         pair = options.pair(gene)

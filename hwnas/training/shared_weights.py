@@ -37,7 +37,8 @@ class SharedWeights(nn.Module):
         """Make tensors as large as the largest network needs, with fresh values.
 
         Args:
-            space: of the networks; `decoder` and, if there are any, `stageN_block` name types of blocks.
+            space: of the networks; genes `decoder` and `stageN_block`, where there are any, name types of
+                blocks.
             seed: of the values, and of the networks that shapes are gathered from.
         """
         super().__init__()
@@ -110,13 +111,15 @@ class SharedWeights(nn.Module):
 
 
 def shared_name(name: str, genes: Mapping[str, Choice]) -> str:
-    """Return the name of the shared tensor that a parameter is cut from: types of blocks are part of it."""
+    """Return the name of the shared tensor that a parameter is cut from: types of blocks are part of it.
+
+    Spaces with blocks of one type have no gene for it.
+    """
     stage = _STAGE.match(name)
     if stage is not None:
-        # Spaces with blocks of one type have no gene for it.
         kind = genes.get(f"stage{int(stage[1]) + 1}_block", "block")
         return f"stages.{stage[1]}.{kind}.{name[stage.end() :]}"
-    if name.startswith("decoder."):
+    if name.startswith("decoder.") and "decoder" in genes:
         return f"decoder.{genes['decoder']}.{name.removeprefix('decoder.')}"
     return name
 

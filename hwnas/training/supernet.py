@@ -20,6 +20,7 @@ from hwnas.errors import ConfigError, TrainingError
 from hwnas.files import read_checked_json, write_checked_json
 from hwnas.search_spaces.base import SearchSpace, sample_choices
 from hwnas.tasks.base import Task
+from hwnas.tasks.training_parts import TrainingSamples, training_loss
 from hwnas.tasks.trees import Tree
 from hwnas.training.checkpoint import (
     WEIGHTS_FILE,
@@ -200,7 +201,7 @@ class _Sandwich:
     def __post_init__(self) -> None:
         self._optimizer = make_optimizer(self.shared, self.recipe)
         self._schedule = make_schedule(self._optimizer, self.recipe)
-        self._loss = self.task.loss(self.architecture, self.recipe.loss)
+        self._loss = training_loss(self.task, self.architecture, self.recipe.loss)
         self._step = 0
         self._started_s, self._before_s = time.monotonic(), 0.0
 
@@ -280,7 +281,7 @@ class _Sandwich:
         return [largest(self.space, rng), *drawn, smallest(self.space, rng)]
 
     def _samples(self) -> Dataset[Sample]:
-        dataset = self.task.train_dataset(
-            self.architecture, augmentation=self.recipe.augmentation, seed=self.seed
+        dataset = TrainingSamples(
+            self.task, self.architecture, augmentation=self.recipe.augmentation, seed=self.seed
         )
         return EndlessDataset(dataset, self.seed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,7 +17,7 @@ from hwnas.errors import ConfigError, TrainingInterruptedError
 from hwnas.files import sha256_of_file
 from hwnas.search_spaces.base import SearchSpace
 from hwnas.tasks.base import Task
-from hwnas.tasks.optional_parts import pretraining_dataset
+from hwnas.tasks.training_parts import TrainingSamples, training_loss
 from hwnas.training.checkpoint import (
     WEIGHTS_FILE,
     Identity,
@@ -83,9 +84,8 @@ def train(
         if start is not None and checkpoint is None:
             load_weights(start, module)
         if checkpoint is None or not checkpoint.finished:
-            loop = TrainingLoop(
-                _with_frozen(deepcopy(module), trainable), task.loss(architecture, recipe.loss), recipe, seed
-            )
+            loss = training_loss(task, architecture, recipe.loss)
+            loop = TrainingLoop(_with_frozen(deepcopy(module), trainable), loss, recipe, seed)
             if checkpoint is not None:
                 loop.restore(checkpoint)
             _run(loop, task, architecture, recipe, identity, directory, progress, is_stopped)
@@ -149,10 +149,11 @@ def _run(
 
 def _samples(task: Task, architecture: Architecture, recipe: Recipe, seed: int) -> Dataset[Sample]:
     """Return the samples of all steps: item i belongs to step i // batch_size."""
-    own = EndlessDataset(task.train_dataset(architecture, augmentation=recipe.augmentation, seed=seed), seed)
+    take = partial(TrainingSamples, task, architecture, augmentation=recipe.augmentation, seed=seed)
+    own = EndlessDataset(take(), seed)
     if not (recipe.pretraining_steps or recipe.pretraining_share):
         return own
-    other = pretraining_dataset(task, architecture, augmentation=recipe.augmentation, seed=seed)
+    other = take(is_pretraining=True)
     items = recipe.pretraining_steps * recipe.batch_size
     return PretrainingDataset(
         EndlessDataset(other, seed), items, own, share=recipe.pretraining_share, seed=seed

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from hwnas.architecture import Architecture, Choice
 from hwnas.io_spec import NetworkContract, dense_logits
 from hwnas.search_spaces.base import SearchSpace, make_search_space, sample_choices
+from hwnas.testing.tiny import TinySpace
 from hwnas.training.relaxed_network import Options, RelaxedNetwork
 from hwnas.training.shared_weights import SharedWeights
 
@@ -53,11 +56,48 @@ def test_the_ends_are_the_two_networks(space: SearchSpace, shared: SharedWeights
     for share, end in ((1.0, options.first), (0.0, {**options.first, **only(options.second, genes)})):
         shares = {gene: torch.tensor(share) for gene in genes}
         with torch.no_grad():
-            found = network.logits(options, shares, images)
+            found = network.outputs(options, shares, images)
         assert torch.allclose(found, reported(shared, space, dict(end), images), atol=1e-4)
 
 
 CONTRACT_SHAPE = (5, 16, 64)
+
+
+class Pair(nn.Module):
+    """Two inputs and two outputs, and a part that happens to be called like one of `range-unet`."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.decoder = nn.Linear(3, width)
+        self.score = nn.Linear(width, 1)
+
+    def forward(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+        both = self.decoder(first + second)
+        return both, self.score(both)
+
+
+class PairSpace(TinySpace):
+    choices: ClassVar = {"stage1_width": (4, 8), "kind": ("plain", "other")}
+
+    def decode(self, choices: Mapping[str, Choice]) -> Architecture:
+        return Architecture("pairs", choices, (3, 1, 1), dense_logits(1))
+
+    def build(self, architecture: Architecture) -> nn.Module:
+        return Pair(int(architecture.genes["stage1_width"]))
+
+
+def test_spaces_of_plugins_may_have_several_inputs_and_no_decoder() -> None:
+    space = PairSpace()
+    shared = SharedWeights(space, seed=0)
+    network = RelaxedNetwork(space, shared)
+    options = Options({"stage1_width": 4, "kind": "plain"}, {"stage1_width": 8, "kind": "other"})
+    inputs = (torch.ones(2, 3), torch.zeros(2, 3))
+    assert network.mixable(options) <= {"stage1_width"}
+    with torch.no_grad():
+        found = network.outputs(options, {}, inputs)
+        expected = shared.outputs(space.decode(options.first), inputs)
+    assert [tuple(output.shape) for output in found] == [(2, 4), (2, 1)]
+    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
 
 
 def only(choices: object, genes: set[str]) -> dict[str, object]:
@@ -79,7 +119,7 @@ def test_gradients_say_which_option_is_better(space: SearchSpace) -> None:
     genes = sorted(network.mixable(options))
 
     def loss(shares: dict[str, Tensor]) -> Tensor:
-        return network.logits(options, shares, images).square().mean()
+        return network.outputs(options, shares, images).square().mean()
 
     half = {gene: torch.tensor(0.5, requires_grad=True) for gene in genes}
     loss(half).backward()  # type: ignore[no-untyped-call]

@@ -58,6 +58,7 @@ def test_blocks_of_other_types_have_weights_of_their_own() -> None:
     assert shared_name("stages.1.0.body.0.0.weight", genes) == "stages.1.convnext.0.body.0.0.weight"
     assert shared_name("decoder.filter.weight", genes) == "decoder.pixel-shuffle.filter.weight"
     assert shared_name("stem.0.weight", genes) == "stem.0.weight"
+    assert shared_name("decoder.filter.weight", {"channels": 4}) == "decoder.filter.weight"
 
 
 def test_every_network_of_the_space_is_covered(space: SearchSpace, shared: SharedWeights) -> None:
