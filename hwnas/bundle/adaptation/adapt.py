@@ -30,7 +30,7 @@ from hwnas.bundle.adaptation.result import (
     stated,
 )
 from hwnas.bundle.adaptation.source import AdaptationSource
-from hwnas.bundle.adaptation.weights import head_parameters, re_estimate_batch_norms, transferred
+from hwnas.bundle.adaptation.weights import transferred
 from hwnas.bundle.adaptation.workspace import held_workspace, read_kept
 from hwnas.bundle.directory import refuse_existing
 from hwnas.bundle.export import export_bundle
@@ -45,7 +45,9 @@ from hwnas.search_spaces.base import SearchSpace
 from hwnas.tasks.base import Arrays, Predict
 from hwnas.tasks.few_shot import EvaluatedQuality, FewShotTask
 from hwnas.tasks.trees import Tree, mapped
+from hwnas.training.batch_norms import re_estimate_batch_norms
 from hwnas.training.checkpoint import load_weights, read_tensors, save_weights
+from hwnas.training.heads import head_parameters
 from hwnas.training.predict import torch_predict
 from hwnas.training.recipe import Recipe
 from hwnas.training.trainer import train
