@@ -175,11 +175,23 @@ class _Reader:
         if self.settings.sequences is not None:
             return self._sequences(self.settings.sequences)
         return [
-            FamilyMember(
-                one.name, {**one.settings, "data": self._existing(one.data, ("data_sets", place, "data"))}
-            )
+            self._data_set(one, ("data_sets", place))
             for place, one in enumerate(self.settings.data_sets or ())
         ]
+
+    def _data_set(self, section: DataSetSection, location: tuple[str | int, ...]) -> FamilyMember:
+        for key, value in section.settings.items():
+            where = self.document.at((*location, "settings", key))
+            if key == "data":
+                raise ConfigError(f"{where}: `data` stands beside `settings`, not in them.")
+            # Which settings are paths, the task says, and what the task is, the run: nothing is guessed here.
+            if isinstance(value, str) and not Path(value).is_absolute() and _looks_like_path(value):
+                raise ConfigError(
+                    f"{where}: {shown(value)} looks like a path, which in `settings` of a member must be "
+                    "absolute. A label map of all may stand under `label_map`; it counts from the file."
+                )
+        data = self._existing(section.data, (*location, "data"))
+        return FamilyMember(section.name, {**section.settings, "data": data})
 
     def _synthetic(self, section: SyntheticSection) -> list[FamilyMember]:
         known = sensor_names()
@@ -242,6 +254,10 @@ class _Reader:
                 f"file or directory. Paths count from the file that they stand in, {self.path}."
             )
         return found
+
+
+def _looks_like_path(text: str) -> bool:
+    return is_yaml(text) or text.startswith(("./", "../", "~/"))
 
 
 def fits(name: str, pattern: str) -> bool:

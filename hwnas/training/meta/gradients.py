@@ -47,7 +47,7 @@ class InnerLoop:
     """How a task is adapted to: plain gradient descent.
 
     Attributes:
-        steps: of gradient descent, at least 1.
+        steps: of gradient descent; with 0 nothing is adapted.
         learning_rate: its step size, above 0.
         only: names of the parameters that are adapted; None for all.
     """

@@ -52,6 +52,11 @@ class Initialisation:
         """The safetensors file."""
         return self.directory / WEIGHTS_FILE
 
+    @property
+    def is_better(self) -> bool:
+        """Whether the mean loss after adaptation to held-out members fell."""
+        return sum(self.after.values()) < sum(self.before.values())
+
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values, as `hwnas meta-train --json` prints them."""
         return {

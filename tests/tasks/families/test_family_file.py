@@ -102,6 +102,8 @@ def test_data_sets_are_listed_with_settings_of_their_own(tmp_path: Path) -> None
         ("sequences: {data: data, names: ['00', '07']}\nheld_out: ['00']", "no labelled sequence '07'"),
         ("sequences: {data: data, names: ['00']}\nheld_out: ['00']", "needs several"),
         ("data_sets: [{name: a, data: data}, {name: a, data: data}]\nheld_out: [a]", "two members are called 'a'"),
+        ("data_sets: [{name: a, data: data, settings: {data: x}}]\nheld_out: [a]", "`data` stands beside `settings`"),
+        ("data_sets: [{name: a, data: data, settings: {label_map: m.yaml}}]\nheld_out: [a]", r"family.yaml:1: 'm.yaml' looks like a path"),
         ("data_sets: [{name: a, data: data, colour: 1}]\nheld_out: [a]", "colour"),
     ],
 )  # fmt: skip
