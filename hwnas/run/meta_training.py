@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from hwnas.directory_holding import held_directory
 from hwnas.errors import ConfigError
 from hwnas.files import refuse_foreign_directory
 from hwnas.progress import CountStatus, Listener
@@ -83,16 +84,17 @@ def meta_train_run(
         loss=Recipe.from_json(member.recipe).loss,
         weights=None if is_fresh else member.weights,
     )
-    return meta_train(
-        network,
-        family,
-        settings,
-        out,
-        progress=lambda step, steps, loss: tell(
-            MetaTrainingStatus(f"meta-training, loss after adaptation {loss:.3f}", step, steps)
-        ),
-        say=lambda message: tell(MetaTrainingStatus(message)),
-    )
+    with held_directory(out):
+        return meta_train(
+            network,
+            family,
+            settings,
+            out,
+            progress=lambda step, steps, loss: tell(
+                MetaTrainingStatus(f"meta-training, loss after adaptation {loss:.3f}", step, steps)
+            ),
+            say=lambda message: tell(MetaTrainingStatus(message)),
+        )
 
 
 def _silent(_status: MetaTrainingStatus) -> None:

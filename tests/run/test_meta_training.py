@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 import hwnas
 from hwnas.bundle.bundle import Bundle
 from hwnas.cli.main import make_app
+from hwnas.directory_holding import held_directory
 from hwnas.errors import ConfigError
 from hwnas.latency.measure.protocol import MeasuringProtocol
 from hwnas.run.meta_training import MetaTrainingStatus
@@ -84,6 +85,8 @@ def test_the_command_says_what_python_returns(directory: Path) -> None:
     (directory / "other" / "mine.txt").write_text("mine")
     with pytest.raises(ConfigError, match="would hold initial weights, but holds other things"):
         hwnas.Run.open(directory / "run").meta_train(directory / "family.yaml", directory / "other")
+    with held_directory(directory / "init"), pytest.raises(ConfigError, match="Another process works in"):
+        _learned(directory)
     with pytest.raises(ConfigError, match="error<=0"):
         hwnas.Run.open(directory / "run").meta_train(
             directory / "family.yaml", directory / "new", pick="error<=0"
