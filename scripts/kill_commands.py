@@ -44,6 +44,14 @@ measuring:
   final: {processes: 1, max_s: 0.5, max_attempts: 1}
 """
 
+FAMILY_FILE = """\
+data_sets:
+  - {name: a, data: data}
+  - {name: b, data: data}
+  - {name: c, data: data}
+held_out: [c]
+"""
+
 
 @dataclass(frozen=True)
 class Command:
@@ -70,6 +78,10 @@ COMMANDS = (
     Command("verify", "verify bundle"),
     Command("bench", "bench bundle"),
     Command("adapt", "adapt bundle --data data --scans 2 --steps 20 --out {new}"),
+    Command(
+        "meta-train",
+        "meta-train trained --pick 1 --family family.yaml --shots 1 --steps 40 --out {new}",
+    ),
     Command("infer", "infer bundle data/sequences/00/velodyne/000000.bin -o {new} --picture"),
     Command("ros replay", "ros replay in.mcap --bundle bundle --out {new}.mcap"),
     Command("ros run", "ros run --bundle bundle --topic /points --localhost --duration 60"),
@@ -88,6 +100,7 @@ _NEED_BUNDLE = frozenset(
         "verify",
         "bench",
         "adapt",
+        "meta-train",
         "infer",
         "ros replay",
         "ros run",
@@ -119,6 +132,7 @@ class Workshop:
         self.outputs = directory / "outputs"
         self.outputs.mkdir()
         (directory / "run.yaml").write_text(RUN_FILE)
+        (directory / "family.yaml").write_text(FAMILY_FILE)
         self._count = 0
 
     def prepare(self, names: Sequence[str]) -> None:

@@ -209,6 +209,8 @@ class Bundle:
         steps: int = 150,
         learning_rate: float = 1e-3,
         folds: int = 2,
+        start: str | Path | None = None,
+        inner_steps: int | None = None,
         seed: int = 0,
         target: str | None = None,
         force: bool = False,
@@ -220,13 +222,15 @@ class Bundle:
             data: data set with a labelled `train` and `val` split.
             out: directory of the new bundle.
             scans: labelled samples of the training split to adapt to, spread over it.
-            method: `none`, `batch-norm`, `head`, `fine-tune`, or `auto`: what is best on parts held out of
-                the samples; the validation split decides nothing.
+            method: `none`, `batch-norm`, `head`, `fine-tune`, with `start` also `anil` and `maml`, or `auto`:
+                what is best on parts held out of the samples; the validation split decides nothing.
             label_map: name or path; None means the data set's own. Classes that the network does not know get
                 a new row in its head.
             steps: training steps of `head` and `fine-tune`.
             learning_rate: their peak.
             folds: parts of the samples that `auto` holds out in turn; a single scan is divided by directions.
+            start: directory of weights that `Run.meta_train` learned for this network.
+            inner_steps: steps of gradient descent of `anil` and `maml`; as in the meta-training if None.
             seed: seed of the choice of samples and of the training.
             target: URL of the target to measure latency on instead of the bundle's.
             force: replace a bundle at `out`.
@@ -244,7 +248,16 @@ class Bundle:
         from hwnas.bundle.adaptation.source import AdaptationSource
         from hwnas.bundle.purpose import ExportOptions
 
-        settings = AdaptationSettings(scans, method, steps, learning_rate, folds, seed)
+        settings = AdaptationSettings(
+            scans,
+            method,
+            steps,
+            learning_rate,
+            folds,
+            seed,
+            start=None if start is None else checked_path(start, "`start=`"),
+            inner_steps=inner_steps,
+        )
         return adapt(
             AdaptationSource.of(self.manifest),
             str(checked_path(data, "`data=`")),

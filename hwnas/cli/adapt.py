@@ -35,12 +35,23 @@ def adapt(
     out: Annotated[Path, typer.Option("-o", "--out", help="Directory of the new bundle.")],
     method: Annotated[
         str,
-        typer.Option(help="none, batch-norm, head, fine-tune, or auto: the best on scans held out of these."),
+        typer.Option(
+            help="none, batch-norm, head, fine-tune, with --start anil or maml; or auto: the best on "
+            "scans held out of these."
+        ),
     ] = "auto",
     label_map: Annotated[str | None, typer.Option(help="Label map; the data set's own if not given.")] = None,
     steps: Annotated[int, typer.Option(min=1, help="Training steps of head and fine-tune.")] = 150,
     learning_rate: Annotated[float, typer.Option(help="Their peak learning rate.")] = 1e-3,
     folds: Annotated[int, typer.Option(min=2, help="Parts of the scans that auto holds out in turn.")] = 2,
+    start: Annotated[
+        Path | None,
+        typer.Option(metavar="INIT", help="Weights of `hwnas meta-train` that anil and maml begin with."),
+    ] = None,
+    inner_steps: Annotated[
+        int | None,
+        typer.Option(min=1, help="Gradient steps of anil and maml; as in the meta-training if not given."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the choice of scans and of the training.")] = 0,
     target: Annotated[
         str | None, typer.Option(help="Measure on this target instead of the bundle's.")
@@ -71,6 +82,8 @@ def adapt(
             steps=steps,
             learning_rate=learning_rate,
             folds=folds,
+            start=start,
+            inner_steps=inner_steps,
             seed=seed,
             target=target,
             force=force,

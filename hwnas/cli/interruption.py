@@ -7,6 +7,7 @@ EXIT_CODE = 130
 
 KEPT = {
     "adapt": "Checkpoints are kept.",
+    "meta-train": "Checkpoints are kept.",
     "compare": "Checkpoints are kept.",
     "estimate": "What was found of finished networks is kept.",
     "profile": "What was measured is kept.",

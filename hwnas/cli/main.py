@@ -35,6 +35,7 @@ COMMANDS = (
     "compare",
     "export",
     "verify",
+    "meta-train",
     "adapt",
     "bench",
     "infer",
@@ -79,7 +80,7 @@ def make_app() -> typer.Typer:
         """Find neural networks that are accurate and fast on your hardware."""
 
     for command in COMMANDS:
-        importlib.import_module(f"hwnas.cli.{command}").register(app)
+        importlib.import_module(f"hwnas.cli.{command.replace('-', '_')}").register(app)
     note_commands(app)
     return app
 

@@ -22,6 +22,16 @@ def synthesize(
     scans: Annotated[int, typer.Option(min=1, help="Number of scans.")] = 100,
     sensor: Annotated[str, typer.Option(help="hdl-64e, pandar64 and others, or a YAML file.")] = "hdl-64e",
     scans_per_scene: Annotated[int, typer.Option(min=1, help="Poses along the way through a scene.")] = 5,
+    place: Annotated[
+        str | None, typer.Option(help="residential, urban, rural or motorway; all in turn if not given.")
+    ] = None,
+    height_m: Annotated[
+        float | None, typer.Option(help="Of the sensor above the road; that of its table if not given.")
+    ] = None,
+    extinction_per_m: Annotated[
+        float,
+        typer.Option(help="Of the air: 0 is clear; fog in which one sees V metres far has about 3 / V."),
+    ] = 0.0,
     drive: Annotated[
         float | None,
         typer.Option(
@@ -43,6 +53,11 @@ def synthesize(
             ("scans", "scans_per_scene"),
             "is not for a drive; --drive and --rate-hz say how many scans there are.",
         )
+        refuse_options(
+            context,
+            ("place", "height_m", "extinction_per_m"),
+            "is not for a drive, whose place follows from --seed; leave it out.",
+        )
         _synthesize_drive(directory, drive, rate_hz, sensor, seed, workers, bag=not no_bag, as_json=as_json)
         return
     refuse_options(context, ("rate_hz", "no_bag"), "is for drives alone; give --drive SECONDS, too.")
@@ -55,6 +70,9 @@ def synthesize(
             sensor=sensor,
             scans_per_scene=scans_per_scene,
             seed=seed,
+            place=place,
+            height_m=height_m,
+            extinction_per_m=extinction_per_m,
             workers=workers,
             progress=lambda status: show("Casting rays", status.number, status.wanted),
         )

@@ -16,6 +16,7 @@ from hwnas.estimators.comparison import EstimateStatus
 from hwnas.plain_console import PlainConsole, PlainTextColumn
 from hwnas.progress import Listener
 from hwnas.run.export import ExportStatus
+from hwnas.run.meta_training import MetaTrainingStatus
 from hwnas.run.preparation import StepStatus
 from hwnas.search.progress import SearchStatus, TrainingStatus, in_minutes, watched
 from hwnas.text import visible
@@ -127,6 +128,23 @@ def shown_steps(what: str, console: Console | None = None) -> Iterator[Listener[
         def show(status: StepStatus) -> None:
             description = f"{what}, loss {status.loss:.3f}"
             bar.update(task, completed=status.step, total=status.steps, description=description)
+
+        yield show
+
+
+@contextmanager
+def shown_meta_training(console: Console | None = None) -> Iterator[Listener[MetaTrainingStatus]]:
+    """Yield a listener that shows how far a meta-training is; on standard error if None."""
+    with _bar(TimeElapsedColumn(), console) as bar:
+        task = bar.add_task("meta-training", total=None)
+
+        def show(status: MetaTrainingStatus) -> None:
+            bar.update(
+                task,
+                completed=status.number,
+                total=status.wanted or None,
+                description=status.message,
+            )
 
         yield show
 

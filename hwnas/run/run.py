@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from hwnas.bundle.purpose import ExportKeywords
     from hwnas.bundle.verification.result import Verification, VerificationSettings
     from hwnas.run.export import ExportStatus
+    from hwnas.run.meta_training import MetaTrainingStatus
     from hwnas.run.results import SearchSummary, TrainingSummary
     from hwnas.search.comparison import BaselineComparison
     from hwnas.search.picking import Pick
     from hwnas.search.progress import SearchStatus, TrainingStatus
+    from hwnas.training.meta.initialisation import Initialisation
 
 
 class Run(SearchPreparation, RunContents):
@@ -231,6 +233,70 @@ class Run(SearchPreparation, RunContents):
         with listening(progress, shown_training) as listener:
             return compare_run(
                 self.path, baselines, seeds=seeds, steps=steps, device=device, progress=listener
+            )
+
+    def meta_train(
+        self,
+        family: str | Path,
+        out: str | Path,
+        *,
+        pick: Pick = "knee",
+        method: str = "fomaml",
+        steps: int = 300,
+        shots: int = 2,
+        inner_steps: int = 3,
+        inner_learning_rate: float = 0.05,
+        learning_rate: float = 1e-3,
+        tasks_per_step: int = 2,
+        fresh: bool = False,
+        seed: int = 0,
+        workers: int = 1,
+        progress: Listener[MetaTrainingStatus] | bool = True,
+    ) -> Initialisation:
+        """Learn initial weights of a trained network over a family of tasks, to adapt it from few samples.
+
+        Stopped, the same call goes on from the last checkpoint. `Bundle.adapt` takes `out` as `start`.
+
+        Args:
+            family: file of the family: synthetic sensors and places, sequences, or data sets.
+            out: directory; goes on with what it holds.
+            pick: which network, see `Run.export`; one.
+            method: `fomaml`, `reptile`, `maml` or `anil`; the last two keep all inner steps in memory.
+            steps: of the outer loop.
+            shots: samples of a task that it is adapted to, and as many others that the loss is taken on.
+            inner_steps: of gradient descent on a task.
+            inner_learning_rate: their step size.
+            learning_rate: of the outer loop.
+            tasks_per_step: members of the family in a step.
+            fresh: begin with fresh weights instead of those of the run.
+            seed: of everything that is random.
+            workers: processes that draw synthetic scans.
+            progress: a function that is given a `MetaTrainingStatus`; True shows a bar, False nothing.
+
+        Raises:
+            ConfigError: if a setting or the file of the family is wrong, `pick` names several networks, or
+                members have other classes or inputs.
+            StudyError: if nothing was trained in full.
+            DataError: if data of a member cannot be used, or are too few.
+            TrainingError: if a loss is not finite, or `out` holds another training.
+        """
+        from hwnas.run.meta_training import meta_train_run
+        from hwnas.run.progress import shown_meta_training
+        from hwnas.training.meta.settings import MetaSettings
+
+        settings = MetaSettings(
+            method, steps, shots, inner_steps, inner_learning_rate, learning_rate, tasks_per_step, seed
+        )
+        with listening(progress, shown_meta_training) as listener:
+            return meta_train_run(
+                self.path,
+                checked_path(family, "`family=`"),
+                checked_path(out, "`out=`"),
+                settings,
+                pick=pick,
+                is_fresh=fresh,
+                workers=workers,
+                progress=listener,
             )
 
     def export(

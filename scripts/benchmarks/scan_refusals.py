@@ -39,7 +39,7 @@ from hwnas.bundle.runtime.scan_checks import ScanChecks, check_intensity_range
 from hwnas.data.datasets.dataset import open_dataset
 from hwnas.data.expectations import ScanExpectations, expectations_of
 from hwnas.data.sensors import load_sensor, sensor_names
-from hwnas.data.synthetic.scene import scans
+from hwnas.data.synthetic.scene import preset_of, scans
 from hwnas.errors import DataError
 from hwnas.range_view.angles import has_direction
 from hwnas.range_view.projection import project
@@ -74,7 +74,7 @@ def synthetic(name: str, scenes: Sequence[int], pool: Path | None) -> list[Cloud
     clouds = [
         Cloud(turn.points, turn.remission, turn.ring)
         for scene in scenes
-        for turn in scans(scene, np.random.default_rng([7, scene]), sensor, SCANS_PER_SCENE)
+        for turn in scans(preset_of(scene), np.random.default_rng([7, scene]), sensor, SCANS_PER_SCENE)
     ]
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -133,6 +133,7 @@ CALLS = {
         max_class_drop="class_drop_points",
     ),
     "verify": called(Bundle, Bundle.verify, VerificationSettings, printing=TRUST, bundle="path"),
+    "meta-train": called(Run.meta_train, printing="run"),
     "adapt": called(Bundle, Bundle.adapt, printing=TRUST, bundle="path"),
     "bench": called(
         hwnas.bench,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -226,3 +227,46 @@ def test_materials_are_physical() -> None:
 
 def test_scenes_alternate_between_all_kinds_of_places() -> None:
     assert {preset_of(k).name for k in range(8)} == set(PRESETS)
+
+
+def test_conditions_decide_place_height_and_what_comes_back(tmp_path: Path) -> None:
+    def made(name: str, **conditions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        path = synthesize_dataset(
+            tmp_path / name, scans=1, sensor="vlp-16", seed=3, place="urban", **conditions
+        )
+        (scan,) = open_dataset(path, train_sequences=["00"], val_sequences=[]).all_scans
+        return scan.points, scan.remission, scan.labels
+
+    usual_m = load_sensor("vlp-16").height_m
+    clear, foggy = made("clear"), made("foggy", height_m=usual_m + 1.0, extinction_per_m=0.05)
+    assert 0 < len(foggy[0]) < 0.9 * len(clear[0])
+    assert foggy[1].mean() < clear[1].mean()
+    ranges = [np.quantile(np.linalg.norm(points, axis=1), 0.95) for points in (foggy[0], clear[0])]
+    assert ranges[0] < 0.8 * ranges[1]
+    levels = []
+    for points, _, labels in (foggy, clear):
+        road = (labels == 8) & (np.linalg.norm(points[:, :2], axis=1) < 15)
+        levels.append(float(np.median(points[road, 2])))
+    assert levels[1] - levels[0] == pytest.approx(1.0, abs=0.2)
+    assert open_dataset(tmp_path / "foggy").sensor_height_m == usual_m + 1.0
+    assert open_dataset(tmp_path / "clear").sensor_height_m is None
+    name = open_dataset(tmp_path / "foggy").name
+    assert (
+        name
+        == f"synthetic driving scenes, seed 3, urban, {usual_m + 1.0:g} m above the road, extinction 0.05 per metre"
+    )
+
+
+@pytest.mark.parametrize(
+    ("conditions", "words"),
+    [
+        ({"place": "urbn"}, r"place: expected one of .*'urbn'.*urban"),
+        ({"height_m": 0.0}, "height_m: expected metres above 0 and below 20, found 0.0"),
+        ({"height_m": float("nan")}, "height_m: .*found nan"),
+        ({"extinction_per_m": -0.1}, "extinction_per_m: expected 0 to 0.5, found -0.1"),
+    ],
+)
+def test_conditions_out_of_range_are_refused(conditions: dict[str, Any], words: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=words):
+        synthesize_dataset(tmp_path / "x", scans=1, **conditions)
+    assert not (tmp_path / "x").exists()

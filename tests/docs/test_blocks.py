@@ -20,6 +20,7 @@ from hwnas.data.label_maps import LabelMap
 from hwnas.data.sensors import load_sensor
 from hwnas.errors import ConfigError
 from hwnas.latency.target import Target
+from hwnas.tasks.families.family_file import FamilySettings
 from hwnas.yaml_files.reading import parse_yaml
 from tests.docs.blocks import DOCS, REPOSITORY, TUTORIAL, Block, blocks_of, pages
 
@@ -114,6 +115,8 @@ def test_yaml_is_what_hwnas_reads(block: Block, tmp_path: Path) -> None:
     elif kind == "sensor.yaml":
         (tmp_path / kind).write_text(block.text, encoding="utf-8")
         load_sensor(tmp_path / kind)
+    elif kind == "family.yaml":
+        FamilySettings.model_validate(value)
     else:
         assert kind == "run.yaml", f"{block.name}: nothing reads {kind}"
         parse_config({"task": {"data": "./data"}, **value})

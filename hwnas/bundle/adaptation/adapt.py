@@ -13,14 +13,15 @@ from typing import Any, cast
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.data import default_collate
 
 from hwnas.architecture import Architecture
 from hwnas.bundle.adaptation.pace import Pace
 from hwnas.bundle.adaptation.result import (
     AUTO,
-    BATCH_NORM,
     FINE_TUNE,
     HEAD,
+    META_METHODS,
     METHODS,
     NONE,
     Adaptation,
@@ -30,7 +31,7 @@ from hwnas.bundle.adaptation.result import (
     stated,
 )
 from hwnas.bundle.adaptation.source import AdaptationSource
-from hwnas.bundle.adaptation.weights import head_parameters, re_estimate_batch_norms, transferred
+from hwnas.bundle.adaptation.weights import transferred
 from hwnas.bundle.adaptation.workspace import held_workspace, read_kept
 from hwnas.bundle.directory import refuse_existing
 from hwnas.bundle.export import export_bundle
@@ -45,7 +46,12 @@ from hwnas.search_spaces.base import SearchSpace
 from hwnas.tasks.base import Arrays, Predict
 from hwnas.tasks.few_shot import EvaluatedQuality, FewShotTask
 from hwnas.tasks.trees import Tree, mapped
+from hwnas.training.batch_norms import re_estimate_batch_norms
 from hwnas.training.checkpoint import load_weights, read_tensors, save_weights
+from hwnas.training.heads import head_parameters
+from hwnas.training.meta.adaptation import DivergedError, adapt_by_gradient_steps
+from hwnas.training.meta.gradients import ANIL, InnerLoop
+from hwnas.training.meta.initialisation import Initialisation
 from hwnas.training.predict import torch_predict
 from hwnas.training.recipe import Recipe
 from hwnas.training.trainer import train
@@ -60,11 +66,14 @@ class AdaptationSettings:
 
     Attributes:
         samples: labelled samples of the training split to adapt to, at least 1.
-        method: one of `METHODS`, or `auto`: what cross-validation inside the samples finds best.
+        method: one of `METHODS`, or with a start one of `META_METHODS`, or `auto`: what cross-validation
+            inside the samples finds best.
         steps: training steps of `head` and `fine-tune`, at least 1.
         learning_rate: their peak, above 0.
         folds: parts of the samples that cross-validation holds out in turn, at least 2.
         seed: of the choice of samples and of everything else that is random.
+        start: directory of meta-learned weights that `META_METHODS` begin with; None for none.
+        inner_steps: steps of gradient descent of these; None for as many as in the meta-training.
     """
 
     samples: int
@@ -73,6 +82,8 @@ class AdaptationSettings:
     learning_rate: float = 1e-3
     folds: int = 2
     seed: int = 0
+    start: Path | None = None
+    inner_steps: int | None = None
 
     def __post_init__(self) -> None:
         """Check every setting.
@@ -80,18 +91,35 @@ class AdaptationSettings:
         Raises:
             ConfigError: naming the setting, what it may be and what it is.
         """
-        known = (AUTO, *METHODS)
+        known = (AUTO, *METHODS, *META_METHODS)
         if self.method not in known:
             raise ConfigError(
                 f"`method` is one of {list(known)}, but got {self.method!r}."
                 f"{did_you_mean(str(self.method), known)}"
             )
-        for name, least in (("samples", 1), ("steps", 1), ("folds", 2)):
+        for name, least in (("samples", 1), ("steps", 1), ("folds", 2), ("inner_steps", 1)):
             value = getattr(self, name)
+            if name == "inner_steps" and value is None:
+                continue
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise ConfigError(f"`{name}` must be a whole number of at least {least}, but got {value!r}.")
         if not (isinstance(self.learning_rate, int | float) and 0 < self.learning_rate < float("inf")):
             raise ConfigError(f"`learning_rate` must be above 0, but got {self.learning_rate!r}.")
+        if self.start is None and (self.method in META_METHODS or self.inner_steps is not None):
+            what = "inner_steps" if self.method not in META_METHODS else f"method={self.method}"
+            raise ConfigError(
+                f"`{what}` is for meta-learned weights, but `start` names none. `hwnas meta-train RUN "
+                "--family FAMILY.yaml -o INIT` makes some."
+            )
+        if self.start is not None and self.method not in (AUTO, *META_METHODS):
+            raise ConfigError(
+                f"`start` is for the methods {AUTO!r} and {list(META_METHODS)}, but `method` is "
+                f"{self.method!r}, which begins with the weights of the bundle. Leave one of them out."
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {**asdict(self), "start": None if self.start is None else str(self.start)}
 
 
 @torch.random.fork_rng(devices=[])  # what is drawn here must not change what the caller draws afterwards
@@ -175,6 +203,8 @@ class _Adapter:
         self._source, self._data, self._label_map = source, data, label_map
         self._settings, self._out, self._listener = settings, out, listener
         self._directory = out.absolute().parent / f".{out.name}.adaptation"
+        self._start = None if settings.start is None else _checked_start(settings.start, source)
+        self._methods = METHODS if self._start is None else (*METHODS, *META_METHODS)
         self._pace = Pace(1, settings.method in _TRAINING, settings.steps)
         self._recipe = Recipe.from_json(
             {
@@ -202,7 +232,8 @@ class _Adapter:
         """Keep what is finished of exactly this adaptation, until the block ends without an error."""
         request = {
             "weights": sha256_of_file(self._source.weights),
-            "settings": asdict(self._settings),
+            "settings": self._settings.to_json(),
+            "start": None if self._start is None else self._start.weights_sha256,
             "data": self._task(self._few).fingerprint(),
         }
         with held_workspace(self._directory, request):
@@ -211,10 +242,10 @@ class _Adapter:
     def run(self) -> tuple[Adaptation, TrainedMember, FewShotTask]:
         """Return what was found, the network as exports take it, and the task that it is for."""
         unknown = self._unknown(self._task(self._few))
-        if unknown and self._settings.method in (NONE, BATCH_NORM):
+        if unknown and self._settings.method not in (AUTO, *_TRAINING):
             raise ConfigError(
-                f"The method {self._settings.method!r} trains nothing, but the network does not know the "
-                f"classes {', '.join(unknown)}. Use {HEAD!r}, {FINE_TUNE!r} or {AUTO!r}, or a label map "
+                f"The method {self._settings.method!r} trains no new classes, but the network does not know "
+                f"{', '.join(unknown)}. Use {HEAD!r}, {FINE_TUNE!r} or {AUTO!r}, or a label map "
                 "whose classes have the names that the network knows."
             )
         self.tell("evaluating the network as it is")
@@ -236,6 +267,7 @@ class _Adapter:
             float("nan"),
             unknown,
             tuple(name for name in self._source.class_names if name not in adapted.task.class_names),
+            self._stated_start(),
         )
         member = TrainedMember(
             architecture=adapted.architecture,
@@ -248,6 +280,21 @@ class _Adapter:
             adapted_from=stated(self._source.stated, found.to_json()),
         )
         return found, member, adapted.task
+
+    def _stated_start(self) -> dict[str, Any] | None:
+        start = self._start
+        if start is None:
+            return None
+        return {
+            "method": start.settings.method,
+            "family": str(start.family["name"]),
+            "weights_sha256": start.weights_sha256,
+            "inner_steps": self._inner_steps(start),
+            "inner_learning_rate": start.settings.inner_learning_rate,
+        }
+
+    def _inner_steps(self, start: Initialisation) -> int:
+        return self._settings.inner_steps or start.settings.inner_steps
 
     @cached_property
     def _few(self) -> Mapping[str, Any]:
@@ -267,13 +314,15 @@ class _Adapter:
     def _unknown(self, task: FewShotTask) -> tuple[str, ...]:
         return tuple(name for name in task.class_names if name not in self._source.class_names)
 
-    def _transferred(self, task: FewShotTask) -> tuple[SearchSpace, Architecture, nn.Module, frozenset[str]]:
+    def _transferred(
+        self, task: FewShotTask, weights: Path | None = None
+    ) -> tuple[SearchSpace, Architecture, nn.Module, frozenset[str]]:
         space, architecture = self._network(task)
         torch.manual_seed(self._settings.seed)
         module = space.build(architecture)
         head = head_parameters(space, task, architecture)
         transferred(
-            read_tensors(self._source.weights),
+            read_tensors(weights or self._source.weights),
             module,
             head,
             trained=self._source.class_names,
@@ -298,24 +347,30 @@ class _Adapter:
         task = self._task(self._few)
         unknown = self._unknown(task)
         folds = task.fold_settings(self._settings.folds)
-        methods = [method for method in METHODS if not unknown or method in _TRAINING]
+        methods = [method for method in self._methods if not unknown or method in _TRAINING]
         trainings = sum(method in _TRAINING for method in methods) * len(folds)
         # The last run adapts to all samples, by a method that is not known yet and that most likely trains.
         self._pace = Pace(len(methods) * len(folds) + 1, trainings + 1, self._settings.steps)
         results = []
-        for method in METHODS:
-            if unknown and method in (NONE, BATCH_NORM):
+        for method in self._methods:
+            if unknown and method not in _TRAINING:
                 results.append(
                     MethodResult(method, (), 0.0, f"the network does not know {', '.join(unknown)}")
                 )
                 continue
-            values, seconds = [], 0.0
-            for number, fold in enumerate(folds, start=1):
-                value, took_s = self._held_out(method, fold, number, len(folds))
-                values.append(value)
-                seconds += took_s
-            results.append(MethodResult(method, tuple(values), seconds))
+            results.append(self._cross_validated(method, folds))
         return tuple(results)
+
+    def _cross_validated(self, method: str, folds: Sequence[Mapping[str, Any]]) -> MethodResult:
+        values, seconds = [], 0.0
+        for number, fold in enumerate(folds, start=1):
+            try:
+                value, took_s = self._held_out(method, fold, number, len(folds))
+            except DivergedError as error:
+                return MethodResult(method, (), seconds, str(error))
+            values.append(value)
+            seconds += took_s
+        return MethodResult(method, tuple(values), seconds)
 
     def _held_out(self, method: str, fold: Mapping[str, Any], number: int, count: int) -> tuple[float, float]:
         self._pace.begin(trains=method in _TRAINING)
@@ -340,14 +395,27 @@ class _Adapter:
         directory = self._directory / name
         directory.mkdir(exist_ok=True)
         task = self._task(more, as_trained=method == NONE)
-        space, architecture, module, head = self._transferred(task)
+        learned = self._start if method in META_METHODS else None
+        first = None if learned is None else learned.weights
+        space, architecture, module, head = self._transferred(task, first)
         kept, weights = directory / _RESULT, directory / _WEIGHTS
         if kept.is_file():
             self._pace.end()
             return _Adapted(task, space, architecture, weights, float(read_kept(kept)["seconds"]))
         self.tell(f"{method}{where}")
         started = time.monotonic()
-        if method != NONE:
+        if learned is not None:
+            adapt_by_gradient_steps(
+                module,
+                task.loss(architecture, self._recipe.loss),
+                default_collate(_samples(task, architecture, self._settings.seed)),
+                InnerLoop(
+                    self._inner_steps(learned),
+                    learned.settings.inner_learning_rate,
+                    only=head if method == ANIL else None,
+                ),
+            )
+        elif method != NONE:
             re_estimate_batch_norms(module, _inputs(task, architecture, self._settings.seed))
         save_weights(weights, module)
         if method in _TRAINING:
@@ -371,10 +439,36 @@ class _Adapter:
         return _Adapted(task, space, architecture, weights, seconds)
 
 
-def _inputs(task: FewShotTask, architecture: Architecture, seed: int) -> list[Tree]:
-    """Return the inputs of all training samples as they are, each as a batch of 1."""
+def _checked_start(directory: Path, source: AdaptationSource) -> Initialisation:
+    """Return meta-learned weights of the network that is adapted.
+
+    Raises:
+        ConfigError: if they are of another one.
+        TrainingError: if there are none, or they are damaged.
+    """
+    start = Initialisation.load(directory)
+    for what, found, expected in (
+        ("task", start.task, source.task),
+        ("architecture", start.architecture.id, source.architecture.id),
+        ("classes", list(start.class_names), list(source.class_names)),
+    ):
+        if found != expected:
+            raise ConfigError(
+                f"The initial weights in {directory} are for the {what} {found}, but the bundle has "
+                f"{expected}. Meta-train the network that the bundle holds, with its label map."
+            )
+    return start
+
+
+def _samples(task: FewShotTask, architecture: Architecture, seed: int) -> list[tuple[Tree, Tree]]:
+    """Return all training samples as they are."""
     samples = task.train_dataset(architecture, augmentation=0.0, seed=seed)
-    return [mapped(samples[place][0], _as_batch) for place in range(len(cast("Sized", samples)))]
+    return [samples[place] for place in range(len(cast("Sized", samples)))]
+
+
+def _inputs(task: FewShotTask, architecture: Architecture, seed: int) -> list[Tree]:
+    """Return the inputs of all training samples, each as a batch of 1."""
+    return [mapped(inputs, _as_batch) for inputs, _ in _samples(task, architecture, seed)]
 
 
 def _as_batch(tensor: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from typing import Any
 from hwnas.tasks.constant_answers import ConstantAnswer, best_constant_answer, has_learned_nothing
 from hwnas.tasks.few_shot import EvaluatedQuality
 from hwnas.text import one_line
+from hwnas.training.meta.gradients import ANIL, MAML
 
 NONE, BATCH_NORM, HEAD, FINE_TUNE = "none", "batch-norm", "head", "fine-tune"
 METHODS = (NONE, BATCH_NORM, HEAD, FINE_TUNE)
@@ -20,6 +21,14 @@ METHODS = (NONE, BATCH_NORM, HEAD, FINE_TUNE)
 - `head`: besides, the last layer is trained.
 - `fine-tune`: besides, all layers are trained.
 """
+META_METHODS = (ANIL, MAML)
+"""Methods that begin with initial weights of `hwnas meta-train`, and are tried only where such are given.
+
+- `anil`: a few steps of gradient descent on the last layer, as in the inner loop of the meta-training.
+- `maml`: the same on all layers.
+
+In both the statistics of batch norms, and the normalisation of the input, are those of the samples.
+"""
 AUTO = "auto"
 
 
@@ -28,7 +37,7 @@ class MethodResult:
     """One method, tried on parts of the samples.
 
     Attributes:
-        method: one of `METHODS`.
+        method: one of `METHODS` or `META_METHODS`.
         held_out: the metric on each part that was held out, 0 to 1; empty if it was not tried.
         seconds: seconds that all its trials took.
         why_not: why it could not be tried; empty if it was.
@@ -69,6 +78,8 @@ class Adaptation:
         latency_ms: median latency of the adapted network on its target.
         new_classes: names of classes that the network did not know, compared by name.
         dropped_classes: names of classes that the network knew and that the new label map does not have.
+        start: description of the meta-learned weights that `anil` and `maml` began with: method, family,
+            SHA-256, and the steps taken from them; None where there were none.
     """
 
     bundle: Path
@@ -81,6 +92,7 @@ class Adaptation:
     latency_ms: float
     new_classes: tuple[str, ...] = ()
     dropped_classes: tuple[str, ...] = ()
+    start: Mapping[str, Any] | None = None
 
     @property
     def is_better(self) -> bool:
@@ -110,6 +122,7 @@ class Adaptation:
             "latency_ms": self.latency_ms,
             "new_classes": list(self.new_classes),
             "dropped_classes": list(self.dropped_classes),
+            "start": None if self.start is None else dict(self.start),
             "constant_answer": None if self.constant_answer is None else self.constant_answer.to_json(),
             "has_learned_nothing": self.has_learned_nothing,
         }

@@ -3,34 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
-import torch
 from torch import Tensor, nn
 
-from hwnas.architecture import Architecture
 from hwnas.errors import TrainingError
-from hwnas.search_spaces.base import SearchSpace, make_search_space
-from hwnas.tasks.base import Task
-from hwnas.tasks.trees import Tree, run
-
-
-def head_parameters(space: SearchSpace, task: Task, architecture: Architecture) -> frozenset[str]:
-    """Return the names of the parameters whose shape follows from the number of outputs.
-
-    They are found by building the network with one output channel more; so nothing need be known of it.
-    """
-    contract = task.contract
-    outputs = tuple(replace(output, channels=output.channels + 1) for output in architecture.outputs)
-    wider = make_search_space(
-        space.name,
-        replace(contract, outputs=outputs),
-        {gene: list(values) for gene, values in space.choices.items()},
-    ).build(replace(architecture, outputs=outputs))
-    shapes = {name: tensor.shape for name, tensor in wider.named_parameters()}
-    with torch.random.fork_rng(devices=[]):
-        own = space.build(architecture)
-    return frozenset(name for name, tensor in own.named_parameters() if shapes[name] != tensor.shape)
 
 
 def transferred(
@@ -83,36 +59,3 @@ def transferred(
             "whose inputs have the same channels and whose outputs have a channel for each class."
         )
     module.load_state_dict(state)
-
-
-def re_estimate_batch_norms(module: nn.Module, batches: Sequence[Tree]) -> int:
-    """Replace the running statistics of batch norms by those of some inputs; no labels are needed.
-
-    Each layer gets the mean over the batches (Schneider et al., "Improving robustness against common
-    corruptions by covariate shift adaptation", NeurIPS 2020, with no weight on the old statistics).
-
-    Args:
-        module: is changed; left in evaluation mode.
-        batches: inputs, each with its batch axis.
-
-    Returns:
-        How many layers have such statistics; with none, nothing changed.
-    """
-    layers = [
-        layer
-        for layer in module.modules()
-        if isinstance(layer, nn.modules.batchnorm._BatchNorm) and layer.track_running_stats  # noqa: SLF001
-    ]
-    module.eval()
-    momenta = [layer.momentum for layer in layers]
-    for layer in layers:
-        layer.reset_running_stats()
-        layer.momentum = None  # the plain mean over all batches
-        layer.train()
-    with torch.no_grad():
-        for batch in batches if layers else ():
-            run(module, batch)
-    for layer, momentum in zip(layers, momenta, strict=True):
-        layer.momentum = momentum
-    module.eval()
-    return len(layers)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from hwnas.directory_holding import held_directory
 from hwnas.errors import ConfigError, DataError
 from hwnas.files import read_checked_json, write_checked_json
 
@@ -30,7 +29,7 @@ def held_workspace(directory: Path, request: Mapping[str, Any]) -> Iterator[None
     """
     directory.mkdir(parents=True, exist_ok=True)
     kept = directory / _REQUEST
-    with _held(directory):
+    with held_directory(directory):
         if not kept.is_file() and any(directory.iterdir()):
             raise ConfigError(
                 f"{directory} is where an adaptation keeps what it has finished, but holds something else. "
@@ -42,23 +41,6 @@ def held_workspace(directory: Path, request: Mapping[str, Any]) -> Iterator[None
             write_checked_json(kept, request)
         yield
         shutil.rmtree(directory)
-
-
-@contextmanager
-def _held(directory: Path) -> Iterator[None]:
-    """Keep other processes out of a directory; they are let in when this one ends, however it does."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ConfigError(
-                f"Another process works in {directory} already. Wait for it or end it, or name another "
-                "directory for the bundle."
-            ) from error
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def read_kept(path: Path) -> dict[str, Any]:

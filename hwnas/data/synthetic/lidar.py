@@ -127,15 +127,27 @@ class Caster:
         TriangleMesh(self._scene, drawable(static))
         TriangleMesh(self._scene, ground.triangles())
 
-    def scan(self, sensor: Sensor, pose: Pose, moving: Mesh, rng: Generator) -> Returns:
-        """Return one turn of `sensor` at `pose`, with the meshes `moving` (world coordinates) added."""
+    def scan(
+        self, sensor: Sensor, pose: Pose, moving: Mesh, rng: Generator, *, extinction_per_m: float = 0.0
+    ) -> Returns:
+        """Return one turn of `sensor`.
+
+        Args:
+            sensor: what turns.
+            pose: of the sensor.
+            moving: meshes in world coordinates that are added.
+            rng: source of noise and losses.
+            extinction_per_m: extinction coefficient of the air: fog, rain or snow weaken what comes back
+                over the distance r by exp(-2 extinction r), the law of Beer and Lambert both ways. Drops
+                that are seen themselves are left out.
+        """
         rays = _rays(sensor, rng)
         directions = np.ascontiguousarray(rays.local @ pose.rotation().T)
         origins = np.broadcast_to(np.array([pose.x, pose.y, pose.z], np.float32), directions.shape).copy()
         hits = self._cast(origins, directions, sensor.range_max_m)
         if len(moving.triangles):
             _meet_moving(hits, moving, origins, directions, sensor.range_max_m)
-        return _measure(sensor, rays, hits, rng)
+        return _measure(sensor, rays, hits, rng, extinction_per_m)
 
     def sweep(
         self,
@@ -302,8 +314,12 @@ def _directions(azimuth: NDArray[np.float64], elevation: NDArray[np.float64]) ->
     return direction.reshape(-1, 3).astype(np.float32)
 
 
-def _measure(sensor: Sensor, rays: _Rays, hits: Hits, rng: Generator) -> Returns:
-    kept = np.flatnonzero(_returned(sensor, rays.local, hits, rng))
+def _measure(
+    sensor: Sensor, rays: _Rays, hits: Hits, rng: Generator, extinction_per_m: float = 0.0
+) -> Returns:
+    reach = np.where(np.isfinite(hits.distance), hits.distance, np.float32(0))
+    passed = np.maximum(np.exp(np.float32(-2 * extinction_per_m) * reach), np.float32(1e-12))
+    kept = np.flatnonzero(_returned(sensor, rays.local, hits, passed, rng))
     distance = hits.distance[kept]
     noise = rng.normal(0, sensor.range_noise_m, len(kept)).astype(np.float32)
     # Oblique surfaces spread the spot along the ray.
@@ -311,25 +327,28 @@ def _measure(sensor: Sensor, rays: _Rays, hits: Hits, rng: Generator) -> Returns
     distance = np.clip(distance + noise, sensor.range_min_m, sensor.range_max_m)
     return Returns(
         points=rays.local[kept] * distance[:, None],
-        remission=_remission(sensor, hits, kept, rng),
+        remission=_remission(sensor, hits, passed, kept, rng),
         label=hits.label[kept],
         ring=rays.ring[kept],
         turn=rays.turn[kept],
     )
 
 
-def _returned(sensor: Sensor, local: FloatArray, hits: Hits, rng: Generator) -> NDArray[np.bool_]:
+def _returned(
+    sensor: Sensor, local: FloatArray, hits: Hits, passed: FloatArray, rng: Generator
+) -> NDArray[np.bool_]:
     """Return which rays come back.
 
     Lost are rays into the sky, beyond the range, into the roof of the vehicle itself, mirrored away by glass
     and lacquer at oblique incidence, swallowed at random, or too weak: received power falls with the square
-    of the distance and with the cosine of incidence; the probability of a return rises with its logarithm.
+    of the distance, with the cosine of incidence and with the share that passed the air both ways; the
+    probability of a return rises with its logarithm.
     """
     material, distance = hits.material, hits.distance
     inside = (distance > sensor.range_min_m) & (distance < sensor.range_max_m)
     inside &= ~_hits_own_roof(sensor, local)
     reach = np.where(inside, distance, 1)
-    signal = REFLECTANCE[material] * hits.tint * np.maximum(hits.cosine, 1e-3) / (reach * reach)
+    signal = REFLECTANCE[material] * hits.tint * passed * np.maximum(hits.cosine, 1e-3) / (reach * reach)
     seen = 1 / (1 + (np.float32(sensor.sensitivity) / signal) ** np.float32(2.2))
     mirrored = SPECULAR[material] * (1 - hits.cosine) ** 2
     keep = seen * (1 - LOSS[material]) * (1 - mirrored)
@@ -351,10 +370,12 @@ def _hits_own_roof(sensor: Sensor, local: FloatArray) -> NDArray[np.bool_]:
     return np.asarray((local[:, 2] < 0) & over)
 
 
-def _remission(sensor: Sensor, hits: Hits, kept: NDArray[np.int64], rng: Generator) -> FloatArray:
+def _remission(
+    sensor: Sensor, hits: Hits, passed: FloatArray, kept: NDArray[np.int64], rng: Generator
+) -> FloatArray:
     """Return remission 0..1: reflectance, dimmer at oblique incidence, with speckle, quantised."""
     material = hits.material[kept]
-    value = REFLECTANCE[material] * hits.tint[kept]
+    value = REFLECTANCE[material] * hits.tint[kept] * passed[kept]
     value *= np.maximum(hits.cosine[kept], np.float32(0.02)) ** LAMBERT[material]
     # The receiver corrects for distance, but not quite at very short and at long distances.
     distance = hits.distance[kept]

@@ -47,16 +47,19 @@ def preset_of(scene: int) -> Preset:
     return PRESETS[_ORDER[scene % len(_ORDER)]]
 
 
-def scans(scene: int, rng: Generator, sensor: Sensor, count: int) -> Iterator[Returns]:
-    """Draw scene number `scene` and yield `count` scans along the way through it.
+def scans(
+    preset: Preset, rng: Generator, sensor: Sensor, count: int, *, extinction_per_m: float = 0.0
+) -> Iterator[Returns]:
+    """Draw a scene and yield `count` scans along the way through it.
 
     Args:
-        scene: decides the kind of place.
+        preset: the kind of place.
         rng: source of everything that is random about it.
         sensor: what the scans are taken with.
         count: scans to take.
+        extinction_per_m: of the air, see `Caster.scan`.
     """
-    layout = draw_layout(preset_of(scene), rng)
+    layout = draw_layout(preset, rng)
     ground = make_ground(layout, rng)
     site = Site(layout, ground, rng)
     furnish(site)
@@ -72,7 +75,7 @@ def scans(scene: int, rng: Generator, sensor: Sensor, count: int) -> Iterator[Re
         u = start + k * spacing
         pose = _pose(layout, ground, sensor, rng, u, lane + float(rng.normal(0, 0.15)))
         moving = join([_moved(mover, layout, ground, k * spacing / speed) for mover in movers])
-        yield caster.scan(sensor, pose, moving, rng)
+        yield caster.scan(sensor, pose, moving, rng, extinction_per_m=extinction_per_m)
 
 
 def _trimmed(mesh: Mesh, layout: Layout, ground: Ground, lane: float) -> Mesh:

@@ -121,7 +121,7 @@ def test_a_new_class_gets_a_row_of_its_own(bundle: Bundle, shifted: Path, tmp_pa
     dropped = [name for name in bundle.manifest.class_names if name not in {"road", "vehicle"}]
     assert list(found.dropped_classes) == dropped
     assert found.to_json()["dropped_classes"] == dropped
-    with pytest.raises(ConfigError, match="trains nothing, but the network does not know the classes wall"):
+    with pytest.raises(ConfigError, match="trains no new classes, but the network does not know wall"):
         bundle.adapt(shifted, tmp_path / "other", scans=1, label_map=str(label_map), method="batch-norm")
     assert Bundle(found.bundle).manifest.class_names == ("wall", "road", "vehicle")
     assert found.before.quality.per_class["wall"] == 0.0  # a network does not find what it does not know

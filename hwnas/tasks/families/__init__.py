@@ -1,0 +1,1 @@
+"""Families of tasks that initial weights are learned over: sensors, places, or data sets."""
