@@ -41,7 +41,7 @@ def adapt(
     steps: Annotated[int, typer.Option(min=1, help="Training steps of head and fine-tune.")] = 150,
     learning_rate: Annotated[float, typer.Option(help="Their peak learning rate.")] = 1e-3,
     folds: Annotated[int, typer.Option(min=2, help="Parts of the scans that auto holds out in turn.")] = 2,
-    seed: Annotated[int, typer.Option(help="Of the choice of scans and of the training.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed for drawing the scans and for training.")] = 0,
     target: Annotated[
         str | None, typer.Option(help="Measure on this target instead of the bundle's.")
     ] = None,
@@ -54,8 +54,8 @@ def adapt(
 ) -> None:
     """Adapt a network to a new sensor, place or label map from few labelled scans.
 
-    Methods are compared on parts of these scans; the validation split decides nothing and gives the figures.
-    Interrupted, the same command goes on where it was.
+    Methods are compared on parts of these scans; the validation split is used only for the reported figures.
+    If it is interrupted, run the same command again to resume.
     """
     from hwnas.bundle.bundle import Bundle
     from hwnas.run.progress import shown_adaptation

@@ -51,10 +51,11 @@ PathArgument = Annotated[
 StrictOption = Annotated[bool, typer.Option(help="Refuse scans with NaN or infinite coordinates.")]
 LabelMapOption = Annotated[str | None, typer.Option(help="Name or YAML file of another label map.")]
 WidthOption = Annotated[
-    int, typer.Option(min=MIN_WIDTH, max=MAX_WIDTH, help="Columns of the range image whose losses count.")
+    int,
+    typer.Option(min=MIN_WIDTH, max=MAX_WIDTH, help="Columns of the range image whose losses are counted."),
 ]
 SuggestOption = Annotated[
-    bool, typer.Option("--suggest", help="Print a dataset.yaml that mends what is found.")
+    bool, typer.Option("--suggest", help="Print a dataset.yaml that corrects what is found.")
 ]
 OutOption = Annotated[
     Path | None, typer.Option("-o", "--out", help="Write what --suggest prints into this file instead.")

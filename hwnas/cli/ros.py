@@ -59,8 +59,7 @@ def replay(
     remove_class: Annotated[
         list[str] | None,
         typer.Option(
-            help="Class whose points are left out of TOPIC/filtered, which is written, too; may be given "
-            "several times."
+            help="Also write TOPIC/filtered, without the points of this class; may be given several times."
         ),
     ] = None,
     format_options: Annotated[
@@ -73,7 +72,7 @@ def replay(
     identity: Identity = None,
     *,
     visualization: Annotated[
-        bool, typer.Option("--visualization", help="Write coloured clouds, too: TOPIC/visualization.")
+        bool, typer.Option("--visualization", help="Also write coloured clouds: TOPIC/visualization.")
     ] = False,
     require_signature: RequireSignature = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a bag that hwnas wrote.")] = False,
@@ -83,7 +82,7 @@ def replay(
     """Label the clouds of a bag and write them as TOPIC/segmentation: x, y, z, class_id and probability.
 
     Stamps and frames are those of the input, labels those of `hwnas infer`. Scans that cannot be labelled are
-    named at the end, and the others are done; the exit code is then 3.
+    listed at the end, and the exit code is then 3.
     """
     from hwnas.robotics.replay import ReplayOptions
     from hwnas.robotics.replay import replay as replay_bag

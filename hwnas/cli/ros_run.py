@@ -36,8 +36,7 @@ def run(
     remove_class: Annotated[
         list[str] | None,
         typer.Option(
-            help="Class whose points are left out of TOPIC/filtered, which is published, too; may be given "
-            "several times."
+            help="Also publish TOPIC/filtered, without the points of this class; may be given several times."
         ),
     ] = None,
     format_options: Annotated[
@@ -56,11 +55,11 @@ def run(
         bool,
         typer.Option(
             "--localhost",
-            help="Leave out other machines; so it is, too, if ROS_AUTOMATIC_DISCOVERY_RANGE is LOCALHOST.",
+            help="Ignore other machines; the default if ROS_AUTOMATIC_DISCOVERY_RANGE is LOCALHOST.",
         ),
     ] = False,
     visualization: Annotated[
-        bool, typer.Option("--visualization/--no-visualization", help="Publish TOPIC/visualization, too.")
+        bool, typer.Option("--visualization/--no-visualization", help="Also publish TOPIC/visualization.")
     ] = True,
     require_signature: RequireSignature = False,
     as_json: AsJson = False,
@@ -68,7 +67,7 @@ def run(
     """Label the clouds of a ROS 2 topic as they arrive, over DDS, without ROS.
 
     Publishes TOPIC/segmentation, TOPIC/visualization, TOPIC/filtered and /diagnostics, as the nodes for ROS
-    do. The newest scan is labelled; older ones that wait are dropped and counted. Ctrl-C ends it in order. If
+    do. The newest scan is labelled; older ones that wait are dropped and counted. Ctrl-C stops it cleanly. If
     no scan was labelled, the exit code is 3.
     """
     from hwnas.robotics.live_run import LiveOptions, run_live

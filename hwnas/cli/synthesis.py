@@ -21,7 +21,9 @@ def synthesize(
     *,
     scans: Annotated[int, typer.Option(min=1, help="Number of scans.")] = 100,
     sensor: Annotated[str, typer.Option(help="hdl-64e, pandar64 and others, or a YAML file.")] = "hdl-64e",
-    scans_per_scene: Annotated[int, typer.Option(min=1, help="Poses along the way through a scene.")] = 5,
+    scans_per_scene: Annotated[
+        int, typer.Option(min=1, help="Scans taken along the way through each scene.")
+    ] = 5,
     drive: Annotated[
         float | None,
         typer.Option(
