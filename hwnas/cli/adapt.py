@@ -52,7 +52,7 @@ def adapt(
         int | None,
         typer.Option(min=1, help="Gradient steps of anil and maml; as in the meta-training if not given."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the choice of scans and of the training.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed for drawing the scans and for training.")] = 0,
     target: Annotated[
         str | None, typer.Option(help="Measure on this target instead of the bundle's.")
     ] = None,
@@ -65,8 +65,8 @@ def adapt(
 ) -> None:
     """Adapt a network to a new sensor, place or label map from few labelled scans.
 
-    Methods are compared on parts of these scans; the validation split decides nothing and gives the figures.
-    Interrupted, the same command goes on where it was.
+    Methods are compared on parts of these scans; the validation split is used only for the reported figures.
+    If it is interrupted, run the same command again to resume.
     """
     from hwnas.bundle.bundle import Bundle
     from hwnas.run.progress import shown_adaptation

@@ -18,6 +18,7 @@ from hwnas.errors import ConfigError, DataError
 from hwnas.files import refuse_foreign, write_bytes_atomically
 from hwnas.range_view.projection_spec import MAX_WIDTH, MIN_WIDTH
 from hwnas.text import counted, visible
+from hwnas.yaml_output import dump_yaml
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -50,10 +51,11 @@ PathArgument = Annotated[
 StrictOption = Annotated[bool, typer.Option(help="Refuse scans with NaN or infinite coordinates.")]
 LabelMapOption = Annotated[str | None, typer.Option(help="Name or YAML file of another label map.")]
 WidthOption = Annotated[
-    int, typer.Option(min=MIN_WIDTH, max=MAX_WIDTH, help="Columns of the range image whose losses count.")
+    int,
+    typer.Option(min=MIN_WIDTH, max=MAX_WIDTH, help="Columns of the range image whose losses are counted."),
 ]
 SuggestOption = Annotated[
-    bool, typer.Option("--suggest", help="Print a dataset.yaml that mends what is found.")
+    bool, typer.Option("--suggest", help="Print a dataset.yaml that corrects what is found.")
 ]
 OutOption = Annotated[
     Path | None, typer.Option("-o", "--out", help="Write what --suggest prints into this file instead.")
@@ -97,6 +99,8 @@ def info(
         print_json(facts)
     elif suggestion is None or out is not None:
         _print_facts(facts)
+        if suggestion is None and any(finding.settings for finding in report.findings):
+            _point_to_suggestion(path)
     if suggestion is not None and out is not None:
         _write_suggestion(suggestion, out, force=force)
     elif suggestion is not None:
@@ -128,6 +132,19 @@ def _check_outputs(
         if not force:
             raise ConfigError(f"{picture} exists already. Give `--force` to replace it, or another name.")
         refuse_foreign(picture, "a picture", is_own_picture)
+
+
+def _point_to_suggestion(path: Path) -> None:
+    """Say how what was found becomes a file; a `dataset.yaml` that is there is not replaced unasked."""
+    from hwnas.data import CONFIG_NAME
+    from hwnas.data.datasets.dataset import find_config
+
+    directory, _ = find_config(path)
+    file = directory / CONFIG_NAME
+    if os.path.lexists(file):
+        file = directory / "mended.yaml"
+    text = f"`hwnas data info {path} --suggest -o {file}` writes these settings."
+    out_console.print(text, highlight=False, markup=False)
 
 
 def _print_suggestion(suggestion: Suggestion) -> None:
@@ -195,7 +212,8 @@ def _print_finding(finding: dict[str, Any]) -> None:
 def _settings(settings: dict[str, Any]) -> list[str]:
     if not settings:
         return []
-    return ["In dataset.yaml: " + "; ".join(f"{key}: {value}" for key, value in settings.items())]
+    lines = (f"{key}: {dump_yaml(value, on_one_line=True)}" for key, value in settings.items())
+    return ["In dataset.yaml: " + "; ".join(lines)]
 
 
 def _summary(facts: dict[str, Any]) -> Table:
@@ -224,7 +242,9 @@ def _summary(facts: dict[str, Any]) -> Table:
 
 
 def _describe_scans(facts: dict[str, Any]) -> str:
-    usable = "usable" if facts["is_as_described"] else "usable only if read as the first errors below say"
+    if not facts["scans"]:
+        return "none can be used"
+    usable = "usable" if facts["is_as_described"] else "usable once the first errors below are mended"
     instances = "; the upper 16 bits of labels (instances) are dropped" if facts["have_instances"] else ""
     return f"{facts['scans']:,} {usable}, {facts['unlabelled_scans']:,} of them without labels{instances}"
 
@@ -276,7 +296,7 @@ def _describe_geometry(geometry: dict[str, Any] | None, *, scans: int) -> dict[s
 
 def _describe_image(image: dict[str, Any] | None, problem: str | None) -> dict[str, str]:
     if image is None or not image["scans"]:
-        return {"Range image": f"none: {problem or (image and image['problem']) or 'no scan'}"}
+        return {"Range image": f"none: {problem or (image and image['problem']) or 'no scan can be used'}"}
     spec, miou = image["projection"], image["oracle_miou"]
     rows = ", ".join(
         f"{_ROWS_BY_METHOD.get(name, name)} ({name}) in {counted(scans, 'scan')}"
@@ -308,10 +328,9 @@ def _describe_rings(rings: dict[str, Any]) -> str:
 
 
 def _describe_intensity(intensity: dict[str, Any]) -> str:
-    stated = "{:g} to {:g} stated".format(*intensity["stated"])
-    return (
-        stated if intensity["found"] is None else "{:g} to {:g} found, ".format(*intensity["found"]) + stated
-    )
+    stated = "intensity_range is {:g} to {:g}".format(*intensity["stated"])
+    found = intensity["found"]
+    return stated if found is None else "{:g} to {:g} found, ".format(*found) + stated
 
 
 def _class_table(facts: dict[str, Any]) -> Table:

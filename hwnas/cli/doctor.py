@@ -27,10 +27,12 @@ def doctor(
         str, typer.Option(help="Target, such as local or ssh://user@board?backend=tensorrt.")
     ] = ("local"),
     *,
-    quick: Annotated[bool, typer.Option("--quick", help="Watch the noise for 3 s in place of 30 s.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Observe the noise for 3 s instead of 30 s.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a target can measure and build, what is wrong with it, and what to do about it."""
+    """Show what a target can measure and build, what is wrong with it, and what to do about it."""
     from hwnas.latency.doctor.doctor import doctor as look_at
 
     with err_console.status(f"Looking at {target}"):

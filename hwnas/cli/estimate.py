@@ -25,8 +25,12 @@ def register(app: typer.Typer) -> None:
 
 
 def estimate(
-    run_file: Annotated[Path, typer.Argument(metavar="RUN.yaml", help="Task, space, estimator, recipes.")],
-    out: Annotated[Path, typer.Option("--out", help="Output directory; resumes what was interrupted in it.")],
+    run_file: Annotated[
+        Path, typer.Argument(metavar="RUN.yaml", help="Run file with task, space, estimator and recipes.")
+    ],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="Output directory; resumes what was interrupted in it.")
+    ],
     networks: Annotated[int, typer.Option("--networks", min=4, help="Networks to train in full.")] = 32,
     estimators: Annotated[
         str, typer.Option("--estimators", help="Others to compare, joined by commas; empty for none.")
@@ -38,7 +42,7 @@ def estimate(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Say how well estimators of accuracy rank networks: how far they order them as full training does.
+    """Report how well accuracy estimators rank networks, compared with full training.
 
     Networks are drawn from the space of the run and trained by `training.full`. The estimator of the run
     (`search.estimator`) and others evaluate the same networks. A search whose run file names the directory

@@ -27,7 +27,9 @@ def register(app: typer.Typer) -> None:
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Run directory with trained networks.")]
 PickOption = Annotated[str, typer.Option(help=PICK_HELP)]
-OutOption = Annotated[Path | None, typer.Option(help="Where to write bundles (default: RUN/bundles).")]
+OutOption = Annotated[
+    Path | None, typer.Option("-o", "--out", help="Where to write bundles (default: RUN/bundles).")
+]
 PrecisionOption = Annotated[
     str, typer.Option(help="Comma-separated: fp32, fp16, int8, mixed; each is evaluated and clocked.")
 ]
@@ -35,7 +37,7 @@ CalibrationOption = Annotated[
     str, typer.Option(help="How INT8 ranges are found: min-max, entropy, percentile.")
 ]
 CalibrationInputsOption = Annotated[
-    int, typer.Option(min=1, help="Training samples that INT8 ranges are found on.")
+    int, typer.Option(min=1, help="Number of training samples to find INT8 ranges on.")
 ]
 QuantizerOption = Annotated[
     str, typer.Option(help="Who writes INT8: onnxruntime, or modelopt (for TensorRT; an extra).")
@@ -64,9 +66,9 @@ EngineOption = Annotated[
     typer.Option(help="tensorrt (built on the target), rtx (for RTX GPUs; needs none), or none."),
 ]
 ForOption = Annotated[
-    str, typer.Option("--for", help="Comma-separated: triton, isaac-ros, ros2; files that these load.")
+    str, typer.Option("--for", help="Also write files for these, comma-separated: triton, isaac-ros, ros2.")
 ]
-SignOption = Annotated[Path | None, typer.Option(help="Key of OpenSSH to sign the manifests with.")]
+SignOption = Annotated[Path | None, typer.Option(help="OpenSSH key to sign the manifests with.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace bundles that exist.")]
 
 

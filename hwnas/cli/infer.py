@@ -41,7 +41,9 @@ ScansArgument = Annotated[
 ]
 OutOption = Annotated[
     Path,
-    typer.Option("-o", "--out", help="Directory for the results; subdirectories as of the inputs."),
+    typer.Option(
+        "-o", "--out", help="Directory for the results; it mirrors the subdirectories of the inputs."
+    ),
 ]
 IdsOption = Annotated[
     str,
@@ -55,7 +57,7 @@ FormatOptionsOption = Annotated[
     str | None,
     typer.Option(help="LiDAR. Options of the format as in dataset.yaml: '{intensity: i, ring: channel}'."),
 ]
-PictureOption = Annotated[bool, typer.Option("--picture", help="Draw each input as PNG, too.")]
+PictureOption = Annotated[bool, typer.Option("--picture", help="Also draw each input as a PNG file.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace results and pictures that infer wrote.")]
 
 
@@ -79,12 +81,12 @@ def infer(
 ) -> None:
     """Run a bundle on files: LiDAR bundles write one .label file each, uint32, one id for every point.
 
-    For other bundles, the processor defines what is read and written. An input that cannot be used is named
-    at the end, and the others are done; the exit code is then 3. Directories are searched recursively. If one
-    holds a dataset.yaml, its scans are read as that file says (format, options, frame, unit, origin,
-    intensity range), and only what its `scans` names is one; others are read as those that the network was
-    trained on. Without a dataset.yaml, files named like labels are left out: those in a
-    directory `labels`, and NAME.label.npy, NAME_labels.pcd or NAME_lidarseg.bin.
+    For other bundles, the processor defines what is read and written. Inputs that cannot be used are listed
+    at the end; the exit code is then 3. Directories are searched recursively. If one holds a dataset.yaml,
+    its scans are read as that file says (format, options, frame, unit, origin, intensity range), and only the
+    files that its `scans` names are scans; all others are read like those that the network was trained on.
+    Without a dataset.yaml, files named like labels are left out: those in a directory `labels`, and
+    NAME.label.npy, NAME_labels.pcd or NAME_lidarseg.bin.
     """
     from hwnas.bundle.bundle import Bundle
 

@@ -33,12 +33,12 @@ def inspect(
             help="Shape or value of an input: image=1x5x64x512, sr=16000, image=scan.npy.",
         ),
     ] = None,
-    layers: Annotated[bool, typer.Option("--layers", help="Print every layer, too.")] = False,
+    layers: Annotated[bool, typer.Option("--layers", help="Also print every layer.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say what is in a model file: layers, operators, work, parameters, precision.
+    """Show what is in a model file: layers, operators, work, parameters, precision.
 
-    Work is multiplications with addition (MACs) of convolutions, products, recurrent layers and
+    Work is the number of multiply-accumulates (MACs) of convolutions, products, recurrent layers and
     attention. What cannot be known from the file is said to be unknown, with its operators.
 
     Of an engine: who wrote it, without a GPU; with --layers and a GPU, its layers. That runs native code

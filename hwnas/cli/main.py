@@ -21,30 +21,15 @@ from hwnas.plain_console import open_standard_streams, usable_environment
 from hwnas.processes import collect_garbage_seldom
 from hwnas.scratch import sweep
 
-COMMANDS = (
-    "quickstart",
-    "init",
-    "doctor",
-    "data",
-    "profile",
-    "supernet",
-    "relax",
-    "estimate",
-    "search",
-    "train",
-    "compare",
-    "export",
-    "verify",
-    "meta-train",
-    "adapt",
-    "bench",
-    "infer",
-    "ros",
-    "view",
-    "inspect",
-    "plugins",
-    "report",
-)
+PANELS = {
+    "Pipeline": ("quickstart", "init", "search", "train", "export", "verify", "report"),
+    "Data": ("data", "view"),
+    "Targets and models": ("doctor", "bench", "profile", "inspect"),
+    "Using bundles": ("infer", "ros", "adapt", "meta-train"),
+    "More about a search": ("estimate", "supernet", "relax", "compare", "plugins"),
+}
+"""Commands by the panel of `hwnas --help` that lists them."""
+COMMANDS = tuple(command for commands in PANELS.values() for command in commands)
 
 EPILOG = (
     "Exit codes: 0 success, 1 other error, 2 wrong setting or option, 3 unusable data, "
@@ -79,8 +64,12 @@ def make_app() -> typer.Typer:
     ) -> None:
         """Find neural networks that are accurate and fast on your hardware."""
 
-    for command in COMMANDS:
-        importlib.import_module(f"hwnas.cli.{command.replace('-', '_')}").register(app)
+    for panel, commands in PANELS.items():
+        for command in commands:
+            num_commands, num_groups = len(app.registered_commands), len(app.registered_groups)
+            importlib.import_module(f"hwnas.cli.{command.replace('-', '_')}").register(app)
+            for added in (*app.registered_commands[num_commands:], *app.registered_groups[num_groups:]):
+                added.rich_help_panel = panel
     note_commands(app)
     return app
 

@@ -11,7 +11,7 @@ NoCheckScans = Annotated[
     bool,
     typer.Option(
         "--no-check-scans",
-        help="Use scans that contradict the bundle's manifest, too. Their labels may be wrong, and nothing "
+        help="Also use scans that contradict the bundle's manifest. Their labels may be wrong, and nothing "
         "tells which.",
     ),
 ]

@@ -38,7 +38,8 @@ RunOption = Annotated[
     typer.Option(help="Run file whose task, space and choices the table is for; instead of --space."),
 ]
 OutOption = Annotated[
-    Path | None, typer.Option(help="File of the table; latency_tables/<target>.json if not given.")
+    Path | None,
+    typer.Option("-o", "--out", help="File of the table; latency_tables/<target>.json if not given."),
 ]
 BudgetOption = Annotated[str, typer.Option(help="Time to spend on networks, such as 600s, 10m or 1h.")]
 NetworksOption = Annotated[int, typer.Option(min=10, help="Measure at most this many networks.")]
@@ -46,10 +47,8 @@ WidthsOption = Annotated[str, typer.Option(help="Input widths without --run, suc
 HeightOption = Annotated[int, typer.Option(min=4, help="Input height without --run.")]
 ChannelsOption = Annotated[int, typer.Option(min=1, help="Input channels without --run.")]
 ClassesOption = Annotated[int, typer.Option(min=1, help="Classes without --run.")]
-PrecisionOption = Annotated[
-    str, typer.Option(help="Of the networks, as written into their files: fp32 or fp16.")
-]
-SeedOption = Annotated[int, typer.Option(min=0, help="Of the choice of networks.")]
+PrecisionOption = Annotated[str, typer.Option(help="Precision of the networks: fp32 or fp16.")]
+SeedOption = Annotated[int, typer.Option(min=0, help="Seed for drawing the networks.")]
 FromTablesOption = Annotated[
     str | None,
     typer.Option(help="Tables of other devices, separated by commas: then --samples networks are enough."),
@@ -80,7 +79,7 @@ def profile(
 ) -> None:
     """Measure a latency table of a target, and state how well it predicts networks left out.
 
-    Killed or interrupted, the same command goes on where it was.
+    If it is killed or interrupted, run the same command again to resume.
     """
     from hwnas.io_spec import NetworkContract, dense_logits
     from hwnas.latency.predict.profile import default_table_path

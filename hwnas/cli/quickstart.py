@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 
 def quickstart(
     out: Annotated[
-        Path, typer.Option("--out", help="New directory for data, run, bundles and report.")
+        Path, typer.Option("-o", "--out", help="New directory for data, run, bundles and report.")
     ] = Path("quickstart"),
     minutes: Annotated[
         float, typer.Option("--minutes", min=1.0, max=600.0, help="Time to spend, on two cores.")
@@ -33,7 +33,7 @@ def quickstart(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Synthesize scans, search, train, export, verify and report; the same command resumes it."""
+    """Synthesize scans, search, train, export, verify and report; run it again to resume."""
     from hwnas.run.quickstart import quickstart as run_quickstart
 
     summary = run_quickstart(out, minutes=minutes, console=err_console)

@@ -19,10 +19,16 @@ def register(app: typer.Typer) -> None:
 
 
 def relax(
-    run_file: Annotated[Path, typer.Argument(metavar="RUN.yaml", help="Task, space and target.")],
+    run_file: Annotated[
+        Path, typer.Argument(metavar="RUN.yaml", help="Run file with task, space and target.")
+    ],
     supernet: Annotated[Path, typer.Option("--supernet", help="What `hwnas supernet` trained.")],
-    out: Annotated[Path, typer.Option("--out", help="Output directory; resumes what was interrupted in it.")],
-    steps: Annotated[int, typer.Option("--steps", min=1, help="Steps; each moves every set.")] = 100,
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="Output directory; resumes what was interrupted in it.")
+    ],
+    steps: Annotated[
+        int, typer.Option("--steps", min=1, help="Steps; each updates the choices for every weight.")
+    ] = 100,
     weights: Annotated[
         str,
         typer.Option(
@@ -33,10 +39,10 @@ def relax(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Find likely choices by gradients through shared weights, with latencies of a table in the loss.
+    """Optimise choices by gradients through shared weights, with latencies from a table in the loss.
 
-    The strategy `gradient` draws from them: strategy: {name: gradient, relaxed: DIR}. Interrupted, the same
-    command goes on from the last checkpoint. Needs a latency table for target and space (`hwnas profile`).
+    The strategy `gradient` draws from them: strategy: {name: gradient, relaxed: DIR}. Needs a latency table
+    for target and space (`hwnas profile`). If it is interrupted, run the same command again to resume.
     """
     from hwnas.run.progress import shown_steps
 

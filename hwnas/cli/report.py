@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
 def report(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a run that was searched.")],
     out: Annotated[
-        Path | None, typer.Option("--out", help="File to write (default: RUN/report.html).")
+        Path | None, typer.Option("-o", "--out", help="File to write (default: RUN/report.html).")
     ] = None,
     *,
     as_json: AsJson = False,

@@ -51,7 +51,7 @@ KeepTopicsOption = Annotated[
     typer.Option(help="Topic to copy into the output; may be given several times. all: every topic."),
 ]
 VisualizationOption = Annotated[
-    bool, typer.Option("--visualization", help="Write coloured clouds, too: TOPIC/visualization.")
+    bool, typer.Option("--visualization", help="Also write coloured clouds: TOPIC/visualization.")
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace a bag that hwnas wrote.")]
 

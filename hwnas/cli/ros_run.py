@@ -38,11 +38,11 @@ LocalhostOption = Annotated[
     bool | None,
     typer.Option(
         "--localhost/--no-localhost",
-        help="Leave out other machines; if not given, where ROS_AUTOMATIC_DISCOVERY_RANGE is LOCALHOST.",
+        help="Ignore other machines; the default if ROS_AUTOMATIC_DISCOVERY_RANGE is LOCALHOST.",
     ),
 ]
 VisualizationOption = Annotated[
-    bool, typer.Option("--visualization/--no-visualization", help="Publish TOPIC/visualization, too.")
+    bool, typer.Option("--visualization/--no-visualization", help="Also publish TOPIC/visualization.")
 ]
 
 
@@ -67,7 +67,7 @@ def run(
     """Label the clouds of a ROS 2 topic as they arrive, over DDS, without ROS.
 
     Publishes TOPIC/segmentation, TOPIC/visualization, TOPIC/filtered and /diagnostics, as the nodes for ROS
-    do. The newest scan is labelled; older ones that wait are dropped and counted. Ctrl-C ends it in order. If
+    do. The newest scan is labelled; older ones that wait are dropped and counted. Ctrl-C stops it cleanly. If
     no scan was labelled, the exit code is 3.
     """
     from hwnas.robotics.live_run import LiveOptions, run_live

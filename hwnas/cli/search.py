@@ -37,14 +37,14 @@ RunArgument = Annotated[
 ]
 OutOption = Annotated[
     Path | None,
-    typer.Option("--out", help="Directory of the run; beside the run file, named like it, if not given."),
+    typer.Option(
+        "-o", "--out", help="Directory of the run; beside the run file, named like it, if not given."
+    ),
 ]
-ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with the run that is there.")]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Resume an existing run.")]
 RebaseOption = Annotated[
     bool,
-    typer.Option(
-        "--rebase", help="With --resume: measure all networks again if the target is not what it was."
-    ),
+    typer.Option("--rebase", help="With --resume: measure all networks again if the target has changed."),
 ]
 RepairOption = Annotated[
     bool,
@@ -66,7 +66,7 @@ FirstStepsOption = Annotated[
     ),
 ]
 TrainBestOption = Annotated[
-    int | None, typer.Option("--train-best", min=1, help="Train this many of those predicted.")
+    int | None, typer.Option("--train-best", min=1, help="Train this many of the predicted networks.")
 ]
 TrainFullOption = Annotated[
     int | None, typer.Option("--train-full", min=1, help="Train this many of the front in full.")
@@ -88,12 +88,12 @@ FidelitiesOption = Annotated[
     typer.Option(
         "--fidelities",
         metavar="STEPS,...",
-        help="Train all candidates for so few steps first, such as 25,75, and the best of them longer.",
+        help="Train all candidates for a few steps first, such as 25,75, and only the best for longer.",
     ),
 ]
 ReductionFactorOption = Annotated[
     int | None,
-    typer.Option("--reduction-factor", min=2, help="With --fidelities: one of this many is trained longer."),
+    typer.Option("--reduction-factor", min=2, help="With --fidelities: one in this many is trained longer."),
 ]
 InitialArchitecturesOption = Annotated[
     Path | None,

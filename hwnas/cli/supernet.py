@@ -18,18 +18,23 @@ def register(app: typer.Typer) -> None:
 
 
 def supernet(
-    run_file: Annotated[Path, typer.Argument(metavar="RUN.yaml", help="Task and space; one input width.")],
-    out: Annotated[Path, typer.Option("--out", help="Output directory; resumes what was interrupted in it.")],
+    run_file: Annotated[
+        Path, typer.Argument(metavar="RUN.yaml", help="Run file with task and space; one input width.")
+    ],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="Output directory; resumes what was interrupted in it.")
+    ],
     steps: Annotated[int, typer.Option("--steps", min=1, help="Training steps, four networks each.")] = 1000,
     learning_rate: Annotated[
-        float | None, typer.Option("--learning-rate", help="Peak; that of training.proxy if not given.")
+        float | None,
+        typer.Option("--learning-rate", help="Peak learning rate; that of training.proxy if not given."),
     ] = None,
     *,
     as_json: AsJson = False,
 ) -> None:
     """Train weights that all networks of a space share, to evaluate any of them in about a second.
 
-    Interrupted, the same command goes on from the last checkpoint. The estimator `weight-sharing` uses the
+    If it is interrupted, run the same command again to resume. The estimator `weight-sharing` uses the
     directory.
     """
     from hwnas.run.progress import shown_steps

@@ -21,16 +21,21 @@ def synthesize(
     *,
     scans: Annotated[int, typer.Option(min=1, help="Number of scans.")] = 100,
     sensor: Annotated[str, typer.Option(help="hdl-64e, pandar64 and others, or a YAML file.")] = "hdl-64e",
-    scans_per_scene: Annotated[int, typer.Option(min=1, help="Poses along the way through a scene.")] = 5,
+    scans_per_scene: Annotated[
+        int, typer.Option(min=1, help="Scans taken along the way through each scene.")
+    ] = 5,
     place: Annotated[
         str | None, typer.Option(help="residential, urban, rural or motorway; all in turn if not given.")
     ] = None,
     height_m: Annotated[
-        float | None, typer.Option(help="Of the sensor above the road; that of its table if not given.")
+        float | None,
+        typer.Option(help="Height of the sensor above the road; that of its table if not given."),
     ] = None,
     extinction_per_m: Annotated[
         float,
-        typer.Option(help="Of the air: 0 is clear; fog in which one sees V metres far has about 3 / V."),
+        typer.Option(
+            help="Extinction of the air: 0 is clear; about 3 / V in fog with a visibility of V metres."
+        ),
     ] = 0.0,
     drive: Annotated[
         float | None,

@@ -34,7 +34,7 @@ def verify(
     ] = None,
     latency_tolerance: Annotated[
         float,
-        typer.Option(min=0.0, help="Relative difference of medians that still is the same latency."),
+        typer.Option(min=0.0, help="Largest relative difference of medians that counts as equal."),
     ] = 0.10,
     threads: Annotated[
         int, typer.Option(min=0, help="ONNX threads while evaluating quality; 0: all cores.")

@@ -37,7 +37,7 @@ def view(
         Path | None, typer.Option("-o", "--out", help="Write a recording, .rrd, instead of opening a viewer.")
     ] = None,
     split: Annotated[str | None, typer.Option(help="train, val or test. Default: all scans.")] = None,
-    every: Annotated[int, typer.Option(min=1, help="Show each n-th scan.")] = 1,
+    every: Annotated[int, typer.Option(min=1, help="Show every n-th scan.")] = 1,
     most: Annotated[int | None, typer.Option(min=1, help="Maximum number of scans to show.")] = None,
     threads: Threads = 1,
     precision: Precision = "fp32",
@@ -50,7 +50,7 @@ def view(
 ) -> None:
     """Show scans, their labels, and what bundles make of them, side by side in the viewer of rerun.
 
-    Needs rerun, the extra `view` of hwnas. Scans that a bundle refuses are named at the end, and the exit
+    Needs rerun, the extra `view` of hwnas. Scans that a bundle refuses are listed at the end, and the exit
     code is then 3.
     """
     from hwnas.viewing import ViewOptions

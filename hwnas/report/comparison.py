@@ -23,7 +23,7 @@ def comparison_figure(found: BaselineComparison) -> go.Figure:
         figure.add_trace(_front_line(networks, colour))
         figure.add_trace(_points(name, networks, found, colour, symbol))
     axis = latency_axis([network.objective for network in found.networks], found.unit)
-    figure.update_xaxes(title=f"{escape(found.objective)}, {escape(found.unit)}", **axis)
+    figure.update_xaxes(title=escape(found.objective), **axis)
     figure.update_yaxes(title=f"error (1 − {escape(found.metric)})", tickformat=".3~f")
     return styled(figure, height=460)
 

@@ -68,7 +68,7 @@ def front_figure(content: RunContent) -> go.Figure:
     axis = latency_axis([*costs, limit] if limit is not None else costs, content.unit)
     if limit is not None:
         _mark_budget(figure, limit, content.unit, is_log=axis.get("type") == "log")
-    figure.update_xaxes(title=f"{escape(content.objective)}, {escape(content.unit)}", **axis)
+    figure.update_xaxes(title=escape(content.objective), **axis)
     figure.update_yaxes(title=f"error (1 − {escape(metric)})", tickformat=".3~f")
     return styled(figure, height=560)
 
@@ -91,7 +91,7 @@ def hypervolume_figure(front: Mapping[str, Any]) -> go.Figure:
     figure.update_xaxes(title="trained candidates", rangemode="tozero", tickformat="d", nticks=12)
     if len(history) < _FEW:
         figure.update_xaxes(dtick=1)
-    figure.update_yaxes(title="hypervolume, ms", rangemode="tozero")
+    figure.update_yaxes(title=f"hypervolume, {escape(front['unit'])}", rangemode="tozero")
     return styled(figure, height=340)
 
 
@@ -272,7 +272,7 @@ def latency_axis(latencies: Sequence[float], unit: str) -> dict[str, Any]:
             "tickvals": ticks,
             "ticktext": [f"{tick:.10g} {escape(unit)}" for tick in ticks],
         }
-    return {"rangemode": "tozero"}
+    return {"rangemode": "tozero", "ticksuffix": f" {escape(unit)}"}
 
 
 def _mark_budget(figure: go.Figure, limit: float, unit: str, *, is_log: bool) -> None:

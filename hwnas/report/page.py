@@ -134,23 +134,22 @@ def _key_figures(content: RunContent) -> list[tuple[str, str]]:
         span = low if low == high else f"{low.removesuffix(f' {unit}')} – {high}"
     trials = content.front["trials"]
     counts = TrialCounts.of(trials)
-    interrupted = (f" · {counts.interrupted}", " · interrupted") if counts.interrupted else ("", "")
+    interrupted = f", {counts.interrupted} interrupted" if counts.interrupted else ""
     search_s = max((float(trial["elapsed_s"]) for trial in trials), default=0.0)
     full_s = sum(float(member.trained["train_s"]) for member in content.trained if member.trained)
     figures = [
         (percent(best), f"best {content.metric}, {when}"),
-        (span, f"{content.objective} of members"),
+        (span, f"{content.objective}, {when}"),
         (
-            f"{content.front['hypervolume']:.4g}",
-            f"hypervolume, corner at error 1 and {amount(content.front['reference_point'][1], unit)}",
-        ),
-        (
-            f"{counts.trained} · {counts.infeasible} · {counts.failed}{interrupted[0]}",
-            f"trials trained · over budget · failed{interrupted[1]}",
+            f"{counts.trained} trained",
+            f"{counts.infeasible} over budget, {counts.failed} failed{interrupted}",
         ),
         (duration(search_s), "search"),
     ]
-    return [*figures, (duration(full_s), "full training, all members")] if content.trained else figures
+    if content.trained:
+        figures.append((duration(full_s), "full training"))
+    corner = f"error 1, {amount(content.front['reference_point'][1], unit)}"
+    return [*figures, (f"{content.front['hypervolume']:.4g}", f"hypervolume up to {corner}")]
 
 
 def _section(title: str, hint: str, body: str, *, name: str) -> str:
@@ -161,12 +160,12 @@ def _section(title: str, hint: str, body: str, *, name: str) -> str:
 def _front_section(content: RunContent) -> str:
     hint = (
         "Lower left is better. Points are candidates after short training, the line is their front, "
-        "and bars are confidence intervals."
+        "and bars are 95 % intervals."
     )
     if content.trained:
-        hint += " Diamonds are networks trained at full budget."
+        hint += " Diamonds are networks trained at full budget; dotted lines lead from their short training."
     else:
-        hint += " Nothing was trained at full budget yet: <code>hwnas train</code> does that."
+        hint += " Nothing has been trained at full budget yet: run <code>hwnas train</code>."
     return _section(
         "Accuracy and latency", hint, as_html(front_figure(content), "pareto-figure"), name="front"
     )
@@ -184,7 +183,7 @@ def _comparison_section(content: RunContent) -> str:
 
 
 def _hypervolume_section(content: RunContent) -> str:
-    hint = "Area between the front and the reference corner: while it still rises, more trials pay off."
+    hint = "Hypervolume: the area that the front dominates. While it still rises, more trials pay off."
     figure = as_html(hypervolume_figure(content.front), "hypervolume-figure")
     return _section("Progress of the search", hint, figure, name="hypervolume")
 
@@ -201,9 +200,8 @@ def _prediction_section(content: RunContent) -> str:
 
 def _stages_section(content: RunContent) -> str:
     hint = (
-        "Seconds of workers for candidates and full training, of the driver for "
-        "prescreening, of the target for a "
-        "latency table."
+        "Time of the workers for candidates and full training, of the driver for prescreening, and of the "
+        "target for latency tables."
     )
     body = stages_table(stage_costs(content.run))
     return _section("Cost of the stages", hint, body, name="stages")
@@ -214,9 +212,8 @@ def _estimator_section(content: RunContent) -> str:
     if report is None:
         return ""
     hint = (
-        f"Agreement with full training on {report.rank_correlation.networks} networks unseen by the "
-        "estimator, "
-        "as <code>hwnas estimate</code> found."
+        f"Rank correlation with full training over {report.rank_correlation.networks} networks that the "
+        "estimator had not seen, from <code>hwnas estimate</code>."
     )
     warnings = "".join(f"<p class='no'><b>{escape(text)}</b></p>" for text in report.warnings)
     return _section(
@@ -237,16 +234,14 @@ def _transfer_section(content: RunContent) -> str:
 def _members_section(content: RunContent) -> str:
     body = members_table(content) if content.members else "<p class='note'>No candidate was trained yet.</p>"
     hint = (
-        "By latency: the median that full training clocked under the final protocol (trained.json), or, of "
-        "networks that only the search measured, that of its quick one (front.json). A bundle states a third "
-        "one, of its exported file (latency.json), which verification compares with. "
-        "“calm” says whether the measurement reached the wished interval undisturbed; "
-        "where it did not, the reason shows on the word."
+        "Latency is the median from the final measurement, or from the quick one of the search for networks "
+        "that were not trained at full budget. Bundles state another one, measured on the exported file. "
+        "“Stable” says whether a measurement ran undisturbed."
     )
     if content.rank_agreement is not None:
         hint += (
-            f" The search ranked the latencies of {content.rank_agreement['members']} members as the final "
-            f"measurement does with Kendall's tau {content.rank_agreement['kendall']:.2f}."
+            f" Kendall's tau between the latencies of the search and the final ones: "
+            f"{content.rank_agreement['kendall']:.2f}, over {content.rank_agreement['members']} networks."
         )
     spreads = [
         float(member.trained["builds"]["spread"])
@@ -255,10 +250,10 @@ def _members_section(content: RunContent) -> str:
     ]
     if spreads:
         hint += (
-            " Of several builds of each engine the fastest is kept; the slowest took up to "
+            " Of several builds of each engine, the fastest was kept; the slowest takes up to "
             f"{max(spreads):.1%} longer."
         )
-    return _section("Members", hint, body, name="members")
+    return _section("Networks", hint, body, name="members")
 
 
 def _precisions_section(content: RunContent) -> str:
@@ -266,8 +261,8 @@ def _precisions_section(content: RunContent) -> str:
     if all(candidate.precision == FP32 for candidate in candidates):
         return ""
     hint = (
-        "Each network at each precision of its bundle, evaluated on the validation split, clocked by turns "
-        "with fp32 on the target. The front is over all of them; one that breaks its limits is not on it."
+        "Each network at each precision of its bundle, evaluated on the validation split and measured on the "
+        "target in turn with fp32. One front covers all; a precision that breaks its limits is not on it."
     )
     return _section("Precisions", hint, candidates_table(candidates), name="precisions")
 
@@ -283,8 +278,8 @@ def _classes_section(content: RunContent) -> str:
     hint = (
         f"{escape(words.part)} in percent {when}, over {count(quality['num_items'])} "
         f"{escape(plural(words.item))} of {escape(quality['num_samples'])} validation "
-        f"{escape(plural(words.sample))}. A dash: the {escape(words.group)} is not in the ground truth and "
-        "not in the mean."
+        f"{escape(plural(words.sample))}. A dash: the {escape(words.group)} does not occur in the ground "
+        "truth and does not count in the mean."
     )
     heading = plural(words.group).capitalize()
     return _section(heading, hint, classes_table(members, words), name="classes")
@@ -297,16 +292,15 @@ def _confusion_section(content: RunContent) -> str:
         return ""
     best = max(shown, key=lambda member: float((member.quality or {})["value"]))
     hint = (
-        f"What the {escape(plural(content.words.item))} of each {escape(content.words.group)} (rows) were "
-        "taken for (columns), in percent of the row, by "
-        f"<code>{best.architecture.id[:8]}</code>, the best by {escape(content.metric)}."
+        f"Rows are the true {escape(plural(content.words.group))}, columns the predicted ones, in percent of "
+        f"the row, by <code>{best.architecture.id[:8]}</code>, the best by {escape(content.metric)}."
     )
     return _section("Confusion", hint, confusion_table(best.quality or {}, content.words), name="confusion")
 
 
 def _losses_section(content: RunContent) -> str:
     figure = losses_figure(content.trained)
-    hint = "Mean loss over equal spans of steps, of members trained at full budget."
+    hint = "Mean training loss of the networks trained at full budget."
     return _section("Training", hint, as_html(figure, "losses-figure"), name="losses") if figure.data else ""
 
 
@@ -331,8 +325,8 @@ def _data_section(content: RunContent, illustrations: Illustrations) -> str:
 
 def _drawings_section(content: RunContent, illustrations: Illustrations) -> str:
     hint = (
-        "Resolution falls from top to bottom, execution runs from left to right; dashed lines are skip "
-        "connections. Box heights hint at resolution, box widths at channels."
+        "Data flow from left to right, and down where the resolution falls; dashed lines are skip "
+        "connections. Taller boxes have a higher resolution, wider boxes more channels."
     )
     shown = [m for m in _illustrated(content) if m.architecture.id in illustrations.drawings]
     body = "".join(
@@ -352,7 +346,7 @@ def _pictures_section(content: RunContent, illustrations: Illustrations) -> str:
         figures = "".join(_picture(picture) for picture in illustrations.pictures[member.architecture.id])
         is_open = " open" if number == 0 else ""
         body += f"<details{is_open}><summary>{_summary(member)}</summary>{figures}</details>"
-    hint = "Validation samples: what went in, what the network said, what was right, and where it erred."
+    hint = "Validation samples: input, prediction, ground truth and errors."
     return _section("Samples", hint if shown else "", body, name="samples") if body else ""
 
 
@@ -402,5 +396,5 @@ def _settings_section(content: RunContent, versions: Mapping[str, str | None]) -
     body = "".join(
         f"<div><h3>{escape(title)}</h3>{settings_table(value)}</div>" for title, value in parts if value
     )
-    hint = "A dash under measuring means the protocol's own value, which stands under “Protocol as measured”."
+    hint = "A dash under “Measuring” stands for the default, which “Protocol as measured” shows."
     return _section("Settings and versions", hint, f"<div class='settings'>{body}</div>", name="settings")

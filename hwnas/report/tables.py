@@ -44,7 +44,7 @@ def members_table(content: RunContent) -> str:
         f"<th>{metric}<span class='unit'>full budget</span></th>"
         f"{_objective_head(content)}"
         "<th>latency_ms<span class='unit'>median</span></th><th>interval<span class='unit'>ms</span></th>"
-        "<th>p99</th><th>calm</th><th>training</th><th>bundle</th>"
+        "<th>p99</th><th>stable</th><th>training</th><th>bundle</th>"
     )
     rows = [_member_row(member, content) for member in content.members]
     return table(head, rows)
@@ -72,19 +72,19 @@ def _member_row(member: Member, content: RunContent) -> str:
         milliseconds(latency["latency_ms"] if latency else None),
         interval(latency),
         milliseconds(latency["percentiles_ms"].get("p99") if latency else None),
-        _calm(latency),
+        _stable(latency),
         duration(trained["train_s"]) if trained else ABSENT,
         _verified(member),
     ]
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
 
-def _calm(latency: Mapping[str, Any] | None) -> str:
+def _stable(latency: Mapping[str, Any] | None) -> str:
     if latency is None:
         return ABSENT
     if latency["is_stable"]:
         return "<span class='yes'>yes</span>"
-    return f"<span class='no'>no</span><span class='unit'>{escape(str(latency['remark']))}</span>"
+    return f"<span class='no'>no</span><span class='unit reason'>{escape(str(latency['remark']))}</span>"
 
 
 def _verified(member: Member) -> str:
@@ -141,7 +141,7 @@ def confusion_table(quality: Mapping[str, Any], words: MetricWords) -> str:
         total = sum(counts)
         cells = "".join(_heat_cell(number / total if total else None) for number in counts)
         rows.append(f"<tr><td>{escape(name)}</td>{cells}</tr>")
-    return table(head, rows, style="heat")
+    return table(head, rows, style="heat confusion")
 
 
 def data_table(quality: Mapping[str, Any], words: MetricWords) -> str:

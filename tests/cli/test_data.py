@@ -330,7 +330,7 @@ def test_the_page_agrees_with_itself(app: typer.Typer, tmp_path: Path, state: st
         assert not severities
         assert "WARNING" not in page.stderr.upper()
     assert ("2,000 points" in rows.get("Geometry", "")) == (facts["geometry"] is None and facts["scans"] > 0)
-    assert ("only if read as" in rows["Scans"]) == (not facts["is_as_described"])
+    assert ("once the first errors below are mended" in rows["Scans"]) == (not facts["is_as_described"])
     if facts["intensity"]["found"] is not None:
         low, high = facts["intensity"]["found"]
         assert f"{low:g} to {high:g} found" in rows["Intensity"]

@@ -66,3 +66,9 @@ def test_what_rich_takes_for_markup_would_be_found() -> None:
     assert lost[0] == "Write a file [or two]."
     assert {"Of all files [the oldest].", "Shown :warning: as a picture."} <= set(lost)
     assert "Whole." not in lost
+
+
+def test_every_command_that_writes_takes_the_short_option() -> None:
+    outs = [each for command in COMMANDS.values() for each in command.params if "--out" in each.opts]
+    assert len(outs) >= 13
+    assert [each.opts for each in outs if "-o" not in each.opts] == []

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import yaml
 
@@ -81,11 +83,44 @@ def problem(root: Path) -> str:
     return one.message
 
 
-def test_labels_that_numpy_saved_are_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("dtype", ["u1", "<u2", ">u4", "<i8"])
+@pytest.mark.parametrize("shape", [(960,), (960, 1)])
+def test_labels_that_numpy_saved_are_read_in_their_own_type(
+    dtype: str, shape: tuple[int, ...], tmp_path: Path
+) -> None:
+    label = labelled(tmp_path)
+    with label.open("wb") as stream:
+        np.save(stream, np.full(shape, 40, dtype))
+    source = open_dataset(tmp_path)
+    (files,) = source.all_scans.files
+    scan, _ = source.all_scans.reader.read(files)
+    assert scan.labels is not None
+    assert set(scan.labels.tolist()) == {load_label_map("semantickitti-19").class_names.index("road")}
+
+
+@pytest.mark.parametrize(
+    ("labels", "named"),
+    [
+        (np.full(960, 40.0), r"an array (960,) of the type float64; expected a whole number for each point"),
+        (np.full((16, 60), 40), r"an array (16, 60) of the type int64"),
+        (np.full(480, 40, np.uint32), "holds 480 labels"),
+        (np.full(240, 40, np.uint8), "One file is cut off"),
+    ],
+)
+def test_arrays_that_are_no_labels_are_named(labels: npt.NDArray[Any], named: str, tmp_path: Path) -> None:
+    label = labelled(tmp_path)
+    with label.open("wb") as stream:
+        np.save(stream, labels)
+    assert named in problem(tmp_path)
+    assert "label_dtype" not in problem(tmp_path)  # which has no say in such files
+
+
+def test_a_file_cut_off_by_numpy_is_refused(tmp_path: Path) -> None:
     label = labelled(tmp_path)
     with label.open("wb") as stream:
         np.save(stream, np.full(960, 40, np.uint32))
-    assert "is an array that numpy saved (.npy)" in problem(tmp_path)
+    label.write_bytes(label.read_bytes()[:-4])
+    assert "cannot be read as an array of numpy" in problem(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from hwnas.files import write_checked_json
 from hwnas.rank_correlation import RankCorrelation
 from hwnas.report.build import build_report, is_report
 from hwnas.report.content import load_content
+from hwnas.report.figures import hypervolume_figure, latency_axis
 from hwnas.report.page import Illustrations, render_page
 from hwnas.run.run import Run
 from hwnas.search.run_directory import RunDirectory
@@ -96,7 +97,8 @@ def test_every_trial_is_there(page: Reader, full_run: RunDirectory) -> None:
 def test_key_figures(page: Reader, full_run: RunDirectory) -> None:
     best = max(member["quality"]["value"] for member in full_run.read_trained()["members"])
     assert f"{100 * best:.1f} %" in page.text
-    assert "12 · 3 · 1" in page.text
+    assert "12 trained" in page.text
+    assert "3 over budget, 1 failed" in page.text
     assert f"{full_run.read_front()['hypervolume']:.4g}" in page.text
 
 
@@ -291,6 +293,14 @@ def test_the_budget_is_inside_the_frame_on_a_logarithmic_axis(full_run: RunDirec
     assert low < min(*latencies, BUDGET_MS) < max(*latencies, BUDGET_MS) < high < 2 * max(latencies)
 
 
+@pytest.mark.parametrize("unit", ["ms", "mJ"])
+def test_axes_are_in_the_unit_of_the_objective(unit: str, full_run: RunDirectory) -> None:
+    title = hypervolume_figure({**full_run.read_front(), "unit": unit}).layout.yaxis.title.text
+    assert title == f"hypervolume, {unit}"
+    assert latency_axis([1.0, 1.5], unit)["ticksuffix"] == f" {unit}"
+    assert latency_axis([1.0, 1000.0], unit)["ticktext"][-1].endswith(f" {unit}")
+
+
 def test_builds_of_engines_and_ranks_of_latencies_are_told(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", tmp_path / "no-data", num_trained=4)
     write_trained(run)
@@ -301,8 +311,8 @@ def test_builds_of_engines_and_ranks_of_latencies_are_told(tmp_path: Path) -> No
     write_checked_json(run.trained, trained)
     build_report(run.path)
     page = Reader(run.report.read_text(encoding="utf-8"))
-    assert "latencies of 5 members as the final measurement does with Kendall's tau 0.80" in page.text
-    assert "the slowest took up to 3.1% longer" in page.text
+    assert "latencies of the search and the final ones: 0.80, over 5 networks" in page.text
+    assert "the slowest takes up to 3.1% longer" in page.text
 
 
 def test_precisions_of_bundles_are_on_one_front(tmp_path: Path) -> None:
@@ -320,7 +330,7 @@ def test_precisions_of_bundles_are_on_one_front(tmp_path: Path) -> None:
         for each in content.members
     )
     page = Reader(render_page(replace(content, members=members), Illustrations(), {}))
-    assert "The front is over all of them" in page.text
+    assert "One front covers all" in page.text
     assert "loses <b>30</b> points" in page.text
 
 

@@ -291,7 +291,8 @@ def _advice(path: Path) -> str:
         return f" {DOCS_PAGE} says how to describe scans."
     return (
         f" There are scan files. Write what describes them into {path / CONFIG_NAME}, for instance:\n\n"
-        f"{config}\n\n{DOCS_PAGE} has every key and complete examples."
+        f"{config}\n\nThen `hwnas data info {path}` says what else is missing. "
+        f"{DOCS_PAGE} has every key and complete examples."
     )
 
 

@@ -31,7 +31,7 @@ def minimal_config(directory: Path, formats: Sequence[str]) -> str | None:
     if scans is None:
         return None
     labels = _pattern([path for path in found if path.suffix == f".{_LABEL_ENDING}"])
-    lines = ["sensor: hdl-32e  # the name of your sensor", f'scans: "{scans}"']
+    lines = ["sensor: unknown  # or its name, such as hdl-32e", f'scans: "{scans}"']
     if labels is not None and ("{sequence}" in labels) == ("{sequence}" in scans):
         lines += [f'labels: "{labels}"', "label_map: semantickitti-19  # or a file of yours"]
     return "\n".join(lines)
@@ -49,14 +49,16 @@ def _files_below(directory: Path) -> list[PurePosixPath]:
 
 
 def _pattern(paths: Sequence[PurePosixPath]) -> str | None:
-    """Return the pattern that matches most of the files; `{sequence}` is the one directory that differs."""
+    """Return the pattern that matches most of the files; `{sequence}` is a directory whose name differs."""
     if not paths:
         return None
     (depth, ending), _ = Counter((len(path.parts), path.suffix) for path in paths).most_common(1)[0]
     alike = [path.parent.parts for path in paths if (len(path.parts), path.suffix) == (depth, ending)]
     common = Counter(alike).most_common(1)[0][0]
     differing = [place for place in range(depth - 1) if len({parts[place] for parts in alike}) > 1]
-    parts = list(common)
-    if len(differing) == 1:
-        parts[differing[0]] = "{sequence}"
-    return "/".join([*parts, f"{{scan}}{ending}"])
+    if differing:  # of several, one whose pattern matches most; the upper one where two match as many
+        patterns = Counter(
+            (*parts[:place], "{sequence}", *parts[place + 1 :]) for place in differing for parts in alike
+        )
+        common = patterns.most_common(1)[0][0]
+    return "/".join([*common, f"{{scan}}{ending}"])

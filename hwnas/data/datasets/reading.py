@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.arrays import UnreadableArraysError, load_array
 from hwnas.data.label_maps import LabelMap
 from hwnas.data.scan_files.containers import StoredLabels, container_format
 from hwnas.data.scan_files.formats import RawScan
@@ -61,7 +63,7 @@ class ScanReader:
         coordinates: of the files.
         intensity_range: intensities that become remission 0 and 1.
         label_map: merges raw label ids.
-        label_dtype: number type of label files.
+        label_dtype: number type of label files; arrays that numpy saved (`.npy`) state their own.
         embedded_labels: whether labels are a column of the scan file.
         strict: refuse scans with coordinates that are not finite instead of dropping the points.
     """
@@ -137,7 +139,8 @@ class ScanReader:
         if len(raw_labels) != len(raw.points):
             raise DataError(
                 f"{source} holds {len(raw_labels)} labels, but {files.points} holds {len(raw.points)} "
-                f"points; expected one for each. {self._why_other_count(len(raw_labels), len(raw.points))}"
+                "points; expected one for each. "
+                + self._why_other_count(source, len(raw_labels), len(raw.points))
             )
         try:
             return self._class_ids(raw_labels) if are_classes else self.label_map.to_train(raw_labels)
@@ -168,14 +171,15 @@ class ScanReader:
         upper = ids >> np.uint32(16)
         return bool(((upper > 0) & (ids != np.uint32(0xFFFFFFFF))).any())  # all bits: -1 of a signed type
 
-    def _why_other_count(self, labels: int, points: int) -> str:
+    def _why_other_count(self, source: str, labels: int, points: int) -> str:
         stored = np.dtype(self.label_dtype)
-        for factor in (2, 4, 8):
+        has_stated_type = not self.embedded_labels and not _is_npy(source)
+        for factor in (2, 4, 8) if has_stated_type else ():
             for size, is_so in (
                 (stored.itemsize // factor, labels * factor == points),
                 (stored.itemsize * factor, labels == points * factor),
             ):
-                if is_so and size in (1, 2, 4, 8) and not self.embedded_labels:
+                if is_so and size in (1, 2, 4, 8):
                     return (
                         f"They would be as many if each had {size} bytes instead of {stored.itemsize} "
                         f"({self.label_dtype}): state the type as `label_dtype` in dataset.yaml, such as "
@@ -238,10 +242,7 @@ def _read_labels(path: Path, dtype: str) -> npt.NDArray[Any]:
     except OSError as error:
         raise DataError(f"The label file {path} cannot be read: {reason_of(error)}.") from error
     if content.startswith(_NPY_MAGIC):
-        raise DataError(
-            f"{path} is an array that numpy saved (.npy); expected bare numbers ({dtype}). Write labels with "
-            "`labels.tofile(path)`, such as `np.load(old).astype('<u4').tofile(new)`."
-        )
+        return _labels_of_npy(content, path)
     stored = np.dtype(dtype).newbyteorder("<")
     if len(content) % stored.itemsize:
         raise DataError(
@@ -249,3 +250,23 @@ def _read_labels(path: Path, dtype: str) -> npt.NDArray[Any]:
             f"{stored.itemsize} bytes ({dtype}); the file is cut off, or label_dtype does not describe it."
         )
     return np.frombuffer(content, stored)
+
+
+def _labels_of_npy(content: bytes, path: Path) -> npt.NDArray[Any]:
+    """Return the labels [N] of a file that numpy saved; their type is the one that the file states."""
+    try:
+        values = load_array(io.BytesIO(content))
+    except UnreadableArraysError as error:
+        raise DataError(f"{path} cannot be read as an array of numpy: {error}") from error
+    if values.dtype.kind not in "iu" or not (values.ndim == 1 or (values.ndim == 2 and values.shape[1] == 1)):
+        raise DataError(
+            f"{path} holds an array {values.shape} of the type {values.dtype}; expected a whole number for "
+            "each point, [N] or [N, 1]. Save labels with "
+            "`np.save(path, labels.reshape(-1).astype(np.uint32))`, in the order of the points."
+        )
+    return np.asarray(values.reshape(-1))
+
+
+def _is_npy(path: str) -> bool:
+    with Path(path).open("rb") as file:
+        return file.read(len(_NPY_MAGIC)) == _NPY_MAGIC

@@ -94,8 +94,8 @@ def _of_intensity(source: DataSource, facts: ContentFacts) -> Iterator[Finding]:
     yield Finding(
         "intensity-range",
         ERROR,
-        f"Intensities are {low:g} to {high:g}, but {stated_low:g} to {stated_high:g} is stated: they are in "
-        "another unit" + (", and nearly all remissions become 0." if is_dark else "."),
+        f"Intensities are {low:g} to {high:g}, but `intensity_range` is {stated_low:g} to {stated_high:g}: "
+        "they are in another unit" + (", and nearly all remissions become 0." if is_dark else "."),
         "State the range of the sensor's intensities. If values are negative or no column fits, look at "
         "`format_options` first.",
         {"intensity_range": wanted},
