@@ -18,7 +18,7 @@ from hwnas.errors import ConfigError, DataError
 from hwnas.files import refuse_foreign, write_bytes_atomically
 from hwnas.range_view.projection_spec import MAX_WIDTH, MIN_WIDTH
 from hwnas.text import counted, visible
-from hwnas.yaml_output import dump_yaml
+from hwnas.yaml_files.writing import dump_yaml
 
 if TYPE_CHECKING:
     from rich.progress import Progress
