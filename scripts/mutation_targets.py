@@ -36,7 +36,10 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "hwnas/latency/measure/statistics.py": ("tests/latency/measure/test_statistics.py",),
     "hwnas/latency/measure/summary.py": ("tests/latency/measure/test_summary.py",),
     "hwnas/bundle/runtime/given_arrays.py": ("tests/bundle/runtime/test_given_arrays.py",),
-    "hwnas/bundle/runtime/intensity_checks.py": ("tests/bundle/runtime/test_intensity_checks.py",),
+    "hwnas/bundle/runtime/intensity_checks.py": (
+        "tests/bundle/runtime/test_intensity_checks.py",
+        "tests/bundle/runtime/test_scan_checks.py",
+    ),
     "hwnas/bundle/runtime/scan_checks.py": ("tests/bundle/runtime/test_scan_checks.py",),
 }
 """Modules and the tests that mirror them; where several do, all must pass a mutation for it to survive."""

@@ -13,6 +13,11 @@ constexpr double kNarrower = 3.0;
 // Nothing is said of how dark the darkest points are: they are rounded, or zero where nothing was measured.
 constexpr double kDarkOfBright = 32.0, kDarkOfRange = 1024.0;
 
+std::string remedy(const ScanExpectations& expects) {
+  return format("Give them as in training, from %g to %g.", expects.intensity_range.first,
+                expects.intensity_range.second);
+}
+
 }  // namespace
 
 std::string other_scale(const std::array<double, 5>& percentiles, const ScanExpectations& expects) {
@@ -23,14 +28,13 @@ std::string other_scale(const std::array<double, 5>& percentiles, const ScanExpe
       std::max((expected.percentiles.back().second - low) / kDarkOfBright, (high - low) / kDarkOfRange);
   if (dark <= 0) return {};
   const double spread = percentiles.back() - percentiles.front();
-  const std::string remedy = format("Give them as in training, from %g to %g.", low, high);
   if (spread * kNarrower < expected.least_spread) {
     return format("80 of 100 intensities lie within %g of each other; in the scans of ", spread) +
            repr(expects.sensor) +
            format(" that the network was trained on, they were at least %g apart. They seem to be constant, or on "
                   "another scale. ",
                   expected.least_spread) +
-           remedy;
+           remedy(expects);
   }
   size_t worst = 0;
   double most_off = 1.0;
@@ -49,7 +53,7 @@ std::string other_scale(const std::array<double, 5>& percentiles, const ScanExpe
          format(" that the network was trained on, this limit was %g to %g. They seem to be on another scale (another "
                 "calibration, a factor, a gamma curve), or some of them missing. ",
                 least, most) +
-         remedy;
+         remedy(expects);
 }
 
 }  // namespace hwnas::runtime

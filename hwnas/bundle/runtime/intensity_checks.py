@@ -44,13 +44,12 @@ def other_scale(percentiles: Sequence[float], expects: ScanExpectations) -> Opti
             f"80 of 100 intensities lie within {spread:g} of each other; {trained}, they were at least "
             f"{expected.least_spread:g} apart. They seem to be constant, or on another scale. {remedy}"
         )
-    worst, most_off = 0, 1.0
-    for number, (least, most) in enumerate(expected.percentiles):
-        here = max(percentiles[number] - low, dark)
-        off = max(here / max(most - low, dark) / _BRIGHTER, max(least - low, dark) / here / _DARKER)
-        if off > most_off:
-            worst, most_off = number, off
-    if most_off <= 1.0:
+    off = []
+    for found, (least, most) in zip(percentiles, expected.percentiles):  # noqa: B905 - Python 3.8
+        here = max(found - low, dark)
+        off.append(max(here / max(most - low, dark) / _BRIGHTER, max(least - low, dark) / here / _DARKER))
+    worst = off.index(max(off))
+    if off[worst] <= 1.0:
         return None
     found, (least, most) = percentiles[worst], expected.percentiles[worst]
     return (

@@ -72,6 +72,11 @@ def test_each_percentile_may_leave_the_range_by_a_factor(number: int, factor: fl
         assert text.endswith("Give them as in training, from 100 to 355.")
 
 
+def test_the_factor_itself_is_no_other_scale() -> None:
+    assert say(26.0, *USUAL[1:]) == ""
+    assert say(26.01, *USUAL[1:]).startswith("10 of 100")
+
+
 def test_the_percentile_that_is_most_off_is_named() -> None:
     assert say(40.0, 60.0, 120.0, 200.0, 200.0).startswith("75 of 100")
     assert say(30.0, 60.0, 90.0, 120.0, 144.0).startswith("10 of 100")  # the first of those that are alike
@@ -79,7 +84,7 @@ def test_the_percentile_that_is_most_off_is_named() -> None:
 
 @pytest.mark.parametrize(("spread", "is_warned"), [(10.1, False), (9.9, True), (0.0, True)])
 def test_constant_intensities_are_named_as_such(spread: float, is_warned: bool) -> None:
-    text = say(20.0, 20.0, 20.0 + spread, 20.0 + spread, 20.0 + spread)
+    text = say(20.0, 20.0, 20.0 + spread / 4, 20.0 + spread / 2, 20.0 + spread)
     assert ("seem to be constant" in text) == is_warned
     if is_warned:
         assert text.startswith(
@@ -90,16 +95,19 @@ def test_constant_intensities_are_named_as_such(spread: float, is_warned: bool) 
 
 def test_nothing_is_said_of_how_dark_the_darkest_are() -> None:
     """Below a 32nd of the brightest percentile of the training, here 3, all are alike."""
-    narrow = IntensityExpectations(((LOW + 2.0, LOW + 3.0), *expects_of().intensities.percentiles[1:]), 0.0)  # type: ignore[union-attr]
+    narrow = IntensityExpectations(((LOW + 2.0, LOW + 2.0), *expects_of().intensities.percentiles[1:]), 0.0)  # type: ignore[union-attr]
     expects = replace(expects_of(), intensities=narrow)
-    for darkest in (0.0, 1.0, 3.0 * 1.29):
+    for darkest in (0.0, 1.0, 3.0 * 1.299):
         assert other_scale([LOW + darkest, *(LOW + value for value in USUAL[1:])], expects) is None
-    assert other_scale([LOW + 3.0 * 1.31, *(LOW + value for value in USUAL[1:])], expects) is not None
+    assert other_scale([LOW + 3.0 * 1.301, *(LOW + value for value in USUAL[1:])], expects) is not None
 
 
 def test_a_network_trained_without_intensities_is_warned_of_them() -> None:
     none = replace(expects_of(), intensities=IntensityExpectations(((LOW, LOW),) * 5, 0.0))
     assert other_scale([LOW] * 5, none) is None
+    # Darker than a 1024th of the range is as dark as nothing.
+    assert other_scale([LOW + 1.3 * 255 / 1024.1] * 5, none) is None
+    assert other_scale([LOW + 1.3 * 255 / 1023.9] * 5, none) is not None
     assert "10 of 100 intensities are at most 110" in str(
         other_scale([LOW + value for value in (10.0,) * 5], none)
     )
