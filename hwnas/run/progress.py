@@ -135,16 +135,25 @@ def shown_steps(what: str, console: Console | None = None) -> Iterator[Listener[
 @contextmanager
 def shown_meta_training(console: Console | None = None) -> Iterator[Listener[MetaTrainingStatus]]:
     """Yield a listener that shows how far a meta-training is; on standard error if None."""
-    with _bar(TimeElapsedColumn(), console) as bar:
+    console = console or PlainConsole(stderr=True)
+    last_s = -math.inf
+
+    def print_line(status: MetaTrainingStatus) -> None:
+        nonlocal last_s
+        if not status.wanted or time.monotonic() - last_s > _LINE_EVERY_S:
+            last_s = time.monotonic()
+            count = f" · {status.number} of {status.wanted}" if status.wanted else ""
+            console.print(f"{status.message}{count}", markup=False, highlight=False, soft_wrap=True)
+
+    if not console.is_terminal:
+        yield print_line
+        return
+    with _bar(TimeRemainingColumn(), console) as bar:
         task = bar.add_task("meta-training", total=None)
 
         def show(status: MetaTrainingStatus) -> None:
-            bar.update(
-                task,
-                completed=status.number,
-                total=status.wanted or None,
-                description=status.message,
-            )
+            total = status.wanted or None
+            bar.update(task, completed=status.number, total=total, description=status.message)
 
         yield show
 

@@ -80,6 +80,7 @@ def test_the_command_says_what_python_returns(directory: Path) -> None:
     shown = _hwnas("meta-train", directory / "run", *family, "-o", directory / "init")
     assert "fomaml, 6 steps" in shown.stdout
     assert f"{found.after['08']:.4f}" in shown.stdout
+    assert "opening 3 members of family" in shown.stderr
 
     (directory / "other").mkdir(exist_ok=True)
     (directory / "other" / "mine.txt").write_text("mine")
