@@ -68,8 +68,10 @@ def make_app() -> typer.Typer:
         for command in commands:
             num_commands, num_groups = len(app.registered_commands), len(app.registered_groups)
             importlib.import_module(f"hwnas.cli.{command}").register(app)
-            for added in (*app.registered_commands[num_commands:], *app.registered_groups[num_groups:]):
+            for added in app.registered_commands[num_commands:]:
                 added.rich_help_panel = panel
+            for group in app.registered_groups[num_groups:]:
+                group.rich_help_panel = panel
     note_commands(app)
     return app
 
