@@ -31,11 +31,11 @@ class Bundle:
     """
 
     def __init__(self, path: str | Path, *, trust: Trust | None = None) -> None:
-        """Name a bundle; its files are checked when something of it is used.
+        """Name a bundle; its files are checked on first use.
 
         Args:
             path: the directory that `hwnas export` wrote.
-            trust: who must have signed it; None takes unsigned ones, too.
+            trust: who must have signed it; None also accepts unsigned bundles.
 
         Raises:
             BundleError: if there is no bundle.
@@ -45,7 +45,7 @@ class Bundle:
 
     @cached_property
     def manifest(self) -> Manifest:
-        """What the bundle states, every file checked against its hash.
+        """The content of the manifest, after checking every file against its hash.
 
         Raises:
             BundleError: if it is changed, incomplete, or not signed as wanted.
@@ -59,9 +59,9 @@ class Bundle:
 
     @property
     def quality(self) -> Quality:
-        """How well the trained network does its task on the validation split: in fp32, by torch.
+        """Quality of the trained network on the validation split, in fp32 with torch.
 
-        That of its other precisions is in `precisions`, such as `bundle.precisions["int8"].quality`.
+        For other precisions, see `precisions`, such as `bundle.precisions["int8"].quality`.
         """
         from hwnas.tasks.base import Quality
 
@@ -82,7 +82,7 @@ class Bundle:
 
     @property
     def precisions(self) -> Mapping[str, StatedPrecision]:
-        """Quality, what is lost against fp32, and speed of every precision in the bundle, by name."""
+        """Quality, loss against fp32, and speed of every precision in the bundle, by name."""
         from hwnas.bundle.stated_precisions import stated_precisions
 
         return stated_precisions(self.manifest)
@@ -150,28 +150,28 @@ class Bundle:
     ) -> Inference:
         """Run the network on files; LiDAR bundles write one .label file for each scan.
 
-        For other bundles, the processor defines what is written. Files that cannot be used become
-        `Inference.problems`; the others are done. If a directory holds a `dataset.yaml`, its scans are read
-        as that file says, and only what it names is a scan; elsewhere files named like labels are left out.
+        For other bundles, the processor defines what is written. Files that cannot be used are listed in
+        `Inference.problems`. If a directory holds a `dataset.yaml`, its scans are read as that file says, and
+        only the files that it names are scans; elsewhere files named like labels are left out.
 
         Args:
-            inputs: files, and directories that are searched with all that is below them.
-            out: directory for the results; subdirectories as of the inputs.
+            inputs: files, and directories, which are searched recursively.
+            out: directory for the results; it mirrors the subdirectories of the inputs.
             threads: number of threads of one inference; 0 for all cores.
             precision: `fp32`, `fp16`, `int8`, `mixed`, or `recommended` for the bundle's target.
             ids: LiDAR. `raw`, ids as in label files, or `train`, indices of classes and 255 for none.
             columns: LiDAR. Columns of .bin files, such as `x,y,z,intensity,ring`; `_` skips one.
             format_options: LiDAR. Options of the format as in `dataset.yaml`.
-            picture: draw each input as PNG, too.
+            picture: also draw each input as a PNG file.
             force: replace results and pictures that `infer` wrote; other files are refused.
-            check_scans: False takes inputs that contradict the manifest, too: their results may be wrong, and
-                nothing tells which.
+            check_scans: False also accepts inputs that contradict the manifest: their results may be wrong,
+                and nothing tells which.
             progress: is given an `InferenceStatus` before each file.
 
         Raises:
             BundleError: if the bundle is changed, incomplete, or not signed as wanted.
-            ConfigError: if a result exists, two would be one file, an argument is none, or options do not fit
-                the bundle.
+            ConfigError: if a result exists, two results would be the same file, an argument is wrong, or
+                options do not fit the bundle.
             DataError: if the `dataset.yaml` of a directory is wrong.
             PluginError: if the bundle's processor is not installed, or raises an error of its own.
         """
@@ -223,7 +223,8 @@ class Bundle:
             out: directory of the new bundle.
             scans: labelled samples of the training split to adapt to, spread over it.
             method: `none`, `batch-norm`, `head`, `fine-tune`, with `start` also `anil` and `maml`, or `auto`:
-                what is best on parts held out of the samples; the validation split decides nothing.
+                the best on parts held out of the samples; the validation split is only for the reported
+                figures.
             label_map: name or path; None means the data set's own. Classes that the network does not know get
                 a new row in its head.
             steps: training steps of `head` and `fine-tune`.
@@ -231,10 +232,10 @@ class Bundle:
             folds: parts of the samples that `auto` holds out in turn; a single scan is divided by directions.
             start: directory of weights that `Run.meta_train` learned for this network.
             inner_steps: steps of gradient descent of `anil` and `maml`; as in the meta-training if None.
-            seed: seed of the choice of samples and of the training.
+            seed: seed for drawing the samples and for training.
             target: URL of the target to measure latency on instead of the bundle's.
             force: replace a bundle at `out`.
-            progress: is told what is done.
+            progress: receives an `AdaptationStatus` for each step.
 
         Raises:
             BundleError: if this bundle is changed, incomplete, or not signed as wanted.
@@ -279,13 +280,13 @@ class Bundle:
     ) -> Verification:
         """Check signature, hashes, ONNX against PyTorch, quality and latency, here and now.
 
-        Latency is measured under the protocol that the bundle's own was measured under.
+        Latency is measured with the same protocol as the bundle's stated latency.
 
         Args:
             data: data set to evaluate on instead of the one that the network was trained with.
             target: URL of the target to measure on instead of the bundle's.
-            settings: how close is close enough.
-            progress: is told in words what is checked next.
+            settings: tolerances.
+            progress: receives a text that says what is checked next.
 
         Raises:
             BundleError: if the bundle is changed, incomplete, or not signed as wanted.

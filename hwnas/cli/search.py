@@ -200,7 +200,7 @@ def _show(summary: SearchSummary) -> None:
     """Print the front as a table, and where it lies."""
     front, trials = summary.front, summary.trials
     cost = objective_heading(front)
-    table = Table(title="Pareto front, candidates on the budget of the search", title_justify="left")
+    table = Table(title="Pareto front after short training", title_justify="left")
     for heading in ("trial", front.metric or "metric", *cost, "latency ms", "interval ms"):
         table.add_column(heading, justify="right")
     table.add_column("genes in which members differ", justify="left")
@@ -230,11 +230,11 @@ def _show(summary: SearchSummary) -> None:
 
 
 def _show_estimator_report(report: EstimatorReport | None) -> None:
-    """Say how far errors of candidates order networks as full training would."""
+    """Say how well the errors of candidates rank networks, compared with full training."""
     if report is None:
         out_console.say(
-            "How far candidates are ordered as full training would order them is not known: `hwnas estimate` "
-            "finds out, and `search.estimator_report` names what it found."
+            "How well the estimator ranks the candidates is not known: measure it with `hwnas estimate`, and "
+            "name its directory in `search.estimator_report`."
         )
         return
     out_console.say(

@@ -15,16 +15,17 @@ from hwnas.errors import ConfigError
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """Settings of a search that go over those of the run; None leaves the run's own.
+    """Settings of a search that override those of the run; None keeps the run's own.
 
     Attributes:
         prescreen: predict this many networks after the strategy's candidates.
-        first_steps: train the candidates that prescreening learns from for so few steps.
-        train_best: train this many of those predicted.
+        first_steps: training steps of the candidates that prescreening learns from.
+        train_best: train this many of the predicted networks.
         train_full: train this many of the front in full.
         warm_start: directories of earlier runs, whose fronts are tried first.
         learn_from: directories of earlier runs that the strategy learns from.
-        fidelities: train all candidates for so few steps first, such as 25 and 75, and the best longer.
+        fidelities: train all candidates for a few steps first, such as 25 and 75, and only the best for
+            longer.
         reduction_factor: one candidate in this many is trained longer; goes with `fidelities`.
         initial_architectures: file of architectures that are tried first, as the search space reads them.
     """

@@ -10,7 +10,7 @@ from hwnas.files import write_bytes_atomically
 
 TEMPLATE = """\
 # What hwnas searches for, on what data, for which hardware. Everything but task.data has a
-# default, which is what stands here; remove what you do not change. Unknown keys are errors.
+# default, shown here; remove what you do not change. Unknown keys are errors.
 
 schema_version: 1   # of the format of this file
 
@@ -47,7 +47,7 @@ space:
 target: local?backend=onnxruntime-cpu&threads=1
 
 # What is minimised beside the error: latency_ms (the network alone), e2e_ms (scan to labels), p99_ms@10hz,
-# energy_mj, peak_memory_mb, ...; auto is e2e_ms where input width is searched and it can be clocked.
+# energy_mj, peak_memory_mb, ...; auto is e2e_ms if input widths are searched and it can be measured.
 objective: auto
 
 budget:
@@ -74,11 +74,11 @@ search:
   first_estimator: null  # with prescreening, what evaluates the candidates that it learns from, if not the
                          # same: {name: training, steps: 20} or {name: weight-sharing, supernet: ./DIR}
   fidelities: null       # or {steps: [20, 60], reduction_factor: 3}: train all candidates for 20 steps, one
-                         # of 3 for 60, and one of 3 of these for the steps below; `trials` counts the
+                         # in 3 for 60, and one in 3 of these for the steps below; `trials` counts the
                          # shortest
   warm_start: []         # directories of earlier runs, whose fronts are tried first
-  learn_from: []         # directories of earlier runs; what they say of errors is where `surrogate` begins
-  initial_architectures: null  # in the space nas-cell: a file of cells, one a line, which are tried first
+  learn_from: []         # directories of earlier runs, from whose errors `surrogate` learns
+  initial_architectures: null  # in the space nas-cell: a file with one cell per line, tried first
   workers: null          # null: one for every `threads_per_worker` cores
   threads_per_worker: 1
   executor: local        # workers on this machine, or {name: ray, address: "head:6379"}: of a Ray cluster
@@ -86,10 +86,10 @@ search:
 training:
   device: auto           # auto (the fastest there is), cpu, mps, cuda or cuda:N
   trainer: supervised    # or one of a plug-in
-  proxy:                 # what every candidate gets
+  proxy:                 # training of every candidate
     steps: 200
     pretraining_steps: 0   # of them on the task's pretraining_data
-    pretraining_share: 0.0 # how often a later sample still comes from there
+    pretraining_share: 0.0 # share of later samples that still comes from there
     batch_size: 2
     learning_rate: 0.002
     weight_decay: 0.01
@@ -102,13 +102,13 @@ training:
     average: 0.95        # decay of the moving average of the weights, 0 for none
     workers: 0           # processes that prepare samples
     checkpoint_every: 200
-  full:                  # what members of the front get from `hwnas train`; same settings, and
+  full:                  # training by `hwnas train`, for members of the front; same settings, and
     steps: 1800
     average: 0.99
     pick: all            # all, knee, or a number: spread over the front, then the next best
 
 measuring:
-  # Settings of the measuring protocol to be changed, such as `max_s: 10`.
+  # Changes to the measuring protocol, such as `max_s: 10`.
   search: {}             # for candidates
   # For members of the front; with `options` of the backend in place of the search's (such as
   # `options: {optimization_level: 5}`) and `builds` of each engine, of which the fastest is kept.

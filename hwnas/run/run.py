@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 class Run(SearchPreparation, RunContents):
     """A run: a run file, resolved, and the directory in which everything of it lies.
 
-    Every step can be stopped (Ctrl-C, or a kill) and called again: it goes on where it was.
+    Every step can be stopped (Ctrl-C or kill) and called again to resume.
 
     Attributes:
         path: the run directory, absolute.
@@ -52,23 +52,23 @@ class Run(SearchPreparation, RunContents):
         *,
         check_search: bool = True,
     ) -> Run:
-        """Describe a new run and try everything that it names; nothing is written before the first `search`.
+        """Define a new run and check everything that it names; nothing is written before the first `search`.
 
         Args:
             source: a run file, its content as a mapping, or a `RunConfig`. Relative paths in a run file count
                 from that file, the others from the working directory.
-            directory: directory of the run. For a run file it is beside it and named like it if None; for the
-                others `run` in the working directory.
-            check_search: False takes a run that names what is not there yet besides its data, such as a
-                supernet or relaxed choices that the run itself is to make; strategy, estimators and executor
-                must be known by name, and are tried by the search alone.
+            directory: directory of the run. If None: for a run file, beside it and with its name; otherwise
+                `run` in the working directory.
+            check_search: False accepts a run that names files that do not exist yet, such as a supernet or
+                relaxed choices that the run itself will make. Strategy, estimators and executor must be
+                registered; they are tried only by the search.
 
         Raises:
             ConfigError: if the run file is missing, a key or value of it is wrong, it names files that are
                 missing, or target or choices cannot be used.
             DataError: if data set or label map cannot be used.
             PluginError: if a plug-in is not installed, or breaks its contract.
-            StudyError: if there is a run in the directory already.
+            StudyError: if the directory already holds a run.
         """
         needed = ("task", "search", "measuring") if check_search else ("task",)
         if isinstance(source, RunConfig):
@@ -116,8 +116,8 @@ class Run(SearchPreparation, RunContents):
             rebase: measure all networks again if the target has changed since.
             repair: rebuild what a damaged journal has lost from the records of the trials; a copy of the
                 damaged one is kept.
-            options: settings that go over those of the run.
-            progress: a function that is given a `SearchStatus` about twice a second; True shows a bar, False
+            options: settings that override those of the run.
+            progress: a function that receives a `SearchStatus` about twice a second; True shows a bar, False
                 nothing.
             training_progress: the same for full training, with which prescreening may end; see `train`.
 
@@ -156,7 +156,7 @@ class Run(SearchPreparation, RunContents):
     ) -> TrainingSummary:
         """Train candidates at full budget and measure them with the final protocol.
 
-        Networks that were trained with the same data, recipe and seed are kept.
+        Networks already trained with the same data, recipe and seed are reused.
 
         Args:
             pick: what to train: `all` of the front, its `knee`, how many, `latency<=MS`, `error<=SHARE`, or
@@ -200,10 +200,10 @@ class Run(SearchPreparation, RunContents):
         """Compare the trained front with hand-crafted networks: same data, recipe and device.
 
         Each hand-crafted network is trained like those of the front, then all are measured in one session
-        with the final protocol. What was trained before is kept.
+        with the final protocol. Earlier trainings are reused.
 
         Args:
-            networks: names of `hwnas.models.baselines.BASELINES`; a text has commas between them.
+            networks: names of `hwnas.models.baselines.BASELINES`, in a list or a comma-separated text.
             width_multipliers: multipliers of their channels; 1 is as published.
             input_widths: columns of their image; those of the front's networks if None.
             seeds: trainings of each network, those of the front included, the first with the run's seed.
@@ -351,7 +351,7 @@ class Run(SearchPreparation, RunContents):
         Args:
             data: data set to evaluate on instead of the one that the networks were trained with.
             target: URL of the target to measure on instead of the bundles'.
-            settings: how close is close enough.
+            settings: tolerances.
 
         Returns:
             What was found, by architecture id.
@@ -376,7 +376,7 @@ class Run(SearchPreparation, RunContents):
 
         Raises:
             StudyError: if nothing was searched.
-            ConfigError: if what is to be replaced is no report.
+            ConfigError: if the file to be replaced is not a report.
         """
         from hwnas.report.build import build_report
 

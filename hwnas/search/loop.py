@@ -103,7 +103,7 @@ class CandidateLoop:
         )
         self._failures = 0
         self._losses = 0
-        self._ending = "as many candidates as wanted are trained"
+        self._ending = "all requested candidates are trained"
         self._is_exhausted = False
 
     def run(self) -> str:

@@ -22,21 +22,21 @@ Arrays = Mapping[str, FloatArray]
 """Arrays by the names of a network's inputs or outputs, each with a batch of 1 as its first axis."""
 
 Predict = Callable[[Arrays], Arrays]
-"""Runs a network, whichever runtime it is in: its inputs by name to its outputs by name."""
+"""Runs a network in any runtime: maps its inputs by name to its outputs by name."""
 
 LossFunction = Callable[[Tree, Tree], Tensor]
-"""What a network returned for a batch, and the batch of targets, to a scalar."""
+"""Maps what a network returned for a batch, and the batch of targets, to a scalar."""
 
 
 @dataclass(frozen=True)
 class MetricWords:
-    """What a task's figures are called, for reports and the command line; each in the singular.
+    """The terms of a task for reports and the command line, each in the singular.
 
     Attributes:
-        metric: the figure that is searched for, such as `mIoU`.
+        metric: what the search maximises, such as `mIoU`.
         part: the same of one group, such as `IoU`.
         item: what is counted, such as `point`.
-        sample: what a network is given at once, such as `scan`.
+        sample: one input of the network, such as `scan`.
         group: what the figure is split by, such as `class`.
     """
 
@@ -87,7 +87,7 @@ class Quality:
 
     @property
     def scope(self) -> str:
-        """Over how many classes the mean is taken, as `over 6 of 10 classes`; empty where it is over all."""
+        """How many classes the mean covers, such as `over 6 of 10 classes`; empty if it covers all."""
         present = len(self.per_class) - len(self.absent_classes)
         return f"over {present} of {len(self.per_class)} classes" if self.absent_classes else ""
 
@@ -146,8 +146,8 @@ class Task(Protocol):
     """A job that networks are searched for.
 
     The same `evaluate` serves PyTorch modules, ONNX files and engines: it hands the network
-    input arrays and does all pre- and post-processing itself. Nothing is said of what the inputs show, or of
-    how many outputs there are: `contract` names these, and `words` what the figures are called.
+    input arrays and does all pre- and post-processing itself. A task may have any kind of input and any
+    number of outputs: `contract` names these, and `words` the terms for reports.
     """
 
     @property
@@ -157,22 +157,22 @@ class Task(Protocol):
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """Plain JSON settings that `make_task` turns into an equal task."""
+        """Plain JSON settings from which `make_task` builds an equal task."""
         ...
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Names of the classes that networks tell apart; empty for tasks without classes."""
+        """Names of the classes that networks distinguish; empty for tasks without classes."""
         ...
 
     @property
     def words(self) -> MetricWords:
-        """What the figures are called; `words.metric` is `Quality.metric`."""
+        """Terms for reports; `words.metric` is `Quality.metric`."""
         ...
 
     @property
     def processor(self) -> str:
-        """Name in `hwnas.processors` of what turns raw input into network inputs, on a vehicle too.
+        """Name of the registered processor that turns raw input into network inputs, also on a vehicle.
 
         `arrays` takes the network's inputs as they are.
         """
@@ -186,7 +186,7 @@ class Task(Protocol):
     def io_spec(self, architecture: Architecture) -> IoSpec:
         """Return names, static shapes (batch 1) and types of inputs and outputs.
 
-        `architecture.io_spec(input_name)` says it of networks with one input.
+        For networks with one input, `architecture.io_spec(input_name)` does this.
         """
         ...
 
@@ -201,7 +201,7 @@ class Task(Protocol):
         Args:
             architecture: gives the input size.
             augmentation: strength from 0 (none) to 1 (full).
-            seed: what is random in an item follows from it, the pass and the index of the item.
+            seed: together with the pass and the index, it determines everything random in an item.
 
         A set with random items is `SupportsEpochs`: it is told of a pass before items of it are taken, so
         that a resumed training sees what an uninterrupted one would have seen.
@@ -211,7 +211,7 @@ class Task(Protocol):
     def loss(self, architecture: Architecture, settings: LossSettings) -> LossFunction:
         """Return the training loss, class weights from the training split included.
 
-        It is given what the network returned (a tensor, a tuple or a mapping) and the batch of targets, and
+        It receives what the network returned (a tensor, a tuple or a mapping) and the batch of targets, and
         returns a finite scalar with a gradient.
         """
         ...
@@ -226,9 +226,9 @@ class Task(Protocol):
         ...
 
     def decisions(self, outputs: Arrays) -> npt.NDArray[Any]:
-        """Return what is decided by the outputs for one sample, which two runtimes must agree on.
+        """Return the decisions that follow from the outputs for one sample, on which two runtimes must agree.
 
-        Such as the class of each pixel, or whether there is an object in each cell. Any shape, the same for
+        For example the class of each pixel, or whether each cell contains an object. Any shape, the same for
         all samples; entries are compared for equality.
         """
         ...
@@ -242,9 +242,10 @@ class Task(Protocol):
     def raw_inputs(
         self, architecture: Architecture, *, split: str = "val", limit: int | None = None
     ) -> Iterator[Any]:
-        """Yield the samples of `inputs` as they were before, in the form that the processor's `read` returns.
+        """Yield the samples of `inputs` before processing, in the form that the processor's `read` returns.
 
-        The processor makes the same network inputs of them as `inputs` does: a dry run compares the two.
+        The processor must turn them into the same network inputs that `inputs` yields: a dry run compares the
+        two.
         """
         ...
 
@@ -253,7 +254,7 @@ class Task(Protocol):
         ...
 
     def fingerprint(self) -> str:
-        """Return a hash of the data and of every setting that shapes quality figures."""
+        """Return a hash of the data and of every setting that affects quality."""
         ...
 
     def pictures(self, predict: Predict, architecture: Architecture, *, limit: int = 2) -> list[Picture]:
@@ -262,7 +263,7 @@ class Task(Protocol):
 
 
 TaskFactory = Callable[[Mapping[str, Any]], Task]
-"""What plug-ins register in `hwnas.tasks`: settings as written in `run.yaml` to a task."""
+"""What plug-ins register in `hwnas.tasks`: turns settings, as written in `run.yaml`, into a task."""
 
 
 def make_task(name: str, settings: Mapping[str, Any]) -> Task:

@@ -31,6 +31,7 @@ def write_pcd(path: Path) -> None:
         (["a.pcd", "b.pcd", "c.pcd"], '"{scan}.pcd"'),
         (["lidar/a.bin", "lidar/b.bin", "notes.txt"], '"lidar/{scan}.bin"'),
         (["one/lidar/0.bin", "two/lidar/0.bin"], '"{sequence}/lidar/{scan}.bin"'),
+        (["one/lidar/0.pcd", "one/radar/0.pcd", "two/lidar/0.pcd"], '"{sequence}/lidar/{scan}.pcd"'),
     ],
 )
 def test_a_directory_of_scans_gets_a_dataset_yaml_that_opens_it(
@@ -46,7 +47,7 @@ def test_a_directory_of_scans_gets_a_dataset_yaml_that_opens_it(
     assert f"scans: {pattern}" in config
     (tmp_path / "dataset.yaml").write_text(config)
     source = open_dataset(tmp_path)
-    assert len(source.all_scans) == sum(not name.endswith(".txt") for name in names)
+    assert len(source.all_scans) == sum("notes" not in name and "radar" not in name for name in names)
     assert len(source.all_scans[0]) > 0
 
 

@@ -221,18 +221,6 @@ def write_bag(path: Path, scans: list[np.ndarray]) -> None:
             writer.write(topic, number + 1, store.serialize_cdr(message, cloud.__msgtype__))
 
 
-def csv_files(directory: Path) -> None:
-    """The scans as CSV files, for the plug-in that the page writes."""
-    for number, scans in enumerate(clouds(directory), start=1):
-        for index, scan in enumerate(scans):
-            path = directory / "csv" / f"{number:02}" / f"{index:06}.csv"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            columns = ["x", "y", "z", "intensity", "label"]
-            values = np.column_stack([scan[name] for name in columns])
-            np.savetxt(path, values, delimiter=",", header=",".join(columns), comments="", fmt="%.6g")
-
-
 PREPARATIONS: dict[str, Callable[[Path], None]] = {
     "guides/own-data.md": own_data,
-    "guides/plugins.md": csv_files,
 }

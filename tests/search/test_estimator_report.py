@@ -357,5 +357,5 @@ def test_a_search_warns_in_red_where_its_estimator_may_rank_no_better_than_chanc
     (run / "run.yaml").write_text(yaml.safe_dump(settings))
     screen = Screen(monkeypatch)
     assert CliRunner().invoke(app, resume).exit_code == 0
-    assert any("is not known: `hwnas estimate` finds out" in line for line in screen.lines)
+    assert any("is not known: measure it with `hwnas estimate`" in line for line in screen.lines)
     assert not any("Kendall" in line or "WARNING" in line for line in screen.lines)

@@ -61,8 +61,8 @@ class MeasuringLock:
             if now >= say_at:
                 say_at = now + _SAY_EVERY_S
                 heartbeat.say(
-                    f"Another measurement holds the target: {_holder(descriptor)}. Waiting for it since "
-                    f"{now - start:.0f} s, at most {wait_s:g} s.",
+                    f"Another measurement holds the target: {_holder(descriptor)}. Waited "
+                    f"{now - start:.0f} s of at most {wait_s:g} s.",
                     is_waiting=True,
                 )
             time.sleep(_POLL_S)

@@ -1,6 +1,6 @@
 """What a strategy gets, and how it is found.
 
-A strategy needs to know nothing of the space but its choices: every gene is suggested in every
+A strategy needs to know only the choices of the space: every gene is suggested in every
 trial as a categorical, and the space maps equal networks to equal architectures.
 """
 
@@ -41,7 +41,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class LatencyPrediction:
-    """A predicted latency in milliseconds, with the interval that it claims."""
+    """A predicted latency in milliseconds, with its interval."""
 
     latency_ms: float
     interval_ms: tuple[float, float]
@@ -52,13 +52,15 @@ Predictions = Sequence[LatencyPrediction | None]
 
 @dataclass(frozen=True)
 class EarlierStudy:
-    """What an earlier search found out about the error of networks.
+    """The errors of networks in an earlier search.
 
     Attributes:
         name: of the run, for people.
-        kind: of its errors, such as data and length of training; errors of one kind compare with each other.
+        kind: of its errors, such as data and length of training; only errors of the same kind can be
+            compared.
         architectures: that were trained, in the space of the search that learns from them.
-        errors: of theirs, 0..1. Of another kind than those of the search, they say which networks are better.
+        errors: of these architectures, 0 to 1. If their kind differs from that of the search, only their
+            order counts.
     """
 
     name: str
@@ -73,17 +75,16 @@ class StrategyContext:
 
     Attributes:
         space: what can be built.
-        predict_latency: None where there is no latency table; returns None for what it does not cover.
+        predict_latency: None without a latency table; returns None for architectures that it does not cover.
         limits: of the search.
         seed: of the run; the same at every resume.
-        predict_latencies: the same as `predict_latency` for many at once, where that is cheaper.
+        predict_latencies: like `predict_latency`, for many architectures at once, if that is cheaper.
         rungs: the study of every length of training, the shortest first: that of the proposals. Empty in
             searches of one length.
-        sizes_fit: whether a network is within the hard limits on what can be counted without measuring it.
-            Networks are built for that, so that few should be asked for.
-        data: fingerprint of the task; what was learned before for other data does not count. None where
-            nothing is searched.
-        earlier: studies to learn from; strategies that cannot ignore them.
+        sizes_fit: whether a network is within the hard limits that need no measurement, such as parameters.
+            It builds the network, so call it for few.
+        data: fingerprint of the task; results for other data must not be reused. None outside a search.
+        earlier: studies to learn from; strategies that cannot learn from them ignore them.
     """
 
     space: SearchSpace
@@ -97,7 +98,7 @@ class StrategyContext:
     earlier: Sequence[EarlierStudy] = ()
 
     def latencies(self, architectures: Sequence[Architecture]) -> Predictions:
-        """Return what is known of latencies beforehand, in their order; None for what is not."""
+        """Return the predicted latencies in the same order; None for architectures without a prediction."""
         if self.predict_latencies is not None:
             return self.predict_latencies(architectures)
         if self.predict_latency is not None:
@@ -105,7 +106,7 @@ class StrategyContext:
         return [None] * len(architectures)
 
     def is_forbidden(self, prediction: LatencyPrediction | None) -> bool:
-        """Return whether a network is over the hard limit even if it is as fast as can be."""
+        """Return whether a network is over the hard limit even at the lower bound of its prediction."""
         upper_ms = self.limits.latency_ms
         return prediction is not None and upper_ms is not None and prediction.interval_ms[0] > upper_ms
 
@@ -191,7 +192,7 @@ class SupportsEarlierStudies(Protocol):
 GROUP = "hwnas.strategies"
 
 StrategyFactory = Callable[..., BaseSampler]
-"""What plug-ins register in `hwnas.strategies`: of a context, and of options as keyword-only parameters."""
+"""What plug-ins register in `hwnas.strategies`: takes a context, and options as keyword-only parameters."""
 
 
 def make_sampler(
