@@ -31,7 +31,7 @@ class MetaTrainingStatus:
     Attributes:
         message: what is done.
         number: members drawn, or steps done; and
-        wanted: in all; both 0 where nothing is counted.
+        wanted: number in all; both 0 where nothing is counted.
     """
 
     message: str

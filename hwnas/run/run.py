@@ -260,16 +260,16 @@ class Run(SearchPreparation, RunContents):
         Args:
             family: file of the family: synthetic sensors and places, sequences, or data sets.
             out: directory; goes on with what it holds.
-            pick: which network, see `Run.export`; one.
+            pick: the one network, see `Run.export`.
             method: `fomaml`, `reptile`, `maml` or `anil`; the last two keep all inner steps in memory.
-            steps: of the outer loop.
+            steps: number of steps of the outer loop.
             shots: samples of a task that it is adapted to, and as many others that the loss is taken on.
-            inner_steps: of gradient descent on a task.
+            inner_steps: number of steps of gradient descent on a task.
             inner_learning_rate: their step size.
-            learning_rate: of the outer loop.
+            learning_rate: step size of the outer loop.
             tasks_per_step: members of the family in a step.
             fresh: begin with fresh weights instead of those of the run.
-            seed: of everything that is random.
+            seed: seed of everything that is random.
             workers: processes that draw synthetic scans.
             progress: a function that is given a `MetaTrainingStatus`; True shows a bar, False nothing.
 

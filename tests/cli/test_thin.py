@@ -30,7 +30,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "reference" / "python.md"
 PLUMBING = {
     "hwnas.config", "hwnas.errors", "hwnas.files", "hwnas.io_spec", "hwnas.onnxruntime_loading",
     "hwnas.plain_console", "hwnas.processes", "hwnas.range_view.projection_spec", "hwnas.run.progress", "hwnas.scratch", "hwnas.search.interruption", "hwnas.text",
-    "hwnas.yaml_files.reading",
+    "hwnas.yaml_files.reading", "hwnas.yaml_files.writing",
 }  # fmt: skip
 """Modules for arguments, files, terminals and processes."""
 

@@ -39,7 +39,7 @@ class Conditions:
 
     Attributes:
         place: kind of place, one of `PRESETS`; None for all in turn.
-        height_m: of the sensor above the road, above 0 and below 20; None for that of its table.
+        height_m: height of the sensor above the road, above 0 and below 20; None for that of its table.
         extinction_per_m: extinction coefficient of the air, 0 to 0.5: 0 is clear; fog in which one sees V
             metres far has about 3 / V (the meteorological optical range: 5 % of the light is left).
     """
@@ -122,8 +122,8 @@ def synthesize_dataset(
         seed: decides every scene, >= 0.
         scans_per_scene: scans along the way through one scene, at least 1.
         place: kind of place, see `Conditions`; None for all in turn.
-        height_m: of the sensor above the road; None for that of its table.
-        extinction_per_m: of the air, see `Conditions`.
+        height_m: height of the sensor above the road; None for that of its table.
+        extinction_per_m: extinction coefficient of the air, see `Conditions`.
         workers: processes that draw scenes; 1 draws in this process.
         progress: is told how many scans are written.
 

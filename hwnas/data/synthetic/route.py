@@ -152,7 +152,7 @@ def drive(
     Args:
         route: the way.
         ground: under it.
-        height_m: of the sensor above the ground.
+        height_m: height of the sensor above the ground.
         top_mps: speed on straight stretches, m/s.
         duration_s: seconds.
         rng: decides the phases of the springs.

@@ -57,7 +57,7 @@ def scans(
         rng: source of everything that is random about it.
         sensor: what the scans are taken with.
         count: scans to take.
-        extinction_per_m: of the air, see `Caster.scan`.
+        extinction_per_m: extinction coefficient of the air, see `Caster.scan`.
     """
     layout = draw_layout(preset, rng)
     ground = make_ground(layout, rng)

@@ -30,8 +30,8 @@ class SyntheticScans:
         seed: of the scenes.
         sensor: that sees them.
         place: kind of place.
-        height_m: of the sensor; None for that of its table.
-        extinction_per_m: of the air.
+        height_m: height of the sensor; None for that of its table.
+        extinction_per_m: extinction coefficient of the air.
     """
 
     directory: Path

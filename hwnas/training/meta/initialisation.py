@@ -22,17 +22,18 @@ class Initialisation:
     """Initial weights that were learned over a family.
 
     Attributes:
-        directory: that holds them.
-        settings: that they were learned with.
-        architecture: of the network.
-        class_names: that it tells apart; empty for tasks without classes.
+        directory: the directory that holds them.
+        settings: settings that they were learned with.
+        architecture: architecture of the network.
+        class_names: names of the classes that it tells apart; empty for tasks without classes.
         task: name of the kind of task.
         family: the tasks, see `TaskFamily.to_json`.
         started_from: SHA-256 of the weights that learning began with; None for fresh ones.
-        before: loss after adaptation on each held-out member with these first weights, and
-        after: with the learned ones; on samples that were not adapted to.
+        before: loss after adaptation on each held-out member with these first weights, on samples that were
+            not adapted to.
+        after: the same loss with the learned weights.
         train_s: seconds of all sessions, as far as their checkpoints reach.
-        weights_sha256: of the file of weights.
+        weights_sha256: SHA-256 of the file of weights.
     """
 
     directory: Path

@@ -19,14 +19,14 @@ class MetaSettings:
 
     Attributes:
         method: one of `META_METHODS`. `maml` and `anil` keep the graph of all inner steps in memory.
-        steps: of the outer loop, at least 1.
+        steps: number of steps of the outer loop, at least 1.
         shots: labelled samples that a task is adapted to, and as many others on which the loss after
             adaptation is taken, at least 1.
-        inner_steps: of gradient descent on a task's samples, at least 1.
+        inner_steps: number of steps of gradient descent on a task's samples, at least 1.
         inner_learning_rate: their step size, above 0.
         learning_rate: of Adam in the outer loop, above 0.
         tasks_per_step: members of the family in a step of the outer loop, at least 1.
-        seed: of everything that is random.
+        seed: seed of everything that is random.
     """
 
     method: str = FOMAML
