@@ -274,7 +274,7 @@ class _Adapter:
             weights=adapted.weights,
             quality=after.quality,
             latency=None,
-            recipe=self._recipe.to_json(),
+            recipe=self._recipe.to_json() if method in _TRAINING else dict(self._source.recipe),
             seed=self._settings.seed,
             task_fingerprint=adapted.task.fingerprint(),
             adapted_from=stated(self._source.stated, found.to_json()),

@@ -130,7 +130,14 @@ class MeasuringLock:
 
 
 def _holder(descriptor: int) -> str:
-    return os.pread(descriptor, 1000, 0).decode(errors="replace").strip() or "unknown holder"
+    """Return who wrote into the file that it holds the lock; anybody may write anything there."""
+    text = os.pread(descriptor, 1000, 0).decode(errors="replace").strip()
+    try:
+        holder = json.loads(text)
+        pid, driver_pid, user, since = (holder[key] for key in ("pid", "driver_pid", "user", "since"))
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return f"an unknown process that left {text!r}" if text else "an unknown process"
+    return f"process {pid!r} of {user!r}, started by process {driver_pid!r}, since {since!r}"
 
 
 def _user() -> str:

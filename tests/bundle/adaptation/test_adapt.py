@@ -102,6 +102,15 @@ def test_head_trains_the_last_layer_alone(bundle: Bundle, shifted: Path, tmp_pat
     head = changed - statistics
     assert {before[name].shape[0] for name in head} == {len(bundle.manifest.class_names)}
     assert len(head) <= 2
+    assert manifest_of(found.bundle)["training"]["recipe"]["steps"] == 3
+
+
+@pytest.mark.parametrize("method", ["none", "batch-norm"])
+def test_what_trains_nothing_states_the_training_before(
+    method: str, bundle: Bundle, shifted: Path, tmp_path: Path
+) -> None:
+    found = bundle.adapt(shifted, tmp_path / "new", scans=1, label_map=MAP, method=method)
+    assert manifest_of(found.bundle)["training"]["recipe"] == manifest_of(bundle.path)["training"]["recipe"]
 
 
 def test_a_new_class_gets_a_row_of_its_own(bundle: Bundle, shifted: Path, tmp_path: Path) -> None:
