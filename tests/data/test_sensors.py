@@ -149,7 +149,7 @@ def test_what_is_not_stated_has_a_default(tmp_path: Path) -> None:
     page = (Path(__file__).parents[2] / "docs/concepts/sensors-and-rows.md").read_text(encoding="utf-8")
     assert "| 0.02, 5e-6, 256 |" in page
     needed = ["name", "elevation_deg", "azimuth_steps", "range_min_m", "range_max_m"]
-    assert f"Needed are {', '.join(f'`{name}`' for name in needed)} and `height_m`" in page
+    assert f"{', '.join(f'`{name}`' for name in needed)} and `height_m` are required" in page
 
 
 @pytest.mark.parametrize(
