@@ -224,7 +224,9 @@ def test_average_precision_is_that_of_its_definition(installed: Path) -> None:
 def test_nothing_in_hwnas_knows_of_them() -> None:
     package = Path(hwnas_package.__file__).parent
     text = "\n".join(path.read_text(encoding="utf-8") for path in package.rglob("*.py"))
-    assert not [name for name in ("disc-", "parked-cars", "bird-view", "orchard", "adaptation_steps") if name in text]
+    assert not [
+        name for name in ("disc-", "parked-cars", "bird-view", "orchard", "adaptation_steps") if name in text
+    ]
 
 
 @pytest.mark.slow(seconds=100)

@@ -25,6 +25,7 @@ from hwnas.bundle.adaptation.result import (
     METHODS,
     NONE,
     Adaptation,
+    AdaptationStart,
     AdaptationStatus,
     MethodResult,
     silent,
@@ -281,17 +282,17 @@ class _Adapter:
         )
         return found, member, adapted.task
 
-    def _stated_start(self) -> dict[str, Any] | None:
+    def _stated_start(self) -> AdaptationStart | None:
         start = self._start
         if start is None:
             return None
-        return {
-            "method": start.settings.method,
-            "family": str(start.family["name"]),
-            "weights_sha256": start.weights_sha256,
-            "inner_steps": self._inner_steps(start),
-            "inner_learning_rate": start.settings.inner_learning_rate,
-        }
+        return AdaptationStart(
+            method=start.settings.method,
+            family=start.family.name,
+            weights_sha256=start.weights_sha256,
+            inner_steps=self._inner_steps(start),
+            inner_learning_rate=start.settings.inner_learning_rate,
+        )
 
     def _inner_steps(self, start: Initialisation) -> int:
         return self._settings.inner_steps or start.settings.inner_steps

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,25 @@ class MethodResult:
 
 
 @dataclass(frozen=True)
+class AdaptationStart:
+    """The meta-learned weights that `anil` and `maml` began with.
+
+    Attributes:
+        method: the method of the meta-training.
+        family: name of the family that they were learned over.
+        weights_sha256: SHA-256 of their file.
+        inner_steps: number of gradient steps taken from them.
+        inner_learning_rate: size of these steps.
+    """
+
+    method: str
+    family: str
+    weights_sha256: str
+    inner_steps: int
+    inner_learning_rate: float
+
+
+@dataclass(frozen=True)
 class Adaptation:
     """A bundle that was adapted, and what is known of it.
 
@@ -78,8 +97,7 @@ class Adaptation:
         latency_ms: median latency of the adapted network on its target.
         new_classes: names of classes that the network did not know, compared by name.
         dropped_classes: names of classes that the network knew and that the new label map does not have.
-        start: description of the meta-learned weights that `anil` and `maml` began with: method, family,
-            SHA-256, and the steps taken from them; None where there were none.
+        start: the meta-learned weights that `anil` and `maml` began with; None where there were none.
     """
 
     bundle: Path
@@ -92,7 +110,7 @@ class Adaptation:
     latency_ms: float
     new_classes: tuple[str, ...] = ()
     dropped_classes: tuple[str, ...] = ()
-    start: Mapping[str, Any] | None = None
+    start: AdaptationStart | None = None
 
     @property
     def is_better(self) -> bool:
@@ -122,7 +140,7 @@ class Adaptation:
             "latency_ms": self.latency_ms,
             "new_classes": list(self.new_classes),
             "dropped_classes": list(self.dropped_classes),
-            "start": None if self.start is None else dict(self.start),
+            "start": None if self.start is None else asdict(self.start),
             "constant_answer": None if self.constant_answer is None else self.constant_answer.to_json(),
             "has_learned_nothing": self.has_learned_nothing,
         }

@@ -10,11 +10,49 @@ from typing import Any
 from hwnas.architecture import Architecture
 from hwnas.errors import TrainingError
 from hwnas.files import read_checked_json, sha256_of_file, write_checked_json
+from hwnas.text import one_line
 from hwnas.training.checkpoint import WEIGHTS_FILE
 from hwnas.training.meta.settings import MetaSettings
 
 INITIALISATION_FILE = "initialisation.json"
 SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class StatedFamily:
+    """The family that weights were learned over, as their file states it: see `TaskFamily.to_json`."""
+
+    _content: Mapping[str, Any]
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> StatedFamily:
+        """Take over plain JSON values.
+
+        Raises:
+            KeyError or TypeError: if they are of no family.
+        """
+        found = cls(dict(value))
+        _ = found.name, found.train, found.held_out
+        return found
+
+    @property
+    def name(self) -> str:
+        """Name of the family."""
+        return str(self._content["name"])
+
+    @property
+    def train(self) -> tuple[str, ...]:
+        """Names of the members that weights were learned over."""
+        return tuple(str(member["name"]) for member in self._content["train"])
+
+    @property
+    def held_out(self) -> tuple[str, ...]:
+        """Names of the members that learning never saw."""
+        return tuple(str(member["name"]) for member in self._content["held_out"])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return dict(self._content)
 
 
 @dataclass(frozen=True)
@@ -27,7 +65,7 @@ class Initialisation:
         architecture: architecture of the network.
         class_names: names of the classes that it tells apart; empty for tasks without classes.
         task: name of the kind of task.
-        family: the tasks, see `TaskFamily.to_json`.
+        family: the tasks that they were learned over, and those held out.
         started_from: SHA-256 of the weights that learning began with; None for fresh ones.
         before: loss after adaptation on each held-out member with these first weights, on samples that were
             not adapted to.
@@ -41,7 +79,7 @@ class Initialisation:
     architecture: Architecture
     class_names: tuple[str, ...]
     task: str
-    family: Mapping[str, Any]
+    family: StatedFamily
     started_from: str | None
     before: Mapping[str, float]
     after: Mapping[str, float]
@@ -58,6 +96,17 @@ class Initialisation:
         """Whether the mean loss after adaptation to held-out members fell."""
         return sum(self.after.values()) < sum(self.before.values())
 
+    def __repr__(self) -> str:
+        """Return the figures that matter most, in a line."""
+        before, after = (sum(losses.values()) / max(len(losses), 1) for losses in (self.before, self.after))
+        return one_line(
+            self,
+            self.settings.method,
+            f"family {self.family.name}",
+            f"{self.settings.steps} steps",
+            f"held-out loss {before:.4g} -> {after:.4g}",
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values, as `hwnas meta-train --json` prints them."""
         return {
@@ -68,7 +117,7 @@ class Initialisation:
             "architecture_id": self.architecture.id,
             "class_names": list(self.class_names),
             "task": self.task,
-            "family": dict(self.family),
+            "family": self.family.to_json(),
             "started_from": self.started_from,
             "held_out_loss": {
                 name: {"before": value, "after": self.after[name]} for name, value in self.before.items()
@@ -100,7 +149,7 @@ class Initialisation:
                 architecture=Architecture.from_json(content["architecture"]),
                 class_names=tuple(map(str, content["class_names"])),
                 task=str(content["task"]),
-                family=dict(content["family"]),
+                family=StatedFamily.from_json(content["family"]),
                 started_from=content["started_from"],
                 before={name: float(each["before"]) for name, each in losses.items()},
                 after={name: float(each["after"]) for name, each in losses.items()},

@@ -34,7 +34,7 @@ from hwnas.training.checkpoint import (
 from hwnas.training.heads import head_parameters
 from hwnas.training.meta.batch_norm import with_task_batch_norms
 from hwnas.training.meta.gradients import ANIL, REPTILE, Episode, InnerLoop
-from hwnas.training.meta.initialisation import INITIALISATION_FILE, Initialisation
+from hwnas.training.meta.initialisation import INITIALISATION_FILE, Initialisation, StatedFamily
 from hwnas.training.meta.network_episode import Batch, network_episode
 from hwnas.training.meta.outer_loop import OuterLoop
 from hwnas.training.meta.settings import MetaSettings
@@ -208,7 +208,7 @@ def meta_train(
             architecture=network.architecture,
             class_names=train[0].task.class_names,
             task=network.task,
-            family=family.to_json(),
+            family=StatedFamily.from_json(family.to_json()),
             started_from=started_from,
             before=before,
             after=training.held_out_losses(),
