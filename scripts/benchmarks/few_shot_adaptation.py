@@ -46,6 +46,7 @@ from hwnas.files import write_json_atomically
 from hwnas.latency.measure.protocol import MeasuringProtocol
 from hwnas.metrics.confusion import mean_iou
 from hwnas.tasks.lidar_segmentation import LidarSegmentation
+from hwnas.text import counted
 from hwnas.training.checkpoint import load_weights, save_weights
 from hwnas.training.predict import torch_predict
 
@@ -307,7 +308,7 @@ def show(arguments: argparse.Namespace, rows: Sequence[Mapping[str, Any]]) -> No
         print(f"\n### {target}\n")
         own = [row for row in rows if row["target"] == target]
         shots = sorted({row["scans"] for row in own})
-        print("| start | method | " + " | ".join(f"{scans} scans" for scans in shots) + " | seconds |")
+        print("| start | method | " + " | ".join(counted(scans, "scan") for scans in shots) + " | seconds |")
         print("|---|---|" + "---|" * (len(shots) + 1))
         for start, method in sorted({(row["start"], row["method"]) for row in own}):
             cells = []
@@ -358,7 +359,9 @@ def _print_difference(own: Sequence[Mapping[str, Any]], scans: int) -> None:
         low, high = np.quantile(gains, [0.025, 0.975])
         total = both.sum(axis=(0, 2))
         gain = mean_iou(total[0]) - mean_iou(total[1])
-        print(f"\n{scans} scans, fine-tuned: {start} - {SCRATCH}: {gain:+.3f} [{low:+.3f}, {high:+.3f}]")
+        print(
+            f"\n{counted(scans, 'scan')}, fine-tuned: {start} - {SCRATCH}: {gain:+.3f} [{low:+.3f}, {high:+.3f}]"
+        )
 
 
 def _generators() -> list[np.random.Generator]:
