@@ -359,9 +359,8 @@ def _print_difference(own: Sequence[Mapping[str, Any]], scans: int) -> None:
         low, high = np.quantile(gains, [0.025, 0.975])
         total = both.sum(axis=(0, 2))
         gain = mean_iou(total[0]) - mean_iou(total[1])
-        print(
-            f"\n{counted(scans, 'scan')}, fine-tuned: {start} - {SCRATCH}: {gain:+.3f} [{low:+.3f}, {high:+.3f}]"
-        )
+        figures = f"{gain:+.3f} [{low:+.3f}, {high:+.3f}]"
+        print(f"\n{counted(scans, 'scan')}, fine-tuned: {start} - {SCRATCH}: {figures}")
 
 
 def _generators() -> list[np.random.Generator]:
