@@ -121,6 +121,9 @@ def test_members_of_other_heights_have_one_set_of_weights(
         replace(network.architecture, input_shape=(5, 32, 256))
     )
     load_weights(found.weights, module)
+    written = read_tensors(found.weights)
+    assert written.keys() == module.state_dict().keys()
+    assert all(torch.equal(tensor, written[name]) for name, tensor in module.state_dict().items())
 
 
 def test_what_does_not_fit_is_refused(
